@@ -1,0 +1,134 @@
+"""Facts and a template make a card. A fact that is missing is an error, never a blank (Jinja's StrictUndefined)."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from plum_hub.release.licences import Inherited, inherited
+from plum_hub.release.lineage import Counts, Lineage, hub_id, public_name
+from plum_hub.release.preferences import label_of
+from plum_hub.release.schemas import CONFIGS, Column, Config, columns
+
+if TYPE_CHECKING:
+    import jinja2
+
+STAGES = ("instructions", "suites", "samples", "verdicts", "preferences")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageCount:
+    """What a stage kept, and what it left out by reason. `kept` is None where nothing in the release says it."""
+
+    stage: str
+    kept: int | None
+    dropped: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetFacts:
+    """All that a dataset's card says."""
+
+    repo: str
+    tag: str
+    pretty_name: str
+    lineage: Lineage
+    counts: Counts
+    languages: tuple[str, ...] = ("en",)
+    """Of the instructions, as ISO 639-1 codes."""
+
+    @property
+    def license(self) -> Inherited:
+        """The licence of the whole."""
+        return inherited(source.license for source in self.lineage.sources)
+
+    @property
+    def columns(self) -> dict[Config, tuple[Column, ...]]:
+        """The columns of every config that has rows, in the order of the card."""
+        present = [config for config in CONFIGS if config in self.counts.rows]
+        return {config: columns(config, conversational=self.counts.conversational) for config in present}
+
+    @property
+    def stages(self) -> list[StageCount]:
+        """Every stage of the run, and any other that left out a row."""
+        kept = {
+            "instructions": self.lineage.instructions,
+            "suites": self.counts.rows.get("test_suites", 0),
+            "samples": self.counts.rows.get("samples", 0),
+            "verdicts": sum(self.counts.statuses.values()),
+            "preferences": self.counts.rows.get("kto", 0),
+        }
+        names = [*STAGES, *(stage for stage in self.counts.dropped if stage not in STAGES)]
+        return [
+            StageCount(stage=name, kept=kept.get(name), dropped=dict(self.counts.dropped.get(name, {})))
+            for name in names
+        ]
+
+    @property
+    def generator_is_policy(self) -> bool:
+        """Whether the policy wrote its own tests."""
+        generator = self.lineage.generator
+        return generator is not None and generator.identity == self.lineage.policy.identity
+
+
+def dataset_card(facts: DatasetFacts) -> str:
+    """The text of the dataset's README.md."""
+    template = _environment().from_string(_template("plum_hub.dataset_cards", "dataset_card.md.jinja"))
+    return template.render(facts=facts, front_matter=_front_matter(facts), label_of=label_of)
+
+
+def _front_matter(facts: DatasetFacts) -> str:
+    """The YAML that the Hub reads, without its fences."""
+    lineage = facts.lineage
+    policy = lineage.policy.identity
+    sources = [name for source in lineage.sources if (name := hub_id(source.name, source.revision))]
+    values: dict[str, Any] = {
+        "pretty_name": facts.pretty_name,
+        "license": facts.license.id,
+        "language": list(facts.languages),
+        "task_categories": ["text-generation"],
+        "size_categories": [_size_category(facts.counts.rows["kto"])],
+        "tags": ["code", "preference", "on-policy", "kto", "dpo", "trl", "plum", "plum-hub", "arxiv:2406.06887"],
+    }
+    if sources:
+        values["source_datasets"] = sources
+    if base_model := hub_id(policy.model, policy.revision):
+        values["base_model"] = [base_model]
+    values["configs"] = [
+        {
+            "config_name": config,
+            **({"default": True} if config == "kto" else {}),
+            "data_files": [{"split": "train", "path": f"{config}/train-*.parquet"}],
+        }
+        for config in facts.columns
+    ]
+    text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
+    return text
+
+
+def _size_category(rows: int) -> str:
+    """The Hub's word for a number of rows."""
+    bounds = [(10**3, "1K"), (10**4, "10K"), (10**5, "100K"), (10**6, "1M"), (10**7, "10M")]
+    below = "n<1K"
+    for (low, name), (_, upper) in zip(bounds, [*bounds[1:], (0, "100M")], strict=True):
+        if rows >= low:
+            below = f"{name}<n<{upper}"
+    return below
+
+
+def _template(package: str, name: str) -> str:
+    return files(package).joinpath(name).read_text(encoding="utf-8")
+
+
+def _environment() -> "jinja2.Environment":
+    import jinja2
+
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters["number"] = lambda value: f"{value:,}"
+    environment.filters["percent"] = lambda value: f"{value:.2f} %"
+    environment.filters["public_name"] = public_name
+    environment.filters["cell"] = lambda value: " ".join(str(value).split()).replace("|", "\\|")
+    return environment

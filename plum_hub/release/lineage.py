@@ -1,0 +1,137 @@
+"""What a release was made from, and what was counted while it was written: the facts of the card and the manifest."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import PurePath
+from typing import Any
+
+from plum_hub.engines.base import EngineIdentity, Sampling
+from plum_hub.execution.base import Limits
+from plum_hub.release.schemas import Config
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def hub_id(name: str, revision: str) -> str | None:
+    """`name` where it is a repository on a Hub; None for a path, whose revision is the sha256 of what lies there."""
+    return name if _HUB_ID.fullmatch(name) and not revision.startswith("sha256:") else None
+
+
+def public_name(name: str) -> str:
+    """`name` as it may be published: a path on this machine is cut to its last part."""
+    return name if _HUB_ID.fullmatch(name) else PurePath(name).name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where instructions come from. `license` is what the source states about itself, None where it states nothing."""
+
+    name: str
+    revision: str
+    license: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Author:
+    """A model that wrote text: the generator of suites or the policy. `weights` says what the weights are where that
+    is known and not plain, as in "dequantised from Q4_K_M"."""
+
+    identity: EngineIdentity
+    sampling: Sampling
+    weights: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The model's published name."""
+        return public_name(self.identity.model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfConsistency:
+    """How many of the generator's responses passed their own tests (the paper's Table 1)."""
+
+    responses: int
+    passed: int
+
+    @property
+    def percent(self) -> float:
+        """The rate, from 0 to 100."""
+        return 100 * self.passed / self.responses
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """What a dataset was made from."""
+
+    sources: tuple[Source, ...]
+    instructions: int
+    """How many instructions were kept by the `instructions` stage."""
+    policy: Author
+    samples_per_suite: int
+    generator: Author | None
+    """None where the suites were taken from a published dataset that does not name it."""
+    suites_from: str | None = None
+    """`repo@tag` of the published dataset whose suites were used again."""
+    self_consistency: SelfConsistency | None = None
+    """None where no response was made in this run."""
+    harness_version: str
+    checker_version: str
+    limits: Limits
+    prompts: Mapping[str, str]
+    """Digest of each prompt file, by its name."""
+    packages: Mapping[str, str]
+    """Version of each package that could change a row."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The lineage as JSON values; a model that lies in a folder goes by the folder's name."""
+        values = asdict(self)
+        for row, source in zip(values["sources"], self.sources, strict=True):
+            row["name"] = public_name(source.name)
+        for role, author in (("policy", self.policy), ("generator", self.generator)):
+            if author is not None:
+                values[role]["identity"]["model"] = author.name
+        return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What was seen and counted while a tree was written."""
+
+    conversational: bool
+    """Whether prompts are conversations; else they are plain text."""
+    rows: Mapping[Config, int]
+    """Rows of each config; a config without rows is not here, and not in the tree."""
+    statuses: Mapping[str, int]
+    """Verdicts by status."""
+    chosen: int
+    rejected: int
+    dropped: Mapping[str, Mapping[str, int]]
+    """Rows left out, by stage and reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileEntry:
+    """One file of the tree; `rows` is None where it is no table."""
+
+    path: str
+    sha256: str
+    size: int
+    rows: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What `manifest.json` says: the lineage, the counts, and every other file of the tree."""
+
+    lineage: Lineage
+    counts: Counts
+    files: tuple[FileEntry, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest as JSON values."""
+        return {
+            "lineage": self.lineage.to_json(),
+            "counts": asdict(self.counts),
+            "files": [asdict(file) for file in self.files],
+        }

@@ -1,0 +1,103 @@
+"""The paper's rule, from verdicts to labels: a pure function of records, so that it is re-made at no cost.
+
+`passed` is chosen; `failed` and `timed_out` are rejected; every other status says that the program could not be judged
+as a solution, and its sample is left out (ARCHITECTURE.md, chapter 4). Every row left out is a `Drop` (law 6).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from pydantic import BaseModel, ConfigDict
+
+from plum_hub.records import Drop, Preference, Prompt, Sample, Status, Verdict, digest
+
+STAGE = "preferences"
+RULE = "plum"
+"""Names the rule in the ids of its rows; another rule over the same verdicts makes other rows."""
+
+_LABELS: dict[Status, bool] = {"passed": True, "failed": False, "timed_out": False}
+
+
+class PreferencesConfig(BaseModel):
+    """How verdicts become preferences."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keep_truncated: bool = False
+    """Whether to keep samples that reached `max_tokens` before they ended."""
+
+    seed: int = 0
+    """Seed of the sub-sampling that balances the DPO pairs."""
+
+
+def label(verdict: Verdict) -> bool | None:
+    """True for chosen, False for rejected, None for a sample that gets no label."""
+    return label_of(verdict.status)
+
+
+def label_of(status: Status) -> bool | None:
+    """As `label`, of the status alone."""
+    return _LABELS.get(status)
+
+
+def preferences(
+    samples: Iterable[Sample],
+    verdicts: Mapping[str, Verdict],
+    prompt: Callable[[Sample], Prompt],
+    config: PreferencesConfig,
+) -> Iterator[Preference | Drop]:
+    """Label the samples of one suite.
+
+    A suite that no sample passes may itself be wrong, so without a chosen sample none of its samples is kept
+    (`no_chosen_sample`). A labelled sample that was cut at `max_tokens` is dropped as `truncated`, whatever its label:
+    the trainer puts an end-of-text token behind every completion, and a completion that never ended of itself would
+    teach the policy not to finish its answers. Truncated samples do not count as chosen ones.
+
+    Args:
+        samples: all samples of one suite.
+        verdicts: the verdict of each of them, by sample id.
+        prompt: gives the prompt that a sample answered.
+        config: whether truncated samples are kept.
+
+    Yields:
+        One row for each sample, in the samples' order. A Drop's id is the sample's; its reason is the verdict's status,
+        `truncated` or `no_chosen_sample`.
+
+    Raises:
+        KeyError: a sample has no verdict; the stage before is not complete.
+    """
+    judged = [(sample, verdicts[sample.id]) for sample in samples]
+    reasons = [_reason(sample, verdict, config) for sample, verdict in judged]
+    has_chosen = any(reason is None and label(verdict) for reason, (_, verdict) in zip(reasons, judged, strict=True))
+    for reason, (sample, verdict) in zip(reasons, judged, strict=True):
+        if reason is None and has_chosen:
+            yield _preference(sample, verdict, prompt(sample))
+        else:
+            yield Drop(
+                id=sample.id,
+                stage=STAGE,
+                reason=reason or "no_chosen_sample",
+                instruction_id=sample.instruction_id,
+                detail=verdict.detail,
+            )
+
+
+def _reason(sample: Sample, verdict: Verdict, config: PreferencesConfig) -> str | None:
+    """Why this sample can carry no label, seen alone."""
+    if label(verdict) is None:
+        return verdict.status
+    if sample.finish_reason == "length" and not config.keep_truncated:
+        return "truncated"
+    return None
+
+
+def _preference(sample: Sample, verdict: Verdict, prompt: Prompt) -> Preference:
+    return Preference(
+        id=digest(sample.id, verdict.id, RULE),
+        instruction_id=sample.instruction_id,
+        suite_id=sample.suite_id,
+        sample_id=sample.id,
+        verdict_id=verdict.id,
+        prompt=prompt,
+        completion=sample.text,
+        label=_LABELS[verdict.status],
+    )

@@ -1,0 +1,120 @@
+"""The columns of a released dataset, in one place: the Parquet files and the card's tables both follow them."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Config: TypeAlias = Literal["kto", "dpo", "sft", "samples", "test_suites", "dropped"]
+
+MESSAGES = "list<{role: string, content: string}>"
+OUTCOMES = "list<{outcome: string, detail: string}>"
+CASES = (
+    "list<{kind: string, call: string, expected: string, tolerance: float64, "
+    "statement: string, stdin: string, stdout: string}>"
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, its type as the card shows it, and what it holds."""
+
+    name: str
+    type: str
+    meaning: str
+
+
+def columns(config: Config, *, conversational: bool) -> tuple[Column, ...]:
+    """The columns of a config; `conversational` says whether prompts are conversations or plain text."""
+    if config in ("kto", "dpo", "sft"):
+        return _training_columns(config, MESSAGES if conversational else "string")
+    return _RECORD_COLUMNS[config]
+
+
+def schema(config: Config, *, conversational: bool) -> "pa.Schema":
+    """The Arrow schema of a config."""
+    import pyarrow as pa
+
+    return pa.schema([(column.name, _arrow(column.type)) for column in columns(config, conversational=conversational)])
+
+
+def _arrow(name: str) -> "pa.DataType":
+    """The Arrow type that the card calls `name`: a scalar, or `list<{field: scalar, ...}>`."""
+    import pyarrow as pa
+
+    if not name.startswith("list<{"):
+        return pa.type_for_alias(name)
+    pairs = (field.split(": ") for field in name.removeprefix("list<{").removesuffix("}>").split(", "))
+    return pa.list_(pa.struct([(field, pa.type_for_alias(kind)) for field, kind in pairs]))
+
+
+_INSTRUCTION_ID = Column("instruction_id", "string", "the instruction: digest of its text")
+_SAMPLE_ID = Column("sample_id", "string", "the sample, as in config `samples`")
+
+
+def _training_columns(config: Config, text: str) -> tuple[Column, ...]:
+    prompt = Column("prompt", text, "what the policy was asked")
+    completion = Column("completion", text, "the policy's whole answer, as it sampled it")
+    if config == "dpo":
+        return (
+            prompt,
+            Column("chosen", text, "an answer that passed every test case"),
+            Column("rejected", text, "an answer to the same prompt that failed or timed out"),
+            _INSTRUCTION_ID,
+            Column("chosen_sample_id", "string", "the chosen sample, as in config `samples`"),
+            Column("rejected_sample_id", "string", "the rejected sample, as in config `samples`"),
+        )
+    if config == "sft":
+        return (prompt, completion, _INSTRUCTION_ID, _SAMPLE_ID)
+    label = Column("label", "bool", "true: passed every test case (chosen); false: failed or timed out (rejected)")
+    return (prompt, completion, label, _INSTRUCTION_ID, _SAMPLE_ID)
+
+
+_RECORD_COLUMNS: dict[Config, tuple[Column, ...]] = {
+    "samples": (
+        Column("sample_id", "string", "digest of what the sample was made from"),
+        _INSTRUCTION_ID,
+        Column("suite_id", "string", "the test suite it was judged by, as in config `test_suites`"),
+        Column("index", "int64", "number of the sample within its suite"),
+        Column("seed", "int64", "the sampling seed"),
+        Column("prompt_digest", "string", "digest of the prompt"),
+        Column("text", "string", "the policy's whole answer"),
+        Column("code", "string", "the program found in the answer; null where there is none"),
+        Column("finish_reason", "string", "`stop`, `length` (cut at the token limit) or `refused`"),
+        Column("prompt_tokens", "int64", "length of the prompt, in the policy's tokens"),
+        Column("completion_tokens", "int64", "length of the answer, in the policy's tokens"),
+        Column("verdict_id", "string", "digest of what the verdict was made from"),
+        Column("status", "string", "what happened when the sample met its suite"),
+        Column("cases", OUTCOMES, "what happened in each test case, in the suite's order"),
+        Column("detail", "string", "the first thing that went wrong, where one did"),
+        Column("cpu_seconds", "float64", "CPU time of the run, in seconds"),
+        Column("peak_memory_mb", "float64", "peak memory of the run, in MB"),
+    ),
+    "test_suites": (
+        Column("suite_id", "string", "digest of what the suite was made from"),
+        _INSTRUCTION_ID,
+        Column("instruction", "string", "the task, in natural language"),
+        Column("source", "string", "the dataset or file that the instruction comes from"),
+        Column("source_revision", "string", "its revision"),
+        Column("source_row", "string", "the instruction's id or position there"),
+        Column("license", "string", "the source's licence; null where it states none"),
+        Column("response_id", "string", "the generator's answer that the suite was read from"),
+        Column("entry_point", "string", "the name that a solution must define; empty for a script"),
+        Column("starter_code", "string", "the signature that the policy was shown"),
+        Column(
+            "cases", CASES, "the test cases; `kind` is `call`, `statement` or `stdio`, other kinds' fields are null"
+        ),
+        Column("reference", "string", "the generator's own solution, which passes every case; never training data"),
+    ),
+    "dropped": (
+        Column("id", "string", "id of the row that was left out"),
+        Column("stage", "string", "the stage that left it out"),
+        Column("reason", "string", "why"),
+        _INSTRUCTION_ID,
+        Column("detail", "string", "what exactly was wrong, where there is more to say"),
+    ),
+}
+
+CONFIGS: tuple[Config, ...] = ("kto", "dpo", "sft", "samples", "test_suites", "dropped")
+"""In the order of the card; `kto` is the default."""

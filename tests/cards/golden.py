@@ -1,0 +1,80 @@
+"""The facts behind the golden cards. Run as a module to write the cards anew."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from plum_hub.cards import DatasetFacts, dataset_card
+from plum_hub.engines.base import EngineIdentity
+from plum_hub.release.lineage import Author, Counts, Source
+from tests.release.rows import lineage
+
+FOLDER = Path(__file__).resolve().parents[1] / "golden"
+
+
+def full_facts() -> DatasetFacts:
+    """Every section there is."""
+    made = lineage()
+    generator = Author(
+        identity=EngineIdentity(engine="openai", engine_version="3.54.0", model="some-api-model", revision=""),
+        sampling=replace(made.policy.sampling, temperature=0.2),
+    )
+    return DatasetFacts(
+        repo="local/plum-mixed-policy-0.5b",
+        tag="v1.0.0",
+        pretty_name="PLUM: mixed instructions, policy-0.5B",
+        lineage=replace(
+            made,
+            generator=generator,
+            sources=(
+                Source(name="some/oss", revision="a" * 40, license="mit"),
+                Source(name="some/evol", revision="c" * 40, license="CC BY-NC-SA 4.0"),
+            ),
+        ),
+        counts=Counts(
+            conversational=True,
+            rows={"kto": 1_230, "dpo": 400, "sft": 800, "samples": 2_000, "test_suites": 100, "dropped": 808},
+            statuses={"crashed": 50, "failed": 700, "no_code": 100, "passed": 900, "timed_out": 250},
+            chosen=800,
+            rejected=430,
+            dropped={
+                "instructions": {"near_duplicate": 30, "not_python": 8},
+                "preferences": {"crashed": 50, "no_chosen_sample": 400, "no_code": 100, "truncated": 220},
+            },
+        ),
+    )
+
+
+def minimal_facts() -> DatasetFacts:
+    """A plain-text policy from a folder, all answers right, suites of another release, a source without licence."""
+    made = lineage()
+    identity = EngineIdentity(
+        engine="transformers", engine_version="5.19.0", model="/secret/weights", revision="sha256:" + "d" * 64
+    )
+    return DatasetFacts(
+        repo="local/plum-tasks-weights",
+        tag="v1.0.0",
+        pretty_name="PLUM: tasks, weights",
+        lineage=replace(
+            made,
+            sources=(Source(name="/secret/tasks.jsonl", revision="sha256:" + "e" * 64, license=None),),
+            policy=Author(identity=identity, sampling=made.policy.sampling),
+            generator=None,
+            suites_from="local/plum-other@v1.2.0",
+            self_consistency=None,
+        ),
+        counts=Counts(
+            conversational=False,
+            rows={"kto": 4, "sft": 4, "samples": 4, "test_suites": 1},
+            statuses={"passed": 4},
+            chosen=4,
+            rejected=0,
+            dropped={},
+        ),
+    )
+
+
+CARDS = {"dataset_card_full.md": full_facts, "dataset_card_minimal.md": minimal_facts}
+
+if __name__ == "__main__":
+    for name, facts in CARDS.items():
+        (FOLDER / name).write_text(dataset_card(facts()), encoding="utf-8")

@@ -1,0 +1,93 @@
+"""The card against the golden ones; `python -m tests.cards.golden` writes these anew after a change that is meant."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from plum_hub.cards import dataset_card
+from plum_hub.release.schemas import CONFIGS
+from tests.cards.golden import CARDS, FOLDER, full_facts, minimal_facts
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_the_card_is_the_golden_one(name: str) -> None:
+    assert dataset_card(CARDS[name]()) == (FOLDER / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_the_front_matter_is_what_the_hub_reads(name: str) -> None:
+    from huggingface_hub import DatasetCard
+
+    facts = CARDS[name]()
+    data = DatasetCard(dataset_card(facts)).data.to_dict()
+    assert {entry["config_name"] for entry in data["configs"]} == set(facts.counts.rows)
+    assert [entry["config_name"] for entry in data["configs"] if entry.get("default")] == ["kto"]
+    assert data["task_categories"] == ["text-generation"]
+    assert data["language"] == ["en"]
+
+
+def test_the_full_card_inherits_the_strictest_licence_and_names_the_policy() -> None:
+    from huggingface_hub import DatasetCard
+
+    data = DatasetCard(dataset_card(full_facts())).data.to_dict()
+    assert data["license"] == "cc-by-nc-sa-4.0"
+    assert data["size_categories"] == ["1K<n<10K"]
+    assert data["base_model"] == ["some/policy-0.5B"]
+
+
+def test_a_model_in_a_folder_is_no_base_model_of_the_hub() -> None:
+    from huggingface_hub import DatasetCard
+
+    card = dataset_card(minimal_facts())
+    assert "base_model" not in DatasetCard(card).data.to_dict()
+    assert "/secret" not in card
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_no_section_is_empty_and_nothing_is_left_to_fill_in(name: str) -> None:
+    card = dataset_card(CARDS[name]())
+    sections = re.split(r"^#+ .*$", re.sub(r"```.*?```", "code", card, flags=re.DOTALL), flags=re.MULTILINE)[1:]
+    with_parent = [part for part, after in zip(sections, [*sections[1:], "end"], strict=True) if not part.strip()]
+    assert len(with_parent) == 1, "only `Columns` opens with a subsection"
+    for placeholder in ("More Information Needed", "None", "TODO", "{{", "{%", "Undefined"):
+        assert placeholder not in card
+    assert "\n\n\n" not in card
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_tables_are_whole(name: str) -> None:
+    lines = dataset_card(CARDS[name]()).splitlines()
+    for above, line in pairwise(lines):
+        if line.startswith("|") and above.startswith("|"):
+            assert len(re.findall(r"(?<!\\)\|", line)) == len(re.findall(r"(?<!\\)\|", above)), line
+
+
+def test_each_config_present_is_loaded_at_the_tag() -> None:
+    full, minimal = dataset_card(full_facts()), dataset_card(minimal_facts())
+    for config in CONFIGS:
+        line = f'"{config}", split="train", revision="v1.0.0")'
+        assert line in full
+        assert (line in minimal) is (config in minimal_facts().counts.rows)
+
+
+def test_the_rates_of_the_paper_stand_beside_those_of_the_run_only() -> None:
+    assert "62.50 %" in dataset_card(full_facts())
+    assert "63.76" in dataset_card(full_facts())
+    assert "63.76" not in dataset_card(minimal_facts())
+
+
+def test_the_verifying_code_finds_an_edited_file(tmp_path: Path) -> None:
+    from plum_hub.release.tree import write_tree
+    from tests.release.rows import contents
+
+    write_tree(tmp_path, contents())
+    [code] = [
+        code for code in re.findall(r"```python\n(.*?)```", dataset_card(full_facts()), re.DOTALL) if "sha256" in code
+    ]
+    check = re.sub(r"snapshot_download\(.*\)\)\n", "given)\n", code)
+    exec(check, {"given": tmp_path})
+    (tmp_path / "README.md").write_text("edited")
+    with pytest.raises(AssertionError, match=r"README\.md"):
+        exec(check, {"given": tmp_path})
