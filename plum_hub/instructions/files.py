@@ -1,0 +1,123 @@
+"""Read rows from a local file, one at a time, and say which line is at fault when one is.
+
+Read are JSON lines (`.jsonl`), a JSON array of objects (`.json`), both also with `.gz`, and Parquet (`.parquet`). JSON
+lines and Parquet are streamed; a JSON array is held in memory whole.
+"""
+
+import gzip
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from plum_hub.errors import InstructionsError
+
+Row: TypeAlias = Mapping[str, Any]
+
+SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
+"""The endings of a file's name that `read_rows` knows."""
+
+
+def fingerprint(path: Path) -> str:
+    """`sha256:` and the first 16 hex digits of the SHA-256 of the file's bytes: a local file's revision.
+
+    Raises:
+        InstructionsError: the file is not there, is no file, or cannot be read.
+    """
+    if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise InstructionsError(f"{path} {what}: give --instructions a {', '.join(SUFFIXES)} file, or `starter`")
+    try:
+        with path.open("rb") as file:
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
+    except OSError as error:
+        raise InstructionsError(f"{path} cannot be read ({error.strerror}): mend its permissions") from error
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    """Yield each row with its number: the line in JSON lines, else the position; both from 1. Blank lines are skipped.
+
+    Raises:
+        InstructionsError: naming file and line, while iterating.
+    """
+    kind = path.name.removesuffix(".gz").rpartition(".")[2]
+    try:
+        if kind == "parquet":
+            yield from _parquet(path)
+            return
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield from _lines(path, file) if kind == "jsonl" else _array(path, file)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InstructionsError(f"{path} is damaged or not gzip ({error}): fetch it again, or drop `.gz`") from error
+    except OSError as error:
+        raise InstructionsError(f"{path} cannot be read: {error}") from error
+
+
+def _lines(path: Path, file: BufferedIOBase) -> Iterator[tuple[int, Row]]:
+    for number, line in enumerate(file, start=1):
+        text = _decoded(path, line, number).strip()
+        if not text:
+            continue
+        try:
+            row = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InstructionsError(
+                f"{path}:{number} is not valid JSON ({error.msg} at column {error.colno}): mend or delete that line"
+            ) from error
+        yield number, _checked(row, f"{path}:{number}")
+
+
+def _array(path: Path, file: BufferedIOBase) -> Iterator[tuple[int, Row]]:
+    content = file.read()
+    text = _decoded(path, content)
+    if not text.strip():
+        return
+    try:
+        rows = json.loads(text)
+    except json.JSONDecodeError as error:
+        hint = "mend that line, or name the file .jsonl if it holds one object a line"
+        raise InstructionsError(f"{path}:{error.lineno} is not valid JSON ({error.msg}): {hint}") from error
+    if not isinstance(rows, list):
+        raise InstructionsError(
+            f"{path} holds no JSON array of objects: make it one, or write one object a line (.jsonl)"
+        )
+    for number, row in enumerate(rows, start=1):
+        yield number, _checked(row, f"{path}, element {number}")
+
+
+def _decoded(path: Path, content: bytes, number: int | None = None) -> str:
+    """The content as text; `number` is the line it comes from, found by counting where it is a whole file."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = number or content.count(b"\n", 0, error.start) + 1
+        raise InstructionsError(
+            f"{path}:{line} is not UTF-8 (byte 0x{error.object[error.start]:02x}): "
+            f"convert the file, as with  iconv -f latin1 -t utf-8"
+        ) from error
+
+
+def _checked(row: object, where: str) -> Row:
+    if not isinstance(row, dict):
+        raise InstructionsError(f"{where} is a JSON {type(row).__name__}, not an object with columns: mend that line")
+    return row
+
+
+def _parquet(path: Path) -> Iterator[tuple[int, Row]]:
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+    number = 0
+    try:
+        with ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=1000):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise InstructionsError(
+            f"{path} is not readable Parquet after row {number} ({error}): write it again"
+        ) from error

@@ -1,0 +1,145 @@
+"""Fetch datasets of instructions from a Hub, at a commit.
+
+Only `huggingface_hub` speaks to the Hub, and only to find the commit and bring its files. They are then read from the
+folder: `load_dataset(repo, revision=...)` without a network may answer with another revision's rows, a folder cannot.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from plum_hub.errors import InstructionsError
+from plum_hub.instructions.files import Row
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_INSTEAD = "take `--instructions starter`, or a local file"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownDataset:
+    """A dataset on the public Hub that has a name of its own here.
+
+    `revision` is the commit that the name stands for; None where no commit could be confirmed from published work, so
+    that `main` is resolved when a run starts and the commit is sealed in that run's recipe."""
+
+    repo: str
+    file: str
+    revision: str | None
+    license: str
+    """As its card declares it."""
+
+
+KNOWN = {
+    "oss-instruct": KnownDataset(
+        repo="ise-uiuc/Magicoder-OSS-Instruct-75K",
+        file="data-oss_instruct-decontaminated.jsonl",
+        revision="5f839b1f368a76b161028bb9edff055db34022b2",
+        license="mit",
+    ),
+    "evol-instruct-code": KnownDataset(
+        repo="nickrosh/Evol-Instruct-Code-80k-v1",
+        file="EvolInstruct-Code-80k.json",
+        revision=None,
+        license="cc-by-nc-sa-4.0",
+    ),
+    "sharegpt": KnownDataset(
+        repo="anon8231489123/ShareGPT_Vicuna_unfiltered",
+        file="ShareGPT_V3_unfiltered_cleaned_split.json",
+        revision="192ab2185289094fc556ec8ce5ce1e8e587154ca",
+        license="apache-2.0",
+    ),
+}
+
+
+def resolve(repo: str, revision: str | None) -> str:
+    """The commit that a revision of a dataset stands for; None is `main`. A full commit is not asked for again.
+
+    Raises:
+        InstructionsError: the Hub cannot be reached, or has no such dataset or revision for this user.
+    """
+    if revision is not None and _COMMIT.fullmatch(revision):
+        return revision
+    from huggingface_hub import HfApi
+
+    with _translated(repo, revision):
+        return str(HfApi().dataset_info(repo, revision=revision).sha)
+
+
+def fetch_file(repo: str, commit: str, file: str) -> Path:
+    """Bring one file of a dataset into the Hub cache, if it is not there.
+
+    Raises:
+        InstructionsError: as for `resolve`, or the dataset has no such file at that commit.
+    """
+    from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
+
+    with _translated(repo, commit):
+        if not isinstance(try_to_load_from_cache(repo, file, revision=commit, repo_type="dataset"), str):
+            HfApi().dataset_info(repo, revision=commit)  # fails at once and clearly, where a download tries on and on
+        return Path(hf_hub_download(repo, file, repo_type="dataset", revision=commit))
+
+
+def fetch_folder(repo: str, commit: str) -> Path:
+    """Bring a whole dataset into the Hub cache.
+
+    Raises:
+        InstructionsError: as for `resolve`.
+    """
+    from huggingface_hub import snapshot_download
+
+    with _translated(repo, commit):
+        return Path(snapshot_download(repo, repo_type="dataset", revision=commit))
+
+
+def declared_license(folder: Path) -> str | None:
+    """The licence that the card in a dataset's folder declares; None where there is no card or no licence in it."""
+    from huggingface_hub import DatasetCard
+
+    card = folder / "README.md"
+    declared = DatasetCard.load(card, ignore_metadata_errors=True).data.license if card.is_file() else None
+    return ", ".join(declared) if isinstance(declared, list) else declared
+
+
+def read_folder(folder: Path, repo: str) -> Iterator[tuple[int, Row]]:
+    """Yield each row of a dataset's `train` split, with its position from 1.
+
+    Raises:
+        InstructionsError: `datasets` cannot read the folder as one dataset with such a split.
+    """
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetsError
+
+    try:
+        yield from enumerate(load_dataset(str(folder), split="train", streaming=True), start=1)
+    except (DatasetsError, ValueError, OSError) as error:
+        raise InstructionsError(
+            f"the dataset {repo} cannot be read ({' '.join(str(error).split())}): download the one data file that you "
+            f"mean and give its path"
+        ) from error
+
+
+@contextmanager
+def _translated(repo: str, revision: str | None) -> Iterator[None]:
+    """Turn what the client raises into one line and a next step. (To it, a gated dataset is also a missing one.)"""
+    from huggingface_hub import errors
+
+    at = f"{repo} at {revision}" if revision else repo
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        message = f"the dataset {repo} is gated: ask for access on its page, then `hf auth login`; or {_INSTEAD}"
+        raise InstructionsError(message) from error
+    except errors.RepositoryNotFoundError as error:
+        message = f"no dataset {repo} on this Hub, or it is private: mend the name or `hf auth login`; or {_INSTEAD}"
+        raise InstructionsError(message) from error
+    except (errors.RevisionNotFoundError, errors.RemoteEntryNotFoundError) as error:
+        message = f"the dataset {at} has no such revision or file: mend `revision` (a commit, tag or branch)"
+        raise InstructionsError(message) from error
+    except errors.HFValidationError as error:
+        raise InstructionsError(f"{repo!r} is no dataset's name: give NAMESPACE/NAME; or {_INSTEAD}") from error
+    except (errors.HTTPError, OSError) as error:
+        why = " ".join(str(error).split())[:200]
+        message = f"the dataset {at} could not be fetched ({why}): look to the network, or try later; or {_INSTEAD}"
+        raise InstructionsError(message) from error

@@ -1,0 +1,240 @@
+"""Open a source of instructions: find its revision, clean its rows, say what was left out and why, choose a subset.
+
+A source is one of
+- `starter`: the tasks that ship with the package;
+- `oss-instruct`, `evol-instruct-code`, `sharegpt`: the paper's three, from the Hub (`hub.KNOWN`);
+- `NAMESPACE/NAME[@REVISION][:COLUMN]`: any dataset on the Hub;
+- `PATH[:COLUMN]`: a local `.jsonl`, `.json` (either also `.gz`) or `.parquet` file.
+"""
+
+import heapq
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from plum_hub.errors import InstructionsError
+from plum_hub.instructions import hub
+from plum_hub.instructions.duplicates import SeenTexts
+from plum_hub.instructions.files import SUFFIXES, Row, fingerprint, read_rows
+from plum_hub.instructions.filters import asks_for_testable_code, concerns_python, mentions_python
+from plum_hub.instructions.layouts import ID_COLUMNS, Layout, recognise
+from plum_hub.records import Drop, Instruction, digest
+
+STARTER = Path(__file__).with_name("starter.jsonl")
+
+_FILE = re.compile(
+    rf"(?P<path>.+?(?:{'|'.join(map(re.escape, sorted(SUFFIXES, key=len, reverse=True)))}))(?::(?P<column>.+))?"
+)
+_REPO = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^:]+))?(?::(?P<column>.+))?")
+
+
+class InstructionsConfig(BaseModel):
+    """Which instructions a run is about."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = "oss-instruct"
+    """`starter`, `oss-instruct`, `evol-instruct-code`, `sharegpt`, a Hub dataset
+    `NAMESPACE/NAME[@REVISION][:COLUMN]`, or a local `.jsonl`, `.json` (either also `.gz`) or `.parquet` file,
+    `PATH[:COLUMN]`."""
+
+    revision: str | None = None
+    """Commit, tag or branch of a Hub dataset; `sha256:…` of a file, which then must not have changed. Wins over an `@`
+    in `source`. A run seals here what it resolved. Left out: the commit known for a named source, else `main`."""
+
+    column: str | None = None
+    """Column that holds the task. Wins over a `:` in `source`. Left out: the only one of `instruction`, `prompt`,
+    `problem`, `text`, `question` that is there, or the first human turn of `conversations` or `messages`."""
+
+    limit: int | None = Field(default=None, ge=1)
+    """At most this many instructions, chosen among the clean ones by `seed`; left out, all."""
+
+    python_only: bool = True
+    """Leave out tasks for other programming languages: by the language column where there is one, else by keywords."""
+
+    near_duplicates: float = Field(default=0.8, gt=0, le=1)
+    """Jaccard similarity, of character 5-grams, from which on a task repeats an earlier one; 1.0 takes out exact
+    repeats only."""
+
+    seed: int = 0
+    """Which instructions `limit` chooses: those whose hash with the seed is lowest, so that rows added to the source
+    later displace few of them."""
+
+    min_characters: int = Field(default=20, ge=1)
+    """Shorter tasks are left out."""
+
+    max_characters: int = Field(default=6000, ge=1)
+    """Longer tasks are left out: they would not fit beside an answer in a small model's context."""
+
+
+@dataclass(kw_only=True)
+class Loaded:
+    """An opened source. `rows` can be walked once: drops come as they are met; instructions come in the source's order,
+    as they are met or, under a `limit`, after the last drop."""
+
+    revision: str
+    """What to seal in the recipe: a commit, or `sha256:` and 16 hex digits of a file."""
+    license: str | None
+    rows: Iterator[Instruction | Drop] = field(repr=False)
+    beyond_limit: int = 0
+    """Clean instructions that `limit` did not choose; known once `rows` is walked to its end. Not a loss: no drop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperSettings:
+    """How much the PLUM paper makes of each instruction of a source."""
+
+    responses: int
+    """Suites asked of the generator."""
+    samples: int
+    """Answers sampled from the policy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Opened:
+    """The raw rows of a source, numbered, and what every instruction made of them will say of its origin."""
+
+    name: str
+    revision: str
+    license: str | None
+    rows: Iterator[tuple[int, Row]]
+    column: str | None
+
+
+def paper_settings(source: str) -> PaperSettings:
+    """The paper's settings for a source: 3 suites and 20 samples an instruction, 6 and 50 for Evol-Instruct-Code."""
+    evol = source == "evol-instruct-code" or source.startswith(hub.KNOWN["evol-instruct-code"].repo)
+    return PaperSettings(responses=6, samples=50) if evol else PaperSettings(responses=3, samples=20)
+
+
+def load(config: InstructionsConfig) -> Loaded:
+    """Open the source, and clean and choose its rows as they are walked.
+
+    A Hub dataset is downloaded here. The first row is read here, so that a source without the column fails at once.
+
+    Raises:
+        InstructionsError: the source is unknown, unreachable, empty, changed, or lacks the column; while walking: a
+            line is not UTF-8 or not JSON. Rows walked before that stand.
+    """
+    opened = _open(config)
+    first = next(opened.rows, None)
+    if first is None:
+        raise InstructionsError(f"{opened.name} has no rows: give another --instructions, as `starter`")
+    layout = recognise(first[1].keys(), opened.column, opened.name)
+    cleaned = _clean(chain([first], opened.rows), layout, opened, config)
+    loaded = Loaded(revision=opened.revision, license=opened.license, rows=cleaned)
+    if config.limit is not None:
+        loaded.rows = _choose(cleaned, config.limit, config.seed, loaded)
+    return loaded
+
+
+def _open(config: InstructionsConfig) -> _Opened:
+    if config.source == "starter":
+        return _open_file(STARTER, config, "instruction", name="starter", license_name="apache-2.0")
+    if (known := hub.KNOWN.get(config.source)) is not None:
+        commit = hub.resolve(known.repo, config.revision or known.revision)
+        path = hub.fetch_file(known.repo, commit, known.file)
+        return _Opened(
+            name=known.repo, revision=commit, license=known.license, rows=read_rows(path), column=config.column
+        )
+    if match := _FILE.fullmatch(config.source):
+        path = Path(match["path"]).expanduser()
+        return _open_file(path, config, config.column or match["column"], name=path.name)
+    if (match := _REPO.fullmatch(config.source)) and not Path(config.source).exists():
+        commit = hub.resolve(match["repo"], config.revision or match["revision"])
+        folder = hub.fetch_folder(match["repo"], commit)
+        rows = hub.read_folder(folder, match["repo"])
+        column = config.column or match["column"]
+        return _Opened(
+            name=match["repo"], revision=commit, license=hub.declared_license(folder), rows=rows, column=column
+        )
+    raise InstructionsError(
+        f"--instructions {config.source!r} is no source: give starter, {', '.join(hub.KNOWN)}, a Hub dataset "
+        f"NAMESPACE/NAME[@REVISION][:COLUMN], or a {', '.join(SUFFIXES)} file"
+    )
+
+
+def _open_file(
+    path: Path, config: InstructionsConfig, column: str | None, *, name: str, license_name: str | None = None
+) -> _Opened:
+    revision = fingerprint(path)
+    if config.revision not in (None, revision):
+        raise InstructionsError(
+            f"{path} is {revision} now, and {config.revision} is asked for: bring the old file back, or start a new run"
+        )
+    return _Opened(name=name, revision=revision, license=license_name, rows=read_rows(path), column=column)
+
+
+def _clean(
+    rows: Iterator[tuple[int, Row]], layout: Layout, opened: _Opened, config: InstructionsConfig
+) -> Iterator[Instruction | Drop]:
+    seen = SeenTexts(config.near_duplicates)
+    for number, row in rows:
+        value = layout.text(row)
+        text = value.replace("\r\n", "\n").strip() if isinstance(value, str) else ""
+        text_id = digest(text)
+        reason = _unfit(value, text, row, layout, config)
+        detail = f"row {number}"
+        if reason is None and (duplicate := seen.add(text_id, text)):
+            reason, detail = duplicate.kind, duplicate.of
+        if reason is not None:
+            drop_id = digest("instructions", opened.name, opened.revision, number)
+            yield Drop(id=drop_id, stage="instructions", reason=reason, instruction_id=text_id, detail=detail)
+            continue
+        own_id = next((str(row[name]) for name in ID_COLUMNS if row.get(name) is not None), str(number))
+        yield Instruction(
+            id=text_id,
+            text=text,
+            source=opened.name,
+            revision=opened.revision,
+            row=own_id,
+            license=opened.license,
+        )
+
+
+def _unfit(value: object, text: str, row: Row, layout: Layout, config: InstructionsConfig) -> str | None:
+    """Why a row is left out before duplicates are looked for, or None. `text` is the value, tidied."""
+    if layout.chat and not layout.opens_conversation(row):
+        return "not_first_turn"
+    if value is not None and not (isinstance(value, str) and _is_unicode(value)):
+        return "not_text"
+    if not text:
+        return "empty"
+    if len(text) < config.min_characters:
+        return "too_short"
+    if len(text) > config.max_characters:
+        return "too_long"
+    # Most chats are not about code at all, so there silence about languages does not speak for Python.
+    if config.python_only and not (
+        mentions_python(text) if layout.chat else concerns_python(text, layout.named_language(row))
+    ):
+        return "not_python"
+    return "not_a_request" if layout.chat and not asks_for_testable_code(text) else None
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether the text can be written as UTF-8: JSON may hold half a surrogate pair, files and Parquet may not."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _choose(
+    cleaned: Iterator[Instruction | Drop], limit: int, seed: int, loaded: Loaded
+) -> Iterator[Instruction | Drop]:
+    """Pass drops on; keep the `limit` instructions whose hash is lowest, and yield them last, in their first order."""
+    chosen: list[tuple[int, int, Instruction]] = []  # a heap whose top is the highest hash: (-hash, position, ...)
+    for position, row in enumerate(cleaned):
+        if isinstance(row, Drop):
+            yield row
+            continue
+        entry = (-int(digest(seed, row.id), 16), position, row)
+        if len(chosen) < limit:
+            heapq.heappush(chosen, entry)
+        else:
+            heapq.heappushpop(chosen, entry)
+            loaded.beyond_limit += 1
+    for _, _, instruction in sorted(chosen, key=lambda entry: entry[1]):
+        yield instruction

@@ -1,0 +1,151 @@
+"""What is left out, for which reason, and which of the rest a limit chooses."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from plum_hub.instructions import InstructionsConfig, PaperSettings, load, paper_settings
+from plum_hub.records import Drop, Instruction, digest
+from tests.instructions.reading import ADD, JOIN, LAST, reasons, walk, write_lines
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "empty"),
+        ("", "empty"),
+        (" \n\t ", "empty"),
+        (17, "not_text"),
+        (["a", "list"], "not_text"),
+        ("Write a Python function about \ud800 half a pair", "not_text"),
+        ("Add two numbers.", "too_short"),
+        (ADD * 200, "too_long"),
+        ("Write a Java method that adds two numbers and returns them.", "not_python"),
+        (f"  {ADD.upper()}  ", "exact_duplicate"),
+        (ADD.replace("two numbers", "two numbers!"), "near_duplicate"),
+    ],
+)
+def test_every_row_left_out_has_a_reason(tmp_path: Path, value: object, reason: str) -> None:
+    kept, drops = walk(write_lines(tmp_path / "t.jsonl", [{"text": ADD}, {"text": value}, {"text": LAST}]))
+    assert [row.text for row in kept] == [ADD, LAST]
+    assert reasons(drops) == {reason: 1}
+    assert drops[0].stage == "instructions"
+    assert drops[0].detail == (kept[0].id if "duplicate" in reason else "row 2")
+
+
+def test_a_row_without_the_column_is_empty(tmp_path: Path) -> None:
+    kept, drops = walk(write_lines(tmp_path / "t.jsonl", [{"text": ADD}, {"note": "no text here"}]))
+    assert (len(kept), reasons(drops)) == (1, {"empty": 1})
+
+
+def test_equal_rows_left_out_are_told_apart(tmp_path: Path) -> None:
+    _, drops = walk(write_lines(tmp_path / "t.jsonl", [{"text": ADD}] + [{"text": None}] * 3 + [{"text": ADD}] * 2))
+    assert len({drop.id for drop in drops}) == len(drops) == 5
+
+
+def test_white_space_around_and_windows_line_ends_are_not_part_of_a_task(tmp_path: Path) -> None:
+    kept, _ = walk(write_lines(tmp_path / "t.jsonl", [{"text": f"\n{ADD}\r\nBe quick.  "}]))
+    assert kept[0].text == f"{ADD}\nBe quick."
+    assert kept[0].id == digest(kept[0].text)
+
+
+def test_python_only_and_lengths_and_similarity_are_settings(tmp_path: Path) -> None:
+    java = "Write a Java method that adds two numbers and returns them."
+    path = write_lines(
+        tmp_path / "t.jsonl", [{"text": text} for text in (ADD, ADD.replace("two", "2"), java, "Sum a list")]
+    )
+    assert reasons(walk(path)[1]) == {"near_duplicate": 1, "not_python": 1, "too_short": 1}
+    assert walk(path, python_only=False, near_duplicates=1.0, min_characters=1)[1] == []
+    assert reasons(walk(path, max_characters=len(java))[1])["too_long"] == 2
+
+
+def test_a_column_of_programming_languages_decides_and_one_of_tongues_does_not(tmp_path: Path) -> None:
+    rows = [
+        {"problem": "Write a function that sorts a list of numbers.", "lang": "Rust"},
+        {"problem": "Port this old Java method so that it sorts names.", "lang": "python"},
+    ]
+    assert [row.text for row in walk(write_lines(tmp_path / "a.jsonl", rows))[0]] == [rows[1]["problem"]]
+    tongues = [{"question": row["problem"], "language": "en"} for row in rows]
+    assert [row.text for row in walk(write_lines(tmp_path / "b.jsonl", tongues))[0]] == [rows[0]["problem"]]
+
+
+def test_an_alpaca_row_carries_its_input(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": "Return the largest of these numbers.", "input": "[3, 9, 2]"},
+        {"instruction": ADD, "input": ""},
+    ]
+    kept, _ = walk(write_lines(tmp_path / "t.jsonl", rows))
+    assert [row.text for row in kept] == ["Return the largest of these numbers.\n\n[3, 9, 2]", ADD]
+
+
+def chat(piece: str, *turns: tuple[str, str]) -> dict[str, object]:
+    return {"id": piece, "conversations": [{"from": speaker, "value": value} for speaker, value in turns]}
+
+
+def test_of_a_chat_only_an_opening_request_for_testable_python_is_kept(tmp_path: Path) -> None:
+    ask = "Write a python function is\\_even(n) that returns True for even numbers"
+    rows = [
+        chat("a_0", ("human", ask), ("gpt", "Sure")),
+        chat("a_8", ("human", JOIN)),
+        chat("b_0", ("gpt", "Here you are"), ("human", LAST)),
+        chat("c_0", ("system", "Be kind."), ("human", ADD)),
+        chat("d_0", ("human", "Write a poem about the four seasons, please")),
+        chat("e_0", ("human", "Write a python function that downloads a website and returns its title")),
+        chat("f_0", ("human", "What is the best way to get better at python?")),
+        {"id": "g_0", "conversations": []},
+    ]
+    kept, drops = walk(write_lines(tmp_path / "t.jsonl", rows))
+    assert [(row.row, row.text) for row in kept] == [("a_0", ask.replace("\\_", "_")), ("c_0", ADD)]
+    assert reasons(drops) == {"not_first_turn": 1, "empty": 2, "not_python": 1, "not_a_request": 2}
+
+
+def test_messages_of_roles_are_read_as_well(tmp_path: Path) -> None:
+    rows = [{"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": ADD}]}]
+    assert [row.text for row in walk(write_lines(tmp_path / "t.jsonl", rows))[0]] == [ADD]
+
+
+NUMBERED = [
+    f"{verb} a Python function named {verb.lower()}{n} about {n * 7919}."
+    for n in range(20)
+    for verb in ("Write", "Make")
+]
+
+
+def test_a_limit_selects_by_seed_keeps_the_order_and_drops_nothing(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "t.jsonl", [{"text": text} for text in [*NUMBERED, NUMBERED[0]]])
+    everything, _ = walk(path, near_duplicates=1.0)
+    loaded = load(InstructionsConfig(source=str(path), limit=10, near_duplicates=1.0))
+    rows = list(loaded.rows)
+    chosen = [row for row in rows if isinstance(row, Instruction)]
+    assert (len(chosen), loaded.beyond_limit) == (10, 30)
+    assert reasons(row for row in rows if isinstance(row, Drop)) == {"exact_duplicate": 1}
+    assert chosen == [row for row in everything if row in chosen]
+    assert walk(path, limit=10, near_duplicates=1.0, seed=1)[0] != chosen
+    assert walk(path, limit=100, near_duplicates=1.0)[0] == everything
+
+
+def test_rows_added_later_displace_few_of_those_chosen(tmp_path: Path) -> None:
+    few = write_lines(tmp_path / "few.jsonl", [{"text": text} for text in NUMBERED[:36]])
+    more = write_lines(tmp_path / "more.jsonl", [{"text": text} for text in reversed(NUMBERED)])
+    before, after = ({row.id for row in walk(path, limit=20, near_duplicates=1.0)[0]} for path in (few, more))
+    assert len(before & after) >= 16
+
+
+def test_loading_twice_gives_the_same_rows(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "t.jsonl", [{"text": text} for text in [*NUMBERED, ADD, "", ADD.replace("two", "2")]])
+    assert walk(path, limit=7) == walk(path, limit=7)
+
+
+def test_the_papers_settings() -> None:
+    assert paper_settings("oss-instruct") == paper_settings("mine.jsonl") == PaperSettings(responses=3, samples=20)
+    assert paper_settings("evol-instruct-code") == PaperSettings(responses=6, samples=50)
+    assert paper_settings("nickrosh/Evol-Instruct-Code-80k-v1:instruction") == PaperSettings(responses=6, samples=50)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"limit": 0}, {"near_duplicates": 0}, {"near_duplicates": 1.1}, {"sources": "starter"}]
+)
+def test_a_wrong_setting_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        InstructionsConfig.model_validate(wrong)

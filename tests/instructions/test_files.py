@@ -1,0 +1,149 @@
+"""Local files: every form that is read, and every way in which one can be wrong."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa  # noqa: TID253 - the tests make real Parquet files
+import pytest
+from pyarrow import parquet  # noqa: TID253
+
+from plum_hub.errors import InstructionsError
+from plum_hub.instructions import InstructionsConfig, load
+from plum_hub.records import Instruction
+from tests.instructions.reading import ADD, JOIN, LAST, walk, write_lines
+
+ROWS = [{"id": "a", "instruction": ADD}, {"id": "b", "instruction": JOIN}]
+
+
+def write_as(folder: Path, name: str) -> Path:
+    path = folder / name
+    lines = "".join(json.dumps(row) + "\n" for row in ROWS)
+    text = lines if ".jsonl" in name else json.dumps(ROWS, indent=1)
+    if name.endswith(".parquet"):
+        parquet.write_table(pa.Table.from_pylist(ROWS), path)
+    elif name.endswith(".gz"):
+        path.write_bytes(gzip.compress(text.encode()))
+    else:
+        path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.jsonl.gz", "t.json", "t.json.gz", "t.parquet"])
+def test_every_form_gives_the_same_instructions(tmp_path: Path, name: str) -> None:
+    path = write_as(tmp_path, name)
+    kept, drops = walk(path)
+    assert [(row.text, row.row, row.source) for row in kept] == [(ADD, "a", name), (JOIN, "b", name)]
+    assert drops == []
+    assert {row.revision for row in kept} == {load(InstructionsConfig(source=str(path))).revision}
+
+
+def test_the_id_is_the_text_and_the_revision_is_the_file(tmp_path: Path) -> None:
+    one, other = write_as(tmp_path, "t.jsonl"), write_as(tmp_path, "t.parquet")
+    assert [row.id for row in walk(one)[0]] == [row.id for row in walk(other)[0]]
+    before = load(InstructionsConfig(source=str(one))).revision
+    assert before.startswith("sha256:") and len(before) == len("sha256:") + 16
+    with one.open("a") as file:
+        file.write("\n")
+    assert load(InstructionsConfig(source=str(one))).revision != before
+
+
+def test_a_file_that_changed_since_it_was_sealed_is_refused(tmp_path: Path) -> None:
+    path = write_as(tmp_path, "t.jsonl")
+    sealed = load(InstructionsConfig(source=str(path))).revision
+    assert len(walk(path, revision=sealed)[0]) == 2
+    write_lines(path, ROWS[:1])
+    with pytest.raises(InstructionsError, match=r"t\.jsonl is sha256:\w+ now, and sha256:\w+ is asked for"):
+        walk(path, revision=sealed)
+
+
+def test_a_column_is_named_in_the_source_or_by_its_key(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "t.jsonl", [{"prompt": "unused, but long enough to be kept", "goal": LAST}])
+    assert [row.text for row in walk(f"{path}:goal")[0]] == [LAST]
+    assert [row.text for row in walk(path, column="goal")[0]] == [LAST]
+
+
+def test_blank_lines_are_skipped_and_a_mark_of_byte_order_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(
+        b"\xef\xbb\xbf" + json.dumps({"text": ADD}).encode() + b"\r\n\r\n  \n" + json.dumps({"text": JOIN}).encode()
+    )
+    kept, drops = walk(path)
+    assert [(row.text, row.row) for row in kept] == [(ADD, "1"), (JOIN, "4")]
+    assert drops == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.jsonl", b"", r"t\.jsonl has no rows: give another"),
+        ("t.jsonl", b"\n\n", r"t\.jsonl has no rows"),
+        ("t.json", b"[]", r"t\.json has no rows"),
+        ("t.json", b'{"instruction": "x"}', r"t\.json holds no JSON array of objects"),
+        ("t.json", b'[\n{"instruction": }]', r"t\.json:2 is not valid JSON .*\.jsonl"),
+        ("t.json", b'[\n{"text": "caf\xe9"}]', r"t\.json:2 is not UTF-8 \(byte 0xe9\): .*iconv"),
+        ("t.jsonl.gz", b'{"instruction": "x"}\n', r"t\.jsonl\.gz is damaged or not gzip"),
+        ("t.parquet", b"PAR1 and no more", r"t\.parquet is not readable Parquet"),
+        ("t.jsonl", b'["instruction"]\n', r"t\.jsonl:1 is a JSON list, not an object"),
+        ("t.jsonl", b'{"goal": "x", "id": 1}\n', r"no column known to hold tasks; its columns: goal, id\."),
+        ("t.jsonl", b'{"prompt": "x", "text": "y"}\n', r"could hold the tasks in prompt or text; its columns:"),
+    ],
+)  # fmt: skip
+def test_a_wrong_file_is_one_clear_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InstructionsError, match=message) as caught:
+        walk(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_column_that_is_not_there_lists_those_that_are(tmp_path: Path) -> None:
+    path = write_as(tmp_path, "t.jsonl")
+    with pytest.raises(InstructionsError, match=r"no column 'task'; its columns: id, instruction"):
+        load(InstructionsConfig(source=f"{path}:task"))
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (b'{"instruction": "torn', r"t\.jsonl:3 is not valid JSON \(Unterminated string.*mend or delete that line"),
+        ('{"instruction": "Écris une fonction"}'.encode("latin-1"), r"t\.jsonl:3 is not UTF-8 \(byte 0xc9\)"),
+        (b"42", r"t\.jsonl:3 is a JSON int, not an object"),
+    ],
+)
+def test_rows_before_a_bad_line_stand(tmp_path: Path, bad: bytes, message: str) -> None:
+    path = write_lines(tmp_path / "t.jsonl", ROWS)
+    path.write_bytes(path.read_bytes() + bad + b"\n")
+    rows = load(InstructionsConfig(source=str(path))).rows
+    assert [row.row for row in (next(rows), next(rows)) if isinstance(row, Instruction)] == ["a", "b"]
+    with pytest.raises(InstructionsError, match=message):
+        next(rows)
+
+
+def test_a_gzip_file_cut_short_is_an_error_after_its_whole_rows(tmp_path: Path) -> None:
+    rows = [{"text": f"{ADD} Variant {number}: {number**9}."} for number in range(4000)]
+    path = tmp_path / "t.jsonl.gz"
+    whole = gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode())
+    path.write_bytes(whole[: len(whole) // 2])
+    walked = load(InstructionsConfig(source=str(path), near_duplicates=1.0)).rows
+    assert isinstance(next(walked), Instruction)
+    with pytest.raises(InstructionsError, match=r"t\.jsonl\.gz is damaged"):
+        list(walked)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("nowhere.jsonl", r"nowhere\.jsonl does not exist: give --instructions"),
+        ("{folder}", r"is no source: give starter, oss-instruct"),
+        ("{folder}.jsonl", r"\.jsonl is a folder, not a file"),
+        ("{folder}/tasks.csv", r"tasks\.csv' is no source: .*\.parquet file"),
+        ("no such thing", r"'no such thing' is no source"),
+    ],
+)
+def test_a_source_that_is_none(tmp_path: Path, source: str, message: str) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (tmp_path / "data.jsonl").mkdir()
+    (folder / "tasks.csv").write_text("instruction\nx\n")
+    with pytest.raises(InstructionsError, match=message):
+        load(InstructionsConfig(source=source.format(folder=folder)))
