@@ -1,0 +1,285 @@
+"""A generator's answer, read as a test suite: starter code, reference solution, entry point and cases.
+
+The answer is asked for by the prompt `suite`, but models answer in many ways: blocks are recognised by what they hold
+first, and by their headings second. Nothing is run here: whether the reference passes its own cases, and whether a
+stub fails them (law 3), is for the sandbox to show.
+"""
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from plum_hub.answers.assertions import is_assertion
+from plum_hub.answers.blocks import Block, read_answer
+from plum_hub.answers.cases import read_cases
+from plum_hub.answers.code import choose_program
+from plum_hub.answers.examples import printed_cases, stdio_cases
+from plum_hub.answers.source import (
+    DefinitionNode,
+    FunctionNode,
+    definitions,
+    is_stub,
+    loaded_names,
+    longest_program,
+    parse,
+    stored_names,
+    unparse,
+)  # fmt: skip
+from plum_hub.answers.starter import fits, holds_data, starter_of, stub_code
+from plum_hub.execution.literals import equal, parse_literal
+from plum_hub.records import TestCase, TestSuite
+
+Reason: TypeAlias = Literal[
+    "refused", "no_reference", "syntax_error", "no_entry_point", "too_few_cases", "contradictory", "all_expected_equal"
+]
+"""Why an answer is no suite. `all_expected_equal`: a function that returns a constant would pass."""
+
+_REFUSAL = re.compile(r"(?i)\b(?:i'?m sorry|i (?:can ?not|can't|am unable|won't)|as an ai)\b")
+_TESTS_LABEL = re.compile(r"(?i)\b(?:unit ?tests?|tests?|test cases?|assert\w*|usage|verify)\b")
+_SOLUTION_LABEL = re.compile(r"(?i)\b(?:solution|implementation|reference)\b")
+_HEADING = re.compile(
+    r"(?im)^[#*\s\d.]*((?:starter code|starter|solution|reference solution|tests?|test cases)\b).{0,20}$"
+)
+_TEST_NAME = re.compile(r"(?i)_?(?:unit)?tests?(?:_|\d|$|[A-Z])|check|run_.*tests?|main$|.*_tests?$")
+_SCRIPT_STARTER = "# Read the input from standard input and print the answer to standard output.\n"
+
+
+@dataclass(frozen=True)
+class ParsedSuite:
+    """What a generator's answer says; `entry_point` is "" for a script that is tested by its input and output."""
+
+    entry_point: str
+    starter_code: str
+    reference: str
+    cases: tuple[TestCase, ...]
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Why an answer is no suite, and what was seen."""
+
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One block, parsed and divided: `program` is the block without its tests."""
+
+    program: Block
+    tests: Sequence[ast.stmt]
+    holds_tests: bool
+
+    @property
+    def tree(self) -> ast.Module:
+        return parse(self.program.code) or ast.Module(body=[], type_ignores=[])
+
+
+def parse_suite(text: str, *, min_cases: int = 3, max_cases: int = 5) -> ParsedSuite | Unusable:
+    """Read a generator's answer; of more than `max_cases` cases the first are kept."""
+    try:
+        return _parse_suite(text, min_cases, max_cases)
+    except RecursionError:  # the tree's own nesting; what is deeper than Python's stack is no exercise
+        return Unusable("syntax_error", "nested too deeply")
+
+
+def stub_of(suite: ParsedSuite | TestSuite) -> str:
+    """A program that does nothing under the suite's names, and loads: a suite that it passes tests nothing."""
+    return stub_code(suite.starter_code, suite.entry_point)
+
+
+def _parse_suite(text: str, min_cases: int, max_cases: int) -> ParsedSuite | Unusable:
+    blocks = [block for block in read_answer(text).blocks if block.may_be_python] or _headed_sections(text)
+    parts = [part for block in blocks if (part := _divide(block)) is not None]
+    solutions = [part.program for part in sorted(parts, key=_last_resort) if not _is_announcement(part.tree)]
+    if not any(part.tree.body for part in parts):
+        if any(block.is_python for block in blocks):
+            return Unusable("syntax_error", "no block of the answer parses")
+        return Unusable("refused" if _REFUSAL.search(text) else "no_reference", text.strip()[:200])
+    entry_point = _entry_point(parts)
+    if entry_point is None:
+        return _script(text, solutions, min_cases, max_cases)
+    reference = choose_program(solutions, entry_point)
+    tree = None if reference is None else parse(reference)
+    if reference is None or tree is None or is_stub(definitions(tree)[entry_point]):
+        broken = any(block.is_python and parse(block.code) is None for block in blocks)
+        return Unusable(
+            "syntax_error" if broken else "no_reference", f"{entry_point} is not implemented in what parses"
+        )
+    cases = _cases(parts, text, tree, min_cases)
+    if (problem := _problem(cases, min_cases)) is not None:
+        return problem
+    cases = cases[:max_cases]
+    used = {name for case in cases for name in _names(case)} & _own(tree).keys()
+    given = [part.program.code for part in parts if _is_announcement(part.tree)]
+    starter = next((code for code in given if fits(code, tree, entry_point, used)), None)
+    return ParsedSuite(entry_point, starter or starter_of(tree, entry_point, used), reference, tuple(cases))
+
+
+def _divide(block: Block) -> _Part | None:
+    """Separate a block's tests from its program. Tests are test functions and classes, and everything after the last
+    definition when it holds an assertion; a block of tests that was cut loses its last line only."""
+    headed = bool(_TESTS_LABEL.search(block.label)) and not _SOLUTION_LABEL.search(block.label)
+    code = block.code
+    if parse(code) is None and (headed or not block.closed or "assert " in code):
+        code = longest_program(code.split("\n"))
+    tree = parse(code)
+    if tree is None or not tree.body:
+        return None
+    last = max(
+        (i for i, node in enumerate(tree.body) if isinstance(node, DefinitionNode) and not _is_test(node)), default=-1
+    )
+    tail = tree.body[last + 1 :]
+    tests = [node for node in tree.body if node in tail or _is_test(node) or _imports_framework(node)]
+    if not any(map(is_assertion, tests)):
+        tests = []
+    lines = code.split("\n")
+    for node in tests:
+        first = min([node.lineno, *(item.lineno for item in getattr(node, "decorator_list", []))])
+        lines[first - 1 : node.end_lineno] = [""] * ((node.end_lineno or first) - first + 1)
+    program = "\n".join(lines).strip("\n") + "\n"
+    return _Part(replace(block, code=program), tests, headed or bool(tests))
+
+
+def _is_test(node: ast.stmt) -> bool:
+    if isinstance(node, ast.ClassDef):
+        return is_assertion(node) and (
+            node.name.startswith("Test") or any(ast.unparse(base).endswith("TestCase") for base in node.bases)
+        )
+    return isinstance(node, FunctionNode) and is_assertion(node) and _TEST_NAME.match(node.name) is not None
+
+
+def _imports_framework(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom) and bool({"unittest", "pytest"} & stored_names(node))
+
+
+def _last_resort(part: _Part) -> int:
+    """Blocks under a heading that says solution first, blocks with tests in them last."""
+    return 0 if _SOLUTION_LABEL.search(part.program.label) else 2 if part.holds_tests else 1
+
+
+def _is_announcement(tree: ast.Module) -> bool:
+    """Whether a block is starter code: it defines something, and implements nothing."""
+    defined = [node for node in tree.body if isinstance(node, DefinitionNode)]
+    return bool(defined) and any(map(is_stub, defined)) and all(map(_is_empty, defined))
+
+
+def _is_empty(node: ast.stmt) -> bool:
+    functions = [item for item in ast.walk(node) if isinstance(item, FunctionNode) and not item.name.startswith("__")]
+    return is_stub(node) or not functions
+
+
+def _entry_point(parts: Iterable[_Part]) -> str | None:
+    """The function or class that the tests use most, among those of the starter code if there are any."""
+    ranked = sorted(parts, key=_last_resort)
+    counts = Counter(name for part in ranked for node in part.tests for name in _all_loads(node))
+    announced = [part for part in ranked if _is_announcement(part.tree)]
+    for group in (announced, [part for part in ranked if _last_resort(part) < 2], ranked):
+        nodes = [node for part in group for node in part.tree.body if isinstance(node, DefinitionNode)]
+        names = [node.name for node in nodes if not holds_data(node)] or [node.name for node in nodes]
+        if used := [name for name in names if counts[name]]:
+            return max(used, key=lambda name: counts[name])
+        if names and not counts:
+            return names[-1] if group is not announced else names[0]
+    return None
+
+
+def _all_loads(node: ast.AST) -> list[str]:
+    return [item.id for item in ast.walk(node) if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Load)]
+
+
+def _cases(parts: Sequence[_Part], text: str, reference: ast.Module, min_cases: int) -> list[TestCase]:
+    """The cases that use something of the reference, each once; printed examples too where assertions are too few."""
+    defined = _own(reference)
+    stateless = frozenset(name for name, node in defined.items() if _is_stateless(node))
+    found = [
+        _with_helpers(case, _helpers(part, reference, defined.keys()))
+        for part in parts
+        for case in read_cases(part.tests, stateless)
+    ]
+    usable = _once(case for case in found if _names(case) & defined.keys())
+    if len(usable) < min_cases:
+        usable = _once([*usable, *(case for case in printed_cases(text) if _names(case) & defined.keys())])
+    return usable
+
+
+def _own(tree: ast.Module) -> dict[str, ast.stmt]:
+    """What a module defines itself: a solver need not import what the reference imports."""
+    found = definitions(tree)
+    return {name: node for name, node in found.items() if not isinstance(node, ast.Import | ast.ImportFrom)}
+
+
+def _is_stateless(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ClassDef) and not any(
+        isinstance(item, ast.Attribute) and isinstance(item.ctx, ast.Store) for item in ast.walk(node)
+    )
+
+
+def _helpers(part: _Part, reference: ast.Module, defined: Iterable[str]) -> dict[str, ast.stmt]:
+    """What a case may need and a solver need not have: imports, and what the tests' own block defines for itself."""
+    inner = [node for test in part.tests for node in ast.walk(test)]
+    imports = [node for node in [*reference.body, *inner] if isinstance(node, ast.Import | ast.ImportFrom)]
+    statements = [*imports, *part.tree.body, *(node for node in part.tests if isinstance(node, DefinitionNode))]
+    return {name: node for node in statements for name in stored_names(node) - set(defined) if not is_assertion(node)}
+
+
+def _with_helpers(case: TestCase, helpers: dict[str, ast.stmt]) -> TestCase:
+    """The case with the helpers that it uses in front; a call then becomes a statement."""
+    needed = _names(case) & helpers.keys()
+    while more := {name for one in needed for name in loaded_names(helpers[one])} & helpers.keys() - needed:
+        needed |= more
+    if not needed:
+        return case
+    front = [node for node in dict.fromkeys(helpers.values()) if stored_names(node) & needed]
+    check = case.statement or f"assert {case.call} == {case.expected}\n"
+    if case.tolerance is not None:
+        check = f"assert abs({case.call} - {case.expected}) <= {case.tolerance!r}\n"
+    return TestCase(kind="statement", statement=unparse(front) + check)
+
+
+def _names(case: TestCase) -> set[str]:
+    tree = parse(case.call or case.statement or "")
+    return set() if tree is None else loaded_names(tree)
+
+
+def _once(cases: Iterable[TestCase]) -> list[TestCase]:
+    return list(dict.fromkeys(cases))
+
+
+def _problem(cases: Sequence[TestCase], min_cases: int) -> Unusable | None:
+    """What is wrong with a list of cases, if anything is."""
+    expected: dict[str, str] = {}
+    for case in cases:
+        if case.call is not None and case.expected is not None:
+            before = expected.setdefault(case.call, case.expected)
+            if not equal(parse_literal(before), parse_literal(case.expected), case.tolerance):
+                return Unusable("contradictory", f"{case.call} is {before} and {case.expected}")
+    if len(cases) < min_cases:
+        return Unusable("too_few_cases", f"{len(cases)} of {min_cases}")
+    values = {case.expected if case.kind == "call" else case.stdout for case in cases}
+    if len(values) == 1 and None not in values:
+        return Unusable("all_expected_equal", f"every case expects {values.pop()!r:.100}")
+    return None
+
+
+def _script(text: str, solutions: Sequence[Block], min_cases: int, max_cases: int) -> ParsedSuite | Unusable:
+    """The suite of a program that reads standard input: pairs of input and output."""
+    cases = _once(stdio_cases(text))
+    reference = choose_program([block for block in solutions if re.search(r"\binput\(|\bstdin\b", block.code)], "")
+    if reference is None or not cases:
+        return Unusable("no_entry_point", "nothing that the answer defines is used by its tests")
+    return _problem(cases, min_cases) or ParsedSuite("", _SCRIPT_STARTER, reference, tuple(cases[:max_cases]))
+
+
+def _headed_sections(text: str) -> list[Block]:
+    """An answer without fences, divided at its headings."""
+    pieces = _HEADING.split(text)
+    labelled = [("", pieces[0]), *zip(pieces[1::2], pieces[2::2], strict=True)]
+    return [
+        Block("python", code.strip("\n") + "\n", label, closed=True)
+        for label, code in labelled
+        if parse(code) and code.strip()
+    ]

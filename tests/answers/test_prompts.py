@@ -1,0 +1,46 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+
+import plum_hub.prompts
+from plum_hub.answers.suite import ParsedSuite, parse_suite
+from plum_hub.prompts import prompt_digest, render
+
+
+def test_a_value_may_hold_braces_and_placeholders() -> None:
+    prompt = render("solve_chat", instruction="Print {{ starter_code }} and {x} and {{x}}", starter_code="d = {{}}")
+
+    assert "Print {{ starter_code }} and {x} and {{x}}" in prompt
+    assert "```python\nd = {{}}\n```" in prompt
+
+
+@pytest.mark.parametrize("values", [{"instruction": "x"}, {"instruction": "x", "starter_code": "y", "other": "z"}])
+def test_values_and_placeholders_must_be_the_same(values: dict[str, str]) -> None:
+    with pytest.raises(KeyError):
+        render("solve_chat", **values)
+
+
+@pytest.mark.parametrize("name", ["suite", "solve_chat", "solve_completion"])
+def test_the_digest_names_the_text_of_the_file(name: str) -> None:
+    text = (Path(plum_hub.prompts.__file__).parent / f"{name}.md").read_bytes()
+
+    assert prompt_digest(name) == hashlib.sha256(text).hexdigest()[:16]
+
+
+def test_a_completion_prompt_ends_where_the_program_begins() -> None:
+    assert render("solve_completion", instruction="x", starter_code="y").endswith("\n```python\n")
+
+
+def test_the_example_in_the_suite_prompt_is_itself_a_usable_answer() -> None:
+    prompt = render("suite", instruction="x")
+
+    suite = parse_suite(prompt[prompt.index("### Starter code") : prompt.index("Now do the same")])
+
+    assert isinstance(suite, ParsedSuite)
+    assert suite.entry_point == "count_vowels"
+    assert [case.kind for case in suite.cases] == ["call"] * 4
+    namespace: dict[str, object] = {}
+    exec(suite.reference, namespace)  # our own text
+    for case in suite.cases:
+        assert repr(eval(case.call or "", namespace)) == case.expected

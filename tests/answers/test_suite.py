@@ -1,0 +1,330 @@
+"""Answers in the styles in which weak and strong models write them, and what is read from them."""
+
+import gzip
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+
+from plum_hub.answers.suite import ParsedSuite, Unusable, parse_suite, stub_of
+from plum_hub.execution.literals import equal, parse_literal
+from plum_hub.records import TestCase
+
+MBPP = Path(__file__).resolve().parents[3] / "shared/data/mbpp/mbpp.jsonl.gz"
+
+REFERENCE = '```python\ndef f(x, y=0):\n    """Double."""\n    return x * 2 + y\n```\n'
+TWO_TESTS = "```python\nassert f(1) == 2\nassert f(2) == 4\n```"
+STACK = """```python
+class Stack:
+    def __init__(self):
+        self.items = []
+
+    def push(self, item):
+        self.items.append(item)
+
+    def pop(self):
+        return self.items.pop() if self.items else None
+```
+"""
+
+
+def read(tests: str, reference: str = REFERENCE) -> ParsedSuite:
+    suite = parse_suite(f"## Solution\n{reference}\n## Tests\n```python\n{tests}\n```", min_cases=1, max_cases=99)
+    assert isinstance(suite, ParsedSuite), suite
+    return suite
+
+
+def short(case: TestCase) -> str:
+    if case.kind == "call":
+        return f"{case.call} -> {case.expected}" + (f" +- {case.tolerance:g}" if case.tolerance is not None else "")
+    return (case.statement or f"{case.stdin!r} -> {case.stdout!r}").strip()
+
+
+ONE_CASE = {
+    "equality": ("assert f(1) == 2", "f(1) -> 2"),
+    "message": ("assert f(1) == 2, 'one'", "f(1) -> 2"),
+    "reversed": ("assert 2 == f(1)", "f(1) -> 2"),
+    "true value": ("assert f(1)", "bool(f(1)) -> True"),
+    "false value": ("assert not f(0)", "bool(f(0)) -> False"),
+    "is": ("assert f(1) is None", "f(1) -> None"),
+    "literal in a variable": ("expected = [2]\nassert [f(1)] == expected", "[f(1)] -> [2]"),
+    "result in a variable": ("result = f(1)\nassert result == 2", "f(1) -> 2"),
+    "distance": ("assert abs(f(1) - 2.0) < 1e-6", "f(1) -> 2.0 +- 1e-06"),
+    "isclose": ("import math\nassert math.isclose(f(1), 2.0, rel_tol=1e-3)", "f(1) -> 2.0 +- 0.002"),
+    "approx": ("import pytest\nassert f(1) == pytest.approx(-2.0)", "f(1) -> -2.0 +- 2e-06"),
+    "inequality": ("assert f(1) > 1", "assert f(1) > 1"),
+    "set": ("assert set([f(1)]) == set()", "set([f(1)]) -> set()"),
+    "import of the solution": ("from solution import f\nassert f(1) == 2", "f(1) -> 2"),
+    "import that a check needs": (
+        "import math\nassert math.floor(f(1)) == 2",
+        "import math\nassert math.floor(f(1)) == 2",
+    ),
+    "helper": (
+        "def twice(g):\n    return g(g(1))\nassert twice(f) == 4",
+        "def twice(g):\n    return g(g(1))\nassert twice(f) == 4",
+    ),
+    "in place": ("xs = [1]\nf(xs)\nassert xs == [2]", "xs = [1]\nf(xs)\nassert xs == [2]"),
+    "test function": ("def test_f():\n    '''One.'''\n    assert f(1) == 2", "f(1) -> 2"),
+    "raises": (
+        "def test_f():\n    with pytest.raises(TypeError, match='x'):\n        f(None)",
+        "try:\n    f(None)\nexcept TypeError:\n    pass\nelse:\n    raise AssertionError('TypeError was not raised')",
+    ),
+    "candidate": ("def check(candidate):\n    assert candidate(1) == 2\n\ncheck(f)", "f(1) -> 2"),
+    "reported": ("try:\n    assert f(1) == 2\n    print('ok')\nexcept AssertionError:\n    print('bad')", "f(1) -> 2"),
+    "doctest": (">>> f(1)\n2\n>>> print('x')\nx", "f(1) -> 2"),
+    "printed": ("print(f(1))  # Output: 2\nprint(f(2))  # a comment", "f(1) -> 2"),
+    "cut": ("assert f(1) == 2\nassert f(2) == (", "f(1) -> 2"),
+}
+
+
+@pytest.mark.parametrize("name", ONE_CASE)
+def test_a_test_becomes_a_case(name: str) -> None:
+    tests, case = ONE_CASE[name]
+    suite = parse_suite(f"{REFERENCE}Tests:\n```python\n{tests}\nassert f(9) == 18\n```", min_cases=1)
+    if name in ("doctest", "printed", "cut"):
+        suite = parse_suite(f"{REFERENCE}Tests:\n```python\n{tests}\n```", min_cases=1)
+        assert isinstance(suite, Unusable) and suite.reason == "all_expected_equal"
+        suite = parse_suite(
+            f"{REFERENCE}Tests:\n```python\nassert f(9) == 18\n```\n```python\n{tests}\n```", min_cases=2
+        )
+
+    assert isinstance(suite, ParsedSuite)
+    assert case in [short(one) for one in suite.cases]
+    assert len(suite.cases) == 2
+
+
+def test_unittest_methods_share_their_set_up() -> None:
+    tests = """import unittest
+class TestStack(unittest.TestCase):
+    def setUp(self):
+        self.stack = Stack()
+    def test_pop(self):
+        self.stack.push(3)
+        self.assertEqual(self.stack.pop(), 3)
+    def test_empty(self):
+        self.assertIsNone(self.stack.pop())
+if __name__ == "__main__":
+    unittest.main()"""
+
+    assert [short(case) for case in read(tests, STACK).cases] == [
+        "self_stack = Stack()\nself_stack.push(3)\nassert self_stack.pop() == 3",
+        "Stack().pop() -> None",
+    ]
+
+
+def test_steps_on_one_object_are_one_case_and_a_new_object_begins_another() -> None:
+    first = "s = Stack()\ns.push(1)\nassert s.pop() == 1\nassert s.pop() is None"
+    second = "s = Stack()\ns.push(2)\nassert s.pop() == 2"
+
+    assert [short(case) for case in read(f"{first}\n{second}", STACK).cases] == [first, second]
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "for x, want in [(1, 2), (3, 6)]:\n    assert f(x) == want",
+        """cases = [{'x': 1, 'want': 2}, {'x': 3, 'want': 6}]
+for i, case in enumerate(cases):
+    got = f(case['x'])
+    assert got == case['want'], i""",
+        "for x, want in zip([1, 3], [2, 6]):\n    assert f(x) == want, x",
+        "for x, want in {1: 2, 3: 6}.items():\n    assert f(x) == want",
+        """@pytest.mark.parametrize('x, want', [(1, 2), pytest.param(3, 6, id='b')])
+def test_f(x, want):
+    assert f(x) == want""",
+        """def test_f():
+    for x, want in ((1, 2), (3, 6)):
+        with self.subTest(x):
+            assert f(x) == want""",
+    ],
+)
+def test_a_table_becomes_one_case_a_row(tests: str) -> None:
+    assert [short(case) for case in read(tests).cases] == ["f(1) -> 2", "f(3) -> 6"]
+
+
+def test_an_object_without_state_may_be_made_anew() -> None:
+    reference = "```python\nclass Solution:\n    def twice(self, x):\n        return 2 * x\n```"
+
+    suite = read("s = Solution()\nassert s.twice(1) == 2\nassert s.twice(2) == 4", reference)
+
+    assert suite.entry_point == "Solution"
+    assert [short(case) for case in suite.cases] == ["Solution().twice(1) -> 2", "Solution().twice(2) -> 4"]
+
+
+def test_given_starter_code_is_kept_when_it_gives_nothing_away() -> None:
+    starter = 'def f(x, y=0):\n    """Say more."""\n    pass  # yours\n'
+
+    suite = parse_suite(f"```python\n{starter}```\n{REFERENCE}{TWO_TESTS}", min_cases=2)
+
+    assert isinstance(suite, ParsedSuite) and suite.starter_code == starter
+
+
+@pytest.mark.parametrize(
+    "starter",
+    [
+        "def f(x, y=0):\n    # your code here\n",  # does not parse
+        "def f(x):\n    pass\n",  # other parameters
+        'def f(x, y=0):\n    """Double."""\n    return x * 2 + y\n',  # the solution itself
+        "",
+    ],
+)
+def test_starter_code_is_made_of_the_reference_where_none_serves(starter: str) -> None:
+    suite = parse_suite(f"```python\n{starter}```\n{REFERENCE}{TWO_TESTS}", min_cases=2)
+
+    assert isinstance(suite, ParsedSuite)
+    assert suite.starter_code == 'def f(x, y=0):\n    """Double."""\n    pass\n'
+
+
+def test_made_starter_code_brings_the_types_that_tests_and_signature_use() -> None:
+    reference = """```python
+import heapq
+from typing import Optional
+
+class Node:
+    def __init__(self, value, next=None):
+        self.value = value
+        self.next = next
+
+def helper(node):
+    return 1 + length(node.next)
+
+def length(node: Optional[Node]) -> int:
+    return 0 if node is None else helper(node)
+```"""
+
+    suite = read("assert length(None) == 0\nassert length(Node(1, Node(2))) == 2", reference)
+
+    assert suite.entry_point == "length"
+    assert "class Node:" in suite.starter_code and "self.value = value" in suite.starter_code
+    assert "from typing import Optional" in suite.starter_code
+    assert "helper" not in suite.starter_code and "heapq" not in suite.starter_code
+
+
+def test_tests_in_the_block_of_the_solution_are_not_part_of_the_reference() -> None:
+    text = """```python
+import unittest
+
+def f(x):
+    return x
+
+class TestF(unittest.TestCase):
+    def test(self):
+        self.assertEqual(f(1), 1)
+        self.assertEqual(f(2), 2)
+
+if __name__ == '__main__':
+    unittest.main()
+```"""
+
+    suite = parse_suite(text, min_cases=2)
+
+    assert isinstance(suite, ParsedSuite)
+    assert suite.reference.strip() == "def f(x):\n    return x"
+
+
+def test_an_answer_without_fences() -> None:
+    text = """Starter code:
+def f(x):
+    pass
+
+Solution:
+def f(x):
+    return x
+
+Tests:
+assert f(1) == 1
+assert f(2) == 2
+"""
+
+    suite = parse_suite(text, min_cases=2)
+
+    assert isinstance(suite, ParsedSuite) and suite.reference.strip() == "def f(x):\n    return x"
+
+
+def test_a_script_is_tested_by_its_input_and_output() -> None:
+    pairs = "".join(f"Input:\n```\n{n}\n```\nOutput:\n```\n{2 * n}\n```\n" for n in (1, 2, 3))
+
+    suite = parse_suite(f"```python\nprint(2 * int(input()))\n```\n{pairs}")
+
+    assert isinstance(suite, ParsedSuite)
+    assert suite.entry_point == ""
+    assert [short(case) for case in suite.cases] == ["'1\\n' -> '2\\n'", "'2\\n' -> '4\\n'", "'3\\n' -> '6\\n'"]
+
+
+def test_cases_are_counted_once_and_cut_at_the_most() -> None:
+    lines = [f"assert f({n}) == {2 * n}" for n in (1, 1, 2, 3, 4, 5, 6)]
+
+    suite = parse_suite(REFERENCE + "```python\n" + "\n".join(lines) + "\n```")
+
+    assert isinstance(suite, ParsedSuite)
+    assert [case.call for case in suite.cases] == ["f(1)", "f(2)", "f(3)", "f(4)", "f(5)"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("I'm sorry, but I can't help with that.", "refused"),
+        ("Think about it step by step.", "no_reference"),
+        ("```python\ndef f(x)\n    return x\n```\n```python\nassert f(1) == 1\n```", "syntax_error"),
+        ("```python\ndef f(x):\n    pass\n```\n```python\nassert f(1) == 1\nassert f(2) == 2\n```", "no_reference"),
+        ("```python\nprint('hello')\n```", "no_entry_point"),
+        (REFERENCE + "```python\nassert f(1) == 2\nassert f(2) == 4\n```", "too_few_cases"),
+        (REFERENCE + "```python\nassert 1 == 1\nassert 2 == 2\nassert max(1, 2) == 2\n```", "no_entry_point"),
+        (REFERENCE + "```python\nassert f(1) == 2\nassert f(1) == 3\nassert f(2) == 4\n```", "contradictory"),
+        (REFERENCE + "```python\nassert f(0) == 0\nassert f(0, 0) == 0\nassert f(-0) == 0\n```", "all_expected_equal"),
+        ("```python\n" + "x = " + "-" * 100_000 + "1\n```", "syntax_error"),
+    ],
+)
+def test_an_answer_that_is_no_suite_says_why(text: str, reason: str) -> None:
+    suite = parse_suite(text)
+
+    assert isinstance(suite, Unusable) and suite.reason == reason, suite
+
+
+def test_a_stub_loads_whatever_the_starter_code_refers_to() -> None:
+    starter = """import numpy as np
+from functools import lru_cache
+
+@lru_cache(maxsize=None)
+def f(x: np.ndarray, y: Missing = DEFAULT, z=[1]) -> List[int]:
+    pass
+
+class g(Base, metaclass=Meta):
+    limit = 3
+    other = unknown(3)
+    print(missing)
+
+    @property
+    def size(self) -> int:
+        return 3
+"""
+    suite = ParsedSuite("f", starter, "", ())
+    namespace: dict[str, object] = {"__name__": "stub"}
+
+    exec(stub_of(suite), namespace)  # our own text
+
+    assert eval("(f(1), g().size, g.limit)", namespace) == (None, None, 3)
+
+
+@pytest.mark.shared
+def test_real_suites_are_read_and_their_references_pass_them() -> None:
+    if not MBPP.exists():
+        pytest.skip(f"{MBPP} is not there")
+    with gzip.open(MBPP, "rt") as lines:
+        rows = [json.loads(line) for line in lines][:150]
+    reasons = []
+    for row in rows:
+        suite = parse_suite(f"```python\n{row['code']}\n```\n```python\n" + "\n".join(row["test_list"]) + "\n```")
+        if isinstance(suite, Unusable):
+            reasons.append(suite.reason)
+            continue
+        namespace: dict[str, object] = {"__name__": "reference"}
+        with warnings.catch_warnings(action="ignore"):  # odd escapes in the solutions
+            exec(suite.reference, namespace)  # published solutions, harmless
+        for case in suite.cases:
+            if case.kind == "call":
+                value = eval(case.call or "", namespace)
+                assert equal(value, parse_literal(case.expected or ""), case.tolerance), (row["task_id"], case)
+    assert set(reasons) <= {"all_expected_equal", "too_few_cases"}
+    assert len(reasons) <= 3
