@@ -1,0 +1,306 @@
+"""The embedded Hub's account, repos, refs and history."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+from plum_hub.hubs import front_matter, refusals
+from plum_hub.hubs.calls import Call, Hub, Route, page, reply, stamp
+from plum_hub.hubs.git import BRANCHES, PULLS, TAGS, ZERO, RefMoved, is_ref_name
+from plum_hub.hubs.store import KINDS, Kind, Repo
+
+PAGE = 1000
+
+
+def whoami(hub: Hub, call: Call) -> Any:
+    """The one account there is."""
+    if not call.signed_in:
+        raise refusals.sign_in_needed()
+    account = hub.store.account
+    token = {"displayName": "owner" if call.role == "write" else "reader", "role": call.role, "createdAt": stamp(0)}
+    return {
+        "type": "user", "id": account, "name": account, "fullname": account, "email": f"{account}@plum-hub.invalid",
+        "emailVerified": True, "canPay": False, "isPro": False, "periodEnd": None, "avatarUrl": "", "orgs": [],
+        "auth": {"type": "access_token", "accessToken": token},
+    }  # fmt: skip
+
+
+def create(hub: Hub, call: Call) -> Any:
+    """Make a repo in the account's own namespace."""
+    kind, name, asked = _named(hub, call)
+    private = _private(asked) or False
+    url = f"{call.base}/{name}" if kind == "model" else f"{call.base}/{kind}s/{name}"
+    try:
+        repo = hub.store.create(kind, name, private=private)
+    except refusals.Refusal as refusal:
+        if refusal.status == 409:
+            raise refusals.exists(refusal.message, url=url) from None  # exist_ok=True reads the url of the refusal
+        raise
+    return {"url": url, "name": name, "id": repo.settings.id}
+
+
+def delete(hub: Hub, call: Call) -> Any:
+    """Remove a repo."""
+    kind, name, _ = _named(hub, call)
+    hub.store.delete(_existing(hub, call, kind, name))
+    return {}
+
+
+def move(hub: Hub, call: Call) -> Any:
+    """Give a repo another name in the same namespace."""
+    asked = call.json()
+    kind = _kind(asked)
+    _own(hub, call, str(asked.get("toRepo", "")))
+    hub.store.move(_existing(hub, call, kind, str(asked.get("fromRepo", ""))), str(asked["toRepo"]))
+    return {}
+
+
+def settings(hub: Hub, call: Call) -> Any:
+    """Change a repo's visibility, or whether it is gated."""
+    repo, asked = hub.repo(call, write=True), call.json()
+    changed = repo.settings
+    if (private := _private(asked)) is not None:
+        changed = replace(changed, private=private)
+    if "gated" in asked:
+        if asked["gated"] not in ("auto", "manual", False):
+            raise refusals.malformed("gated must be auto, manual or false")
+        changed = replace(changed, gated=asked["gated"])
+    hub.store.change(repo, changed)
+    return {}
+
+
+def may_read(hub: Hub, call: Call) -> Any:
+    """Whether the caller may read the repo: the refusals say no."""
+    hub.repo(call)
+    return {}
+
+
+def may_write(hub: Hub, call: Call) -> Any:
+    """Whether the caller may write to the repo: the refusals say no."""
+    hub.repo(call, write=True)
+    return {}
+
+
+def list_repos(hub: Hub, call: Call) -> Any:
+    """The repos of a kind that the caller may see, newest change first."""
+    found = []
+    for repo in hub.store.repos(KINDS[call.param("kinds")]):
+        wanted = call.option("search").lower() in repo.name.lower() and call.option("author") in (
+            "",
+            repo.name.split("/")[0],
+        )
+        if wanted and (call.signed_in or not repo.settings.private):
+            info = describe(hub, repo, "main", blobs=False)
+            if set(call.query.get("filter", [])) <= set(info["tags"]):
+                found.append(_expanded(call, info))
+    found.sort(key=lambda info: str(info.get("lastModified", "")), reverse=True)
+    return reply(*page(call, iter(found), PAGE))
+
+
+def info(hub: Hub, call: Call) -> Any:
+    """What is known of a repo at a revision."""
+    repo = hub.repo(call)
+    return _expanded(call, describe(hub, repo, call.params.get("rev") or "main", blobs=call.flag("blobs")))
+
+
+def describe(hub: Hub, repo: Repo, revision: str, *, blobs: bool) -> dict[str, Any]:
+    """A repo's info object. Its tags come from its card's front matter, as on the public Hub."""
+    commit = repo.git.commit_of(revision)
+    files = [entry for entry in repo.git.entries(commit) if entry.kind == "blob"]
+    large = hub.store.pointers(repo.git, {entry.oid: entry.size for entry in files})
+    siblings: list[dict[str, Any]] = [{"rfilename": entry.path} for entry in files]
+    if blobs:
+        for sibling, entry in zip(siblings, files, strict=True):
+            sibling |= {"size": entry.size, "blobId": entry.oid}
+            if (it := large.get(entry.oid)) is not None:
+                sibling |= {"size": it.size, "lfs": {"sha256": it.sha256, "size": it.size, "pointerSize": entry.size}}
+    card = _card(repo, next((entry.oid for entry in files if entry.path == "README.md"), None))
+    licenses = [f"license:{it}" for it in front_matter.texts(card.get("license"))]
+    about = {
+        "_id": repo.settings.id, "id": repo.name, "author": repo.name.split("/")[0], "sha": commit,
+        "lastModified": stamp(repo.git.log(commit, limit=1)[0].time), "createdAt": stamp(repo.settings.created),
+        "private": repo.settings.private, "gated": repo.settings.gated, "disabled": False, "downloads": 0, "likes": 0,
+        "tags": front_matter.texts(card.get("tags")) + licenses + front_matter.texts(card.get("language")),
+        "siblings": siblings, "usedStorage": sum(large[e.oid].size if e.oid in large else e.size for e in files),
+    }  # fmt: skip
+    if card:
+        about["cardData"] = card
+    if repo.kind == "model":
+        about["modelId"] = repo.name
+        about |= {key: card[key] for key in ("pipeline_tag", "library_name", "model-index") if key in card}
+    return about
+
+
+def refs(hub: Hub, call: Call) -> Any:
+    """Branches, tags and, when asked for, pull requests; a tag's target is the commit, annotated or not."""
+    answer: dict[str, list[dict[str, str]]] = {"branches": [], "tags": [], "converts": []}
+    groups = {BRANCHES: "branches", TAGS: "tags"}
+    if call.flag("include_prs"):
+        answer["pullRequests"] = []
+        groups[PULLS] = "pullRequests"
+    for ref, (_oid, commit) in hub.repo(call).git.refs().items():
+        for prefix, group in groups.items():
+            if ref.startswith(prefix):
+                name = ref if prefix == PULLS else ref.removeprefix(prefix)
+                answer[group].append({"name": name, "ref": ref, "targetCommit": commit})
+    return answer
+
+
+def create_branch(hub: Hub, call: Call) -> Any:
+    """Make a branch at `startingPoint`, or at the head of `main`."""
+    repo, name = hub.repo(call, write=True), _ref_name(call.param("rev"))
+    with hub.store.writing(repo.kind, repo.name):
+        start = repo.git.commit_of(str(call.json().get("startingPoint") or "main"))
+        _make_ref(repo, f"{BRANCHES}{name}", start)
+    return {}
+
+
+def create_tag(hub: Hub, call: Call) -> Any:
+    """Tag a revision: an annotated tag when there is a message. A tag that exists is never moved."""
+    repo, asked = hub.repo(call, write=True), call.json()
+    name, message = _ref_name(str(asked.get("tag", ""))), asked.get("message")
+    with hub.store.writing(repo.kind, repo.name):
+        target = repo.git.commit_of(call.param("rev"))
+        if message:
+            target = repo.git.write_tag(name, target, str(message), hub.store.account)
+        _make_ref(repo, f"{TAGS}{name}", target)
+    return {}
+
+
+def delete_branch(hub: Hub, call: Call) -> Any:
+    """Remove a branch, except `main`."""
+    if call.param("rev") == "main":
+        raise refusals.forbidden("the main branch cannot be deleted")
+    return _delete_ref(hub, call, BRANCHES)
+
+
+def delete_tag(hub: Hub, call: Call) -> Any:
+    """Remove a tag."""
+    return _delete_ref(hub, call, TAGS)
+
+
+def commits(hub: Hub, call: Call) -> Any:
+    """The history of a revision, newest first."""
+    repo = hub.repo(call)
+    head = repo.git.commit_of(call.param("rev"))
+    rows, headers = page(call, _history(repo, head), PAGE)
+    return reply(rows, headers | {"X-Total-Count": str(repo.git.count(head))})
+
+
+def squash(hub: Hub, call: Call) -> Any:
+    """Replace a branch's history by one commit with the same files; tags keep the old commits alive."""
+    repo, branch = hub.repo(call, write=True), call.param("rev")
+    message = str(call.json().get("message") or f"Super-squash branch '{branch}'")
+    with hub.store.writing(repo.kind, repo.name):
+        head = repo.git.refs().get(f"{BRANCHES}{branch}")
+        if head is None:
+            raise refusals.revision_missing(branch)
+        repo.git.move_ref(f"{BRANCHES}{branch}", repo.git.write_root(head[1], message, hub.store.account), head[0])
+    return {}
+
+
+def _history(repo: Repo, head: str) -> Iterator[dict[str, Any]]:
+    for skip in count(0, PAGE):
+        logged = repo.git.log(head, limit=PAGE, skip=skip)
+        for it in logged:
+            author = [{"user": it.author}]
+            yield {"id": it.id, "title": it.title, "message": it.message, "authors": author, "date": stamp(it.time)}
+        if len(logged) < PAGE:
+            return
+
+
+def _expanded(call: Call, about: dict[str, Any]) -> dict[str, Any]:
+    """With `expand`, only the properties asked for (and the ids)."""
+    wanted = call.query.get("expand") or call.query.get("expand[]")
+    return about if wanted is None else {key: about[key] for key in ("_id", "id", *wanted) if key in about}
+
+
+def _card(repo: Repo, oid: str | None) -> dict[str, Any]:
+    if oid is None:
+        return {}
+    try:
+        return front_matter.read(repo.git.blob(oid).decode())
+    except (front_matter.FrontMatterError, UnicodeDecodeError):
+        return {}
+
+
+def _kind(asked: dict[str, Any]) -> Kind:
+    kind = KINDS.get(f"{asked.get('type') or 'model'}s")
+    if kind is None:
+        raise refusals.malformed(f"unknown type {asked['type']!r}; use model, dataset or space")
+    return kind
+
+
+def _private(asked: dict[str, Any]) -> bool | None:
+    """Whether a repo is to be private; None where the request does not say. Older clients send `private` itself."""
+    if "visibility" in asked:
+        return bool(asked["visibility"] != "public")
+    return bool(asked["private"]) if "private" in asked else None
+
+
+def _named(hub: Hub, call: Call) -> tuple[Kind, str, dict[str, Any]]:
+    asked = call.json()
+    name = str(asked.get("name", ""))
+    full = name if "/" in name else f"{asked.get('organization') or hub.store.account}/{name}"
+    kind = _kind(asked)
+    _own(hub, call, full)
+    return kind, full, asked
+
+
+def _own(hub: Hub, call: Call, name: str) -> None:
+    call.require_write()
+    if name.partition("/")[0] != hub.store.account:
+        raise refusals.forbidden(f"this Hub has one namespace, {hub.store.account}; {name} is outside it")
+
+
+def _existing(hub: Hub, call: Call, kind: Kind, name: str) -> Repo:
+    if (repo := hub.store.find(kind, name)) is None:
+        raise refusals.repo_missing(call.signed_in)
+    return repo
+
+
+def _ref_name(name: str) -> str:
+    if not is_ref_name(name):
+        raise refusals.malformed(f"{name!r} cannot be the name of a branch or tag")
+    return name
+
+
+def _make_ref(repo: Repo, ref: str, oid: str) -> None:
+    if ref in repo.git.refs():
+        raise refusals.exists(f"Reference {ref} already exists")
+    try:
+        repo.git.move_ref(ref, oid, ZERO)
+    except RefMoved as error:  # `a` and `a/b` cannot both be refs
+        raise refusals.exists(f"Reference {ref} cannot be made: {error}") from error
+
+
+def _delete_ref(hub: Hub, call: Call, prefix: str) -> Any:
+    repo, name = hub.repo(call, write=True), call.param("rev")
+    with hub.store.writing(repo.kind, repo.name):
+        found = repo.git.refs().get(prefix + name)
+        if found is None:
+            raise refusals.revision_missing(name)
+        repo.git.move_ref(prefix + name, None, found[0])
+    return {}
+
+
+ROUTES = [
+    Route("GET", "/api/whoami-v2", whoami),
+    Route("POST", "/api/repos/create", create),
+    Route("DELETE", "/api/repos/delete", delete),
+    Route("POST", "/api/repos/move", move),
+    Route("GET", "/api/{kinds}", list_repos),
+    Route("GET", "/api/{kinds}/{repo}", info),
+    Route("GET", "/api/{kinds}/{repo}/revision/{rev}", info),
+    Route("PUT", "/api/{kinds}/{repo}/settings", settings),
+    Route("GET", "/api/{kinds}/{repo}/auth-check", may_read),
+    Route("GET", "/api/{kinds}/{repo}/auth-check/write", may_write),
+    Route("GET", "/api/{kinds}/{repo}/refs", refs),
+    Route("POST", "/api/{kinds}/{repo}/branch/{rev}", create_branch),
+    Route("DELETE", "/api/{kinds}/{repo}/branch/{rev}", delete_branch),
+    Route("POST", "/api/{kinds}/{repo}/tag/{rev}", create_tag),
+    Route("DELETE", "/api/{kinds}/{repo}/tag/{rev}", delete_tag),
+    Route("GET", "/api/{kinds}/{repo}/commits/{rev}", commits),
+    Route("POST", "/api/{kinds}/{repo}/super-squash/{rev}", squash),
+]

@@ -1,0 +1,102 @@
+"""The embedded Hub as an ASGI application: finds the handler of a request, authorises it, and turns refusals into the
+headers that clients look for."""
+
+# ruff: noqa: TID253 - part of the server, which is imported late, in its own process
+import errno
+import inspect
+import json
+import os
+import secrets
+import subprocess
+import tempfile
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from anyio.to_thread import run_sync
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from plum_hub.hubs import api, files, refusals, uploads
+from plum_hub.hubs.calls import Call, Hub, Route, reply, unquoted
+
+Message = MutableMapping[str, Any]
+_ROUTES = [(route, route.compiled()) for route in (*api.ROUTES, *files.ROUTES, *uploads.ROUTES)]
+_IN_MEMORY = 1 << 20
+"""A longer body waits on disk for its handler. In bytes."""
+
+
+class App:
+    """What uvicorn runs."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+
+    async def __call__(
+        self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except refusals.Refusal as refusal:
+            response = _refused(refusal)
+        except ClientDisconnect:
+            return
+        except (OSError, subprocess.CalledProcessError) as error:
+            if not _disk_full(error):
+                raise
+            response = _refused(refusals.Refusal(507, "the disk of this Hub is full; nothing was stored"))
+        response.headers["X-Request-Id"] = secrets.token_hex(8)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        # A revision or path is one quoted segment (refs%2Fpr%2F1): routing goes by the path as it was sent.
+        raw_path = request.scope["raw_path"].decode("ascii", "replace").partition("?")[0]
+        route, params = _matched(request.method, raw_path)
+        if params.get("repo") and not raw_path.startswith("/api/"):
+            params["repo"] = params["repo"].removesuffix(".git")
+        streamed = inspect.iscoroutinefunction(route.handler)
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(self.hub.store.scratch)) as body:
+            if not streamed:
+                async for piece in request.stream():
+                    body.write(piece)
+                body.seek(0)
+            headers = {key.lower(): value for key, value in request.headers.items()}
+            call = Call(
+                method=request.method,
+                path=raw_path,
+                params=params,
+                query=parse_qs(request.scope["query_string"].decode("ascii", "replace"), keep_blank_values=True),
+                headers=headers,
+                body=body,
+                base=f"{request.url.scheme}://{request.headers.get('host', request.url.netloc)}",
+                role=self.hub.role(headers.get("authorization")),
+                chunks=request.stream() if streamed else None,
+            )
+            answer = await (route.handler(self.hub, call) if streamed else run_sync(route.handler, self.hub, call))
+        return answer if isinstance(answer, Response) else reply(answer)
+
+
+def _matched(method: str, path: str) -> tuple[Route, dict[str, Any]]:
+    for route, pattern in _ROUTES:
+        if method in route.methods.split() and (match := pattern.fullmatch(path)):
+            params = unquoted(match)
+            if any("\0" in (value or "") for value in params.values()):
+                break  # no name holds a NUL, and no process can be asked about one
+            return route, params
+    raise refusals.Refusal(404, "Not found")
+
+
+def _disk_full(error: OSError | subprocess.CalledProcessError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return any(os.strerror(number).encode() in (error.stderr or b"") for number in (errno.ENOSPC, errno.EDQUOT))
+
+
+def _refused(refusal: refusals.Refusal) -> Response:
+    message = refusal.message.encode("ascii", "replace").decode().replace("\n", " ").replace("\r", " ")
+    headers = {"X-Error-Message": message, **refusal.headers}
+    if refusal.code is not None:
+        headers["X-Error-Code"] = refusal.code
+    content = json.dumps(refusal.body or {"error": refusal.message})
+    return Response(content, refusal.status, headers, media_type="application/json")

@@ -1,0 +1,229 @@
+"""The process that talks to a Hub for `client.py`: `python -m plum_hub.hubs.child ACTION`.
+
+Reads the action's arguments as JSON on stdin, and writes `{"result": …}` or `{"error": …}` on stdout. Everything that
+`huggingface_hub` raises is turned into one line here, at the boundary.
+"""
+
+# ruff: noqa: TID253 - this is the adapter of huggingface_hub, in a process of its own
+import hashlib
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, errors
+
+from plum_hub.errors import HubError
+
+SIGN_IN = "set HF_TOKEN to a token with write access, or run  hf auth login"
+ATTRIBUTES = ".gitattributes"
+"""The Hub's own file, made with the repo; no part of a release that does not bring one."""
+
+
+def publish(api: HfApi, *, folder: str, repo: str, tag: str, message: str, private: bool) -> dict[str, Any]:
+    """See `client.publish_dataset`."""
+    _signed_in(api)
+    source = Path(folder)
+    paths = {path.relative_to(source).as_posix(): path for path in sorted(source.rglob("*")) if path.is_file()}
+    if not paths:
+        raise HubError(f"{folder}: no files to publish")
+    repo = repo if "/" in repo else f"{api.whoami()['name']}/{repo}"
+    digests = {name: sha256(path) for name, path in paths.items()}
+    api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
+    if private and not api.dataset_info(repo, expand=["private"]).private:
+        raise HubError(f"{repo} is public already, and would show a private release; publish to another repo")
+    commit = tags(api, repo=repo).get(tag)
+    if commit is None:
+        commit = _committed(api, repo, paths, digests, message)
+        _read_back(api, repo, commit, digests)
+        try:
+            api.create_tag(repo, repo_type="dataset", tag=tag, tag_message=message, revision=commit)
+        except errors.HfHubHTTPError as error:
+            if error.response.status_code != 409:
+                raise
+            if (standing := tags(api, repo=repo).get(tag)) is None:
+                raise HubError(f"{repo}: the Hub refuses the tag {tag}: {_said(error)}; choose another tag") from error
+            commit = standing  # somebody was quicker
+    if _differing(api, repo, commit, paths, digests):
+        raise HubError(f"{repo}@{tag} exists with other content, and a tag never moves; publish under a new tag")
+    url = f"{api.endpoint}/datasets/{repo}/tree/{tag}"
+    return {"repo": repo, "tag": tag, "commit": commit, "url": url, "files": digests}
+
+
+def fetch(api: HfApi, *, repo: str, revision: str) -> str:
+    """See `client.fetch_dataset`."""
+    # The library answers a tag that it cannot look up with the commit it last saw: so the commit comes first, always.
+    exact = constants.HF_HUB_OFFLINE and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
+    commit = revision if exact else api.dataset_info(repo, revision=revision).sha
+    folder = api.snapshot_download(repo, repo_type="dataset", revision=commit)
+    if Path(folder).name != commit:
+        raise HubError(
+            f"{repo}@{revision} is commit {commit}, but {folder} was loaded; remove that folder and run again"
+        )
+    return str(folder)
+
+
+def tags(api: HfApi, *, repo: str) -> dict[str, str]:
+    """See `client.tags`."""
+    try:
+        refs = api.list_repo_refs(repo, repo_type="dataset")
+    except errors.RepositoryNotFoundError:
+        return {}
+    return {tag.name: tag.target_commit for tag in refs.tags}
+
+
+def whoami(api: HfApi) -> str:
+    """See `client.whoami`."""
+    _signed_in(api)
+    return str(api.whoami()["name"])
+
+
+def _signed_in(api: HfApi) -> None:
+    if not api.token:
+        raise HubError(f"{api.endpoint} wants a token and there is none; {SIGN_IN}, or use --hub embedded")
+
+
+def _committed(api: HfApi, repo: str, paths: dict[str, Path], digests: dict[str, str], message: str) -> str:
+    """A commit on `main` with exactly these files: the present head if it has them already, else a new one."""
+    head = str(api.dataset_info(repo, revision="main").sha)
+    differing = _differing(api, repo, head, paths, digests)
+    if not differing:
+        return head
+    operations = [
+        CommitOperationAdd(name, paths[name]) if name in paths else CommitOperationDelete(name) for name in differing
+    ]
+    # One call, one commit; upload_folder would make several.
+    info = api.create_commit(repo, operations, commit_message=message, repo_type="dataset", parent_commit=head)
+    return str(info.oid)
+
+
+def _differing(api: HfApi, repo: str, commit: str, paths: dict[str, Path], digests: dict[str, str]) -> list[str]:
+    """The files that are not the same here and at `commit`, or are only on one side."""
+    there = {}
+    for entry in api.list_repo_tree(repo, recursive=True, revision=commit, repo_type="dataset"):
+        if hasattr(entry, "blob_id"):  # a file, no folder
+            there[entry.path] = entry
+    differing = [name for name in there if name not in paths and name != ATTRIBUTES]
+    for name, path in paths.items():
+        entry = there.get(name)
+        if entry is None:
+            differing.append(name)
+        elif entry.lfs is not None:
+            differing += [name] if entry.lfs.sha256 != digests[name] else []
+        elif entry.size != path.stat().st_size or entry.blob_id != _git_oid(path):
+            differing.append(name)
+    return differing
+
+
+def _read_back(api: HfApi, repo: str, commit: str, digests: dict[str, str]) -> None:
+    """Download every file at `commit` and compare it with what was sent."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, digest in digests.items():
+            file = api.hf_hub_download(repo, name, repo_type="dataset", revision=commit, local_dir=scratch)
+            if sha256(Path(file)) != digest:
+                raise HubError(f"{repo}@{commit}: {name} came back changed, so nothing was tagged; run the same again")
+            Path(file).unlink()
+
+
+def sha256(path: Path) -> str:
+    """A file's sha256, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _git_oid(path: Path) -> str:
+    """What git calls the content."""
+    start = b"blob %d\0" % path.stat().st_size
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.sha1(start, usedforsecurity=False)).hexdigest()
+
+
+def explained(error: Exception, api: HfApi, repo: str) -> str:
+    """One line on what a Hub or the way to it did wrong, and what mends it."""
+    if isinstance(error, HubError):
+        return str(error)
+    if type(error) is RuntimeError and isinstance(error.__cause__, Exception):  # how uploading threads report
+        return explained(error.__cause__, api, repo)
+    if isinstance(error, errors.HfHubHTTPError):
+        return _refusal(error, api, repo)
+    if isinstance(error, (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError)) and constants.HF_HUB_OFFLINE:
+        return (
+            f"HF_HUB_OFFLINE is set, and {repo} at this very commit is not in the cache; unset it, or name the commit"
+        )
+    if isinstance(error, errors.HFValidationError):
+        return f"{repo}: no valid repo name; write namespace/name in letters, digits, '-', '_' and '.'"
+    if isinstance(error, (errors.HTTPError, ConnectionError, errors.LocalEntryNotFoundError)):
+        return f"{api.endpoint} cannot be reached ({_one_line(error)}); {_network_advice()}"
+    if isinstance(error, json.JSONDecodeError):
+        return f"{api.endpoint} does not answer as a Hub does; check the URL"
+    if isinstance(error, ValueError):
+        return f"{repo}: the Hub refuses the content: {_one_line(error)}; mend it and run the same again"
+    return f"{_one_line(error)}; mend this and run the same again"
+
+
+def _refusal(error: errors.HfHubHTTPError, api: HfApi, repo: str) -> str:
+    status, hub = error.response.status_code, api.endpoint
+    sign_in = "look in the token file of the embedded Hub's folder for its owner's token" if _embedded() else SIGN_IN
+    if error.response.headers.get("X-Error-Message") == "Invalid credentials in Authorization header":
+        return f"{hub} refuses the token; {sign_in}"
+    if isinstance(error, errors.GatedRepoError):
+        return f"{repo} is gated: ask for access on its page on {hub}, then {sign_in}"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return f"{hub} has no dataset {repo}, or this account may not see it; check the name" + (
+            "" if _embedded() else f", or {sign_in}"
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"{repo} on {hub} has no such revision: {_said(error)}; name an existing tag, branch or commit"
+    advice = {
+        401: f"the token is missing or refused; {sign_in}",
+        403: f"this token may not write to {repo}: {_said(error)}; use a repo in your own namespace, or {sign_in}",
+        412: f"somebody else changed {repo} meanwhile, so nothing was written; run the same again",
+        429: "too many requests; wait a few minutes, then run the same again",
+        507: "the Hub's disk is full; make room, then run the same again",
+    }
+    if status in advice:
+        return f"{hub}: {advice[status]}"
+    if status >= 500:
+        return f"{hub} is broken at the moment (HTTP {status}); run the same again later"
+    return f"{hub} refuses {repo} (HTTP {status}): {_said(error)}; mend it and run the same again"
+
+
+def _embedded() -> bool:
+    return os.environ["PLUM_HUB_EMBEDDED"] == "1"
+
+
+def _network_advice() -> str:
+    return "run the same again" if _embedded() else "check the network, or use --hub embedded"
+
+
+def _said(error: errors.HfHubHTTPError) -> str:
+    return _one_line(error.server_message or error.response.headers.get("X-Error-Message") or error)
+
+
+def _one_line(thing: object) -> str:
+    return " ".join(str(thing).split())[:300].rstrip(".")
+
+
+ACTIONS: dict[str, Callable[..., Any]] = {"publish": publish, "fetch": fetch, "tags": tags, "whoami": whoami}
+
+
+def main() -> None:
+    """Carry out one action."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a library prints is no answer
+    arguments = json.load(sys.stdin)
+    api = HfApi(token=os.environ.get("HF_TOKEN") or False)
+    try:
+        answer = {"result": ACTIONS[sys.argv[1]](api, **arguments)}
+    except (HubError, errors.HTTPError, OSError, ValueError, RuntimeError) as error:
+        answer = {"error": explained(error, api, str(arguments.get("repo", "")))}
+    with answers:
+        json.dump(answer, answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""A Hub of one's own: the embedded server in a process beside us, found again where it already runs."""
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from plum_hub.errors import HubError
+from plum_hub.hubs.server import AlreadyServedError, announced_endpoint
+from plum_hub.hubs.store import read_token
+
+START_SECONDS = 30
+"""How long a server may take to answer before it counts as broken."""
+
+
+def default_root() -> Path:
+    """Where the embedded Hub keeps its repositories: `$PLUM_HUB_HOME/hub`, by default `~/.cache/plum-hub/hub`."""
+    return Path(os.environ.get("PLUM_HUB_HOME") or "~/.cache/plum-hub").expanduser() / "hub"
+
+
+class EmbeddedHub:
+    """An embedded Hub that answers between `with` and its end.
+
+    A server of the same root that already runs is used, and left running; one started here is stopped at the end, and
+    stops by itself should this process die. Its complaints are in `server.log` of the root.
+
+    Args:
+        root: the folder of the Hub; `default_root()` for None.
+        port: 0 for any free one.
+
+    Raises:
+        HubError: on entering; the server cannot be started, and why.
+    """
+
+    endpoint: str
+    token: str
+
+    def __init__(self, root: Path | None = None, port: int = 0) -> None:
+        self.root = (root or default_root()).absolute()
+        self._port = port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        give_up = time.monotonic() + START_SECONDS
+        while True:
+            if (endpoint := running_endpoint(self.root)) is not None:
+                self.endpoint, self.token = endpoint, read_token(self.root) or ""
+                return self
+            try:
+                self._start()
+            except AlreadyServedError:  # and yet it did not answer: another process is starting it just now
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.05)
+
+    def _start(self) -> None:
+        self._stop()
+        command = [sys.executable, "-P", "-m", "plum_hub.hubs.server", f"--root={self.root}", f"--port={self._port}"]
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with (self.root / "server.log").open("ab") as log:
+                self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+        except OSError as error:
+            raise HubError(
+                f"{self.root}: {error.strerror}; the embedded Hub needs a folder to write to: set PLUM_HUB_HOME"
+            ) from error
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        said = json.loads(line) if line else {"error": f"the embedded Hub broke; see {self.root / 'server.log'}"}
+        if "endpoint" not in said:
+            self._stop()
+            raise AlreadyServedError(said["served"]) if "served" in said else HubError(said["error"])
+
+    def _stop(self) -> None:
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()  # the server ends with its stdin
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+
+def running_endpoint(root: Path) -> str | None:
+    """Where a server of this root answers now; None where none does.
+
+    A server is believed to be of this root when it takes the root's own token, without any proxy in between."""
+    endpoint = announced_endpoint(root)
+    if endpoint is None:
+        return None
+    address = urlsplit(endpoint)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
+    with suppress(OSError, http.client.HTTPException):
+        try:
+            connection.request("GET", "/api/whoami-v2", headers={"Authorization": f"Bearer {read_token(root)}"})
+            if connection.getresponse().status == 200:
+                return endpoint
+        finally:
+            connection.close()
+    return None

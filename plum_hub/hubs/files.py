@@ -1,0 +1,157 @@
+"""What the embedded Hub lets people read of a repo: trees, files (whole or in ranges), and git itself."""
+
+# ruff: noqa: TID253 - part of the server, which is imported late, in its own process
+import gzip
+import os
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.responses import FileResponse, Response, StreamingResponse
+
+from plum_hub.hubs import refusals
+from plum_hub.hubs.calls import Call, Hub, Route, page, reply, segment, stamp
+from plum_hub.hubs.git import Entry, git_environment
+from plum_hub.hubs.store import Repo
+
+PAGE, EXPANDED_PAGE = 1000, 50
+
+
+def tree(hub: Hub, call: Call) -> Response:
+    """The files and folders below a path, a page at a time; later pages are of the first page's commit."""
+    repo, path, revision = hub.repo(call), (call.params.get("path") or "").strip("/"), call.param("rev")
+    commit = repo.git.commit_of(revision)
+    found = repo.git.entries(commit, path, recursive=call.flag("recursive"))
+    if not found and path:
+        raise refusals.entry_missing(commit)
+    expand = call.flag("expand")
+    next_path = call.path.replace(f"/tree/{segment(revision)}", f"/tree/{commit}", 1)
+    rows, headers = page(call, iter(found), EXPANDED_PAGE if expand else PAGE, path=next_path)
+    return reply(_described(hub, repo, commit, rows, expand=expand), headers | {"X-Repo-Commit": commit})
+
+
+def paths_info(hub: Hub, call: Call) -> list[dict[str, Any]]:
+    """The entries of those paths that exist; the others are left out."""
+    repo = hub.repo(call)
+    commit = repo.git.commit_of(call.param("rev"))
+    if call.headers.get("content-type", "").startswith("application/json"):
+        asked = call.json()
+        paths, expand = [str(path) for path in asked.get("paths", [])], bool(asked.get("expand"))
+    else:
+        form = parse_qs(call.body.read().decode(), keep_blank_values=True)
+        paths, expand = form.get("paths", []), form.get("expand", [""])[0].lower() == "true"
+    wanted = {path.strip("/") for path in paths}
+    rows = [entry for entry in repo.git.entries(commit) if entry.path in wanted]
+    return _described(hub, repo, commit, rows, expand=expand)
+
+
+def resolve(hub: Hub, call: Call) -> Response:
+    """The bytes of a file, or of the range asked for."""
+    repo, path = hub.repo(call), call.param("path")
+    commit = repo.git.commit_of(call.param("rev"))
+    entry = repo.git.entry(commit, path)
+    if entry is None or entry.kind != "blob":
+        raise refusals.entry_missing(commit)
+    headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
+    large = hub.store.pointers(repo.git, {entry.oid: entry.size}).get(entry.oid)
+    if large is None:
+        headers["ETag"] = f'"{entry.oid}"'
+        return _part_of(repo.git.blob(entry.oid), call.headers.get("range"), headers)
+    headers |= {"ETag": f'"{large.sha256}"', "X-Linked-Etag": f'"{large.sha256}"', "X-Linked-Size": str(large.size)}
+    file = hub.store.objects.path(large.sha256)
+    return FileResponse(file, headers=headers, media_type="application/octet-stream")
+
+
+def advertise(hub: Hub, call: Call) -> Response:
+    """`git clone` and `git fetch`: which refs there are."""
+    service = call.option("service")
+    if service != "git-upload-pack":
+        raise refusals.forbidden("git push is not served; upload through the Hub's API")
+    repo, protocol = hub.repo(call), call.headers.get("git-protocol", "")
+    advertisement = _upload_pack(repo, protocol, "--advertise-refs").communicate()[0]
+    if "version=2" not in protocol:
+        advertisement = b"001e# service=git-upload-pack\n0000" + advertisement
+    headers = {"Cache-Control": "no-cache"}
+    return Response(advertisement, headers=headers, media_type="application/x-git-upload-pack-advertisement")
+
+
+def upload_pack(hub: Hub, call: Call) -> Response:
+    """`git clone` and `git fetch`: the objects."""
+    request = call.body.read()
+    if call.headers.get("content-encoding") == "gzip":
+        request = gzip.decompress(request)
+    process = _upload_pack(hub.repo(call), call.headers.get("git-protocol", ""))
+
+    def output() -> Iterator[bytes]:
+        with process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                process.stdin.write(request)
+                process.stdin.close()
+                while piece := os.read(process.stdout.fileno(), 1 << 16):
+                    yield piece
+            finally:
+                process.kill()  # the client may have gone
+
+    return StreamingResponse(output(), media_type="application/x-git-upload-pack-result")
+
+
+def _upload_pack(repo: Repo, protocol: str, *options: str) -> "subprocess.Popen[bytes]":
+    command = ["git", "upload-pack", "--stateless-rpc", "--strict", *options, str(repo.git.folder)]
+    environment = git_environment(GIT_PROTOCOL=protocol)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+
+
+def _described(hub: Hub, repo: Repo, commit: str, rows: list[Entry], *, expand: bool) -> list[dict[str, Any]]:
+    large = hub.store.pointers(repo.git, {row.oid: row.size for row in rows if row.kind == "blob"})
+    described = []
+    for row in rows:
+        kind = "file" if row.kind == "blob" else "directory"
+        about: dict[str, Any] = {"type": kind, "oid": row.oid, "size": row.size, "path": row.path}
+        if row.kind == "blob" and (it := large.get(row.oid)) is not None:
+            about |= {"size": it.size, "lfs": {"oid": it.sha256, "size": it.size, "pointerSize": row.size}}
+        if expand:
+            last = repo.git.log(commit, row.path, limit=1)[0]
+            about["lastCommit"] = {"id": last.id, "title": last.title, "date": stamp(last.time)}
+        described.append(about)
+    return described
+
+
+def _part_of(content: bytes, asked: str | None, headers: dict[str, str]) -> Response:
+    """A reply with the range of `content` that the Range header asks for; with all of it where it asks for none that we
+    understand, as RFC 9110 allows."""
+    span = _span(asked, len(content))
+    if span is None:
+        return Response(content, headers=headers, media_type="application/octet-stream")
+    start, stop = span
+    if start >= stop:
+        raise refusals.Refusal(
+            416, "Requested range not satisfiable", headers={"Content-Range": f"bytes */{len(content)}"}
+        )
+    headers |= {"Content-Range": f"bytes {start}-{stop - 1}/{len(content)}"}
+    return Response(content[start:stop], 206, headers, media_type="application/octet-stream")
+
+
+def _span(asked: str | None, size: int) -> tuple[int, int] | None:
+    """The single range `bytes=first-last`, `bytes=first-` or `bytes=-count` as start and stop."""
+    unit, _, span = (asked or "").partition("=")
+    first, dash, last = span.strip().partition("-")
+    if unit.strip().lower() != "bytes" or not dash or not (first + last).isdecimal():
+        return None
+    if not first:
+        return max(size - int(last), 0), size
+    if last and int(last) < int(first):
+        return None
+    return int(first), min(int(last) + 1, size) if last else size
+
+
+ROUTES = [
+    Route("GET", "/api/{kinds}/{repo}/tree/{rev}", tree),
+    Route("GET", "/api/{kinds}/{repo}/tree/{rev}/{path}", tree),
+    Route("POST", "/api/{kinds}/{repo}/paths-info/{rev}", paths_info),
+    Route("GET HEAD", "/{prefix}{repo}/resolve/{rev}/{path}", resolve),
+    Route("GET", r"/{prefix}{repo}/info/refs", advertise),
+    Route("POST", r"/{prefix}{repo}/git-upload-pack", upload_pack),
+]

@@ -1,0 +1,285 @@
+"""One bare git repository: what the embedded Hub reads and writes of it, through the `git` binary.
+
+A commit is one `git fast-import` that leaves no ref behind, then one `update-ref` that moves the branch from the parent
+it was made on: a process killed between the two leaves unreachable objects and a whole repository.
+"""
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from plum_hub.hubs import refusals
+from plum_hub.hubs.objects import write_whole
+
+ZERO = "0" * 40
+"""For `update-ref`: the ref must not exist yet."""
+BRANCHES, TAGS, PULLS = "refs/heads/", "refs/tags/", "refs/pr/"
+_BAD_NAME = re.compile(
+    r"[\x00-\x20\x7f\ud800-\udfff~^:?*\[\\]|\.\.|@\{|//|^[-/.]|/\.|\.lock(/|$)|[/.]$|^@$"
+)  # git-check-ref-format(1)
+_CONFIG = """[core]
+\trepositoryformatversion = 0
+\tfilemode = true
+\tbare = true
+\tfsync = committed,reference
+\tfsyncMethod = batch
+[gc]
+\tauto = 0
+[uploadpack]
+\tallowAnySHA1InWant = true
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A path at a commit. `kind` is `blob` or `tree`, `oid` git's name of it, `size` in bytes (0 for a tree)."""
+
+    path: str
+    kind: str
+    oid: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Logged:
+    """One commit of a history. `time` is in seconds since 1970."""
+
+    id: str
+    title: str
+    message: str
+    author: str
+    time: int
+
+
+class RefMoved(Exception):  # noqa: N818
+    """A ref was not where the caller expected it: somebody else moved, made or deleted it."""
+
+
+class GitRepo:
+    """A bare repository at `folder`. Writers must hold the store's lock of this repo; readers need none."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(cls, folder: Path) -> "GitRepo":
+        """Lay out an empty repository whose HEAD is `main`; far quicker than `git init`, and free of templates."""
+        for name in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
+            (folder / name).mkdir(parents=True)
+        write_whole(folder / "config", _CONFIG.encode())
+        write_whole(folder / "HEAD", b"ref: refs/heads/main\n")
+        return cls(folder)
+
+    def run(self, *arguments: str, stdin: bytes = b"", environment: dict[str, str] | None = None) -> bytes:
+        """What git printed.
+
+        Raises:
+            subprocess.CalledProcessError: git failed; callers turn the failures that they expect into refusals.
+        """
+        command = ["git", f"--git-dir={self.folder}", *arguments]
+        return subprocess.run(
+            command, input=stdin, capture_output=True, check=True, env=git_environment(**environment or {})
+        ).stdout
+
+    def refs(self) -> dict[str, tuple[str, str]]:
+        """Every ref with the object it names and the commit behind it (the same, but for annotated tags)."""
+        found = {}
+        for line in self.run("for-each-ref", "--format=%(refname) %(objectname) %(*objectname)").decode().splitlines():
+            name, oid, peeled = line.split(" ")
+            found[name] = (oid, peeled or oid)
+        return found
+
+    def commit_of(self, revision: str, refs: dict[str, tuple[str, str]] | None = None) -> str:
+        """The commit that a revision names: a full sha, then `refs/…`, a branch, a tag, a short sha.
+
+        `refs` is what `refs()` gave, where the caller has it already.
+
+        Raises:
+            Refusal: there is none.
+        """
+        if re.fullmatch(r"[0-9a-f]{40}", revision) is None:
+            refs = self.refs() if refs is None else refs
+            names = [revision] if revision.startswith("refs/") else [BRANCHES + revision, TAGS + revision]
+            for name in ["refs/heads/main"] if revision == "HEAD" else names:
+                if name in refs:
+                    return refs[name][1]
+            if re.fullmatch(r"[0-9a-f]{7,39}", revision) is None:
+                raise refusals.revision_missing(revision)
+        try:
+            return self.run("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").decode().strip()
+        except subprocess.CalledProcessError:
+            raise refusals.revision_missing(revision) from None
+
+    def entries(self, commit: str, path: str = "", *, recursive: bool = True) -> list[Entry]:
+        """The files and folders under `path`, in git's order; an empty list where there is no such folder."""
+        arguments = ["ls-tree", "-z", "-l", *(["-r", "-t"] if recursive else [])]
+        try:
+            listing = self.run(*arguments, f"{commit}:{path}" if path else commit)
+        except subprocess.CalledProcessError:
+            return []
+        prefix = f"{path}/" if path else ""
+        entries = []
+        for line in listing.decode().split("\0")[:-1]:
+            about, name = line.split("\t", 1)
+            _mode, kind, oid, size = about.split()
+            entries.append(Entry(prefix + name, kind, oid, 0 if size == "-" else int(size)))
+        return entries
+
+    def entry(self, commit: str, path: str) -> Entry | None:
+        """The file or folder at `path`, or None."""
+        folder, _, _name = path.rpartition("/")
+        siblings = self.entries(commit, folder, recursive=False)
+        return next((sibling for sibling in siblings if sibling.path == path), None)
+
+    def blob(self, oid: str) -> bytes:
+        """The bytes of a blob."""
+        return self.run("cat-file", "blob", oid)
+
+    def blobs(self, oids: Iterable[str]) -> Iterator[bytes]:
+        """The bytes of many (small) blobs, in order, from one process."""
+        answer = memoryview(self.run("cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in oids).encode()))
+        start = 0
+        while start < len(answer):
+            end = start + bytes(answer[start : start + 128]).index(b"\n")
+            size = int(bytes(answer[start:end]).split()[2])
+            yield bytes(answer[end + 1 : end + 1 + size])
+            start = end + 1 + size + 1
+
+    def log(self, revision: str, *paths: str, limit: int | None = None, skip: int = 0) -> list[Logged]:
+        """The history, newest first; with `paths`, only the commits that touched them."""
+        window = [f"--skip={skip}", *([f"--max-count={limit}"] if limit is not None else [])]
+        output = self.run("log", "-z", "--format=%H%n%an%n%ct%n%B", *window, revision, "--", *paths)
+        commits = []
+        for record in output.decode().split("\0"):
+            if record:
+                oid, author, time, body = record.split("\n", 3)
+                title, _, message = body.strip().partition("\n")
+                commits.append(Logged(oid, title, message.strip(), author, int(time)))
+        return commits
+
+    def count(self, revision: str) -> int:
+        """How many commits a history has."""
+        return int(self.run("rev-list", "--count", revision))
+
+    def write_commit(
+        self, parent: str | None, message: str, author: str, changes: Iterable[tuple[str, bytes | None]]
+    ) -> str:
+        """Store a commit that no ref names yet, and return its id.
+
+        Args:
+            parent: the commit it comes after; None for the first one.
+            message: the whole message, title first.
+            author: an account name.
+            changes: paths with their new bytes, None to delete; applied in order, and may be produced as they are read.
+        """
+        command = ["git", f"--git-dir={self.folder}", "fast-import", "--quiet", "--done"]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=git_environment()
+        ) as process:
+            assert process.stdin is not None
+            try:
+                with suppress(BrokenPipeError):  # it died, and its stderr says why
+                    for piece in _import_stream(parent, message, author, changes):
+                        process.stdin.write(piece)
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                output, errors = process.communicate()
+        if process.returncode != 0:
+            raise subprocess.CalledProcessError(process.returncode, command, output, errors)
+        return output.decode().strip()
+
+    def write_root(self, commit: str, message: str, author: str) -> str:
+        """Store a commit with the files of `commit` and no history, and return its id."""
+        identity = _identity(author)
+        tree = f"{commit}^{{tree}}"
+        return (
+            self.run("commit-tree", tree, stdin=message.encode(errors="replace"), environment=identity).decode().strip()
+        )
+
+    def write_tag(self, name: str, commit: str, message: str, author: str) -> str:
+        """Store an annotated tag object that no ref names yet, and return its id."""
+        stamp = self.run("var", "GIT_COMMITTER_IDENT", environment=_identity(author)).decode().strip()
+        text = f"object {commit}\ntype commit\ntag {name}\ntagger {stamp}\n\n{message.strip()}\n"
+        return self.run("mktag", stdin=text.encode(errors="replace")).decode().strip()
+
+    def move_ref(self, ref: str, new: str | None, old: str) -> None:
+        """Point `ref` from `old` (`ZERO`: it must not exist) to `new` (None: delete it).
+
+        Raises:
+            RefMoved: it was elsewhere; nothing changed.
+        """
+        try:
+            self.run("update-ref", *(["-d", ref, old] if new is None else [ref, new, old]))
+        except subprocess.CalledProcessError as error:
+            raise RefMoved(error.stderr.decode().strip()) from error
+
+    def lfs_paths(self, commit: str, paths: list[str], index: Path) -> set[str]:
+        """Those of `paths` that the commit's `.gitattributes` files put into large-file storage.
+
+        `index` is a scratch file, which git fills and which this method removes."""
+        scratch = {"GIT_INDEX_FILE": str(index)}
+        try:
+            self.run("read-tree", commit, environment=scratch)
+            names = "".join(f"{path}\0" for path in paths).encode()
+            answer = self.run("check-attr", "--cached", "-z", "--stdin", "filter", stdin=names, environment=scratch)
+        finally:
+            index.unlink(missing_ok=True)
+        fields = answer.decode().split("\0")[:-1]
+        return {path for path, value in zip(fields[0::3], fields[2::3], strict=True) if value == "lfs"}
+
+
+def git_environment(**more: str) -> dict[str, str]:
+    """git without the user's configuration, hooks or prompts, so that a repository is the same on every machine."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    return kept | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"} | more
+
+
+def is_ref_name(name: str) -> bool:
+    """Whether git allows a branch or tag to be called so."""
+    return bool(name) and _BAD_NAME.search(name) is None
+
+
+def is_file_path(path: str) -> bool:
+    """Whether `path` can be a file of a repository that `git fsck --strict` finds clean."""
+    if any(ord(it) < 32 or ord(it) == 127 or 0xD800 <= ord(it) <= 0xDFFF for it in path):
+        return False
+    return all(part not in ("", ".", "..") and part.lower() not in (".git", "git~1") for part in path.split("/"))
+
+
+def _identity(author: str) -> dict[str, str]:
+    return {
+        f"GIT_{role}_{field}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for field, value in (("NAME", author), ("EMAIL", f"{author}@plum-hub.invalid"))
+    }
+
+
+def _import_stream(
+    parent: str | None, message: str, author: str, changes: Iterable[tuple[str, bytes | None]]
+) -> Iterator[bytes]:
+    """The input of `git fast-import`: one commit on a branch that the same stream deletes again."""
+    text = message.encode(errors="replace")
+    yield b"commit refs/incoming\nmark :1\n"
+    yield (
+        f"committer {author} <{author}@plum-hub.invalid> {int(time.time())} +0000\ndata {len(text)}\n".encode()
+        + text
+        + b"\n"
+    )
+    if parent is not None:
+        yield f"from {parent}\n".encode()
+    for path, content in changes:
+        quoted = '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        if content is None:
+            yield f"D {quoted}\n".encode()
+        else:
+            yield f"M 100644 inline {quoted}\ndata {len(content)}\n".encode()
+            yield content
+            yield b"\n"
+    yield f"\nget-mark :1\nreset refs/incoming\nfrom {ZERO}\n\ndone\n".encode()

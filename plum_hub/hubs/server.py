@@ -1,0 +1,170 @@
+"""The embedded Hub's process: `python -m plum_hub.hubs.server --root DIR`, or `serve` within the current one.
+
+One server a root: it holds a lock on `server.lock` as long as it lives, and says in `server.json` where it answers.
+Both outlive a kill harmlessly: the lock dies with its process, and `server.json` is believed only when it answers.
+"""
+
+import argparse
+import errno
+import fcntl
+import json
+import os
+import shutil
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from plum_hub.errors import HubError
+
+ACCOUNT = "local"
+"""The one namespace of an embedded Hub."""
+DEFAULT_PORT = 8077
+PART_SIZE = 64_000_000
+
+
+class AlreadyServedError(HubError):
+    """Another process serves this root, or is about to."""
+
+
+def serve(
+    root: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    part_size: int = PART_SIZE,
+    ready: Callable[[str], object] = str,
+    stop_with: int | None = None,
+) -> None:
+    """Serve the Hub kept in `root` until SIGTERM or Ctrl-C.
+
+    Args:
+        root: its folder, made where it is missing.
+        host: the address to bind; others than loopback let other machines read the public repos.
+        port: 0 for any free one.
+        part_size: files above this many bytes are uploaded in parts of that size.
+        ready: called with the endpoint as soon as requests are taken.
+        stop_with: a file descriptor whose end-of-file also stops the server.
+
+    Raises:
+        AlreadyServedError: by another process.
+        HubError: the root cannot be written, the port is taken, or git is missing.
+    """
+    import uvicorn
+
+    if shutil.which("git") is None:
+        raise HubError("the embedded Hub keeps its repositories with git, which is not installed; install git")
+    from plum_hub.hubs.app import App
+    from plum_hub.hubs.calls import Hub
+    from plum_hub.hubs.store import Store
+
+    with _owning(root), _listening(host, port) as listener:
+        store = Store(root, ACCOUNT)
+        store.empty_scratch()
+        hub = Hub(store, part_size)
+        config = uvicorn.Config(
+            App(hub), lifespan="off", log_level="warning", access_log=False, timeout_graceful_shutdown=5
+        )
+        server = uvicorn.Server(config)
+        if stop_with is not None:
+            threading.Thread(target=_stop_at_end_of_file, args=(stop_with, server), daemon=True).start()
+        endpoint = _endpoint(listener)
+        with _announced(root, endpoint), suppress(KeyboardInterrupt):
+            ready(endpoint)
+            server.run(sockets=[listener])
+
+
+@contextmanager
+def _owning(root: Path) -> Iterator[None]:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = (root / "server.lock").open("a")
+    except OSError as error:
+        raise HubError(
+            f"{root}: {error.strerror}; the embedded Hub needs a folder to write to: set PLUM_HUB_HOME"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            where = announced_endpoint(root) or "an address that it has not told yet"
+            raise AlreadyServedError(
+                f"{root} is already served at {where}; use that server, or name another --root"
+            ) from None
+        yield
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        listener = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512
+        )
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise HubError(
+                f"port {port} of {host} is taken; choose another with --port, or 0 for any free one"
+            ) from error
+        raise HubError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --host or --port") from error
+    with listener:
+        yield listener
+
+
+def _endpoint(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def _announced(root: Path, endpoint: str) -> Iterator[None]:
+    from plum_hub.hubs.objects import write_whole
+
+    place = root / "server.json"
+    write_whole(place, json.dumps({"endpoint": endpoint, "pid": os.getpid()}).encode())
+    try:
+        yield
+    finally:
+        place.unlink(missing_ok=True)
+
+
+def announced_endpoint(root: Path) -> str | None:
+    """Where a server of this root said it answers; it may be gone."""
+    try:
+        return str(json.loads((root / "server.json").read_text())["endpoint"])
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _stop_at_end_of_file(descriptor: int, server: Any) -> None:
+    while os.read(descriptor, 1):
+        pass
+    server.should_exit = True
+
+
+def main() -> int:
+    """Serve; say on stdout, in one JSON line, where, or why not. Ends when stdin does: a parent's death stops it."""
+    parser = argparse.ArgumentParser(prog="python -m plum_hub.hubs.server")
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT)
+    parser.add_argument("--part-size", type=int, default=PART_SIZE)
+    options = vars(parser.parse_args())
+
+    def say(key: str, value: str) -> None:
+        sys.stdout.write(json.dumps({key: value}) + "\n")
+        sys.stdout.flush()
+
+    try:
+        serve(**options, ready=lambda endpoint: say("endpoint", endpoint), stop_with=sys.stdin.fileno())
+    except HubError as error:
+        say("served" if isinstance(error, AlreadyServedError) else "error", str(error))
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

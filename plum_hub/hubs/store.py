@@ -1,0 +1,203 @@
+"""Everything that an embedded Hub keeps, in one root folder.
+
+token, read-token                  the owner's token, and one to hand out that only reads private repos
+repos/<type>s/<account>/<name>.git a bare git repository, and hub.json: its settings
+lfs/ab/cd/<sha256>                 large files
+scratch/                           what is still arriving; emptied at each start
+"""
+
+import json
+import re
+import secrets
+import shutil
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from plum_hub.hubs import refusals
+from plum_hub.hubs.git import BRANCHES, ZERO, GitRepo
+from plum_hub.hubs.objects import POINTER_SIZES, Objects, Pointer, flush_folder, write_whole
+
+Kind = Literal["model", "dataset", "space"]
+KINDS: dict[str, Kind] = {"models": "model", "datasets": "dataset", "spaces": "space"}
+"""What the word in a URL means."""
+Role = Literal["read", "write"]
+_TOKENS: dict[Role, str] = {"write": "token", "read": "read-token"}
+_NAME = re.compile(r"(?!.*(\.\.|--))[A-Za-z0-9_]([A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
+_LARGE = (
+    "7z arrow bin bz2 ckpt ftz gguf gz h5 jpeg jpg joblib lfs.* mlmodel model msgpack npy npz onnx ot parquet pb pdf "
+    "pickle pkl png pt pth rar safetensors tar tflite tgz wasm webp xz zip zst"
+)
+_ATTRIBUTES = "".join(f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in _LARGE.split())
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a repo is beside its content. `created` is in seconds since 1970; `gated` as the Hub's API has it."""
+
+    id: str
+    created: int
+    private: bool = False
+    gated: str | bool = False
+
+
+@dataclass(frozen=True)
+class Repo:
+    """One repo of the Hub. `name` is `account/name`."""
+
+    kind: Kind
+    name: str
+    git: GitRepo
+    settings: Settings
+
+    @property
+    def path(self) -> str:
+        """Where it stands in URLs."""
+        return self.name if self.kind == "model" else f"{self.kind}s/{self.name}"
+
+
+class Store:
+    """The repos and large files below `root`, and the `tokens` by role."""
+
+    def __init__(self, root: Path, account: str) -> None:
+        self.root, self.account = root, account
+        self.scratch = root / "scratch"
+        self.objects = Objects(root / "lfs", self.scratch)
+        self._locks: dict[tuple[Kind, str], threading.Lock] = defaultdict(threading.Lock)
+        self._pointers: dict[str, Pointer | None] = {}
+        for folder in (root / "repos", root / "lfs", self.scratch):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.tokens: dict[Role, str] = {role: read_token(root, role) or self._make_token(role) for role in _TOKENS}
+
+    def _make_token(self, role: Role) -> str:
+        token = f"plum_{secrets.token_urlsafe(30)}"
+        write_whole(self.root / _TOKENS[role], f"{token}\n".encode(), 0o600)
+        return token
+
+    def empty_scratch(self) -> None:
+        """Remove what a killed server left half-received. Only for the one server of this root, before it answers."""
+        for path in self.scratch.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def _folder(self, kind: Kind, name: str) -> Path:
+        if not is_repo_name(name):
+            raise refusals.malformed(
+                f"{name}: no valid repo name; write account/name in letters, digits, '-', '_', '.'"
+            )
+        return self.root / "repos" / f"{kind}s" / f"{name}.git"
+
+    @contextmanager
+    def writing(self, kind: Kind, name: str) -> Iterator[None]:
+        """Let one writer at a time touch a repo."""
+        with self._locks[kind, name]:
+            yield
+
+    def find(self, kind: Kind, name: str) -> Repo | None:
+        """The repo, or None."""
+        if not is_repo_name(name):
+            return None
+        folder = self._folder(kind, name)
+        try:
+            settings = Settings(**json.loads((folder / "hub.json").read_text()))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return Repo(kind, name, GitRepo(folder), settings)
+
+    def repos(self, kind: Kind) -> Iterator[Repo]:
+        """Every repo of a kind, by name."""
+        base = self.root / "repos" / f"{kind}s"
+        for folder in sorted(base.glob("*/*.git")):
+            name = folder.relative_to(base).as_posix().removesuffix(".git")
+            if (repo := self.find(kind, name)) is not None:  # deleted while we looked
+                yield repo
+
+    def create(self, kind: Kind, name: str, *, private: bool) -> Repo:
+        """Make a repo whose first commit holds the Hub's `.gitattributes`.
+
+        Raises:
+            Refusal: the name is taken, or cannot be one.
+        """
+        folder = self._folder(kind, name)
+        with self.writing(kind, name), self._scratch_folder() as draft:
+            if folder.exists():
+                raise refusals.exists(f"You already created this {kind} repo: {name}")
+            git = GitRepo.create(draft / "repo")
+            changes = [(".gitattributes", _ATTRIBUTES.encode())]
+            commit = git.write_commit(None, "initial commit", self.account, changes)
+            git.move_ref(f"{BRANCHES}main", commit, ZERO)
+            settings = Settings(id=secrets.token_hex(12), created=int(time.time()), private=private)
+            write_settings(git, settings)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            git.folder.rename(folder)
+            flush_folder(folder.parent)
+        return Repo(kind, name, GitRepo(folder), settings)
+
+    def delete(self, repo: Repo) -> None:
+        """Remove a repo; its large files stay, since others may hold them too."""
+        with self.writing(repo.kind, repo.name), self._scratch_folder() as bin_, suppress(FileNotFoundError):
+            repo.git.folder.rename(bin_ / "repo")
+
+    def move(self, repo: Repo, name: str) -> None:
+        """Give a repo another name.
+
+        Raises:
+            Refusal: the name is taken, or cannot be one.
+        """
+        target = self._folder(repo.kind, name)
+        with ExitStack() as locks:
+            for one in sorted({repo.name, name}):  # in one order, so that two moves never wait for each other
+                locks.enter_context(self.writing(repo.kind, one))
+            if target.exists():
+                raise refusals.exists(f"{name} exists already")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            repo.git.folder.rename(target)
+            flush_folder(target.parent)
+
+    def change(self, repo: Repo, settings: Settings) -> None:
+        """Give a repo other settings."""
+        with self.writing(repo.kind, repo.name):
+            write_settings(repo.git, settings)
+
+    def pointers(self, git: GitRepo, blobs: dict[str, int]) -> dict[str, Pointer]:
+        """Which of the blobs (git's oid to size) stand for a large file that is stored here."""
+        unread = [oid for oid, size in blobs.items() if size in POINTER_SIZES and oid not in self._pointers]
+        for oid, content in zip(unread, git.blobs(unread) if unread else (), strict=True):
+            self._pointers[oid] = Pointer.parse(content)
+        found = {oid: self._pointers.get(oid) for oid in blobs}
+        return {oid: it for oid, it in found.items() if it is not None and self.objects.size(it.sha256) is not None}
+
+    @contextmanager
+    def _scratch_folder(self) -> Iterator[Path]:
+        folder = self.scratch / f"folder-{secrets.token_hex(8)}"
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
+
+
+def is_repo_name(name: str) -> bool:
+    """Whether `name` is `account/name` as the Hub allows it."""
+    parts = name.split("/")
+    return len(parts) == 2 and all(_NAME.fullmatch(part) and not part.endswith(".git") for part in parts)
+
+
+def write_settings(git: GitRepo, settings: Settings) -> None:
+    """Keep a repo's settings beside its objects."""
+    write_whole(git.folder / "hub.json", json.dumps(asdict(settings)).encode())
+
+
+def read_token(root: Path, role: Role = "write") -> str | None:
+    """The token of an embedded Hub with that role; None before its first start."""
+    try:
+        return (root / _TOKENS[role]).read_text().strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
