@@ -1,0 +1,192 @@
+"""Shuts one jail from outside in, and becomes its zygote.
+
+Runs in a fresh interpreter with no environment and one socket. This process stays outside and waits; its child is the
+first process of a new pid namespace, builds the root it will live in, gives up everything it could do, and only then
+starts the interpreter (`zygote.py`) that forks programs. That interpreter never loads ctypes.
+"""
+
+import json
+import os
+import resource
+import select
+import signal
+from pathlib import Path
+from typing import Any
+
+from plum_hub.execution import filters, kernel
+from plum_hub.execution.kernel import LayerError
+from plum_hub.execution.wire import send
+
+_NOBODY = 65534
+_SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin")
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/urandom", "/dev/random")
+_MEMORY_READERS = ("_ctypes*", "_test*", "_xx*", "xx*")
+_LINKS = {"/dev/stdin": "0", "/dev/stdout": "1", "/dev/stderr": "2"}
+_IN_JAIL = ("__init__.py", "zygote.py", "child.py", "probe.py", "values.py", "wire.py")
+_OLD = "/.old"
+_STACK_BYTES = 64 << 20
+_START = "import sys; sys.path.insert(0, '/jail'); from plum_hub.execution.zygote import main; main(int(sys.argv[1]))"
+
+
+def main(argument: str) -> None:
+    """Shut a jail and serve in it.
+
+    Args:
+        argument: JSON with `socket` (a file descriptor), `python` (the interpreter), `prefix` (its folder),
+            `library` (its standard library), `source` (the folder of this package) and `scratch_mb`.
+    """
+    settings = json.loads(argument)
+    judge = os.getppid()
+    try:
+        _enter_namespaces()
+        init = os.fork()
+    except (LayerError, OSError) as error:
+        _report(settings["socket"], error)
+        return
+    if init == 0:
+        _become_zygote(settings)
+    send(settings["socket"], {"init": init})
+    _wait(init, judge, settings["socket"])
+
+
+def _report(socket: int, error: LayerError | OSError) -> None:
+    layer, reason = (error.layer, error.reason) if isinstance(error, LayerError) else ("files", str(error))
+    send(socket, {"failed": layer, "reason": reason})
+
+
+def _wait(init: int, judge: int, socket: int) -> None:
+    """Outlive the jail, but not the judge: whichever way the judge goes, the jail ends within a second."""
+    poller = select.poll()
+    poller.register(os.pidfd_open(init), select.POLLIN)
+    poller.register(socket, select.POLLRDHUP)
+    while os.getppid() == judge and not poller.poll(1000):
+        pass
+    os.kill(init, signal.SIGKILL)  # not yet reaped, so the number is still its own
+    os.waitpid(init, 0)
+
+
+def _enter_namespaces() -> None:
+    if os.getuid() != 0:
+        _enter_user_namespace(_own_folder())
+    kernel.unshare(
+        "namespaces",
+        kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS,
+    )
+
+
+def _own_folder() -> int:
+    return os.open("/proc/self", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _enter_user_namespace(own_folder: int) -> None:
+    uid, gid = os.getuid(), os.getgid()
+    kernel.unshare("user namespace", kernel.CLONE_NEWUSER)
+    for name, text in (("setgroups", "deny"), ("gid_map", f"{gid} {gid} 1"), ("uid_map", f"{uid} {uid} 1")):
+        file = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=own_folder)
+        os.write(file, text.encode())
+        os.close(file)
+    os.close(own_folder)
+
+
+def _become_zygote(settings: dict[str, Any]) -> None:
+    """Never returns: becomes the zygote, or reports the layer that failed."""
+    try:
+        readable = _build_root(settings)
+        own_folder = _own_folder()
+        if not filters.landlock_version():  # which hides /proc's secrets from programs; without it there is no /proc
+            kernel.detach("/proc")
+        _drop_root(own_folder)
+        os.chdir("/tmp")
+        kernel.drop_capabilities()
+        kernel.prctl("no_new_privs", kernel.PR_SET_NO_NEW_PRIVS, 1)
+        if filters.landlock_version():
+            filters.install_landlock(readable, ["/tmp", *_DEVICES])
+        filters.install_seccomp()
+        resource.setrlimit(resource.RLIMIT_STACK, (_STACK_BYTES, _STACK_BYTES))
+        kernel.prctl("parent's death signal", kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        socket = settings["socket"]
+        os.set_inheritable(socket, True)
+        python = settings["python"]
+        flags = ["-s", "-S", "-P", "-B", "-X", "utf8", "-c", _START, str(socket)]
+        # The same seed in every jail, so that the order of a set never changes a verdict.
+        os.execve(python, [python, *flags], {"PYTHONHASHSEED": "0"})
+    except (LayerError, OSError) as error:
+        _report(settings["socket"], error)
+    finally:
+        os._exit(1)
+
+
+def _build_root(settings: dict[str, Any]) -> list[str]:
+    """Make the only files that there will be, and return the folders that hold programs and libraries."""
+    sources = {name: Path(settings["source"], name).read_bytes() for name in _IN_JAIL}
+    Path("/proc/self/oom_score_adj").write_text("1000")  # when the machine runs out of memory, programs go first
+    kernel.mount("none", "/", "none", kernel.MS_REC | kernel.MS_PRIVATE)
+    hidden = kernel.MS_NOSUID | kernel.MS_NODEV
+    kernel.mount("tmpfs", "/tmp", "tmpfs", hidden, "mode=755,size=4m")
+    Path("/tmp" + _OLD).mkdir()
+    kernel.pivot_root("/tmp", "/tmp" + _OLD)
+    os.chdir("/")
+    readable = [_bind(path) for path in (*_SYSTEM, settings["prefix"]) if Path(_OLD + path).is_dir()]
+    _make_devices()
+    _hide_memory_readers(settings["library"])
+    _write_sources(sources)
+    for folder in ("/tmp", "/proc"):
+        Path(folder).mkdir()
+    options = f"mode=1777,size={settings['scratch_mb']}m,nr_inodes=4k"
+    kernel.mount("tmpfs", "/tmp", "tmpfs", hidden | kernel.MS_NOEXEC, options)
+    kernel.mount("/tmp", "/dev/shm", "none", kernel.MS_BIND)
+    kernel.mount("proc", "/proc", "proc", hidden | kernel.MS_NOEXEC)
+    kernel.detach(_OLD)
+    Path(_OLD).rmdir()
+    kernel.make_read_only("/", recursive=False)
+    return [*readable, "/jail"]
+
+
+def _bind(path: str) -> str:
+    """Show one of the machine's folders, read-only, at its own place in the new root."""
+    old, new = Path(_OLD + path), Path(path)
+    if old.is_symlink():
+        new.symlink_to(old.readlink())
+    elif not new.is_dir():
+        new.mkdir(mode=0o755, parents=True)
+        kernel.mount(str(old), path, "none", kernel.MS_BIND | kernel.MS_REC)
+        kernel.make_read_only(path, recursive=True)
+    return path
+
+
+def _hide_memory_readers(library: str) -> None:
+    """Hide every native module with which Python code reads its own process's memory, and all installed packages,
+    which may have more of them."""
+    packages = [*Path("/usr/lib").glob("python3*"), *Path("/usr/local/lib").glob("python3*")]
+    packages += [Path(library, name) for name in ("site-packages", "dist-packages")]
+    for folder in packages:
+        if folder.is_dir() and not Path(library).is_relative_to(folder):
+            kernel.mount("tmpfs", str(folder), "tmpfs", kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV)
+    for pattern in _MEMORY_READERS:
+        for module in Path(library, "lib-dynload").glob(pattern):
+            kernel.mount("/dev/null", str(module), "none", kernel.MS_BIND)
+
+
+def _make_devices() -> None:
+    Path("/dev/shm").mkdir(mode=0o755, parents=True)
+    for device in _DEVICES:
+        Path(device).touch()
+        kernel.mount(_OLD + device, device, "none", kernel.MS_BIND)
+    for link, number in _LINKS.items():
+        Path(link).symlink_to(f"/proc/self/fd/{number}")
+
+
+def _write_sources(sources: dict[str, bytes]) -> None:
+    package = Path("/jail/plum_hub/execution")
+    package.mkdir(mode=0o755, parents=True)
+    for name, source in {"../__init__.py": b"", **sources}.items():
+        (package / name).write_bytes(source)
+
+
+def _drop_root(own_folder: int) -> None:
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+        kernel.prctl("user namespace", kernel.PR_SET_DUMPABLE, 1)  # or /proc/self belongs to root
+        _enter_user_namespace(own_folder)

@@ -1,0 +1,135 @@
+"""Expected values: Python literals read without `eval`, and compared with what a program gave.
+
+Both sides are plain builtins here, so no code of a program's author ever runs in this process.
+"""
+
+import ast
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+_MAX_CHARACTERS = 4_000_000
+_MAX_ITEMS = 1_000_000  # `list(range(10**12))` is short to write
+_NAMES: dict[str, float] = {"nan": math.nan, "inf": math.inf}
+_FLOATS = {"nan", "inf", "infinity"}
+_CONTAINERS: dict[str, Callable[..., Any]] = {
+    "set": set, "frozenset": frozenset, "list": list, "tuple": tuple, "dict": dict
+}  # fmt: skip
+
+
+def parse_literal(source: str) -> Any:
+    """The value that a literal's source stands for.
+
+    Beyond `ast.literal_eval` it reads what `repr` prints and tests write: `nan`, `inf`, `math.inf`, `float("nan")`,
+    `set()`, `frozenset({1})`, `range(3)`, and `list`, `tuple`, `set` or `dict` around at most one literal.
+
+    Raises:
+        ValueError: the source is not such a literal; it says why.
+    """
+    if len(source) > _MAX_CHARACTERS:
+        raise ValueError(f"a literal of {len(source)} characters; at most {_MAX_CHARACTERS} are read")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an odd escape in a string is the author's affair
+            return _value(ast.parse(source.strip(), mode="eval").body)
+    except (SyntaxError, TypeError, RecursionError, MemoryError, OverflowError) as error:
+        raise ValueError(f"not a literal: {error}") from error
+
+
+def _value(node: ast.expr) -> Any:
+    match node:
+        case ast.Constant(value=value) if value is not Ellipsis:
+            return value
+        case ast.Name(id=name) | ast.Attribute(value=ast.Name(id="math"), attr=name) if name in _NAMES:
+            return _NAMES[name]
+        case ast.Tuple(elts=items):
+            return tuple(_value(item) for item in items)
+        case ast.List(elts=items):
+            return [_value(item) for item in items]
+        case ast.Set(elts=items):
+            return {_value(item) for item in items}
+        case ast.Dict(keys=keys, values=values) if None not in keys:
+            return {_value(key): _value(value) for key, value in zip(keys, values, strict=True) if key is not None}
+        case ast.UnaryOp(op=ast.UAdd() | ast.USub() as sign, operand=operand):
+            number = _number(operand)
+            return -number if isinstance(sign, ast.USub) else +number
+        case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as sign, right=right):
+            return _complex(left, sign, right)
+        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
+            return _call(name, arguments)
+    raise ValueError(f"not a literal: {ast.unparse(node)[:80]!r}")
+
+
+def _number(node: ast.expr) -> Any:
+    number = _value(node)
+    if type(number) not in (int, float, complex):
+        raise ValueError(f"not a number: {ast.unparse(node)[:80]!r}")
+    return number
+
+
+def _complex(left: ast.expr, sign: ast.operator, right: ast.expr) -> complex:
+    real, imaginary = _number(left), _number(right)
+    if type(real) is complex or type(imaginary) is not complex:
+        raise ValueError("a sum is not a literal, unless it is a complex number")
+    return complex(real + imaginary if isinstance(sign, ast.Add) else real - imaginary)
+
+
+def _call(name: str, arguments: list[ast.expr]) -> Any:
+    values = [_value(argument) for argument in arguments]
+    match name, values:
+        case "float", [str() as text] if text.strip().lstrip("+-").lower() in _FLOATS:
+            return float(text)
+        case "range", [int(), *rest] if len(rest) < 3 and all(type(item) is int for item in values):
+            return range(*values)
+        case _ if name in _CONTAINERS and len(values) < 2 and all(len(item) <= _MAX_ITEMS for item in values):
+            return _CONTAINERS[name](*values)
+    raise ValueError(f"not a literal: a call of {name!r}")
+
+
+def equal(actual: Any, expected: Any, tolerance: float | None = None) -> bool:
+    """Whether two plain builtins are equal as `==` has it, floats within the absolute `tolerance`, nan equal to nan.
+
+    With no tolerance, a float must be equal exactly. A tolerance also reaches floats inside containers, except in
+    the elements of a set and the keys of a dictionary, which are matched exactly.
+    """
+    if isinstance(expected, (float, complex)) or isinstance(actual, (float, complex)):
+        return _equal_numbers(actual, expected, tolerance)
+    match expected:
+        case list() | tuple() if type(actual) is type(expected):
+            return len(actual) == len(expected) and all(
+                equal(one, other, tolerance) for one, other in zip(actual, expected, strict=True)
+            )
+        case dict() if type(actual) is dict:
+            if len(actual) != len(expected):
+                return False
+            same = {_key(key): value for key, value in actual.items()}
+            return all(
+                _key(key) in same and equal(same[_key(key)], value, tolerance) for key, value in expected.items()
+            )
+        case set() | frozenset() if isinstance(actual, (set, frozenset)):
+            return {_key(item) for item in actual} == {_key(item) for item in expected}
+    return bool(actual == expected)
+
+
+def _equal_numbers(actual: Any, expected: Any, tolerance: float | None) -> bool:
+    if not (isinstance(actual, (int, float, complex)) and isinstance(expected, (int, float, complex))):
+        return False
+    if actual == expected or (actual != actual and expected != expected):
+        return True
+    try:
+        return tolerance is not None and abs(actual - expected) <= tolerance
+    except OverflowError:  # an int too large to be a float is not near one
+        return False
+
+
+_NAN = object()
+
+
+def _key(value: Any) -> Any:
+    """The value as something hashable that finds nan again, which no set and no dictionary does by itself."""
+    if isinstance(value, (float, complex)) and value != value:
+        return _NAN
+    if isinstance(value, tuple):
+        return tuple(_key(item) for item in value)
+    return frozenset(_key(item) for item in value) if isinstance(value, frozenset) else value

@@ -1,0 +1,195 @@
+"""What every sandbox promises (plum_hub/execution/base.py), held against every member."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from plum_hub.errors import SandboxError
+from plum_hub.execution import Call, Execution, Limits, Program, Statement, Stdio
+from plum_hub.execution.base import Case, Sandbox
+from plum_hub.execution.jail import JailSandbox
+
+_ADD = "def add(a, b):\n    return a + b\n"
+
+
+@pytest.fixture(params=[JailSandbox], ids=["jail"], scope="module")
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    sandbox: Sandbox = request.param()
+    try:
+        list(sandbox.run([program(_ADD)]))
+    except SandboxError as error:
+        pytest.skip(str(error))
+    yield sandbox
+    sandbox.close()
+
+
+def program(code: str, *cases: Case, entry_point: str | None = "add", limits: Limits | None = None) -> Program:
+    return Program(id="p", code=code, entry_point=entry_point, cases=cases, limits=limits or Limits())
+
+
+def run(sandbox: Sandbox, code: str, *cases: Case, entry_point: str | None = "add") -> Execution:
+    (execution,) = sandbox.run([program(code, *cases, entry_point=entry_point)])
+    return execution
+
+
+def outcomes(execution: Execution) -> list[str]:
+    return [case.outcome for case in execution.cases]
+
+
+def call(expression: str, expected: str, tolerance: float | None = None) -> Call:
+    return Call(expression=expression, expected=expected, tolerance=tolerance)
+
+
+def test_a_right_program_passes_every_kind_of_case(sandbox: Sandbox) -> None:
+    execution = run(sandbox, _ADD, call("add(1, 2)", "3"), Statement(source="assert add('a', 'b') == 'ab'"))
+    assert (execution.status, outcomes(execution), execution.detail) == ("passed", ["passed", "passed"], "")
+    assert execution.cpu_seconds > 0
+    assert execution.peak_memory_mb > 0
+    script = run(sandbox, "print(int(input()) + 1)", Stdio(stdin="1\n", stdout="2"), entry_point=None)
+    assert script.status == "passed"
+
+
+def test_every_case_runs_and_keeps_its_place(sandbox: Sandbox) -> None:
+    cases = [
+        call("add(1, 2)", "4"),
+        call("add(1, '')", "1"),
+        call("add(1, 2)", "3"),
+        Statement(source="assert add(1, 1) == 3"),
+    ]
+    execution = run(sandbox, _ADD, *cases)
+    assert (execution.status, outcomes(execution)) == ("failed", ["wrong", "raised", "passed", "raised"])
+    assert execution.cases[0].detail == "3"
+    assert execution.cases[1].detail.startswith("TypeError: ")
+    assert execution.detail == "3"
+
+
+@pytest.mark.parametrize(
+    ("code", "detail"),
+    [
+        ("def add(:", "SyntaxError: "),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import numpy_of_nobody", "ModuleNotFoundError: "),
+        ("sub = 1", "NameError: the program does not define 'add'"),
+    ],
+)
+def test_a_module_that_does_not_load_is_not_executable(sandbox: Sandbox, code: str, detail: str) -> None:
+    execution = run(sandbox, code, call("add(1, 2)", "3"))
+    assert (execution.status, outcomes(execution)) == ("not_executable", ["not_run"])
+    assert execution.detail.startswith(detail)
+
+
+def test_what_ends_a_program_ends_its_cases(sandbox: Sandbox) -> None:
+    code = "import os\ndef add(a, b):\n    return a + b if a else os.abort()"
+    execution = run(sandbox, code, call("add(1, 2)", "3"), call("add(0, 2)", "2"), call("add(1, 2)", "3"))
+    assert (execution.status, outcomes(execution)) == ("crashed", ["passed", "raised", "not_run"])
+    assert execution.detail == "killed by SIGABRT"
+
+
+def test_time_and_memory_over_their_limits_have_their_own_status(sandbox: Sandbox) -> None:
+    limits = Limits(cpu_seconds=0.3, wall_seconds=2.0, memory_mb=128)
+    programs = {
+        "endless": "def add(a, b):\n    while a: pass\n    return b",
+        "asleep": "import time\ndef add(a, b):\n    a and time.sleep(99)\n    return b",
+        "greedy": "def add(a, b):\n    return len([b] * a * 10**9) or b",
+    }
+    cases = (call("add(0, 2)", "2"), call("add(1, 2)", "2"), call("add(0, 2)", "2"))
+    done = sandbox.run(
+        Program(id=name, code=code, entry_point="add", cases=cases, limits=limits) for name, code in programs.items()
+    )
+    assert {execution.id: (execution.status, outcomes(execution)) for execution in done} == {
+        "endless": ("timed_out", ["passed", "timed_out", "not_run"]),
+        "asleep": ("timed_out", ["passed", "timed_out", "not_run"]),
+        "greedy": ("out_of_memory", ["passed", "raised", "not_run"]),
+    }
+
+
+def test_time_is_for_all_cases_together(sandbox: Sandbox) -> None:
+    spin = "    end = time.process_time() + a\n    while time.process_time() < end: pass\n    return b"
+    code = f"import time\ndef add(a, b):\n{spin}"
+    limits = Limits(cpu_seconds=1.0)
+    (execution,) = sandbox.run([program(code, *[call("add(0.4, 1)", "1")] * 4, limits=limits)])
+    assert (execution.status, outcomes(execution)) == ("timed_out", ["passed", "passed", "timed_out", "not_run"])
+
+
+def test_values_compare_by_python_equality_with_the_tolerance(sandbox: Sandbox) -> None:
+    cases = {
+        call("add(0.1, 0.2)", "0.3"): "wrong",
+        call("add(0.1, 0.2)", "0.3", 1e-9): "passed",
+        call("[add(0.1, 0.2)]", "[0.3]", 1e-9): "passed",
+        call("add(1, 0)", "1.0"): "passed",
+        call("add(1, 0) == 1", "True"): "passed",
+        call("(1,)", "[1]"): "wrong",
+        call("float('nan')", "nan"): "passed",
+        call("{float('nan'): 1}", "{nan: 1}"): "passed",
+        call("{1, 2}", "{2, 1}"): "passed",
+        call("None", "0"): "wrong",
+        call("10 ** 400", "1.0", 1e-9): "wrong",
+        call("add", "0"): "wrong",
+        call("iter([])", "[]"): "wrong",
+    }
+    assert dict(zip(cases, outcomes(run(sandbox, _ADD, *cases)), strict=True)) == cases
+
+
+def test_printed_text_compares_by_words_in_lines(sandbox: Sandbox) -> None:
+    right, wrong = ["1 2\n3", "1  2 \n3\n\n"], ["1 2 3", "1\n2\n3", "", "1 2\n4"]
+    texts = dict.fromkeys(right, "passed") | dict.fromkeys(wrong, "wrong")
+    cases = [Stdio(stdin=text, stdout="1 2\n3\n") for text in texts]
+    execution = run(sandbox, "print(open(0).read(), end='')", *cases, entry_point=None)
+    assert dict(zip(texts, outcomes(execution), strict=True)) == texts
+
+
+def test_a_script_runs_afresh_for_each_case(sandbox: Sandbox) -> None:
+    code = "import os, sys\nif os.path.exists('seen'): sys.exit(1)\nopen('seen', 'w')\nprint(input())"
+    execution = run(sandbox, code, *[Stdio(stdin="a", stdout="a")] * 2, entry_point=None)
+    assert outcomes(execution) == ["passed", "passed"]
+
+
+def test_programs_know_nothing_of_each_other(sandbox: Sandbox) -> None:
+    code = "import math\ndef add(a, b):\n    before = math.pi\n    math.pi = 3\n    return before > 3"
+    assert {execution.status for execution in sandbox.run([program(code, call("add(1, 2)", "True"))] * 8)} == {"passed"}
+
+
+def test_the_same_programs_get_the_same_results_again(sandbox: Sandbox) -> None:
+    code = "import random\ndef add(a, b):\n    return [random.random(), list({'x', 'y', 'z', 'v', 'w'})]"
+    details = {execution.detail for execution in sandbox.run([program(code, call("add(1, 2)", "0"))] * 8)}
+    assert len(details) == 1
+
+
+def test_programs_are_taken_as_workers_become_free(sandbox: Sandbox) -> None:
+    taken = 0
+
+    def endless() -> Iterator[Program]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield program(_ADD, call("add(1, 2)", "3"))
+
+    executions = sandbox.run(endless())
+    for _ in range(10):
+        assert next(executions).status == "passed"
+    assert taken <= 10 + 64
+    executions.close()  # type: ignore[attr-defined]
+    assert run(sandbox, _ADD, call("add(1, 2)", "3")).status == "passed"
+
+
+def test_an_expected_value_that_is_no_literal_is_refused(sandbox: Sandbox) -> None:
+    with pytest.raises(ValueError, match="not a literal"):
+        run(sandbox, _ADD, call("add(1, 2)", "add(2, 1)"))
+
+
+def test_one_run_at_a_time(sandbox: Sandbox) -> None:
+    executions = sandbox.run([program(_ADD)] * 3)
+    next(executions)
+    with pytest.raises(SandboxError, match="already running"):
+        next(sandbox.run([program(_ADD)]))
+    assert len(list(executions)) == 2
+
+
+def test_closing_twice_is_closing_once() -> None:
+    sandbox = JailSandbox(workers=1)
+    sandbox.close()
+    sandbox.close()
+
+
+def test_the_harness_version_names_the_interpreter(sandbox: Sandbox) -> None:
+    assert "cpython-3." in sandbox.harness_version

@@ -1,0 +1,44 @@
+"""The jail that the tests of this room share, and eyes for what it leaves behind."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from plum_hub.errors import SandboxError
+from plum_hub.execution import Judge, Limits, Program
+
+
+@pytest.fixture(scope="session")
+def judge() -> Iterator[Judge]:
+    """Two workers; whatever runs in them runs after their jails have proved themselves."""
+    with Judge(workers=2) as judge:
+        try:
+            list(judge.run([Program(id="first", code="", entry_point=None, cases=(), limits=Limits())] * 2))
+        except SandboxError as error:
+            pytest.skip(str(error))
+        yield judge
+
+
+def descendants(ancestor: int) -> set[int]:
+    """The processes below one, by the kernel's account. A daemon in a jail stays below the jail's first process."""
+    parents = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if fields[0] != "Z":
+                parents[int(folder.name)] = int(fields[1])
+    found: set[int] = set()
+    below = {ancestor}
+    while below := {pid for pid, parent in parents.items() if parent in below}:
+        found |= below
+    return found
+
+
+def traces() -> tuple[set[int], str]:
+    """The processes below this one, and the machine's mounts as seen here."""
+    return descendants(os.getpid()), Path("/proc/self/mountinfo").read_text()

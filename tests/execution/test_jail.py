@@ -1,0 +1,131 @@
+"""What the jail does about machines and processes that fail."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from plum_hub.errors import SandboxError
+from plum_hub.execution import Call, Judge, Limits, Program, Stdio
+from plum_hub.execution.tally import request
+from tests.execution.conftest import descendants, traces
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_SLOW = Program(
+    id="slow",
+    code="import time\ndef f(): return time.sleep(1.5)",
+    entry_point="f",
+    cases=(Call(expression="f()", expected="None"),),
+    limits=Limits(),
+)
+
+
+def test_a_jail_is_told_nothing_of_what_is_expected() -> None:
+    cases = (Call(expression="f()", expected="'sesame'", tolerance=0.125), Stdio(stdin="open", stdout="sesame"))
+    sent = request(Program(id="p", code="pass", entry_point="f", cases=cases, limits=Limits()), overhead_bytes=0)
+    assert b"f()" in sent
+    assert b"open" in sent
+    assert b"sesame" not in sent
+    assert b"0.125" not in sent
+
+
+@pytest.mark.skipif(os.getuid() != 0 or shutil.which("setpriv") is None, reason="gives up a right that only root has")
+def test_a_machine_without_isolation_is_refused_with_the_layer_that_it_lacks() -> None:
+    script = (
+        "from plum_hub.execution import Judge, Limits, Program\n"
+        "program = Program(id='p', code='', entry_point=None, cases=(), limits=Limits())\n"
+        "list(Judge(workers=1).run([program]))\n"
+    )
+    command = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("plum_hub.errors.SandboxError: programs cannot be isolated on this machine (namespaces: ")
+    assert last.endswith("`plum-hub doctor` says what this machine lacks")
+
+
+@pytest.mark.usefixtures("judge")
+def test_a_jail_that_dies_is_replaced_and_its_program_runs_again() -> None:
+    with Judge(workers=1) as judge:
+        killed: set[int] = set()
+        _kill_soon(killed, times=1)
+        (execution,) = judge.run([_SLOW])
+    assert execution.status == "passed"
+    assert killed
+
+
+@pytest.mark.usefixtures("judge")
+def test_a_jail_that_dies_twice_is_an_error_and_no_verdict() -> None:
+    before = traces()
+    stop = _kill_soon(set(), times=100)
+    try:
+        with Judge(workers=1) as judge, pytest.raises(SandboxError, match=r"broke twice.*'slow'.*plum-hub doctor"):
+            list(judge.run([_SLOW]))
+    finally:
+        stop()
+    assert traces() == before
+
+
+def _kill_soon(killed: set[int], times: int) -> Callable[[], None]:
+    """From a thread, kill the zygotes started after this call, each while it runs a program."""
+    before, over = descendants(os.getpid()), threading.Event()
+
+    def kill() -> None:
+        while len(killed) < times and not over.wait(0.1):
+            # judge > launcher > zygote > program: a zygote is what has a parent and a child among the new ones.
+            for pid in descendants(os.getpid()) - before:
+                if len(descendants(pid)) == 1 and pid not in killed:
+                    killed.add(pid)
+                    os.kill(pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+
+    def stop() -> None:
+        over.set()
+        thread.join()
+
+    return stop
+
+
+@pytest.mark.usefixtures("judge")
+def test_nothing_outlives_a_judge_that_is_killed() -> None:
+    script = (
+        "from plum_hub.execution import Judge, Limits, Program\n"
+        "import sys\n"
+        "judge = Judge(workers=2)\n"
+        "code = 'import os, time; os.fork(); time.sleep(600)'\n"
+        "program = Program(id='p', code=code, entry_point=None, cases=(), limits=Limits(wall_seconds=900))\n"
+        "list(judge.run([program] * 2))\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
+    below: set[int] = set()
+    while len(below) < 8:  # two of: launcher, zygote, program, its child
+        assert parent.poll() is None
+        time.sleep(0.05)
+        below = descendants(parent.pid)
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 20
+    while left := {pid for pid in below if Path(f"/proc/{pid}").exists()}:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+@pytest.mark.usefixtures("judge")
+def test_a_run_that_is_given_up_stops_its_programs() -> None:
+    before = traces()
+    quick = Program(id="quick", code="", entry_point=None, cases=(), limits=Limits())
+    with Judge(workers=2) as judge:
+        executions = judge.run([_SLOW, quick])
+        assert next(executions).id == "quick"
+        executions.close()  # type: ignore[attr-defined]
+        assert len(descendants(os.getpid()) - before[0]) == 2  # the idle jail: its launcher and its zygote
+    assert traces() == before

@@ -1,0 +1,100 @@
+"""Expected values are read without running anything, and compared as `==` compares plain builtins."""
+
+import math
+from typing import Any
+
+import pytest
+
+from plum_hub.execution.literals import equal, parse_literal
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ("1", 1),
+        (" -1.5 ", -1.5),
+        ("'a' \"b\"", "ab"),
+        ("b'x'", b"x"),
+        ("1+2j", 1 + 2j),
+        ("-inf", -math.inf),
+        ("math.inf", math.inf),
+        ("float('-inf')", -math.inf),
+        ("[(1,), {'a': None}]", [(1,), {"a": None}]),
+        ("set()", set()),
+        ("frozenset({1, 2})", frozenset({1, 2})),
+        ("range(1, 5, 2)", range(1, 5, 2)),
+        ("list(range(3))", [0, 1, 2]),
+    ],
+)
+def test_literals_are_read(source: str, value: object) -> None:
+    assert parse_literal(source) == value
+    assert type(parse_literal(source)) is type(value)
+
+
+def test_long_ints_are_read_in_hexadecimal() -> None:
+    assert parse_literal("0x" + "f" * 9000) == 16**9000 - 1
+
+
+def test_minus_zero_and_nan_are_read() -> None:
+    assert math.copysign(1, parse_literal("-0.0")) == -1
+    assert all(math.isnan(parse_literal(source)) for source in ("nan", "math.nan", "float('nan')"))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "",
+        "f(1)",
+        "x",
+        "...",
+        "1 + 1",
+        "10**3",
+        "[1] * 3",
+        "not True",
+        "-True",
+        "{**{}}",
+        "{[]: 1}",
+        "set([[]])",
+        "__import__('os').getpid()",
+        "[x for x in ()]",
+        "lambda: 1",
+        "float('1.5')",
+        "list(range(10000000000))",
+        "1; 2",
+        "(" * 300,
+        "-" * 100_000 + "1",
+        "'\0'",
+    ],
+)
+def test_anything_else_is_a_value_error(source: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_literal(source)
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected", "tolerance", "same"),
+    [
+        (True, 1, None, True),
+        (1, 1.0, None, True),
+        ("1", 1.0, None, False),
+        (0.1 + 0.2, 0.3, None, False),
+        (0.1 + 0.2, 0.3, 1e-9, True),
+        ({"a": [0.1 + 0.2]}, {"a": [0.3]}, 1e-9, True),
+        ({"b": 1}, {"a": 1}, None, False),
+        ({1: 2, 2: 3}, {1: 2}, None, False),
+        (10**400, 1.0, 1e-9, False),
+        (math.inf, math.inf, 1e-9, True),
+        (math.nan, math.nan, None, True),
+        (math.nan, 1.0, 1.0, False),
+        ([math.nan], [math.nan], None, True),
+        ({math.nan}, {math.nan}, None, True),
+        ({(1, math.nan): 2}, {(1, math.nan): 2}, None, True),
+        ((1, 2), [1, 2], None, False),
+        ({1}, frozenset({1}), None, True),
+        ([1, 2, 3], [1, 2], None, False),
+        (1, 2, 1.5, False),
+        (1.0, 2, 1.5, True),
+    ],
+)
+def test_equality(actual: Any, expected: Any, tolerance: float | None, same: bool) -> None:
+    assert equal(actual, expected, tolerance) is same

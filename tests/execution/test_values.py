@@ -1,0 +1,94 @@
+"""What leaves a jail is plain builtins, whoever wrote it."""
+
+import collections
+import enum
+import math
+
+import pytest
+
+from plum_hub.execution.values import MAX_BYTES, UnsupportedValueError, decode, encode
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        0,
+        -(2**63),
+        2**63,
+        1.5,
+        -0.0,
+        1e308,
+        math.inf,
+        2 - 3j,
+        "é\ud800\0",
+        b"\0\xff",
+        [],
+        (1, [2, (3,)]),
+        {1, "a"},
+        frozenset({(1, 2)}),
+        {(1, None): {"x": [b""]}, 2: range(3)},
+        range(5, -5, -2),
+        {},
+        {"t": [1]},
+    ],
+)
+def test_builtins_come_back_as_they_were(value: object) -> None:
+    back = decode(encode(value), max_hashed=10)
+    assert (type(back), repr(back)) == (type(value), repr(value))
+
+
+def test_long_ints_come_back() -> None:
+    assert decode(encode([-(10**5000)]), max_hashed=0) == [-(10**5000)]
+
+
+def test_nan_comes_back() -> None:
+    assert math.isnan(decode(encode([math.nan]), max_hashed=0)[0])
+
+
+class _Text(str):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (_Text("a"), "_Text"),
+        (collections.OrderedDict(), "OrderedDict"),
+        (collections.namedtuple("P", "a")(1), "P"),
+        (enum.IntEnum("E", "A")["A"], "E"),
+        ([iter(())], "tuple_iterator"),
+        ({1: object()}, "object"),
+        (bytearray(), "bytearray"),
+        ("x" * MAX_BYTES, f"a value of more than {MAX_BYTES} bytes"),
+    ],
+)
+def test_everything_else_is_unsupported(value: object, name: str) -> None:
+    with pytest.raises(UnsupportedValueError, match=f"^{name}$"):
+        encode(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"\xff",
+        b"{}",
+        b'{"x":[]}',
+        b'{"s":[],"t":[]}',
+        b'{"s":[[]]}',
+        b'{"d":[[1]]}',
+        b'{"i":12}',
+        b'{"r":["a"]}',
+        b'{"c":[1,2,3]}',
+        b'{"b":"zz"}',
+        b'{"r":[0,1,0]}',
+        b'{"s":[1,2,3]}',
+        b"[" * 100_000,
+        b"1" * 5000,
+    ],
+)
+def test_what_is_no_encoding_is_a_value_error(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        decode(text, max_hashed=2)
