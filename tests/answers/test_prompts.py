@@ -5,7 +5,7 @@ import pytest
 
 import plum_hub.prompts
 from plum_hub.answers.suite import ParsedSuite, parse_suite
-from plum_hub.prompts import prompt_digest, render
+from plum_hub.prompts import conversation, prompt_digest, render
 
 
 def test_a_value_may_hold_braces_and_placeholders() -> None:
@@ -32,15 +32,25 @@ def test_a_completion_prompt_ends_where_the_program_begins() -> None:
     assert render("solve_completion", instruction="x", starter_code="y").endswith("\n```python\n")
 
 
-def test_the_example_in_the_suite_prompt_is_itself_a_usable_answer() -> None:
-    prompt = render("suite", instruction="x")
+def test_the_examples_in_the_suite_prompt_are_themselves_usable_answers() -> None:
+    turns = conversation("suite", instruction="Sort {{ instruction }}.\n<!-- user -->")
 
-    suite = parse_suite(prompt[prompt.index("### Starter code") : prompt.index("Now do the same")])
+    assert [turn["role"] for turn in turns] == ["user", "assistant", "user", "assistant", "user"]
+    assert turns[-1]["content"] == "Task:\nSort {{ instruction }}.\n<!-- user -->"
+    for turn in turns[1::2]:
+        suite = parse_suite(turn["content"])
+        assert isinstance(suite, ParsedSuite)
+        assert [case.kind for case in suite.cases] == ["call"] * 4
+        namespace: dict[str, object] = {}
+        exec(suite.reference, namespace)  # our own text
+        for case in suite.cases:
+            assert repr(eval(case.call or "", namespace)) == case.expected
 
-    assert isinstance(suite, ParsedSuite)
-    assert suite.entry_point == "count_vowels"
-    assert [case.kind for case in suite.cases] == ["call"] * 4
-    namespace: dict[str, object] = {}
-    exec(suite.reference, namespace)  # our own text
-    for case in suite.cases:
-        assert repr(eval(case.call or "", namespace)) == case.expected
+
+def test_a_prompt_without_turns_is_one_of_the_users() -> None:
+    (turn,) = conversation("solve_chat", instruction="Add.", starter_code="def add(): ...")
+
+    assert turn == {
+        "role": "user",
+        "content": render("solve_chat", instruction="Add.", starter_code="def add(): ...").strip(),
+    }

@@ -1,5 +1,6 @@
 """The tasks that ship: enough, varied, without repeats, and not those of the benchmarks."""
 
+import ast
 import gzip
 import json
 import re
@@ -28,16 +29,46 @@ def test_near_repeats_would_be_found_at_a_much_lower_bar() -> None:
 
 def test_they_are_many_graded_and_varied() -> None:
     levels = Counter(task["level"] for task in TASKS)
-    assert set(levels) == {"easy", "medium", "hard"}
-    assert levels["easy"] >= 45 and levels["medium"] >= 20 and levels["hard"] >= 8
-    assert len({task["topic"] for task in TASKS}) >= 15
+    assert set(levels) == {"warm-up", "easy", "medium", "hard"}
+    assert levels["warm-up"] >= 45 and levels["easy"] >= 45 and levels["medium"] >= 20 and levels["hard"] >= 8
+    assert len({task["topic"] for task in TASKS}) >= 20
     assert len({task["id"] for task in TASKS}) == len(TASKS)
     assert {tuple(task) for task in TASKS} == {("id", "instruction", "level", "topic")}
 
 
+NAMED = re.compile(r"Python (?:generator )?(?:function|class) `(\w+)(?:\((.*?)\))?`")
+EXAMPLE = re.compile(r"`([^`]+)` returns `([^`]+)`")
+
+
 def test_each_names_what_is_to_be_written() -> None:
-    named = re.compile(r"Python (generator )?(function|class) `\w+(\(|`)")
-    assert [task["id"] for task in TASKS if not named.search(task["instruction"])] == []
+    assert [task["id"] for task in TASKS if not NAMED.search(task["instruction"])] == []
+    names = Counter(named[1] for task in TASKS if (named := NAMED.search(task["instruction"])))
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def calls(text: str) -> list[tuple[str, int]]:
+    """Each name called in an expression, with the number of its arguments."""
+    nodes = [node for node in ast.walk(ast.parse(text, mode="eval")) if isinstance(node, ast.Call)]
+    return [(node.func.id, len(node.args)) for node in nodes if isinstance(node.func, ast.Name)]
+
+
+@pytest.mark.parametrize(
+    "task", [task for task in TASKS if task["level"] in ("warm-up", "easy")], ids=lambda t: t["id"]
+)
+def test_a_simple_task_gives_three_short_examples(task: dict[str, str]) -> None:
+    examples = EXAMPLE.findall(task["instruction"])
+    named = NAMED.search(task["instruction"])
+
+    assert len(examples) == 3 == task["instruction"].count(" returns `")
+    assert len({call for call, _ in examples}) == 3
+    assert len({repr(ast.literal_eval(value)) for _, value in examples}) >= 2
+    assert max(len(call) for call, _ in examples) <= 70
+    assert named is not None
+    for call, _ in examples:
+        called = dict(calls(call))
+        assert named[1] in called
+        if named[2] is not None:
+            assert called[named[1]] == len(named[2].split(","))
 
 
 def test_the_revision_can_be_sealed() -> None:
