@@ -1,0 +1,63 @@
+"""Where text comes from. The union of the engines' configurations is the registry."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
+
+from plum_hub.engines.openai import OpenAIConfig
+from plum_hub.engines.scripted import ScriptedConfig
+from plum_hub.engines.tgi import TgiConfig
+from plum_hub.engines.transformers import TransformersConfig
+from plum_hub.engines.vllm import VllmConfig
+from plum_hub.errors import EngineError, MissingExtraError
+
+EngineConfig: TypeAlias = Annotated[
+    VllmConfig | TransformersConfig | OpenAIConfig | TgiConfig | ScriptedConfig, Field(discriminator="type")
+]
+
+_FORMS = "MODEL, vllm:MODEL, transformers:MODEL, openai:NAME, openai:NAME@URL, tgi:URL or scripted:FILE"
+
+
+def parse_engine(text: str) -> EngineConfig:
+    """The configuration that the command line's short form stands for.
+
+    A bare MODEL, a Hub repository (`REPO` or `REPO@REVISION`) or a folder, is run by vLLM where it is installed, else
+    by transformers.
+
+    Raises:
+        EngineError: there is no such engine.
+        MissingExtraError: a bare model, and neither library is installed.
+    """
+    name, colon, rest = text.partition(":")
+    if not colon or Path(text).exists():
+        name, rest = _local_engine(), text
+    if not rest:
+        raise EngineError(f"{text}: the model is missing; write  {_FORMS}")
+    model, revision = _split_revision(rest)
+    match name:
+        case "vllm":
+            return VllmConfig(model=model, revision=revision)
+        case "transformers":
+            return TransformersConfig(model=model, revision=revision)
+        case "openai":
+            served, _, url = rest.partition("@")
+            return OpenAIConfig(model=served, base_url=url or None)
+        case "tgi":
+            return TgiConfig(base_url=rest)
+        case "scripted":
+            return ScriptedConfig(model=rest)
+    raise EngineError(f"{text}: there is no engine called {name!r}; write  {_FORMS}")
+
+
+def _local_engine() -> str:
+    for name in ("vllm", "transformers"):
+        if find_spec(name) is not None:
+            return name
+    raise MissingExtraError("running a model on this machine (on a GPU the extra is `vllm`)", "cpu")
+
+
+def _split_revision(text: str) -> tuple[str, str | None]:
+    model, at, revision = text.partition("@")
+    return (model, revision) if at and not Path(text).expanduser().exists() else (text, None)

@@ -1,0 +1,141 @@
+"""What an engine promises.
+
+An engine turns requests into text. It has never heard of a test suite, a label or a run folder.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+Prompt: TypeAlias = str | list[dict[str, str]]
+"""A conversation (the engine applies the model's chat template), or plain text to be continued."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How to sample. `temperature` 0 is greedy; `max_tokens` bounds the completion, in tokens of the model."""
+
+    temperature: float
+    top_p: float
+    max_tokens: int
+    stop: tuple[str, ...] = ()
+
+    def until_stop(self, text: str) -> tuple[str, bool]:
+        """The text before the first stop string, and whether there was one; for engines that keep the stop string."""
+        found = [text.index(stop) for stop in self.stop if stop in text]
+        return (text[: min(found)], True) if found else (text, False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One completion to be made. `id` comes back with the answer, so that nothing is ever paired by position."""
+
+    id: str
+    prompt: Prompt
+    seed: int
+    sampling: Sampling
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """The answer to the request with the same `id`.
+
+    `finish_reason` is `stop` (the model ended), `length` (`max_tokens` was reached) or `refused` (this very request
+    cannot be answered by this model, as a prompt longer than its context; then `text` is the reason, and asking again
+    would not help)."""
+
+    id: str
+    text: str
+    finish_reason: Literal["stop", "length", "refused"]
+    prompt_tokens: int
+    completion_tokens: int
+
+    @classmethod
+    def refused(cls, request: Request, reason: str, prompt_tokens: int = 0) -> Self:
+        """The answer that there is none."""
+        return cls(
+            id=request.id, text=reason, finish_reason="refused", prompt_tokens=prompt_tokens, completion_tokens=0
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineIdentity:
+    """What wrote the text: goes into row ids, the manifest and the card. Never holds a secret.
+
+    `revision` is the commit of the model on its Hub, `sha256:…` of a local folder's files, or what the server reports;
+    an empty string where a server does not say."""
+
+    engine: str
+    engine_version: str
+    model: str
+    revision: str
+
+
+class Engine(ABC):
+    """A model that is ready to answer. Open it with `config.open()`, close it with `with` or `close()`."""
+
+    identity: EngineIdentity
+
+    @property
+    @abstractmethod
+    def has_chat_template(self) -> bool:
+        """Whether conversations can be sent; a base model takes plain text only."""
+
+    @abstractmethod
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """Answer every request once, yielding each completion as soon as it is finished, in any order.
+
+        The same request to the same engine on the same machine gives the same text where the engine can promise it
+        (`scripted` always; `transformers` and `vllm` for an equal batch). Ids are unique within one call.
+
+        Raises:
+            EngineError: the model or the server cannot be had, or broke. Completions yielded before stand.
+        """
+
+    def close(self) -> None:  # noqa: B027 - most engines hold nothing
+        """Free the model. Idempotent."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def in_a_line(error: BaseException) -> str:
+    """What an error says, in one line of 300 characters at most, or its kind where it says nothing."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+class EngineSettings(BaseModel, ABC):
+    """What every engine's configuration has; each engine's own file has the rest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    """The model: a Hub repository, a local folder, a name that a server knows, or a file of answers."""
+    revision: str | None = None
+    """Which one exactly: a commit, `sha256:…` of local files, or what the server reports. `pin` fills it in."""
+
+    @abstractmethod
+    def pin(self) -> Self:
+        """The same configuration with `revision` fixed, so that opening it later gives the same model or an error.
+
+        Raises:
+            EngineError: the model is unknown or out of reach, or is not the one that was pinned before.
+        """
+
+    @abstractmethod
+    def open(self) -> Engine:
+        """The engine, ready to answer.
+
+        Raises:
+            EngineError: as `pin`; or the model does not load, or the server does not answer.
+            MissingExtraError: the library is not installed.
+        """

@@ -1,0 +1,89 @@
+"""Seeded top-p sampling for vLLM on a CPU: the same distribution as vLLM's own, without sorting the vocabulary.
+
+vLLM sorts every row of logits to find the nucleus; with a vocabulary of 150,000 that takes longer than a small model's
+forward pass. Here the likeliest tokens are picked out first, which is cheap, and only a row in which they do not weigh
+enough is sorted. And vLLM 0.32 breaks on a CPU when a seeded request's prompt does not fit one step ("CPU Generator
+does not use offset"); here the random number is a function of the seed and the token's place alone, so the text does
+not depend on how a prompt was cut or what ran beside it.
+
+vLLM calls this where it applies its own top-p, after the temperature. Only vLLM loads this file.
+"""
+
+import math
+import random
+from typing import TYPE_CHECKING
+
+import torch  # noqa: TID253 - this file is loaded by vLLM alone
+from vllm import SamplingParams  # noqa: TID253
+from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor  # noqa: TID253
+from vllm.v1.sample.logits_processor.builtin import process_dict_updates  # noqa: TID253
+
+if TYPE_CHECKING:
+    from vllm.config import VllmConfig
+
+KEY = "seeded_draw"
+"""The `extra_args` key of a request drawn here: `[p, seed]`. Its `top_p` stays 1, so that vLLM does not sort."""
+_FIRST = 256
+"""How many of the likeliest tokens are looked at before a row is sorted."""
+
+
+class SeededDraw(LogitsProcessor):  # type: ignore[misc]  # vLLM has no types
+    """Draws the token of each row that asks for it, and leaves only that token possible."""
+
+    def __init__(self, vllm_config: "VllmConfig", device: torch.device, is_pin_memory: bool) -> None:  # noqa: ARG002
+        self._rows: dict[int, tuple[float, int, list[int]]] = {}
+
+    def is_argmax_invariant(self) -> bool:
+        """Greedy rows do not come here, so vLLM may skip this for them; it also places this after the temperature."""
+        return True
+
+    def update_state(self, batch_update: BatchUpdate | None) -> None:
+        """Follow the rows as requests come, go and move."""
+        process_dict_updates(self._rows, batch_update, _wanted)
+
+    def apply(self, logits: torch.Tensor) -> torch.Tensor:
+        """Draw, in place. The length of a row's output so far is the place of its next token."""
+        if not self._rows:
+            return logits
+        rows = sorted(self._rows)
+        asked = [self._rows[row] for row in rows]
+        uniform = [random.Random(seed << 24 | len(output)).random() for _, seed, output in asked]
+        tokens = draw(logits[rows], torch.tensor([p for p, _, _ in asked]), torch.tensor(uniform, dtype=torch.float64))
+        logits[rows] = -math.inf
+        logits[rows, tokens] = 0.0
+        return logits
+
+
+def _wanted(
+    params: SamplingParams, _prompt: list[int] | None, output: list[int]
+) -> tuple[float, int, list[int]] | None:
+    asked = (params.extra_args or {}).get(KEY)
+    return None if asked is None else (asked[0], asked[1], output)
+
+
+def draw(logits: torch.Tensor, p: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """One token a row from the smallest set of likeliest tokens that weighs at least `p`.
+
+    Args:
+        logits: rows x vocabulary.
+        p: one a row; 1 is the whole vocabulary.
+        uniform: one number a row in [0, 1), float64; it decides the token.
+    """
+    whole = logits.logsumexp(dim=-1, keepdim=True)
+    likeliest, places = logits.topk(min(_FIRST, logits.shape[1]))
+    weight = (likeliest - whole).double().exp()
+    tokens = places.gather(1, _pick(weight, p, uniform)).squeeze(1)
+    short = weight.sum(dim=-1) < p
+    if short.any():
+        descending, places = logits[short].sort(descending=True)
+        weight = (descending - whole[short]).double().exp()
+        tokens[short] = places.gather(1, _pick(weight, p[short], uniform[short])).squeeze(1)
+    return tokens
+
+
+def _pick(weight: torch.Tensor, p: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """The column that `uniform` points at, among those before which a row's weight is less than p."""
+    inside = weight.cumsum(dim=-1) - weight < p.unsqueeze(1)
+    cumulative = (weight * inside).cumsum(dim=-1)
+    column = torch.searchsorted(cumulative, uniform.unsqueeze(1) * cumulative[:, -1:], right=True)
+    return torch.minimum(column, inside.sum(dim=-1, keepdim=True) - 1)

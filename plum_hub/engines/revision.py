@@ -1,0 +1,111 @@
+"""Which model exactly: the commit of a Hub repository, or the SHA-256 of a local folder's files."""
+
+import hashlib
+import re
+from pathlib import Path
+
+from plum_hub.engines.base import in_a_line
+from plum_hub.errors import EngineError
+
+NOTE = "plum-weights.json"
+"""The file in a model's folder that says what its weights are; it decides nothing (see `weights.py`)."""
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_REPO = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_DECISIVE = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "*.txt", "*.py")
+"""The files of a model folder that can change what it writes."""
+_WAYS_OUT = "give the folder of a model, set HF_ENDPOINT to a Hub that can be reached, or run scripts/fetch-model"
+
+
+def exact_revision(model: str, revision: str | None) -> str:
+    """The exact revision of a model: `sha256:…` for a local folder, else the commit on the Hub.
+
+    A commit is taken at its word, with no network; a branch or tag is looked up on the Hub, or in its local cache when
+    no Hub answers.
+
+    Raises:
+        EngineError: there is no such model or revision, or the folder is not the one that `revision` names.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return checked(model, f"sha256:{folder_sha256(folder)}", revision)
+    if not _REPO.fullmatch(model):
+        raise EngineError(f"{model}: there is no such folder, and it is not a Hub repository's name: {_WAYS_OUT}")
+    if revision and _COMMIT.fullmatch(revision):
+        return revision
+    return _commit(model, revision)
+
+
+def checked(model: str, found: str, expected: str | None) -> str:
+    """`found`, where it is what was pinned or nothing was.
+
+    Raises:
+        EngineError: another one was pinned.
+    """
+    if expected and expected != found:
+        raise EngineError(
+            f"{model} is not the one this run began with (pinned {expected}, found {found}): "
+            "bring the old files back, or begin a new run"
+        )
+    return found
+
+
+def folder_sha256(folder: Path) -> str:
+    """The digest of a model folder: the names and contents of the files that decide what it writes.
+
+    Raises:
+        EngineError: the folder has no `config.json`, so it is not a model's.
+    """
+    if not (folder / "config.json").is_file():
+        raise EngineError(f"{folder}: there is no config.json, so this is not the folder of a model: {_WAYS_OUT}")
+    files = sorted({path for pattern in _DECISIVE for path in folder.glob(pattern) if path.name != NOTE})
+    whole = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            whole.update(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n".encode())
+    return whole.hexdigest()
+
+
+def _commit(repo: str, revision: str | None) -> str:
+    from httpx2 import HTTPError  # what the Hub's client lets through when a connection fails
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        commit = HfApi().model_info(repo, revision=revision, timeout=20).sha
+    except GatedRepoError as error:
+        raise EngineError(f"{repo} is gated: accept its terms on its page, then log in with  hf auth login") from error
+    except RepositoryNotFoundError as error:
+        raise EngineError(f"the Hub has no model {repo}, or not for you: check the name, or  hf auth login") from error
+    except RevisionNotFoundError as error:
+        raise EngineError(f"{repo} has no revision {revision}: name a branch, tag or commit it has") from error
+    except (HTTPError, HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+        try:
+            return Path(snapshot_download(repo, revision=revision, local_files_only=True)).name
+        except (LocalEntryNotFoundError, OSError):
+            raise EngineError(
+                f"{repo}: no such folder, no Hub answers ({in_a_line(error)}) and none is cached: {_WAYS_OUT}"
+            ) from error
+    return str(commit)
+
+
+def on_hub(model: str) -> bool:
+    """Whether the name is that of a Hub repository rather than a folder here."""
+    return not Path(model).expanduser().is_dir()
+
+
+def located(model: str) -> str:
+    """What a library opens: the folder with its `~` filled in, or the repository's name."""
+    return model if on_hub(model) else str(Path(model).expanduser())
+
+
+def shown(model: str) -> str:
+    """The name to publish: a folder's own name, since where it lies is nobody's business."""
+    return model if on_hub(model) else Path(model).expanduser().resolve().name

@@ -1,0 +1,119 @@
+"""Canned answers from a file: rehearsals of a whole run with no model, exactly repeatable.
+
+    {"contains": "reverse a string", "texts": ["first answer", "second answer"]}
+    {"texts": ["the answer to everything else"]}
+
+The first row whose `contains` is in the prompt answers; a row without `contains` answers every prompt. A token is a
+word.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from plum_hub.engines.base import Completion, Engine, EngineIdentity, EngineSettings, Prompt, Request
+from plum_hub.engines.revision import checked
+from plum_hub.errors import EngineError
+
+
+class ScriptedConfig(EngineSettings):
+    """Answers from a JSONL file; `model` is its path."""
+
+    type: Literal["scripted"] = "scripted"
+    delay_seconds: float = Field(default=0.0, ge=0)
+    """How long each completion takes, to rehearse a run that is interrupted."""
+    context_words: int = Field(default=32_768, ge=1)
+    """A longer prompt is refused."""
+    chat_template: bool = True
+    """False plays a base model, which takes plain text only."""
+
+    def pin(self) -> Self:
+        """With the SHA-256 of the file as its revision."""
+        found = f"sha256:{hashlib.sha256(self._read()).hexdigest()}"
+        return self.model_copy(update={"revision": checked(self.model, found, self.revision)})
+
+    def open(self) -> "ScriptedEngine":
+        """Read the file's rows."""
+        pinned = self.pin()
+        rows = []
+        for number, line in enumerate(self._read().splitlines(), start=1):
+            try:
+                rows.append(_Row.model_validate_json(line))
+            except ValidationError as error:
+                problem = error.errors(include_url=False)[0]["msg"]
+                form = '{"contains": "...", "texts": ["..."]}'
+                raise EngineError(f"{self.model}:{number}: {problem}; write each row as  {form}") from error
+        return ScriptedEngine(pinned, rows)
+
+    def _read(self) -> bytes:
+        try:
+            return Path(self.model).expanduser().read_bytes()
+        except OSError as error:
+            raise EngineError(f"{self.model}: {error.strerror}; name a JSONL file as  scripted:FILE") from error
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    contains: str = ""
+    texts: tuple[str, ...] = Field(min_length=1)
+
+
+class ScriptedEngine(Engine):
+    """Looks its answers up. Among a row's texts the request's seed chooses, or, when greedy, the first is taken."""
+
+    def __init__(self, config: ScriptedConfig, rows: Sequence[_Row]) -> None:
+        self._config = config
+        self._rows = rows
+        self.identity = EngineIdentity(
+            engine="scripted", engine_version="1", model=Path(config.model).name, revision=config.revision or ""
+        )
+
+    @property
+    def has_chat_template(self) -> bool:
+        """As configured."""
+        return self._config.chat_template
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """Answer in the order asked.
+
+        Raises:
+            EngineError: no row answers a prompt.
+        """
+        for request in requests:
+            time.sleep(self._config.delay_seconds)
+            yield self._answer(request)
+
+    def _answer(self, request: Request) -> Completion:
+        prompt = _plain(request.prompt)
+        prompt_words, limit = len(prompt.split()), self._config.context_words
+        if prompt_words > limit:
+            reason = f"the prompt has {prompt_words} words, more than the {limit} of the context"
+            return Completion.refused(request, reason, prompt_words)
+        row = next((row for row in self._rows if row.contains in prompt), None)
+        if row is None:
+            raise EngineError(
+                f"{self._config.model} has no row for the prompt {prompt[:80]!r}: add one without `contains`"
+            )
+        text = row.texts[request.seed % len(row.texts) if request.sampling.temperature else 0]
+        text, _ = request.sampling.until_stop(text)
+        words = text.split()
+        cut = len(words) > request.sampling.max_tokens
+        if cut:
+            words = words[: request.sampling.max_tokens]
+            text = " ".join(words)
+        return Completion(
+            id=request.id,
+            text=text,
+            finish_reason="length" if cut else "stop",
+            prompt_tokens=prompt_words,
+            completion_tokens=len(words),
+        )
+
+
+def _plain(prompt: Prompt) -> str:
+    return prompt if isinstance(prompt, str) else "\n".join(message["content"] for message in prompt)

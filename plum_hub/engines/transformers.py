@@ -1,0 +1,196 @@
+"""Any causal language model, with `transformers` and nothing else: slower than vLLM, and runs wherever torch does."""
+
+import random
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field
+
+from plum_hub.engines.base import (
+    Completion,
+    Engine,
+    EngineIdentity,
+    EngineSettings,
+    Prompt,
+    Request,
+    Sampling,
+    in_a_line,
+)
+from plum_hub.engines.revision import exact_revision, located, on_hub, shown
+from plum_hub.errors import EngineError, MissingExtraError
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TransformersConfig(EngineSettings):
+    """A model on this machine, run by `transformers.generate`."""
+
+    type: Literal["transformers"] = "transformers"
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """`auto`: the model's own on a GPU; on a CPU bfloat16 where it computes in it, else float32."""
+    batch_size: int = Field(default=32, ge=1)
+    """Prompts generated together; bounded by memory."""
+
+    def pin(self) -> Self:
+        """With the commit of a Hub model, or the SHA-256 of a folder's files."""
+        return self.model_copy(update={"revision": exact_revision(self.model, self.revision)})
+
+    def open(self) -> "TransformersEngine":
+        """Load the model, on a GPU where there is one."""
+        return TransformersEngine(self.pin())
+
+
+class TransformersEngine(Engine):
+    """Left-padded batches of prompts of like length. Each request draws from its own seed, whatever its neighbours."""
+
+    def __init__(self, config: TransformersConfig) -> None:
+        if find_spec("transformers") is None:
+            raise MissingExtraError("the transformers engine", "cpu")
+        import torch
+        import transformers
+
+        transformers.utils.logging.disable_progress_bar()
+        self._config = config
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        revision = {"revision": config.revision} if on_hub(config.model) else {}
+        try:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                located(config.model), padding_side="left", **revision
+            )
+            model = transformers.AutoModelForCausalLM.from_pretrained(
+                located(config.model), dtype=_dtype(config.dtype, self._device), **revision
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise EngineError(
+                f"{config.model} does not load ({in_a_line(error)}): give a causal language model"
+            ) from error
+        ends = model.generation_config.eos_token_id or tokenizer.eos_token_id
+        self._ends = set(ends if isinstance(ends, list) else [ends])
+        tokenizer.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(self._ends)
+        # The model's own sampling defaults (a repetition penalty, say) would silently join ours.
+        model.generation_config = transformers.GenerationConfig(
+            eos_token_id=sorted(self._ends), pad_token_id=tokenizer.pad_token_id
+        )
+        self._tokenizer: Any = tokenizer
+        self._model: Any = model.to(self._device).eval()
+        self._context = int(model.config.get_text_config().max_position_embeddings)
+        self.identity = EngineIdentity(
+            engine="transformers",
+            engine_version=transformers.__version__,
+            model=shown(config.model),
+            revision=config.revision or "",
+        )
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the tokenizer has one."""
+        return self._tokenizer.chat_template is not None
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """Answer batch by batch, the shortest prompts first.
+
+        Raises:
+            EngineError: the batch does not fit the GPU's memory.
+        """
+        import torch
+
+        prompts = [(request, self._encode(request.prompt)) for request in requests]
+        fitting = []
+        for request, tokens in prompts:
+            if len(tokens) < self._context:
+                fitting.append((request, tokens))
+            else:
+                reason = f"the prompt has {len(tokens)} tokens, the model's context {self._context}"
+                yield Completion.refused(request, reason, len(tokens))
+        fitting.sort(key=lambda pair: (repr(pair[0].sampling), len(pair[1]), pair[0].id))
+        for _, group in groupby(fitting, key=lambda pair: pair[0].sampling):
+            alike = list(group)
+            for start in range(0, len(alike), self._config.batch_size):
+                try:
+                    yield from self._batch(alike[start : start + self._config.batch_size])
+                except torch.cuda.OutOfMemoryError as error:
+                    raise EngineError("the GPU's memory is full: set a smaller batch_size") from error
+
+    def close(self) -> None:
+        """Free the model."""
+        import torch
+
+        self._model = None
+        if self._device == "cuda":
+            torch.cuda.empty_cache()
+
+    def _encode(self, prompt: Prompt) -> list[int]:
+        if isinstance(prompt, str):
+            return list(self._tokenizer(prompt)["input_ids"])
+        text = self._tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _batch(self, batch: Sequence[tuple[Request, list[int]]]) -> Iterator[Completion]:
+        import torch
+
+        padded = self._tokenizer.pad({"input_ids": [tokens for _, tokens in batch]}, return_tensors="pt")
+        width = padded["input_ids"].shape[1]
+        sampling = batch[0][0].sampling
+        with torch.inference_mode():
+            written = self._model.generate(
+                **padded.to(self._device),
+                max_new_tokens=min(sampling.max_tokens, self._context - width),
+                do_sample=False,  # the last of the processors has drawn
+                logits_processor=_processors(sampling, [request.seed for request, _ in batch]),
+                stop_strings=list(sampling.stop) or None,
+                tokenizer=self._tokenizer,
+            )
+        for (request, prompt), row in zip(batch, written[:, width:].tolist(), strict=True):
+            end = next((place for place, token in enumerate(row) if token in self._ends), None)
+            tokens = row if end is None else row[: end + 1]
+            text, stopped = sampling.until_stop(self._tokenizer.decode(tokens, skip_special_tokens=True))
+            yield Completion(
+                id=request.id,
+                text=text,
+                finish_reason="length" if end is None and not stopped else "stop",
+                prompt_tokens=len(prompt),
+                completion_tokens=len(tokens),
+            )
+
+
+def _processors(sampling: Sampling, seeds: Sequence[int]) -> Any:
+    """Temperature, top-p and the draw itself; none when greedy."""
+    from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
+
+    if not sampling.temperature:
+        return LogitsProcessorList()
+    steps: list[Any] = [TemperatureLogitsWarper(sampling.temperature)]
+    if sampling.top_p < 1:
+        steps.append(TopPLogitsWarper(sampling.top_p))
+    return LogitsProcessorList([*steps, _SeededDraw(seeds)])
+
+
+class _SeededDraw:
+    """Draws each row's token from that row's own generator and leaves only it possible.
+
+    `generate` has one seed for a whole batch; this way a request's text does not depend on its neighbours' seeds. One
+    uniform number a row is looked up in the row's cumulative distribution.
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self._generators = [random.Random(seed) for seed in seeds]
+
+    def __call__(self, _: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+        import torch
+
+        cumulative = scores.float().softmax(dim=-1).cumsum(dim=-1)
+        drawn = torch.tensor([[generator.random()] for generator in self._generators], device=scores.device)
+        token = torch.searchsorted(cumulative, drawn * cumulative[:, -1:], right=True)
+        return torch.full_like(scores, -torch.inf).scatter_(1, token.clamp_(max=scores.shape[1] - 1), 0.0)
+
+
+def _dtype(name: str, device: str) -> str:
+    import torch
+
+    if name != "auto" or device != "cpu":
+        return name
+    # AMX or AVX-512 BF16; elsewhere bfloat16 is emulated, and slower than float32.
+    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "float32"

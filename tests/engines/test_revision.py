@@ -1,0 +1,62 @@
+"""Which model exactly: local folders by their contents, Hub models by their commit."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from plum_hub.engines.revision import exact_revision, shown
+from plum_hub.errors import EngineError
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    (path / "config.json").write_text("{}")
+    (path / "model.safetensors").write_bytes(b"weights")
+    return path
+
+
+def test_a_folder_is_named_by_what_decides_its_answers(tmp_path: Path) -> None:
+    here, there = _folder(tmp_path / "here"), _folder(tmp_path / "there")
+    found = exact_revision(str(here), None)
+    assert found.startswith("sha256:")
+    (there / "README.md").write_text("says nothing")
+    (there / "plum-weights.json").write_text("{}")
+    assert exact_revision(str(there), found) == found
+    (there / "model.safetensors").write_bytes(b"other weights")
+    with pytest.raises(EngineError, match="not the one this run began with"):
+        exact_revision(str(there), found)
+
+
+def test_a_folder_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"no config\.json"):
+        exact_revision(str(tmp_path), None)
+
+
+def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="no such folder"):
+        exact_revision(str(tmp_path / "none" / "at" / "all"), None)
+
+
+def test_a_commit_is_taken_at_its_word() -> None:
+    assert exact_revision("org/model", COMMIT) == COMMIT
+
+
+def test_no_hub_is_told_with_the_ways_out(tmp_path: Path) -> None:
+    code = (
+        "from plum_hub.engines import VllmConfig\nfrom plum_hub.errors import EngineError\n"
+        "try: VllmConfig(model='org/model').pin()\nexcept EngineError as error: print(error)"
+    )
+    environment = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert "org/model: no such folder, no Hub answers" in done.stdout
+    assert "scripts/fetch-model" in done.stdout
+    assert done.stdout.count("\n") == 1
+
+
+def test_a_folder_is_shown_without_its_place(tmp_path: Path) -> None:
+    assert shown(str(_folder(tmp_path / "mine"))) == "mine"
+    assert shown("org/model") == "org/model"
