@@ -1,0 +1,5 @@
+"""`python -m plum_hub` is `plum-hub`."""
+
+from plum_hub.cli import main
+
+main()

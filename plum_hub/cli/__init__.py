@@ -1,0 +1,51 @@
+"""The command line: thin commands over the library, and the one place where errors become exit codes.
+
+Command modules import nothing heavy at their top, so that `plum-hub --help` answers at once.
+"""
+
+import sys
+
+import click
+
+from plum_hub import __version__
+from plum_hub.cli.build_dataset import build_dataset
+from plum_hub.cli.completion import completion
+from plum_hub.cli.doctor import doctor
+from plum_hub.cli.hf_extension import hf_extension
+from plum_hub.cli.hub import hub
+from plum_hub.cli.show import show
+from plum_hub.cli.status import status
+from plum_hub.errors import PlumError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="plum-hub")
+def cli() -> None:
+    """Make, judge and publish code-preference datasets on the Hugging Face Hub.
+
+    \b
+    Start here:
+      plum-hub build-dataset --model Qwen/CodeQwen1.5-7B-Chat
+    """
+
+
+for _command in (build_dataset, status, show, hub, doctor, hf_extension, completion):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command line; exit with a code of `plum_hub.errors`."""
+    try:
+        cli.main(prog_name="plum-hub", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("\nplum-hub: stopped; all rows made so far are kept: run the same command again to go on", err=True)
+        sys.exit(130)
+    except PlumError as error:
+        click.echo(f"plum-hub: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone, as in `plum-hub show ... | head`
+        sys.exit(0)

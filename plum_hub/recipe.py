@@ -1,0 +1,294 @@
+"""Every knob of a run: one frozen tree of settings, read from YAML that is data only.
+
+The settings of a room live in it (an engine's in its file, the instructions' in `plum_hub.instructions`); this page
+gathers them. What a run folder keeps is a sealed recipe: defaults filled in, revisions pinned.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from plum_hub.engines import EngineConfig
+from plum_hub.errors import RecipeError
+from plum_hub.instructions.sources import InstructionsConfig, paper_settings
+from plum_hub.release.lineage import hub_id
+from plum_hub.release.preferences import PreferencesConfig
+from plum_hub.static import DROP_CODES
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SuitesConfig(_Section):
+    """How test suites come to be (paper, section 3, "Generating high-quality test cases")."""
+
+    source: str = "generate"
+    """`generate`, or `REPO@TAG`: the test suites of a published dataset."""
+    responses: int | None = Field(default=None, ge=1)
+    """Answers of the generator an instruction; the paper's number for the source when not set (3; Evol-Instruct 6)."""
+    min_cases: int = Field(default=3, ge=1)
+    """A suite with fewer distinct cases is left out."""
+    max_cases: int = Field(default=5, ge=1)
+    """Cases after this many are cut off."""
+    temperature: float = Field(default=0.8, ge=0)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    max_tokens: int = Field(default=1024, ge=16)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _has_room(self) -> Self:
+        if self.min_cases > self.max_cases:
+            raise ValueError(f"min_cases {self.min_cases} is more than max_cases {self.max_cases}; raise max_cases")
+        return self
+
+
+class SamplesConfig(_Section):
+    """How the policy is sampled (paper, section 3, "Sampling solutions from the policy")."""
+
+    per_instruction: int | None = Field(default=None, ge=1)
+    """Samples a suite's instruction; the paper's number for the source when not set (20; Evol-Instruct 50)."""
+    temperature: float = Field(default=0.8, ge=0)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    max_tokens: int = Field(default=1024, ge=16)
+    seed: int = 0
+    prompt: Literal["auto", "chat", "completion"] = "auto"
+    """`auto` takes the chat template where the model has one, else the completion prompt for base models."""
+
+
+class VerdictsConfig(_Section):
+    """What a program may use, and what the static check may reject."""
+
+    cpu_seconds: float = Field(default=5.0, gt=0)
+    """CPU time of a program over all its cases; decides, because it does not depend on the machine's load."""
+    wall_seconds: float = Field(default=60.0, gt=0)
+    """The generous stop behind the CPU limit, for programs that sleep."""
+    memory_mb: int = Field(default=1024, ge=64)
+    output_kb: int = Field(default=1024, ge=1)
+    mypy_codes: tuple[str, ...] = tuple(sorted(DROP_CODES))
+    """mypy's error codes that drop a sample; [] turns the check off. ARCHITECTURE.md says why each is there."""
+
+
+_PINNED = ("policy", "generator", "instructions")
+"""The sections that hold a revision."""
+
+
+class Recipe(_Section):
+    """One experiment."""
+
+    version: Literal[1] = 1
+    policy: EngineConfig
+    """The model that writes the samples, and that will be trained."""
+    generator: EngineConfig
+    """The model that writes the test suites."""
+    instructions: InstructionsConfig = InstructionsConfig()
+    suites: SuitesConfig = SuitesConfig()
+    samples: SamplesConfig = SamplesConfig()
+    verdicts: VerdictsConfig = VerdictsConfig()
+    preferences: PreferencesConfig = PreferencesConfig()
+
+    def filled(self) -> "Recipe":
+        """The recipe with the paper's numbers for its source where none were given."""
+        paper = paper_settings(self.instructions.source)
+        return self.model_copy(
+            update={
+                "suites": self.suites.model_copy(update={"responses": self.suites.responses or paper.responses}),
+                "samples": self.samples.model_copy(
+                    update={"per_instruction": self.samples.per_instruction or paper.samples}
+                ),
+            }
+        )
+
+    def adopting(self, other: "Recipe") -> "Recipe":
+        """The recipe with what it leaves open taken from a sealed one: how a command finds the run it began."""
+        pins = {name: _adopted(getattr(self, name), getattr(other, name), "revision") for name in _PINNED}
+        if self.samples.prompt == "auto":
+            pins["samples"] = self.samples.model_copy(update={"prompt": other.samples.prompt})
+        if other.suites.source.startswith(self.suites.source.partition("@")[0] + "@"):
+            pins["suites"] = self.suites.model_copy(update={"source": other.suites.source})
+        return self.model_copy(update=pins)
+
+    def pinned(self, instructions_revision: str | None) -> "Recipe":
+        """The recipe with every revision fixed to a commit or content hash.
+
+        Raises:
+            EngineError: a model is unknown or cannot be reached.
+        """
+        policy = self.policy.pin()
+        return self.model_copy(
+            update={
+                "policy": policy,
+                "generator": policy if self.generator == self.policy else self.generator.pin(),
+                "instructions": self.instructions.model_copy(update={"revision": instructions_revision}),
+            }
+        )
+
+    def public(self) -> "Recipe":
+        """The recipe as it is published: a folder or file of this machine goes by its name alone, since its revision
+        says what it is."""
+        sections = {
+            "policy": {"model": _public(self.policy.model, self.policy.revision)},
+            "generator": {"model": _public(self.generator.model, self.generator.revision)},
+            "instructions": {"source": _public(self.instructions.source, self.instructions.revision)},
+        }
+        return self.model_copy(
+            update={name: getattr(self, name).model_copy(update=values) for name, values in sections.items()}
+        )
+
+    def to_yaml(self) -> str:
+        """The text that a run folder keeps and that `parse` reads back to an equal recipe."""
+        text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+        return text
+
+
+def _adopted(mine: Any, other: Any, key: str) -> Any:
+    return mine.model_copy(update={key: getattr(other, key)}) if getattr(mine, key) is None else mine
+
+
+def _public(name: str, revision: str | None) -> str:
+    return hub_id(name, revision or "") or Path(name).name
+
+
+def seal(text: str) -> str:
+    """The SHA-256 of a recipe's text, kept beside it, so that an edit is noticed."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def parse(text: str, origin: str) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        text: YAML.
+        origin: where it comes from, for messages.
+
+    Raises:
+        RecipeError: not YAML, an unknown key, or a value that is not allowed; names the key by its path.
+    """
+    return _validate(_mapping(text, origin), origin)
+
+
+def compose(text: str | None, origin: str, base: Mapping[str, Any], settings: Iterable[str]) -> Recipe:
+    """A recipe from up to three layers, the later winning: a file, the command's own options, `--set KEY=VALUE`.
+
+    Args:
+        text: the YAML of `--recipe`, or None.
+        origin: where `text` comes from, for messages.
+        base: what the command's options say, as a nested mapping.
+        settings: `samples.per_instruction=10` and the like; the value is YAML.
+
+    Raises:
+        RecipeError: as `parse`; or a setting that is not `KEY=VALUE`.
+    """
+    tree = _mapping(text, origin) if text is not None else {}
+    for key, value in base.items():
+        # An engine is named as a whole: keys of the one in the file would be unknown to another type.
+        tree = _merged(tree, {key: value}) if key not in ("policy", "generator") else {**tree, key: value}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise RecipeError(f"--set {setting}: write it as KEY=VALUE, as in  --set samples.per_instruction=10")
+        try:
+            leaf: object = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"--set {setting}: the value is not YAML ({str(error).splitlines()[0]})") from error
+        for part in reversed(key.strip().split(".")):
+            leaf = {part: leaf}
+        assert isinstance(leaf, dict)
+        tree = _merged(tree, leaf)
+    return _validate(tree, origin)
+
+
+def sections(text: str, origin: str) -> set[str]:
+    """The top-level keys that a recipe's text sets.
+
+    Raises:
+        RecipeError: not YAML, or no mapping.
+    """
+    return set(_mapping(text, origin))
+
+
+def read(path: Path) -> str:
+    """The text of a recipe file.
+
+    Raises:
+        RecipeError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(
+            f"{path}: cannot be read as UTF-8 text ({error}); name a recipe with --recipe FILE"
+        ) from error
+
+
+def differences(old: Recipe, new: Recipe) -> list[str]:
+    """The keys in which two recipes differ, each as `samples.per_instruction: 20 -> 30`."""
+    before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+    return [
+        f"{key}: {before.get(key)} -> {after.get(key)}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+
+
+def key_paths() -> list[str]:
+    """Every key outside the engines' own, as `samples.seed`; the README lists them and a test compares."""
+    sections = ("instructions", "suites", "samples", "verdicts", "preferences")
+    found = ["version", "policy", "generator"]
+    for name in sections:
+        section = Recipe.model_fields[name].annotation
+        assert isinstance(section, type)
+        assert issubclass(section, BaseModel)
+        found += [f"{name}.{key}" for key in section.model_fields]
+    return found
+
+
+def _mapping(text: str, origin: str) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{origin}: not YAML ({' '.join(str(error).split())}); mend the file") from error
+    if not isinstance(tree, dict):
+        raise RecipeError(f"{origin}: a recipe is a mapping of keys, as `samples:`; mend the file")
+    return tree
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(under)
+    for key, value in over.items():
+        below = result.get(key)
+        both = isinstance(value, Mapping) and isinstance(below, Mapping)
+        result[key] = _merged(below, value) if both else value  # type: ignore[arg-type]  # `both` says so
+    return result
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _validate(tree: Mapping[str, Any], origin: str) -> Recipe:
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        section, *rest = first["loc"] or ("recipe",)
+        if section in ("policy", "generator"):
+            rest = rest[1:]  # pydantic puts the engine's type between the section and the key
+        where = ".".join(map(str, (section, *rest)))
+        if first["type"] == "extra_forbidden":
+            problem = "no such key; README.md, chapter Recipe, lists them"
+        elif first["type"] == "missing":
+            problem = "this key is needed"
+        else:
+            problem = f"{first['msg']} (it is {first.get('input')!r})"
+        raise RecipeError(f"{origin}: {where}: {problem}") from error

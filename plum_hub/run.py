@@ -1,0 +1,216 @@
+"""A run folder: rows in append-only files, one for each kind of row, and the sealed recipe that made them.
+
+    runs/NAME/
+      recipe.yaml  recipe.sha256          the resolved recipe, and the seal that notices an edit
+      shards/00000/<kind>.jsonl           instructions responses suites samples verdicts preferences dropped
+      release/dataset/                    exactly the tree that is pushed
+      releases.jsonl                      where it was published
+      logs/001.log                        one for each start
+
+Resuming needs no memory of its own: what is on disk is done, the rest is owed (law 5). A last line without its newline
+was torn by a kill: it is cut off and its row owed again. Any other bad line is an error that names file and line.
+"""
+
+import fcntl
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from plum_hub import recipe as recipes
+from plum_hub.errors import RunError
+from plum_hub.recipe import Recipe
+from plum_hub.records import (
+    Drop,
+    Instruction,
+    Preference,
+    Record,
+    RecordT,
+    Response,
+    Sample,
+    TestSuite,
+    Verdict,
+    from_json,
+    to_json,
+)
+
+FILES: dict[type, str] = {
+    Instruction: "instructions",
+    Response: "responses",
+    TestSuite: "suites",
+    Sample: "samples",
+    Verdict: "verdicts",
+    Preference: "preferences",
+    Drop: "dropped",
+}
+
+
+class Run:
+    """A run folder, opened. Make one with `create` or `open`."""
+
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        self.folder = folder
+        self.recipe = recipe
+
+    @classmethod
+    def create(cls, folder: Path, recipe: Recipe) -> "Run":
+        """Seal `recipe` (already pinned) into a new run folder.
+
+        Raises:
+            RunError: the folder cannot be written, or already holds something else.
+        """
+        if (folder / "recipe.yaml").exists():
+            raise RunError(f"{folder}: holds a run already; name another folder with --run DIR")
+        if folder.is_dir() and any(folder.iterdir()):
+            raise RunError(f"{folder}: holds files that are no run; name another folder with --run DIR")
+        text = recipe.to_yaml()
+        with writing(folder):
+            (folder / "shards" / "00000").mkdir(parents=True, exist_ok=True)
+            (folder / "recipe.sha256").write_text(recipes.seal(text) + "\n")
+            temporary = folder / "recipe.yaml.new"
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(folder / "recipe.yaml")  # last: a folder with a recipe is a whole run
+        return cls(folder, recipe)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        """Open an existing run.
+
+        Raises:
+            RunError: there is no run, or its recipe was edited after it was sealed.
+        """
+        path = folder / "recipe.yaml"
+        if not path.is_file():
+            raise RunError(f"{folder}: is not a run folder (no recipe.yaml); make one with  plum-hub build-dataset")
+        text = recipes.read(path)
+        sealed = folder / "recipe.sha256"
+        if not sealed.is_file() or sealed.read_text().strip() != recipes.seal(text):
+            raise RunError(
+                f"{path}: was edited after the run began, so its rows and its recipe no longer belong together; "
+                f"start a new run that keeps what is still valid:  plum-hub build-dataset --recipe {path} "
+                f"--run {folder}-2 --carry-over {folder}"
+            )
+        return cls(folder, recipes.parse(text, str(path)))
+
+    def path(self, kind: type[Record]) -> Path:
+        """The file that holds rows of `kind`."""
+        return self.folder / "shards" / "00000" / f"{FILES[kind]}.jsonl"
+
+    def rows(self, kind: type[RecordT]) -> Iterator[RecordT]:
+        """Every whole row of a kind, in the order in which they were made.
+
+        Raises:
+            RunError: a line that is not the last cannot be read.
+        """
+        path = self.path(kind)
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    return  # torn by a kill; `appending` cuts it off
+                try:
+                    yield from_json(kind, json.loads(line))
+                except (ValueError, TypeError, AttributeError) as error:
+                    raise RunError(
+                        f"{path}:{number}: not a row of {FILES[kind]} ({error}); delete this line to have its row "
+                        "made again"
+                    ) from error
+
+    def ids(self, kind: type[RecordT]) -> set[str]:
+        """The ids of every whole row of a kind."""
+        return {row.id for row in self.rows(kind)}
+
+    def drop_reasons(self) -> Counter[tuple[str, str]]:
+        """How many rows each stage left out, for each reason."""
+        return Counter((drop.stage, drop.reason) for drop in self.rows(Drop))
+
+    @contextmanager
+    def appending(self, kind: type[RecordT]) -> Iterator[Callable[[RecordT], None]]:
+        """Give a function that appends one row, whole and flushed to the system before it returns.
+
+        Raises:
+            RunError: the disk is full or the folder cannot be written; rows appended before stand.
+        """
+        path = self.path(kind)
+        with writing(path):
+            _cut_torn_line(path)
+            file = path.open("ab", buffering=0)
+        try:
+
+            def append(row: RecordT) -> None:
+                text = json.dumps(to_json(row), ensure_ascii=False, separators=(",", ":"))
+                # Lone surrogates, which a model may well utter, are no text: Parquet and the Hub refuse them.
+                line = text.encode("utf-8", errors="replace") + b"\n"
+                with writing(path):
+                    _write_whole(file, line)
+
+            yield append
+        finally:
+            with writing(path):
+                os.fsync(file.fileno())
+                file.close()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        with writing(self.folder):
+            file = (self.folder / ".lock").open("a+")
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RunError(
+                    f"{self.folder}: another plum-hub process is working on this run; wait for it, "
+                    f"or look on with  plum-hub status {self.folder}"
+                ) from error
+            yield
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a failure to write into a `RunError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be written ({error.strerror or error}); all rows made so far are kept: "
+            "mend that and run the same command again"
+        ) from error
+
+
+def _cut_torn_line(path: Path) -> None:
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        size = end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - 65536)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)
+
+
+def _write_whole(file: IO[bytes], line: bytes) -> None:
+    """Write a line, or nothing of it: what a full disk took of it is cut off again."""
+    before = os.fstat(file.fileno()).st_size
+    written = 0
+    try:
+        while written < len(line):
+            written += os.write(file.fileno(), line[written:])
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(file.fileno(), before)
+        raise

@@ -1,0 +1,138 @@
+"""What a stage gets in hand, and the one loop that asks an engine and keeps each answer as it arrives."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic
+
+from plum_hub.engines import EngineConfig
+from plum_hub.engines.base import Completion, Engine, Prompt, Request, Sampling
+from plum_hub.records import Drop, RecordT, digest
+from plum_hub.release.lineage import hub_id
+from plum_hub.run import Run
+from plum_hub.stages.rates import remember
+
+
+class Progress:
+    """Where a stage tells how far it is. This one keeps silent; the command line has one that draws bars."""
+
+    def begin(self, stage: str, total: int, done: int) -> None:
+        """A stage starts: `total` rows are wanted in all, `done` of them are there."""
+
+    def advance(self, rows: int = 1, tokens: int = 0) -> None:
+        """That many more rows are done, and so many tokens were generated for them."""
+
+    def end(self) -> None:
+        """The stage is complete."""
+
+    def say(self, text: str) -> None:
+        """Something the user should know, in one line."""
+
+
+class EnginePool:
+    """Opens an engine once and keeps it for the next stage that wants the same; holds one at a time, since two models
+    seldom fit beside each other."""
+
+    def __init__(self) -> None:
+        self._config: EngineConfig | None = None
+        self._engine: Engine | None = None
+
+    def open(self, config: EngineConfig) -> Engine:
+        """The engine of `config`, ready.
+
+        Raises:
+            EngineError: it cannot be had.
+        """
+        if self._engine is None or config != self._config:
+            self.close()
+            self._engine, self._config = config.open(), config
+        return self._engine
+
+    def close(self) -> None:
+        """Free the engine that is open, if any."""
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = self._config = None
+
+
+@dataclass
+class Context:
+    """What every stage works with."""
+
+    run: Run
+    progress: Progress = field(default_factory=Progress)
+    engines: EnginePool = field(default_factory=EnginePool)
+    donor: Run | None = None
+    """An older run whose rows are taken over where the new recipe would make the very same (`--carry-over`)."""
+
+
+@dataclass(frozen=True)
+class Ask(Generic[RecordT]):
+    """One answer that is wanted: the id of the row it becomes, the request, and how to make the row."""
+
+    id: str
+    prompt: Prompt
+    seed: int
+    keep: Callable[[Completion, str], RecordT | Drop]
+    """From the completion and the engine's name and version to the row, or to the drop."""
+
+
+def made_by(config: EngineConfig) -> list[str | None]:
+    """What of an engine goes into a row's id: what decides about its text, not where it lies or how fast it runs."""
+    name = hub_id(config.model, config.revision or "") or Path(config.model).name
+    return [config.type, name, config.revision]
+
+
+def seed_of(base: int, *parts: object) -> int:
+    """A seed for one request: 31 bits from the recipe's seed and what is asked, so that no request's randomness
+    depends on its neighbours."""
+    return int(digest(base, *parts), 16) & 0x7FFF_FFFF
+
+
+def ask(
+    context: Context,
+    kind: type[RecordT],
+    stage: str,
+    config: EngineConfig,
+    asks: Sequence[Ask[RecordT]],
+    sampling: Sampling,
+) -> None:
+    """Have an engine answer what is not answered yet, and append each row as soon as its answer arrives.
+
+    Raises:
+        EngineError: the engine cannot be had or broke; answers that came before are kept.
+    """
+    run = context.run
+    done = run.ids(kind) | {drop.id for drop in run.rows(Drop) if drop.stage == stage}
+    owed = {one.id: one for one in asks if one.id not in done}
+    context.progress.begin(stage, len(asks), len(asks) - len(owed))
+    with run.appending(kind) as append, run.appending(Drop) as drop:
+        for row in carried_over(context.donor, kind, owed):
+            del owed[row.id]
+            append(row)
+            context.progress.advance()
+        if owed:
+            engine = context.engines.open(config)
+            name = f"{engine.identity.engine} {engine.identity.engine_version}"
+            began, tokens = time.monotonic(), 0
+            requests = [
+                Request(id=one.id, prompt=one.prompt, seed=one.seed, sampling=sampling) for one in owed.values()
+            ]
+            for completion in engine.generate(requests):
+                made = owed[completion.id].keep(completion, name)
+                if isinstance(made, Drop):
+                    drop(made)
+                else:
+                    append(made)
+                tokens += completion.completion_tokens
+                context.progress.advance(tokens=completion.completion_tokens)
+            remember(config, tokens, time.monotonic() - began)
+    context.progress.end()
+
+
+def carried_over(donor: Run | None, kind: type[RecordT], owed: Iterable[str]) -> Iterator[RecordT]:
+    """The donor's rows that are owed here: same id, so made from the same inputs (law 4)."""
+    if donor is not None:
+        wanted = set(owed)
+        yield from (row for row in donor.rows(kind) if row.id in wanted)

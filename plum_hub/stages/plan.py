@@ -1,0 +1,127 @@
+"""`--dry-run`: what a build will ask for, how long that takes and what it costs, before anything is spent.
+
+Tokens are estimated from what the run has already generated, else from `_TOKENS`; time from the rate measured on this
+machine (`plum_hub.stages.rates`), else it is absent; money from the prices in the engine's settings, else it is absent.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from plum_hub.engines import EngineConfig
+from plum_hub.engines.openai import OpenAIConfig
+from plum_hub.engines.tgi import TgiConfig
+from plum_hub.instructions.sources import load
+from plum_hub.prompts import render
+from plum_hub.recipe import Recipe
+from plum_hub.records import Instruction, Response, Sample, TestSuite
+from plum_hub.run import Run
+from plum_hub.stages.published import GENERATE, published
+from plum_hub.stages.rates import recall
+
+_CHARACTERS_A_TOKEN = 3.5
+"""Of English and Python under common tokenizers; for prompts only."""
+_TOKENS = {"responses": 450, "samples": 220}
+"""Tokens of an answer where none was measured: means of runs with the Qwen2.5-Coder models."""
+_KEPT = 0.64
+"""Share of instructions expected to keep a suite: the paper's self-consistency rate on OSS-Instruct (Table 1)."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage's requests to one engine."""
+
+    stage: str
+    engine: str
+    requests: int
+    """Still owed."""
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float | None
+    """None where this engine was never measured on this machine."""
+    usd: float | None
+    """None where the price is unknown; 0 for a model that runs here."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build will do."""
+
+    instructions: int
+    suites_expected: int
+    steps: list[Step]
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as JSON values."""
+        return asdict(self)
+
+
+def plan(recipe: Recipe, run: Run | None) -> Plan:
+    """Count what is owed. Reads the instructions (from their Hub, if they are there), asks no model.
+
+    Args:
+        recipe: filled in; need not be pinned.
+        run: the run begun before, whose rows are not made again.
+
+    Raises:
+        InstructionsError, HubError: the source cannot be had.
+    """
+    responses, samples = recipe.suites.responses, recipe.samples.per_instruction
+    assert responses is not None
+    assert samples is not None
+    generate = recipe.suites.source == GENERATE
+    texts = list(_texts(recipe, run))
+    written = list(run.rows(Response)) if run else []
+    sampled = list(run.rows(Sample)) if run else []
+    kept = sum(1 for _ in run.rows(TestSuite)) if run else 0
+    decided = len({row.instruction_id for row in written}) if kept else 0
+    waiting = max(0, len(texts) - decided) if generate else len(texts)
+    suites = kept + round(waiting * (_KEPT if generate else 1.0))
+    length = sum(map(len, texts)) / max(1, len(texts)) / _CHARACTERS_A_TOKEN
+    steps = []
+    if generate:
+        prompt = length + len(render("suite", instruction="")) / _CHARACTERS_A_TOKEN
+        owed = max(0, len(texts) * responses - len(written))
+        steps.append(_step("responses", recipe.generator, owed, prompt, _mean(written, "responses")))
+    prompt = length + len(render("solve_chat", instruction="", starter_code="")) / _CHARACTERS_A_TOKEN
+    owed = max(0, suites * samples - len(sampled))
+    steps.append(_step("samples", recipe.policy, owed, prompt, _mean(sampled, "samples")))
+    return Plan(instructions=len(texts), suites_expected=suites, steps=steps)
+
+
+def _texts(recipe: Recipe, run: Run | None) -> Iterator[str]:
+    known = [row.text for row in run.rows(Instruction)] if run else []
+    if known:
+        yield from known
+    elif recipe.suites.source == GENERATE:
+        yield from (row.text for row in load(recipe.instructions).rows if isinstance(row, Instruction))
+    else:
+        yield from (instruction.text for instruction, _ in published(recipe.suites.source))
+
+
+def _mean(rows: list[Response] | list[Sample], stage: str) -> float:
+    return sum(row.completion_tokens for row in rows) / len(rows) if rows else _TOKENS[stage]
+
+
+def _step(stage: str, engine: EngineConfig, requests: int, prompt: float, completion: float) -> Step:
+    tokens_in, tokens_out = round(requests * prompt), round(requests * completion)
+    rate = recall(engine)
+    prices = _prices(engine)
+    return Step(
+        stage=stage,
+        engine=f"{engine.type}:{engine.model}",
+        requests=requests,
+        prompt_tokens=tokens_in,
+        completion_tokens=tokens_out,
+        seconds=None if rate is None else round(tokens_out / rate, 1),
+        usd=None if prices is None else round((tokens_in * prices[0] + tokens_out * prices[1]) / 1e6, 4),
+    )
+
+
+def _prices(engine: EngineConfig) -> tuple[float, float] | None:
+    """Dollars for a million tokens in and out: nothing for a model that runs here, unknown for a server that does not
+    say in its settings."""
+    if isinstance(engine, OpenAIConfig):
+        price_in, price_out = engine.usd_per_million_input, engine.usd_per_million_output
+        return None if price_in is None or price_out is None else (price_in, price_out)
+    return None if isinstance(engine, TgiConfig) else (0.0, 0.0)

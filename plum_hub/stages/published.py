@@ -1,0 +1,74 @@
+"""`--suites REPO@TAG`: take instructions and test suites from a published dataset, so that the costly step is paid for
+once and many policies are sampled against the same suites."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from plum_hub.errors import HubError, RecipeError
+from plum_hub.hubs.client import choose_target, connected, fetch_dataset
+from plum_hub.records import Instruction, TestCase, TestSuite
+
+GENERATE = "generate"
+
+
+def resolve_suites(source: str) -> str:
+    """`REPO@TAG` as `REPO@COMMIT`; `generate` as it is.
+
+    Raises:
+        RecipeError: it is neither.
+        HubError: no such repository or revision.
+    """
+    if source == GENERATE:
+        return source
+    repo, _, revision = source.partition("@")
+    if "/" not in repo or not revision:
+        raise RecipeError(f"suites.source: {source}: write it as REPO@TAG, as in  --suites me/plum-starter@v1.0.0")
+    return f"{repo}@{_folder(source).name}"
+
+
+def _folder(source: str) -> Path:
+    """The release's files on this machine; the folder is named after the commit."""
+    repo, _, revision = source.partition("@")
+    with connected(choose_target()) as target:
+        return fetch_dataset(repo, revision, target)
+
+
+def published(source: str) -> Iterator[tuple[Instruction, TestSuite]]:
+    """Every instruction of a release with its suite.
+
+    Raises:
+        HubError: the release cannot be had, or has no test suites.
+    """
+    from pyarrow import parquet
+
+    files = sorted(_folder(source).glob("test_suites/*.parquet"))
+    if not files:
+        raise HubError(f"{source}: has no test suites; name a dataset that plum-hub published with --suites REPO@TAG")
+    for file in files:
+        for batch in parquet.ParquetFile(file).iter_batches():
+            for row in batch.to_pylist():
+                yield _instruction(row), _suite(row)
+
+
+def _instruction(row: Mapping[str, Any]) -> Instruction:
+    return Instruction(
+        id=row["instruction_id"],
+        text=row["instruction"],
+        source=row["source"],
+        revision=row["source_revision"],
+        row=row["source_row"],
+        license=row["license"],
+    )
+
+
+def _suite(row: Mapping[str, Any]) -> TestSuite:
+    return TestSuite(
+        id=row["suite_id"],
+        instruction_id=row["instruction_id"],
+        response_id=row["response_id"],
+        entry_point=row["entry_point"],
+        starter_code=row["starter_code"],
+        reference=row["reference"],
+        cases=tuple(TestCase(**case) for case in row["cases"]),
+    )

@@ -1,0 +1,72 @@
+"""Stage `samples`: the policy that will be trained answers each suite's instruction K times (paper, section 3,
+"Sampling Solutions from the Policy"). Each answer is kept word for word, with the seed that made it."""
+
+from plum_hub.answers.code import extract_code
+from plum_hub.engines.base import Completion, Sampling
+from plum_hub.prompts import conversation, prompt_digest, render
+from plum_hub.recipe import Recipe
+from plum_hub.records import Drop, Instruction, Prompt, Sample, TestSuite, digest
+from plum_hub.stages.base import Ask, Context, ask, made_by, seed_of
+
+STAGE = "samples"
+
+
+def run_samples(context: Context) -> None:
+    """Ask the policy for every sample that is owed.
+
+    Raises:
+        EngineError: the policy cannot be had or broke; samples that came before are kept.
+    """
+    run = context.run
+    settings = run.recipe.samples
+    assert settings.per_instruction is not None  # a sealed recipe is filled in
+    instructions = {row.id: row for row in run.rows(Instruction)}
+    asks = [
+        _ask_one(run.recipe, instructions[suite.instruction_id], suite, index)
+        for suite in run.rows(TestSuite)
+        for index in range(settings.per_instruction)
+    ]
+    sampling = Sampling(
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        max_tokens=settings.max_tokens,
+        stop=("\n```",) if settings.prompt == "completion" else (),  # that prompt ends inside a code block
+    )
+    ask(context, Sample, STAGE, run.recipe.policy, asks, sampling)
+
+
+def prompt_of(recipe: Recipe, instruction: Instruction, suite: TestSuite) -> Prompt:
+    """What the policy is asked: the instruction and the starter code that fixes the names the tests call."""
+    values = {"instruction": instruction.text, "starter_code": suite.starter_code}
+    if recipe.samples.prompt == "completion":
+        return render("solve_completion", **values)
+    return conversation("solve_chat", **values)
+
+
+def _ask_one(recipe: Recipe, instruction: Instruction, suite: TestSuite, index: int) -> Ask[Sample]:
+    settings = recipe.samples
+    assert settings.prompt != "auto"  # a sealed recipe says which
+    template = f"solve_{settings.prompt}"
+    seed = seed_of(settings.seed, suite.id, index)
+    sampling = [settings.temperature, settings.top_p, settings.max_tokens]
+    name = digest(instruction.id, suite.id, prompt_digest(template), made_by(recipe.policy), sampling, seed, index)
+
+    def keep(completion: Completion, engine: str) -> Sample | Drop:
+        if completion.finish_reason == "refused":
+            return Drop(id=name, stage=STAGE, reason="refused", instruction_id=instruction.id, detail=completion.text)
+        return Sample(
+            id=name,
+            instruction_id=instruction.id,
+            suite_id=suite.id,
+            index=index,
+            seed=seed,
+            prompt_digest=prompt_digest(template),
+            text=completion.text,
+            code=extract_code(completion.text, suite.entry_point or None),
+            finish_reason=completion.finish_reason,
+            prompt_tokens=completion.prompt_tokens,
+            completion_tokens=completion.completion_tokens,
+            engine=engine,
+        )
+
+    return Ask(id=name, prompt=prompt_of(recipe, instruction, suite), seed=seed, keep=keep)

@@ -1,0 +1,91 @@
+"""A whole build with the scripted engine: tasks, and canned answers of a generator and a policy."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+VERBS = ["add", "subtract", "multiply", "repeat", "shift", "scale", "offset", "raise", "lower", "widen"]
+
+
+def task(number: int) -> str:
+    verb = VERBS[number % len(VERBS)]
+    return (
+        f"Write a Python function `{verb}_{number}(x)` that gives the integer x plus {number}, for rehearsal {number}."
+    )
+
+
+def name(number: int) -> str:
+    return f"{VERBS[number % len(VERBS)]}_{number}"
+
+
+def suite_answer(number: int, reference: str) -> str:
+    function = name(number)
+    return (
+        f"### Starter code\n```python\ndef {function}(x: int) -> int:\n    pass\n```\n\n"
+        f"### Solution\n```python\ndef {function}(x: int) -> int:\n    return {reference}\n```\n\n"
+        f"### Tests\n```python\nassert {function}(0) == {number}\nassert {function}(5) == {number + 5}\n"
+        f"assert {function}(-1) == {number - 1}\n```\n"
+    )
+
+
+def program(number: int, body: str) -> str:
+    return f"Here it is.\n\n```python\ndef {name(number)}(x: int) -> int:\n    {body}\n```\n"
+
+
+def write_rehearsal(folder: Path, tasks: int = 6) -> None:
+    """`tasks.jsonl` and `answers.jsonl`; every third task gets no right answer from the policy."""
+    with (folder / "tasks.jsonl").open("w") as file:
+        for number in range(tasks):
+            file.write(json.dumps({"instruction": task(number)}) + "\n")
+    with (folder / "answers.jsonl").open("w") as file:
+        for number in range(tasks):
+            good, bad = suite_answer(number, f"x + {number}"), suite_answer(number, "x + 99")
+            responses = [good, bad, good, "I cannot do that."]
+            file.write(json.dumps({"contains": f"Task:\n{task(number)}", "texts": responses}) + "\n")
+            answers = [
+                program(number, f"return x + {number} + 100"),
+                program(number, "return x +"),
+                program(number, "return undefined_name"),
+                "No idea.",
+            ]
+            if number % 3 != 2:
+                answers += [program(number, f"return x + {number}"), program(number, f"return {number} + x")]
+            file.write(json.dumps({"contains": f"{task(number)}\n\nSolve", "texts": answers}) + "\n")
+
+
+def command(folder: Path, *options: str, run: str = "run", delay: float = 0.0) -> list[str]:
+    """The command line of a build over the rehearsal in `folder`."""
+    settings = ["instructions.near_duplicates=1.0", "samples.per_instruction=6", "suites.responses=4"]
+    if delay:
+        settings += [f"policy.delay_seconds={delay}", f"generator.delay_seconds={delay}"]
+    return [
+        sys.executable, "-m", "plum_hub", "build-dataset",
+        "--model", f"scripted:{folder / 'answers.jsonl'}", "--instructions", str(folder / "tasks.jsonl"),
+        "--run", str(folder / run), "--hub", "none",
+        *[part for setting in settings for part in ("--set", setting)], *options,
+    ]  # fmt: skip
+
+
+def plum_hub(arguments: list[str], **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end."""
+    import os
+
+    return subprocess.run(arguments, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+
+
+def rows(run: Path, kind: str) -> list[dict[str, object]]:
+    """The rows of a kind, without what may differ between runs: times and memory."""
+    path = run / "shards" / "00000" / f"{kind}.jsonl"
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in found:
+        row.pop("cpu_seconds", None)
+        row.pop("peak_memory_mb", None)
+    return found
+
+
+def published(folder: Path, *options: str, hub: str = "embedded", run: str = "run") -> list[str]:
+    """As `command`, published to a Hub."""
+    arguments = command(folder, *options, run=run)
+    arguments[arguments.index("--hub") + 1] = hub
+    return arguments

@@ -1,0 +1,142 @@
+"""What a user may get wrong: one clear line, the documented exit code, no traceback, and no row lost."""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.rehearsal import command, plum_hub, program, rows, suite_answer, task, write_rehearsal
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_rehearsal(tmp_path, tasks=3)
+    return tmp_path
+
+
+def refused(arguments: list[str], code: int, *words: str, **environment: str) -> str:
+    done = plum_hub(arguments, **environment)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("plum-hub: ")
+    for word in words:
+        assert word in last
+    return last
+
+
+def with_model(arguments: list[str], model: str) -> list[str]:
+    found = list(arguments)
+    found[found.index("--model") + 1] = model
+    return found
+
+
+def test_no_model(folder: Path) -> None:
+    arguments = command(folder)
+    at = arguments.index("--model")
+    refused(arguments[:at] + arguments[at + 2 :], 2, "--model")
+
+
+def test_unknown_model(folder: Path) -> None:
+    refused(with_model(command(folder), str(folder / "no-such-folder")), 6, "no-such-folder")
+    refused(with_model(command(folder), "scripted:nowhere.jsonl"), 6, "nowhere.jsonl")
+    refused(with_model(command(folder), "gpt2:x"), 6, "gpt2")
+
+
+def test_a_hub_model_without_a_hub(folder: Path) -> None:
+    refused(
+        with_model(command(folder), "transformers:nobody/nothing"),
+        6,
+        "nobody/nothing",
+        HF_ENDPOINT="http://127.0.0.1:9",
+    )
+
+
+def test_unreachable_endpoint(folder: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = with_model(
+        command(folder, "--set", "policy.attempts=1", "--set", "generator.attempts=1"),
+        f"openai:m@http://127.0.0.1:{port}/v1",
+    )
+    refused(arguments, 6, str(port))
+
+
+def test_wrong_key_in_a_recipe(folder: Path) -> None:
+    refused(command(folder, "--set", "samples.per_instrction=3"), 3, "samples.per_instrction", "no such key")
+    refused(command(folder, "--set", "samples.temperature=warm"), 3, "samples.temperature")
+    refused(command(folder, "--set", "nonsense"), 3, "KEY=VALUE")
+    recipe = folder / "mine.yaml"
+    recipe.write_text("samples: [1\n")
+    refused(command(folder, "--recipe", str(recipe)), 3, "mine.yaml", "not YAML")
+    refused(command(folder, "--recipe", "none-such"), 3, "none-such", "quickstart")
+
+
+def test_bad_instruction_files(folder: Path) -> None:
+    tasks = folder / "tasks.jsonl"
+    tasks.write_text('{"words": "x"}\n')
+    refused(command(folder), 5, "words")
+    tasks.write_bytes(b'{"instruction": "' + b"x" * 30 + b'"}\n\n{"instruction": "caf\xe9"}\n')
+    refused(command(folder), 5, "tasks.jsonl:3")
+    tasks.write_text("")
+    refused(command(folder), 5, "tasks.jsonl")
+    tasks.unlink()
+    refused(command(folder), 5, "tasks.jsonl")
+
+
+def test_empty_lines_are_no_error(folder: Path) -> None:
+    tasks = folder / "tasks.jsonl"
+    tasks.write_text("\n" + tasks.read_text() + '\n{"instruction": ""}\n')
+    assert plum_hub(command(folder, "-q")).returncode == 0
+    assert len(rows(folder / "run", "instructions")) == 3
+    assert [row["reason"] for row in rows(folder / "run", "dropped") if row["stage"] == "instructions"] == ["empty"]
+
+
+def test_no_chosen_sample_in_the_whole_run(folder: Path) -> None:
+    with (folder / "answers.jsonl").open("w") as file:
+        for number in range(3):
+            row = {"contains": f"Task:\n{task(number)}", "texts": [suite_answer(number, f"x + {number}")]}
+            file.write(json.dumps(row) + "\n")
+            row = {"contains": task(number), "texts": [program(number, "return 7")]}
+            file.write(json.dumps(row) + "\n")
+    refused(command(folder, "-q"), 11, "no instruction has a chosen sample")
+    assert len(rows(folder / "run", "verdicts")) == 18
+
+
+def test_an_answer_that_runs_out_keeps_the_rows_before(folder: Path) -> None:
+    """The engine breaks in the middle of a stage; what it answered before stands, and mending it goes on."""
+    answers = folder / "answers.jsonl"
+    whole = answers.read_text()
+    lines = whole.splitlines(keepends=True)
+    answers.write_text("".join(lines[:-2]))
+    refused(command(folder, "-q"), 6, "answers.jsonl")
+    assert len(rows(folder / "run", "responses")) == 8
+
+
+def test_not_a_run_folder(folder: Path) -> None:
+    (folder / "run").mkdir()
+    (folder / "run" / "thesis.txt").write_text("mine")
+    refused(command(folder), 4, "--run")
+    assert (folder / "run" / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder(folder: Path) -> None:
+    folder.chmod(0o500)
+    refused(command(folder), 4, "cannot be written")
+
+
+def test_a_missing_extra_names_the_line_that_mends_it(folder: Path) -> None:
+    pytest.importorskip("transformers")
+    code = (
+        "import sys; sys.modules['vllm'] = None\n"  # what an interpreter without vllm sees
+        "from plum_hub.cli import main\nmain()"
+    )
+    arguments = with_model(command(folder), "vllm:some/model")
+    arguments[1:3] = ["-c", code]
+    done = plum_hub(arguments, HF_ENDPOINT="http://127.0.0.1:9")
+    assert done.returncode in (6, 10), done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,171 @@
+"""`plum-hub build-dataset` as its user runs it, over the scripted engine: whole, killed anywhere, edited, misused."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.rehearsal import command, plum_hub, rows, task, write_rehearsal
+
+KINDS = ["instructions", "responses", "suites", "samples", "verdicts", "preferences", "dropped"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an unbroken run."""
+    folder = tmp_path_factory.mktemp("whole")
+    write_rehearsal(folder)
+    done = plum_hub(command(folder, "--json"))
+    assert done.returncode == 0, done.stderr
+    (folder / "result.json").write_text(done.stdout)
+    return folder
+
+
+def test_both_labels_come_out_and_nothing_is_lost(whole: Path) -> None:
+    run = whole / "run"
+    result = json.loads((whole / "result.json").read_text())
+    assert result["rows"]["instructions"] == 6
+    assert result["rows"]["responses"] == 24
+    assert result["chosen"] > 0
+    assert result["rejected"] > 0
+    suites, samples, verdicts = (rows(run, kind) for kind in ("suites", "samples", "verdicts"))
+    dropped = rows(run, "dropped")
+    assert len(suites) + sum(row["stage"] == "suites" for row in dropped) == 24  # every response is decided
+    assert len({row["instruction_id"] for row in suites}) == len(suites)
+    assert len(samples) == 6 * len(suites)
+    assert {row["sample_id"] for row in verdicts} == {row["id"] for row in samples}  # no row without a verdict
+    labelled = rows(run, "preferences")
+    assert len(labelled) + sum(row["stage"] == "preferences" for row in dropped) == len(samples)
+
+
+def test_verdicts_are_what_the_programs_deserve(whole: Path) -> None:
+    texts = {row["id"]: row["text"] for row in rows(whole / "run", "samples")}
+    deserved = {
+        "+ 100\n": "failed",
+        "return x +\n": "syntax_error",
+        "undefined_name": "static_error",
+        "No idea.": "no_code",
+    }
+    seen = set()
+    for verdict in rows(whole / "run", "verdicts"):
+        text = str(texts[verdict["sample_id"]])
+        status = next((status for mark, status in deserved.items() if mark in text), "passed")
+        assert verdict["status"] == status, text
+        seen.add(status)
+    assert seen == {"failed", "syntax_error", "static_error", "no_code", "passed"}
+
+
+def test_an_instruction_without_a_chosen_sample_is_left_out(whole: Path) -> None:
+    run = whole / "run"
+    hopeless = {row["id"] for row in rows(run, "instructions") if row["text"] in (task(2), task(5))}
+    assert not hopeless & {row["instruction_id"] for row in rows(run, "preferences")}
+    reasons = {
+        row["reason"]
+        for row in rows(run, "dropped")
+        if row["stage"] == "preferences" and row["instruction_id"] in hopeless
+    }
+    assert "no_chosen_sample" in reasons
+
+
+def test_a_second_start_makes_nothing(whole: Path) -> None:
+    before = {kind: rows(whole / "run", kind) for kind in KINDS}
+    done = plum_hub(command(whole, "-q"))
+    assert done.returncode == 0, done.stderr
+    assert {kind: rows(whole / "run", kind) for kind in KINDS} == before
+
+
+@pytest.mark.parametrize("kind", ["instructions", "responses", "suites", "samples", "verdicts", "preferences"])
+def test_killed_in_a_stage_and_started_again_gives_the_same_rows(whole: Path, tmp_path: Path, kind: str) -> None:
+    write_rehearsal(tmp_path)
+    file = tmp_path / "run" / "shards" / "00000" / f"{kind}.jsonl"
+    process = subprocess.Popen(
+        command(tmp_path, "-q", delay=0.02),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (file.exists() and file.stat().st_size):
+        assert process.poll() is None or file.exists(), "the build ended before the stage began"
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = file.read_bytes()
+    done = plum_hub(command(tmp_path, "-q", delay=0.001))
+    assert done.returncode != 0  # another delay is another recipe
+    done = plum_hub(command(tmp_path, "-q", delay=0.02))
+    assert done.returncode == 0, done.stderr
+    assert file.read_bytes().startswith(kept[: kept.rfind(b"\n") + 1])  # what was made is not made again
+    for each in KINDS:
+        mine, wanted = rows(tmp_path / "run", each), rows(whole / "run", each)
+        assert len(mine) == len({(row["id"], row.get("reason")) for row in mine}), each
+        assert sorted(map(json.dumps, mine)) == sorted(map(json.dumps, wanted)), each
+
+
+def test_torn_lines_are_mended(whole: Path, tmp_path: Path) -> None:
+    write_rehearsal(tmp_path)
+    assert plum_hub(command(tmp_path, "-q")).returncode == 0
+    for kind in ("responses", "samples", "verdicts"):
+        path = tmp_path / "run" / "shards" / "00000" / f"{kind}.jsonl"
+        path.write_bytes(path.read_bytes()[:-20])
+    assert plum_hub(command(tmp_path, "-q")).returncode == 0
+    for kind in KINDS:
+        mine, wanted = rows(tmp_path / "run", kind), rows(whole / "run", kind)
+        assert sorted(map(json.dumps, mine)) == sorted(map(json.dumps, wanted)), kind
+
+
+def test_another_recipe_is_refused_and_carry_over_keeps_what_is_valid(tmp_path: Path) -> None:
+    write_rehearsal(tmp_path)
+    assert plum_hub(command(tmp_path, "-q")).returncode == 0
+    refused = plum_hub(command(tmp_path, "-q", "--set", "samples.per_instruction=8"))
+    assert refused.returncode == 4
+    assert "samples.per_instruction: 6 -> 8" in refused.stderr
+    assert f"--carry-over {tmp_path / 'run'}" in refused.stderr
+
+    more = command(
+        tmp_path, "--json", "--set", "samples.per_instruction=8", "--carry-over", str(tmp_path / "run"), run="more"
+    )
+    done = plum_hub(more)
+    assert done.returncode == 0, done.stderr
+    old, new = rows(tmp_path / "run", "samples"), rows(tmp_path / "more", "samples")
+    assert new[: len(old)] == old
+    assert len(new) == len(old) * 8 // 6
+    assert rows(tmp_path / "more", "responses") == rows(tmp_path / "run", "responses")
+
+
+def test_status_and_show(whole: Path) -> None:
+    run = whole / "run"
+    status = plum_hub(_cli("status", str(run)))
+    assert status.returncode == 0, status.stderr
+    assert "self-consistency" in status.stdout
+    sample = rows(run, "samples")[0]
+    shown = plum_hub(_cli("show", str(run), str(sample["id"])[:12]))
+    assert shown.returncode == 0, shown.stderr
+    assert str(sample["instruction_id"]) in shown.stdout
+    assert "passed" in shown.stdout
+    assert plum_hub(_cli("show", str(run), "zz")).returncode == 4
+    assert plum_hub(_cli("status", str(whole / "nowhere"))).returncode == 4
+
+
+def test_dry_run_asks_nothing_and_counts_what_is_owed(whole: Path, tmp_path: Path) -> None:
+    write_rehearsal(tmp_path)
+    planned = plum_hub(command(tmp_path, "--dry-run", "--json"))
+    assert planned.returncode == 0, planned.stderr
+    plan = json.loads(planned.stdout)
+    assert plan["instructions"] == 6
+    assert plan["steps"][0]["requests"] == 24
+    assert not (tmp_path / "run").exists()
+    again = json.loads(plum_hub(command(whole, "--dry-run", "--json")).stdout)
+    assert [step["requests"] for step in again["steps"]] == [0, 0]
+    assert "price" not in planned.stdout
+
+
+def _cli(*arguments: str) -> list[str]:
+    import sys
+
+    return [sys.executable, "-m", "plum_hub", *arguments]

@@ -1,0 +1,118 @@
+"""The house rules of ARCHITECTURE.md: who may import whom, how large things may grow, what names are forbidden."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "plum_hub"
+
+FILE_LINES, FUNCTION_LINES, PARAMETERS, COMMAND_STATEMENTS = 400, 50, 6, 12
+FORBIDDEN_NAMES = {"utils", "helpers", "manager", "common"}
+
+# A room may import rooms of a lower number, and itself.
+LEVELS = {
+    "__main__": 7, "cli": 6, "stages": 5, "run": 4, "recipe": 3, "recipes": 3,
+    "cards": 2, "answers": 2, "instructions": 2, "release": 2,
+    "engines": 1, "execution": 1, "static": 1, "hubs": 1, "prompts": 1,
+    "records": 0, "errors": 0, "home": 0, "__init__": 0,
+}  # fmt: skip
+# Rooms of one level that may know one another: cards show the release's columns.
+NEIGHBOURS = {("cards", "release")}
+# The rooms below the recipe know only their own small tuples.
+WITHOUT_RECORDS = {"engines", "execution", "static", "hubs", "prompts"}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down(path: Path) -> None:
+    mine = room(path)
+    for name in imports(ast.parse(path.read_text())):
+        parts = name.split(".")
+        if parts[0] != "plum_hub" or len(parts) < 2:
+            continue
+        other = parts[1] if parts[1] in LEVELS else "__init__"
+        allowed = other == mine or LEVELS[other] < LEVELS[mine] or (mine, other) in NEIGHBOURS
+        assert allowed, f"{mine} must not import {other} ({name})"
+        assert not (other == "records" and mine in WITHOUT_RECORDS), f"{mine} must not know records"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_budgets(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") <= FILE_LINES
+    assert not FORBIDDEN_NAMES & set(path.relative_to(PACKAGE).with_suffix("").parts)
+    for function in functions(ast.parse(text)):
+        assert function.end_lineno is not None
+        assert function.end_lineno - function.lineno < FUNCTION_LINES, function.name
+        arguments = function.args
+        count = len([*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs])
+        count -= bool(arguments.args and arguments.args[0].arg in ("self", "cls"))
+        assert count <= PARAMETERS, function.name
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "cli").glob("*.py")), ids=lambda path: path.name)
+def test_commands_are_thin(path: Path) -> None:
+    for function in functions(ast.parse(path.read_text())):
+        if any("command" in ast.unparse(decorator) for decorator in function.decorator_list):
+            assert len(function.body) - 1 <= COMMAND_STATEMENTS, function.name  # the docstring is the help
+
+
+def test_click_and_rich_stay_in_cli() -> None:
+    for path in modules():
+        if room(path) != "cli":
+            roots = {name.split(".")[0] for name in imports(ast.parse(path.read_text()))}
+            assert not roots & {"click", "rich"}, path
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom plum_hub.cli import cli\n"
+        "try: cli.main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = 'torch transformers datasets vllm pydantic trl huggingface_hub pyarrow numpy rich'.split()\n"
+        "print('HEAVY', sorted(set(heavy) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("HEAVY []\n")
+    assert "build-dataset" in done.stdout
+
+
+def test_no_machine_paths_or_registries() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    bad = ["/" + "work/", "/" + "root/", "pypi" + ".org", "python" + "hosted"]
+    for name in listed.stdout.splitlines():
+        path = ROOT / name
+        if path.is_file() and path.suffix in {".py", ".md", ".toml", ".yaml", ".yml", ".jinja", ".jsonl", ""}:
+            text = path.read_text(encoding="utf-8", errors="replace")
+            assert not [word for word in bad if word in text], name

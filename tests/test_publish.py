@@ -1,0 +1,116 @@
+"""Publishing as its user does it: to the embedded Hub, twice, killed on the way, refused; and taking suites back."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from plum_hub.hubs.embedded import EmbeddedHub
+from tests.rehearsal import command, plum_hub, published, rows, write_rehearsal
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh home for the embedded Hub and the Hub's caches, without a token."""
+    monkeypatch.setenv("PLUM_HUB_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    for name in ("HF_TOKEN", "HF_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    write_rehearsal(tmp_path)
+    return tmp_path
+
+
+def tags_of(home: Path, repo: str) -> list[str]:
+    done = subprocess.run(
+        ["git", "--git-dir", str(next((home / "home" / "hub").rglob(f"{repo}*.git"))), "tag"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout.split()
+
+
+def test_the_same_content_is_one_version_and_other_content_the_next(home: Path) -> None:
+    first = plum_hub(published(home, "--json"))
+    assert first.returncode == 0, first.stderr
+    release = json.loads(first.stdout)["release"]
+    assert (release["repo"], release["tag"]) == ("local/plum-tasks-answers", "v1.0.0")
+    again = json.loads(plum_hub(published(home, "--json")).stdout)["release"]
+    assert (again["tag"], again["commit"]) == ("v1.0.0", release["commit"])
+    more = plum_hub(published(home, "--json", "--set", "samples.per_instruction=8", run="more"))
+    assert json.loads(more.stdout)["release"]["tag"] == "v1.1.0"
+    assert tags_of(home, "plum-tasks-answers") == ["v1.0.0", "v1.1.0"]
+
+
+def test_load_dataset_gives_the_rows_of_the_run(home: Path) -> None:
+    release = json.loads(plum_hub(published(home, "--json", "--repo", "mine")).stdout)["release"]
+    assert release["repo"] == "local/mine"
+    code = (
+        "import json, sys; from datasets import load_dataset\n"
+        "kto = load_dataset(sys.argv[1], revision='v1.0.0', split='train')\n"
+        "print(json.dumps({row['sample_id']: row['label'] for row in kto}))"
+    )
+    with EmbeddedHub(home / "home" / "hub") as hub:
+        environment = {**os.environ, "HF_ENDPOINT": hub.endpoint}
+        done = subprocess.run(
+            [sys.executable, "-c", code, "local/mine"], env=environment, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {row["sample_id"]: row["label"] for row in rows(home / "run", "preferences")}
+
+
+def test_no_path_of_this_machine_is_published(home: Path) -> None:
+    assert plum_hub(command(home, "-q")).returncode == 0
+    for path in (home / "run" / "release").rglob("*"):
+        if path.is_file():
+            assert str(home).encode() not in path.read_bytes(), path
+
+
+def test_killed_while_it_publishes_it_ends_with_one_release(home: Path) -> None:
+    assert plum_hub(command(home, "-q")).returncode == 0
+    for wait in (0.3, 0.6, 0.9, 1.2, 1.5):
+        process = subprocess.Popen(
+            published(home, "-q"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        time.sleep(wait)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    done = plum_hub(published(home, "--json"))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["release"]["tag"] == "v1.0.0"
+    assert tags_of(home, "plum-tasks-answers") == ["v1.0.0"]
+
+
+def test_published_suites_are_used_again(home: Path) -> None:
+    assert plum_hub(published(home, "-q", "--repo", "suites")).returncode == 0
+    arguments = command(home, "--json", "--suites", "local/suites@v1.0.0", run="reused")
+    at = arguments.index("--instructions")
+    done = plum_hub([part for number, part in enumerate(arguments) if number not in (at, at + 1)])
+    assert done.returncode == 0, done.stderr
+    suites = {row["id"] for row in rows(home / "run", "suites")}
+    assert {row["id"] for row in rows(home / "reused", "suites")} == suites
+    assert not (home / "reused" / "shards" / "00000" / "responses.jsonl").exists()
+    manifest = json.loads((home / "reused" / "release" / "dataset" / "manifest.json").read_text())
+    assert manifest["lineage"]["suites_from"].startswith("local/suites@")
+    assert rows(home / "reused", "preferences") == rows(home / "run", "preferences")
+
+
+def test_a_hub_that_refuses_the_token(home: Path) -> None:
+    with EmbeddedHub(home / "home" / "hub") as hub:
+        done = plum_hub(published(home, "-q", hub=hub.endpoint), HF_TOKEN="hf_wrong")
+    assert done.returncode == 9, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "token" in done.stderr
+    assert "hf_wrong" not in done.stderr
+    assert rows(home / "run", "preferences")
+
+
+def test_a_hub_that_is_not_there(home: Path) -> None:
+    done = plum_hub(published(home, "-q", hub="http://127.0.0.1:9"), HF_TOKEN="hf_any")
+    assert done.returncode == 9, done.stderr
+    assert "127.0.0.1:9" in done.stderr
+    assert rows(home / "run", "preferences")
+    assert plum_hub(published(home, "-q", hub="nonsense")).returncode == 9

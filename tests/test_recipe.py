@@ -1,0 +1,93 @@
+"""The recipe: layers, messages, sealing, what of it is published."""
+
+from pathlib import Path
+
+import pytest
+
+from plum_hub import recipe as recipes
+from plum_hub import recipes as shipped
+from plum_hub.errors import RecipeError
+from plum_hub.recipe import Recipe, compose, differences, parse
+
+ENGINE = {"type": "openai", "model": "m"}
+BASE = {"policy": ENGINE, "generator": ENGINE}
+
+
+def test_later_layers_win() -> None:
+    text = "samples: {per_instruction: 5, temperature: 0.5}\ninstructions: {source: starter, limit: 9}"
+    made = compose(text, "file", {**BASE, "instructions": {"source": "mine.jsonl"}}, ["samples.temperature=0.25"])
+    assert (made.samples.per_instruction, made.samples.temperature) == (5, 0.25)
+    assert (made.instructions.source, made.instructions.limit) == ("mine.jsonl", 9)
+
+
+def test_a_named_engine_replaces_the_files_engine_whole() -> None:
+    text = "policy: {type: vllm, model: old, max_num_seqs: 3}\ngenerator: {type: vllm, model: old}"
+    made = compose(text, "file", {"policy": ENGINE}, [])
+    assert (made.policy.type, made.policy.model) == ("openai", "m")
+    assert made.generator.model == "old"
+
+
+def test_a_setting_reaches_into_an_engine() -> None:
+    made = compose(None, "options", BASE, ["policy.concurrency=3"])
+    assert made.policy.model_dump()["concurrency"] == 3
+    with pytest.raises(RecipeError, match=r"policy\.concurency: no such key"):
+        compose(None, "options", BASE, ["policy.concurency=3"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("- a list", "mapping"),
+        ("a: [", "not YAML"),
+        ("samples: {per_instruction: 0}", "samples.per_instruction"),
+        ("sample: {}", "sample: no such key"),
+        ("version: 2", "version"),
+        ("suites: {min_cases: 6}", "suites"),
+    ],
+)
+def test_what_is_wrong_is_named(text: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        compose(text, "file", BASE, [])
+
+
+def test_a_policy_is_needed() -> None:
+    with pytest.raises(RecipeError, match="policy: this key is needed"):
+        parse("samples: {seed: 1}", "file")
+
+
+@pytest.mark.parametrize("name", shipped.names())
+def test_shipped_recipes_are_whole(name: str) -> None:
+    text = shipped.text(name)
+    assert text is not None
+    made = compose(text, name, BASE, []).filled()
+    assert made.suites.responses == (6 if name == "evol-instruct-code" else 3)
+    assert recipes.parse(made.to_yaml(), name) == made
+
+
+def test_the_papers_numbers_fill_what_is_open() -> None:
+    evol = compose(None, "options", {**BASE, "instructions": {"source": "evol-instruct-code"}}, []).filled()
+    assert (evol.suites.responses, evol.samples.per_instruction) == (6, 50)
+    chosen = compose(None, "options", BASE, ["samples.per_instruction=7"]).filled()
+    assert (chosen.suites.responses, chosen.samples.per_instruction) == (3, 7)
+
+
+def test_differences_name_the_keys() -> None:
+    one = compose(None, "options", BASE, [])
+    other = compose(None, "options", BASE, ["samples.seed=1", "policy.model=n"])
+    assert differences(one, other) == ["policy.model: m -> n", "samples.seed: 0 -> 1"]
+
+
+def test_a_published_recipe_names_no_folder_of_this_machine(tmp_path: Path) -> None:
+    (tmp_path / "answers.jsonl").write_text('{"texts": ["x"]}\n')
+    (tmp_path / "tasks.jsonl").write_text('{"instruction": "Write a function that adds."}\n')
+    engine = {"type": "scripted", "model": str(tmp_path / "answers.jsonl")}
+    base = {"policy": engine, "generator": engine, "instructions": {"source": str(tmp_path / "tasks.jsonl")}}
+    made = compose(None, "options", base, []).pinned("sha256:1")
+    assert str(tmp_path) not in made.public().to_yaml()
+    assert made.public().policy.revision == made.policy.revision
+
+
+def test_a_recipe_is_frozen() -> None:
+    made: Recipe = compose(None, "options", BASE, [])
+    with pytest.raises(ValueError, match="frozen"):
+        made.samples.seed = 2  # type: ignore[misc]

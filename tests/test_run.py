@@ -1,0 +1,157 @@
+"""The run folder: sealing, appending, repairing, locking."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from plum_hub.engines import parse_engine
+from plum_hub.errors import RunError
+from plum_hub.recipe import Recipe, seal
+from plum_hub.records import Instruction, TestCase, TestSuite, digest, from_json, to_json
+from plum_hub.run import Run
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    (tmp_path / "answers.jsonl").write_text('{"texts": ["hello"]}\n')
+    engine = parse_engine(f"scripted:{tmp_path / 'answers.jsonl'}")
+    return Recipe(policy=engine, generator=engine).filled()
+
+
+def instruction(text: str) -> Instruction:
+    return Instruction(id=digest(text), text=text, source="here", revision="1", row="0")
+
+
+def test_rows_come_back_as_they_went_in(tmp_path: Path, recipe: Recipe) -> None:
+    run = Run.create(tmp_path / "run", recipe)
+    wanted = [instruction("a"), instruction("bé\u2028\n")]
+    with run.appending(Instruction) as append:
+        for row in wanted:
+            append(row)
+    assert list(Run.open(tmp_path / "run").rows(Instruction)) == wanted
+
+
+def test_what_is_no_text_is_replaced(tmp_path: Path, recipe: Recipe) -> None:
+    run = Run.create(tmp_path / "run", recipe)
+    with run.appending(Instruction) as append:
+        append(instruction("a\ud800b"))
+    assert [row.text for row in run.rows(Instruction)] == ["a?b"]
+
+
+def test_a_torn_last_line_is_owed_again(tmp_path: Path, recipe: Recipe) -> None:
+    run = Run.create(tmp_path / "run", recipe)
+    with run.appending(Instruction) as append:
+        append(instruction("a"))
+    path = run.path(Instruction)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"id": "torn", "te')
+    assert run.ids(Instruction) == {digest("a")}
+    with run.appending(Instruction) as append:
+        append(instruction("b"))
+    assert run.ids(Instruction) == {digest("a"), digest("b")}
+    assert path.read_bytes().startswith(whole)
+    assert b"torn" not in path.read_bytes()
+
+
+def test_a_file_of_one_torn_line_becomes_empty(tmp_path: Path, recipe: Recipe) -> None:
+    run = Run.create(tmp_path / "run", recipe)
+    run.path(Instruction).write_bytes(b"x" * 200_000)
+    with run.appending(Instruction):
+        pass
+    assert run.path(Instruction).read_bytes() == b""
+
+
+@pytest.mark.parametrize("bad", [b"not json\n", b'{"id": "x"}\n', b"[1]\n", b'{"id": "x", "more": 1}\n', b"\xff\xfe\n"])
+def test_any_other_bad_line_names_file_and_line(tmp_path: Path, recipe: Recipe, bad: bytes) -> None:
+    run = Run.create(tmp_path / "run", recipe)
+    with run.appending(Instruction) as append:
+        append(instruction("a"))
+    with run.path(Instruction).open("ab") as file:
+        file.write(bad + json.dumps(to_json(instruction("b"))).encode() + b"\n")
+    with pytest.raises(RunError, match=r"instructions\.jsonl:2: "):
+        list(run.rows(Instruction))
+
+
+def test_an_edited_recipe_is_refused_with_the_command_that_goes_on(tmp_path: Path, recipe: Recipe) -> None:
+    folder = tmp_path / "run"
+    Run.create(folder, recipe)
+    path = folder / "recipe.yaml"
+    path.write_text(path.read_text().replace("temperature: 0.8", "temperature: 0.9"))
+    with pytest.raises(RunError, match=f"--run {folder}-2 --carry-over {folder}"):
+        Run.open(folder)
+
+
+def test_a_sealed_recipe_reads_back_equal(tmp_path: Path, recipe: Recipe) -> None:
+    Run.create(tmp_path / "run", recipe)
+    assert Run.open(tmp_path / "run").recipe == recipe
+    assert (tmp_path / "run" / "recipe.sha256").read_text().strip() == seal(recipe.to_yaml())
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, recipe: Recipe) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(RunError, match="holds files that are no run"):
+        Run.create(tmp_path, recipe)
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".txt"] == ["thesis.txt"]
+
+
+def test_two_processes_cannot_work_on_one_run(tmp_path: Path, recipe: Recipe) -> None:
+    run = Run.create(tmp_path / "run", recipe)
+    code = (
+        "import sys; from pathlib import Path; from plum_hub.run import Run\n"
+        "with Run.open(Path(sys.argv[1])).lock(): print('held')"
+    )
+    with run.lock():
+        other = subprocess.run(
+            [sys.executable, "-c", code, str(run.folder)], capture_output=True, text=True, check=False
+        )
+        assert "another plum-hub process" in other.stderr
+    alone = subprocess.run([sys.executable, "-c", code, str(run.folder)], capture_output=True, text=True, check=False)
+    assert alone.stdout == "held\n"
+
+
+def test_a_full_disk_keeps_whole_rows_only(tmp_path: Path, recipe: Recipe) -> None:
+    """A file-size limit stands for the full disk: the kernel takes part of a line and refuses the rest."""
+    run = Run.create(tmp_path / "run", recipe)
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from plum_hub.errors import RunError\n"
+        "from plum_hub.run import Run; from plum_hub.records import Instruction\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "run = Run.open(Path(sys.argv[1]))\n"
+        "try:\n"
+        "    with run.appending(Instruction) as append:\n"
+        "        for n in range(99): append(Instruction(id=str(n), text='t' * 50, source='s', revision='r', row='0'))\n"
+        "except RunError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(run.folder)], capture_output=True, text=True, check=False)
+    assert "cannot be written" in done.stdout
+    assert "run the same command again" in done.stdout
+    assert run.path(Instruction).read_bytes().endswith(b"\n")
+    assert len(list(run.rows(Instruction))) > 3
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_one_clear_line(tmp_path: Path, recipe: Recipe) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(RunError, match="cannot be written"):
+        Run.create(tmp_path / "run", recipe)
+
+
+def test_a_suite_keeps_its_cases() -> None:
+    suite = TestSuite(
+        id="1", instruction_id="2", response_id="3", entry_point="f", starter_code="", reference="",
+        cases=(TestCase(kind="call", call="f(1)", expected="2"), TestCase(kind="stdio", stdin="1\n", stdout="2\n")),
+    )  # fmt: skip
+    row = json.loads(json.dumps(to_json(suite)))
+    assert "stdin" not in row["cases"][0]
+    assert from_json(TestSuite, row) == suite
+
+
+def test_digest_sees_content_not_order_of_keys() -> None:
+    assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
+    assert digest("ab", "c") != digest("a", "bc")
+    assert digest(1) != digest("1")
