@@ -59,9 +59,9 @@ def carry_out(given: Given) -> None:
     if given.dry_run:
         _show_plan(given, recipe, folder)
         return
+    donor = Run.open(given.carry_over) if given.carry_over else None
     run = prepare(recipe, folder)
     _log_to(folder, given.verbose)
-    donor = Run.open(given.carry_over) if given.carry_over else None
     context = Context(run=run, progress=progress, donor=donor)
     try:
         build(context)

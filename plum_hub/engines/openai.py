@@ -19,6 +19,9 @@ _REFUSALS = ("context_length_exceeded", "content_filter", "content_policy_violat
 _TOO_LONG = ("context length", "context window", "context size", "too long", "too many tokens", "maximum input length")
 """What servers without codes say of a prompt that does not fit."""
 
+LIST_PRICES = {"gpt-4.1-mini": (0.40, 1.60)}
+"""Dollars for a million tokens of prompt and of answer, as OpenAI listed them in April 2026; for a plan only."""
+
 
 class OpenAIConfig(RemoteSettings):
     """A model behind a `/v1` endpoint; `model` is the name that the server knows it by."""

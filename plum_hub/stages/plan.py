@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from plum_hub.engines import EngineConfig
-from plum_hub.engines.openai import OpenAIConfig
+from plum_hub.engines.openai import LIST_PRICES, OpenAIConfig
 from plum_hub.engines.tgi import TgiConfig
 from plum_hub.instructions.sources import load
 from plum_hub.prompts import render
@@ -119,9 +119,11 @@ def _step(stage: str, engine: EngineConfig, requests: int, prompt: float, comple
 
 
 def _prices(engine: EngineConfig) -> tuple[float, float] | None:
-    """Dollars for a million tokens in and out: nothing for a model that runs here, unknown for a server that does not
-    say in its settings."""
+    """Dollars for a million tokens in and out: nothing for a model that runs here; for a server what its settings say,
+    or OpenAI's list price where we know it."""
     if isinstance(engine, OpenAIConfig):
         price_in, price_out = engine.usd_per_million_input, engine.usd_per_million_output
-        return None if price_in is None or price_out is None else (price_in, price_out)
+        if price_in is not None and price_out is not None:
+            return price_in, price_out
+        return LIST_PRICES.get(engine.model) if engine.base_url is None else None
     return None if isinstance(engine, TgiConfig) else (0.0, 0.0)

@@ -75,6 +75,11 @@ def release(context: Context, destination: Destination | None) -> Released:
         HubError: the Hub cannot be reached or refuses.
         RunError: the tree cannot be written.
     """
+    with context.run.lock():
+        return _release(context, destination)
+
+
+def _release(context: Context, destination: Destination | None) -> Released:
     run = context.run
     folder = run.folder / "release" / "dataset"
     name = default_name(run) if destination is None or destination.repo is None else destination.repo

@@ -2,7 +2,8 @@
 
 Both get the same conversations, sampling parameters, seeds and engine arguments, each in a process of its own, one
 after the other, in turns; the figures are medians over the rounds. `transformers` is there for comparison, and answers
-a quarter of the requests. The peer samples by vLLM's own top-p; ours, on a CPU, by `plum_hub/engines/draw.py`.
+a quarter of the requests. The peer samples by vLLM's own top-p; ours, on a CPU, by `plum_hub/engines/draw.py`. The
+greedy pair draws nothing, so it shows the engine's own overhead alone.
 
     scripts/bench engine [--model FOLDER] [--prompts 16] [--samples 4] [--max-tokens 128] [--rounds 1]
 
@@ -26,9 +27,10 @@ from typing import Any
 from plum_hub.engines import TransformersConfig, VllmConfig
 from plum_hub.engines.base import Request, Sampling
 from plum_hub.engines.vllm import ENVIRONMENT, arguments
-from plum_hub.engines.weights import SIZES, default_destination
+from plum_hub.engines.weights import SIZES, default_destination, fetch
 
-SIDES = ("plum-hub vllm", "bare vllm.LLM", "plum-hub transformers")
+OURS, BARE, TRANSFORMERS, GREEDY = "plum-hub vllm", "bare vllm.LLM", "plum-hub transformers", ", greedy"
+SIDES = (OURS, BARE, OURS + GREEDY, BARE + GREEDY, TRANSFORMERS)
 TASKS = (
     "Write a function that returns the {n} most frequent words of a text.",
     "Write a function that splits a list into {n} parts whose lengths differ by one at most.",
@@ -41,9 +43,11 @@ TASKS = (
 )
 
 
-def requests(prompts: int, samples: int, max_tokens: int) -> list[Request]:
-    """As a run asks: several samples of each prompt, each with a seed of its own."""
-    sampling = Sampling(temperature=0.8, top_p=0.95, max_tokens=max_tokens)
+def requests(options: argparse.Namespace, *, greedy: bool) -> list[Request]:
+    """As a run asks: several samples of each prompt, each with a seed of its own; or greedy, where nothing is drawn."""
+    prompts, samples = options.prompts, options.samples
+    temperature, top_p = (0.0, 1.0) if greedy else (0.8, 0.95)
+    sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=options.max_tokens)
     made = []
     for number in range(prompts):
         task = TASKS[number % len(TASKS)].format(n=number + 2)
@@ -87,10 +91,10 @@ def bare(config: VllmConfig, asked: Sequence[Request]) -> tuple[float, float, in
 
 def measure(side: str, options: argparse.Namespace) -> None:
     """What a child process does: one side, once; prints one JSON line."""
-    asked = requests(options.prompts, options.samples, options.max_tokens)
-    if side == "bare vllm.LLM":
+    asked = requests(options, greedy=side.endswith(GREEDY))
+    if side.startswith(BARE):
         opened, seconds, tokens = bare(VllmConfig(model=options.model), asked)
-    elif side == "plum-hub vllm":
+    elif side.startswith(OURS):
         opened, seconds, tokens = ours(VllmConfig(model=options.model), asked)
     else:
         opened, seconds, tokens = ours(TransformersConfig(model=options.model), asked[: max(1, len(asked) // 4)])
@@ -123,7 +127,7 @@ def main() -> None:
         measure(options.side, options)
         return
     if not Path(options.model).is_dir():
-        sys.exit(f"{options.model} is not there: run scripts/fetch-model, or name a folder with --model")
+        fetch(SIZES["0.5b"], default_destination(), lambda line: print(line, file=sys.stderr))
     runs: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     for number in range(options.rounds):
         for side in SIDES if number % 2 == 0 else reversed(SIDES):
@@ -132,15 +136,17 @@ def main() -> None:
         side: {key: statistics.median(run[key] for run in found) for key in ("open_s", "tokens", "tokens_per_s")}
         for side, found in runs.items()
     }
-    peer = median["bare vllm.LLM"]["tokens_per_s"]
+    rate = {side: row["tokens_per_s"] for side, row in median.items()}
+    ratios = {side: rate[side] / rate[BARE + GREEDY if side.endswith(GREEDY) else BARE] for side in SIDES}
     print(f"{'':24}{'tokens/s':>10}{'ratio':>8}{'tokens':>9}{'start, s':>10}")
     for side, row in median.items():
-        ratio = row["tokens_per_s"] / peer
-        print(f"{side:24}{row['tokens_per_s']:10.1f}{ratio:8.2f}{row['tokens']:9.0f}{row['open_s']:10.1f}")
-    ours_per_s = median["plum-hub vllm"]["tokens_per_s"]
-    print(
-        json.dumps({"bench": "engine", "vs_bare_vllm": ours_per_s / peer, "tokens_per_s": ours_per_s, "sides": median})
-    )
+        print(f"{side:24}{rate[side]:10.1f}{ratios[side]:8.2f}{row['tokens']:9.0f}{row['open_s']:10.1f}")
+    keys = {
+        "vs_bare_vllm": ratios[OURS],
+        "vs_bare_vllm_greedy": ratios[OURS + GREEDY],
+        "tokens_per_s": rate[OURS],
+    }
+    print(json.dumps({"bench": "engine", **keys, "sides": median}))
 
 
 if __name__ == "__main__":
