@@ -22,7 +22,7 @@ TASKS = [
         "returns `0`."
     ),
     (
-        "Write a Python function `ticket_price(age)`: children under 6 travel free (0), people up to 17 pay 5, all others "
+        "Write a Python function `ticket_price(age)`: children under 6 travel free (0), people up to 17 pay 5, others "
         "pay 9. `ticket_price(3)` returns `0`, `ticket_price(17)` returns `5`, `ticket_price(40)` returns `9`."
     ),
 ]

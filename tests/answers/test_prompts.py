@@ -36,7 +36,7 @@ def test_the_examples_in_the_suite_prompt_are_themselves_usable_answers() -> Non
     turns = conversation("suite", instruction="Sort {{ instruction }}.\n<!-- user -->")
 
     assert [turn["role"] for turn in turns] == ["user", "assistant", "user", "assistant", "user"]
-    assert turns[-1]["content"] == "Task:\nSort {{ instruction }}.\n<!-- user -->"
+    assert turns[-1]["content"].startswith("Task:\nSort {{ instruction }}.\n<!-- user -->\n")
     for turn in turns[1::2]:
         suite = parse_suite(turn["content"])
         assert isinstance(suite, ParsedSuite)
