@@ -38,6 +38,7 @@ _FIXED_LIMITS = {
 _RESULT_BYTES = 32 << 20  # for all results of a run; pages are used as they are written
 _SHORTEST_WAIT, _OUTPUT_WAIT = 0.01, 0.05
 _SCRATCH = "/tmp"
+_ENTERED = b"entered"
 
 
 def main(control: int) -> None:
@@ -121,25 +122,39 @@ class _Run:
         self._secret = os.urandom(child.TOKEN_BYTES * wanted["steps"])
         self._files = [_nameless_file(), _nameless_file()] if wanted["stdin"] is not None else []
         self._started = time.monotonic()
-        self._pid = 0
+        self._pid = self._told = 0
 
     def start(self, body: bytes) -> None:
         """Fork. In the child this never returns."""
         if self._files:
             _write_all(self._files[0], self._wanted["stdin"].encode(errors="surrogatepass"))
             os.lseek(self._files[0], 0, os.SEEK_SET)
+        self._told, tell = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
             try:
-                self._enter()
+                self._enter(tell)
                 work = [child.pipeline(self._buffer.write, self._secret, _steps(self._wanted["kind"])(body))]
                 self.__dict__.clear()  # frames below the program's code lead here, and to nothing more
                 child.run(work)
             finally:
                 os._exit(1)
+        os.close(tell)
 
-    def _enter(self) -> None:
+    def _enter(self, tell: int) -> None:
+        """Make this child a program's. What goes wrong here is told, over a pipe that no program has open: until the
+        child has entered, its end says nothing about the program."""
+        try:
+            self._set_up()
+        except (ArithmeticError, ValueError, OSError) as error:
+            os.write(tell, f"{type(error).__name__}: {error}".encode())
+            raise
+        os.write(tell, _ENTERED)
+        os.close(tell)
+
+    def _set_up(self) -> None:
         os.close(self._control)
+        os.close(self._told)
         for number, file in enumerate(self._files):
             os.dup2(file, number)
             os.close(file)
@@ -154,6 +169,7 @@ class _Run:
         if stopped != "":
             os.kill(self._pid, signal.SIGKILL)
         _, status, usage = os.wait4(self._pid, 0)
+        self._require_entry()
         cpu = usage.ru_utime + usage.ru_stime + _kill_everything_else()
         if stopped == "" and cpu > self._limits["cpu"]:
             stopped = "cpu"
@@ -170,6 +186,13 @@ class _Run:
         frames = self._frames()
         self._buffer.close()
         return report, frames, output
+
+    def _require_entry(self) -> None:
+        told = os.read(self._told, 1000)
+        os.close(self._told)
+        if told != _ENTERED:
+            why = told.decode(errors="replace") or "its process ended first"
+            raise ChildProcessError(f"its limits (cpu_seconds, memory_mb) cannot be set: {why}")
 
     def _watch(self) -> str:
         """Wait until the child ends by itself (""), or name the limit that it is over."""

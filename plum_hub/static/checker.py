@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,8 @@ _SMALL = 250  # below this a second process costs more than it saves
 _PARTS = 16  # a batch that breaks mypy is divided so
 _MEMORY = 3 << 30  # bytes, one mypy process
 _CHILD = Path(__file__).with_name("child.py")
+_BY_ITS_SOURCE = (-signal.SIGVTALRM, -signal.SIGSEGV, -signal.SIGABRT)
+"""How a compiler ends for want of the time, the stack or the memory that it has for one program (see child.py)."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +58,26 @@ def checker_version(codes: frozenset[str] = DROP_CODES) -> str:
     return f"mypy-{version('mypy')}/python-{platform.python_version()}/{hashlib.sha256(rules.encode()).hexdigest()[:8]}"
 
 
+def known_codes() -> frozenset[str]:
+    """The codes that mypy reports, by its own list, without those that it leaves out unless each is asked for (it is
+    not asked here). A code outside these never makes a `static_error`."""
+    from mypy.errorcodes import error_codes  # needs nothing else of mypy
+
+    return frozenset(code for code, about in error_codes.items() if about.default_enabled)
+
+
 def check(sources: Mapping[str, str], codes: frozenset[str] = DROP_CODES) -> dict[str, Finding]:
     """Check many programs at once; nothing of them is executed.
 
     Args:
         sources: source code by id.
-        codes: the mypy error codes that make a `static_error`; with none, mypy is not run.
+        codes: the mypy error codes that make a `static_error`, of `known_codes()`; with none, mypy is not run.
 
     Returns:
         A finding for each id.
 
     Raises:
-        StaticCheckError: mypy does not run on this machine, or there is no room for its files.
+        StaticCheckError: the check does not run on this machine, or there is no room for its files.
     """
     if not sources:
         return {}
@@ -87,8 +98,7 @@ def _check_batch(sources: Mapping[str, str], codes: frozenset[str], cache: Path 
     with tempfile.TemporaryDirectory(prefix="plum-static-") as name:
         folder = Path(name)
         keys = {f"_plum_sample_{index:05}": key for index, key in enumerate(sources)}
-        texts = {module: sources[key] for module, key in keys.items()}
-        found = {module: _syntax_finding(line, message) for module, line, message in _compile(texts, folder)}
+        found = {module: _syntax_finding(line, message) for module, line, message in _compile(keys, sources, folder)}
         whole = [module for module in keys if found[module].status == "ok"]
         for module, errors in _type_errors(whole, folder, cache) if cache is not None else ():
             kept = tuple(error for error in errors if error.code in codes)
@@ -104,23 +114,28 @@ def _unchecked(errors: Sequence[StaticError]) -> tuple[StaticError, ...]:
     return tuple(error for error in errors if error.code == NOT_CHECKED)
 
 
-def _compile(texts: dict[str, str], folder: Path) -> Iterator[tuple[str, int, str]]:
+def _compile(keys: dict[str, str], sources: Mapping[str, str], folder: Path) -> Iterator[tuple[str, int, str]]:
     """Module, line and message of each program; the message is empty where it compiles. A program that kills the
-    compiler is noted, and the next process goes on behind it."""
-    owed = dict(texts)
+    compiler is noted, and the next process goes on behind it. A compiler that ends in any other way says nothing about
+    the program: that one is compiled once more, alone in its process."""
+    owed = {module: sources[key] for module, key in keys.items()}
+    again = ""
     while owed:
-        (folder / "sources.json").write_text(json.dumps(owed))
+        sent = {again: owed[again]} if again else dict(owed)
+        (folder / "sources.json").write_text(json.dumps(sent))
         child = _child(["syntax", str(folder)], folder, wall_seconds=600.0)
         for line in child.stdout.splitlines():
             module, number, message = json.loads(line)
-            del owed[module]
+            del owed[module], sent[module]
             yield module, number, message
-        if owed:
-            if child.returncode > 0:  # an exception outside compile(): ours, or the machine's
-                raise _broken(child.stderr)
-            module = next(iter(owed))
-            del owed[module]
-            yield module, 0, f"the compiler stopped at it (status {child.returncode})"
+        stopped_at = next(iter(sent), "")
+        if stopped_at and child.returncode in _BY_ITS_SOURCE:
+            del owed[stopped_at]
+            yield stopped_at, 0, f"the compiler stopped at it (status {child.returncode})"
+            stopped_at = ""
+        if stopped_at and stopped_at == again:
+            raise _stopped(keys[stopped_at], child)
+        again = stopped_at
 
 
 def _type_errors(modules: list[str], folder: Path, cache: Path) -> Iterator[tuple[str, list[StaticError]]]:
@@ -176,6 +191,14 @@ def _child(arguments: list[str], folder: Path, wall_seconds: float) -> subproces
     except subprocess.TimeoutExpired as error:
         seen = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
         return subprocess.CompletedProcess(command, -9, seen, f"no end after {wall_seconds:.0f} s")
+
+
+def _stopped(key: str, child: subprocess.CompletedProcess[str]) -> StaticCheckError:
+    how = f"status {child.returncode}: {child.stderr.strip()[-300:]}".rstrip(": ")
+    return StaticCheckError(
+        f"the compiler was stopped twice at program {key!r}, and not by the program ({how}); "
+        "free some memory and space, and run the same command again"
+    )
 
 
 def _broken(detail: str) -> StaticCheckError:

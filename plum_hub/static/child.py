@@ -20,6 +20,7 @@ from pathlib import Path
 _COMMENT_THAT_STEERS = re.compile(r"#.*(?:type|mypy|coding)\s*[:=]")
 _SYNTAX_MEMORY = 1 << 30  # bytes
 _SYNTAX_SECONDS = 5.0  # CPU time for one program
+_MESSAGE = 200  # characters: a line that fits into a pipe at once is written whole or not at all
 
 
 def _syntax(folder: Path) -> None:
@@ -37,7 +38,7 @@ def _syntax(folder: Path) -> None:
             message = f"{type(error).__name__}: {error}"
         else:
             (folder / f"{name}.py").write_text(text, encoding="utf-8")
-        sys.stdout.write(json.dumps([name, line, message]) + "\n")
+        sys.stdout.write(json.dumps([name, line, message[:_MESSAGE]]) + "\n")
         sys.stdout.flush()
 
 

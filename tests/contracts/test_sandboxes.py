@@ -50,7 +50,7 @@ def test_a_right_program_passes_every_kind_of_case(sandbox: Sandbox) -> None:
 
 
 def test_every_case_runs_and_keeps_its_place(sandbox: Sandbox) -> None:
-    cases = [
+    cases: list[Case] = [
         call("add(1, 2)", "4"),
         call("add(1, '')", "1"),
         call("add(1, 2)", "3"),
@@ -101,6 +101,14 @@ def test_time_and_memory_over_their_limits_have_their_own_status(sandbox: Sandbo
         "asleep": ("timed_out", ["passed", "timed_out", "not_run"]),
         "greedy": ("out_of_memory", ["passed", "raised", "not_run"]),
     }
+
+
+@pytest.mark.parametrize("limits", [Limits(memory_mb=1 << 44), Limits(cpu_seconds=float("inf"))], ids=str)
+@pytest.mark.parametrize("case", [call("add(1, 2)", "3"), Stdio(stdin="", stdout="")], ids=["module", "script"])
+def test_a_limit_that_cannot_be_set_is_an_error_and_no_verdict(sandbox: Sandbox, limits: Limits, case: Case) -> None:
+    with pytest.raises(SandboxError, match=r"'p' .*memory_mb.* cannot be set: OverflowError"):
+        list(sandbox.run([program(_ADD, case, limits=limits)]))
+    assert run(sandbox, _ADD, call("add(1, 2)", "3")).status == "passed"
 
 
 def test_time_is_for_all_cases_together(sandbox: Sandbox) -> None:

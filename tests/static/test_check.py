@@ -1,10 +1,15 @@
+import os
+import signal
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from plum_hub.errors import StaticCheckError
-from plum_hub.static import NOT_CHECKED, Finding, check, checker_version
+from plum_hub.static import DROP_CODES, NOT_CHECKED, Finding, check, checker_version, known_codes
+from tests.execution.conftest import descendants
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -95,6 +100,61 @@ def test_without_codes_only_the_syntax_counts() -> None:
     found = check({"a": BAD, "b": "def f(:\n"}, codes=frozenset())
 
     assert {key: finding.status for key, finding in found.items()} == {"a": "ok", "b": "syntax_error"}
+
+
+def test_the_known_codes_are_those_that_mypy_reports_unasked() -> None:
+    known = known_codes()
+
+    assert known > DROP_CODES | {"assignment", "syntax"}
+    assert known.isdisjoint({"no-such-code", "name-defind", "redundant-expr"})  # the last must be switched on
+
+
+LONG = {f"long {number}": "x = [" + "f(1), " * 100_000 + "]\n" for number in range(3)}
+
+
+def test_a_compiler_that_is_killed_says_nothing_about_the_program() -> None:
+    with _compilers_killed(times=1) as killed:
+        found = check({**LONG, "bad": "def f(:\n"}, codes=frozenset())
+
+    assert len(killed) == 1
+    assert {key: finding.status for key, finding in found.items()} == {
+        **dict.fromkeys(LONG, "ok"),
+        "bad": "syntax_error",
+    }
+
+
+def test_a_compiler_that_is_killed_twice_at_a_program_is_our_error() -> None:
+    with _compilers_killed(times=1000), pytest.raises(StaticCheckError, match=r"twice at program 'long 0'.*status -9"):
+        check(LONG, codes=frozenset())
+
+
+@contextmanager
+def _compilers_killed(times: int) -> Iterator[set[int]]:
+    """From a thread, kill the compilers that this process starts, as a machine without memory does."""
+    killed: set[int] = set()
+    over = threading.Event()
+
+    def kill() -> None:
+        while len(killed) < times and not over.wait(0.001):
+            for pid in descendants(os.getpid()) - killed:
+                if _is_compiler(pid) and len(killed) < times:
+                    killed.add(pid)
+                    os.kill(pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        thread.join()
+
+
+def _is_compiler(pid: int) -> bool:
+    try:
+        return b"/static/child.py\0syntax\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_no_programs_need_no_mypy() -> None:
