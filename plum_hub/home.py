@@ -6,4 +6,4 @@ from pathlib import Path
 
 def home() -> Path:
     """The folder; not made by asking for it."""
-    return Path(os.environ.get("PLUM_HUB_HOME") or Path.home() / ".cache" / "plum-hub")
+    return Path(os.environ.get("PLUM_HUB_HOME") or "~/.cache/plum-hub").expanduser()

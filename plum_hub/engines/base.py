@@ -11,6 +11,9 @@ from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
+from plum_hub.engines.names import published
+from plum_hub.errors import EngineError
+
 Prompt: TypeAlias = str | list[dict[str, str]]
 """A conversation (the engine applies the model's chat template), or plain text to be continued."""
 
@@ -93,8 +96,17 @@ class Engine(ABC):
         (`scripted` always; `transformers` and `vllm` for an equal batch). Ids are unique within one call.
 
         Raises:
-            EngineError: the model or the server cannot be had, or broke. Completions yielded before stand.
+            EngineError: the model or the server cannot be had, or broke; completions yielded before stand. Or a prompt
+                is a conversation and there is no chat template; then nothing was generated.
         """
+
+    def _check(self, requests: Sequence[Request]) -> None:
+        """Refuse a conversation that no template can make a text of; every `generate` begins with this."""
+        if not self.has_chat_template and any(not isinstance(request.prompt, str) for request in requests):
+            raise EngineError(
+                f"{self.identity.model} has no chat template, and this prompt is a conversation: "
+                "name a chat model, as with  --generator ENGINE:MODEL"
+            )
 
     def close(self) -> None:  # noqa: B027 - most engines hold nothing
         """Free the model. Idempotent."""
@@ -122,6 +134,14 @@ class EngineSettings(BaseModel, ABC):
     """The model: a Hub repository, a local folder, a name that a server knows, or a file of answers."""
     revision: str | None = None
     """Which one exactly: a commit, `sha256:…` of local files, or what the server reports. `pin` fills it in."""
+
+    def public(self) -> Self:
+        """These settings as they may be published: nothing in them says where on this machine the model lies."""
+        return self.model_copy(update={"model": published(self.model, self.revision)})
+
+    def text_settings(self) -> dict[str, object]:
+        """What beside model and revision decides about the text; it goes into the ids of rows."""
+        return {}
 
     @abstractmethod
     def pin(self) -> Self:

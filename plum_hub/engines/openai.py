@@ -1,5 +1,6 @@
 """Any server that speaks the OpenAI API: OpenAI itself, vLLM, llama.cpp, TGI's `/v1` and many more."""
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -37,6 +38,11 @@ class OpenAIConfig(RemoteSettings):
     """The price of a million prompt tokens, for `--dry-run`."""
     usd_per_million_output: float | None = Field(default=None, ge=0)
     """The price of a million generated tokens, for `--dry-run`."""
+
+    def text_settings(self) -> dict[str, object]:
+        """Whether it is asked as a chat model, and which server it is: by a digest, since an address stays private."""
+        server = self.base_url and hashlib.sha256(self.base_url.encode()).hexdigest()[:16]
+        return {"chat": self.chat, "server": server}
 
     def pin(self) -> Self:
         """As it is: such a server has names only. What it calls the model in its answers goes into the identity."""
@@ -77,8 +83,10 @@ class OpenAIEngine(Engine):
         """Answer every request, many at once, each sent again only while it has no answer.
 
         Raises:
-            EngineError: the key or the model is refused, or the server does not answer for long.
+            EngineError: the key or the model is refused, the server does not answer for long, or a base model is given
+                a conversation.
         """
+        self._check(requests)
         return answer_all(self._config, requests, self._answer)
 
     def close(self) -> None:

@@ -2,11 +2,13 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
-from functools import partial
+from concurrent.futures import CancelledError
+from multiprocessing.pool import ThreadPool
+from pathlib import PurePath
 from threading import Event
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from plum_hub.engines.base import Completion, EngineSettings, Request
 from plum_hub.errors import EngineError
@@ -19,6 +21,8 @@ _LONGEST_WAIT = 60.0
 class RemoteSettings(EngineSettings):
     """What every engine behind a server has."""
 
+    base_url: str | None = None
+    """The server's address."""
     concurrency: int = Field(default=32, ge=1)
     """Requests under way at once."""
     timeout_seconds: float = Field(default=300.0, gt=0)
@@ -27,6 +31,22 @@ class RemoteSettings(EngineSettings):
     """Tries of one request before the server counts as down."""
     first_wait_seconds: float = Field(default=0.5, ge=0)
     """The wait before the second try; doubled for each try after it, up to a minute, unless the server says longer."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_userinfo(cls, url: str | None) -> str | None:
+        """Refuse a secret in the address. Not by a `ValueError`, since pydantic would show the value with it."""
+        if url and "@" in url.rpartition("://")[2].partition("/")[0]:
+            raise EngineError(
+                "base_url holds a user or a key (before its @), and it is written into files: "
+                "put the key into an environment variable and name it with api_key_env of the openai engine"
+            )
+        return url
+
+    def public(self) -> Self:
+        """Without the server's address. The model is what the server calls it, cut where that is a path."""
+        name = PurePath(self.model).name if self.model.startswith(("/", "~", ".")) else self.model
+        return self.model_copy(update={"model": name, "base_url": type(self).model_fields["base_url"].default})
 
 
 class TryAgainError(Exception):
@@ -46,30 +66,27 @@ def answer_all(
     """Answer the requests from a pool of threads and yield each completion as it arrives.
 
     When one request fails for good no other is begun, but those under way are waited for and yielded, since they may
-    be paid for; then its error is raised. A request is sent again only while it has no answer.
+    be paid for; then its error is raised. A request is sent again only while it has no answer. A caller that stops
+    listening, as on Ctrl-C, waits for nothing: the pool's threads are daemons, which no exit waits for either.
 
     Raises:
         EngineError: what `answer` raised, or one request had no answer after every try.
     """
     failed = Event()
-    pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="plum-remote")
+    pool = ThreadPool(min(settings.concurrency, len(requests)) or 1)
     failure: EngineError | None = None
     try:
-        waiting: set[Future[Completion]] = {
-            pool.submit(_persist, settings, partial(answer, request), failed) for request in requests
-        }
-        while waiting:
-            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in finished:
-                try:
-                    yield future.result()
-                except CancelledError:
-                    continue
-                except EngineError as error:
-                    failure = failure or error
+        answers = pool.imap_unordered(lambda request: _persist(settings, lambda: answer(request), failed), requests)
+        for _ in requests:
+            try:
+                yield next(answers)
+            except CancelledError:
+                continue
+            except EngineError as error:
+                failure = failure or error
     finally:  # also when the caller stops listening
         failed.set()
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.terminate()
     if failure:
         raise failure
 

@@ -1,17 +1,15 @@
 """Which model exactly: the commit of a Hub repository, or the SHA-256 of a local folder's files."""
 
 import hashlib
-import re
 from pathlib import Path
 
 from plum_hub.engines.base import in_a_line
+from plum_hub.engines.names import COMMIT, REPO
 from plum_hub.errors import EngineError
 
 NOTE = "plum-weights.json"
 """The file in a model's folder that says what its weights are; it decides nothing (see `weights.py`)."""
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_REPO = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _DECISIVE = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "*.txt", "*.py")
 """The files of a model folder that can change what it writes."""
 _WAYS_OUT = "give the folder of a model, set HF_ENDPOINT to a Hub that can be reached, or run scripts/fetch-model"
@@ -29,9 +27,9 @@ def exact_revision(model: str, revision: str | None) -> str:
     folder = Path(model).expanduser()
     if folder.is_dir():
         return checked(model, f"sha256:{folder_sha256(folder)}", revision)
-    if not _REPO.fullmatch(model):
+    if not REPO.fullmatch(model):
         raise EngineError(f"{model}: there is no such folder, and it is not a Hub repository's name: {_WAYS_OUT}")
-    if revision and _COMMIT.fullmatch(revision):
+    if revision and COMMIT.fullmatch(revision):
         return revision
     return _commit(model, revision)
 
@@ -94,18 +92,3 @@ def _commit(repo: str, revision: str | None) -> str:
                 f"{repo}: no such folder, no Hub answers ({in_a_line(error)}) and none is cached: {_WAYS_OUT}"
             ) from error
     return str(commit)
-
-
-def on_hub(model: str) -> bool:
-    """Whether the name is that of a Hub repository rather than a folder here."""
-    return not Path(model).expanduser().is_dir()
-
-
-def located(model: str) -> str:
-    """What a library opens: the folder with its `~` filled in, or the repository's name."""
-    return model if on_hub(model) else str(Path(model).expanduser())
-
-
-def shown(model: str) -> str:
-    """The name to publish: a folder's own name, since where it lies is nobody's business."""
-    return model if on_hub(model) else Path(model).expanduser().resolve().name

@@ -70,7 +70,7 @@ class ScriptedEngine(Engine):
         self._config = config
         self._rows = rows
         self.identity = EngineIdentity(
-            engine="scripted", engine_version="1", model=Path(config.model).name, revision=config.revision or ""
+            engine="scripted", engine_version="1", model=config.public().model, revision=config.revision or ""
         )
 
     @property
@@ -82,8 +82,9 @@ class ScriptedEngine(Engine):
         """Answer in the order asked.
 
         Raises:
-            EngineError: no row answers a prompt.
+            EngineError: no row answers a prompt, or it plays a base model and is given a conversation.
         """
+        self._check(requests)
         for request in requests:
             time.sleep(self._config.delay_seconds)
             yield self._answer(request)

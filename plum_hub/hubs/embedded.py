@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from plum_hub.errors import HubError
+from plum_hub.home import home
 from plum_hub.hubs.server import AlreadyServedError, announced_endpoint
 from plum_hub.hubs.store import read_token
 
@@ -22,7 +22,7 @@ START_SECONDS = 30
 
 def default_root() -> Path:
     """Where the embedded Hub keeps its repositories: `$PLUM_HUB_HOME/hub`, by default `~/.cache/plum-hub/hub`."""
-    return Path(os.environ.get("PLUM_HUB_HOME") or "~/.cache/plum-hub").expanduser() / "hub"
+    return home() / "hub"
 
 
 class EmbeddedHub:

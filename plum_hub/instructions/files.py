@@ -7,6 +7,7 @@ lines and Parquet are streamed; a JSON array is held in memory whole.
 import gzip
 import hashlib
 import json
+import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from io import BufferedIOBase
@@ -61,13 +62,14 @@ def _lines(path: Path, file: BufferedIOBase) -> Iterator[tuple[int, Row]]:
         text = _decoded(path, line, number).strip()
         if not text:
             continue
+        where = f"{path}:{number}"
         try:
-            row = json.loads(text)
+            row = _parsed(text, where)
         except json.JSONDecodeError as error:
             raise InstructionsError(
-                f"{path}:{number} is not valid JSON ({error.msg} at column {error.colno}): mend or delete that line"
+                f"{where} is not valid JSON ({error.msg} at column {error.colno}): mend or delete that line"
             ) from error
-        yield number, _checked(row, f"{path}:{number}")
+        yield number, _checked(row, where)
 
 
 def _array(path: Path, file: BufferedIOBase) -> Iterator[tuple[int, Row]]:
@@ -76,7 +78,7 @@ def _array(path: Path, file: BufferedIOBase) -> Iterator[tuple[int, Row]]:
     if not text.strip():
         return
     try:
-        rows = json.loads(text)
+        rows = _parsed(text, str(path))
     except json.JSONDecodeError as error:
         hint = "mend that line, or name the file .jsonl if it holds one object a line"
         raise InstructionsError(f"{path}:{error.lineno} is not valid JSON ({error.msg}): {hint}") from error
@@ -98,6 +100,24 @@ def _decoded(path: Path, content: bytes, number: int | None = None) -> str:
             f"{path}:{line} is not UTF-8 (byte 0x{error.object[error.start]:02x}): "
             f"convert the file, as with  iconv -f latin1 -t utf-8"
         ) from error
+
+
+def _parsed(text: str, where: str) -> Any:
+    """The JSON value.
+
+    Raises:
+        JSONDecodeError: it is none.
+        InstructionsError: it is one that Python does not read.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except RecursionError as error:
+        raise InstructionsError(f"{where} is nested too deeply to be read: mend or delete it") from error
+    except ValueError as error:  # an integer longer than Python's limit
+        digits = sys.get_int_max_str_digits()
+        raise InstructionsError(f"{where} has a number of more than {digits} digits: mend or delete it") from error
 
 
 def _checked(row: object, where: str) -> Row:

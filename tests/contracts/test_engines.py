@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from plum_hub.engines import EngineConfig, OpenAIConfig, ScriptedConfig, TgiConfig, TransformersConfig, VllmConfig
 from plum_hub.engines.base import Completion, Engine, Request, Sampling
+from plum_hub.errors import EngineError
 from tests.engines import server, tiny
 
 PROVIDERS = ("scripted", "openai", "tgi", "transformers", "vllm")
@@ -29,29 +30,23 @@ class Opened:
     too_long: str
 
 
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    tiny.write_tiny_model(folder)
-    return folder
-
-
-def _config(provider: str, request: pytest.FixtureRequest, folder: Path, url: str) -> tuple[EngineConfig, str]:
-    """The provider's configuration, and a prompt too long for it."""
+def _config(provider: str, folder: Path, url: str, chat: bool = True) -> tuple[EngineConfig, str]:
+    """The provider's configuration, of a chat model or a base model, and a prompt too long for it."""
     if provider == "scripted":
         script = folder / "answers.jsonl"
         rows = [{"contains": "alpha", "texts": ["one two three", "four five six"]}]
         rows.append({"texts": [" ".join(f"word{n}{which}" for n in range(30)) for which in "abcdefgh"]})
         script.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return ScriptedConfig(model=str(script), context_words=200), "word " * 300
+        return ScriptedConfig(model=str(script), context_words=200, chat_template=chat), "word " * 300
     if provider == "openai":
-        return OpenAIConfig(model="tiny", base_url=f"{url}/v1", first_wait_seconds=0.01), "word " * (server.CONTEXT + 1)
+        config = OpenAIConfig(model="tiny", base_url=f"{url}/v1", first_wait_seconds=0.01, chat=chat)
+        return config, "word " * (server.CONTEXT + 1)
     if provider == "tgi":
         return TgiConfig(base_url=url, first_wait_seconds=0.01), "word " * (server.CONTEXT + 1)
-    library = provider
-    if find_spec(library) is None:
-        pytest.skip(f"{library} is not installed")
-    model = str(request.getfixturevalue("tiny_model"))
+    if find_spec(provider) is None:
+        pytest.skip(f"{provider} is not installed")
+    model = str(folder / "tiny")
+    tiny.write_tiny_model(folder / "tiny", chat)
     if provider == "transformers":
         return TransformersConfig(model=model, batch_size=4), "word " * tiny.CONTEXT
     return VllmConfig(model=model, cpu_kv_cache_gb=0.1), "word " * tiny.CONTEXT
@@ -60,7 +55,7 @@ def _config(provider: str, request: pytest.FixtureRequest, folder: Path, url: st
 @pytest.fixture(scope="module", params=PROVIDERS)
 def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     with server.LoopbackServer() as loopback:
-        config, too_long = _config(request.param, request, tmp_path_factory.mktemp("engine"), loopback.url)
+        config, too_long = _config(request.param, tmp_path_factory.mktemp("engine"), loopback.url)
         with config.open() as engine:
             yield Opened(config, engine, too_long)
 
@@ -164,7 +159,32 @@ def test_a_pinned_configuration_survives_its_file(opened: Opened) -> None:
     assert pinned.pin() == pinned
 
 
+def test_published_settings_name_no_place(opened: Opened, tmp_path_factory: pytest.TempPathFactory) -> None:
+    public = opened.config.pin().public()
+    assert TypeAdapter(EngineConfig).validate_json(public.model_dump_json()) == public
+    assert str(tmp_path_factory.getbasetemp()) not in public.model_dump_json()
+    assert "127.0.0.1" not in public.model_dump_json()
+    assert "127.0.0.1" not in str(public.text_settings() | opened.config.text_settings())
+
+
 def test_closing_twice_is_harmless(opened: Opened) -> None:
-    """Last in this file: the engine of the module is closed."""
+    """The engine of the module is closed; after it come tests that open their own."""
     opened.engine.close()
     opened.engine.close()
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_base_model_refuses_a_conversation_and_continues_plain_text(provider: str, tmp_path: Path) -> None:
+    with server.LoopbackServer() as loopback:
+        loopback.chat_template = False
+        config, _ = _config(provider, tmp_path, loopback.url, chat=False)
+        with config.open() as engine:
+            assert not engine.has_chat_template
+            plain = Request(id="plain", prompt="def add(a, b):", seed=3, sampling=SAMPLED)
+            with pytest.raises(EngineError, match=r"tiny|answers") as caught:
+                list(engine.generate([plain, *_requests(1)]))
+            assert str(caught.value).endswith(
+                "has no chat template, and this prompt is a conversation: "
+                "name a chat model, as with  --generator ENGINE:MODEL"
+            )
+            assert [answer.id for answer in engine.generate([plain])] == ["plain"]

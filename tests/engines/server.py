@@ -1,13 +1,14 @@
 """A loopback server that speaks enough of `/v1` and of TGI for the real clients, and that can fail on demand.
 
 It answers with words drawn from the prompt and the seed, so that equal requests get equal answers. `faults` says what
-befalls the next generations, one entry each: a status code, `disconnect`, or None for a good answer.
+befalls the next generations, one entry each: a status code, `disconnect`, `hang`, or None for a good answer.
 """
 
 import json
 import random
 import threading
 from collections import Counter, deque
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -21,8 +22,11 @@ class LoopbackServer:
     def __init__(self, key: str | None = None) -> None:
         self.key = key
         self.faults: deque[int | str | None] = deque()
-        self.always: int | None = None
-        """Once the faults are used up: this status for every generation."""
+        self.always: int | str | None = None
+        """Once the faults are used up: this for every generation."""
+        self.chat_template = True
+        """Whether TGI serves a chat model."""
+        self.hanging, self.stopped = threading.Event(), threading.Event()
         self.received: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.lock = threading.Lock()
@@ -35,6 +39,7 @@ class LoopbackServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stopped.set()
         self._http.shutdown()
         self._http.server_close()
 
@@ -42,6 +47,10 @@ class LoopbackServer:
 def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def handle(self) -> None:
+            with suppress(ConnectionError):  # a client that was interrupted
+                super().handle()
 
         def log_message(self, *_: object) -> None:
             pass
@@ -60,7 +69,7 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             if not self._allowed():
                 return
-            if self.path == "/chat_tokenize":
+            if self.path == "/chat_tokenize" and server.chat_template:
                 text = _templated(body["messages"])
                 self._send(200, {"tokenize_response": text.split(), "templated_text": text})
             elif self.path == "/tokenize":
@@ -75,7 +84,10 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
             with server.lock:
                 server.received[asked] += 1
                 fault = server.faults.popleft() if server.faults else server.always
-            if fault == "disconnect":
+            if fault == "hang":
+                server.hanging.set()
+                server.stopped.wait()
+            if fault in ("disconnect", "hang"):
                 self.close_connection = True
                 self.connection.close()
             elif fault is not None:

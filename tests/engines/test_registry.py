@@ -38,6 +38,62 @@ def test_a_folder_with_an_at_sign_is_a_folder(tmp_path: Path) -> None:
     assert parse_engine(f"vllm:{folder}") == VllmConfig(model=str(folder))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "openai:q@http://user:hunter2@localhost:8000/v1",
+        "openai:q@https://hunter2@localhost/v1",
+        "openai:q@user:hunter2@localhost/v1",
+        "tgi:http://user:hunter2@localhost:8080",
+    ],
+)
+def test_a_secret_in_an_address_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(EngineError, match="name it with api_key_env") as caught:
+        parse_engine(text)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_address_may_have_an_at_sign_in_its_path() -> None:
+    assert OpenAIConfig(model="q", base_url="http://localhost/@me/v1").base_url == "http://localhost/@me/v1"
+
+
+@pytest.mark.parametrize(
+    ("config", "public"),
+    [
+        (OpenAIConfig(model="q", base_url="http://10.0.0.7/v1"), OpenAIConfig(model="q")),
+        (OpenAIConfig(model="a/b/c:free", base_url="http://10.0.0.7/v1"), OpenAIConfig(model="a/b/c:free")),
+        (OpenAIConfig(model="/models/q.gguf", base_url="http://10.0.0.7/v1"), OpenAIConfig(model="q.gguf")),
+        (TgiConfig(base_url="http://10.0.0.7"), TgiConfig(base_url="")),
+        (TgiConfig(base_url="http://10.0.0.7", model="org/m", revision="f"), TgiConfig(model="org/m", revision="f")),
+    ],
+)
+def test_where_a_server_is_stays_private(config: EngineSettings, public: EngineSettings) -> None:
+    assert config.public() == public
+
+
+def test_tgi_without_an_address_is_told_to_name_one() -> None:
+    with pytest.raises(EngineError, match="base_url is missing"):
+        TgiConfig().open()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (VllmConfig(model="m"), VllmConfig(model="m", max_num_seqs=4), True),
+        (VllmConfig(model="m"), VllmConfig(model="m", dtype="float32"), False),
+        (TransformersConfig(model="m"), TransformersConfig(model="m", batch_size=4), True),
+        (TransformersConfig(model="m"), TransformersConfig(model="m", dtype="float32"), False),
+        (OpenAIConfig(model="m"), OpenAIConfig(model="m", concurrency=4), True),
+        (OpenAIConfig(model="m"), OpenAIConfig(model="m", chat=False), False),
+        (OpenAIConfig(model="m"), OpenAIConfig(model="m", base_url="http://localhost/v1"), False),
+        (TgiConfig(base_url="http://one"), TgiConfig(base_url="http://other"), True),
+        (ScriptedConfig(model="m"), ScriptedConfig(model="m", chat_template=False, delay_seconds=1), True),
+    ],
+)
+def test_what_decides_about_the_text(one: EngineSettings, other: EngineSettings, same: bool) -> None:
+    assert (one.text_settings() == other.text_settings()) is same
+
+
 def _script(path: Path, *rows: object) -> ScriptedConfig:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return ScriptedConfig(model=str(path))

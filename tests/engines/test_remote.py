@@ -1,5 +1,9 @@
 """What the engines behind a server do when the server is busy, down, or says no."""
 
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -97,6 +101,51 @@ def test_what_the_server_calls_the_model_is_in_the_identity(loopback: LoopbackSe
     with _config("openai", loopback).open() as engine:
         list(engine.generate(_requests(1)))
         assert engine.identity.model == "tiny-2026-11-01"
+
+
+_LISTEN = """
+import signal, sys
+from pydantic import TypeAdapter
+from plum_hub.engines import EngineConfig
+from plum_hub.engines.base import Request, Sampling
+signal.signal(signal.SIGINT, signal.default_int_handler)  # though whoever runs the tests may ignore it
+sampling = Sampling(temperature=1.0, top_p=0.9, max_tokens=8)
+requests = [Request(id=str(n), prompt=f"task {n}", seed=n, sampling=sampling) for n in range(9)]
+with TypeAdapter(EngineConfig).validate_json(sys.argv[1]).open() as engine:
+    for answer in engine.generate(requests):
+        print(answer.id, flush=True)
+"""
+
+
+@pytest.mark.parametrize("kind", ["openai", "tgi"])
+def test_ctrl_c_waits_for_no_answer(kind: str, loopback: LoopbackServer) -> None:
+    """The server never answers again, and the settings would wait for it five minutes."""
+    loopback.faults.extend([None] * 3)
+    loopback.always = "hang"
+    command = [sys.executable, "-c", _LISTEN, _config(kind, loopback).model_dump_json()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as listener:
+        assert listener.stdout is not None
+        answered = [listener.stdout.readline().strip() for _ in range(3)]
+        assert loopback.hanging.wait(timeout=60)
+        listener.send_signal(signal.SIGINT)
+        try:
+            _, said = listener.communicate(timeout=60)
+        finally:
+            listener.kill()
+    assert said.endswith("KeyboardInterrupt\n")
+    assert listener.returncode == -signal.SIGINT
+    assert len(set(answered) & {str(n) for n in range(9)}) == 3
+
+
+def test_a_closed_iterator_leaves_no_request_to_wait_for(loopback: LoopbackServer) -> None:
+    loopback.faults.append(None)
+    loopback.always = "hang"
+    with _config("openai", loopback, concurrency=2).open() as engine:
+        answers = engine.generate(_requests(9))
+        next(answers)
+        assert loopback.hanging.wait(timeout=60)
+        answers.close()  # type: ignore[attr-defined]  # it is a generator
+    assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
 
 
 @pytest.mark.parametrize("kind", ["openai", "tgi"])

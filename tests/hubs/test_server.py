@@ -8,12 +8,13 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from plum_hub.errors import HubError
 from plum_hub.hubs.client import PublishRequest, fetch_dataset, publish_dataset, tags
-from plum_hub.hubs.embedded import EmbeddedHub, running_endpoint
+from plum_hub.hubs.embedded import EmbeddedHub, default_root, running_endpoint
 from plum_hub.hubs.git import BRANCHES, ZERO, GitRepo, RefMoved, is_file_path, is_ref_name
 from plum_hub.hubs.server import serve
 from tests.hubs.conftest import REPOSITORY, client_environment
@@ -202,3 +203,9 @@ def test_paths_stay_inside_the_repository():
     assert is_file_path("a/b.txt")
     for path in ("", "/a", "a//b", "../a", "a/./b", ".git/config", "x/.GIT", "a\nb", "a\0b"):
         assert not is_file_path(path)
+
+
+def test_repositories_are_kept_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PLUM_HUB_HOME", "~/kept")
+    assert default_root() == tmp_path / "kept" / "hub"

@@ -81,6 +81,8 @@ def test_blank_lines_are_skipped_and_a_mark_of_byte_order_is_no_text(tmp_path: P
         ("t.json", b"[]", r"t\.json has no rows"),
         ("t.json", b'{"instruction": "x"}', r"t\.json holds no JSON array of objects"),
         ("t.json", b'[\n{"instruction": }]', r"t\.json:2 is not valid JSON .*\.jsonl"),
+        ("t.json", b"[" * 100_000, r"t\.json is nested too deeply"),
+        ("t.json", b'[{"text": ' + b"7" * 5000 + b"}]", r"t\.json has a number of more than 4300 digits"),
         ("t.json", b'[\n{"text": "caf\xe9"}]', r"t\.json:2 is not UTF-8 \(byte 0xe9\): .*iconv"),
         ("t.jsonl.gz", b'{"instruction": "x"}\n', r"t\.jsonl\.gz is damaged or not gzip"),
         ("t.parquet", b"PAR1 and no more", r"t\.parquet is not readable Parquet"),
@@ -108,6 +110,8 @@ def test_a_column_that_is_not_there_lists_those_that_are(tmp_path: Path) -> None
         (b'{"instruction": "torn', r"t\.jsonl:3 is not valid JSON \(Unterminated string.*mend or delete that line"),
         ('{"instruction": "Écris une fonction"}'.encode("latin-1"), r"t\.jsonl:3 is not UTF-8 \(byte 0xc9\)"),
         (b"42", r"t\.jsonl:3 is a JSON int, not an object"),
+        (b'{"instruction": ' + b"[" * 100_000, r"t\.jsonl:3 is nested too deeply"),
+        (b'{"instruction": "x", "id": ' + b"7" * 5000 + b"}", r"t\.jsonl:3 has a number of more than 4300 digits"),
     ],
 )
 def test_rows_before_a_bad_line_stand(tmp_path: Path, bad: bytes, message: str) -> None:
