@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from plum_hub.release.licences import Inherited, inherited
-from plum_hub.release.lineage import Counts, Lineage, hub_id, public_name
+from plum_hub.release.lineage import Counts, Lineage, hub_id
 from plum_hub.release.preferences import label_of
 from plum_hub.release.schemas import CONFIGS, Column, Config, columns
 
@@ -129,6 +129,5 @@ def _environment() -> "jinja2.Environment":
     )
     environment.filters["number"] = lambda value: f"{value:,}"
     environment.filters["percent"] = lambda value: f"{value:.2f} %"
-    environment.filters["public_name"] = public_name
     environment.filters["cell"] = lambda value: " ".join(str(value).split()).replace("|", "\\|")
     return environment

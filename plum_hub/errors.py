@@ -15,7 +15,7 @@
 A program that fails, crashes or hangs is a result, never an error; an error says that *we* could not do the work, so
 no row is made of it and the work stays owed (law 1). Each message ends with the command or the key that mends it.
 The command line turns a `PlumError` into one line on stderr and its exit code, once, at its door; anything else keeps
-its traceback, because it is our bug. Click's own usage errors exit with 2; Ctrl-C exits with 130.
+its traceback, because it is our bug. Click's own usage errors exit with 2, Ctrl-C with 130, a closed pipe with 141.
 """
 
 from typing import ClassVar

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from plum_hub.engines import EngineConfig
-from plum_hub.errors import RecipeError
+from plum_hub.engines.base import EngineSettings
+from plum_hub.errors import EngineError, RecipeError
 from plum_hub.instructions.sources import InstructionsConfig, paper_settings
-from plum_hub.release.lineage import hub_id
+from plum_hub.release.lineage import published_name
 from plum_hub.release.preferences import PreferencesConfig
-from plum_hub.static import DROP_CODES
+from plum_hub.static import DROP_CODES, known_codes
 
 
 class _Section(BaseModel):
@@ -29,13 +30,17 @@ class SuitesConfig(_Section):
 
     source: str = "generate"
     """`generate`, or `REPO@TAG`: the test suites of a published dataset."""
+    revision: str | None = None
+    """The commit of that tag; filled in when a run begins."""
+    hub: str = "auto"
+    """Where that dataset is, as `--hub` takes it; `auto` also asks the public Hub when the embedded one has it not."""
     responses: int | None = Field(default=None, ge=1)
     """Answers of the generator an instruction; the paper's number for the source when not set (3; Evol-Instruct 6)."""
     min_cases: int = Field(default=3, ge=1)
     """A suite with fewer distinct cases is left out."""
     max_cases: int = Field(default=5, ge=1)
     """Cases after this many are cut off."""
-    temperature: float = Field(default=0.8, ge=0)
+    temperature: float = Field(default=0.8, ge=0, le=10, allow_inf_nan=False)
     top_p: float = Field(default=0.95, gt=0, le=1)
     max_tokens: int = Field(default=1024, ge=16)
     seed: int = 0
@@ -52,7 +57,7 @@ class SamplesConfig(_Section):
 
     per_instruction: int | None = Field(default=None, ge=1)
     """Samples a suite's instruction; the paper's number for the source when not set (20; Evol-Instruct 50)."""
-    temperature: float = Field(default=0.8, ge=0)
+    temperature: float = Field(default=0.8, ge=0, le=10, allow_inf_nan=False)
     top_p: float = Field(default=0.95, gt=0, le=1)
     max_tokens: int = Field(default=1024, ge=16)
     seed: int = 0
@@ -63,17 +68,24 @@ class SamplesConfig(_Section):
 class VerdictsConfig(_Section):
     """What a program may use, and what the static check may reject."""
 
-    cpu_seconds: float = Field(default=5.0, gt=0)
+    cpu_seconds: float = Field(default=5.0, gt=0, le=3600, allow_inf_nan=False)
     """CPU time of a program over all its cases; decides, because it does not depend on the machine's load."""
-    wall_seconds: float = Field(default=60.0, gt=0)
+    wall_seconds: float = Field(default=60.0, gt=0, le=86_400, allow_inf_nan=False)
     """The generous stop behind the CPU limit, for programs that sleep."""
-    memory_mb: int = Field(default=1024, ge=64)
-    output_kb: int = Field(default=1024, ge=1)
+    memory_mb: int = Field(default=1024, ge=64, le=1 << 20)
+    output_kb: int = Field(default=1024, ge=1, le=1 << 20)
     mypy_codes: tuple[str, ...] = tuple(sorted(DROP_CODES))
     """mypy's error codes that drop a sample; [] turns the check off. ARCHITECTURE.md says why each is there."""
 
+    @field_validator("mypy_codes")
+    @classmethod
+    def _are_known(cls, codes: tuple[str, ...]) -> tuple[str, ...]:
+        if set(codes) - DROP_CODES and (unknown := set(codes) - known_codes()):
+            raise ValueError(f"mypy has no error codes {sorted(unknown)}; its documentation lists them")
+        return codes
 
-_PINNED = ("policy", "generator", "instructions")
+
+_PINNED = ("policy", "generator", "instructions", "suites")
 """The sections that hold a revision."""
 
 
@@ -84,7 +96,7 @@ class Recipe(_Section):
     policy: EngineConfig
     """The model that writes the samples, and that will be trained."""
     generator: EngineConfig
-    """The model that writes the test suites."""
+    """The model that writes the test suites; the policy when not set."""
     instructions: InstructionsConfig = InstructionsConfig()
     suites: SuitesConfig = SuitesConfig()
     samples: SamplesConfig = SamplesConfig()
@@ -105,11 +117,10 @@ class Recipe(_Section):
 
     def adopting(self, other: "Recipe") -> "Recipe":
         """The recipe with what it leaves open taken from a sealed one: how a command finds the run it began."""
-        pins = {name: _adopted(getattr(self, name), getattr(other, name), "revision") for name in _PINNED}
+        pins = {name: _adopted(getattr(self, name), getattr(other, name)) for name in _PINNED}
+        pins["suites"] = pins["suites"].model_copy(update={"hub": other.suites.hub})
         if self.samples.prompt == "auto":
             pins["samples"] = self.samples.model_copy(update={"prompt": other.samples.prompt})
-        if other.suites.source.startswith(self.suites.source.partition("@")[0] + "@"):
-            pins["suites"] = self.suites.model_copy(update={"source": other.suites.source})
         return self.model_copy(update=pins)
 
     def pinned(self, instructions_revision: str | None) -> "Recipe":
@@ -129,14 +140,14 @@ class Recipe(_Section):
 
     def public(self) -> "Recipe":
         """The recipe as it is published: a folder or file of this machine goes by its name alone, since its revision
-        says what it is."""
-        sections = {
-            "policy": {"model": _public(self.policy.model, self.policy.revision)},
-            "generator": {"model": _public(self.generator.model, self.generator.revision)},
-            "instructions": {"source": _public(self.instructions.source, self.instructions.revision)},
-        }
+        says what it is, and where a server is stays private."""
+        source = published_name(self.instructions.source, self.instructions.revision or "")
         return self.model_copy(
-            update={name: getattr(self, name).model_copy(update=values) for name, values in sections.items()}
+            update={
+                "policy": self.policy.public(),
+                "generator": self.generator.public(),
+                "instructions": self.instructions.model_copy(update={"source": source}),
+            }
         )
 
     def to_yaml(self) -> str:
@@ -145,12 +156,13 @@ class Recipe(_Section):
         return text
 
 
-def _adopted(mine: Any, other: Any, key: str) -> Any:
-    return mine.model_copy(update={key: getattr(other, key)}) if getattr(mine, key) is None else mine
-
-
-def _public(name: str, revision: str | None) -> str:
-    return hub_id(name, revision or "") or Path(name).name
+def _adopted(mine: Any, other: Any) -> Any:
+    """`mine`, its open revision taken from `other`; and a folder or file that lies elsewhere by now, but holds the very
+    same bytes, is the same."""
+    if isinstance(mine, EngineSettings) and mine.type == other.type and mine.model != other.model:  # type: ignore[attr-defined]
+        same = (other.revision or "").startswith("sha256:") and mine.pin().revision == other.revision
+        return mine.model_copy(update={"model": other.model, "revision": other.revision}) if same else mine
+    return mine.model_copy(update={"revision": other.revision}) if mine.revision is None else mine
 
 
 def seal(text: str) -> str:
@@ -277,8 +289,13 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _validate(tree: Mapping[str, Any], origin: str) -> Recipe:
+    policy, generator = tree.get("policy"), tree.get("generator", {})
+    if isinstance(policy, Mapping) and isinstance(generator, Mapping) and "type" not in generator:
+        tree = {**tree, "generator": _merged(policy, generator)}  # no other engine is named: it is the policy's
     try:
         return Recipe.model_validate(tree)
+    except EngineError as error:  # a setting of an engine that must not even be shown
+        raise RecipeError(f"{origin}: {error}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         section, *rest = first["loc"] or ("recipe",)

@@ -154,8 +154,9 @@ class Verdict:
     status: Status
     cases: tuple[CaseOutcome, ...]
     detail: str
-    cpu_seconds: float
-    peak_memory_mb: float
+    cpu_seconds: float | None
+    """None for a sample that was not run; so is the next."""
+    peak_memory_mb: float | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,9 @@ FILES: dict[type, str] = {
     Drop: "dropped",
 }
 
+_UNFINISHED = {"shards", "recipe.sha256", "recipe.yaml.new"}
+"""What a run killed in the moment of its creation leaves: it is begun anew."""
+
 
 class Run:
     """A run folder, opened. Make one with `create` or `open`."""
@@ -64,8 +67,8 @@ class Run:
         """
         if (folder / "recipe.yaml").exists():
             raise RunError(f"{folder}: holds a run already; name another folder with --run DIR")
-        if folder.is_dir() and any(folder.iterdir()):
-            raise RunError(f"{folder}: holds files that are no run; name another folder with --run DIR")
+        if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - _UNFINISHED):
+            raise RunError(f"{folder}: holds something that is no run; name another folder with --run DIR")
         text = recipe.to_yaml()
         with writing(folder):
             (folder / "shards" / "00000").mkdir(parents=True, exist_ok=True)
@@ -87,13 +90,25 @@ class Run:
             raise RunError(f"{folder}: is not a run folder (no recipe.yaml); make one with  plum-hub build-dataset")
         text = recipes.read(path)
         sealed = folder / "recipe.sha256"
-        if not sealed.is_file() or sealed.read_text().strip() != recipes.seal(text):
+        if not sealed.is_file() or sealed.read_bytes().strip() != recipes.seal(text).encode():
             raise RunError(
                 f"{path}: was edited after the run began, so its rows and its recipe no longer belong together; "
                 f"start a new run that keeps what is still valid:  plum-hub build-dataset --recipe {path} "
                 f"--run {folder}-2 --carry-over {folder}"
             )
         return cls(folder, recipes.parse(text, str(path)))
+
+    @classmethod
+    def donor(cls, folder: Path) -> "Run":
+        """A run whose rows are taken over where they fit. Its recipe may have been edited: rows carry their own ids.
+
+        Raises:
+            RunError: there is no run.
+        """
+        path = folder / "recipe.yaml"
+        if not path.is_file():
+            raise RunError(f"{folder}: is not a run folder (no recipe.yaml); name an older run with --carry-over")
+        return cls(folder, recipes.parse(recipes.read(path), str(path)))
 
     def path(self, kind: type[Record]) -> Path:
         """The file that holds rows of `kind`."""

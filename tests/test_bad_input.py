@@ -1,7 +1,6 @@
 """What a user may get wrong: one clear line, the documented exit code, no traceback, and no row lost."""
 
 import json
-import os
 import socket
 from pathlib import Path
 
@@ -123,10 +122,42 @@ def test_not_a_run_folder(folder: Path) -> None:
     assert (folder / "run" / "thesis.txt").read_text() == "mine"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder(folder: Path) -> None:
-    folder.chmod(0o500)
-    refused(command(folder), 4, "cannot be written")
+    refused(command(folder, run="/proc/plum-hub-run"), 4, "cannot be written")  # nobody may write there, root included
+
+
+def test_where_it_goes_is_checked_before_anything_is_made(folder: Path) -> None:
+    arguments = command(folder)
+    at = arguments.index("--hub")
+    refused([*arguments[:at], "--hub", "publc", *arguments[at + 2 :]], 9, "publc")
+    refused([*arguments[:at], "--hub", "embedded", "--repo", "bad name!", *arguments[at + 2 :]], 2, "bad name!")
+    refused([*arguments, "--private"], 2, "--hub none")
+    assert not (folder / "run").exists()
+
+
+def test_limits_that_no_machine_can_set(folder: Path) -> None:
+    refused(command(folder, "--set", "verdicts.memory_mb=99999999999999"), 3, "verdicts.memory_mb")
+    refused(command(folder, "--set", "verdicts.cpu_seconds=.inf"), 3, "verdicts.cpu_seconds")
+    refused(command(folder, "--set", "samples.temperature=.inf"), 3, "samples.temperature")
+
+
+def test_a_code_that_mypy_does_not_know(folder: Path) -> None:
+    refused(command(folder, "--set", "verdicts.mypy_codes=[nonsense]"), 3, "nonsense")
+
+
+def test_a_base_model_cannot_write_suites(folder: Path) -> None:
+    refused(command(folder, "--set", "policy.chat_template=false"), 6, "--generator")
+
+
+def test_a_file_where_the_run_should_be(folder: Path) -> None:
+    (folder / "run").write_text("mine")
+    refused(command(folder), 4, "--run")
+    refused(command(folder, "--dry-run"), 4, "--run")
+
+
+def test_a_donor_that_is_no_run(folder: Path) -> None:
+    refused(command(folder, "--carry-over", str(folder)), 4, "--carry-over")
+    assert not (folder / "run").exists()
 
 
 def test_a_missing_extra_names_the_line_that_mends_it(folder: Path) -> None:

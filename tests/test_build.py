@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -138,6 +140,61 @@ def test_another_recipe_is_refused_and_carry_over_keeps_what_is_valid(tmp_path: 
     assert rows(tmp_path / "more", "responses") == rows(tmp_path / "run", "responses")
 
 
+def test_the_command_that_an_edited_recipe_is_answered_with_works(tmp_path: Path) -> None:
+    write_rehearsal(tmp_path)
+    assert plum_hub(command(tmp_path, "-q")).returncode == 0
+    recipe = tmp_path / "run" / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("per_instruction: 6", "per_instruction: 7"))
+    refused = plum_hub(command(tmp_path, "-q"))
+    assert refused.returncode == 4
+    _, words, answer = refused.stderr.partition("plum-hub build-dataset ")
+    assert words
+    done = plum_hub(_cli("build-dataset", *shlex.split(answer.splitlines()[0]), "-q", "--hub", "none"))
+    assert done.returncode == 0, done.stderr
+    old, new = rows(tmp_path / "run", "samples"), rows(tmp_path / "run-2", "samples")
+    assert new[: len(old)] == old
+    assert len(new) == len(old) * 7 // 6
+    assert rows(tmp_path / "run-2", "responses") == rows(tmp_path / "run", "responses")
+
+
+def test_a_run_killed_while_it_is_created_is_begun_anew(tmp_path: Path) -> None:
+    write_rehearsal(tmp_path)
+    (tmp_path / "run" / "shards").mkdir(parents=True)
+    (tmp_path / "run" / "recipe.sha256").write_text("0\n")
+    assert plum_hub(command(tmp_path, "-q")).returncode == 0
+
+
+def test_an_instruction_keeps_one_suite_whatever_was_lost(whole: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(whole / "run", tmp_path / "run")
+    kept = (run / "shards" / "00000" / "suites.jsonl").read_bytes()
+    for kind in ("dropped", "samples", "verdicts", "preferences"):
+        (run / "shards" / "00000" / f"{kind}.jsonl").unlink()
+    done = plum_hub(
+        _cli("build-dataset", "--recipe", str(run / "recipe.yaml"), "--run", str(run), "--hub", "none", "-q")
+    )
+    assert done.returncode == 0, done.stderr
+    assert (run / "shards" / "00000" / "suites.jsonl").read_bytes() == kept
+    mine, wanted = rows(run, "dropped"), rows(whole / "run", "dropped")
+    assert sorted(map(json.dumps, mine)) == sorted(map(json.dumps, wanted))
+
+
+def test_the_generator_is_the_policy_with_all_its_settings(tmp_path: Path) -> None:
+    write_rehearsal(tmp_path, tasks=3)
+    assert plum_hub(command(tmp_path, "-q", "--set", "policy.delay_seconds=0.001")).returncode == 0
+    assert (tmp_path / "run" / "recipe.yaml").read_text().count("delay_seconds: 0.001") == 2
+
+
+def test_a_model_that_moved_is_the_same_model(tmp_path: Path) -> None:
+    write_rehearsal(tmp_path, tasks=3)
+    assert plum_hub(command(tmp_path, "-q")).returncode == 0
+    (tmp_path / "elsewhere").mkdir()
+    moved = (tmp_path / "answers.jsonl").rename(tmp_path / "elsewhere" / "answers.jsonl")
+    arguments = command(tmp_path, "-q")
+    arguments[arguments.index("--model") + 1] = f"scripted:{moved}"
+    done = plum_hub(arguments)
+    assert done.returncode == 0, done.stderr
+
+
 def test_status_and_show(whole: Path) -> None:
     run = whole / "run"
     status = plum_hub(_cli("status", str(run)))
@@ -160,6 +217,10 @@ def test_dry_run_asks_nothing_and_counts_what_is_owed(whole: Path, tmp_path: Pat
     assert plan["instructions"] == 6
     assert plan["steps"][0]["requests"] == 24
     assert not (tmp_path / "run").exists()
+    foreign = plum_hub(command(whole, "--dry-run", "--set", "samples.temperature=0.2"))
+    assert foreign.returncode == 4
+    carried = command(whole, "--dry-run", "--json", "--carry-over", str(whole / "run"), run="new")
+    assert [step["requests"] for step in json.loads(plum_hub(carried).stdout)["steps"]] == [0, 0]
     again = json.loads(plum_hub(command(whole, "--dry-run", "--json")).stdout)
     assert [step["requests"] for step in again["steps"]] == [0, 0]
     assert "price" not in planned.stdout

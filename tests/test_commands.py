@@ -1,7 +1,11 @@
-"""The small commands: shell completion, `hf plum`, what is printed where."""
+"""The small commands: `status`, `show`, shell completion, `hf plum`; what is printed where."""
 
 import json
 import os
+import re
+import shlex
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from plum_hub import __version__
-from tests.rehearsal import plum_hub
+from plum_hub.run import Run
+from tests.rehearsal import command, plum_hub, rows, write_rehearsal
 
 CLI = [sys.executable, "-m", "plum_hub"]
 
@@ -59,3 +64,124 @@ def test_doctor_says_what_this_machine_can_do() -> None:
     findings = json.loads(done.stdout)
     assert "proved itself" in findings["isolation"]
     assert findings["isolation"].endswith("passed")
+
+
+def test_a_port_that_cannot_be_is_a_usage_error() -> None:
+    done = plum_hub([*CLI, "hub", "serve", "--port", "99999"])
+    assert done.returncode == 2
+    assert "--port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole run."""
+    folder = tmp_path_factory.mktemp("commands")
+    write_rehearsal(folder, tasks=3)
+    done = plum_hub(command(folder, "-q"))
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+def shown(run: Path, name: object) -> str:
+    done = plum_hub([*CLI, "show", str(run), str(name)])
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("options", [["status"], ["status", "--json"]])
+def test_a_closed_stdout_is_no_error(whole: Path, options: list[str]) -> None:
+    line = shlex.join([*CLI, *options, str(whole)]) + " >&-"
+    done = plum_hub(["sh", "-c", line])
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("options", [["show"], ["show", "--json"], ["--help"]], ids=" ".join)
+def test_a_reader_that_has_gone_ends_the_command_quietly(whole: Path, options: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    found = [str(whole), str(rows(whole, "samples")[0]["id"])] if "show" in options else []
+    done = subprocess.run([*CLI, *options, *found], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+def test_status_of_a_whole_run_has_all_that_is_wanted(whole: Path) -> None:
+    status = json.loads(plum_hub([*CLI, "status", str(whole), "--json"]).stdout)
+    suites = len(rows(whole, "suites"))
+    assert suites > 0
+    assert status["wanted"] == {
+        "instructions": 3, "responses": 12, "suites": 12,
+        "samples": 6 * suites, "verdicts": 6 * suites, "preferences": 6 * suites,
+    }  # fmt: skip
+    for stage in ("responses", "suites", "samples", "verdicts", "preferences"):
+        left_out = sum(status["dropped"].get(stage, {}).values())
+        assert status["rows"][stage] + left_out == status["wanted"][stage], stage
+    assert status["at_work"] is False
+    assert status["last_release"] is None
+    assert "wanted" in plum_hub([*CLI, "status", str(whole)]).stdout
+
+
+def test_status_of_a_run_at_work(whole: Path, tmp_path: Path) -> None:
+    """Stopped after five responses, its lock held by this process."""
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    shards = run / "shards" / "00000"
+    for kind in ("suites", "samples", "verdicts", "preferences", "dropped"):
+        (shards / f"{kind}.jsonl").unlink()
+    responses = shards / "responses.jsonl"
+    responses.write_text("".join(responses.read_text().splitlines(keepends=True)[:5]))
+    release = {"repo": "local/a", "tag": "v1.0.0"}
+    (run / "releases.jsonl").write_text("".join(json.dumps({**release, "tag": tag}) + "\n" for tag in ("v1", "v2")))
+    with Run.open(run).lock():
+        status = json.loads(plum_hub([*CLI, "status", str(run), "--json"]).stdout)
+        on_screen = plum_hub([*CLI, "status", str(run)]).stdout
+    assert status["rows"]["responses"] == 5
+    assert status["wanted"] == {
+        "instructions": 3, "responses": 12, "suites": 12, "samples": None, "verdicts": None, "preferences": None,
+    }  # fmt: skip
+    assert status["at_work"] is True
+    assert status["last_release"] == {**release, "tag": "v2"}
+    assert re.search(r"samples +0 +not known yet", on_screen)
+    assert "yes, a process" in on_screen
+    assert "local/a v2" in on_screen
+    responses.unlink()  # the stage of the instructions may not have ended
+    status = json.loads(plum_hub([*CLI, "status", str(run), "--json"]).stdout)
+    assert (status["wanted"]["instructions"], status["at_work"]) == (None, False)
+
+
+def test_show_has_the_reference_and_the_answer_that_was_asked_for(whole: Path) -> None:
+    failed = next(row for row in rows(whole, "verdicts") if row["status"] == "failed")
+    sample = next(row for row in rows(whole, "samples") if row["id"] == failed["sample_id"])
+    of_instruction = shown(whole, failed["instruction_id"])
+    assert "reference (never training data)" in of_instruction
+    suite = next(row for row in rows(whole, "suites") if row["id"] == failed["suite_id"])
+    assert str(suite["reference"]).strip() in of_instruction
+    assert str(sample["text"]).strip() not in of_instruction
+    labelled = next(row for row in rows(whole, "preferences") if row["sample_id"] == sample["id"])
+    for row in (sample, failed, labelled):
+        story = shown(whole, row["id"])
+        assert str(sample["text"]).strip() in story
+        assert re.search(r"\n +wrong  ", story)  # what happened in a case
+        assert str(failed["detail"]) in story
+
+
+@pytest.mark.parametrize("stage", ["suites", "preferences"])
+def test_show_finds_what_was_left_out(whole: Path, stage: str) -> None:
+    drop = next(row for row in rows(whole, "dropped") if row["stage"] == stage)
+    story = shown(whole, drop["id"])
+    assert f"left out in {stage}: {drop['id']} {drop['reason']} {drop['detail']}".strip() in story
+    assert str(drop["instruction_id"]) in story
+
+
+def test_show_finds_an_instruction_that_was_left_out(tmp_path: Path) -> None:
+    write_rehearsal(tmp_path, tasks=1)
+    with (tmp_path / "tasks.jsonl").open("a") as file:
+        file.write('{"instruction": ""}\n')
+    assert plum_hub(command(tmp_path, "-q")).returncode == 0
+    (drop,) = (row for row in rows(tmp_path / "run", "dropped") if row["stage"] == "instructions")
+    for name in (drop["id"], drop["instruction_id"]):
+        assert f"left out in instructions: {drop['id']} {drop['reason']}" in shown(tmp_path / "run", name)
+    as_json = json.loads(plum_hub([*CLI, "show", str(tmp_path / "run"), str(drop["id"]), "--json"]).stdout)
+    assert as_json["instruction"] is None
+    assert as_json["dropped"] == [drop]

@@ -25,6 +25,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def without_instructions(arguments: list[str]) -> list[str]:
+    at = arguments.index("--instructions")
+    return arguments[:at] + arguments[at + 2 :]
+
+
 def tags_of(home: Path, repo: str) -> list[str]:
     done = subprocess.run(
         ["git", "--git-dir", str(next((home / "home" / "hub").rglob(f"{repo}*.git"))), "tag"],
@@ -42,7 +47,11 @@ def test_the_same_content_is_one_version_and_other_content_the_next(home: Path) 
     assert (again["tag"], again["commit"]) == ("v1.0.0", release["commit"])
     more = plum_hub(published(home, "--json", "--set", "samples.per_instruction=8", run="more"))
     assert json.loads(more.stdout)["release"]["tag"] == "v1.1.0"
+    back = json.loads(plum_hub(published(home, "--json")).stdout)["release"]
+    assert (back["tag"], back["commit"]) == ("v1.0.0", release["commit"])
     assert tags_of(home, "plum-tasks-answers") == ["v1.0.0", "v1.1.0"]
+    notes = (home / "run" / "releases.jsonl").read_text().splitlines()
+    assert len(notes) == 1
 
 
 def test_load_dataset_gives_the_rows_of_the_run(home: Path) -> None:
@@ -62,11 +71,17 @@ def test_load_dataset_gives_the_rows_of_the_run(home: Path) -> None:
     assert json.loads(done.stdout) == {row["sample_id"]: row["label"] for row in rows(home / "run", "preferences")}
 
 
-def test_no_path_of_this_machine_is_published(home: Path) -> None:
-    assert plum_hub(command(home, "-q")).returncode == 0
+@pytest.mark.parametrize("relative", [False, True])
+def test_no_path_of_this_machine_is_published(home: Path, monkeypatch: pytest.MonkeyPatch, relative: bool) -> None:
+    arguments = command(home, "-q")
+    if relative:
+        monkeypatch.chdir(home.parent)
+        arguments = [part.replace(str(home), home.name) for part in arguments]
+    done = plum_hub(arguments)
+    assert done.returncode == 0, done.stderr
     for path in (home / "run" / "release").rglob("*"):
         if path.is_file():
-            assert str(home).encode() not in path.read_bytes(), path
+            assert home.name.encode() not in path.read_bytes(), path
 
 
 def test_killed_while_it_publishes_it_ends_with_one_release(home: Path) -> None:
@@ -86,9 +101,7 @@ def test_killed_while_it_publishes_it_ends_with_one_release(home: Path) -> None:
 
 def test_published_suites_are_used_again(home: Path) -> None:
     assert plum_hub(published(home, "-q", "--repo", "suites")).returncode == 0
-    arguments = command(home, "--json", "--suites", "local/suites@v1.0.0", run="reused")
-    at = arguments.index("--instructions")
-    done = plum_hub([part for number, part in enumerate(arguments) if number not in (at, at + 1)])
+    done = plum_hub(without_instructions(command(home, "--json", "--suites", "local/suites@v1.0.0", run="reused")))
     assert done.returncode == 0, done.stderr
     suites = {row["id"] for row in rows(home / "run", "suites")}
     assert {row["id"] for row in rows(home / "reused", "suites")} == suites
@@ -96,6 +109,23 @@ def test_published_suites_are_used_again(home: Path) -> None:
     manifest = json.loads((home / "reused" / "release" / "dataset" / "manifest.json").read_text())
     assert manifest["lineage"]["suites_from"].startswith("local/suites@")
     assert rows(home / "reused", "preferences") == rows(home / "run", "preferences")
+
+
+def test_a_limit_holds_for_published_suites_and_after_a_kill(home: Path) -> None:
+    assert plum_hub(published(home, "-q", "--repo", "suites")).returncode == 0
+    arguments = without_instructions(command(home, "-q", "--suites", "local/suites@v1.0.0", run="few"))
+    arguments += ["--set", "instructions.limit=3", "--set", "samples.per_instruction=12"]
+    done = plum_hub(arguments)
+    assert done.returncode == 0, done.stderr
+    wanted = rows(home / "few", "instructions")
+    assert len(wanted) == 3
+    for path in (home / "few" / "shards" / "00000").glob("*.jsonl"):
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(lines[0] if path.name == "instructions.jsonl" else b"")
+    assert plum_hub(arguments).returncode == 0
+    assert rows(home / "few", "instructions") == wanted
+    other = [part.replace("@v1.0.0", "@v9.9.9") for part in arguments]
+    assert plum_hub(other).returncode == 4  # another tag is another recipe
 
 
 def test_a_hub_that_refuses_the_token(home: Path) -> None:

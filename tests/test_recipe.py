@@ -50,6 +50,24 @@ def test_what_is_wrong_is_named(text: str, words: str) -> None:
         compose(text, "file", BASE, [])
 
 
+def test_the_generator_is_the_policy_where_nothing_else_is_said() -> None:
+    made = compose(None, "options", {"policy": ENGINE}, ["policy.concurrency=3"])
+    assert made.generator == made.policy
+    assert compose(None, "options", BASE, ["policy.concurrency=3"]).generator != made.policy
+
+
+def test_where_a_server_is_stays_private() -> None:
+    engine = {**ENGINE, "base_url": "http://10.0.0.7:8000/v1"}
+    assert "10.0.0.7" not in compose(None, "options", {"policy": engine}, []).public().to_yaml()
+
+
+def test_a_key_in_an_address_is_refused_and_not_shown() -> None:
+    engine = {**ENGINE, "base_url": "http://me:hunter2@10.0.0.7/v1"}
+    with pytest.raises(RecipeError, match="api_key_env") as caught:
+        compose(None, "options", {"policy": engine}, [])
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_policy_is_needed() -> None:
     with pytest.raises(RecipeError, match="policy: this key is needed"):
         parse("samples: {seed: 1}", "file")

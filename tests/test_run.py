@@ -1,7 +1,6 @@
 """The run folder: sealing, appending, repairing, locking."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -93,7 +92,7 @@ def test_a_sealed_recipe_reads_back_equal(tmp_path: Path, recipe: Recipe) -> Non
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, recipe: Recipe) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(RunError, match="holds files that are no run"):
+    with pytest.raises(RunError, match="holds something that is no run"):
         Run.create(tmp_path, recipe)
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".txt"] == ["thesis.txt"]
 
@@ -134,11 +133,9 @@ def test_a_full_disk_keeps_whole_rows_only(tmp_path: Path, recipe: Recipe) -> No
     assert len(list(run.rows(Instruction))) > 3
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_folder_is_one_clear_line(tmp_path: Path, recipe: Recipe) -> None:
-    tmp_path.chmod(0o500)
+def test_a_read_only_folder_is_one_clear_line(recipe: Recipe) -> None:
     with pytest.raises(RunError, match="cannot be written"):
-        Run.create(tmp_path / "run", recipe)
+        Run.create(Path("/proc/plum-hub-run"), recipe)  # where nobody may write, root included
 
 
 def test_a_suite_keeps_its_cases() -> None:

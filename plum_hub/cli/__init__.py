@@ -3,6 +3,7 @@
 Command modules import nothing heavy at their top, so that `plum-hub --help` answers at once.
 """
 
+import signal
 import sys
 
 import click
@@ -46,6 +47,7 @@ def main() -> None:
     except PlumError as error:
         click.echo(f"plum-hub: {error}", err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone, as in `plum-hub show ... | head`
-        sys.exit(0)
+    except SystemExit as ending:
+        # Click and rich both end with 1 when the reader of our output has gone, as in `plum-hub show ... | head`; no
+        # error of ours comes this way. A shell shows the same number for its own tools.
+        sys.exit(128 + signal.SIGPIPE if ending.code == 1 else ending.code)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,16 +15,20 @@ from plum_hub import recipes as shipped
 from plum_hub.cli import screen
 from plum_hub.engines import parse_engine
 from plum_hub.errors import RecipeError, UsageError
+from plum_hub.hubs.client import choose_target
 from plum_hub.recipe import Recipe
-from plum_hub.run import Run
+from plum_hub.run import Run, writing
 from plum_hub.stages.base import Context
-from plum_hub.stages.build import build, default_folder, prepare
-from plum_hub.stages.plan import plan
+from plum_hub.stages.build import begun, build, default_folder, prepare
+from plum_hub.stages.plan import Plan, plan
+from plum_hub.stages.published import GENERATE
 from plum_hub.stages.release import Destination, Released, release
 from plum_hub.stages.summary import Summary, summarise
 
 DEFAULT_GENERATOR = "openai:gpt-4.1-mini"
 """Who writes the suites when an OpenAI key is set and `--generator` is not given. The paper took GPT-4-1106."""
+_REPO = re.compile(r"(?:[A-Za-z0-9][\w-]*/)?(?!.*(?:--|\.\.))[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
+"""What huggingface_hub's `validate_repo_id` lets through."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,51 +58,82 @@ def carry_out(given: Given) -> None:
     Raises:
         PlumError: with its exit code.
     """
+    destination = _destination(given)
     progress = screen.progress(given.quiet)
-    recipe = _recipe(given, progress.say)
-    folder = given.folder or default_folder(recipe)
+    recipe, folder = _recipe(given, progress.say)
+    donor = Run.donor(given.carry_over) if given.carry_over else None
     if given.dry_run:
-        _show_plan(given, recipe, folder)
+        _show_plan(given, plan(recipe.filled(), begun(recipe, folder), donor))
         return
-    donor = Run.open(given.carry_over) if given.carry_over else None
     run = prepare(recipe, folder)
     _log_to(folder, given.verbose)
     context = Context(run=run, progress=progress, donor=donor)
     try:
         build(context)
+        released = release(context, destination)
     finally:
+        progress.close()
         context.engines.close()
-    destination = None if given.hub == "none" else Destination(hub=given.hub, repo=given.repo, private=given.private)
-    released = release(context, destination)
     _show_result(given, run, summarise(run), released)
 
 
-def _recipe(given: Given, say: Callable[[str], None]) -> Recipe:
-    """The recipe that the options describe: a file or a shipped one, under the options, under `--set`."""
+def _destination(given: Given) -> Destination | None:
+    """Where to publish, as far as that can be checked before hours of work."""
+    if given.hub == "none":
+        if given.repo or given.private:
+            raise UsageError("--hub none publishes nothing; leave --repo and --private out, or name a Hub")
+        return None
+    if given.repo is not None and not _REPO.fullmatch(given.repo):
+        raise UsageError(
+            f"--repo {given.repo}: a Hub takes NAME or NAMESPACE/NAME of letters, digits and single - _ . between them"
+        )
+    choose_target(given.hub)
+    return Destination(hub=given.hub, repo=given.repo, private=given.private)
+
+
+def _recipe(given: Given, say: Callable[[str], None]) -> tuple[Recipe, Path]:
+    """The recipe that the options describe (a file or a shipped one, under the options, under `--set`), and its run's
+    folder. Where nothing says who writes the suites, a run begun before does, else the key in the environment."""
     text, origin = _recipe_text(given)
-    written = recipes.sections(text, origin) if text is not None else set()
+    said = recipes.sections(text, origin) if text is not None else set()
+    said |= {setting.partition(".")[0].partition("=")[0] for setting in given.settings}
+    base = _options(given)
+    if "policy" not in said | set(base):
+        raise UsageError(
+            "which model? Name it with --model, as in  plum-hub build-dataset --model Qwen/CodeQwen1.5-7B-Chat"
+        )
+    recipe = recipes.compose(text, origin, base, given.settings)
+    folder = given.folder or default_folder(recipe)
+    if "generator" in said | set(base) or recipe.suites.source != GENERATE:
+        return recipe, folder
+    if (folder / "recipe.yaml").exists():
+        return recipe.model_copy(update={"generator": Run.open(folder).recipe.generator}), folder
+    if os.environ.get("OPENAI_API_KEY"):
+        say(f"generator: {DEFAULT_GENERATOR}, because OPENAI_API_KEY is set; --generator ENGINE:MODEL takes another")
+        return recipe.model_copy(update={"generator": parse_engine(DEFAULT_GENERATOR)}), folder
+    say("generator: the policy itself, since no OPENAI_API_KEY is set; --generator ENGINE:MODEL takes another")
+    return recipe, folder
+
+
+def _options(given: Given) -> dict[str, Any]:
+    """What the command's own options say of the recipe."""
     base: dict[str, Any] = {}
+    if given.suites:
+        base["suites"] = {"source": given.suites, "hub": "auto" if given.hub == "none" else given.hub}
+        base["instructions"] = {"source": given.suites}
     if given.instructions:
         base["instructions"] = {"source": given.instructions}
-    if given.suites:
-        base["suites"] = {"source": given.suites}
     if given.model:
         base["policy"] = parse_engine(given.model).model_dump(mode="json")
     if given.generator:
         base["generator"] = parse_engine(given.generator).model_dump(mode="json")
-    elif given.model and "generator" not in written:
-        base["generator"] = _default_generator(given, base["policy"], say)
-    if not given.model and "policy" not in written:
-        raise UsageError(
-            "which model? Name it with --model, as in  plum-hub build-dataset --model Qwen/CodeQwen1.5-7B-Chat"
-        )
-    return recipes.compose(text, origin, base, given.settings)
+    return base
 
 
 def _recipe_text(given: Given) -> tuple[str | None, str]:
     if given.recipe is None:
-        name = given.instructions or "oss-instruct"
-        return shipped.text(name), f"recipe {name}"
+        name = given.instructions or ("oss-instruct" if given.suites is None else "")
+        return shipped.text(name), f"recipe {name}" if name else "the options"
     if (text := shipped.text(str(given.recipe))) is not None:
         return text, f"recipe {given.recipe}"
     if not given.recipe.exists():
@@ -108,18 +144,7 @@ def _recipe_text(given: Given) -> tuple[str | None, str]:
     return recipes.read(given.recipe), str(given.recipe)
 
 
-def _default_generator(given: Given, policy: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
-    if given.suites:
-        return policy  # suites are taken, not generated
-    if os.environ.get("OPENAI_API_KEY"):
-        say(f"generator: {DEFAULT_GENERATOR}, because OPENAI_API_KEY is set; --generator ENGINE:MODEL takes another")
-        return parse_engine(DEFAULT_GENERATOR).model_dump(mode="json")
-    say("generator: the policy itself, since no OPENAI_API_KEY is set; --generator ENGINE:MODEL takes another")
-    return policy
-
-
-def _show_plan(given: Given, recipe: Recipe, folder: Path) -> None:
-    found = plan(recipe.filled(), Run.open(folder) if (folder / "recipe.yaml").exists() else None)
+def _show_plan(given: Given, found: Plan) -> None:
     if given.as_json:
         screen.echo_json(found.as_json())
     else:
@@ -142,12 +167,16 @@ def _show_result(given: Given, run: Run, summary: Summary, released: Released) -
 
 def _log_to(folder: Path, verbose: bool) -> None:
     """Send our log lines to a new file in the run's logs/; other libraries' too when `verbose`."""
+    logging.raiseExceptions = False  # a full disk is told once, by the rows that could not be written
     logs = folder / "logs"
-    logs.mkdir(exist_ok=True)
-    handler = logging.FileHandler(logs / f"{len(list(logs.iterdir())) + 1:03}.log", encoding="utf-8")
+    with writing(logs):
+        logs.mkdir(exist_ok=True)
+        handler = logging.FileHandler(logs / f"{len(list(logs.iterdir())) + 1:03}.log", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger() if verbose else logging.getLogger("plum_hub")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     if verbose:
-        logger.addHandler(logging.StreamHandler())
+        others = logging.StreamHandler()
+        others.addFilter(lambda record: not record.name.startswith("plum_hub"))  # ours are on the screen already
+        logger.addHandler(others)

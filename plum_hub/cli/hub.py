@@ -17,7 +17,13 @@ def hub() -> None:
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; loopback unless told otherwise."
 )
-@click.option("--port", default=8077, show_default=True, help="Port to listen on; 0 takes a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8077,
+    show_default=True,
+    help="Port to listen on; 0 takes a free one.",
+)
 def serve(root: Path | None, host: str, port: int) -> None:
     """Serve the repositories that builds without a token have published, until Ctrl-C.
 

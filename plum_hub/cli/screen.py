@@ -5,7 +5,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from rich.console import Console
@@ -14,8 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as RichProgress
 from rich.syntax import Syntax
 from rich.table import Table
+from rich.text import Text
 
-from plum_hub.records import TestCase
+from plum_hub.records import Drop, Sample, TestCase, TestSuite, Verdict
 from plum_hub.stages.base import Progress
 from plum_hub.stages.plan import Plan
 from plum_hub.stages.show import Story
@@ -30,7 +31,7 @@ def progress(quiet: bool) -> Progress:
     """Bars on a terminal, a line now and then elsewhere, only the log file when `quiet`."""
     if quiet:
         return Logged()
-    return Bars() if sys.stderr.isatty() else Lines()
+    return Bars() if _is_terminal(sys.stderr) else Lines()
 
 
 class Logged(Progress):
@@ -95,7 +96,7 @@ class Lines(Logged):
 
 
 class Bars(Logged):
-    """A bar a stage, with rows, rate and time left."""
+    """A bar a stage, with rows, rate and time left. The terminal is without its cursor until `close`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,7 +112,7 @@ class Bars(Logged):
 
     def begin(self, stage: str, total: int, done: int) -> None:
         super().begin(stage, total, done)
-        self._bars.start()
+        self._bars.start()  # once: rich takes a second call for none
         self._task = self._bars.add_task(stage, total=total or None, completed=done, rate="")
 
     def advance(self, rows: int = 1, tokens: int = 0) -> None:
@@ -125,7 +126,10 @@ class Bars(Logged):
         super().end()
         assert self._task is not None
         self._bars.update(self._task, total=self.done, completed=self.done)
-        self._bars.stop()
+
+    def close(self) -> None:
+        if self._bars.live.is_started:
+            self._bars.stop()
 
     def say(self, text: str) -> None:
         super().say(text)
@@ -139,18 +143,19 @@ def echo_json(values: Mapping[str, Any]) -> None:
 
 def summary_tables(summary: Summary) -> None:
     """The rows of each stage, what was left out and why, and the rates."""
-    table = Table("stage", "rows", "left out", box=None, header_style="bold", pad_edge=False)
+    table = Table("stage", "rows", "wanted", "left out", box=None, header_style="bold", pad_edge=False)
     for stage, rows in summary.rows.items():
-        reasons = summary.dropped.get(stage, {})
-        table.add_row(stage, f"{rows:,}", ", ".join(f"{count:,} {reason}" for reason, count in reasons.items()))
+        wanted = summary.wanted[stage]
+        left_out = ", ".join(f"{count:,} {reason}" for reason, count in summary.dropped.get(stage, {}).items())
+        table.add_row(stage, f"{rows:,}", "not known yet" if wanted is None else f"{wanted:,}", left_out)
     _out().print(table)
-    facts = [("verdicts", ", ".join(f"{count:,} {status}" for status, count in summary.statuses.items()))]
+    known = [("verdicts", ", ".join(f"{count:,} {status}" for status, count in summary.statuses.items()))]
     if summary.chosen or summary.rejected:
         labelled = f"{summary.chosen:,} chosen, {summary.rejected:,} rejected"
-        facts.append(("labels", f"{labelled}, of {summary.labelled_instructions:,} instructions"))
+        known.append(("labels", f"{labelled}, of {summary.labelled_instructions:,} instructions"))
     if summary.self_consistency is not None:
-        facts.append(("self-consistency", f"{summary.self_consistency:.2%} of responses pass their own tests"))
-    _facts(facts)
+        known.append(("self-consistency", f"{summary.self_consistency:.2%} of responses pass their own tests"))
+    facts(known)
 
 
 def plan_tables(plan: Plan) -> None:
@@ -170,17 +175,14 @@ def plan_tables(plan: Plan) -> None:
 
 
 def story_screen(story: Story) -> None:
-    """One instruction, its suite, its samples, verdicts and labels."""
+    """One instruction, its suite, its samples, verdicts and labels; the sample or drop that was asked for, in full."""
     out = _out()
-    out.rule(f"instruction {story.instruction.id}  ({story.instruction.source})", align="left")
-    out.print(escape(story.instruction.text), highlight=False)
-    if story.suite is None:
-        out.rule("no suite", align="left")
+    if story.instruction is None:
+        out.rule(f"instruction {story.drops[0].instruction_id}: left out", align="left")
     else:
-        out.rule(f"suite {story.suite.id}", align="left")
-        out.print(Syntax(story.suite.starter_code, "python", background_color="default"))
-        for case in story.suite.cases:
-            out.print("  " + escape(_case_line(case)), highlight=False)
+        out.rule(f"instruction {story.instruction.id}  ({story.instruction.source})", align="left")
+        out.print(Text(story.instruction.text))
+        _print_suite(out, story.suite)
     if story.samples:
         table = Table("sample", "verdict", "label", "tokens", "detail", box=None, header_style="bold", pad_edge=False)
         for sample, verdict, label in story.samples:
@@ -190,16 +192,46 @@ def story_screen(story: Story) -> None:
             table.add_row(sample.id, status, shown, str(sample.completion_tokens), escape(detail))
         out.print(table)
     for drop in story.drops:
-        if drop.stage != "preferences":  # a sample without a label shows its verdict above
-            out.print(escape(f"left out in {drop.stage}: {drop.id} {drop.reason} {drop.detail[:100]}"), highlight=False)
+        # A sample without a label shows its verdict above.
+        if drop.stage != "preferences" or drop.id == story.asked:
+            _print_drop(out, drop, whole=drop.id == story.asked)
+    for sample, verdict, _ in story.samples:
+        if sample.id == story.asked:
+            _print_sample(out, sample, verdict, story.suite)
+
+
+def _print_suite(out: Console, suite: TestSuite | None) -> None:
+    if suite is None:
+        out.rule("no suite", align="left")
+        return
+    out.rule(f"suite {suite.id}", align="left")
+    out.print(Syntax(suite.starter_code, "python", background_color="default"))
+    for case in suite.cases:
+        out.print(Text(f"  {_case_line(case)}"))
+    out.rule("reference (never training data)", align="left", style="dim")
+    out.print(Text(suite.reference, style="dim"), soft_wrap=True)
+    out.rule(style="dim")
+
+
+def _print_sample(out: Console, sample: Sample, verdict: Verdict | None, suite: TestSuite | None) -> None:
+    out.rule(f"sample {sample.id}", align="left")
+    out.print(Text(sample.text), soft_wrap=True)
+    if verdict is None or suite is None:
+        return
+    out.rule(f"verdict {verdict.id}: {verdict.status}", align="left")
+    for case, seen in zip(suite.cases, verdict.cases, strict=True):
+        out.print(Text(f"  {seen.outcome:>9}  {_case_line(case)}  {seen.detail}".rstrip()), soft_wrap=True)
+    if verdict.detail:
+        out.print(Text(verdict.detail), soft_wrap=True)
+
+
+def _print_drop(out: Console, drop: Drop, *, whole: bool) -> None:
+    detail = drop.detail if whole else drop.detail[:100]
+    out.print(Text(f"left out in {drop.stage}: {drop.id} {drop.reason} {detail}"), soft_wrap=whole)
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> None:
     """Named values under one another, on stdout."""
-    _facts([(name, value) for name, value in rows])
-
-
-def _facts(rows: list[tuple[str, str]]) -> None:
     table = Table.grid(padding=(0, 2))
     for name, value in rows:
         table.add_row(f"[bold]{escape(name)}[/bold]", escape(value))
@@ -216,7 +248,11 @@ def _case_line(case: TestCase) -> str:
 
 
 def _out() -> Console:
-    return Console() if sys.stdout.isatty() else Console(width=160)  # a pipe has no width, and a table needs one
+    return Console() if _is_terminal(sys.stdout) else Console(width=160)  # a pipe has no width, and a table needs one
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()  # Python has None for a descriptor that was closed, as by `>&-`
 
 
 def _clock(seconds: float) -> str:

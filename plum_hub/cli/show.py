@@ -12,7 +12,8 @@ import click
 def show(run: Path, id: str, as_json: bool) -> None:  # noqa: A002 - click names the argument
     """Show one instruction of a run on one screen: its suite, its samples, their verdicts and labels.
 
-    ID is the id, or its first digits, of the instruction or of any row made from it.
+    ID is the id, or its first digits, of the instruction or of any row made from it. A sample's id, or its
+    verdict's, also shows its text and what happened in each case; a dropped row's id shows why it was left out.
 
     \b
     Example:  plum-hub show runs/starter-qwen2.5-coder-0.5b-instruct 3f2a

@@ -67,6 +67,15 @@ def fetch(api: HfApi, *, repo: str, revision: str) -> str:
     return str(folder)
 
 
+def fetch_file(api: HfApi, *, repo: str, revision: str, path: str) -> str | None:
+    """See `client.fetch_file`."""
+    commit = api.dataset_info(repo, revision=revision).sha
+    try:
+        return str(api.hf_hub_download(repo, path, repo_type="dataset", revision=commit))
+    except errors.EntryNotFoundError:
+        return None
+
+
 def tags(api: HfApi, *, repo: str) -> dict[str, str]:
     """See `client.tags`."""
     try:
@@ -208,7 +217,13 @@ def _one_line(thing: object) -> str:
     return " ".join(str(thing).split())[:300].rstrip(".")
 
 
-ACTIONS: dict[str, Callable[..., Any]] = {"publish": publish, "fetch": fetch, "tags": tags, "whoami": whoami}
+ACTIONS: dict[str, Callable[..., Any]] = {
+    "publish": publish,
+    "fetch": fetch,
+    "fetch_file": fetch_file,
+    "tags": tags,
+    "whoami": whoami,
+}
 
 
 def main() -> None:

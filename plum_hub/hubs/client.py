@@ -120,6 +120,16 @@ def fetch_dataset(repo: str, revision: str, target: HubTarget) -> Path:
     return Path(_ask(target, "fetch", {"repo": repo, "revision": revision}))
 
 
+def fetch_file(repo: str, revision: str, path: str, target: HubTarget) -> Path | None:
+    """One file of a dataset at a tag, branch or commit; None where that revision has no such file.
+
+    Raises:
+        HubError: as `fetch_dataset`.
+    """
+    found: str | None = _ask(target, "fetch_file", {"repo": repo, "revision": revision, "path": path})
+    return None if found is None else Path(found)
+
+
 def tags(repo: str, target: HubTarget) -> dict[str, str]:
     """The tags of a dataset, each with its commit; empty where there is no such dataset."""
     found: dict[str, str] = _ask(target, "tags", {"repo": repo})

@@ -18,9 +18,9 @@ def hub_id(name: str, revision: str) -> str | None:
     return name if _HUB_ID.fullmatch(name) and not revision.startswith("sha256:") else None
 
 
-def public_name(name: str) -> str:
+def published_name(name: str, revision: str) -> str:
     """`name` as it may be published: a path on this machine is cut to its last part."""
-    return name if _HUB_ID.fullmatch(name) else PurePath(name).name
+    return hub_id(name, revision) or PurePath(name).name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,11 @@ class Source:
     name: str
     revision: str
     license: str | None
+
+    @property
+    def public_name(self) -> str:
+        """Its published name."""
+        return published_name(self.name, self.revision)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +48,9 @@ class Author:
 
     @property
     def name(self) -> str:
-        """The model's published name."""
-        return public_name(self.identity.model)
+        """The model's published name; a server's own name for it may hold slashes too, so only a path is cut."""
+        path = PurePath(self.identity.model)
+        return path.name if path.is_absolute() else self.identity.model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +93,7 @@ class Lineage:
         """The lineage as JSON values; a model that lies in a folder goes by the folder's name."""
         values = asdict(self)
         for row, source in zip(values["sources"], self.sources, strict=True):
-            row["name"] = public_name(source.name)
+            row["name"] = source.public_name
         for role, author in (("policy", self.policy), ("generator", self.generator)):
             if author is not None:
                 values[role]["identity"]["model"] = author.name

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from plum_hub.errors import NothingToReleaseError, RunError
 from plum_hub.records import Drop, Instruction, Preference, Sample, TestSuite, Verdict
-from plum_hub.release.lineage import Counts, FileEntry, Lineage, Manifest, public_name
+from plum_hub.release.lineage import Counts, FileEntry, Lineage, Manifest, published_name
 from plum_hub.release.parquet import batches, scattered, write_parquet
 from plum_hub.release.schemas import CONFIGS, Config, schema
 from plum_hub.release.views import Row, dpo_rows, kto_rows, sft_rows
@@ -149,7 +149,7 @@ def _suite_row(instruction: Instruction, suite: TestSuite) -> Row:
         "suite_id": suite.id,
         "cases": [vars(case) for case in suite.cases],
         "instruction": instruction.text,
-        "source": public_name(instruction.source),
+        "source": published_name(instruction.source, instruction.revision),
         "source_revision": instruction.revision,
         "source_row": instruction.row,
         "license": instruction.license,

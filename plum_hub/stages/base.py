@@ -3,13 +3,11 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Generic
 
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Completion, Engine, Prompt, Request, Sampling
 from plum_hub.records import Drop, RecordT, digest
-from plum_hub.release.lineage import hub_id
 from plum_hub.run import Run
 from plum_hub.stages.rates import remember
 
@@ -25,6 +23,9 @@ class Progress:
 
     def end(self) -> None:
         """The stage is complete."""
+
+    def close(self) -> None:
+        """Nothing more will be told, whatever happened. Idempotent."""
 
     def say(self, text: str) -> None:
         """Something the user should know, in one line."""
@@ -78,10 +79,9 @@ class Ask(Generic[RecordT]):
     """From the completion and the engine's name and version to the row, or to the drop."""
 
 
-def made_by(config: EngineConfig) -> list[str | None]:
+def made_by(config: EngineConfig) -> list[object]:
     """What of an engine goes into a row's id: what decides about its text, not where it lies or how fast it runs."""
-    name = hub_id(config.model, config.revision or "") or Path(config.model).name
-    return [config.type, name, config.revision]
+    return [config.type, config.public().model, config.revision, config.text_settings()]
 
 
 def seed_of(base: int, *parts: object) -> int:
@@ -109,9 +109,9 @@ def ask(
     context.progress.begin(stage, len(asks), len(asks) - len(owed))
     with run.appending(kind) as append, run.appending(Drop) as drop:
         for row in carried_over(context.donor, kind, owed):
-            del owed[row.id]
-            append(row)
-            context.progress.advance()
+            if owed.pop(row.id, None) is not None:
+                append(row)
+                context.progress.advance()
         if owed:
             engine = context.engines.open(config)
             name = f"{engine.identity.engine} {engine.identity.engine_version}"

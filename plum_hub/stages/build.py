@@ -1,6 +1,7 @@
 """`build-dataset` as a library: seal a recipe into a run folder, or find the run it has already begun, and drive the
 stages up to the labelled preferences."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from plum_hub.engines import EngineConfig
 from plum_hub.engines.tokenizer import has_chat_template
 from plum_hub.engines.transformers import TransformersConfig
 from plum_hub.engines.vllm import VllmConfig
-from plum_hub.errors import RunError
+from plum_hub.errors import EngineError, RunError
 from plum_hub.instructions.sources import load
 from plum_hub.recipe import Recipe, differences
 from plum_hub.run import Run
@@ -47,11 +48,22 @@ def prepare(recipe: Recipe, folder: Path) -> Run:
         RunError: the folder holds a run of another recipe; the message names the keys that differ.
         EngineError, InstructionsError, HubError: a model, source or release is unknown or cannot be reached.
     """
-    wanted = recipe.filled()
+    run = begun(recipe, folder)
+    return Run.create(folder, sealed(recipe.filled())) if run is None else run
+
+
+def begun(recipe: Recipe, folder: Path) -> Run | None:
+    """The run of `recipe` that was begun in `folder`, or None where there is no run.
+
+    Raises:
+        RunError: the folder holds a run of another recipe, or something else.
+    """
     if not (folder / "recipe.yaml").exists():
-        return Run.create(folder, sealed(wanted))
+        if folder.exists() and not folder.is_dir():
+            raise RunError(f"{folder}: is a file; name a folder with --run DIR")
+        return None
     run = Run.open(folder)
-    if changed := differences(run.recipe, wanted.adopting(run.recipe)):
+    if changed := differences(run.recipe, recipe.filled().adopting(run.recipe)):
         raise RunError(
             f"{folder}: holds a run of another recipe ({'; '.join(changed)}), and rows of two recipes are never mixed; "
             f"start a new run that keeps what is still valid: the same command with  --run {folder}-2 "
@@ -64,29 +76,36 @@ def sealed(recipe: Recipe) -> Recipe:
     """The recipe with every revision pinned and the prompt decided, so that it makes the same rows tomorrow."""
     generate = recipe.suites.source == GENERATE
     pinned = recipe.pinned(load(recipe.instructions).revision if generate else recipe.instructions.revision)
-    suites = pinned.suites.model_copy(update={"source": resolve_suites(pinned.suites.source)})
+    if generate and not _takes_conversations(pinned.generator):
+        raise EngineError(
+            f"{pinned.generator.model} has no chat template, and writing test suites needs one; "
+            "name a chat model with --generator ENGINE:MODEL"
+        )
     prompt = pinned.samples.prompt
     if prompt == "auto":
         prompt = "chat" if _takes_conversations(pinned.policy) else "completion"
-    return pinned.model_copy(update={"suites": suites, "samples": pinned.samples.model_copy(update={"prompt": prompt})})
+    samples = pinned.samples.model_copy(update={"prompt": prompt})
+    return pinned.model_copy(update={"suites": resolve_suites(pinned.suites), "samples": samples})
 
 
-def _takes_conversations(policy: EngineConfig) -> bool:
-    if isinstance(policy, VllmConfig | TransformersConfig):
-        return has_chat_template(policy.model, policy.revision)  # opening them would load the weights
-    with policy.open() as engine:
+def _takes_conversations(config: EngineConfig) -> bool:
+    if isinstance(config, VllmConfig | TransformersConfig):
+        return has_chat_template(config.model, config.revision)  # opening them would load the weights
+    with config.open() as engine:
         return engine.has_chat_template
 
 
 def default_folder(recipe: Recipe) -> Path:
     """Where a run goes when `--run` does not say: `runs/<instructions>-<model>`."""
-    source = recipe.instructions.source if recipe.suites.source == GENERATE else recipe.suites.source
-    return Path("runs") / f"{slug(source)}-{slug(recipe.policy.model)}"
+    repo, _, tag = recipe.suites.source.partition("@")
+    origin = slug(recipe.instructions.source) if repo == GENERATE else f"{slug(repo)}-{slug(tag)}"
+    return Path("runs") / f"{origin.removeprefix('plum-')}-{slug(recipe.policy.public().model)}"
 
 
 def slug(text: str) -> str:
-    """The last part of a repository or path as a name: lower case, nothing but letters, digits, `.` and `-`."""
+    """The last part of a repository or path as a name that any Hub takes: lower case, nothing but ASCII letters,
+    digits, and single `.` and `-` between them."""
     last = text.rstrip("/").split("/")[-1].split("@")[0].split(":")[0]
     for ending in (".gz", ".jsonl", ".json", ".parquet"):
         last = last.removesuffix(ending)
-    return "".join(letter if letter.isalnum() or letter == "." else "-" for letter in last.lower()).strip("-.") or "run"
+    return re.sub(r"[^a-z0-9.]+|[.-]{2,}", "-", last.lower()).strip("-.") or "run"

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from plum_hub.instructions.sources import load
-from plum_hub.records import Drop, Instruction
+from plum_hub.recipe import Recipe
+from plum_hub.records import Drop, Instruction, digest
 from plum_hub.stages.base import Context
 from plum_hub.stages.published import GENERATE, published
 
@@ -19,11 +20,6 @@ def run_instructions(context: Context) -> None:
     run = context.run
     have = run.ids(Instruction)
     dropped = {(drop.id, drop.reason) for drop in run.rows(Drop) if drop.stage == "instructions"}
-    rows: Iterable[Instruction | Drop]
-    if run.recipe.suites.source == GENERATE:
-        rows = load(run.recipe.instructions).rows
-    else:
-        rows = (instruction for instruction, _ in published(run.recipe.suites.source))
     limit = run.recipe.instructions.limit
     if limit is not None and len(have) >= limit:
         context.progress.begin("instructions", len(have), len(have))
@@ -31,7 +27,7 @@ def run_instructions(context: Context) -> None:
         return
     context.progress.begin("instructions", limit or 0, len(have))
     with run.appending(Instruction) as append, run.appending(Drop) as drop:
-        for row in rows:
+        for row in wanted_rows(run.recipe):
             if isinstance(row, Instruction):
                 if row.id not in have:
                     append(row)
@@ -39,3 +35,13 @@ def run_instructions(context: Context) -> None:
             elif (row.id, row.reason) not in dropped:
                 drop(row)
     context.progress.end()
+
+
+def wanted_rows(recipe: Recipe) -> Iterable[Instruction | Drop]:
+    """The clean rows of the source; of a release the instructions that have a suite, as many as the limit allows."""
+    if recipe.suites.source == GENERATE:
+        return load(recipe.instructions).rows
+    rows = [instruction for instruction, _ in published(recipe.suites)]
+    limit, seed = recipe.instructions.limit, recipe.instructions.seed
+    chosen = {row.id for row in sorted(rows, key=lambda row: digest(seed, row.id))[:limit]}
+    return [row for row in rows if row.id in chosen]

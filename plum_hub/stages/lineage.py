@@ -17,8 +17,8 @@ from plum_hub.release.lineage import Author, Lineage, SelfConsistency, Source
 from plum_hub.run import Run
 from plum_hub.stages.programs import limits_of
 from plum_hub.stages.published import GENERATE
-from plum_hub.stages.suites import SPARE
 from plum_hub.stages.suites import STAGE as SUITES
+from plum_hub.stages.suites import self_consistency
 from plum_hub.static import checker_version
 
 _PACKAGES = (
@@ -57,7 +57,10 @@ def _author(config: EngineConfig, settings: SuitesConfig | SamplesConfig, engine
     names = sorted({name.partition(" ")[2] for name in engines})
     return Author(
         identity=EngineIdentity(
-            engine=config.type, engine_version=", ".join(names), model=config.model, revision=config.revision or ""
+            engine=config.type,
+            engine_version=", ".join(names),
+            model=config.public().model,
+            revision=config.revision or "",
         ),
         sampling=Sampling(temperature=settings.temperature, top_p=settings.top_p, max_tokens=settings.max_tokens),
         weights=_weights(config.model),
@@ -75,8 +78,8 @@ def _weights(model: str) -> str | None:
 
 def _self_consistency(run: Run) -> SelfConsistency:
     reasons = {reason: count for (stage, reason), count in run.drop_reasons().items() if stage == SUITES}
-    kept = sum(1 for _ in run.rows(TestSuite))
-    return SelfConsistency(responses=kept + sum(reasons.values()), passed=kept + reasons.get(SPARE, 0))
+    passed, responses = self_consistency(sum(1 for _ in run.rows(TestSuite)), reasons)
+    return SelfConsistency(responses=responses, passed=passed)
 
 
 def _packages() -> dict[str, str]:

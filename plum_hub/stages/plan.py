@@ -4,6 +4,7 @@ Tokens are estimated from what the run has already generated, else from `_TOKENS
 machine (`plum_hub.stages.rates`), else it is absent; money from the prices in the engine's settings, else it is absent.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,12 +12,12 @@ from typing import Any
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.openai import LIST_PRICES, OpenAIConfig
 from plum_hub.engines.tgi import TgiConfig
-from plum_hub.instructions.sources import load
 from plum_hub.prompts import render
 from plum_hub.recipe import Recipe
-from plum_hub.records import Instruction, Response, Sample, TestSuite
+from plum_hub.records import Drop, Instruction, Response, Sample, TestSuite
 from plum_hub.run import Run
-from plum_hub.stages.published import GENERATE, published
+from plum_hub.stages.instructions import wanted_rows
+from plum_hub.stages.published import GENERATE
 from plum_hub.stages.rates import recall
 
 _CHARACTERS_A_TOKEN = 3.5
@@ -56,12 +57,13 @@ class Plan:
         return asdict(self)
 
 
-def plan(recipe: Recipe, run: Run | None) -> Plan:
+def plan(recipe: Recipe, run: Run | None, donor: Run | None = None) -> Plan:
     """Count what is owed. Reads the instructions (from their Hub, if they are there), asks no model.
 
     Args:
         recipe: filled in; need not be pinned.
         run: the run begun before, whose rows are not made again.
+        donor: the older run named by `--carry-over`; its rows of the same instructions count as made, at most.
 
     Raises:
         InstructionsError, HubError: the source cannot be had.
@@ -70,33 +72,30 @@ def plan(recipe: Recipe, run: Run | None) -> Plan:
     assert responses is not None
     assert samples is not None
     generate = recipe.suites.source == GENERATE
-    texts = list(_texts(recipe, run))
-    written = list(run.rows(Response)) if run else []
-    sampled = list(run.rows(Sample)) if run else []
-    kept = sum(1 for _ in run.rows(TestSuite)) if run else 0
-    decided = len({row.instruction_id for row in written}) if kept else 0
-    waiting = max(0, len(texts) - decided) if generate else len(texts)
-    suites = kept + round(waiting * (_KEPT if generate else 1.0))
-    length = sum(map(len, texts)) / max(1, len(texts)) / _CHARACTERS_A_TOKEN
+    texts = dict(_texts(recipe, run))
+    source = run or donor
+    written = [row for row in source.rows(Response) if row.instruction_id in texts] if source else []
+    sampled = [row for row in source.rows(Sample) if row.instruction_id in texts] if source else []
+    served = {row.instruction_id for row in source.rows(TestSuite) if row.instruction_id in texts} if source else set()
+    refused = Counter(drop.stage for drop in source.rows(Drop) if drop.reason == "refused") if source else Counter()
+    kept, decided = len(served), len({row.instruction_id for row in written} | served)
+    suites = kept + round((len(texts) - decided) * (_KEPT if generate else 1.0))
+    length = sum(map(len, texts.values())) / max(1, len(texts)) / _CHARACTERS_A_TOKEN
     steps = []
     if generate:
         prompt = length + len(render("suite", instruction="")) / _CHARACTERS_A_TOKEN
-        owed = max(0, len(texts) * responses - len(written))
+        owed = max(0, len(texts) * responses - len(written) - refused["responses"])
         steps.append(_step("responses", recipe.generator, owed, prompt, _mean(written, "responses")))
     prompt = length + len(render("solve_chat", instruction="", starter_code="")) / _CHARACTERS_A_TOKEN
-    owed = max(0, suites * samples - len(sampled))
+    owed = max(0, suites * samples - len(sampled) - refused["samples"])
     steps.append(_step("samples", recipe.policy, owed, prompt, _mean(sampled, "samples")))
     return Plan(instructions=len(texts), suites_expected=suites, steps=steps)
 
 
-def _texts(recipe: Recipe, run: Run | None) -> Iterator[str]:
-    known = [row.text for row in run.rows(Instruction)] if run else []
-    if known:
-        yield from known
-    elif recipe.suites.source == GENERATE:
-        yield from (row.text for row in load(recipe.instructions).rows if isinstance(row, Instruction))
-    else:
-        yield from (instruction.text for instruction, _ in published(recipe.suites.source))
+def _texts(recipe: Recipe, run: Run | None) -> Iterator[tuple[str, str]]:
+    """The instructions, by id: the run's own where it has them."""
+    known = [(row.id, row.text) for row in run.rows(Instruction)] if run else []
+    yield from known or ((row.id, row.text) for row in wanted_rows(recipe) if isinstance(row, Instruction))
 
 
 def _mean(rows: list[Response] | list[Sample], stage: str) -> float:

@@ -7,48 +7,59 @@ from typing import Any
 
 from plum_hub.errors import HubError, RecipeError
 from plum_hub.hubs.client import choose_target, connected, fetch_dataset
+from plum_hub.recipe import SuitesConfig
 from plum_hub.records import Instruction, TestCase, TestSuite
 
 GENERATE = "generate"
 
 
-def resolve_suites(source: str) -> str:
-    """`REPO@TAG` as `REPO@COMMIT`; `generate` as it is.
+def resolve_suites(config: SuitesConfig) -> SuitesConfig:
+    """The settings with the commit that `REPO@TAG` stands for; as they are for `generate`.
 
     Raises:
         RecipeError: it is neither.
         HubError: no such repository or revision.
     """
-    if source == GENERATE:
-        return source
-    repo, _, revision = source.partition("@")
-    if "/" not in repo or not revision:
-        raise RecipeError(f"suites.source: {source}: write it as REPO@TAG, as in  --suites me/plum-starter@v1.0.0")
-    return f"{repo}@{_folder(source).name}"
+    if config.source == GENERATE:
+        return config
+    return config.model_copy(update={"revision": _folder(config).name})
 
 
-def _folder(source: str) -> Path:
-    """The release's files on this machine; the folder is named after the commit."""
-    repo, _, revision = source.partition("@")
-    with connected(choose_target()) as target:
-        return fetch_dataset(repo, revision, target)
-
-
-def published(source: str) -> Iterator[tuple[Instruction, TestSuite]]:
+def published(config: SuitesConfig) -> Iterator[tuple[Instruction, TestSuite]]:
     """Every instruction of a release with its suite.
 
     Raises:
+        RecipeError: the source is not written as `REPO@TAG`.
         HubError: the release cannot be had, or has no test suites.
     """
     from pyarrow import parquet
 
-    files = sorted(_folder(source).glob("test_suites/*.parquet"))
+    files = sorted(_folder(config).glob("test_suites/*.parquet"))
     if not files:
-        raise HubError(f"{source}: has no test suites; name a dataset that plum-hub published with --suites REPO@TAG")
+        raise HubError(
+            f"{config.source}: has no test suites; name a dataset that plum-hub published with --suites REPO@TAG"
+        )
     for file in files:
         for batch in parquet.ParquetFile(file).iter_batches():
             for row in batch.to_pylist():
                 yield _instruction(row), _suite(row)
+
+
+def _folder(config: SuitesConfig) -> Path:
+    """The release's files on this machine; the folder is named after the commit."""
+    repo, _, tag = config.source.partition("@")
+    if "/" not in repo or not tag:
+        raise RecipeError(
+            f"suites.source: {config.source}: write it as REPO@TAG, as in  --suites me/plum-starter@v1.0.0"
+        )
+    first = choose_target(config.hub)
+    try:
+        with connected(first) as target:
+            return fetch_dataset(repo, config.revision or tag, target)
+    except HubError:
+        if not (config.hub == "auto" and first.embedded):
+            raise
+        return fetch_dataset(repo, config.revision or tag, choose_target("public"))  # anybody may read there
 
 
 def _instruction(row: Mapping[str, Any]) -> Instruction:

@@ -1,7 +1,7 @@
 """Stage `release`: write the tree, publish it as one commit, read it back, tag it.
 
-The version follows the content: a first release is v1.0.0, the same content is the release that is there already, other
-content is the next minor version. A tag never moves (law 7).
+The version follows the content: a first release is v1.0.0; the same content is the release that is there already; the
+same data under another card is the next patch version, other data the next minor one. A tag never moves (law 7).
 """
 
 import json
@@ -17,7 +17,7 @@ from plum_hub.hubs.client import (
     PublishRequest,
     choose_target,
     connected,
-    fetch_dataset,
+    fetch_file,
     publish_dataset,
     tags,
     whoami,
@@ -31,6 +31,7 @@ from plum_hub.stages.build import default_folder
 from plum_hub.stages.lineage import lineage_of
 
 FIRST = "v1.0.0"
+CARD = "README.md"
 _VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
 
 
@@ -120,23 +121,40 @@ def default_name(run: Run) -> str:
 
 def _version(run: Run, folder: Path, repo: str, target: HubTarget) -> str:
     """The tag of this content; leaves the tree, written for that tag, in `folder`."""
-    versions = [tuple(map(int, found.groups())) for tag in tags(repo, target) if (found := _VERSION.fullmatch(tag))]
-    if not versions:
+    found = [tuple(map(int, match.groups())) for tag in tags(repo, target) if (match := _VERSION.fullmatch(tag))]
+    if not found:
         _write(run, folder, repo, FIRST)
         return FIRST
-    major, minor, patch = max(versions)
-    newest, following = f"v{major}.{minor}.{patch}", f"v{major}.{minor + 1}.0"
-    # The card names its tag, so equal content is equal to the byte only when it is written for the same tag.
-    manifest = _write(run, folder, repo, newest)
-    published = fetch_dataset(repo, newest, target) / "manifest.json"
-    if published.is_file() and published.read_bytes() == manifest:
-        return newest
-    _write(run, folder, repo, following)
-    return following
+    major, minor, patch = max(found)
+    mine = _write(run, folder, repo, f"v{major}.{minor}.{patch}")
+    for version in sorted(found, reverse=True):
+        tag = "v{}.{}.{}".format(*version)
+        manifest = fetch_file(repo, tag, "manifest.json", target)
+        if manifest is not None and _data(_files(manifest.read_bytes())) == _data(mine):
+            # The card names its tag, so equal cards are equal to the byte only when written for the same tag.
+            if _write(run, folder, repo, tag)[CARD] == _files(manifest.read_bytes())[CARD]:
+                return tag
+            return _written(run, folder, repo, f"v{major}.{minor}.{patch + 1}")
+    return _written(run, folder, repo, f"v{major}.{minor + 1}.0")
 
 
-def _write(run: Run, folder: Path, repo: str, tag: str) -> bytes:
-    """Write the tree for a tag and give its manifest's bytes, which hold the sha256 of every other file."""
+def _written(run: Run, folder: Path, repo: str, tag: str) -> str:
+    _write(run, folder, repo, tag)
+    return tag
+
+
+def _files(manifest: bytes) -> dict[str, str]:
+    """The sha256 of every file that a manifest names."""
+    return {file["path"]: file["sha256"] for file in json.loads(manifest)["files"]}
+
+
+def _data(files: dict[str, str]) -> dict[str, str]:
+    """What makes a version: everything but the card."""
+    return {path: sha256 for path, sha256 in files.items() if path != CARD}
+
+
+def _write(run: Run, folder: Path, repo: str, tag: str) -> dict[str, str]:
+    """Write the tree for a tag and give the sha256 of every file that its manifest names."""
     lineage = lineage_of(run)
     suites = {suite.id: suite for suite in run.rows(TestSuite)}
     instructions = {row.id: row for row in run.rows(Instruction)}
@@ -158,7 +176,7 @@ def _write(run: Run, folder: Path, repo: str, tag: str) -> bytes:
             ),
         ),
     )
-    return (folder / "manifest.json").read_bytes()
+    return _files((folder / "manifest.json").read_bytes())
 
 
 class _Rows(Iterable[Preference]):
@@ -180,7 +198,11 @@ def _pretty(repo: str) -> str:
 
 
 def _note(run: Run, released: Released) -> None:
+    """Append the release to the run's list, unless it is the last one there."""
     path = run.folder / "releases.jsonl"
     row = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **asdict(released)}
-    with writing(path), path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    with writing(path), path.open("a+", encoding="utf-8") as file:
+        file.seek(0)
+        last = json.loads(([*file] or ["{}"])[-1])
+        if any(last.get(key) != row[key] for key in ("repo", "tag", "commit", "hub")):
+            file.write(json.dumps(row) + "\n")

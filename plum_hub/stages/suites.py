@@ -23,6 +23,8 @@ from plum_hub.stages.published import GENERATE, published
 STAGE = "suites"
 SPARE = "spare_suite"
 """Why a suite that agrees with itself is left out: its instruction has a better one."""
+AGREES = (SPARE, "stub_passed")
+"""The reasons for which a suite that agrees with itself is left out all the same."""
 _ROLES = ("reference", "again", "stub")
 _BATCH = 64
 """Instructions that are proved together, and lost together by a kill: seconds of work."""
@@ -43,12 +45,22 @@ def run_suites(context: Context) -> None:
         _take_published(context)
 
 
+def self_consistency(kept: int, reasons: Mapping[str, int]) -> tuple[int, int]:
+    """How many responses agree with themselves, and of how many (paper, Table 1).
+
+    Args:
+        kept: suites in the run.
+        reasons: why this stage left the others out, with counts. `flaky` ones do not pass twice, so do not agree.
+    """
+    return kept + sum(reasons.get(reason, 0) for reason in AGREES), kept + sum(reasons.values())
+
+
 def _take_published(context: Context) -> None:
     """Append the suites of the release that the recipe names; they were proved before they were published."""
     run = context.run
     done = run.ids(TestSuite)
     wanted = run.ids(Instruction)
-    suites = [suite for _, suite in published(run.recipe.suites.source) if suite.instruction_id in wanted]
+    suites = [suite for _, suite in published(run.recipe.suites) if suite.instruction_id in wanted]
     context.progress.begin(STAGE, len(suites), len(done))
     with run.appending(TestSuite) as append:
         for suite in suites:
@@ -109,22 +121,22 @@ def _decide(context: Context) -> None:
         groups[response.instruction_id].append(response)
     total = sum(map(len, groups.values()))
     context.progress.begin(STAGE, total, len(decided))
-    owed = [group for group in groups.values() if any(response.id not in decided for response in group)]
+    served = {suite.instruction_id for suite in run.rows(TestSuite)}
+    owed = [left for group in groups.values() if (left := [one for one in group if one.id not in decided])]
     with Judge() as judge, run.appending(TestSuite) as append, run.appending(Drop) as drop:
         for start in range(0, len(owed), _BATCH):
-            for row in _prove(owed[start : start + _BATCH], judge, run.recipe):
+            for row in _prove(owed[start : start + _BATCH], served, judge, run.recipe):
                 if isinstance(row, Drop):
-                    if row.id not in decided:
-                        drop(row)
-                        context.progress.advance()
-                elif row.response_id not in decided:
+                    drop(row)
+                else:
                     append(row)
-                    context.progress.advance()
+                context.progress.advance()
     context.progress.end()
 
 
-def _prove(groups: list[list[Response]], judge: Judge, recipe: Recipe) -> Iterator[TestSuite | Drop]:
-    """Read and run a batch of instructions' responses; one row for each response, whatever became of it."""
+def _prove(groups: list[list[Response]], served: set[str], judge: Judge, recipe: Recipe) -> Iterator[TestSuite | Drop]:
+    """Read and run a batch of instructions' undecided responses; one row for each, whatever became of it. An
+    instruction in `served` has its suite already."""
     limits = limits_of(recipe.verdicts)
     read: dict[str, ParsedSuite | Unusable] = {
         response.id: parse_suite(response.text, min_cases=recipe.suites.min_cases, max_cases=recipe.suites.max_cases)
@@ -154,12 +166,13 @@ def _prove(groups: list[list[Response]], judge: Judge, recipe: Recipe) -> Iterat
             else:
                 assert isinstance(suite, ParsedSuite)
                 consistent.append(_suite(response, suite))
-        if consistent:
-            best = max(consistent, key=lambda suite: len(suite.cases))  # the earliest of equals
+        # The suite goes before the spare ones, so that a kill between them leaves no spare without a suite.
+        best = max(consistent, key=lambda suite: len(suite.cases), default=None)  # the earliest of equals
+        if best is not None and best.instruction_id not in served:
             yield best
-            for spare in consistent:
-                if spare is not best:
-                    yield Drop(id=spare.response_id, stage=STAGE, reason=SPARE, instruction_id=spare.instruction_id)
+            consistent.remove(best)
+        for spare in consistent:
+            yield Drop(id=spare.response_id, stage=STAGE, reason=SPARE, instruction_id=spare.instruction_id)
 
 
 def _verdict_on(

@@ -1,12 +1,17 @@
-"""What a run has and what became of the rest: the numbers behind `status`, the end of `build-dataset` and the card."""
+"""What a run has and what became of the rest: the numbers behind `status` and the end of `build-dataset`."""
 
+import fcntl
+import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from plum_hub.errors import RunError
 from plum_hub.records import Instruction, Preference, Response, Sample, TestSuite, Verdict
 from plum_hub.run import FILES, Run
-from plum_hub.stages.suites import SPARE
+from plum_hub.stages.published import GENERATE
+from plum_hub.stages.suites import self_consistency
 
 KINDS = (Instruction, Response, TestSuite, Sample, Verdict, Preference)
 
@@ -17,6 +22,9 @@ class Summary:
 
     rows: dict[str, int]
     """Rows of each kind."""
+    wanted: dict[str, int | None]
+    """Rows that each kind's stage has to make or leave out; of instructions, to make. None where that hangs on a stage
+    that has not ended."""
     dropped: dict[str, dict[str, int]]
     """Rows left out: stage, reason, count."""
     statuses: dict[str, int]
@@ -26,7 +34,8 @@ class Summary:
     labelled_instructions: int
     """Instructions with at least one preference."""
     self_consistency: float | None
-    """Share of the decided responses whose reference solution passes their own tests (paper, Table 1)."""
+    """Share of the decided responses whose reference solution passes their own tests (paper, Table 1); None also where
+    the suites were published ones."""
     engines: dict[str, list[str]]
     """The engines and versions that wrote responses and samples."""
 
@@ -58,18 +67,71 @@ def summarise(run: Run) -> Summary:
     for (stage, reason), count in sorted(run.drop_reasons().items()):
         dropped.setdefault(stage, {})[reason] = count
     chosen = sum(label for label, _ in labels)
+    agreeing, decided = self_consistency(rows["suites"], dropped.get("suites", {}))
+    generated = run.recipe.suites.source == GENERATE
     return Summary(
         rows=rows,
+        wanted=_wanted(run, rows, {stage: sum(reasons.values()) for stage, reasons in dropped.items()}),
         dropped=dropped,
         statuses=dict(statuses.most_common()),
         chosen=chosen,
         rejected=len(labels) - chosen,
         labelled_instructions=len({name for _, name in labels}),
-        self_consistency=_self_consistency(rows["suites"], dropped.get("suites", {})),
+        self_consistency=agreeing / decided if generated and decided else None,
         engines={stage: sorted(names) for stage, names in engines.items()},
     )
 
 
-def _self_consistency(kept: int, dropped: dict[str, int]) -> float | None:
-    decided = kept + sum(dropped.values())
-    return (kept + dropped.get(SPARE, 0)) / decided if decided else None
+def _wanted(run: Run, rows: Mapping[str, int], dropped: Mapping[str, int]) -> dict[str, int | None]:
+    """Each stage's `Summary.wanted`, from the sealed recipe and from what the stages before it have made."""
+    recipe = run.recipe
+    generated = recipe.suites.source == GENERATE
+    assert recipe.suites.responses is not None  # a sealed recipe is filled in
+    assert recipe.samples.per_instruction is not None
+    # A stage makes its file when it begins, so the instructions are all there once the next stage has one.
+    loaded = run.path(Response if generated else TestSuite).exists()
+    responses = rows["instructions"] * recipe.suites.responses if generated else 0
+    suites = responses - dropped.get("responses", 0) if generated else rows["instructions"]
+    decided = loaded and rows["suites"] + dropped.get("suites", 0) == suites
+    samples = rows["suites"] * recipe.samples.per_instruction if decided else None
+    answered = None if samples is None else samples - dropped.get("samples", 0)
+    return {
+        "instructions": rows["instructions"] if loaded else recipe.instructions.limit,
+        "responses": responses if loaded else None,
+        "suites": suites if loaded else None,
+        "samples": samples,
+        "verdicts": answered,
+        "preferences": answered,
+    }
+
+
+def at_work(run: Run) -> bool:
+    """Whether a process is working on the run now."""
+    try:
+        file = (run.folder / ".lock").open("rb")
+    except FileNotFoundError:
+        return False
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that only look do not see each other
+        except BlockingIOError:
+            return True
+    return False
+
+
+def last_release(run: Run) -> dict[str, str] | None:
+    """`repo` and `tag` of what was published last, None where nothing was.
+
+    Raises:
+        RunError: releases.jsonl is damaged.
+    """
+    path = run.folder / "releases.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    whole = [line for line in lines if line.endswith(b"\n")]
+    if not whole:
+        return None
+    try:
+        row = json.loads(whole[-1])
+        return {"repo": row["repo"], "tag": row["tag"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}:{len(whole)}: not a release ({error}); delete this line") from error

@@ -56,9 +56,9 @@ def run_verdicts(context: Context) -> None:
         owed = {one.name: one for one in wanted if one.name not in done}
         context.progress.begin(STAGE, len(samples), len(samples) - len(owed))
         for verdict in carried_over(context.donor, Verdict, owed):
-            del owed[verdict.id]
-            append(verdict)
-            context.progress.advance()
+            if owed.pop(verdict.id, None) is not None:
+                append(verdict)
+                context.progress.advance()
         rest = list(owed.values())
         for start in range(0, len(rest), _BATCH):
             for verdict in _judge(rest[start : start + _BATCH], judge, run.recipe):
@@ -78,7 +78,9 @@ def harness_of(recipe: Recipe, sandbox_version: str) -> dict[str, object]:
 
 
 def _owed(sample: Sample, suites: dict[str, TestSuite], harness: dict[str, object]) -> _Owed:
-    suite = suites[sample.suite_id]
+    suite = suites.get(sample.suite_id)
+    if suite is None:
+        raise RunError(f"sample {sample.id}: its suite {sample.suite_id} is not in the run; bring suites.jsonl back")
     return _Owed(digest(sample.id, suite.id, harness), digest(sample.code, suite.id), sample, suite)
 
 
@@ -92,10 +94,11 @@ def _judge(owed: Sequence[_Owed], judge: Judge, recipe: Recipe) -> Iterator[Verd
     findings = check(sources, frozenset(recipe.verdicts.mypy_codes))
     runnable: list[_Owed] = []
     for key, one in first.items():
-        finding = findings.get(key)
-        if finding is None:
+        if one.sample.code is None:
             yield from (_verdict(same, "no_code", "no code in the answer") for same in alike[key])
-        elif finding.status == "ok":
+            continue
+        finding = findings[key]
+        if finding.status == "ok":
             runnable.append(one)
         else:
             yield from (_verdict(same, finding.status, _said(finding)) for same in alike[key])
@@ -121,8 +124,8 @@ def _verdict(one: _Owed, status: Status, detail: str) -> Verdict:
         status=status,
         cases=tuple(CaseOutcome(outcome="not_run") for _ in one.suite.cases),
         detail=detail,
-        cpu_seconds=0.0,
-        peak_memory_mb=0.0,
+        cpu_seconds=None,
+        peak_memory_mb=None,
     )
 
 
