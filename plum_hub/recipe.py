@@ -159,7 +159,7 @@ class Recipe(_Section):
 def _adopted(mine: Any, other: Any) -> Any:
     """`mine`, its open revision taken from `other`; and a folder or file that lies elsewhere by now, but holds the very
     same bytes, is the same."""
-    if isinstance(mine, EngineSettings) and mine.type == other.type and mine.model != other.model:  # type: ignore[attr-defined]
+    if isinstance(mine, EngineSettings) and type(mine) is type(other) and mine.model != other.model:
         same = (other.revision or "").startswith("sha256:") and mine.pin().revision == other.revision
         return mine.model_copy(update={"model": other.model, "revision": other.revision}) if same else mine
     return mine.model_copy(update={"revision": other.revision}) if mine.revision is None else mine
@@ -273,8 +273,7 @@ def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
     result = dict(under)
     for key, value in over.items():
         below = result.get(key)
-        both = isinstance(value, Mapping) and isinstance(below, Mapping)
-        result[key] = _merged(below, value) if both else value  # type: ignore[arg-type]  # `both` says so
+        result[key] = _merged(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
     return result
 
 

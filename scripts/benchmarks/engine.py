@@ -7,10 +7,10 @@ greedy pair draws nothing, so it shows the engine's own overhead alone.
 
     scripts/bench engine [--model FOLDER] [--prompts 16] [--samples 4] [--max-tokens 128] [--rounds 1]
 
-Seen on 2 cores with AMX, shared with other work, Qwen2.5-Coder-0.5B-Instruct, 12 prompts x 8 samples of 64 tokens:
-ours 267 tokens/s, bare vLLM 101 (its top-p sorts the vocabulary), transformers 66; start-up 15, 14 and 5 s. Compiling
-the model took 50 s more at the start and gained nothing; blocks of 32 tokens instead of 128 saved a fifth of the CPU
-time, because samples share their prompt; 128 sequences at once were 7 % better than 64.
+Seen on 2 cores with AMX, quiet, Qwen2.5-Coder-0.5B-Instruct, 16 prompts x 4 samples of 128 tokens: ours 237 tokens/s,
+bare vLLM 118 (its top-p sorts the vocabulary), greedy 331 against 327, transformers 65. Found on the way: compiling the
+model takes 50 s more at the start and gains nothing; blocks of 32 tokens instead of 128 save a fifth of the CPU time,
+because samples share their prompt; 128 sequences at once are 7 % better than 64.
 """
 
 import argparse
