@@ -7,7 +7,7 @@ gathers them. What a run folder keeps is a sealed recipe: defaults filled in, re
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -41,9 +41,13 @@ class SuitesConfig(_Section):
     max_cases: int = Field(default=5, ge=1)
     """Cases after this many are cut off."""
     temperature: float = Field(default=0.8, ge=0, le=10, allow_inf_nan=False)
+    """0 is greedy."""
     top_p: float = Field(default=0.95, gt=0, le=1)
+    """The share of probability that tokens are drawn from."""
     max_tokens: int = Field(default=1024, ge=16)
+    """Tokens of an answer at most."""
     seed: int = 0
+    """From it and what is asked each request's own seed is made."""
 
     @model_validator(mode="after")
     def _has_room(self) -> Self:
@@ -58,9 +62,13 @@ class SamplesConfig(_Section):
     per_instruction: int | None = Field(default=None, ge=1)
     """Samples a suite's instruction; the paper's number for the source when not set (20; Evol-Instruct 50)."""
     temperature: float = Field(default=0.8, ge=0, le=10, allow_inf_nan=False)
+    """0 is greedy."""
     top_p: float = Field(default=0.95, gt=0, le=1)
+    """The share of probability that tokens are drawn from."""
     max_tokens: int = Field(default=1024, ge=16)
+    """Tokens of an answer at most."""
     seed: int = 0
+    """From it and what is asked each request's own seed is made."""
     prompt: Literal["auto", "chat", "completion"] = "auto"
     """`auto` takes the chat template where the model has one, else the completion prompt for base models."""
 
@@ -73,7 +81,9 @@ class VerdictsConfig(_Section):
     wall_seconds: float = Field(default=60.0, gt=0, le=86_400, allow_inf_nan=False)
     """The generous stop behind the CPU limit, for programs that sleep."""
     memory_mb: int = Field(default=1024, ge=64, le=1 << 20)
+    """Address space of a program."""
     output_kb: int = Field(default=1024, ge=1, le=1 << 20)
+    """What a program may print."""
     mypy_codes: tuple[str, ...] = tuple(sorted(DROP_CODES))
     """mypy's error codes that drop a sample; [] turns the check off. ARCHITECTURE.md says why each is there."""
 
@@ -93,6 +103,7 @@ class Recipe(_Section):
     """One experiment."""
 
     version: Literal[1] = 1
+    """Of the recipe's own form."""
     policy: EngineConfig
     """The model that writes the samples, and that will be trained."""
     generator: EngineConfig
@@ -257,6 +268,15 @@ def key_paths() -> list[str]:
         assert issubclass(section, BaseModel)
         found += [f"{name}.{key}" for key in section.model_fields]
     return found
+
+
+def engine_keys() -> dict[str, list[str]]:
+    """The keys of each engine, by its type: what `policy.` and `generator.` take."""
+    union, _ = get_args(EngineConfig)
+    return {
+        kind.model_fields["type"].default: [key for key in kind.model_fields if key != "type"]
+        for kind in get_args(union)
+    }
 
 
 def _mapping(text: str, origin: str) -> dict[str, Any]:

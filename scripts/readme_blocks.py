@@ -1,15 +1,18 @@
-"""Fill README.md's generated blocks: `<!-- help COMMAND -->` and `<!-- recipe keys -->`, each up to `<!-- end -->`."""
+"""Fill README.md's generated blocks (`<!-- help COMMAND -->`, `<!-- recipe keys -->`, `<!-- engine keys -->`), each to
+its `<!-- end -->`."""
 
 import ast
 import inspect
 import re
 import textwrap
 from pathlib import Path
+from typing import get_args
 
 from click.testing import CliRunner
 from pydantic import BaseModel
 
 from plum_hub.cli import cli
+from plum_hub.engines import EngineConfig
 from plum_hub.recipe import Recipe
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -45,6 +48,21 @@ def keys_block() -> str:
     return "\n".join(lines)
 
 
+def engines_block() -> str:
+    lines = ["| engine | key | default | meaning |", "|---|---|---|---|"]
+    union, _ = get_args(EngineConfig)
+    for kind in get_args(union):
+        meanings: dict[str, str] = {}
+        for base in reversed(kind.__mro__):
+            if issubclass(base, BaseModel) and base is not BaseModel:
+                meanings |= docstrings(base)
+        for key, field in kind.model_fields.items():
+            if key != "type":
+                default = None if field.is_required() else field.default
+                lines.append(f"| {kind.model_fields['type'].default} {row(key, default, meanings.get(key, ''))}")
+    return "\n".join(lines)
+
+
 def row(key: str, default: object, meaning: str) -> str:
     shown = "" if default is None or default == "" else f"`{default}`"
     if isinstance(default, tuple):
@@ -63,6 +81,12 @@ def main() -> None:
     text = re.sub(
         r"(<!-- recipe keys -->\n).*?(<!-- end -->)",
         lambda match: f"{match[1]}{keys_block()}\n{match[2]}",
+        text,
+        flags=re.DOTALL,
+    )
+    text = re.sub(
+        r"(<!-- engine keys -->\n).*?(<!-- end -->)",
+        lambda match: f"{match[1]}{engines_block()}\n{match[2]}",
         text,
         flags=re.DOTALL,
     )

@@ -35,6 +35,13 @@ def test_every_recipe_key_is_in_the_readme() -> None:
     assert [key for key in recipe.key_paths() if f"`{key}`" not in README] == []
 
 
+def test_every_engine_key_is_in_the_readme() -> None:
+    engines = recipe.engine_keys()
+    assert set(engines) == {"vllm", "transformers", "openai", "tgi", "scripted"}
+    for engine, keys in engines.items():
+        assert [key for key in keys if f"| {engine} | `{key}` |" not in README] == []
+
+
 def test_the_readme_names_no_command_that_is_not_there() -> None:
     known = {command[0] for command in commands() if command}
     named = set(re.findall(r"plum-hub ([a-z][a-z-]+)", README)) - {"is"}
