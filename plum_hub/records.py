@@ -187,6 +187,8 @@ class Drop:
 
 Record = Instruction | Response | TestSuite | Sample | Verdict | Preference | Drop
 RecordT = TypeVar("RecordT", Instruction, Response, TestSuite, Sample, Verdict, Preference, Drop)
+KeptT = TypeVar("KeptT", Instruction, Response, TestSuite, Sample, Verdict, Preference)
+"""What a stage makes where it does not leave out."""
 
 _NESTED: dict[tuple[type, str], type] = {(TestSuite, "cases"): TestCase, (Verdict, "cases"): CaseOutcome}
 

@@ -26,6 +26,7 @@ from plum_hub.recipe import Recipe
 from plum_hub.records import (
     Drop,
     Instruction,
+    KeptT,
     Preference,
     Record,
     RecordT,
@@ -168,6 +169,23 @@ class Run:
             with writing(path):
                 os.fsync(file.fileno())
                 file.close()
+
+    @contextmanager
+    def keeping(self, kind: type[KeptT]) -> Iterator[Callable[[KeptT | Drop], None]]:
+        """As `appending`, for a stage whose rows are of `kind` or left out: a `Drop` goes to its own file.
+
+        Raises:
+            RunError: as `appending`.
+        """
+        with self.appending(kind) as append, self.appending(Drop) as drop:
+
+            def keep(row: KeptT | Drop) -> None:
+                if isinstance(row, Drop):
+                    drop(row)
+                else:
+                    append(row)
+
+            yield keep
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -7,7 +7,8 @@ from typing import Generic
 
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Completion, Engine, Prompt, Request, Sampling
-from plum_hub.records import Drop, RecordT, digest
+from plum_hub.recipe import SamplesConfig, SuitesConfig
+from plum_hub.records import Drop, KeptT, digest
 from plum_hub.run import Run
 from plum_hub.stages.rates import remember
 
@@ -69,19 +70,24 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Ask(Generic[RecordT]):
+class Ask(Generic[KeptT]):
     """One answer that is wanted: the id of the row it becomes, the request, and how to make the row."""
 
     id: str
     prompt: Prompt
     seed: int
-    keep: Callable[[Completion, str], RecordT | Drop]
+    keep: Callable[[Completion, str], KeptT | Drop]
     """From the completion and the engine's name and version to the row, or to the drop."""
 
 
 def made_by(config: EngineConfig) -> list[object]:
     """What of an engine goes into a row's id: what decides about its text, not where it lies or how fast it runs."""
     return [config.type, config.public().model, config.revision, config.text_settings()]
+
+
+def sampling_of(settings: SuitesConfig | SamplesConfig, stop: tuple[str, ...] = ()) -> Sampling:
+    """The recipe's settings in an engine's words."""
+    return Sampling(temperature=settings.temperature, top_p=settings.top_p, max_tokens=settings.max_tokens, stop=stop)
 
 
 def seed_of(base: int, *parts: object) -> int:
@@ -92,10 +98,10 @@ def seed_of(base: int, *parts: object) -> int:
 
 def ask(
     context: Context,
-    kind: type[RecordT],
+    kind: type[KeptT],
     stage: str,
     config: EngineConfig,
-    asks: Sequence[Ask[RecordT]],
+    asks: Sequence[Ask[KeptT]],
     sampling: Sampling,
 ) -> None:
     """Have an engine answer what is not answered yet, and append each row as soon as its answer arrives.
@@ -107,10 +113,10 @@ def ask(
     done = run.ids(kind) | {drop.id for drop in run.rows(Drop) if drop.stage == stage}
     owed = {one.id: one for one in asks if one.id not in done}
     context.progress.begin(stage, len(asks), len(asks) - len(owed))
-    with run.appending(kind) as append, run.appending(Drop) as drop:
+    with run.keeping(kind) as keep:
         for row in carried_over(context.donor, kind, owed):
             if owed.pop(row.id, None) is not None:
-                append(row)
+                keep(row)
                 context.progress.advance()
         if owed:
             engine = context.engines.open(config)
@@ -120,18 +126,14 @@ def ask(
                 Request(id=one.id, prompt=one.prompt, seed=one.seed, sampling=sampling) for one in owed.values()
             ]
             for completion in engine.generate(requests):
-                made = owed[completion.id].keep(completion, name)
-                if isinstance(made, Drop):
-                    drop(made)
-                else:
-                    append(made)
+                keep(owed[completion.id].keep(completion, name))
                 tokens += completion.completion_tokens
                 context.progress.advance(tokens=completion.completion_tokens)
             remember(config, tokens, time.monotonic() - began)
     context.progress.end()
 
 
-def carried_over(donor: Run | None, kind: type[RecordT], owed: Iterable[str]) -> Iterator[RecordT]:
+def carried_over(donor: Run | None, kind: type[KeptT], owed: Iterable[str]) -> Iterator[KeptT]:
     """The donor's rows that are owed here: same id, so made from the same inputs (law 4)."""
     if donor is not None:
         wanted = set(owed)

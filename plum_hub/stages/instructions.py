@@ -26,14 +26,14 @@ def run_instructions(context: Context) -> None:
         context.progress.end()
         return
     context.progress.begin("instructions", limit or 0, len(have))
-    with run.appending(Instruction) as append, run.appending(Drop) as drop:
+    with run.keeping(Instruction) as keep:
         for row in wanted_rows(run.recipe):
             if isinstance(row, Instruction):
                 if row.id not in have:
-                    append(row)
+                    keep(row)
                     context.progress.advance()
             elif (row.id, row.reason) not in dropped:
-                drop(row)
+                keep(row)
     context.progress.end()
 
 

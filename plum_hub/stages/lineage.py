@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from plum_hub.engines import EngineConfig
-from plum_hub.engines.base import EngineIdentity, Sampling
+from plum_hub.engines.base import EngineIdentity
 from plum_hub.engines.revision import NOTE
 from plum_hub.execution import Judge
 from plum_hub.prompts import prompt_digest
@@ -15,6 +15,7 @@ from plum_hub.recipe import SamplesConfig, SuitesConfig
 from plum_hub.records import Instruction, Response, Sample, TestSuite
 from plum_hub.release.lineage import Author, Lineage, SelfConsistency, Source
 from plum_hub.run import Run
+from plum_hub.stages.base import sampling_of
 from plum_hub.stages.programs import limits_of
 from plum_hub.stages.published import GENERATE
 from plum_hub.stages.suites import STAGE as SUITES
@@ -62,7 +63,7 @@ def _author(config: EngineConfig, settings: SuitesConfig | SamplesConfig, engine
             model=config.public().model,
             revision=config.revision or "",
         ),
-        sampling=Sampling(temperature=settings.temperature, top_p=settings.top_p, max_tokens=settings.max_tokens),
+        sampling=sampling_of(settings),
         weights=_weights(config.model),
     )
 

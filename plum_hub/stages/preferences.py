@@ -21,17 +21,13 @@ def run_preferences(context: Context) -> None:
     done = {row.sample_id for row in run.rows(Preference)}
     done |= {drop.id for drop in run.rows(Drop) if drop.stage == STAGE}
     context.progress.begin(STAGE, sum(map(len, groups.values())), len(done))
-    with run.appending(Preference) as append, run.appending(Drop) as drop:
+    with run.keeping(Preference) as keep:
         for name, samples in groups.items():
             suite = suites[name]
             prompt = prompt_of(run.recipe, instructions[suite.instruction_id], suite)
             for row in preferences(samples, verdicts, partial(_same, prompt), run.recipe.preferences):
-                if isinstance(row, Drop):
-                    if row.id not in done:
-                        drop(row)
-                        context.progress.advance()
-                elif row.sample_id not in done:
-                    append(row)
+                if (row.id if isinstance(row, Drop) else row.sample_id) not in done:
+                    keep(row)
                     context.progress.advance()
     context.progress.end()
 

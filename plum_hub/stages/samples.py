@@ -2,11 +2,11 @@
 "Sampling Solutions from the Policy"). Each answer is kept word for word, with the seed that made it."""
 
 from plum_hub.answers.code import extract_code
-from plum_hub.engines.base import Completion, Sampling
+from plum_hub.engines.base import Completion
 from plum_hub.prompts import conversation, prompt_digest, render
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Instruction, Prompt, Sample, TestSuite, digest
-from plum_hub.stages.base import Ask, Context, ask, made_by, seed_of
+from plum_hub.stages.base import Ask, Context, ask, made_by, sampling_of, seed_of
 
 STAGE = "samples"
 
@@ -26,13 +26,8 @@ def run_samples(context: Context) -> None:
         for suite in run.rows(TestSuite)
         for index in range(settings.per_instruction)
     ]
-    sampling = Sampling(
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        max_tokens=settings.max_tokens,
-        stop=("\n```",) if settings.prompt == "completion" else (),  # that prompt ends inside a code block
-    )
-    ask(context, Sample, STAGE, run.recipe.policy, asks, sampling)
+    stop = ("\n```",) if settings.prompt == "completion" else ()  # that prompt ends inside a code block
+    ask(context, Sample, STAGE, run.recipe.policy, asks, sampling_of(settings, stop))
 
 
 def prompt_of(recipe: Recipe, instruction: Instruction, suite: TestSuite) -> Prompt:

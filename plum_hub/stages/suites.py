@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 from plum_hub.answers.suite import ParsedSuite, Unusable, parse_suite, stub_of
-from plum_hub.engines.base import Completion, Sampling
+from plum_hub.engines.base import Completion
 from plum_hub.execution import Execution, Judge
 from plum_hub.prompts import conversation, prompt_digest
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Instruction, Response, TestSuite, digest
-from plum_hub.stages.base import Ask, Context, ask, made_by, seed_of
+from plum_hub.stages.base import Ask, Context, ask, made_by, sampling_of, seed_of
 from plum_hub.stages.programs import evidence, limits_of, program
 from plum_hub.stages.published import GENERATE, published
 
@@ -74,13 +74,12 @@ def _ask_generator(context: Context) -> None:
     recipe = context.run.recipe
     engine, settings = recipe.generator, recipe.suites
     assert settings.responses is not None  # a sealed recipe is filled in
-    sampling = Sampling(temperature=settings.temperature, top_p=settings.top_p, max_tokens=settings.max_tokens)
     asks = [
         _ask_one(recipe, instruction, index)
         for instruction in context.run.rows(Instruction)
         for index in range(settings.responses)
     ]
-    ask(context, Response, "responses", engine, asks, sampling)
+    ask(context, Response, "responses", engine, asks, sampling_of(settings))
 
 
 def _ask_one(recipe: Recipe, instruction: Instruction, index: int) -> Ask[Response]:
@@ -123,13 +122,10 @@ def _decide(context: Context) -> None:
     context.progress.begin(STAGE, total, len(decided))
     served = {suite.instruction_id for suite in run.rows(TestSuite)}
     owed = [left for group in groups.values() if (left := [one for one in group if one.id not in decided])]
-    with Judge() as judge, run.appending(TestSuite) as append, run.appending(Drop) as drop:
+    with Judge() as judge, run.keeping(TestSuite) as keep:
         for start in range(0, len(owed), _BATCH):
             for row in _prove(owed[start : start + _BATCH], served, judge, run.recipe):
-                if isinstance(row, Drop):
-                    drop(row)
-                else:
-                    append(row)
+                keep(row)
                 context.progress.advance()
     context.progress.end()
 
