@@ -115,7 +115,7 @@ class Sandbox(Protocol):
     def run(self, programs: Iterable[Program]) -> Iterator[Execution]:
         """Run every program once and yield what each did, as each finishes, in any order.
 
-        A program over a limit, or near one, is run again while no other runs here, and only that run counts.
+        A program over a limit, or near one, is run again alone on a processor core, and only that run counts.
 
         Raises:
             SandboxError: this machine could not run programs as promised. Says nothing about any program (law 1).

@@ -1,4 +1,9 @@
-"""The sandbox that shuts programs into namespaces: a warm zygote for each core, one forked child for each program."""
+"""The sandbox that shuts programs into namespaces: a warm zygote for each core, one forked child for each program.
+
+A worker goes on with the suite that it has, as far as the next few programs allow: its jail holds the suite's cases
+compiled. A program that was over its limit is run again on a processor core of its own, with nothing else beside it
+but other such programs on cores of theirs: CPU time is then the program's alone, whatever the number of cores.
+"""
 
 import functools
 import importlib.metadata
@@ -9,23 +14,28 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from plum_hub.errors import MissingExtraError, SandboxError
 from plum_hub.execution.base import Execution, Program
-from plum_hub.execution.tally import Trial
+from plum_hub.execution.tally import Trial, cases_of
 from plum_hub.execution.worker import BrokenWorkerError, Enclosure, Jail, Worker
 
-_HARNESS = "2"
+_HARNESS = "3"
 """Raised by hand whenever a verdict could change."""
 
 _UNSURE = ("timed_out", "out_of_memory")
 _FIRST_SHARE = 0.25
 """Of the time limits, for the run that others run beside: a program that needs more is run alone, and only that counts.
 Most need far less, and of one that never ends enough is seen."""
+_AHEAD = 16
+"""Programs for each worker that are taken from their iterable before their turn, for a worker to find its suite among
+them."""
+_QUICK_SECONDS = 0.001
+"""An iterable that takes longer to give a program is not asked before its turn."""
 _GRACE_SECONDS = 30.0
 _ATTEMPTS = 2
 
@@ -35,6 +45,45 @@ class _Task:
     program: Program
     alone: bool = False
     attempts: int = 0
+
+
+class _Ahead:
+    """The next programs, a few at a time."""
+
+    def __init__(self, source: Iterator[Program], most: int) -> None:
+        self._source, self._most = source, most
+        self._programs: deque[tuple[str, Program]] = deque()
+        self._ended = False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there are no more, as far as it was asked."""
+        return self._ended and not self._programs
+
+    def take(self, wanted: str, taken: Container[str]) -> Program | None:
+        """One of the next programs: one with the `wanted` cases if there is any, else one whose cases are not `taken`,
+        else the first."""
+        self._look()
+        names = [name for name, _ in self._programs]
+        if not names:
+            return None
+        free = (number for number, name in enumerate(names) if name not in taken)
+        number = names.index(wanted) if wanted in names else next(free, 0)
+        _, program = self._programs[number]
+        del self._programs[number]
+        return program
+
+    def _look(self) -> None:
+        """Take what there is, but wait for one at most."""
+        while not self._ended and len(self._programs) < self._most:
+            began = time.monotonic()
+            program = next(self._source, None)
+            if program is None:
+                self._ended = True
+            else:
+                self._programs.append((cases_of(program).name, program))
+            if time.monotonic() - began > _QUICK_SECONDS:
+                return
 
 
 @dataclass(eq=False)
@@ -86,12 +135,21 @@ def _find_numpy() -> _Numpy:
     return _Numpy(Path(spec.origin).parents[1], f"-numpy-{importlib.metadata.version('numpy')}")
 
 
+def _physical(cores: Set[int]) -> frozenset[int]:
+    """One of the logical cores on each physical one: two that share it slow each other down."""
+    first: dict[str, int] = {}
+    for core in sorted(cores):
+        siblings = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")
+        first.setdefault(siblings.read_text() if siblings.exists() else "unknown", core)
+    return frozenset(first.values())
+
+
 class JailSandbox:
     """Runs programs in as many jails as there are workers, started when first needed.
 
-    A program that is over its memory limit, or takes more than a quarter of its time limits, is run once more while
-    nothing else runs here, and only that run counts. Programs
-    are taken from their iterable as workers become free, so memory is bounded by the workers and not by the programs.
+    A program that is over its memory limit, or takes more than a quarter of its time limits, is run once more, alone on
+    a processor core, and only that run counts. Programs are taken from their iterable as workers become free, and a few
+    ahead, so memory is bounded by the workers and not by the programs.
     """
 
     def __init__(
@@ -105,6 +163,9 @@ class JailSandbox:
         self._enclose = enclose or functools.partial(Jail, packages=str(self._numpy.folder) if self._numpy else "")
         self._cores = os.sched_getaffinity(0)
         self._size = workers or len(self._cores)
+        self._quiet: frozenset[int | None] = frozenset({None})
+        if self._size == len(self._cores):
+            self._quiet = _physical(self._cores)
         self._idle: list[Worker] = []
         self._places: list[_Place] = []
         self._again: deque[_Task] = deque()
@@ -134,47 +195,69 @@ class JailSandbox:
             self._unsure.clear()
 
     def _run(self, source: Iterator[Program]) -> Iterator[Execution]:
-        exhausted = False
+        ahead = _Ahead(source, _AHEAD * self._size)
         while True:
-            alone = bool(self._unsure) and (exhausted or len(self._unsure) >= 8 * self._size)
+            alone = self._is_time_for_unsure(ahead)
             while self._has_room(alone=alone):
-                task = self._next(source, alone=alone)
+                place = None if alone or len(self._places) < self._size else self._next_place()
+                task = self._next(ahead, place, alone=alone)
                 if task is None:
-                    exhausted = exhausted or not alone
                     break
-                self._begin(task)
+                self._begin(task, place)
             if self._places:
                 yield from self._wait()
-            elif exhausted and not self._unsure and not self._again:
+            elif ahead.exhausted and not self._unsure and not self._again:
                 return
 
+    def _is_time_for_unsure(self, ahead: _Ahead) -> bool:
+        """Whether only programs that run alone are begun now: once begun with, all of them."""
+        if self._is_alone():
+            return True
+        return bool(self._unsure) and not self._again and (ahead.exhausted or len(self._unsure) >= 8 * self._size)
+
+    def _is_alone(self) -> bool:
+        return any(place.trials[0][0].alone for place in self._places)
+
     def _has_room(self, *, alone: bool) -> bool:
-        """Whether another task can be sent somewhere; one that runs alone waits until nothing else does."""
-        if alone or any(place.trials[0][0].alone for place in self._places):
-            return not self._places
+        """Whether another task can be sent somewhere; those that run alone wait until the others have ended."""
+        if alone:
+            return not self._places or (self._is_alone() and len(self._places) < len(self._quiet))
         return len(self._places) < self._size or any(place.takes_more for place in self._places)
 
-    def _next(self, source: Iterator[Program], *, alone: bool) -> _Task | None:
+    def _next_place(self) -> _Place:
+        return next(one for one in self._places if one.takes_more)
+
+    def _next(self, ahead: _Ahead, place: _Place | None, *, alone: bool) -> _Task | None:
+        if alone:
+            return self._unsure.popleft() if self._unsure else None
         if self._again:
             return self._again.popleft()
-        if alone:
-            task = self._unsure.popleft()
-            task.alone = True
-            return task
-        program = next(source, None)
+        worker = place.worker if place else self._idle[-1] if self._idle else None
+        program = ahead.take(worker.met if worker else "", {one.worker.met for one in self._places})
         return None if program is None else _Task(program)
 
-    def _begin(self, task: _Task) -> None:
-        place = None if len(self._places) < self._size else next(one for one in self._places if one.takes_more)
+    def _begin(self, task: _Task, place: _Place | None) -> None:
         if place is None:
             try:
-                place = _Place(self._idle.pop() if self._idle else Worker(self._enclose, self._free_core()))
+                place = _Place(self._quiet_worker() if task.alone else self._worker())
             except BrokenWorkerError as error:
                 task.attempts += 1
                 self._give_back(task, error)
                 return
             self._places.append(place)
         place.send(task)
+
+    def _worker(self) -> Worker:
+        return self._idle.pop() if self._idle else Worker(self._enclose, self._free_core())
+
+    def _quiet_worker(self) -> Worker:
+        """A worker on a processor core where no other runs anything."""
+        free = self._quiet - {place.worker.core for place in self._places}
+        for worker in self._idle:
+            if worker.core in free:
+                self._idle.remove(worker)
+                return worker
+        return Worker(self._enclose, min((core for core in free if core is not None), default=None))
 
     def _free_core(self) -> int | None:
         """The core that a new jail stays on, where there is one for each: moving a child from core to core costs a
@@ -190,7 +273,7 @@ class JailSandbox:
                 f"the jail broke twice while it ran program {task.program.id!r} ({error}); "
                 "run the same command again, and `plum-hub doctor` if it stays so"
             ) from error
-        self._again.append(task)
+        (self._unsure if task.alone else self._again).append(task)
 
     def _wait(self) -> Iterator[Execution]:
         """Wait until a worker can go on, and yield what is then known."""
@@ -238,7 +321,7 @@ class JailSandbox:
             self._idle.append(place.worker)
         done = trial.execution()
         if done.status in _UNSURE and not task.alone:
-            self._unsure.append(_Task(task.program))
+            self._unsure.append(_Task(task.program, alone=True))
             return None
         return done
 

@@ -1,5 +1,7 @@
 """What every sandbox promises (plum_hub/execution/base.py), held against every member."""
 
+import os
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -26,6 +28,10 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 
 def program(code: str, *cases: Case, entry_point: str | None = "add", limits: Limits | None = None) -> Program:
     return Program(id="p", code=code, entry_point=entry_point, cases=cases, limits=limits or Limits())
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def run(sandbox: Sandbox, code: str, *cases: Case, entry_point: str | None = "add") -> Execution:
@@ -176,9 +182,47 @@ def test_programs_are_taken_as_workers_become_free(sandbox: Sandbox) -> None:
     executions = sandbox.run(endless())
     for _ in range(10):
         assert next(executions).status == "passed"
-    assert taken <= 10 + 64
+    assert taken <= 10 + 18 * cores()
     executions.close()  # type: ignore[attr-defined]
     assert run(sandbox, _ADD, call("add(1, 2)", "3")).status == "passed"
+
+
+def test_programs_that_are_slow_to_come_are_not_waited_for(sandbox: Sandbox) -> None:
+    taken = 0
+
+    def slowly() -> Iterator[Program]:
+        nonlocal taken
+        while True:
+            time.sleep(0.2)
+            taken += 1
+            yield program(_ADD, call("add(1, 2)", "3"))
+
+    executions = sandbox.run(slowly())
+    assert next(executions).status == "passed"
+    assert taken <= 2 * cores() + 1
+    executions.close()  # type: ignore[attr-defined]
+
+
+def test_each_program_has_one_end_in_whatever_order_suites_and_limits_are_mixed(sandbox: Sandbox) -> None:
+    codes = {
+        "passed": _ADD,
+        "failed": "def add(a, b): return a * b",
+        "timed_out": "def add(a, b):\n    while True: pass",
+    }
+    wanted = [("passed", "failed", "passed", "timed_out", "passed")[number % 5] for number in range(40)]
+    programs = [
+        Program(
+            id=f"{number} {status}",
+            code=codes[status],
+            entry_point="add",
+            cases=(call(f"add({number % 3}, 5)", str(number % 3 + 5)),),
+            limits=Limits(cpu_seconds=0.2),
+        )
+        for number, status in enumerate(wanted)
+    ]
+    ends = [(execution.id, execution.id.split()[1], execution.status) for execution in sandbox.run(programs)]
+    assert sorted(name for name, _, _ in ends) == sorted(one.id for one in programs)
+    assert [end for end in ends if end[1] != end[2]] == []
 
 
 def test_an_expected_value_that_is_no_literal_is_refused(sandbox: Sandbox) -> None:

@@ -33,14 +33,17 @@ class Attack:
 
     @property
     def program(self) -> Program:
-        """The program, with limits small enough for a corpus to be run in a minute."""
+        """The program, with limits small enough for a corpus to be run in a minute. One that can only run out of memory
+        has the time that a busy machine takes to give it so much."""
+        memory_only = "out_of_memory" in self.status and "timed_out" not in self.status
+        cpu_seconds, wall_seconds = (4.0, 20.0) if memory_only else (0.4, 1.8)
         cases = self.case if isinstance(self.case, tuple) else (self.case,) * self.cases
         return Program(
             id=self.name,
             code=self.code,
             entry_point=None if isinstance(cases[0], Stdio) else "f",
             cases=cases,
-            limits=Limits(cpu_seconds=0.4, wall_seconds=1.8, memory_mb=self.memory_mb, output_kb=64),
+            limits=Limits(cpu_seconds=cpu_seconds, wall_seconds=wall_seconds, memory_mb=self.memory_mb, output_kb=64),
         )
 
     def stopped(self, status: str) -> bool:
