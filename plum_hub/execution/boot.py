@@ -21,7 +21,10 @@ from plum_hub.execution.wire import send
 
 _SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin")
 _LINKS = {"/dev/stdin": "0", "/dev/stdout": "1", "/dev/stderr": "2"}
-_IN_JAIL = ("__init__.py", "zygote.py", "child.py", "probe.py", "scratch.py", "trusted.py", "values.py", "wire.py")
+_IN_JAIL = tuple(
+    f"{name}.py"
+    for name in ("__init__", "zygote", "child", "compiler", "probe", "scratch", "trusted", "values", "wire")
+)
 _OLD = "/.old"
 _TAKEN = ("/tmp", "/dev", "/proc", "/jail")
 """Folders of the jail's own: an interpreter that lives below one of them is shown at `_MOVED`."""

@@ -15,6 +15,7 @@ import ast
 import atexit
 import builtins
 import gc
+import marshal
 import mmap
 import operator
 import os
@@ -111,9 +112,10 @@ _TYPICAL_CASES = (
 
 def warm_up() -> None:
     """Do, often enough for the interpreter to adapt its code to it, what every program makes it do."""
-    for _ in range(20):
+    programs: list[str | bytes] = [_TYPICAL, marshal.dumps(_made(_TYPICAL))]
+    for code in programs * 20:
         with mmap.mmap(-1, 1 << 16) as buffer:
-            parts = module_parts(_TYPICAL.encode(), "typical", _TYPICAL_CASES, bytes(TOKEN_BYTES), _new_modules())
+            parts = module_parts(code, "typical", _TYPICAL_CASES, bytes(TOKEN_BYTES), _new_modules())
             deque(pipeline(buffer, parts), maxlen=0)
     _SPARE_BUILTINS[:] = [dict(_PRISTINE) for _ in range(8)]
     sys.modules["builtins"] = builtins
@@ -160,14 +162,22 @@ def _code(kind: str, source: str) -> types.CodeType | bytes:
         return _raised(error)
 
 
+def _made(code: str | bytes) -> types.CodeType:
+    """A program's code object; raises what compiling raises."""
+    if isinstance(code, str):
+        return compile(code, "<program>", "exec", dont_inherit=True)
+    made: types.CodeType = marshal.loads(code)
+    return made
+
+
 def module_parts(
-    code: bytes, entry_point: str | None, cases: Sources | Plan, tokens: bytes, modules: Modules | None = None
+    code: str | bytes, entry_point: str | None, cases: Sources | Plan, tokens: bytes, modules: Modules | None = None
 ) -> list[Iterable[bytes]]:
-    """The results of compiling the cases, of loading the program and of each case, in order; a program that does not
-    load, or runs out of memory, has no more."""
+    """The results of compiling the cases, of loading the program (its source, or its code, marshalled) and of each
+    case, in order; a program that does not load, or runs out of memory, has no more."""
     plan = cases if isinstance(cases, Plan) else compiled(cases)
     scope: dict[str, Any] = {}
-    load = _load(code.decode(errors="surrogatepass"), entry_point, modules or _MODULES, scope)
+    load = _load(code, entry_point, modules or _MODULES, scope)
     calls = _calls(plan.calls, scope)
     if len(plan.groups) == 1 and plan.calls:  # most suites
         return [_COMPILED, load, calls]
@@ -229,12 +239,12 @@ def _calls(cases: tuple[types.CodeType | bytes, ...], scope: dict[str, Any]) -> 
         yield frame
 
 
-def _load(code: str, entry_point: str | None, modules: Modules, scope: dict[str, Any]) -> Iterator[bytes]:
+def _load(code: str | bytes, entry_point: str | None, modules: Modules, scope: dict[str, Any]) -> Iterator[bytes]:
     """Run the module, and fill the scope of its cases: its names, with builtins that it has not touched."""
     module, own_builtins = modules
     sys.modules["solution"], sys.modules["builtins"] = module, own_builtins
     try:
-        exec(compile(code, "<program>", "exec", dont_inherit=True), module.__dict__)
+        exec(_made(code), module.__dict__)
         if entry_point is not None and entry_point not in module.__dict__:
             raise NameError(f"the program does not define {entry_point!r}")
     except MemoryError:
@@ -265,14 +275,14 @@ def _describe(error: BaseException) -> bytes:
     return f"{name}: {message}"[:_DETAIL].encode(errors="backslashreplace")
 
 
-def script_parts(code: bytes) -> list[Iterable[bytes]]:
+def script_parts(code: str | bytes) -> list[Iterable[bytes]]:
     """The one result of running a program as `__main__` over file descriptors 0 and 1."""
     return [_script(code)]
 
 
-def _script(code: bytes) -> Iterator[bytes]:
+def _script(code: str | bytes) -> Iterator[bytes]:
     try:
-        program = compile(code.decode(errors="surrogatepass"), "<program>", "exec", dont_inherit=True)
+        program = _made(code)
     except BaseException as error:  # noqa: BLE001  a compiler bomb may raise anything
         yield _raised(error, NOT_LOADED)
         return

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from plum_hub.errors import MissingExtraError, SandboxError
 from plum_hub.execution.base import Execution, Program
+from plum_hub.execution.scribe import Next, Scribe
 from plum_hub.execution.tally import Trial, cases_of
 from plum_hub.execution.worker import BrokenWorkerError, Enclosure, Jail, Worker
 
@@ -43,6 +44,7 @@ _ATTEMPTS = 2
 @dataclass(eq=False)
 class _Task:
     program: Program
+    compiled: bytes = b""
     alone: bool = False
     attempts: int = 0
 
@@ -50,9 +52,9 @@ class _Task:
 class _Ahead:
     """The next programs, a few at a time."""
 
-    def __init__(self, source: Iterator[Program], most: int) -> None:
-        self._source, self._most = source, most
-        self._programs: deque[tuple[str, Program]] = deque()
+    def __init__(self, source: Iterator[Program], most: int, scribe: Scribe) -> None:
+        self._source, self._most, self._scribe = source, most, scribe
+        self._programs: deque[Next] = deque()
         self._ended = False
 
     @property
@@ -60,30 +62,33 @@ class _Ahead:
         """Whether there are no more, as far as it was asked."""
         return self._ended and not self._programs
 
-    def take(self, wanted: str, taken: Container[str]) -> Program | None:
+    def take(self, wanted: str, taken: Container[str]) -> Next | None:
         """One of the next programs: one with the `wanted` cases if there is any, else one whose cases are not `taken`,
         else the first."""
-        self._look()
-        names = [name for name, _ in self._programs]
-        if not names:
+        if len(self._programs) <= self._most // 2:
+            self._look()
+        if not self._programs:
             return None
+        names = [one.cases for one in self._programs]
         free = (number for number, name in enumerate(names) if name not in taken)
         number = names.index(wanted) if wanted in names else next(free, 0)
-        _, program = self._programs[number]
+        found = self._programs[number]
         del self._programs[number]
-        return program
+        return found
 
     def _look(self) -> None:
         """Take what there is, but wait for one at most."""
+        seen = len(self._programs)
         while not self._ended and len(self._programs) < self._most:
             began = time.monotonic()
             program = next(self._source, None)
             if program is None:
                 self._ended = True
             else:
-                self._programs.append((cases_of(program).name, program))
+                self._programs.append(Next(program, cases_of(program).name))
             if time.monotonic() - began > _QUICK_SECONDS:
-                return
+                break
+        self._scribe.ask([*self._programs][seen:])
 
 
 @dataclass(eq=False)
@@ -101,7 +106,8 @@ class _Place:
 
     def send(self, task: _Task) -> None:
         """Send a task's first run behind what is there."""
-        trial = Trial(task.program, self.worker.overhead_bytes, time_share=1.0 if task.alone else _FIRST_SHARE)
+        share = 1.0 if task.alone else _FIRST_SHARE
+        trial = Trial(task.program, self.worker.overhead_bytes, time_share=share, compiled=task.compiled)
         self.worker.send(trial.request(self.worker.met))
         self.worker.met = trial.cases.name
         self.trials.append((task, trial))
@@ -166,6 +172,7 @@ class JailSandbox:
         self._quiet: frozenset[int | None] = frozenset({None})
         if self._size == len(self._cores):
             self._quiet = _physical(self._cores)
+        self._scribe = Scribe(lambda: Worker(self._enclose))
         self._idle: list[Worker] = []
         self._places: list[_Place] = []
         self._again: deque[_Task] = deque()
@@ -195,7 +202,7 @@ class JailSandbox:
             self._unsure.clear()
 
     def _run(self, source: Iterator[Program]) -> Iterator[Execution]:
-        ahead = _Ahead(source, _AHEAD * self._size)
+        ahead = _Ahead(source, _AHEAD * self._size, self._scribe)
         while True:
             alone = self._is_time_for_unsure(ahead)
             while self._has_room(alone=alone):
@@ -233,8 +240,9 @@ class JailSandbox:
         if self._again:
             return self._again.popleft()
         worker = place.worker if place else self._idle[-1] if self._idle else None
-        program = ahead.take(worker.met if worker else "", {one.worker.met for one in self._places})
-        return None if program is None else _Task(program)
+        self._scribe.take()
+        found = ahead.take(worker.met if worker else "", {one.worker.met for one in self._places})
+        return None if found is None else _Task(found.program, found.compiled)
 
     def _begin(self, task: _Task, place: _Place | None) -> None:
         if place is None:
@@ -321,7 +329,7 @@ class JailSandbox:
             self._idle.append(place.worker)
         done = trial.execution()
         if done.status in _UNSURE and not task.alone:
-            self._unsure.append(_Task(task.program, alone=True))
+            self._unsure.append(_Task(task.program, task.compiled, alone=True))
             return None
         return done
 
@@ -339,6 +347,7 @@ class JailSandbox:
 
     def close(self) -> None:
         """See `Sandbox`."""
+        self._scribe.close()
         for worker in [*self._idle, *(place.worker for place in self._places)]:
             worker.close()
         self._idle.clear()

@@ -17,7 +17,7 @@ _MEMORY_READERS = (
 )  # fmt: skip
 
 
-def steps(body: bytes) -> Iterator[bytes]:
+def steps(body: str | bytes) -> Iterator[bytes]:
     """One result: a JSON list of the things that should have been impossible and were not."""
     text = json.dumps([name for name, attempt in _attempts(json.loads(body)) if _succeeds(attempt)]).encode()
     yield FRAME.pack(DONE, len(text)) + text

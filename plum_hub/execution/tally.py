@@ -7,7 +7,7 @@ import math
 import reprlib
 import signal
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -87,7 +87,7 @@ def _right(cases: tuple[Case, ...]) -> bytes | None:
             text = encode(_expected(case.expected)[0])
         except UnsupportedValueError:
             return None
-        frames.append(wire.FRAME.pack(wire.VALUE, len(text)) + text)
+        frames.append(wire.framed(wire.VALUE, text))
     return b"".join(frames)
 
 
@@ -98,18 +98,19 @@ class Trial:
         program: what to run.
         overhead_bytes: the address space that the jail itself needs.
         time_share: of the program's time limits, what this trial may use.
+        compiled: the program as `scribe.Scribe` has compiled it; empty if it has not.
 
     Raises:
         SandboxError: no process can have the program's limits.
         ValueError: an expected value is not a literal.
     """
 
-    def __init__(self, program: Program, overhead_bytes: int, time_share: float) -> None:
+    def __init__(self, program: Program, overhead_bytes: int, time_share: float, compiled: bytes = b"") -> None:
         self.cases = cases_of(program)
         self._time_share = time_share
         self._cpu_seconds = program.limits.cpu_seconds * time_share
         self._wall_seconds = program.limits.wall_seconds * time_share
-        self._program = program
+        self._program, self._compiled = program, compiled
         self._memory = overhead_bytes + (program.limits.memory_mb << 20)
         if self._memory >= 1 << 63 or not math.isfinite(program.limits.cpu_seconds):
             raise SandboxError(f"program {program.id!r}: its limits (cpu_seconds, memory_mb) cannot be set: too large")
@@ -122,7 +123,7 @@ class Trial:
         limits, program = self._program.limits, self._program
         script = None if self._module else self._script()
         stdin = b"" if script is None else script.stdin.encode(errors="surrogatepass")
-        code = program.code.encode(errors="surrogatepass")
+        code = self._compiled or program.code.encode(errors="surrogatepass")
         entry_point = (program.entry_point or "").encode() if self._module else b""
         cases = self.cases.text if self._module and met != self.cases.name else b""
         cpu = self._cpu_seconds - sum(run.told.cpu for run in self._runs)
@@ -132,6 +133,7 @@ class Trial:
             output = max(output, 2 * len(script.stdout))
         header = wire.ASKED.pack(
             wire.SCRIPT if script else wire.MODULE,
+            bool(self._compiled),
             self.cases.statements if self._module else 0,
             cpu,
             self._wall_seconds - sum(run.told.wall for run in self._runs),
@@ -214,17 +216,6 @@ class _Run:
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
 
 
-def _frames(text: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and content of each result, as far as they are whole."""
-    place = 0
-    while place + wire.FRAME.size <= len(text):
-        kind, length = wire.FRAME.unpack_from(text, place)
-        content = place + wire.FRAME.size
-        place = content + length
-        if place <= len(text):
-            yield kind, text[content:place]
-
-
 @dataclass
 class _Tally:
     """The results so far; `status` is set by the first thing that ends a program."""
@@ -272,7 +263,7 @@ def _execution(
 
 
 def _judge_module(program: Program, numbers: tuple[int, ...], run: _Run, tally: _Tally) -> None:
-    frames = iter([*_frames(run.results)][1:])
+    frames = iter([*wire.frames(run.results)][1:])
     kind, text = next(frames, (b"", b""))
     if kind == wire.OUT_OF_MEMORY:
         tally.stop("out_of_memory", "MemoryError while loading")
@@ -368,7 +359,7 @@ def _show(value: Any) -> str:
 def _judge_script(program: Program, number: int, run: _Run, tally: _Tally) -> None:
     case = program.cases[number]
     assert isinstance(case, Stdio)
-    kind, text = next(_frames(run.results), (b"", b""))
+    kind, text = next(wire.frames(run.results), (b"", b""))
     if kind == wire.NOT_LOADED:
         tally.stop("not_executable", _words(text))
     elif kind == wire.OUT_OF_MEMORY or run.timed_out:

@@ -7,29 +7,32 @@ what a zygote touches for each program costs more than what it does.
 import json
 import os
 import struct
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 LENGTHS = struct.Struct("<II")
 
 FRAME = struct.Struct("<cI")
-"""Before each result of a program: its kind, and how many bytes follow."""
+"""Before each result of a program, and each program to be compiled: its kind, and how many bytes follow."""
 
 COMPILED, LOADED, NOT_LOADED, VALUE, UNSUPPORTED, RAISED, OUT_OF_MEMORY, TOKEN, DONE = (
     bytes([byte]) for byte in b"CLNVURMTS"
 )
 """Kinds of results. A token makes the `DONE` of the statement behind it good."""
 
-MODULE, SCRIPT, PROBE = b"m", b"s", b"p"
-"""What a run is: a module and its cases, a program with standard input, or the look around a new jail."""
+MODULE, SCRIPT, PROBE, COMPILE = b"m", b"s", b"p", b"c"
+"""What is asked: to run a module and its cases, a program with standard input, or the look around a new jail; or, in a
+jail that runs no programs, to compile some."""
 
 TOKEN_BYTES = 8
 
 
 class Asked(NamedTuple):
-    """One run. Times in seconds, sizes in bytes; the body is code, cases (none: those of the last run), entry point and
-    standard input, one behind the other."""
+    """One run. Times in seconds, sizes in bytes; the body is code (`compiled` says whether marshalled or as source),
+    cases (none: those of the last run), entry point and standard input, one behind the other."""
 
     kind: bytes
+    compiled: bool
     statements: int
     cpu: float
     wall: float
@@ -56,8 +59,24 @@ class Told(NamedTuple):
     output: int
 
 
-ASKED = struct.Struct("<cIddQQIII")
+ASKED = struct.Struct("<c?IddQQIII")
 TOLD = struct.Struct("<ci?ddQIII")
+
+
+def framed(kind: bytes, content: bytes) -> bytes:
+    """One frame."""
+    return FRAME.pack(kind, len(content)) + content
+
+
+def frames(text: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and content of each frame, as far as they are whole."""
+    place = 0
+    while place + FRAME.size <= len(text):
+        kind, length = FRAME.unpack_from(text, place)
+        content = place + FRAME.size
+        place = content + length
+        if place <= len(text):
+            yield kind, text[content:place]
 
 
 def pack(header: bytes | dict[str, Any], body: bytes = b"") -> bytes:

@@ -195,7 +195,9 @@ class Worker:
             canary.write_text("a jail that can read this is not one")
             outside = {"port": listener.getsockname()[1], "canary": str(canary)}
             told, memory = json.dumps(outside).encode(), self.overhead_bytes + (1 << 30)
-            self.socket.sendall(pack(ASKED.pack(PROBE, 0, 10.0, _START_SECONDS, memory, 0, len(told), 0, 0), told))
+            self.socket.sendall(
+                pack(ASKED.pack(PROBE, False, 0, 10.0, _START_SECONDS, memory, 0, len(told), 0, 0), told)
+            )
             header, body = self._next()
             listener.setblocking(False)
             with contextlib.suppress(BlockingIOError):

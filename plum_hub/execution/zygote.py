@@ -2,7 +2,8 @@
 
 It forks a child for each run, measures it, kills whatever the run leaves behind, and passes on what the child wrote
 without understanding it. It never holds an expected value. Nothing that runs here comes from a program; of a suite,
-only cases that a child has compiled unharmed are compiled here, so that the samples that follow find them ready.
+only cases that a child has compiled unharmed are compiled here, so that the samples that follow find them ready. A
+zygote that compiles programs (`scribe.py`) runs none.
 
 What a program costs beside its own work is, for the most part, page faults: each page that a child or, after a fork,
 this process writes to is copied or at least unlocked, and in Python to look at an object is to write to it. So the loop
@@ -24,8 +25,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
-from plum_hub.execution import child, scratch, values
-from plum_hub.execution.wire import ASKED, COMPILED, FRAME, MODULE, SCRIPT, TOKEN_BYTES, TOLD, Asked, receive, send
+from plum_hub.execution import child, compiler, scratch, values
+from plum_hub.execution.wire import (
+    ASKED,
+    COMPILE,
+    COMPILED,
+    FRAME,
+    MODULE,
+    SCRIPT,
+    TOKEN_BYTES,
+    TOLD,
+    Asked,
+    receive,
+    send,
+)
 
 # What many programs import. Each module makes every fork dearer, so what few import is left to them.
 _PRELOADED = [
@@ -175,6 +188,10 @@ class _Jail:
         header, body = receive(self._requests)
         asked = Asked(*ASKED.unpack(header))
         entry, stdin = asked.code + asked.cases, asked.code + asked.cases + asked.entry_point
+        if asked.kind == COMPILE:
+            resource.setrlimit(resource.RLIMIT_AS, (asked.memory, asked.memory))
+            send(self._answers, COMPILE, compiler.answer(body))
+            return
         if asked.kind == MODULE:
             self._take_cases(body[asked.code : entry])
         files = _script_files(body[stdin:]) if asked.kind == SCRIPT else ()
@@ -193,7 +210,9 @@ class _Jail:
         if pid == 0:
             try:
                 self._enter(limits, files)
-                work = [self._pipeline(asked.kind, body[: asked.code], body[entry:stdin])]
+                text = body[: asked.code]
+                program = text if asked.compiled else text.decode(errors="surrogatepass")
+                work = [self._pipeline(asked.kind, program, body[entry:stdin])]
                 vars(self).clear()  # frames below the program's code lead here, and to nothing more
                 child.run(work)
             finally:
@@ -213,7 +232,7 @@ class _Jail:
         told = TOLD.pack(stopped, code, clean, cpu, wall, usage.ru_maxrss, len(self.tokens), len(results), len(output))
         send(self._answers, told, self.tokens + results + output + tail)
 
-    def _pipeline(self, kind: bytes, code: bytes, entry_point: bytes) -> Iterator[object]:
+    def _pipeline(self, kind: bytes, code: str | bytes, entry_point: bytes) -> Iterator[object]:
         if kind == MODULE:
             parts = child.module_parts(code, entry_point.decode() or None, self.cases, self.tokens)
         elif kind == SCRIPT:
