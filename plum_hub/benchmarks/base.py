@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from plum_hub.execution.base import Case
+from plum_hub.execution.base import Again, Case
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +24,27 @@ class Problem:
     starter_code: str = ""
     suites: Mapping[str, tuple[Case, ...]]
     """Cases by the name of what they measure: `base`, and where there is more, `plus`. A sample has passed `plus` only
-    if it has passed `base` too."""
+    if it has passed `base` too. `base:strict` has the same cases by a stricter rule; where they are `Again`, nothing
+    is run for them."""
     cpu_seconds: float
     """CPU time of one sample over all cases of a suite."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """The same by suite, where suites differ in it."""
     setup: str = ""
     """Code that stands before every sample, such as the imports that the official judge gives."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """What results are broken down by: difficulty, platform, date."""
     reference: str | None = None
     """The benchmark's own solution, a whole program; never shown to a model."""
+
+    def cases(self, suite: str) -> tuple[Case, ...]:
+        """What is run for a suite: its cases, and behind them the stricter readings of these."""
+        return self.suites[suite] + (self.suites[f"{suite}:strict"] if self.is_read_twice(suite) else ())
+
+    def is_read_twice(self, suite: str) -> bool:
+        """Whether a run of this suite also tells what `SUITE:strict` comes to."""
+        strict = self.suites.get(f"{suite}:strict", ())
+        return bool(strict) and isinstance(strict[0], Again)
 
 
 class Benchmark(Protocol):

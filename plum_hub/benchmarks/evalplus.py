@@ -1,6 +1,7 @@
 """HumanEval+ and MBPP+: what EvalPlus 0.3.1 decides, decided outside the program's process.
 
-A problem has the suites `base` and `plus`; where that rule and ours differ, also `base:strict` and `plus:strict`. The
+A problem has the suites `base` and `plus`; where that rule and ours differ, also `base:strict` and `plus:strict`, which
+read the same values again. The
 official rule accepts what is equal to the reference's output. If the task has a tolerance, or else from the first
 output on that is a float or a list of floats (1e-6, and to the end of the suite), it also accepts what is `close`.
 Ours is `near` throughout: floats anywhere have the tolerance, and types and integers are exact.
@@ -9,6 +10,7 @@ HumanEval/32 cannot be passed in EvalPlus 0.3.1, which counts none of its inputs
 that is meant.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from plum_hub.benchmarks.base import Problem
 from plum_hub.benchmarks.content import Content, Published, ReleaseFile, Row, content
 from plum_hub.benchmarks.oracles import AS_SETS, EXISTENCE, ROOTS, SECOND_READINGS, restored
 from plum_hub.benchmarks.references import Answers, Reference, answers
-from plum_hub.execution.base import Call, Case
+from plum_hub.execution.base import Again, Call, Case, Comparison
 from plum_hub.execution.literals import parse_literal, write_literal
 
 _COLUMNS = frozenset({"task_id", "prompt", "entry_point", "canonical_solution", "base_input", "plus_input", "atol"})
@@ -48,9 +50,12 @@ _FLOATS = re.compile(rf"{_FLOAT}|[\[(]{_FLOAT}(?:, {_FLOAT})*,?[\])]")
 _EXISTENCE = "(lambda given: given if isinstance(given, bool) else given is not None)"
 _HOLDS_FLOAT = re.compile(rf"(?<![\w.]){_FLOAT}")
 
-_SHORTEST, _FACTOR, _LONGEST = 2.0, 10.0, 60.0
-"""CPU seconds: ten times the reference's, within bounds. EvalPlus stops at a second of wall time in one call, or four
-times the reference's, and at a minute in all: programs that it lets pass have their time here, whatever the load."""
+_SHORTEST, _FACTOR, _LONGEST, _SPARE = 1.0, 4.0, 60.0, 1.0
+"""EvalPlus gives a call a second, or four times what the reference took, and all calls together no more than a minute;
+then one more. That is wall time; as CPU time it is the same for a program that runs alone, whatever the load."""
+_LEAST = 6.0
+"""Times what the reference took. A sandbox first gives a program a quarter of its time, and another reference should
+come to its end in it (Mbpp/599: 21 s)."""
 
 
 @dataclass(frozen=True)
@@ -106,34 +111,40 @@ class _Suite:
         reference = Reference(id=f"{task} {name}", code=code, entry_point=entry_point, expressions=tuple(calls))
         return cls(name, task, row["atol"], inputs, reference)
 
-    def official(self, calls: Sequence[tuple[str, str]]) -> tuple[Call, ...]:
+    def official(self, known: Answers) -> tuple[Call, ...]:
         """The cases by EvalPlus' rule, in which the tolerance of floats lasts from the first on."""
         tolerance, cases = self.tolerance, []
-        for (call, output), arguments in zip(calls, self.inputs, strict=True):
+        for (call, output), arguments, seconds in zip(known.calls, self.inputs, _seconds(known), strict=True):
+            comparison: Comparison = "equal"
             if self.task in ROOTS:
-                polynomial = write_literal(arguments[0])
-                cases.append(Call(expression=call, expected=polynomial, tolerance=tolerance, comparison="root_of"))
-                continue
-            if self.task in SECOND_READINGS:
-                readings = _readings(self.task, arguments, output)
-                cases.append(Call(expression=call, expected=readings, comparison="any_of"))
-                continue
-            tolerance = tolerance or (_OF_FLOATS if _FLOATS.fullmatch(output) else 0)
-            if tolerance:
-                cases.append(Call(expression=call, expected=output, tolerance=tolerance, comparison="close"))
+                output, comparison = write_literal(arguments[0]), "root_of"
+            elif self.task in SECOND_READINGS:
+                output, comparison = _readings(self.task, arguments, output), "any_of"
             else:
-                cases.append(Call(expression=call, expected=output))
+                tolerance = tolerance or (_OF_FLOATS if _FLOATS.fullmatch(output) else 0)
+                comparison = "close" if tolerance else "equal"
+            within = None if comparison in ("equal", "any_of") else tolerance
+            cases.append(
+                Call(expression=call, expected=output, tolerance=within, comparison=comparison, cpu_seconds=seconds)
+            )
         return tuple(cases)
 
-    def strict(self, official: Sequence[Call]) -> tuple[Call, ...] | None:
-        """The cases by our rule; None where it comes to the same."""
+    def strict(self, official: Sequence[Call]) -> tuple[Again, ...] | None:
+        """The same by our rule; None where it comes to the same."""
         if not any(map(_is_read_otherwise, official)):
             return None
         tolerance = self.tolerance or _OF_FLOATS
-        return tuple(
-            Call(expression=case.expression, expected=case.expected, tolerance=tolerance, comparison="near")
-            for case in official
-        )
+        return tuple(Again(case=number, comparison="near", tolerance=tolerance) for number in range(len(official)))
+
+
+def _seconds(known: Answers) -> list[float]:
+    """What each call may use, in whole seconds, so that it is nearly always the same."""
+    return [max(_SHORTEST, math.ceil(_FACTOR * seconds)) for seconds in known.seconds]
+
+
+def _limit(known: Answers) -> float:
+    """What all calls may use together."""
+    return max(min(sum(_seconds(known)), _LONGEST) + _SPARE, math.ceil(_LEAST * sum(known.seconds)))
 
 
 def _is_read_otherwise(case: Call) -> bool:
@@ -153,16 +164,17 @@ def _readings(task: str, arguments: list[Any], output: str) -> str:
 def _problem(row: Row, suites: Sequence[_Suite], known: Mapping[str, Answers]) -> Problem:
     cases: dict[str, tuple[Case, ...]] = {}
     for suite in suites:
-        cases[suite.name] = official = suite.official(known[suite.reference.id].calls)
+        cases[suite.name] = official = suite.official(known[suite.reference.id])
         if (strict := suite.strict(official)) is not None:
             cases[f"{suite.name}:strict"] = strict
-    slowest = max(known[suite.reference.id].cpu_seconds for suite in suites)
+    limits = {suite.name: _limit(known[suite.reference.id]) for suite in suites}
     return Problem(
         id=row["task_id"],
         text=row["prompt"],
         form="completion",
         entry_point=row["entry_point"],
         suites=cases,
-        cpu_seconds=min(max(_SHORTEST, _FACTOR * slowest), _LONGEST),
+        cpu_seconds=max(limits.values()),
+        limits=limits,
         reference=suites[0].reference.code,
     )

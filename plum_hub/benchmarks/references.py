@@ -1,24 +1,28 @@
 """What a benchmark's own solutions give, found out once in the sandbox and kept in `$PLUM_HUB_HOME/benchmarks`.
 
-Kept is one file for each content, named by everything that decides it: the expressions, the solutions and the harness.
+Kept is one file for each content, named by everything that decides it: the expressions, the solutions, the harness, and
+the code here and where values are written and read.
 A file that is damaged is made anew.
 """
 
 import gzip
+import itertools
 import json
 import os
+import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from plum_hub.errors import BenchmarkError
-from plum_hub.execution import Judge, Limits, Program
+from plum_hub.execution import Judge, Limits, Program, literals, values
 from plum_hub.execution.base import Execution, Value
 from plum_hub.home import home
 from plum_hub.records import digest
 
 _LIMITS = Limits(cpu_seconds=120.0, wall_seconds=600.0, memory_mb=4096)
+_CLOCK = Value(expression="__import__('time').process_time()")
 _FINGERPRINT = (
     "(lambda given: __import__('hashlib').sha256(given.encode()).hexdigest() if isinstance(given, str) "
     "else (isinstance(given, list), hash(tuple(given))))({})"
@@ -40,10 +44,10 @@ class Reference:
 @dataclass(frozen=True, kw_only=True)
 class Answers:
     """What one solution gave for each of its expressions: the expression and a literal. In place of a value that is too
-    long to leave the sandbox, that is an expression for its fingerprint. `cpu_seconds` is the time of all together."""
+    long to leave the sandbox, that is an expression for its fingerprint. `seconds` is the CPU time of each."""
 
     calls: tuple[tuple[str, str], ...]
-    cpu_seconds: float
+    seconds: tuple[float, ...]
 
 
 def answers(name: str, references: Sequence[Reference]) -> Mapping[str, Answers]:
@@ -54,7 +58,8 @@ def answers(name: str, references: Sequence[Reference]) -> Mapping[str, Answers]
         SandboxError: programs cannot be run here.
     """
     with Judge() as judge:
-        key = digest([vars(one) for one in references], judge.harness_version)
+        code = [Path(str(module.__file__)).read_text() for module in (literals, values, sys.modules[__name__])]
+        key = digest([vars(one) for one in references], judge.harness_version, code)
         path = home() / "benchmarks" / f"{name}-{key}.json.gz"
         found = _kept(path)
         if found is None:
@@ -73,12 +78,12 @@ def _found(name: str, judge: Judge, references: Sequence[Reference]) -> dict[str
 
 
 def _program(one: Reference) -> Program:
-    cases = tuple(Value(expression=expression) for expression in one.expressions)
+    cases = (_CLOCK, *(case for text in one.expressions for case in (Value(expression=text), _CLOCK)))
     return Program(id=one.id, code=one.code, entry_point=one.entry_point, cases=cases, limits=_LIMITS)
 
 
 def _with_fingerprints(one: Reference, done: Execution) -> Reference:
-    pairs = zip(one.expressions, done.cases, strict=True)
+    pairs = zip(one.expressions, done.cases[1::2], strict=True)
     texts = tuple(_FINGERPRINT.format(text) if case.outcome == "wrong" else text for text, case in pairs)
     return replace(one, expressions=texts)
 
@@ -89,20 +94,27 @@ def _answers(name: str, one: Reference, done: Execution) -> Answers:
             f"{name}: its own solution of {one.id} does not run here ({done.status}: {done.detail}): "
             "try again on a machine with more memory"
         )
-    literals = [str(case.value) for case in done.cases]
-    return Answers(calls=tuple(zip(one.expressions, literals, strict=True)), cpu_seconds=done.cpu_seconds)
+    given = [str(case.value) for case in done.cases]
+    clock = [float(text) for text in given[::2]]
+    return Answers(
+        calls=tuple(zip(one.expressions, given[1::2], strict=True)),
+        seconds=tuple(round(after - before, 3) for before, after in itertools.pairwise(clock)),
+    )
 
 
 def _kept(path: Path) -> dict[str, Answers] | None:
     try:
         rows = json.loads(gzip.decompress(path.read_bytes()))
-        return {name: Answers(calls=tuple(map(tuple, calls)), cpu_seconds=cpu) for name, (calls, cpu) in rows.items()}
+        return {
+            name: Answers(calls=tuple(map(tuple, calls)), seconds=tuple(seconds))
+            for name, (calls, seconds) in rows.items()
+        }
     except (OSError, EOFError, zlib.error, ValueError, TypeError, AttributeError):
         return None
 
 
 def _keep(path: Path, found: Mapping[str, Answers]) -> None:
-    rows = {name: [one.calls, one.cpu_seconds] for name, one in found.items()}
+    rows = {name: [one.calls, one.seconds] for name, one in found.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}")
     part.write_bytes(gzip.compress(json.dumps(rows, separators=(",", ":")).encode(), compresslevel=3))

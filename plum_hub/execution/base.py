@@ -23,6 +23,8 @@ class Call:
     expected: str
     tolerance: float | None = None
     comparison: Comparison = "equal"
+    cpu_seconds: float | None = None
+    """What this call alone may use; a program that uses more is over its limit. None for all that is left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +51,21 @@ class Stdio:
     comparison: Printed = "words"
     cpu_seconds: float | None = None
     """What this case alone may use of the program's time; None for all that is left."""
+    decisive: bool = False
+    """Whether no case of this kind is run behind this one once it has not been passed, by any reading."""
 
 
-Case: TypeAlias = Call | Value | Statement | Stdio
+@dataclass(frozen=True, kw_only=True)
+class Again:
+    """Another reading of what an earlier call or script gave, by a rule of its own. Nothing runs for it."""
+
+    case: int
+    """That one's position in the program's cases."""
+    comparison: Comparison | Printed
+    tolerance: float | None = None
+
+
+Case: TypeAlias = Call | Value | Statement | Stdio | Again
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from plum_hub.execution.scribe import Next, Scribe
 from plum_hub.execution.tally import Trial, cases_of
 from plum_hub.execution.worker import BrokenWorkerError, Enclosure, Jail, Worker
 
-_HARNESS = "3"
+_HARNESS = "4"
 """Raised by hand whenever a verdict could change."""
 
 _UNSURE = ("timed_out", "out_of_memory")

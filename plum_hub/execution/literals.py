@@ -8,6 +8,8 @@ import math
 import re
 import warnings
 from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from plum_hub.execution.values import Array
@@ -18,6 +20,7 @@ _MAX_ITEMS = 1_000_000  # `list(range(10**12))` is short to write
 _NAMES: dict[str, float] = {"nan": math.nan, "inf": math.inf, "True_": True, "False_": False}
 _NUMPY_SCALAR = re.compile(r"(bool|str|(u?int|float|complex)\d*)_?")
 _FLOATS = {"nan", "inf", "infinity"}
+_NUMBERS: tuple[type[Any], ...] = (int, float, complex, Fraction, Decimal)
 _CONTAINERS: dict[str, Callable[..., Any]] = {
     "set": set, "frozenset": frozenset, "list": list, "tuple": tuple, "dict": dict
 }  # fmt: skip
@@ -27,8 +30,9 @@ def parse_literal(source: str) -> Any:
     """The value that a literal's source stands for.
 
     Beyond `ast.literal_eval` it reads what `repr` prints and tests write: `nan`, `inf`, `math.inf`, `float("nan")`,
-    `set()`, `frozenset({1})`, `range(3)`, `list`, `tuple`, `set` or `dict` around at most one literal, and numpy's
-    `array([1, 2])` (also `np.array`, with or without `dtype`) and scalars (`np.float64(0.5)`).
+    `set()`, `frozenset({1})`, `range(3)`, `Fraction(1, 2)`, `Decimal("0.5")`, `list`, `tuple`, `set` or `dict` around
+    at most one literal, and numpy's `array([1, 2])` (also `np.array`, with or without `dtype`) and scalars
+    (`np.float64(0.5)`).
 
     Raises:
         ValueError: the source is not such a literal; it says why.
@@ -39,7 +43,7 @@ def parse_literal(source: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an odd escape in a string is the author's affair
             return _value(ast.parse(source.strip(), mode="eval").body)
-    except (SyntaxError, TypeError, RecursionError, MemoryError, OverflowError) as error:
+    except (SyntaxError, TypeError, RecursionError, MemoryError, ArithmeticError) as error:
         raise ValueError(f"not a literal: {error}") from error
 
 
@@ -107,6 +111,10 @@ def _call(name: str, arguments: list[ast.expr]) -> Any:
     match name, values:
         case "float", [str() as text] if text.strip().lstrip("+-").lower() in _FLOATS:
             return float(text)
+        case "Fraction", [int(), *rest] if len(rest) < 2 and all(type(item) is int for item in values):
+            return Fraction(*values)
+        case "Decimal", [int() | str() as number]:
+            return Decimal(number)
         case "range", [int(), *rest] if len(rest) < 3 and all(type(item) is int for item in values):
             return range(*values)
         case _ if name in _CONTAINERS and len(values) < 2 and all(len(item) <= _MAX_ITEMS for item in values):
@@ -178,7 +186,7 @@ def equal(actual: Any, expected: Any, tolerance: float | None = None, relative: 
 
 
 def _equal_numbers(actual: Any, expected: Any, tolerance: float | None, relative: float) -> bool:
-    if not (isinstance(actual, (int, float, complex)) and isinstance(expected, (int, float, complex))):
+    if not (isinstance(actual, _NUMBERS) and isinstance(expected, _NUMBERS)):
         return False
     if actual == expected or (actual != actual and expected != expected):
         return True
@@ -186,7 +194,7 @@ def _equal_numbers(actual: Any, expected: Any, tolerance: float | None, relative
         if relative and tolerance is not None and math.isfinite(size := abs(expected)):
             tolerance += relative * size
         return tolerance is not None and abs(actual - expected) <= tolerance
-    except OverflowError:  # an int too large to be a float is not near one
+    except (OverflowError, TypeError):  # an int too large to be a float is not near one, and a Decimal never is
         return False
 
 

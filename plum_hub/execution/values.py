@@ -4,21 +4,29 @@
     b  bytes, as hexadecimal                        t  tuple                   r  range: start, stop, step
     s  set                                          z  frozenset               d  dict: pairs, in order
     a  a numpy array, as nested lists               (a numpy scalar is its item)
+    q  a Fraction: numerator, denominator           m  a Decimal, as text
 
-Only builtin types have an encoding, and what extends one, as the builtin that it holds. What comes out of `decode` is
-plain builtins again, and nothing in the text can name anything else. This module also runs inside the jail, so it
-imports the standard library only.
+Only builtin types and these exact numbers have an encoding, and what extends one, as the builtin that it holds. What
+comes out of `decode` is plain again, and nothing in the text can name anything else. This module also runs inside the
+jail, so it imports the standard library only.
 """
 
 import json.encoder
-from collections.abc import Callable, Iterable
+import operator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 MAX_BYTES = 4_000_000
 """The longest encoded value that is carried."""
+_TOO_LONG = f"a value of more than {MAX_BYTES} bytes"
 
 _MAX_DEPTH = 100
+_CHUNK = 1000
+_MAX_EXACT = 1 << 14
+"""Bits of a Fraction's integers, and characters of a Decimal: longer ones take quadratic time to reduce and compare."""
 _WORD = 1 << 63
 _quoted, _decimal, _of_float = json.encoder.encode_basestring_ascii, int.__repr__, float.__repr__
 _NAME_SLOT = vars(type)["__name__"]
@@ -26,7 +34,7 @@ _BASES = vars(type)["__mro__"]
 _text = str.__str__
 _CONSTANTS = {None: "null", True: "true", False: "false"}
 _PLAIN = frozenset({str, int, float, list, dict, bytes, complex, range, tuple, set, frozenset})
-_NUMPY: dict[type, Callable[[Any, int], str]] = {}
+_OTHERS: dict[type, Callable[[Any, int], str]] = {}
 _TAGS: dict[type, str] = {tuple: "t", set: "s", frozenset: "z"}
 
 
@@ -54,7 +62,7 @@ def encode(value: object) -> bytes:
     """
     text = _written(value, 0).encode()
     if len(text) > MAX_BYTES:
-        raise UnsupportedValueError(f"a value of more than {MAX_BYTES} bytes")
+        raise UnsupportedValueError(_TOO_LONG)
     return text
 
 
@@ -74,8 +82,8 @@ def _written(value: Any, depth: int) -> str:
         return f'{{"f":"{text}"}}' if text[-1] in "nf" else text
     if depth >= _MAX_DEPTH:
         raise UnsupportedValueError(f"a value more than {_MAX_DEPTH} levels deep")
-    if kind in _NUMPY:
-        return _NUMPY[kind](value, depth)
+    if kind in _OTHERS:
+        return _OTHERS[kind](value, depth)
     if kind is list:
         return f"[{_all_written(list.__iter__(value), depth)}]"
     if kind is dict:
@@ -85,9 +93,9 @@ def _written(value: Any, depth: int) -> str:
         return f'{{"b":"{bytes.hex(value)}"}}'
     if kind is complex:
         value = complex.__add__(value, 0)
-        return f'{{"c":[{_all_written((value.real, value.imag), depth)}]}}'
+        return f'{{"c":[{_all_written(iter((value.real, value.imag)), depth)}]}}'
     if kind is range:
-        return f'{{"r":[{_all_written((value.start, value.stop, value.step), depth)}]}}'
+        return f'{{"r":[{_all_written(iter((value.start, value.stop, value.step)), depth)}]}}'
     return f'{{"{_TAGS[kind]}":[{_all_written(kind.__iter__(value), depth)}]}}'
 
 
@@ -96,8 +104,8 @@ def know_numpy() -> None:
     import numpy as np
 
     item, listed = np.generic.item, np.ndarray.tolist
-    _NUMPY[np.generic] = lambda value, depth: _written(item(value), depth + 1)
-    _NUMPY[np.ndarray] = lambda value, depth: f'{{"a":{_written(listed(value), depth + 1)}}}'
+    _OTHERS[np.generic] = lambda value, depth: _written(item(value), depth + 1)
+    _OTHERS[np.ndarray] = lambda value, depth: f'{{"a":{_written(listed(value), depth + 1)}}}'
 
 
 def _plain(kind: type) -> type:
@@ -107,15 +115,38 @@ def _plain(kind: type) -> type:
     Raises:
         UnsupportedValueError: it extends none that has an encoding.
     """
+    _know_exact_numbers()
     bases: tuple[type, ...] = _BASES.__get__(kind)
     for base in bases:
-        if base in _PLAIN or base in _NUMPY:
+        if base in _PLAIN or base in _OTHERS:
             return base
     raise UnsupportedValueError(name_of(kind))
 
 
-def _all_written(values: Iterable[Any], depth: int) -> str:
-    return ",".join([_written(item, depth + 1) for item in values])
+def _know_exact_numbers() -> None:
+    """Give `Fraction` and `Decimal` an encoding once the program has loaded them, which here would make every fork
+    dearer."""
+    if decimals := sys.modules.get("decimal"):
+        shown = decimals.Decimal.__str__
+        _OTHERS[decimals.Decimal] = lambda value, _depth: f'{{"m":"{shown(value)}"}}'
+    if fractions := sys.modules.get("fractions"):
+        parts = [vars(fractions.Fraction)[name].__get__ for name in ("_numerator", "_denominator")]
+        _OTHERS[fractions.Fraction] = lambda value, depth: (
+            f'{{"q":[{_all_written(iter([part(value) for part in parts]), depth)}]}}'
+        )
+
+
+def _all_written(values: Iterator[Any], depth: int) -> str:
+    """The items' texts. Of many no more is written than is carried, since texts take many times an item's memory."""
+    if operator.length_hint(values) <= _CHUNK:
+        return ",".join([_written(item, depth + 1) for item in values])
+    texts, length = [], 0
+    while text := ",".join([_written(item, depth + 1) for item in islice(values, _CHUNK)]):
+        texts.append(text)
+        length += len(text)
+        if length > MAX_BYTES:
+            raise UnsupportedValueError(_TOO_LONG)
+    return ",".join(texts)
 
 
 def decode(text: bytes, max_hashed: int) -> Any:
@@ -133,7 +164,7 @@ def decode(text: bytes, max_hashed: int) -> Any:
         raise ValueError(f"an encoded value of more than {MAX_BYTES} bytes")
     try:
         return _from_json(json.loads(text), max_hashed)
-    except (TypeError, KeyError, IndexError, RecursionError, OverflowError) as error:
+    except (TypeError, KeyError, IndexError, RecursionError, ArithmeticError) as error:
         raise ValueError(f"not an encoded value: {error}") from error
 
 
@@ -157,8 +188,23 @@ def _from_json(item: Any, max_hashed: int) -> Any:
         return complex(*(_from_json(element, max_hashed) for element in content))
     if tag == "r":
         return range(*(_from_json(element, max_hashed) for element in content))
+    if tag in "qm":
+        return _exact_number(tag, content, max_hashed)
     if len(content) > max_hashed:
         raise ValueError(f"a set or dictionary of {len(content)} elements, more than the expected value can have")
     if tag == "d":
         return {_from_json(key, max_hashed): _from_json(value, max_hashed) for key, value in content}
     return {"s": set, "z": frozenset}[tag](_from_json(element, max_hashed) for element in content)
+
+
+def _exact_number(tag: str, content: Any, max_hashed: int) -> Any:
+    from decimal import Decimal
+    from fractions import Fraction
+
+    if tag == "q":
+        numerator, denominator = (_from_json(element, max_hashed) for element in content)
+        if max(int.bit_length(numerator), int.bit_length(denominator)) <= _MAX_EXACT:
+            return Fraction(numerator, denominator)
+    elif len(content) <= _MAX_EXACT and not (number := Decimal(str(content))).is_snan():
+        return number
+    raise ValueError("an exact number that is too long, or none")

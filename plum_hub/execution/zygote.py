@@ -179,7 +179,7 @@ class _Jail:
         self._scratch = {os.stat(folder).st_dev: (folder, scratch.room(folder)) for folder in scratch.FOLDERS}  # noqa: PTH116
 
     def serve(self) -> None:
-        """Take one run from the judge, do it and tell how it ended.
+        """Take what the judge asks next, do it and answer.
 
         Raises:
             EOFError, ConnectionError: the judge is gone.
@@ -187,11 +187,15 @@ class _Jail:
         """
         header, body = receive(self._requests)
         asked = Asked(*ASKED.unpack(header))
-        entry, stdin = asked.code + asked.cases, asked.code + asked.cases + asked.entry_point
         if asked.kind == COMPILE:
             resource.setrlimit(resource.RLIMIT_AS, (asked.memory, asked.memory))
             send(self._answers, COMPILE, compiler.answer(body))
-            return
+        else:
+            self._run(asked, body)
+
+    def _run(self, asked: Asked, body: bytes) -> None:
+        """Do one run and tell how it ended."""
+        entry, stdin = asked.code + asked.cases, asked.code + asked.cases + asked.entry_point
         if asked.kind == MODULE:
             self._take_cases(body[asked.code : entry])
         files = _script_files(body[stdin:]) if asked.kind == SCRIPT else ()

@@ -3,11 +3,14 @@
 EvalPlus comes from PyPI into an environment of its own under plum-hub's home folder, made on first use. Each side is
 called as a user calls it, with the benchmarks as files and equally many workers, and the clock runs around the whole
 call. Expected outputs are known to either side before its clock runs. Both write an eval_results.json; the verdicts in
-them are compared.
+them are compared: whether base was passed, and whether base and plus were, which is all that EvalPlus' scores are made
+of (what has failed base we do not try on plus).
 
 Samples are those of a model where `--run` names the folder of an evaluation of HumanEval+ and MBPP+ with ten samples a
 problem. Else they are made: of each ten seven are the problem's own solution, two give another value and one raises;
-every one has a statement of its own, so that no two are equal and none shares another's run.
+every one has a statement of its own, so that no two are equal and none shares another's run. The solutions of a few
+problems take seconds (HumanEval/139, Mbpp/599), which either side has to spend on every sample: `programs_cpu` says how
+much of our CPU time that is.
 
     scripts/bench evaluate [--run FOLDER] [--workers 2] [--samples 10] [--rounds 1] [--only humaneval mbpp]
 """
@@ -77,14 +80,21 @@ def timed(command: list[str], environment: dict[str, str], log: Path) -> tuple[f
     return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def verdicts(path: Path) -> dict[tuple[str, int], tuple[str, str]]:
-    """(base, plus) of each sample, by problem and place; anything that is no pass is one."""
+def verdicts(path: Path) -> dict[tuple[str, int], tuple[bool, bool]]:
+    """(base, base and plus) of each sample, by problem and place: whether they were passed."""
     found = json.loads(path.read_text())["eval"]
     return {
-        (name, place): tuple("pass" if row[f"{suite}_status"] == "pass" else "fail" for suite in ("base", "plus"))
+        (name, place): (base, base and row["plus_status"] == "pass")
         for name, rows in found.items()
         for place, row in enumerate(rows)
+        for base in [row["base_status"] == "pass"]
     }
+
+
+def programs_cpu(path: Path) -> float:
+    """What the programs themselves took: no judge can have less of the right ones."""
+    rows = map(json.loads, path.read_text().splitlines())
+    return sum(row["cpu_seconds"] or 0.0 for row in rows if ":" not in row["suite"])
 
 
 def measured(name: str, options: argparse.Namespace, python: Path, folder: Path, number: int) -> dict[str, Any]:
@@ -116,10 +126,15 @@ def measured(name: str, options: argparse.Namespace, python: Path, folder: Path,
     other = verdicts(samples.with_name(f"{samples.stem}_eval_results.json"))
     differ = sorted({key[0] for key in other if mine[key] != other[key]})
     same = sum(mine[key] == other[key] for key in other)
-    print(f"{name}+: {count} samples, ours {ours:.1f} s ({our_cpu:.1f} CPU), ", end="")
+    programs = programs_cpu(run / "verdicts.jsonl")
+    print(
+        f"{name}+: {count} samples, ours {ours:.1f} s ({our_cpu:.1f} CPU, {programs:.1f} of it the programs'), ", end=""
+    )
     print(f"EvalPlus {theirs:.1f} s ({their_cpu:.1f} CPU), ratio {ours / theirs:.3f}; ", end="")
     print(f"verdicts the same: {same}/{len(other)} {differ or ''}")
-    seconds = {"ours": ours, "our_cpu": our_cpu, "evalplus": theirs, "evalplus_cpu": their_cpu}
+    seconds = {
+        "ours": ours, "our_cpu": our_cpu, "programs_cpu": programs, "evalplus": theirs, "evalplus_cpu": their_cpu,
+    }  # fmt: skip
     return {"samples": count, **seconds, "same": same, "of": len(other), "differ": differ}
 
 
@@ -158,11 +173,13 @@ def main() -> None:
             name: [measured(name, options, python, Path(folder), number) for number in range(options.rounds)]
             for name in options.only
         }
-    ours, theirs = (
-        sum(statistics.median(row[side] for row in of) for of in rows.values()) for side in ("ours", "evalplus")
+    ours, theirs, our_cpu, their_cpu = (
+        sum(statistics.median(row[side] for row in of) for of in rows.values())
+        for side in ("ours", "evalplus", "our_cpu", "evalplus_cpu")
     )
+    ratios = {"time_vs_evalplus": ours / theirs, "cpu_vs_evalplus": our_cpu / their_cpu}
     same, count = (sum(row[key] for of in rows.values() for row in of) for key in ("same", "of"))
-    print(json.dumps({"time_vs_evalplus": ours / theirs, "verdicts_same": same / count, "details": rows}))
+    print(json.dumps({**ratios, "verdicts_same": same / count, "details": rows}))
 
 
 if __name__ == "__main__":

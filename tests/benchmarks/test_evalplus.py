@@ -13,6 +13,7 @@ from plum_hub.execution import Judge, Limits, Program
 from plum_hub.execution.base import Call
 from plum_hub.execution.literals import parse_literal
 from tests.benchmarks.cut import humaneval_plus, mbpp_plus, needs_data
+from tests.benchmarks.running import programs, statuses
 
 pytestmark = [pytest.mark.shared, needs_data]
 
@@ -38,12 +39,10 @@ def calls(problem: Problem, suite: str) -> list[Call]:
 
 def verdicts(judge: Judge, problem: Problem, code: str) -> dict[str, bool]:
     limits = Limits(cpu_seconds=problem.cpu_seconds, wall_seconds=120.0)
-    programs = [
-        Program(id=name, code=code, entry_point=problem.entry_point, cases=cases, limits=limits)
-        for name, cases in problem.suites.items()
-        if cases
-    ]
-    return {done.id: done.status == "passed" for done in judge.run(programs)}
+    found: dict[str, str] = {}
+    for done in judge.run(programs("", problem, code, limits)):
+        found |= statuses(problem, done)
+    return {suite: status == "passed" for suite, status in found.items()}
 
 
 def wrapped(problem: Problem, result: str) -> str:
@@ -83,6 +82,8 @@ def test_infinity_is_no_name_that_a_program_could_change(problems: Mapping[str, 
         ("HumanEval/0", "not given", False, False),
         ("HumanEval/2", "given + 9e-7", True, True),
         ("HumanEval/2", "given + 2e-6", False, False),
+        ("HumanEval/2", "__import__('fractions').Fraction(given)", True, True),
+        ("HumanEval/2", "__import__('decimal').Decimal(repr(given))", False, False),
         ("HumanEval/32", "given", True, True),
         ("HumanEval/32", "given + 1", False, False),
         ("HumanEval/103", "given", True, True),
@@ -124,6 +125,13 @@ def test_the_tolerance_of_floats_lasts_to_the_end_of_a_suite(problems: Mapping[s
             if "close" in comparisons:
                 assert set(comparisons[comparisons.index("close") :]) == {"close"}, problem.id
     assert "equal" in {case.comparison for case in calls(problems["HumanEval/137"], "plus")}
+
+
+def test_time_is_as_evalplus_gives_it(problems: Mapping[str, Problem]) -> None:
+    problem = problems["HumanEval/0"]
+    for suite, seconds in problem.limits.items():
+        assert {case.cpu_seconds for case in calls(problem, suite)} == {1.0}
+        assert seconds == min(len(problem.suites[suite]), 60) + 1
 
 
 def test_what_references_give_is_kept_and_a_damaged_file_is_made_anew(

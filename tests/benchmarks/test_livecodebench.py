@@ -17,7 +17,7 @@ from plum_hub.benchmarks.livecodebench import LiveCodeBench, Selection
 from plum_hub.benchmarks.livecodebench.encoded import decoded_tests
 from plum_hub.benchmarks.livecodebench.files import SHARDS
 from plum_hub.errors import BenchmarkError
-from plum_hub.execution.base import Call, Stdio
+from plum_hub.execution.base import Again, Call, Stdio
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "livecodebench"
 V6 = Selection(release="v6")
@@ -76,14 +76,15 @@ def test_published_files_are_read_without_their_script(tmp_path: Path, name: str
 
     assert (program.id, program.entry_point, program.cpu_seconds) == ("q000", None, 12.0)
     assert program.suites["base"] == (
-        Stdio(stdin="1 2\n", stdout="3\n", comparison="livecodebench", cpu_seconds=6.0),
-        Stdio(stdin="5 6\n", stdout="11\n", comparison="livecodebench", cpu_seconds=6.0),
+        Stdio(stdin="1 2\n", stdout="3\n", comparison="livecodebench", cpu_seconds=6.0, decisive=True),
+        Stdio(stdin="5 6\n", stdout="11\n", comparison="livecodebench", cpu_seconds=6.0, decisive=True),
     )
-    assert [case.comparison for case in program.suites["base:strict"] if isinstance(case, Stdio)] == ["words"] * 2
+    assert program.suites["base:strict"] == (Again(case=0, comparison="words"), Again(case=1, comparison="words"))
     assert (method.id, method.entry_point, method.tags["difficulty"]) == ("q001", "Solution", "medium")
-    assert method.suites["base:strict"] == (
-        Call(expression="Solution().f(*map(__import__('json').loads, ('[1, 2]', '3')))", expected="[4]"),
-        Call(expression="""Solution().f(*map(__import__('json').loads, ('"a\\\\"b"', 'null')))""", expected="1.5"),
+    texts = ("('[1, 2]', '3')", """('"a\\\\"b"', 'null')""")
+    assert method.suites["base:strict"] == tuple(
+        Call(expression=f"Solution().f(*map(__import__('json').loads, {text}))", expected=value, cpu_seconds=6.0)
+        for text, value in zip(texts, ("[4]", "1.5"), strict=True)
     )
     assert {case.comparison for case in method.suites["base"] if isinstance(case, Call)} == {"as_list"}
     assert benchmark.caveat == ""

@@ -12,6 +12,7 @@ from plum_hub.benchmarks.base import Benchmark
 from plum_hub.errors import BenchmarkError
 from plum_hub.execution import Judge, Limits, Program
 from tests.benchmarks.cut import DATA, humaneval_plus, mbpp_plus, needs_data
+from tests.benchmarks.running import programs
 
 pytestmark = [pytest.mark.shared, needs_data]
 
@@ -55,22 +56,14 @@ def test_problems_are_whole_and_the_same_each_time(benchmark: Benchmark) -> None
 
 def test_references_pass_and_nothing_does_not(benchmark: Benchmark) -> None:
     problems = [problem for problem in islice(benchmark.problems(), 40) if problem.reference is not None]
-    programs = []
+    asked: list[Program] = []
     for problem in problems:
         stub = f"def {problem.entry_point}(*arguments):\n    raise ValueError\n"
-        for name, cases in problem.suites.items():
-            for kind, code in (("reference", str(problem.reference)), ("stub", stub))[: 1 + bool(cases)]:
-                programs.append(
-                    Program(
-                        id=f"{kind} {problem.id} {name}",
-                        code=problem.setup + code,
-                        entry_point=problem.entry_point,
-                        cases=cases,
-                        limits=Limits(cpu_seconds=problem.cpu_seconds, wall_seconds=120.0),
-                    )
-                )
+        limits = Limits(cpu_seconds=problem.cpu_seconds, wall_seconds=120.0)
+        for kind, code in (("reference", str(problem.reference)), ("stub", stub)):
+            asked += programs(f"{kind} {problem.id}", problem, problem.setup + code, limits)
     with Judge(2) as judge:
-        for done in judge.run(programs):
+        for done in judge.run(asked):
             assert (done.status == "passed") == done.id.startswith("reference"), (done.id, done.detail)
 
 

@@ -1,11 +1,13 @@
 """The ways in which a value is what is expected."""
 
 import math
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
-from plum_hub.execution import Call, Judge, Limits, Program
-from plum_hub.execution.base import Comparison, Value
+from plum_hub.execution import Call, Judge, Limits, Program, Stdio
+from plum_hub.execution.base import Again, Case, Comparison, Value
 from plum_hub.execution.comparisons import agrees
 from plum_hub.execution.literals import parse_literal, write_literal
 from plum_hub.execution.values import Array
@@ -37,6 +39,8 @@ from plum_hub.execution.values import Array
         ("close", 10**400, 10**400 + 1, 1e-6, False),
         ("close", math.inf, math.inf, 1e-6, True),
         ("close", 1.0, math.inf, 1e-6, False),
+        ("close", Fraction(1, 2), 0.5, 1e-6, True),
+        ("close", Fraction(1, 3), 0.33333333, 1e-6, False),
         ("any_of", 3, (2, 3), None, True),
         ("any_of", 4, (2, 3), None, False),
         ("root_of", 1.99999, [-4, 0, 1], 1e-4, True),
@@ -57,7 +61,7 @@ def test_agreement(
     [
         None, True, -3, 10**5000, -(10**5000), 0.1, -0.0, math.inf, -math.inf, 1 + 2j, "it's \"so\"\n\\", b"\x00",
         [], [1, [2.5]], (), (1,), (1, (2,)), set(), {1}, frozenset(), frozenset({1}), {}, {(1,): [math.inf]}, range(3),
-        Array([[1, 2], [3, 4]]),
+        Array([[1, 2], [3, 4]]), Fraction(-1, 3), Decimal("-0.10"),
     ],
     ids=lambda value: str(type(value).__name__),
 )  # fmt: skip
@@ -86,3 +90,61 @@ def test_the_judge_hands_values_out_and_compares_as_it_is_told() -> None:
     ]  # fmt: skip
     assert [case.value for case in done.cases[:3]] == ["{1: (2.5, None)}", None, None]
     assert done.cases[1].detail == "not plain: object"
+
+
+def test_one_run_is_read_by_two_rules() -> None:
+    code = "def f(x):\n    return [None, (1.0,), 2, object()][x]\n"
+    calls = (
+        Call(expression="f(1)", expected="[1.0]", comparison="as_list"),
+        Call(expression="f(2)", expected="2.0000001", tolerance=0.0, comparison="close"),
+        Call(expression="f(3)", expected="3"),
+        Call(expression="f(4)", expected="4"),
+    )
+    readings = tuple(Again(case=number, comparison="near", tolerance=1e-6) for number in range(4))
+    with Judge(1) as judge:
+        (done,) = judge.run([Program(id="p", code=code, entry_point="f", cases=calls + readings, limits=Limits())])
+    assert [case.outcome for case in done.cases] == [
+        "passed",
+        "wrong",
+        "wrong",
+        "raised",
+        "wrong",
+        "passed",
+        "wrong",
+        "raised",
+    ]
+    assert done.status == "failed"
+
+
+def test_a_right_program_passes_every_reading() -> None:
+    cases = (Call(expression="f(1)", expected="[0.5]"), Again(case=0, comparison="near", tolerance=1e-6))
+    with Judge(1) as judge:
+        (done,) = judge.run(
+            [Program(id="p", code="def f(x):\n    return [x / 2]\n", entry_point="f", cases=cases, limits=Limits())]
+        )
+    assert (done.status, [case.outcome for case in done.cases]) == ("passed", ["passed"] * 2)
+
+
+def test_scripts_stop_at_the_first_that_no_reading_passes() -> None:
+    def case(stdin: str) -> Stdio:
+        return Stdio(stdin=stdin, stdout="1", comparison="livecodebench", decisive=True)
+
+    cases: tuple[Case, ...] = (*map(case, "123"), *(Again(case=number, comparison="words") for number in range(3)))
+    with Judge(1) as judge:
+        (printed,) = judge.run(
+            [Program(id="p", code="print(input() + '.0')", entry_point=None, cases=cases, limits=Limits())]
+        )
+        (status,) = judge.run(
+            [Program(id="p", code="print(1); raise SystemExit(3)", entry_point=None, cases=cases, limits=Limits())]
+        )
+    assert [case.outcome for case in printed.cases] == ["passed", "wrong", "not_run", "wrong", "wrong", "not_run"]
+    assert [case.outcome for case in status.cases] == ["passed"] * 3 + ["raised"] * 3
+
+
+def test_a_call_has_a_limit_of_its_own() -> None:
+    code = "def f(x):\n    while x:\n        pass\n    return x\n"
+    cases = tuple(Call(expression=f"f({x})", expected="0", cpu_seconds=0.3) for x in (0, 1, 0))
+    with Judge(1) as judge:
+        (done,) = judge.run([Program(id="p", code=code, entry_point="f", cases=cases, limits=Limits(cpu_seconds=60.0))])
+    assert (done.status, [case.outcome for case in done.cases]) == ("timed_out", ["passed", "timed_out", "not_run"])
+    assert done.cpu_seconds < 5

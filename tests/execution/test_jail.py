@@ -19,13 +19,15 @@ from tests.execution.conftest import descendants, traces
 
 ROOT = Path(__file__).resolve().parents[2]
 
-_SLOW = Program(
-    id="slow",
-    code="import time\ndef f(): return time.sleep(1.5)",
-    entry_point="f",
-    cases=(Call(expression="f()", expected="None"),),
-    limits=Limits(),
-)
+
+def sleeps(seconds: float) -> Program:
+    return Program(
+        id="slow",
+        code=f"import time\ndef f(): return time.sleep({seconds})",
+        entry_point="f",
+        cases=(Call(expression="f()", expected="None"),),
+        limits=Limits(),
+    )
 
 
 def test_a_jail_is_told_nothing_of_what_is_expected() -> None:
@@ -62,7 +64,7 @@ def test_a_jail_that_dies_is_replaced_and_its_program_runs_again() -> None:
     with Judge(workers=1) as judge:
         killed: set[int] = set()
         _kill_soon(killed, times=1)
-        (execution,) = judge.run([_SLOW])
+        (execution,) = judge.run([sleeps(1.5)])
     assert execution.status == "passed"
     assert killed
 
@@ -85,7 +87,7 @@ def test_a_jail_that_dies_twice_is_an_error_and_no_verdict() -> None:
     stop = _kill_soon(set(), times=100)
     try:
         with Judge(workers=1) as judge, pytest.raises(SandboxError, match=r"broke twice.*'slow'.*plum-hub doctor"):
-            list(judge.run([_SLOW]))
+            list(judge.run([sleeps(10)]))
     finally:
         stop()
     assert traces() == before
@@ -142,7 +144,7 @@ def test_a_run_that_is_given_up_stops_its_programs() -> None:
     before = traces()
     quick = Program(id="quick", code="", entry_point=None, cases=(), limits=Limits())
     with Judge(workers=2) as judge:
-        executions = judge.run([_SLOW, quick])
+        executions = judge.run([sleeps(10), quick])
         assert next(executions).id == "quick"
         executions.close()  # type: ignore[attr-defined]
         assert len(descendants(os.getpid()) - before[0]) == 2  # the idle jail: its launcher and its zygote

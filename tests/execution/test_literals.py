@@ -1,6 +1,8 @@
 """Expected values are read without running anything, and compared as `==` compares plain builtins."""
 
 import math
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -94,6 +96,11 @@ def test_anything_else_is_a_value_error(source: str) -> None:
         ([1, 2, 3], [1, 2], None, False),
         (1, 2, 1.5, False),
         (1.0, 2, 1.5, True),
+        (Fraction(2), 2, None, True),
+        (Fraction(1, 2), 0.5, None, True),
+        (Fraction(1, 3), 0.333, 1e-3, True),
+        (Decimal("0.1"), 0.1, 1e-3, False),
+        ({Decimal(1)}, {1}, None, True),
     ],
 )
 def test_equality(actual: Any, expected: Any, tolerance: float | None, same: bool) -> None:

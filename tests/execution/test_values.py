@@ -3,6 +3,9 @@
 import collections
 import enum
 import math
+import tracemalloc
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
@@ -32,6 +35,7 @@ from plum_hub.execution.values import MAX_BYTES, UnsupportedValueError, decode, 
         range(5, -5, -2),
         {},
         {"t": [1]},
+        [Fraction(-1, 3), {Decimal("-0.10"), Decimal("1e40")}],
     ],
 )
 def test_builtins_come_back_as_they_were(value: object) -> None:
@@ -41,6 +45,21 @@ def test_builtins_come_back_as_they_were(value: object) -> None:
 
 def test_long_ints_come_back() -> None:
     assert decode(encode([-(10**5000)]), max_hashed=0) == [-(10**5000)]
+
+
+def test_long_lists_come_back() -> None:
+    assert decode(encode([[*range(2500)], (*range(1001),)]), max_hashed=0) == [[*range(2500)], (*range(1001),)]
+
+
+def test_of_a_long_value_no_more_is_written_than_is_carried() -> None:
+    row = ["x" * 100] * 100  # once: a gigabyte, if it were written out
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnsupportedValueError, match="more than"):
+            encode([row] * 100_000)
+        assert tracemalloc.get_traced_memory()[1] < 100_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_nan_comes_back() -> None:
@@ -94,6 +113,7 @@ def test_what_extends_a_builtin_comes_back_as_what_it_holds(value: object, held:
         ({1: object()}, "object"),
         (bytearray(), "bytearray"),
         ("x" * MAX_BYTES, f"a value of more than {MAX_BYTES} bytes"),
+        ([(0,)] * MAX_BYTES, f"a value of more than {MAX_BYTES} bytes"),
     ],
 )
 def test_everything_else_is_unsupported(value: object, name: str) -> None:
@@ -117,6 +137,13 @@ def test_everything_else_is_unsupported(value: object, name: str) -> None:
         b'{"b":"zz"}',
         b'{"r":[0,1,0]}',
         b'{"s":[1,2,3]}',
+        b'{"q":[1,0]}',
+        b'{"q":[1.5,2]}',
+        b'{"q":[1,{"i":"0x%s"}]}' % (b"f" * 5000),
+        b'{"m":"sNaN"}',
+        b'{"m":"one"}',
+        b'{"m":[0,[1],2]}',
+        b'{"m":"%s"}' % (b"1" * 20_000),
         b"[" * 100_000,
         b"1" * 5000,
     ],

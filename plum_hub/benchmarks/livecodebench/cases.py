@@ -7,6 +7,8 @@ There are two readings, which share every test:
                   `1.0` as good as `1`, and `sys.exit` may end a program with any status.
     base:strict   what the contests ask for: a `Solution` for each test, lists where lists are expected, numbers as they
                   are printed, and status 0.
+
+A program that reads standard input is run no further once it has failed a test by both, as in that judge.
 """
 
 import json
@@ -17,7 +19,7 @@ from typing import Any, NamedTuple
 from plum_hub.benchmarks.livecodebench.encoded import decoded_tests
 from plum_hub.benchmarks.livecodebench.files import Place, Row
 from plum_hub.errors import BenchmarkError
-from plum_hub.execution.base import Call, Case, Stdio
+from plum_hub.execution.base import Again, Call, Case, Stdio
 from plum_hub.execution.literals import write_literal
 
 SUITES = ("base", "base:strict")
@@ -50,7 +52,10 @@ class Suites(Mapping[str, tuple[Case, ...]]):
 @lru_cache(maxsize=4)
 def _suites(place: Place) -> dict[str, tuple[Case, ...]]:
     method, tests, _ = read_tests(place, place.read())
-    return {name: tuple(_case(name, method, test) for test in tests) for name in SUITES}
+    suites: dict[str, tuple[Case, ...]] = {name: tuple(_case(name, method, test) for test in tests) for name in SUITES}
+    if method is None:
+        suites["base:strict"] = tuple(Again(case=number, comparison="words") for number in range(len(tests)))
+    return suites
 
 
 class Test(NamedTuple):
@@ -105,17 +110,18 @@ def _loaded(place: Place, column: str, text: str, kind: type) -> Any:
 
 
 def _case(suite: str, method: str | None, test: Test) -> Case:
-    official = suite == "base"
     if method is None:
         return Stdio(
             stdin=test.given,
             stdout=test.expected,
-            comparison="livecodebench" if official else "words",
+            comparison="livecodebench",
             cpu_seconds=TEST_CPU_SECONDS,
+            decisive=True,
         )
     arguments = f"*map(__import__('json').loads, {tuple(test.given.split(chr(10)))!r})"
     return Call(
         expression=f"{_INSTANCE[suite]}.{method}({arguments})",
         expected=write_literal(json.loads(test.expected)),
-        comparison="as_list" if official else "equal",
+        comparison="as_list" if suite == "base" else "equal",
+        cpu_seconds=TEST_CPU_SECONDS,
     )

@@ -24,7 +24,7 @@ from plum_hub.stages.evaluation.generations import (
     read_generations,
     refuse_strangers,
 )
-from plum_hub.stages.evaluation.judging import Judging, beside
+from plum_hub.stages.evaluation.judging import Judging, beside, together
 from plum_hub.stages.evaluation.order import Chosen, Order, choose
 from plum_hub.stages.evaluation.plan import what_is_asked
 from plum_hub.stages.evaluation.protocol import GIVEN, Protocol, extraction
@@ -82,7 +82,7 @@ class _Work:
             head = self._head(chosen, GIVEN, about)
             began = time.monotonic()
             there = judging.begin(entries, _suites(chosen, entries))
-            judging.carry_out(entries)
+            judging.carry_out(together(entries))
             results = self._finish(judging, entries, head, partial(_record, model=file.name, revision="", engine=""))
             return replace(results, fresh_verdicts=len(judging.done) - there, seconds=time.monotonic() - began)
 
@@ -199,10 +199,10 @@ def _suites(chosen: Mapping[str, Chosen], entries: list[Entry]) -> int:
 
 def _judged(judging: Judging, entry: Entry) -> Judged:
     ready = judging.ready(entry)
-    missing = [suite for suite, name in ready.names.items() if name not in judging.done]
+    missing = [suite for suite in judging.needed(entry) if ready.names[suite] not in judging.done]
     if missing:
         raise RunError(f"sample {entry.sample_id}: no verdict of {', '.join(missing)}; run the same command again")
-    verdicts = {suite: judging.done[name] for suite, name in ready.names.items()}
+    verdicts = {suite: judging.done[ready.names[suite]] for suite in judging.needed(entry)}
     return Judged(entry.sample_id, entry.problem, ready.code, entry.answer, verdicts)
 
 

@@ -25,7 +25,7 @@ from plum_hub.records import Outcome, Sample, Status, from_json, to_json
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteVerdict:
-    """What came of one program and one suite of a problem."""
+    """What came of one program and one suite of a problem. A program that has not passed `base` has none of `plus`."""
 
     id: str
     sample_id: str

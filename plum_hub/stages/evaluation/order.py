@@ -84,15 +84,29 @@ class Chosen:
         return tuple(name for name in names if ":" not in name)
 
     @cached_property
+    def _runs(self) -> dict[tuple[str, str], str]:
+        return {}
+
+    def run_for(self, problem: Problem, suite: str) -> str:
+        """The suite that is run for a suite's verdicts: itself, or the one that it is a reading of."""
+        key = (problem.id, suite)
+        if key not in self._runs:
+            measure = suite.partition(":")[0]
+            self._runs[key] = measure if problem.is_read_twice(measure) else suite
+        return self._runs[key]
+
+    @cached_property
     def _suite_ids(self) -> dict[tuple[str, str], str]:
         return {}
 
     def suite_id(self, problem: Problem, suite: str) -> str:
-        """The digest of all that decides beside the program."""
+        """The digest of all that decides beside the program; of a stricter reading, with that of what is run for it."""
         key = (problem.id, suite)
         if key not in self._suite_ids:
-            cases = [{"": type(case).__name__, **vars(case)} for case in problem.suites[suite]]
-            self._suite_ids[key] = digest(*key, problem.entry_point, problem.setup, problem.cpu_seconds, cases)
+            run = self.run_for(problem, suite)
+            cases = [{"": type(case).__name__, **vars(case)} for case in problem.cases(run)]
+            limit = problem.limits.get(suite, problem.cpu_seconds)
+            self._suite_ids[key] = digest(*key, problem.entry_point, problem.setup, limit, cases)
         return self._suite_ids[key]
 
 

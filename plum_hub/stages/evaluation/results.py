@@ -42,14 +42,16 @@ def write_results(folder: Folder, outcomes: Outcomes, date: str) -> Iterator[str
 def evalplus_results(outcomes: Outcomes, date: str) -> dict[str, Any]:
     """The object of EvalPlus' `eval_results.json`, by the official reading.
 
-    Of a benchmark without plus cases the plus fields are null and empty, as under `--base-only`.
+    Of a benchmark without plus cases the plus fields are null and empty, as under `--base-only`. A sample that has
+    failed the base cases is not tried on the others: it counts as failed there too, as in EvalPlus' scores.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for one in outcomes.judged:
         row: dict[str, Any] = {"task_id": one.problem, "solution": one.code or ""}
         for measure in ("base", "plus"):
             verdict = one.verdicts.get(measure)
-            row[f"{measure}_status"] = None if verdict is None else _STATUSES.get(verdict.status, "fail")
+            status = None if measure not in outcomes.chosen.measures else "fail"
+            row[f"{measure}_status"] = status if verdict is None else _STATUSES.get(verdict.status, "fail")
         for measure in ("base", "plus"):
             row[f"{measure}_fail_tests"] = _fail_tests(outcomes, one, measure)
         found.setdefault(one.problem, []).append(row)

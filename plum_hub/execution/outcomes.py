@@ -1,0 +1,286 @@
+"""What a program did, from what a jail told of its runs. All comparing happens here."""
+
+import functools
+import reprlib
+import signal
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from plum_hub.execution import wire
+from plum_hub.execution.base import (
+    Again,
+    Call,
+    Case,
+    CaseResult,
+    Comparison,
+    Execution,
+    Program,
+    Statement,
+    Stdio,
+    Value,
+)
+from plum_hub.execution.comparisons import agrees
+from plum_hub.execution.literals import largest_hashed, parse_literal, write_literal
+from plum_hub.execution.printed import Printed, printed_agrees
+from plum_hub.execution.values import decode
+
+_DETAIL = 200
+_TAIL = 2000
+
+Outcome: TypeAlias = Literal["passed", "wrong", "raised", "timed_out", "not_run"]
+Status: TypeAlias = Literal["passed", "failed", "timed_out", "out_of_memory", "crashed", "not_executable"]
+_OUT_OF_TIME = (-signal.SIGXCPU, -signal.SIGPROF)
+"""How a process ends that is over its CPU time, or over that of one call (`tally`)."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: how it ended, the tokens of its statements, its results, what a script printed, and the end of what else
+    was printed."""
+
+    told: wire.Told
+    tokens: list[bytes]
+    results: bytes
+    output: bytes
+    printed: bytes
+    had_too_much: bool = False
+    """Whether it was killed because its processes had more memory together than one program may."""
+
+    @classmethod
+    def of(cls, header: bytes, body: bytes) -> "Run":
+        told = wire.Told(*wire.TOLD.unpack(header))
+        output = told.tokens + told.results
+        printed = output + told.output
+        tokens = [body[start : start + wire.TOKEN_BYTES] for start in range(0, told.tokens, wire.TOKEN_BYTES)]
+        return cls(told, tokens, body[told.tokens : output], body[output:printed], body[printed:])
+
+    @property
+    def timed_out(self) -> bool:
+        return self.told.stopped in (b"c", b"w") or self.told.exit in _OUT_OF_TIME
+
+    @property
+    def said(self) -> tuple[bytes, bytes]:
+        """A script's result: kind and content."""
+        return next(wire.frames(self.results), (b"", b""))
+
+    @property
+    def end(self) -> str:
+        """How the process ended, in words."""
+        if self.told.stopped in (b"c", b"w"):
+            return f"over its limit of {'CPU' if self.told.stopped == b'c' else 'wall'} time"
+        code = self.told.exit
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
+
+
+@dataclass
+class _Tally:
+    """The results so far; `status` is set by the first thing that ends a program."""
+
+    cases: dict[int, CaseResult] = field(default_factory=dict)
+    given: dict[int, bytes | Run] = field(default_factory=dict)
+    """The values and runs that can be read again."""
+    status: Status | None = None
+    detail: str = ""
+
+    def stop(self, status: Status, detail: str) -> None:
+        if self.status is None:
+            self.status, self.detail = status, detail
+
+
+def execution(
+    program: Program, inside: tuple[int, ...], scripts: tuple[int, ...], runs: list[Run], right: bytes | None
+) -> Execution:
+    """What the runs say of a program.
+
+    Args:
+        program: what was run.
+        inside, scripts: the numbers of the cases that share a process, and of those with one each.
+        runs: in order.
+        right: results by which all cases have passed.
+    """
+    if runs[0].results == right and not runs[0].timed_out:
+        return _execution(program, runs, "passed", (_PASSED,) * len(program.cases), "")
+    tally = _Tally()
+    rest = iter(runs)
+    if inside or not scripts:
+        _judge_module(program, inside, next(rest), tally)
+    for number, run in zip(scripts, rest, strict=False):
+        if tally.status is None:
+            _judge_script(program, number, run, tally)
+    results = tuple(_result_of(program, number, tally) for number in range(len(program.cases)))
+    if tally.status is None:
+        wrong = next((result for result in results if result.outcome != "passed"), None)
+        tally.stop("failed" if wrong else "passed", wrong.detail if wrong else "")
+    assert tally.status is not None
+    return _execution(program, runs, tally.status, results, tally.detail)
+
+
+def passes(program: Program, number: int, run: Run) -> bool:
+    """Whether a script passes its case, by any reading."""
+    tally = _Tally()
+    _judge_script(program, number, run, tally)
+    readings = (place for place, case in enumerate(program.cases) if isinstance(case, Again) and case.case == number)
+    return any(_result_of(program, place, tally).outcome == "passed" for place in (number, *readings))
+
+
+def _result_of(program: Program, number: int, tally: _Tally) -> CaseResult:
+    case = program.cases[number]
+    if not isinstance(case, Again):
+        return tally.cases.get(number) or _result(case, "not_run")
+    first, given, read = program.cases[case.case], tally.given.get(case.case), case.comparison
+    if isinstance(first, Call) and isinstance(given, bytes) and read != "words" and read != "livecodebench":
+        return _compare(given, first.expected, case.tolerance, read)
+    if isinstance(first, Stdio) and isinstance(given, Run) and (read == "words" or read == "livecodebench"):
+        return _script_result(first.stdout, read, given, program.limits.output_kb)
+    return _result_of(program, case.case, tally)
+
+
+def _execution(
+    program: Program, runs: list[Run], status: Status, results: tuple[CaseResult, ...], detail: str
+) -> Execution:
+    return Execution(
+        id=program.id,
+        status=status,
+        cases=results,
+        detail=detail,
+        output=(runs[-1].output + runs[-1].printed)[-_TAIL:].decode(errors="replace"),
+        cpu_seconds=sum(run.told.cpu for run in runs),
+        peak_memory_mb=max(run.told.peak_kb for run in runs) / 1024,
+    )
+
+
+def _judge_module(program: Program, numbers: tuple[int, ...], run: Run, tally: _Tally) -> None:
+    frames = iter([*wire.frames(run.results)][1:])
+    kind, text = next(frames, (b"", b""))
+    if kind == wire.OUT_OF_MEMORY:
+        tally.stop("out_of_memory", "MemoryError while loading")
+    elif kind == wire.NOT_LOADED:
+        tally.stop("not_executable", _words(text))
+    elif kind != wire.LOADED:
+        status: Status = "timed_out" if run.timed_out else "out_of_memory" if run.had_too_much else "not_executable"
+        tally.stop(status, f"{run.end} while loading")
+    if tally.status is not None:
+        return
+    tokens = iter(run.tokens)
+    for number in numbers:
+        case = program.cases[number]
+        token = next(tokens) if isinstance(case, Statement) else b""
+        kind, text = next(frames, (b"", b""))
+        proof = b""
+        while kind == wire.TOKEN:
+            proof, (kind, text) = text, next(frames, (b"", b""))
+        result = _case_result(case, kind, text, proved=proof == token)
+        if result is None:
+            _judge_end(case, number, kind, run, tally)
+            return
+        tally.cases[number] = result
+        if kind == wire.VALUE:
+            tally.given[number] = text
+    if run.timed_out:
+        tally.stop("timed_out", run.end)
+
+
+def _judge_end(case: Case, number: int, kind: bytes, run: Run, tally: _Tally) -> None:
+    """The case in which the process ended."""
+    status: Status = "timed_out" if run.timed_out else "out_of_memory" if run.had_too_much else "crashed"
+    detail = run.end
+    if kind == wire.OUT_OF_MEMORY:
+        status, detail = "out_of_memory", "MemoryError"
+    tally.cases[number] = _result(case, "timed_out" if status == "timed_out" else "raised", detail)
+    tally.stop(status, detail)
+
+
+_PASSED = CaseResult(outcome="passed")
+
+
+def _result(case: Case, outcome: Outcome, detail: str = "") -> CaseResult:
+    return CaseResult(outcome=outcome, detail=detail, judged="inside" if isinstance(case, Statement) else "outside")
+
+
+def _case_result(case: Case, kind: bytes, text: bytes, *, proved: bool) -> CaseResult | None:
+    """The result that a frame tells, or None when the frame is not one that this case can have."""
+    if kind == wire.RAISED:
+        return _result(case, "raised", _words(text))
+    if isinstance(case, Statement):
+        return _result(case, "passed") if kind == wire.DONE and proved else None
+    if kind == wire.UNSUPPORTED:
+        return _result(case, "wrong", "not plain: " + _words(text).partition(": ")[2])
+    if kind == wire.VALUE and isinstance(case, Call):
+        return _compare(text, case.expected, case.tolerance, case.comparison)
+    if kind == wire.VALUE and isinstance(case, Value):
+        return _given(text)
+    return None
+
+
+@functools.lru_cache(maxsize=4096)
+def expected(source: str) -> tuple[Any, int]:
+    """An expected value, and how large a set or dictionary in a right answer can be."""
+    value = parse_literal(source)
+    return value, largest_hashed(value)
+
+
+def _compare(text: bytes, source: str, tolerance: float | None, comparison: Comparison) -> CaseResult:
+    wanted, largest = expected(source)
+    try:
+        actual = decode(text, max_hashed=largest)
+    except ValueError as error:
+        return CaseResult(outcome="wrong", detail=str(error)[:_DETAIL])
+    if agrees(actual, wanted, tolerance, comparison):
+        return _PASSED
+    return CaseResult(outcome="wrong", detail=_show(actual))
+
+
+def _given(text: bytes) -> CaseResult:
+    """What a `Value` gave. Sets of any size are built: it is asked of programs that are trusted to be right."""
+    try:
+        return CaseResult(outcome="passed", value=write_literal(decode(text, max_hashed=len(text))))
+    except ValueError as error:
+        return CaseResult(outcome="wrong", detail=str(error)[:_DETAIL])
+
+
+def _show(value: Any) -> str:
+    try:
+        return reprlib.repr(value)[:_DETAIL]
+    except ValueError:  # Python prints no int of more than some thousand digits
+        return "an int too long to print"
+
+
+def _judge_script(program: Program, number: int, run: Run, tally: _Tally) -> None:
+    case = program.cases[number]
+    assert isinstance(case, Stdio)
+    kind, text = run.said
+    if kind == wire.NOT_LOADED:
+        tally.stop("not_executable", _words(text))
+    elif kind == wire.OUT_OF_MEMORY or run.timed_out or _was_killed(run, case.comparison):
+        _judge_end(case, number, kind, run, tally)
+    else:
+        tally.cases[number] = _script_result(case.stdout, case.comparison, run, program.limits.output_kb)
+        tally.given[number] = run
+
+
+def _was_killed(run: Run, comparison: Printed) -> bool:
+    kind, text = run.said
+    return run.told.exit < 0 and run.told.stopped != b"o" and (kind != wire.RAISED or _is_exit(text, comparison))
+
+
+def _is_exit(text: bytes, comparison: Printed) -> bool:
+    """Whether what was raised is no failure."""
+    return comparison == "livecodebench" and text.startswith(b"SystemExit")
+
+
+def _script_result(stdout: str, comparison: Printed, run: Run, most_kb: int) -> CaseResult:
+    """Of a script that came to an end by itself."""
+    kind, text = run.said
+    if run.told.stopped == b"o":
+        return CaseResult(outcome="wrong", detail=f"printed more than {most_kb} KB")
+    if kind == wire.RAISED and not _is_exit(text, comparison):
+        return CaseResult(outcome="raised", detail=_words(text))
+    if run.told.exit > 0:
+        return CaseResult(outcome="raised", detail=run.end)
+    printed = run.output.decode(errors="replace")
+    same = printed_agrees(printed, stdout, comparison)
+    return _PASSED if same else CaseResult(outcome="wrong", detail=printed[:_DETAIL])
+
+
+def _words(text: bytes) -> str:
+    return text.decode(errors="replace")[:_DETAIL]
