@@ -11,7 +11,8 @@
     ├── HubError                  9   publishing or loading: token refused, network down, conflict
     ├── MissingExtraError        10   an optional package is not installed
     ├── NothingToReleaseError    11   the run came to its end, and no instruction has a chosen sample
-    └── BenchmarkError           12   a benchmark: missing, damaged, another version, its own solutions do not run
+    ├── BenchmarkError           12   a benchmark: missing, damaged, another version, its own solutions do not run
+    └── TrainingError            13   a training: rows or model that cannot be trained on, no memory, it diverged
 
 A program that fails, crashes or hangs is a result, never an error; an error says that *we* could not do the work, so
 no row is made of it and the work stays owed (law 1). Each message ends with the command or the key that mends it.
@@ -95,3 +96,9 @@ class BenchmarkError(PlumError):
     """A benchmark's content cannot be had, or is not what this version of it has."""
 
     exit_code = 12
+
+
+class TrainingError(PlumError):
+    """A training cannot begin with these rows, this model or this machine, or it had to stop."""
+
+    exit_code = 13

@@ -18,6 +18,7 @@ from plum_hub.cli.hub import hub
 from plum_hub.cli.judge import judge
 from plum_hub.cli.show import show
 from plum_hub.cli.status import status
+from plum_hub.cli.train import train
 from plum_hub.errors import PlumError
 
 
@@ -32,7 +33,7 @@ def cli() -> None:
     """
 
 
-for _command in (build_dataset, status, show, judge, evaluate, compare, hub, doctor, hf_extension, completion):
+for _command in (build_dataset, status, show, judge, train, evaluate, compare, hub, doctor, hf_extension, completion):
     cli.add_command(_command)
 
 

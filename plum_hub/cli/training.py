@@ -1,0 +1,112 @@
+"""What `train` does with its options: prepare, then look, launch or train, and show what came of it."""
+
+import os
+import shlex
+import subprocess
+import sys
+from math import ceil
+from typing import Any
+
+from plum_hub.cli import screen
+from plum_hub.errors import TrainingError
+from plum_hub.stages.base import Progress
+from plum_hub.stages.training import Prepared, Wanted, check, prepare, train
+from plum_hub.training.launch import command
+from plum_hub.training.order import SCARCE
+from plum_hub.training.preflight import Preflight
+from plum_hub.training.settings import compose
+
+_WORLD = "WORLD_SIZE"
+"""Set by torchrun and accelerate in each of their processes."""
+
+
+def carry_out(given: dict[str, Any]) -> None:
+    """Train, or do the part of it that was asked for. Of several processes only the first shows anything.
+
+    Raises:
+        PlumError: with its exit code.
+    """
+    first = os.environ.get("RANK", "0") == "0"
+    progress = screen.progress(given["quiet"] or not first)
+    prepared = prepare(_wanted(given))
+    if given["preflight"]:
+        _show_preflight(prepared, check(prepared), as_json=given["as_json"])
+        return
+    if given["launch"] and _WORLD not in os.environ:
+        _launch(given["launch"], progress)
+        return
+    try:
+        facts = train(prepared, progress)
+    finally:
+        progress.close()
+    if first:
+        _show(prepared, facts, as_json=given["as_json"])
+
+
+def _wanted(given: dict[str, Any]) -> Wanted:
+    return Wanted(
+        source=given["source"],
+        model=given["model"],
+        out=given["out"],
+        settings=compose(given["settings"], method=given["method"]),
+        hub=given["hub"],
+        allow_off_policy=given["allow_off_policy"],
+        processes=int(os.environ.get(_WORLD, given["launch"] or 1)),
+    )
+
+
+def _launch(processes: int, progress: Progress) -> None:
+    line = command(processes, sys.argv[1:])
+    progress.say(shlex.join(line))
+    code = subprocess.run(line, check=False).returncode
+    if code:
+        raise TrainingError(f"one of {processes} processes ended with {code}; what it said is above")
+
+
+def _show_preflight(prepared: Prepared, found: Preflight, *, as_json: bool) -> None:
+    facts = prepared.facts()
+    if as_json:
+        screen.echo_json({"preflight": found.as_json()} | facts)
+    else:
+        screen.facts(_rows(facts))
+        screen.facts(
+            [
+                (
+                    "KL pairs",
+                    f"{found.pairs:,}, {found.same_prompt_rate:.2%} of one prompt, {found.foreign:,} across batches",
+                ),
+                ("batches", f"{found.batches:,}, {found.single_label_rate:.2%} of one label"),
+                ("given out twice", f"{found.repeated:,} rows"),
+                ("memory", prepared.plan.line().removeprefix("memory: ")),
+            ]
+        )
+    found.check()
+
+
+def _show(prepared: Prepared, facts: dict[str, Any], *, as_json: bool) -> None:
+    folder = str(prepared.folder.path)
+    if as_json:
+        screen.echo_json({"checkpoint": folder} | facts)
+        return
+    screen.facts([*_rows(facts), ("steps", f"{facts['steps']:,}"), ("checkpoint", folder)])
+
+
+def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    rows, weights = facts["rows"], facts["class_weights"]
+    left_out = ", ".join(f"{count:,} {reason}" for reason, count in rows["left_out"].items()) or "none"
+    policy = {True: "yes", False: "no, as allowed", None: "nobody says who wrote the rows"}[facts["on_policy"]]
+    found = [
+        ("model", f"{facts['model']['name']} at {facts['model']['revision']}"),
+        ("data", f"{facts['data']['name']} at {facts['data']['revision']}"),
+        ("on-policy", policy),
+        ("rows", f"{rows['kept']:,} of {rows['instructions']:,} instructions; left out: {left_out}"),
+        ("labels", f"{rows['chosen']:,} chosen, {rows['rejected']:,} rejected"),
+    ]
+    for number, epoch in enumerate(rows["epochs"], 1):
+        rest = ", ".join(f"{count:,} {reason}" for reason, count in epoch["left_out"].items()) or "none"
+        found.append((f"epoch {number}", f"{epoch['rows']:,} rows; left out: {rest}"))
+        if SCARCE in epoch["left_out"]:
+            enough = ceil(rows["kept"] / min(rows["chosen"], rows["rejected"]))
+            found.append(("", f"--set batch_size={enough} would have a place for nearly all"))
+    found.append(("class weights", f"chosen {weights['desirable']:.4g}, rejected {weights['undesirable']:.4g}"))
+    return found

@@ -1,0 +1,113 @@
+"""The model that is trained: its exact revision, configuration and tokenizer, and its weights when they are wanted."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from plum_hub.engines.base import in_a_line
+from plum_hub.engines.names import located, on_hub, published
+from plum_hub.engines.revision import exact_revision
+from plum_hub.errors import MissingExtraError, TrainingError
+
+
+@dataclass(frozen=True)
+class Base:
+    """A model, pinned."""
+
+    model: str
+    """A Hub repository or a folder."""
+    revision: str
+    """The commit, or `sha256:…` of the folder's files."""
+
+    @property
+    def name(self) -> str:
+        """The name to publish."""
+        return published(self.model, self.revision)
+
+    def config(self) -> Any:
+        """The model's configuration.
+
+        Raises:
+            TrainingError: there is no such model or revision any more.
+        """
+        from transformers import AutoConfig
+
+        return self._load(AutoConfig)
+
+    def tokenizer(self) -> Any:
+        """The model's tokenizer.
+
+        Raises:
+            TrainingError: it does not load, or has no end-of-text token.
+        """
+        from transformers import AutoTokenizer
+
+        tokenizer = self._load(AutoTokenizer)
+        if tokenizer.eos_token is None:
+            raise TrainingError(f"{self.model}: its tokenizer has no end-of-text token; train another model")
+        return tokenizer
+
+    def weights(self, *, bf16: bool) -> Any:
+        """The model itself, in bf16 or fp32.
+
+        Raises:
+            TrainingError: it is no causal language model, or its weights are not there.
+        """
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        return self._load(AutoModelForCausalLM, dtype=torch.bfloat16 if bf16 else torch.float32)
+
+    def merged(self, adapters: Path) -> Any:
+        """The model with adapters added to its weights; added in fp32, then in the numbers that it came in."""
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(self.weights(bf16=False), str(adapters)).merge_and_unload()
+        return model.to(self.config().dtype or model.dtype)
+
+    def _load(self, kind: Any, **more: Any) -> Any:
+        commit = {"revision": self.revision} if on_hub(self.model) else {}
+        try:
+            return kind.from_pretrained(located(self.model), **commit, **more)
+        except (OSError, ValueError, KeyError) as error:
+            raise TrainingError(
+                f"{self.model} at revision {self.revision} does not load ({in_a_line(error)}): it is gone, cannot be "
+                "reached or is no causal language model; name another with --model"
+            ) from error
+
+
+def pinned(model: str, revision: str | None) -> Base:
+    """The model `MODEL` or `MODEL@REVISION`.
+
+    Args:
+        model: a folder or a Hub repository.
+        revision: what it must be, where `model` does not say; None takes the newest.
+
+    Raises:
+        EngineError: there is no such model or revision, or the folder holds another one.
+        MissingExtraError: TRL or PEFT is not installed.
+    """
+    if not all(map(find_spec, ("torch", "trl", "peft"))):
+        raise MissingExtraError("training", "train")
+    if not Path(model).expanduser().is_dir():
+        model, _, own = model.partition("@")
+        revision = own or revision
+    return Base(model, exact_revision(model, revision))
+
+
+def stand_in(tokenizer: Any) -> Any:
+    """A model of next to no size for a trainer that shall only prepare rows: what it makes of them hangs on the
+    tokenizer alone."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    return Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=len(tokenizer),
+            hidden_size=8,
+            intermediate_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+            num_key_value_heads=1,
+        )
+    )

@@ -1,0 +1,155 @@
+"""The folder of a training, which knows what began it, where it stands and how it ended.
+
+checkpoint/
+  training.json         settings, model, rows, order and versions; `finished` says whether it came to its end
+  metrics.jsonl         one line a step
+  steps/checkpoint-N/   weights, optimiser and position after step N; `complete` is written last; gone at the end
+  adapter_model.safetensors (lora) or model.safetensors (full), and the tokenizer
+      merged/               with `merge` the whole model, adapters added
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from plum_hub.errors import TrainingError
+from plum_hub.lines import appending, whole_lines, writing
+
+STEPS, MERGED = "steps", "merged"
+_FACTS = "training.json"
+_COMPLETE = "complete"
+_LOCK = ".lock"
+_SEALED = ("settings", "model", "data", "processes")
+"""The facts that a training may not change between its starts."""
+
+
+class Folder:
+    """The folder of one training."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def facts(self) -> dict[str, Any] | None:
+        """What `training.json` says; None where no training began.
+
+        Raises:
+            TrainingError: it cannot be read.
+        """
+        path = self.path / _FACTS
+        if not path.exists():
+            return None
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise TrainingError(f"{path}: cannot be read ({error}); name another folder with --out DIR") from error
+        return found
+
+    def check(self, facts: Mapping[str, Any]) -> None:
+        """Find that nothing is here, or the very training that `facts` describe.
+
+        Raises:
+            TrainingError: the folder holds another training, or something else; the message names what differs.
+        """
+        begun = self.facts()
+        if begun is None:
+            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+                raise TrainingError(f"{self.path}: holds something that is no training; name a folder with --out DIR")
+            return
+        differing = [
+            f"{key}: {before} -> {after}"
+            for section in _SEALED
+            for key, before, after in _differences(section, begun.get(section), facts[section])
+        ]
+        if differing:
+            raise TrainingError(
+                f"{self.path}: holds another training ({'; '.join(differing[:4])}); go on with its settings, or name a "
+                "folder with --out DIR"
+            )
+
+    def write(self, facts: Mapping[str, Any]) -> None:
+        """Put `training.json` there, whole."""
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            new = self.path / f"{_FACTS}.new"
+            new.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            new.replace(self.path / _FACTS)
+
+    def last_step(self) -> Path | None:
+        """The newest complete checkpoint."""
+        return max((step for step in self._steps() if (step / _COMPLETE).exists()), key=_number, default=None)
+
+    def clean(self) -> None:
+        """Remove checkpoints that a kill or a full disk left torn."""
+        for step in self._steps():
+            if not (step / _COMPLETE).exists():
+                shutil.rmtree(step)
+
+    def _steps(self) -> list[Path]:
+        return [*(self.path / STEPS).glob("checkpoint-*")]
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for this training.
+
+        Raises:
+            TrainingError: another process trains here.
+        """
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / _LOCK).open("a+")
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise TrainingError(
+                    f"{self.path}: another plum-hub process is training here; wait for it, or name another folder with "
+                    "--out DIR"
+                ) from error
+            yield
+
+    @contextmanager
+    def metrics(self, done: int, *, kept: bool) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+        """Give a function that appends a step's metrics, and forget those of steps after `done`, which are taken again.
+        Where they are not to be kept (in all processes but the first) it does nothing."""
+        if not kept:
+            yield lambda _: None
+            return
+        path = self.path / "metrics.jsonl"
+        stand = [line for _, line in whole_lines(path) if json.loads(line)["step"] <= done]
+        with writing(path):
+            path.write_bytes(b"".join(stand))
+        with appending(path) as append:
+            yield append
+
+    def finish(self, facts: Mapping[str, Any]) -> None:
+        """Say that it came to its end, and remove what only an interruption would need, and what the libraries leave:
+        a card that is not ours, and their arguments with this machine's paths in them."""
+        for name in ("README.md", "training_args.bin", _LOCK):
+            (self.path / name).unlink(missing_ok=True)
+        self.write(facts)
+        shutil.rmtree(self.path / STEPS, ignore_errors=True)
+
+
+def complete(step: Path) -> None:
+    """Mark a checkpoint as whole, after everything of it is on disk."""
+    for path in step.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    (step / _COMPLETE).touch()
+
+
+def _number(step: Path) -> int:
+    return int(step.name.rpartition("-")[2])
+
+
+def _differences(name: str, before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in sorted({*before, *after}):
+            yield from _differences(f"{name}.{key}", before.get(key), after.get(key))
+    elif before != after:
+        yield name, before, after

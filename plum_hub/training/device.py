@@ -1,0 +1,96 @@
+"""What `auto` stands for on this device: LoRA or all weights, which numbers, what is kept; and whether it fits."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from plum_hub.errors import TrainingError
+from plum_hub.training.memory import Form, Load, Need, available, form_of, need
+from plum_hub.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The settings that depend on device and model, decided."""
+
+    lora: bool
+    bf16: bool
+    checkpointed: bool
+    """Whether activations are computed twice."""
+    precomputed: bool
+    """Whether the reference model is asked before the first step."""
+    learning_rate: float
+    need: Need
+    available: int
+
+    def decided(self) -> dict[str, Any]:
+        """What each `auto` came to, by the settings' own keys."""
+        return {
+            "weights": "lora" if self.lora else "full",
+            "precision": "bf16" if self.bf16 else "fp32",
+            "gradient_checkpointing": self.checkpointed,
+            "reference": "precomputed" if self.precomputed else "live",
+            "learning_rate": self.learning_rate,
+        }
+
+    def line(self) -> str:
+        """What it takes, in one line."""
+        kind = "LoRA" if self.lora else "all weights"
+        twice = ", activations computed twice" if self.checkpointed else ""
+        numbers = "bf16" if self.bf16 else "fp32"
+        return f"memory: {kind}, {numbers}{twice}: {self.need} of {self.available / 1e9:.1f} GB free"
+
+
+def plan(settings: TrainingSettings, config: Any, longest: int, processes: int) -> Plan:
+    """Decide, for a model of this configuration, sequences of at most `longest` tokens, and so many processes.
+
+    Raises:
+        TrainingError: it does not fit, or the device does not compute in bf16.
+    """
+    import torch
+
+    form, gpu = form_of(config), torch.cuda.is_available()
+    free = int(settings.memory_gb * 1e9) if settings.memory_gb else available(processes)
+    bf16 = _computes_in_bf16() if settings.precision == "auto" else settings.precision == "bf16"
+    rows = settings.batch_size * (2 if settings.method == "dpo" else 1)
+    kinds = [settings.weights == "lora"] if settings.weights != "auto" else ([False, True] if gpu else [True])
+    wanted = settings.gradient_checkpointing
+    twices = [wanted] if wanted is not None else ([True] if gpu else [False, True])
+    plans = [
+        _planned(
+            settings,
+            form,
+            Plan(lora, bf16, twice, False, settings.rate(lora=lora), Need(0, 0, 0), free),
+            rows * longest,
+        )
+        for lora in kinds
+        for twice in twices
+    ]
+    fitting = next((one for one in plans if one.need.total <= free), None)
+    if fitting is None:
+        raise TrainingError(
+            f"too little memory: {plans[-1].line()}; make batches smaller with --set batch_size=2, rows shorter with "
+            "--set max_length=N, or say how much there is with --set memory_gb=N"
+        )
+    return fitting
+
+
+def _planned(settings: TrainingSettings, form: Form, one: Plan, tokens: int) -> Plan:
+    precomputed = settings.reference == "precomputed" or (settings.reference == "auto" and not one.lora)
+    load = Load(
+        lora_rank=settings.lora_rank if one.lora else None,
+        weight_bytes=2 if one.bf16 else 4,
+        activation_bytes=2 if one.bf16 else 4,
+        checkpointed=one.checkpointed,
+        reference=settings.method != "sft" and not (one.lora or precomputed),
+        tokens=tokens,
+    )
+    return replace(one, precomputed=precomputed and settings.method != "sft", need=need(form, load))
+
+
+def _computes_in_bf16() -> bool:
+    import torch
+
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # AMX or AVX-512 BF16; elsewhere bf16 is emulated, and slower than fp32.
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -1,0 +1,192 @@
+"""Our KTO beside a bare TRL script over the same rows, in one run: tokens a second and peak memory.
+
+Each side is a process of its own, sides take turns, and figures are medians over the rounds. Tokens are those of the
+rows (no padding, and not the completions that TRL pairs for its KL term), from the end of the first step on. The sides:
+
+- trl: `KTOTrainer` with LoRA as TRL's documentation has it, rows shuffled once;
+- same: `plum-hub train` with the very same settings: what differs is the order of rows, that on a CPU only the answers'
+  positions are projected through the LM head, and that PEFT does not widen the inputs of its adapters to fp32;
+- kept: the same, with activations kept instead of computed twice (gradient checkpointing is on by default in TRL);
+- tuned: kept, and batches of rows of like length, so that little is padded.
+
+    scripts/bench train --model DIR --data RUN|REPO@TAG|FILE [--steps 8] [--batch 4] [--rounds 3] [--precision bf16]
+"""
+
+import argparse
+import json
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ACCUMULATION = 2
+CHANGES: dict[str, list[str]] = {
+    "same": ["gradient_checkpointing=true"],
+    "kept": ["gradient_checkpointing=false"],
+    "tuned": ["gradient_checkpointing=false", "group_by_length=true"],
+}
+SIDES = ("trl", *CHANGES)
+
+
+def write_rows(options: argparse.Namespace, path: Path) -> None:
+    """As many rows as the steps need, drawn from the data, all short enough."""
+    from plum_hub.stages.training_data import read_data
+    from plum_hub.training.base import pinned
+    from plum_hub.training.lengths import fitting
+
+    rows = list(read_data(options.data, "kto", options.hub).rows)
+    random.Random(options.seed).shuffle(rows)
+    fits = fitting(rows, pinned(options.model, None).tokenizer(), options.max_length)
+    wanted = options.steps * options.batch * ACCUMULATION
+    if len(fits.rows) < wanted:
+        sys.exit(f"{options.data} has {len(fits.rows)} rows that fit; {options.steps} steps need {wanted}")
+    path.write_text("".join(json.dumps(row) + "\n" for row in fits.rows[:wanted]))
+
+
+def trl(options: argparse.Namespace, rows: Path, out: Path) -> list[dict[str, Any]]:
+    """The bare script. Gives a line for each step."""
+    import time
+
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import TrainerCallback
+    from trl import KTOConfig, KTOTrainer
+
+    found: list[dict[str, Any]] = []
+    began = time.monotonic()
+
+    class Teller(TrainerCallback):
+        def on_log(self, *_: Any, logs: Any = None, **__: Any) -> None:
+            if "loss" in logs:
+                found.append({"seconds": time.monotonic() - began, **logs})
+
+    bf16 = options.precision == "bf16"
+    keep = ("prompt", "completion", "label")
+    table = [{key: row[key] for key in keep} for row in map(json.loads, rows.read_text().splitlines())]
+    trainer = KTOTrainer(
+        model=options.model,
+        args=KTOConfig(
+            output_dir=str(out),
+            model_init_kwargs={"dtype": "bfloat16" if bf16 else "float32"},
+            per_device_train_batch_size=options.batch,
+            gradient_accumulation_steps=ACCUMULATION,
+            num_train_epochs=1,
+            learning_rate=1e-5,
+            max_length=options.max_length,
+            bf16=bf16,
+            use_cpu=not torch.cuda.is_available(),
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=Dataset.from_list(table),
+        peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
+        callbacks=[Teller()],
+    )
+    trainer.train()
+    return found
+
+
+def ours(options: argparse.Namespace, rows: Path, out: Path) -> list[dict[str, Any]]:
+    """The command's own path. Gives a line for each step."""
+    from plum_hub.stages.base import Progress
+    from plum_hub.stages.training import Wanted, prepare, train
+    from plum_hub.training.settings import compose
+
+    settings = [
+        *CHANGES[options.side],
+        f"batch_size={options.batch}",
+        f"accumulation={ACCUMULATION}",
+        f"max_length={options.max_length}",
+        f"precision={options.precision}",
+        "weights=lora",
+        "warmup=0",
+        "checkpoint_every=1000000",
+    ]
+    train(prepare(Wanted(str(rows), options.model, out, compose(settings))), Progress())
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def side(options: argparse.Namespace) -> None:
+    """Train one side in this process and print what it took."""
+    with tempfile.TemporaryDirectory() as folder:
+        steps = (trl if options.side == "trl" else ours)(options, options.rows, Path(folder) / "out")
+    first, last = steps[0], steps[-1]
+    print(
+        json.dumps(
+            {
+                "tokens_per_second": (last["num_tokens"] - first["num_tokens"]) / (last["seconds"] - first["seconds"]),
+                "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+                "steps": len(steps),
+                "loss": last["loss"],
+            }
+        )
+    )
+
+
+def measured(arguments: list[str], rows: Path, name: str) -> dict[str, Any]:
+    """One side in a process of its own."""
+    line = [sys.executable, "-P", __file__, *arguments, "--side", name, "--rows", str(rows)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    """Measure all sides; the last line is JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--hub", default="auto")
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--max-length", type=int, default=1024)
+    parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--rows", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        side(options)
+        return
+    seen: dict[str, list[dict[str, Any]]] = {name: [] for name in SIDES}
+    with tempfile.TemporaryDirectory() as folder:
+        rows = Path(folder) / "rows.jsonl"
+        write_rows(options, rows)
+        for _ in range(options.rounds):
+            for name in SIDES:
+                seen[name].append(measured(sys.argv[1:], rows, name))
+    middle = {
+        name: {key: statistics.median(row[key] for row in found) for key in found[0]} for name, found in seen.items()
+    }
+    print(f"\n{'':8}{'tokens/s':>10}{'ratio':>8}{'peak GB':>9}{'steps':>7}{'last loss':>11}")
+    speed = {name: row["tokens_per_second"] for name, row in middle.items()}
+    for name, row in middle.items():
+        ratio = speed[name] / speed["trl"]
+        print(f"{name:8}{speed[name]:10.1f}{ratio:8.2f}{row['peak_gb']:9.2f}{row['steps']:7.0f}{row['loss']:11.4f}")
+    print(
+        json.dumps(
+            {
+                "vs_trl_same_settings": speed["same"] / speed["trl"],
+                "vs_trl_kept": speed["kept"] / speed["trl"],
+                "vs_trl_tuned": speed["tuned"] / speed["trl"],
+                "peak_gb": middle["same"]["peak_gb"],
+                "tuned_peak_gb": middle["tuned"]["peak_gb"],
+                "trl_peak_gb": middle["trl"]["peak_gb"],
+                "details": seen,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""`plum-hub train` as its user meets it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from plum_hub.cli import cli
+from plum_hub.errors import TrainingError
+from tests.training import toy
+
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("one_thread")]
+
+
+def said(arguments: list[str]) -> str:
+    done = CliRunner().invoke(cli, arguments[3:], catch_exceptions=False)  # without the interpreter and its -m
+    assert done.exit_code == 0
+    return done.stdout
+
+
+def test_preflight_shows_and_trains_nothing(source: Path, tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = json.loads(said(toy.command(source, tiny, out, "--preflight", "--json", "--launch", "2")))
+    assert found["processes"] == 2
+    assert found["preflight"]["same_prompt_rate"] == found["preflight"]["single_label_rate"] == 0
+    assert found["rows"]["epochs"] == [{"rows": 72, "left_out": {}}]
+    text = said(toy.command(source, tiny, out, "--preflight"))
+    assert "72, 0.00% of one prompt, 0 across batches" in text
+    assert "LoRA, fp32" in text
+    assert not out.exists()
+    with pytest.raises(TrainingError, match="--preflight is for kto"):
+        said(toy.command(source, tiny, out, "--preflight", "--method", "sft"))
+
+
+def test_what_a_scarce_label_costs_is_said(tiny: Path, tmp_path: Path) -> None:
+    rows = [row | {"label": row["label"] and number % 12 == 1} for number, row in enumerate(toy.rows())]
+    path = toy.write(tmp_path / "rows.jsonl", rows)
+    text = said(toy.command(path, tiny, tmp_path / "out", "--preflight"))
+    assert "24 rows; left out: 48 no row of the other label left to stand beside it" in text
+    assert "--set batch_size=12 would have a place for nearly all" in text
+    text = said([*toy.command(path, tiny, tmp_path / "out", "--preflight"), "--set", "batch_size=12"])
+    assert "72 rows; left out: none" in text
+
+
+def test_a_training_says_what_it_did(source: Path, tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    text = said(toy.command(source, tiny, out, "--method", "sft", "--quiet"))
+    assert "36 of 12 instructions; left out: none" in text
+    assert (out / "training.json").exists()
+    again = json.loads(said(toy.command(source, tiny, out, "--method", "sft", "--json", "--quiet")))
+    assert again["finished"]
+    assert again["checkpoint"] == str(out)

@@ -1,0 +1,30 @@
+"""Two processes that train together, over gloo."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from tests.training import toy
+
+
+def test_two_processes_share_the_batches(source: Path, tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = subprocess.run(
+        toy.command(source, tiny, out, "--launch", "2", "--json"),
+        env=toy.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "torch.distributed.run --standalone --nproc-per-node 2 -m plum_hub train" in done.stderr
+    facts = json.loads(done.stdout)
+    assert facts == {"checkpoint": str(out)} | json.loads((out / "training.json").read_text())
+    assert facts["processes"] == 2
+    assert facts["steps"] == 9  # 72 rows, 4 in each of 2 processes
+    assert [row["step"] for row in toy.metrics(out)] == list(range(1, 10))
+    assert facts["preflight"]["batches"] == 18
+    assert (
+        facts["preflight"]["same_prompt"] == facts["preflight"]["single_label"] == facts["preflight"]["repeated"] == 0
+    )

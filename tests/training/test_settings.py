@@ -1,0 +1,104 @@
+"""Settings, class weights, and what fits: pure functions of small inputs."""
+
+from pathlib import Path
+
+import pytest
+
+from plum_hub.errors import TrainingError
+from plum_hub.training.balance import Weights, class_weights
+from plum_hub.training.lengths import NO_PREFIX, TOO_LONG, fitting
+from plum_hub.training.memory import Form, Load, need
+from plum_hub.training.settings import compose
+from tests.training import toy
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+def test_settings_are_composed_and_wrong_ones_named() -> None:
+    settings = compose(["learning_rate=1e-6", "group_by_length=true", "report_to=[trackio]"], method="kto")
+    assert (settings.learning_rate, settings.group_by_length, settings.report_to) == (1e-6, True, ("trackio",))
+    assert compose([], method="sft").rate(lora=True) == 2e-4
+    for setting, said in {
+        "betta=1": "--set betta: there is no such key; there are method, weights",
+        "batch_size=1": "--set batch_size=1: Input should be greater than or equal to 2",
+        "beta": "write it as KEY=VALUE",
+        "beta=[": "the value is not YAML",
+    }.items():
+        with pytest.raises(TrainingError) as caught:
+            compose([setting])
+        assert said in str(caught.value)
+    with pytest.raises(TrainingError, match="are for kto"):
+        compose(["desirable_weight=2"], method="dpo")
+
+
+@pytest.mark.parametrize(("chosen", "rejected"), [(1, 19), (50, 100), (99, 100), (5, 4), (3, 2), (19, 1)])
+def test_one_weight_at_most_brings_the_labels_into_the_band(chosen: int, rejected: int) -> None:
+    weights = class_weights(chosen, rejected)
+    assert 1 <= weights.desirable * chosen / (weights.undesirable * rejected) <= 4 / 3
+    assert min(weights.desirable, weights.undesirable) == 1 <= max(weights.desirable, weights.undesirable)
+
+
+def test_labels_in_the_band_are_left_alone() -> None:
+    assert class_weights(100, 100) == class_weights(120, 100) == Weights()
+
+
+def test_rows_are_measured_as_trl_tokenises_them(tiny: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    rows = [row | {"row": str(number)} for number, row in enumerate(toy.rows())]
+    whole = fitting(rows, tokenizer, 10_000)
+    assert whole.tokens == [
+        len(
+            tokenizer.apply_chat_template(row["prompt"] + row["completion"], tokenize=True, return_dict=True)[
+                "input_ids"
+            ]
+        )
+        for row in rows
+    ]
+    middle = sorted(whole.tokens)[36]
+    some = fitting(rows, tokenizer, middle)
+    assert some.left_out == {TOO_LONG: sum(tokens > middle for tokens in whole.tokens)}
+    assert max(some.tokens) == middle
+    assert len(some.rows) + some.left_out[TOO_LONG] == 72
+
+
+def test_plain_text_ends_with_the_end_of_text(tiny: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    end = tokenizer.eos_token
+    rows = [{"prompt": "def add(", "completion": text, "label": True} for text in ("a, b):", f"a, b):{end}")]
+    assert len(set(fitting(rows, tokenizer, 100).tokens)) == 1
+
+
+def test_a_prompt_that_melts_into_its_answer_is_left_out(tiny: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    rows = [{"prompt": prompt, "completion": "urn a", "label": True} for prompt in ("ret", "x\n")]
+    alone, whole = (tokenizer(text)["input_ids"] for text in ("ret", "return"))
+    assert whole[: len(alone)] != alone
+    found = fitting(rows, tokenizer, 100)
+    assert (found.left_out, len(found.rows)) == ({NO_PREFIX: 1}, 1)
+
+
+def test_a_template_that_moves_the_prompt_is_refused(tiny: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    tokenizer.chat_template = "{{ messages | length }}{% for message in messages %}{{ message.content }}{% endfor %}"
+    with pytest.raises(TrainingError, match="renders a prompt alone otherwise than before an answer"):
+        fitting(toy.rows(), tokenizer, 100)
+
+
+def test_memory_follows_the_form() -> None:
+    form = Form(parameters=494_000_000, linear=900_000, layers=24, hidden=896, inner=4864, vocabulary=151_936)
+    load = Load(lora_rank=16, weight_bytes=2, activation_bytes=2, checkpointed=False, reference=False, tokens=1000)
+    lora = need(form, load)
+    assert lora.weights == 2 * form.parameters
+    assert lora.optimiser == 16 * 16 * form.linear
+    full = need(form, Load(None, 2, 2, checkpointed=True, reference=True, tokens=1000))
+    assert full.weights + full.optimiser == (16 + 4) * form.parameters
+    assert full.activations < lora.activations
+    assert "GB (weights 0.99, " in str(lora)

@@ -1,0 +1,210 @@
+"""Real trainings of a tiny model: what comes of them, what is recorded, and what is refused before they begin."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plum_hub.errors import EngineError, TrainingError
+from plum_hub.stages.base import Progress
+from plum_hub.stages.training import Wanted, check, loaded, prepare, train
+from plum_hub.training.settings import compose
+from tests.engines.tiny import write_tiny_model
+from tests.training import toy
+
+# What libraries warn of while they load or train is theirs.
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("one_thread")]
+
+
+def wanted(source: Path, model: Path, out: Path, *settings: str, **more: Any) -> Wanted:
+    method = more.pop("method", "kto")
+    chosen = compose([*toy.SETTINGS, *settings], method=method)
+    return Wanted(source=str(source), model=str(model), out=out, settings=chosen, **more)
+
+
+def test_kto_raises_chosen_above_rejected(source: Path, tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    facts = train(prepare(wanted(source, tiny, out, "learning_rate=5e-3", "epochs=3")), Progress())
+    seen = toy.metrics(out)
+    assert [row["step"] for row in seen] == list(range(1, facts["steps"] + 1))
+    assert seen[-1]["epoch"] == 3
+    gains = {label: seen[-1][f"rewards/{label}"] - seen[0][f"rewards/{label}"] for label in ("chosen", "rejected")}
+    assert gains["chosen"] > 0.1 > -0.1 > gains["rejected"]  # rewards are beta times the gain in log-probability
+    assert facts["preflight"]["pairs"] == 3 * 72
+    assert facts["preflight"]["same_prompt"] == facts["preflight"]["single_label"] == facts["preflight"]["foreign"] == 0
+
+
+def test_the_checkpoint_loads_and_says_what_made_it(source: Path, tiny: Path, tmp_path: Path) -> None:
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoTokenizer
+
+    out = tmp_path / "out"
+    order = wanted(source, tiny, out)
+    facts = train(prepare(order), Progress())
+    assert json.loads((out / "training.json").read_text()) == facts
+    assert facts["finished"]
+    assert facts["model"]["name"] == "tiny"
+    assert facts["on_policy"] is None
+    assert facts["rows"]["chosen"] == facts["rows"]["rejected"] == 36
+    assert not {"steps", "training_args.bin", "README.md"} & {path.name for path in out.iterdir()}
+    AutoPeftModelForCausalLM.from_pretrained(out)
+    assert AutoTokenizer.from_pretrained(out).chat_template
+    before = (out / "metrics.jsonl").stat().st_mtime_ns
+    assert train(prepare(order), Progress()) == facts  # again: nothing is owed
+    assert (out / "metrics.jsonl").stat().st_mtime_ns == before
+    with pytest.raises(TrainingError, match=r"settings\.beta: 0\.1 -> 0\.2"):
+        train(prepare(wanted(source, tiny, out, "beta=0.2")), Progress())
+
+
+def test_all_weights_with_the_reference_asked_before(source: Path, tiny: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    out = tmp_path / "out"
+    facts = train(prepare(wanted(source, tiny, out, "weights=full", "learning_rate=1e-3")), Progress())
+    assert facts["decided"]["reference"] == "precomputed"
+    assert toy.metrics(out)[0]["rewards/margins"] == pytest.approx(0, abs=1e-4)
+    assert toy.metrics(out)[-1]["rewards/margins"] > 0
+    AutoModelForCausalLM.from_pretrained(out)
+
+
+def test_a_live_reference_gives_the_same_losses(source: Path, tiny: Path, tmp_path: Path) -> None:
+    losses = []
+    for reference in ("live", "precomputed"):
+        out = tmp_path / reference
+        settings = ("weights=full", "learning_rate=1e-3", f"reference={reference}")
+        train(prepare(wanted(source, tiny, out, *settings)), Progress())
+        losses.append([row["loss"] for row in toy.metrics(out)])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["dpo", "sft"])
+def test_dpo_and_sft_learn_from_the_same_rows(method: str, source: Path, tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    order = wanted(source, tiny, out, "learning_rate=5e-3", "epochs=2", method=method)
+    facts = train(prepare(order), Progress())
+    seen = toy.metrics(out)
+    assert len(seen) == facts["steps"] == 18
+    assert facts["rows"]["kept"] == 36  # as many pairs, as many chosen
+    assert seen[-1]["loss"] < seen[0]["loss"]
+
+
+def test_preflight_reads_what_trl_prepared(source: Path, tiny: Path, tmp_path: Path) -> None:
+    for world in (1, 2, 4):
+        found = check(prepare(wanted(source, tiny, tmp_path / "out", processes=world)))
+        assert (found.pairs, found.batches) == (72 // (4 * world) * 4 * world, 72 // (4 * world) * world)
+        assert (found.same_prompt, found.foreign, found.single_label, found.repeated, found.cut) == (0, 0, 0, 0, 0)
+    assert not (tmp_path / "out").exists()
+
+
+def test_preflight_sees_the_trap(tiny: Path, tmp_path: Path) -> None:
+    """The same rows in the order in which they were sampled: it is TRL's own doing that is read, not our plan."""
+    from transformers import AutoTokenizer
+
+    from plum_hub.training import preflight
+    from plum_hub.training.base import stand_in
+    from plum_hub.training.trainer import Job, arguments, trainer
+
+    rows = sorted(toy.rows(), key=lambda row: (row["prompt"][0]["content"], row["label"]))
+    path = toy.write(tmp_path / "rows.jsonl", rows)
+    ready = prepare(wanted(path, tiny, tmp_path / "out"))
+    job = Job(ready.wanted.settings, ready.plan, [row | {"row": ""} for row in rows], ready.weights, tmp_path / "steps")
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    found = preflight.read(trainer(job, arguments(job, gpu=False), [stand_in(tokenizer)], tokenizer), 1)
+    assert found.same_prompt_rate > 0.4
+    with pytest.raises(TrainingError, match="KL pairs of one prompt"):
+        found.check()
+
+
+def test_labels_are_weighed_against_their_number(tiny: Path, tmp_path: Path) -> None:
+    rows = [row | {"label": row["label"] and number % 4 == 1} for number, row in enumerate(toy.rows())]
+    ready = prepare(wanted(toy.write(tmp_path / "rows.jsonl", rows), tiny, tmp_path / "out"))
+    labels = [row["label"] for row in ready.rows]
+    ratio = ready.weights.desirable * sum(labels) / (len(labels) - sum(labels))
+    assert 1 <= ratio <= 4 / 3
+    assert ready.weights.undesirable == 1
+
+
+def plain(row: dict[str, Any]) -> dict[str, str]:
+    """The row's prompt and completion as plain text."""
+    return {key: row[key][0]["content"] for key in ("prompt", "completion")}
+
+
+def refusal(source: Path, model: Path, out: Path, *settings: str, **more: Any) -> str:
+    with pytest.raises((TrainingError, EngineError)) as caught:
+        train(prepare(wanted(source, model, out, *settings, **more)), Progress())
+    assert not out.exists()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_cannot_be_trained_is_said_before_it_begins(source: Path, tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    one = toy.write(tmp_path / "one.jsonl", [row for row in toy.rows() if row["label"]])
+    assert "all 36 rows are chosen: kto needs both labels" in refusal(one, tiny, out)
+    assert "none of 72 rows fits max_length 16" in refusal(source, tiny, out, "max_length=16")
+    assert "too little memory" in refusal(source, tiny, out, "memory_gb=0.001")
+    assert "is not installed" in refusal(source, tiny, out, "report_to=[tensorboard]")
+    assert "there is no such folder" in refusal(source, tmp_path / "gone", out)
+    few = toy.write(tmp_path / "few.jsonl", toy.rows(1))
+    assert "its prompt has more rows" in refusal(few, tiny, out)
+    columns = toy.write(tmp_path / "columns.jsonl", [{"text": "a"}])
+    assert "it has text" in refusal(columns, tiny, out)
+    assert "neither .parquet nor JSON lines" in refusal(toy.write(tmp_path / "x.parquet", []), tiny, out)
+    write_tiny_model(tmp_path / "plain", chat=False)
+    assert "no chat template" in refusal(source, tmp_path / "plain", out)
+    (tmp_path / "plain" / "model.safetensors").unlink()
+    text = toy.write(tmp_path / "text.jsonl", [row | plain(row) for row in toy.rows()])
+    assert "does not load" in refusal(text, tmp_path / "plain", out)
+
+
+def test_a_batch_that_is_no_number_is_named(source: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    write_tiny_model(tmp_path / "broken")
+    path = tmp_path / "broken" / "model.safetensors"
+    weights = load_file(path)
+    weights["model.norm.weight"] = torch.full_like(weights["model.norm.weight"], float("nan"))
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(TrainingError, match=r"step 1: the loss is not a number; the rows of the batch are \d+, \d+, "):
+        train(prepare(wanted(source, tmp_path / "broken", tmp_path / "out")), Progress())
+
+
+def test_a_kl_that_runs_away_stops_the_training(source: Path, tiny: Path, tmp_path: Path) -> None:
+    order = wanted(source, tiny, tmp_path / "out", "learning_rate=5e-3", "epochs=2", "max_kl=0.01")
+    with pytest.raises(TrainingError, match=r"step \d+: the KL estimate is [\d.]+ nats, above max_kl 0\.01; the rows"):
+        train(prepare(order), Progress())
+
+
+def test_merged_it_is_a_whole_model(source: Path, tiny: Path, tmp_path: Path) -> None:
+    import torch
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoModelForCausalLM
+
+    out = tmp_path / "out"
+    train(prepare(wanted(source, tiny, out, "merge=true", "learning_rate=5e-3")), Progress())
+    tokens = torch.arange(40)[None]
+    models = (AutoModelForCausalLM.from_pretrained(path) for path in (tiny, out / "merged"))
+    base, merged, adapted = (model(tokens).logits for model in (*models, AutoPeftModelForCausalLM.from_pretrained(out)))
+    assert torch.allclose(merged, adapted, atol=1e-3)
+    assert not torch.allclose(merged, base, atol=1e-2)
+    assert prepare(wanted(source, out / "merged", tmp_path / "next")).base.name == "merged"  # and is trained on as any
+
+
+def test_only_answers_are_scored(source: Path, tiny: Path, tmp_path: Path) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+    from trl.kernels.chunked_logprob import _use_triton
+    from trl.trainer import utils
+
+    one, _ = loaded(prepare(wanted(source, tiny, tmp_path / "out")))
+    batch = next(iter(one.get_train_dataloader()))
+    seen = []
+    for every in (utils._use_triton, _use_triton):
+        utils._use_triton = every
+        with FlopCounterMode(display=False) as counter:
+            loss = one.compute_loss(one.model, batch)
+        seen.append((loss.item(), counter.get_total_flops()))
+    (ours, less), (theirs, more) = seen
+    assert ours == pytest.approx(theirs, abs=1e-6)
+    assert less < more
