@@ -51,7 +51,7 @@ class DatasetFacts:
 
     @property
     def stages(self) -> list[StageCount]:
-        """Every stage of the run, and any other that left out a row."""
+        """Every stage of the run, and any other that left out a row, before the last."""
         kept = {
             "instructions": self.lineage.instructions,
             "suites": self.counts.rows.get("test_suites", 0),
@@ -59,7 +59,8 @@ class DatasetFacts:
             "verdicts": sum(self.counts.statuses.values()),
             "preferences": self.counts.rows.get("kto", 0),
         }
-        names = [*STAGES, *(stage for stage in self.counts.dropped if stage not in STAGES)]
+        others = (stage for stage in self.counts.dropped if stage not in STAGES)
+        names = [*STAGES[:-1], *others, STAGES[-1]]
         return [
             StageCount(stage=name, kept=kept.get(name), dropped=dict(self.counts.dropped.get(name, {})))
             for name in names

@@ -12,7 +12,8 @@
     ├── MissingExtraError        10   an optional package is not installed
     ├── NothingToReleaseError    11   the run came to its end, and no instruction has a chosen sample
     ├── BenchmarkError           12   a benchmark: missing, damaged, another version, its own solutions do not run
-    └── TrainingError            13   a training: rows or model that cannot be trained on, no memory, it diverged
+    ├── TrainingError            13   a training: rows or model that cannot be trained on, no memory, it diverged
+    └── VerificationError        14   a release is not what it says: a hash, id, label or tag does not agree
 
 A program that fails, crashes or hangs is a result, never an error; an error says that *we* could not do the work, so
 no row is made of it and the work stays owed (law 1). Each message ends with the command or the key that mends it.
@@ -102,3 +103,9 @@ class TrainingError(PlumError):
     """A training cannot begin with these rows, this model or this machine, or it had to stop."""
 
     exit_code = 13
+
+
+class VerificationError(PlumError):
+    """A release was checked, and something about it does not agree."""
+
+    exit_code = 14

@@ -7,7 +7,7 @@ gathers them. What a run folder keeps is a sealed recipe: defaults filled in, re
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, TypeAlias, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -99,6 +99,21 @@ class VerdictsConfig(_Section):
         return codes
 
 
+BenchmarkName: TypeAlias = Literal["humaneval", "humaneval+", "mbpp", "mbpp-sanitized", "mbpp+", "livecodebench"]
+
+
+class DecontaminationConfig(_Section):
+    """What instructions and samples are held against before they are released, and left out if they are found there."""
+
+    benchmarks: tuple[BenchmarkName, ...] = get_args(BenchmarkName)
+    """Compared where they are at hand: HumanEval always, others in the folder of `--benchmark-data`. [] compares
+    none."""
+    ngram: int = Field(default=8, ge=2, le=64)
+    """Words that a text and a problem's statement have in common in a row, to count."""
+    overlap: float = Field(default=0.5, ge=0, lt=1)
+    """A text is left out if it has a greater share of a statement's words in such n-grams."""
+
+
 _PINNED = ("policy", "generator", "instructions", "suites")
 """The sections that hold a revision."""
 
@@ -116,6 +131,7 @@ class Recipe(_Section):
     suites: SuitesConfig = SuitesConfig()
     samples: SamplesConfig = SamplesConfig()
     verdicts: VerdictsConfig = VerdictsConfig()
+    decontamination: DecontaminationConfig = DecontaminationConfig()
     preferences: PreferencesConfig = PreferencesConfig()
 
     def filled(self) -> "Recipe":
@@ -264,7 +280,7 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
 
 def key_paths() -> list[str]:
     """Every key outside the engines' own, as `samples.seed`; the README lists them and a test compares."""
-    sections = ("instructions", "suites", "samples", "verdicts", "preferences")
+    sections = ("instructions", "suites", "samples", "verdicts", "decontamination", "preferences")
     found = ["version", "policy", "generator"]
     for name in sections:
         section = Recipe.model_fields[name].annotation

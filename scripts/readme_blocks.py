@@ -1,5 +1,5 @@
-"""Fill README.md's generated blocks (`<!-- help COMMAND -->`, `<!-- recipe keys -->`, `<!-- engine keys -->`), each to
-its `<!-- end -->`."""
+"""Fill README.md's generated blocks (`<!-- help COMMAND -->`, and `<!-- recipe keys -->` and the like), each to its
+`<!-- end -->`."""
 
 import ast
 import inspect
@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from plum_hub.cli import cli
 from plum_hub.engines import EngineConfig
 from plum_hub.recipe import Recipe
+from plum_hub.training.settings import TrainingSettings
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -48,6 +49,13 @@ def keys_block() -> str:
     return "\n".join(lines)
 
 
+def training_block() -> str:
+    lines, meanings = ["| key | default | meaning |", "|---|---|---|"], docstrings(TrainingSettings)
+    for key, field in TrainingSettings.model_fields.items():
+        lines.append(row(key, field.default, meanings.get(key, "")))
+    return "\n".join(lines)
+
+
 def engines_block() -> str:
     lines = ["| engine | key | default | meaning |", "|---|---|---|---|"]
     union, _ = get_args(EngineConfig)
@@ -78,18 +86,9 @@ def main() -> None:
         text,
         flags=re.DOTALL,
     )
-    text = re.sub(
-        r"(<!-- recipe keys -->\n).*?(<!-- end -->)",
-        lambda match: f"{match[1]}{keys_block()}\n{match[2]}",
-        text,
-        flags=re.DOTALL,
-    )
-    text = re.sub(
-        r"(<!-- engine keys -->\n).*?(<!-- end -->)",
-        lambda match: f"{match[1]}{engines_block()}\n{match[2]}",
-        text,
-        flags=re.DOTALL,
-    )
+    for name, block in (("recipe", keys_block), ("engine", engines_block), ("training", training_block)):
+        marks = re.compile(rf"(<!-- {name} keys -->\n).*?(<!-- end -->)", re.DOTALL)
+        text = marks.sub(lambda match, block=block: f"{match[1]}{block()}\n{match[2]}", text)  # type: ignore[misc]
     README.write_text(text, encoding="utf-8")
 
 

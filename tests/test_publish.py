@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 
 from plum_hub.hubs.embedded import EmbeddedHub
 from tests.rehearsal import command, plum_hub, published, rows, write_rehearsal
+
+CLI = [sys.executable, "-m", "plum_hub"]
 
 
 @pytest.fixture
@@ -144,3 +147,97 @@ def test_a_hub_that_is_not_there(home: Path) -> None:
     assert "127.0.0.1:9" in done.stderr
     assert rows(home / "run", "preferences")
     assert plum_hub(published(home, "-q", hub="nonsense")).returncode == 9
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that is complete and was never published."""
+    folder = tmp_path_factory.mktemp("built")
+    write_rehearsal(folder)
+    done = plum_hub(command(folder, "-q"))
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.fixture
+def finished(built: Path, home: Path) -> Path:
+    """A copy of it, beside a fresh Hub."""
+    shutil.copytree(built, home / "run")
+    return home
+
+
+def pushed(home: Path, *options: str) -> dict[str, str]:
+    done = plum_hub([*CLI, "push-dataset", str(home / "run"), "--hub", "embedded", "--json", *options])
+    assert done.returncode == 0, done.stderr
+    release: dict[str, str] = json.loads(done.stdout)
+    return release
+
+
+def test_a_finished_run_is_published_by_itself_and_versioned_by_its_content(finished: Path) -> None:
+    first = pushed(finished, "--repo", "mine")
+    assert (first["repo"], first["tag"]) == ("local/mine", "v1.0.0")
+    assert pushed(finished, "--repo", "mine")["commit"] == first["commit"]
+    lines = finished / "run" / "shards" / "00000" / "dropped.jsonl"
+    kept = lines.read_text()
+    lines.write_text(kept + kept.splitlines()[-1].replace('"detail":"', '"detail":"again: ') + "\n")
+    second = pushed(finished, "--repo", "mine")
+    assert second["tag"] == "v1.1.0"
+    lines.write_text(kept)
+    assert pushed(finished, "--repo", "mine")["commit"] == first["commit"]
+    assert pushed(finished, "--repo", "mine", "--tag", "v1.1.1")["tag"] == "v1.1.1"
+    assert tags_of(finished, "mine") == ["v1.0.0", "v1.1.0", "v1.1.1"]
+    taken = plum_hub(
+        [*CLI, "push-dataset", str(finished / "run"), "--hub", "embedded", "--repo", "mine", "--tag", "v1.1.0"]
+    )
+    assert taken.returncode == 9
+    assert "a tag never moves" in taken.stderr
+
+
+def test_other_facts_about_the_same_rows_are_a_patch(finished: Path) -> None:
+    assert pushed(finished, "--repo", "mine")["tag"] == "v1.0.0"
+    path = finished / "run" / "shards" / "00000" / "samples.jsonl"
+    kept = path.read_text()
+    path.write_text(kept.replace('"engine":"', '"engine":"another '))  # a fact of the card, no column of a config
+    assert pushed(finished, "--repo", "mine")["tag"] == "v1.0.1"
+    path.write_text(kept)
+    assert pushed(finished, "--repo", "mine")["tag"] == "v1.0.0"
+
+
+def test_a_pull_request_is_made_once_and_its_release_tagged_after_the_merge(finished: Path) -> None:
+    proposed = pushed(finished, "--repo", "mine", "--create-pr")
+    assert not proposed["tag"]
+    assert proposed["url"].endswith("/discussions/1")
+    assert pushed(finished, "--repo", "mine", "--create-pr")["commit"] == proposed["commit"]
+    assert tags_of(finished, "mine") == []
+    assert not (finished / "run" / "releases.jsonl").exists()
+    repository = next((finished / "home" / "hub").rglob("mine*.git"))
+    merge = ["git", "--git-dir", str(repository), "update-ref", "refs/heads/main", "refs/pr/1"]
+    subprocess.run(merge, check=True)
+    released = pushed(finished, "--repo", "mine")
+    assert (released["tag"], released["commit"]) == ("v1.0.0", proposed["commit"])
+
+
+def test_a_branch_is_made_and_main_stays(finished: Path) -> None:
+    released = pushed(finished, "--repo", "mine", "--branch", "trial/one", "--private")
+    repository = next((finished / "home" / "hub").rglob("mine*.git"))
+    show = ["git", "--git-dir", str(repository), "rev-parse", "refs/heads/trial/one", "v1.0.0^{commit}"]
+    heads = subprocess.run(show, capture_output=True, text=True, check=True).stdout.split()
+    assert heads == [released["commit"]] * 2
+    there = ["git", "--git-dir", str(repository), "ls-tree", "--name-only", "main"]
+    assert subprocess.run(there, capture_output=True, text=True, check=True).stdout.split() == [".gitattributes"]
+
+
+def test_a_run_that_is_not_complete_is_not_published(finished: Path) -> None:
+    path = finished / "run" / "shards" / "00000" / "verdicts.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    done = plum_hub([*CLI, "push-dataset", str(finished / "run"), "--hub", "embedded"])
+    assert done.returncode == 4
+    assert "is not complete" in done.stderr
+    assert "plum-hub build-dataset --recipe" in done.stderr
+
+
+@pytest.mark.parametrize("option", [("--tag", "no name"), ("--branch", "a..b"), ("--repo", "a--b"), ("--hub", "ftp")])
+def test_what_is_no_name_is_refused_before_anything_is_done(tmp_path: Path, option: tuple[str, str]) -> None:
+    done = plum_hub([*CLI, "push-dataset", str(tmp_path), *option])
+    assert done.returncode in (2, 9), done.stderr
+    assert option[1] in done.stderr

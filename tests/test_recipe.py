@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from plum_hub import recipe as recipes
 from plum_hub import recipes as shipped
@@ -93,6 +94,13 @@ def test_differences_name_the_keys() -> None:
     one = compose(None, "options", BASE, [])
     other = compose(None, "options", BASE, ["samples.seed=1", "policy.model=n"])
     assert differences(one, other) == ["policy.model: m -> n", "samples.seed: 0 -> 1"]
+
+
+def test_a_run_of_before_a_section_came_to_be_is_found_again() -> None:
+    made = compose(None, "options", BASE, []).filled()
+    tree = yaml.safe_load(made.to_yaml())
+    del tree["decontamination"]
+    assert differences(parse(yaml.safe_dump(tree), "an older run"), made) == []
 
 
 def test_a_published_recipe_names_no_folder_of_this_machine(tmp_path: Path) -> None:

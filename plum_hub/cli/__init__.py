@@ -10,15 +10,20 @@ import click
 
 from plum_hub import __version__
 from plum_hub.cli.build_dataset import build_dataset
+from plum_hub.cli.card import card
 from plum_hub.cli.completion import completion
+from plum_hub.cli.diff import diff
 from plum_hub.cli.doctor import doctor
 from plum_hub.cli.evaluate import compare, evaluate
 from plum_hub.cli.hf_extension import hf_extension
 from plum_hub.cli.hub import hub
 from plum_hub.cli.judge import judge
+from plum_hub.cli.pull import pull
+from plum_hub.cli.push_dataset import push_dataset
 from plum_hub.cli.show import show
 from plum_hub.cli.status import status
 from plum_hub.cli.train import train
+from plum_hub.cli.verify import verify
 from plum_hub.errors import PlumError
 
 
@@ -33,7 +38,10 @@ def cli() -> None:
     """
 
 
-for _command in (build_dataset, status, show, judge, train, evaluate, compare, hub, doctor, hf_extension, completion):
+for _command in (
+    build_dataset, push_dataset, pull, card, status, show, judge, train, evaluate, compare, verify, diff, hub, doctor,
+    hf_extension, completion,
+):  # fmt: skip
     cli.add_command(_command)
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import click
 
+from plum_hub.cli.destination import destination_options
+
 
 @click.command("build-dataset")
 @click.option("--model", help="The policy: MODEL or ENGINE:MODEL; a Hub repository or a folder.")
@@ -37,14 +39,7 @@ import click
 @click.option(
     "--carry-over", type=click.Path(path_type=Path), help="An older run whose still-valid rows are taken over."
 )
-@click.option("--repo", help="Where to publish: NAME or NAMESPACE/NAME.  [default: plum-INSTRUCTIONS-MODEL]")
-@click.option(
-    "--hub",
-    default="auto",
-    show_default=True,
-    help="auto (the Hub with a token, else embedded), public, embedded, a URL, or none.",
-)
-@click.option("--private", is_flag=True, help="Make the repository private.")
+@destination_options
 @click.option("--dry-run", is_flag=True, help="Show rows, requests, tokens, time and money; do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the libraries' own log lines too.")

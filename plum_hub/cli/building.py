@@ -2,20 +2,17 @@
 
 import logging
 import os
-import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from plum_hub import recipe as recipes
 from plum_hub import recipes as shipped
 from plum_hub.cli import screen
+from plum_hub.cli.releasing import Where, show_how_to_load
 from plum_hub.engines import parse_engine
 from plum_hub.errors import RecipeError, UsageError
-from plum_hub.hubs.client import choose_target
 from plum_hub.lines import writing
 from plum_hub.recipe import Recipe
 from plum_hub.run import Run
@@ -23,17 +20,15 @@ from plum_hub.stages.base import Context
 from plum_hub.stages.build import begun, build, default_folder, prepare
 from plum_hub.stages.plan import Plan, plan
 from plum_hub.stages.published import GENERATE
-from plum_hub.stages.release import Destination, Released, release
+from plum_hub.stages.release import Released, release
 from plum_hub.stages.summary import Summary, summarise
 
 DEFAULT_GENERATOR = "openai:gpt-4.1-mini"
 """Who writes the suites when an OpenAI key is set and `--generator` is not given. The paper took GPT-4-1106."""
-_REPO = re.compile(r"(?:[A-Za-z0-9][\w-]*/)?(?!.*(?:--|\.\.))[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
-"""What huggingface_hub's `validate_repo_id` lets through."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
+class Given(Where):
     """The options of `build-dataset`, as typed."""
 
     model: str | None
@@ -44,9 +39,6 @@ class Given:
     settings: tuple[str, ...]
     folder: Path | None
     carry_over: Path | None
-    repo: str | None
-    hub: str
-    private: bool
     dry_run: bool
     as_json: bool
     verbose: bool
@@ -59,7 +51,7 @@ def carry_out(given: Given) -> None:
     Raises:
         PlumError: with its exit code.
     """
-    destination = _destination(given)
+    destination = given.destination()
     progress = screen.progress(given.quiet)
     recipe, folder = _recipe(given, progress.say)
     donor = Run.donor(given.carry_over) if given.carry_over else None
@@ -68,7 +60,7 @@ def carry_out(given: Given) -> None:
         return
     run = prepare(recipe, folder)
     _log_to(folder, given.verbose)
-    context = Context(run=run, progress=progress, donor=donor)
+    context = Context(run=run, progress=progress, donor=donor, benchmark_data=given.benchmark_data)
     try:
         build(context)
         released = release(context, destination)
@@ -76,20 +68,6 @@ def carry_out(given: Given) -> None:
         progress.close()
         context.engines.close()
     _show_result(given, run, summarise(run), released)
-
-
-def _destination(given: Given) -> Destination | None:
-    """Where to publish, as far as that can be checked before hours of work."""
-    if given.hub == "none":
-        if given.repo or given.private:
-            raise UsageError("--hub none publishes nothing; leave --repo and --private out, or name a Hub")
-        return None
-    if given.repo is not None and not _REPO.fullmatch(given.repo):
-        raise UsageError(
-            f"--repo {given.repo}: a Hub takes NAME or NAMESPACE/NAME of letters, digits and single - _ . between them"
-        )
-    choose_target(given.hub)
-    return Destination(hub=given.hub, repo=given.repo, private=given.private)
 
 
 def _recipe(given: Given, say: Callable[[str], None]) -> tuple[Recipe, Path]:
@@ -158,12 +136,7 @@ def _show_result(given: Given, run: Run, summary: Summary, released: Released) -
         return
     screen.summary_tables(summary)
     screen.facts([("run", str(run.folder)), *released.facts()])
-    if released.load_line:
-        if released.hub == "embedded":
-            click.echo("\n# in another terminal:  plum-hub hub serve\nexport HF_ENDPOINT=http://127.0.0.1:8077")
-        elif released.endpoint:
-            click.echo(f"\nexport HF_ENDPOINT={released.endpoint}")
-        click.echo(f"\nfrom datasets import load_dataset\n{released.load_line}")
+    show_how_to_load(released)
 
 
 def _log_to(folder: Path, verbose: bool) -> None:

@@ -154,6 +154,8 @@ def summary_tables(summary: Summary) -> None:
         wanted = summary.wanted[stage]
         left_out = ", ".join(f"{count:,} {reason}" for reason, count in summary.dropped.get(stage, {}).items())
         table.add_row(stage, f"{rows:,}", "not known yet" if wanted is None else f"{wanted:,}", left_out)
+    for stage in summary.dropped.keys() - summary.rows.keys():  # it makes no rows: decontamination
+        table.add_row(stage, "", "", ", ".join(f"{n:,} {reason}" for reason, n in summary.dropped[stage].items()))
     console().print(table)
     known = [("verdicts", ", ".join(f"{count:,} {status}" for status, count in summary.statuses.items()))]
     if summary.chosen or summary.rejected:
@@ -242,6 +244,13 @@ def facts(rows: Iterable[tuple[str, str]]) -> None:
     for name, value in rows:
         table.add_row(f"[bold]{escape(name)}[/bold]", escape(value))
     console().print(table)
+
+
+def show_markdown(text: str) -> None:
+    """A text as it is meant to look, as far as a terminal can."""
+    from rich.markdown import Markdown
+
+    console().print(Markdown(text))
 
 
 def _case_line(case: TestCase) -> str:

@@ -12,10 +12,12 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, errors
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, errors, set_client_factory
+from huggingface_hub.utils._http import default_client_factory
 
 from plum_hub.errors import HubError
 
@@ -24,34 +26,87 @@ ATTRIBUTES = ".gitattributes"
 """The Hub's own file, made with the repo; no part of a release that does not bring one."""
 
 
-def publish(api: HfApi, *, folder: str, repo: str, tag: str, message: str, private: bool) -> dict[str, Any]:
+PATIENCE = 300.0
+"""Seconds without a word from a Hub after which it counts as gone: none takes that long to make a commit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """As `client.PublishRequest`."""
+
+    folder: str
+    repo: str
+    tag: str
+    message: str
+    private: bool
+    branch: str
+    create_pr: bool
+
+
+def publish(api: HfApi, **given: Any) -> dict[str, Any]:
     """See `client.publish_dataset`."""
+    request = Request(**given)
     _signed_in(api)
-    source = Path(folder)
+    source = Path(request.folder)
     paths = {path.relative_to(source).as_posix(): path for path in sorted(source.rglob("*")) if path.is_file()}
     if not paths:
-        raise HubError(f"{folder}: no files to publish")
-    repo = repo if "/" in repo else f"{api.whoami()['name']}/{repo}"
+        raise HubError(f"{source}: no files to publish")
+    repo = request.repo if "/" in request.repo else f"{api.whoami()['name']}/{request.repo}"
     digests = {name: sha256(path) for name, path in paths.items()}
-    api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
-    if private and not api.dataset_info(repo, expand=["private"]).private:
+    api.create_repo(repo, repo_type="dataset", private=request.private, exist_ok=True)
+    if request.private and not api.dataset_info(repo, expand=["private"]).private:
         raise HubError(f"{repo} is public already, and would show a private release; publish to another repo")
-    commit = tags(api, repo=repo).get(tag)
+    commit = tags(api, repo=repo).get(request.tag)
+    if commit is None and request.create_pr:
+        return _proposed(api, repo, request, paths, digests)
     if commit is None:
-        commit = _committed(api, repo, paths, digests, message)
-        _read_back(api, repo, commit, digests)
-        try:
-            api.create_tag(repo, repo_type="dataset", tag=tag, tag_message=message, revision=commit)
-        except errors.HfHubHTTPError as error:
-            if error.response.status_code != 409:
-                raise
-            if (standing := tags(api, repo=repo).get(tag)) is None:
-                raise HubError(f"{repo}: the Hub refuses the tag {tag}: {_said(error)}; choose another tag") from error
-            commit = standing  # somebody was quicker
+        commit = _tagged(api, repo, request, _committed(api, repo, request, paths, digests), digests)
     if _differing(api, repo, commit, paths, digests):
-        raise HubError(f"{repo}@{tag} exists with other content, and a tag never moves; publish under a new tag")
-    url = f"{api.endpoint}/datasets/{repo}/tree/{tag}"
-    return {"repo": repo, "tag": tag, "commit": commit, "url": url, "files": digests}
+        raise HubError(
+            f"{repo}@{request.tag} exists with other content, and a tag never moves; publish under a new tag"
+        )
+    url = f"{api.endpoint}/datasets/{repo}/tree/{request.tag}"
+    return {"repo": repo, "tag": request.tag, "commit": commit, "url": url, "files": digests}
+
+
+def _tagged(api: HfApi, repo: str, request: Request, commit: str, digests: dict[str, str]) -> str:
+    """The commit that the tag stands on afterwards: this one, when it reads back as it was sent."""
+    _read_back(api, repo, commit, digests)
+    try:
+        api.create_tag(repo, repo_type="dataset", tag=request.tag, tag_message=request.message, revision=commit)
+    except errors.HfHubHTTPError as error:
+        if error.response.status_code != 409:
+            raise
+        if (standing := tags(api, repo=repo).get(request.tag)) is None:
+            raise HubError(f"{repo}: the Hub refuses the tag {request.tag}: {_said(error)}; choose another") from error
+        return standing  # somebody was quicker
+    return commit
+
+
+def _proposed(
+    api: HfApi, repo: str, request: Request, paths: dict[str, Path], digests: dict[str, str]
+) -> dict[str, Any]:
+    """A pull request with exactly these files: one that is there already, or a new one. It gets no tag."""
+    refs = api.list_repo_refs(repo, repo_type="dataset", include_pull_requests=True)
+    for ref in refs.pull_requests or ():
+        if not _differing(api, repo, ref.target_commit, paths, digests):
+            commit, number = ref.target_commit, ref.ref.rpartition("/")[2]
+            break
+    else:
+        head = _head(api, repo, request.branch)
+        operations = _operations(paths, _differing(api, repo, head, paths, digests))
+        if not operations:
+            raise HubError(
+                f"{repo}: {request.branch} has exactly this release already, untagged; publish it without --create-pr"
+            )
+        info = api.create_commit(
+            repo, operations, commit_message=request.message, repo_type="dataset", revision=request.branch,
+            parent_commit=head, create_pr=True,
+        )  # fmt: skip
+        commit, number = str(info.oid), str(info.pr_num)
+        _read_back(api, repo, commit, digests)
+    url = f"{api.endpoint}/datasets/{repo}/discussions/{number}"
+    return {"repo": repo, "tag": None, "commit": commit, "url": url, "files": digests}
 
 
 def fetch(api: HfApi, *, repo: str, revision: str) -> str:
@@ -96,18 +151,31 @@ def _signed_in(api: HfApi) -> None:
         raise HubError(f"{api.endpoint} wants a token and there is none; {SIGN_IN}, or use --hub embedded")
 
 
-def _committed(api: HfApi, repo: str, paths: dict[str, Path], digests: dict[str, str], message: str) -> str:
-    """A commit on `main` with exactly these files: the present head if it has them already, else a new one."""
-    head = str(api.dataset_info(repo, revision="main").sha)
-    differing = _differing(api, repo, head, paths, digests)
-    if not differing:
+def _committed(api: HfApi, repo: str, request: Request, paths: dict[str, Path], digests: dict[str, str]) -> str:
+    """A commit on the branch with exactly these files: the present head if it has them already, else a new one."""
+    head = _head(api, repo, request.branch)
+    operations = _operations(paths, _differing(api, repo, head, paths, digests))
+    if not operations:
         return head
-    operations = [
+    # One call, one commit; upload_folder would make several.
+    info = api.create_commit(
+        repo, operations, commit_message=request.message, repo_type="dataset", revision=request.branch,
+        parent_commit=head,
+    )  # fmt: skip
+    return str(info.oid)
+
+
+def _head(api: HfApi, repo: str, branch: str) -> str:
+    """The last commit of a branch, which is made where it is missing, from `main`."""
+    if branch != "main":
+        api.create_branch(repo, repo_type="dataset", branch=branch, exist_ok=True)
+    return str(api.dataset_info(repo, revision=branch).sha)
+
+
+def _operations(paths: dict[str, Path], differing: list[str]) -> list[CommitOperationAdd | CommitOperationDelete]:
+    return [
         CommitOperationAdd(name, paths[name]) if name in paths else CommitOperationDelete(name) for name in differing
     ]
-    # One call, one commit; upload_folder would make several.
-    info = api.create_commit(repo, operations, commit_message=message, repo_type="dataset", parent_commit=head)
-    return str(info.oid)
 
 
 def _differing(api: HfApi, repo: str, commit: str, paths: dict[str, Path], digests: dict[str, str]) -> list[str]:
@@ -226,8 +294,20 @@ ACTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
+def patient(seconds: float) -> None:
+    """Have the library give a Hub up that says nothing for so long. Left to itself it would wait for ever."""
+
+    def client() -> Any:
+        made = default_client_factory()
+        made.timeout = seconds
+        return made
+
+    set_client_factory(client)
+
+
 def main() -> None:
     """Carry out one action."""
+    patient(PATIENCE)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints is no answer
     arguments = json.load(sys.stdin)

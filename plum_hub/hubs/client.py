@@ -34,21 +34,25 @@ class PublishRequest:
     """A release to be made: exactly the files of `folder`, as `tag` of the dataset `repo`.
 
     `repo` is `namespace/name`, or a bare name in one's own namespace; `message` is the title of the commit. A repo that
-    is missing is created, for its owner's eyes only if `private`."""
+    is missing is created, for its owner's eyes only if `private`; a missing `branch` is begun from `main`. With
+    `create_pr` the files are proposed for the branch, and nothing is tagged."""
 
     folder: Path
     repo: str
     tag: str
     message: str
     private: bool = False
+    branch: str = "main"
+    create_pr: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A complete release: `files` are the paths with the sha256 that were read back from the Hub at `commit`."""
+    """A complete release: `files` are the paths with the sha256 that were read back from the Hub at `commit`. `tag` is
+    None for a pull request, to which `url` then leads."""
 
     repo: str
-    tag: str
+    tag: str | None
     commit: str
     url: str
     files: Mapping[str, str]
@@ -90,7 +94,8 @@ def publish_dataset(request: PublishRequest, target: HubTarget) -> Published:
     """Make a release that is complete or absent: one commit guarded by its parent, read back, then tagged.
 
     Run again after whatever interrupted it, it goes on from there: equal content makes no second commit, and a tag that
-    already stands on the same files is the release. A tag is never moved.
+    already stands on the same files is the release. A tag is never moved. A pull request that proposes these very files
+    already is the one.
 
     Raises:
         HubError: the Hub refused or could not be reached; the tag stands on other content; the repo is public and the
@@ -102,6 +107,8 @@ def publish_dataset(request: PublishRequest, target: HubTarget) -> Published:
         "tag": request.tag,
         "message": request.message,
         "private": request.private,
+        "branch": request.branch,
+        "create_pr": request.create_pr,
     }
     return Published(**_ask(target, "publish", arguments))
 

@@ -67,6 +67,39 @@ class SelfConsistency:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A benchmark that the rows were held against, and how many of them were found in it."""
+
+    benchmark: str
+    revision: str
+    tasks: int
+    tests_run: bool
+    """Whether samples were run against its tests; else only statements and solutions were compared."""
+    instructions: int
+    samples: int
+    """How many instructions and samples were compared."""
+    found: Mapping[str, int]
+    """Rows by what found them: `instruction` (its text), and of samples `text`, `solution` and `behaviour`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decontamination:
+    """What the rows were held against before the release, and what was found and left out."""
+
+    ngram: int
+    """Words of an n-gram."""
+    overlap: float
+    """A text was left out if it held a greater share of a statement's words."""
+    smallest_solution: int
+    """Nodes of the syntax tree of a solution that was looked for."""
+    suspicious: float
+    """The share of a statement's words in an instruction from which on its answers were run against the tests."""
+    compared: tuple[Comparison, ...]
+    not_compared: tuple[str, ...]
+    """Benchmarks of the recipe that were not at hand."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Lineage:
     """What a dataset was made from."""
 
@@ -88,6 +121,8 @@ class Lineage:
     """Digest of each prompt file, by its name."""
     packages: Mapping[str, str]
     """Version of each package that could change a row."""
+    decontamination: Decontamination
+    """What the rows were held against."""
 
     def to_json(self) -> dict[str, Any]:
         """The lineage as JSON values; a model that lies in a folder goes by the folder's name."""
@@ -114,6 +149,8 @@ class Counts:
     rejected: int
     dropped: Mapping[str, Mapping[str, int]]
     """Rows left out, by stage and reason."""
+    pass_ratios: tuple[int, ...]
+    """Suites by the share of their samples that pass them, in bins of equal width from 0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,10 +165,12 @@ class FileEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What `manifest.json` says: the lineage, the counts, and every other file of the tree."""
+    """What `manifest.json` says: the lineage, the counts, the columns, and every other file of the tree."""
 
     lineage: Lineage
     counts: Counts
+    columns: Mapping[Config, Mapping[str, str]]
+    """The type of each column, by the config's name."""
     files: tuple[FileEntry, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -139,5 +178,6 @@ class Manifest:
         return {
             "lineage": self.lineage.to_json(),
             "counts": asdict(self.counts),
+            "columns": self.columns,
             "files": [asdict(file) for file in self.files],
         }

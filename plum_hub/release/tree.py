@@ -5,15 +5,22 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 from plum_hub.errors import NothingToReleaseError, RunError
-from plum_hub.records import Drop, Instruction, Preference, Sample, TestSuite, Verdict
+from plum_hub.lines import writing
+from plum_hub.records import Drop, Instruction, Preference, Sample, Status, TestSuite, Verdict
+from plum_hub.release.figures import FOLDER as FIGURES
+from plum_hub.release.figures import histogram, pass_ratios, statuses
 from plum_hub.release.lineage import Counts, FileEntry, Lineage, Manifest, published_name
 from plum_hub.release.parquet import batches, scattered, write_parquet
-from plum_hub.release.schemas import CONFIGS, Config, schema
+from plum_hub.release.preferences import label_of
+from plum_hub.release.schemas import CONFIGS, Config, columns, schema
 from plum_hub.release.views import Row, dpo_rows, kto_rows, sft_rows
+
+CARD, MANIFEST = "README.md", "manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +55,7 @@ def write_tree(folder: Path, contents: Contents) -> Manifest:
     conversational = _are_conversational(contents.preferences)
     partial = folder.with_name(f"{folder.name}.partial")
     try:
-        if folder.is_dir() and any(folder.iterdir()) and not (folder / "manifest.json").is_file():
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
             raise RunError(f"{folder} holds other files than a release: move them away, or choose another folder")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -61,6 +68,21 @@ def write_tree(folder: Path, contents: Contents) -> Manifest:
             "make room or give write access, then run the same command again"
         ) from error
     return manifest
+
+
+def with_card(folder: Path, manifest: Manifest, card: str) -> Manifest:
+    """The same tree with another README.md.
+
+    Raises:
+        RunError: as `write_tree`.
+    """
+    path = folder / CARD
+    with writing(path):
+        path.write_text(card, encoding="utf-8", newline="\n")
+        files = tuple(_entry(folder, path, None) if file.path == CARD else file for file in manifest.files)
+        changed = replace(manifest, files=files)
+        _write_manifest(folder, changed)
+    return changed
 
 
 def _are_conversational(preferences: Iterable[Preference]) -> bool:
@@ -88,12 +110,34 @@ def _write(root: Path, contents: Contents, conversational: bool) -> Manifest:
             count.rows[config] = sum(written.values())
         files |= written
     counts = count.finished(conversational)
+    (root / FIGURES).mkdir()
+    for name, drawing in _figures(counts):
+        (root / FIGURES / name).write_text(drawing, encoding="utf-8", newline="\n")
     (root / "recipe.yaml").write_text(contents.recipe, encoding="utf-8", newline="\n")
-    (root / "README.md").write_text(contents.card(counts), encoding="utf-8", newline="\n")
-    manifest = Manifest(lineage=contents.lineage, counts=counts, files=tuple(_entries(root, files)))
-    text = json.dumps(manifest.to_json(), indent=2, sort_keys=True) + "\n"
-    (root / "manifest.json").write_text(text, encoding="utf-8", newline="\n")
+    (root / CARD).write_text(contents.card(counts), encoding="utf-8", newline="\n")
+    manifest = Manifest(
+        lineage=contents.lineage,
+        counts=counts,
+        columns={
+            config: {column.name: column.type for column in columns(config, conversational=conversational)}
+            for config in counts.rows
+        },
+        files=tuple(_entries(root, files)),
+    )
+    _write_manifest(root, manifest)
     return manifest
+
+
+def _figures(counts: Counts) -> Iterator[tuple[str, str]]:
+    """The card's pictures, by the names of their files."""
+    if counts.statuses:
+        yield "pass_ratios.svg", histogram(counts.pass_ratios)
+        yield "verdicts.svg", statuses(counts.statuses, {status: label_of(status) for status in get_args(Status)})
+
+
+def _write_manifest(root: Path, manifest: Manifest) -> None:
+    text = json.dumps(manifest.to_json(), indent=2, sort_keys=True) + "\n"
+    (root / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
 
 
 class _Count:
@@ -104,12 +148,16 @@ class _Count:
         self.labels: Counter[bool] = Counter()
         self.statuses: Counter[str] = Counter()
         self.dropped: dict[str, Counter[str]] = {}
+        self.samples: Counter[str] = Counter()
+        self.passed: Counter[str] = Counter()
 
     def add(self, config: Config, row: Row) -> Row:
         if config == "kto":
             self.labels[row["label"]] += 1
         elif config == "samples":
             self.statuses[row["status"]] += 1
+            self.samples[row["suite_id"]] += 1
+            self.passed[row["suite_id"]] += row["status"] == "passed"
         elif config == "dropped":
             self.dropped.setdefault(row["stage"], Counter())[row["reason"]] += 1
         return row
@@ -122,6 +170,7 @@ class _Count:
             chosen=self.labels[True],
             rejected=self.labels[False],
             dropped={stage: dict(sorted(reasons.items())) for stage, reasons in sorted(self.dropped.items())},
+            pass_ratios=pass_ratios((self.passed[suite], samples) for suite, samples in self.samples.items()),
         )
 
 
@@ -158,8 +207,10 @@ def _suite_row(instruction: Instruction, suite: TestSuite) -> Row:
 
 def _entries(root: Path, rows: dict[Path, int]) -> Iterator[FileEntry]:
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        yield FileEntry(
-            path=path.relative_to(root).as_posix(), sha256=sha256, size=path.stat().st_size, rows=rows.get(path)
-        )
+        yield _entry(root, path, rows.get(path))
+
+
+def _entry(root: Path, path: Path, rows: int | None) -> FileEntry:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return FileEntry(path=path.relative_to(root).as_posix(), sha256=sha256, size=path.stat().st_size, rows=rows)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event
 from typing import Generic
 
@@ -72,6 +73,8 @@ class Context:
     engines: EnginePool = field(default_factory=EnginePool)
     donor: Run | None = None
     """An older run whose rows are taken over where the new recipe would make the very same (`--carry-over`)."""
+    benchmark_data: Path | None = None
+    """A folder that holds benchmarks, for the stage `decontamination` (`--benchmark-data`)."""
 
 
 @dataclass(frozen=True)

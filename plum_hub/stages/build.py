@@ -14,6 +14,7 @@ from plum_hub.instructions.sources import load
 from plum_hub.recipe import Recipe, differences
 from plum_hub.run import Run
 from plum_hub.stages.base import Context
+from plum_hub.stages.decontamination.stage import run_decontamination
 from plum_hub.stages.instructions import run_instructions
 from plum_hub.stages.preferences import run_preferences
 from plum_hub.stages.published import GENERATE, resolve_suites
@@ -24,6 +25,7 @@ STAGES: tuple[Callable[[Context], None], ...] = (
     run_instructions,
     run_suites,
     run_samples,  # and verdicts, at the same time
+    run_decontamination,
     run_preferences,
 )
 

@@ -16,6 +16,7 @@ from plum_hub.records import Instruction, Response, Sample, TestSuite
 from plum_hub.release.lineage import Author, Lineage, SelfConsistency, Source
 from plum_hub.run import Run
 from plum_hub.stages.base import sampling_of
+from plum_hub.stages.decontamination.stage import decontamination_of
 from plum_hub.stages.programs import limits_of
 from plum_hub.stages.published import GENERATE
 from plum_hub.stages.suites import STAGE as SUITES
@@ -50,6 +51,7 @@ def lineage_of(run: Run) -> Lineage:
         limits=limits_of(recipe.verdicts),
         prompts={name: prompt_digest(name) for name in ("suite", f"solve_{recipe.samples.prompt}")},
         packages=_packages(),
+        decontamination=decontamination_of(run),
     )
 
 

@@ -22,7 +22,7 @@ def resolve_suites(config: SuitesConfig) -> SuitesConfig:
     """
     if config.source == GENERATE:
         return config
-    return config.model_copy(update={"revision": _folder(config).name})
+    return config.model_copy(update={"revision": release_folder(config).name})
 
 
 def published(config: SuitesConfig) -> Iterator[tuple[Instruction, TestSuite]]:
@@ -34,7 +34,7 @@ def published(config: SuitesConfig) -> Iterator[tuple[Instruction, TestSuite]]:
     """
     from pyarrow import parquet
 
-    files = sorted(_folder(config).glob("test_suites/*.parquet"))
+    files = sorted(release_folder(config).glob("test_suites/*.parquet"))
     if not files:
         raise HubError(
             f"{config.source}: has no test suites; name a dataset that plum-hub published with --suites REPO@TAG"
@@ -45,8 +45,13 @@ def published(config: SuitesConfig) -> Iterator[tuple[Instruction, TestSuite]]:
                 yield _instruction(row), _suite(row)
 
 
-def _folder(config: SuitesConfig) -> Path:
-    """The release's files on this machine; the folder is named after the commit."""
+def release_folder(config: SuitesConfig) -> Path:
+    """The release's files on this machine; the folder is named after the commit.
+
+    Raises:
+        RecipeError: the source is not written as `REPO@TAG`.
+        HubError: the release cannot be had.
+    """
     repo, _, tag = config.source.partition("@")
     if "/" not in repo or not tag:
         raise RecipeError(

@@ -1,12 +1,11 @@
 """Stage `release`: write the tree, publish it as one commit, read it back, tag it.
 
-The version follows the content: a first release is v1.0.0; the same content is the release that is there already; the
-same data under another card is the next patch version, other data the next minor one. A tag never moves (law 7).
+The version follows the content (`plum_hub.release.versions`): a first release is v1.0.0, and the same content is the
+release that is there already. A tag never moves (law 7).
 """
 
 import json
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,26 +22,32 @@ from plum_hub.hubs.client import (
     whoami,
 )
 from plum_hub.hubs.embedded import default_root
-from plum_hub.lines import writing
-from plum_hub.records import Drop, Instruction, Preference, Sample, TestSuite, Verdict
-from plum_hub.release.tree import Contents, write_tree
+from plum_hub.lines import whole_lines, writing
+from plum_hub.records import Drop, Instruction, Preference, Sample, TestSuite, Verdict, from_json
+from plum_hub.release.lineage import Counts, Lineage
+from plum_hub.release.tree import MANIFEST, Contents, with_card, write_tree
+from plum_hub.release.versions import FIRST, Stated, following, newest_first, rows_of
 from plum_hub.run import Run
 from plum_hub.stages.base import Context
 from plum_hub.stages.build import default_folder
+from plum_hub.stages.decontamination.stage import removed
 from plum_hub.stages.lineage import lineage_of
 
-FIRST = "v1.0.0"
-CARD = "README.md"
-_VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Destination:
-    """Where to publish: `hub` as `--hub` takes it, `repo` as `NAME` or `NAMESPACE/NAME`, None for the default name."""
+    """Where to publish, and how."""
 
     hub: str
-    repo: str | None
-    private: bool
+    """As `--hub` takes it."""
+    repo: str | None = None
+    """`NAME` or `NAMESPACE/NAME`; None for the default name."""
+    private: bool = False
+    tag: str | None = None
+    """The version; None for the one that follows from the content."""
+    branch: str = "main"
+    create_pr: bool = False
+    """Propose the release for the branch; nothing is tagged."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Released:
     folder: str
     repo: str | None = None
     tag: str | None = None
+    """None for a pull request."""
     commit: str | None = None
     url: str | None = None
     hub: str | None = None
@@ -66,7 +72,8 @@ class Released:
         if self.repo is None:
             return [("release", f"{self.folder} (not published: --hub none)")]
         where = f"embedded, kept in {default_root()}" if self.hub == "embedded" else str(self.url)
-        return [("release", f"{self.repo} {self.tag}, commit {self.commit}"), ("hub", where)]
+        named = self.tag or "pull request"
+        return [("release", f"{self.repo} {named}, commit {self.commit}"), ("hub", where)]
 
 
 def release(context: Context, destination: Destination | None) -> Released:
@@ -86,32 +93,36 @@ def _release(context: Context, destination: Destination | None) -> Released:
     folder = run.folder / "release" / "dataset"
     name = default_name(run) if destination is None or destination.repo is None else destination.repo
     if destination is None:
-        _write(run, folder, name, FIRST)
+        _Tree(run, folder, name, FIRST)
         return Released(folder=str(folder))
     with connected(choose_target(destination.hub)) as target:
         repo = name if "/" in name else f"{whoami(target)}/{name}"
         context.progress.begin("release", 1, 0)
-        tag = _version(run, folder, repo, target)
-        published = publish_dataset(
-            PublishRequest(
-                folder=folder, repo=repo, tag=tag, message=f"plum-hub release {tag}", private=destination.private
-            ),
-            target,
+        tag = _version(run, folder, repo, destination, target)
+        request = PublishRequest(
+            folder=folder,
+            repo=repo,
+            tag=tag,
+            message=f"plum-hub release {tag}",
+            private=destination.private,
+            branch=destination.branch,
+            create_pr=destination.create_pr,
         )
+        published = publish_dataset(request, target)
         context.progress.advance()
         context.progress.end()
-    hub = "embedded" if target.embedded else destination.hub
     released = Released(
         folder=str(folder),
         repo=repo,
-        tag=tag,
+        tag=published.tag,
         commit=published.commit,
         url=published.url,
-        hub=hub,
+        hub="embedded" if target.embedded else destination.hub,
         endpoint=None if target.embedded else target.endpoint,
-        load_line=f'load_dataset("{repo}", "kto", revision="{tag}")',
+        load_line=f'load_dataset("{repo}", "kto", revision="{published.tag or published.commit}")',
     )
-    _note(run, released)
+    if published.tag is not None:
+        _note(run, released)
     return released
 
 
@@ -120,66 +131,87 @@ def default_name(run: Run) -> str:
     return f"plum-{default_folder(run.recipe).name}"[:96].rstrip("-.")
 
 
-def _version(run: Run, folder: Path, repo: str, target: HubTarget) -> str:
+def _version(run: Run, folder: Path, repo: str, destination: Destination, target: HubTarget) -> str:
     """The tag of this content; leaves the tree, written for that tag, in `folder`."""
-    found = [tuple(map(int, match.groups())) for tag in tags(repo, target) if (match := _VERSION.fullmatch(tag))]
+    found = [] if destination.tag else newest_first(tags(repo, target))
+    tag = destination.tag or next(iter(found), FIRST)
+    tree = _Tree(run, folder, repo, tag)
     if not found:
-        return _written(run, folder, repo, FIRST)
-    major, minor, patch = max(found)
-    newest = f"v{major}.{minor}.{patch}"
-    mine = _write(run, folder, repo, newest)
-    for version in sorted(found, reverse=True):
-        tag = "v{}.{}.{}".format(*version)
-        manifest = fetch_file(repo, tag, "manifest.json", target)
-        theirs = {} if manifest is None else _files(manifest.read_bytes())
-        if _data(theirs) == _data(mine):
-            # The card names its tag, so equal cards are equal to the byte only when written for the same tag.
-            card = (mine if tag == newest else _write(run, folder, repo, tag))[CARD]
-            if card == theirs[CARD]:
-                return tag
-            return _written(run, folder, repo, f"v{major}.{minor}.{patch + 1}")
-    return _written(run, folder, repo, f"v{major}.{minor + 1}.0")
-
-
-def _written(run: Run, folder: Path, repo: str, tag: str) -> str:
-    _write(run, folder, repo, tag)
+        return tag
+    newest = _manifest(repo, tag, target)
+    for tag in found:
+        theirs = newest if tag == found[0] else _manifest(repo, tag, target)
+        # The card names its tag, so equal cards are equal to the byte only when written for the same tag.
+        if theirs and rows_of(theirs) == rows_of(tree.stated) and tree.under(tag) == theirs:
+            return tag
+    tag = following(found[0], newest, tree.stated)
+    tree.under(tag)
     return tag
 
 
-def _files(manifest: bytes) -> dict[str, str]:
-    """The sha256 of every file that a manifest names."""
-    return {file["path"]: file["sha256"] for file in json.loads(manifest)["files"]}
+def _manifest(repo: str, tag: str, target: HubTarget) -> Stated | None:
+    """What the manifest of a release says; None where it has none."""
+    path = fetch_file(repo, tag, MANIFEST, target)
+    found: Stated | None = None if path is None else json.loads(path.read_bytes())
+    return found
 
 
-def _data(files: dict[str, str]) -> dict[str, str]:
-    """What makes a version: everything but the card."""
-    return {path: sha256 for path, sha256 in files.items() if path != CARD}
+class _Tree:
+    """The tree of a run, written once; only its card, which names the tag, is written anew for another tag."""
+
+    def __init__(self, run: Run, folder: Path, repo: str, tag: str) -> None:
+        self._folder, self._repo, self._lineage = folder, repo, lineage_of(run)
+        with writing(folder):
+            folder.parent.mkdir(exist_ok=True)
+        contents = _contents(run, self._lineage, lambda counts: self._card(tag, counts))
+        self._manifest = write_tree(folder, contents)
+
+    @property
+    def stated(self) -> Stated:
+        """What the manifest says."""
+        found: Stated = json.loads((self._folder / MANIFEST).read_bytes())
+        return found
+
+    def under(self, tag: str) -> Stated:
+        """What the manifest says when the card names this tag, as it then does."""
+        self._manifest = with_card(self._folder, self._manifest, self._card(tag, self._manifest.counts))
+        return self.stated
+
+    def _card(self, tag: str, counts: Counts) -> str:
+        name = self._repo.rpartition("/")[2].replace("-", " ")
+        return dataset_card(
+            DatasetFacts(repo=self._repo, tag=tag, pretty_name=name, lineage=self._lineage, counts=counts)
+        )
 
 
-def _write(run: Run, folder: Path, repo: str, tag: str) -> dict[str, str]:
-    """Write the tree for a tag and give the sha256 of every file that its manifest names."""
-    lineage = lineage_of(run)
-    suites = {suite.id: suite for suite in run.rows(TestSuite)}
+def _contents(run: Run, lineage: Lineage, card: Callable[[Counts], str]) -> Contents:
+    """What is released of a run: all but what was found in a benchmark."""
+    gone = removed(run)
     instructions = {row.id: row for row in run.rows(Instruction)}
-    verdicts = {verdict.sample_id: verdict for verdict in run.rows(Verdict)}
-    with writing(folder):
-        folder.parent.mkdir(exist_ok=True)
-    write_tree(
-        folder,
-        Contents(
-            lineage=lineage,
-            recipe=run.recipe.public().to_yaml(),
-            preferences=_Rows(run),
-            dpo_seed=run.recipe.preferences.seed,
-            samples=_judged(run, verdicts),
-            suites=((instructions[suite.instruction_id], suite) for suite in suites.values()),
-            dropped=run.rows(Drop),
-            card=lambda counts: dataset_card(
-                DatasetFacts(repo=repo, tag=tag, pretty_name=_pretty(repo), lineage=lineage, counts=counts)
-            ),
-        ),
+    return Contents(
+        lineage=lineage,
+        recipe=run.recipe.public().to_yaml(),
+        preferences=_Rows(run),
+        dpo_seed=run.recipe.preferences.seed,
+        samples=_judged(run, gone),
+        suites=((instructions[row.instruction_id], row) for row in run.rows(TestSuite) if row.id not in gone),
+        dropped=run.rows(Drop),
+        card=card,
     )
-    return _files((folder / "manifest.json").read_bytes())
+
+
+def _judged(run: Run, gone: set[str]) -> Iterator[tuple[Sample, Verdict]]:
+    """Every sample with its verdict. Verdicts come in another order and are too many to be held: kept is where each
+    is."""
+    path, places, place = run.path(Verdict), {}, 0
+    for verdict, (_, line) in zip(run.rows(Verdict), whole_lines(path), strict=True):
+        places[verdict.sample_id] = place
+        place += len(line)
+    with path.open("rb") as file:
+        for sample in run.rows(Sample):
+            if sample.id not in gone:
+                file.seek(places[sample.id])
+                yield sample, from_json(Verdict, json.loads(file.readline()))
 
 
 class _Rows(Iterable[Preference]):
@@ -190,14 +222,6 @@ class _Rows(Iterable[Preference]):
 
     def __iter__(self) -> Iterator[Preference]:
         return self._run.rows(Preference)
-
-
-def _judged(run: Run, verdicts: dict[str, Verdict]) -> Iterator[tuple[Sample, Verdict]]:
-    return ((sample, verdicts[sample.id]) for sample in run.rows(Sample))
-
-
-def _pretty(repo: str) -> str:
-    return repo.partition("/")[2].replace("-", " ")
 
 
 def _note(run: Run, released: Released) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from plum_hub.errors import RunError
 from plum_hub.records import Instruction, Preference, Response, Sample, TestSuite, Verdict
 from plum_hub.run import FILES, Run
+from plum_hub.stages.decontamination.stage import removed
 from plum_hub.stages.published import GENERATE
 from plum_hub.stages.suites import self_consistency
 
@@ -57,8 +58,10 @@ def summarise(run: Run) -> Summary:
     for response in run.rows(Response):
         rows["responses"] += 1
         engines["responses"].add(response.engine)
+    gone, left_out = removed(run), 0
     for sample in run.rows(Sample):
         rows["samples"] += 1
+        left_out += sample.id in gone
         engines["samples"].add(sample.engine)
     statuses = Counter(verdict.status for verdict in run.rows(Verdict))
     labels = [(preference.label, preference.instruction_id) for preference in run.rows(Preference)]
@@ -71,7 +74,7 @@ def summarise(run: Run) -> Summary:
     generated = run.recipe.suites.source == GENERATE
     return Summary(
         rows=rows,
-        wanted=_wanted(run, rows, {stage: sum(reasons.values()) for stage, reasons in dropped.items()}),
+        wanted=_wanted(run, rows, {stage: sum(reasons.values()) for stage, reasons in dropped.items()}, left_out),
         dropped=dropped,
         statuses=dict(statuses.most_common()),
         chosen=chosen,
@@ -82,8 +85,9 @@ def summarise(run: Run) -> Summary:
     )
 
 
-def _wanted(run: Run, rows: Mapping[str, int], dropped: Mapping[str, int]) -> dict[str, int | None]:
-    """Each stage's `Summary.wanted`, from the sealed recipe and from what the stages before it have made."""
+def _wanted(run: Run, rows: Mapping[str, int], dropped: Mapping[str, int], left_out: int) -> dict[str, int | None]:
+    """Each stage's `Summary.wanted`, from the sealed recipe and from what the stages before it have made; `left_out`
+    samples were found in a benchmark, and are to have no preference."""
     recipe = run.recipe
     generated = recipe.suites.source == GENERATE
     assert recipe.suites.responses is not None  # a sealed recipe is filled in
@@ -101,7 +105,7 @@ def _wanted(run: Run, rows: Mapping[str, int], dropped: Mapping[str, int]) -> di
         "suites": suites if loaded else None,
         "samples": samples,
         "verdicts": answered,
-        "preferences": answered,
+        "preferences": None if answered is None else answered - left_out,
     }
 
 

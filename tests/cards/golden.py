@@ -5,7 +5,7 @@ from pathlib import Path
 
 from plum_hub.cards import DatasetFacts, dataset_card
 from plum_hub.engines.base import EngineIdentity
-from plum_hub.release.lineage import Author, Counts, Source
+from plum_hub.release.lineage import Author, Comparison, Counts, Source
 from tests.release.rows import lineage
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden"
@@ -25,6 +25,29 @@ def full_facts() -> DatasetFacts:
         lineage=replace(
             made,
             generator=generator,
+            decontamination=replace(
+                made.decontamination,
+                compared=(
+                    Comparison(
+                        benchmark="humaneval",
+                        revision="sha256:" + "f" * 64,
+                        tasks=164,
+                        tests_run=True,
+                        instructions=104,
+                        samples=2_040,
+                        found={"instruction": 2, "text": 1, "solution": 4, "behaviour": 3},
+                    ),
+                    Comparison(
+                        benchmark="mbpp+",
+                        revision="sha256:" + "0" * 64,
+                        tasks=378,
+                        tests_run=False,
+                        instructions=104,
+                        samples=2_040,
+                        found={"instruction": 0, "text": 0, "solution": 0, "behaviour": 0},
+                    ),
+                ),
+            ),
             sources=(
                 Source(name="some/oss", revision="a" * 40, license="mit"),
                 Source(name="some/evol", revision="c" * 40, license="CC BY-NC-SA 4.0"),
@@ -37,9 +60,11 @@ def full_facts() -> DatasetFacts:
             chosen=800,
             rejected=430,
             dropped={
+                "decontamination": {"benchmark_instruction": 2, "benchmark_solution": 4},
                 "instructions": {"near_duplicate": 30, "not_python": 8},
                 "preferences": {"crashed": 50, "no_chosen_sample": 400, "no_code": 100, "truncated": 220},
             },
+            pass_ratios=(22, 5, 6, 8, 9, 12, 11, 7, 8, 12),
         ),
     )
 
@@ -69,6 +94,7 @@ def minimal_facts() -> DatasetFacts:
             chosen=4,
             rejected=0,
             dropped={},
+            pass_ratios=(0, 0, 0, 0, 0, 0, 0, 0, 0, 1),
         ),
     )
 

@@ -19,7 +19,7 @@ from plum_hub.records import (
     TestSuite,
     Verdict,
 )
-from plum_hub.release.lineage import Author, Lineage, SelfConsistency, Source
+from plum_hub.release.lineage import Author, Decontamination, Lineage, SelfConsistency, Source
 from plum_hub.release.preferences import PreferencesConfig, preferences
 from plum_hub.release.tree import Contents
 
@@ -115,6 +115,9 @@ def lineage(**changes: Any) -> Lineage:
         limits=Limits(),
         prompts={"suite": "1" * 16, "solve_chat": "2" * 16},
         packages={"plum-hub": "0.1.0"},
+        decontamination=Decontamination(
+            ngram=8, overlap=0.5, smallest_solution=25, suspicious=0.25, compared=(), not_compared=("livecodebench",)
+        ),
     )
     return replace(facts, **changes)
 

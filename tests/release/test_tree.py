@@ -14,7 +14,7 @@ from plum_hub.errors import NothingToReleaseError, RunError
 from plum_hub.records import Preference
 from plum_hub.release.parquet import ROWS_PER_GROUP, batches, write_parquet
 from plum_hub.release.schemas import CONFIGS, columns, schema
-from plum_hub.release.tree import write_tree
+from plum_hub.release.tree import with_card, write_tree
 from tests.release.rows import CHAT, contents, judged, preference, suite
 
 
@@ -36,7 +36,8 @@ def test_the_tree_is_exactly_what_the_manifest_names(tmp_path: Path) -> None:
     assert {file["path"]: file["sha256"] for file in written["files"]} == {
         path: hashlib.sha256(content).hexdigest() for path, content in files.items()
     }
-    assert set(files) == {"README.md", "recipe.yaml"} | {f"{c}/train-00000-of-00001.parquet" for c in CONFIGS}
+    figures = {"figures/pass_ratios.svg", "figures/verdicts.svg"}
+    assert set(files) == {"README.md", "recipe.yaml"} | figures | {f"{c}/train-00000-of-00001.parquet" for c in CONFIGS}
     assert list(tmp_path.iterdir()) == [tmp_path / "dataset"]
 
 
@@ -49,11 +50,23 @@ def test_the_counts_are_those_of_the_rows(tmp_path: Path) -> None:
         "chosen": 6,
         "rejected": 4,
         "dropped": {"preferences": {"crashed": 1}},
+        "pass_ratios": (0, 0, 0, 0, 0, 1, 1, 0, 0, 0),
     }
     assert {file.path: file.rows for file in manifest.files if file.path.startswith("kto/")} == {
         "kto/train-00000-of-00001.parquet": 10
     }
     assert (tmp_path / "dataset" / "README.md").read_text() == "6 chosen, 4 rejected\n"
+
+
+def test_another_card_changes_nothing_else(tmp_path: Path) -> None:
+    manifest = write_tree(tmp_path / "dataset", contents())
+    before = files_of(tmp_path / "dataset")
+    changed = with_card(tmp_path / "dataset", manifest, "Another\n")
+    after = files_of(tmp_path / "dataset")
+    assert {path for path in after if after[path] != before[path]} == {"README.md", "manifest.json"}
+    assert json.loads(after["manifest.json"]) == json.loads(json.dumps(changed.to_json()))
+    assert with_card(tmp_path / "dataset", changed, before["README.md"].decode()) == manifest
+    assert files_of(tmp_path / "dataset") == before
 
 
 @pytest.mark.parametrize("prompt", [CHAT, "def add(a, b):\n"])
@@ -88,7 +101,13 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
 def test_an_empty_config_is_left_out(tmp_path: Path) -> None:
     only_chosen = [preference("one", label=True)]
     manifest = write_tree(tmp_path, contents(preferences=only_chosen, dropped=[]))
-    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"kto", "sft", "samples", "test_suites"}
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
+        "kto",
+        "sft",
+        "samples",
+        "test_suites",
+        "figures",
+    }
     assert "dpo" not in manifest.counts.rows
 
 

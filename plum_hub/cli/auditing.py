@@ -1,0 +1,139 @@
+"""What `verify` and `diff` do with their options, and how they show what came of it."""
+
+import re
+import secrets
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from plum_hub.cli import screen
+from plum_hub.errors import UsageError, VerificationError
+from plum_hub.stages.audit.diff import Difference
+from plum_hub.stages.audit.findings import MEANINGS, shown
+from plum_hub.stages.audit.matching import Change, reasons
+from plum_hub.stages.audit.verify import Order, Report, verify
+
+_LISTED = 12
+"""Rows on the screen of one kind; --json has more."""
+
+
+def carry_out_verify(given: Mapping[str, Any]) -> None:
+    """Verify, and show what came of it.
+
+    Raises:
+        VerificationError: something does not agree.
+        PlumError: it could not be verified.
+    """
+    order = _order(given)
+    progress = screen.progress(given["quiet"])
+    try:
+        report = verify(order, progress)
+    finally:
+        progress.close()
+    if given["as_json"]:
+        screen.echo_json(report.as_json())
+    else:
+        _show_report(report)
+    if not report.agrees:
+        count = report.findings.differing.total()
+        raise VerificationError(
+            f"{order.repo}@{order.version} is not what it says: {count:,} things do not agree; do not rely on it, and "
+            "show the list to whoever published it"
+        )
+
+
+def _order(given: Mapping[str, Any]) -> Order:
+    repo, _, version = given["release"].partition("@")
+    if "/" not in repo or not version:
+        raise UsageError(f"{given['release']}: write it as REPO@TAG, as in  plum-hub verify me/plum-starter@v1.0.0")
+    if given["commit"] is not None and not re.fullmatch(r"[0-9a-f]{7,40}", given["commit"]):
+        raise UsageError(f"--commit {given['commit']}: is no commit: give at least its first 7 hex digits")
+    if given["seed"] is not None and given["sample"] is None:
+        raise UsageError("--seed draws the samples of --sample N: give both, or neither")
+    # Whoever knows the seed beforehand knows which samples are not looked at.
+    seed = given["seed"] if given["seed"] is not None else secrets.randbelow(1 << 31)
+    names = ("sample", "commit", "run", "hub", "workers", "sandbox")
+    return Order(repo=repo, version=version, seed=seed, **{name: given[name] for name in names})
+
+
+def _show_report(report: Report) -> None:
+    table = Table("check", "compared", "differing", "what agrees", box=None, header_style="bold", pad_edge=False)
+    for check, meaning in MEANINGS.items():
+        compared, differing = report.findings.compared[check], report.findings.differing[check]
+        table.add_row(check, f"{compared:,}", f"{differing:,}" if differing else "", meaning)
+    screen.console().print(table)
+    _show_disagreements(report)
+    for note in report.findings.notes:
+        click.echo(f"note: {note}")
+    judged = f"{report.judged:,} of {report.samples:,}"
+    if report.order.sample is not None:
+        judged += f", drawn by --seed {report.order.seed}"
+    outcome = "everything agrees" if report.agrees else f"{report.findings.differing.total():,} things do not agree"
+    release = f"{report.release.repo}@{report.release.version}, commit {report.release.commit}"
+    screen.facts([("release", release), ("judged", judged), ("outcome", outcome)])
+
+
+def _show_disagreements(report: Report) -> None:
+    """Some of each check, so that many of one do not hide another."""
+    if report.agrees:
+        return
+    table = Table("check", "what", "published", "found here", box=None, header_style="bold red", pad_edge=False)
+    for check in MEANINGS:
+        listed = [one for one in report.findings.listed if one.check == check][:_LISTED]
+        for one in listed:
+            table.add_row(check, *(escape(" ".join(text.split())) for text in (one.what, one.published, one.found)))
+        if more := report.findings.differing[check] - len(listed):
+            table.add_row(check, f"and {more:,} more", "", "")
+    screen.console().print(table)
+
+
+def show_difference(found: Difference, *, as_json: bool) -> None:
+    """What differs in the making, the rows of each config, and the labels that flipped."""
+    if as_json:
+        screen.echo_json(found.as_json())
+        return
+    names = (found.old.version, found.new.version)
+    if found.making:
+        table = Table("made from", *names, box=None, header_style="bold", pad_edge=False)
+        for key, pair in found.making.items():
+            table.add_row(escape(key), *(escape("" if value is None else shown(value)) for value in pair))
+        screen.console().print(table)
+    for config, (gone, fresh) in found.columns.items():
+        click.echo(f"columns of {config}: {', '.join([*(f'-{one}' for one in gone), *(f'+{one}' for one in fresh)])}")
+    table = Table("config", *names, "added", "removed", "changed", "why", box=None, header_style="bold", pad_edge=False)
+    for config, rows in found.configs.items():
+        kinds = {"added": rows.added, "removed": rows.removed, "changed": rows.changed}
+        why = "; ".join(f"{kind}: {_reasons(changes)}" for kind, changes in kinds.items() if changes)
+        numbers = (rows.old, rows.new, *map(len, kinds.values()))
+        table.add_row(config, *(f"{number:,}" for number in numbers), escape(why))
+    screen.console().print(table)
+    _show_flips(found)
+
+
+def _reasons(changes: list[Change]) -> str:
+    return ", ".join(f"{count:,} {why}" for why, count in reasons(changes).items())
+
+
+def _show_flips(found: Difference) -> None:
+    counts = Counter((flip.match, ", ".join(flip.why)) for flip in found.flips)
+    said = "; ".join(f"{count:,} by {why} (same {match})" for (match, why), count in counts.most_common())
+    click.echo(f"labels flipped: {len(found.flips):,}" + (f": {said}" if said else ""))
+    if not found.flips:
+        return
+    table = Table("instruction", "sample", "was", "is", "why", box=None, header_style="bold", pad_edge=False)
+    for flip in found.flips[:_LISTED]:
+        samples = [flip.old_sample_id, flip.new_sample_id]
+        name = " -> ".join(dict.fromkeys(samples))
+        states = (_state(flip.old_status, flip.old_label), _state(flip.new_status, flip.new_label))
+        table.add_row(flip.instruction_id, name, *states, ", ".join(flip.why))
+    screen.console().print(table)
+    if len(found.flips) > _LISTED:
+        click.echo(f"and {len(found.flips) - _LISTED:,} more; --json lists them")
+
+
+def _state(status: str, label: bool) -> str:
+    return f"{status}, {'chosen' if label else 'rejected'}"

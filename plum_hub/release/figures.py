@@ -1,0 +1,69 @@
+"""The pictures of a card, as SVG text: what is in them is the counts, so the same counts give the same bytes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Literal
+
+BINS = 10
+"""Of the histogram of pass ratios, each as wide as the others; the last one holds 1 too."""
+FOLDER = "figures"
+
+_GREEN, _RED, _GREY, _BLUE = "#2e7d32", "#c62828", "#757575", "#1565c0"
+_TEXT = 'font-family="Helvetica, Arial, DejaVu Sans, sans-serif" font-size="13" fill="#212121"'
+_WIDTH, _MARGIN, _ROW = 640, 16, 26
+
+
+def pass_ratios(ratios: Iterable[tuple[int, int]]) -> tuple[int, ...]:
+    """How many suites fall into each bin, from each suite's samples that passed and all of its samples."""
+    bins = [0] * BINS
+    for passed, samples in ratios:
+        bins[min(passed * BINS // samples, BINS - 1)] += 1
+    return tuple(bins)
+
+
+def histogram(bins: Sequence[int]) -> str:
+    """The histogram of pass ratios (the paper's Figure 2)."""
+    height, left, bottom = 260, 48, 212
+    step = (_WIDTH - left - _MARGIN) / len(bins)
+    tallest = max(*bins, 1)
+    parts = []
+    for number, count in enumerate(bins):
+        bar = 150 * count / tallest
+        x, y = left + number * step, bottom - bar
+        parts.append(_bar(x + 3, y, step - 6, bar, _BLUE))
+        parts.append(_label(x + step / 2, y - 5, f"{count:,}", "middle"))
+    parts += [_label(left + n * step, bottom + 18, f"{n / len(bins):g}", "middle") for n in range(len(bins) + 1)]
+    parts.append(_label((_WIDTH + left) / 2, bottom + 38, "share of a suite's samples that pass it", "middle"))
+    return _drawing(height, "Suites by their pass ratio", parts)
+
+
+def statuses(counts: Mapping[str, int], labels: Mapping[str, bool | None]) -> str:
+    """Samples by verdict: green is chosen, red rejected, grey without a label."""
+    colours = {True: _GREEN, False: _RED, None: _GREY}
+    left, room = 150, _WIDTH - 150 - 150
+    most, total = max(*counts.values(), 1), max(sum(counts.values()), 1)
+    parts = []
+    for number, (status, count) in enumerate(sorted(counts.items(), key=lambda item: (-item[1], item[0]))):
+        y, bar = 44 + number * _ROW, room * count / most
+        parts.append(_label(left - 8, y + 14, status, "end"))
+        parts.append(_bar(left, y, bar, _ROW - 8, colours[labels[status]]))
+        parts.append(_label(left + bar + 8, y + 14, f"{count:,} ({100 * count / total:.1f} %)"))
+    return _drawing(44 + len(counts) * _ROW + _MARGIN, "Samples by verdict", parts)
+
+
+def _bar(x: float, y: float, width: float, height: float, colour: str) -> str:
+    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="2" fill="{colour}"/>'
+
+
+def _label(x: float, y: float, text: str, anchor: Literal["start", "middle", "end"] = "start") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {_TEXT}>{escape(text)}</text>'
+
+
+def _drawing(height: int, title: str, parts: Iterable[str]) -> str:
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
+        f'role="img"><title>{title}</title><rect width="100%" height="100%" rx="6" fill="#ffffff"/>'
+    )
+    return "\n".join(
+        [head, _label(_MARGIN, 26, title).replace("<text ", '<text font-weight="bold" '), *parts, "</svg>\n"]
+    )

@@ -1,0 +1,83 @@
+"""The checks of `verify` by name, how much each compared, and what did not agree."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
+
+Check: TypeAlias = Literal[
+    "tag", "manifest", "files", "schemas", "recipe", "ids", "samples", "views", "counts", "suites", "verdicts"
+]
+
+MEANINGS: dict[Check, str] = {
+    "tag": "the version stands on the commit that is recorded of it, and its card is its own",
+    "manifest": "manifest.json says what the release was made from",
+    "files": "every file has the size and sha256 that the manifest names, and there is no other",
+    "schemas": "every config has the columns that a release has, and can be read",
+    "recipe": "recipe.yaml can be read, and the manifest agrees with it",
+    "ids": "every id is the digest of what its row was made from",
+    "samples": "the program is the one in the answer, and no sample is missing",
+    "views": "kto, dpo, sft and dropped are what samples and verdicts give under the recipe",
+    "counts": "the manifest counts what is there",
+    "suites": "the reference solution of each suite passes it",
+    "verdicts": "each program that is judged once more comes to the same status, case by case",
+}
+"""In the order in which they are made."""
+
+LISTED = 1000
+"""Disagreements of one check that are kept; of the others only their number is."""
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """One thing that does not agree: what the release says of it, and what was found."""
+
+    check: Check
+    what: str
+    published: str
+    found: str
+
+
+@dataclass
+class Findings:
+    """What came of the checks so far."""
+
+    compared: Counter[Check] = field(default_factory=Counter)
+    differing: Counter[Check] = field(default_factory=Counter)
+    listed: list[Disagreement] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What the reader of the result must know."""
+
+    @property
+    def agree(self) -> bool:
+        """Whether nothing differed."""
+        return not self.differing
+
+    def same(self, check: Check, what: str, published: object, found: object) -> None:
+        """Compare two values, and count it."""
+        self.compared[check] += 1
+        if published != found:
+            self._differ(Disagreement(check, what, shown(published), shown(found)))
+
+    def wrong(self, check: Check, what: str, published: str, found: str) -> None:
+        """Count a comparison that has already been made, and has failed."""
+        self.compared[check] += 1
+        self._differ(Disagreement(check, what, published, found))
+
+    def note(self, text: str) -> None:
+        """Tell something once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def _differ(self, one: Disagreement) -> None:
+        self.differing[one.check] += 1
+        if self.differing[one.check] <= LISTED:
+            self.listed.append(one)
+
+
+def shown(value: object) -> str:
+    """A value in at most 200 characters."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+assert tuple(MEANINGS) == get_args(Check)

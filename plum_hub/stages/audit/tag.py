@@ -1,0 +1,77 @@
+"""Whether a version still stands where it stood.
+
+A release cannot hold its own commit, so a tag that was moved to a release which is whole in itself is seen only against
+a record from before: a commit that somebody wrote down, the list that the publisher's run keeps, or what was seen here
+when the version was first used. Without one, two things are seen still: the card names the version that it was written
+for, and no two versions are one commit.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from plum_hub.errors import RunError
+from plum_hub.lines import whole_lines
+from plum_hub.loading import Fetched
+from plum_hub.release.versions import newest_first
+from plum_hub.stages.audit.files import CARD
+from plum_hub.stages.audit.findings import Findings
+
+_NAMED = re.compile(r'revision="([^"]+)"')
+
+UNRECORDED = (
+    "no record from before says which commit {version} stood for, so a tag that was moved to another whole release "
+    "would not be noticed: compare {commit} with the publisher's, and keep it for --commit"
+)
+
+
+def check_tag(release: Fetched, commit: str | None, run: Path | None, findings: Findings) -> None:
+    """Hold a version's commit against every record of it.
+
+    Args:
+        release: the version as it stands now.
+        commit: the one that it should stand for, by the caller's own record; its first digits will do.
+        run: the folder of the run that published it.
+        findings: where the comparison is counted.
+
+    Raises:
+        RunError: the run has no list of releases, or it is damaged, or does not name this version.
+    """
+    if commit is not None:
+        findings.same("tag", f"{release.version}, by --commit", commit, release.commit[: len(commit)])
+    if run is not None:
+        findings.same("tag", f"{release.version}, by {run}", _published(run, release), release.commit)
+    if release.before is not None:
+        findings.same("tag", f"{release.version}, when it was first used here", release.before, release.commit)
+    if release.version == release.commit:
+        return
+    if commit is None and run is None and release.before is None:
+        findings.note(UNRECORDED.format(version=release.version, commit=release.commit))
+    for tag in newest_first(release.tags):
+        if tag != release.version and release.tags[tag] == release.commit:
+            findings.wrong("tag", f"{tag} beside {release.version}", "a commit of its own", release.commit)
+    for named in _versions_of(release.folder / CARD):
+        findings.same("tag", f"{CARD}, the version it is written for", named, release.version)
+
+
+def _versions_of(card: Path) -> list[str]:
+    """The versions that a card tells its readers to load."""
+    text = card.read_text(encoding="utf-8", errors="replace") if card.exists() else ""
+    return sorted(set(_NAMED.findall(text)))
+
+
+def _published(run: Path, release: Fetched) -> str:
+    """The commit that the publisher's run keeps of this version. It may keep several, of Hubs of its own: then the
+    release's, if that is among them."""
+    path = run / "releases.jsonl"
+    kept = []
+    for number, line in whole_lines(path):
+        try:
+            row = json.loads(line)
+            if (row["repo"], row["tag"]) == (release.repo, release.version):
+                kept.append(str(row["commit"]))
+        except (ValueError, TypeError, KeyError) as error:
+            raise RunError(f"{path}:{number}: is no release ({error}); bring the file back") from error
+    if not kept:
+        raise RunError(f"{path}: does not name {release.repo}@{release.version}; name the run that published it")
+    return release.commit if release.commit in kept else kept[-1]
