@@ -62,18 +62,24 @@ class Scribe:
             if len(source) <= _MOST_BYTES // len(programs):
                 batch.append(one)
                 frames.append(wire.framed(wire.COMPILED, source))
-        body = b"".join(frames)
-        try:
-            self._worker = self._worker or self._start()
-            self._worker.allow(_MEMORY_BYTES)
-            memory = self._worker.overhead_bytes + _MEMORY_BYTES
-            self._worker.send(wire.pack(wire.ASKED.pack(wire.COMPILE, False, 0, 0, 0, memory, 0, 0, 0, 0), body))
-        except (BrokenWorkerError, SandboxError):
-            self._break()
+        worker = self._started() if batch else None
+        if worker is None:
             return
+        header = wire.ASKED.pack(wire.COMPILE, False, 0, 0, 0, worker.overhead_bytes + _MEMORY_BYTES, 0, 0, 0, 0)
+        worker.send(wire.pack(header, b"".join(frames)))
         if not self._asked:
             self._deadline = time.monotonic() + _LONGEST_SECONDS
         self._asked.append(batch)
+
+    def _started(self) -> Worker | None:
+        if self._worker is None:
+            try:
+                self._worker = self._start()
+            except (BrokenWorkerError, SandboxError):
+                self._break()
+                return None
+            self._worker.allow(_MEMORY_BYTES)
+        return self._worker
 
     @property
     def is_busy(self) -> bool:
