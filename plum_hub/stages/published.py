@@ -42,7 +42,7 @@ def published(config: SuitesConfig) -> Iterator[tuple[Instruction, TestSuite]]:
     for file in files:
         for batch in parquet.ParquetFile(file).iter_batches():
             for row in batch.to_pylist():
-                yield _instruction(row), _suite(row)
+                yield instruction_of(row), _suite(row)
 
 
 def release_folder(config: SuitesConfig) -> Path:
@@ -67,7 +67,8 @@ def release_folder(config: SuitesConfig) -> Path:
         return fetch_dataset(repo, config.revision or tag, choose_target("public"))  # anybody may read there
 
 
-def _instruction(row: Mapping[str, Any]) -> Instruction:
+def instruction_of(row: Mapping[str, Any]) -> Instruction:
+    """The instruction in a row of the config `test_suites`."""
     return Instruction(
         id=row["instruction_id"],
         text=row["instruction"],

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
 
 from plum_hub.execution.literals import parse_literal
 from plum_hub.records import Instruction, RecordT, Sample, TestCase, TestSuite, Verdict, from_json
 from plum_hub.stages.audit.findings import Findings
 from plum_hub.stages.audit.rows import Part, Row
+from plum_hub.stages.published import instruction_of
 
 _NEEDED = {"call": ("call", "expected"), "statement": ("statement",), "stdio": ("stdin", "stdout")}
 """What a test case of each kind holds."""
@@ -43,7 +43,7 @@ def tasks_of(part: Part, findings: Findings) -> dict[str, Task]:
         elif suite.id in tasks:
             findings.wrong("ids", what, "one row", "several")
         else:
-            tasks[suite.id] = Task(_instruction(row), suite)
+            tasks[suite.id] = Task(instruction_of(row), suite)
     return tasks
 
 
@@ -73,17 +73,6 @@ def _read(kind: type[RecordT], row: Row, name: str, what: str, findings: Finding
     except (ValueError, TypeError) as error:
         findings.wrong("schemas", what, "a row that can be read", str(error))
         return None
-
-
-def _instruction(row: Mapping[str, Any]) -> Instruction:
-    return Instruction(
-        id=row["instruction_id"],
-        text=row["instruction"],
-        source=row["source"],
-        revision=row["source_revision"],
-        row=row["source_row"],
-        license=row["license"],
-    )
 
 
 def _fault(suite: TestSuite) -> str:
