@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 Message: TypeAlias = dict[str, str]
@@ -236,7 +237,7 @@ RecordT = TypeVar("RecordT", Instruction, Response, TestSuite, Sample, Verdict, 
 KeptT = TypeVar("KeptT", Instruction, Response, TestSuite, Sample, Verdict, Preference)
 """What a stage makes where it does not leave out."""
 
-_NESTED: dict[tuple[type, str], type] = {(TestSuite, "cases"): TestCase, (Verdict, "cases"): CaseOutcome}
+_NESTED: dict[type, dict[str, type]] = {TestSuite: {"cases": TestCase}, Verdict: {"cases": CaseOutcome}}
 
 
 def to_json(record: Record) -> dict[str, Any]:
@@ -253,14 +254,21 @@ def from_json(kind: type[RecordT], row: Mapping[str, Any]) -> RecordT:
     Raises:
         ValueError: the row has a key too many or one too few; the message names them.
     """
-    names = {field.name for field in fields(kind)}
-    required = {field.name for field in fields(kind) if field.default is field.default_factory}  # both MISSING
-    if unknown := set(row) - names:
+    hashable: Any = kind  # mypy takes its objects' hash for its own
+    names, required, nested = _keys(hashable)
+    if unknown := row.keys() - names:
         raise ValueError(f"unknown keys {sorted(unknown)}")
-    if missing := required - set(row):
+    if missing := required - row.keys():
         raise ValueError(f"missing keys {sorted(missing)}")
     values = dict(row)
-    for name in names:
-        if (nested := _NESTED.get((kind, name))) is not None:
-            values[name] = tuple(nested(**item) for item in row[name])
+    for name, inner in nested.items():
+        values[name] = tuple(inner(**item) for item in row[name])
     return kind(**values)
+
+
+@cache
+def _keys(kind: type) -> tuple[frozenset[str], frozenset[str], dict[str, type]]:
+    """The keys that a row of a kind may have, those that it must have, and those that hold records of a kind."""
+    known = fields(kind)
+    required = frozenset(field.name for field in known if field.default is field.default_factory)  # both MISSING
+    return frozenset(field.name for field in known), required, _NESTED.get(kind, {})
