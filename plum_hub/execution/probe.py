@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from plum_hub.execution.wire import DONE, FRAME
+from plum_hub.execution.wire import DONE, framed
 
 _PIDS = 4096
 _MEMORY_READERS = (
@@ -20,7 +20,7 @@ _MEMORY_READERS = (
 def steps(body: str | bytes) -> Iterator[bytes]:
     """One result: a JSON list of the things that should have been impossible and were not."""
     text = json.dumps([name for name, attempt in _attempts(json.loads(body)) if _succeeds(attempt)]).encode()
-    yield FRAME.pack(DONE, len(text)) + text
+    yield framed(DONE, text)
 
 
 def _attempts(outside: dict[str, Any]) -> list[tuple[str, Callable[[], object]]]:

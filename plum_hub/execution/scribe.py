@@ -65,8 +65,8 @@ class Scribe:
         worker = self._started() if batch else None
         if worker is None:
             return
-        header = wire.ASKED.pack(wire.COMPILE, False, 0, 0, 0, worker.overhead_bytes + _MEMORY_BYTES, 0, 0, 0, 0)
-        worker.send(wire.pack(header, b"".join(frames)))
+        asked = wire.Asked(wire.COMPILE, memory=worker.overhead_bytes + _MEMORY_BYTES)
+        worker.send(wire.pack(wire.ASKED.pack(*asked), b"".join(frames)))
         if not self._asked:
             self._deadline = time.monotonic() + _LONGEST_SECONDS
         self._asked.append(batch)

@@ -32,15 +32,15 @@ class Asked(NamedTuple):
     cases (none: those of the last run), entry point and standard input, one behind the other."""
 
     kind: bytes
-    compiled: bool
-    statements: int
-    cpu: float
-    wall: float
-    memory: int
-    output: int
-    code: int
-    cases: int
-    entry_point: int
+    compiled: bool = False
+    statements: int = 0
+    cpu: float = 0.0
+    wall: float = 0.0
+    memory: int = 0
+    output: int = 0
+    code: int = 0
+    cases: int = 0
+    entry_point: int = 0
 
 
 class Told(NamedTuple):

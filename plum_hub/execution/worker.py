@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from plum_hub.errors import SandboxError
 from plum_hub.execution import cgroups
-from plum_hub.execution.wire import ASKED, FRAME, PROBE, TOLD, Told, holds_message, pack, unpack
+from plum_hub.execution.wire import ASKED, FRAME, PROBE, TOLD, Asked, Told, holds_message, pack, unpack
 
 _START_SECONDS = 60
 SCRATCH_MB = 64
@@ -195,9 +195,8 @@ class Worker:
             canary.write_text("a jail that can read this is not one")
             outside = {"port": listener.getsockname()[1], "canary": str(canary)}
             told, memory = json.dumps(outside).encode(), self.overhead_bytes + (1 << 30)
-            self.socket.sendall(
-                pack(ASKED.pack(PROBE, False, 0, 10.0, _START_SECONDS, memory, 0, len(told), 0, 0), told)
-            )
+            asked = Asked(PROBE, cpu=10.0, wall=_START_SECONDS, memory=memory, code=len(told))
+            self.socket.sendall(pack(ASKED.pack(*asked), told))
             header, body = self._next()
             listener.setblocking(False)
             with contextlib.suppress(BlockingIOError):
