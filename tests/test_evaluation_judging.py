@@ -10,7 +10,7 @@ from plum_hub.execution import Call, Judge
 from plum_hub.execution.base import Again
 from plum_hub.stages.base import Progress
 from plum_hub.stages.evaluation.folder import Folder, SuiteVerdict
-from plum_hub.stages.evaluation.judging import Judging, together
+from plum_hub.stages.evaluation.judging import Judging, Ready, together
 from plum_hub.stages.evaluation.order import Chosen
 from plum_hub.stages.evaluation.protocol import GIVEN
 from plum_hub.stages.evaluation.sampling import Entry
@@ -24,7 +24,7 @@ PROBLEMS = {
         suites={
             "base": (Call(expression="f(1)", expected="0.5"), Call(expression="f(2)", expected="1.0")),
             "base:strict": tuple(Again(case=case, comparison="near", tolerance=1e-6) for case in range(2)),
-            "plus": (Call(expression="f(4)", expected="2.0"),),
+            "plus": (Call(expression="f(4)", expected="2.0"), Call(expression="f(6)", expected="3.0")),
         },
         cpu_seconds=5.0,
     )
@@ -79,6 +79,43 @@ def test_one_run_for_both_rules_and_none_that_decides_nothing(tmp_path: Path, ju
     assert near["base"].cpu_seconds == near["base:strict"].cpu_seconds is not None
     assert (near["base"].failed, near["base"].cases, near["base:strict"].detail) == ((0, 1), 2, "")
     assert near["base"].detail == "failed: case 1 wrong: 0.500000001"
+    late, none = found["plus one"]["plus"], found["none one"]["base"]
+    assert (late.failed, late.not_run, late.cases) == ((0,), 1, 2)
+    assert (none.failed, none.not_run, none.cases) == ((0, 1), 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("code", "other", "alike"),
+    [
+        ("def f(x):\n    return 'a'\n", '# a comment\ndef f( x ):\n\n  return ("a")', True),
+        ("def f(x):\n    return 16\n", "def f(x): return 0x10", True),
+        ("def f(x):\n    return 16\n", "def f(x): return 16.0", False),
+        ("def f(x):\n    return 'a'\n", "def f(x):\n    'b'\n    return 'a'\n", False),
+        ("distance = 1", "distance  = 1", True),
+    ],
+)
+def test_programs_that_differ_in_nothing_that_runs_are_alike(code: str, other: str, alike: bool) -> None:
+    one, two = Ready(code, {}).likeness, Ready(other, {}).likeness
+    assert one is not None
+    assert two is not None
+    assert (one == two) == alike
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sys\ndef f(x):\n    return sys._getframe().f_lineno\n",
+        "def f(x):\n    return f.__code__.co_firstlineno\n",
+        "def f(x):\n    return getattr(f, '__code__').co_lnotab\n",
+        "def f(x):\n    try: 1 / 0\n    except Exception as e: return e.__traceback__.tb_lineno\n",
+        "from inspect import getsource\ndef f(x):\n    return len(getsource(f))\n",
+        "import warnings\ndef f(x):\n    warnings.warn('again')\n",
+        "def f(:",
+        f"x = 0x{'f' * 5000}",
+    ],
+)
+def test_a_program_that_can_see_its_own_lines_is_like_no_other(code: str) -> None:
+    assert Ready(code, {}).likeness is None
 
 
 def test_only_what_is_owed_is_judged(tmp_path: Path, judge: Judge) -> None:

@@ -48,6 +48,8 @@ _OF_FLOATS = 1e-6
 _FLOAT = r'-?(?:\d+\.\d+(?:e[-+]\d+)?|\d+e[-+]?\d+|float\("nan"\))'
 _FLOATS = re.compile(rf"{_FLOAT}|[\[(]{_FLOAT}(?:, {_FLOAT})*,?[\])]")
 _EXISTENCE = "(lambda given: given if isinstance(given, bool) else given is not None)"
+_HOLDS_NONE = ("'", '"', "0x", "-0x")
+"""How texts and very long integers begin: millions of characters need not be searched."""
 _HOLDS_FLOAT = re.compile(rf"(?<![\w.]){_FLOAT}")
 
 _SHORTEST, _FACTOR, _LONGEST, _SPARE = 1.0, 4.0, 60.0, 1.0
@@ -151,7 +153,8 @@ def _is_read_otherwise(case: Call) -> bool:
     """Whether the two rules can differ on a case: not on a single float within a tolerance."""
     if case.comparison == "close":
         return not re.fullmatch(_FLOAT, case.expected)
-    return case.comparison == "equal" and case.expected[0] not in "'\"" and bool(_HOLDS_FLOAT.search(case.expected))
+    may_hold_float = case.comparison == "equal" and not case.expected.startswith(_HOLDS_NONE)
+    return may_hold_float and bool(_HOLDS_FLOAT.search(case.expected))
 
 
 def _readings(task: str, arguments: list[Any], output: str) -> str:

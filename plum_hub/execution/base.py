@@ -51,8 +51,6 @@ class Stdio:
     comparison: Printed = "words"
     cpu_seconds: float | None = None
     """What this case alone may use of the program's time; None for all that is left."""
-    decisive: bool = False
-    """Whether no case of this kind is run behind this one once it has not been passed, by any reading."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +87,9 @@ class Program:
     entry_point: str | None
     cases: tuple[Case, ...]
     limits: Limits
+    decisive: bool = False
+    """Whether the first case that is not passed decides: no case behind it is run or told of. Where there is `Again`,
+    both the cases and these readings of them have to have one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from plum_hub.errors import MissingExtraError, SandboxError
+from plum_hub.execution import wire
 from plum_hub.execution.base import Execution, Program
+from plum_hub.execution.cases import cases_of
 from plum_hub.execution.scribe import Next, Scribe
-from plum_hub.execution.tally import Trial, cases_of
+from plum_hub.execution.tally import Trial
 from plum_hub.execution.worker import BrokenWorkerError, Enclosure, Jail, Worker
 
-_HARNESS = "4"
+_HARNESS = "5"
 """Raised by hand whenever a verdict could change."""
 
 _UNSURE = ("timed_out", "out_of_memory")
@@ -138,7 +140,7 @@ def _find_numpy() -> _Numpy:
     spec = importlib.util.find_spec("numpy")
     if spec is None or spec.origin is None:
         raise MissingExtraError("a judge whose programs use numpy", "train")
-    return _Numpy(Path(spec.origin).parents[1], f"-numpy-{importlib.metadata.version('numpy')}")
+    return _Numpy(Path(spec.origin).resolve().parents[1], f"-numpy-{importlib.metadata.version('numpy')}")
 
 
 def _physical(cores: Set[int]) -> frozenset[int]:
@@ -312,7 +314,9 @@ class JailSandbox:
         except BrokenWorkerError as error:
             self._break(place, error)
             return None
-        if answer is None:  # something moved, so it is not silent
+        if answer is not None and answer[0] == wire.PART and trial.look(answer[1]):
+            place.worker.stop()
+        if answer is None or answer[0] == wire.PART:  # something moved, so it is not silent
             place.deadline = max(place.deadline, time.monotonic() + _GRACE_SECONDS)
             return None
         finished = trial.take(*answer, place.worker.has_killed_for_memory)

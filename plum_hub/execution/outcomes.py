@@ -1,8 +1,8 @@
 """What a program did, from what a jail told of its runs. All comparing happens here."""
 
-import functools
 import reprlib
 import signal
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -19,8 +19,9 @@ from plum_hub.execution.base import (
     Stdio,
     Value,
 )
+from plum_hub.execution.cases import Cases, expected
 from plum_hub.execution.comparisons import agrees
-from plum_hub.execution.literals import largest_hashed, parse_literal, write_literal
+from plum_hub.execution.literals import write_literal
 from plum_hub.execution.printed import Printed, printed_agrees
 from plum_hub.execution.values import decode
 
@@ -76,38 +77,66 @@ class Run:
 class _Tally:
     """The results so far; `status` is set by the first thing that ends a program."""
 
+    program: Program
+    told: Cases
     cases: dict[int, CaseResult] = field(default_factory=dict)
     given: dict[int, bytes | Run] = field(default_factory=dict)
     """The values and runs that can be read again."""
     status: Status | None = None
     detail: str = ""
 
+    lost: set[bool] = field(default_factory=set)
+    """Of a decisive program: whether the cases themselves (False) and their other readings (True) have one that was not
+    passed."""
+
     def stop(self, status: Status, detail: str) -> None:
         if self.status is None:
             self.status, self.detail = status, detail
 
+    def add(self, number: int, result: CaseResult, given: bytes | Run | None) -> None:
+        """Take a case's result, and what of it can be read again."""
+        self.cases[number] = result
+        if given is not None:
+            self.given[number] = given
+        if self.program.decisive:
+            readings = (number, *self.told.again.get(number, ()))
+            self.lost |= {place != number for place in readings if self.result(place).outcome != "passed"}
 
-def execution(
-    program: Program, inside: tuple[int, ...], scripts: tuple[int, ...], runs: list[Run], right: bytes | None
-) -> Execution:
-    """What the runs say of a program.
+    @property
+    def decided(self) -> bool:
+        """Whether nothing that is still to come decides anything."""
+        return self.program.decisive and len(self.lost) > bool(self.told.again)
 
-    Args:
-        program: what was run.
-        inside, scripts: the numbers of the cases that share a process, and of those with one each.
-        runs: in order.
-        right: results by which all cases have passed.
-    """
-    if runs[0].results == right and not runs[0].timed_out:
+    def result(self, number: int) -> CaseResult:
+        """Of a case, or of another reading of one."""
+        if number not in self.cases:
+            self.cases[number] = self._result(number)
+        return self.cases[number]
+
+    def _result(self, number: int) -> CaseResult:
+        case = self.program.cases[number]
+        if not isinstance(case, Again):
+            return _result(case, "not_run")
+        first, given, read = self.program.cases[case.case], self.given.get(case.case), case.comparison
+        if isinstance(first, Call) and isinstance(given, bytes) and read != "words" and read != "livecodebench":
+            return _compare(given, first.expected, case.tolerance, read)
+        if isinstance(first, Stdio) and isinstance(given, Run) and (read == "words" or read == "livecodebench"):
+            return _script_result(first.stdout, read, given, self.program.limits.output_kb)
+        return self.result(case.case)
+
+
+def execution(program: Program, cases: Cases, runs: list[Run]) -> Execution:
+    """What the runs, in order, say of a program."""
+    if runs[0].results == cases.right and not runs[0].timed_out:
         return _execution(program, runs, "passed", (_PASSED,) * len(program.cases), "")
-    tally = _Tally()
+    tally = _Tally(program, cases)
     rest = iter(runs)
-    if inside or not scripts:
-        _judge_module(program, inside, next(rest), tally)
-    for number, run in zip(scripts, rest, strict=False):
-        if tally.status is None:
-            _judge_script(program, number, run, tally)
-    results = tuple(_result_of(program, number, tally) for number in range(len(program.cases)))
+    if cases.inside or not cases.scripts:
+        _judge_module(next(rest), tally)
+    for number, run in zip(cases.scripts, rest, strict=False):
+        if tally.status is None and not tally.decided:
+            _judge_script(number, run, tally)
+    results = tuple(map(tally.result, range(len(program.cases))))
     if tally.status is None:
         wrong = next((result for result in results if result.outcome != "passed"), None)
         tally.stop("failed" if wrong else "passed", wrong.detail if wrong else "")
@@ -115,24 +144,48 @@ def execution(
     return _execution(program, runs, tally.status, results, tally.detail)
 
 
-def passes(program: Program, number: int, run: Run) -> bool:
-    """Whether a script passes its case, by any reading."""
-    tally = _Tally()
-    _judge_script(program, number, run, tally)
-    readings = (place for place, case in enumerate(program.cases) if isinstance(case, Again) and case.case == number)
-    return any(_result_of(program, place, tally).outcome == "passed" for place in (number, *readings))
+def lost_in(program: Program, cases: Cases, number: int, run: Run) -> set[bool]:
+    """Of a decisive program's script, what its run has decided: see `_Tally.lost`."""
+    tally = _Tally(program, cases)
+    _judge_script(number, run, tally)
+    return tally.lost
 
 
-def _result_of(program: Program, number: int, tally: _Tally) -> CaseResult:
-    case = program.cases[number]
-    if not isinstance(case, Again):
-        return tally.cases.get(number) or _result(case, "not_run")
-    first, given, read = program.cases[case.case], tally.given.get(case.case), case.comparison
-    if isinstance(first, Call) and isinstance(given, bytes) and read != "words" and read != "livecodebench":
-        return _compare(given, first.expected, case.tolerance, read)
-    if isinstance(first, Stdio) and isinstance(given, Run) and (read == "words" or read == "livecodebench"):
-        return _script_result(first.stdout, read, given, program.limits.output_kb)
-    return _result_of(program, case.case, tally)
+class Sight:
+    """What is seen of a decisive program's calls while they go on. `results` are those that were seen."""
+
+    def __init__(self, program: Program, cases: Cases) -> None:
+        self.results = b""
+        self._tally = _Tally(program, cases)
+        self._numbers = iter(cases.inside)
+        self._right = cases.right
+
+    @property
+    def decided(self) -> bool:
+        """Whether they decide."""
+        return self._tally.decided
+
+    def take(self, part: bytes) -> bool:
+        """Take further whole results. Whether all so far decide."""
+        seen = len(self.results)
+        self.results += part
+        if self._right is not None and self._right[seen : len(self.results)] == part:
+            return False
+        self._read(wire.frames(part if self._right is None else self.results))
+        self._right = None
+        return self.decided
+
+    def _read(self, frames: Iterable[tuple[bytes, bytes]]) -> None:
+        for kind, text in frames:
+            if kind in (wire.COMPILED, wire.LOADED):
+                continue
+            number = next(self._numbers, None)
+            case = None if number is None else self._tally.program.cases[number]
+            result = None if case is None else _case_result(case, kind, text, proved=False)
+            if number is None or result is None:
+                self._numbers = iter(())  # the program has come to its end, and that will be told
+            elif not self.decided:
+                self._tally.add(number, result, text if kind == wire.VALUE else None)
 
 
 def _execution(
@@ -149,7 +202,7 @@ def _execution(
     )
 
 
-def _judge_module(program: Program, numbers: tuple[int, ...], run: Run, tally: _Tally) -> None:
+def _judge_module(run: Run, tally: _Tally) -> None:
     frames = iter([*wire.frames(run.results)][1:])
     kind, text = next(frames, (b"", b""))
     if kind == wire.OUT_OF_MEMORY:
@@ -162,8 +215,8 @@ def _judge_module(program: Program, numbers: tuple[int, ...], run: Run, tally: _
     if tally.status is not None:
         return
     tokens = iter(run.tokens)
-    for number in numbers:
-        case = program.cases[number]
+    for number in tally.told.inside:
+        case = tally.program.cases[number]
         token = next(tokens) if isinstance(case, Statement) else b""
         kind, text = next(frames, (b"", b""))
         proof = b""
@@ -173,9 +226,9 @@ def _judge_module(program: Program, numbers: tuple[int, ...], run: Run, tally: _
         if result is None:
             _judge_end(case, number, kind, run, tally)
             return
-        tally.cases[number] = result
-        if kind == wire.VALUE:
-            tally.given[number] = text
+        tally.add(number, result, text if kind == wire.VALUE else None)
+        if tally.decided:
+            return
     if run.timed_out:
         tally.stop("timed_out", run.end)
 
@@ -186,7 +239,7 @@ def _judge_end(case: Case, number: int, kind: bytes, run: Run, tally: _Tally) ->
     detail = run.end
     if kind == wire.OUT_OF_MEMORY:
         status, detail = "out_of_memory", "MemoryError"
-    tally.cases[number] = _result(case, "timed_out" if status == "timed_out" else "raised", detail)
+    tally.add(number, _result(case, "timed_out" if status == "timed_out" else "raised", detail), None)
     tally.stop(status, detail)
 
 
@@ -210,13 +263,6 @@ def _case_result(case: Case, kind: bytes, text: bytes, *, proved: bool) -> CaseR
     if kind == wire.VALUE and isinstance(case, Value):
         return _given(text)
     return None
-
-
-@functools.lru_cache(maxsize=4096)
-def expected(source: str) -> tuple[Any, int]:
-    """An expected value, and how large a set or dictionary in a right answer can be."""
-    value = parse_literal(source)
-    return value, largest_hashed(value)
 
 
 def _compare(text: bytes, source: str, tolerance: float | None, comparison: Comparison) -> CaseResult:
@@ -245,8 +291,8 @@ def _show(value: Any) -> str:
         return "an int too long to print"
 
 
-def _judge_script(program: Program, number: int, run: Run, tally: _Tally) -> None:
-    case = program.cases[number]
+def _judge_script(number: int, run: Run, tally: _Tally) -> None:
+    case = tally.program.cases[number]
     assert isinstance(case, Stdio)
     kind, text = run.said
     if kind == wire.NOT_LOADED:
@@ -254,8 +300,8 @@ def _judge_script(program: Program, number: int, run: Run, tally: _Tally) -> Non
     elif kind == wire.OUT_OF_MEMORY or run.timed_out or _was_killed(run, case.comparison):
         _judge_end(case, number, kind, run, tally)
     else:
-        tally.cases[number] = _script_result(case.stdout, case.comparison, run, program.limits.output_kb)
-        tally.given[number] = run
+        result = _script_result(case.stdout, case.comparison, run, tally.program.limits.output_kb)
+        tally.add(number, result, run)
 
 
 def _was_killed(run: Run, comparison: Printed) -> bool:

@@ -1,4 +1,5 @@
-"""The folder that a program may write to, and how it is emptied behind it. Part of the inside of a jail.
+"""The folder that a program may write to, how it is emptied behind it, and the files without a name that a script reads
+and prints to. Part of the inside of a jail.
 
 pathlib is not used: the zygote imports this, and each module makes every fork dearer.
 """
@@ -43,6 +44,26 @@ def _remove_folder(scratch: str, path: str) -> None:
     os.rmdir(path)  # noqa: PTH106
 
 
-def nameless_file() -> int:
+def _nameless_file() -> int:
     """A descriptor of a new file that has no name, to be read and written."""
     return os.open(FOLDERS[0], os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+
+def script_files(stdin: bytes) -> tuple[int, int]:
+    """What a script reads, and where it prints."""
+    files = _nameless_file(), _nameless_file()
+    view = memoryview(stdin)
+    while view:
+        view = view[os.write(files[0], view) :]
+    os.lseek(files[0], 0, os.SEEK_SET)
+    return files
+
+
+def printed(files: tuple[int, ...], most: int) -> bytes:
+    """What a script printed, a byte more than `most` at most."""
+    if not files:
+        return b""
+    output = os.pread(files[1], most + 1, 0)
+    for file in files:
+        os.close(file)
+    return output

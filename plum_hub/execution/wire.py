@@ -24,15 +24,21 @@ MODULE, SCRIPT, PROBE, COMPILE = b"m", b"s", b"p", b"c"
 """What is asked: to run a module and its cases, a program with standard input, or the look around a new jail; or, in a
 jail that runs no programs, to compile some."""
 
+PART, STOP = b"r", b"x"
+"""Headers of their own. A zygote's `PART` holds further results of the run that it is at; a judge's `STOP`, that no
+more of the run with this number is wanted (`stop`)."""
+
 TOKEN_BYTES = 8
 
 
 class Asked(NamedTuple):
     """One run. Times in seconds, sizes in bytes; the body is code (`compiled` says whether marshalled or as source),
-    cases (none: those of the last run), entry point and standard input, one behind the other."""
+    cases (none: those of the last run), entry point and standard input, one behind the other. `watched`: whether
+    results are sent while it goes on, too."""
 
     kind: bytes
     compiled: bool = False
+    watched: bool = False
     statements: int = 0
     cpu: float = 0.0
     wall: float = 0.0
@@ -44,9 +50,9 @@ class Asked(NamedTuple):
 
 
 class Told(NamedTuple):
-    """How a run ended. `stopped` names the limit that it was over: `c` CPU time, `w` wall time, `o` output; else `-`.
-    The body is the tokens of its statements, the results, what a script printed, and the end of
-    what else was printed, one behind the other."""
+    """How a run ended. `stopped` names the limit that it was over: `c` CPU time, `w` wall time, `o` output; `d` where
+    the judge had it ended; else `-`. The body is the tokens of its statements, the results, what a script printed, and
+    the end of what else was printed, one behind the other."""
 
     stopped: bytes
     exit: int
@@ -59,13 +65,18 @@ class Told(NamedTuple):
     output: int
 
 
-ASKED = struct.Struct("<c?IddQQIII")
+ASKED = struct.Struct("<c??IddQQIII")
 TOLD = struct.Struct("<ci?ddQIII")
 
 
 def framed(kind: bytes, content: bytes) -> bytes:
     """One frame."""
     return FRAME.pack(kind, len(content)) + content
+
+
+def stop(number: int) -> bytes:
+    """The message that ends a run; they are counted from 1."""
+    return pack(STOP, number.to_bytes(8, "little"))
 
 
 def frames(text: bytes) -> Iterator[tuple[bytes, bytes]]:

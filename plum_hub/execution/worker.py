@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from plum_hub.errors import SandboxError
 from plum_hub.execution import cgroups
-from plum_hub.execution.wire import ASKED, FRAME, PROBE, TOLD, Asked, Told, holds_message, pack, unpack
+from plum_hub.execution.wire import ASKED, FRAME, PART, PROBE, TOLD, Asked, Told, holds_message, pack, stop, unpack
 
 _START_SECONDS = 60
 SCRATCH_MB = 64
@@ -140,6 +140,8 @@ class Worker:
         self.met = ""
         """The name of the cases that the zygote had last."""
         self._memory_kills = 0
+        self._run = 2
+        """The number of the run that is answered next; the first is the look around."""
         self._received = bytearray()
         self._unsent = bytearray()
         self.socket, theirs = socket.socketpair()
@@ -235,7 +237,7 @@ class Worker:
             self._write()
 
     def pump(self) -> tuple[bytes, bytes] | None:
-        """Send and receive what can be without waiting, and return an answer if it is complete.
+        """Send and receive what can be without waiting, and return an answer, or a part of one, if it is complete.
 
         Raises:
             BrokenWorkerError: the zygote is gone, or said that it cannot go on.
@@ -245,7 +247,12 @@ class Worker:
         message = unpack(self._received)
         if message is not None and message[0][:1] == b"{":
             raise BrokenWorkerError(json.loads(message[0])["fault"])
+        self._run += message is not None and message[0] != PART
         return message
+
+    def stop(self) -> None:
+        """Have the run end whose answer comes next."""
+        self.send(stop(self._run))
 
     def _write(self) -> None:
         try:

@@ -22,6 +22,7 @@ import select
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
@@ -32,7 +33,9 @@ from plum_hub.execution.wire import (
     COMPILED,
     FRAME,
     MODULE,
+    PART,
     SCRIPT,
+    STOP,
     TOKEN_BYTES,
     TOLD,
     Asked,
@@ -56,7 +59,7 @@ _RESULT_BYTES = 32 << 20  # for all results of a run; pages are used as they are
 _KEPT_BYTES = 1 << 20  # a buffer that was filled further is given back
 _COMPILED_BYTES = 4 << 20  # cases of more text are compiled in every child
 _TAIL = 2000  # bytes of output that are kept
-_SHORTEST_WAIT, _OUTPUT_WAIT = 0.01, 0.05  # seconds
+_SHORTEST_WAIT, _OUTPUT_WAIT, _WATCHED_WAIT = 0.01, 0.05, 0.02  # seconds
 _CORES = os.cpu_count() or 1
 _STATE = slice(0, child.RESULTS)  # of the buffer: whether the child has entered, or why it could not
 _ENTERED = b"entered".ljust(_STATE.stop - _STATE.start, b"\0")
@@ -172,6 +175,8 @@ class _Jail:
     def __init__(self, requests: int, answers: int) -> None:
         self._requests, self._answers = requests, answers
         self.buffer = mmap.mmap(-1, _RESULT_BYTES)
+        self._number, self._next = 0, deque[tuple[bytes, bytes]]()
+        self._whole = self._shown = 0
         self.tokens = b""
         self.cases: child.Sources | child.Plan = ()
         self._compiles = self._small = False
@@ -185,7 +190,10 @@ class _Jail:
             EOFError, ConnectionError: the judge is gone.
             OSError: the run could not be done.
         """
-        header, body = receive(self._requests)
+        header, body = self._next.popleft() if self._next else receive(self._requests)
+        if header == STOP:  # the run that was meant has ended meanwhile
+            return
+        self._number += 1
         asked = Asked(*ASKED.unpack(header))
         if asked.kind == COMPILE:
             resource.setrlimit(resource.RLIMIT_AS, (asked.memory, asked.memory))
@@ -198,7 +206,7 @@ class _Jail:
         entry, stdin = asked.code + asked.cases, asked.code + asked.cases + asked.entry_point
         if asked.kind == MODULE:
             self._take_cases(body[asked.code : entry])
-        files = _script_files(body[stdin:]) if asked.kind == SCRIPT else ()
+        files = scratch.script_files(body[stdin:]) if asked.kind == SCRIPT else ()
         self.tokens = os.urandom(TOKEN_BYTES * asked.statements)
         reader, writer = os.pipe()
         os.dup2(writer, 1)
@@ -227,7 +235,7 @@ class _Jail:
         os.dup2(self._nothing, 1)
         os.dup2(self._nothing, 2)
         tail = _drain(reader, tail)
-        output = _output(files, asked.output)
+        output = scratch.printed(files, asked.output)
         if stopped == b"-":
             stopped = b"c" if cpu > asked.cpu else b"o" if len(output) > asked.output else b"-"
         results = self._results()
@@ -276,22 +284,25 @@ class _Jail:
         """
         end = os.pidfd_open(pid)
         poller.register(end, select.POLLIN)
+        longest = _OUTPUT_WAIT if files else _WATCHED_WAIT if asked.watched else asked.wall
+        self._whole = self._shown = child.RESULTS
         left, tail, stopped = min(asked.cpu, asked.wall), b"", b"-"
         while stopped == b"-":
             # No thread earns CPU time faster than wall time, so nothing can be over its limit before this.
-            wait = max(left / _CORES, _SHORTEST_WAIT)
-            ready = poller.poll(1000 * (min(wait, _OUTPUT_WAIT) if files else wait))
-            if any(number == end for number, _ in ready):
+            ready = [number for number, _ in poller.poll(1000 * min(max(left / _CORES, _SHORTEST_WAIT), longest))]
+            if end in ready:
                 break
-            if ready:
-                if ready[0][0] == self._requests:
-                    raise EOFError
-                tail = (tail + os.read(ready[0][0], 1 << 16))[-_TAIL:]
+            if self._requests in ready:
+                stopped = b"d" if self._is_told_to_stop() else b"-"
+            elif ready:
+                tail = (tail + os.read(ready[0], 1 << 16))[-_TAIL:]
+            elif asked.watched:
+                self._show(poller)
             # The kernel's name for that process's CPU time: see clock_getcpuclockid(3).
             cpu_left = asked.cpu - time.clock_gettime((~pid << 3) | 2)
             wall_left = asked.wall - (time.monotonic() - started)
             left = min(cpu_left, wall_left)
-            if left <= 0:
+            if left <= 0 and stopped == b"-":
                 stopped = b"c" if cpu_left <= 0 else b"w"
             elif files and os.fstat(files[1]).st_size > asked.output:
                 stopped = b"o"
@@ -299,6 +310,22 @@ class _Jail:
         if stopped != b"-":
             os.kill(pid, signal.SIGKILL)
         return stopped, tail
+
+    def _show(self, poller: select.poll) -> None:
+        """Send the results that were whole when this was asked last: the child may be at the latest frame."""
+        if self._whole > self._shown:
+            poller.modify(self._requests, select.POLLIN)  # from now on the judge may have something to say
+            send(self._answers, PART, self.buffer[self._shown : self._whole])
+            self._shown = self._whole
+        self._whole, _ = self._find_end(self._whole)
+
+    def _is_told_to_stop(self) -> bool:
+        """Read what the judge says during a run: that no more of it is wanted, or what is to be done next."""
+        header, body = receive(self._requests)
+        if header == STOP:
+            return int.from_bytes(body, "little") == self._number
+        self._next.append((header, body))
+        return False
 
     def _take_cases(self, text: bytes) -> None:
         """Keep new cases for the programs that follow; compile them here once a child has done it unharmed."""
@@ -321,7 +348,7 @@ class _Jail:
         if state != _ENTERED:
             why = state.rstrip(b"\0").decode(errors="replace") or "its process ended first"
             raise ChildProcessError(f"its limits (cpu_seconds, memory_mb) cannot be set: {why}")
-        end = self._find_end()
+        _, end = self._find_end(child.RESULTS)
         results = buffer[child.RESULTS : end]
         self._compiles |= results[:1] == COMPILED
         if end > _KEPT_BYTES:
@@ -331,25 +358,15 @@ class _Jail:
             buffer[: end + FRAME.size] = bytes(end + FRAME.size)
         return results
 
-    def _find_end(self) -> int:
-        """Where the results end."""
-        place, unpack, buffer = child.RESULTS, FRAME.unpack_from, self.buffer
+    def _find_end(self, place: int) -> tuple[int, int]:
+        """Where the last of the results from a place on begins, and where it ends."""
+        last, unpack, buffer = place, FRAME.unpack_from, self.buffer
         while place + FRAME.size <= _RESULT_BYTES:
             kind, length = unpack(buffer, place)
             if kind == b"\0" or place + FRAME.size + length > _RESULT_BYTES:
                 break
-            place += FRAME.size + length
-        return place
-
-
-def _script_files(stdin: bytes) -> tuple[int, int]:
-    """What a script reads, and where it prints."""
-    files = scratch.nameless_file(), scratch.nameless_file()
-    view = memoryview(stdin)
-    while view:
-        view = view[os.write(files[0], view) :]
-    os.lseek(files[0], 0, os.SEEK_SET)
-    return files
+            last, place = place, place + FRAME.size + length
+        return last, place
 
 
 def _kill_everything_else() -> float:
@@ -375,13 +392,3 @@ def _drain(reader: int, tail: bytes) -> bytes:
         tail = (tail + text)[-_TAIL:]
     os.close(reader)
     return tail
-
-
-def _output(files: tuple[int, ...], most: int) -> bytes:
-    """What a script printed, a byte more than `most` at most."""
-    if not files:
-        return b""
-    output = os.pread(files[1], most + 1, 0)
-    for file in files:
-        os.close(file)
-    return output

@@ -43,7 +43,7 @@ _T = TypeVar("_T")
 @dataclass(frozen=True, kw_only=True)
 class Submission:
     """A program (None: the answer held none) and the suite it is to pass. `suite_id` stands for `entry_point` (empty
-    for a script), `cases` and `limits`: equal programs with equal `suite_id` share one run."""
+    for a script), `cases`, `limits` and `decisive`: equal programs with equal `suite_id` share one run."""
 
     id: str
     code: str | None
@@ -52,6 +52,8 @@ class Submission:
     cases: tuple[TestCase | Case, ...]
     limits: Limits | None = None
     """The suite's own, where it has its own."""
+    decisive: bool = False
+    """Whether cases behind what decides matter to nobody: see `Program`."""
     likeness: str | None = None
     """What programs have in common that count as equal; that they are the same to the letter, where it is None."""
 
@@ -254,6 +256,7 @@ class _Judging:
                 entry_point=submission.entry_point or None,
                 cases=cases,
                 limits=submission.limits or self.limits,
+                decisive=submission.decisive,
             )
         self.sharing += 1
         return None

@@ -76,8 +76,8 @@ def test_published_files_are_read_without_their_script(tmp_path: Path, name: str
 
     assert (program.id, program.entry_point, program.cpu_seconds) == ("q000", None, 12.0)
     assert program.suites["base"] == (
-        Stdio(stdin="1 2\n", stdout="3\n", comparison="livecodebench", cpu_seconds=6.0, decisive=True),
-        Stdio(stdin="5 6\n", stdout="11\n", comparison="livecodebench", cpu_seconds=6.0, decisive=True),
+        Stdio(stdin="1 2\n", stdout="3\n", comparison="livecodebench", cpu_seconds=6.0),
+        Stdio(stdin="5 6\n", stdout="11\n", comparison="livecodebench", cpu_seconds=6.0),
     )
     assert program.suites["base:strict"] == (Again(case=0, comparison="words"), Again(case=1, comparison="words"))
     assert (method.id, method.entry_point, method.tags["difficulty"]) == ("q001", "Solution", "medium")

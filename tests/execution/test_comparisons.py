@@ -127,18 +127,20 @@ def test_a_right_program_passes_every_reading() -> None:
 
 def test_scripts_stop_at_the_first_that_no_reading_passes() -> None:
     def case(stdin: str) -> Stdio:
-        return Stdio(stdin=stdin, stdout="1", comparison="livecodebench", decisive=True)
+        return Stdio(stdin=stdin, stdout="1", comparison="livecodebench")
 
     cases: tuple[Case, ...] = (*map(case, "123"), *(Again(case=number, comparison="words") for number in range(3)))
     with Judge(1) as judge:
-        (printed,) = judge.run(
-            [Program(id="p", code="print(input() + '.0')", entry_point=None, cases=cases, limits=Limits())]
+        codes = {"printed": "print(input() + '.0')", "status": "print(1); raise SystemExit(3)"}
+        done = judge.run(
+            Program(id=name, code=code, entry_point=None, cases=cases, limits=Limits(), decisive=True)
+            for name, code in codes.items()
         )
-        (status,) = judge.run(
-            [Program(id="p", code="print(1); raise SystemExit(3)", entry_point=None, cases=cases, limits=Limits())]
-        )
-    assert [case.outcome for case in printed.cases] == ["passed", "wrong", "not_run", "wrong", "wrong", "not_run"]
-    assert [case.outcome for case in status.cases] == ["passed"] * 3 + ["raised"] * 3
+        found = {execution.id: [case.outcome for case in execution.cases] for execution in done}
+    assert found == {
+        "printed": ["passed", "wrong", "not_run", "wrong", "wrong", "not_run"],
+        "status": ["passed"] * 3 + ["raised"] * 3,
+    }
 
 
 def test_a_call_has_a_limit_of_its_own() -> None:

@@ -7,8 +7,6 @@ There are two readings, which share every test:
                   `1.0` as good as `1`, and `sys.exit` may end a program with any status.
     base:strict   what the contests ask for: a `Solution` for each test, lists where lists are expected, numbers as they
                   are printed, and status 0.
-
-A program that reads standard input is run no further once it has failed a test by both, as in that judge.
 """
 
 import json
@@ -116,7 +114,6 @@ def _case(suite: str, method: str | None, test: Test) -> Case:
             stdout=test.expected,
             comparison="livecodebench",
             cpu_seconds=TEST_CPU_SECONDS,
-            decisive=True,
         )
     arguments = f"*map(__import__('json').loads, {tuple(test.given.split(chr(10)))!r})"
     return Call(

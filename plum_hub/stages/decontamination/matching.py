@@ -161,6 +161,7 @@ class Matching:
             entry_point=problem.entry_point,
             cases=problem.suites["base"],
             limits=Limits(cpu_seconds=problem.cpu_seconds, memory_mb=_MEMORY_MB),
+            decisive=True,
         )
 
 

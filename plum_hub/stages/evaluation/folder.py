@@ -35,12 +35,14 @@ class SuiteVerdict:
     status: Status
     cases: int
     failed: tuple[int, ...]
-    """The cases that were not passed, by position from 0; all of them where the program was not run."""
+    """The cases that were run and not passed, by position from 0; all of them where none was run."""
     outcome: Outcome
     """What happened in the first of them; `passed` where there is none."""
     detail: str
     cpu_seconds: float | None
     peak_memory_mb: float | None
+    not_run: int = 0
+    """Cases that were not run, because those before them had decided, or ended the program."""
 
 
 class Folder:

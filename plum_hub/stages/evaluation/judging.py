@@ -1,11 +1,13 @@
 """What came of each program and suite of an evaluation: the folder's verdicts, made while samples still come.
 
 Nothing is run that no score depends on. One run gives the verdicts of both rules, where only the comparing differs;
-what has failed `base` by both is not tried on `plus`, and has no verdict there. Samples that come together are judged
+a run ends with the case by which it has failed by both, and what has failed `base` so is not tried on `plus`, and has
+no verdict there. Samples that come together are judged
 problem by problem, first all on `base`: a jail keeps the cases that it had last.
 """
 
 import ast
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -32,6 +34,14 @@ _TOGETHER, _PATIENCE = 4096, 5.0
 _MEMORY_MB = 4096
 _PARTING_SECONDS = 1.0
 """How long a failure elsewhere waits for judging to end; after that it is left alone, and makes no more rows."""
+
+_SEES_ITSELF = re.compile(
+    "trace|frame|lineno|_code|inspect|linecache|profil|warn|logging|doctest|unittest|faulthandler|'dis'|pdb"
+)
+"""What a program has to name that can behave otherwise on other lines: tracebacks (`__traceback__`, `tracemalloc`),
+frames (`sys._getframe`, `gi_frame`), code objects (`__code__`, `gi_code`), and the modules that read these or the
+source. To see its own text by any other name, it has to make up the name; it is then judged by its like's text,
+which is as much its own."""
 
 _SYNTAX_ONLY: frozenset[str] = frozenset()
 """The benchmarks' judges run whatever compiles."""
@@ -176,6 +186,7 @@ class Judging:
                 entry_point=problem.entry_point or "",
                 cases=problem.cases(suite),
                 limits=limits_of(problem.limits.get(suite, problem.cpu_seconds)),
+                decisive=True,
                 likeness=ready.likeness,
             )
 
@@ -190,7 +201,8 @@ class Judging:
                 yield self._verdict(entry, suite, judgement, judgement.cases[place * size : (place + 1) * size])
 
     def _verdict(self, entry: Entry, suite: str, judgement: Judgement, cases: tuple[CaseOutcome, ...]) -> SuiteVerdict:
-        failed = tuple(number for number, case in enumerate(cases) if case.outcome != "passed")
+        ran = [number for number, case in enumerate(cases) if case.outcome != "not_run"]
+        failed = tuple(number for number in ran or range(len(cases)) if cases[number].outcome != "passed")
         status, detail = judgement.status, judgement.detail
         if status in ("passed", "failed"):
             status, detail = ("failed", _said(failed[0], cases[failed[0]])) if failed else ("passed", "")
@@ -203,6 +215,7 @@ class Judging:
             status="not_executable" if entry.unfit else status,
             cases=len(cases),
             failed=failed,
+            not_run=len(cases) - len(ran),
             outcome=cases[failed[0]].outcome if failed else "passed",
             detail=entry.unfit or detail,
             cpu_seconds=judgement.cpu_seconds,
@@ -220,11 +233,14 @@ def together(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
 
 
 def _likeness(code: str | None) -> str | None:
+    """The digest of a program's syntax tree, from which Python makes all that runs but the positions of things in the
+    text. None where there is no tree, and where a name or a text in it leads to positions or to the text itself."""
     tree = None if code is None else parse(code)
     try:
-        return None if tree is None else digest(ast.dump(tree))
-    except RecursionError:
+        shown = "" if tree is None else ast.dump(tree)
+    except (RecursionError, ValueError):  # an integer may be too long to be shown
         return None
+    return digest(shown) if shown and not _SEES_ITSELF.search(shown) else None
 
 
 @contextmanager

@@ -1,0 +1,104 @@
+"""What a jail is told of a suite's cases, and what of them stays with the judge."""
+
+import functools
+import hashlib
+import json
+from collections import OrderedDict, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from plum_hub.execution import wire
+from plum_hub.execution.base import Again, Call, Case, Program, Statement, Stdio, Value
+from plum_hub.execution.literals import largest_hashed, parse_literal
+from plum_hub.execution.values import UnsupportedValueError, encode
+
+_TIMED = "(__import__('signal').setitimer(2, {}), {})[1]"
+"""An expression with a limit of CPU time of its own: behind it a signal ends the process. Who takes the limit away has
+all that is left to the program, as without."""
+_READ_ALIKE = ("equal", "near", "close", "as_list")
+"""Comparisons that the expected value itself passes."""
+
+
+@dataclass(frozen=True)
+class Cases:
+    """What a jail is told of a program's cases: never an expected value, never what should be printed. A jail that has
+    met `name` keeps `text`."""
+
+    name: str
+    text: bytes
+    statements: int
+    right: bytes | None
+    """See `_right`: most programs that pass are seen to at a glance."""
+    inside: tuple[int, ...]
+    """The numbers of the cases that all run in one process, and of those (`scripts`) with one each. Other readings are
+    among neither."""
+    scripts: tuple[int, ...]
+    again: Mapping[int, list[int]]
+    """The numbers of the other readings of a case, by its number."""
+
+
+_CASES: OrderedDict[int, tuple[tuple[Case, ...], Cases]] = OrderedDict()
+"""By identity: the samples of a suite share its cases, and to compare a thousand takes longer than many programs."""
+_SUITES_KEPT = 1024
+
+
+def cases_of(program: Program) -> Cases:
+    """The program's cases as a jail is told them.
+
+    Raises:
+        ValueError: an expected value is not a literal, or what is to be read again is no earlier call or script.
+    """
+    cases = program.cases
+    known = _CASES.get(id(cases))
+    if known is not None and known[0] is cases:
+        _CASES.move_to_end(id(cases))
+        return known[1]
+    told: list[tuple[str, str]] = []
+    again: defaultdict[int, list[int]] = defaultdict(list)
+    for number, case in enumerate(cases):
+        if isinstance(case, Again) and not (0 <= case.case < number and isinstance(cases[case.case], Call | Stdio)):
+            raise ValueError(f"case {number} reads case {case.case} again, which is no earlier call or script")
+        if isinstance(case, Again):
+            again[case.case].append(number)
+        elif isinstance(case, Call):
+            expected(case.expected)
+            timed = _TIMED.format(case.cpu_seconds, case.expression) if case.cpu_seconds else case.expression
+            told.append(("call", timed))
+        elif isinstance(case, Value):
+            told.append(("call", case.expression))
+        elif isinstance(case, Statement):
+            told.append(("statement", case.source))
+    text = json.dumps(told).encode()
+    scripts = tuple(number for number, case in enumerate(cases) if isinstance(case, Stdio))
+    inside = tuple(number for number, case in enumerate(cases) if not isinstance(case, Stdio | Again))
+    statements = sum(kind == "statement" for kind, _ in told)
+    name = hashlib.blake2b(text, digest_size=16).hexdigest()
+    found = Cases(name, text, statements, _right(cases), inside, scripts, again)
+    _CASES[id(cases)] = (cases, found)
+    if len(_CASES) > _SUITES_KEPT:
+        _CASES.popitem(last=False)
+    return found
+
+
+@functools.lru_cache(maxsize=4096)
+def expected(source: str) -> tuple[Any, int]:
+    """An expected value, and how large a set or dictionary in a right answer can be."""
+    value = parse_literal(source)
+    return value, largest_hashed(value)
+
+
+def _right(cases: tuple[Case, ...]) -> bytes | None:
+    """The results of a program that gives every call its value, to the letter; None where there are other cases."""
+    frames = [wire.FRAME.pack(wire.COMPILED, 0), wire.FRAME.pack(wire.LOADED, 0)]
+    for case in cases:
+        if not isinstance(case, Call | Again) or case.comparison not in _READ_ALIKE:
+            return None
+        if isinstance(case, Again):
+            continue
+        try:
+            text = encode(expected(case.expected)[0])
+        except UnsupportedValueError:
+            return None
+        frames.append(wire.framed(wire.VALUE, text))
+    return b"".join(frames)
