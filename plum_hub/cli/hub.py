@@ -4,6 +4,11 @@ from pathlib import Path
 
 import click
 
+OPEN = (
+    "at {host} other machines reach this Hub: they read its public repositories, and tokens are sent unencrypted; "
+    "leave --host out to keep it to this machine"
+)
+
 
 @click.group()
 def hub() -> None:
@@ -24,19 +29,37 @@ def hub() -> None:
     show_default=True,
     help="Port to listen on; 0 takes a free one.",
 )
-def serve(root: Path | None, host: str, port: int) -> None:
-    """Serve the repositories that builds without a token have published, until Ctrl-C.
+@click.option(
+    "--quota",
+    type=click.IntRange(min=1),
+    help="Requests that each caller has in five minutes; the next get status 429.  [default: any number]",
+)
+def serve(root: Path | None, host: str, port: int, quota: int | None) -> None:
+    """Serve what builds without a token have published, until Ctrl-C: to browsers, and to unmodified clients.
+
+    A browser shows at the address that is printed the repositories, their cards, versions, files, first rows
+    and pull requests, to read only; private ones after signing in with the token as the password.
 
     \b
-    Then, in another terminal:
+    In another terminal:
       HF_ENDPOINT=http://127.0.0.1:8077 python -c \\
         'from datasets import load_dataset; print(load_dataset("local/NAME", revision="v1.0.0"))'
+      git clone http://127.0.0.1:8077/datasets/local/NAME
 
     Public repositories need no token, but a token of another Hub is refused: where one is stored, add
-    HF_TOKEN=$(cat ROOT/token).
+    HF_TOKEN=$(cat ROOT/token). That one also writes (then add HF_HUB_DISABLE_XET=1); ROOT/read-token only reads.
     """
     from plum_hub.hubs import server
     from plum_hub.hubs.embedded import default_root
+    from plum_hub.hubs.limits import Limits
 
     folder = root or default_root()
-    server.serve(folder, host=host, port=port, ready=lambda url: click.echo(f"serving {folder} at {url}; Ctrl-C stops"))
+    if not server.is_loopback(host):
+        click.echo(f"warning: {OPEN.format(host=host)}", err=True)
+    server.serve(
+        folder,
+        host=host,
+        port=port,
+        limits=Limits(requests=quota),
+        ready=lambda url: click.echo(f"serving {folder} at {url}; Ctrl-C stops"),
+    )

@@ -72,7 +72,7 @@ def settings(hub: Hub, call: Call) -> Any:
 
 def may_read(hub: Hub, call: Call) -> Any:
     """Whether the caller may read the repo: the refusals say no."""
-    hub.repo(call)
+    hub.repo(call, files=True)
     return {}
 
 
@@ -196,7 +196,8 @@ def squash(hub: Hub, call: Call) -> Any:
         head = repo.git.refs().get(f"{BRANCHES}{branch}")
         if head is None:
             raise refusals.revision_missing(branch)
-        repo.git.move_ref(f"{BRANCHES}{branch}", repo.git.write_root(head[1], message, hub.store.account), head[0])
+        root = repo.git.write_tree_commit(repo.git.tree_of(head[1]), message, hub.store.account)
+        repo.git.move_ref(f"{BRANCHES}{branch}", root, head[0])
     return {}
 
 

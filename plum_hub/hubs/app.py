@@ -17,11 +17,16 @@ from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from plum_hub.hubs import api, files, refusals, uploads
+from plum_hub.hubs import api, discussions, files, refusals, uploads
 from plum_hub.hubs.calls import Call, Hub, Route, reply, unquoted
+from plum_hub.hubs.limits import Quota
+from plum_hub.hubs.web import pages
 
 Message = MutableMapping[str, Any]
-_ROUTES = [(route, route.compiled()) for route in (*api.ROUTES, *files.ROUTES, *uploads.ROUTES)]
+_ROUTES = [
+    (route, route.compiled())
+    for route in (*api.ROUTES, *discussions.ROUTES, *files.ROUTES, *uploads.ROUTES, *pages.ROUTES)
+]
 _IN_MEMORY = 1 << 20
 """A longer body waits on disk for its handler. In bytes."""
 
@@ -31,22 +36,27 @@ class App:
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
+        self._quota = Quota(hub.limits.requests) if hub.limits.requests is not None else None
 
     async def __call__(
         self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
     ) -> None:
-        request = Request(scope, receive)
+        request, headers = Request(scope, receive), {"X-Request-Id": secrets.token_hex(8)}
         try:
+            if self._quota is not None:
+                caller = request.headers.get("authorization") or str(scope["client"])
+                headers |= self._quota.take(caller)
             response = await self._answer(request)
         except refusals.Refusal as refusal:
-            response = _refused(refusal)
+            response = _refused(refusal, request)
         except ClientDisconnect:
             return
         except (OSError, subprocess.CalledProcessError) as error:
             if not _disk_full(error):
                 raise
-            response = _refused(refusals.Refusal(507, "the disk of this Hub is full; nothing was stored"))
-        response.headers["X-Request-Id"] = secrets.token_hex(8)
+            response = _refused(refusals.Refusal(507, "the disk of this Hub is full; nothing was stored"), request)
+        for name, value in headers.items():
+            response.headers[name] = value
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
@@ -60,6 +70,8 @@ class App:
             if not streamed:
                 async for piece in request.stream():
                     body.write(piece)
+                    if body.tell() > self.hub.limits.body:
+                        raise refusals.too_large(self.hub.limits.body)
                 body.seek(0)
             headers = {key.lower(): value for key, value in request.headers.items()}
             call = Call(
@@ -93,10 +105,14 @@ def _disk_full(error: OSError | subprocess.CalledProcessError) -> bool:
     return any(os.strerror(number).encode() in (error.stderr or b"") for number in (errno.ENOSPC, errno.EDQUOT))
 
 
-def _refused(refusal: refusals.Refusal) -> Response:
+def _refused(refusal: refusals.Refusal, request: Request) -> Response:
     message = refusal.message.encode("ascii", "replace").decode().replace("\n", " ").replace("\r", " ")
     headers = {"X-Error-Message": message, **refusal.headers}
     if refusal.code is not None:
         headers["X-Error-Code"] = refusal.code
+    if "text/html" in request.headers.get("accept", ""):
+        return pages.refused(
+            refusal, headers, path=request.scope["path"], authorized="authorization" in request.headers
+        )
     content = json.dumps(refusal.body or {"error": refusal.message})
     return Response(content, refusal.status, headers, media_type="application/json")

@@ -17,6 +17,7 @@ from urllib.parse import quote, unquote, urlencode
 from starlette.responses import Response
 
 from plum_hub.hubs import refusals
+from plum_hub.hubs.limits import Limits
 from plum_hub.hubs.store import KINDS, Repo, Role, Store
 
 _GROUPS = {
@@ -64,8 +65,10 @@ class Call:
         """Let only the owner go on.
 
         Raises:
-            Refusal: the caller has no token, or one that only reads.
+            Refusal: the caller has no token, or one that only reads, or is a page of another site in a browser.
         """
+        if self.headers.get("origin", self.base) != self.base:  # a browser adds the password that it was told to any
+            raise refusals.forbidden("pages of other sites may not write here")
         if self.role is None:
             raise refusals.sign_in_needed()
         if self.role != "write":
@@ -102,10 +105,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Hub:
-    """What every handler needs. Files above `part_size` bytes are uploaded in parts of that size."""
+    """What every handler needs."""
 
     store: Store
-    part_size: int
+    limits: Limits
 
     def role(self, authorization: str | None) -> Role | None:
         """What the caller may do.
@@ -126,15 +129,19 @@ class Hub:
                 return role
         raise refusals.bad_token()
 
-    def repo(self, call: Call, *, write: bool = False) -> Repo:
-        """The repo that a call is about.
+    def repo(self, call: Call, *, write: bool = False, files: bool = False) -> Repo:
+        """The repo that a call is about; with `files`, for the bytes of its files.
 
         Raises:
-            Refusal: it is not there, the caller may not see it, or may not write to it.
+            Refusal: it is not there, the caller may not see it or read its files, or may not write to it.
         """
         repo = self.store.find(KINDS[call.params["kinds"] or "models"], call.param("repo"))
         if repo is None or (repo.settings.private and not call.signed_in):
             raise refusals.repo_missing(call.signed_in)
+        if repo.settings.disabled:
+            raise refusals.disabled()
+        if files and repo.settings.gated and not call.signed_in:
+            raise refusals.gated(repo.path)
         if write:
             call.require_write()
         return repo

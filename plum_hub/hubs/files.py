@@ -13,9 +13,19 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from plum_hub.hubs import refusals
 from plum_hub.hubs.calls import Call, Hub, Route, page, reply, segment, stamp
 from plum_hub.hubs.git import Entry, git_environment
+from plum_hub.hubs.ranges import part_of
 from plum_hub.hubs.store import Repo
 
 PAGE, EXPANDED_PAGE = 1000, 50
+_PICTURES = {
+    "gif": "image/gif", "jpeg": "image/jpeg", "jpg": "image/jpeg", "png": "image/png", "svg": "image/svg+xml",
+    "webp": "image/webp",
+}  # fmt: skip
+_HARMLESS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+}
+"""A browser runs nothing that stands in a repo's file; an SVG may still have styles."""
 
 
 def tree(hub: Hub, call: Call) -> Response:
@@ -48,19 +58,24 @@ def paths_info(hub: Hub, call: Call) -> list[dict[str, Any]]:
 
 def resolve(hub: Hub, call: Call) -> Response:
     """The bytes of a file, or of the range asked for."""
-    repo, path = hub.repo(call), call.param("path")
+    repo, path = hub.repo(call, files=True), call.param("path")
     commit = repo.git.commit_of(call.param("rev"))
     entry = repo.git.entry(commit, path)
     if entry is None or entry.kind != "blob":
         raise refusals.entry_missing(commit)
-    headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
+    headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes", "Content-Type": _media_type(path), **_HARMLESS}
     large = hub.store.pointers(repo.git, {entry.oid: entry.size}).get(entry.oid)
     if large is None:
         headers["ETag"] = f'"{entry.oid}"'
-        return _part_of(repo.git.blob(entry.oid), call.headers.get("range"), headers)
+        return part_of(repo.git.blob(entry.oid), call.headers, headers)
     headers |= {"ETag": f'"{large.sha256}"', "X-Linked-Etag": f'"{large.sha256}"', "X-Linked-Size": str(large.size)}
     file = hub.store.objects.path(large.sha256)
-    return FileResponse(file, headers=headers, media_type="application/octet-stream")
+    return FileResponse(file, headers=headers)
+
+
+def _media_type(path: str) -> str:
+    """Pictures are shown as such; everything else is bytes to save."""
+    return _PICTURES.get(path.rpartition(".")[2].lower(), "application/octet-stream")
 
 
 def advertise(hub: Hub, call: Call) -> Response:
@@ -68,7 +83,7 @@ def advertise(hub: Hub, call: Call) -> Response:
     service = call.option("service")
     if service != "git-upload-pack":
         raise refusals.forbidden("git push is not served; upload through the Hub's API")
-    repo, protocol = hub.repo(call), call.headers.get("git-protocol", "")
+    repo, protocol = hub.repo(call, files=True), call.headers.get("git-protocol", "")
     advertisement = _upload_pack(repo, protocol, "--advertise-refs").communicate()[0]
     if "version=2" not in protocol:
         advertisement = b"001e# service=git-upload-pack\n0000" + advertisement
@@ -81,7 +96,7 @@ def upload_pack(hub: Hub, call: Call) -> Response:
     request = call.body.read()
     if call.headers.get("content-encoding") == "gzip":
         request = gzip.decompress(request)
-    process = _upload_pack(hub.repo(call), call.headers.get("git-protocol", ""))
+    process = _upload_pack(hub.repo(call, files=True), call.headers.get("git-protocol", ""))
 
     def output() -> Iterator[bytes]:
         with process:
@@ -117,34 +132,6 @@ def _described(hub: Hub, repo: Repo, commit: str, rows: list[Entry], *, expand: 
             about["lastCommit"] = {"id": last.id, "title": last.title, "date": stamp(last.time)}
         described.append(about)
     return described
-
-
-def _part_of(content: bytes, asked: str | None, headers: dict[str, str]) -> Response:
-    """A reply with the range of `content` that the Range header asks for; with all of it where it asks for none that we
-    understand, as RFC 9110 allows."""
-    span = _span(asked, len(content))
-    if span is None:
-        return Response(content, headers=headers, media_type="application/octet-stream")
-    start, stop = span
-    if start >= stop:
-        raise refusals.Refusal(
-            416, "Requested range not satisfiable", headers={"Content-Range": f"bytes */{len(content)}"}
-        )
-    headers |= {"Content-Range": f"bytes {start}-{stop - 1}/{len(content)}"}
-    return Response(content[start:stop], 206, headers, media_type="application/octet-stream")
-
-
-def _span(asked: str | None, size: int) -> tuple[int, int] | None:
-    """The single range `bytes=first-last`, `bytes=first-` or `bytes=-count` as start and stop."""
-    unit, _, span = (asked or "").partition("=")
-    first, dash, last = span.strip().partition("-")
-    if unit.strip().lower() != "bytes" or not dash or not (first + last).isdecimal():
-        return None
-    if not first:
-        return max(size - int(last), 0), size
-    if last and int(last) < int(first):
-        return None
-    return int(first), min(int(last) + 1, size) if last else size
 
 
 ROUTES = [

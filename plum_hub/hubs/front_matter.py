@@ -55,8 +55,8 @@ def problems(content: str, kind: str) -> tuple[list[str], list[str]]:
     errors = [f'"{key}" must be text or a list of texts' for key in _TEXT_OR_TEXTS if not _texts(data.get(key))]
     if kind == "dataset":
         errors += _config_problems(data.get("configs"))
-    if kind == "model" and not isinstance(data.get("model-index", []), list):
-        errors.append('"model-index" must be a list')
+    if kind == "model":
+        errors += _index_problems(data.get("model-index"))
     return errors, []
 
 
@@ -85,4 +85,42 @@ def _config_problems(configs: Any) -> list[str]:
     errors += [
         f'"configs" names {name!r} twice' for name in {n for n in names if isinstance(n, str) and names.count(n) > 1}
     ]
+    return errors
+
+
+def _index_problems(index: Any) -> list[str]:
+    """What is wrong with the evaluation results of a model's card."""
+    if index is None:
+        return []
+    if not isinstance(index, list) or not all(isinstance(entry, dict) for entry in index):
+        return ['"model-index" must be a list of mappings']
+    errors = []
+    for at, entry in enumerate(index):
+        where = f"model-index[{at}]"
+        if not isinstance(entry.get("name"), str):
+            errors.append(f'"{where}.name" must be a text')
+        results = entry.get("results")
+        if not isinstance(results, list):
+            errors.append(f'"{where}.results" must be a list')
+            continue
+        for number, result in enumerate(results):
+            errors += _result_problems(f"{where}.results[{number}]", result)
+    return errors
+
+
+def _result_problems(where: str, result: Any) -> list[str]:
+    """What is wrong with one result: it says of which task and dataset it is, and gives metrics with values."""
+    if not isinstance(result, dict):
+        return [f'"{where}" must be a mapping']
+    errors = []
+    for key, needed in {"task": ("type",), "dataset": ("type", "name")}.items():
+        given = result.get(key)
+        about = given if isinstance(given, dict) else {}
+        errors += [f'"{where}.{key}.{it}" must be a text' for it in needed if not isinstance(about.get(it), str)]
+    metrics = result.get("metrics")
+    if not isinstance(metrics, list):
+        return [*errors, f'"{where}.metrics" must be a list']
+    for at, metric in enumerate(metrics):
+        if not isinstance(metric, dict) or not isinstance(metric.get("type"), str) or metric.get("value") is None:
+            errors.append(f'"{where}.metrics[{at}]" needs a type and a value')
     return errors

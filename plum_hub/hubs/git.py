@@ -18,6 +18,7 @@ from plum_hub.hubs.objects import write_whole
 
 ZERO = "0" * 40
 """For `update-ref`: the ref must not exist yet."""
+_EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 BRANCHES, TAGS, PULLS = "refs/heads/", "refs/tags/", "refs/pr/"
 _BAD_NAME = re.compile(
     r"[\x00-\x20\x7f\ud800-\udfff~^:?*\[\\]|\.\.|@\{|//|^[-/.]|/\.|\.lock(/|$)|[/.]$|^@$"
@@ -43,6 +44,15 @@ class Entry:
     kind: str
     oid: str
     size: int
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A branch or tag with the commit behind it, and when that, or the annotated tag, was made: seconds since 1970."""
+
+    name: str
+    commit: str
+    time: int
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,13 @@ class GitRepo:
             name, oid, peeled = line.split(" ")
             found[name] = (oid, peeled or oid)
         return found
+
+    def dated(self, prefix: str) -> list[Ref]:
+        """The branches or the tags, the newest first."""
+        form = "--format=%(refname) %(objectname) %(creatordate:unix) %(*objectname)"
+        rows = [line.split(" ") for line in self.run("for-each-ref", form, prefix).decode().splitlines()]
+        refs = [Ref(name.removeprefix(prefix), peeled or oid, int(time)) for name, oid, time, peeled in rows]
+        return sorted(refs, key=lambda ref: (ref.time, [int(it) for it in re.findall(r"\d+", ref.name)]), reverse=True)
 
     def commit_of(self, revision: str, refs: dict[str, tuple[str, str]] | None = None) -> str:
         """The commit that a revision names: a full sha, then `refs/…`, a branch, a tag, a short sha.
@@ -150,6 +167,12 @@ class GitRepo:
             yield bytes(answer[end + 1 : end + 1 + size])
             start = end + 1 + size + 1
 
+    def blob_sizes(self) -> dict[str, int]:
+        """Every blob there is, reached by a ref or not, with its size in bytes."""
+        form = "--batch-check=%(objecttype) %(objectname) %(objectsize)"
+        rows = [line.split() for line in self.run("cat-file", "--batch-all-objects", form).decode().splitlines()]
+        return {oid: int(size) for kind, oid, size in rows if kind == "blob"}
+
     def log(self, revision: str, *paths: str, limit: int | None = None, skip: int = 0) -> list[Logged]:
         """The history, newest first; with `paths`, only the commits that touched them."""
         window = [f"--skip={skip}", *([f"--max-count={limit}"] if limit is not None else [])]
@@ -195,13 +218,45 @@ class GitRepo:
             raise subprocess.CalledProcessError(process.returncode, command, output, errors)
         return output.decode().strip()
 
-    def write_root(self, commit: str, message: str, author: str) -> str:
-        """Store a commit with the files of `commit` and no history, and return its id."""
-        identity = _identity(author)
-        tree = f"{commit}^{{tree}}"
-        return (
-            self.run("commit-tree", tree, stdin=message.encode(errors="replace"), environment=identity).decode().strip()
-        )
+    def write_tree_commit(self, tree: str, message: str, author: str, parent: str | None = None) -> str:
+        """Store a commit of a tree that is there, and return its id; without a parent it has no history."""
+        arguments = ["commit-tree", tree, *(["-p", parent] if parent else [])]
+        written = self.run(*arguments, stdin=message.encode(errors="replace"), environment=_identity(author))
+        return written.decode().strip()
+
+    def merged(self, ours: str, theirs: str, index: Path) -> tuple[str, list[str]]:
+        """The tree of a three-way merge, file by file, or the paths that both sides changed.
+
+        `index` is a scratch file, which git fills and which this method removes."""
+        scratch = {"GIT_INDEX_FILE": str(index)}
+        three = [self._fork(ours, theirs), ours, theirs]
+        try:
+            self.run("read-tree", "-i", "-m", "--aggressive", *three, environment=scratch)
+            unmerged = self.run("ls-files", "--unmerged", "-z", environment=scratch).decode().split("\0")[:-1]
+            if unmerged:
+                return "", sorted({line.split("\t", 1)[1] for line in unmerged})
+            return self.run("write-tree", environment=scratch).decode().strip(), []
+        finally:
+            index.unlink(missing_ok=True)
+
+    def _fork(self, ours: str, theirs: str) -> str:
+        """The last commit of both; the empty tree where a squash left none."""
+        try:
+            return self.run("merge-base", ours, theirs).decode().strip()
+        except subprocess.CalledProcessError:
+            return _EMPTY_TREE
+
+    def diff(self, base: str, head: str) -> str:
+        """What `head` changed since it left `base`, as a patch."""
+        return self.run("diff", "--stat", "-p", self._fork(base, head), head).decode(errors="replace")
+
+    def patch(self, commit: str) -> str:
+        """What a commit changed; all of its files where it is the first."""
+        return self.run("diff-tree", "--root", "--no-commit-id", "-p", "--stat", "-r", commit).decode(errors="replace")
+
+    def tree_of(self, commit: str) -> str:
+        """The root folder of a commit."""
+        return self.run("rev-parse", f"{commit}^{{tree}}").decode().strip()
 
     def write_tag(self, name: str, commit: str, message: str, author: str) -> str:
         """Store an annotated tag object that no ref names yet, and return its id."""

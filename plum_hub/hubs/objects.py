@@ -93,7 +93,13 @@ class Arrival:
         self._file: IO[bytes] = self._path.open("xb")
 
     def write(self, piece: bytes) -> None:
-        """Take the next bytes."""
+        """Take the next bytes.
+
+        Raises:
+            Refusal: they are more than there should be.
+        """
+        if self._file.tell() + len(piece) > self._pointer.size:
+            raise refusals.too_large(self._pointer.size)
         self._digest.update(piece)
         self._file.write(piece)
 

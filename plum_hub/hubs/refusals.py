@@ -6,6 +6,9 @@ Clients choose their exception by the header `X-Error-Code`, and by a few exact 
 from dataclasses import dataclass, field
 from typing import Any
 
+_ASK = {"WWW-Authenticate": 'Basic realm="plum-hub"'}
+"""git, and a browser, asks for a password on seeing it."""
+
 
 @dataclass
 class Refusal(Exception):  # noqa: N818 - an answer to a client, not a fault of ours
@@ -28,18 +31,38 @@ def repo_missing(signed_in: bool) -> Refusal:
 
 def sign_in_needed() -> Refusal:
     """An anonymous caller asked for what needs a token."""
-    headers = {"WWW-Authenticate": 'Basic realm="plum-hub"'}  # git asks for a password on seeing it
-    return Refusal(401, "Invalid username or password.", "RepoNotFound", headers)
+    return Refusal(401, "Invalid username or password.", "RepoNotFound", _ASK)
 
 
 def bad_token() -> Refusal:
     """The text is the client's key for its own exception."""
-    return Refusal(401, "Invalid credentials in Authorization header")
+    return Refusal(401, "Invalid credentials in Authorization header", headers=_ASK)
 
 
 def forbidden(message: str) -> Refusal:
     """The token is right, the right is lacking."""
     return Refusal(403, message)
+
+
+def gated(name: str) -> Refusal:
+    """Everybody sees that the repo is there, and only who has a token reads its files."""
+    message = f"Access to {name} is restricted. You must be authenticated to access it."
+    return Refusal(401, message, "GatedRepo", _ASK)
+
+
+def disabled() -> Refusal:
+    """The text is the client's key for its own exception."""
+    return Refusal(403, "Access to this resource is disabled.")
+
+
+def too_large(limit: int) -> Refusal:
+    """More bytes than were agreed on."""
+    return Refusal(413, f"the request has more than {limit} bytes; nothing was stored")
+
+
+def too_many(headers: dict[str, str]) -> Refusal:
+    """The caller's quota is used up; the headers say for how long."""
+    return Refusal(429, "Too many requests", headers=headers)
 
 
 def revision_missing(revision: str) -> Refusal:

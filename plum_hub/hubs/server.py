@@ -7,6 +7,7 @@ Both outlive a kill harmlessly: the lock dies with its process, and `server.json
 import argparse
 import errno
 import fcntl
+import ipaddress
 import json
 import os
 import shutil
@@ -19,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from plum_hub.errors import HubError
+from plum_hub.hubs.limits import Limits
 
 ACCOUNT = "local"
 """The one namespace of an embedded Hub."""
 DEFAULT_PORT = 8077
-PART_SIZE = 64_000_000
 
 
 class AlreadyServedError(HubError):
@@ -35,7 +36,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
-    part_size: int = PART_SIZE,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
     ready: Callable[[str], object] = str,
     stop_with: int | None = None,
 ) -> None:
@@ -45,7 +46,7 @@ def serve(
         root: its folder, made where it is missing.
         host: the address to bind; others than loopback let other machines read the public repos.
         port: 0 for any free one.
-        part_size: files above this many bytes are uploaded in parts of that size.
+        limits: how much it takes, and how often.
         ready: called with the endpoint as soon as requests are taken.
         stop_with: a file descriptor whose end-of-file also stops the server.
 
@@ -64,7 +65,7 @@ def serve(
     with _owning(root), _listening(host, port) as listener:
         store = Store(root, ACCOUNT)
         store.empty_scratch()
-        hub = Hub(store, part_size)
+        hub = Hub(store, limits)
         config = uvicorn.Config(
             App(hub), lifespan="off", log_level="warning", access_log=False, timeout_graceful_shutdown=5
         )
@@ -113,6 +114,13 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server that listens on `host`."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
 def _endpoint(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
@@ -151,15 +159,17 @@ def main() -> int:
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
-    parser.add_argument("--part-size", type=int, default=PART_SIZE)
+    parser.add_argument("--part-size", type=int, default=Limits.part_size)
+    parser.add_argument("--requests", type=int)
     options = vars(parser.parse_args())
+    limits = Limits(part_size=options.pop("part_size"), requests=options.pop("requests"))
 
     def say(key: str, value: str) -> None:
         sys.stdout.write(json.dumps({key: value}) + "\n")
         sys.stdout.flush()
 
     try:
-        serve(**options, ready=lambda endpoint: say("endpoint", endpoint), stop_with=sys.stdin.fileno())
+        serve(**options, limits=limits, ready=lambda endpoint: say("endpoint", endpoint), stop_with=sys.stdin.fileno())
     except HubError as error:
         say("served" if isinstance(error, AlreadyServedError) else "error", str(error))
         return error.exit_code

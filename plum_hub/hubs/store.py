@@ -2,6 +2,7 @@
 
 token, read-token                  the owner's token, and one to hand out that only reads private repos
 repos/<type>s/<account>/<name>.git a bare git repository, and hub.json: its settings
+                                   and discussions/N.json: its discussions and pull requests
 lfs/ab/cd/<sha256>                 large files
 scratch/                           what is still arriving; emptied at each start
 """
@@ -44,6 +45,8 @@ class Settings:
     created: int
     private: bool = False
     gated: str | bool = False
+    disabled: bool = False
+    """Set by hand in `hub.json`, as the public Hub's staff does: nobody reads or writes it any more."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class Store:
         self.scratch = root / "scratch"
         self.objects = Objects(root / "lfs", self.scratch)
         self._locks: dict[tuple[Kind, str], threading.Lock] = defaultdict(threading.Lock)
+        self._names, self._freeing = threading.Lock(), threading.Lock()
+        self._promised: dict[str, set[str]] = defaultdict(set)
         self._pointers: dict[str, Pointer | None] = {}
         for folder in (root / "repos", root / "lfs", self.scratch):
             folder.mkdir(parents=True, exist_ok=True)
@@ -83,6 +88,8 @@ class Store:
         """Remove what a killed server left half-received. Only for the one server of this root, before it answers."""
         for path in self.scratch.iterdir():
             if path.is_dir():
+                if (path / "repo" / "HEAD").exists():  # killed as it deleted a repo
+                    self._free(GitRepo(path / "repo"), repo_id="")
                 shutil.rmtree(path)
             else:
                 path.unlink()
@@ -141,9 +148,37 @@ class Store:
         return Repo(kind, name, GitRepo(folder), settings)
 
     def delete(self, repo: Repo) -> None:
-        """Remove a repo; its large files stay, since others may hold them too."""
-        with self.writing(repo.kind, repo.name), self._scratch_folder() as bin_, suppress(FileNotFoundError):
-            repo.git.folder.rename(bin_ / "repo")
+        """Remove a repo, and those of its large files that no other repo holds or was promised."""
+        with self._scratch_folder() as bin_, suppress(FileNotFoundError):
+            with self.writing(repo.kind, repo.name):
+                repo.git.folder.rename(bin_ / "repo")
+            self._free(GitRepo(bin_ / "repo"), repo.settings.id)
+
+    def promise(self, sha256: str, repo: Repo) -> int | None:
+        """The size of a large file that `repo` is about to hold, None where it is not stored; from now on, deleting
+        another repo does not remove it."""
+        with self._freeing:
+            self._promised[sha256].add(repo.settings.id)
+            return self.objects.size(sha256)
+
+    def _free(self, git: GitRepo, repo_id: str) -> None:
+        """Remove the large files of a repo that is in the bin. A repo that is being moved would be overlooked."""
+        orphans = {sha256 for sha256, holders in self._promised.copy().items() if repo_id in holders}
+        orphans |= self._held(git)
+        with self._names:
+            for kind in KINDS.values() if orphans else ():
+                for other in self.repos(kind):
+                    orphans -= self._held(other.git)
+            with self._freeing:  # a commit that came after we looked has its files promised
+                for sha256 in orphans:
+                    self._promised[sha256].discard(repo_id)
+                    if not self._promised[sha256]:
+                        del self._promised[sha256]
+                        self.objects.path(sha256).unlink(missing_ok=True)
+
+    def _held(self, git: GitRepo) -> set[str]:
+        """The large files of a whole history, also of commits that no ref names any more."""
+        return {it.sha256 for it in self.pointers(git, git.blob_sizes()).values()}
 
     def move(self, repo: Repo, name: str) -> None:
         """Give a repo another name.
@@ -155,6 +190,7 @@ class Store:
         with ExitStack() as locks:
             for one in sorted({repo.name, name}):  # in one order, so that two moves never wait for each other
                 locks.enter_context(self.writing(repo.kind, one))
+            locks.enter_context(self._names)
             if target.exists():
                 raise refusals.exists(f"{name} exists already")
             target.parent.mkdir(parents=True, exist_ok=True)

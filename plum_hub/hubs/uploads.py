@@ -16,7 +16,7 @@ from typing import Any
 from anyio.to_thread import run_sync
 from starlette.responses import FileResponse, Response
 
-from plum_hub.hubs import front_matter, refusals
+from plum_hub.hubs import discussions, front_matter, refusals
 from plum_hub.hubs.calls import Call, Hub, Route, reply
 from plum_hub.hubs.git import BRANCHES, PULLS, ZERO, RefMoved, git_environment, is_file_path
 from plum_hub.hubs.objects import Pointer
@@ -62,14 +62,15 @@ def lfs_batch(hub: Hub, call: Call) -> Response:
     """Where to put, or to get, each large file: git-lfs' batch API."""
     asked = call.json()
     upload = asked.get("operation") == "upload"
-    hub.repo(call, write=upload)
+    repo = hub.repo(call, write=upload, files=True)
     multipart = "multipart" in asked.get("transfers", ["basic"])
     answers, parts = [], False
     for pointer in map(_pointer, asked.get("objects", [])):
         answer: dict[str, Any] = {"oid": pointer.sha256, "size": pointer.size, "authenticated": True}
-        stored = hub.store.objects.size(pointer.sha256) is not None
+        size = hub.store.promise(pointer.sha256, repo) if upload else hub.store.objects.size(pointer.sha256)
+        stored = size is not None
         if upload and not stored:
-            in_parts = multipart and pointer.size > hub.part_size
+            in_parts = multipart and pointer.size > hub.limits.part_size
             parts = parts or in_parts
             answer["actions"] = _upload_actions(hub, call, pointer, in_parts=in_parts)
         elif not upload and stored:
@@ -157,7 +158,9 @@ def commit(hub: Hub, call: Call) -> Any:
         answer = {"success": True, "commitOid": oid, "commitUrl": f"{url}/commit/{oid}", "hookOutput": ""}
         old = head
         if call.flag("create_pr"):
-            number = 1 + max((int(ref.removeprefix(PULLS)) for ref in refs if ref.startswith(PULLS)), default=0)
+            number = discussions.next_number(repo)
+            base = branch if branch in refs else f"{BRANCHES}main"
+            discussions.keep(repo, discussions.opened(hub, number, title, text, pull=True, base=base))
             branch, old = f"{PULLS}{number}", ZERO
             answer["pullRequestUrl"] = f"{url}/discussions/{number}"
         try:
@@ -215,7 +218,7 @@ class _Operations:
                 raise refusals.entry_missing(head, f"A file with this name doesn't exist: {path}")
         large = {path: pointer for path, pointer in self._added.items() if pointer is not None}
         for path, pointer in large.items():
-            size = hub.store.objects.size(pointer.sha256)
+            size = hub.store.promise(pointer.sha256, repo)
             if size is None:
                 raise refusals.malformed(f"LFS pointer pointed to a file that does not exist: {path}")
             large[path] = Pointer(pointer.sha256, size)
@@ -255,8 +258,8 @@ def _upload_actions(hub: Hub, call: Call, pointer: Pointer, *, in_parts: bool) -
     facts: dict[str, str | int] = {"sha256": pointer.sha256, "size": pointer.size}
     header: dict[str, str] = {}
     if in_parts:
-        upload, parts = secrets.token_hex(8), ceil(pointer.size / hub.part_size)
-        header = {"chunk_size": str(hub.part_size)}
+        upload, parts = secrets.token_hex(8), ceil(pointer.size / hub.limits.part_size)
+        header = {"chunk_size": str(hub.limits.part_size)}
         for number in range(1, parts + 1):
             header[f"{number:05d}"] = hub.sign(call, "/lfs/part", **facts, upload=upload, part=number)
         href = hub.sign(call, "/lfs/complete", **facts, upload=upload, parts=parts)

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -229,3 +230,124 @@ def datasets_library():
     assert datasets.load_dataset("local/pushed", "extra", split="train")["text"][:] == ["y", "z"]
     datasets.Dataset.from_dict({"n": [1]}).push_to_hub("local/pushed", revision="side/work")
     assert datasets.load_dataset("local/pushed", revision="side/work", split="train")["n"][:] == [1]
+    api.create_tag("local/pushed", tag="v1", repo_type="dataset")
+    streamed = datasets.load_dataset("local/pushed", "extra", revision="v1", split="train", streaming=True)
+    assert [row["text"] for row in streamed] == ["y", "z"]
+    asked = datasets.Dataset.from_dict({"n": [2]}).push_to_hub("local/pushed", "asked", create_pr=True)
+    assert set(datasets.get_dataset_config_names("local/pushed", revision=asked.pr_revision)) == {"asked", "extra"}
+    assert datasets.get_dataset_config_names("local/pushed") == ["extra"]
+
+
+def discussions():
+    from huggingface_hub import CommitOperationAdd as Add
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import BadRequestError, HfHubHTTPError
+
+    api, repo = HfApi(), "local/talk"
+
+    def commit(name, content=b"x", **more):
+        return api.create_commit(repo, [Add(name, content)], commit_message=f"{name} is new", **more)
+
+    api.create_repo(repo)
+    commit("a.txt", b"one\n")
+    talk = api.create_discussion(repo, "Is it good?", description="I **wonder**.")
+    assert (talk.num, talk.status, talk.is_pull_request, talk.events[0].content) == (1, "open", False, "I **wonder**.")
+    said = api.comment_discussion(repo, 1, "It is.")
+    assert api.edit_discussion_comment(repo, 1, said.id, "It is not.").content == "It is not."
+    assert api.rename_discussion(repo, 1, "Was it good?").new_title == "Was it good?"
+    assert api.change_discussion_status(repo, 1, "closed", comment="done").new_status == "closed"
+    assert api.hide_discussion_comment(repo, 1, said.id).hidden
+    talk = api.get_discussion_details(repo, 1)
+    assert (talk.title, talk.status) == ("Was it good?", "closed")
+    assert [it.type for it in talk.events] == ["comment", "comment", "title-change", "comment", "status-change"]
+
+    draft = api.create_pull_request(repo, "Later")
+    assert (draft.num, draft.status, draft.git_reference) == (2, "draft", "refs/pr/2")
+    with refused(BadRequestError):
+        api.merge_pull_request(repo, 2)
+    commit("b.txt", b"b", revision="refs/pr/2")
+    api.change_discussion_status(repo, 2, "open")
+    one = commit("c.txt", b"c", create_pr=True, commit_description="why")
+    other = commit("a.txt", b"other\n", create_pr=True)
+    assert (one.pr_num, other.pr_num) == (3, 4)
+    details = api.get_discussion_details(repo, 3)
+    assert (details.title, details.target_branch, details.conflicting_files) == ("c.txt is new", "refs/heads/main", [])
+    assert "+++ b/c.txt" in details.diff
+    assert [it.oid for it in details.events if it.type == "commit"] == [one.oid]
+    head = commit("a.txt", b"two\n").oid
+    for number in (2, 3):
+        api.merge_pull_request(repo, number, comment="thanks")
+    merged = api.list_repo_commits(repo)
+    assert [it.title for it in merged[:2]] == ["c.txt is new (#3)", "Later (#2)"]
+    assert merged[2].commit_id == head
+    assert {"b.txt", "c.txt"} <= set(api.list_repo_files(repo))
+    assert api.get_discussion_details(repo, 3).merge_commit_oid == merged[0].commit_id
+    with refused(HfHubHTTPError, 409):
+        api.merge_pull_request(repo, 4)
+    assert api.get_discussion_details(repo, 4).conflicting_files == ["a.txt"]
+    pulls = {"discussion_type": "pull_request"}
+    assert [it.num for it in api.get_repo_discussions(repo, **pulls)] == [4, 3, 2]
+    assert [it.num for it in api.get_repo_discussions(repo, **pulls, discussion_status="open")] == [4]
+    with refused(HfHubHTTPError, 401):
+        HfApi(token=False).comment_discussion(repo, 1, "hello")
+
+
+def transformers_and_peft():
+    import torch
+    from huggingface_hub import HfApi
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from tokenizers import Tokenizer, models
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    api, sizes = HfApi(), {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1}
+    config = LlamaConfig(vocab_size=16, num_attention_heads=2, num_key_value_heads=2, **sizes)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel({"[UNK]": 0, "plum": 1}, unk_token="[UNK]"))
+    )
+    weights = []
+    for tag in ("v1.0.0", "v2.0.0"):
+        model = LlamaForCausalLM(config)
+        model.push_to_hub("local/tiny", private=True)
+        tokenizer.push_to_hub("local/tiny")
+        api.create_tag("local/tiny", tag=tag)
+        weights.append(model.lm_head.weight)
+    for tag, weight in zip(("v1.0.0", "v2.0.0"), weights, strict=True):
+        assert torch.equal(AutoModelForCausalLM.from_pretrained("local/tiny", revision=tag).lm_head.weight, weight)
+    assert AutoTokenizer.from_pretrained("local/tiny", revision="v1.0.0")("plum")["input_ids"] == [1]
+
+    base = AutoModelForCausalLM.from_pretrained("local/tiny", revision="v1.0.0")
+    adapted = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
+    adapted.push_to_hub("local/adapter")
+    api.create_tag("local/adapter", tag="v1.0.0")
+    again = AutoModelForCausalLM.from_pretrained("local/tiny", revision="v1.0.0")
+    again = PeftModel.from_pretrained(again, "local/adapter", revision="v1.0.0")
+    ids = torch.tensor([[1, 2, 3]])
+    assert torch.equal(again(ids).logits, adapted(ids).logits)
+    assert {"adapter_config.json", "adapter_model.safetensors"} <= set(api.list_repo_files("local/adapter"))
+
+
+def hf_command():
+    def hf(*arguments):
+        command = [str(Path(sys.executable).with_name("hf")), *arguments]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, (arguments, done.stderr)
+        return done.stdout
+
+    repo = "local/by-command"
+    assert "local" in hf("auth", "whoami")
+    hf("repos", "create", repo, "--type", "dataset", "--private")
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "d").mkdir()
+        (Path(folder) / "README.md").write_text("---\nlicense: mit\n---\n# By command\n")
+        (Path(folder) / "d" / "rows.parquet").write_bytes(os.urandom(3000))
+        hf("upload", repo, folder, "--type", "dataset", "--commit-message", "by command")
+        hf("repos", "tag", "create", repo, "v1.0.0", "--type", "dataset")
+        assert "v1.0.0" in hf("repos", "tag", "list", repo, "--type", "dataset")
+        back = f"{folder}/back"
+        hf("download", repo, "--type", "dataset", "--revision", "v1.0.0", "--local-dir", back)
+        for name in ("README.md", "d/rows.parquet"):
+            assert (Path(back) / name).read_bytes() == (Path(folder) / name).read_bytes()
+    assert repo in hf("datasets", "ls", "--author", "local", "--format", "json")
+    assert '"private": true' in hf("datasets", "info", repo, "--format", "json")
+    hf("repos", "delete", repo, "--type", "dataset", "--yes")
+    assert repo not in hf("datasets", "ls", "--author", "local", "--format", "json")

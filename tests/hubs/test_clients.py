@@ -1,14 +1,12 @@
 """The embedded Hub is a Hub to clients that know nothing of it."""
 
 import hashlib
-import http.client
 import json
-from base64 import b64encode
-from urllib.parse import urlsplit
 
 import pytest
 
 from tests.hubs import battery
+from tests.hubs.conftest import Http, file
 
 
 @pytest.mark.parametrize(
@@ -18,66 +16,15 @@ from tests.hubs import battery
         battery.refs_and_history,
         battery.repos_and_rights,
         battery.large_files_and_downloads,
+        battery.discussions,
         battery.datasets_library,
+        battery.transformers_and_peft,
+        battery.hf_command,
     ],
     ids=lambda it: it.__name__,
 )
 def test_unmodified_clients_find_a_hub(client, actions):
     client(actions)
-
-
-class Http:
-    """Requests that no well-behaved client makes."""
-
-    def __init__(self, server):
-        self.server = server
-
-    def __call__(self, method, url, body=None, headers=None, *, owner=True):
-        address = urlsplit(self.server.endpoint)
-        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=20)
-        token = {"Authorization": f"Bearer {self.server.token}"} if owner else {}
-        try:
-            connection.request(method, url.removeprefix(self.server.endpoint), body, {**token, **(headers or {})})
-            answer = connection.getresponse()
-            return answer.status, dict(answer.getheaders()), answer.read()
-        finally:
-            connection.close()
-
-    def json(self, method, url, value, **more):
-        status, headers, body = self(method, url, json.dumps(value).encode(), **more)
-        return status, headers, json.loads(body or b"null")
-
-    def commit(self, repo, *lines, header=None):
-        lines = [{"key": "header", "value": {"summary": "s", **(header or {})}}, *lines]
-        body = "\n".join(json.dumps(line) for line in lines).encode()
-        return self("POST", f"/api/datasets/{repo}/commit/main", body)
-
-    def put_large(self, repo, content):
-        """Upload a large file as git-lfs does."""
-        pointer = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content)}
-        asked = {"operation": "upload", "objects": [pointer]}
-        _, _, answer = self.json("POST", f"/datasets/{repo}.git/info/lfs/objects/batch", asked)
-        actions = answer["objects"][0].get("actions")
-        if actions:
-            assert self("PUT", actions["upload"]["href"], content, owner=False)[0] == 200
-            assert self.json("POST", actions["verify"]["href"], pointer)[0] == 200
-        return pointer
-
-
-@pytest.fixture
-def http_(server):
-    return Http(server)
-
-
-@pytest.fixture
-def repo(http_, request):
-    name = request.node.name.split("[")[0].replace("_", "-")[:60]
-    assert http_.json("POST", "/api/repos/create", {"name": name, "type": "dataset"})[0] == 200
-    return f"local/{name}"
-
-
-def file(path, content):
-    return {"key": "file", "value": {"path": path, "content": b64encode(content).decode(), "encoding": "base64"}}
 
 
 def test_ranges(http_, repo):
@@ -93,7 +40,12 @@ def test_ranges(http_, repo):
             status, headers, body = http_("GET", url, headers={"Range": f"bytes={asked}"})
             assert (status, body) == (206, expected)
             assert headers["content-range"].endswith("/2560")
+        status, headers, body = http_("GET", url, headers={"Range": "bytes=0-3,100-103"})
+        assert (status, headers["content-type"].split(";")[0]) == (206, "multipart/byteranges")
+        parts = [part.split(b"\r\n\r\n", 1)[1] for part in body.split(b"--")[1:] if b"\r\n\r\n" in part]
+        assert [part[:4] for part in parts] == [content[:4], content[100:104]]
         assert http_("GET", url, headers={"Range": "bytes=2560-"})[0] == 416
+        assert http_("GET", url, headers={"Range": "bytes=0-9", "If-Range": '"other"'})[::2] == (200, content)
         status, headers, body = http_("HEAD", url)
         assert (status, headers["content-length"], body) == (200, "2560", b"")
         assert len(headers["x-repo-commit"]) == 40

@@ -16,7 +16,7 @@ from plum_hub.errors import HubError
 from plum_hub.hubs.client import PublishRequest, fetch_dataset, publish_dataset, tags
 from plum_hub.hubs.embedded import EmbeddedHub, default_root, running_endpoint
 from plum_hub.hubs.git import BRANCHES, ZERO, GitRepo, RefMoved, is_file_path, is_ref_name
-from plum_hub.hubs.server import serve
+from plum_hub.hubs.server import is_loopback, serve
 from tests.hubs.conftest import REPOSITORY, client_environment
 
 ENDLESS_COMMITS = """
@@ -186,6 +186,31 @@ def test_a_ref_moves_only_from_where_it_was_seen(tmp_path):
     assert git.commit_of("main") == first
     git.move_ref(f"{BRANCHES}main", second, first)
     assert [it.path for it in git.entries("main")] == ["b"]
+
+
+def test_a_merge_is_by_files(tmp_path):
+    git, index = GitRepo.create(tmp_path / "r.git"), tmp_path / "index"
+    first = git.write_commit(None, "first", "me", [("a", b"1"), ("b", b"1"), ("d/c", b"1")])
+    ours = git.write_commit(first, "ours", "me", [("a", b"2"), ("new", b"n")])
+    theirs = git.write_commit(first, "theirs", "me", [("b", b"2"), ("d/c", None)])
+    tree, conflicts = git.merged(ours, theirs, index)
+    assert ({it.path: git.blob(it.oid) for it in git.entries(tree)}, conflicts) == (
+        {"a": b"2", "b": b"2", "new": b"n"}, [],
+    )  # fmt: skip
+    both = git.write_commit(theirs, "both", "me", [("a", b"3")])
+    assert git.merged(ours, both, index) == ("", ["a"])
+    assert not index.exists()
+    unrelated = git.write_tree_commit(git.tree_of(ours), "squashed", "me")
+    assert git.merged(unrelated, ours, index) == (git.tree_of(ours), [])
+    assert git.diff(unrelated, ours).count("+++ ") == 4, "without a common commit all files are new"
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("::", False), ("hub.test", False)],
+)
+def test_which_addresses_only_this_machine_reaches(host, expected):
+    assert is_loopback(host) == expected
 
 
 @pytest.mark.parametrize(

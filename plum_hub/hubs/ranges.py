@@ -1,0 +1,57 @@
+"""Parts of a small file, as a `Range` header asks for them; Starlette does the same for files on disk."""
+
+# ruff: noqa: TID253 - part of the server, which is imported late, in its own process
+import secrets
+from collections.abc import Mapping
+
+from starlette.responses import Response
+
+from plum_hub.hubs import refusals
+
+_MOST = 100
+"""A request for more ranges gets the whole file, which costs less to say."""
+
+
+def part_of(content: bytes, asked: Mapping[str, str], headers: dict[str, str]) -> Response:
+    """A reply with the ranges of `content` that the request's headers ask for; with all of it where they ask for none
+    that we understand, or for a part of what the file was before, as RFC 9110 allows.
+
+    Raises:
+        Refusal: no range lies in the file.
+    """
+    spans = _spans(asked.get("range", ""), len(content))
+    if spans is None or asked.get("if-range", headers["ETag"]) != headers["ETag"]:
+        return Response(content, headers=headers)
+    inside = [(start, stop) for start, stop in spans if start < stop]
+    if not inside:
+        outside = {"Content-Range": f"bytes */{len(content)}"}
+        raise refusals.Refusal(416, "Requested range not satisfiable", headers=outside)
+    places = [f"bytes {start}-{stop - 1}/{len(content)}" for start, stop in inside]
+    if len(inside) == 1:
+        (start, stop), place = inside[0], {"Content-Range": places[0]}
+        return Response(content[start:stop], 206, headers | place)
+    boundary, kind = secrets.token_hex(8), headers["Content-Type"]
+    parts = [
+        f"--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {place}\r\n\r\n".encode() + content[slice(*span)]
+        for place, span in zip(places, inside, strict=True)
+    ]
+    body = b"\r\n".join([*parts, f"--{boundary}--\r\n".encode()])
+    return Response(body, 206, headers | {"Content-Type": f"multipart/byteranges; boundary={boundary}"})
+
+
+def _spans(asked: str, size: int) -> list[tuple[int, int]] | None:
+    """`bytes=` and any of `first-last`, `first-`, `-count`, as starts and stops; None where it is something else."""
+    unit, _, text = asked.partition("=")
+    pieces = text.split(",")
+    if unit.strip().lower() != "bytes" or len(pieces) > _MOST:
+        return None
+    spans = []
+    for piece in pieces:
+        first, dash, last = piece.strip().partition("-")
+        if not dash or not (first + last).isdecimal() or (first and last and int(last) < int(first)):
+            return None
+        if not first:
+            spans.append((max(size - int(last), 0), size))
+        else:
+            spans.append((int(first), min(int(last) + 1, size) if last else size))
+    return spans
