@@ -53,7 +53,7 @@ def carry_out(given: Given) -> None:
     """
     destination = given.destination()
     progress = screen.progress(given.quiet)
-    recipe, folder = _recipe(given, progress.say)
+    recipe, folder = composed(given, progress.say)
     donor = Run.donor(given.carry_over) if given.carry_over else None
     if given.dry_run:
         _show_plan(given, plan(recipe.filled(), begun(recipe, folder), donor))
@@ -70,7 +70,7 @@ def carry_out(given: Given) -> None:
     _show_result(given, run, summarise(run), released)
 
 
-def _recipe(given: Given, say: Callable[[str], None]) -> tuple[Recipe, Path]:
+def composed(given: Given, say: Callable[[str], None]) -> tuple[Recipe, Path]:
     """The recipe that the options describe (a file or a shipped one, under the options, under `--set`), and its run's
     folder. Where nothing says who writes the suites, a run begun before does, else the key in the environment."""
     text, origin = _recipe_text(given)

@@ -11,6 +11,7 @@ from plum_hub.cli import screen
 from plum_hub.errors import TrainingError
 from plum_hub.stages.base import Progress
 from plum_hub.stages.training import Prepared, Wanted, check, prepare, train
+from plum_hub.training.checkpoint import REPORT
 from plum_hub.training.launch import command
 from plum_hub.training.order import SCARCE
 from plum_hub.training.preflight import Preflight
@@ -35,6 +36,8 @@ def carry_out(given: dict[str, Any]) -> None:
     if given["launch"] and _WORLD not in os.environ:
         _launch(given["launch"], progress)
         return
+    if os.environ.get("ACCELERATE_USE_CPU") == "True" and "MASTER_PORT" in os.environ and _WORLD not in os.environ:
+        progress.say("accelerate launch starts one process on a CPU, however many are asked for; --launch N starts N")
     try:
         facts = train(prepared, progress)
     finally:
@@ -88,7 +91,9 @@ def _show(prepared: Prepared, facts: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         screen.echo_json({"checkpoint": folder} | facts)
         return
-    screen.facts([*_rows(facts), ("steps", f"{facts['steps']:,}"), ("checkpoint", folder)])
+    report = prepared.folder.path / REPORT
+    curves = [("curves", str(report))] if report.is_dir() else []  # there were none before this version
+    screen.facts([*_rows(facts), ("steps", f"{facts['steps']:,}"), ("checkpoint", folder), *curves])
 
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -69,6 +70,18 @@ class InstructionsConfig(BaseModel):
 
     max_characters: int = Field(default=6000, ge=1)
     """Longer tasks are left out: they would not fit beside an answer in a small model's context."""
+
+    held_out: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the instructions that belong to the part `held_out`, the others to `training`. An instruction's own hash
+    decides, so it is on the same side in every source; near duplicates have gone by then."""
+
+    part: Literal["all", "training", "held_out"] = "all"
+    """Which of them the run is about."""
+
+    def has(self, name: str) -> bool:
+        """Whether the instruction of this id belongs to the part."""
+        held_out = int(digest("held out", name), 16) < self.held_out * 2**64
+        return self.part == "all" or held_out == (self.part == "held_out")
 
 
 @dataclass(kw_only=True)

@@ -1,6 +1,6 @@
 """Stage `instructions`: take the instructions from their source, cleaned and without duplicates, into the run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from plum_hub.instructions.sources import load
 from plum_hub.recipe import Recipe
@@ -37,8 +37,15 @@ def run_instructions(context: Context) -> None:
     context.progress.end()
 
 
-def wanted_rows(recipe: Recipe) -> Iterable[Instruction | Drop]:
-    """The clean rows of the source; of a release the instructions that have a suite, as many as the limit allows."""
+def wanted_rows(recipe: Recipe) -> Iterator[Instruction | Drop]:
+    """The clean rows of the source; of a release the instructions that have a suite, as many as the limit allows; of
+    these the recipe's part."""
+    for row in _within_limit(recipe):
+        if isinstance(row, Drop) or recipe.instructions.has(row.id):
+            yield row
+
+
+def _within_limit(recipe: Recipe) -> Iterable[Instruction | Drop]:
     if recipe.suites.source == GENERATE:
         return load(recipe.instructions).rows
     rows = [instruction for instruction, _ in published(recipe.suites)]

@@ -16,13 +16,14 @@ from typing import Any
 
 from plum_hub.errors import TrainingError
 from plum_hub.records import digest
+from plum_hub.reports.curves import draw
 from plum_hub.stages.base import Progress
 from plum_hub.stages.build import slug
 from plum_hub.stages.training_data import Data, Writer, read_data
 from plum_hub.training import preflight
 from plum_hub.training.balance import Weights, class_weights
 from plum_hub.training.base import Base, pinned, stand_in
-from plum_hub.training.checkpoint import MERGED, STEPS, Folder
+from plum_hub.training.checkpoint import MERGED, METRICS, REPORT, STEPS, Folder
 from plum_hub.training.device import Plan, plan
 from plum_hub.training.lengths import Fitting, Row, fitting
 from plum_hub.training.order import Facts, Order, Shape, epochs
@@ -80,13 +81,12 @@ class Prepared:
         labels = [row["label"] for row in self.rows]
         return class_weights(sum(labels), len(labels) - sum(labels))
 
-    @property
-    def steps(self) -> int:
-        """Steps of the optimiser."""
+    def steps(self, rows: int) -> int:
+        """Steps of the optimiser over so many of what the trainer reads."""
         settings = self.wanted.settings
         together = settings.batch_size * self.wanted.processes
         times = 1 if settings.method == "kto" else settings.epochs
-        return times * ceil(ceil(len(self.rows) / together) / settings.accumulation)
+        return times * ceil(ceil(rows / together) / settings.accumulation)
 
     def facts(self) -> dict[str, Any]:
         """What `training.json` says from the start."""
@@ -101,7 +101,7 @@ class Prepared:
             "on_policy": writer and writer.revision == self.base.revision,
             "processes": self.wanted.processes,
             "rows": self._counts(),
-            "steps": self.steps,
+            "steps": self.steps(len(self.rows)),
             "memory_gb": {"estimated": self.plan.need.total / 1e9, "free": self.plan.available / 1e9},
             "versions": _versions(),
         }
@@ -139,9 +139,8 @@ def prepare(wanted: Wanted) -> Prepared:
     folder = Folder(wanted.out or _default_out(wanted))
     begun = folder.facts() or {}
     auto = settings.model_copy(update=begun.get("decided", {}))  # what `auto` stood for when it began
-    return Prepared(
-        wanted, folder, base, data, tokenizer, fits, plan(auto, config, max(fits.tokens), wanted.processes), orders
-    )
+    longest = settings.max_length if settings.packing else max(fits.tokens)
+    return Prepared(wanted, folder, base, data, tokenizer, fits, plan(auto, config, longest, wanted.processes), orders)
 
 
 def check(prepared: Prepared) -> preflight.Preflight:
@@ -155,7 +154,7 @@ def check(prepared: Prepared) -> preflight.Preflight:
     from plum_hub.training.trainer import Job, arguments, trainer
 
     quiet()
-    small = replace(prepared.plan, lora=False, bf16=False, checkpointed=False, precomputed=False)
+    small = replace(prepared.plan, lora=False, bf16=False, checkpointed=False, precomputed=False, quantization="none")
     with tempfile.TemporaryDirectory() as steps:
         job = Job(prepared.wanted.settings, small, prepared.rows, prepared.weights, Path(steps))
         models = [stand_in(prepared.tokenizer) for _ in range(2)]  # or TRL would load a reference model
@@ -177,6 +176,9 @@ def train(prepared: Prepared, progress: Progress) -> dict[str, Any]:
     progress.say(prepared.plan.line())
     quiet()
     one, job = loaded(prepared)
+    if prepared.wanted.settings.packing:
+        facts["rows"]["sequences"] = len(one.train_dataset)
+        facts["steps"] = prepared.steps(len(one.train_dataset))
     if prepared.wanted.settings.method == "kto":
         found = preflight.read(one, prepared.wanted.processes)
         found.check()
@@ -190,7 +192,11 @@ def train(prepared: Prepared, progress: Progress) -> dict[str, Any]:
 
 
 def loaded(prepared: Prepared) -> tuple[Any, Any]:
-    """TRL's trainer with the weights loaded, and its job."""
+    """TRL's trainer with the weights loaded, and its job.
+
+    Raises:
+        TrainingError: other processes train beside this one than it was told of.
+    """
     import torch
 
     from plum_hub.training.trainer import Job, arguments, trainer
@@ -198,8 +204,15 @@ def loaded(prepared: Prepared) -> tuple[Any, Any]:
     settings, plan, base = prepared.wanted.settings, prepared.plan, prepared.base
     job = Job(settings, plan, prepared.rows, prepared.weights, prepared.folder.path / STEPS)
     args = arguments(job, gpu=torch.cuda.is_available())  # before the weights: DeepSpeed prepares their loading
+    if args.world_size != prepared.wanted.processes:
+        raise TrainingError(
+            f"{args.world_size} processes train together, and WORLD_SIZE says {prepared.wanted.processes}: start them "
+            f"with --launch {args.world_size} or torchrun"
+        )
     held = settings.method != "sft" and not plan.lora and not plan.precomputed
-    models = [base.weights(bf16=plan.bf16 and plan.lora) for _ in range(2 if held else 1)]
+    models = [
+        base.weights(bf16=plan.bf16 and plan.lora, quantization=plan.quantization) for _ in range(2 if held else 1)
+    ]
     return trainer(job, args, models, prepared.tokenizer), job
 
 
@@ -214,7 +227,7 @@ def _run(prepared: Prepared, one: Any, job: Any, facts: dict[str, Any], progress
             folder.clean()
         last = folder.last_step()
         done = int(last.name.rpartition("-")[2]) if last else 0
-        progress.begin("training", prepared.steps, done)
+        progress.begin("training", facts["steps"], done)
         began = time.monotonic()
         with folder.metrics(done, kept=main) as keep:
             take_steps(one, job, last, Told(keep, progress.advance))
@@ -226,6 +239,7 @@ def _run(prepared: Prepared, one: Any, job: Any, facts: dict[str, Any], progress
                 prepared.tokenizer.save_pretrained(folder.path / MERGED)
         facts |= {"finished": True, "peak_gb": _peak() / 1e9}
         if main:
+            draw(folder.path / METRICS, folder.path / REPORT)
             folder.finish(facts)
     progress.end()
     return facts

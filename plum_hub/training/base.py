@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from plum_hub.engines.base import in_a_line
 from plum_hub.engines.names import located, on_hub, published
@@ -48,16 +48,26 @@ class Base:
             raise TrainingError(f"{self.model}: its tokenizer has no end-of-text token; train another model")
         return tokenizer
 
-    def weights(self, *, bf16: bool) -> Any:
-        """The model itself, in bf16 or fp32.
+    def weights(self, *, bf16: bool, quantization: Literal["none", "4bit", "8bit"] = "none") -> Any:
+        """The model itself, in bf16 or fp32; or its linear layers quantised, on this process's GPU.
 
         Raises:
             TrainingError: it is no causal language model, or its weights are not there.
         """
         import torch
-        from transformers import AutoModelForCausalLM
+        from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-        return self._load(AutoModelForCausalLM, dtype=torch.bfloat16 if bf16 else torch.float32)
+        numbers = torch.bfloat16 if bf16 else torch.float32
+        if quantization == "none":
+            return self._load(AutoModelForCausalLM, dtype=numbers)
+        how = BitsAndBytesConfig(
+            load_in_4bit=quantization == "4bit",
+            load_in_8bit=quantization == "8bit",
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=numbers,
+        )
+        place = {"": torch.cuda.current_device()}
+        return self._load(AutoModelForCausalLM, dtype=numbers, quantization_config=how, device_map=place)
 
     def merged(self, adapters: Path) -> Any:
         """The model with adapters added to its weights; added in fp32, then in the numbers that it came in."""
@@ -86,9 +96,9 @@ def pinned(model: str, revision: str | None) -> Base:
 
     Raises:
         EngineError: there is no such model or revision, or the folder holds another one.
-        MissingExtraError: TRL or PEFT is not installed.
+        MissingExtraError: TRL, PEFT or matplotlib, which draws the curves, is not installed.
     """
-    if not all(map(find_spec, ("torch", "trl", "peft"))):
+    if not all(map(find_spec, ("torch", "trl", "peft", "matplotlib"))):
         raise MissingExtraError("training", "train")
     if not Path(model).expanduser().is_dir():
         model, _, own = model.partition("@")

@@ -3,6 +3,7 @@
 checkpoint/
   training.json         settings, model, rows, order and versions; `finished` says whether it came to its end
   metrics.jsonl         one line a step
+  report/               its curves, as PNG
   steps/checkpoint-N/   weights, optimiser and position after step N; `complete` is written last; gone at the end
   adapter_model.safetensors (lora) or model.safetensors (full), and the tokenizer
       merged/               with `merge` the whole model, adapters added
@@ -20,8 +21,8 @@ from typing import Any
 from plum_hub.errors import TrainingError
 from plum_hub.lines import appending, whole_lines, writing
 
-STEPS, MERGED = "steps", "merged"
-_FACTS = "training.json"
+STEPS, MERGED, METRICS, REPORT = "steps", "merged", "metrics.jsonl", "report"
+FACTS = "training.json"
 _COMPLETE = "complete"
 _LOCK = ".lock"
 _SEALED = ("settings", "model", "data", "processes")
@@ -40,7 +41,7 @@ class Folder:
         Raises:
             TrainingError: it cannot be read.
         """
-        path = self.path / _FACTS
+        path = self.path / FACTS
         if not path.exists():
             return None
         try:
@@ -75,9 +76,9 @@ class Folder:
         """Put `training.json` there, whole."""
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            new = self.path / f"{_FACTS}.new"
+            new = self.path / f"{FACTS}.new"
             new.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            new.replace(self.path / _FACTS)
+            new.replace(self.path / FACTS)
 
     def last_step(self) -> Path | None:
         """The newest complete checkpoint."""
@@ -119,7 +120,7 @@ class Folder:
         if not kept:
             yield lambda _: None
             return
-        path = self.path / "metrics.jsonl"
+        path = self.path / METRICS
         stand = [line for _, line in whole_lines(path) if json.loads(line)["step"] <= done]
         with writing(path):
             path.write_bytes(b"".join(stand))

@@ -1,11 +1,15 @@
 """What `auto` stands for on this device: LoRA or all weights, which numbers, what is kept; and whether it fits."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, Literal
 
 from plum_hub.errors import TrainingError
 from plum_hub.training.memory import Form, Load, Need, available, form_of, need
 from plum_hub.training.settings import TrainingSettings
+
+_BYTES = {"4bit": 0.5 + 4 / 64, "8bit": 1.0}
+"""Of a quantised weight: in 4 bits each 64 share a scale in fp32, in 8 bits each row."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,7 @@ class Plan:
     precomputed: bool
     """Whether the reference model is asked before the first step."""
     learning_rate: float
+    quantization: Literal["none", "4bit", "8bit"]
     need: Need
     available: int
 
@@ -37,6 +42,8 @@ class Plan:
         kind = "LoRA" if self.lora else "all weights"
         twice = ", activations computed twice" if self.checkpointed else ""
         numbers = "bf16" if self.bf16 else "fp32"
+        if self.quantization != "none":
+            numbers = f"{self.quantization} weights, {numbers}"
         return f"memory: {kind}, {numbers}{twice}: {self.need} of {self.available / 1e9:.1f} GB free"
 
 
@@ -44,7 +51,7 @@ def plan(settings: TrainingSettings, config: Any, longest: int, processes: int) 
     """Decide, for a model of this configuration, sequences of at most `longest` tokens, and so many processes.
 
     Raises:
-        TrainingError: it does not fit, or the device does not compute in bf16.
+        TrainingError: it does not fit, or the device does not compute in such numbers.
     """
     import torch
 
@@ -52,14 +59,17 @@ def plan(settings: TrainingSettings, config: Any, longest: int, processes: int) 
     free = int(settings.memory_gb * 1e9) if settings.memory_gb else available(processes)
     bf16 = _computes_in_bf16() if settings.precision == "auto" else settings.precision == "bf16"
     rows = settings.batch_size * (2 if settings.method == "dpo" else 1)
-    kinds = [settings.weights == "lora"] if settings.weights != "auto" else ([False, True] if gpu else [True])
+    kinds = {"lora": [True], "full": [False], "auto": [False, True] if gpu else [True]}[settings.weights]
+    if settings.quantization != "none":
+        _check_quantization(settings, gpu=gpu)
+        kinds = [True]
     wanted = settings.gradient_checkpointing
     twices = [wanted] if wanted is not None else ([True] if gpu else [False, True])
     plans = [
         _planned(
             settings,
             form,
-            Plan(lora, bf16, twice, False, settings.rate(lora=lora), Need(0, 0, 0), free),
+            Plan(lora, bf16, twice, False, settings.rate(lora=lora), settings.quantization, Need(0, 0, 0), free),
             rows * longest,
         )
         for lora in kinds
@@ -79,12 +89,23 @@ def _planned(settings: TrainingSettings, form: Form, one: Plan, tokens: int) -> 
     load = Load(
         lora_rank=settings.lora_rank if one.lora else None,
         weight_bytes=2 if one.bf16 else 4,
+        inside_bytes=_BYTES.get(one.quantization, 2 if one.bf16 else 4),
         activation_bytes=2 if one.bf16 else 4,
         checkpointed=one.checkpointed,
         reference=settings.method != "sft" and not (one.lora or precomputed),
         tokens=tokens,
     )
     return replace(one, precomputed=precomputed and settings.method != "sft", need=need(form, load))
+
+
+def _check_quantization(settings: TrainingSettings, *, gpu: bool) -> None:
+    if not gpu:
+        raise TrainingError(
+            f"quantization={settings.quantization} needs a GPU, and there is none here: leave it out, and train lora "
+            "in bf16 or fp32"
+        )
+    if find_spec("bitsandbytes") is None:
+        raise TrainingError("quantization: bitsandbytes is not installed: run  pip install bitsandbytes")
 
 
 def _computes_in_bf16() -> bool:

@@ -28,6 +28,8 @@ class Form:
     parameters: int
     linear: int
     """Sum of inputs and outputs of all linear layers but the last: adapters of rank r have r times as many."""
+    inside: int
+    """Parameters of those layers."""
     layers: int
     hidden: int
     inner: int
@@ -42,6 +44,8 @@ class Load:
     """None trains every weight."""
     weight_bytes: int
     """Of a frozen weight."""
+    inside_bytes: float
+    """Of a frozen weight of a linear layer: less where it is quantised."""
     activation_bytes: int
     checkpointed: bool
     reference: bool
@@ -85,6 +89,7 @@ def form_of(config: Any) -> Form:
     return Form(
         parameters=sum(weight.numel() for weight in model.parameters()),
         linear=sum(part.in_features + part.out_features for part in linear),
+        inside=sum(part.in_features * part.out_features for part in linear),
         layers=text.num_hidden_layers,
         hidden=text.hidden_size,
         inner=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
@@ -100,7 +105,7 @@ def need(form: Form, load: Load) -> Need:
         optimiser = (_ADAM - 4) * trained
     else:
         trained = load.lora_rank * form.linear
-        weights = load.weight_bytes * form.parameters
+        weights = round(load.weight_bytes * (form.parameters - form.inside) + load.inside_bytes * form.inside)
         optimiser = _ADAM * trained
     block = (_KEPT_HIDDEN * form.hidden + _KEPT_INNER * form.inner) * load.activation_bytes * load.tokens
     between = form.hidden * load.activation_bytes * load.tokens

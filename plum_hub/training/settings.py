@@ -75,6 +75,10 @@ class TrainingSettings(BaseModel):
     engine opens."""
     checkpoint_every: int = Field(default=25, ge=1)
     """Steps between checkpoints, from which a training goes on after an interruption."""
+    quantization: Literal["none", "4bit", "8bit"] = "none"
+    """What lora's frozen weights are held in, by bitsandbytes; on a GPU."""
+    packing: bool = False
+    """Whether sft's rows share sequences of `max_length` tokens, where none sees another: no padding."""
     memory_gb: float | None = Field(default=None, gt=0)
     """Memory that may be used; what the device has free when not set."""
     report_to: tuple[Literal["trackio", "wandb", "tensorboard"], ...] = ()
@@ -86,6 +90,10 @@ class TrainingSettings(BaseModel):
     def _is_one_of_a_kind(self) -> Self:
         if self.method != "kto" and (self.desirable_weight or self.undesirable_weight):
             raise ValueError("desirable_weight and undesirable_weight are for kto; leave them out")
+        if self.packing and self.method != "sft":
+            raise ValueError(f"packing is for sft: {self.method} compares rows, and needs each as one; leave it out")
+        if self.quantization != "none" and self.weights == "full":
+            raise ValueError("quantization is for lora, since rounded weights cannot be trained; leave one of them out")
         return self
 
     def rate(self, *, lora: bool) -> float:

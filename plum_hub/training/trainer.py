@@ -80,7 +80,9 @@ def saving(folder: Path) -> Iterator[None]:
 
 
 def named(dataset: Dataset, inputs: Mapping[str, Any]) -> list[str]:
-    """The names of a batch's rows, found by their tokens."""
+    """The names of a batch's rows, found by their tokens; packed rows have lost theirs."""
+    if NAME not in dataset.column_names:
+        return ["packed together, and have lost their names"]
     tokens = {
         tuple(ids[mask.bool()].tolist())
         for ids, mask in zip(inputs["input_ids"].cpu(), inputs["attention_mask"].cpu(), strict=True)
@@ -147,6 +149,8 @@ def arguments(job: Job, *, gpu: bool) -> Any:
     special: dict[str, Any] = {}
     if settings.method != "sft":
         special = {"beta": settings.beta, "precompute_ref_log_probs": plan.precomputed}
+    if settings.method == "sft":
+        special = {"packing": settings.packing}
     if settings.method == "kto":
         special |= {"desirable_weight": job.weights.desirable, "undesirable_weight": job.weights.undesirable}
     return config(
@@ -202,6 +206,9 @@ def trainer(job: Job, args: Any, models: Sequence[Any], tokenizer: Any) -> Any:
         processing_class=tokenizer,
         **more,
     )
+    if job.plan.quantization != "none":  # TRL narrows their adapters to bf16
+        for weight in found.model.parameters():
+            weight.data = weight.data.float() if weight.requires_grad else weight.data
     found.max_kl = settings.max_kl
     found.remove_callback(PrinterCallback)
     return found

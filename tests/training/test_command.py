@@ -48,6 +48,8 @@ def test_a_training_says_what_it_did(source: Path, tiny: Path, tmp_path: Path) -
     text = said(toy.command(source, tiny, out, "--method", "sft", "--quiet"))
     assert "36 of 12 instructions; left out: none" in text
     assert (out / "training.json").exists()
+    assert f"curves         {out / 'report'}" in text.replace("\n", "")
+    assert {path.name for path in (out / "report").iterdir()} == {"loss.png", "accuracy.png"}
     again = json.loads(said(toy.command(source, tiny, out, "--method", "sft", "--json", "--quiet")))
     assert again["finished"]
     assert again["checkpoint"] == str(out)

@@ -1,7 +1,8 @@
-"""Two processes that train together, over gloo."""
+"""Trainings in processes of their own: two that train together, over gloo, and one that does not outlive its parent."""
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.training import toy
@@ -28,3 +29,15 @@ def test_two_processes_share_the_batches(source: Path, tiny: Path, tmp_path: Pat
     assert (
         facts["preflight"]["same_prompt"] == facts["preflight"]["single_label"] == facts["preflight"]["repeated"] == 0
     )
+
+
+def test_a_training_does_not_outlive_the_one_that_started_it(tmp_path: Path) -> None:
+    code = (
+        "import subprocess, sys; from plum_hub.training.launch import tied\n"
+        "subprocess.run(tied(['hub', 'serve', '--port', '0', '--root', sys.argv[1]]))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    assert parent.stdout.readline().startswith("serving ")
+    parent.kill()
+    parent.communicate(timeout=60)  # to the end of what its child has open too

@@ -1,6 +1,7 @@
 """Settings, class weights, and what fits: pure functions of small inputs."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,11 @@ def test_settings_are_composed_and_wrong_ones_named() -> None:
         assert said in str(caught.value)
     with pytest.raises(TrainingError, match="are for kto"):
         compose(["desirable_weight=2"], method="dpo")
+    for method in ("kto", "dpo"):
+        with pytest.raises(TrainingError, match=f"packing is for sft: {method} compares rows"):
+            compose(["packing=true"], method=method)
+    with pytest.raises(TrainingError, match="quantization is for lora"):
+        compose(["quantization=4bit", "weights=full"])
 
 
 @pytest.mark.parametrize(("chosen", "rejected"), [(1, 19), (50, 100), (99, 100), (5, 4), (3, 2), (19, 1)])
@@ -93,12 +99,22 @@ def test_a_template_that_moves_the_prompt_is_refused(tiny: Path) -> None:
 
 
 def test_memory_follows_the_form() -> None:
-    form = Form(parameters=494_000_000, linear=900_000, layers=24, hidden=896, inner=4864, vocabulary=151_936)
-    load = Load(lora_rank=16, weight_bytes=2, activation_bytes=2, checkpointed=False, reference=False, tokens=1000)
+    form = Form(
+        parameters=494_000_000,
+        linear=900_000,
+        inside=358_000_000,
+        layers=24,
+        hidden=896,
+        inner=4864,
+        vocabulary=151_936,
+    )
+    kept: dict[str, Any] = {"weight_bytes": 2, "activation_bytes": 2, "reference": False, "tokens": 1000}
+    load = Load(lora_rank=16, inside_bytes=2, checkpointed=False, **kept)
     lora = need(form, load)
     assert lora.weights == 2 * form.parameters
     assert lora.optimiser == 16 * 16 * form.linear
-    full = need(form, Load(None, 2, 2, checkpointed=True, reference=True, tokens=1000))
+    full = need(form, Load(None, 2, 2, 2, checkpointed=True, reference=True, tokens=1000))
     assert full.weights + full.optimiser == (16 + 4) * form.parameters
     assert full.activations < lora.activations
     assert "GB (weights 0.99, " in str(lora)
+    assert "GB (weights 0.47, " in str(need(form, Load(lora_rank=16, inside_bytes=0.5625, checkpointed=False, **kept)))

@@ -97,6 +97,29 @@ def test_preflight_reads_what_trl_prepared(source: Path, tiny: Path, tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
+def test_preflight_of_a_thousand_prompts_of_twenty_samples(tiny: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    from plum_hub.training import preflight
+    from plum_hub.training.base import stand_in
+    from plum_hub.training.trainer import Job, arguments, trainer
+
+    rows = [
+        {"prompt": f"add {prompt}", "completion": f" {number}", "label": number % 3 == prompt % 3}
+        for prompt in range(1000)
+        for number in range(20)
+    ]
+    path = toy.write(tmp_path / "rows.jsonl", rows)
+    ready = prepare(wanted(path, tiny, tmp_path / "out", "batch_size=8", processes=4))
+    job = Job(ready.wanted.settings, ready.plan, ready.rows, ready.weights, tmp_path / "steps")
+    models = [stand_in(ready.tokenizer) for _ in range(2)]
+    one = trainer(job, arguments(job, gpu=False), models, AutoTokenizer.from_pretrained(tiny))
+    for world in (1, 2, 4):
+        found = preflight.read(one, world)
+        assert (found.pairs, found.batches) == (20_000, 2500)
+        assert (found.same_prompt, found.foreign, found.single_label, found.repeated, found.cut) == (0, 0, 0, 0, 0)
+
+
 def test_preflight_sees_the_trap(tiny: Path, tmp_path: Path) -> None:
     """The same rows in the order in which they were sampled: it is TRL's own doing that is read, not our plan."""
     from transformers import AutoTokenizer
@@ -190,6 +213,31 @@ def test_merged_it_is_a_whole_model(source: Path, tiny: Path, tmp_path: Path) ->
     assert torch.allclose(merged, adapted, atol=1e-3)
     assert not torch.allclose(merged, base, atol=1e-2)
     assert prepare(wanted(source, out / "merged", tmp_path / "next")).base.name == "merged"  # and is trained on as any
+
+
+def test_packed_rows_do_not_see_one_another(source: Path, tiny: Path, tmp_path: Path) -> None:
+    losses = []
+    for packing in ("false", "true"):
+        order = wanted(source, tiny, tmp_path / "out", f"packing={packing}", "batch_size=36", method="sft")
+        one, _ = loaded(prepare(order))
+        losses.append(one.compute_loss(one.model, next(iter(one.get_train_dataloader()))).item())
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    facts = train(prepare(wanted(source, tiny, tmp_path / "out", "packing=true", method="sft")), Progress())
+    assert facts["rows"]["sequences"] < facts["rows"]["kept"] / 2
+    assert len(toy.metrics(tmp_path / "out")) == facts["steps"] == -(-facts["rows"]["sequences"] // 4)
+
+
+def test_a_quantised_base_needs_a_gpu(source: Path, tiny: Path, tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    assert "quantization=4bit needs a GPU" in refusal(source, tiny, tmp_path / "out", "quantization=4bit")
+
+
+def test_processes_that_nobody_counted_are_refused(source: Path, tiny: Path, tmp_path: Path) -> None:
+    said = refusal(source, tiny, tmp_path / "out", processes=2)
+    assert "1 processes train together, and WORLD_SIZE says 2" in said
 
 
 def test_only_answers_are_scored(source: Path, tiny: Path, tmp_path: Path) -> None:

@@ -1,0 +1,122 @@
+"""The curves of a training, as PNG: what its `metrics.jsonl` says of each step, and nothing that it does not say."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from plum_hub.errors import TrainingError
+from plum_hub.lines import whole_lines, writing
+
+_GREEN, _RED, _BLUE = "#2e7d32", "#c62828", "#1565c0"  # as in a dataset's figures: green is chosen, red rejected
+_INCHES, _DOTS = (6.4, 3.2), 150
+_MANY = 20
+"""From so many steps on a line is drawn faintly, and over it the mean of the last tenth of the steps."""
+
+
+@dataclass(frozen=True)
+class _Picture:
+    name: str
+    title: str
+    unit: str
+    lines: Mapping[str, tuple[str, str]]
+    """What metrics to draw, each with its name in the legend and its colour."""
+
+
+_PICTURES = (
+    _Picture("loss", "Loss", "loss", {"loss": ("loss", _BLUE)}),
+    _Picture(
+        "rewards",
+        "Implicit rewards",
+        "beta × log-ratio to the reference",
+        {"rewards/chosen": ("chosen", _GREEN), "rewards/rejected": ("rejected", _RED)},
+    ),
+    _Picture("margins", "Reward margin", "chosen minus rejected", {"rewards/margins": ("margin", _BLUE)}),
+    _Picture(
+        "logps",
+        "Log-probability of an answer",
+        "nats, mean over the batch",
+        {"logps/chosen": ("chosen", _GREEN), "logps/rejected": ("rejected", _RED)},
+    ),
+    _Picture("kl", "KL estimate to the reference", "nats", {"kl": ("KL", _BLUE)}),
+)
+_SFT = (
+    _PICTURES[0],
+    _Picture(
+        "accuracy", "Tokens predicted right", "share of the answer's tokens", {"mean_token_accuracy": ("share", _BLUE)}
+    ),
+)
+
+
+def draw(metrics: Path, folder: Path) -> list[Path]:
+    """Draw the curves of a training; the same metrics give the same bytes.
+
+    Args:
+        metrics: its `metrics.jsonl`.
+        folder: where the pictures go, made where it is not there.
+
+    Returns:
+        The pictures, in the order to show them; none where no step was taken.
+
+    Raises:
+        TrainingError: `metrics` cannot be read.
+        RunError: a picture cannot be written.
+    """
+    try:
+        rows = [json.loads(line) for _, line in whole_lines(metrics)]
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{metrics}: cannot be read ({error}); bring the training's metrics.jsonl back") from error
+    drawn = []
+    labelled = any("rewards/margins" in row for row in rows)
+    with writing(folder):
+        for picture in _PICTURES if labelled else _SFT:
+            if lines := _lines(picture, rows):
+                folder.mkdir(parents=True, exist_ok=True)
+                drawn.append(folder / f"{picture.name}.png")
+                _draw(picture, lines, drawn[-1])
+    return drawn
+
+
+def _lines(picture: _Picture, rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[list[int], list[float]]]:
+    """The steps and values of each metric; a batch of one label says nothing of the other."""
+    found = {}
+    for key in picture.lines:
+        points = [(row["step"], row[key]) for row in rows if isfinite(row.get(key, float("nan")))]
+        if points:
+            found[key] = ([step for step, _ in points], [value for _, value in points])
+    return found
+
+
+def _draw(picture: _Picture, lines: Mapping[str, tuple[list[int], list[float]]], path: Path) -> None:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=_INCHES, dpi=_DOTS, layout="constrained")
+    axes = figure.add_subplot()
+    for key, (steps, values) in lines.items():
+        name, colour = picture.lines[key]
+        many = len(steps) > _MANY
+        marker = "" if many else "o"
+        axes.plot(steps, values, color=colour, alpha=0.3 if many else 1, marker=marker, label=None if many else name)
+        if many:
+            axes.plot(steps, _smooth(values), color=colour, linewidth=2, label=name)
+    axes.set(
+        title=picture.title, xlabel="step" + (" (thick: mean of the last tenth)" if many else ""), ylabel=picture.unit
+    )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    if len(lines) > 1:
+        axes.legend(frameon=False)
+    figure.savefig(path, metadata={"Software": None})
+
+
+def _smooth(values: Sequence[float]) -> list[float]:
+    """At each step the mean of the last tenth of all steps."""
+    window = max(2, len(values) // 10)
+    means = []
+    for end in range(1, len(values) + 1):
+        last = values[max(0, end - window) : end]
+        means.append(sum(last) / len(last))
+    return means

@@ -1,0 +1,218 @@
+"""Rounds: a tiny model is sampled, judged, trained, and measured on what it was never trained on; killed on the way."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from plum_hub import recipe as recipes
+from plum_hub.cli import cli
+from plum_hub.errors import PlumError, RecipeError, RunError, UsageError
+from plum_hub.instructions.sources import InstructionsConfig
+from plum_hub.records import CaseOutcome, Preference, Verdict, digest
+from plum_hub.run import Run
+from plum_hub.stages.rounds.gain import gain
+from tests.rehearsal import rows
+from tests.training import toy
+from tests.training.solver import task, write_solver, write_tasks
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+SETTINGS = (
+    "instructions.near_duplicates=1.0", "decontamination.benchmarks=[]", "suites.responses=1",
+    "samples.per_instruction=6", "samples.max_tokens=48", "samples.temperature=1.0",
+    "learning_rate=1e-3", "accumulation=1", "precision=fp32", "lora_rank=8", "max_length=512", "checkpoint_every=2",
+)  # fmt: skip
+
+
+def arguments(folder: Path, *options: str, settings: Sequence[str] = SETTINGS) -> list[str]:
+    return [
+        "run", "--model", f"transformers:{folder / 'solver'}", "--generator", f"scripted:{folder / 'generator.jsonl'}",
+        "--instructions", str(folder / "tasks.jsonl"), "--held-out", "0.4", "--run", str(folder / "rounds"),
+        "--hub", "none", "--json", "--quiet", *[part for setting in settings for part in ("--set", setting)], *options,
+    ]  # fmt: skip
+
+
+def said(line: list[str]) -> dict[str, Any]:
+    done = CliRunner().invoke(cli, line, catch_exceptions=False)
+    assert done.exit_code == 0
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def two_rounds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    """Two rounds that were killed while the first one sampled; and what is remembered of them."""
+    folder = tmp_path_factory.mktemp("rounds")
+    write_solver(folder / "solver")
+    write_tasks(folder, 12)
+    line = arguments(folder, "--rounds", "2", "--keep-going")
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in toy.environment().items():
+            patch.setenv(key, value)
+        process = subprocess.Popen([sys.executable, "-m", "plum_hub", *line], stdout=subprocess.DEVNULL)
+        samples = folder / "rounds" / "rounds" / "0001" / "shards" / "00000" / "samples.jsonl"
+        while not samples.exists() or not (sampled := samples.read_bytes()):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        found = said(line)["rounds"]
+    assert samples.read_bytes().startswith(sampled[: sampled.rindex(b"\n") + 1])
+    return folder, found
+
+
+def names(run: Path) -> set[object]:
+    return {row["id"] for row in rows(run, "instructions")}
+
+
+def test_no_round_is_measured_on_what_it_trained_on(two_rounds: tuple[Path, list[dict[str, Any]]]) -> None:
+    folder, found = two_rounds
+    every = names(folder / "rounds" / "rounds" / "0000")
+    assert len(every) == 12
+    for number, row in enumerate(found, 1):
+        run = folder / "rounds" / "rounds" / f"{number:04}"
+        assert names(run) | names(run / "held-out") == every
+        assert not names(run) & names(run / "held-out")
+        assert {row["instruction_id"] for row in rows(run, "preferences")} <= names(run)
+        assert {row["instruction_id"] for row in rows(run / "held-out", "verdicts")} == names(run / "held-out")
+        assert not (run / "held-out" / "shards" / "00000" / "preferences.jsonl").exists()
+        assert row["gain"]["instructions"] == len(names(run / "held-out"))
+        assert row["gain"]["trained_on"] == 0
+        suites = {row["id"] for part in (run, run / "held-out") for row in rows(part, "suites")}
+        assert suites == {row["id"] for row in rows(folder / "rounds" / "rounds" / "0000", "suites")}
+
+
+def test_each_round_trains_the_model_that_wrote_its_samples(two_rounds: tuple[Path, list[dict[str, Any]]]) -> None:
+    folder, found = two_rounds
+    assert [row["round"] for row in found] == [1, 2]
+    before = Run.open(folder / "rounds" / "rounds" / "0000").recipe.policy
+    for row in found:
+        run = folder / "rounds" / "rounds" / f"{row['round']:04}"
+        policy = Run.open(run).recipe.policy
+        assert policy.revision == before.revision
+        facts = json.loads((folder / "rounds" / row["checkpoint"] / "training.json").read_text())
+        assert facts["on_policy"] is True
+        assert facts["model"]["revision"] == row["start"]["revision"] == before.revision
+        before = Run.open(run / "held-out").recipe.policy
+        assert (before.revision, Path(before.model).name) == (row["model"]["revision"], row["model"]["name"])
+        assert row["model"]["name"] == f"solver-round-{row['round']}"
+
+
+def test_the_gain_is_that_of_the_verdicts(two_rounds: tuple[Path, list[dict[str, Any]]]) -> None:
+    folder, found = two_rounds
+    rates = []
+    for number in range(3):
+        verdicts = rows(folder / "rounds" / "rounds" / f"{number:04}" / "held-out", "verdicts")
+        rates.append(sum(row["status"] == "passed" for row in verdicts) / len(verdicts))
+    for number, row in enumerate(found):
+        assert (row["gain"]["before"], row["gain"]["after"]) == pytest.approx((rates[number], rates[number + 1]))
+        assert row["gain"]["low"] <= row["gain"]["gain"] <= row["gain"]["high"]
+    first = "go on" if found[0]["gain"]["low"] > 0 else "go on without a gain, as asked"
+    assert [row["decision"] for row in found] == [first, "end: the last that was asked for"]
+
+
+def test_what_is_done_is_not_done_again(two_rounds: tuple[Path, list[dict[str, Any]]]) -> None:
+    folder, found = two_rounds
+    record = folder / "rounds" / "rounds.jsonl"
+    assert said(arguments(folder, "--rounds", "2", "--keep-going"))["rounds"] == found
+    lines = record.read_text()
+    ended = json.loads(lines.splitlines()[-1])
+    ended["gain"]["low"] = 0.0
+    record.write_text(lines.splitlines(keepends=True)[0] + json.dumps(ended) + "\n")
+    assert len(said(arguments(folder, "--rounds", "5"))["rounds"]) == 2  # no gain was found: it has stopped by itself
+    assert not (folder / "rounds" / "rounds" / "0003").exists()
+    record.write_text(lines)
+
+
+def refusal(line: list[str], kind: type[PlumError]) -> str:
+    with pytest.raises(kind) as caught:
+        CliRunner().invoke(cli, line, catch_exceptions=False)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_other_rounds_are_not_mixed_in(two_rounds: tuple[Path, list[dict[str, Any]]]) -> None:
+    folder, _ = two_rounds
+    line = arguments(folder, "--rounds", "3")
+    assert "learning_rate: 0.001 -> 0.1" in refusal([*line, "--set", "learning_rate=0.1"], RunError)
+    assert "instructions.held_out: 0.4 -> 0.3" in refusal([*line, "--held-out", "0.3"], RunError)
+
+
+def test_what_cannot_be_begun(tmp_path: Path) -> None:
+    write_tasks(tmp_path, 2)
+    line = arguments(tmp_path, "--rounds", "1")
+    assert "scripted:" in refusal([*line, "--model", f"scripted:{tmp_path / 'generator.jsonl'}"], UsageError)
+    assert "epoch" in refusal([*line, "--set", "epoch=2"], RecipeError)
+    assert "--rounds" in CliRunner().invoke(cli, [*line, "--rounds", "0"]).output
+    assert not (tmp_path / "rounds").exists()
+
+
+def test_an_instruction_is_on_one_side_in_every_source() -> None:
+    ids = [digest(task(number)) for number in range(2000)]
+    held_out, training = (InstructionsConfig(held_out=0.3, part=part) for part in ("held_out", "training"))
+    sides = [held_out.has(name) for name in ids]
+    assert sides == [not training.has(name) for name in ids]
+    assert 0.27 < sum(sides) / len(sides) < 0.33
+    more = InstructionsConfig(held_out=0.4, part="held_out")
+    assert all(more.has(name) for name in ids if held_out.has(name))
+    assert all(InstructionsConfig(held_out=0.3).has(name) for name in ids)
+
+
+def judged(folder: Path, passed: Mapping[str, Sequence[bool]]) -> Run:
+    """A run whose verdicts are these, by instruction."""
+    recipe = recipes.compose(None, "test", {"policy": {"type": "scripted", "model": "x"}}, []).filled()
+    run = Run.create(folder, recipe)
+    with run.appending(Verdict) as append:
+        for name, verdicts in passed.items():
+            for number, one in enumerate(verdicts):
+                append(
+                    Verdict(
+                        id=f"{name}{number}",
+                        sample_id=f"{name}{number}",
+                        suite_id=name,
+                        instruction_id=name,
+                        status="passed" if one else "failed",
+                        cases=(CaseOutcome(outcome="passed" if one else "wrong"),),
+                        detail="",
+                        cpu_seconds=None,
+                        peak_memory_mb=None,
+                    )
+                )
+    return run
+
+
+def test_a_gain_is_paired_by_instruction(tmp_path: Path) -> None:
+    before = judged(tmp_path / "before", {"a": [True, False], "b": [False, False], "c": [True, True], "gone": [True]})
+    after = judged(tmp_path / "after", {"a": [True, True], "b": [True, False], "c": [True, True]})
+    found = gain(before, after, [])
+    assert (found.instructions, found.before, found.after) == (3, 0.5, pytest.approx(5 / 6))
+    assert found.gain == pytest.approx(1 / 3)
+    assert (found.low, found.high) == (0, 0.5)
+    assert found.p_value is None
+    assert not found.found
+
+
+def test_single_answers_are_compared_by_mcnemars_test(tmp_path: Path) -> None:
+    before = judged(tmp_path / "before", {str(number): [number > 7] for number in range(10)})
+    after = judged(tmp_path / "after", {str(number): [True] for number in range(10)})
+    found = gain(before, after, [])
+    assert found.p_value == pytest.approx(2 / 2**8)
+    assert found.found
+
+
+def test_nothing_is_measured_on_what_was_trained_on(tmp_path: Path) -> None:
+    runs = [judged(tmp_path / name, {"a": [True], "b": [False]}) for name in ("before", "after", "training")]
+    label = {"suite_id": "b", "sample_id": "", "verdict_id": "", "prompt": "", "completion": "", "label": True}
+    with runs[2].appending(Preference) as append:
+        append(Preference(id="", instruction_id="b", **label))
+    with pytest.raises(RunError, match="1 of its instructions were trained on, as b"):
+        gain(runs[0], runs[1], runs[2:])
+    assert gain(runs[0], runs[1], []).instructions == 2

@@ -1,0 +1,85 @@
+"""A tiny chat model that has been taught to answer every task with one of two programs, of which one is right; tasks,
+and who writes their suites. It is trained in seconds, so whole rounds are too."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+RIGHT, WRONG = (f"```python\ndef f(x):\n    return x {sign} 1\n```" for sign in "+-")
+_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+_STEPS, _BATCH = 60, 4
+
+
+def task(number: int) -> str:
+    return f"Write a Python function f(x) that gives the integer after x. This is exercise number {number}."
+
+
+def write_tasks(folder: Path, tasks: int) -> None:
+    """`tasks.jsonl`, and `generator.jsonl`, which answers each with a suite."""
+    answer = (
+        "### Starter code\n```python\ndef f(x: int) -> int:\n    pass\n```\n\n### Solution\n```python\n"
+        "def f(x: int) -> int:\n    return x + 1\n```\n\n### Tests\n```python\n"
+        "assert f(0) == 1\nassert f(5) == 6\nassert f(-1) == 0\n```\n"
+    )
+    names = [*map(task, range(tasks))]
+    (folder / "tasks.jsonl").write_text("".join(json.dumps({"instruction": name}) + "\n" for name in names))
+    rows = [{"contains": f"Task:\n{name}", "texts": [answer]} for name in names]
+    (folder / "generator.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_solver(folder: Path) -> None:
+    """Write the model."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator([RIGHT, WRONG, task(0)], trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=_TEMPLATE
+    )
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=len(fast),
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=1024,
+        eos_token_id=fast.eos_token_id,
+        pad_token_id=fast.pad_token_id,
+    )
+    model = Qwen2ForCausalLM(config)
+    _teach(model, fast)
+    model.save_pretrained(folder)
+    fast.save_pretrained(folder)
+
+
+def _teach(model: Any, tokenizer: Any) -> None:
+    """Both answers, as often, to prompts that end as every prompt does."""
+    import torch
+
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    begin = tokenizer("<|im_end|>\n<|im_start|>assistant\n")["input_ids"]
+    draw = torch.Generator().manual_seed(0)
+    for _ in range(_STEPS):
+        for answer in (RIGHT, WRONG):
+            whole = begin + tokenizer(answer + "<|im_end|>")["input_ids"]
+            before = torch.randint(3, len(tokenizer), (_BATCH, 40), generator=draw)
+            ids = torch.cat([before, torch.tensor([whole] * _BATCH)], dim=1)
+            labels = ids.clone()
+            labels[:, : before.shape[1] + len(begin)] = -100
+            model(input_ids=ids, labels=labels).loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
