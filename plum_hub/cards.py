@@ -1,5 +1,6 @@
 """Facts and a template make a card. A fact that is missing is an error, never a blank (Jinja's StrictUndefined)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ import yaml
 
 from plum_hub.release.licences import Inherited, inherited
 from plum_hub.release.lineage import Counts, Lineage, hub_id
+from plum_hub.release.model_tree import ModelLineage
 from plum_hub.release.preferences import label_of
 from plum_hub.release.schemas import CONFIGS, Column, Config, columns
 
@@ -71,6 +73,89 @@ class DatasetFacts:
         """Whether the policy wrote its own tests."""
         generator = self.lineage.generator
         return generator is not None and generator.identity == self.lineage.policy.identity
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelResults:
+    """What was measured of a model, as its card tells it."""
+
+    merged: bool
+    """Whether the adapters were added to the base for that."""
+    table: str
+    """Its scores, as a Markdown table."""
+    base_table: str | None
+    """The base's on the same benchmarks; None where it was not measured."""
+    gains: tuple[Mapping[str, Any], ...]
+    """The paired comparison of the two, as `stages.evaluation.comparison.Gain`."""
+    notes: tuple[str, ...]
+    """What the reader of the comparison must know."""
+    index: list[Any]
+    """The `model-index`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """All that a model's card says."""
+
+    repo: str
+    tag: str
+    lineage: ModelLineage
+    training: Mapping[str, Any]
+    """What `training.json` says."""
+    curves: tuple[str, ...]
+    """Paths of the pictures."""
+    results: ModelResults | None
+    """None where nothing was measured."""
+
+    @property
+    def name(self) -> str:
+        """The repository's, without its namespace."""
+        return self.repo.rpartition("/")[2]
+
+    @property
+    def license(self) -> Inherited:
+        """The licence of the weights: the strictest of the base's and the data's."""
+        return inherited([self.lineage.base.license, *self.lineage.data.licenses])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that decided what was learnt, with what `auto` came to."""
+        lora, kto = self.training["decided"]["weights"] == "lora", self.lineage.method == "kto"
+        hidden = {"report_to", "merge", "checkpoint_every", "memory_gb"}
+        hidden |= set() if lora else {"lora_rank", "lora_alpha"}
+        hidden |= {"desirable_weight", "undesirable_weight"} | (set() if kto else {"max_kl", "group_by_length"})
+        hidden |= {"beta", "reference"} if self.lineage.method == "sft" else set()
+        values = {**self.training["settings"], **self.training["decided"]}
+        if kto:
+            weights = self.training["class_weights"]
+            values |= {"weight of chosen": weights["desirable"], "weight of rejected": weights["undesirable"]}
+        return {key: value for key, value in values.items() if key not in hidden and value is not None}
+
+
+def model_card(facts: ModelFacts) -> str:
+    """The text of the model's README.md."""
+    template = _environment().from_string(_template("plum_hub.model_cards", "model_card.md.jinja"))
+    return template.render(facts=facts, front_matter=_model_front_matter(facts))
+
+
+def _model_front_matter(facts: ModelFacts) -> str:
+    lineage = facts.lineage
+    adapter = lineage.form == "adapter"
+    values: dict[str, Any] = {
+        "license": facts.license.id,
+        "library_name": "peft" if adapter else "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["code", lineage.method, "trl", "plum", "plum-hub", *(["lora"] if adapter else []), "arxiv:2406.06887"],
+    }
+    if lineage.base.commit:
+        values["base_model"] = [lineage.base.name]
+        values["base_model_relation"] = "adapter" if adapter else "finetune"
+    if lineage.data.repo:
+        values["datasets"] = [lineage.data.repo]
+    if facts.results:
+        values["model-index"] = facts.results.index
+    text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
+    return text
 
 
 def dataset_card(facts: DatasetFacts) -> str:

@@ -1,14 +1,15 @@
 """`plum_hub.load`: rows of a release, at exactly the commit that its version names.
 
 `datasets.load_dataset` pins less than it seems to: without the network it may answer with the rows of another version.
-Here a version becomes a commit first, that commit's files are downloaded, and nothing else is read. Which commit a
-version stood for is remembered in `$PLUM_HUB_HOME/versions.jsonl`: so it is found again without the network, and a tag
-that was moved since is noticed.
+Here a version becomes a commit first, the config's files at that commit are downloaded, and nothing else is read. Which
+commit a version stood for is remembered in `$PLUM_HUB_HOME/versions.jsonl`: so it is found again without the network,
+and a tag that was moved since is noticed.
 """
 
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +17,14 @@ from typing import TYPE_CHECKING
 
 from plum_hub.errors import HubError, RunError, UsageError
 from plum_hub.home import home
-from plum_hub.hubs.client import HubTarget, choose_target, connected, fetch_dataset, tags
+from plum_hub.hubs.client import HubTarget, Kind, choose_target, connected, fetch_dataset, tags
 from plum_hub.hubs.embedded import default_root
 from plum_hub.lines import appending, whole_lines, writing
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+_MANIFEST = "manifest.json"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -37,9 +39,10 @@ class Fetched:
     hub: str
     """`public`, `embedded`, or another Hub's address."""
     tags: dict[str, str]
-    """Every tag of the dataset with its commit; empty without the network."""
+    """Every tag of the repository with its commit; empty without the network."""
     before: str | None
     """The commit that this version stood for when it was first used here; None where it was not."""
+    kind: Kind = "dataset"
 
 
 def load(repo: str, config: str = "kto", version: str | None = None, hub: str = "auto") -> "Dataset":
@@ -62,24 +65,25 @@ def load(repo: str, config: str = "kto", version: str | None = None, hub: str = 
     """
     if version is None:
         raise UsageError(f'which version? Name a tag or a commit, as in  plum_hub.load("{repo}", "{config}", "v1.0.0")')
-    release = fetch_pinned(repo, version, hub)
+    release = fetch_pinned(repo, version, hub, (f"{config}/*", _MANIFEST))
     files = sorted(str(path) for path in release.folder.glob("*/*.parquet") if path.parent.name == config)
     if not files:
-        there = ", ".join(sorted({path.parent.name for path in release.folder.glob("*/*.parquet")}))
+        manifest = release.folder / _MANIFEST
+        there = ", ".join(sorted(json.loads(manifest.read_bytes())["columns"])) if manifest.is_file() else ""
         raise HubError(f"{repo}@{version} has no config {config!r}; name one of: {there or 'none, it is no release'}")
     from datasets import Dataset
 
     return Dataset.from_parquet(files)
 
 
-def fetch_pinned(repo: str, version: str, hub: str) -> Fetched:
+def fetch_pinned(repo: str, version: str, hub: str, patterns: Sequence[str] | None = None) -> Fetched:
     """As `fetch_release`, of a tag that has not moved; remembers the commit of a tag that is new here.
 
     Raises:
         HubError: as `fetch_release`; or the tag stands on another commit than it did here before.
         RunError: as `load`.
     """
-    release = fetch_release(repo, version, hub)
+    release = fetch_release(repo, version, hub, patterns=patterns)
     if release.before not in (None, release.commit):
         raise HubError(
             f"{repo}@{version} is commit {release.commit} now, and was {release.before} when it was first used here; "
@@ -89,35 +93,50 @@ def fetch_pinned(repo: str, version: str, hub: str) -> Fetched:
     return release
 
 
-def fetch_release(repo: str, version: str, hub: str) -> Fetched:
-    """Download the files of one version.
+def fetch_release(
+    repo: str, version: str, hub: str, kind: Kind | None = "dataset", patterns: Sequence[str] | None = None
+) -> Fetched:
+    """Download the files of one version, or those of them that match one of the patterns.
 
-    `auto` without a token means the embedded Hub, and the public one for what the embedded one has not.
+    `auto` without a token means the embedded Hub, and the public one for what the embedded one has not. Where `kind` is
+    None, it is a dataset's version or, where there is no such dataset, a model's.
 
     Raises:
-        HubError: no such dataset or version, the Hub refuses or cannot be reached, or it would be needed and
+        HubError: no such repository or version, the Hub refuses or cannot be reached, or it would be needed and
             `HF_HUB_OFFLINE` is set.
         RunError: what is remembered of versions is damaged.
     """
+    kinds: list[Kind] = [kind] if kind else ["dataset", "model"]
     *others, last = _targets(hub)
     for target in (*others, last):
         with connected(target) as there:
-            offline = not target.embedded and _is_offline()
-            known = {} if offline else tags(repo, there)
-            if known or target is last:
-                return _fetched(repo, version, there, known, offline=offline)
+            for one in kinds:
+                if known := {} if _is_offline(target) else tags(repo, there, one):
+                    return _fetched(repo, version, there, known, one, patterns)
+            if target is last:
+                model = kind is None and _remembered(_name(there), repo, version, "model") is not None
+                return _fetched(repo, version, there, {}, "model" if model else kinds[0], patterns)
     raise AssertionError("the last Hub has it, or says why not")
 
 
-def _fetched(repo: str, version: str, target: HubTarget, known: dict[str, str], *, offline: bool) -> Fetched:
-    hub = "embedded" if target.embedded else target.endpoint or "public"
+def _fetched(
+    repo: str, version: str, target: HubTarget, known: dict[str, str], kind: Kind, patterns: Sequence[str] | None
+) -> Fetched:
+    offline = _is_offline(target)
+    hub = _name(target)
     exact = _COMMIT.fullmatch(version) is not None
-    before = None if exact else _remembered(hub, repo, version)
+    before = None if exact else _remembered(hub, repo, version, kind)
     commit = version if exact else before if offline else known.get(version)
     if commit is None:
-        raise HubError(_unknown(repo, version, known, offline=offline))
-    folder = fetch_dataset(repo, commit, target)
-    return Fetched(repo=repo, version=version, commit=commit, folder=folder, hub=hub, tags=known, before=before)
+        raise HubError(_unknown(repo, version, known, kind, offline=offline))
+    folder = fetch_dataset(repo, commit, target, kind, patterns)
+    return Fetched(
+        repo=repo, version=version, commit=commit, folder=folder, hub=hub, tags=known, before=before, kind=kind
+    )
+
+
+def _name(target: HubTarget) -> str:
+    return "embedded" if target.embedded else target.endpoint or "public"
 
 
 def remember(release: Fetched) -> None:
@@ -131,6 +150,7 @@ def remember(release: Fetched) -> None:
     with writing(home()):
         home().mkdir(parents=True, exist_ok=True)
     row = {key: asdict(release)[key] for key in ("hub", "repo", "version", "commit")}
+    row |= {} if release.kind == "dataset" else {"kind": release.kind}
     with appending(_memory()) as append:
         append({**row, "at": datetime.now(UTC).isoformat(timespec="seconds")})
 
@@ -139,11 +159,11 @@ def _memory() -> Path:
     return home() / "versions.jsonl"
 
 
-def _remembered(hub: str, repo: str, version: str) -> str | None:
+def _remembered(hub: str, repo: str, version: str, kind: Kind) -> str | None:
     for number, line in whole_lines(_memory()):
         try:
             row = json.loads(line)
-            if (row["hub"], row["repo"], row["version"]) == (hub, repo, version):
+            if (row["hub"], row["repo"], row["version"], row.get("kind", "dataset")) == (hub, repo, version, kind):
                 return str(row["commit"])
         except (ValueError, TypeError, KeyError) as error:
             raise RunError(f"{_memory()}:{number}: is damaged; delete this line") from error
@@ -159,13 +179,15 @@ def _targets(hub: str) -> list[HubTarget]:
     return [first, public] if default_root().exists() else [public]
 
 
-def _is_offline() -> bool:
-    """Whether `huggingface_hub` would refuse to use the network."""
+def _is_offline(target: HubTarget) -> bool:
+    """Whether `huggingface_hub` would refuse to use the network, where it is needed."""
+    if target.embedded:
+        return False
     said = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
     return said.upper() in {"1", "ON", "YES", "TRUE"}
 
 
-def _unknown(repo: str, version: str, known: dict[str, str], *, offline: bool) -> str:
+def _unknown(repo: str, version: str, known: dict[str, str], kind: Kind, *, offline: bool) -> str:
     if offline:
         return (
             f"HF_HUB_OFFLINE is set, and {repo}@{version} was never loaded here, so nothing says which commit it is; "
@@ -173,4 +195,4 @@ def _unknown(repo: str, version: str, known: dict[str, str], *, offline: bool) -
         )
     if known:
         return f"{repo} has no version {version}; name one of: {', '.join(sorted(known))}"
-    return f"there is no dataset {repo} with versions on this Hub; check the name, the token, and which Hub is meant"
+    return f"there is no {kind} {repo} with versions on this Hub; check the name, the token, and which Hub is meant"

@@ -11,13 +11,14 @@ import pytest
 from plum_hub.errors import RunError
 from plum_hub.loading import Fetched
 from plum_hub.records import digest
-from plum_hub.stages.audit.files import read_manifest
+from plum_hub.stages.audit.dataset import Report, audited, drawn
+from plum_hub.stages.audit.files import Manifest, read_manifest
 from plum_hub.stages.audit.findings import MEANINGS, Findings
+from plum_hub.stages.audit.order import Order
 from plum_hub.stages.audit.rows import split
 from plum_hub.stages.audit.rows_check import RowsCheck
 from plum_hub.stages.audit.tag import check_tag
 from plum_hub.stages.audit.terms import read_terms
-from plum_hub.stages.audit.verify import Order, Report, audited, drawn
 from plum_hub.stages.base import Progress
 from tests.forgeries import TAMPERED, UNBELIEVABLE, row_of
 from tests.releases import REPO, Releases, publish, reseal, rewrite, two_versions
@@ -312,7 +313,7 @@ def test_counts_are_counted(tree: Path) -> None:
 def test_a_release_in_parts_is_the_same_release(tree: Path) -> None:
     """A release of more samples than fit in memory is read in parts, each with all that belongs together."""
     findings = Findings()
-    manifest = read_manifest(tree, findings)
+    manifest = read_manifest(tree, findings, Manifest)
     assert manifest is not None
     terms = read_terms(tree, manifest.lineage, findings)
     assert terms is not None

@@ -20,6 +20,8 @@ from plum_hub.cli.hub import hub
 from plum_hub.cli.judge import judge
 from plum_hub.cli.pull import pull
 from plum_hub.cli.push_dataset import push_dataset
+from plum_hub.cli.push_model import push_model
+from plum_hub.cli.run import run
 from plum_hub.cli.show import show
 from plum_hub.cli.status import status
 from plum_hub.cli.train import train
@@ -39,8 +41,8 @@ def cli() -> None:
 
 
 for _command in (
-    build_dataset, push_dataset, pull, card, status, show, judge, train, evaluate, compare, verify, diff, hub, doctor,
-    hf_extension, completion,
+    build_dataset, push_dataset, pull, card, status, show, judge, train, push_model, run, evaluate, compare, verify,
+    diff, hub, doctor, hf_extension, completion,
 ):  # fmt: skip
     cli.add_command(_command)
 

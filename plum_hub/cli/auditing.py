@@ -12,10 +12,13 @@ from rich.table import Table
 
 from plum_hub.cli import screen
 from plum_hub.errors import UsageError, VerificationError
+from plum_hub.stages.audit.dataset import Report
 from plum_hub.stages.audit.diff import Difference
-from plum_hub.stages.audit.findings import MEANINGS, shown
+from plum_hub.stages.audit.findings import MEANINGS, MODEL_MEANINGS, Check, Findings, shown
 from plum_hub.stages.audit.matching import Change, reasons
-from plum_hub.stages.audit.verify import Order, Report, verify
+from plum_hub.stages.audit.model import ModelReport
+from plum_hub.stages.audit.order import Order
+from plum_hub.stages.audit.verify import verify
 
 _LISTED = 12
 """Rows on the screen of one kind; --json has more."""
@@ -36,13 +39,14 @@ def carry_out_verify(given: Mapping[str, Any]) -> None:
         progress.close()
     if given["as_json"]:
         screen.echo_json(report.as_json())
+    elif isinstance(report, ModelReport):
+        _show_model(report)
     else:
         _show_report(report)
     if not report.agrees:
-        count = report.findings.differing.total()
         raise VerificationError(
-            f"{order.repo}@{order.version} is not what it says: {count:,} things do not agree; do not rely on it, and "
-            "show the list to whoever published it"
+            f"{order.repo}@{order.version} is not what it says: {report.differing:,} things do not agree; do not rely "
+            "on it, and show the list to whoever published it"
         )
 
 
@@ -56,37 +60,53 @@ def _order(given: Mapping[str, Any]) -> Order:
         raise UsageError("--seed draws the samples of --sample N: give both, or neither")
     # Whoever knows the seed beforehand knows which samples are not looked at.
     seed = given["seed"] if given["seed"] is not None else secrets.randbelow(1 << 31)
-    names = ("sample", "commit", "run", "hub", "workers", "sandbox")
+    names = ("sample", "commit", "run", "hub", "workers", "sandbox", "kind", "base")
     return Order(repo=repo, version=version, seed=seed, **{name: given[name] for name in names})
 
 
+def _show_model(report: ModelReport) -> None:
+    _show_findings(report.findings, MODEL_MEANINGS)
+    release = f"{report.release.repo}@{report.release.version}, commit {report.release.commit}"
+    screen.facts([("model", release), ("outcome", _outcome(report.findings))])
+    if report.dataset is not None:
+        click.echo()
+        _show_report(report.dataset)
+
+
 def _show_report(report: Report) -> None:
-    table = Table("check", "compared", "differing", "what agrees", box=None, header_style="bold", pad_edge=False)
-    for check, meaning in MEANINGS.items():
-        compared, differing = report.findings.compared[check], report.findings.differing[check]
-        table.add_row(check, f"{compared:,}", f"{differing:,}" if differing else "", meaning)
-    screen.console().print(table)
-    _show_disagreements(report)
-    for note in report.findings.notes:
-        click.echo(f"note: {note}")
+    _show_findings(report.findings, MEANINGS)
     judged = f"{report.judged:,} of {report.samples:,}"
     if report.order.sample is not None:
         judged += f", drawn by --seed {report.order.seed}"
-    outcome = "everything agrees" if report.agrees else f"{report.findings.differing.total():,} things do not agree"
     release = f"{report.release.repo}@{report.release.version}, commit {report.release.commit}"
-    screen.facts([("release", release), ("judged", judged), ("outcome", outcome)])
+    screen.facts([("release", release), ("judged", judged), ("outcome", _outcome(report.findings))])
 
 
-def _show_disagreements(report: Report) -> None:
+def _outcome(findings: Findings) -> str:
+    return "everything agrees" if findings.agree else f"{findings.differing.total():,} things do not agree"
+
+
+def _show_findings(findings: Findings, meanings: Mapping[Check, str]) -> None:
+    table = Table("check", "compared", "differing", "what agrees", box=None, header_style="bold", pad_edge=False)
+    for check, meaning in meanings.items():
+        compared, differing = findings.compared[check], findings.differing[check]
+        table.add_row(check, f"{compared:,}", f"{differing:,}" if differing else "", meaning)
+    screen.console().print(table)
+    _show_disagreements(findings)
+    for note in findings.notes:
+        click.echo(f"note: {note}")
+
+
+def _show_disagreements(findings: Findings) -> None:
     """Some of each check, so that many of one do not hide another."""
-    if report.agrees:
+    if findings.agree:
         return
     table = Table("check", "what", "published", "found here", box=None, header_style="bold red", pad_edge=False)
-    for check in MEANINGS:
-        listed = [one for one in report.findings.listed if one.check == check][:_LISTED]
+    for check in findings.differing:
+        listed = [one for one in findings.listed if one.check == check][:_LISTED]
         for one in listed:
             table.add_row(check, *(escape(" ".join(text.split())) for text in (one.what, one.published, one.found)))
-        if more := report.findings.differing[check] - len(listed):
+        if more := findings.differing[check] - len(listed):
             table.add_row(check, f"and {more:,} more", "", "")
     screen.console().print(table)
 

@@ -1,4 +1,4 @@
-"""`plum-hub card`: a run's card before it is published."""
+"""`plum-hub card`: the card of a run or a checkpoint before it is published."""
 
 from pathlib import Path
 
@@ -6,26 +6,24 @@ import click
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--preview", is_flag=True, help="Show it as it will look, here and as a page for the browser.")
-def card(run: Path, preview: bool) -> None:
-    """Show the card that the run in folder RUN would be published with.
+def card(folder: Path, preview: bool) -> None:
+    """Show the card that the run, or the checkpoint, in folder RUN would be published with.
 
-    The whole tree of the release is written to RUN/release/dataset, and nothing is published.
+    The whole tree of the release is written to RUN/release, and nothing is published.
 
     \b
     Example:
       plum-hub card runs/starter-qwen2.5-coder-0.5b-instruct --preview
     """
     from plum_hub.cli.screen import facts, show_markdown
-    from plum_hub.run import Run
-    from plum_hub.stages.base import Context
-    from plum_hub.stages.preview import card_of, write_page
+    from plum_hub.stages.preview import card_of, tree_of, write_page
 
-    context = Context(run=Run.open(run))
-    text = card_of(context)
+    tree = tree_of(folder)
+    text = card_of(tree)
     if preview:
         show_markdown(text)
-        facts([("page", str(write_page(context, text)))])
+        facts([("page", str(write_page(tree, text)))])
     else:
         click.echo(text)

@@ -30,7 +30,7 @@ class Where:
     tag: str | None
     branch: str
     create_pr: bool
-    benchmark_data: Path | None
+    benchmark_data: Path | None = None
 
     def destination(self) -> Destination | None:
         """Where to publish, as far as that can be checked before hours of work; None for nowhere.
@@ -81,11 +81,11 @@ def push_run(folder: Path, where: Where, *, as_json: bool, quiet: bool) -> None:
     show_how_to_load(released)
 
 
-def show_how_to_load(released: Released) -> None:
-    """What a user pastes to load the release."""
+def show_how_to_load(released: Released, imports: str = "from datasets import load_dataset\n") -> None:
+    """What a user pastes to load the release, after the line that imports what it calls."""
     if released.load_line:
         if released.hub == "embedded":
             click.echo("\n# in another terminal:  plum-hub hub serve\nexport HF_ENDPOINT=http://127.0.0.1:8077")
         elif released.endpoint:
             click.echo(f"\nexport HF_ENDPOINT={released.endpoint}")
-        click.echo(f"\nfrom datasets import load_dataset\n{released.load_line}")
+        click.echo(f"\n{imports}{released.load_line}")

@@ -1,4 +1,4 @@
-"""`plum-hub verify`: whether a published dataset is what it says."""
+"""`plum-hub verify`: whether a published dataset or model is what it says."""
 
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,19 @@ import click
 @click.option(
     "--sandbox", type=click.Choice(["jail", "docker"]), default="jail", show_default=True, help="What isolates."
 )
+@click.option("--kind", type=click.Choice(["dataset", "model"]), help="What REPO is.  [default: whichever there is]")
+@click.option("--base", type=click.Path(path_type=Path), help="Of a model: a copy of its base, to be compared.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="Show errors and the result only.")
 def verify(**given: Any) -> None:
-    """Check a published dataset on your own machine.
+    """Check a published dataset or model on your own machine.
 
     Downloads the release and checks that every file has the sha256 of the manifest, every id is the digest of what its
     row was made from, kto, dpo, sft and dropped are what samples and verdicts give under the recipe, and every program
     comes to the same status once more. Exits with 0 if everything agrees, else with 14 and a list of what does not.
+
+    Of a model it checks hashes, weights and tag, that the dataset holds the very rows that were trained on, then that
+    dataset as above, and the base.
 
     A tag that was moved to another whole release is seen only against a record: --commit, --run, or what was used on
     this machine before.

@@ -9,9 +9,10 @@ import hashlib
 import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ class Request:
     private: bool
     branch: str
     create_pr: bool
+    kind: str = "dataset"
+    proof: Sequence[str] = ()
 
 
 def publish(api: HfApi, **given: Any) -> dict[str, Any]:
@@ -53,31 +56,32 @@ def publish(api: HfApi, **given: Any) -> dict[str, Any]:
         raise HubError(f"{source}: no files to publish")
     repo = request.repo if "/" in request.repo else f"{api.whoami()['name']}/{request.repo}"
     digests = {name: sha256(path) for name, path in paths.items()}
-    api.create_repo(repo, repo_type="dataset", private=request.private, exist_ok=True)
-    if request.private and not api.dataset_info(repo, expand=["private"]).private:
+    api.create_repo(repo, repo_type=request.kind, private=request.private, exist_ok=True)
+    if request.private and not api.repo_info(repo, repo_type=request.kind, expand=["private"]).private:
         raise HubError(f"{repo} is public already, and would show a private release; publish to another repo")
-    commit = tags(api, repo=repo).get(request.tag)
+    commit = tags(api, repo=repo, kind=request.kind).get(request.tag)
     if commit is None and request.create_pr:
         return _proposed(api, repo, request, paths, digests)
     if commit is None:
         commit = _tagged(api, repo, request, _committed(api, repo, request, paths, digests), digests)
-    if _differing(api, repo, commit, paths, digests):
+    if _differing(api, repo, request.kind, commit, paths, digests):
         raise HubError(
             f"{repo}@{request.tag} exists with other content, and a tag never moves; publish under a new tag"
         )
-    url = f"{api.endpoint}/datasets/{repo}/tree/{request.tag}"
+    url = f"{_page(api, repo, request.kind)}/tree/{request.tag}"
     return {"repo": repo, "tag": request.tag, "commit": commit, "url": url, "files": digests}
 
 
 def _tagged(api: HfApi, repo: str, request: Request, commit: str, digests: dict[str, str]) -> str:
     """The commit that the tag stands on afterwards: this one, when it reads back as it was sent."""
-    _read_back(api, repo, commit, digests)
+    _read_back(api, repo, request.kind, commit, digests)
+    _prove(request.proof, repo, commit)
     try:
-        api.create_tag(repo, repo_type="dataset", tag=request.tag, tag_message=request.message, revision=commit)
+        api.create_tag(repo, repo_type=request.kind, tag=request.tag, tag_message=request.message, revision=commit)
     except errors.HfHubHTTPError as error:
         if error.response.status_code != 409:
             raise
-        if (standing := tags(api, repo=repo).get(request.tag)) is None:
+        if (standing := tags(api, repo=repo, kind=request.kind).get(request.tag)) is None:
             raise HubError(f"{repo}: the Hub refuses the tag {request.tag}: {_said(error)}; choose another") from error
         return standing  # somebody was quicker
     return commit
@@ -87,34 +91,45 @@ def _proposed(
     api: HfApi, repo: str, request: Request, paths: dict[str, Path], digests: dict[str, str]
 ) -> dict[str, Any]:
     """A pull request with exactly these files: one that is there already, or a new one. It gets no tag."""
-    refs = api.list_repo_refs(repo, repo_type="dataset", include_pull_requests=True)
+    refs = api.list_repo_refs(repo, repo_type=request.kind, include_pull_requests=True)
     for ref in refs.pull_requests or ():
-        if not _differing(api, repo, ref.target_commit, paths, digests):
-            commit, number = ref.target_commit, ref.ref.rpartition("/")[2]
+        commit, number = ref.target_commit, ref.ref.rpartition("/")[2]
+        if not _differing(api, repo, request.kind, commit, paths, digests) and _is_open(api, repo, request, number):
             break
     else:
-        head = _head(api, repo, request.branch)
-        operations = _operations(paths, _differing(api, repo, head, paths, digests))
+        head = _head(api, repo, request)
+        operations = _operations(paths, _differing(api, repo, request.kind, head, paths, digests))
         if not operations:
             raise HubError(
                 f"{repo}: {request.branch} has exactly this release already, untagged; publish it without --create-pr"
             )
         info = api.create_commit(
-            repo, operations, commit_message=request.message, repo_type="dataset", revision=request.branch,
+            repo, operations, commit_message=request.message, repo_type=request.kind, revision=request.branch,
             parent_commit=head, create_pr=True,
         )  # fmt: skip
         commit, number = str(info.oid), str(info.pr_num)
-        _read_back(api, repo, commit, digests)
-    url = f"{api.endpoint}/datasets/{repo}/discussions/{number}"
+        _read_back(api, repo, request.kind, commit, digests)
+    url = f"{_page(api, repo, request.kind)}/discussions/{number}"
     return {"repo": repo, "tag": None, "commit": commit, "url": url, "files": digests}
 
 
-def fetch(api: HfApi, *, repo: str, revision: str) -> str:
+def _is_open(api: HfApi, repo: str, request: Request, number: str) -> bool:
+    """Whether a pull request can still be merged."""
+    try:
+        status = api.get_discussion_details(repo, int(number), repo_type=request.kind).status
+    except errors.HfHubHTTPError as error:
+        if error.response.status_code != 404:
+            raise
+        return True  # a Hub that keeps pull requests as refs only
+    return status in ("open", "draft")
+
+
+def fetch(api: HfApi, *, repo: str, revision: str, kind: str = "dataset", patterns: Sequence[str] | None = None) -> str:
     """See `client.fetch_dataset`."""
     # The library answers a tag that it cannot look up with the commit it last saw: so the commit comes first, always.
     exact = constants.HF_HUB_OFFLINE and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
-    commit = revision if exact else api.dataset_info(repo, revision=revision).sha
-    folder = api.snapshot_download(repo, repo_type="dataset", revision=commit)
+    commit = revision if exact else api.repo_info(repo, repo_type=kind, revision=revision).sha
+    folder = api.snapshot_download(repo, repo_type=kind, revision=commit, allow_patterns=patterns)
     if Path(folder).name != commit:
         raise HubError(
             f"{repo}@{revision} is commit {commit}, but {folder} was loaded; remove that folder and run again"
@@ -122,22 +137,30 @@ def fetch(api: HfApi, *, repo: str, revision: str) -> str:
     return str(folder)
 
 
-def fetch_file(api: HfApi, *, repo: str, revision: str, path: str) -> str | None:
+def fetch_file(api: HfApi, *, repo: str, revision: str, path: str, kind: str = "dataset") -> str | None:
     """See `client.fetch_file`."""
-    commit = api.dataset_info(repo, revision=revision).sha
+    commit = api.repo_info(repo, repo_type=kind, revision=revision).sha
     try:
-        return str(api.hf_hub_download(repo, path, repo_type="dataset", revision=commit))
+        return str(api.hf_hub_download(repo, path, repo_type=kind, revision=commit))
     except errors.EntryNotFoundError:
         return None
 
 
-def tags(api: HfApi, *, repo: str) -> dict[str, str]:
+def tags(api: HfApi, *, repo: str, kind: str = "dataset") -> dict[str, str]:
     """See `client.tags`."""
     try:
-        refs = api.list_repo_refs(repo, repo_type="dataset")
+        refs = api.list_repo_refs(repo, repo_type=kind)
     except errors.RepositoryNotFoundError:
         return {}
     return {tag.name: tag.target_commit for tag in refs.tags}
+
+
+def history(api: HfApi, *, repo: str, branch: str, kind: str = "dataset") -> list[str]:
+    """See `client.history`."""
+    try:
+        return [it.commit_id for it in api.list_repo_commits(repo, repo_type=kind, revision=branch)]
+    except errors.RevisionNotFoundError:
+        return [it.commit_id for it in api.list_repo_commits(repo, repo_type=kind)]
 
 
 def whoami(api: HfApi) -> str:
@@ -153,23 +176,28 @@ def _signed_in(api: HfApi) -> None:
 
 def _committed(api: HfApi, repo: str, request: Request, paths: dict[str, Path], digests: dict[str, str]) -> str:
     """A commit on the branch with exactly these files: the present head if it has them already, else a new one."""
-    head = _head(api, repo, request.branch)
-    operations = _operations(paths, _differing(api, repo, head, paths, digests))
+    head = _head(api, repo, request)
+    operations = _operations(paths, _differing(api, repo, request.kind, head, paths, digests))
     if not operations:
         return head
     # One call, one commit; upload_folder would make several.
     info = api.create_commit(
-        repo, operations, commit_message=request.message, repo_type="dataset", revision=request.branch,
+        repo, operations, commit_message=request.message, repo_type=request.kind, revision=request.branch,
         parent_commit=head,
     )  # fmt: skip
     return str(info.oid)
 
 
-def _head(api: HfApi, repo: str, branch: str) -> str:
-    """The last commit of a branch, which is made where it is missing, from `main`."""
-    if branch != "main":
-        api.create_branch(repo, repo_type="dataset", branch=branch, exist_ok=True)
-    return str(api.dataset_info(repo, revision=branch).sha)
+def _head(api: HfApi, repo: str, request: Request) -> str:
+    """The last commit of the branch, which is made where it is missing, from `main`."""
+    if request.branch != "main":
+        api.create_branch(repo, repo_type=request.kind, branch=request.branch, exist_ok=True)
+    return str(api.repo_info(repo, repo_type=request.kind, revision=request.branch).sha)
+
+
+def _page(api: HfApi, repo: str, kind: str) -> str:
+    """Where the repository is shown."""
+    return f"{api.endpoint}/{'' if kind == 'model' else f'{kind}s/'}{repo}"
 
 
 def _operations(paths: dict[str, Path], differing: list[str]) -> list[CommitOperationAdd | CommitOperationDelete]:
@@ -178,12 +206,11 @@ def _operations(paths: dict[str, Path], differing: list[str]) -> list[CommitOper
     ]
 
 
-def _differing(api: HfApi, repo: str, commit: str, paths: dict[str, Path], digests: dict[str, str]) -> list[str]:
+def _differing(
+    api: HfApi, repo: str, kind: str, commit: str, paths: dict[str, Path], digests: dict[str, str]
+) -> list[str]:
     """The files that are not the same here and at `commit`, or are only on one side."""
-    there = {}
-    for entry in api.list_repo_tree(repo, recursive=True, revision=commit, repo_type="dataset"):
-        if hasattr(entry, "blob_id"):  # a file, no folder
-            there[entry.path] = entry
+    there = _files(api, repo, kind, commit)
     differing = [name for name in there if name not in paths and name != ATTRIBUTES]
     for name, path in paths.items():
         entry = there.get(name)
@@ -196,14 +223,36 @@ def _differing(api: HfApi, repo: str, commit: str, paths: dict[str, Path], diges
     return differing
 
 
-def _read_back(api: HfApi, repo: str, commit: str, digests: dict[str, str]) -> None:
-    """Download every file at `commit` and compare it with what was sent."""
+def _files(api: HfApi, repo: str, kind: str, commit: str) -> dict[str, Any]:
+    """What the Hub says about each file at `commit`, by its path."""
+    entries = api.list_repo_tree(repo, recursive=True, revision=commit, repo_type=kind)
+    return {entry.path: entry for entry in entries if hasattr(entry, "blob_id")}  # the others are folders
+
+
+def _read_back(api: HfApi, repo: str, kind: str, commit: str, digests: dict[str, str]) -> None:
+    """Compare every file at `commit` with what was sent: a large one by the sha256 that the Hub names, under which it
+    is kept and by which it was checked when it came; any other is downloaded."""
+    there = _files(api, repo, kind, commit)
     with tempfile.TemporaryDirectory() as scratch:
         for name, digest in digests.items():
-            file = api.hf_hub_download(repo, name, repo_type="dataset", revision=commit, local_dir=scratch)
-            if sha256(Path(file)) != digest:
+            if (entry := there.get(name)) is not None and entry.lfs is not None:
+                found = entry.lfs.sha256
+            else:
+                path = Path(api.hf_hub_download(repo, name, repo_type=kind, revision=commit, local_dir=scratch))
+                found = sha256(path)
+                path.unlink()
+            if found != digest:
                 raise HubError(f"{repo}@{commit}: {name} came back changed, so nothing was tagged; run the same again")
-            Path(file).unlink()
+
+
+def _prove(command: Sequence[str], repo: str, commit: str) -> None:
+    """Run the command, the commit behind it, and refuse to tag where it fails."""
+    if not command:
+        return
+    done = subprocess.run([*command, commit], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+        raise HubError(f"{repo}@{commit}: {said}; so nothing was tagged: mend that and run the same again")
 
 
 def sha256(path: Path) -> str:
@@ -219,14 +268,14 @@ def _git_oid(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.sha1(start, usedforsecurity=False)).hexdigest()
 
 
-def explained(error: Exception, api: HfApi, repo: str) -> str:
+def explained(error: Exception, api: HfApi, repo: str, kind: str = "dataset") -> str:
     """One line on what a Hub or the way to it did wrong, and what mends it."""
     if isinstance(error, HubError):
         return str(error)
     if type(error) is RuntimeError and isinstance(error.__cause__, Exception):  # how uploading threads report
-        return explained(error.__cause__, api, repo)
+        return explained(error.__cause__, api, repo, kind)
     if isinstance(error, errors.HfHubHTTPError):
-        return _refusal(error, api, repo)
+        return _refusal(error, api, repo, kind)
     if isinstance(error, (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError)) and constants.HF_HUB_OFFLINE:
         return (
             f"HF_HUB_OFFLINE is set, and {repo} at this very commit is not in the cache; unset it, or name the commit"
@@ -242,7 +291,7 @@ def explained(error: Exception, api: HfApi, repo: str) -> str:
     return f"{_one_line(error)}; mend this and run the same again"
 
 
-def _refusal(error: errors.HfHubHTTPError, api: HfApi, repo: str) -> str:
+def _refusal(error: errors.HfHubHTTPError, api: HfApi, repo: str, kind: str) -> str:
     status, hub = error.response.status_code, api.endpoint
     sign_in = "look in the token file of the embedded Hub's folder for its owner's token" if _embedded() else SIGN_IN
     if error.response.headers.get("X-Error-Message") == "Invalid credentials in Authorization header":
@@ -250,7 +299,7 @@ def _refusal(error: errors.HfHubHTTPError, api: HfApi, repo: str) -> str:
     if isinstance(error, errors.GatedRepoError):
         return f"{repo} is gated: ask for access on its page on {hub}, then {sign_in}"
     if isinstance(error, errors.RepositoryNotFoundError):
-        return f"{hub} has no dataset {repo}, or this account may not see it; check the name" + (
+        return f"{hub} has no {kind} {repo}, or this account may not see it; check the name" + (
             "" if _embedded() else f", or {sign_in}"
         )
     if isinstance(error, errors.RevisionNotFoundError):
@@ -290,6 +339,7 @@ ACTIONS: dict[str, Callable[..., Any]] = {
     "fetch": fetch,
     "fetch_file": fetch_file,
     "tags": tags,
+    "history": history,
     "whoami": whoami,
 }
 
@@ -315,7 +365,7 @@ def main() -> None:
     try:
         answer = {"result": ACTIONS[sys.argv[1]](api, **arguments)}
     except (HubError, errors.HTTPError, OSError, ValueError, RuntimeError) as error:
-        answer = {"error": explained(error, api, str(arguments.get("repo", "")))}
+        answer = {"error": explained(error, api, str(arguments.get("repo", "")), arguments.get("kind", "dataset"))}
     with answers:
         json.dump(answer, answers)
 

@@ -9,15 +9,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from plum_hub.errors import HubError
 from plum_hub.hubs.embedded import EmbeddedHub
+
+Kind: TypeAlias = Literal["dataset", "model"]
+"""What a repository holds."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,12 @@ class HubTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishRequest:
-    """A release to be made: exactly the files of `folder`, as `tag` of the dataset `repo`.
+    """A release to be made: exactly the files of `folder`, as `tag` of the repository `repo`.
 
     `repo` is `namespace/name`, or a bare name in one's own namespace; `message` is the title of the commit. A repo that
     is missing is created, for its owner's eyes only if `private`; a missing `branch` is begun from `main`. With
-    `create_pr` the files are proposed for the branch, and nothing is tagged."""
+    `create_pr` the files are proposed for the branch, and nothing is tagged. `proof` is a command that must succeed
+    before the tag is set: it gets the commit as its last argument, and the Hub and the token in its environment."""
 
     folder: Path
     repo: str
@@ -44,6 +48,8 @@ class PublishRequest:
     private: bool = False
     branch: str = "main"
     create_pr: bool = False
+    kind: Kind = "dataset"
+    proof: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +105,7 @@ def publish_dataset(request: PublishRequest, target: HubTarget) -> Published:
 
     Raises:
         HubError: the Hub refused or could not be reached; the tag stands on other content; the repo is public and the
-            release private; what was read back is not what was sent.
+            release private; what was read back is not what was sent; the proof failed, with its last line.
     """
     arguments = {
         "folder": str(request.folder.absolute()),
@@ -109,37 +115,54 @@ def publish_dataset(request: PublishRequest, target: HubTarget) -> Published:
         "private": request.private,
         "branch": request.branch,
         "create_pr": request.create_pr,
+        "kind": request.kind,
+        "proof": request.proof,
     }
     return Published(**_ask(target, "publish", arguments))
 
 
-def fetch_dataset(repo: str, revision: str, target: HubTarget) -> Path:
-    """A folder with every file of a dataset at exactly one commit, which is also the folder's name.
+def fetch_dataset(
+    repo: str, revision: str, target: HubTarget, kind: Kind = "dataset", patterns: Sequence[str] | None = None
+) -> Path:
+    """A folder with the files of a repository at exactly one commit, which is also the folder's name.
 
     Args:
         repo: `namespace/name`.
         revision: a tag, branch or commit; with `HF_HUB_OFFLINE=1` the full commit, which nothing can mistake.
-        target: where the dataset is.
+        target: where it is.
+        kind: what it holds.
+        patterns: only files that match one of these are sure to be in the folder, as `kto/*`; None for all files.
 
     Raises:
         HubError: no such repo or revision, or the Hub refused or could not be reached.
     """
-    return Path(_ask(target, "fetch", {"repo": repo, "revision": revision}))
+    return Path(_ask(target, "fetch", {"repo": repo, "revision": revision, "kind": kind, "patterns": patterns}))
 
 
-def fetch_file(repo: str, revision: str, path: str, target: HubTarget) -> Path | None:
-    """One file of a dataset at a tag, branch or commit; None where that revision has no such file.
+def fetch_file(repo: str, revision: str, path: str, target: HubTarget, kind: Kind = "dataset") -> Path | None:
+    """One file of a repository at a tag, branch or commit; None where that revision has no such file.
 
     Raises:
         HubError: as `fetch_dataset`.
     """
-    found: str | None = _ask(target, "fetch_file", {"repo": repo, "revision": revision, "path": path})
+    arguments = {"repo": repo, "revision": revision, "path": path, "kind": kind}
+    found: str | None = _ask(target, "fetch_file", arguments)
     return None if found is None else Path(found)
 
 
-def tags(repo: str, target: HubTarget) -> dict[str, str]:
-    """The tags of a dataset, each with its commit; empty where there is no such dataset."""
-    found: dict[str, str] = _ask(target, "tags", {"repo": repo})
+def tags(repo: str, target: HubTarget, kind: Kind = "dataset") -> dict[str, str]:
+    """The tags of a repository, each with its commit; empty where there is none of that name."""
+    found: dict[str, str] = _ask(target, "tags", {"repo": repo, "kind": kind})
+    return found
+
+
+def history(repo: str, branch: str, target: HubTarget, kind: Kind = "dataset") -> list[str]:
+    """The commits of a branch, the newest first; those of `main` where it is not begun.
+
+    Raises:
+        HubError: no such repo, or the Hub refused or could not be reached.
+    """
+    found: list[str] = _ask(target, "history", {"repo": repo, "branch": branch, "kind": kind})
     return found
 
 

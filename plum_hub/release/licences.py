@@ -63,7 +63,7 @@ def inherited(names: Iterable[str | None]) -> Inherited:
         return Inherited(
             OTHER,
             "The terms of at least one source are not known, so no licence can be given for the whole: "
-            f"ask the sources before you use the rows.{others}",
+            f"ask the sources before you use it.{others}",
         )
     if any(licence.share_alike and licence.id != strictest.id for licence in licences):
         return Inherited(

@@ -1,12 +1,16 @@
-"""The card of a run before it is published: its text, and the page that a browser shows."""
+"""The card of a run or a checkpoint before it is published: its text, and the page that a browser shows."""
 
+import re
 from html import escape
 from pathlib import Path
 
 from plum_hub.lines import writing
 from plum_hub.release.tree import CARD
-from plum_hub.stages.base import Context
+from plum_hub.run import Run
+from plum_hub.stages.base import Context, Progress
+from plum_hub.stages.push_model import ModelOrder, push_model
 from plum_hub.stages.release import release
+from plum_hub.training.checkpoint import Folder
 
 _STYLE = (
     "body{max-width:60rem;margin:2rem auto;padding:0 1rem;font:16px/1.5 system-ui,sans-serif;color:#212121}"
@@ -15,19 +19,26 @@ _STYLE = (
 )
 
 
-def card_of(context: Context) -> str:
-    """The card's text, without its front matter; the tree that it stands in is written to the run's `release/dataset`.
+def tree_of(folder: Path) -> Path:
+    """The tree that the run or the checkpoint in a folder would be published as, written there.
 
     Raises:
         NothingToReleaseError: no instruction has a chosen sample.
-        RunError: the tree cannot be written.
+        TrainingError: the training is not finished, or its base is gone.
+        RunError: it is neither a run nor a checkpoint, or the tree cannot be written.
     """
-    folder = Path(release(context, None).folder)
-    text = (folder / CARD).read_text(encoding="utf-8")
+    if Folder(folder).facts() is not None:
+        return Path(push_model(ModelOrder(checkpoint=folder), None, Progress()).folder)
+    return Path(release(Context(run=Run.open(folder)), None).folder)
+
+
+def card_of(tree: Path) -> str:
+    """The text of a tree's card, without its front matter."""
+    text = (tree / CARD).read_text(encoding="utf-8")
     return text.split("\n---\n", 1)[1].lstrip("\n")
 
 
-def write_page(context: Context, card: str) -> Path:
+def write_page(tree: Path, card: str) -> Path:
     """The card as an HTML page, beside the tree whose pictures it shows.
 
     Raises:
@@ -37,8 +48,8 @@ def write_page(context: Context, card: str) -> Path:
 
     title = escape(card.partition("\n")[0].lstrip("# "))
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(card)
-    body = body.replace('src="figures/', 'src="dataset/figures/')
-    page = context.run.folder / "release" / "card.html"
+    body = re.sub('src="(?=figures/|report/)', f'src="{tree.name}/', body)
+    page = tree.parent / "card.html"
     head = f'<!doctype html>\n<meta charset="utf-8">\n<title>{title}</title>\n<style>{_STYLE}</style>\n'
     with writing(page):
         page.write_text(head + body, encoding="utf-8")

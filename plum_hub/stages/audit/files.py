@@ -5,12 +5,14 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from plum_hub.release.model_tree import Form
 from plum_hub.release.schemas import CONFIGS, Config, schema
 from plum_hub.stages.audit.findings import Findings
+from plum_hub.training.settings import Method
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,12 +27,17 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class File(_Part):
-    """A file as the manifest names it."""
+class Hashed(_Part):
+    """A file as a manifest names it."""
 
     path: str
     sha256: str
     size: int
+
+
+class File(Hashed):
+    """A file of a dataset."""
+
     rows: int | None
 
 
@@ -67,14 +74,53 @@ class Manifest(_Part):
     files: tuple[File, ...]
 
 
+class ModelBase(_Part):
+    """The model that was trained."""
+
+    name: str
+    commit: str | None
+    revision: str
+
+
+class ModelData(_Part):
+    """The rows of a training."""
+
+    name: str
+    revision: str
+    sha256: str
+    repo: str | None
+    tag: str | None
+    commit: str | None
+
+
+class ModelLineage(_Part):
+    """What a model says it was made from, as far as it is checked."""
+
+    form: Form
+    method: Method
+    base: ModelBase
+    data: ModelData
+    on_policy: bool | None
+
+
+class ModelManifest(_Part):
+    """A model's `manifest.json`, as far as it is checked."""
+
+    lineage: ModelLineage
+    files: tuple[Hashed, ...]
+
+
+ManifestT = TypeVar("ManifestT", Manifest, ModelManifest)
+
+
 class UnreadableError(Exception):
     """A Parquet file is none; the message says which, and why."""
 
 
-def read_manifest(folder: Path, findings: Findings) -> Manifest | None:
+def read_manifest(folder: Path, findings: Findings, kind: type[ManifestT]) -> ManifestT | None:
     """The manifest; None where it is not there or not whole."""
     try:
-        found = Manifest.model_validate(json.loads((folder / MANIFEST).read_bytes()))
+        found = kind.model_validate(json.loads((folder / MANIFEST).read_bytes()))
     except FileNotFoundError:
         findings.wrong("manifest", MANIFEST, "a file", "not there: this is no release of plum-hub")
     except ValidationError as error:
@@ -88,7 +134,7 @@ def read_manifest(folder: Path, findings: Findings) -> Manifest | None:
     return None
 
 
-def check_files(folder: Path, manifest: Manifest, findings: Findings) -> None:
+def check_files(folder: Path, manifest: Manifest | ModelManifest, findings: Findings) -> None:
     """Hold every file against the manifest."""
     there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     for file in manifest.files:

@@ -1,11 +1,25 @@
 """The checks of `verify` by name, how much each compared, and what did not agree."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 Check: TypeAlias = Literal[
-    "tag", "manifest", "files", "schemas", "recipe", "ids", "samples", "views", "counts", "suites", "verdicts"
+    "tag",
+    "manifest",
+    "files",
+    "schemas",
+    "recipe",
+    "ids",
+    "samples",
+    "views",
+    "counts",
+    "suites",
+    "verdicts",
+    "weights",
+    "data",
+    "base",
 ]
 
 MEANINGS: dict[Check, str] = {
@@ -21,7 +35,17 @@ MEANINGS: dict[Check, str] = {
     "suites": "the reference solution of each suite passes it",
     "verdicts": "each program that is judged once more comes to the same status, case by case",
 }
-"""In the order in which they are made."""
+"""Those of a dataset, in the order in which they are made."""
+
+MODEL_MEANINGS: dict[Check, str] = {
+    "tag": MEANINGS["tag"],
+    "manifest": "manifest.json says what the model was made from, and training.json agrees",
+    "files": MEANINGS["files"],
+    "weights": "the weights can be read, and adapters name the base that was trained",
+    "data": "the dataset stands on its commit, and its rows are the very ones that were trained on",
+    "base": "the base wrote the dataset's samples, or did not, as the model says; a copy of it is the same",
+}
+"""Those of a model; its dataset has its own."""
 
 LISTED = 1000
 """Disagreements of one check that are kept; of the others only their number is."""
@@ -74,10 +98,18 @@ class Findings:
             self.listed.append(one)
 
 
+def checks_as_json(findings: Findings, meanings: Mapping[Check, str]) -> dict[str, Any]:
+    """Each check with what it means, for `--json`."""
+    return {
+        check: {"meaning": meaning, "compared": findings.compared[check], "differing": findings.differing[check]}
+        for check, meaning in meanings.items()
+    }
+
+
 def shown(value: object) -> str:
     """A value in at most 200 characters."""
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= 200 else f"{text[:197]}..."
 
 
-assert tuple(MEANINGS) == get_args(Check)
+assert {*MEANINGS, *MODEL_MEANINGS} == set(get_args(Check))

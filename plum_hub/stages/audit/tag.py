@@ -10,6 +10,7 @@ import json
 import re
 from pathlib import Path
 
+from plum_hub.engines.names import COMMIT
 from plum_hub.errors import RunError
 from plum_hub.lines import whole_lines
 from plum_hub.loading import Fetched
@@ -50,14 +51,14 @@ def check_tag(release: Fetched, commit: str | None, run: Path | None, findings: 
     for tag in newest_first(release.tags):
         if tag != release.version and release.tags[tag] == release.commit:
             findings.wrong("tag", f"{tag} beside {release.version}", "a commit of its own", release.commit)
-    for named in _versions_of(release.folder / CARD):
+    for named in _versions_of(release.folder / CARD):  # other repositories are named by their commits
         findings.same("tag", f"{CARD}, the version it is written for", named, release.version)
 
 
 def _versions_of(card: Path) -> list[str]:
     """The versions that a card tells its readers to load."""
     text = card.read_text(encoding="utf-8", errors="replace") if card.exists() else ""
-    return sorted(set(_NAMED.findall(text)))
+    return sorted(name for name in set(_NAMED.findall(text)) if not COMMIT.fullmatch(name))
 
 
 def _published(run: Path, release: Fetched) -> str:
