@@ -23,6 +23,23 @@ def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 yield number, line
 
 
+def whole_blocks(path: Path, size: int = 1 << 23) -> Iterator[tuple[int, bytes]]:
+    """The same lines, as many at a time as there are in `size` bytes, or one that is longer; with the first one's
+    number."""
+    if not path.exists():
+        return
+    number, rest = 1, b""
+    with path.open("rb") as file:
+        while piece := file.read(size):
+            lines, newline, torn = piece.rpartition(b"\n")
+            if newline:
+                block, rest = b"".join((rest, lines, newline)), torn
+                yield number, block
+                number += block.count(b"\n")
+            else:
+                rest += piece
+
+
 @contextmanager
 def appending(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Give a function that appends one row, whole and flushed to the system before it returns.

@@ -14,13 +14,15 @@ was torn by a kill: it is cut off and its row owed again. Any other bad line is 
 import fcntl
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from plum_hub import recipe as recipes
+from plum_hub.columns import Form, LineError, has_conversations
 from plum_hub.errors import RunError
-from plum_hub.lines import appending, whole_lines, writing
+from plum_hub.lines import appending, whole_blocks, whole_lines, writing
 from plum_hub.recipe import Recipe
 from plum_hub.records import (
     Drop,
@@ -36,6 +38,9 @@ from plum_hub.records import (
     from_json,
     to_json,
 )
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FILES: dict[type, str] = {
     Instruction: "instructions",
@@ -125,18 +130,67 @@ class Run:
             try:
                 yield from_json(kind, json.loads(line))
             except (ValueError, TypeError, AttributeError) as error:
-                raise RunError(
-                    f"{path}:{number}: not a row of {FILES[kind]} ({error}); delete this line to have its row "
-                    "made again"
-                ) from error
+                raise self._damaged(kind, number, error) from error
 
-    def ids(self, kind: type[RecordT]) -> set[str]:
+    def tables(self, kind: type[Record]) -> "Iterator[pa.Table]":
+        """Every whole row of a kind, in the same order, as tables of some megabytes.
+
+        Raises:
+            RunError: as `rows`; or a value is not of its column's type.
+        """
+        form = None
+        for number, block in whole_blocks(self.path(kind)):
+            if form is None:
+                chat = kind is Preference and has_conversations(block.partition(b"\n")[0])
+                form = Form.of(kind, conversational=chat)
+            try:
+                yield form.read(block)
+            except LineError as error:
+                raise self._damaged(kind, number + error.line, error) from error
+
+    def matching(self, kind: type[Record], key: str, asked: Iterable[Sequence[str]]) -> "Iterator[pa.Table]":
+        """For each list of names a table of the rows with these names in column `key`, in the list's order. What is
+        kept in memory is where each row is.
+
+        Raises:
+            RunError: as `tables`.
+            KeyError: there is no such row.
+        """
+        path, places, place = self.path(kind), {}, 0
+        for (name,), (_, line) in zip(self.columns(kind, key), whole_lines(path), strict=True):
+            places[name] = place
+            place += len(line)
+        form = Form.of(kind)
+        with path.open("rb") as file:
+            for names in asked:
+                lines = []
+                for name in names:
+                    file.seek(places[name])
+                    lines.append(file.readline())
+                try:
+                    yield form.read(b"".join(lines))
+                except LineError as error:
+                    before = path.read_bytes()[: places[names[error.line]]]
+                    raise self._damaged(kind, before.count(b"\n") + 1, error) from error
+
+    def columns(self, kind: type[Record], *names: str) -> Iterator[tuple[Any, ...]]:
+        """The named values of every row of `tables`."""
+        for table in self.tables(kind):
+            yield from zip(*(table[name].to_pylist() for name in names), strict=True)
+
+    def ids(self, kind: type[Record]) -> set[str]:
         """The ids of every whole row of a kind."""
-        return {row.id for row in self.rows(kind)}
+        return {name for (name,) in self.columns(kind, "id")}
+
+    def _damaged(self, kind: type[Record], number: int, why: object) -> RunError:
+        return RunError(
+            f"{self.path(kind)}:{number}: not a row of {FILES[kind]} ({why}); "
+            "delete this line to have its row made again"
+        )
 
     def drop_reasons(self) -> Counter[tuple[str, str]]:
         """How many rows each stage left out, for each reason."""
-        return Counter((drop.stage, drop.reason) for drop in self.rows(Drop))
+        return Counter(self.columns(Drop, "stage", "reason"))
 
     @contextmanager
     def appending(self, kind: type[RecordT]) -> Iterator[Callable[[RecordT], None]]:

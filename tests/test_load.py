@@ -104,6 +104,20 @@ def test_without_the_network_a_version_is_itself_or_an_error(releases: Releases,
     assert (kind, "at this very commit is not in the cache" in message) == ("HubError", True)
 
 
+def test_only_the_config_that_is_asked_for_comes(releases: Releases, tmp_path: Path) -> None:
+    home = {"PLUM_HUB_HOME": str(tmp_path / "home"), "HF_HOME": str(tmp_path / "hf")}
+    with releases.hub() as hub:
+        address = hub.endpoint
+        assert loaded(releases, "v1.0.0", address, HF_TOKEN=hub.token, **home)[1]
+    [snapshot] = (tmp_path / "hf").glob("hub/datasets--*/snapshots/*")
+    assert {path.name for path in snapshot.iterdir()} == {"kto", "manifest.json"}
+    offline = all_loaded(
+        releases, *((REPO, config, "v1.0.0", address) for config in ("kto", "sft")), HF_HUB_OFFLINE="1", **home
+    )
+    assert offline[0][1] == published_rows(releases, "kto", "v1.0.0")
+    assert "is not in the cache" in offline[1][1], "not: there is no such config"
+
+
 def test_a_tag_that_was_moved_is_noticed(releases: Releases, tmp_path: Path) -> None:
     home = {"PLUM_HUB_HOME": str(tmp_path / "home"), "HF_HOME": str(tmp_path / "hf")}
     move = (

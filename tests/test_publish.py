@@ -41,6 +41,11 @@ def tags_of(home: Path, repo: str) -> list[str]:
     return done.stdout.split()
 
 
+def manifest_of(run: Path) -> dict[str, object]:
+    stated: dict[str, object] = json.loads((run / "release" / "dataset" / "manifest.json").read_text())
+    return stated
+
+
 def test_the_same_content_is_one_version_and_other_content_the_next(home: Path) -> None:
     first = plum_hub(published(home, "--json"))
     assert first.returncode == 0, first.stderr
@@ -48,8 +53,10 @@ def test_the_same_content_is_one_version_and_other_content_the_next(home: Path) 
     assert (release["repo"], release["tag"]) == ("local/plum-tasks-answers", "v1.0.0")
     again = json.loads(plum_hub(published(home, "--json")).stdout)["release"]
     assert (again["tag"], again["commit"]) == ("v1.0.0", release["commit"])
+    assert "previous" not in manifest_of(home / "run")
     more = plum_hub(published(home, "--json", "--set", "samples.per_instruction=8", run="more"))
     assert json.loads(more.stdout)["release"]["tag"] == "v1.1.0"
+    assert manifest_of(home / "more")["previous"] == {"tag": "v1.0.0", "commit": release["commit"]}
     back = json.loads(plum_hub(published(home, "--json")).stdout)["release"]
     assert (back["tag"], back["commit"]) == ("v1.0.0", release["commit"])
     assert tags_of(home, "plum-tasks-answers") == ["v1.0.0", "v1.1.0"]
@@ -182,6 +189,8 @@ def test_a_finished_run_is_published_by_itself_and_versioned_by_its_content(fini
     lines.write_text(kept + kept.splitlines()[-1].replace('"detail":"', '"detail":"again: ') + "\n")
     second = pushed(finished, "--repo", "mine")
     assert second["tag"] == "v1.1.0"
+    assert manifest_of(finished / "run")["previous"] == {"tag": "v1.0.0", "commit": first["commit"]}
+    assert pushed(finished, "--repo", "mine") == second
     lines.write_text(kept)
     assert pushed(finished, "--repo", "mine")["commit"] == first["commit"]
     assert pushed(finished, "--repo", "mine", "--tag", "v1.1.1")["tag"] == "v1.1.1"
@@ -208,10 +217,18 @@ def test_a_pull_request_is_made_once_and_its_release_tagged_after_the_merge(fini
     assert not proposed["tag"]
     assert proposed["url"].endswith("/discussions/1")
     assert pushed(finished, "--repo", "mine", "--create-pr")["commit"] == proposed["commit"]
+    with EmbeddedHub(finished / "home" / "hub") as hub:
+        client = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token}
+        close = (
+            "import huggingface_hub as hf; hf.change_discussion_status('local/mine', 1, 'closed', repo_type='dataset')"
+        )
+        assert plum_hub([sys.executable, "-c", close], **client).returncode == 0
+    proposed = pushed(finished, "--repo", "mine", "--create-pr")
+    assert proposed["url"].endswith("/discussions/2"), "a closed one is never merged"
     assert tags_of(finished, "mine") == []
     assert not (finished / "run" / "releases.jsonl").exists()
     repository = next((finished / "home" / "hub").rglob("mine*.git"))
-    merge = ["git", "--git-dir", str(repository), "update-ref", "refs/heads/main", "refs/pr/1"]
+    merge = ["git", "--git-dir", str(repository), "update-ref", "refs/heads/main", "refs/pr/2"]
     subprocess.run(merge, check=True)
     released = pushed(finished, "--repo", "mine")
     assert (released["tag"], released["commit"]) == ("v1.0.0", proposed["commit"])

@@ -71,8 +71,9 @@ def test_any_other_bad_line_names_file_and_line(tmp_path: Path, recipe: Recipe, 
         append(instruction("a"))
     with run.path(Instruction).open("ab") as file:
         file.write(bad + json.dumps(to_json(instruction("b"))).encode() + b"\n")
-    with pytest.raises(RunError, match=r"instructions\.jsonl:2: "):
-        list(run.rows(Instruction))
+    for read in (run.rows, run.ids):
+        with pytest.raises(RunError, match=r"instructions\.jsonl:2: "):
+            list(read(Instruction))
 
 
 def test_an_edited_recipe_is_refused_with_the_command_that_goes_on(tmp_path: Path, recipe: Recipe) -> None:

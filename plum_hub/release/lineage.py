@@ -163,19 +163,31 @@ class FileEntry:
     rows: int | None
 
 
+@dataclass(frozen=True)
+class Previous:
+    """The release before this one on its branch."""
+
+    tag: str
+    commit: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What `manifest.json` says: the lineage, the counts, the columns, and every other file of the tree."""
+    """What `manifest.json` says: the lineage, the counts, the columns, every other file of the tree, and the release
+    before it, so that each release vouches for the tags before its own."""
 
     lineage: Lineage
     counts: Counts
     columns: Mapping[Config, Mapping[str, str]]
     """The type of each column, by the config's name."""
     files: tuple[FileEntry, ...]
+    previous: Previous | None = None
+    """None for the first, whose `manifest.json` has no such key."""
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as JSON values."""
-        return {
+        previous = {} if self.previous is None else {"previous": asdict(self.previous)}
+        return previous | {
             "lineage": self.lineage.to_json(),
             "counts": asdict(self.counts),
             "columns": self.columns,

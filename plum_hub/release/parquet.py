@@ -5,6 +5,7 @@ The same rows give the same bytes wherever pyarrow is the same: nothing is writt
 
 import zlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +29,32 @@ def batches(rows: Iterable[dict[str, Any]], schema: "pa.Schema") -> "Iterator[pa
     remaining = iter(rows)
     while batch := list(islice(remaining, ROWS_PER_GROUP)):
         yield pa.Table.from_pylist(batch, schema)
+
+
+def grouped(tables: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
+    """The same rows in tables of `ROWS_PER_GROUP`, so that however they come they make the same files."""
+    import pyarrow as pa
+
+    rest: pa.Table | None = None
+    for table in tables:
+        held = table if rest is None else pa.concat_tables([rest, table])
+        whole = held.num_rows - held.num_rows % ROWS_PER_GROUP
+        for start in range(0, whole, ROWS_PER_GROUP):
+            yield held.slice(start, ROWS_PER_GROUP).combine_chunks()
+        rest = held.slice(whole)
+    if rest is not None and rest.num_rows:
+        yield rest.combine_chunks()
+
+
+def ahead(tables: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
+    """The same tables, each made by another thread while the one before is written: pyarrow works without Python's
+    lock."""
+    remaining = iter(tables)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, remaining, None)
+        while (table := coming.result()) is not None:
+            coming = pool.submit(next, remaining, None)
+            yield table
 
 
 def write_parquet(folder: Path, tables: "Iterable[pa.Table]", rows_per_file: int = ROWS_PER_FILE) -> dict[Path, int]:
@@ -90,20 +117,23 @@ def scattered(tables: "Iterable[pa.Table]", key: str, scratch: Path) -> "Iterato
             with pa.OSFile(str(Path(folder) / str(bucket))) as file:
                 rows = pa.ipc.open_stream(file).read_all()
             names = [(_hash(name), name) for name in rows[key].to_pylist()]
-            yield rows.take(sorted(range(len(names)), key=names.__getitem__))
+            yield rows.combine_chunks().take(sorted(range(len(names)), key=names.__getitem__))
 
 
 def _scatter(table: "pa.Table", key: str, folder: Path, writers: "dict[int, pa.RecordBatchStreamWriter]") -> None:
     """Append each row of the table to the file of its bucket."""
     import pyarrow as pa
 
-    members: dict[int, list[int]] = {}
+    members: list[list[int]] = [[] for _ in range(_BUCKETS)]
     for row, name in enumerate(table[key].to_pylist()):
-        members.setdefault(_hash(name) % _BUCKETS, []).append(row)
-    for bucket, rows in members.items():
-        if bucket not in writers:
+        members[_hash(name) % _BUCKETS].append(row)
+    dealt, start = table.combine_chunks().take([row for rows in members for row in rows]), 0
+    for bucket, rows in enumerate(members):
+        if rows and bucket not in writers:
             writers[bucket] = pa.ipc.new_stream(str(folder / str(bucket)), table.schema)
-        writers[bucket].write_table(table.take(rows))
+        if rows:
+            writers[bucket].write_table(dealt.slice(start, len(rows)))
+        start += len(rows)
 
 
 def _hash(name: str) -> int:

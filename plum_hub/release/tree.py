@@ -6,38 +6,42 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from plum_hub.errors import NothingToReleaseError, RunError
 from plum_hub.lines import writing
-from plum_hub.records import Drop, Instruction, Preference, Sample, Status, TestSuite, Verdict
+from plum_hub.records import Instruction, Status, TestSuite
 from plum_hub.release.figures import FOLDER as FIGURES
 from plum_hub.release.figures import histogram, pass_ratios, statuses
 from plum_hub.release.lineage import Counts, FileEntry, Lineage, Manifest, published_name
-from plum_hub.release.parquet import batches, scattered, write_parquet
+from plum_hub.release.parquet import ahead, batches, grouped, scattered, write_parquet
 from plum_hub.release.preferences import label_of
 from plum_hub.release.schemas import CONFIGS, Config, columns, schema
-from plum_hub.release.views import Row, dpo_rows, kto_rows, sft_rows
+from plum_hub.release.view_tables import dpo_tables, kto_table, sft_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CARD, MANIFEST = "README.md", "manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """What goes into a tree. Each iterable is read as a stream; `preferences` is read once for each of its views, so
-    it must be one that can be read again (no iterator)."""
+    """What goes into a tree. Each iterable is read as a stream, of tables as `plum_hub.columns` has them;
+    `preferences` is read once for each of its views, so it must be one that can be read again (no iterator)."""
 
     lineage: Lineage
     recipe: str
     """The resolved recipe, as YAML."""
-    preferences: Iterable[Preference]
+    preferences: "Iterable[pa.Table]"
     """The rows of a suite next to one another."""
     dpo_seed: int
-    samples: Iterable[tuple[Sample, Verdict]]
-    """Every sample, labelled or not."""
+    samples: "Iterable[tuple[pa.Table, pa.Table]]"
+    """Every sample, labelled or not, and in the same rows their verdicts."""
     suites: Iterable[tuple[Instruction, TestSuite]]
-    dropped: Iterable[Drop]
+    dropped: "Iterable[pa.Table]"
     card: Callable[[Counts], str]
     """Gives the text of README.md, from what was counted."""
 
@@ -71,7 +75,7 @@ def write_tree(folder: Path, contents: Contents) -> Manifest:
 
 
 def with_card(folder: Path, manifest: Manifest, card: str) -> Manifest:
-    """The same tree with another README.md.
+    """The same tree with another README.md, and what else the manifest may say otherwise than it did.
 
     Raises:
         RunError: as `write_tree`.
@@ -85,27 +89,29 @@ def with_card(folder: Path, manifest: Manifest, card: str) -> Manifest:
     return changed
 
 
-def _are_conversational(preferences: Iterable[Preference]) -> bool:
+def _are_conversational(preferences: "Iterable[pa.Table]") -> bool:
     """Whether the prompts are conversations; one policy is asked in one way throughout."""
+    from pyarrow.types import is_list
+
     if iter(preferences) is preferences:
         raise ValueError("the preferences are an iterator, which can be read only once: give a list or the like")
-    first = next(iter(preferences), None)
+    first = next((table for table in preferences if table.num_rows), None)
     if first is None:
         raise NothingToReleaseError(
             "no instruction has a chosen sample, so there is nothing to release: "
             "use a stronger policy, more samples for each suite, or more instructions"
         )
-    return not isinstance(first.prompt, str)
+    return bool(is_list(first.schema.field("prompt").type))
 
 
 def _write(root: Path, contents: Contents, conversational: bool) -> Manifest:
     count = _Count()
     files: dict[Path, int] = {}
     for config in CONFIGS:
-        tables = batches(_rows(config, contents, count), schema(config, conversational=conversational))
-        if config == "kto":
-            tables = scattered(tables, key="sample_id", scratch=root)
-        written = write_parquet(root / config, tables)
+        typed = schema(config, conversational=conversational)
+        tables: Iterable[pa.Table] = map(partial(count.add, config, typed), _tables(config, typed, contents))
+        ordered = scattered(tables, key="sample_id", scratch=root) if config == "kto" else grouped(tables)
+        written = write_parquet(root / config, ahead(ordered))
         if written:
             count.rows[config] = sum(written.values())
         files |= written
@@ -141,7 +147,7 @@ def _write_manifest(root: Path, manifest: Manifest) -> None:
 
 
 class _Count:
-    """Counts the rows as they stream by."""
+    """Counts the rows as their tables stream by."""
 
     def __init__(self) -> None:
         self.rows: Counter[Config] = Counter()
@@ -151,16 +157,20 @@ class _Count:
         self.samples: Counter[str] = Counter()
         self.passed: Counter[str] = Counter()
 
-    def add(self, config: Config, row: Row) -> Row:
+    def add(self, config: Config, typed: "pa.Schema", rows: "pa.Table") -> "pa.Table":
+        """The rows in the columns of a config."""
+        table = rows.select(typed.names).cast(typed)
         if config == "kto":
-            self.labels[row["label"]] += 1
+            self.labels.update(table["label"].to_pylist())
         elif config == "samples":
-            self.statuses[row["status"]] += 1
-            self.samples[row["suite_id"]] += 1
-            self.passed[row["suite_id"]] += row["status"] == "passed"
+            statuses, suites = table["status"].to_pylist(), table["suite_id"].to_pylist()
+            self.statuses.update(statuses)
+            self.samples.update(suites)
+            self.passed.update(suite for suite, status in zip(suites, statuses, strict=True) if status == "passed")
         elif config == "dropped":
-            self.dropped.setdefault(row["stage"], Counter())[row["reason"]] += 1
-        return row
+            for stage, reason in zip(table["stage"].to_pylist(), table["reason"].to_pylist(), strict=True):
+                self.dropped.setdefault(stage, Counter())[reason] += 1
+        return table
 
     def finished(self, conversational: bool) -> Counts:
         return Counts(
@@ -174,25 +184,29 @@ class _Count:
         )
 
 
-def _rows(config: Config, contents: Contents, count: _Count) -> Iterator[Row]:
-    rows: dict[Config, Callable[[], Iterable[Row]]] = {
-        "kto": lambda: kto_rows(contents.preferences),
-        "dpo": lambda: dpo_rows(contents.preferences, contents.dpo_seed),
-        "sft": lambda: sft_rows(contents.preferences),
-        "samples": lambda: (_sample_row(*pair) for pair in contents.samples),
-        "test_suites": lambda: (_suite_row(*pair) for pair in contents.suites),
-        "dropped": lambda: map(vars, contents.dropped),
+def _tables(config: Config, typed: "pa.Schema", contents: Contents) -> "Iterable[pa.Table]":
+    """The rows of a config, among others with the columns of its schema."""
+    tables: dict[Config, Callable[[], Iterable[pa.Table]]] = {
+        "kto": lambda: map(kto_table, contents.preferences),
+        "dpo": lambda: dpo_tables(contents.preferences, contents.dpo_seed),
+        "sft": lambda: map(sft_table, contents.preferences),
+        "samples": lambda: (_judged(*pair) for pair in contents.samples),
+        "test_suites": lambda: batches((_suite_row(*pair) for pair in contents.suites), typed),
+        "dropped": lambda: contents.dropped,
     }
-    return (count.add(config, row) for row in rows[config]())
+    return tables[config]()
 
 
-def _sample_row(sample: Sample, verdict: Verdict) -> Row:
-    judged = {key: value for key, value in vars(verdict).items() if key not in ("id", "cases")}
-    cases = [vars(case) for case in verdict.cases]
-    return {**vars(sample), **judged, "sample_id": sample.id, "verdict_id": verdict.id, "cases": cases}
+def _judged(samples: "pa.Table", verdicts: "pa.Table") -> "pa.Table":
+    """The samples with the columns of their verdicts."""
+    named = samples.rename_columns({"id": "sample_id"})
+    for name, column in zip(verdicts.schema.names, verdicts.columns, strict=True):
+        if name not in named.schema.names:
+            named = named.append_column("verdict_id" if name == "id" else name, column)
+    return named
 
 
-def _suite_row(instruction: Instruction, suite: TestSuite) -> Row:
+def _suite_row(instruction: Instruction, suite: TestSuite) -> dict[str, Any]:
     return {
         **vars(suite),
         "suite_id": suite.id,

@@ -8,11 +8,27 @@ import random
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from plum_hub.records import Message, Preference, digest
 
 Row: TypeAlias = dict[str, Any]
+
+
+class Labelled(Protocol):
+    """What of a preference decides about its pair."""
+
+    @property
+    def instruction_id(self) -> str: ...
+    @property
+    def suite_id(self) -> str: ...
+    @property
+    def sample_id(self) -> str: ...
+    @property
+    def label(self) -> bool: ...
+
+
+LabelledT = TypeVar("LabelledT", bound=Labelled)
 
 
 def kto_rows(preferences: Iterable[Preference]) -> Iterator[Row]:
@@ -48,17 +64,28 @@ def dpo_rows(preferences: Iterable[Preference], seed: int) -> Iterator[Row]:
     Raises:
         ValueError: as `by_suite`.
     """
-    for rows in by_suite(preferences):
-        yield from _pairs(rows, seed)
+    for rows in by_suite(preferences, set()):
+        for better, worse in pairs(rows, seed):
+            yield {
+                "prompt": better.prompt,
+                "chosen": _completion(better),
+                "rejected": _completion(worse),
+                "instruction_id": better.instruction_id,
+                "chosen_sample_id": better.sample_id,
+                "rejected_sample_id": worse.sample_id,
+            }
 
 
-def by_suite(preferences: Iterable[Preference]) -> Iterator[list[Preference]]:
+def by_suite(preferences: Iterable[LabelledT], seen: set[str]) -> Iterator[list[LabelledT]]:
     """The rows of one suite after the other, holding one suite in memory at a time.
+
+    Args:
+        preferences: the rows.
+        seen: the suites that were there before; these are added.
 
     Raises:
         ValueError: the rows of a suite are not next to one another, so that its pairs would not be balanced.
     """
-    seen: set[str] = set()
     for suite_id, rows in groupby(preferences, key=attrgetter("suite_id")):
         if suite_id in seen:
             raise ValueError(f"the preferences of suite {suite_id} are not next to one another: group them by suite")
@@ -66,21 +93,14 @@ def by_suite(preferences: Iterable[Preference]) -> Iterator[list[Preference]]:
         yield list(rows)
 
 
-def _pairs(rows: list[Preference], seed: int) -> Iterator[Row]:
+def pairs(rows: Iterable[LabelledT], seed: int) -> Iterator[tuple[LabelledT, LabelledT]]:
+    """The pairs of one suite, the chosen row first."""
     ordered = sorted(rows, key=attrgetter("sample_id"))
     chosen = [row for row in ordered if row.label]
     rejected = [row for row in ordered if not row.label]
-    draw = random.Random(digest(seed, rows[0].instruction_id, rows[0].suite_id))
+    draw = random.Random(digest(seed, ordered[0].instruction_id, ordered[0].suite_id))
     size = min(len(chosen), len(rejected))
-    for better, worse in zip(draw.sample(chosen, size), draw.sample(rejected, size), strict=True):
-        yield {
-            "prompt": better.prompt,
-            "chosen": _completion(better),
-            "rejected": _completion(worse),
-            "instruction_id": better.instruction_id,
-            "chosen_sample_id": better.sample_id,
-            "rejected_sample_id": worse.sample_id,
-        }
+    yield from zip(draw.sample(chosen, size), draw.sample(rejected, size), strict=True)
 
 
 def _completion(preference: Preference) -> str | list[Message]:

@@ -2,7 +2,7 @@
 stages up to the labelled preferences."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from plum_hub.engines import EngineConfig
@@ -30,14 +30,14 @@ STAGES: tuple[Callable[[Context], None], ...] = (
 )
 
 
-def build(context: Context) -> None:
+def build(context: Context, stages: Sequence[Callable[[Context], None]] = STAGES) -> None:
     """Do what is owed, stage by stage. Running it again on a complete run does nothing.
 
     Raises:
         PlumError: a stage cannot be carried out; all rows made so far are kept, and the same call goes on from there.
     """
     with context.run.lock():
-        for stage in STAGES:
+        for stage in stages:
             stage(context)
 
 

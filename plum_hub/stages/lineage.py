@@ -31,16 +31,16 @@ _PACKAGES = (
 def lineage_of(run: Run) -> Lineage:
     """The lineage of what the run would release now."""
     recipe = run.recipe
-    origins = {(row.source, row.revision, row.license): None for row in run.rows(Instruction)}
+    origins = dict.fromkeys(run.columns(Instruction, "source", "revision", "license"))
     generated = recipe.suites.source == GENERATE
     with Judge(sandbox=recipe.verdicts.sandbox, numpy=recipe.verdicts.numpy) as judge:
         harness = judge.harness_version
     assert recipe.samples.per_instruction is not None  # a sealed recipe is filled in
-    policy_engines = (row.engine for row in run.rows(Sample))
-    generator_engines = (row.engine for row in run.rows(Response))
+    policy_engines = (engine for (engine,) in run.columns(Sample, "engine"))
+    generator_engines = (engine for (engine,) in run.columns(Response, "engine"))
     return Lineage(
         sources=tuple(Source(name=name, revision=revision, license=terms) for name, revision, terms in origins),
-        instructions=sum(1 for _ in run.rows(Instruction)),
+        instructions=sum(1 for _ in run.columns(Instruction, "id")),
         policy=_author(recipe.policy, recipe.samples, policy_engines),
         samples_per_suite=recipe.samples.per_instruction,
         generator=_author(recipe.generator, recipe.suites, generator_engines) if generated else None,
@@ -81,7 +81,7 @@ def _weights(model: str) -> str | None:
 
 def _self_consistency(run: Run) -> SelfConsistency:
     reasons = {reason: count for (stage, reason), count in run.drop_reasons().items() if stage == SUITES}
-    passed, responses = self_consistency(sum(1 for _ in run.rows(TestSuite)), reasons)
+    passed, responses = self_consistency(sum(1 for _ in run.columns(TestSuite, "id")), reasons)
     return SelfConsistency(responses=responses, passed=passed)
 
 

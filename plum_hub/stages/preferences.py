@@ -21,14 +21,14 @@ def run_preferences(context: Context) -> None:
     run = context.run
     gone = removed(run)
     _withdraw(run, gone)
-    done = {row.sample_id for row in run.rows(Preference)}
-    done |= {drop.id for drop in run.rows(Drop) if drop.stage == STAGE}
+    done = {name for (name,) in run.columns(Preference, "sample_id")}
+    done |= {name for name, stage in run.columns(Drop, "id", "stage") if stage == STAGE}
     wanted, owed = 0, set()
-    for sample in run.rows(Sample):
-        if sample.id not in gone:
+    for name, suite in run.columns(Sample, "id", "suite_id"):
+        if name not in gone:
             wanted += 1
-            if sample.id not in done:
-                owed.add(sample.suite_id)
+            if name not in done:
+                owed.add(suite)
     context.progress.begin(STAGE, wanted, len(done - gone))
     if owed:
         _append_owed(context, owed, done, gone)

@@ -27,7 +27,8 @@ def push(context: Context, destination: Destination | None) -> Released:
 
 def _refuse_unfinished(run: Run) -> None:
     summary = summarise(run)
-    gone = removed(run) - run.ids(Instruction) - run.ids(TestSuite) - run.ids(Sample)  # before the run was pulled
+    if gone := removed(run):
+        gone -= run.ids(Instruction) | run.ids(TestSuite) | run.ids(Sample)  # before the run was pulled
     for kind in ("samples", "verdicts"):
         wanted = summary.wanted[kind]
         made = summary.rows[kind] + sum(summary.dropped.get(kind, {}).values()) + len(gone)

@@ -5,10 +5,12 @@ release that is there already. A tag never moves (law 7).
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import tee
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from plum_hub.cards import DatasetFacts, dataset_card
 from plum_hub.hubs.client import (
@@ -17,14 +19,15 @@ from plum_hub.hubs.client import (
     choose_target,
     connected,
     fetch_file,
+    history,
     publish_dataset,
     tags,
     whoami,
 )
 from plum_hub.hubs.embedded import default_root
-from plum_hub.lines import whole_lines, writing
-from plum_hub.records import Drop, Instruction, Preference, Sample, TestSuite, Verdict, from_json
-from plum_hub.release.lineage import Counts, Lineage
+from plum_hub.lines import writing
+from plum_hub.records import Drop, Instruction, Preference, Sample, TestSuite, Verdict
+from plum_hub.release.lineage import Counts, Lineage, Previous
 from plum_hub.release.tree import MANIFEST, Contents, with_card, write_tree
 from plum_hub.release.versions import FIRST, Stated, following, newest_first, rows_of
 from plum_hub.run import Run
@@ -32,6 +35,9 @@ from plum_hub.stages.base import Context
 from plum_hub.stages.build import default_folder
 from plum_hub.stages.decontamination.stage import removed
 from plum_hub.stages.lineage import lineage_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,20 +139,32 @@ def default_name(run: Run) -> str:
 
 def _version(run: Run, folder: Path, repo: str, destination: Destination, target: HubTarget) -> str:
     """The tag of this content; leaves the tree, written for that tag, in `folder`."""
-    found = [] if destination.tag else newest_first(tags(repo, target))
+    there = tags(repo, target)
+    found = [] if destination.tag else newest_first(there)
     tag = destination.tag or next(iter(found), FIRST)
     tree = _Tree(run, folder, repo, tag)
-    if not found:
-        return tag
-    newest = _manifest(repo, tag, target)
+    newest = _manifest(repo, tag, target) if tag in there else None
     for tag in found:
         theirs = newest if tag == found[0] else _manifest(repo, tag, target)
-        # The card names its tag, so equal cards are equal to the byte only when written for the same tag.
-        if theirs and rows_of(theirs) == rows_of(tree.stated) and tree.under(tag) == theirs:
+        # A release names its tag and the one before it, so equal ones are equal to the byte only under the same names.
+        if theirs and rows_of(theirs) == rows_of(tree.stated) and tree.under(tag, _named(theirs)) == theirs:
             return tag
-    tag = following(found[0], newest, tree.stated)
-    tree.under(tag)
+    if found:
+        tag = following(found[0], newest, tree.stated)
+    tree.under(tag, _named(newest) if tag in there and newest else _newest_on(destination.branch, repo, there, target))
     return tag
+
+
+def _named(theirs: Stated) -> Previous | None:
+    """The release that a manifest names as the one before it."""
+    found = theirs.get("previous")
+    return Previous(**found) if isinstance(found, dict) and found.keys() == {"tag", "commit"} else None
+
+
+def _newest_on(branch: str, repo: str, there: Mapping[str, str], target: HubTarget) -> Previous | None:
+    """The newest version whose commit is on the branch."""
+    commits = set(history(repo, branch, target)) if there else set()
+    return next((Previous(tag, there[tag]) for tag in newest_first(there) if there[tag] in commits), None)
 
 
 def _manifest(repo: str, tag: str, target: HubTarget) -> Stated | None:
@@ -172,9 +190,10 @@ class _Tree:
         found: Stated = json.loads((self._folder / MANIFEST).read_bytes())
         return found
 
-    def under(self, tag: str) -> Stated:
-        """What the manifest says when the card names this tag, as it then does."""
-        self._manifest = with_card(self._folder, self._manifest, self._card(tag, self._manifest.counts))
+    def under(self, tag: str, previous: Previous | None) -> Stated:
+        """What the manifest says when the card names this tag and the manifest the release before, as they then do."""
+        manifest = replace(self._manifest, previous=previous)
+        self._manifest = with_card(self._folder, manifest, self._card(tag, manifest.counts))
         return self.stated
 
     def _card(self, tag: str, counts: Counts) -> str:
@@ -191,37 +210,36 @@ def _contents(run: Run, lineage: Lineage, card: Callable[[Counts], str]) -> Cont
     return Contents(
         lineage=lineage,
         recipe=run.recipe.public().to_yaml(),
-        preferences=_Rows(run),
+        preferences=_Preferences(run),
         dpo_seed=run.recipe.preferences.seed,
         samples=_judged(run, gone),
         suites=((instructions[row.instruction_id], row) for row in run.rows(TestSuite) if row.id not in gone),
-        dropped=run.rows(Drop),
+        dropped=run.tables(Drop),
         card=card,
     )
 
 
-def _judged(run: Run, gone: set[str]) -> Iterator[tuple[Sample, Verdict]]:
-    """Every sample with its verdict. Verdicts come in another order and are too many to be held: kept is where each
-    is."""
-    path, places, place = run.path(Verdict), {}, 0
-    for verdict, (_, line) in zip(run.rows(Verdict), whole_lines(path), strict=True):
-        places[verdict.sample_id] = place
-        place += len(line)
-    with path.open("rb") as file:
-        for sample in run.rows(Sample):
-            if sample.id not in gone:
-                file.seek(places[sample.id])
-                yield sample, from_json(Verdict, json.loads(file.readline()))
+def _judged(run: Run, gone: set[str]) -> "Iterator[tuple[pa.Table, pa.Table]]":
+    """Every sample with its verdict; verdicts come in another order, and are too many to be held."""
+    samples, again = tee(_kept(table, gone) for table in run.tables(Sample))
+    names = (table["id"].to_pylist() for table in again if table.num_rows)
+    return zip((table for table in samples if table.num_rows), run.matching(Verdict, "sample_id", names), strict=True)
 
 
-class _Rows(Iterable[Preference]):
+def _kept(samples: "pa.Table", gone: set[str]) -> "pa.Table":
+    import pyarrow as pa
+
+    return samples.filter(pa.array(name not in gone for name in samples["id"].to_pylist())) if gone else samples
+
+
+class _Preferences(Iterable["pa.Table"]):
     """The run's preferences, read anew from disk each time they are walked."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    def __iter__(self) -> Iterator[Preference]:
-        return self._run.rows(Preference)
+    def __iter__(self) -> "Iterator[pa.Table]":
+        return self._run.tables(Preference)
 
 
 def _note(run: Run, released: Released) -> None:

@@ -53,23 +53,26 @@ def summarise(run: Run) -> Summary:
     """
     rows = {FILES[kind]: 0 for kind in KINDS}
     engines: dict[str, set[str]] = {"responses": set(), "samples": set()}
-    rows["instructions"] = sum(1 for _ in run.rows(Instruction))
-    rows["suites"] = sum(1 for _ in run.rows(TestSuite))
-    for response in run.rows(Response):
+    rows["instructions"] = sum(1 for _ in run.columns(Instruction, "id"))
+    rows["suites"] = sum(1 for _ in run.columns(TestSuite, "id"))
+    for (engine,) in run.columns(Response, "engine"):
         rows["responses"] += 1
-        engines["responses"].add(response.engine)
+        engines["responses"].add(engine)
     gone, left_out = removed(run), 0
-    for sample in run.rows(Sample):
+    for name, engine in run.columns(Sample, "id", "engine"):
         rows["samples"] += 1
-        left_out += sample.id in gone
-        engines["samples"].add(sample.engine)
-    statuses = Counter(verdict.status for verdict in run.rows(Verdict))
-    labels = [(preference.label, preference.instruction_id) for preference in run.rows(Preference)]
-    rows |= {"verdicts": statuses.total(), "preferences": len(labels)}
+        left_out += name in gone
+        engines["samples"].add(engine)
+    statuses = Counter(status for (status,) in run.columns(Verdict, "status"))
+    labels: Counter[bool] = Counter()
+    labelled = set()
+    for label, instruction in run.columns(Preference, "label", "instruction_id"):
+        labels[label] += 1
+        labelled.add(instruction)
+    rows |= {"verdicts": statuses.total(), "preferences": labels.total()}
     dropped: dict[str, dict[str, int]] = {}
     for (stage, reason), count in sorted(run.drop_reasons().items()):
         dropped.setdefault(stage, {})[reason] = count
-    chosen = sum(label for label, _ in labels)
     agreeing, decided = self_consistency(rows["suites"], dropped.get("suites", {}))
     generated = run.recipe.suites.source == GENERATE
     return Summary(
@@ -77,9 +80,9 @@ def summarise(run: Run) -> Summary:
         wanted=_wanted(run, rows, {stage: sum(reasons.values()) for stage, reasons in dropped.items()}, left_out),
         dropped=dropped,
         statuses=dict(statuses.most_common()),
-        chosen=chosen,
-        rejected=len(labels) - chosen,
-        labelled_instructions=len({name for _, name in labels}),
+        chosen=labels[True],
+        rejected=labels[False],
+        labelled_instructions=len(labelled),
         self_consistency=agreeing / decided if generated and decided else None,
         engines={stage: sorted(names) for stage, names in engines.items()},
     )

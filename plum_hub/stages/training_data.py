@@ -94,7 +94,7 @@ def _of_run(folder: Path, method: Method) -> Data:
     rows = sorted(run.rows(Preference), key=lambda row: row.suite_id)
     seed = run.recipe.preferences.seed
     revision = "sha256:" + (folder / "recipe.sha256").read_text(encoding="ascii").strip()
-    return Data(folder.resolve().name, revision, _views(rows, method, seed), writer)
+    return Data(folder.resolve().name, revision, views(rows, method, seed), writer)
 
 
 def _of_repository(source: str, method: Method, hub: str) -> Data:
@@ -155,7 +155,7 @@ def _in_form(table: Iterable[Any], method: Method, source: str) -> list[Row]:
     grouped = sorted(
         (_preference(row, number, source) for number, row in enumerate(rows)), key=lambda row: row.suite_id
     )
-    return _views(grouped, method, 0)
+    return views(grouped, method, 0)
 
 
 def _as_it_is(row: Mapping[str, Any], number: int, wanted: Sequence[str], source: str) -> Row:
@@ -171,15 +171,15 @@ def _as_it_is(row: Mapping[str, Any], number: int, wanted: Sequence[str], source
     return kept | {NAME: " ".join(names) or str(number)}
 
 
-def _views(preferences: Sequence[Preference], method: Method, seed: int) -> list[Row]:
+def views(preferences: Sequence[Preference], method: Method, seed: int) -> list[Row]:
     """The rows of a method, from preferences that lie suite by suite."""
-    views: dict[Method, Callable[[Iterable[Preference]], Iterator[Row]]]
-    views = {"kto": kto_rows, "sft": sft_rows, "dpo": lambda rows: dpo_rows(rows, seed)}
+    kinds: dict[Method, Callable[[Iterable[Preference]], Iterator[Row]]]
+    kinds = {"kto": kto_rows, "sft": sft_rows, "dpo": lambda rows: dpo_rows(rows, seed)}
     ids = ("sample_id", "chosen_sample_id", "rejected_sample_id")
     return [
         {key: value for key, value in row.items() if key not in ids}
         | {NAME: " ".join(row[key] for key in ids if key in row)}
-        for row in views[method](preferences)
+        for row in kinds[method](preferences)
     ]
 
 

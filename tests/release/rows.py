@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from plum_hub.columns import Form
 from plum_hub.engines.base import EngineIdentity, Sampling
 from plum_hub.execution.base import Limits
 from plum_hub.records import (
@@ -13,6 +14,7 @@ from plum_hub.records import (
     Message,
     Preference,
     Prompt,
+    Record,
     Sample,
     Status,
     TestCase,
@@ -22,6 +24,9 @@ from plum_hub.records import (
 from plum_hub.release.lineage import Author, Decontamination, Lineage, SelfConsistency, Source
 from plum_hub.release.preferences import PreferencesConfig, preferences
 from plum_hub.release.tree import Contents
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CHAT: list[Message] = [{"role": "user", "content": "Write `add`."}]
 MIXED: list[Status] = ["failed", "passed", "passed", "failed", "passed"]
@@ -122,6 +127,15 @@ def lineage(**changes: Any) -> Lineage:
     return replace(facts, **changes)
 
 
+def tables(rows: Iterable[Record]) -> "list[pa.Table]":
+    """The rows, all of one kind, as one table; none where there is none."""
+    found = list(rows)
+    if not found:
+        return []
+    chat = isinstance(found[0], Preference) and not isinstance(found[0].prompt, str)
+    return [Form.of(type(found[0]), conversational=chat).table(found)]
+
+
 def contents(*, prompt: Prompt | None = None, **changes: Any) -> Contents:
     """Two suites with three chosen and two rejected samples each; one sample of the first crashed."""
     asked = CHAT if prompt is None else prompt
@@ -134,11 +148,11 @@ def contents(*, prompt: Prompt | None = None, **changes: Any) -> Contents:
     made = Contents(
         lineage=lineage(),
         recipe="model: some/policy-0.5B\n",
-        preferences=[row for row in rows if isinstance(row, Preference)],
+        preferences=tables(row for row in rows if isinstance(row, Preference)),
         dpo_seed=0,
-        samples=pairs,
+        samples=[(tables(row for row, _ in pairs)[0], tables(row for _, row in pairs)[0])],
         suites=[suite("s1"), suite("s2")],
-        dropped=[row for row in rows if isinstance(row, Drop)],
+        dropped=tables(row for row in rows if isinstance(row, Drop)),
         card=lambda counts: f"{counts.chosen} chosen, {counts.rejected} rejected\n",
     )
     return replace(made, **changes)

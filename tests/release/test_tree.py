@@ -11,11 +11,10 @@ import pyarrow.parquet as pq  # noqa: TID253
 import pytest
 
 from plum_hub.errors import NothingToReleaseError, RunError
-from plum_hub.records import Preference
 from plum_hub.release.parquet import ROWS_PER_GROUP, batches, write_parquet
 from plum_hub.release.schemas import CONFIGS, columns, schema
 from plum_hub.release.tree import with_card, write_tree
-from tests.release.rows import CHAT, contents, judged, preference, suite
+from tests.release.rows import CHAT, contents, judged, preference, suite, tables
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -99,7 +98,7 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_an_empty_config_is_left_out(tmp_path: Path) -> None:
-    only_chosen = [preference("one", label=True)]
+    only_chosen = tables([preference("one", label=True)])
     manifest = write_tree(tmp_path, contents(preferences=only_chosen, dropped=[]))
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
         "kto",
@@ -113,12 +112,12 @@ def test_an_empty_config_is_left_out(tmp_path: Path) -> None:
 
 def test_kto_neighbours_are_of_different_suites_and_the_order_follows_from_the_ids(tmp_path: Path) -> None:
     rows = [preference(f"{name}-{n}", label=n < 5, suite=f"s{name}") for name in range(200) for n in range(10)]
-    write_tree(tmp_path / "a", contents(preferences=rows))
+    write_tree(tmp_path / "a", contents(preferences=tables(rows)))
     kto = table(tmp_path / "a", "kto")
     assert sorted(row["sample_id"] for row in kto) == sorted(row.sample_id for row in rows)
     neighbours = [a["instruction_id"] == b["instruction_id"] for a, b in pairwise(kto)]
     assert sum(neighbours) < 0.05 * len(kto)
-    write_tree(tmp_path / "b", contents(preferences=rows[::-1]))
+    write_tree(tmp_path / "b", contents(preferences=tables(rows[::-1])))
     assert table(tmp_path / "b", "kto") == kto
 
 
@@ -142,7 +141,8 @@ def test_rows_are_read_as_they_are_needed() -> None:
 
 def test_a_tree_is_complete_or_absent(tmp_path: Path) -> None:
     def broken() -> Iterator[Any]:
-        yield from judged(["passed"])
+        [(sample, verdict)] = judged(["passed"])
+        yield tables([sample])[0], tables([verdict])[0]
         raise RuntimeError("the reader broke")
 
     with pytest.raises(RuntimeError):
@@ -165,7 +165,7 @@ def test_nothing_to_release_is_an_error_of_its_own(tmp_path: Path) -> None:
 
 
 def test_preferences_that_can_be_read_only_once_are_refused(tmp_path: Path) -> None:
-    rows: list[Preference] = list(contents().preferences)
+    rows = contents().preferences
     with pytest.raises(ValueError, match="read only once"):
         write_tree(tmp_path / "dataset", contents(preferences=iter(rows)))
 

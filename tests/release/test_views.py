@@ -1,11 +1,13 @@
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from plum_hub.records import Preference
+from plum_hub.release.view_tables import dpo_tables, kto_table, sft_table
 from plum_hub.release.views import dpo_rows, kto_rows, sft_rows
-from tests.release.rows import CHAT, preference
+from tests.release.rows import CHAT, preference, tables
 
 
 def suite_rows(suite: str, chosen: int, rejected: int) -> list[Preference]:
@@ -74,3 +76,23 @@ def test_trl_reads_the_rows_as_what_they_are(prompt: Any) -> None:
     assert list(trl.unpair_preference_dataset(paired)) == [
         {key: row[key] for key in ("prompt", "completion", "label")} for row in kto
     ]
+
+
+@pytest.mark.parametrize("prompt", [CHAT, "def add(a, b):\n"])
+def test_the_views_of_tables_are_those_of_rows(prompt: Any) -> None:
+    rows = [
+        replace(row, prompt=prompt) for row in (*suite_rows("a", 7, 3), *suite_rows("b", 2, 9), *suite_rows("c", 4, 0))
+    ]
+    [whole] = tables(rows)
+    parts = [whole.slice(start, 4) for start in range(0, len(rows), 4)]  # suites go on from one table to the next
+    assert [row for part in parts for row in kto_table(part).to_pylist()] == list(kto_rows(rows))
+    assert [row for part in parts for row in sft_table(part).to_pylist()] == list(sft_rows(rows))
+    assert [row for part in dpo_tables(parts, 3) for row in part.to_pylist()] == list(dpo_rows(rows, 3))
+
+
+def test_suites_in_pieces_are_refused() -> None:
+    rows = suite_rows("a", 1, 1) + suite_rows("b", 1, 1) + suite_rows("a", 1, 1)
+    [whole] = tables(rows)
+    for pairs in (dpo_rows(rows, 0), dpo_tables([whole.slice(0, 3), whole.slice(3)], 0)):
+        with pytest.raises(ValueError, match="suite a are not next to one another"):
+            list(pairs)

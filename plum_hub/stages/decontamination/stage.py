@@ -75,7 +75,7 @@ def _at_hand(context: Context, names: Sequence[str]) -> list[Targets]:
 
 def removed(run: Run) -> set[str]:
     """The ids of all rows that this stage has left out."""
-    return {drop.id for drop in run.rows(Drop) if drop.stage == STAGE}
+    return {name for name, stage in run.columns(Drop, "id", "stage") if stage == STAGE}
 
 
 def decontamination_of(run: Run) -> Decontamination:
