@@ -180,12 +180,12 @@ def test_a_moved_tag(releases: Releases, tmp_path: Path) -> None:
     publish(releases, releases.tree("v1.1.0"), "local/moved")
     code, report = verified(releases, "local/moved@v1.0.0", "--sample", "1")
     by_card, by_memory = "README.md, the version it is written for", "v1.0.0, when it was first used here"
-    assert (code, disagreements(report)) == (14, {"tag": {by_card, by_memory}})
+    assert (code, disagreements(report)) == (14, {"tag": {by_card, by_memory, "v1.0.0, as v1.0.0 names it"}})
 
     whole = Path(shutil.copytree(releases.tree("v1.1.0"), tmp_path / "whole"))
     card = whole / "README.md"
     card.write_text(card.read_text().replace("v1.1.0", "v1.0.0"))
-    reseal(whole)
+    reseal(whole, lambda manifest: manifest.pop("previous"))
     moved = publish(releases, whole, "local/moved")
     assert moved != first
     code, report = verified(releases, "local/moved@v1.0.0", "--sample", "1", "--commit", first[:8])
@@ -193,6 +193,22 @@ def test_a_moved_tag(releases: Releases, tmp_path: Path) -> None:
     code, report = verified(releases, "local/moved@v1.0.0", "--sample", "1", home=tmp_path / "stranger")
     assert (code, disagreements(report)) == (0, {})
     assert f"compare {moved} with the publisher's" in " ".join(report["notes"])
+
+
+def test_the_manifest_of_the_next_release_keeps_a_tag_where_it_was(releases: Releases, tmp_path: Path) -> None:
+    """Nobody has to have looked before the tag was moved."""
+    first = publish(releases, releases.tree(), "local/kept")
+    later = Path(shutil.copytree(releases.tree("v1.1.0"), tmp_path / "later"))
+    reseal(later, lambda manifest: manifest["previous"].update(commit=first))
+    publish(releases, later, "local/kept", "v1.1.0")
+    code, report = verified(releases, "local/kept@v1.1.0", "--sample", "1", home=tmp_path / "one")
+    assert (code, disagreements(report)) == (0, {})
+
+    other = Path(shutil.copytree(releases.tree(), tmp_path / "other"))
+    (other / "more.txt").write_text("more")
+    publish(releases, other, "local/kept", "v1.0.0")
+    code, report = verified(releases, "local/kept@v1.1.0", "--sample", "1", home=tmp_path / "two")
+    assert (code, disagreements(report)) == (14, {"tag": {"v1.0.0, as v1.1.0 names it"}})
 
 
 def tag_differs(tree: Path, commit: str | None = None, run: Path | None = None, **about: Any) -> set[str]:

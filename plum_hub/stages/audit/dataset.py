@@ -15,7 +15,7 @@ from plum_hub.stages.audit.reading import Judged, judged_of, tasks_of
 from plum_hub.stages.audit.rejudging import check_references, rejudge
 from plum_hub.stages.audit.rows import Parts, parts_of, split
 from plum_hub.stages.audit.rows_check import RowsCheck, check_order
-from plum_hub.stages.audit.tag import check_tag
+from plum_hub.stages.audit.tag import check_earlier, check_tag
 from plum_hub.stages.audit.terms import Terms, note_versions, read_terms
 from plum_hub.stages.base import Progress
 from plum_hub.static import checker_version
@@ -72,12 +72,14 @@ def audited(order: Order, release: Fetched, progress: Progress) -> Report:
     Raises:
         SandboxError, StaticCheckError: programs cannot be judged here; that says nothing about the release.
         RunError: `order.run` does not name the release.
+        HubError: what the manifest names cannot be had.
     """
     findings = Findings()
     check_tag(release, order.commit, order.run, findings)
     manifest = read_manifest(release.folder, findings, Manifest)
     if manifest is None:
         return Report(order, release, findings, 0, 0, {})
+    check_earlier(release, manifest.previous, findings)
     check_files(release.folder, manifest, findings)
     if findings.differing["files"]:
         findings.note(f"a damaged download looks the same: remove {release.folder} and verify again to be sure")

@@ -66,7 +66,21 @@ class Lineage(_Part):
     packages: dict[str, str]
 
 
-class Manifest(_Part):
+class Earlier(_Part):
+    """A release as a later one names it."""
+
+    tag: str
+    commit: str
+
+
+class Successor(_Part):
+    """What every manifest says of the release before it."""
+
+    previous: Earlier | None = None
+    """None in the first, and in those of before this was written down."""
+
+
+class Manifest(Successor):
     """`manifest.json`, as far as it is checked."""
 
     lineage: Lineage
@@ -110,7 +124,7 @@ class ModelManifest(_Part):
     files: tuple[Hashed, ...]
 
 
-ManifestT = TypeVar("ManifestT", Manifest, ModelManifest)
+ManifestT = TypeVar("ManifestT", bound=_Part)
 
 
 class UnreadableError(Exception):

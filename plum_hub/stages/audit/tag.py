@@ -3,7 +3,8 @@
 A release cannot hold its own commit, so a tag that was moved to a release which is whole in itself is seen only against
 a record from before: a commit that somebody wrote down, the list that the publisher's run keeps, or what was seen here
 when the version was first used. Without one, two things are seen still: the card names the version that it was written
-for, and no two versions are one commit.
+for, and no two versions are one commit. Of the versions before it each is named, with its commit, by the manifest of the
+one that came next.
 """
 
 import json
@@ -13,9 +14,9 @@ from pathlib import Path
 from plum_hub.engines.names import COMMIT
 from plum_hub.errors import RunError
 from plum_hub.lines import whole_lines
-from plum_hub.loading import Fetched
+from plum_hub.loading import Fetched, fetch_release
 from plum_hub.release.versions import newest_first
-from plum_hub.stages.audit.files import CARD
+from plum_hub.stages.audit.files import CARD, MANIFEST, Earlier, Successor, read_manifest
 from plum_hub.stages.audit.findings import Findings
 
 _NAMED = re.compile(r'revision="([^"]+)"')
@@ -53,6 +54,28 @@ def check_tag(release: Fetched, commit: str | None, run: Path | None, findings: 
             findings.wrong("tag", f"{tag} beside {release.version}", "a commit of its own", release.commit)
     for named in _versions_of(release.folder / CARD):  # other repositories are named by their commits
         findings.same("tag", f"{CARD}, the version it is written for", named, release.version)
+
+
+def check_earlier(release: Fetched, previous: Earlier | None, findings: Findings) -> None:
+    """Hold the versions before this one against the manifests that name them, back to the first.
+
+    Raises:
+        HubError: a manifest cannot be had.
+    """
+    if not release.tags:
+        if previous is not None:
+            findings.note("without the network nothing says where earlier versions stand now")
+        return
+    version = release.version
+    while previous is not None:
+        stands = release.tags.get(previous.tag, "no such tag")
+        findings.same("tag", f"{previous.tag}, as {version} names it", previous.commit, stands)
+        if stands != previous.commit:
+            return  # what another commit says of those before it proves nothing
+        version = previous.tag
+        earlier = fetch_release(release.repo, previous.commit, release.hub, release.kind, (MANIFEST,))
+        manifest = read_manifest(earlier.folder, findings, Successor)
+        previous = None if manifest is None else manifest.previous
 
 
 def _versions_of(card: Path) -> list[str]:
