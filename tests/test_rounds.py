@@ -36,7 +36,8 @@ def arguments(folder: Path, *options: str, settings: Sequence[str] = SETTINGS) -
     return [
         "run", "--model", f"transformers:{folder / 'solver'}", "--generator", f"scripted:{folder / 'generator.jsonl'}",
         "--instructions", str(folder / "tasks.jsonl"), "--held-out", "0.4", "--run", str(folder / "rounds"),
-        "--hub", "none", "--json", "--quiet", *[part for setting in settings for part in ("--set", setting)], *options,
+        "--hub", "embedded", "--repo", "solved", "--json", "--quiet",
+        *[part for setting in settings for part in ("--set", setting)], *options,
     ]  # fmt: skip
 
 
@@ -55,7 +56,7 @@ def two_rounds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dic
     write_tasks(folder, 12)
     line = arguments(folder, "--rounds", "2", "--keep-going")
     with pytest.MonkeyPatch.context() as patch:
-        for key, value in toy.environment().items():
+        for key, value in {**toy.environment(), "PLUM_HUB_HOME": str(folder / "home")}.items():
             patch.setenv(key, value)
         process = subprocess.Popen([sys.executable, "-m", "plum_hub", *line], stdout=subprocess.DEVNULL)
         samples = folder / "rounds" / "rounds" / "0001" / "shards" / "00000" / "samples.jsonl"
@@ -104,6 +105,22 @@ def test_each_round_trains_the_model_that_wrote_its_samples(two_rounds: tuple[Pa
         before = Run.open(run / "held-out").recipe.policy
         assert (before.revision, Path(before.model).name) == (row["model"]["revision"], row["model"]["name"])
         assert row["model"]["name"] == f"solver-round-{row['round']}"
+
+
+def test_each_round_publishes_a_dataset_and_the_model_of_it(two_rounds: tuple[Path, list[dict[str, Any]]]) -> None:
+    folder, found = two_rounds
+    first, second = (
+        json.loads((folder / "rounds" / row["checkpoint"] / "release" / "model" / "manifest.json").read_text())[
+            "lineage"
+        ]
+        for row in found
+    )
+    for row, lineage in zip(found, (first, second), strict=True):
+        assert row["model"]["repo"] == row["dataset"]["repo"] == "local/solved"
+        trained_on = lineage["data"]
+        assert (trained_on["repo"], trained_on["commit"]) == ("local/solved", row["dataset"]["commit"])
+    assert (second["base"]["name"], second["base"]["commit"]) == ("local/solved", found[0]["model"]["commit"])
+    assert [row["model"]["tag"] for row in found] == ["v1.0.0", "v2.0.0"]
 
 
 def test_the_gain_is_that_of_the_verdicts(two_rounds: tuple[Path, list[dict[str, Any]]]) -> None:

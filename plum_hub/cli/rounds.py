@@ -70,8 +70,7 @@ def _recipe(building: Given, given: Mapping[str, Any]) -> tuple[Recipe, Path, st
 
 def _show(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
-        gain, dataset = row["gain"], row["dataset"]
-        named = f"{dataset['repo']} {dataset['tag']}, commit {dataset['commit']}"
+        gain = row["gain"]
         passing = f"{gain['before']:.1%} -> {gain['after']:.1%} of {row['samples_each']} samples each"
         points = "{:+.1f} points, 95 % interval {:+.1f} to {:+.1f}".format(
             *(100 * gain[key] for key in ("gain", "low", "high"))
@@ -80,10 +79,17 @@ def _show(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         screen.facts(
             [
                 (f"round {row['round']}", row["decision"]),
-                ("dataset", named if dataset["repo"] else "not published (--hub none)"),
+                ("dataset", _where(row["dataset"])),
+                ("model", _where(row["model"])),
                 ("checkpoint", str(folder / row["checkpoint"])),
                 ("passing", f"{passing}, {gain['instructions']:,} held-out instructions"),
                 ("gain", points + test),
             ]
         )
     screen.facts([("run", str(folder))])
+
+
+def _where(release: Mapping[str, Any]) -> str:
+    if not release.get("repo"):
+        return "not published (--hub none)"
+    return f"{release['repo']} {release['tag']}, commit {release['commit']}"

@@ -53,8 +53,8 @@ def run(**given: Any) -> None:
 
     The instructions are split once: on one part each round samples and trains, and on the other it answers as often, to
     be compared with the model it began with, instruction by instruction. When the 95 % interval of that gain is not
-    wholly above 0, the rounds end. Each round's dataset is published; its folder is a run like any other, with the
-    checkpoint in it. Run the same command again to go on after an interruption, or with more --rounds.
+    wholly above 0, the rounds end. Each round's dataset and model are published; its folder is a run like any other,
+    with the checkpoint in it. Run the same command again to go on after an interruption, or with more --rounds.
 
     \b
     Examples:

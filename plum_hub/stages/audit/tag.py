@@ -3,8 +3,8 @@
 A release cannot hold its own commit, so a tag that was moved to a release which is whole in itself is seen only against
 a record from before: a commit that somebody wrote down, the list that the publisher's run keeps, or what was seen here
 when the version was first used. Without one, two things are seen still: the card names the version that it was written
-for, and no two versions are one commit. Of the versions before it each is named, with its commit, by the manifest of the
-one that came next.
+for, and no two versions are one commit. Of the versions before it each is named, with its commit, by the manifest of
+the one that came next.
 """
 
 import json

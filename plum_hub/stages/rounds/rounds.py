@@ -25,17 +25,19 @@ from plum_hub.run import Run
 from plum_hub.stages.base import Context, EnginePool, Progress
 from plum_hub.stages.build import STAGES, build, prepare, slug
 from plum_hub.stages.instructions import run_instructions
+from plum_hub.stages.push_model import ModelOrder, push_model
 from plum_hub.stages.release import Destination, release
 from plum_hub.stages.rounds.folder import CHECKPOINT, Rounds, keep_model
 from plum_hub.stages.rounds.gain import Gain, gain
 from plum_hub.stages.samples import run_samples
 from plum_hub.stages.suites import run_suites
 from plum_hub.training.base import Base, pinned
-from plum_hub.training.checkpoint import Folder
+from plum_hub.training.checkpoint import MERGED, Folder
 from plum_hub.training.launch import tied
 from plum_hub.training.settings import TrainingSettings
 
 _SUITES = (run_instructions, run_suites)
+_WHERE = ("repo", "tag", "commit", "hub")
 _HELD_OUT = (*_SUITES, run_samples)  # and verdicts; without labels nothing can train on them
 
 
@@ -48,7 +50,7 @@ class Wanted:
     rounds: int
     settings: TrainingSettings
     destination: Destination | None
-    """Where each round's dataset goes; all go to one repository, as its versions."""
+    """Where each round's dataset and model go: all to one repository of either kind, as its versions."""
     keep_going: bool = False
     """Whether also rounds that gained nothing are followed by another."""
     benchmark_data: Path | None = None
@@ -121,6 +123,7 @@ class _Work:
         source = f"{released.repo}@{released.tag}" if released.repo else f"round {number}'s own samples"
         self._train(number, source)
         after = self._measured(number)
+        model = self._published(number, run)
         found = gain(before, after, [Run.open(folder.round(earlier)) for earlier in range(1, number + 1)])
         facts = Folder(folder.round(number) / CHECKPOINT).facts()
         assert facts is not None
@@ -128,10 +131,10 @@ class _Work:
         return {
             "round": number,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "dataset": {key: getattr(released, key) for key in ("repo", "tag", "commit", "hub")},
+            "dataset": {key: getattr(released, key) for key in _WHERE},
             "checkpoint": f"rounds/{number:04}/{CHECKPOINT}",
             "start": facts["model"],
-            "model": {"name": after.recipe.policy.public().model, "revision": after.recipe.policy.revision},
+            "model": {"name": after.recipe.policy.public().model, "revision": after.recipe.policy.revision, **model},
             "rows": {key: facts["rows"][key] for key in ("kept", "chosen", "rejected")},
             "steps": facts["steps"],
             "trained_on": {"instructions": len(learned), "ids": digest(*sorted(learned))},
@@ -224,6 +227,19 @@ class _Work:
                 )
         weights = f"{self._base.name}, round {number} of {self._settings.method}, trained on {source}"
         keep_model(checkpoint, model, weights)
+
+    def _published(self, number: int, run: Run) -> dict[str, str | None]:
+        """Where the model that a round ended with was published."""
+        destination = self._wanted.destination
+        if destination is None:
+            return {}
+        checkpoint = self._folder.round(number) / CHECKPOINT
+        order = ModelOrder(
+            checkpoint=checkpoint, wish="merged" if (checkpoint / MERGED).is_dir() else None, run=run.folder
+        )
+        with self._phase("", run) as context:
+            released = push_model(order, destination, context.progress)
+        return {key: getattr(released, key) for key in _WHERE}
 
     def _options(self) -> Iterator[str]:
         for key, value in self._settings.model_dump(mode="json", exclude_unset=True).items():
