@@ -34,7 +34,14 @@ def hub() -> None:
     type=click.IntRange(min=1),
     help="Requests that each caller has in five minutes; the next get status 429.  [default: any number]",
 )
-def serve(root: Path | None, host: str, port: int, quota: int | None) -> None:
+@click.option(
+    "--organisation",
+    "organisations",
+    multiple=True,
+    metavar="NAME",
+    help="Also a namespace of the account, from now on. May be repeated.",
+)
+def serve(root: Path | None, host: str, port: int, quota: int | None, organisations: tuple[str, ...]) -> None:
     """Serve what builds without a token have published, until Ctrl-C: to browsers, and to unmodified clients.
 
     A browser shows at the address that is printed the repositories, their cards, versions, files, first rows
@@ -52,10 +59,13 @@ def serve(root: Path | None, host: str, port: int, quota: int | None) -> None:
     from plum_hub.hubs import server
     from plum_hub.hubs.embedded import default_root
     from plum_hub.hubs.limits import Limits
+    from plum_hub.hubs.store import add_organisations
 
     folder = root or default_root()
     if not server.is_loopback(host):
         click.echo(f"warning: {OPEN.format(host=host)}", err=True)
+    if organisations:
+        add_organisations(folder, organisations)
     server.serve(
         folder,
         host=host,

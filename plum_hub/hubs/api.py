@@ -13,6 +13,13 @@ from plum_hub.hubs.store import KINDS, Kind, Repo
 PAGE = 1000
 
 
+def _organisation(name: str) -> dict[str, Any]:
+    return {
+        "type": "org", "id": name, "name": name, "fullname": name, "avatarUrl": "", "roleInOrg": "admin",
+        "isEnterprise": False, "canPay": False, "email": None, "periodEnd": None,
+    }  # fmt: skip
+
+
 def whoami(hub: Hub, call: Call) -> Any:
     """The one account there is."""
     if not call.signed_in:
@@ -21,13 +28,14 @@ def whoami(hub: Hub, call: Call) -> Any:
     token = {"displayName": "owner" if call.role == "write" else "reader", "role": call.role, "createdAt": stamp(0)}
     return {
         "type": "user", "id": account, "name": account, "fullname": account, "email": f"{account}@plum-hub.invalid",
-        "emailVerified": True, "canPay": False, "isPro": False, "periodEnd": None, "avatarUrl": "", "orgs": [],
+        "emailVerified": True, "canPay": False, "isPro": False, "periodEnd": None, "avatarUrl": "",
+        "orgs": [_organisation(name) for name in hub.store.organisations],
         "auth": {"type": "access_token", "accessToken": token},
     }  # fmt: skip
 
 
 def create(hub: Hub, call: Call) -> Any:
-    """Make a repo in the account's own namespace."""
+    """Make a repo in the account's own namespace, or in one of its organisations'."""
     kind, name, asked = _named(hub, call)
     private = _private(asked) or False
     url = f"{call.base}/{name}" if kind == "model" else f"{call.base}/{kind}s/{name}"
@@ -48,7 +56,7 @@ def delete(hub: Hub, call: Call) -> Any:
 
 
 def move(hub: Hub, call: Call) -> Any:
-    """Give a repo another name in the same namespace."""
+    """Give a repo another name, in one of the account's namespaces."""
     asked = call.json()
     kind = _kind(asked)
     _own(hub, call, str(asked.get("toRepo", "")))
@@ -251,8 +259,9 @@ def _named(hub: Hub, call: Call) -> tuple[Kind, str, dict[str, Any]]:
 
 def _own(hub: Hub, call: Call, name: str) -> None:
     call.require_write()
-    if name.partition("/")[0] != hub.store.account:
-        raise refusals.forbidden(f"this Hub has one namespace, {hub.store.account}; {name} is outside it")
+    own = (hub.store.account, *hub.store.organisations)
+    if name.partition("/")[0] not in own:
+        raise refusals.forbidden(f"{name} is outside the namespaces of this account: {', '.join(own)}")
 
 
 def _existing(hub: Hub, call: Call, kind: Kind, name: str) -> Repo:

@@ -1,6 +1,7 @@
 """Everything that an embedded Hub keeps, in one root folder.
 
 token, read-token                  the owner's token, and one to hand out that only reads private repos
+organisations                      the account's organisations, one a line
 repos/<type>s/<account>/<name>.git a bare git repository, and hub.json: its settings
                                    and discussions/N.json: its discussions and pull requests
 lfs/ab/cd/<sha256>                 large files
@@ -14,12 +15,13 @@ import shutil
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from plum_hub.errors import UsageError
 from plum_hub.hubs import refusals
 from plum_hub.hubs.git import BRANCHES, ZERO, GitRepo
 from plum_hub.hubs.objects import POINTER_SIZES, Objects, Pointer, flush_folder, write_whole
@@ -29,6 +31,7 @@ KINDS: dict[str, Kind] = {"models": "model", "datasets": "dataset", "spaces": "s
 """What the word in a URL means."""
 Role = Literal["read", "write"]
 _TOKENS: dict[Role, str] = {"write": "token", "read": "read-token"}
+_ORGANISATIONS = "organisations"
 _NAME = re.compile(r"(?!.*(\.\.|--))[A-Za-z0-9_]([A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
 _LARGE = (
     "7z arrow bin bz2 ckpt ftz gguf gz h5 jpeg jpg joblib lfs.* mlmodel model msgpack npy npz onnx ot parquet pb pdf "
@@ -78,6 +81,12 @@ class Store:
         for folder in (root / "repos", root / "lfs", self.scratch):
             folder.mkdir(parents=True, exist_ok=True)
         self.tokens: dict[Role, str] = {role: read_token(root, role) or self._make_token(role) for role in _TOKENS}
+
+    @property
+    def organisations(self) -> tuple[str, ...]:
+        """Namespaces beside the account's own, in which it may write too."""
+        path = self.root / _ORGANISATIONS
+        return tuple(path.read_text(encoding="utf-8").split()) if path.exists() else ()
 
     def _make_token(self, role: Role) -> str:
         token = f"plum_{secrets.token_urlsafe(30)}"
@@ -224,6 +233,23 @@ def is_repo_name(name: str) -> bool:
     """Whether `name` is `account/name` as the Hub allows it."""
     parts = name.split("/")
     return len(parts) == 2 and all(_NAME.fullmatch(part) and not part.endswith(".git") for part in parts)
+
+
+def add_organisations(root: Path, names: Iterable[str]) -> None:
+    """Let the account write in these namespaces too.
+
+    Raises:
+        UsageError: a name cannot be a namespace's.
+    """
+    path = root / _ORGANISATIONS
+    kept = path.read_text(encoding="utf-8").split() if path.exists() else []
+    for name in names:
+        if not is_repo_name(f"{name}/x"):
+            raise UsageError(f"--organisation {name}: write it in letters, digits, '-', '_', '.'")
+        kept += [] if name in kept else [name]
+    if kept:
+        root.mkdir(parents=True, exist_ok=True)
+        write_whole(path, "".join(f"{name}\n" for name in kept).encode())
 
 
 def write_settings(git: GitRepo, settings: Settings) -> None:

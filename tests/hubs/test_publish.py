@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from plum_hub.errors import HubError
+from plum_hub.errors import HubError, UsageError
 from plum_hub.hubs.client import (
     HubTarget,
     PublishRequest,
@@ -22,7 +22,7 @@ from plum_hub.hubs.client import (
     whoami,
 )
 from plum_hub.hubs.git import GitRepo
-from plum_hub.hubs.store import is_repo_name
+from plum_hub.hubs.store import add_organisations, is_repo_name
 
 CARD = "---\nlicense: mit\n---\n# A release\n"
 
@@ -135,6 +135,24 @@ def test_a_private_release_never_goes_to_a_public_repo(server, request_):
 def test_what_a_hub_refuses_is_told(server, request_, change, message):
     with pytest.raises(HubError, match=message):
         publish_dataset(replace(request_, **change), server.target)
+
+
+def test_an_organisation_is_a_namespace_of_who_may_write(server, request_):
+    request = replace(request_, repo="acme/numbers")
+    with pytest.raises(HubError, match="may not write to acme/numbers"):
+        publish_dataset(request, server.target)
+    add_organisations(server.root, ["acme", "acme"])
+    reader = (server.root / "read-token").read_text().strip()
+    with pytest.raises(HubError, match="may not write to acme/numbers"):
+        publish_dataset(request, replace(server.target, token=reader))
+    assert publish_dataset(request, server.target).repo == "acme/numbers"
+    assert fetch_dataset("acme/numbers", "v1.0.0", server.target).is_dir()
+    from huggingface_hub import HfApi
+
+    said = HfApi(server.endpoint, server.token).whoami()
+    assert [one["name"] for one in said["orgs"]] == ["acme"]
+    with pytest.raises(UsageError, match="--organisation a/b"):
+        add_organisations(server.root, ["a/b"])
 
 
 def test_a_card_that_the_hub_refuses_is_told(server, request_):

@@ -222,9 +222,9 @@ def test_packed_rows_do_not_see_one_another(source: Path, tiny: Path, tmp_path: 
         one, _ = loaded(prepare(order))
         losses.append(one.compute_loss(one.model, next(iter(one.get_train_dataloader()))).item())
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
-    facts = train(prepare(wanted(source, tiny, tmp_path / "out", "packing=true", method="sft")), Progress())
+    facts = train(prepare(wanted(source, tiny, tmp_path / "packed", "packing=true", method="sft")), Progress())
     assert facts["rows"]["sequences"] < facts["rows"]["kept"] / 2
-    assert len(toy.metrics(tmp_path / "out")) == facts["steps"] == -(-facts["rows"]["sequences"] // 4)
+    assert len(toy.metrics(tmp_path / "packed")) == facts["steps"] == -(-facts["rows"]["sequences"] // 4)
 
 
 def test_a_quantised_base_needs_a_gpu(source: Path, tiny: Path, tmp_path: Path) -> None:
