@@ -120,18 +120,18 @@ def _is_revision(folder: Path, revision: str) -> bool:
 
 def _named(folder: Path, plain: BaseModel) -> BaseModel:
     """A model in a folder by the name of the repository that it stands for, where it does for one."""
+    note = _read(folder / NOTE)
+    weights = str(note.get("weights", _PLAIN))
+    named = replace(plain, weights=None if weights.startswith(_PLAIN) else weights)
+    if "model" in note:
+        commits = {one.repo: one.revision for one in SIZES.values()}
+        return replace(named, name=note["model"], commit=commits.get(note["model"]))
     for checkpoint in (folder, folder.parent, folder.parent / "checkpoint"):  # the last: a round's model lies beside it
         for _, line in whole_lines(checkpoint / RELEASES):
             row = json.loads(line)
             if row.get("model") == plain.revision:
                 return replace(plain, name=row["repo"], commit=row["commit"], license=row["license"])
-    note = _read(folder / NOTE)
-    if not note:
-        return plain
-    name = note.get("model", plain.name)
-    commits = {one.repo: one.revision for one in SIZES.values()}
-    weights = None if str(note["weights"]).startswith(_PLAIN) else str(note["weights"])
-    return replace(plain, name=name, commit=commits.get(name), weights=weights)
+    return named
 
 
 def _stated_licence(card: Path | None) -> str | None:
