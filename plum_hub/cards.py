@@ -10,7 +10,7 @@ import yaml
 from plum_hub.release.licences import Inherited, inherited
 from plum_hub.release.lineage import Counts, Lineage, hub_id
 from plum_hub.release.model_tree import ModelLineage
-from plum_hub.release.preferences import label_of
+from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.schemas import CONFIGS, Column, Config, columns
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class DatasetFacts:
     pretty_name: str
     lineage: Lineage
     counts: Counts
+    rule: PreferencesConfig
+    """How verdicts became labels."""
     languages: tuple[str, ...] = ("en",)
     """Of the instructions, as ISO 639-1 codes."""
 
@@ -161,7 +163,7 @@ def _model_front_matter(facts: ModelFacts) -> str:
 def dataset_card(facts: DatasetFacts) -> str:
     """The text of the dataset's README.md."""
     template = _environment().from_string(_template("plum_hub.dataset_cards", "dataset_card.md.jinja"))
-    return template.render(facts=facts, front_matter=_front_matter(facts), label_of=label_of)
+    return template.render(facts=facts, front_matter=_front_matter(facts), label_of=facts.rule.label)
 
 
 def _front_matter(facts: DatasetFacts) -> str:

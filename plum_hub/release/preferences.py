@@ -1,7 +1,8 @@
 """The paper's rule, from verdicts to labels: a pure function of records, so that it is re-made at no cost.
 
 `passed` is chosen; `failed` and `timed_out` are rejected; every other status says that the program could not be judged
-as a solution, and its sample is left out (ARCHITECTURE.md, chapter 4). Every row left out is a `Drop` (law 6).
+as a solution, and its sample is left out (ARCHITECTURE.md, chapter 4). The paper's ablation also rejects what does not
+execute. Every row left out is a `Drop` (law 6).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,10 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from plum_hub.records import Drop, Preference, Prompt, Sample, Status, Verdict, digest
 
 STAGE = "preferences"
-RULE = "plum"
-"""Names the rule in the ids of its rows; another rule over the same verdicts makes other rows."""
-
 _LABELS: dict[Status, bool] = {"passed": True, "failed": False, "timed_out": False}
+_NOT_EXECUTABLE: dict[Status, bool] = {"not_executable": False, "static_error": False, "syntax_error": False}
 
 
 class PreferencesConfig(BaseModel):
@@ -25,18 +24,21 @@ class PreferencesConfig(BaseModel):
     keep_truncated: bool = False
     """Whether to keep samples that reached `max_tokens` before they ended."""
 
+    non_executable: bool = False
+    """Whether programs that do not load, or that Python's compiler or mypy refuses, are rejected instead of left out:
+    the paper's ablation."""
+
     seed: int = 0
     """Seed of the sub-sampling that balances the DPO pairs."""
 
+    def label(self, status: Status) -> bool | None:
+        """True for chosen, False for rejected, None for a sample that gets no label."""
+        return (_LABELS | _NOT_EXECUTABLE if self.non_executable else _LABELS).get(status)
 
-def label(verdict: Verdict) -> bool | None:
-    """True for chosen, False for rejected, None for a sample that gets no label."""
-    return label_of(verdict.status)
-
-
-def label_of(status: Status) -> bool | None:
-    """As `label`, of the status alone."""
-    return _LABELS.get(status)
+    @property
+    def rule(self) -> str:
+        """Names the rule in the ids of its rows; another rule over the same verdicts makes other rows."""
+        return "plum-non-executable" if self.non_executable else "plum"
 
 
 def preferences(
@@ -56,7 +58,7 @@ def preferences(
         samples: all samples of one suite.
         verdicts: the verdict of each of them, by sample id.
         prompt: gives the prompt that a sample answered.
-        config: whether truncated samples are kept.
+        config: which samples have a label, and whether truncated ones are kept.
 
     Yields:
         One row for each sample, in the samples' order. A Drop's id is the sample's; its reason is the verdict's status,
@@ -67,10 +69,12 @@ def preferences(
     """
     judged = [(sample, verdicts[sample.id]) for sample in samples]
     reasons = [_reason(sample, verdict, config) for sample, verdict in judged]
-    has_chosen = any(reason is None and label(verdict) for reason, (_, verdict) in zip(reasons, judged, strict=True))
+    has_chosen = any(
+        reason is None and config.label(verdict.status) for reason, (_, verdict) in zip(reasons, judged, strict=True)
+    )
     for reason, (sample, verdict) in zip(reasons, judged, strict=True):
         if reason is None and has_chosen:
-            yield _preference(sample, verdict, prompt(sample))
+            yield _preference(sample, verdict, prompt(sample), config)
         else:
             yield Drop(
                 id=sample.id,
@@ -83,21 +87,23 @@ def preferences(
 
 def _reason(sample: Sample, verdict: Verdict, config: PreferencesConfig) -> str | None:
     """Why this sample can carry no label, seen alone."""
-    if label(verdict) is None:
+    if config.label(verdict.status) is None:
         return verdict.status
     if sample.finish_reason == "length" and not config.keep_truncated:
         return "truncated"
     return None
 
 
-def _preference(sample: Sample, verdict: Verdict, prompt: Prompt) -> Preference:
+def _preference(sample: Sample, verdict: Verdict, prompt: Prompt, config: PreferencesConfig) -> Preference:
+    label = config.label(verdict.status)
+    assert label is not None
     return Preference(
-        id=digest(sample.id, verdict.id, RULE),
+        id=digest(sample.id, verdict.id, config.rule),
         instruction_id=sample.instruction_id,
         suite_id=sample.suite_id,
         sample_id=sample.id,
         verdict_id=verdict.id,
         prompt=prompt,
         completion=sample.text,
-        label=_LABELS[verdict.status],
+        label=label,
     )

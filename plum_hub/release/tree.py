@@ -17,7 +17,7 @@ from plum_hub.release.figures import FOLDER as FIGURES
 from plum_hub.release.figures import histogram, pass_ratios, statuses
 from plum_hub.release.lineage import Counts, FileEntry, Lineage, Manifest, published_name
 from plum_hub.release.parquet import ahead, batches, grouped, scattered, write_parquet
-from plum_hub.release.preferences import label_of
+from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.schemas import CONFIGS, Config, columns, schema
 from plum_hub.release.view_tables import dpo_tables, kto_table, sft_table
 
@@ -37,7 +37,8 @@ class Contents:
     """The resolved recipe, as YAML."""
     preferences: "Iterable[pa.Table]"
     """The rows of a suite next to one another."""
-    dpo_seed: int
+    rule: PreferencesConfig
+    """How they became preferences."""
     samples: "Iterable[tuple[pa.Table, pa.Table]]"
     """Every sample, labelled or not, and in the same rows their verdicts."""
     suites: Iterable[tuple[Instruction, TestSuite]]
@@ -117,7 +118,7 @@ def _write(root: Path, contents: Contents, conversational: bool) -> Manifest:
         files |= written
     counts = count.finished(conversational)
     (root / FIGURES).mkdir()
-    for name, drawing in _figures(counts):
+    for name, drawing in _figures(counts, contents.rule):
         (root / FIGURES / name).write_text(drawing, encoding="utf-8", newline="\n")
     (root / "recipe.yaml").write_text(contents.recipe, encoding="utf-8", newline="\n")
     (root / CARD).write_text(contents.card(counts), encoding="utf-8", newline="\n")
@@ -134,11 +135,11 @@ def _write(root: Path, contents: Contents, conversational: bool) -> Manifest:
     return manifest
 
 
-def _figures(counts: Counts) -> Iterator[tuple[str, str]]:
+def _figures(counts: Counts, rule: PreferencesConfig) -> Iterator[tuple[str, str]]:
     """The card's pictures, by the names of their files."""
     if counts.statuses:
         yield "pass_ratios.svg", histogram(counts.pass_ratios)
-        yield "verdicts.svg", statuses(counts.statuses, {status: label_of(status) for status in get_args(Status)})
+        yield "verdicts.svg", statuses(counts.statuses, {status: rule.label(status) for status in get_args(Status)})
 
 
 def _write_manifest(root: Path, manifest: Manifest) -> None:
@@ -188,7 +189,7 @@ def _tables(config: Config, typed: "pa.Schema", contents: Contents) -> "Iterable
     """The rows of a config, among others with the columns of its schema."""
     tables: dict[Config, Callable[[], Iterable[pa.Table]]] = {
         "kto": lambda: map(kto_table, contents.preferences),
-        "dpo": lambda: dpo_tables(contents.preferences, contents.dpo_seed),
+        "dpo": lambda: dpo_tables(contents.preferences, contents.rule.seed),
         "sft": lambda: map(sft_table, contents.preferences),
         "samples": lambda: (_judged(*pair) for pair in contents.samples),
         "test_suites": lambda: batches((_suite_row(*pair) for pair in contents.suites), typed),

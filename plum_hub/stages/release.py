@@ -181,6 +181,7 @@ class _Tree:
         self._folder, self._repo, self._lineage = folder, repo, lineage_of(run)
         with writing(folder):
             folder.parent.mkdir(exist_ok=True)
+        self._rule = run.recipe.preferences
         contents = _contents(run, self._lineage, lambda counts: self._card(tag, counts))
         self._manifest = write_tree(folder, contents)
 
@@ -199,7 +200,9 @@ class _Tree:
     def _card(self, tag: str, counts: Counts) -> str:
         name = self._repo.rpartition("/")[2].replace("-", " ")
         return dataset_card(
-            DatasetFacts(repo=self._repo, tag=tag, pretty_name=name, lineage=self._lineage, counts=counts)
+            DatasetFacts(
+                repo=self._repo, tag=tag, pretty_name=name, lineage=self._lineage, counts=counts, rule=self._rule
+            )
         )
 
 
@@ -211,7 +214,7 @@ def _contents(run: Run, lineage: Lineage, card: Callable[[Counts], str]) -> Cont
         lineage=lineage,
         recipe=run.recipe.public().to_yaml(),
         preferences=_Preferences(run),
-        dpo_seed=run.recipe.preferences.seed,
+        rule=run.recipe.preferences,
         samples=_judged(run, gone),
         suites=((instructions[row.instruction_id], row) for row in run.rows(TestSuite) if row.id not in gone),
         dropped=run.tables(Drop),

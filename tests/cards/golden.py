@@ -6,6 +6,7 @@ from pathlib import Path
 from plum_hub.cards import DatasetFacts, dataset_card
 from plum_hub.engines.base import EngineIdentity
 from plum_hub.release.lineage import Author, Comparison, Counts, Source
+from plum_hub.release.preferences import PreferencesConfig
 from tests.release.rows import lineage
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden"
@@ -19,6 +20,7 @@ def full_facts() -> DatasetFacts:
         sampling=replace(made.policy.sampling, temperature=0.2),
     )
     return DatasetFacts(
+        rule=PreferencesConfig(),
         repo="local/plum-mixed-policy-0.5b",
         tag="v1.0.0",
         pretty_name="PLUM: mixed instructions, policy-0.5B",
@@ -76,6 +78,7 @@ def minimal_facts() -> DatasetFacts:
         engine="transformers", engine_version="5.19.0", model="/secret/weights", revision="sha256:" + "d" * 64
     )
     return DatasetFacts(
+        rule=PreferencesConfig(),
         repo="local/plum-tasks-weights",
         tag="v1.0.0",
         pretty_name="PLUM: tasks, weights",

@@ -1,12 +1,14 @@
 """The card against the golden ones; `python -m tests.cards.golden` writes these anew after a change that is meant."""
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from plum_hub.cards import dataset_card
+from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.schemas import CONFIGS
 from tests.cards.golden import CARDS, FOLDER, full_facts, minimal_facts
 
@@ -91,3 +93,13 @@ def test_the_verifying_code_finds_an_edited_file(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("edited")
     with pytest.raises(AssertionError, match=r"README\.md"):
         exec(check, {"given": tmp_path})
+
+
+def test_the_ablation_says_what_else_is_rejected() -> None:
+    facts = full_facts()
+    facts = replace(facts, counts=replace(facts.counts, statuses={**facts.counts.statuses, "syntax_error": 10}))
+    card = dataset_card(replace(facts, rule=PreferencesConfig(non_executable=True)))
+    assert "*rejected*, and so is one that does not load" in card
+    [row] = [line for line in card.splitlines() if line.startswith("| `syntax_error` |")]
+    assert row.endswith("| rejected |")
+    assert "so is one that does not load" not in dataset_card(facts)

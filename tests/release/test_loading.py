@@ -9,6 +9,7 @@ from typing import Any
 
 from plum_hub.cards import DatasetFacts, dataset_card
 from plum_hub.release.lineage import Counts
+from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.schemas import CONFIGS, columns
 from plum_hub.release.tree import write_tree
 from tests.release.rows import contents, lineage
@@ -32,7 +33,14 @@ print(json.dumps(seen))
 def test_every_config_loads_by_its_name_and_kto_by_default(tmp_path: Path) -> None:
     def card(counts: Counts) -> str:
         return dataset_card(
-            DatasetFacts(repo="local/plum-x", tag="v1.0.0", pretty_name="PLUM x", lineage=lineage(), counts=counts)
+            DatasetFacts(
+                repo="local/plum-x",
+                tag="v1.0.0",
+                pretty_name="PLUM x",
+                lineage=lineage(),
+                counts=counts,
+                rule=PreferencesConfig(),
+            )
         )
 
     chat, plain = tmp_path / "chat", tmp_path / "plain"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from plum_hub.records import Drop, Preference, Sample, Status, Verdict
-from plum_hub.release.preferences import PreferencesConfig, label, preferences
+from plum_hub.release.preferences import PreferencesConfig, preferences
 from tests.release.rows import CHAT, judged, sample, verdict
 
 
@@ -20,7 +20,19 @@ def test_the_papers_rule_over_every_status() -> None:
     rejected = {"failed", "timed_out"}
     for status in typing.get_args(Status):
         expected = True if status == "passed" else False if status in rejected else None
-        assert label(verdict(sample("x"), status)) is expected, status
+        assert PreferencesConfig().label(status) is expected, status
+
+
+def test_the_ablation_rejects_what_does_not_execute() -> None:
+    every = typing.get_args(Status)
+    paper, ablation = PreferencesConfig(), PreferencesConfig(non_executable=True)
+    more = {status for status in every if paper.label(status) is not ablation.label(status)}
+    assert more == {"not_executable", "static_error", "syntax_error"}
+    assert {ablation.label(status) for status in more} == {False}
+    rows = judged(["passed", "failed", "not_executable", "syntax_error", "no_code"])
+    labels = [row.label for row in made(rows, ablation) if isinstance(row, Preference)]
+    assert labels == [True, False, False, False]
+    assert not {row.id for row in made(rows)} & {row.id for row in made(rows, ablation) if isinstance(row, Preference)}
 
 
 def test_each_sample_becomes_one_row_and_the_unlabelled_are_dropped_under_their_status() -> None:

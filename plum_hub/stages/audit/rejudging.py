@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from plum_hub.execution import Judge
 from plum_hub.records import CaseOutcome, Status, TestSuite
-from plum_hub.release.preferences import label_of
+from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.stages.audit.findings import Findings
 from plum_hub.stages.audit.reading import Judged
 from plum_hub.stages.audit.terms import Terms
@@ -23,19 +24,19 @@ def rejudge(samples: Iterable[Judged], terms: Terms, judge: Judge, findings: Fin
     Raises:
         SandboxError, StaticCheckError: nothing is said of what was not judged (law 1).
     """
-    differing = []
+    differing, shown = [], partial(_shown, terms.recipe.preferences)
     for one, judgement in _judged(samples, terms, judge, progress):
-        if _shown(one.verdict.status, one.verdict.cases) == _shown(judgement.status, judgement.cases):
+        if shown(one.verdict.status, one.verdict.cases) == shown(judgement.status, judgement.cases):
             findings.compared["verdicts"] += 1
         else:
             differing.append((one, judgement))
     again = dict(_again([one for one, _ in differing], terms, judge))
     for one, judgement in differing:
         second = again[one.sample.id]
-        found = _shown(judgement.status, judgement.cases)
-        steady = found == _shown(second.status, second.cases)
+        found = shown(judgement.status, judgement.cases)
+        steady = found == shown(second.status, second.cases)
         what = f"sample {one.sample.id}" + ("" if steady else ", which is not the same twice")
-        published = _shown(one.verdict.status, one.verdict.cases)
+        published = shown(one.verdict.status, one.verdict.cases)
         said = f": {judgement.detail}" if judgement.detail else ""
         findings.wrong("verdicts", what, published, f"{found}{said}" if steady else f"{found}, then {second.status}")
 
@@ -83,7 +84,7 @@ def _again(samples: list[Judged], terms: Terms, judge: Judge) -> Iterator[tuple[
         yield one.sample.id, replace(judgement, id=one.sample.id)
 
 
-def _shown(status: Status, cases: Iterable[CaseOutcome]) -> str:
+def _shown(rule: PreferencesConfig, status: Status, cases: Iterable[CaseOutcome]) -> str:
     """A verdict in a few words: `failed, rejected (ppw)`, with a letter for each case."""
-    label = {True: "chosen", False: "rejected", None: "no label"}[label_of(status)]
+    label = {True: "chosen", False: "rejected", None: "no label"}[rule.label(status)]
     return f"{status}, {label} ({''.join(_LETTERS.get(case.outcome, '?') for case in cases)})"
