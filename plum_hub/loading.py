@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from plum_hub.errors import HubError, RunError, UsageError
 from plum_hub.home import home
-from plum_hub.hubs.client import HubTarget, Kind, choose_target, connected, fetch_dataset, tags
+from plum_hub.hubs.client import HubTarget, Kind, choose_target, connected, fetch_repo, tags
 from plum_hub.hubs.embedded import default_root
 from plum_hub.lines import appending, whole_lines, writing
 
@@ -129,7 +129,7 @@ def _fetched(
     commit = version if exact else before if offline else known.get(version)
     if commit is None:
         raise HubError(_unknown(repo, version, known, kind, offline=offline))
-    folder = fetch_dataset(repo, commit, target, kind, patterns)
+    folder = fetch_repo(repo, commit, target, kind, patterns)
     return Fetched(
         repo=repo, version=version, commit=commit, folder=folder, hub=hub, tags=known, before=before, kind=kind
     )

@@ -17,7 +17,7 @@ import pytest
 from plum_hub.engines.revision import NOTE, folder_sha256
 from plum_hub.engines.weights import SIZES
 from plum_hub.errors import HubError, TrainingError, UsageError
-from plum_hub.hubs.client import HubTarget, PublishRequest, publish_dataset, tags
+from plum_hub.hubs.client import HubTarget, PublishRequest, publish_repo, tags
 from plum_hub.hubs.embedded import EmbeddedHub
 from plum_hub.loading import Fetched
 from plum_hub.records import Score
@@ -180,7 +180,7 @@ def test_a_proof_that_fails_leaves_no_tag(world: World, tmp_path: Path) -> None:
         folder=tmp_path, repo="local/unproved", tag="v1.0.0", message="x", kind="model", proof=proof
     )
     with pytest.raises(HubError, match="it is another model; so nothing was tagged"):
-        publish_dataset(request, world.target)
+        publish_repo(request, world.target)
     assert tags("local/unproved", world.target, "model") == {}
 
 

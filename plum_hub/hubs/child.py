@@ -47,7 +47,7 @@ class Request:
 
 
 def publish(api: HfApi, **given: Any) -> dict[str, Any]:
-    """See `client.publish_dataset`."""
+    """See `client.publish_repo`."""
     request = Request(**given)
     _signed_in(api)
     source = Path(request.folder)
@@ -125,7 +125,7 @@ def _is_open(api: HfApi, repo: str, request: Request, number: str) -> bool:
 
 
 def fetch(api: HfApi, *, repo: str, revision: str, kind: str = "dataset", patterns: Sequence[str] | None = None) -> str:
-    """See `client.fetch_dataset`."""
+    """See `client.fetch_repo`."""
     # The library answers a tag that it cannot look up with the commit it last saw: so the commit comes first, always.
     exact = constants.HF_HUB_OFFLINE and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
     commit = revision if exact else api.repo_info(repo, repo_type=kind, revision=revision).sha

@@ -96,7 +96,7 @@ def connected(target: HubTarget, root: Path | None = None) -> Iterator[HubTarget
         yield HubTarget(hub.endpoint, hub.token, embedded=True)
 
 
-def publish_dataset(request: PublishRequest, target: HubTarget) -> Published:
+def publish_repo(request: PublishRequest, target: HubTarget) -> Published:
     """Make a release that is complete or absent: one commit guarded by its parent, read back, then tagged.
 
     Run again after whatever interrupted it, it goes on from there: equal content makes no second commit, and a tag that
@@ -121,7 +121,7 @@ def publish_dataset(request: PublishRequest, target: HubTarget) -> Published:
     return Published(**_ask(target, "publish", arguments))
 
 
-def fetch_dataset(
+def fetch_repo(
     repo: str, revision: str, target: HubTarget, kind: Kind = "dataset", patterns: Sequence[str] | None = None
 ) -> Path:
     """A folder with the files of a repository at exactly one commit, which is also the folder's name.
@@ -143,7 +143,7 @@ def fetch_file(repo: str, revision: str, path: str, target: HubTarget, kind: Kin
     """One file of a repository at a tag, branch or commit; None where that revision has no such file.
 
     Raises:
-        HubError: as `fetch_dataset`.
+        HubError: as `fetch_repo`.
     """
     arguments = {"repo": repo, "revision": revision, "path": path, "kind": kind}
     found: str | None = _ask(target, "fetch_file", arguments)

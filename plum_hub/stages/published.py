@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from plum_hub.errors import HubError, RecipeError
-from plum_hub.hubs.client import choose_target, connected, fetch_dataset
+from plum_hub.hubs.client import choose_target, connected, fetch_repo
 from plum_hub.recipe import SuitesConfig
 from plum_hub.records import Instruction, TestCase, TestSuite
 
@@ -60,11 +60,11 @@ def release_folder(config: SuitesConfig) -> Path:
     first = choose_target(config.hub)
     try:
         with connected(first) as target:
-            return fetch_dataset(repo, config.revision or tag, target)
+            return fetch_repo(repo, config.revision or tag, target)
     except HubError:
         if not (config.hub == "auto" and first.embedded):
             raise
-        return fetch_dataset(repo, config.revision or tag, choose_target("public"))  # anybody may read there
+        return fetch_repo(repo, config.revision or tag, choose_target("public"))  # anybody may read there
 
 
 def instruction_of(row: Mapping[str, Any]) -> Instruction:

@@ -24,7 +24,7 @@ from plum_hub.hubs.client import (
     choose_target,
     connected,
     fetch_file,
-    publish_dataset,
+    publish_repo,
     tags,
     whoami,
 )
@@ -132,10 +132,10 @@ def _published(model: _Model, repo: str, destination: Destination, target: HubTa
         kind="model",
     )
     if tag in there or destination.create_pr:
-        published = publish_dataset(request, target)
+        published = publish_repo(request, target)
     else:
         with _proof(model, repo) as command:
-            published = publish_dataset(replace(request, proof=command), target)
+            published = publish_repo(replace(request, proof=command), target)
     progress.advance()
     progress.end()
     released = Released(

@@ -20,7 +20,7 @@ from plum_hub.hubs.client import (
     connected,
     fetch_file,
     history,
-    publish_dataset,
+    publish_repo,
     tags,
     whoami,
 )
@@ -114,7 +114,7 @@ def _release(context: Context, destination: Destination | None) -> Released:
             branch=destination.branch,
             create_pr=destination.create_pr,
         )
-        published = publish_dataset(request, target)
+        published = publish_repo(request, target)
         context.progress.advance()
         context.progress.end()
     released = Released(

@@ -11,7 +11,7 @@ from typing import Any
 from plum_hub.engines.transformers import TransformersConfig
 from plum_hub.engines.vllm import VllmConfig
 from plum_hub.errors import TrainingError
-from plum_hub.hubs.client import choose_target, connected, fetch_dataset
+from plum_hub.hubs.client import choose_target, connected, fetch_repo
 from plum_hub.lines import whole_lines
 from plum_hub.records import Preference, Prompt, digest
 from plum_hub.release.views import dpo_rows, kto_rows, sft_rows
@@ -100,7 +100,7 @@ def _of_run(folder: Path, method: Method) -> Data:
 def _of_repository(source: str, method: Method, hub: str) -> Data:
     repo, _, revision = source.partition("@")
     with connected(choose_target(hub)) as target:
-        folder = fetch_dataset(repo, revision or "main", target)
+        folder = fetch_repo(repo, revision or "main", target)
     writer = None
     if (manifest := folder / "manifest.json").is_file():
         identity = json.loads(manifest.read_text(encoding="utf-8"))["lineage"]["policy"]["identity"]

@@ -16,7 +16,7 @@ from plum_hub.benchmarks import load
 from plum_hub.benchmarks.content import HubFiles, Published, ReleaseFile, content
 from plum_hub.benchmarks.humaneval import HumanEval
 from plum_hub.errors import BenchmarkError
-from plum_hub.hubs.client import HubTarget, PublishRequest, publish_dataset
+from plum_hub.hubs.client import HubTarget, PublishRequest, publish_repo
 from plum_hub.hubs.embedded import EmbeddedHub
 from tests.benchmarks.cut import DATA, needs_data
 
@@ -97,7 +97,7 @@ def test_the_hub_is_read_at_one_commit(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
     with EmbeddedHub(tmp_path / "hub") as hub:
         request = PublishRequest(folder=folder, repo="local/t", tag="v1.0.0", message="T")
-        commit = publish_dataset(request, HubTarget(hub.endpoint, hub.token, embedded=True)).commit
+        commit = publish_repo(request, HubTarget(hub.endpoint, hub.token, embedded=True)).commit
         monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
         monkeypatch.setenv("HF_TOKEN", hub.token)
         origin = HubFiles(repo="local/t", commit=commit, paths=("one.parquet", "two.parquet"))

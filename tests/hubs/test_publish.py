@@ -16,8 +16,8 @@ from plum_hub.hubs.client import (
     PublishRequest,
     choose_target,
     connected,
-    fetch_dataset,
-    publish_dataset,
+    fetch_repo,
+    publish_repo,
     tags,
     whoami,
 )
@@ -44,16 +44,16 @@ def repository(server, request):
 
 def test_a_release_is_one_commit_with_exactly_the_folder(server, request_):
     (request_.folder / "old.txt").write_text("goes away")
-    first = publish_dataset(request_, server.target)
+    first = publish_repo(request_, server.target)
     (request_.folder / "old.txt").unlink()
     (request_.folder / "new.txt").write_text("comes")
-    second = publish_dataset(replace(request_, tag="v1.1.0"), server.target)
+    second = publish_repo(replace(request_, tag="v1.1.0"), server.target)
     git = repository(server, request_)
     assert [it.title for it in git.log("main")] == ["Release v1.0.0", "Release v1.0.0", "initial commit"]
     assert tags(request_.repo, server.target) == {"v1.0.0": first.commit, "v1.1.0": second.commit}
     assert set(second.files) == {"README.md", "kto/train.parquet", "new.txt"}
     for release, extra in ((first, "old.txt"), (second, "new.txt")):
-        folder = fetch_dataset(request_.repo, release.tag, server.target)
+        folder = fetch_repo(request_.repo, release.tag, server.target)
         assert folder.name == release.commit
         there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
         assert set(there) == {".gitattributes", "README.md", "kto/train.parquet", extra}
@@ -62,35 +62,35 @@ def test_a_release_is_one_commit_with_exactly_the_folder(server, request_):
 
 
 def test_releasing_the_same_again_is_the_same_release(server, request_):
-    first = publish_dataset(request_, server.target)
-    assert publish_dataset(request_, server.target) == first
-    under_another_tag = publish_dataset(replace(request_, tag="v2.0.0"), server.target)
+    first = publish_repo(request_, server.target)
+    assert publish_repo(request_, server.target) == first
+    under_another_tag = publish_repo(replace(request_, tag="v2.0.0"), server.target)
     assert under_another_tag.commit == first.commit
     assert repository(server, request_).count("main") == 2
 
 
 def test_a_tag_never_moves(server, request_):
-    first = publish_dataset(request_, server.target)
+    first = publish_repo(request_, server.target)
     (request_.folder / "README.md").write_text(f"{CARD}changed\n")
     with pytest.raises(HubError, match=r"v1\.0\.0 exists with other content.*new tag"):
-        publish_dataset(request_, server.target)
+        publish_repo(request_, server.target)
     assert tags(request_.repo, server.target) == {"v1.0.0": first.commit}
     assert repository(server, request_).commit_of("main") == first.commit
 
 
 def test_a_release_broken_off_before_its_tag_is_completed(server, request_):
-    publish_dataset(replace(request_, tag="v0.1.0"), server.target)
+    publish_repo(replace(request_, tag="v0.1.0"), server.target)
     (request_.folder / "README.md").write_text(f"{CARD}more\n")
     git = repository(server, request_)
     in_the_way = git.folder / "refs" / "tags" / "v1.0.0.lock"
     in_the_way.write_text("")  # git cannot write the tag: as if everything had stopped between commit and tag
     with pytest.raises(HubError):
-        publish_dataset(request_, server.target)
+        publish_repo(request_, server.target)
     commit = git.commit_of("main")
     assert git.count("main") == 3
     assert tags(request_.repo, server.target).keys() == {"v0.1.0"}
     in_the_way.unlink()
-    assert publish_dataset(request_, server.target).commit == commit
+    assert publish_repo(request_, server.target).commit == commit
     assert git.count("main") == 3
 
 
@@ -99,7 +99,7 @@ def test_two_at_once_make_one_release(server, request_):
     command = [sys.executable, "-c", code, server.endpoint, server.token, str(request_.folder), request_.repo]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     outcomes = [process.communicate()[0].strip() for process in both]
-    done = publish_dataset(request_, server.target)
+    done = publish_repo(request_, server.target)
     git = repository(server, request_)
     assert git.count("main") == 2
     assert all(outcome == done.commit or "run the same again" in outcome for outcome in outcomes), outcomes
@@ -109,19 +109,19 @@ def test_two_at_once_make_one_release(server, request_):
 def release(endpoint, token, folder, repo):
     request = PublishRequest(folder=Path(folder), repo=repo, tag="v1.0.0", message="Release v1.0.0")
     try:
-        print(publish_dataset(request, HubTarget(endpoint, token, embedded=True)).commit)
+        print(publish_repo(request, HubTarget(endpoint, token, embedded=True)).commit)
     except HubError as error:
         print(error)
 
 
 def test_a_private_release_never_goes_to_a_public_repo(server, request_):
-    publish_dataset(request_, server.target)
+    publish_repo(request_, server.target)
     with pytest.raises(HubError, match="is public already"):
-        publish_dataset(replace(request_, tag="v2.0.0", private=True), server.target)
-    hidden = publish_dataset(replace(request_, repo="hidden", private=True), server.target)
+        publish_repo(replace(request_, tag="v2.0.0", private=True), server.target)
+    hidden = publish_repo(replace(request_, repo="hidden", private=True), server.target)
     assert hidden.repo == "local/hidden"
     with pytest.raises(HubError, match="no dataset local/hidden"):
-        fetch_dataset("local/hidden", "v1.0.0", replace(server.target, token=None))
+        fetch_repo("local/hidden", "v1.0.0", replace(server.target, token=None))
 
 
 @pytest.mark.parametrize(
@@ -134,19 +134,19 @@ def test_a_private_release_never_goes_to_a_public_repo(server, request_):
 )
 def test_what_a_hub_refuses_is_told(server, request_, change, message):
     with pytest.raises(HubError, match=message):
-        publish_dataset(replace(request_, **change), server.target)
+        publish_repo(replace(request_, **change), server.target)
 
 
 def test_an_organisation_is_a_namespace_of_who_may_write(server, request_):
     request = replace(request_, repo="acme/numbers")
     with pytest.raises(HubError, match="may not write to acme/numbers"):
-        publish_dataset(request, server.target)
+        publish_repo(request, server.target)
     add_organisations(server.root, ["acme", "acme"])
     reader = (server.root / "read-token").read_text().strip()
     with pytest.raises(HubError, match="may not write to acme/numbers"):
-        publish_dataset(request, replace(server.target, token=reader))
-    assert publish_dataset(request, server.target).repo == "acme/numbers"
-    assert fetch_dataset("acme/numbers", "v1.0.0", server.target).is_dir()
+        publish_repo(request, replace(server.target, token=reader))
+    assert publish_repo(request, server.target).repo == "acme/numbers"
+    assert fetch_repo("acme/numbers", "v1.0.0", server.target).is_dir()
     from huggingface_hub import HfApi
 
     said = HfApi(server.endpoint, server.token).whoami()
@@ -158,25 +158,25 @@ def test_an_organisation_is_a_namespace_of_who_may_write(server, request_):
 def test_a_card_that_the_hub_refuses_is_told(server, request_):
     (request_.folder / "README.md").write_text("---\nlicense: [}\n---\n")
     with pytest.raises(HubError, match=r"Invalid metadata in README\.md"):
-        publish_dataset(request_, server.target)
+        publish_repo(request_, server.target)
 
 
 def test_an_empty_folder_is_no_release(server, tmp_path):
     request = PublishRequest(folder=tmp_path / "nothing", repo="local/nothing", tag="v1.0.0", message="m")
     with pytest.raises(HubError, match="no files to publish"):
-        publish_dataset(request, server.target)
+        publish_repo(request, server.target)
     assert tags("local/nothing", server.target) == {}
 
 
 def test_a_missing_dataset_revision_or_right_is_told(server, request_):
-    publish_dataset(request_, server.target)
+    publish_repo(request_, server.target)
     with pytest.raises(HubError, match=r"no such revision.*v9.*existing tag"):
-        fetch_dataset(request_.repo, "v9", server.target)
+        fetch_repo(request_.repo, "v9", server.target)
     with pytest.raises(HubError, match="no dataset local/none"):
-        fetch_dataset("local/none", "v1.0.0", server.target)
+        fetch_repo("local/none", "v1.0.0", server.target)
     stranger = HubTarget(server.endpoint, "hf_wrong")
     with pytest.raises(HubError, match=r"refuses the token; set HF_TOKEN .* hf auth login") as refused:
-        publish_dataset(request_, stranger)
+        publish_repo(request_, stranger)
     assert "hf_wrong" not in str(refused.value)
     with pytest.raises(HubError, match="hf auth login"):
         whoami(replace(stranger, token=None))
@@ -251,14 +251,14 @@ def test_every_answer_becomes_one_line_with_what_to_do(answer, message):
 
 
 def test_offline_only_a_full_commit_is_believed(server, request_, monkeypatch):
-    first = publish_dataset(request_, server.target)
-    folder = fetch_dataset(request_.repo, "v1.0.0", server.target)
+    first = publish_repo(request_, server.target)
+    folder = fetch_repo(request_.repo, "v1.0.0", server.target)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     elsewhere = replace(server.target, embedded=False)
-    assert fetch_dataset(request_.repo, first.commit, elsewhere) == folder
+    assert fetch_repo(request_.repo, first.commit, elsewhere) == folder
     with pytest.raises(HubError, match="HF_HUB_OFFLINE is set"):
-        fetch_dataset(request_.repo, "v1.0.0", elsewhere)
-    assert fetch_dataset(request_.repo, "v1.0.0", server.target) == folder, "the embedded Hub needs no network"
+        fetch_repo(request_.repo, "v1.0.0", elsewhere)
+    assert fetch_repo(request_.repo, "v1.0.0", server.target) == folder, "the embedded Hub needs no network"
 
 
 def test_without_a_token_the_embedded_hub_is_meant():
@@ -284,6 +284,6 @@ def test_which_hub_a_setting_means(monkeypatch):
 
 def test_the_embedded_hub_keeps_releases_between_runs(request_):
     with connected(choose_target("embedded")) as target:
-        released = publish_dataset(request_, target)
+        released = publish_repo(request_, target)
     with connected(choose_target("embedded")) as target:
-        assert publish_dataset(request_, target).commit == released.commit
+        assert publish_repo(request_, target).commit == released.commit

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from plum_hub.errors import HubError
-from plum_hub.hubs.client import PublishRequest, fetch_dataset, publish_dataset, tags
+from plum_hub.hubs.client import PublishRequest, fetch_repo, publish_repo, tags
 from plum_hub.hubs.embedded import EmbeddedHub, default_root, running_endpoint
 from plum_hub.hubs.git import BRANCHES, ZERO, GitRepo, RefMoved, is_file_path, is_ref_name
 from plum_hub.hubs.server import is_loopback, serve
@@ -54,7 +54,7 @@ def test_a_server_killed_amid_commits_leaves_whole_repositories(own_server, tmp_
         for commit in history:
             contents = {it.path: git.blob(it.oid) for it in git.entries(commit) if it.path.endswith("n.txt")}
             assert len(set(contents.values())) <= 1, "a commit holds half of its operations"
-        folder = fetch_dataset("local/struck", "main", own_server.target)
+        folder = fetch_repo("local/struck", "main", own_server.target)
         assert (folder / "large.bin").stat().st_size == 100_000
 
 
@@ -74,7 +74,7 @@ def test_a_publisher_and_server_killed_anywhere_end_in_one_release(own_server, t
             os.killpg(publisher.pid, signal.SIGKILL)  # the publisher and its child: a session of their own
         publisher.wait()
         own_server.start()
-    done = publish_dataset(request, own_server.target)
+    done = publish_repo(request, own_server.target)
     assert tags("local/r", own_server.target) == {"v1.0.0": done.commit}
     git = GitRepo(own_server.root / "repos" / "datasets" / "local" / "r.git")
     assert [it.title for it in git.log("main")] == ["Release v1.0.0", "initial commit"]

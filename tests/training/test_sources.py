@@ -8,7 +8,7 @@ import pytest
 
 from plum_hub import recipe as recipes
 from plum_hub.errors import EngineError, HubError, TrainingError
-from plum_hub.hubs.client import HubTarget, PublishRequest, publish_dataset
+from plum_hub.hubs.client import HubTarget, PublishRequest, publish_repo
 from plum_hub.hubs.embedded import EmbeddedHub
 from plum_hub.records import Preference, digest
 from plum_hub.run import Run
@@ -116,7 +116,7 @@ def test_a_dataset_that_others_made_is_read_as_its_card_says(
     (folder / "README.md").write_text(card)
     with EmbeddedHub(tmp_path / "hub") as hub:
         target = HubTarget(hub.endpoint, hub.token)
-        release = publish_dataset(PublishRequest(folder=folder, repo="local/rows", tag="v1", message="one"), target)
+        release = publish_repo(PublishRequest(folder=folder, repo="local/rows", tag="v1", message="one"), target)
         monkeypatch.setenv("HF_TOKEN", hub.token)
         data = read_data("local/rows@v1", "kto", hub.endpoint)
     assert (data.name, data.revision, data.writer) == ("local/rows", release.commit, None)
