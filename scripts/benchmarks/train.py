@@ -33,7 +33,7 @@ SIDES = ("trl", *CHANGES)
 
 
 def write_rows(options: argparse.Namespace, path: Path) -> None:
-    """As many rows as the steps need, drawn from the data, all short enough."""
+    """As many rows as the steps need, half of each label, drawn from the data, all short enough."""
     from plum_hub.stages.training_data import read_data
     from plum_hub.training.base import pinned
     from plum_hub.training.lengths import fitting
@@ -42,9 +42,10 @@ def write_rows(options: argparse.Namespace, path: Path) -> None:
     random.Random(options.seed).shuffle(rows)
     fits = fitting(rows, pinned(options.model, None).tokenizer(), options.max_length)
     wanted = options.steps * options.batch * ACCUMULATION
-    if len(fits.rows) < wanted:
-        sys.exit(f"{options.data} has {len(fits.rows)} rows that fit; {options.steps} steps need {wanted}")
-    path.write_text("".join(json.dumps(row) + "\n" for row in fits.rows[:wanted]))
+    halves = [[row for row in fits.rows if row["label"] is label][: wanted // 2] for label in (True, False)]
+    if (fewest := min(map(len, halves))) < wanted // 2:
+        sys.exit(f"{options.data} has {fewest} rows of one label that fit; {options.steps} steps need {wanted // 2}")
+    path.write_text("".join(json.dumps(row) + "\n" for pair in zip(*halves, strict=True) for row in pair))
 
 
 def trl(options: argparse.Namespace, rows: Path, out: Path) -> list[dict[str, Any]]:
