@@ -21,13 +21,13 @@ from plum_hub.stages.base import Progress
 from plum_hub.stages.build import slug
 from plum_hub.stages.training_data import Data, Writer, read_data
 from plum_hub.training import preflight
-from plum_hub.training.balance import Weights, class_weights
+from plum_hub.training.balance import SMALLEST, Weights, batch_size, class_weights
 from plum_hub.training.base import Base, pinned, stand_in
 from plum_hub.training.checkpoint import MERGED, METRICS, REPORT, STEPS, Folder
 from plum_hub.training.device import Plan, plan
 from plum_hub.training.lengths import Fitting, Row, fitting
 from plum_hub.training.order import Facts, Order, Shape, epochs
-from plum_hub.training.settings import TrainingSettings
+from plum_hub.training.settings import Batches, TrainingSettings
 
 _PACKAGES = ("plum-hub", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
@@ -83,10 +83,9 @@ class Prepared:
 
     def steps(self, rows: int) -> int:
         """Steps of the optimiser over so many of what the trainer reads."""
-        settings = self.wanted.settings
-        together = settings.batch_size * self.wanted.processes
+        settings, batches = self.wanted.settings, self.plan.batches
         times = 1 if settings.method == "kto" else settings.epochs
-        return times * ceil(ceil(rows / together) / settings.accumulation)
+        return times * ceil(ceil(rows / (batches.size * self.wanted.processes)) / batches.to_a_step)
 
     def facts(self) -> dict[str, Any]:
         """What `training.json` says from the start."""
@@ -135,12 +134,14 @@ def prepare(wanted: Wanted) -> Prepared:
     base = _base(wanted, data.writer)
     config, tokenizer = base.config(), base.tokenizer()
     fits = fitting(data.rows, tokenizer, settings.max_length)
-    orders = _orders(fits, wanted)
     folder = Folder(wanted.out or _default_out(wanted))
     begun = folder.facts() or {}
     auto = settings.model_copy(update=begun.get("decided", {}))  # what `auto` stood for when it began
+    batches = _batches(auto, fits, wanted.processes)
+    orders = _orders(fits, wanted, batches)
     longest = settings.max_length if settings.packing else max(fits.tokens)
-    return Prepared(wanted, folder, base, data, tokenizer, fits, plan(auto, config, longest, wanted.processes), orders)
+    decided = plan(auto, config, batches, longest, wanted.processes)
+    return Prepared(wanted, folder, base, data, tokenizer, fits, decided, orders)
 
 
 def check(prepared: Prepared) -> preflight.Preflight:
@@ -268,31 +269,42 @@ def _base(wanted: Wanted, writer: Writer | None) -> Base:
     return base
 
 
-def _orders(fits: Fitting, wanted: Wanted) -> list[Order]:
+def _batches(settings: TrainingSettings, fits: Fitting, processes: int) -> Batches:
+    """How many rows make a batch, and how many batches a step.
+
+    Raises:
+        TrainingError: kto has rows of one label only.
+    """
+    if settings.method != "kto":
+        return settings.batches(SMALLEST, processes)
+    chosen = sum(row["label"] for row in fits.rows)
+    rejected = len(fits.rows) - chosen
+    if not chosen or not rejected:
+        raise TrainingError(
+            f"all {len(fits.rows):,} rows are {'chosen' if chosen else 'rejected'}: kto needs both labels"
+            + ("; train on the chosen alone with --method sft" if chosen else "")
+        )
+    return settings.batches(batch_size(chosen, rejected), processes)
+
+
+def _orders(fits: Fitting, wanted: Wanted, batches: Batches) -> list[Order]:
     """KTO's epochs.
 
     Raises:
-        TrainingError: there is one label only, or not one batch of both labels and different prompts.
+        TrainingError: there is not one batch of both labels and different prompts.
     """
     settings = wanted.settings
     if settings.method != "kto":
         return []
-    chosen = sum(row["label"] for row in fits.rows)
-    if chosen in (0, len(fits.rows)):
-        only = "chosen" if chosen else "rejected"
-        raise TrainingError(
-            f"all {len(fits.rows):,} rows are {only}: kto needs both labels"
-            + ("; train on the chosen alone with --method sft" if chosen else "")
-        )
     facts = [
         Facts(digest(row["prompt"]), row["label"], tokens) for row, tokens in zip(fits.rows, fits.tokens, strict=True)
     ]
-    shape = Shape(settings.batch_size, wanted.processes, settings.group_by_length)
+    shape = Shape(batches.size, wanted.processes, settings.group_by_length)
     orders = epochs(facts, shape, settings.seed, settings.epochs)
     if not orders[0].rows:
         reasons = "; ".join(f"{count:,}: {reason}" for reason, count in orders[0].left_out.items())
         raise TrainingError(
-            f"{len(facts):,} rows make no batch of {settings.batch_size} for each of {wanted.processes} processes "
+            f"{len(facts):,} rows make no batch of {batches.size} for each of {wanted.processes} processes "
             f"({reasons}): get more prompts, or make batches smaller with --set batch_size=2"
         )
     return orders
@@ -319,9 +331,12 @@ def _versions() -> dict[str, str]:
 
 
 def quiet() -> None:
-    """Silence the bars that libraries draw while they load and tokenise."""
+    """Silence the bars that libraries draw while they load and tokenise, and bitsandbytes' advice on kernels."""
+    import logging
+
     import datasets
     import transformers
 
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

@@ -1,10 +1,14 @@
-"""KTO's weights of the two labels, so that neither outweighs the other by its number."""
+"""What follows from how many rows have each label: KTO's weights, so that neither outweighs the other by its number,
+and batches that have room for the many beside the few."""
 
 from dataclasses import dataclass
+from math import ceil
 
 _LOWEST, _HIGHEST = 1.0, 4 / 3
 """What the KTO paper (arXiv 2402.01306, equation 8) recommends for weight times number of chosen over that of rejected
 rows; TRL warns outside of it and sets nothing."""
+SMALLEST, _LARGEST = 4, 16
+"""Rows of a batch, where nobody says how many."""
 
 
 @dataclass(frozen=True)
@@ -25,3 +29,9 @@ def class_weights(chosen: int, rejected: int) -> Weights:
     if ratio < middle:
         return Weights(desirable=middle / ratio)
     return Weights(undesirable=ratio / middle)
+
+
+def batch_size(chosen: int, rejected: int) -> int:
+    """Rows of a batch, from 4 to 16, so that each row finds a place in one with both labels: 7 where the scarcer label
+    has every seventh row. In smaller batches some of the other label would be left out."""
+    return min(max(ceil((chosen + rejected) / min(chosen, rejected)), SMALLEST), _LARGEST)

@@ -49,7 +49,7 @@ class Base:
         return tokenizer
 
     def weights(self, *, bf16: bool, quantization: Literal["none", "4bit", "8bit"] = "none") -> Any:
-        """The model itself, in bf16 or fp32; or its linear layers quantised, on this process's GPU.
+        """The model itself, in bf16 or fp32; or its linear layers quantised, on this process's GPU where there is one.
 
         Raises:
             TrainingError: it is no causal language model, or its weights are not there.
@@ -66,7 +66,7 @@ class Base:
             bnb_4bit_quant_type="nf4",
             bnb_4bit_compute_dtype=numbers,
         )
-        place = {"": torch.cuda.current_device()}
+        place = {"": torch.cuda.current_device() if torch.cuda.is_available() else "cpu"}
         return self._load(AutoModelForCausalLM, dtype=numbers, quantization_config=how, device_map=place)
 
     def merged(self, adapters: Path) -> Any:

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from plum_hub.errors import TrainingError
+from plum_hub.errors import MissingExtraError, TrainingError
 from plum_hub.training.memory import Form, Load, Need, available, form_of, need
-from plum_hub.training.settings import TrainingSettings
+from plum_hub.training.settings import Batches, TrainingSettings
 
 _BYTES = {"4bit": 0.5 + 4 / 64, "8bit": 1.0}
 """Of a quantised weight: in 4 bits each 64 share a scale in fp32, in 8 bits each row."""
@@ -23,6 +23,7 @@ class Plan:
     precomputed: bool
     """Whether the reference model is asked before the first step."""
     learning_rate: float
+    batches: Batches
     quantization: Literal["none", "4bit", "8bit"]
     need: Need
     available: int
@@ -35,6 +36,8 @@ class Plan:
             "gradient_checkpointing": self.checkpointed,
             "reference": "precomputed" if self.precomputed else "live",
             "learning_rate": self.learning_rate,
+            "batch_size": self.batches.size,
+            "accumulation": self.batches.to_a_step,
         }
 
     def line(self) -> str:
@@ -47,21 +50,23 @@ class Plan:
         return f"memory: {kind}, {numbers}{twice}: {self.need} of {self.available / 1e9:.1f} GB free"
 
 
-def plan(settings: TrainingSettings, config: Any, longest: int, processes: int) -> Plan:
-    """Decide, for a model of this configuration, sequences of at most `longest` tokens, and so many processes.
+def plan(settings: TrainingSettings, config: Any, batches: Batches, longest: int, processes: int) -> Plan:
+    """Decide, for a model of this configuration, batches of rows of at most `longest` tokens, and so many processes.
 
     Raises:
-        TrainingError: it does not fit, or the device does not compute in such numbers.
+        TrainingError: it does not fit.
+        MissingExtraError: bitsandbytes is not installed, and weights shall be quantised.
     """
     import torch
 
     form, gpu = form_of(config), torch.cuda.is_available()
     free = int(settings.memory_gb * 1e9) if settings.memory_gb else available(processes)
     bf16 = _computes_in_bf16() if settings.precision == "auto" else settings.precision == "bf16"
-    rows = settings.batch_size * (2 if settings.method == "dpo" else 1)
+    rows = batches.size * (2 if settings.method == "dpo" else 1)
     kinds = {"lora": [True], "full": [False], "auto": [False, True] if gpu else [True]}[settings.weights]
     if settings.quantization != "none":
-        _check_quantization(settings, gpu=gpu)
+        if find_spec("bitsandbytes") is None:
+            raise MissingExtraError(f"quantization={settings.quantization}", "quantization")
         kinds = [True]
     wanted = settings.gradient_checkpointing
     twices = [wanted] if wanted is not None else ([True] if gpu else [False, True])
@@ -69,7 +74,9 @@ def plan(settings: TrainingSettings, config: Any, longest: int, processes: int) 
         _planned(
             settings,
             form,
-            Plan(lora, bf16, twice, False, settings.rate(lora=lora), settings.quantization, Need(0, 0, 0), free),
+            Plan(
+                lora, bf16, twice, False, settings.rate(lora=lora), batches, settings.quantization, Need(0, 0, 0), free
+            ),
             rows * longest,
         )
         for lora in kinds
@@ -96,16 +103,6 @@ def _planned(settings: TrainingSettings, form: Form, one: Plan, tokens: int) -> 
         tokens=tokens,
     )
     return replace(one, precomputed=precomputed and settings.method != "sft", need=need(form, load))
-
-
-def _check_quantization(settings: TrainingSettings, *, gpu: bool) -> None:
-    if not gpu:
-        raise TrainingError(
-            f"quantization={settings.quantization} needs a GPU, and there is none here: leave it out, and train lora "
-            "in bf16 or fp32"
-        )
-    if find_spec("bitsandbytes") is None:
-        raise TrainingError("quantization: bitsandbytes is not installed: run  pip install bitsandbytes")
 
 
 def _computes_in_bf16() -> bool:

@@ -5,6 +5,7 @@ one that no run made, and what is trained must not change the name of what was s
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import yaml
@@ -19,6 +20,19 @@ _RATES: dict[tuple[Method, bool], float] = {
     ("kto", True): 1e-5, ("dpo", True): 1e-5, ("sft", True): 2e-4,
 }  # fmt: skip
 """TRL's defaults, and ten times that for the few weights of LoRA."""
+
+_STEP = 32
+"""Rows of a step, over all processes; TRL's documentation recommends 16 to 128 for kto."""
+
+
+@dataclass(frozen=True)
+class Batches:
+    """How rows are taken together."""
+
+    size: int
+    """Rows (dpo: pairs) of one device's batch."""
+    to_a_step: int
+    """Batches of one device to a step."""
 
 
 class TrainingSettings(BaseModel):
@@ -39,10 +53,11 @@ class TrainingSettings(BaseModel):
     """Highest rate. When not set: kto and dpo 1e-6, sft 2e-5, with lora ten times that."""
     epochs: int = Field(default=1, ge=1)
     """How often each row is seen. KTO's batches are drawn anew for each epoch."""
-    batch_size: int = Field(default=4, ge=2)
-    """Rows (dpo: pairs) of one device's batch. KTO's KL term is estimated within it."""
-    accumulation: int = Field(default=8, ge=1)
-    """Batches of one device to a step."""
+    batch_size: int | None = Field(default=None, ge=2)
+    """Rows (dpo: pairs) of one device's batch, within which kto estimates its KL term. When not set: 4; for kto up to
+    16, as many as it takes for all rows to find a place in a batch of both labels."""
+    accumulation: int | None = Field(default=None, ge=1)
+    """Batches of one device to a step. When not set: as many as bring a step of all processes to about 32 rows."""
     max_length: int = Field(default=1024, ge=16)
     """Tokens of prompt and completion together; a longer row is left out, never cut."""
     group_by_length: bool = False
@@ -76,7 +91,7 @@ class TrainingSettings(BaseModel):
     checkpoint_every: int = Field(default=25, ge=1)
     """Steps between checkpoints, from which a training goes on after an interruption."""
     quantization: Literal["none", "4bit", "8bit"] = "none"
-    """What lora's frozen weights are held in, by bitsandbytes; on a GPU."""
+    """What lora's frozen weights are held in, by bitsandbytes: less memory; slower, and on a CPU much slower."""
     packing: bool = False
     """Whether sft's rows share sequences of `max_length` tokens, where none sees another: no padding."""
     memory_gb: float | None = Field(default=None, gt=0)
@@ -95,6 +110,11 @@ class TrainingSettings(BaseModel):
         if self.quantization != "none" and self.weights == "full":
             raise ValueError("quantization is for lora, since rounded weights cannot be trained; leave one of them out")
         return self
+
+    def batches(self, smallest: int, processes: int) -> Batches:
+        """The batches, filled in: of `smallest` rows where nobody says how many."""
+        rows = self.batch_size or smallest
+        return Batches(rows, self.accumulation or max(1, round(_STEP / (rows * processes))))
 
     def rate(self, *, lora: bool) -> float:
         """The learning rate, filled in."""

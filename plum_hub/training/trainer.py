@@ -19,6 +19,7 @@ from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrai
 from trl.trainer import utils  # noqa: TID253
 
 from plum_hub.errors import TrainingError
+from plum_hub.training import heap
 from plum_hub.training.balance import Weights
 from plum_hub.training.checkpoint import complete
 from plum_hub.training.device import Plan
@@ -120,6 +121,13 @@ class _Teller(TrainerCallback):  # type: ignore[misc]
             self._told.advance()
 
 
+class _Tidier(TrainerCallback):  # type: ignore[misc]
+    """Hands back after each step what a CPU's heap holds free."""
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        heap.give_back()
+
+
 @dataclass(frozen=True)
 class Job:
     """What is trained on what."""
@@ -157,8 +165,8 @@ def arguments(job: Job, *, gpu: bool) -> Any:
         output_dir=str(job.steps),
         max_length=settings.max_length,
         num_train_epochs=1 if settings.method == "kto" else settings.epochs,
-        per_device_train_batch_size=settings.batch_size,
-        gradient_accumulation_steps=settings.accumulation,
+        per_device_train_batch_size=plan.batches.size,
+        gradient_accumulation_steps=plan.batches.to_a_step,
         learning_rate=plan.learning_rate,
         warmup_steps=settings.warmup,
         weight_decay=settings.weight_decay,
@@ -231,6 +239,9 @@ def take_steps(one: Any, job: Job, last: Path | None, told: Told) -> None:
     """
     # KTO's epochs lie one after the other in what is one to TRL.
     one.add_callback(_Teller(told, job.settings.epochs if job.settings.method == "kto" else 1))
+    if one.args.use_cpu:
+        heap.keep()
+        one.add_callback(_Tidier())
     # PEFT widens each adapter's input to fp32, and autocast narrows it again: the same numbers, at twice the memory.
     widened = not (job.plan.lora and job.plan.bf16)
     try:

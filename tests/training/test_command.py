@@ -36,11 +36,12 @@ def test_preflight_shows_and_trains_nothing(source: Path, tiny: Path, tmp_path: 
 def test_what_a_scarce_label_costs_is_said(tiny: Path, tmp_path: Path) -> None:
     rows = [row | {"label": row["label"] and number % 12 == 1} for number, row in enumerate(toy.rows())]
     path = toy.write(tmp_path / "rows.jsonl", rows)
-    text = said(toy.command(path, tiny, tmp_path / "out", "--preflight"))
+    line = toy.command(path, tiny, tmp_path / "out", "--preflight")
+    text = said([*line, "--set", "batch_size=4"])
     assert "24 rows; left out: 48 no row of the other label left to stand beside it" in text
     assert "--set batch_size=12 would have a place for nearly all" in text
-    text = said([*toy.command(path, tiny, tmp_path / "out", "--preflight"), "--set", "batch_size=12"])
-    assert "72 rows; left out: none" in text
+    assert "72 rows; left out: none" in said(line)  # batches are as large as that takes, when nobody says how large
+    assert json.loads(said([*line, "--json"]))["decided"]["batch_size"] == 12
 
 
 def test_a_training_says_what_it_did(source: Path, tiny: Path, tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from plum_hub.errors import TrainingError
-from plum_hub.training.balance import Weights, class_weights
+from plum_hub.training.balance import Weights, batch_size, class_weights
 from plum_hub.training.lengths import NO_PREFIX, TOO_LONG, fitting
 from plum_hub.training.memory import Form, Load, need
-from plum_hub.training.settings import compose
+from plum_hub.training.settings import Batches, compose
 from tests.training import toy
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -42,6 +42,20 @@ def test_one_weight_at_most_brings_the_labels_into_the_band(chosen: int, rejecte
     weights = class_weights(chosen, rejected)
     assert 1 <= weights.desirable * chosen / (weights.undesirable * rejected) <= 4 / 3
     assert min(weights.desirable, weights.undesirable) == 1 <= max(weights.desirable, weights.undesirable)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rejected", "rows"), [(50, 50, 4), (484, 87, 7), (87, 484, 7), (75, 25, 4), (76, 24, 5), (1000, 1, 16)]
+)
+def test_batches_are_as_large_as_the_scarcer_label_wants(chosen: int, rejected: int, rows: int) -> None:
+    assert batch_size(chosen, rejected) == rows
+
+
+def test_a_step_has_about_32_rows_of_all_processes() -> None:
+    settings = compose([])
+    for rows, processes, batches in ((4, 1, 8), (4, 8, 1), (7, 1, 5), (16, 2, 1), (16, 64, 1)):
+        assert settings.batches(rows, processes) == Batches(rows, batches)
+    assert compose(["batch_size=2", "accumulation=3"]).batches(16, 4) == Batches(2, 3)
 
 
 def test_labels_in_the_band_are_left_alone() -> None:

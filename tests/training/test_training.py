@@ -227,12 +227,28 @@ def test_packed_rows_do_not_see_one_another(source: Path, tiny: Path, tmp_path: 
     assert len(toy.metrics(tmp_path / "packed")) == facts["steps"] == -(-facts["rows"]["sequences"] // 4)
 
 
-def test_a_quantised_base_needs_a_gpu(source: Path, tiny: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("quantization", ["4bit", "8bit"])
+def test_adapters_of_a_quantised_base_learn_too(quantization: str, source: Path, tiny: Path, tmp_path: Path) -> None:
     import torch
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU here")
-    assert "quantization=4bit needs a GPU" in refusal(source, tiny, tmp_path / "out", "quantization=4bit")
+    out = tmp_path / "out"
+    settings = ("learning_rate=5e-3", "merge=true", f"quantization={quantization}")
+    ready = prepare(wanted(source, tiny, out, *settings, method="sft"))
+    exact = prepare(wanted(source, tiny, tmp_path / "exact", method="sft"))
+    assert ready.plan.need.weights < exact.plan.need.weights
+    one, _ = loaded(prepare(wanted(source, tiny, tmp_path / "looked at", *settings, method="sft")))
+    numbers = {str(weight.dtype) for weight in one.model.parameters()}
+    assert numbers == {"torch.float32", {"4bit": "torch.uint8", "8bit": "torch.int8"}[quantization]}
+    train(ready, Progress())
+    train(exact, Progress())
+    seen = toy.metrics(out)
+    assert seen[-1]["loss"] < seen[0]["loss"]
+    assert seen[0]["loss"] == pytest.approx(toy.metrics(tmp_path / "exact")[0]["loss"], abs=0.3)
+    tokens = torch.arange(40)[None]
+    whole = AutoModelForCausalLM.from_pretrained(out / "merged")
+    assert torch.allclose(whole(tokens).logits, AutoPeftModelForCausalLM.from_pretrained(out)(tokens).logits, atol=1e-3)
 
 
 def test_processes_that_nobody_counted_are_refused(source: Path, tiny: Path, tmp_path: Path) -> None:
