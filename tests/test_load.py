@@ -2,6 +2,7 @@
 its own against a real Hub on loopback."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from plum_hub.release.schemas import CONFIGS
+from tests.engines.tiny import write_tiny_model
 from tests.releases import REPO, Releases, two_versions
 
 LOAD = """
@@ -188,3 +190,45 @@ def test_other_libraries_read_the_files(releases: Releases, library: str) -> Non
     assert done.returncode == 0, done.stderr
     expected = [[row["sample_id"], row["label"]] for row in published_rows(releases, "kto", "v1.0.0")]
     assert json.loads(done.stdout) == expected
+
+
+TRAIN = """
+import json, sys
+import plum_hub
+from datasets import load_dataset
+from transformers import AutoTokenizer
+from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
+
+repo, hub, model = sys.argv[1:]
+tokenizer, said = AutoTokenizer.from_pretrained(model), {}
+trainers = {"kto": (KTOTrainer, KTOConfig), "dpo": (DPOTrainer, DPOConfig), "sft": (SFTTrainer, SFTConfig)}
+for config, (Trainer, Config) in trainers.items():
+    rows = plum_hub.load(repo, config, "v1.0.0", hub)
+    by_datasets = load_dataset(repo, config, revision="v1.0.0", split="train")
+    alike = (rows.features, rows.to_list()) == (by_datasets.features, by_datasets.to_list())
+    arguments = Config(
+        output_dir=model + "/out", max_steps=1, logging_steps=1, per_device_train_batch_size=2, max_length=4096,
+        use_cpu=True, bf16=False, gradient_checkpointing=False, save_strategy="no", report_to=[], disable_tqdm=True,
+    )
+    trainer = Trainer(model, args=arguments, train_dataset=rows, processing_class=tokenizer)
+    trainer.train()
+    loss = trainer.state.log_history[0]["loss"]
+    said[config] = [alike, len(rows), len(trainer.train_dataset), loss]
+print(json.dumps(said))
+"""
+
+
+def test_trl_trains_on_what_is_loaded_as_it_is(releases: Releases, tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "tiny")
+    alone = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    with releases.hub() as hub:
+        client = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token}
+        done = releases.python(TRAIN, REPO, hub.endpoint, str(tmp_path / "tiny"), **client, **alone)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    for config in ("kto", "dpo", "sft"):
+        alike, loaded, prepared, loss = said[config]
+        assert alike, config
+        assert loaded == prepared == len(published_rows(releases, config, "v1.0.0"))
+        assert math.isfinite(loss), config
+        assert loss > 0, config

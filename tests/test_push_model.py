@@ -27,12 +27,12 @@ from plum_hub.stages.audit.model import ModelReport, audited_model
 from plum_hub.stages.audit.order import Order
 from plum_hub.stages.audit.verify import verify
 from plum_hub.stages.base import Progress
+from plum_hub.stages.destination import Destination, Released
 from plum_hub.stages.model.base import base_of
 from plum_hub.stages.model.checkpoint import opened
 from plum_hub.stages.model.results import measured
 from plum_hub.stages.preview import card_of, tree_of
 from plum_hub.stages.push_model import ModelOrder, push_model
-from plum_hub.stages.release import Destination, Released
 from plum_hub.stages.training import Wanted, prepare, train
 from plum_hub.training.answers import answers, differing
 from plum_hub.training.settings import compose
@@ -311,7 +311,7 @@ def test_a_base_in_a_folder_goes_by_the_name_that_the_world_knows(world: World, 
     )
     base = Path(shutil.copytree(world.folder / "tiny", tmp_path / "base"))
     (base / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
-    row = {"repo": "me/round-1", "commit": "c" * 40, "license": "cc-by-4.0"}
+    row = {"repo": "me/round-1", "tag": "v1.0.0", "commit": "c" * 40, "license": "cc-by-4.0"}
     row["model"] = trained.facts["model"]["revision"]
     (base / "releases.jsonl").write_text(json.dumps(row) + "\n")
     found = base_of(trained, str(base), None).facts

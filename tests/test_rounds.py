@@ -14,11 +14,14 @@ from click.testing import CliRunner
 
 from plum_hub import recipe as recipes
 from plum_hub.cli import cli
-from plum_hub.errors import PlumError, RecipeError, RunError, UsageError
+from plum_hub.errors import NothingToReleaseError, PlumError, RecipeError, RunError, TrainingError, UsageError
 from plum_hub.instructions.sources import InstructionsConfig
-from plum_hub.records import CaseOutcome, Preference, Verdict, digest
+from plum_hub.records import CaseOutcome, Drop, Preference, Verdict, digest
 from plum_hub.run import Run
+from plum_hub.stages.rounds.folder import Rounds
 from plum_hub.stages.rounds.gain import gain
+from plum_hub.stages.rounds.labels import check_answers, check_labels
+from plum_hub.training.checkpoint import CHECKPOINT, Folder
 from tests.rehearsal import rows
 from tests.training import toy
 from tests.training.solver import task, write_solver, write_tasks
@@ -170,6 +173,48 @@ def test_what_cannot_be_begun(tmp_path: Path) -> None:
     assert "epoch" in refusal([*line, "--set", "epoch=2"], RecipeError)
     assert "--rounds" in CliRunner().invoke(cli, [*line, "--rounds", "0"]).output
     assert not (tmp_path / "rounds").exists()
+
+
+def test_a_round_of_one_label_says_what_mends_it(tmp_path: Path) -> None:
+    run = judged(tmp_path, {"a": [False, False]})
+    with pytest.raises(NothingToReleaseError, match=r"^round 2: no sample in .* \(2 failed\).* --model.*--run DIR$"):
+        check_labels(2, run, "sft")
+    for label in (True, False):
+        if not label:
+            check_labels(1, run, "sft")
+            with pytest.raises(
+                TrainingError, match=r"^round 1: all 1 labelled .* kto needs both labels: say --method sft"
+            ):
+                check_labels(1, run, "kto")
+            with pytest.raises(
+                TrainingError, match=r"^round 3: .* dpo needs both labels: end with --rounds 2, or begin"
+            ):
+                check_labels(3, run, "dpo")
+        ids = {"id": f"{label}", "instruction_id": "a", "suite_id": "a", "sample_id": f"{label}", "verdict_id": ""}
+        with run.appending(Preference) as append:
+            append(Preference(**ids, prompt="", completion="", label=label))
+    check_labels(1, run, "kto")
+
+
+def test_settings_may_change_until_something_was_trained(tmp_path: Path) -> None:
+    recipe = judged(tmp_path / "run", {}).recipe
+    folder = Rounds(tmp_path / "rounds")
+    for method in ("kto", "sft"):
+        folder.check(recipe, {"method": method})
+    Folder(folder.round(1) / CHECKPOINT).write({"finished": False})
+    folder.check(recipe, {"method": "sft"})
+    with pytest.raises(RunError, match=r"holds rounds of another kind \(method: sft -> kto\)"):
+        folder.check(recipe, {"method": "kto"})
+
+
+def test_a_held_out_part_without_an_answer_is_told(tmp_path: Path) -> None:
+    run = judged(tmp_path, {})
+    drop = Drop(id="a", stage="samples", reason="refused", instruction_id="a", detail="the prompt has 9 tokens")
+    with run.appending(Drop) as append:
+        append(drop)
+    with pytest.raises(RunError, match=r"^round 2: .* has no verdicts \(the prompt has 9 tokens\).*--run DIR$"):
+        check_answers(2, run)
+    check_answers(2, judged(tmp_path / "answered", {"a": [False]}))
 
 
 def test_an_instruction_is_on_one_side_in_every_source() -> None:

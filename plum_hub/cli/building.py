@@ -18,9 +18,10 @@ from plum_hub.recipe import Recipe
 from plum_hub.run import Run
 from plum_hub.stages.base import Context
 from plum_hub.stages.build import begun, build, default_folder, prepare
+from plum_hub.stages.destination import Released
 from plum_hub.stages.plan import Plan, plan
 from plum_hub.stages.published import GENERATE
-from plum_hub.stages.release import Released, release
+from plum_hub.stages.release import release
 from plum_hub.stages.summary import Summary, summarise
 
 DEFAULT_GENERATOR = "openai:gpt-4.1-mini"

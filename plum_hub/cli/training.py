@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import subprocess
 import sys
 from math import ceil
 from typing import Any
@@ -12,7 +11,7 @@ from plum_hub.errors import TrainingError
 from plum_hub.stages.base import Progress
 from plum_hub.stages.training import Prepared, Wanted, check, prepare, train
 from plum_hub.training.checkpoint import REPORT
-from plum_hub.training.launch import command
+from plum_hub.training.launch import attended, command
 from plum_hub.training.order import SCARCE
 from plum_hub.training.preflight import Preflight
 from plum_hub.training.settings import compose
@@ -34,7 +33,7 @@ def carry_out(given: dict[str, Any]) -> None:
         _show_preflight(prepared, check(prepared), as_json=given["as_json"])
         return
     if given["launch"] and _WORLD not in os.environ:
-        _launch(given["launch"], progress)
+        _launch(given["launch"], prepared, progress)
         return
     if os.environ.get("ACCELERATE_USE_CPU") == "True" and "MASTER_PORT" in os.environ and _WORLD not in os.environ:
         progress.say("accelerate launch starts one process on a CPU, however many are asked for; --launch N starts N")
@@ -58,12 +57,14 @@ def _wanted(given: dict[str, Any]) -> Wanted:
     )
 
 
-def _launch(processes: int, progress: Progress) -> None:
-    line = command(processes, sys.argv[1:])
-    progress.say(shlex.join(line))
-    code = subprocess.run(line, check=False).returncode
-    if code:
-        raise TrainingError(f"one of {processes} processes ended with {code}; what it said is above")
+def _launch(processes: int, prepared: Prepared, progress: Progress) -> None:
+    prepared.folder.check(prepared.facts())
+    with prepared.folder.lock():  # what is wrong with the folder is said here, and not by each process
+        pass
+    arguments = sys.argv[1:]
+    progress.say(shlex.join(command(processes, arguments)))
+    if attended(processes, arguments):
+        raise TrainingError(f"one of {processes} processes failed; what it said is above")
 
 
 def _show_preflight(prepared: Prepared, found: Preflight, *, as_json: bool) -> None:

@@ -5,8 +5,9 @@ from plum_hub.records import Instruction, Sample, TestSuite
 from plum_hub.run import Run
 from plum_hub.stages.base import Context
 from plum_hub.stages.decontamination.stage import removed, run_decontamination
+from plum_hub.stages.destination import Destination, Released
 from plum_hub.stages.preferences import run_preferences
-from plum_hub.stages.release import Destination, Released, release
+from plum_hub.stages.release import release
 from plum_hub.stages.summary import summarise
 
 

@@ -3,42 +3,28 @@
 The version follows the content as a dataset's does (`plum_hub.release.model_tree.stated`).
 """
 
-import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from plum_hub.cards import ModelFacts, model_card
 from plum_hub.engines.revision import folder_sha256
 from plum_hub.errors import MissingExtraError, TrainingError
-from plum_hub.hubs.client import (
-    HubTarget,
-    PublishRequest,
-    choose_target,
-    connected,
-    fetch_file,
-    publish_repo,
-    tags,
-    whoami,
-)
-from plum_hub.lines import appending, whole_lines
 from plum_hub.release.licences import inherited
-from plum_hub.release.model_tree import ModelContents, ModelLineage, stated, with_model_card, write_model_tree
-from plum_hub.release.tree import MANIFEST
-from plum_hub.release.versions import FIRST, following, newest_first, rows_of
+from plum_hub.release.model_tree import ModelContents, ModelLineage, with_model_card, write_model_tree
+from plum_hub.release.versions import FIRST, Stated
 from plum_hub.stages.base import Progress
-from plum_hub.stages.model.base import RELEASES, Base, base_of
+from plum_hub.stages.destination import Destination, Released, remember
+from plum_hub.stages.model.base import Base, base_of
 from plum_hub.stages.model.checkpoint import Trained, Wish, opened
 from plum_hub.stages.model.data import source_run, trained_on
 from plum_hub.stages.model.results import Measured, measured
-from plum_hub.stages.release import Destination, Released
 from plum_hub.training.answers import Spec
 from plum_hub.training.checkpoint import Folder
 
@@ -71,7 +57,6 @@ class _Model:
     base: Base
     lineage: ModelLineage
     measured: Measured
-    folder: Path
 
 
 def push_model(order: ModelOrder, destination: Destination | None, progress: Progress) -> Released:
@@ -87,15 +72,19 @@ def push_model(order: ModelOrder, destination: Destination | None, progress: Pro
         raise MissingExtraError("publishing a model", "train")
     trained = opened(order.checkpoint, order.wish)
     with Folder(trained.folder).lock():
+        name = default_name(trained)
         if destination is None:
-            model = _model(order, trained, default_name(trained), "auto", progress)
-            _Tree(model, default_name(trained), FIRST)
-            return Released(folder=str(model.folder))
-        with connected(choose_target(destination.hub)) as target:
-            name = destination.repo or default_name(trained)
-            repo = name if "/" in name else f"{whoami(target)}/{name}"
-            model = _model(order, trained, repo, destination.hub, progress)
-            return _published(model, repo, destination, target, progress)
+            model = _model(order, trained, name, "auto", progress)
+            return Released(folder=str(_Tree(model, name, FIRST).folder))
+        with destination.opened(name, "model") as place:
+            model = _model(order, trained, place.repo, destination.hub, progress)
+            write, load_line = partial(_Tree, model, place.repo), partial(_load_line, model.lineage, place.repo)
+            released = place.publish(write, load_line, progress, _proof(model, place.repo))
+        # By the digest of its weights a training that goes on from them finds the model's name.
+        digest = None if trained.form == "adapter" else f"sha256:{folder_sha256(trained.model)}"
+        terms = inherited([model.base.facts.license, *model.lineage.data.licenses]).id
+        remember(trained.folder, released, model=digest, license=terms)
+        return released
 
 
 def default_name(trained: Trained) -> str:
@@ -114,67 +103,7 @@ def _model(order: ModelOrder, trained: Trained, repo: str, hub: str, progress: P
     scores = measured(order.results, trained, facts["model"]["revision"], name)
     data = trained_on(facts["data"], method, run, hub, progress)
     lineage = ModelLineage(form=trained.form, method=method, base=base.facts, data=data, on_policy=facts["on_policy"])
-    return _Model(trained, base, lineage, scores, trained.folder / TREE)
-
-
-def _published(model: _Model, repo: str, destination: Destination, target: HubTarget, progress: Progress) -> Released:
-    progress.begin("release", 1, 0)
-    there = tags(repo, target, "model")
-    tag = _version(model, repo, destination, target, there)
-    request = PublishRequest(
-        folder=model.folder,
-        repo=repo,
-        tag=tag,
-        message=f"plum-hub release {tag}",
-        private=destination.private,
-        branch=destination.branch,
-        create_pr=destination.create_pr,
-        kind="model",
-    )
-    if tag in there or destination.create_pr:
-        published = publish_repo(request, target)
-    else:
-        with _proof(model, repo) as command:
-            published = publish_repo(replace(request, proof=command), target)
-    progress.advance()
-    progress.end()
-    released = Released(
-        folder=str(model.folder),
-        repo=repo,
-        tag=published.tag,
-        commit=published.commit,
-        url=published.url,
-        hub="embedded" if target.embedded else destination.hub,
-        endpoint=None if target.embedded else target.endpoint,
-        load_line=_load_line(model.lineage, repo, published.tag or published.commit),
-    )
-    if published.tag is not None:
-        _note(model, released)
-    return released
-
-
-def _version(model: _Model, repo: str, destination: Destination, target: HubTarget, there: Iterable[str]) -> str:
-    """The tag of this content; leaves the tree, written for that tag, in its folder."""
-    found = [] if destination.tag else newest_first(there)
-    tag = destination.tag or next(iter(found), FIRST)
-    tree = _Tree(model, repo, tag)
-    if not found:
-        return tag
-    newest = _manifest(repo, tag, target)
-    for tag in found:
-        theirs = newest if tag == found[0] else _manifest(repo, tag, target)
-        # The card names its tag, so equal cards are equal to the byte only when written for the same tag.
-        if theirs and rows_of(stated(theirs)) == rows_of(stated(tree.manifest)) and tree.under(tag) == theirs:
-            return tag
-    tag = following(found[0], newest and stated(newest), stated(tree.manifest))
-    tree.under(tag)
-    return tag
-
-
-def _manifest(repo: str, tag: str, target: HubTarget) -> dict[str, Any] | None:
-    path = fetch_file(repo, tag, MANIFEST, target, "model")
-    found: dict[str, Any] | None = None if path is None else json.loads(path.read_bytes())
-    return found if found and "lineage" in found else None
+    return _Model(trained, base, lineage, scores)
 
 
 class _Tree:
@@ -183,6 +112,7 @@ class _Tree:
     def __init__(self, model: _Model, repo: str, tag: str) -> None:
         from plum_hub.reports.curves import draw
 
+        self.folder = model.trained.folder / TREE
         self._model, self._repo = model, repo
         self._curves: tuple[str, ...] = ()
         adapter = model.lineage.form == "adapter"
@@ -195,11 +125,11 @@ class _Tree:
             results=model.measured.files,
             card=lambda curves: self._card(tag, curves),
         )
-        self.manifest: Mapping[str, Any] = write_model_tree(model.folder, contents)
+        self.manifest: Stated = write_model_tree(self.folder, contents)
 
-    def under(self, tag: str) -> Mapping[str, Any]:
-        """What the manifest says when the card names this tag, as it then does."""
-        self.manifest = with_model_card(self._model.folder, self._card(tag, self._curves))
+    def under(self, tag: str, _: Stated | None) -> Stated:
+        """As `Tree.under`."""
+        self.manifest = with_model_card(self.folder, self._card(tag, self._curves))
         return self.manifest
 
     def _card(self, tag: str, curves: tuple[str, ...]) -> str:
@@ -250,20 +180,3 @@ def _load_line(lineage: ModelLineage, repo: str, revision: str) -> str:
     if lineage.form == "adapter":
         kind, room = ("AutoPeftModelForCausalLM", "peft")
     return f'from {room} import {kind}\nmodel = {kind}.from_pretrained("{repo}", revision="{revision}")'
-
-
-def _note(model: _Model, released: Released) -> None:
-    """Append the release to the checkpoint's list, unless it is the last one there, with the digest of the weights, by
-    which a training that goes on from them finds their name."""
-    path = model.trained.folder / RELEASES
-    whole = model.lineage.form != "adapter"
-    row = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        **asdict(released),
-        "model": f"sha256:{folder_sha256(model.trained.model)}" if whole else None,
-        "license": inherited([model.lineage.base.license, *model.lineage.data.licenses]).id,
-    }
-    last: dict[str, Any] = json.loads(([line for _, line in whole_lines(path)] or [b"{}"])[-1])
-    if any(last.get(key) != row[key] for key in ("repo", "tag", "commit", "hub")):
-        with appending(path) as append:
-            append(row)

@@ -1,85 +1,32 @@
 """Stage `release`: write the tree, publish it as one commit, read it back, tag it.
 
 The version follows the content (`plum_hub.release.versions`): a first release is v1.0.0, and the same content is the
-release that is there already. A tag never moves (law 7).
+release that is there already.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
 from itertools import tee
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plum_hub.cards import DatasetFacts, dataset_card
-from plum_hub.hubs.client import (
-    HubTarget,
-    PublishRequest,
-    choose_target,
-    connected,
-    fetch_file,
-    history,
-    publish_repo,
-    tags,
-    whoami,
-)
-from plum_hub.hubs.embedded import default_root
+from plum_hub.hubs.client import history
 from plum_hub.lines import writing
 from plum_hub.records import Drop, Instruction, Preference, Sample, TestSuite, Verdict
 from plum_hub.release.lineage import Counts, Lineage, Previous
 from plum_hub.release.tree import MANIFEST, Contents, with_card, write_tree
-from plum_hub.release.versions import FIRST, Stated, following, newest_first, rows_of
+from plum_hub.release.versions import FIRST, Stated, newest_first
 from plum_hub.run import Run
 from plum_hub.stages.base import Context
 from plum_hub.stages.build import default_folder
 from plum_hub.stages.decontamination.stage import removed
+from plum_hub.stages.destination import Destination, Place, Released, remember
 from plum_hub.stages.lineage import lineage_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-@dataclass(frozen=True, kw_only=True)
-class Destination:
-    """Where to publish, and how."""
-
-    hub: str
-    """As `--hub` takes it."""
-    repo: str | None = None
-    """`NAME` or `NAMESPACE/NAME`; None for the default name."""
-    private: bool = False
-    tag: str | None = None
-    """The version; None for the one that follows from the content."""
-    branch: str = "main"
-    create_pr: bool = False
-    """Propose the release for the branch; nothing is tagged."""
-
-
-@dataclass(frozen=True)
-class Released:
-    """What became of a run. Without a destination only `folder` is there."""
-
-    folder: str
-    repo: str | None = None
-    tag: str | None = None
-    """None for a pull request."""
-    commit: str | None = None
-    url: str | None = None
-    hub: str | None = None
-    """What `--hub` must say to find it again."""
-    endpoint: str | None = None
-    """The Hub's address where it is neither the public one nor embedded."""
-    load_line: str | None = None
-    """What a user pastes to load it, after `from datasets import load_dataset`."""
-
-    def facts(self) -> list[tuple[str, str]]:
-        """Named values for a screen."""
-        if self.repo is None:
-            return [("release", f"{self.folder} (not published: --hub none)")]
-        where = f"embedded, kept in {default_root()}" if self.hub == "embedded" else str(self.url)
-        named = self.tag or "pull request"
-        return [("release", f"{self.repo} {named}, commit {self.commit}"), ("hub", where)]
 
 
 def release(context: Context, destination: Destination | None) -> Released:
@@ -96,39 +43,13 @@ def release(context: Context, destination: Destination | None) -> Released:
 
 def _release(context: Context, destination: Destination | None) -> Released:
     run = context.run
-    folder = run.folder / "release" / "dataset"
-    name = default_name(run) if destination is None or destination.repo is None else destination.repo
     if destination is None:
-        _Tree(run, folder, name, FIRST)
-        return Released(folder=str(folder))
-    with connected(choose_target(destination.hub)) as target:
-        repo = name if "/" in name else f"{whoami(target)}/{name}"
-        context.progress.begin("release", 1, 0)
-        tag = _version(run, folder, repo, destination, target)
-        request = PublishRequest(
-            folder=folder,
-            repo=repo,
-            tag=tag,
-            message=f"plum-hub release {tag}",
-            private=destination.private,
-            branch=destination.branch,
-            create_pr=destination.create_pr,
-        )
-        published = publish_repo(request, target)
-        context.progress.advance()
-        context.progress.end()
-    released = Released(
-        folder=str(folder),
-        repo=repo,
-        tag=published.tag,
-        commit=published.commit,
-        url=published.url,
-        hub="embedded" if target.embedded else destination.hub,
-        endpoint=None if target.embedded else target.endpoint,
-        load_line=f'load_dataset("{repo}", "kto", revision="{published.tag or published.commit}")',
-    )
-    if published.tag is not None:
-        _note(run, released)
+        return Released(folder=str(_Tree(run, default_name(run), FIRST).folder))
+    with destination.opened(default_name(run), "dataset") as place:
+        write = partial(_Tree, run, place.repo, before=partial(_newest, place))
+        load_line = f'load_dataset("{place.repo}", "kto", revision="{{}}")'
+        released = place.publish(write, load_line.format, context.progress)
+    remember(run.folder, released)
     return released
 
 
@@ -137,65 +58,29 @@ def default_name(run: Run) -> str:
     return f"plum-{default_folder(run.recipe).name}"[:96].rstrip("-.")
 
 
-def _version(run: Run, folder: Path, repo: str, destination: Destination, target: HubTarget) -> str:
-    """The tag of this content; leaves the tree, written for that tag, in `folder`."""
-    there = tags(repo, target)
-    found = [] if destination.tag else newest_first(there)
-    tag = destination.tag or next(iter(found), FIRST)
-    tree = _Tree(run, folder, repo, tag)
-    newest = _manifest(repo, tag, target) if tag in there else None
-    for tag in found:
-        theirs = newest if tag == found[0] else _manifest(repo, tag, target)
-        # A release names its tag and the one before it, so equal ones are equal to the byte only under the same names.
-        if theirs and rows_of(theirs) == rows_of(tree.stated) and tree.under(tag, _named(theirs)) == theirs:
-            return tag
-    if found:
-        tag = following(found[0], newest, tree.stated)
-    tree.under(tag, _named(newest) if tag in there and newest else _newest_on(destination.branch, repo, there, target))
-    return tag
-
-
-def _named(theirs: Stated) -> Previous | None:
-    """The release that a manifest names as the one before it."""
-    found = theirs.get("previous")
-    return Previous(**found) if isinstance(found, dict) and found.keys() == {"tag", "commit"} else None
-
-
-def _newest_on(branch: str, repo: str, there: Mapping[str, str], target: HubTarget) -> Previous | None:
-    """The newest version whose commit is on the branch."""
-    commits = set(history(repo, branch, target)) if there else set()
-    return next((Previous(tag, there[tag]) for tag in newest_first(there) if there[tag] in commits), None)
-
-
-def _manifest(repo: str, tag: str, target: HubTarget) -> Stated | None:
-    """What the manifest of a release says; None where it has none."""
-    path = fetch_file(repo, tag, MANIFEST, target)
-    found: Stated | None = None if path is None else json.loads(path.read_bytes())
-    return found
-
-
 class _Tree:
     """The tree of a run, written once; only its card, which names the tag, is written anew for another tag."""
 
-    def __init__(self, run: Run, folder: Path, repo: str, tag: str) -> None:
-        self._folder, self._repo, self._lineage = folder, repo, lineage_of(run)
-        with writing(folder):
-            folder.parent.mkdir(exist_ok=True)
+    def __init__(self, run: Run, repo: str, tag: str, before: Callable[[], Previous | None] = lambda: None) -> None:
+        self.folder = run.folder / "release" / "dataset"
+        self._repo, self._before, self._lineage = repo, before, lineage_of(run)
+        with writing(self.folder):
+            self.folder.parent.mkdir(exist_ok=True)
         self._rule = run.recipe.preferences
         contents = _contents(run, self._lineage, lambda counts: self._card(tag, counts))
-        self._manifest = write_tree(folder, contents)
+        self._manifest = write_tree(self.folder, contents)
 
     @property
-    def stated(self) -> Stated:
+    def manifest(self) -> Stated:
         """What the manifest says."""
-        found: Stated = json.loads((self._folder / MANIFEST).read_bytes())
+        found: Stated = json.loads((self.folder / MANIFEST).read_bytes())
         return found
 
-    def under(self, tag: str, previous: Previous | None) -> Stated:
-        """What the manifest says when the card names this tag and the manifest the release before, as they then do."""
-        manifest = replace(self._manifest, previous=previous)
-        self._manifest = with_card(self._folder, manifest, self._card(tag, manifest.counts))
-        return self.stated
+    def under(self, tag: str, there: Stated | None) -> Stated:
+        """As `Tree.under`; the manifest then names the release before."""
+        manifest = replace(self._manifest, previous=_named(there) if there else self._before())
+        self._manifest = with_card(self.folder, manifest, self._card(tag, manifest.counts))
+        return self.manifest
 
     def _card(self, tag: str, counts: Counts) -> str:
         name = self._repo.rpartition("/")[2].replace("-", " ")
@@ -204,6 +89,19 @@ class _Tree:
                 repo=self._repo, tag=tag, pretty_name=name, lineage=self._lineage, counts=counts, rule=self._rule
             )
         )
+
+
+def _named(manifest: Stated) -> Previous | None:
+    """The release that a manifest names as the one before it."""
+    found = manifest.get("previous")
+    return Previous(**found) if isinstance(found, dict) and found.keys() == {"tag", "commit"} else None
+
+
+def _newest(place: Place) -> Previous | None:
+    """The newest version whose commit is on the branch."""
+    commits = set(history(place.repo, place.destination.branch, place.target)) if place.tags else set()
+    versions = newest_first(place.tags)
+    return next((Previous(tag, place.tags[tag]) for tag in versions if place.tags[tag] in commits), None)
 
 
 def _contents(run: Run, lineage: Lineage, card: Callable[[Counts], str]) -> Contents:
@@ -243,14 +141,3 @@ class _Preferences(Iterable["pa.Table"]):
 
     def __iter__(self) -> "Iterator[pa.Table]":
         return self._run.tables(Preference)
-
-
-def _note(run: Run, released: Released) -> None:
-    """Append the release to the run's list, unless it is the last one there."""
-    path = run.folder / "releases.jsonl"
-    row = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **asdict(released)}
-    with writing(path), path.open("a+", encoding="utf-8") as file:
-        file.seek(0)
-        last = json.loads(([*file] or ["{}"])[-1])
-        if any(last.get(key) != row[key] for key in ("repo", "tag", "commit", "hub")):
-            file.write(json.dumps(row) + "\n")

@@ -1,6 +1,7 @@
 """Stage `training`: from labelled rows to a checkpoint. What can be found wrong is found before the weights are loaded;
 a training that was interrupted goes on from its last checkpoint."""
 
+import os
 import platform
 import resource
 import tempfile
@@ -23,7 +24,7 @@ from plum_hub.stages.training_data import Data, Writer, read_data
 from plum_hub.training import preflight
 from plum_hub.training.balance import SMALLEST, Weights, batch_size, class_weights
 from plum_hub.training.base import Base, pinned, stand_in
-from plum_hub.training.checkpoint import MERGED, METRICS, REPORT, STEPS, Folder
+from plum_hub.training.checkpoint import CHECKPOINT, MERGED, METRICS, REPORT, STEPS, Folder
 from plum_hub.training.device import Plan, plan
 from plum_hub.training.lengths import Fitting, Row, fitting
 from plum_hub.training.order import Facts, Order, Shape, epochs
@@ -176,20 +177,21 @@ def train(prepared: Prepared, progress: Progress) -> dict[str, Any]:
         return begun
     progress.say(prepared.plan.line())
     quiet()
-    one, job = loaded(prepared)
-    if prepared.wanted.settings.packing:
-        facts["rows"]["sequences"] = len(one.train_dataset)
-        facts["steps"] = prepared.steps(len(one.train_dataset))
-    if prepared.wanted.settings.method == "kto":
-        found = preflight.read(one, prepared.wanted.processes)
-        found.check()
-        facts["preflight"] = found.as_json()
-        progress.say(
-            f"order: {found.pairs:,} KL pairs, {found.same_prompt:,} of one prompt; {found.batches:,} batches, "
-            f"{found.single_label:,} of one label; weights: chosen {job.weights.desirable:.3g}, rejected "
-            f"{job.weights.undesirable:.3g}"
-        )
-    return _run(prepared, one, job, facts, progress)
+    with folder.lock() if os.environ.get("RANK", "0") == "0" else nullcontext():
+        one, job = loaded(prepared)
+        if prepared.wanted.settings.packing:
+            facts["rows"]["sequences"] = len(one.train_dataset)
+            facts["steps"] = prepared.steps(len(one.train_dataset))
+        if prepared.wanted.settings.method == "kto":
+            found = preflight.read(one, prepared.wanted.processes)
+            found.check()
+            facts["preflight"] = found.as_json()
+            progress.say(
+                f"order: {found.pairs:,} KL pairs, {found.same_prompt:,} of one prompt; {found.batches:,} batches, "
+                f"{found.single_label:,} of one label; weights: chosen {job.weights.desirable:.3g}, rejected "
+                f"{job.weights.undesirable:.3g}"
+            )
+        return _run(prepared, one, job, facts, progress)
 
 
 def loaded(prepared: Prepared) -> tuple[Any, Any]:
@@ -222,26 +224,25 @@ def _run(prepared: Prepared, one: Any, job: Any, facts: dict[str, Any], progress
     from plum_hub.training.trainer import Told, saving, take_steps
 
     folder, main = prepared.folder, one.is_world_process_zero()
-    with folder.lock() if main else nullcontext():
-        if main:
-            folder.write(facts)
-            folder.clean()
-        last = folder.last_step()
-        done = int(last.name.rpartition("-")[2]) if last else 0
-        progress.begin("training", facts["steps"], done)
-        began = time.monotonic()
-        with folder.metrics(done, kept=main) as keep:
-            take_steps(one, job, last, Told(keep, progress.advance))
-        facts["seconds"] = {"of the last start": round(time.monotonic() - began, 1), "from step": done}
-        with saving(folder.path):
-            one.save_model(str(folder.path))
-            if main and prepared.plan.lora and prepared.wanted.settings.merge:
-                prepared.base.merged(folder.path).save_pretrained(folder.path / MERGED)
-                prepared.tokenizer.save_pretrained(folder.path / MERGED)
-        facts |= {"finished": True, "peak_gb": _peak() / 1e9}
-        if main:
-            draw(folder.path / METRICS, folder.path / REPORT)
-            folder.finish(facts)
+    if main:
+        folder.write(facts)
+        folder.clean()
+    last = folder.last_step()
+    done = int(last.name.rpartition("-")[2]) if last else 0
+    progress.begin("training", facts["steps"], done)
+    began = time.monotonic()
+    with folder.metrics(done, kept=main) as keep:
+        take_steps(one, job, last, Told(keep, progress.advance))
+    facts["seconds"] = {"of the last start": round(time.monotonic() - began, 1), "from step": done}
+    with saving(folder.path):
+        one.save_model(str(folder.path))
+        if main and prepared.plan.lora and prepared.wanted.settings.merge:
+            prepared.base.merged(folder.path).save_pretrained(folder.path / MERGED)
+            prepared.tokenizer.save_pretrained(folder.path / MERGED)
+    facts |= {"finished": True, "peak_gb": _peak() / 1e9}
+    if main:
+        draw(folder.path / METRICS, folder.path / REPORT)
+        folder.finish(facts)
     progress.end()
     return facts
 
@@ -314,7 +315,7 @@ def _default_out(wanted: Wanted) -> Path:
     method = wanted.settings.method
     ending = "" if method == "kto" else f"-{method}"
     source = Path(wanted.source).expanduser()
-    return source / f"checkpoint{ending}" if source.is_dir() else Path("runs") / f"train-{slug(wanted.source)}{ending}"
+    return source / f"{CHECKPOINT}{ending}" if source.is_dir() else Path(f"runs/train-{slug(wanted.source)}{ending}")
 
 
 def _peak() -> int:

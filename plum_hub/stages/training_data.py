@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,30 +141,67 @@ def _table(files: Iterable[Path]) -> Iterator[Row]:
 def _in_form(table: Iterable[Any], method: Method, source: str) -> list[Row]:
     """Anybody's rows in TRL's format for a method: as they are where they have it, else made of labelled rows."""
     rows = list(table)
-    have = (
-        set.intersection(*(set(row) for row in rows)) if rows and all(isinstance(row, dict) for row in rows) else set()
-    )
-    wanted = _COLUMNS[method]
-    if have >= set(wanted) and not (method == "sft" and "label" in have):
-        return [_as_it_is(row, number, wanted, source) for number, row in enumerate(rows)]
-    if not have >= set(_COLUMNS["kto"]):
+    have = set.intersection(*(set(row) if isinstance(row, dict) else set() for row in rows)) if rows else set()
+    wanted, labelled = _COLUMNS[method], _COLUMNS["kto"]
+    as_they_are = have >= set(wanted) and not (method == "sft" and "label" in have)
+    if rows and not as_they_are and not have >= set(labelled):
         raise TrainingError(
-            f"{source}: {method} needs the columns {', '.join(wanted)}, or prompt, completion and label; it has "
-            f"{', '.join(sorted(have)) or 'no rows'}"
+            f"{source}: {method} needs in every row {', '.join(wanted)}{_instead(method, have)}; what every row has is "
+            f"{', '.join(sorted(have)) or 'nothing'}"
         )
+    _check_rows(rows, wanted if as_they_are else labelled, source)
+    if as_they_are:
+        return [_as_it_is(row, number, wanted) for number, row in enumerate(rows)]
     grouped = sorted(
-        (_preference(row, number, source) for number, row in enumerate(rows)), key=lambda row: row.suite_id
+        (preference_of(row, number, source) for number, row in enumerate(rows)), key=lambda row: row.suite_id
     )
     return views(grouped, method, 0)
 
 
-def _as_it_is(row: Mapping[str, Any], number: int, wanted: Sequence[str], source: str) -> Row:
-    texts = [row[key] for key in wanted if key != "label"]
-    if len({type(text) for text in texts}) > 1 or not isinstance(texts[0], str | list):
-        raise TrainingError(
-            f"{source}: row {number}: {', '.join(wanted)} must all be texts, or all conversations (lists of role and "
-            "content); mend the row"
+def _instead(method: Method, have: Set[str]) -> str:
+    """What else would do."""
+    if method != "kto":
+        return ", or prompt, completion and label"
+    return " (these are pairs, for --method dpo)" if have >= set(_COLUMNS["dpo"]) else ""
+
+
+def _check_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], source: str) -> None:
+    """Find every row whole, and all of one form.
+
+    Raises:
+        TrainingError: a text is missing or of another form than in the first row, or a label is neither true nor false:
+            what is not, as the word "false", would count as chosen.
+    """
+    texts = [name for name in columns if name != "label"]
+    of_form = _is_text if rows and isinstance(rows[0][texts[0]], str) else _is_conversation
+    for number, row in enumerate(rows):
+        if not all(of_form(row[name]) for name in texts):
+            raise TrainingError(
+                f"{source}: row {number}: {', '.join(texts)} must all be texts, or all conversations (lists of role "
+                "and content), in this row as in the first; mend the row"
+            )
+        if "label" in columns and row["label"] not in (True, False):
+            raise TrainingError(
+                f"{source}: row {number}: its label is {json.dumps(row['label'], default=str)}, where true or false is "
+                "wanted; mend the row"
+            )
+
+
+def _is_text(found: object) -> bool:
+    return isinstance(found, str)
+
+
+def _is_conversation(found: object) -> bool:
+    return (
+        isinstance(found, list)
+        and bool(found)
+        and all(
+            isinstance(turn, dict) and _is_text(turn.get("role")) and _is_text(turn.get("content")) for turn in found
         )
+    )
+
+
+def _as_it_is(row: Mapping[str, Any], number: int, wanted: Sequence[str]) -> Row:
     names = [str(row[key]) for key in ("sample_id", "chosen_sample_id", "rejected_sample_id") if row.get(key)]
     kept = {key: bool(row[key]) if key == "label" else row[key] for key in wanted}
     kept["instruction_id"] = row.get("instruction_id") or digest(row["prompt"])
@@ -183,8 +220,12 @@ def views(preferences: Sequence[Preference], method: Method, seed: int) -> list[
     ]
 
 
-def _preference(row: Mapping[str, Any], number: int, source: str) -> Preference:
-    """A labelled row of a dataset that plum-hub did not make; all answers to one prompt count as one suite's."""
+def preference_of(row: Mapping[str, Any], number: int, source: str) -> Preference:
+    """A labelled row of a dataset, which names no suite: all answers to one prompt count as one suite's.
+
+    Raises:
+        TrainingError: its completion is a conversation of several turns.
+    """
     prompt: Prompt = row["prompt"]
     completion = row["completion"]
     if not isinstance(completion, str):

@@ -77,13 +77,15 @@ class Base:
         return model.to(self.config().dtype or model.dtype)
 
     def _load(self, kind: Any, **more: Any) -> Any:
+        from safetensors import SafetensorError
+
         commit = {"revision": self.revision} if on_hub(self.model) else {}
         try:
             return kind.from_pretrained(located(self.model), **commit, **more)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise TrainingError(
                 f"{self.model} at revision {self.revision} does not load ({in_a_line(error)}): it is gone, cannot be "
-                "reached or is no causal language model; name another with --model"
+                "reached, is damaged or is no causal language model; name another with --model"
             ) from error
 
 

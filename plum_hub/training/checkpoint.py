@@ -4,6 +4,7 @@ checkpoint/
   training.json         settings, model, rows, order and versions; `finished` says whether it came to its end
   metrics.jsonl         one line a step
   report/               its curves, as PNG
+  tensorboard/          with `report_to` the same metrics for it
   steps/checkpoint-N/   weights, optimiser and position after step N; `complete` is written last; gone at the end
   adapter_model.safetensors (lora) or model.safetensors (full), and the tokenizer
       merged/               with `merge` the whole model, adapters added
@@ -21,8 +22,11 @@ from typing import Any
 from plum_hub.errors import TrainingError
 from plum_hub.lines import appending, whole_lines, writing
 
-STEPS, MERGED, METRICS, REPORT = "steps", "merged", "metrics.jsonl", "report"
+CHECKPOINT = "checkpoint"
+"""The folder's name in a run."""
+STEPS, MERGED, METRICS, REPORT, TENSORBOARD = "steps", "merged", "metrics.jsonl", "report", "tensorboard"
 FACTS = "training.json"
+_NEW = f"{FACTS}.new"
 _COMPLETE = "complete"
 _LOCK = ".lock"
 _SEALED = ("settings", "model", "data", "processes")
@@ -58,7 +62,7 @@ class Folder:
         """
         begun = self.facts()
         if begun is None:
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if self.path.exists() and not self._is_free():
                 raise TrainingError(f"{self.path}: holds something that is no training; name a folder with --out DIR")
             return
         differing = [
@@ -72,11 +76,16 @@ class Folder:
                 "folder with --out DIR"
             )
 
+    def _is_free(self) -> bool:
+        """Whether nothing lies here but what a start leaves that ended before its first step."""
+        left = {_LOCK, STEPS, _NEW}
+        return self.path.is_dir() and {path.name for path in self.path.iterdir()} <= left and not self._steps()
+
     def write(self, facts: Mapping[str, Any]) -> None:
         """Put `training.json` there, whole."""
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            new = self.path / f"{FACTS}.new"
+            new = self.path / _NEW
             new.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             new.replace(self.path / FACTS)
 

@@ -78,6 +78,7 @@ def plan(settings: TrainingSettings, config: Any, batches: Batches, longest: int
                 lora, bf16, twice, False, settings.rate(lora=lora), batches, settings.quantization, Need(0, 0, 0), free
             ),
             rows * longest,
+            gpu=gpu,
         )
         for lora in kinds
         for twice in twices
@@ -85,13 +86,13 @@ def plan(settings: TrainingSettings, config: Any, batches: Batches, longest: int
     fitting = next((one for one in plans if one.need.total <= free), None)
     if fitting is None:
         raise TrainingError(
-            f"too little memory: {plans[-1].line()}; make batches smaller with --set batch_size=2, rows shorter with "
+            f"too little {plans[-1].line()}; make batches smaller with --set batch_size=2, rows shorter with "
             "--set max_length=N, or say how much there is with --set memory_gb=N"
         )
     return fitting
 
 
-def _planned(settings: TrainingSettings, form: Form, one: Plan, tokens: int) -> Plan:
+def _planned(settings: TrainingSettings, form: Form, one: Plan, tokens: int, *, gpu: bool) -> Plan:
     precomputed = settings.reference == "precomputed" or (settings.reference == "auto" and not one.lora)
     load = Load(
         lora_rank=settings.lora_rank if one.lora else None,
@@ -99,6 +100,7 @@ def _planned(settings: TrainingSettings, form: Form, one: Plan, tokens: int) -> 
         inside_bytes=_BYTES.get(one.quantization, 2 if one.bf16 else 4),
         activation_bytes=2 if one.bf16 else 4,
         checkpointed=one.checkpointed,
+        gpu=gpu,
         reference=settings.method != "sft" and not (one.lora or precomputed),
         tokens=tokens,
     )

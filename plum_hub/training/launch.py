@@ -1,5 +1,7 @@
 """The commands that run a training in a process of its own, or in several by torchrun, for GPUs and for CPUs alike."""
 
+import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 
@@ -7,6 +9,18 @@ _TIED = (
     "import ctypes, signal; ctypes.CDLL(None).prctl(1, signal.SIGKILL); "  # 1: PR_SET_PDEATHSIG
     "from plum_hub.cli import main; main()"
 )
+_TORCHRUN = """
+import ctypes, signal, sys
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.run import main
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+try:
+    main()
+except (SignalException, ChildFailedError):
+    sys.exit(1)
+"""
+"""torchrun, which does not outlive the process that started it, and adds no traceback to what its own have said."""
 
 
 def command(processes: int, arguments: Sequence[str]) -> list[str]:
@@ -19,6 +33,19 @@ def command(processes: int, arguments: Sequence[str]) -> list[str]:
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes),
         "-m", "plum_hub", *arguments,
     ]  # fmt: skip
+
+
+def attended(processes: int, arguments: Sequence[str]) -> int:
+    """Run what `command` shows to its end, and return its exit code. None of its processes outlives this one, and
+    Ctrl-C waits until they have ended, since the same command may be given again right after."""
+    options = ["--standalone", "--nproc-per-node", str(processes), "--no-python"]
+    process = subprocess.Popen([sys.executable, "-c", _TORCHRUN, *options, *tied(arguments)], start_new_session=True)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        raise
 
 
 def tied(arguments: Sequence[str]) -> list[str]:

@@ -15,10 +15,14 @@ _ADAM = 4 + 4 + 4 + 4
 """Bytes of a trained parameter: the weight, its gradient and two moments, in fp32."""
 _KEPT_HIDDEN, _KEPT_INNER = 8, 4
 """Tensors of the hidden and of the inner width that a block keeps for each token."""
-_TILE = 4_096 * 32_768
-"""Logits that are held at a time: so many tokens by so many words, since TRL goes through the last layer in tiles."""
-_LOGIT = 2 + 3 * 4
-"""Bytes of such a logit, with what is computed of it in fp32."""
+_COPY = 2
+"""Bytes of a trained weight's copy in bf16, which autocast keeps through forward and backward."""
+TILE_TOKENS, _TILE_WORDS = 512, 32_768
+"""Logits that are held at a time on a CPU: TRL goes through the last layer in tiles."""
+_TILE_TOKENS_GPU = 4_096
+"""TRL's own number; a GPU turns a tile into its gradient in place."""
+_LOGIT = 2 + 1 + 8 * 4
+"""Bytes of a logit on a CPU, where eight copies in fp32 are alive in the backward."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Load:
     """Of a frozen weight of a linear layer: less where it is quantised."""
     activation_bytes: int
     checkpointed: bool
+    gpu: bool
     reference: bool
     """Whether a second model is held."""
     tokens: int
@@ -101,7 +106,7 @@ def need(form: Form, load: Load) -> Need:
     """What training a model of this form takes."""
     if load.lora_rank is None:
         frozen, trained = form.parameters if load.reference else 0, form.parameters
-        weights = 4 * (trained + frozen)
+        weights = 4 * (trained + frozen) + (_COPY * form.inside if load.activation_bytes < 4 else 0)
         optimiser = (_ADAM - 4) * trained
     else:
         trained = load.lora_rank * form.linear
@@ -110,7 +115,8 @@ def need(form: Form, load: Load) -> Need:
     block = (_KEPT_HIDDEN * form.hidden + _KEPT_INNER * form.inner) * load.activation_bytes * load.tokens
     between = form.hidden * load.activation_bytes * load.tokens
     blocks = block + form.layers * between if load.checkpointed else form.layers * block
-    return Need(weights, optimiser, blocks + _LOGIT * min(load.tokens * form.vocabulary, load.tokens * 32_768, _TILE))
+    most, logit = (_TILE_TOKENS_GPU, load.activation_bytes) if load.gpu else (TILE_TOKENS, _LOGIT)
+    return Need(weights, optimiser, blocks + logit * min(load.tokens, most) * min(form.vocabulary, _TILE_WORDS))
 
 
 def available(processes: int) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from plum_hub.errors import TrainingError
 
@@ -100,6 +100,11 @@ class TrainingSettings(BaseModel):
     """Where metrics go beside `metrics.jsonl`, by packages that are installed."""
     seed: int = Field(default=0, ge=0)
     """Of the order, and of the adapters' first weights."""
+
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _may_be_one_word(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _is_one_of_a_kind(self) -> Self:

@@ -15,15 +15,18 @@ from peft import LoraConfig  # noqa: TID253
 from peft.helpers import disable_input_dtype_casting  # noqa: TID253
 from safetensors import SafetensorError
 from transformers import PrinterCallback, Trainer, TrainerCallback  # noqa: TID253
+from transformers.integrations import TensorBoardCallback  # noqa: TID253
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer  # noqa: TID253
+from trl.kernels import chunked_logprob  # noqa: TID253
 from trl.trainer import utils  # noqa: TID253
 
 from plum_hub.errors import TrainingError
 from plum_hub.training import heap
 from plum_hub.training.balance import Weights
-from plum_hub.training.checkpoint import complete
+from plum_hub.training.checkpoint import TENSORBOARD, complete
 from plum_hub.training.device import Plan
 from plum_hub.training.lengths import NAME, Row
+from plum_hub.training.memory import TILE_TOKENS
 from plum_hub.training.settings import TrainingSettings
 
 
@@ -177,6 +180,8 @@ def arguments(job: Job, *, gpu: bool) -> Any:
         save_total_limit=2,
         logging_steps=1,
         report_to=list(settings.report_to) or "none",
+        project="plum-hub",
+        run_name="-".join(job.steps.absolute().parts[-3:-1]),
         disable_tqdm=True,
         seed=settings.seed,
         use_cpu=not gpu,
@@ -217,17 +222,23 @@ def trainer(job: Job, args: Any, models: Sequence[Any], tokenizer: Any) -> Any:
     if job.plan.quantization != "none":  # TRL narrows their adapters to bf16
         for weight in found.model.parameters():
             weight.data = weight.data.float() if weight.requires_grad else weight.data
+    for callback in found.callback_handler.callbacks:
+        if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
+            callback.logging_dir = str(job.steps.parent / TENSORBOARD)  # its own choice would go with the steps
     found.max_kl = settings.max_kl
     found.remove_callback(PrinterCallback)
     return found
 
 
 def _score_answers_only() -> None:
-    """Have TRL project only the positions of answers through the LM head, also on a CPU.
+    """Have TRL project only the positions of answers through the LM head, also on a CPU, and there in smaller tiles.
 
     Without Triton it projects prompts and padding too and throws them away, so that compilers for other devices meet
     one shape only. A CPU compiles nothing, and there the head of a small model with a large vocabulary, whose gradient
-    is a product in fp32, takes longer than all of its layers."""
+    is a product in fp32, takes longer than all of its layers. Tiles of fewer tokens take the same time there, and less
+    memory, since nothing is computed in place."""
+    if not torch.cuda.is_available():
+        chunked_logprob.TOKEN_CHUNK_SIZE = TILE_TOKENS
     utils._use_triton = lambda device: device.type in ("cpu", "cuda", "xpu")
 
 

@@ -9,7 +9,10 @@ rows (no padding, and not the completions that TRL pairs for its KL term), from 
 - kept: the same, with activations kept instead of computed twice (gradient checkpointing is on by default in TRL);
 - tuned: kept, and batches of rows of like length, so that little is padded.
 
-    scripts/bench train --model DIR --data RUN|REPO@TAG|FILE [--steps 8] [--batch 4] [--rounds 3] [--precision bf16]
+    scripts/bench train [--model DIR] [--data RUN|REPO@TAG|FILE] [--steps 5] [--batch 4] [--rounds 1] [--precision bf16]
+
+Without --model it fetches Qwen2.5-Coder-0.5B-Instruct; without --data the rows are HumanEval's solutions, whole and
+without their last line. The first step of a side is not measured.
 """
 
 import argparse
@@ -23,6 +26,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from plum_hub.engines.weights import SIZES, default_destination, fetch
+
 ACCUMULATION = 2
 CHANGES: dict[str, list[str]] = {
     "same": ["gradient_checkpointing=true"],
@@ -30,6 +35,20 @@ CHANGES: dict[str, list[str]] = {
     "tuned": ["gradient_checkpointing=false", "group_by_length=true"],
 }
 SIDES = ("trl", *CHANGES)
+
+
+def made_rows(path: Path) -> Path:
+    """Rows as long as real ones: to each prompt of HumanEval its solution, and the same without the last line."""
+    from plum_hub.benchmarks.humaneval import HumanEval
+
+    with path.open("w") as file:
+        for problem in HumanEval().problems():
+            whole = (problem.reference or "").rstrip()
+            for answer, label in ((whole, True), (whole[: whole.rindex("\n")], False)):
+                prompt = [{"role": "user", "content": problem.text}]
+                completion = [{"role": "assistant", "content": f"```python\n{answer}\n```"}]
+                file.write(json.dumps({"prompt": prompt, "completion": completion, "label": label}) + "\n")
+    return path
 
 
 def write_rows(options: argparse.Namespace, path: Path) -> None:
@@ -144,14 +163,14 @@ def measured(arguments: list[str], rows: Path, name: str) -> dict[str, Any]:
 def main() -> None:
     """Measure all sides; the last line is JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--data", required=True)
+    parser.add_argument("--model")
+    parser.add_argument("--data")
     parser.add_argument("--hub", default="auto")
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--max-length", type=int, default=1024)
     parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--rows", type=Path, help=argparse.SUPPRESS)
@@ -160,12 +179,15 @@ def main() -> None:
         side(options)
         return
     seen: dict[str, list[dict[str, Any]]] = {name: [] for name in SIDES}
+    if not options.model:
+        options.model = str(fetch(SIZES["0.5b"], default_destination(), lambda line: print(line, file=sys.stderr)))
     with tempfile.TemporaryDirectory() as folder:
+        options.data = options.data or str(made_rows(Path(folder) / "made.jsonl"))
         rows = Path(folder) / "rows.jsonl"
         write_rows(options, rows)
         for _ in range(options.rounds):
             for name in SIDES:
-                seen[name].append(measured(sys.argv[1:], rows, name))
+                seen[name].append(measured([*sys.argv[1:], "--model", options.model], rows, name))
     middle = {
         name: {key: statistics.median(row[key] for row in found) for key in found[0]} for name, found in seen.items()
     }

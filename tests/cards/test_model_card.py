@@ -62,4 +62,7 @@ def test_what_a_reader_must_know_is_said() -> None:
     assert "**Off-policy**" in merged
     assert "whether they are on-policy is not known" in plain
     assert "Nothing was measured of this model" in plain
+    for card, judged in ((full, True), (merged, True), (plain, False), (model_card(other_forms()[1]), False)):
+        assert ("test suite" in card) == ("tests that a model wrote" in card) == judged
+        assert ("The rows do not say what decided" in card) != judged
     assert "| humaneval+ | plus | official | 164 | 47.0 | 48.8 | +1.8 | -1.8 to +6.1 | 0.549 | 7 : 4 | 6.6 |" in full

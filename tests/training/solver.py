@@ -5,11 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.engines.tiny import make_model, make_tokenizer
+
 RIGHT, WRONG = (f"```python\ndef f(x):\n    return x {sign} 1\n```" for sign in "+-")
-_TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 _STEPS, _BATCH = 60, 4
 
 
@@ -33,37 +31,13 @@ def write_tasks(folder: Path, tasks: int) -> None:
 def write_solver(folder: Path) -> None:
     """Write the model."""
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-    )
-    tokenizer.train_from_iterator([RIGHT, WRONG, task(0)], trainer)
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=_TEMPLATE
-    )
+    tokenizer = make_tokenizer([RIGHT, WRONG, task(0)], 400)
     torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=len(fast),
-        hidden_size=64,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=1024,
-        eos_token_id=fast.eos_token_id,
-        pad_token_id=fast.pad_token_id,
-    )
-    model = Qwen2ForCausalLM(config)
-    _teach(model, fast)
+    model = make_model(tokenizer, 64, 1024)
+    _teach(model, tokenizer)
     model.save_pretrained(folder)
-    fast.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def _teach(model: Any, tokenizer: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from plum_hub.cli import cli
-from plum_hub.errors import TrainingError
+from plum_hub.errors import RunError, TrainingError
 from tests.training import toy
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("one_thread")]
@@ -54,3 +54,25 @@ def test_a_training_says_what_it_did(source: Path, tiny: Path, tmp_path: Path) -
     again = json.loads(said(toy.command(source, tiny, out, "--method", "sft", "--json", "--quiet")))
     assert again["finished"]
     assert again["checkpoint"] == str(out)
+
+
+def test_what_is_wrong_with_the_folder_is_said_before_processes_start(
+    source: Path, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainingError, match="holds something that is no training"):
+        said(toy.command(source, tiny, tmp_path, "--launch", "2"))
+    with pytest.raises(RunError, match="Not a directory"):
+        said(toy.command(source, tiny, tmp_path / "file" / "out", "--launch", "2"))
+    assert not capfd.readouterr().err
+
+
+def test_tensorboard_has_the_metrics(source: Path, tiny: Path, tmp_path: Path) -> None:
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="no tensorboard")
+    out = tmp_path / "out"
+    said(toy.command(source, tiny, out, "--quiet", "--set", "report_to=tensorboard"))
+    (events,) = (out / "tensorboard").iterdir()
+    found = reader.EventAccumulator(str(events))
+    found.Reload()
+    rewards = [row["rewards/margins"] for row in toy.metrics(out)]
+    assert [point.value for point in found.Scalars("train/rewards/margins")] == pytest.approx(rewards)

@@ -1,6 +1,7 @@
 """A training that is killed, or whose disk fills up, ends with the very weights of one that was left alone."""
 
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -124,3 +125,19 @@ def test_all_steps_taken_but_nothing_saved_is_saved_by_the_next_start(source: Pa
     assert len(saved) == len(trained)
     for name, weight in trained.items():
         assert torch.equal(saved[name.replace(".default.", ".")], weight)
+
+
+def test_a_start_that_ended_before_its_first_step_is_begun_anew(source: Path, tiny: Path, tmp_path: Path) -> None:
+    torn = tmp_path / "torn"
+    shutil.copytree(tiny, torn)
+    (torn / "model.safetensors").write_bytes((tiny / "model.safetensors").read_bytes()[:50_000])
+    out = tmp_path / "out"
+    with pytest.raises(TrainingError, match=r"does not load .* is damaged"):
+        train(prepare(Wanted(str(source), str(torn), out, compose(toy.SETTINGS))), Progress())
+    ready = prepare(Wanted(str(source), str(tiny), out, compose(toy.SETTINGS)))
+    loaded(ready)
+    assert [path.name for path in out.iterdir() if path.is_dir()] == ["steps"]
+    ready.folder.check(ready.facts())
+    (out / "notes.txt").touch()
+    with pytest.raises(TrainingError, match="holds something that is no training"):
+        ready.folder.check(ready.facts())

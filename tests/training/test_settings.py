@@ -1,5 +1,6 @@
 """Settings, class weights, and what fits: pure functions of small inputs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,13 +123,18 @@ def test_memory_follows_the_form() -> None:
         inner=4864,
         vocabulary=151_936,
     )
-    kept: dict[str, Any] = {"weight_bytes": 2, "activation_bytes": 2, "reference": False, "tokens": 1000}
+    kept: dict[str, Any] = {"weight_bytes": 2, "activation_bytes": 2, "reference": False, "tokens": 1000, "gpu": False}
     load = Load(lora_rank=16, inside_bytes=2, checkpointed=False, **kept)
     lora = need(form, load)
     assert lora.weights == 2 * form.parameters
     assert lora.optimiser == 16 * 16 * form.linear
-    full = need(form, Load(None, 2, 2, 2, checkpointed=True, reference=True, tokens=1000))
+    full = need(form, Load(None, 2, 2, 4, checkpointed=True, reference=True, tokens=1000, gpu=False))
     assert full.weights + full.optimiser == (16 + 4) * form.parameters
-    assert full.activations < lora.activations
+    narrow = need(form, Load(None, 2, 2, 2, checkpointed=True, reference=True, tokens=1000, gpu=False))
+    assert narrow.weights == full.weights + 2 * form.inside  # autocast's copies
+    assert narrow.activations < lora.activations
+    more = [need(form, replace(load, tokens=tokens, checkpointed=True)).activations for tokens in (512, 1024)]
+    blocks = (8 * 896 + 4 * 4864 + 24 * 896) * 2
+    assert more[1] - more[0] == 512 * blocks  # a CPU's tile of logits grows no more
     assert "GB (weights 0.99, " in str(lora)
     assert "GB (weights 0.47, " in str(need(form, Load(lora_rank=16, inside_bytes=0.5625, checkpointed=False, **kept)))

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from plum_hub.records import Preference, digest
 from plum_hub.run import Run
 from plum_hub.stages.training import Wanted, prepare
 from plum_hub.stages.training_data import read_data
-from plum_hub.training.settings import compose
+from plum_hub.training.settings import Method, compose
 from tests.engines.tiny import write_tiny_model
 from tests.rehearsal import plum_hub, published, write_rehearsal
 from tests.training import toy
@@ -130,7 +131,8 @@ def test_files_give_every_method_its_rows(source: Path, tmp_path: Path) -> None:
 
     table = tmp_path / "rows.parquet"
     parquet.write_table(pa.Table.from_pylist(toy.rows()), table)
-    for method, count in (("kto", 72), ("dpo", 36), ("sft", 36)):
+    counts: dict[Method, int] = {"kto": 72, "dpo": 36, "sft": 36}
+    for method, count in counts.items():
         rows = read_data(str(source), method, "auto").rows
         assert len(rows) == count
         assert [row | {"instruction_id": ""} for row in rows] == [
@@ -140,8 +142,43 @@ def test_files_give_every_method_its_rows(source: Path, tmp_path: Path) -> None:
         assert (pair["chosen"][0]["content"][:5], pair["rejected"][0]["content"][:3]) == ("a + b", "def")
     pairs = toy.write(tmp_path / "pairs.jsonl", [{"prompt": "a", "chosen": "b", "rejected": "c"}])
     assert read_data(str(pairs), "dpo", "auto").rows[0]["chosen"] == "b"
-    odd = toy.write(tmp_path / "odd.jsonl", [{"prompt": "a", "completion": 3, "label": True}])
-    with pytest.raises(TrainingError, match="row 0: prompt, completion, label must all be texts"):
-        read_data(str(odd), "kto", "auto")
     with pytest.raises(TrainingError, match=r"is no run folder, no \.jsonl or \.parquet file"):
         read_data(str(tmp_path / "nothing"), "kto", "auto")
+
+
+@pytest.mark.parametrize("method", ["kto", "dpo", "sft"])
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ({"label": "false"}, 'row 1: its label is "false", where true or false is wanted'),
+        ({"label": None}, "row 1: its label is null"),
+        ({"prompt": None}, "row 1: prompt, completion must all be texts"),
+        ({"completion": None}, "row 1: prompt, completion must all be texts"),
+        ({"completion": []}, "row 1: prompt, completion must all be texts"),
+        ({"completion": [{"text": "a + b"}]}, "row 1: prompt, completion must all be texts"),
+        ({"prompt": "a", "completion": "b"}, "in this row as in the first"),
+    ],
+)
+def test_a_row_that_is_not_like_the_others_is_refused(
+    method: Method, odd: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    first, second, *rest = toy.rows()
+    path = toy.write(tmp_path / "rows.jsonl", [first, second | odd, *rest])
+    with pytest.raises(TrainingError, match=said):
+        read_data(str(path), method, "auto")
+
+
+def test_what_is_no_table_of_rows_is_refused(tmp_path: Path) -> None:
+    pairs = toy.write(tmp_path / "pairs.jsonl", [{"prompt": "a", "chosen": "b", "rejected": "c"}])
+    with pytest.raises(
+        TrainingError, match=r"kto needs in every row .* pairs, for --method dpo.* has is chosen, prompt"
+    ):
+        read_data(str(pairs), "kto", "auto")
+    listed = tmp_path / "listed.jsonl"
+    listed.write_text("[1, 2]\n")
+    with pytest.raises(TrainingError, match="or prompt, completion and label; what every row has is nothing"):
+        read_data(str(listed), "sft", "auto")
+    with pytest.raises(TrainingError, match="has no rows for kto"):
+        read_data(str(toy.write(tmp_path / "empty.jsonl", [])), "kto", "auto")
+    numbered = toy.write(tmp_path / "numbered.jsonl", [row | {"label": int(row["label"])} for row in toy.rows()])
+    assert {row["label"] for row in read_data(str(numbered), "kto", "auto").rows} == {True, False}

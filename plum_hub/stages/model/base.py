@@ -11,11 +11,11 @@ from plum_hub.engines.revision import NOTE, folder_sha256
 from plum_hub.engines.weights import SIZES
 from plum_hub.errors import EngineError, TrainingError
 from plum_hub.hubs.front_matter import FrontMatterError, read, texts
-from plum_hub.lines import whole_lines
 from plum_hub.release.model_tree import ADAPTER_CONFIG, BaseModel
+from plum_hub.stages.destination import releases
 from plum_hub.stages.model.checkpoint import Trained
+from plum_hub.training.checkpoint import CHECKPOINT
 
-RELEASES = "releases.jsonl"
 _PLAIN = "the publisher's own"
 """How a note begins whose weights are those of the repository."""
 
@@ -126,9 +126,8 @@ def _named(folder: Path, plain: BaseModel) -> BaseModel:
     if "model" in note:
         commits = {one.repo: one.revision for one in SIZES.values()}
         return replace(named, name=note["model"], commit=commits.get(note["model"]))
-    for checkpoint in (folder, folder.parent, folder.parent / "checkpoint"):  # the last: a round's model lies beside it
-        for _, line in whole_lines(checkpoint / RELEASES):
-            row = json.loads(line)
+    for checkpoint in (folder, folder.parent, folder.parent / CHECKPOINT):  # the last: a round's model lies beside it
+        for row in releases(checkpoint):
             if row.get("model") == plain.revision:
                 return replace(plain, name=row["repo"], commit=row["commit"], license=row["license"])
     return named

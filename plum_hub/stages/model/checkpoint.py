@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from plum_hub.errors import TrainingError
 from plum_hub.release.model_tree import Form
-from plum_hub.training.checkpoint import MERGED, Folder
+from plum_hub.training.checkpoint import CHECKPOINT, FACTS, MERGED, Folder
 
 Wish = Literal["adapter", "merged"]
 
@@ -66,7 +66,7 @@ def _folder(path: Path) -> Path:
         raise TrainingError(f"{path}: there is no such folder; name a run, or the folder of a checkpoint")
     if not (path / "recipe.yaml").is_file():
         return path
-    found = sorted(facts.parent for facts in path.glob("checkpoint*/training.json"))
+    found = sorted(facts.parent for facts in path.glob(f"{CHECKPOINT}*/{FACTS}"))
     if not found:
         raise TrainingError(f"{path}: the run has no checkpoint; make one with  plum-hub train {path}")
     if len(found) > 1:

@@ -6,21 +6,21 @@ of a run lay in the order of its suites and samples, in which a release of that 
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from plum_hub.engines.names import COMMIT
 from plum_hub.errors import HubError, RunError
 from plum_hub.hubs.front_matter import FrontMatterError, read, texts
-from plum_hub.lines import whole_lines
 from plum_hub.loading import Fetched, fetch_release
 from plum_hub.records import Preference
 from plum_hub.release.model_tree import TrainedOn
 from plum_hub.release.tree import CARD, MANIFEST
 from plum_hub.run import Run
 from plum_hub.stages.base import Progress
-from plum_hub.stages.model.base import RELEASES
-from plum_hub.stages.training_data import Data, read_data, views
+from plum_hub.stages.destination import releases
+from plum_hub.stages.training_data import Data, preference_of, read_data, views
 from plum_hub.training.settings import Method
 
 
@@ -91,8 +91,7 @@ def _releases(said: Mapping[str, Any], run: Path | None, hub: str) -> Iterator[t
     if COMMIT.fullmatch(said["revision"]):
         wanted = [(said["name"], said["revision"], hub)]
     elif run is not None:
-        rows = [json.loads(line) for _, line in whole_lines(run / RELEASES)]
-        wanted = [(row["repo"], row["tag"], row["hub"]) for row in reversed(rows)]
+        wanted = [(row["repo"], row["tag"], row["hub"]) for row in reversed(releases(run))]
         if not wanted:
             yield None, f"publish it first, with  plum-hub push-dataset {run}"
     for repo, version, where in wanted:
@@ -106,24 +105,14 @@ def _preferences(folder: Path) -> Iterator[Preference]:
     """The labelled rows of a release, in the order of its samples."""
     from pyarrow import parquet
 
-    labelled: dict[str, dict[str, Any]] = {}
+    labelled: dict[str, Preference] = {}
     for path in sorted((folder / "kto").glob("*.parquet")):
-        labelled |= {row["sample_id"]: row for row in parquet.read_table(path).to_pylist()}
+        rows = enumerate(parquet.read_table(path).to_pylist())
+        labelled |= {row["sample_id"]: preference_of(row, number, path.name) for number, row in rows}
     for path in sorted((folder / "samples").glob("*.parquet")):
-        for row in parquet.read_table(path, columns=["sample_id", "suite_id", "verdict_id"]).to_pylist():
-            if (labels := labelled.get(row["sample_id"])) is None:
-                continue
-            completion = labels["completion"]
-            yield Preference(
-                id=row["sample_id"],
-                instruction_id=labels["instruction_id"],
-                suite_id=row["suite_id"],
-                sample_id=row["sample_id"],
-                verdict_id=row["verdict_id"],
-                prompt=labels["prompt"],
-                completion=completion if isinstance(completion, str) else completion[0]["content"],
-                label=labels["label"],
-            )
+        for row in parquet.read_table(path, columns=["sample_id", "suite_id"]).to_pylist():
+            if found := labelled.get(row["sample_id"]):
+                yield replace(found, suite_id=row["suite_id"])
 
 
 def _seed(folder: Path) -> int:

@@ -10,5 +10,6 @@
 
 rounds.py   goes from one round to the next
 folder.py   what lies where
+labels.py   whether a round has what it needs to go on
 gain.py     two models on the same held-out instructions
 """

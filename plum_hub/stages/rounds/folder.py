@@ -12,9 +12,7 @@ from plum_hub.errors import RunError
 from plum_hub.lines import appending, whole_lines, writing
 from plum_hub.recipe import Recipe, differences
 from plum_hub.run import Run
-from plum_hub.training.checkpoint import FACTS, MERGED, METRICS
-
-CHECKPOINT = "checkpoint"
+from plum_hub.training.checkpoint import CHECKPOINT, FACTS, MERGED, METRICS
 
 
 class Rounds:
@@ -58,7 +56,8 @@ class Rounds:
             append(row)
 
     def check(self, recipe: Recipe, settings: Mapping[str, Any]) -> None:
-        """Find that nothing is here, or rounds of this recipe and these settings of training, which are then kept.
+        """Find that nothing is here, or rounds of this recipe and these settings of training, which are then kept. The
+        settings may change until something was trained.
 
         Raises:
             RunError: the folder holds other rounds, or something else; the message names what differs.
@@ -70,7 +69,8 @@ class Rounds:
             old = Run.open(first).recipe
             changed = differences(old, recipe.filled().adopting(old))
         if path.exists():
-            before = json.loads(path.read_bytes())
+            began = (self.round(1) / CHECKPOINT / FACTS).exists()
+            before = json.loads(path.read_bytes()) if began else settings
             changed += [
                 f"{key}: {before.get(key)} -> {value}" for key, value in settings.items() if before.get(key) != value
             ]

@@ -24,20 +24,21 @@ from plum_hub.records import Drop, Instruction, Preference, RecordT, Response, T
 from plum_hub.run import Run
 from plum_hub.stages.base import Context, EnginePool, Progress
 from plum_hub.stages.build import STAGES, build, prepare, slug
+from plum_hub.stages.destination import Destination
 from plum_hub.stages.instructions import run_instructions
 from plum_hub.stages.push_model import ModelOrder, push_model
-from plum_hub.stages.release import Destination, release
-from plum_hub.stages.rounds.folder import CHECKPOINT, Rounds, keep_model
+from plum_hub.stages.release import release
+from plum_hub.stages.rounds.folder import Rounds, keep_model
 from plum_hub.stages.rounds.gain import Gain, gain
+from plum_hub.stages.rounds.labels import check_answers, check_labels
 from plum_hub.stages.samples import run_samples
 from plum_hub.stages.suites import run_suites
 from plum_hub.training.base import Base, pinned
-from plum_hub.training.checkpoint import MERGED, Folder
+from plum_hub.training.checkpoint import CHECKPOINT, MERGED, Folder
 from plum_hub.training.launch import tied
 from plum_hub.training.settings import TrainingSettings
 
 _SUITES = (run_instructions, run_suites)
-_WHERE = ("repo", "tag", "commit", "hub")
 _HELD_OUT = (*_SUITES, run_samples)  # and verdicts; without labels nothing can train on them
 
 
@@ -70,7 +71,9 @@ def run_rounds(wanted: Wanted, folder: Rounds, progress: Callable[[], Progress])
 
     Raises:
         UsageError: the model that samples cannot be trained.
-        RunError: the folder holds other rounds; or no instruction is held out, or none is left.
+        RunError: the folder holds other rounds; or no instruction is held out, or none is left; or none that is held
+            out is answered.
+        NothingToReleaseError, TrainingError: a round has no labels that its method could learn from.
         PlumError: a phase cannot be carried out; everything made so far is kept.
     """
     policy = wanted.recipe.policy
@@ -116,7 +119,9 @@ class _Work:
         run = self._run(folder.round(number), "training", number - 1)
         with self._phase(f"round {number} of {wanted.rounds}: training instructions", run) as context:
             build(context, STAGES)
+        check_labels(number, run, self._settings.method)
         before = self._measured(number - 1)
+        check_answers(number, before)
         with self._phase("", run) as context:
             released = release(context, wanted.destination)
         self.engines.close()
@@ -131,7 +136,7 @@ class _Work:
         return {
             "round": number,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "dataset": {key: getattr(released, key) for key in _WHERE},
+            "dataset": released.where(),
             "checkpoint": f"rounds/{number:04}/{CHECKPOINT}",
             "start": facts["model"],
             "model": {"name": after.recipe.policy.public().model, "revision": after.recipe.policy.revision, **model},
@@ -239,7 +244,7 @@ class _Work:
         )
         with self._phase("", run) as context:
             released = push_model(order, destination, context.progress)
-        return {key: getattr(released, key) for key in _WHERE}
+        return released.where()
 
     def _options(self) -> Iterator[str]:
         for key, value in self._settings.model_dump(mode="json", exclude_unset=True).items():
