@@ -34,6 +34,19 @@ def exact_revision(model: str, revision: str | None) -> str:
     return _commit(model, revision)
 
 
+def check_there(repo: str, commit: str) -> None:
+    """Find that a commit is in the Hub's local cache, or on the Hub: libraries that only load it try for half a minute
+    before they say that it is not.
+
+    Raises:
+        EngineError: it is not.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    if not isinstance(try_to_load_from_cache(repo, "config.json", revision=commit), str):
+        _commit(repo, commit)
+
+
 def checked(model: str, found: str, expected: str | None) -> str:
     """`found`, where it is what was pinned or nothing was.
 

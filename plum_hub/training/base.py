@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from plum_hub.engines.base import in_a_line
 from plum_hub.engines.names import located, on_hub, published
-from plum_hub.engines.revision import exact_revision
+from plum_hub.engines.revision import check_there, exact_revision
 from plum_hub.errors import MissingExtraError, TrainingError
 
 
@@ -105,7 +105,10 @@ def pinned(model: str, revision: str | None) -> Base:
     if not Path(model).expanduser().is_dir():
         model, _, own = model.partition("@")
         revision = own or revision
-    return Base(model, exact_revision(model, revision))
+    exact = exact_revision(model, revision)
+    if on_hub(model):
+        check_there(model, exact)
+    return Base(model, exact)
 
 
 def stand_in(tokenizer: Any) -> Any:

@@ -1,7 +1,7 @@
 """This process's heap while it trains on a CPU, where tensors come from glibc's malloc.
 
 By default glibc hands large blocks back to the system as soon as they are freed, and has them cleared page by page
-when they are taken again: a fifth of a training's time. And as every batch has its own shapes, what lies free between
+when they are taken again: a seventh of a training's time. And as every batch has its own shapes, what lies free between
 smaller blocks grows from step to step. So freed memory is kept within a step, and handed back after each. Does nothing
 where the C library is another one.
 """

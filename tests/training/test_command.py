@@ -1,13 +1,15 @@
 """`plum-hub train` as its user meets it."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from plum_hub.cli import cli
-from plum_hub.errors import RunError, TrainingError
+from plum_hub.errors import EngineError, RunError, TrainingError
+from plum_hub.hubs.client import choose_target, connected
 from tests.training import toy
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("one_thread")]
@@ -76,3 +78,22 @@ def test_tensorboard_has_the_metrics(source: Path, tiny: Path, tmp_path: Path) -
     found.Reload()
     rewards = [row["rewards/margins"] for row in toy.metrics(out)]
     assert [point.value for point in found.Scalars("train/rewards/margins")] == pytest.approx(rewards)
+
+
+@pytest.mark.parametrize("revision", ["0" * 40, "v9"])
+def test_a_base_that_is_gone_is_told_at_once(
+    revision: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also a commit, which libraries would look for again and again before they give up."""
+    monkeypatch.setenv("PLUM_HUB_HOME", str(tmp_path / "home"))
+    line = toy.command(source, Path(f"me/gone@{revision}"), tmp_path / "out")
+    with connected(choose_target("embedded")) as target:
+        for where, told in (
+            (target.endpoint, "the Hub has no model me/gone"),
+            ("http://127.0.0.1:9", "no Hub answers"),
+        ):
+            environment = toy.environment(HF_HOME=str(tmp_path / "cache"), HF_HUB_OFFLINE="0", HF_ENDPOINT=where)
+            done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False, timeout=60)
+            assert done.returncode == EngineError.exit_code
+            assert told in done.stderr
+            assert len(done.stderr.splitlines()) == 1
