@@ -99,7 +99,7 @@ def fetch_release(
     """Download the files of one version, or those of them that match one of the patterns.
 
     `auto` without a token means the embedded Hub, and the public one for what the embedded one has not. Where `kind` is
-    None, it is a dataset's version or, where there is no such dataset, a model's.
+    None, it is what has this version: a dataset or, where none has it, a model.
 
     Raises:
         HubError: no such repository or version, the Hub refuses or cannot be reached, or it would be needed and
@@ -110,9 +110,11 @@ def fetch_release(
     *others, last = _targets(hub)
     for target in (*others, last):
         with connected(target) as there:
-            for one in kinds:
-                if known := {} if _is_offline(target) else tags(repo, there, one):
-                    return _fetched(repo, version, there, known, one, patterns)
+            known = {one: {} if _is_offline(target) else tags(repo, there, one) for one in kinds}
+            if any(known.values()):
+                one = next((one for one in kinds if version in known[one]), None)
+                one = one or next(one for one in kinds if known[one])
+                return _fetched(repo, version, there, known[one], one, patterns)
             if target is last:
                 model = kind is None and _remembered(_name(there), repo, version, "model") is not None
                 return _fetched(repo, version, there, {}, "model" if model else kinds[0], patterns)

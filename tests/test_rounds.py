@@ -16,6 +16,7 @@ from plum_hub import recipe as recipes
 from plum_hub.cli import cli
 from plum_hub.errors import NothingToReleaseError, PlumError, RecipeError, RunError, TrainingError, UsageError
 from plum_hub.instructions.sources import InstructionsConfig
+from plum_hub.loading import fetch_release
 from plum_hub.records import CaseOutcome, Drop, Preference, Verdict, digest
 from plum_hub.run import Run
 from plum_hub.stages.rounds.folder import Rounds
@@ -124,6 +125,18 @@ def test_each_round_publishes_a_dataset_and_the_model_of_it(two_rounds: tuple[Pa
         assert (trained_on["repo"], trained_on["commit"]) == ("local/solved", row["dataset"]["commit"])
     assert (second["base"]["name"], second["base"]["commit"]) == ("local/solved", found[0]["model"]["commit"])
     assert [row["model"]["tag"] for row in found] == ["v1.0.0", "v2.0.0"]
+
+
+def test_under_one_name_the_version_says_which_is_meant(
+    two_rounds: tuple[Path, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, found = two_rounds
+    monkeypatch.setenv("PLUM_HUB_HOME", str(folder / "home"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    commits = {row[kind]["tag"]: row[kind]["commit"] for row in found for kind in ("model", "dataset")}
+    assert len(commits) == 3  # v1.0.0 of either kind, and a second version of each
+    for tag, commit in commits.items():
+        assert fetch_release("local/solved", tag, "embedded", None).commit == commit
 
 
 def test_the_gain_is_that_of_the_verdicts(two_rounds: tuple[Path, list[dict[str, Any]]]) -> None:
