@@ -111,10 +111,8 @@ def fetch_release(
     for target in (*others, last):
         with connected(target) as there:
             known = {one: {} if _is_offline(target) else tags(repo, there, one) for one in kinds}
-            if any(known.values()):
-                one = next((one for one in kinds if version in known[one]), None)
-                one = one or next(one for one in kinds if known[one])
-                return _fetched(repo, version, there, known[one], one, patterns)
+            if there_is := [one for one in kinds if version in known[one]] or [one for one in kinds if known[one]]:
+                return _fetched(repo, version, there, known[there_is[0]], there_is[0], patterns)
             if target is last:
                 model = kind is None and _remembered(_name(there), repo, version, "model") is not None
                 return _fetched(repo, version, there, {}, "model" if model else kinds[0], patterns)
