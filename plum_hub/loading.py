@@ -111,8 +111,8 @@ def fetch_release(
     for target in (*others, last):
         with connected(target) as there:
             known = {one: {} if _is_offline(target) else tags(repo, there, one) for one in kinds}
-            if there_is := [one for one in kinds if version in known[one]] or [one for one in kinds if known[one]]:
-                return _fetched(repo, version, there, known[there_is[0]], there_is[0], patterns)
+            if found := [one for one in kinds if version in known[one]] or [one for one in kinds if known[one]]:
+                return _fetched(repo, version, there, known[found[0]], found[0], patterns)
             if target is last:
                 model = kind is None and _remembered(_name(there), repo, version, "model") is not None
                 return _fetched(repo, version, there, {}, "model" if model else kinds[0], patterns)

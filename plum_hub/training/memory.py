@@ -13,8 +13,9 @@ from typing import Any
 
 _ADAM = 4 + 4 + 4 + 4
 """Bytes of a trained parameter: the weight, its gradient and two moments, in fp32."""
-_KEPT_HIDDEN, _KEPT_INNER = 8, 4
-"""Tensors of the hidden and of the inner width that a block keeps for each token."""
+_KEPT_HIDDEN, _KEPT_INNER = 10, 4
+"""Tensors of the hidden and of the inner width that a block keeps for each token: what autograd saves in a block of
+Qwen2.5-Coder-0.5B comes to 10.0 hidden ones for LoRA in bf16, and to 6.4 for LoRA and 8.3 for all weights in fp32."""
 _COPY = 2
 """Bytes of a trained weight's copy in bf16, which autocast keeps through forward and backward."""
 TILE_TOKENS, _TILE_WORDS = 512, 32_768
