@@ -26,7 +26,7 @@ from plum_hub.training.balance import Weights
 from plum_hub.training.checkpoint import TENSORBOARD, complete
 from plum_hub.training.device import Plan
 from plum_hub.training.lengths import NAME, Row
-from plum_hub.training.memory import TILE_TOKENS
+from plum_hub.training.memory import TILE_TOKENS, Need
 from plum_hub.training.settings import TrainingSettings
 
 
@@ -125,10 +125,16 @@ class _Teller(TrainerCallback):  # type: ignore[misc]
 
 
 class _Tidier(TrainerCallback):  # type: ignore[misc]
-    """Hands back after each step what a CPU's heap holds free."""
+    """Hands back after a batch what a CPU's heap holds free, if it holds more than the training was said to need."""
+
+    def __init__(self, need: Need) -> None:
+        self._most = heap.held() + need.optimiser + need.activations  # the weights are there
+
+    def on_substep_end(self, *_: Any, **__: Any) -> None:
+        heap.give_back(self._most)
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        heap.give_back()
+        heap.give_back(self._most)
 
 
 @dataclass(frozen=True)
@@ -252,7 +258,7 @@ def take_steps(one: Any, job: Job, last: Path | None, told: Told) -> None:
     one.add_callback(_Teller(told, job.settings.epochs if job.settings.method == "kto" else 1))
     if one.args.use_cpu:
         heap.keep()
-        one.add_callback(_Tidier())
+        one.add_callback(_Tidier(job.plan.need))
     # PEFT widens each adapter's input to fp32, and autocast narrows it again: the same numbers, at twice the memory.
     widened = not (job.plan.lora and job.plan.bf16)
     try:
