@@ -2,7 +2,8 @@
 
 Weights, gradients and Adam's two moments follow exactly from the numbers of parameters. Activations are an estimate:
 per token and layer the tensors that a transformer block keeps for its gradient. What CUDA, the allocator and the
-libraries take for themselves is not in it.
+libraries take for themselves is not in it: on a CPU 1.4 GB of libraries, and gaps in the heap (where 5.9 GB were
+estimated, the process held 9.7 at most).
 """
 
 import os
