@@ -106,7 +106,7 @@ def pinned(model: str, revision: str | None) -> Base:
         model, _, own = model.partition("@")
         revision = own or revision
     exact = exact_revision(model, revision)
-    if on_hub(model):
+    if on_hub(model) and exact == revision:  # a commit, which was taken at its word
         check_there(model, exact)
     return Base(model, exact)
 

@@ -128,7 +128,7 @@ class _Tidier(TrainerCallback):  # type: ignore[misc]
     """Hands back after a batch what a CPU's heap holds free, if it holds more than the training was said to need."""
 
     def __init__(self, need: Need) -> None:
-        self._most = heap.held() + need.optimiser + need.activations  # the weights are there
+        self._most = heap.held() + need.optimiser + need.activations  # with what is loaded of the weights
 
     def on_substep_end(self, *_: Any, **__: Any) -> None:
         heap.give_back(self._most)

@@ -7,17 +7,16 @@ for, and no two versions are one commit. Of the versions before it each is named
 the one that came next.
 """
 
-import json
 import re
 from pathlib import Path
 
 from plum_hub.engines.names import COMMIT
 from plum_hub.errors import RunError
-from plum_hub.lines import whole_lines
 from plum_hub.loading import Fetched, fetch_release
 from plum_hub.release.versions import newest_first
 from plum_hub.stages.audit.files import CARD, MANIFEST, Earlier, Successor, read_manifest
 from plum_hub.stages.audit.findings import Findings
+from plum_hub.stages.destination import releases
 
 _NAMED = re.compile(r'revision="([^"]+)"')
 
@@ -87,15 +86,9 @@ def _versions_of(card: Path) -> list[str]:
 def _published(run: Path, release: Fetched) -> str:
     """The commit that the publisher's run keeps of this version. It may keep several, of Hubs of its own: then the
     release's, if that is among them."""
-    path = run / "releases.jsonl"
-    kept = []
-    for number, line in whole_lines(path):
-        try:
-            row = json.loads(line)
-            if (row["repo"], row["tag"]) == (release.repo, release.version):
-                kept.append(str(row["commit"]))
-        except (ValueError, TypeError, KeyError) as error:
-            raise RunError(f"{path}:{number}: is no release ({error}); bring the file back") from error
+    named = (release.repo, release.version)
+    kept = [str(row["commit"]) for row in releases(run) if (row["repo"], row["tag"]) == named]
     if not kept:
+        path = run / "releases.jsonl"
         raise RunError(f"{path}: does not name {release.repo}@{release.version}; name the run that published it")
     return release.commit if release.commit in kept else kept[-1]
