@@ -1,19 +1,31 @@
 """The paper's rule, from verdicts to labels: a pure function of records, so that it is re-made at no cost.
 
 `passed` is chosen; `failed` and `timed_out` are rejected; every other status says that the program could not be judged
-as a solution, and its sample is left out (ARCHITECTURE.md, chapter 4). The paper's ablation also rejects what does not
-execute. Every row left out is a `Drop` (law 6).
+as a solution, and its sample is left out (ARCHITECTURE.md, chapter 4). In the paper's ablation (section 4.3, Figure 3)
+only programs that do not execute are rejected, beside the same chosen ones. Every row left out is a `Drop` (law 6).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from plum_hub.records import Drop, Preference, Prompt, Sample, Status, Verdict, digest
 
 STAGE = "preferences"
-_LABELS: dict[Status, bool] = {"passed": True, "failed": False, "timed_out": False}
-_NOT_EXECUTABLE: dict[Status, bool] = {"not_executable": False, "static_error": False, "syntax_error": False}
+_FAILING: frozenset[Status] = frozenset({"failed", "timed_out"})
+_NON_EXECUTABLE: frozenset[Status] = frozenset({"not_executable", "static_error", "syntax_error"})
+Rejected: TypeAlias = Literal["failing", "non_executable", "both"]
+_REJECTED: dict[Rejected, frozenset[Status]] = {
+    "failing": _FAILING,
+    "non_executable": _NON_EXECUTABLE,
+    "both": _FAILING | _NON_EXECUTABLE,
+}
+_RULES: dict[Rejected, str] = {
+    "failing": "plum",
+    "non_executable": "plum-non-executable-only",
+    "both": "plum-non-executable",  # the name that its rows had when it was the only other rule
+}
 
 
 class PreferencesConfig(BaseModel):
@@ -24,21 +36,30 @@ class PreferencesConfig(BaseModel):
     keep_truncated: bool = False
     """Whether to keep samples that reached `max_tokens` before they ended."""
 
-    non_executable: bool = False
-    """Whether programs that do not load, or that Python's compiler or mypy refuses, are rejected instead of left out:
-    the paper's ablation."""
+    rejected: Rejected = "failing"
+    """What is rejected: `failing` programs (the paper's rule); `non_executable` ones alone, which do not load or which
+    Python's compiler or mypy refuses (the paper's ablation, section 4.3); or `both`. The chosen ones are the same."""
 
     seed: int = 0
     """Seed of the sub-sampling that balances the DPO pairs."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former_key(cls, values: Any) -> Any:
+        """Read `non_executable`, which recipes of earlier releases have instead of `rejected`."""
+        if not isinstance(values, dict) or not isinstance(former := values.get("non_executable"), bool):
+            return values
+        others = {key: value for key, value in values.items() if key != "non_executable"}
+        return {"rejected": "both" if former else "failing", **others}
+
     def label(self, status: Status) -> bool | None:
         """True for chosen, False for rejected, None for a sample that gets no label."""
-        return (_LABELS | _NOT_EXECUTABLE if self.non_executable else _LABELS).get(status)
+        return True if status == "passed" else False if status in _REJECTED[self.rejected] else None
 
     @property
     def rule(self) -> str:
         """Names the rule in the ids of its rows; another rule over the same verdicts makes other rows."""
-        return "plum-non-executable" if self.non_executable else "plum"
+        return _RULES[self.rejected]
 
 
 def preferences(

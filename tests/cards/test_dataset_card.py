@@ -95,11 +95,17 @@ def test_the_verifying_code_finds_an_edited_file(tmp_path: Path) -> None:
         exec(check, {"given": tmp_path})
 
 
-def test_the_ablation_says_what_else_is_rejected() -> None:
+def test_the_card_says_what_is_rejected() -> None:
     facts = full_facts()
     facts = replace(facts, counts=replace(facts.counts, statuses={**facts.counts.statuses, "syntax_error": 10}))
-    card = dataset_card(replace(facts, rule=PreferencesConfig(non_executable=True)))
-    assert "*rejected*, and so is one that does not load" in card
-    [row] = [line for line in card.splitlines() if line.startswith("| `syntax_error` |")]
-    assert row.endswith("| rejected |")
-    assert "so is one that does not load" not in dataset_card(facts)
+    refused = "does not load, or is refused by Python's compiler or mypy, is *rejected*"
+    for rejected, failing, syntax_error, says in (
+        ("failing", "rejected", "no label", "one that fails or exceeds its CPU time is *rejected*."),
+        ("non_executable", "no label", "rejected", f"one that {refused}; one that fails is left out"),
+        ("both", "rejected", "rejected", f"one that fails or exceeds its CPU time, or {refused}."),
+    ):
+        card = dataset_card(replace(facts, rule=PreferencesConfig.model_validate({"rejected": rejected})))
+        assert says in card
+        for status, label in (("failed", failing), ("syntax_error", syntax_error)):
+            [row] = [line for line in card.splitlines() if line.startswith(f"| `{status}` |")]
+            assert row.endswith(f"| {label} |"), (rejected, status, row)

@@ -4,9 +4,10 @@ import typing
 from collections.abc import Iterable
 
 import pytest
+from pydantic import ValidationError
 
 from plum_hub.records import Drop, Preference, Sample, Status, Verdict
-from plum_hub.release.preferences import PreferencesConfig, preferences
+from plum_hub.release.preferences import PreferencesConfig, Rejected, preferences
 from tests.release.rows import CHAT, judged, sample, verdict
 
 
@@ -25,14 +26,36 @@ def test_the_papers_rule_over_every_status() -> None:
 
 def test_the_ablation_rejects_what_does_not_execute() -> None:
     every = typing.get_args(Status)
-    paper, ablation = PreferencesConfig(), PreferencesConfig(non_executable=True)
-    more = {status for status in every if paper.label(status) is not ablation.label(status)}
-    assert more == {"not_executable", "static_error", "syntax_error"}
-    assert {ablation.label(status) for status in more} == {False}
-    rows = judged(["passed", "failed", "not_executable", "syntax_error", "no_code"])
-    labels = [row.label for row in made(rows, ablation) if isinstance(row, Preference)]
-    assert labels == [True, False, False, False]
-    assert not {row.id for row in made(rows)} & {row.id for row in made(rows, ablation) if isinstance(row, Preference)}
+    ablation = PreferencesConfig(rejected="non_executable")
+    rejected = {status for status in every if ablation.label(status) is False}
+    assert rejected == {"not_executable", "static_error", "syntax_error"}
+    assert [status for status in every if ablation.label(status)] == ["passed"]
+    rows = made(judged(["passed", "failed", "timed_out", "not_executable", "syntax_error", "no_code"]), ablation)
+    assert [row.label for row in rows if isinstance(row, Preference)] == [True, False, False]
+    assert [row.reason for row in rows if isinstance(row, Drop)] == ["failed", "timed_out", "no_code"]
+
+
+def test_rejecting_both_adds_what_does_not_execute_to_what_fails() -> None:
+    rows = judged(["passed", "failed", "not_executable", "static_error", "no_code"])
+    kept = [row for row in made(rows, PreferencesConfig(rejected="both")) if isinstance(row, Preference)]
+    assert [row.label for row in kept] == [True, False, False, False]
+
+
+def test_every_rule_keeps_the_same_chosen_samples_under_ids_of_its_own() -> None:
+    rows = judged(["passed", "passed", "failed", "not_executable"])
+    rules = [made(rows, PreferencesConfig(rejected=rule)) for rule in typing.get_args(Rejected)]
+    kept = [[row for row in rule if isinstance(row, Preference)] for rule in rules]
+    assert [[row.sample_id for row in rule if row.label] for rule in kept] == [["s1-0", "s1-1"]] * 3
+    assert len({row.id for rule in kept for row in rule}) == sum(len(rule) for rule in kept)
+
+
+@pytest.mark.parametrize(("former", "rejected"), [(True, "both"), (False, "failing")])
+def test_recipes_of_earlier_releases_keep_their_meaning(former: bool, rejected: Rejected) -> None:
+    assert PreferencesConfig.model_validate({"non_executable": former, "seed": 3}) == PreferencesConfig(
+        rejected=rejected, seed=3
+    )
+    with pytest.raises(ValidationError):
+        PreferencesConfig.model_validate({"non_executable": "perhaps"})
 
 
 def test_each_sample_becomes_one_row_and_the_unlabelled_are_dropped_under_their_status() -> None:
