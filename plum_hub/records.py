@@ -133,6 +133,8 @@ class Sample:
     completion_tokens: int
     engine: str = ""
     """The engine and its version, as `vllm 0.32.0`: a fact, not an input of the id."""
+    extraction: str = ""
+    """Version of the rules that found `code` in `text` (`answers.code.EXTRACTION`); "" before it was recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +164,10 @@ class Verdict:
     peak_memory_mb: float | None
     output: str = ""
     """The end of what the program printed, at most 2,000 characters."""
+    sandbox: str = ""
+    """Version of the sandbox that decided, part of the id; "" in runs of before it was recorded."""
+    static_check: str = ""
+    """Version of the static check, part of the id; "" in runs of before it was recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)

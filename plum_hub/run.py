@@ -5,6 +5,7 @@
       shards/00000/<kind>.jsonl           instructions responses suites samples verdicts preferences dropped
       release/dataset/                    exactly the tree that is pushed
       releases.jsonl                      where it was published
+      environments.jsonl                  versions of Python and packages, one line for each set that made rows
       logs/001.log                        one for each start
 
 Resuming needs no memory of its own: what is on disk is done, the rest is owed (law 5). A last line without its newline
@@ -17,10 +18,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from plum_hub import recipe as recipes
 from plum_hub.columns import Form, LineError, has_conversations
+from plum_hub.environment import installed_versions
 from plum_hub.errors import RunError
 from plum_hub.lines import appending, whole_blocks, whole_lines, writing
 from plum_hub.recipe import Recipe
@@ -52,6 +55,7 @@ FILES: dict[type, str] = {
     Drop: "dropped",
 }
 
+_ENVIRONMENTS = "environments.jsonl"
 _UNFINISHED = {"shards", "recipe.sha256", "recipe.yaml.new"}
 """What a run killed in the moment of its creation leaves: it is begun anew."""
 
@@ -62,6 +66,8 @@ class Run:
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         self.folder = folder
         self.recipe = recipe
+        self._recording = Lock()  # stages judge and sample at the same time
+        self._recorded = False
 
     @classmethod
     def create(cls, folder: Path, recipe: Recipe) -> "Run":
@@ -200,7 +206,35 @@ class Run:
             RunError: the disk is full or the folder cannot be written; rows appended before stand.
         """
         with appending(self.path(kind)) as append:
-            yield lambda row: append(to_json(row))
+
+            def keep(row: RecordT) -> None:
+                self._record_environment()
+                append(to_json(row))
+
+            yield keep
+
+    def environments(self) -> Iterator[dict[str, str]]:
+        """Yield every set of versions that made rows, in the order in which each first did.
+
+        Raises:
+            RunError: a line is damaged.
+        """
+        path = self.folder / _ENVIRONMENTS
+        for number, line in whole_lines(path):
+            try:
+                yield {str(name): str(version) for name, version in json.loads(line).items()}
+            except (ValueError, AttributeError) as error:
+                raise RunError(f"{path}:{number}: names no versions ({error}); bring the file back") from error
+
+    def _record_environment(self) -> None:
+        """Record the versions that are at work here, before the first row that this process makes."""
+        with self._recording:
+            if not self._recorded:
+                versions = installed_versions()
+                if versions not in list(self.environments()):
+                    with appending(self.folder / _ENVIRONMENTS) as append:
+                        append(versions)
+                self._recorded = True
 
     @contextmanager
     def keeping(self, kind: type[KeptT]) -> Iterator[Callable[[KeptT | Drop], None]]:

@@ -7,11 +7,12 @@ import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.rehearsal import command, plum_hub, rows, task, write_rehearsal
+from tests.rehearsal import command, plum_hub, rows, suite_answer, task, write_rehearsal
 
 KINDS = ["instructions", "responses", "suites", "samples", "verdicts", "preferences", "dropped"]
 
@@ -230,3 +231,48 @@ def _cli(*arguments: str) -> list[str]:
     import sys
 
     return [sys.executable, "-m", "plum_hub", *arguments]
+
+
+def one_task(folder: Path, responses: int, response: str) -> "subprocess.CompletedProcess[str]":
+    """Build from one task whose every response is this one, and end before there is anything to sample."""
+    (folder / "tasks.jsonl").write_text(json.dumps({"instruction": task(1)}) + "\n")
+    answers = {"contains": "", "texts": [response]}
+    (folder / "answers.jsonl").write_text(json.dumps(answers) + "\n")
+    return plum_hub(command(folder, "-q", "--set", f"suites.responses={responses}"))
+
+
+def test_a_reference_that_is_not_the_same_twice_makes_no_suite(tmp_path: Path) -> None:
+    """Each response passes its own tests with probability 1/2; that 60 of them never differ, with (3/4)^60."""
+    steady = suite_answer(1, "x + 1 if LUCK else 99")
+    flaky = steady.replace(
+        "### Solution\n```python\n", "### Solution\n```python\nimport os\nLUCK = os.urandom(1)[0] < 128\n"
+    )
+    assert flaky != steady
+    one_task(tmp_path, 60, flaky)
+    reasons = Counter(row["reason"] for row in rows(tmp_path / "run", "dropped") if row["stage"] == "suites")
+    assert reasons["reference_failed"]
+    assert reasons["flaky"]
+
+
+def test_a_suite_that_a_stub_passes_is_not_kept(tmp_path: Path) -> None:
+    response = suite_answer(1, "x + 1")
+    for value in ("1", "6", "0"):
+        response = response.replace(f") == {value}\n", f") != 10{value}\n")
+    done = one_task(tmp_path, 1, response)
+    assert done.returncode == 11, done.stderr
+    assert rows(tmp_path / "run", "suites") == []
+    [drop] = rows(tmp_path / "run", "dropped")
+    assert drop["stage"] == "suites"
+    assert "stub" in str(drop["reason"])
+
+
+def test_the_same_text_of_another_model_is_another_row(whole: Path, tmp_path: Path) -> None:
+    """Law 4: a row's id holds the model's revision; here that of a file of answers with one more line."""
+    write_rehearsal(tmp_path)
+    with (tmp_path / "answers.jsonl").open("a") as file:
+        file.write(json.dumps({"contains": "never asked", "texts": ["pass"]}) + "\n")
+    assert plum_hub(command(tmp_path, "-q")).returncode == 0
+    for kind in ("responses", "samples"):
+        mine, theirs = rows(tmp_path / "run", kind), rows(whole / "run", kind)
+        assert sorted(str(row["text"]) for row in mine) == sorted(str(row["text"]) for row in theirs)
+        assert not {row["id"] for row in mine} & {row["id"] for row in theirs}

@@ -266,8 +266,8 @@ def test_what_cannot_be_verified_is_another_code(
 
 def test_another_harness_is_told_and_is_no_disagreement(tree: Path) -> None:
     manifest = json.loads((tree / "manifest.json").read_text())
-    limits = manifest["lineage"]["limits"]
-    harness = {"sandbox": "jail-0-cpython-3.9.1", "static_check": "mypy-1.0/python-3.9.1/0", "limits": limits}
+    same = {key: manifest["lineage"][key] for key in ("limits", "extraction")}
+    harness = {"sandbox": "jail-0-cpython-3.9.1", "static_check": "mypy-1.0/python-3.9.1/0", **same}
 
     def forge(rows: Rows) -> None:
         for row in rows:
@@ -285,6 +285,29 @@ def test_another_harness_is_told_and_is_no_disagreement(tree: Path) -> None:
     notes = " ".join(report.findings.notes)
     assert "sandbox: the release was made with jail-0-cpython-3.9.1, and is judged here with jail-" in notes
     assert "static check: the release was made with mypy-1.0/python-3.9.1/0" in notes
+
+
+def test_another_extraction_is_told_and_programs_are_judged_as_published(tree: Path) -> None:
+    manifest = json.loads((tree / "manifest.json").read_text())["lineage"]
+    harness = {"sandbox": manifest["harness_version"], "static_check": manifest["checker_version"]}
+    harness |= {"limits": manifest["limits"], "extraction": "0"}
+
+    def forge(rows: Rows) -> None:
+        for row in rows:
+            row["verdict_id"] = digest(row["sample_id"], row["suite_id"], harness)
+            row["code"] = f"{row['code']}# found otherwise\n" if row["code"] else None
+
+    rewrite(tree, "samples", forge)
+    reseal(tree, lambda manifest: manifest["lineage"].update(extraction="0"))
+    report = audit(tree, None)
+    assert what_differs(report) == {}
+    assert "found in answers by version 0 of the rules" in " ".join(report.findings.notes)
+
+
+def test_rows_that_their_digest_does_not_name(tree: Path) -> None:
+    manifest = json.loads((tree / "manifest.json").read_text())
+    (tree / "manifest.json").write_text(json.dumps(manifest | {"content": {**manifest["content"], "sft": "0"}}))
+    assert what_differs(audit(tree)) == {"content": {"rows of sft"}}
 
 
 def test_ids_of_a_server_that_is_not_published_are_left_alone(tree: Path) -> None:

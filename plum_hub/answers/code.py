@@ -11,6 +11,10 @@ from collections.abc import Sequence
 from plum_hub.answers.blocks import Block, read_answer
 from plum_hub.answers.source import DefinitionNode, definitions, is_stub, longest_program, missing_names, parse
 
+EXTRACTION = "2"
+"""Version of the rules by which a program is found in an answer. It is part of a verdict's id, since those rules decide
+what was judged: raise it whenever an answer could give another program."""
+
 _CODE_LINE = re.compile(
     r"(?:from [\w.]+ import \S|import [\w.]+(?: as \w+)?(?:, [\w.]+(?: as \w+)?)*\s*(?:#.*)?$"
     r"|(?:async )?def \w+\s*\(|class \w+\s*[(:]|@\w|[A-Za-z_][\w.]*(?:, ?\w+)* [-+*/|&]?= \S|print\("

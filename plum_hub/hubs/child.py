@@ -44,6 +44,7 @@ class Request:
     create_pr: bool
     kind: str = "dataset"
     proof: Sequence[str] = ()
+    new: bool = False
 
 
 def publish(api: HfApi, **given: Any) -> dict[str, Any]:
@@ -65,6 +66,11 @@ def publish(api: HfApi, **given: Any) -> dict[str, Any]:
     if commit is None:
         commit = _tagged(api, repo, request, _committed(api, repo, request, paths, digests), digests)
     if _differing(api, repo, request.kind, commit, paths, digests):
+        if request.new:
+            raise HubError(
+                f"{repo}: somebody else published {request.tag} meanwhile, and a tag never moves; "
+                "run the same command again: it takes the next version"
+            )
         raise HubError(
             f"{repo}@{request.tag} exists with other content, and a tag never moves; publish under a new tag"
         )

@@ -50,6 +50,8 @@ class PublishRequest:
     create_pr: bool = False
     kind: Kind = "dataset"
     proof: tuple[str, ...] = ()
+    new: bool = False
+    """Whether the repository had no such tag when it was chosen; if it has then, another publisher was quicker."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +119,7 @@ def publish_repo(request: PublishRequest, target: HubTarget) -> Published:
         "create_pr": request.create_pr,
         "kind": request.kind,
         "proof": request.proof,
+        "new": request.new,
     }
     return Published(**_ask(target, "publish", arguments))
 

@@ -116,11 +116,13 @@ class Lineage:
     """None where no response was made in this run."""
     harness_version: str
     checker_version: str
+    extraction: str = ""
+    """Version of the rules that found programs in answers; "" where it was not recorded."""
     limits: Limits
     prompts: Mapping[str, str]
     """Digest of each prompt file, by its name."""
     packages: Mapping[str, str]
-    """Version of each package that could change a row."""
+    """Versions of Python and of each package that could change a row, while rows were made."""
     decontamination: Decontamination
     """What the rows were held against."""
 
@@ -180,6 +182,8 @@ class Manifest:
     counts: Counts
     columns: Mapping[Config, Mapping[str, str]]
     """The type of each column, by the config's name."""
+    content: Mapping[Config, str]
+    """Digest of each config's rows (`content.RowsDigest`), whatever bytes they are stored as."""
     files: tuple[FileEntry, ...]
     previous: Previous | None = None
     """None for the first, whose `manifest.json` has no such key."""
@@ -191,5 +195,6 @@ class Manifest:
             "lineage": self.lineage.to_json(),
             "counts": asdict(self.counts),
             "columns": self.columns,
+            "content": self.content,
             "files": [asdict(file) for file in self.files],
         }

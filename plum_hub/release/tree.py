@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from plum_hub.errors import NothingToReleaseError, RunError
 from plum_hub.lines import writing
 from plum_hub.records import Instruction, Status, TestSuite
+from plum_hub.release.content import RowsDigest
 from plum_hub.release.figures import FOLDER as FIGURES
 from plum_hub.release.figures import histogram, pass_ratios, statuses
 from plum_hub.release.lineage import Counts, FileEntry, Lineage, Manifest, published_name
@@ -108,13 +109,15 @@ def _are_conversational(preferences: "Iterable[pa.Table]") -> bool:
 def _write(root: Path, contents: Contents, conversational: bool) -> Manifest:
     count = _Count()
     files: dict[Path, int] = {}
+    content: dict[Config, str] = {}
     for config in CONFIGS:
-        typed = schema(config, conversational=conversational)
+        typed, digest = schema(config, conversational=conversational), RowsDigest()
         tables: Iterable[pa.Table] = map(partial(count.add, config, typed), _tables(config, typed, contents))
         ordered = scattered(tables, key="sample_id", scratch=root) if config == "kto" else grouped(tables)
-        written = write_parquet(root / config, ahead(ordered))
+        written = write_parquet(root / config, ahead(map(digest.add, ordered)))
         if written:
             count.rows[config] = sum(written.values())
+            content[config] = digest.hexdigest()
         files |= written
     counts = count.finished(conversational)
     (root / FIGURES).mkdir()
@@ -129,6 +132,7 @@ def _write(root: Path, contents: Contents, conversational: bool) -> Manifest:
             config: {column.name: column.type for column in columns(config, conversational=conversational)}
             for config in counts.rows
         },
+        content=content,
         files=tuple(_entries(root, files)),
     )
     _write_manifest(root, manifest)

@@ -104,8 +104,22 @@ def seed_of(base: int, *parts: object) -> int:
     return int(digest(base, *parts), 16) & 0x7FFF_FFFF
 
 
-def unanswered(context: Context, kind: type[KeptT], stage: str, asks: Sequence[Ask[KeptT]]) -> dict[str, Ask[KeptT]]:
-    """Begin a stage: take over what the donor has of it, and return what is then still to be asked, by id."""
+def unanswered(
+    context: Context,
+    kind: type[KeptT],
+    stage: str,
+    asks: Sequence[Ask[KeptT]],
+    renew: Callable[[KeptT], KeptT] = lambda row: row,
+) -> dict[str, Ask[KeptT]]:
+    """Begin a stage: take over what the donor has of it, and return what is then still to be asked, by id.
+
+    Args:
+        context: the run, and the donor if there is one.
+        kind: the records that the stage makes.
+        stage: its name.
+        asks: every answer that is wanted.
+        renew: brings a donor's row up to this version.
+    """
     run = context.run
     done = run.ids(kind) | {drop.id for drop in run.rows(Drop) if drop.stage == stage}
     owed = {one.id: one for one in asks if one.id not in done}
@@ -113,7 +127,7 @@ def unanswered(context: Context, kind: type[KeptT], stage: str, asks: Sequence[A
     with run.appending(kind) as append:
         for row in carried_over(context.donor, kind, owed):
             if owed.pop(row.id, None) is not None:
-                append(row)
+                append(renew(row))
                 context.progress.advance()
     return owed
 

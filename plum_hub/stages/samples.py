@@ -2,7 +2,9 @@
 "Sampling Solutions from the Policy"). Each answer is kept word for word, with the seed that made it, and is judged
 while the policy writes the next ones."""
 
-from plum_hub.answers.code import extract_code
+from dataclasses import replace
+
+from plum_hub.answers.code import EXTRACTION, extract_code
 from plum_hub.engines.base import Completion
 from plum_hub.prompts import conversation, prompt_digest, render
 from plum_hub.recipe import Recipe
@@ -24,13 +26,18 @@ def run_samples(context: Context) -> None:
     settings = run.recipe.samples
     assert settings.per_instruction is not None  # a sealed recipe is filled in
     instructions = {row.id: row for row in run.rows(Instruction)}
+    suites = {suite.id: suite for suite in run.rows(TestSuite)}
     asks = [
         _ask_one(run.recipe, instructions[suite.instruction_id], suite, index)
-        for suite in run.rows(TestSuite)
+        for suite in suites.values()
         for index in range(settings.per_instruction)
     ]
     stop = ("\n```",) if settings.prompt == "completion" else ()  # that prompt ends inside a code block
-    owed = unanswered(context, Sample, STAGE, asks)
+
+    def renew(sample: Sample) -> Sample:
+        return _extracted(sample, suites[sample.suite_id])
+
+    owed = unanswered(context, Sample, STAGE, asks, renew)
     with judging(context, len(asks)) as halt:
         ask(context, Sample, run.recipe.policy, owed, sampling_of(settings, stop), halt)
 
@@ -54,7 +61,7 @@ def _ask_one(recipe: Recipe, instruction: Instruction, suite: TestSuite, index: 
     def keep(completion: Completion, engine: str) -> Sample | Drop:
         if completion.finish_reason == "refused":
             return Drop(id=name, stage=STAGE, reason="refused", instruction_id=instruction.id, detail=completion.text)
-        return Sample(
+        sample = Sample(
             id=name,
             instruction_id=instruction.id,
             suite_id=suite.id,
@@ -62,11 +69,19 @@ def _ask_one(recipe: Recipe, instruction: Instruction, suite: TestSuite, index: 
             seed=seed,
             prompt_digest=prompt_digest(template),
             text=completion.text,
-            code=extract_code(completion.text, suite.entry_point or None),
+            code=None,
             finish_reason=completion.finish_reason,
             prompt_tokens=completion.prompt_tokens,
             completion_tokens=completion.completion_tokens,
             engine=engine,
         )
+        return _extracted(sample, suite)
 
     return Ask(id=name, prompt=prompt_of(recipe, instruction, suite), seed=seed, keep=keep)
+
+
+def _extracted(sample: Sample, suite: TestSuite) -> Sample:
+    """Find the program in the sample's text, by the rules of this version."""
+    if sample.extraction == EXTRACTION:
+        return sample
+    return replace(sample, code=extract_code(sample.text, suite.entry_point or None), extraction=EXTRACTION)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from multiprocessing.pool import ThreadPool
 from threading import Event
 
+from plum_hub.answers.code import EXTRACTION
 from plum_hub.errors import RunError
 from plum_hub.execution import Judge
 from plum_hub.recipe import Recipe
@@ -29,8 +30,8 @@ _PARTING_SECONDS = 1.0
 After that it is left alone, and makes no more rows."""
 
 _MIXED = (
-    "{run}: its verdicts were made by another version of the sandbox, Python or mypy than is here ({sandbox}, "
-    "{static_check}), and verdicts of two are never mixed; judge anew: "
+    "{run}: its verdicts were made by another version of the sandbox, Python, mypy or the extraction of programs than "
+    "is here ({sandbox}, {static_check}, extraction {extraction}), and verdicts of two are never mixed; judge anew: "
     "plum-hub build-dataset --recipe {run}/recipe.yaml --run {run}-2 --carry-over {run}"
 )
 
@@ -67,14 +68,17 @@ def judging(context: Context, samples: int) -> Iterator[Event]:
         task.wait(_PARTING_SECONDS)
 
 
-def harness_of(recipe: Recipe, sandbox_version: str) -> dict[str, object]:
-    """Everything beside sample and suite that decides about a verdict: part of its id, and of the manifest."""
-    settings = recipe.verdicts
-    return {
-        "sandbox": sandbox_version,
-        "static_check": checker_version(frozenset(settings.mypy_codes)),
-        "limits": asdict(limits_of(settings)),
-    }
+def harness_of(recipe: Recipe, sandbox: str, static_check: str, extraction: str) -> dict[str, object]:
+    """Everything beside sample and suite that decides about a verdict: part of its id, and of the manifest.
+
+    Args:
+        recipe: gives the limits.
+        sandbox: version of the sandbox.
+        static_check: version of the static check.
+        extraction: version of the extraction of programs; "" for rows of before it was part of the id.
+    """
+    versions = {"sandbox": sandbox, "static_check": static_check} | ({"extraction": extraction} if extraction else {})
+    return {**versions, "limits": asdict(limits_of(recipe.verdicts))}
 
 
 @dataclass
@@ -92,11 +96,15 @@ class _Judging:
 
     def begin(self, donor: Run | None, samples: int) -> None:
         """Find what is done, and take over what the donor has."""
-        self.harness = harness_of(self.run.recipe, self.judge.harness_version)
-        for verdict in self.run.rows(Verdict):
-            if verdict.id != digest(verdict.sample_id, verdict.suite_id, self.harness):
+        recipe = self.run.recipe
+        self.static_check = checker_version(frozenset(recipe.verdicts.mypy_codes))
+        self.harness = harness_of(recipe, self.judge.harness_version, self.static_check, EXTRACTION)
+        for name, sample, suite in self.run.columns(Verdict, "id", "sample_id", "suite_id"):
+            if name != digest(sample, suite, self.harness):
                 raise RunError(_MIXED.format(run=self.run.folder, **self.harness))
-            self.done.add(verdict.id)
+            self.done.add(name)
+        if any(extraction != EXTRACTION for (extraction,) in self.run.columns(Sample, "extraction")):
+            raise RunError(_MIXED.format(run=self.run.folder, **self.harness))
         self.progress.begin(STAGE, samples, len(self.done))
         if donor is None:
             return
@@ -118,7 +126,7 @@ class _Judging:
                     if self.halt.is_set():
                         return
                     sample = self.waiting.pop(judgement.id)
-                    append(_verdict(sample, judgement))
+                    append(self._verdict(sample, judgement))
                     self.progress.advance()
             self.progress.end()
         finally:
@@ -156,17 +164,18 @@ class _Judging:
                     position += len(line)
                     yield from_json(Sample, json.loads(line))
 
-
-def _verdict(sample: Sample, judgement: Judgement) -> Verdict:
-    return Verdict(
-        id=judgement.id,
-        sample_id=sample.id,
-        suite_id=sample.suite_id,
-        instruction_id=sample.instruction_id,
-        status=judgement.status,
-        cases=judgement.cases,
-        detail=judgement.detail,
-        cpu_seconds=judgement.cpu_seconds,
-        peak_memory_mb=judgement.peak_memory_mb,
-        output=judgement.output,
-    )
+    def _verdict(self, sample: Sample, judgement: Judgement) -> Verdict:
+        return Verdict(
+            id=judgement.id,
+            sample_id=sample.id,
+            suite_id=sample.suite_id,
+            instruction_id=sample.instruction_id,
+            status=judgement.status,
+            cases=judgement.cases,
+            detail=judgement.detail,
+            cpu_seconds=judgement.cpu_seconds,
+            peak_memory_mb=judgement.peak_memory_mb,
+            output=judgement.output,
+            sandbox=self.judge.harness_version,
+            static_check=self.static_check,
+        )

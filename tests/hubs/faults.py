@@ -35,6 +35,10 @@ class Proxy(ThreadingHTTPServer):
         self.fault, self.at = "", 0
         self.victim = 0
         self.known = threading.Event()
+        self.before: Callable[[str], None] = lambda _: None
+        """Called with each request before it is carried out."""
+        self.alter: Callable[[str, bytes], bytes] = lambda _, content: content
+        """Gives what is answered to a request in place of the Hub's answer."""
         self._lock = threading.Lock()
 
     @property
@@ -73,6 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
         raise AttributeError(name)
 
     def _serve(self) -> None:
+        self.server.before(f"{self.command} {self.path}")
         fault = self.server.fault if self.server.strikes(f"{self.command} {self.path}") else ""
         body = self._body()
         if fault in STATUSES:
@@ -105,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
             headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP}
             hub.request(self.command, self.path, body, headers)
             answer = hub.getresponse()
-            content = answer.read()
+            content = self.server.alter(f"{self.command} {self.path}", answer.read())
             if lost:
                 self._drop()
             else:

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,6 +24,7 @@ from plum_hub.hubs.client import (
 )
 from plum_hub.hubs.git import GitRepo
 from plum_hub.hubs.store import add_organisations, is_repo_name
+from tests.hubs.faults import Proxy
 
 CARD = "---\nlicense: mit\n---\n# A release\n"
 
@@ -112,6 +114,62 @@ def release(endpoint, token, folder, repo):
         print(publish_repo(request, HubTarget(endpoint, token, embedded=True)).commit)
     except HubError as error:
         print(error)
+
+
+@contextmanager
+def proxied(server):
+    """A proxy before the Hub, and the Hub as a client sees it through the proxy."""
+    with Proxy(server.endpoint) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever)
+        thread.start()
+        try:
+            yield proxy, replace(server.target, endpoint=proxy.endpoint)
+        finally:
+            proxy.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("request_path", "name"), [("/resolve/", "README.md"), ("/tree/", "kto/train.parquet")], ids=["small", "large"]
+)
+def test_what_comes_back_changed_is_not_tagged(server, request_, request_path, name):
+    """A small file is downloaded again; of a large one the Hub names the sha256."""
+    request_ = replace(request_, repo=f"{request_.repo}-{name[:3].lower()}")
+    digest = hashlib.sha256((request_.folder / name).read_bytes()).hexdigest().encode()
+    changes = {b"A release": b"a Release", digest: b"0" * 64}
+
+    def alter(asked, content):
+        for sent, changed in changes.items() if request_path in asked else ():
+            content = content.replace(sent, changed)
+        return content
+
+    with proxied(server) as (proxy, target):
+        proxy.alter = alter
+        with pytest.raises(HubError, match=f"{name} came back changed, so nothing was tagged"):
+            publish_repo(request_, target)
+        assert tags(request_.repo, server.target) == {}
+        proxy.alter = lambda _, content: content
+        assert publish_repo(request_, target).commit == repository(server, request_).commit_of("main")
+
+
+def test_a_release_never_goes_on_top_of_what_it_has_not_seen(server, request_):
+    publish_repo(replace(request_, tag="v0.1.0"), server.target)
+    (request_.folder / "README.md").write_text(f"{CARD}more\n")
+    other = request_.folder.parent / "other"
+    other.mkdir()
+    (other / "README.md").write_text(f"{CARD}another's\n")
+    quicker = []
+
+    def before(asked):
+        if "/commit/main" in asked and not quicker:
+            quicker.append(publish_repo(replace(request_, folder=other, tag="v0.2.0"), server.target).commit)
+
+    with proxied(server) as (proxy, target):
+        proxy.before = before
+        with pytest.raises(HubError, match="somebody else changed"):
+            publish_repo(request_, target)
+    assert repository(server, request_).commit_of("main") == quicker[0]
+    assert "v1.0.0" not in tags(request_.repo, server.target)
 
 
 def test_a_private_release_never_goes_to_a_public_repo(server, request_):

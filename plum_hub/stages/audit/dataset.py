@@ -8,7 +8,14 @@ from typing import Any
 from plum_hub.execution import Judge
 from plum_hub.loading import Fetched
 from plum_hub.records import TestSuite, digest
-from plum_hub.stages.audit.files import Manifest, UnreadableError, check_files, check_schemas, read_manifest
+from plum_hub.stages.audit.files import (
+    Manifest,
+    UnreadableError,
+    check_content,
+    check_files,
+    check_schemas,
+    read_manifest,
+)
 from plum_hub.stages.audit.findings import MEANINGS, Findings, checks_as_json
 from plum_hub.stages.audit.order import Order
 from plum_hub.stages.audit.reading import Judged, judged_of, tasks_of
@@ -89,6 +96,7 @@ def audited(order: Order, release: Fetched, progress: Progress) -> Report:
         findings.note("the rows were not looked at, because they cannot be read as a release's")
         return Report(order, release, findings, 0, 0, {})
     try:
+        check_content(release.folder, manifest, findings)
         with split(release.folder, parts_of(release.folder)) as parts:
             return _rows_report(order, release, _Rows(parts, manifest, terms, findings), progress)
     except UnreadableError as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from plum_hub.release.content import RowsDigest
 from plum_hub.release.model_tree import Form
 from plum_hub.release.schemas import CONFIGS, Config, schema
 from plum_hub.stages.audit.findings import Findings
@@ -61,6 +62,7 @@ class Lineage(_Part):
     samples_per_suite: int
     harness_version: str
     checker_version: str
+    extraction: str = ""
     limits: dict[str, float]
     prompts: dict[str, str]
     packages: dict[str, str]
@@ -85,6 +87,8 @@ class Manifest(Successor):
 
     lineage: Lineage
     counts: Counts
+    content: dict[Config, str] | None = None
+    """None in releases of before the rows were digested."""
     files: tuple[File, ...]
 
 
@@ -184,6 +188,26 @@ def check_schemas(folder: Path, manifest: Manifest, findings: Findings) -> None:
                     findings.wrong("schemas", name, _columns(wanted), _columns(found))
             except UnreadableError as error:
                 findings.wrong("schemas", name, "a Parquet file", str(error))
+
+
+def check_content(folder: Path, manifest: Manifest, findings: Findings) -> None:
+    """Digest the rows of every config again, which have the columns that they should have.
+
+    Raises:
+        UnreadableError: a file cannot be read to its end.
+    """
+    import pyarrow as pa
+
+    for config, digest in (manifest.content or {}).items():
+        rows = RowsDigest()
+        wanted = schema(config, conversational=manifest.counts.conversational)
+        for path in tables(folder, config):
+            for batch in batches(path):
+                rows.add(pa.Table.from_batches([batch]).cast(wanted))
+        findings.same("content", f"rows of {config}", digest, rows.hexdigest())
+    if manifest.content is not None:
+        there = sorted(config for config in CONFIGS if tables(folder, config))
+        findings.same("content", "configs", sorted(manifest.content), there)
 
 
 def _columns(found: "pa.Schema") -> str:

@@ -13,7 +13,7 @@ from plum_hub.stages.audit.files import MANIFEST, RECIPE
 Cause: TypeAlias = Literal["harness", "limits", "policy", "generator", "rule"]
 
 _CAUSES: dict[Cause, tuple[str, ...]] = {
-    "harness": ("harness_version", "checker_version", "recipe.verdicts.sandbox", "recipe.verdicts.numpy"),
+    "harness": ("harness_version", "checker_version", "extraction", "recipe.verdicts.sandbox", "recipe.verdicts.numpy"),
     "limits": ("limits.",),
     "policy": ("policy.", "samples_per_suite", "prompts.solve_", "recipe.samples."),
     "generator": ("generator.", "generator", "suites_from", "prompts.suite", "recipe.suites."),

@@ -77,7 +77,8 @@ class RowsCheck:
         same("ids", f"{what}, its prompt", sample.prompt_digest, terms.lineage.prompts.get(terms.template))
         same("ids", f"{what}, its verdict", one.verdict.id, digest(sample.id, suite.id, terms.harness))
         same("samples", f"{what}, its cases", len(one.verdict.cases), len(suite.cases))
-        same("samples", f"{what}, its code", sample.code, extract_code(sample.text, suite.entry_point or None))
+        if terms.same_extraction:
+            same("samples", f"{what}, its code", sample.code, extract_code(sample.text, suite.entry_point or None))
 
     def _check_none_missing(self, part: Part, tasks: Mapping[str, Task]) -> None:
         """Each suite has every sample that the recipe asks for, or says where it went (law 6)."""

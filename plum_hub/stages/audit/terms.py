@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plum_hub import recipe as recipes
+from plum_hub.answers.code import EXTRACTION
 from plum_hub.engines import EngineConfig
 from plum_hub.errors import RecipeError
 from plum_hub.prompts import prompt_digest
@@ -17,6 +18,7 @@ from plum_hub.stages.audit.findings import Findings
 from plum_hub.stages.base import made_by, sampling_of, seed_of
 from plum_hub.stages.programs import limits_of
 from plum_hub.stages.published import GENERATE
+from plum_hub.stages.verdicts import harness_of
 
 _PRIVATE = (
     "{role}: the address of its server is part of the ids of {rows} and is not published, so those are not recomputed"
@@ -24,6 +26,11 @@ _PRIVATE = (
 _PROMPT = (
     "the prompt {name} has changed since (digest {published} there, {here} here): the prompts of the views are only "
     "compared with one another"
+)
+
+_EXTRACTION = (
+    "programs were found in answers by version {published} of the rules, and here is version {here}: the published "
+    "programs are judged, and not compared with the answers"
 )
 
 
@@ -37,11 +44,13 @@ class Terms:
     @property
     def harness(self) -> dict[str, object]:
         """What beside sample and suite is in the id of a verdict."""
-        return {
-            "sandbox": self.lineage.harness_version,
-            "static_check": self.lineage.checker_version,
-            "limits": asdict(limits_of(self.recipe.verdicts)),
-        }
+        made = self.lineage
+        return harness_of(self.recipe, made.harness_version, made.checker_version, made.extraction)
+
+    @property
+    def same_extraction(self) -> bool:
+        """Whether programs were found in answers by the rules of this version."""
+        return self.lineage.extraction == EXTRACTION
 
     @property
     def template(self) -> str:
@@ -95,6 +104,8 @@ def read_terms(folder: Path, lineage: Lineage, findings: Findings) -> Terms | No
         here = prompt_digest(terms.template)
         published = lineage.prompts.get(terms.template)
         findings.note(_PROMPT.format(name=terms.template, published=published, here=here))
+    if not terms.same_extraction:
+        findings.note(_EXTRACTION.format(published=lineage.extraction or "1", here=EXTRACTION))
     if _is_private(recipe.policy):
         findings.note(_PRIVATE.format(role="policy", rows="samples"))
     if recipe.suites.source == GENERATE and _is_private(recipe.generator):
@@ -113,7 +124,7 @@ def note_versions(lineage: Lineage, sandbox: str, static_check: str, findings: F
         "static check": lineage.checker_version,
     }
     for name, version in here.items():
-        if there[name] != version:
+        if there[name] not in (None, version):
             findings.note(f"{name}: the release was made with {there[name]}, and is judged here with {version}")
 
 

