@@ -5,8 +5,8 @@ after the other, in turns; the figures are medians over the rounds. `transformer
 a quarter of the requests. The peer samples by vLLM's own top-p; ours, on a CPU, by `plum_hub/engines/draw.py`. The
 greedy pair draws nothing, so it shows the engine's own overhead alone.
 
-The peer is set up as is best on this CPU: in the numbers that a short try of both, float32 and bfloat16, shows to be the
-faster, with every core computing (by its own defaults vLLM leaves one to its scheduler) and threads that sleep while
+The peer is set up as is best on this CPU: in the numbers that a short try of both, float32 and bfloat16, shows to be
+the faster, with every core computing (left alone, vLLM keeps one for its scheduler) and threads that sleep while
 they wait. Ours takes what `dtype: auto` decides. With ATEN_CPU_CAPABILITY=avx2 and ONEDNN_MAX_CPU_ISA=AVX2 a larger CPU
 plays one with AVX2 only; vLLM, which does not look at either, is then made to load its kernels for AVX2.
 
