@@ -75,6 +75,8 @@ def half_of(capabilities: str) -> Literal["bfloat16", "float16"]:
 
 
 def _own(model: str, revision: str | None) -> str | None:
+    if find_spec("transformers") is None:
+        return None  # and so does opening it say what is missing
     from transformers import PretrainedConfig
 
     commit = {"revision": revision} if on_hub(model) else {}
