@@ -188,11 +188,17 @@ class Recipe(_Section):
 
 
 def _adopted(mine: Any, other: Any) -> Any:
-    """`mine`, its open revision taken from `other`; and a folder or file that lies elsewhere by now, but holds the very
-    same bytes, is the same."""
-    if isinstance(mine, EngineSettings) and type(mine) is type(other) and mine.model != other.model:
-        same = (other.revision or "").startswith("sha256:") and mine.pin().revision == other.revision
-        return mine.model_copy(update={"model": other.model, "revision": other.revision}) if same else mine
+    """`mine`, what it leaves open taken from `other`; and a folder or file that lies elsewhere by now, but holds the
+    very same bytes, is the same."""
+    if isinstance(mine, EngineSettings):
+        if type(mine) is not type(other):
+            return mine
+        if mine.model != other.model:
+            same = (other.revision or "").startswith("sha256:") and mine.pin().revision == other.revision
+            if not same:
+                return mine
+            mine = mine.model_copy(update={"model": other.model, "revision": other.revision})
+        return mine.adopting(other)
     return mine.model_copy(update={"revision": other.revision}) if mine.revision is None else mine
 
 

@@ -19,7 +19,7 @@ LEVELS = {
     "__main__": 7, "cli": 6, "metrics": 6, "stages": 5, "run": 4, "recipe": 3, "recipes": 3, "benchmarks": 3,
     "cards": 2, "answers": 2, "instructions": 2, "release": 2, "training": 2, "reports": 2, "loading": 2,
     "engines": 1, "execution": 1, "static": 1, "hubs": 1, "prompts": 1, "lines": 1, "columns": 1,
-    "environment": 0, "passk": 0, "statistics": 0, "records": 0, "errors": 0, "home": 0, "__init__": 0,
+    "environment": 0, "passk": 0, "statistics": 0, "records": 0, "errors": 0, "home": 0, "threads": 0, "__init__": 0,
 }  # fmt: skip
 # Rooms that may know one another all the same: cards show the release's columns; `plum_hub.load` is imported late.
 NEIGHBOURS = {("cards", "release"), ("__init__", "loading")}

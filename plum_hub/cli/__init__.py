@@ -27,6 +27,7 @@ from plum_hub.cli.status import status
 from plum_hub.cli.train import train
 from plum_hub.cli.verify import verify
 from plum_hub.errors import PlumError
+from plum_hub.threads import prepare_threads
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -49,6 +50,7 @@ for _command in (
 
 def main() -> None:
     """Run the command line; exit with a code of `plum_hub.errors`."""
+    prepare_threads()  # before anything loads torch
     try:
         cli.main(prog_name="plum-hub", standalone_mode=False)
     except click.ClickException as error:

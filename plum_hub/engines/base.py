@@ -11,6 +11,7 @@ from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
+from plum_hub.engines.dtype import DtypeOrAuto
 from plum_hub.engines.names import published
 from plum_hub.errors import EngineError
 
@@ -143,9 +144,14 @@ class EngineSettings(BaseModel, ABC):
         """What beside model and revision decides about the text; it goes into the ids of rows."""
         return {}
 
+    def adopting(self, sealed: Self) -> Self:
+        """These settings with what they leave open taken from those that a run was sealed with."""
+        return self.model_copy(update={"revision": sealed.revision}) if self.revision is None else self
+
     @abstractmethod
     def pin(self) -> Self:
-        """The same configuration with `revision` fixed, so that opening it later gives the same model or an error.
+        """The same configuration with `revision` fixed, so that opening it later gives the same model or an error, and
+        with every `auto` that decides about the text replaced by what it stands for on this machine.
 
         Raises:
             EngineError: the model is unknown or out of reach, or is not the one that was pinned before.
@@ -159,3 +165,28 @@ class EngineSettings(BaseModel, ABC):
             EngineError: as `pin`; or the model does not load, or the server does not answer.
             MissingExtraError: the library is not installed.
         """
+
+    def open_sealed(self) -> Engine:
+        """The engine of settings that a run was sealed with, also by an earlier version, which left `auto` in them.
+
+        Raises:
+            EngineError, MissingExtraError: as `open`.
+        """
+        return self.open()
+
+
+class LocalSettings(EngineSettings):
+    """What the engines have in common that run a model on this machine."""
+
+    dtype: DtypeOrAuto = "auto"
+    """`auto`: on a CPU bfloat16 where it has instructions for it, else float32; on a GPU the model's own. A run seals
+    what it came to."""
+
+    def text_settings(self) -> dict[str, object]:
+        """The numbers that it computes in."""
+        return {"dtype": self.dtype}
+
+    def adopting(self, sealed: Self) -> Self:
+        """As everywhere; `auto` becomes what it came to when the run was sealed."""
+        adopted = super().adopting(sealed)
+        return adopted.model_copy(update={"dtype": sealed.dtype}) if self.dtype == "auto" else adopted

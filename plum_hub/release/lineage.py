@@ -40,11 +40,13 @@ class Source:
 @dataclass(frozen=True, kw_only=True)
 class Author:
     """A model that wrote text: the generator of suites or the policy. `weights` says what the weights are where that
-    is known and not plain, as in "dequantised from Q4_K_M"."""
+    is known and not plain, as in "dequantised from Q4_K_M"; `dtype` the numbers that its engine computed in, where that
+    is known."""
 
     identity: EngineIdentity
     sampling: Sampling
     weights: str | None = None
+    dtype: str | None = None
 
     @property
     def name(self) -> str:

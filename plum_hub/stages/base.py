@@ -10,8 +10,9 @@ from typing import Generic
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Completion, Engine, Prompt, Request, Sampling
 from plum_hub.recipe import SamplesConfig, SuitesConfig
-from plum_hub.records import Drop, KeptT, digest
+from plum_hub.records import Drop, KeptT, Response, digest
 from plum_hub.run import Run
+from plum_hub.stages.numbers import told_numbers
 from plum_hub.stages.rates import remember
 
 
@@ -45,16 +46,23 @@ class EnginePool:
     def __init__(self) -> None:
         self._config: EngineConfig | None = None
         self._engine: Engine | None = None
+        self._told: set[str] = set()
+
+    def tell_once(self, note: str) -> bool:
+        """Whether this is the first stage that has this to say."""
+        new = note not in self._told
+        self._told.add(note)
+        return new
 
     def open(self, config: EngineConfig) -> Engine:
-        """The engine of `config`, ready.
+        """The engine of `config`, which is pinned, ready.
 
         Raises:
             EngineError: it cannot be had.
         """
         if self._engine is None or config != self._config:
             self.close()
-            self._engine, self._config = config.open(), config
+            self._engine, self._config = config.open_sealed(), config
         return self._engine
 
     def close(self) -> None:
@@ -147,6 +155,12 @@ def ask(
         EngineError: the engine cannot be had or broke; answers that came before are kept.
     """
     if owed:
+        role = "generator" if kind is Response else "policy"
+        there = context.run.path(kind)
+        resumed = there.exists() and there.stat().st_size > 0
+        note = told_numbers(config, f"--run DIR --set {role}.dtype={{dtype}}", resumed=resumed)
+        if note is not None and context.engines.tell_once(note):
+            context.progress.say(note)
         requests = [Request(id=one.id, prompt=one.prompt, seed=one.seed, sampling=sampling) for one in owed.values()]
         with context.run.keeping(kind) as keep:
             for completion, name in answers(context.engines, config, requests):

@@ -13,6 +13,7 @@ from plum_hub.release.lineage import Author, Lineage, SelfConsistency, Source
 from plum_hub.run import Run
 from plum_hub.stages.base import sampling_of
 from plum_hub.stages.decontamination.stage import decontamination_of
+from plum_hub.stages.numbers import dtype_of
 from plum_hub.stages.programs import limits_of
 from plum_hub.stages.provenance import provenance_of
 from plum_hub.stages.published import GENERATE
@@ -63,6 +64,7 @@ def _author(config: EngineConfig, settings: SuitesConfig | SamplesConfig, engine
         ),
         sampling=sampling_of(settings),
         weights=_weights(config.model),
+        dtype=dtype_of(config),
     )
 
 

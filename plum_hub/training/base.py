@@ -9,6 +9,7 @@ from plum_hub.engines.base import in_a_line
 from plum_hub.engines.names import located, on_hub, published
 from plum_hub.engines.revision import check_there, exact_revision
 from plum_hub.errors import MissingExtraError, TrainingError
+from plum_hub.threads import prepare_threads
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def pinned(model: str, revision: str | None) -> Base:
     """
     if not all(map(find_spec, ("torch", "trl", "peft", "matplotlib"))):
         raise MissingExtraError("training", "train")
+    prepare_threads()
     if not Path(model).expanduser().is_dir():
         model, _, own = model.partition("@")
         revision = own or revision

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any, Literal
 
+from plum_hub.engines.dtype import cpu_dtype
 from plum_hub.errors import MissingExtraError, TrainingError
 from plum_hub.training.memory import Form, Load, Need, available, form_of, need
 from plum_hub.training.settings import Batches, TrainingSettings
@@ -27,6 +28,8 @@ class Plan:
     quantization: Literal["none", "4bit", "8bit"]
     need: Need
     available: int
+    slow: bool = False
+    """Whether bf16 was asked for, or decided where this training began, on a CPU that has no instructions for it."""
 
     def decided(self) -> dict[str, Any]:
         """What each `auto` came to, by the settings' own keys."""
@@ -47,6 +50,8 @@ class Plan:
         numbers = "bf16" if self.bf16 else "fp32"
         if self.quantization != "none":
             numbers = f"{self.quantization} weights, {numbers}"
+        if self.slow:
+            numbers += " (slow on this CPU, which is fast in fp32 only: train anew with --set precision=fp32 --out DIR)"
         return f"memory: {kind}, {numbers}{twice}: {self.need} of {self.available / 1e9:.1f} GB free"
 
 
@@ -61,7 +66,8 @@ def plan(settings: TrainingSettings, config: Any, batches: Batches, longest: int
 
     form, gpu = form_of(config), torch.cuda.is_available()
     free = int(settings.memory_gb * 1e9) if settings.memory_gb else available(processes)
-    bf16 = _computes_in_bf16() if settings.precision == "auto" else settings.precision == "bf16"
+    fast = _computes_in_bf16()
+    bf16 = fast if settings.precision == "auto" else settings.precision == "bf16"
     rows = batches.size * (2 if settings.method == "dpo" else 1)
     kinds = {"lora": [True], "full": [False], "auto": [False, True] if gpu else [True]}[settings.weights]
     if settings.quantization != "none":
@@ -89,7 +95,7 @@ def plan(settings: TrainingSettings, config: Any, batches: Batches, longest: int
             f"too little {plans[-1].line()}; make batches smaller with --set batch_size=2, rows shorter with "
             "--set max_length=N, or say how much there is with --set memory_gb=N"
         )
-    return fitting
+    return replace(fitting, slow=bf16 and not fast and not gpu)
 
 
 def _planned(settings: TrainingSettings, form: Form, one: Plan, tokens: int, *, gpu: bool) -> Plan:
@@ -112,5 +118,4 @@ def _computes_in_bf16() -> bool:
 
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # AMX or AVX-512 BF16; elsewhere bf16 is emulated, and slower than fp32.
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return cpu_dtype() == "bfloat16"

@@ -1,9 +1,12 @@
 """The commands that run a training in a process of its own, or in several by torchrun, for GPUs and for CPUs alike."""
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+
+from plum_hub.threads import shared_threads
 
 _TIED = (
     "import ctypes, signal; ctypes.CDLL(None).prctl(1, signal.SIGKILL); "  # 1: PR_SET_PDEATHSIG
@@ -39,7 +42,9 @@ def attended(processes: int, arguments: Sequence[str]) -> int:
     """Run what `command` shows to its end, and return its exit code. None of its processes outlives this one, and
     Ctrl-C waits until they have ended, since the same command may be given again right after."""
     options = ["--standalone", "--nproc-per-node", str(processes), "--no-python"]
-    process = subprocess.Popen([sys.executable, "-c", _TORCHRUN, *options, *tied(arguments)], start_new_session=True)
+    launcher = [sys.executable, "-c", _TORCHRUN, *options, *tied(arguments)]
+    # torchrun would give each of several processes one thread, however many cores there are.
+    process = subprocess.Popen(launcher, start_new_session=True, env=os.environ | shared_threads(processes))
     try:
         return process.wait()
     except KeyboardInterrupt:

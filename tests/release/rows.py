@@ -107,6 +107,7 @@ def lineage(**changes: Any) -> Lineage:
         identity=EngineIdentity(engine="vllm", engine_version="0.32.0", model="some/policy-0.5B", revision="b" * 40),
         sampling=Sampling(temperature=1.0, top_p=0.95, max_tokens=512),
         weights="dequantised from Q4_K_M",
+        dtype="bfloat16",
     )
     facts = Lineage(
         sources=(Source(name="some/source", revision="a" * 40, license="mit"),),

@@ -182,3 +182,21 @@ def test_what_is_no_table_of_rows_is_refused(tmp_path: Path) -> None:
         read_data(str(toy.write(tmp_path / "empty.jsonl", [])), "kto", "auto")
     numbered = toy.write(tmp_path / "numbered.jsonl", [row | {"label": int(row["label"])} for row in toy.rows()])
     assert {row["label"] for row in read_data(str(numbered), "kto", "auto").rows} == {True, False}
+
+
+def test_a_training_begun_in_bf16_says_so_on_a_cpu_that_is_slow_in_it(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "CUDA_VISIBLE_DEVICES": "",
+    }.items():
+        monkeypatch.setenv(name, value)
+    auto = prepare(Wanted(str(run), None, None, compose([*toy.SETTINGS, "precision=auto"]))).plan
+    assert auto.decided()["precision"] == "fp32"
+    assert "slow" not in auto.line()
+    asked = prepare(Wanted(str(run), None, None, compose([*toy.SETTINGS, "precision=bf16"]))).plan
+    assert asked.decided()["precision"] == "bf16"
+    assert "slow on this CPU" in asked.line()
+    assert "--set precision=fp32 --out DIR" in asked.line()

@@ -16,6 +16,7 @@ from plum_hub.records import TestSuite, digest
 from plum_hub.stages.audit.files import RECIPE, Lineage
 from plum_hub.stages.audit.findings import Findings
 from plum_hub.stages.base import made_by, sampling_of, seed_of
+from plum_hub.stages.numbers import dtype_of
 from plum_hub.stages.programs import limits_of
 from plum_hub.stages.published import GENERATE
 from plum_hub.stages.verdicts import harness_of
@@ -98,7 +99,11 @@ def read_terms(folder: Path, lineage: Lineage, findings: Findings) -> Terms | No
         return None
     terms = Terms(recipe, lineage)
     said = lineage.model_dump()
-    for key, wanted in _expected(recipe).items():
+    expected = _expected(recipe)
+    for role, config in (("policy", recipe.policy), ("generator", recipe.generator)):
+        if _told(said, role) is not None:  # earlier versions did not say it
+            expected[f"{role}.dtype"] = dtype_of(config)
+    for key, wanted in expected.items():
         findings.same("recipe", f"manifest, {key}", _at(said, key), wanted)
     if not terms.same_prompt:
         here = prompt_digest(terms.template)
@@ -154,6 +159,10 @@ def _author(role: str, config: EngineConfig, sampling: dict[str, Any]) -> dict[s
         f"{role}.identity.revision": config.revision or "",
         f"{role}.sampling": {**sampling, "stop": list(sampling["stop"])},
     }
+
+
+def _told(said: Mapping[str, Any], role: str) -> object:
+    return (said[role] or {}).get("dtype")
 
 
 def _at(tree: Mapping[str, Any], key: str) -> object:

@@ -37,6 +37,7 @@ from plum_hub.stages.evaluation.sampling import (
     shape_of,
 )
 from plum_hub.stages.evaluation.scoring import Judged, Outcomes, Results, scores_of
+from plum_hub.stages.numbers import dtype_of, told_numbers
 from plum_hub.statistics import sampling_error
 
 
@@ -107,6 +108,8 @@ class _Work:
                 self._ask(config, {name: one for name, one in wanted.items() if name not in there}, there, put, judging)
             entries = [entry for name, one in wanted.items() for entry in one.entries(there[name])]
             engine = ", ".join(sorted({row.engine for row in there.values()}))
+            if dtype := dtype_of(config):
+                engine += f", {dtype}"
             about = partial(_record, model=config.public().model, revision=config.revision or "", engine=engine)
             results = self._finish(judging, entries, head, about)
             return replace(
@@ -126,6 +129,8 @@ class _Work:
         judging: Judging,
     ) -> None:
         engines = EnginePool()
+        if owed and (note := told_numbers(config, "--run DIR", resumed=bool(there))):
+            self.progress.say(note)
         try:
             with self.folder.appending_samples() as append:
                 for completion, engine in answers(engines, config, requests(config, owed)) if owed else ():

@@ -1,6 +1,8 @@
 """`evaluate --dry-run`: what a model will be asked, and how long that takes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from plum_hub.engines import EngineConfig
 from plum_hub.stages.evaluation.folder import Folder
@@ -51,19 +53,16 @@ def plan(order: Order) -> Plan:
 
 
 def what_is_asked(order: Order, folder: Folder) -> tuple[EngineConfig, Protocol, dict[str, Chosen], dict[str, Wanted]]:
-    """Everything about an order that can be known before a model is opened: the model at the revision that the folder's
-    evaluation began with, or else as it is now, the protocol with the prompt decided, the problems, and the samples.
+    """Everything about an order that can be known before a model is opened: the model at the revision and in the
+    numbers that the folder's evaluation began with, or else as it is now, the protocol with the prompt decided, the
+    problems, and the samples.
 
     Raises:
         EngineError: the model cannot be had, is not what it was, or cannot be asked so.
         BenchmarkError, UsageError: as `choose`.
     """
     assert order.model is not None
-    config = order.model
-    before = folder.head().get("model") or {}
-    if config.revision is None and (before.get("type"), before.get("model")) == (config.type, config.model):
-        config = config.model_copy(update={"revision": before.get("revision")})
-    config = config.pin()
+    config = _as_begun(order.model, folder.head().get("model") or {})
     protocol = order.protocol
     if order.any_form:
         protocol = protocol.model_copy(update={"prompt": decided_form(config)})
@@ -71,3 +70,15 @@ def what_is_asked(order: Order, folder: Folder) -> tuple[EngineConfig, Protocol,
     check_form(config, protocol.prompt)
     chosen = choose(order.benchmarks, order.selection, order.data)
     return config, protocol, chosen, wanted_samples(config, chosen, protocol)
+
+
+def _as_begun(config: EngineConfig, before: Mapping[str, Any]) -> EngineConfig:
+    """The configuration, pinned, with what it leaves open as in the evaluation that was begun with the same model."""
+    if (before.get("type"), before.get("model")) != (config.type, config.model):
+        return config.pin()
+    sealed = {key: before[key] for key in ("revision", "dtype") if key in before}
+    update = {key: value for key, value in sealed.items() if getattr(config, key) in (None, "auto")}
+    pinned = config.model_copy(update=update).pin()
+    if update.get("dtype") == "auto":  # sealed so by an earlier version, and in the ids of its rows
+        return pinned.model_copy(update={"dtype": "auto"})
+    return pinned
