@@ -12,6 +12,7 @@ from pydantic import Field
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, EngineSettings, Prompt, Request, in_a_line
 from plum_hub.engines.names import located, on_hub
 from plum_hub.engines.revision import exact_revision
+from plum_hub.engines.template import asked
 from plum_hub.errors import EngineError, MissingExtraError
 
 ENVIRONMENT = {
@@ -122,7 +123,7 @@ class VllmEngine(Engine):
     def _encode(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt, str):
             return list(self._tokenizer.encode(prompt))
-        text = self._tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+        text = asked(self._tokenizer, prompt)
         return list(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _step(self) -> list[Any]:

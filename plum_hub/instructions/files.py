@@ -46,7 +46,7 @@ def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[tu
     and the last line may lack its newline.
 
     Args:
-        path: the file; its name's ending says what it is.
+        path: the file; its name's ending says what it is. One of another ending than `SUFFIXES` is read as JSON lines.
         columns: the columns that are needed. In the rows of Parquet the others are None, and never decoded; left out,
             all are read.
 
@@ -59,7 +59,7 @@ def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[tu
             yield from _parquet(path, columns)
             return
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            lines = kind == "jsonl" or _holds_lines(file)
+            lines = kind != "json" or _holds_lines(file)
             yield from _lines(path, file) if lines else _array(path, file)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InstructionsError(f"{path} is damaged or not gzip ({error}): fetch it again, or drop `.gz`") from error

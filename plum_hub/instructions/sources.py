@@ -52,8 +52,8 @@ class InstructionsConfig(BaseModel):
 
     column: str | None = None
     """Column that holds the task. Wins over a `:` in `source`. Left out: the only one of `instruction`, `prompt`,
-    `problem`, `text`, `question` that is there, or `conversations` or `messages`. Of a conversation, in whatever form, it
-    is the first turn, if a person has it."""
+    `problem`, `text`, `question` that is there, or `conversations` or `messages`. A conversation, in whatever form,
+    gives its first turn, if a person has it."""
 
     limit: int | None = Field(default=None, ge=1)
     """At most this many instructions, chosen among the clean ones by `seed`; left out, all."""
