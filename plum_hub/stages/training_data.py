@@ -134,7 +134,7 @@ def _writer(manifest: Path) -> Writer:
             f"{manifest}: does not say who wrote the samples ({type(error).__name__}: {error}), so this is no release "
             "of plum-hub; name one of its files instead of the repository"
         ) from error
-    if not isinstance(name, str) or not isinstance(revision, str | None):
+    if not isinstance(name, str) or not isinstance(revision, str):
         raise TrainingError(f"{manifest}: its policy's model or revision is no text; name a file of the repository")
     return Writer(name, revision, name if _REPO.fullmatch(name) else None)
 
