@@ -86,6 +86,17 @@ def test_bad_instruction_files(folder: Path) -> None:
     refused(command(folder), 5, "tasks.jsonl")
 
 
+def test_a_source_without_one_instruction_says_why(folder: Path) -> None:
+    tasks = folder / "tasks.jsonl"
+    tasks.write_text('{"id": 1, "messages": [{"role": "narrator", "content": "x"}]}\n{"id": 2, "messages": []}\n')
+    said = refused(command(folder), 5, "tasks.jsonl", "none of its 2 rows", "1 unknown_speaker", "1 empty")
+    assert "its columns: id, messages" in said
+    assert len(rows(folder / "run", "dropped")) == 2
+    refused(command(folder), 5, "none of its 2 rows")
+    assert len(rows(folder / "run", "dropped")) == 2
+    refused(command(folder, "--dry-run"), 5, "none of its 2 rows")
+
+
 def test_empty_lines_are_no_error(folder: Path) -> None:
     tasks = folder / "tasks.jsonl"
     tasks.write_text("\n" + tasks.read_text() + '\n{"instruction": ""}\n')

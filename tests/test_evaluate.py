@@ -251,6 +251,36 @@ def test_evalplus_and_human_eval_samples(tmp_path: Path) -> None:
     assert result["scores"][0]["model"] == "samples.jsonl"
 
 
+def test_a_failed_case_whose_argument_is_no_literal_is_told(tmp_path: Path) -> None:
+    """`2 * 2 * 2` in HumanEval/75 and others; an evaluation of nothing but these ends with all of its files."""
+    there = {one["task_id"]: one for one in problems(109)}
+    rows = [
+        {"task_id": name, "solution": f"def {there[name]['entry_point']}(*_):\n    return None\n"}
+        for name in (f"HumanEval/{number}" for number in (16, 25, 31, 75, 90, 108))
+    ]
+    path = write(tmp_path / "samples.jsonl", rows)
+    order = evaluate(tmp_path, "--samples", str(path), "--benchmark", "humaneval", "--partial")
+    for _ in range(2):
+        assert values(done(order)) == {"pass@1": 0.0}
+        written = (
+            "humaneval_eval_results.json",
+            "humaneval_samples.jsonl",
+            "table.md",
+            "model-index.yaml",
+            "scores.json",
+        )
+        assert [name for name in written if not (tmp_path / "run" / name).is_file()] == []
+    told = json.loads((tmp_path / "run" / "humaneval_eval_results.json").read_text())["eval"]
+    assert all(one["base_status"] == "fail" for (one,) in told.values())
+
+
+def test_a_file_of_livecodebench_without_a_program_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "samples.json"
+    path.write_text('[{"question_id": "2756", "code_list": []}]')
+    for more in (["--benchmark", "livecodebench", "--partial"], []):
+        refused(evaluate(tmp_path, "--samples", str(path), *more), 2, "samples.json holds no program")
+
+
 def test_a_solution_of_a_hundred_megabytes_is_counted_and_not_run(tmp_path: Path) -> None:
     rows = [{"task_id": one["task_id"], "solution": right(one)} for one in problems()]
     rows[2]["solution"] += "#" * 100_000_000

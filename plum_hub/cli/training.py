@@ -29,6 +29,10 @@ def carry_out(given: dict[str, Any]) -> None:
     first = os.environ.get("RANK", "0") == "0"
     progress = screen.progress(given["quiet"] or not first)
     prepared = prepare(_wanted(given))
+    if first and prepared.data.not_read:
+        progress.say(
+            f"not read, though they could change what is trained on: columns {', '.join(prepared.data.not_read)}"
+        )
     if given["preflight"]:
         _show_preflight(prepared, check(prepared), as_json=given["as_json"])
         return
@@ -108,6 +112,8 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("rows", f"{rows['kept']:,} of {rows['instructions']:,} instructions; left out: {left_out}"),
         ("labels", f"{rows['chosen']:,} chosen, {rows['rejected']:,} rejected"),
     ]
+    if not_read := rows.get("columns_not_read"):
+        found.append(("not read", f"columns {', '.join(not_read)}"))
     for number, epoch in enumerate(rows["epochs"], 1):
         rest = ", ".join(f"{count:,} {reason}" for reason, count in epoch["left_out"].items()) or "none"
         found.append((f"epoch {number}", f"{epoch['rows']:,} rows; left out: {rest}"))

@@ -6,6 +6,7 @@ from typing import Any
 
 from plum_hub.engines.base import in_a_line
 from plum_hub.engines.names import located, on_hub
+from plum_hub.engines.template import TemplateRefusalError, render
 from plum_hub.engines.vllm import ENVIRONMENT
 from plum_hub.errors import EngineError, MissingExtraError
 from plum_hub.threads import prepare_threads
@@ -35,7 +36,12 @@ def begun_answers(model: str, revision: str | None, conversations: Sequence[list
     texts = []
     for *turns, answer in conversations:
         begun = {"role": "assistant", "content": f"{answer['content']}\n{_MARK}"}
-        text = tokenizer.apply_chat_template([*turns, begun], tokenize=False)
+        try:
+            text = render(tokenizer, [*turns, begun])
+        except TemplateRefusalError as error:
+            raise EngineError(
+                f"{model}: its chat template refuses a begun answer ({error}): take --prompt chat"
+            ) from error
         texts.append(text.partition(_MARK)[0].removeprefix(start))
     return texts
 

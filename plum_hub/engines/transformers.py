@@ -21,6 +21,7 @@ from plum_hub.engines.base import (
 from plum_hub.engines.dtype import resolved
 from plum_hub.engines.names import located, on_hub
 from plum_hub.engines.revision import exact_revision
+from plum_hub.engines.template import asked
 from plum_hub.errors import EngineError, MissingExtraError
 from plum_hub.threads import prepare_threads
 
@@ -130,7 +131,7 @@ class TransformersEngine(Engine):
     def _encode(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt, str):
             return list(self._tokenizer(prompt)["input_ids"])
-        text = self._tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+        text = asked(self._tokenizer, prompt)
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _batch(self, batch: Sequence[tuple[Request, list[int]]]) -> Iterator[Completion]:

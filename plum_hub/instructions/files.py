@@ -1,7 +1,9 @@
-"""Read rows from a local file, one at a time, and say which line is at fault when one is.
+"""Read rows from a user's file, one at a time, and say which line is at fault when one is.
 
-Read are JSON lines (`.jsonl`), a JSON array of objects (`.json`), both also with `.gz`, and Parquet (`.parquet`). JSON
-lines and Parquet are streamed; a JSON array is held in memory whole.
+This is the one reader of what users bring: tasks, programs, suites, rows to train on. (What plum-hub appends itself is
+read by `plum_hub.lines`, for which a last line without a newline is torn.) Read are JSON lines (`.jsonl`), a JSON array
+of objects or JSON lines (`.json`), both also with `.gz`, and Parquet (`.parquet`). JSON lines and Parquet are streamed;
+a JSON array is held in memory whole.
 """
 
 import gzip
@@ -9,8 +11,9 @@ import hashlib
 import json
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from io import BufferedIOBase
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -38,8 +41,14 @@ def fingerprint(path: Path) -> str:
         raise InstructionsError(f"{path} cannot be read ({error.strerror}): mend its permissions") from error
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """Yield each row with its number: the line in JSON lines, else the position; both from 1. Blank lines are skipped.
+def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[tuple[int, Row]]:
+    """Yield each row with its number: the line in JSON lines, else the position; both from 1. Blank lines are skipped,
+    and the last line may lack its newline.
+
+    Args:
+        path: the file; its name's ending says what it is. One of another ending than `SUFFIXES` is read as JSON lines.
+        columns: the columns that are needed. In the rows of Parquet the others are None, and never decoded; left out,
+            all are read.
 
     Raises:
         InstructionsError: naming file and line, while iterating.
@@ -47,14 +56,27 @@ def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
     kind = path.name.removesuffix(".gz").rpartition(".")[2]
     try:
         if kind == "parquet":
-            yield from _parquet(path)
+            yield from _parquet(path, columns)
             return
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            yield from _lines(path, file) if kind == "jsonl" else _array(path, file)
+            lines = kind != "json" or _holds_lines(file)
+            yield from _lines(path, file) if lines else _array(path, file)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InstructionsError(f"{path} is damaged or not gzip ({error}): fetch it again, or drop `.gz`") from error
     except OSError as error:
         raise InstructionsError(f"{path} cannot be read: {error}") from error
+
+
+def _holds_lines(file: BufferedIOBase) -> bool:
+    """Whether a `.json` file holds one object a line, as many exports do: its first line is a whole object, and another
+    follows."""
+    try:
+        first, *more = islice((line for line in file if line.strip()), 2)
+        return bool(more) and isinstance(json.loads(first.decode("utf-8-sig")), dict)
+    except (ValueError, RecursionError):
+        return False
+    finally:
+        file.seek(0)
 
 
 def _lines(path: Path, file: BufferedIOBase) -> Iterator[tuple[int, Row]]:
@@ -126,18 +148,20 @@ def _checked(row: object, where: str) -> Row:
     return row
 
 
-def _parquet(path: Path) -> Iterator[tuple[int, Row]]:
+def _parquet(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int, Row]]:
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
     number = 0
     try:
         with ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1000):
+            names = file.schema_arrow.names
+            wanted = [name for name in names if columns is None or name in columns]
+            unread = dict.fromkeys(name for name in names if name not in wanted)
+            for batch in file.iter_batches(batch_size=1000, columns=wanted):
                 for row in batch.to_pylist():
                     number += 1
-                    yield number, row
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise InstructionsError(
-            f"{path} is not readable Parquet after row {number} ({error}): write it again"
-        ) from error
+                    yield number, unread | row
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise InstructionsError(f"{path} is not readable Parquet after row {number} ({why}): write it again") from error

@@ -9,12 +9,17 @@ import re
 PYTHON_NAMES = frozenset(("python", "python2", "python3", "py"))
 
 OTHER_LANGUAGES = frozenset({
-    "assembly", "bash", "c", "c#", "c++", "clojure", "cpp", "csharp", "css", "dart", "elixir", "erlang", "fortran",
-    "go", "golang", "haskell", "html", "java", "javascript", "js", "julia", "kotlin", "latex", "lua", "matlab", "node",
-    "objective-c", "ocaml", "pascal", "perl", "php", "powershell", "prolog", "r", "ruby", "rust", "scala", "scheme",
-    "shell", "solidity", "sql", "swift", "ts", "typescript", "vb", "vba", "verilog", "xml",
+    "ada", "apex", "assembly", "bash", "c", "c#", "c++", "clojure", "cobol", "coffeescript", "common lisp", "cpp",
+    "crystal", "csharp", "css", "cuda", "dart", "elixir", "elm", "erlang", "f#", "fortran", "fsharp", "go", "golang",
+    "groovy", "haskell", "html", "java", "javascript", "jsx", "js", "julia", "kotlin", "latex", "lisp", "lua", "matlab",
+    "mysql", "nim", "node", "node.js", "nodejs", "objective-c", "objectivec", "ocaml", "octave", "pascal", "perl",
+    "php", "postgresql", "powershell", "prolog", "r", "racket", "react", "ruby", "rust", "sas", "scala", "scheme", "sh",
+    "shell", "solidity", "sql", "sqlite", "swift", "tcl", "ts", "tsx", "typescript", "vb", "vb.net", "vba", "verilog",
+    "vhdl", "visual basic", "xml", "zig",
 })  # fmt: skip
 """Values that a language column may have; anything else there (`en`, say) is no programming language."""
+
+_VERSION = re.compile(r"[\s:/-]*\(?v?[\d.]+x?\)?$")
 
 _PYTHON = re.compile(r"python|```py\b|\bnumpy\b|\bpandas\b|^\s*def \w+\(.*\).*:\s*$", re.IGNORECASE | re.MULTILINE)
 
@@ -63,6 +68,24 @@ _UNTESTABLE = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+
+
+def programming_language(value: str) -> str | None:
+    """Recognise the value of a language column.
+
+    Args:
+        value: as `Python`, `python 3.11`, `C++17` or `en`.
+
+    Returns:
+        `python`, another language's name in lower case, or None where it names no programming language.
+    """
+    name = value.strip().lower()
+    for known in (name, _VERSION.sub("", name)):
+        if known in PYTHON_NAMES:
+            return "python"
+        if known in OTHER_LANGUAGES:
+            return known
+    return None
 
 
 def concerns_python(text: str, named_language: str | None = None) -> bool:

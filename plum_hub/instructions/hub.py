@@ -5,13 +5,13 @@ folder: `load_dataset(repo, revision=...)` without a network may answer with ano
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from plum_hub.errors import InstructionsError
-from plum_hub.instructions.files import Row
+from plum_hub.instructions.files import SUFFIXES, Row, read_rows
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _INSTEAD = "take `--instructions starter`, or a local file"
@@ -102,21 +102,64 @@ def declared_license(folder: Path) -> str | None:
     return ", ".join(declared) if isinstance(declared, list) else declared
 
 
-def read_folder(folder: Path, repo: str) -> Iterator[tuple[int, Row]]:
+def read_folder(folder: Path, repo: str, columns: Collection[str] | None = None) -> Iterator[tuple[int, Row]]:
     """Yield each row of a dataset's `train` split, with its position from 1.
 
+    Which files are that split, `datasets` says. JSON and Parquet are then read here, file by file: `datasets` wants one
+    type for each column of all files, also of those that nobody needs.
+
+    Args:
+        folder: the dataset's files.
+        repo: its name, for messages.
+        columns: as `read_rows` takes them.
+
     Raises:
-        InstructionsError: `datasets` cannot read the folder as one dataset with such a split.
+        InstructionsError: the folder is no dataset with such a split, or a file of it cannot be read.
     """
+    files = _train_files(folder, repo)
+    if files is None:
+        yield from enumerate(_loaded(folder, repo), start=1)
+        return
+    yield from enumerate((row for path in files for _, row in read_rows(path, columns)), start=1)
+
+
+def _train_files(folder: Path, repo: str) -> list[Path] | None:
+    """The files of the `train` split in their order; None where they are of a kind that only `datasets` reads."""
+    from datasets import load_dataset_builder
+
+    with _as_one_dataset(repo):
+        config = load_dataset_builder(str(folder)).config
+    splits = config.data_files or {}
+    if splits and "train" not in splits:
+        raise InstructionsError(
+            f"the dataset {repo} has no split `train`, only {', '.join(map(str, splits))}: download the one data file "
+            "that you mean and give its path"
+        )
+    files = [Path(str(name)) for name in splits.get("train", [])]
+    ours = all(path.name.endswith(SUFFIXES) and path.is_file() for path in files)
+    return files if files and ours and getattr(config, "field", None) is None else None
+
+
+def _loaded(folder: Path, repo: str) -> Iterator[Row]:
+    """The rows as `datasets` reads them."""
     from datasets import load_dataset
+
+    with _as_one_dataset(repo):
+        yield from load_dataset(str(folder), split="train", streaming=True)
+
+
+@contextmanager
+def _as_one_dataset(repo: str) -> Iterator[None]:
+    """Turn what `datasets` raises over data files into one line."""
     from datasets.exceptions import DatasetsError
+    from pyarrow import ArrowException
 
     try:
-        yield from enumerate(load_dataset(str(folder), split="train", streaming=True), start=1)
-    except (DatasetsError, ValueError, OSError) as error:
+        yield
+    except (DatasetsError, ArrowException, ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        why = " ".join(f"{error} {error.__cause__ or ''}".split())[:300]
         raise InstructionsError(
-            f"the dataset {repo} cannot be read ({' '.join(str(error).split())}): download the one data file that you "
-            f"mean and give its path"
+            f"the dataset {repo} cannot be read ({why}): download the one data file that you mean and give its path"
         ) from error
 
 

@@ -6,13 +6,17 @@ an excerpt of one is read just as the original.
 - OSS-Instruct: `problem`, with `lang`.
 - Evol-Instruct-Code and Code Alpaca: `instruction`, with an `input` that is part of the task where there is one.
 - ShareGPT: `conversations`, of which the first human turn; or prompts taken out of theirs, `prompt` with `first_turn`.
+- Conversations of any other origin: `messages` or `conversations`, of which the first human turn.
 """
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from plum_hub.errors import InstructionsError
 from plum_hub.instructions.files import Row
+from plum_hub.instructions.filters import programming_language
+from plum_hub.instructions.turns import HUMAN, MODEL, SYSTEM, Turn, UnreadableTurnsError, plain_text, read_turns
 
 TEXT_COLUMNS = ("instruction", "prompt", "problem", "text", "question")
 """Names that a column of tasks goes by; used when no column is asked for and exactly one of them is there."""
@@ -20,6 +24,22 @@ TEXT_COLUMNS = ("instruction", "prompt", "problem", "text", "question")
 LANGUAGE_COLUMNS = ("lang", "language", "programming_language")
 CHAT_COLUMNS = ("conversations", "messages")
 ID_COLUMNS = ("id", "raw_index", "task_id")
+COLUMNS = frozenset({*TEXT_COLUMNS, *LANGUAGE_COLUMNS, *CHAT_COLUMNS, *ID_COLUMNS, "input", "first_turn"})
+"""Every column that may be read beside the one asked for."""
+
+_SHAREGPT = re.compile(r"[A-Za-z0-9](?=[a-z0-9]*[A-Z])[A-Za-z0-9]{6}_[0-9]+")
+"""The id of a piece of ShareGPT: seven random letters and digits, and the position of its first turn. A word with a
+number (`dialog1_4`) is told from these by its case."""
+_NUMBERED = re.compile(r"(?P<chat>.*)_(?P<place>\d+)", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a row holds: a text, or the reason why it has none."""
+
+    text: object
+    """Anything at all in a row gone wrong; None where there is nothing."""
+    reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,40 +47,113 @@ class Layout:
     """Where the rows of one source keep what we need."""
 
     column: str
-    language: str | None
     chat: bool
     """Rows are turns of people's chats: only one that opens a conversation and asks for a program is an instruction."""
+    sharegpt: bool
+    """The source is ShareGPT itself, whatever its ids look like."""
 
-    def text(self, row: Row) -> object:
-        """The task as it stands in the row; None where there is none, and anything at all in a row gone wrong."""
+    def task(self, row: Row) -> Task:
+        """The task as it stands in the row."""
         value = row.get(self.column)
-        if self.column in CHAT_COLUMNS:
-            value = _first_human_turn(value)
-        if self.chat and isinstance(value, str):
-            return value.replace("\\_", "_")  # ShareGPT went through Markdown, which escaped every name
+        try:
+            turns = self._turns(value)
+        except UnreadableTurnsError as error:
+            return Task(text=None, reason=str(error))
+        if turns is not None:
+            task = _opening(turns)
+            value = task.text
+            if task.reason:
+                return task
+        elif isinstance(value, list) and all(isinstance(part, dict) for part in value):
+            value = plain_text(value) or value
+        if not isinstance(value, str):
+            return Task(text=value)
+        if self.chat and self._is_sharegpt(row, turns):
+            return Task(text=value.replace("\\_", "_"))  # ShareGPT went through Markdown, which escaped every name
         extra = row.get("input") if self.column == "instruction" else None
-        return f"{value.rstrip()}\n\n{extra}" if isinstance(value, str) and isinstance(extra, str) and extra else value
+        return Task(text=f"{value.rstrip()}\n\n{extra}" if isinstance(extra, str) and extra else value)
 
     def named_language(self, row: Row) -> str | None:
-        """What the row itself says its programming language is, in lower case."""
-        value = row.get(self.language) if self.language else None
-        return value.strip().lower() if isinstance(value, str) else None
+        """The programming language that the row itself names, in lower case and without its version; None where no
+        column names one."""
+        values = [one for name in LANGUAGE_COLUMNS for one in _texts(row.get(name))]
+        found = [language for value in values if (language := programming_language(value))]
+        return "python" if "python" in found else next(iter(found), None)
 
-    def opens_conversation(self, row: Row) -> bool:
-        """Whether the row starts a chat. ShareGPT's files are split: a piece's id ends in the position of its first
-        turn, `_0` for an opening one."""
+    def _turns(self, value: object) -> list[Turn] | None:
+        """The turns in a value, None where it has none: a text in a column of tasks is one, and a plain text in a
+        column of conversations too."""
+        chat, is_text = self.column in CHAT_COLUMNS, isinstance(value, str)
+        try:
+            turns = read_turns(value)
+        except UnreadableTurnsError:
+            if chat or not is_text:
+                raise
+            return None
+        if not chat:
+            return turns or None
+        if turns is None and value is not None and (not is_text or str(value).lstrip()[:1] in ("[", "{")):
+            raise UnreadableTurnsError("unreadable_turns")
+        return turns
+
+    def _is_sharegpt(self, row: Row, turns: list[Turn] | None) -> bool:
+        """Whether the row is a piece of ShareGPT: by its source, its `first_turn`, or its form and id."""
+        if self.sharegpt or isinstance(row.get("first_turn"), bool):
+            return True
+        return _in_sharegpts_form(turns) and _SHAREGPT.fullmatch(str(row.get("id"))) is not None
+
+
+class Pieces:
+    """Which rows of a source continue a conversation of which an earlier row holds the beginning.
+
+    ShareGPT's files are split: a piece's id ends in the position of its first turn, `_0` for an opening one. Elsewhere
+    a number at the end of an id only counts the rows, so it is read as a position where the id is one of ShareGPT's,
+    or where the row follows upon an opening piece of the same name and its position fits: even, and behind all turns
+    that came before.
+
+    Args:
+        layout: of the source, whose rows are to be given in their order.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._chat: str | None = None
+        self._next = 0
+
+    def continues(self, row: Row) -> bool:
+        """Whether the row is a later piece of a conversation."""
+        if not self._layout.chat:
+            return False
         if isinstance(opens := row.get("first_turn"), bool):
-            return opens
-        piece = str(row.get("id", "")).rpartition("_")[2]
-        return not piece.isdecimal() or int(piece) == 0
+            return not opens
+        piece = _NUMBERED.fullmatch(str(row.get("id", "")))
+        turns = self._read(row)
+        if piece is None or not piece["place"].isascii() or not _in_sharegpts_form(turns):
+            self._chat = None
+            return False
+        assert turns is not None
+        place = int(piece["place"][:18])
+        follows = piece["chat"] == self._chat and place % 2 == 0 and place >= self._next
+        self._chat = piece["chat"] if place == 0 or follows else None
+        self._next = place + len(turns)
+        known = self._layout.sharegpt or _SHAREGPT.fullmatch(piece[0]) is not None
+        return place > 0 and (known or follows)
+
+    def _read(self, row: Row) -> list[Turn] | None:
+        try:
+            return read_turns(row.get(self._layout.column))
+        except UnreadableTurnsError:
+            return None
 
 
-def recognise(columns: Collection[str], column: str | None, where: str) -> Layout:
+def recognise(columns: Collection[str], column: str | None, where: str, *, sharegpt: bool = False) -> Layout:
     """Find the layout from the names of a source's columns.
 
     Args:
+        columns: the names of the columns that are there.
         column: the column to take the task from; None to guess.
         where: the source, for the message.
+        sharegpt: whether the source is ShareGPT.
 
     Raises:
         InstructionsError: the column is not there, or none or several could be meant; lists those that are there.
@@ -77,21 +170,27 @@ def recognise(columns: Collection[str], column: str | None, where: str) -> Layou
             problem = f"could hold the tasks in {' or '.join(found)}" if found else "has no column known to hold tasks"
             raise InstructionsError(f"{where} {problem}; its columns: {there}. Name one with `SOURCE:COLUMN`")
         column = found[0]
-    return Layout(
-        column=column,
-        language=next((name for name in LANGUAGE_COLUMNS if name in columns), None),
-        chat=column in CHAT_COLUMNS or "first_turn" in columns,
-    )
+    return Layout(column=column, chat=column in CHAT_COLUMNS or "first_turn" in columns, sharegpt=sharegpt)
 
 
-def _first_human_turn(turns: object) -> object:
-    """The text of the first turn where a person speaks first, else None (a system turn before it is passed over)."""
-    if not isinstance(turns, list):
-        return turns
+def _opening(turns: list[Turn]) -> Task:
+    """The first turn of a conversation that a person opens; what is said to the model as its system is passed over."""
     for turn in turns:
-        speaker = (turn.get("from") or turn.get("role")) if isinstance(turn, dict) else None
-        if speaker in ("human", "user"):
-            return turn.get("value", turn.get("content"))
-        if speaker != "system":
-            return None
-    return None
+        if turn.speaker in HUMAN:
+            return Task(text=turn.text, reason="not_text" if turn.text is None else None)
+        if turn.speaker in MODEL:
+            return Task(text=None)
+        if turn.speaker not in SYSTEM:
+            return Task(text=None, reason="unknown_speaker")
+    return Task(text=None)
+
+
+def _in_sharegpts_form(turns: list[Turn] | None) -> bool:
+    return bool(turns) and all(turn.from_value for turn in turns or ())
+
+
+def _texts(value: object) -> list[str]:
+    """The texts of a value: itself, or those in a list."""
+    if isinstance(value, str):
+        return [value]
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []

@@ -11,7 +11,7 @@ import heapq
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +22,7 @@ from plum_hub.instructions import hub
 from plum_hub.instructions.duplicates import SeenTexts
 from plum_hub.instructions.files import SUFFIXES, Row, fingerprint, read_rows
 from plum_hub.instructions.filters import asks_for_testable_code, concerns_python, mentions_python
-from plum_hub.instructions.layouts import ID_COLUMNS, Layout, recognise
+from plum_hub.instructions.layouts import COLUMNS, ID_COLUMNS, Layout, Pieces, recognise
 from plum_hub.records import Drop, Instruction, digest
 
 STARTER = Path(__file__).with_name("starter.jsonl")
@@ -31,6 +31,9 @@ _FILE = re.compile(
     rf"(?P<path>.+?(?:{'|'.join(map(re.escape, sorted(SUFFIXES, key=len, reverse=True)))}))(?::(?P<column>.+))?"
 )
 _REPO = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^:]+))?(?::(?P<column>.+))?")
+
+_PEEKED = 1000
+"""Rows that are looked at for a column, beside the first."""
 
 
 class InstructionsConfig(BaseModel):
@@ -49,7 +52,8 @@ class InstructionsConfig(BaseModel):
 
     column: str | None = None
     """Column that holds the task. Wins over a `:` in `source`. Left out: the only one of `instruction`, `prompt`,
-    `problem`, `text`, `question` that is there, or the first human turn of `conversations` or `messages`."""
+    `problem`, `text`, `question` that is there, or `conversations` or `messages`. A conversation, in whatever form,
+    gives its first turn, if a person has it."""
 
     limit: int | None = Field(default=None, ge=1)
     """At most this many instructions, chosen among the clean ones by `seed`; left out, all."""
@@ -92,6 +96,10 @@ class Loaded:
     revision: str
     """What to seal in the recipe: a commit, or `sha256:` and 16 hex digits of a file."""
     license: str | None
+    name: str
+    """Of the source, for messages."""
+    columns: frozenset[str]
+    """The names of the columns that its first row has, or its first rows where that one does not tell."""
     rows: Iterator[Instruction | Drop] = field(repr=False)
     beyond_limit: int = 0
     """Clean instructions that `limit` did not choose; known once `rows` is walked to its end. Not a loss: no drop."""
@@ -137,12 +145,26 @@ def load(config: InstructionsConfig) -> Loaded:
     first = next(opened.rows, None)
     if first is None:
         raise InstructionsError(f"{opened.name} has no rows: give another --instructions, as `starter`")
-    layout = recognise(first[1].keys(), opened.column, opened.name)
-    cleaned = _clean(chain([first], opened.rows), layout, opened, config)
-    loaded = Loaded(revision=opened.revision, license=opened.license, rows=cleaned)
+    layout, columns, begun = _recognised(first, opened, sharegpt=config.source == "sharegpt")
+    cleaned = _clean(chain(begun, opened.rows), layout, opened, config)
+    loaded = Loaded(revision=opened.revision, license=opened.license, name=opened.name, columns=columns, rows=cleaned)
     if config.limit is not None:
         loaded.rows = _choose(cleaned, config.limit, config.seed, loaded)
     return loaded
+
+
+def _recognised(
+    first: tuple[int, Row], opened: _Opened, *, sharegpt: bool
+) -> tuple[Layout, frozenset[str], list[tuple[int, Row]]]:
+    """The layout by the first row or, where that one lacks the column, by the columns of the first rows together; with
+    these columns, and the rows that were read for it."""
+    rows, columns = [first], frozenset(first[1])
+    try:
+        return recognise(columns, opened.column, opened.name, sharegpt=sharegpt), columns, rows
+    except InstructionsError:
+        rows += islice(opened.rows, _PEEKED)
+        columns = columns.union(*(row for _, row in rows))
+        return recognise(columns, opened.column, opened.name, sharegpt=sharegpt), columns, rows
 
 
 def _open(config: InstructionsConfig) -> _Opened:
@@ -160,8 +182,8 @@ def _open(config: InstructionsConfig) -> _Opened:
     if (match := _REPO.fullmatch(config.source)) and not Path(config.source).exists():
         commit = hub.resolve(match["repo"], config.revision or match["revision"])
         folder = hub.fetch_folder(match["repo"], commit)
-        rows = hub.read_folder(folder, match["repo"])
         column = config.column or match["column"]
+        rows = hub.read_folder(folder, match["repo"], COLUMNS | {column or ""})
         return _Opened(
             name=match["repo"], revision=commit, license=hub.declared_license(folder), rows=rows, column=column
         )
@@ -179,18 +201,25 @@ def _open_file(
         raise InstructionsError(
             f"{path} is {revision} now, and {config.revision} is asked for: bring the old file back, or start a new run"
         )
-    return _Opened(name=name, revision=revision, license=license_name, rows=read_rows(path), column=column)
+    return _Opened(
+        name=name,
+        revision=revision,
+        license=license_name,
+        rows=read_rows(path, COLUMNS | {column or ""}),
+        column=column,
+    )
 
 
 def _clean(
     rows: Iterator[tuple[int, Row]], layout: Layout, opened: _Opened, config: InstructionsConfig
 ) -> Iterator[Instruction | Drop]:
-    seen = SeenTexts(config.near_duplicates)
+    seen, pieces = SeenTexts(config.near_duplicates), Pieces(layout)
     for number, row in rows:
-        value = layout.text(row)
+        task = layout.task(row)
+        value, reason = task.text, "not_first_turn" if pieces.continues(row) else task.reason
         text = value.replace("\r\n", "\n").strip() if isinstance(value, str) else ""
         text_id = digest(text)
-        reason = _unfit(value, text, row, layout, config)
+        reason = reason or _unfit(value, text, row, layout, config)
         detail = f"row {number}"
         if reason is None and (duplicate := seen.add(text_id, text)):
             reason, detail = duplicate.kind, duplicate.of
@@ -211,8 +240,6 @@ def _clean(
 
 def _unfit(value: object, text: str, row: Row, layout: Layout, config: InstructionsConfig) -> str | None:
     """Why a row is left out before duplicates are looked for, or None. `text` is the value, tidied."""
-    if layout.chat and not layout.opens_conversation(row):
-        return "not_first_turn"
     if value is not None and not (isinstance(value, str) and _is_unicode(value)):
         return "not_text"
     if not text:
@@ -221,9 +248,10 @@ def _unfit(value: object, text: str, row: Row, layout: Layout, config: Instructi
         return "too_short"
     if len(text) > config.max_characters:
         return "too_long"
+    named = layout.named_language(row)
     # Most chats are not about code at all, so there silence about languages does not speak for Python.
     if config.python_only and not (
-        mentions_python(text) if layout.chat else concerns_python(text, layout.named_language(row))
+        mentions_python(text) if layout.chat and named is None else concerns_python(text, named)
     ):
         return "not_python"
     return "not_a_request" if layout.chat and not asks_for_testable_code(text) else None

@@ -1,8 +1,10 @@
 """Stage `instructions`: take the instructions from their source, cleaned and without duplicates, into the run."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from plum_hub.instructions.sources import load
+from plum_hub.errors import InstructionsError
+from plum_hub.instructions.sources import Loaded, load
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Instruction, digest
 from plum_hub.stages.base import Context
@@ -15,7 +17,8 @@ def run_instructions(context: Context) -> None:
     Loading is deterministic at a pinned revision, so a stage cut off in the middle goes on where it stopped.
 
     Raises:
-        InstructionsError: the source cannot be had, or has changed since the recipe was sealed.
+        InstructionsError: the source cannot be had, or has changed since the recipe was sealed; or no row of it is an
+            instruction, and why.
     """
     run = context.run
     have = run.ids(Instruction)
@@ -39,15 +42,42 @@ def run_instructions(context: Context) -> None:
 
 def wanted_rows(recipe: Recipe) -> Iterator[Instruction | Drop]:
     """The clean rows of the source; of a release the instructions that have a suite, as many as the limit allows; of
-    these the recipe's part."""
-    for row in _within_limit(recipe):
+    these the recipe's part.
+
+    Raises:
+        InstructionsError: at the end, if there was not one instruction.
+    """
+    loaded = load(recipe.instructions) if recipe.suites.source == GENERATE else None
+    reasons: Counter[str] = Counter()
+    clean = kept = 0
+    for row in _published(recipe) if loaded is None else loaded.rows:
+        if isinstance(row, Drop):
+            reasons[row.reason] += 1
+        else:
+            clean += 1
         if isinstance(row, Drop) or recipe.instructions.has(row.id):
+            kept += isinstance(row, Instruction)
             yield row
+    if loaded is not None and not kept:
+        raise InstructionsError(_nothing(loaded, reasons, clean, recipe.instructions.part))
 
 
-def _within_limit(recipe: Recipe) -> Iterable[Instruction | Drop]:
-    if recipe.suites.source == GENERATE:
-        return load(recipe.instructions).rows
+def _nothing(loaded: Loaded, reasons: Counter[str], clean: int, part: str) -> str:
+    """Why a source gave no instruction."""
+    if clean:
+        return (
+            f"{loaded.name}: none of its {clean:,} instructions belongs to the part {part}: take more of them, or set "
+            "instructions.held_out or instructions.part otherwise"
+        )
+    why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    return (
+        f"{loaded.name}: none of its {reasons.total():,} rows is an instruction (left out: {why}); its columns: "
+        f"{', '.join(sorted(loaded.columns))}. Name the column of the tasks with `SOURCE:COLUMN`, or set what leaves "
+        "rows out (instructions.python_only, min_characters, max_characters)"
+    )
+
+
+def _published(recipe: Recipe) -> Iterable[Instruction | Drop]:
     rows = [instruction for instruction, _ in published(recipe.suites)]
     limit, seed = recipe.instructions.limit, recipe.instructions.seed
     chosen = {row.id for row in sorted(rows, key=lambda row: digest(seed, row.id))[:limit]}

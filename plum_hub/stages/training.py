@@ -118,7 +118,7 @@ class Prepared:
             "instructions": len({row["instruction_id"] for row in rows}),
             "longest": max(self.fitting.tokens),
             "epochs": [{"rows": len(order.rows), "left_out": dict(order.left_out)} for order in self.orders],
-        }
+        } | ({"columns_not_read": list(self.data.not_read)} if self.data.not_read else {})
 
 
 def prepare(wanted: Wanted) -> Prepared:

@@ -1,10 +1,12 @@
 """Which rows fit: as many tokens as are allowed, and a prompt that is the beginning of prompt and answer together."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from plum_hub.engines.template import TemplateRefusalError, render
 from plum_hub.errors import TrainingError
 
 Row: TypeAlias = dict[str, Any]
@@ -12,7 +14,9 @@ Row: TypeAlias = dict[str, Any]
 Beside it `NAME`, and `instruction_id`."""
 
 NAME = "row"
-"""The column that names a row for messages: its samples. No batch has it."""
+"""The column that names a row for messages: its samples, or its position from 0. No batch has it."""
+TOOLS = "tools"
+"""The column of the tools that a conversation may use, as TRL has it: JSON, or None."""
 
 TOO_LONG = "longer than max_length"
 NO_PREFIX = "the prompt's tokens are not the beginning of the whole"
@@ -32,8 +36,8 @@ def fitting(rows: Sequence[Row], tokenizer: Any, max_length: int) -> Fitting:
     """Tokenise every row as TRL does, and keep those that TRL will neither cut nor shift.
 
     Raises:
-        TrainingError: the rows are conversations and the tokenizer has no chat template, or its template renders a
-            prompt alone otherwise than before an answer; or no row fits.
+        TrainingError: the rows are conversations and the tokenizer has no chat template, or its template refuses one,
+            or renders a prompt alone otherwise than before an answer; or no row fits.
     """
     if rows and not isinstance(rows[0]["prompt"], str) and tokenizer.chat_template is None:
         raise TrainingError(
@@ -73,12 +77,13 @@ def _nothing(left_out: Mapping[str, int], max_length: int) -> str:
 
 def _measured(rows: Sequence[Row], tokenizer: Any) -> list[tuple[int, bool]]:
     """For each row the tokens of its longest sequence, and whether its prompt begins all of them."""
-    prompts = _tokens([row["prompt"] for row in rows], tokenizer, open_end=True)
+    prompts = _tokens(rows, [row["prompt"] for row in rows], tokenizer, open_end=True)
     longest, prefixed = [0] * len(rows), [True] * len(rows)
     for answer in ("completion", "chosen", "rejected"):
         if answer not in rows[0]:
             continue
-        wholes = _tokens([_whole(row["prompt"], row[answer], tokenizer) for row in rows], tokenizer, open_end=False)
+        texts = [_whole(row["prompt"], row[answer], tokenizer) for row in rows]
+        wholes = _tokens(rows, texts, tokenizer, open_end=False)
         for number, (prompt, whole) in enumerate(zip(prompts, wholes, strict=True)):
             longest[number] = max(longest[number], len(whole))
             prefixed[number] &= whole[: len(prompt)] == prompt
@@ -92,8 +97,36 @@ def _whole(prompt: Any, answer: Any, tokenizer: Any) -> Any:
     return prompt + answer
 
 
-def _tokens(texts: list[Any], tokenizer: Any, *, open_end: bool) -> list[list[int]]:
+def _tokens(rows: Sequence[Row], texts: list[Any], tokenizer: Any, *, open_end: bool) -> list[list[int]]:
+    """The tokens of each row's text or conversation; `open_end` ends a conversation with the beginning of an answer."""
     if isinstance(texts[0], str):
         return list(tokenizer(text=texts)["input_ids"])
-    rendered = tokenizer.apply_chat_template(texts, tokenize=False, add_generation_prompt=open_end)
+    rendered = [_rendered(row, turns, tokenizer, open_end=open_end) for row, turns in zip(rows, texts, strict=True)]
     return list(tokenizer(text=rendered, add_special_tokens=False)["input_ids"])
+
+
+def _rendered(row: Row, turns: list[dict[str, str]], tokenizer: Any, *, open_end: bool) -> str:
+    """What the chat template makes of a conversation, with the row's tools.
+
+    Raises:
+        TrainingError: the template refuses it; names the row, and the turn at which it does.
+    """
+    tools = json.loads(row[TOOLS]) if row.get(TOOLS) else None
+
+    def refusal(some: list[dict[str, str]]) -> str | None:
+        try:
+            render(tokenizer, some, tools=tools, add_generation_prompt=open_end)
+        except TemplateRefusalError as error:
+            return str(error)
+        return None
+
+    try:
+        return render(tokenizer, turns, tools=tools, add_generation_prompt=open_end)
+    except TemplateRefusalError as error:
+        said = str(error)
+        number = next(n for n in range(1, len(turns) + 1) if n == len(turns) or refusal(turns[:n]) == said)
+        raise TrainingError(
+            f"row {row[NAME]}: the model's chat template refuses turn {number} of {len(turns)}, of role "
+            f"{turns[number - 1]['role']!r} ({said}): change that turn, leave the row out, or train a model whose "
+            "template takes it"
+        ) from error

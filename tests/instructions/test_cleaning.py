@@ -86,17 +86,17 @@ def chat(piece: str, *turns: tuple[str, str]) -> dict[str, object]:
 def test_of_a_chat_only_an_opening_request_for_testable_python_is_kept(tmp_path: Path) -> None:
     ask = "Write a python function is\\_even(n) that returns True for even numbers"
     rows = [
-        chat("a_0", ("human", ask), ("gpt", "Sure")),
-        chat("a_8", ("human", JOIN)),
-        chat("b_0", ("gpt", "Here you are"), ("human", LAST)),
-        chat("c_0", ("system", "Be kind."), ("human", ADD)),
-        chat("d_0", ("human", "Write a poem about the four seasons, please")),
-        chat("e_0", ("human", "Write a python function that downloads a website and returns its title")),
-        chat("f_0", ("human", "What is the best way to get better at python?")),
-        {"id": "g_0", "conversations": []},
+        chat("QWJhYvA_0", ("human", ask), ("gpt", "Sure")),
+        chat("QWJhYvA_8", ("human", JOIN)),
+        chat("QWJhYvB_0", ("gpt", "Here you are"), ("human", LAST)),
+        chat("QWJhYvC_0", ("system", "Be kind."), ("human", ADD)),
+        chat("QWJhYvD_0", ("human", "Write a poem about the four seasons, please")),
+        chat("QWJhYvE_0", ("human", "Write a python function that downloads a website and returns its title")),
+        chat("QWJhYvF_0", ("human", "What is the best way to get better at python?")),
+        {"id": "QWJhYvG_0", "conversations": []},
     ]
     kept, drops = walk(write_lines(tmp_path / "t.jsonl", rows))
-    assert [(row.row, row.text) for row in kept] == [("a_0", ask.replace("\\_", "_")), ("c_0", ADD)]
+    assert [(row.row, row.text) for row in kept] == [("QWJhYvA_0", ask.replace("\\_", "_")), ("QWJhYvC_0", ADD)]
     assert reasons(drops) == {"not_first_turn": 1, "empty": 2, "not_python": 1, "not_a_request": 2}
 
 

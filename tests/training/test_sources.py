@@ -176,8 +176,11 @@ def test_what_is_no_table_of_rows_is_refused(tmp_path: Path) -> None:
         read_data(str(pairs), "kto", "auto")
     listed = tmp_path / "listed.jsonl"
     listed.write_text("[1, 2]\n")
-    with pytest.raises(TrainingError, match="or prompt, completion and label; what every row has is nothing"):
+    with pytest.raises(TrainingError, match=r"listed\.jsonl:1 is a JSON list, not an object"):
         read_data(str(listed), "sft", "auto")
+    apart = toy.write(tmp_path / "apart.jsonl", [{"prompt": "a"}, {"completion": "b"}])
+    with pytest.raises(TrainingError, match="or prompt, completion and label; what every row has is nothing"):
+        read_data(str(apart), "sft", "auto")
     with pytest.raises(TrainingError, match="has no rows for kto"):
         read_data(str(toy.write(tmp_path / "empty.jsonl", [])), "kto", "auto")
     numbered = toy.write(tmp_path / "numbered.jsonl", [row | {"label": int(row["label"])} for row in toy.rows()])

@@ -121,11 +121,14 @@ def _generation(row: Mapping[str, Any], where: str) -> Generation:
 
 
 def _of_contest(path: Path) -> list[Generation]:
-    return [
+    found = [
         Generation(f"{path}, {output.question_id}", output.question_id, program, None, answer)
         for output in read_outputs(path)
         for program, answer in zip(output.programs, output.answers, strict=True)
     ]
+    if not found:
+        raise UsageError(f"{path} holds no program, every code_list is empty: give LiveCodeBench's output of a model")
+    return found
 
 
 def _shown(value: object) -> str:

@@ -79,24 +79,51 @@ def _fail_tests(outcomes: Outcomes, one: Judged, measure: str) -> list[Any]:
     if verdict is None or not verdict.failed or verdict.status not in ("failed", "timed_out"):
         return []
     problem = outcomes.chosen.problems[one.problem]
-    return _arguments(problem.suites[measure][verdict.failed[0]], problem.entry_point)
+    return arguments_of(problem.suites[measure][verdict.failed[0]], problem.entry_point)
 
 
-def _arguments(case: Case, entry_point: str | None) -> list[Any]:
-    """The arguments of a case's call of the entry point, as EvalPlus writes them; none of any other case."""
+def arguments_of(case: Case, entry_point: str | None) -> list[Any]:
+    """Read the arguments of a case's call of the entry point, as EvalPlus writes them.
+
+    An argument that is no literal (`3 * 19`, `root`) is written as its source: nothing is run to know its value.
+
+    Args:
+        case: of any kind.
+        entry_point: the function's name.
+
+    Returns:
+        A list of the one list of arguments; an empty list for any other case.
+    """
     if not isinstance(case, Call):
         return []
-    calls = (node for node in ast.walk(ast.parse(case.expression)) if isinstance(node, ast.Call))
+    try:
+        tree = ast.parse(case.expression)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # too deep, or a number too long, for this process
+        return []
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
     call = next((node for node in calls if isinstance(node.func, ast.Name) and node.func.id == entry_point), None)
-    return [] if call is None else [[_json(parse_literal(ast.unparse(argument))) for argument in call.args]]
+    if call is None:
+        return []
+    given = [*call.args, *(keyword.value for keyword in call.keywords)]
+    return [[_argument(argument, case.expression) for argument in given]]
+
+
+def _argument(node: ast.expr, expression: str) -> Any:
+    """The value of a literal as JSON, else its source."""
+    source = ast.get_source_segment(expression, node) or ""
+    try:
+        return _json(parse_literal(source))
+    except (ValueError, RecursionError):
+        return source
 
 
 def _json(value: Any) -> Any:
+    """A value as JSON has it: what JSON does not know as its `repr`."""
     match value:
         case list() | tuple() | set() | frozenset():
             return [_json(item) for item in value]
         case dict():
             return {str(key): _json(item) for key, item in value.items()}
-        case complex():
-            return str(value)
-    return value
+        case None | bool() | int() | float() | str():
+            return value
+    return repr(value)

@@ -1,0 +1,150 @@
+"""Conversations in every form in which datasets keep them: the first thing that a person says is the task."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.instructions.reading import ADD, JOIN, LAST, reasons, walk, write_lines
+
+ANSWER = "def add(a, b):\n    return a + b"
+TURNS = [{"role": "user", "content": ADD}, {"role": "assistant", "content": ANSWER}]
+PARTS = [{"type": "text", "text": ADD}]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        TURNS,
+        json.dumps(TURNS),
+        repr(TURNS),
+        [json.dumps(turn) for turn in TURNS],
+        json.dumps({"messages": TURNS}),
+        {"role": ["user", "assistant"], "content": [ADD, ANSWER]},
+        {"from": ["human", "gpt"], "value": [ADD, ANSWER]},
+        [["user", ADD], ["assistant", ANSWER]],
+        [{"role": "user", "content": PARTS}, {"role": "assistant", "content": ANSWER}],
+        [{"role": "user", "content": PARTS[0]}],
+        [{"role": "User ", "content": ADD}],
+        [{"role": "prompter", "text": ADD}],
+        [{"from": "human", "value": ADD}],
+        [{"role": "developer", "content": "Write code."}, *TURNS],
+        [{"role": "System", "content": "Write code."}, *TURNS],
+        [{"from": None, "value": None, **turn} for turn in TURNS],
+        [{"from": None, "role": None}, None, *TURNS],
+    ],
+)
+@pytest.mark.parametrize("column", ["messages", "conversations", "prompt"])
+def test_every_form_of_a_conversation_gives_its_opening(tmp_path: Path, column: str, value: object) -> None:
+    kept, drops = walk(write_lines(tmp_path / "t.jsonl", [{column: value}]))
+    assert ([row.text for row in kept], drops) == ([ADD], [])
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ([{"role": "narrator", "content": ADD}], "unknown_speaker"),
+        ([{"role": "assistant", "content": ADD}], "empty"),
+        ([{"role": "tool", "content": ADD}], "empty"),
+        ([], "empty"),
+        (None, "empty"),
+        ([{"role": "user", "content": None}], "empty"),
+        ([{"role": "user", "content": [*PARTS, {"type": "image_url", "image_url": "x"}]}], "not_text"),
+        ([{"role": "user", "content": 7}], "not_text"),
+        ([ADD, ANSWER], "unreadable_turns"),
+        ([*TURNS, 5], "unreadable_turns"),
+        ({"role": ["user"], "content": [ADD, ANSWER]}, "unreadable_turns"),
+        (json.dumps(TURNS)[:-9], "unreadable_turns"),
+        ("[array({'role': 'user'})]", "unreadable_turns"),
+        ("[" * 3000 + "]" * 3000, "unreadable_turns"),
+        (17, "unreadable_turns"),
+    ],
+)
+def test_what_is_no_opening_is_left_out_with_its_reason(tmp_path: Path, value: object, reason: str) -> None:
+    kept, drops = walk(write_lines(tmp_path / "t.jsonl", [{"messages": TURNS}, {"messages": value}]))
+    assert (len(kept), reasons(drops)) == (1, {reason: 1})
+
+
+def test_a_text_in_brackets_is_a_task_all_the_same(tmp_path: Path) -> None:
+    text = "[Python] Write a function that adds two numbers [easy]"
+    assert [row.text for row in walk(write_lines(tmp_path / "t.jsonl", [{"prompt": text}]))[0]] == [text]
+    assert reasons(walk(write_lines(tmp_path / "u.jsonl", [{"prompt": PARTS}, {"prompt": ["a"]}]))[1]) == {
+        "not_text": 1
+    }
+
+
+def sharegpt(name: object, text: str, turns: int = 2) -> dict[str, Any]:
+    spoken = [{"from": ("human", "gpt")[number % 2], "value": text} for number in range(turns)]
+    return {"id": name, "conversations": spoken}
+
+
+TEXTS = (ADD, JOIN, LAST, ADD.replace("add", "subtract").replace("sum", "difference"))
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        (0, 1, 2, 3),
+        ("oasst1_5921", "oasst1_5922", "oasst1_5924", "oasst1_6000"),
+        ("identity_0", "identity_1", "identity_2", "identity_4"),
+        ("dialog1_4", "dialog1_6", "dialog1_8", "dialog1_10"),
+        ("train-17", "0001_2", "3_4", "x_²"),
+    ],
+)
+def test_an_id_that_ends_in_a_number_is_no_position(tmp_path: Path, ids: tuple[object, ...]) -> None:
+    theirs = [sharegpt(name, text) for name, text in zip(ids, TEXTS, strict=True)]
+    ours = [
+        {"id": row["id"], "messages": [{"role": "user", "content": row["conversations"][0]["value"]}]} for row in theirs
+    ]
+    for number, rows in enumerate((theirs, ours)):
+        kept, drops = walk(write_lines(tmp_path / f"{number}.jsonl", rows))
+        assert ([row.row for row in kept], drops) == ([str(name) for name in ids], [])
+
+
+def test_later_pieces_of_sharegpt_are_no_openings(tmp_path: Path) -> None:
+    rows = [
+        sharegpt("QWJhYvA_0", ADD, turns=8),
+        sharegpt("QWJhYvA_8", JOIN),
+        sharegpt("i6IyJda_10", JOIN),
+        sharegpt("other_0", LAST, turns=4),
+        sharegpt("other_4", JOIN),  # follows upon an opening, behind its turns
+    ]
+    kept, drops = walk(write_lines(tmp_path / "t.jsonl", rows))
+    assert [row.row for row in kept] == ["QWJhYvA_0", "other_0"]
+    assert reasons(drops) == {"not_first_turn": 3}
+
+
+def test_backslashes_are_taken_out_of_sharegpt_alone(tmp_path: Path) -> None:
+    text = "Write a Python function `esc(s)` that turns 'a_b' into 'a\\_b' for LaTeX."
+    plain = text.replace("\\_", "_")
+    of_sharegpt = [sharegpt("QWJhYvA_0", text), {"id": "QWJhYvA_0", "prompt": text, "first_turn": True}]
+    others = [
+        {"id": "QWJhYvA_0", "messages": [{"role": "user", "content": text}]},
+        sharegpt("esc_1", text),
+        {"conversations": [{"from": "human", "value": text}]},
+    ]
+    for wanted, rows in ((plain, of_sharegpt), (text, others)):
+        for number, row in enumerate(rows):
+            assert [one.text for one in walk(write_lines(tmp_path / f"{number}.jsonl", [row]))[0]] == [wanted]
+
+
+@pytest.mark.parametrize("column", ["lang", "language", "programming_language"])
+def test_a_language_beside_a_conversation_decides(tmp_path: Path, column: str) -> None:
+    silent = "Write a function that returns the last item of a list or None."
+    named = {
+        "Python": True, "python3.11": True, "Python 3": True, "javascript": False, "C++17": False, "Rust": False,
+    }  # fmt: skip
+    for value, wanted in named.items():
+        row = {"messages": [{"role": "user", "content": silent if wanted else ADD}], column: value}
+        kept, drops = walk(write_lines(tmp_path / "t.jsonl", [row]))
+        assert (len(kept), reasons(drops)) == ((1, {}) if wanted else (0, {"not_python": 1})), value
+    row = {"messages": [{"role": "user", "content": silent}], column: "en"}  # names no programming language
+    assert reasons(walk(write_lines(tmp_path / "t.jsonl", [row]))[1]) == {"not_python": 1}
+    both = {"language": "en", "programming_language": "python", "messages": [{"role": "user", "content": silent}]}
+    assert len(walk(write_lines(tmp_path / "t.jsonl", [both]))[0]) == 1
+
+
+def test_the_column_may_be_missing_in_the_first_row(tmp_path: Path) -> None:
+    kept, drops = walk(write_lines(tmp_path / "t.jsonl", [{"id": 1}, {"id": 2, "messages": TURNS}]))
+    assert ([row.text for row in kept], reasons(drops)) == ([ADD], {"empty": 1})

@@ -1,0 +1,200 @@
+"""Rows of users: read to the last by the one reader of their files, with their tools, and refused by row and turn where
+the model's chat template refuses them."""
+
+import gzip
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plum_hub.errors import TrainingError
+from plum_hub.instructions.hub import read_folder
+from plum_hub.stages.training import Wanted, check, prepare
+from plum_hub.stages.training_data import read_data
+from plum_hub.training.settings import compose
+from tests.training import toy
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+PLAIN = [{"prompt": f"add {n}", "completion": f"a + {n}", "label": n % 2 == 0, "note": n} for n in range(4)]
+LINES = [json.dumps(row) for row in PLAIN]
+TOOL = {"type": "function", "function": {"name": "run_tests", "parameters": {"type": "object", "properties": {}}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.jsonl", "\n".join(LINES).encode()),
+        ("t.jsonl", ("\n\n".join(LINES) + "\n \n").encode()),
+        ("t.jsonl", ("\ufeff" + "\r\n".join(LINES)).encode()),
+        ("t.jsonl.gz", gzip.compress("\n".join(LINES).encode())),
+        ("t.json", f"[{','.join(LINES)}]".encode()),
+        ("t.json", "\n".join(LINES).encode()),
+        ("t.ndjson", "\n".join(LINES).encode()),
+    ],
+)
+def test_every_row_of_a_users_file_is_read(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    rows = read_data(str(path), "kto", "auto").rows
+    assert [(row["prompt"], row["label"]) for row in rows] == [(row["prompt"], row["label"]) for row in PLAIN]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (LINES[0] + "\n\n" + LINES[1][:-5], r"t\.jsonl:3 is not valid JSON"),
+        (LINES[0] + "\n[1]\n", r"t\.jsonl:2 is a JSON list"),
+        (LINES[0] + "\n" + LINES[1].replace("add 1", "add \\ud800"), "row 1: prompt, completion must all be texts"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text(content)
+    with pytest.raises(TrainingError, match=said):
+        read_data(str(path), "kto", "auto")
+
+
+def folder_of(path: Path, **files: bytes) -> Path:
+    (path / "data").mkdir(parents=True)
+    for name, content in files.items():
+        (path / "data" / name.replace("__", ".")).write_bytes(content)
+    return path
+
+
+def lines(rows: list[dict[str, Any]]) -> bytes:
+    return "\n".join(map(json.dumps, rows)).encode()
+
+
+def parquet(rows: list[dict[str, Any]], path: Path) -> bytes:
+    import pyarrow as pa
+    from pyarrow import parquet as files
+
+    files.write_table(pa.Table.from_pylist(rows), path)
+    return path.read_bytes()
+
+
+def test_files_of_a_dataset_may_differ_in_what_nobody_needs(tmp_path: Path) -> None:
+    first, second = ([row | {"note": note} for row in PLAIN] for note in (None, {"a": 1}))
+    third = [{key: value for key, value in row.items() if key != "note"} | {"more": "x"} for row in PLAIN]
+    folders = [
+        folder_of(tmp_path / "a", train__jsonl=lines(first), train2__jsonl=lines(second), train3__jsonl=lines(third)),
+        folder_of(
+            tmp_path / "b",
+            **{f"train-{n}__parquet": parquet(rows, tmp_path / "p") for n, rows in enumerate((first, second, third))},
+        ),
+    ]
+    for folder in folders:
+        rows = [row for _, row in read_folder(folder, "me/rows", {"prompt", "completion", "label"})]
+        assert [row["prompt"] for row in rows] == [row["prompt"] for row in PLAIN] * 3
+        assert [row["label"] for row in rows] == [row["label"] for row in PLAIN] * 3
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"train__jsonl": lines(PLAIN), "train2__jsonl": lines(PLAIN)[:-9]}, r"train2\.jsonl:4 is not valid JSON"),
+        ({"train__parquet": b"PAR1 no"}, r"train\.parquet is not readable Parquet"),
+        ({"train__csv": b'prompt,label\n"a,1\n', "train2__csv": b"x\n1\n"}, "the dataset me/rows cannot be read"),
+        ({"test__jsonl": lines(PLAIN)}, "has no split `train`, only test"),
+    ],
+)
+def test_a_file_of_a_dataset_that_cannot_be_read_is_one_line(
+    tmp_path: Path, files: dict[str, bytes], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from plum_hub.errors import InstructionsError
+
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    with pytest.raises(InstructionsError, match=said) as caught:
+        list(read_folder(folder_of(tmp_path / "data", **files), "me/rows"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def templated(tiny: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """Makes the tiny model with another chat template."""
+
+    def made(template: str) -> Path:
+        folder = tmp_path / "templated"
+        shutil.copytree(tiny, folder)
+        (folder / "chat_template.jinja").write_text(template)
+        return folder
+
+    return made
+
+
+PLAINLY = "{% for m in messages %}<|im_start|>{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+NO_SYSTEM = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + PLAINLY
+)
+ALTERNATE = (
+    "{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate') }}{% endif %}{% endfor %}" + PLAINLY
+)
+SYSTEM = {"role": "system", "content": "Write code."}
+USER = {"role": "user", "content": "add 3"}
+
+
+@pytest.mark.parametrize(
+    ("template", "prompt", "said"),
+    [
+        (NO_SYSTEM, [SYSTEM, USER], "row 1: .* refuses turn 1 of 2, of role 'system' .System role not supported"),
+        (ALTERNATE, [SYSTEM, USER], "row 1: .* refuses turn 1 of 2, of role 'system' .Conversation roles must alt"),
+        (ALTERNATE, [USER, USER], "row 1: .* refuses turn 2 of 2, of role 'user'"),
+        (
+            ALTERNATE,
+            [USER, {"role": "assistant", "content": "Yes?"}],
+            "row 1: .* refuses turn 3 of 3, of role 'assistant'",
+        ),
+        ("{{ messages[1]['content'] + 1 }}", [USER], "row 0: .* refuses turn 1 of 1, of role 'user'"),
+        ("{{ messages[0]['content'] + 1 }}", [USER], r"row 0: .* refuses turn 1 .*can only concatenate str"),
+        ("{% if %}", [USER], r"row 0: .* refuses turn 1 .*Expected an expression"),
+    ],
+)
+def test_a_turn_that_the_chat_template_refuses_is_named(
+    templated: Callable[[str], Path], tmp_path: Path, template: str, prompt: list[dict[str, str]], said: str
+) -> None:
+    first, second, *rest = toy.rows()
+    source = toy.write(tmp_path / "rows.jsonl", [first, second | {"prompt": prompt}, *rest])
+    with pytest.raises(TrainingError, match=said) as caught:
+        prepare(Wanted(str(source), str(templated(template)), None, compose(toy.SETTINGS)))
+    assert "\n" not in str(caught.value)
+
+
+WITH_TOOLS = "{% for tool in tools or [] %}[{{ tool['function']['name'] }}]{% endfor %}" + PLAINLY
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_the_template_gets_a_rows_tools(templated: Callable[[str], Path], tmp_path: Path, as_text: bool) -> None:
+    tools = json.dumps([TOOL]) if as_text else [TOOL]
+    rows = [row | {"tools": tools if number % 12 < 6 else None} for number, row in enumerate(toy.rows())]
+    source = toy.write(tmp_path / "rows.jsonl", rows)
+    ready = prepare(Wanted(str(source), str(templated(WITH_TOOLS)), None, compose(toy.SETTINGS)))
+    assert ready.data.not_read == ()
+    found = check(ready)
+    assert found.same_prompt == found.cut == 0
+    bare = toy.write(tmp_path / "bare.jsonl", toy.rows())
+    without = prepare(Wanted(str(bare), ready.base.model, None, compose(toy.SETTINGS)))
+    longer = {
+        row["row"]: tokens - before
+        for row, tokens, before in zip(ready.fitting.rows, ready.fitting.tokens, without.fitting.tokens, strict=True)
+    }
+    assert {bool(longer[str(number)]) == (row["tools"] is not None) for number, row in enumerate(rows)} == {True}
+    for method in ("dpo", "sft"):  # made of labelled rows
+        made = read_data(str(source), method, "auto").rows
+        assert {(row["prompt"][0]["content"], row["tools"] is None) for row in made} == {
+            (f"add {number}", number % 2 == 1) for number in range(12)
+        }
+
+
+def test_columns_that_are_not_read_are_named(tmp_path: Path) -> None:
+    kwargs = [row | {"chat_template_kwargs": {"enable_thinking": False}} for row in toy.rows()]
+    assert read_data(str(toy.write(tmp_path / "a.jsonl", kwargs)), "kto", "auto").not_read == ("chat_template_kwargs",)
+    plain = [row | {"tools": [TOOL]} for row in PLAIN]
+    assert read_data(str(toy.write(tmp_path / "b.jsonl", plain)), "kto", "auto").not_read == ("tools",)
+    wrong = [row | {"tools": "run_tests"} for row in toy.rows()]
+    with pytest.raises(TrainingError, match="row 0: its tools are no list of objects"):
+        read_data(str(toy.write(tmp_path / "c.jsonl", wrong)), "kto", "auto")
