@@ -28,7 +28,7 @@ def test_humaneval(judge: Judge) -> None:
             code=row["prompt"] + row["canonical_solution"],
             entry_point=row["entry_point"],
             cases=(Statement(source=f"{row['test']}\ncheck({row['entry_point']})\n"),),
-            limits=Limits(),
+            limits=Limits(cpu_seconds=60.0, wall_seconds=300.0),  # what is right, not how fast a CPU is
         )
         for row in rows
     ]
@@ -43,7 +43,7 @@ def test_mbpp(judge: Judge) -> None:
             code=row["code"],
             entry_point=None,
             cases=tuple(Statement(source=line) for line in [*row["test_imports"], *row["test_list"]]),
-            limits=Limits(),
+            limits=Limits(cpu_seconds=60.0, wall_seconds=300.0),  # what is right, not how fast a CPU is
         )
         for row in json.loads(_data("mbpp/sanitized-mbpp.json.gz"))
     ]

@@ -1,5 +1,5 @@
-"""A tiny chat model that has been taught to answer every task with one of two programs, of which one is right; tasks,
-and who writes their suites. It is trained in seconds, so whole rounds are too."""
+"""A tiny chat model that answers every task with one of two programs, of which one is right; tasks, and a generator of
+their suites. Its weights are set, not trained, so that it does so on every CPU, whatever the order of its sums."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,8 @@ from typing import Any
 from tests.engines.tiny import make_model, make_tokenizer
 
 RIGHT, WRONG = (f"```python\ndef f(x):\n    return x {sign} 1\n```" for sign in "+-")
-_STEPS, _BATCH = 60, 4
+_WIDTH, _MARGIN = 64, 30.0
+_SPECIAL = 4  # dimensions that only the prompt's end and the answers use
 
 
 def task(number: int) -> str:
@@ -29,31 +30,35 @@ def write_tasks(folder: Path, tasks: int) -> None:
 
 
 def write_solver(folder: Path) -> None:
-    """Write the model."""
+    """Write the model and its tokenizer, in which each answer is one token."""
     import torch
 
-    tokenizer = make_tokenizer([RIGHT, WRONG, task(0)], 400)
     torch.manual_seed(0)
-    model = make_model(tokenizer, 64, 1024)
-    _teach(model, tokenizer)
+    tokenizer = make_tokenizer([task(0)], 320)
+    tokenizer.add_tokens([RIGHT, WRONG])
+    model = make_model(tokenizer, _WIDTH, 1024)
+    _set_weights(model, tokenizer)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
-def _teach(model: Any, tokenizer: Any) -> None:
-    """Both answers, as often, to prompts that end as every prompt does."""
+def _set_weights(model: Any, tokenizer: Any) -> None:
+    """Let the last token alone decide the next: an answer after a prompt, the end of the turn after an answer.
+
+    The vectors of these tokens are orthogonal and the layers add little to them (standard deviation 0.02), so any other
+    token is about 30 nats less likely, on any CPU. The two answers differ along one direction that training can move.
+    """
     import torch
 
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    begin = tokenizer("<|im_end|>\n<|im_start|>assistant\n")["input_ids"]
-    draw = torch.Generator().manual_seed(0)
-    for _ in range(_STEPS):
-        for answer in (RIGHT, WRONG):
-            whole = begin + tokenizer(answer + "<|im_end|>")["input_ids"]
-            before = torch.randint(3, len(tokenizer), (_BATCH, 40), generator=draw)
-            ids = torch.cat([before, torch.tensor([whole] * _BATCH)], dim=1)
-            labels = ids.clone()
-            labels[:, : before.shape[1] + len(begin)] = -100
-            model(input_ids=ids, labels=labels).loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
+    right, wrong = tokenizer.convert_tokens_to_ids([RIGHT, WRONG])
+    prompt_end = tokenizer("<|im_start|>assistant\n")["input_ids"][-1]
+    with torch.no_grad():
+        inputs, outputs = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+        inputs.normal_()
+        inputs[:, :_SPECIAL] = 0
+        outputs.zero_()
+        length = _WIDTH**0.5  # of a vector after the last norm
+        inputs[[prompt_end, right, wrong]] = length * torch.eye(3, _WIDTH)
+        outputs[[right, wrong], 0] = _MARGIN / length
+        outputs[tokenizer.eos_token_id, 1:3] = _MARGIN / length
+        outputs[right, 3], outputs[wrong, 3] = 0.5, -0.5
