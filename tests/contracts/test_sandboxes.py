@@ -124,8 +124,13 @@ def test_time_is_for_all_cases_together(sandbox: Sandbox) -> None:
     spin = "    end = time.process_time() + a\n    while time.process_time() < end: pass\n    return b"
     code = f"import time\ndef add(a, b):\n{spin}"
     limits = Limits(cpu_seconds=1.0)
-    (execution,) = sandbox.run([program(code, *[call("add(0.4, 1)", "1")] * 4, limits=limits)])
-    assert (execution.status, outcomes(execution)) == ("timed_out", ["passed", "passed", "timed_out", "not_run"])
+    (execution,) = sandbox.run([program(code, *[call("add(0.4, 1)", "1")] * 5, limits=limits)])
+    assert execution.status == "timed_out"
+    passed = outcomes(execution).count("passed")
+    assert passed == 2 or (passed == 3 and execution.cpu_seconds > 1.2), (
+        "where its core is shared it has half as much more"
+    )
+    assert outcomes(execution) == [*["passed"] * passed, "timed_out", *["not_run"] * (4 - passed)]
 
 
 def test_values_compare_by_python_equality_with_the_tolerance(sandbox: Sandbox) -> None:
