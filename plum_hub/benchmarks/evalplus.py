@@ -24,6 +24,7 @@ from plum_hub.benchmarks.oracles import AS_SETS, EXISTENCE, ROOTS, SECOND_READIN
 from plum_hub.benchmarks.references import Answers, Reference, answers
 from plum_hub.execution.base import Again, Call, Case, Comparison
 from plum_hub.execution.literals import parse_literal, write_literal
+from plum_hub.execution.reserved import reserved
 
 _COLUMNS = frozenset({"task_id", "prompt", "entry_point", "canonical_solution", "base_input", "plus_input", "atol"})
 _RELEASES = "https://github.com/evalplus/{}.jsonl.gz"
@@ -47,7 +48,7 @@ _SUITES = ("base", "plus")
 _OF_FLOATS = 1e-6
 _FLOAT = r'-?(?:\d+\.\d+(?:e[-+]\d+)?|\d+e[-+]?\d+|float\("nan"\))'
 _FLOATS = re.compile(rf"{_FLOAT}|[\[(]{_FLOAT}(?:, {_FLOAT})*,?[\])]")
-_EXISTENCE = "(lambda given: given if isinstance(given, bool) else given is not None)"
+_EXISTENCE = f"(lambda given: given if {reserved('isinstance')}(given, {reserved('bool')}) else given is not None)"
 _HOLDS_NONE = ("'", '"', "0x", "-0x")
 """How texts and very long integers begin: millions of characters need not be searched."""
 _HOLDS_FLOAT = re.compile(rf"(?<![\w.]){_FLOAT}")
@@ -106,7 +107,7 @@ class _Suite:
         inputs = [restored(task, arguments) for arguments in row[f"{name}_input"]]
         calls = [f"{entry_point}({', '.join(map(write_literal, arguments))})" for arguments in inputs]
         if task in AS_SETS:
-            calls = [f"set({call})" for call in calls]
+            calls = [f"{reserved('set')}({call})" for call in calls]
         if task in EXISTENCE:
             calls = [f"{_EXISTENCE}({call})" for call in calls]
         code = row["prompt"] + row["canonical_solution"]

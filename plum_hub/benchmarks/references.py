@@ -18,14 +18,16 @@ from pathlib import Path
 from plum_hub.errors import BenchmarkError
 from plum_hub.execution import Judge, Limits, Program, literals, values
 from plum_hub.execution.base import Execution, Value
+from plum_hub.execution.reserved import reserved
 from plum_hub.home import home
 from plum_hub.records import digest
 
 _LIMITS = Limits(cpu_seconds=120.0, wall_seconds=600.0, memory_mb=4096)
-_CLOCK = Value(expression="__import__('time').process_time()")
+_CLOCK = Value(expression=f"{reserved('import')}('time').process_time()")
 _FINGERPRINT = (
-    "(lambda given: __import__('hashlib').sha256(given.encode()).hexdigest() if isinstance(given, str) "
-    "else (isinstance(given, list), hash(tuple(given))))({})"
+    f"(lambda given: {reserved('import')}('hashlib').sha256(given.encode()).hexdigest() "
+    f"if {reserved('isinstance')}(given, {reserved('str')}) "
+    f"else ({reserved('isinstance')}(given, {reserved('list')}), {reserved('hash')}({reserved('tuple')}(given))))({{}})"
 )
 """Of a text, or a list of numbers, which has the same fingerprint as every list that is equal to it. A program gains
 nothing by forging it, as it has never met the right one."""

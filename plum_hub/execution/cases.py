@@ -11,9 +11,10 @@ from typing import Any
 from plum_hub.execution import wire
 from plum_hub.execution.base import Again, Call, Case, Program, Statement, Stdio, Value
 from plum_hub.execution.literals import largest_hashed, parse_literal
-from plum_hub.execution.values import UnsupportedValueError, encode
+from plum_hub.execution.reserved import reserved
+from plum_hub.execution.values import TooLargeValueError, UnsupportedValueError, encode
 
-_TIMED = "(__import__('signal').setitimer(2, {}), {})[1]"
+_TIMED = f"({reserved('setitimer')}(2, {{}}), {{}})[1]"
 """An expression with a limit of CPU time of its own: behind it a signal ends the process. Who takes the limit away has
 all that is left to the program, as without."""
 _READ_ALIKE = ("equal", "near", "close", "as_list")
@@ -98,7 +99,7 @@ def _right(cases: tuple[Case, ...]) -> bytes | None:
             continue
         try:
             text = encode(expected(case.expected)[0])
-        except UnsupportedValueError:
+        except (UnsupportedValueError, TooLargeValueError):
             return None
         frames.append(wire.framed(wire.VALUE, text))
     return b"".join(frames)

@@ -27,7 +27,8 @@ from itertools import chain, groupby, islice
 from typing import Any, NamedTuple, TypeAlias
 
 from plum_hub.execution import trusted
-from plum_hub.execution.values import UnsupportedValueError, encode, name_of
+from plum_hub.execution.reserved import RESERVED, reserved
+from plum_hub.execution.values import TooLargeValueError, UnsupportedValueError, encode, name_of
 from plum_hub.execution.wire import (
     COMPILED,
     DONE,
@@ -38,6 +39,7 @@ from plum_hub.execution.wire import (
     RAISED,
     TOKEN,
     TOKEN_BYTES,
+    TOO_LARGE,
     UNSUPPORTED,
     VALUE,
 )  # fmt: skip
@@ -64,7 +66,8 @@ _PRISTINE = tuple(vars(builtins).items())
 _DETAIL = 200
 _COMPILED = (FRAME.pack(COMPILED, 0),)
 _GUARD: Any = ast.parse(
-    "try: pass\nexcept BaseException as __error__:\n    __note__(__error__)\n    raise StopIteration from None"
+    f"try: pass\nexcept {reserved('BaseException')} as __error__:\n    __note__(__error__)\n"
+    f"    raise {reserved('StopIteration')} from None"
 ).body[0]
 """Around every statement. A `StopIteration` ends a C iterator without an error, and before it gives anything out."""
 
@@ -126,6 +129,13 @@ def pipeline(buffer: mmap.mmap, parts: Iterable[Iterable[bytes]]) -> Iterator[ob
     """Writes the results one behind the other, when consumed."""
     buffer.seek(RESULTS)
     return map(buffer.write, chain.from_iterable(parts))
+
+
+def extend_timers(factor: float) -> None:
+    """Multiply the limits of CPU time that calls have of their own, in this process."""
+    if factor != 1.0:
+        setitimer = RESERVED[reserved("setitimer")]
+        RESERVED[reserved("setitimer")] = lambda which, seconds: setitimer(which, factor * seconds)
 
 
 def run(work: list[Iterator[object]]) -> None:
@@ -199,7 +209,7 @@ def module_parts(
             parts.append((statement,))
             continue
         own = _SPARE_BUILTINS.pop() if _SPARE_BUILTINS else dict(_PRISTINE)
-        scopes = map(operator.ior, iter([scope]), iter([{"__builtins__": own, "__note__": note}]))
+        scopes = map(operator.ior, iter([scope]), iter([{**RESERVED, "__builtins__": own, "__note__": note}]))
         parts += [_attempt(statement, scopes, proof, modules_named), islice(said, 1)]
     return parts
 
@@ -222,7 +232,7 @@ def _said(raised: deque[bytes]) -> Iterator[bytes]:
 def _calls(cases: tuple[types.CodeType | bytes, ...], scope: dict[str, Any]) -> Iterator[bytes]:
     """The values of the expressions, each when it is asked for. Names are bound first, because the program may change
     what modules and builtins hold."""
-    catch, unsupported = BaseException, UnsupportedValueError
+    catch, unsupported, too_large = BaseException, UnsupportedValueError, TooLargeValueError
     exactly, size = bytes, len
     evaluate, pack, to_bytes, raised = eval, FRAME.pack, encode, _raised
     for case in cases:
@@ -234,6 +244,8 @@ def _calls(cases: tuple[types.CodeType | bytes, ...], scope: dict[str, Any]) -> 
                 frame = pack(VALUE, size(text)) + text
         except unsupported as error:
             frame = raised(error, UNSUPPORTED)
+        except too_large as error:
+            frame = raised(error, TOO_LARGE)
         except catch as error:
             frame = raised(error)
         yield frame
@@ -254,6 +266,7 @@ def _load(code: str | bytes, entry_point: str | None, modules: Modules, scope: d
         yield _raised(error, NOT_LOADED)
         raise SystemExit(1) from None
     scope.update(module.__dict__)
+    scope.update(RESERVED)
     scope["__builtins__"] = _CALLS_BUILTINS
     yield FRAME.pack(LOADED, 0)
 

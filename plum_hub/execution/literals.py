@@ -30,8 +30,8 @@ def parse_literal(source: str) -> Any:
     """The value that a literal's source stands for.
 
     Beyond `ast.literal_eval` it reads what `repr` prints and tests write: `nan`, `inf`, `math.inf`, `float("nan")`,
-    `set()`, `frozenset({1})`, `range(3)`, `Fraction(1, 2)`, `Decimal("0.5")`, `list`, `tuple`, `set` or `dict` around
-    at most one literal, and numpy's `array([1, 2])` (also `np.array`, with or without `dtype`) and scalars
+    `set()`, `frozenset({1})`, `range(3)`, `bytearray(b"a")`, `{1: 2}.keys()`, `Fraction(1, 2)`, `Decimal("0.5")`,
+    `list`, `tuple`, `set` or `dict` around at most one literal, and numpy's `array([1, 2])` (also `np.array`, with or without `dtype`) and scalars
     (`np.float64(0.5)`).
 
     Raises:
@@ -68,6 +68,8 @@ def _value(node: ast.expr) -> Any:
             return _complex(left, sign, right)
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name != "array":
             return _call(name, arguments)
+        case ast.Call(func=ast.Attribute(value=held, attr="keys" | "items" as attribute), args=[], keywords=[]):
+            return _view(_value(held), attribute)
         case ast.Call(
             func=ast.Attribute(value=ast.Name(id="np" | "numpy"), attr=name) | ast.Name(id=name),
             args=[argument],
@@ -77,6 +79,13 @@ def _value(node: ast.expr) -> Any:
         case ast.Attribute(value=ast.Name(id="np" | "numpy"), attr="True_" | "False_" | "nan" | "inf" as name):
             return _NAMES[name]
     raise ValueError(f"not a literal: {ast.unparse(node)[:80]!r}")
+
+
+def _view(value: Any, attribute: str) -> Any:
+    """What a view of a dictionary's keys or items stands for: the set to which it is equal."""
+    if not isinstance(value, dict):
+        raise ValueError(f"not a literal: {attribute}() of what is no dictionary")
+    return set(value) if attribute == "keys" else set(value.items())
 
 
 def _of_numpy(name: str, value: Any) -> Any:
@@ -117,6 +126,8 @@ def _call(name: str, arguments: list[ast.expr]) -> Any:
             return Decimal(number)
         case "range", [int(), *rest] if len(rest) < 3 and all(type(item) is int for item in values):
             return range(*values)
+        case "bytes" | "bytearray", [bytes() | list() as content]:
+            return bytes(content)
         case _ if name in _CONTAINERS and len(values) < 2 and all(len(item) <= _MAX_ITEMS for item in values):
             return _CONTAINERS[name](*values)
     raise ValueError(f"not a literal: a call of {name!r}")

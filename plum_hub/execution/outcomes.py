@@ -223,6 +223,10 @@ def _judge_module(run: Run, tally: _Tally) -> None:
         while kind == wire.TOKEN:
             proof, (kind, text) = text, next(frames, (b"", b""))
         result = _case_result(case, kind, text, proved=proof == token)
+        if kind == wire.TOO_LARGE and result is None and isinstance(case, Call):
+            tally.add(number, _result(case, "raised", _too_large(text)), None)
+            tally.stop("out_of_memory", _too_large(text))
+            return
         if result is None:
             _judge_end(case, number, kind, run, tally)
             return
@@ -231,6 +235,11 @@ def _judge_module(run: Run, tally: _Tally) -> None:
             return
     if run.timed_out:
         tally.stop("timed_out", run.end)
+
+
+def _too_large(text: bytes) -> str:
+    """Why nothing is said of a value: it may be right, so that it never counts as wrong."""
+    return f"{_words(text).partition(': ')[2]}, which is not carried out of the sandbox"
 
 
 def _judge_end(case: Case, number: int, kind: bytes, run: Run, tally: _Tally) -> None:
@@ -258,6 +267,8 @@ def _case_result(case: Case, kind: bytes, text: bytes, *, proved: bool) -> CaseR
         return _result(case, "passed") if kind == wire.DONE and proved else None
     if kind == wire.UNSUPPORTED:
         return _result(case, "wrong", "not plain: " + _words(text).partition(": ")[2])
+    if kind == wire.TOO_LARGE and isinstance(case, Value):
+        return _result(case, "wrong", _words(text).partition(": ")[2])
     if kind == wire.VALUE and isinstance(case, Call):
         return _compare(text, case.expected, case.tolerance, case.comparison)
     if kind == wire.VALUE and isinstance(case, Value):

@@ -7,23 +7,28 @@
     q  a Fraction: numerator, denominator           m  a Decimal, as text
 
 Only builtin types and these exact numbers have an encoding, and what extends one, as the builtin that it holds. What
-comes out of `decode` is plain again, and nothing in the text can name anything else. This module also runs inside the
-jail, so it imports the standard library only.
+Python compares as equal to a builtin is encoded as that builtin: a view of a dictionary's keys or items is a set, a
+`bytearray` and a `memoryview` of bytes are bytes, a mapping proxy is a dictionary, and so is what `collections` wraps
+around a builtin. What comes out of `decode` is plain again, and nothing in the text can name anything else. This module
+also runs inside the jail, so it imports the standard library only.
 """
 
 import json.encoder
 import operator
 import sys
+import types
+from collections import ChainMap, UserDict, UserList, UserString
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-MAX_BYTES = 4_000_000
-"""The longest encoded value that is carried."""
+MAX_BYTES = 16_000_000
+"""The longest encoded value that is carried: a list of a million numbers has half of it."""
 _TOO_LONG = f"a value of more than {MAX_BYTES} bytes"
 
-_MAX_DEPTH = 100
+_MAX_DEPTH = 200
+"""As deep as Python reads brackets in source, so that no expected value is deeper."""
 _CHUNK = 1000
 _MAX_EXACT = 1 << 14
 """Bits of a Fraction's integers, and characters of a Decimal: longer ones take quadratic time to reduce and compare."""
@@ -46,7 +51,11 @@ class Array:
 
 
 class UnsupportedValueError(ValueError):
-    """The value has no encoding; the message is its type's name, or what is too large about it."""
+    """The value has no encoding: Python finds it equal to no builtin. The message is its type's name."""
+
+
+class TooLargeValueError(ValueError):
+    """The value may be right, and is longer or deeper than is carried. The message says which."""
 
 
 def name_of(kind: type) -> str:
@@ -58,11 +67,12 @@ def encode(value: object) -> bytes:
     """The value's encoding.
 
     Raises:
-        UnsupportedValueError: it is not made of plain builtins, or is deeper or longer than is carried.
+        UnsupportedValueError: it is not made of plain builtins.
+        TooLargeValueError: it is deeper or longer than is carried.
     """
     text = _written(value, 0).encode()
     if len(text) > MAX_BYTES:
-        raise UnsupportedValueError(_TOO_LONG)
+        raise TooLargeValueError(_TOO_LONG)
     return text
 
 
@@ -81,7 +91,7 @@ def _written(value: Any, depth: int) -> str:
         text = _of_float(value)
         return f'{{"f":"{text}"}}' if text[-1] in "nf" else text
     if depth >= _MAX_DEPTH:
-        raise UnsupportedValueError(f"a value more than {_MAX_DEPTH} levels deep")
+        raise TooLargeValueError(f"a value more than {_MAX_DEPTH} levels deep")
     if kind in _OTHERS:
         return _OTHERS[kind](value, depth)
     if kind is list:
@@ -97,6 +107,36 @@ def _written(value: Any, depth: int) -> str:
     if kind is range:
         return f'{{"r":[{_all_written(iter((value.start, value.stop, value.step)), depth)}]}}'
     return f'{{"{_TAGS[kind]}":[{_all_written(kind.__iter__(value), depth)}]}}'
+
+
+def _viewed(value: memoryview) -> object:
+    """The bytes that a `memoryview` shows, to which Python finds it equal; one of anything else is equal to none."""
+    if value.format == "B" and value.ndim == 1:
+        return memoryview.tobytes(value)
+    raise UnsupportedValueError("memoryview")
+
+
+def _as_builtin(kind: type, read: Callable[[Any], object]) -> None:
+    """Encode a type as the builtin that `read` gives for a value of it."""
+    _OTHERS[kind] = lambda value, depth: _written(read(value), depth + 1)
+
+
+def _as_set(kind: Any) -> None:
+    """Encode a type as the set of what its own iterator gives."""
+    _OTHERS[kind] = lambda value, depth: f'{{"s":[{_all_written(kind.__iter__(value), depth)}]}}'
+
+
+def _know_likenesses() -> None:
+    """Give an encoding to what is no builtin and equal to one."""
+    held = object.__getattribute__
+    _as_builtin(bytearray, lambda value: bytes(bytearray.__add__(value, b"")))
+    _as_builtin(memoryview, _viewed)
+    _as_builtin(types.MappingProxyType, lambda value: types.MappingProxyType.__or__(value, {}))
+    for kind in (UserDict, UserList, UserString):
+        _as_builtin(kind, lambda value: held(value, "data"))
+    _as_builtin(ChainMap, lambda value: _merged(held(value, "maps")))
+    _as_set(type({}.keys()))
+    _as_set(type({}.items()))
 
 
 def know_numpy() -> None:
@@ -136,6 +176,14 @@ def _know_exact_numbers() -> None:
         )
 
 
+def _merged(maps: Any) -> dict[object, object]:
+    """What a `ChainMap` of dictionaries holds: the first of them that has a key decides."""
+    found: dict[object, object] = {}
+    for one in reversed([*list.__iter__(maps)]):
+        dict.update(found, dict.items(one))
+    return found
+
+
 def _all_written(values: Iterator[Any], depth: int) -> str:
     """The items' texts. Of many no more is written than is carried, since texts take many times an item's memory."""
     if operator.length_hint(values) <= _CHUNK:
@@ -145,7 +193,7 @@ def _all_written(values: Iterator[Any], depth: int) -> str:
         texts.append(text)
         length += len(text)
         if length > MAX_BYTES:
-            raise UnsupportedValueError(_TOO_LONG)
+            raise TooLargeValueError(_TOO_LONG)
     return ",".join(texts)
 
 
@@ -208,3 +256,6 @@ def _exact_number(tag: str, content: Any, max_hashed: int) -> Any:
     elif len(content) <= _MAX_EXACT and not (number := Decimal(str(content))).is_snan():
         return number
     raise ValueError("an exact number that is too long, or none")
+
+
+_know_likenesses()

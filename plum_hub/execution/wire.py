@@ -15,8 +15,8 @@ LENGTHS = struct.Struct("<II")
 FRAME = struct.Struct("<cI")
 """Before each result of a program, and each program to be compiled: its kind, and how many bytes follow."""
 
-COMPILED, LOADED, NOT_LOADED, VALUE, UNSUPPORTED, RAISED, OUT_OF_MEMORY, TOKEN, DONE = (
-    bytes([byte]) for byte in b"CLNVURMTS"
+COMPILED, LOADED, NOT_LOADED, VALUE, UNSUPPORTED, TOO_LARGE, RAISED, OUT_OF_MEMORY, TOKEN, DONE = (
+    bytes([byte]) for byte in b"CLNVUBRMTS"
 )
 """Kinds of results. A token makes the `DONE` of the statement behind it good."""
 
@@ -34,7 +34,8 @@ TOKEN_BYTES = 8
 class Asked(NamedTuple):
     """One run. Times in seconds, sizes in bytes; the body is code (`compiled` says whether marshalled or as source),
     cases (none: those of the last run), entry point and standard input, one behind the other. `watched`: whether
-    results are sent while it goes on, too."""
+    results are sent while it goes on, too. `grace`: what the limits that cases name for themselves are multiplied
+    by."""
 
     kind: bytes
     compiled: bool = False
@@ -47,6 +48,7 @@ class Asked(NamedTuple):
     code: int = 0
     cases: int = 0
     entry_point: int = 0
+    grace: float = 1.0
 
 
 class Told(NamedTuple):
@@ -65,7 +67,7 @@ class Told(NamedTuple):
     output: int
 
 
-ASKED = struct.Struct("<c??IddQQIII")
+ASKED = struct.Struct("<c??IddQQIIId")
 TOLD = struct.Struct("<ci?ddQIII")
 
 

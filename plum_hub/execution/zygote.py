@@ -55,7 +55,7 @@ _FIXED_LIMITS = {
     resource.RLIMIT_NOFILE: _FILES,
     resource.RLIMIT_FSIZE: 64 << 20,
 }
-_RESULT_BYTES = 32 << 20  # for all results of a run; pages are used as they are written
+_RESULT_BYTES = 64 << 20  # for all results of a run; pages are used as they are written
 _KEPT_BYTES = 1 << 20  # a buffer that was filled further is given back
 _COMPILED_BYTES = 4 << 20  # cases of more text are compiled in every child
 _TAIL = 2000  # bytes of output that are kept
@@ -222,6 +222,7 @@ class _Jail:
         if pid == 0:
             try:
                 self._enter(limits, files)
+                child.extend_timers(asked.grace)
                 text = body[: asked.code]
                 program = text if asked.compiled else text.decode(errors="surrogatepass")
                 work = [self._pipeline(asked.kind, program, body[entry:stdin])]

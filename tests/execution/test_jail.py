@@ -149,3 +149,33 @@ def test_a_run_that_is_given_up_stops_its_programs() -> None:
         executions.close()  # type: ignore[attr-defined]
         assert len(descendants(os.getpid()) - before[0]) == 2  # the idle jail: its launcher and its zygote
     assert traces() == before
+
+
+@pytest.mark.parametrize(
+    ("cpu", "wall", "contended"), [(1.25, 1.26, False), (0.004, 0.03, False), (1.25, 1.7, True), (0.2, 0.5, True)]
+)
+def test_who_shares_a_core_is_seen(cpu: float, wall: float, contended: bool) -> None:
+    program = Program(id="p", code="pass", entry_point=None, cases=(), limits=Limits())
+    trial = Trial(program, overhead_bytes=0, time_share=0.25)
+    told = wire.Told(stopped=b"c", exit=-9, clean=True, cpu=cpu, wall=wall, peak_kb=0, tokens=0, results=0, output=0)
+    trial.take(wire.TOLD.pack(*told), b"", lambda: False)
+    assert trial.contended is contended
+
+
+@pytest.mark.parametrize(("share", "grace"), [(0.25, 1.0), (1.0, 1.0), (1.5, 1.5)])
+def test_more_than_the_limits_is_told_to_the_jail(share: float, grace: float) -> None:
+    limits = Limits(cpu_seconds=2.0)
+    trial = Trial(Program(id="p", code="pass", entry_point=None, cases=(), limits=limits), 0, time_share=share)
+    message = trial.request(met="")
+    asked = wire.Asked(*wire.ASKED.unpack(message[wire.LENGTHS.size :][: wire.ASKED.size]))
+    assert (asked.grace, asked.cpu) == (grace, 2.0 * share)
+
+
+def test_limits_of_calls_are_extended_in_the_process_of_the_program() -> None:
+    code = (
+        "import signal\nfrom plum_hub.execution import child\n"
+        "from plum_hub.execution.reserved import RESERVED, reserved\n"
+        "child.extend_timers(1.0); child.extend_timers(1.5)\nRESERVED[reserved('setitimer')](2, 40)\n"
+        "assert 59 < signal.getitimer(2)[0] <= 60.1, signal.getitimer(2)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

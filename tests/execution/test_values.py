@@ -4,12 +4,22 @@ import collections
 import enum
 import math
 import tracemalloc
+from collections import ChainMap, Counter, OrderedDict, UserDict, UserList, UserString
 from decimal import Decimal
 from fractions import Fraction
+from types import MappingProxyType
 
 import pytest
 
-from plum_hub.execution.values import MAX_BYTES, UnsupportedValueError, decode, encode
+from plum_hub.execution.values import MAX_BYTES, TooLargeValueError, UnsupportedValueError, decode, encode
+
+
+def nested(depth: int) -> list[object]:
+    """Lists within lists, so many of them."""
+    value: list[object] = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
 
 
 @pytest.mark.parametrize(
@@ -55,7 +65,7 @@ def test_of_a_long_value_no_more_is_written_than_is_carried() -> None:
     row = ["x" * 100] * 100  # once: a gigabyte, if it were written out
     tracemalloc.start()
     try:
-        with pytest.raises(UnsupportedValueError, match="more than"):
+        with pytest.raises(TooLargeValueError, match="more than"):
             encode([row] * 100_000)
         assert tracemalloc.get_traced_memory()[1] < 100_000_000
     finally:
@@ -111,14 +121,69 @@ def test_what_extends_a_builtin_comes_back_as_what_it_holds(value: object, held:
     [
         ([iter(())], "tuple_iterator"),
         ({1: object()}, "object"),
-        (bytearray(), "bytearray"),
-        ("x" * MAX_BYTES, f"a value of more than {MAX_BYTES} bytes"),
-        ([(0,)] * MAX_BYTES, f"a value of more than {MAX_BYTES} bytes"),
+        ({1: 2}.values(), "dict_values"),
+        (memoryview(b"aabb").cast("H"), "memoryview"),
     ],
 )
-def test_everything_else_is_unsupported(value: object, name: str) -> None:
+def test_what_python_finds_equal_to_no_builtin_is_unsupported(value: object, name: str) -> None:
     with pytest.raises(UnsupportedValueError, match=f"^{name}$"):
         encode(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("x" * MAX_BYTES, f"a value of more than {MAX_BYTES} bytes"),
+        ([(0,)] * MAX_BYTES, f"a value of more than {MAX_BYTES} bytes"),
+        (nested(201), "a value more than 200 levels deep"),
+    ],
+    ids=["text", "list", "depth"],
+)
+def test_what_is_too_large_says_so(value: object, name: str) -> None:
+    with pytest.raises(TooLargeValueError, match=f"^{name}$"):
+        encode(value)
+
+
+def test_large_values_come_back() -> None:
+    assert decode(encode(nested(200)), max_hashed=0) == nested(200)
+    assert decode(encode(list(range(1_000_000))), max_hashed=0) == list(range(1_000_000))
+
+
+class _Loud(bytearray):
+    """Says of itself what is not so."""
+
+    def __bytes__(self) -> bytes:
+        return b"other"
+
+    def hex(self, *_: object) -> str:
+        return "00"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {1: 2, "a": 3}.keys(),
+        {1: 2, "a": 3}.items(),
+        OrderedDict(b=1).keys(),
+        Counter("aab").items(),
+        bytearray(b"\x00ab"),
+        _Loud(b"quiet"),
+        memoryview(b"abc")[1:],
+        MappingProxyType({1: [2]}),
+        UserDict({1: 2}),
+        UserList([1, [2]]),
+        UserString("text"),
+        ChainMap({1: 2}, {1: 3, 4: 5}),
+        [{"a": {1: 2}.keys()}],
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_equal_to_a_builtin_comes_back_as_that(value: object) -> None:
+    """As a plain one that Python itself finds equal, with nothing of the value's own left in it."""
+    back = decode(encode(value), max_hashed=9)
+    assert value == back
+    assert "." not in type(back).__module__
+    assert type(back).__module__ == "builtins"
 
 
 @pytest.mark.parametrize(

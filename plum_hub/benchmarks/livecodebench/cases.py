@@ -19,6 +19,7 @@ from plum_hub.benchmarks.livecodebench.files import Place, Row
 from plum_hub.errors import BenchmarkError
 from plum_hub.execution.base import Again, Call, Case, Stdio
 from plum_hub.execution.literals import write_literal
+from plum_hub.execution.reserved import reserved
 
 SUITES = ("base", "base:strict")
 TEST_CPU_SECONDS = 6.0
@@ -28,7 +29,10 @@ CALLS_CPU_SECONDS = 30.0
 """All calls of a program run in one process, and this is what they may use together; LeetCode gives some 10 s."""
 _MAX_EXPECTED = 2_000_000
 """Characters of JSON. No longer value is carried out of the sandbox."""
-_INSTANCE = {"base": "globals().setdefault('__solution__', Solution())", "base:strict": "Solution()"}
+_INSTANCE = {
+    "base": f"{reserved('globals')}().setdefault('__solution__', Solution())",
+    "base:strict": "Solution()",
+}
 
 
 class Suites(Mapping[str, tuple[Case, ...]]):
@@ -115,7 +119,8 @@ def _case(suite: str, method: str | None, test: Test) -> Case:
             comparison="livecodebench",
             cpu_seconds=TEST_CPU_SECONDS,
         )
-    arguments = f"*map(__import__('json').loads, {tuple(test.given.split(chr(10)))!r})"
+    given = tuple(test.given.split("\n"))
+    arguments = f"*{reserved('map')}({reserved('import')}('json').loads, {given!r})"
     return Call(
         expression=f"{_INSTANCE[suite]}.{method}({arguments})",
         expected=write_literal(json.loads(test.expected)),

@@ -25,7 +25,7 @@ from plum_hub.stages.evaluation.generations import (
     refuse_strangers,
 )
 from plum_hub.stages.evaluation.judging import Judging, beside, together
-from plum_hub.stages.evaluation.order import Chosen, Order, choose
+from plum_hub.stages.evaluation.order import Chosen, Order, choose, with_limits
 from plum_hub.stages.evaluation.plan import what_is_asked
 from plum_hub.stages.evaluation.protocol import GIVEN, Protocol, extraction
 from plum_hub.stages.evaluation.publication import eval_results, model_index, table
@@ -77,6 +77,7 @@ class _Work:
             for generations in matched(found, one, partial=self.order.partial).values()
             for entry in _entries(generations, one)
         ]
+        chosen = with_limits(chosen, ((entry.benchmark, entry.problem) for entry in entries), self.judge)
         about = {"samples": file.name, "samples_sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
         judging = Judging(self.folder, chosen, GIVEN, self.judge, self.progress)
         with self.folder.lock():
@@ -91,6 +92,8 @@ class _Work:
         """Ask a model, and judge what it answers."""
         assert self.order.model is not None
         config, protocol, chosen, wanted = what_is_asked(self.order, self.folder)
+        slots = [entry for one in wanted.values() for entry in one.slots()]
+        chosen = with_limits(chosen, ((entry.benchmark, entry.problem) for entry in slots), self.judge)
         judging = Judging(self.folder, chosen, protocol, self.judge, self.progress.beside())
         with self.folder.lock():
             head = self._head(chosen, protocol, {"model": config.model_dump(mode="json")})
@@ -99,9 +102,7 @@ class _Work:
             asked_before = len(there)
             entries = [entry for row in there.values() for entry in wanted[row.id].entries(row)]
             self.progress.begin("samples", len(wanted), asked_before)
-            judged_before = judging.begin(
-                entries, _suites(chosen, [entry for one in wanted.values() for entry in one.slots()])
-            )
+            judged_before = judging.begin(entries, _suites(chosen, slots))
             with beside(judging) as put:
                 for entry in entries:
                     put(entry)

@@ -1,14 +1,16 @@
 """What is to be evaluated: the model or the file of generations, the benchmarks, and which of their problems."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from plum_hub.benchmarks import load
 from plum_hub.benchmarks.base import Problem
+from plum_hub.benchmarks.durations import with_room
 from plum_hub.engines import EngineConfig
 from plum_hub.errors import UsageError
+from plum_hub.execution import Judge
 from plum_hub.records import digest
 from plum_hub.stages.evaluation.protocol import Protocol
 
@@ -133,3 +135,23 @@ def choose(names: Sequence[str], selection: Selection, data: Path | None) -> dic
             str(getattr(benchmark, "caveat", "")),
         )
     return chosen
+
+
+def with_limits(chosen: Mapping[str, Chosen], entries: Iterable[tuple[str, str]], judge: Judge) -> dict[str, Chosen]:
+    """Give the problems that are judged limits that the benchmark's own solutions keep on this machine.
+
+    Args:
+        chosen: by benchmark.
+        entries: benchmark and problem of each program.
+        judge: runs nothing else meanwhile.
+
+    Raises:
+        SandboxError: programs cannot be run here.
+    """
+    judged = set(entries)
+    found = {}
+    for name, one in chosen.items():
+        problems = [problem for problem in one.problems.values() if (name, problem.id) in judged]
+        roomy = {problem.id: problem for problem in with_room(name, problems, judge)}
+        found[name] = replace(one, problems={**one.problems, **roomy})
+    return found
