@@ -1,12 +1,10 @@
 """The fenced code blocks of a model's answer, read the way models write them, not the way Markdown is defined."""
 
-import re
-import textwrap
 from dataclasses import dataclass
 
-_OPENING = re.compile(r"^(?P<before>.*?)(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[\w+#.-]*)[ \t]*(?:\{[^`]*\})?$")
-_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
-_PYTHON = frozenset({"python", "python3", "py", "py3", "python2", "ipython", "cpython"})
+from plum_hub.answers.fences import is_neutral, is_python, scan
+from plum_hub.answers.reasoning import visible_text
+from plum_hub.answers.source import is_program, parse
 
 
 @dataclass(frozen=True)
@@ -20,58 +18,36 @@ class Block:
 
     @property
     def is_python(self) -> bool:
-        return self.language in _PYTHON
+        return is_python(self.language)
 
     @property
     def may_be_python(self) -> bool:
-        return self.is_python or not self.language
+        """Whether its info string says Python or nothing, or says `text` or the like of what is a program."""
+        if not self.language or self.is_python:
+            return True
+        return is_neutral(self.language) and (is_program(parse(self.code)) or self.code.startswith(">>> "))
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer taken apart: the text before the first fence, all text outside fences, and the blocks in order."""
+    """An answer taken apart: all of it, the text before the first fence, all text outside fences, and the blocks in
+    order."""
 
+    text: str
     preamble: str
     prose: str
     blocks: tuple[Block, ...]
 
 
 def read_answer(text: str) -> Answer:
-    """Take an answer apart. A `<think>` section is left out; empty blocks are not blocks.
-
-    A fence with a language inside an open block closes that block; a fence at the end of a line of code closes too.
-    """
-    outside: list[str] = []
+    """Take an answer apart. Reasoning and special tokens are left out; empty blocks are not blocks."""
+    text = visible_text(text)
+    found = scan(text)
     blocks: list[Block] = []
-    preamble: int | None = None
-    fence = language = ""
-    code: list[str] = []
-
-    def close(*, closed: bool) -> None:
-        if source := textwrap.dedent("\n".join(code)).strip("\n").rstrip():
-            label = next((line.strip() for line in reversed(outside) if line.strip()), "")
-            blocks.append(Block(language, source + "\n", label, closed))
-        code.clear()
-
-    for line in _THOUGHT.sub("", text).replace("\r\n", "\n").split("\n"):
-        opening = _OPENING.match(line)
-        if fence:
-            before = line.rstrip().removesuffix(fence)
-            if before != line.rstrip() and "`" not in before:
-                code.append(before)
-                close(closed=True)
-                fence = ""
-                continue
-            if not (opening and opening["language"] and not opening["before"].strip()):
-                code.append(line)
-                continue
-            close(closed=False)
-        if opening and (opening["language"] or not opening["before"].strip()):
-            outside.append(opening["before"])
-            preamble = len(outside) if preamble is None else preamble
-            fence, language = opening["fence"], opening["language"].lower()
-        else:
-            outside.append(line)
-    if fence:
-        close(closed=False)
-    return Answer("\n".join(outside[:preamble]), "\n".join(outside), tuple(blocks))
+    for block in found.blocks:
+        before = (piece.strip() for line, piece in reversed(found.outside) if line <= block.first)
+        label = next((piece for piece in before if piece), "")
+        blocks.append(Block(block.language, block.code, label, block.closed))
+    first = found.blocks[0].first if found.blocks else None
+    preamble = [piece for line, piece in found.outside if first is None or line <= first]
+    return Answer(text, "\n".join(preamble), "\n".join(piece for _, piece in found.outside), tuple(blocks))

@@ -1,17 +1,35 @@
-"""The part of a program that its entry point needs."""
+"""The part of a program that its entry point and the tests need."""
 
 import ast
+from collections.abc import Collection, Iterable, Iterator
 
-from plum_hub.answers.source import DefinitionNode, definitions, longest_program, missing_names, parse, stored_names
+from plum_hub.answers.effects import ANYTHING, Functions, bound_names, changed_names, root, running
+from plum_hub.answers.source import DefinitionNode, definitions, longest_program, missing_names, parse
 
-_KEPT = (ast.Import, ast.ImportFrom, *DefinitionNode, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Try, ast.If)
+_FRAMEWORKS = frozenset({"pytest", "unittest", "doctest", "nose", "hypothesis"})
+_OUTPUT = frozenset(
+    {"print", "pprint", "input", "exit", "quit", "main", "testmod", "run", "show", "write", "writelines", "flush"}
+    | {"_exit", "system", "sleep", "timeit", "info", "debug", "warning", "error", "read", "readline", "readlines"}
+    | {"run_docstring_examples", "Popen", "check_call", "call"}
+)
+"""Calls that, standing alone, tell of a solution or wait, and prepare nothing."""
+
+_HANDED_OUT = frozenset({"items", "values", "keys", "get", "setdefault", "__getitem__"})
 
 
-def needed_for(code: str, entry_point: str | None) -> str:
-    """The program without what only tries it out: its imports, the entry point, and what that needs by name, directly
-    or not, stay in their order; calls, assertions, loops and `if __name__ == "__main__":` at the top level go, and so
-    do lines after the first that is no Python. Models add examples to their answers, some of them wrong, and EvalPlus
-    takes answers without them.
+def needed_for(code: str, entry_point: str | None, used: Iterable[str] = ()) -> str:
+    """The program without what only tries it out.
+
+    Kept, in their order, are the imports and whatever the entry point or the tests reach: by name, through `global`, by
+    statements that fill or change what they reach, and by decorators that register something there. Where a program
+    looks names up by text, all that it defines is kept. Assertions, calls that print or only call the entry point,
+    `if __name__ == "__main__":` and lines after the first that is no Python go. Models add examples to their answers,
+    some of them wrong, and EvalPlus takes answers without them.
+
+    Args:
+        code: the program.
+        entry_point: the function that the tests call.
+        used: further names that the tests use.
 
     Returns:
         The code as it is where there is no entry point, it does not define it, or it does not begin with Python.
@@ -20,14 +38,172 @@ def needed_for(code: str, entry_point: str | None) -> str:
     tree = parse(program)
     if tree is None or not entry_point or entry_point not in definitions(tree):
         return code
-    candidates = [node for node in tree.body if isinstance(node, _KEPT) and not _is_guard(node)]
-    needed, kept = {entry_point}, [node for node in candidates if _imports(node)]
-    while found := [node for node in candidates if node not in kept and needed & stored_names(node)]:
-        kept += found
-        for node in found:
-            needed |= missing_names(ast.Module(body=[node], type_ignores=[]))
+    try:
+        kept = _Needed(tree, entry_point).reached({entry_point, *used})
+    except RecursionError:  # nested as no solution is
+        return code
     lines = {number for node in kept for number in range(_first_line(node), (node.end_lineno or 0) + 1)}
     return "".join(f"{line}\n" for number, line in enumerate(program.split("\n"), 1) if number in lines)
+
+
+def left_out(
+    code: str, given: str, entry_point: str | None, used: Collection[str], *, of_tests_only: bool = False
+) -> str:
+    """The part of the given code that a program leaves out though it or the tests need it; "" if there is none.
+
+    A prompt may define a helper that its tests use. An answer repeats it or leaves it out, and both are right. Imports
+    that the program itself lacks are not supplied: a benchmark's official judge does not either.
+
+    Args:
+        code: the program.
+        given: the code that the prompt shows.
+        entry_point: the function that the program is to define; it is never supplied.
+        used: the names that the tests use.
+        of_tests_only: whether names that only the program misses are not supplied.
+    """
+    shown = parse(given)
+    defined = {} if shown is None else definitions(shown)
+    offered = {name for name, node in defined.items() if not isinstance(node, ast.Import | ast.ImportFrom)}
+    offered.discard(entry_point or "")
+    if shown is None or not (offered & set(used) if of_tests_only else offered) or (tree := parse(code)) is None:
+        return ""
+    there = definitions(tree).keys()
+    missing = set() if of_tests_only else missing_names(tree)
+    wanted = (missing | set(used)) & offered - there
+    if not wanted:
+        return ""
+    kept = _Needed(shown, "").reached(wanted)
+    return "".join(f"{ast.unparse(node)}\n" for node in kept)
+
+
+class _Needed:
+    """Which statements of a module are reached from some of its names."""
+
+    def __init__(self, tree: ast.Module, entry_point: str) -> None:
+        self._body = tree.body
+        self._entry_point = entry_point
+        self._functions = Functions(tree, entry_point)
+        self._imported = {name for node in tree.body if _imports(node) for name in bound_names(node)}
+        self._aliases: dict[str, set[str]] = {}
+        for node in tree.body:
+            for name, of in _aliases(node):
+                self._aliases.setdefault(name, set()).add(of)
+
+    def reached(self, names: Iterable[str]) -> list[ast.stmt]:
+        """The statements to be kept, in their order."""
+        needed = set(names)
+        affected = {id(node): self._affects(node) for node in self._body if not _is_trial(node)}
+        kept: set[int] = set()
+        while found := [
+            node
+            for node in self._body
+            if id(node) in affected and id(node) not in kept and self._is_kept(node, affected[id(node)], needed)
+        ]:
+            for node in found:
+                kept.add(id(node))
+                needed |= self._functions.reads(node)
+        return [node for node in self._body if id(node) in kept and not _is_framework(node, needed)]
+
+    def _is_kept(self, node: ast.stmt, affected: tuple[set[str], set[str]], needed: set[str]) -> bool:
+        direct, through_calls = affected
+        if needed & direct:
+            return True
+        tries = not isinstance(node, DefinitionNode) and self._functions.reaches_entry(running(node))
+        if tries or self._prints(node):
+            return False
+        if _imports(node) or ANYTHING in direct | through_calls or needed & through_calls:
+            return True
+        if self._configures(node):
+            return True
+        return ANYTHING in needed and not isinstance(node, ast.Expr) and "input" not in self._functions.reads(node)
+
+    def _affects(self, node: ast.stmt) -> tuple[set[str], set[str]]:
+        """The names that a statement binds or changes: by itself, and by what it calls."""
+        if isinstance(node, DefinitionNode):
+            direct = {node.name}
+            calls = set(self._functions.changed_by_decorators(node)) - self._imported
+            if isinstance(node, ast.ClassDef):
+                calls |= {name for base in node.bases if (name := root(base))} - self._imported
+                calls |= self._functions.changed_by_class(node)
+                calls |= set(changed_names(part for item in node.body for part in running(item)))
+            return direct, calls
+        nodes = list(running(node))
+        direct = set(bound_names(node)) | (set(changed_names(nodes)) - self._imported)
+        direct |= {of for name in direct for of in self._aliased(name)}
+        calls = set()
+        for part in nodes:
+            if isinstance(part, ast.Expr) and isinstance(part.value, ast.Call) and not self._prints(part):
+                calls |= {name for argument in part.value.args if (name := root(argument))} - {self._entry_point}
+                calls |= self._functions.changed_by_calls(running(part))
+            elif isinstance(part, ast.Assign | ast.AnnAssign) and part.value is not None:
+                calls |= self._functions.changed_by_calls(running(part.value))
+        for inner in nodes:
+            if isinstance(inner, DefinitionNode):
+                calls |= self._functions.changed_by_decorators(inner)
+        return direct, calls | {of for name in calls for of in self._aliased(name)}
+
+    def _aliased(self, name: str) -> set[str]:
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            for of in self._aliases.get(waiting.pop(), ()):
+                if of not in found:
+                    found.add(of)
+                    waiting.append(of)
+        return found
+
+    def _prints(self, node: ast.AST) -> bool:
+        match node:
+            case ast.Expr(value=ast.Call(func=ast.Name(id=name))):
+                return name in _OUTPUT and not self._functions.has(name)
+            case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name))):
+                return name in _OUTPUT
+        return False
+
+    def _configures(self, node: ast.stmt) -> bool:
+        """Whether a statement sets something outside the program, such as the recursion limit."""
+        match node:
+            case ast.Expr(value=ast.Call(func=function)):
+                return root(function) in self._imported
+            case ast.Assign(targets=[ast.Attribute(attr=name) as target]):
+                return root(target) in self._imported and name not in ("stdin", "stdout", "stderr")
+        return False
+
+
+def _aliases(node: ast.stmt) -> Iterator[tuple[str, str]]:
+    """Each name that may stand for another's value, or for a part of it, with that other."""
+    for part in running(node):
+        match part:
+            case ast.Assign(targets=targets, value=value):
+                values = [value]
+            case ast.For(target=target, iter=value):
+                targets, values = [target], [value, *(value.args if isinstance(value, ast.Call) else ())]
+            case ast.NamedExpr(target=target, value=value):
+                targets, values = [target], [value]
+            case _:
+                continue
+        of = [name for value in values for inner in _displayed(value) if (name := root(inner))]
+        for inner in (inner for target in targets for inner in ast.walk(target)):
+            if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                yield from ((inner.id, other) for other in of)
+
+
+def _displayed(value: ast.expr) -> Iterator[ast.expr]:
+    """The expressions whose values a value is or holds; none for what a function returns, which is new, but a method
+    may hand something out of its object."""
+    match value:
+        case ast.Tuple(elts=items) | ast.List(elts=items) | ast.Set(elts=items) | ast.Dict(values=items):
+            for item in items:
+                yield from _displayed(item)
+        case ast.IfExp(body=first, orelse=second):
+            yield from _displayed(first)
+            yield from _displayed(second)
+        case ast.Call(func=ast.Attribute(attr=name)) if name not in _HANDED_OUT:
+            return
+        case ast.Call(func=ast.Name()):
+            return
+        case _:
+            yield value
 
 
 def _imports(node: ast.stmt) -> bool:
@@ -36,7 +212,18 @@ def _imports(node: ast.stmt) -> bool:
     return any(isinstance(part, ast.Import | ast.ImportFrom) for part in inside)
 
 
-def _is_guard(node: ast.stmt) -> bool:
+def _is_framework(node: ast.stmt, needed: set[str]) -> bool:
+    """Whether it imports what only tests use, and nothing that is kept uses it."""
+    if not isinstance(node, ast.Import | ast.ImportFrom):
+        return False
+    modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+    return {name.split(".")[0] for name in modules} <= _FRAMEWORKS and not needed & set(bound_names(node))
+
+
+def _is_trial(node: ast.stmt) -> bool:
+    """Whether a statement can only try the program out."""
+    if isinstance(node, ast.Assert):
+        return True
     return isinstance(node, ast.If) and any(
         isinstance(part, ast.Name) and part.id == "__name__" for part in ast.walk(node.test)
     )

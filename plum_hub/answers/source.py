@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 FunctionNode = (ast.FunctionDef, ast.AsyncFunctionDef)
 DefinitionNode = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
+_RUNS = (ast.Import, ast.ImportFrom, ast.Assign, ast.AugAssign, ast.For, ast.While, ast.If, ast.With, ast.Try)
 _NodeT = TypeVar("_NodeT", bound=ast.AST)
 
 
@@ -59,6 +60,23 @@ def stored_names(statement: ast.stmt) -> set[str]:
 def loaded_names(node: ast.AST) -> set[str]:
     """Every name that is read anywhere inside, whether or not it is also bound there."""
     return {item.id for item in ast.walk(node) if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Load)}
+
+
+def is_program(tree: ast.Module | None, name: str = "") -> bool:
+    """Whether a tree is a program, rather than a word or a number that happens to parse.
+
+    Args:
+        tree: what was parsed; None for what does not parse.
+        name: what it must define at its top level; "" for any program.
+    """
+    if tree is None:
+        return False
+    if name:
+        return name in definitions(tree)
+    return any(
+        isinstance(node, DefinitionNode + _RUNS) or isinstance(getattr(node, "value", None), ast.Call)
+        for node in tree.body
+    )
 
 
 def missing_names(tree: ast.Module) -> set[str]:

@@ -5,9 +5,11 @@ A benchmark is not a second system: its problems are asked of an engine as sampl
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, Protocol
 
-from plum_hub.execution.base import Again, Case
+from plum_hub.answers.effects import names_in
+from plum_hub.execution.base import Again, Call, Case, Statement, Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,17 @@ class Problem:
     """What results are broken down by: difficulty, platform, date."""
     reference: str | None = None
     """The benchmark's own solution, a whole program; never shown to a model."""
+
+    @cached_property
+    def used_names(self) -> frozenset[str]:
+        """The names that the cases of all suites use: the entry point, and helpers or classes beside it."""
+        found: set[str] = set()
+        for case in (case for cases in self.suites.values() for case in cases):
+            if isinstance(case, Call | Value):
+                found |= names_in(case.expression)
+            elif isinstance(case, Statement):
+                found |= names_in(case.source)
+        return frozenset(found)
 
     def cases(self, suite: str) -> tuple[Case, ...]:
         """What is run for a suite: its cases, and behind them the stricter readings of these."""

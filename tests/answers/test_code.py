@@ -25,7 +25,7 @@ ANSWERS = {
     "output in an untagged block": (f"```python\n{F}```\nOutput:\n```\n3\n```", F),
     "shell first": (f"```bash\npip install numpy\n```\n```python\n{F}```", F),
     "starter repeated first": (f"```python\ndef f(x):\n    pass\n```\nFilled in:\n```python\n{F}```", F),
-    "first of two complete versions": (f"```python\n{F}```\nOr:\n```python\ndef f(x): return 1 + x\n```", F),
+    "last of two complete versions": (f"```python\ndef f(x): return x\n```\nCorrected:\n```python\n{F}```", F),
     "broken, then right": (f"```python\ndef f(x:\n    return\n```\nCorrected:\n```python\n{F}```", F),
     "import in a block of its own": (
         "```python\nimport math\n```\n```python\ndef f(x):\n    return math.sqrt(x)\n```\n```python\nprint(f(4))\n```",
@@ -54,6 +54,172 @@ ANSWERS = {
 }
 
 
+_DRAFT = "```python\ndef f(x):\n    return x\n```\n"
+_BLOCK = f"```python\n{F}```\n"
+_TICKS = "```"
+REASONING = {
+    "closing tag only": f"First:\n{_DRAFT}No.\n</think>\n\n{_BLOCK}",
+    "an unclosed draft before the closing tag": f"First:\n```python\ndef f(x):\n    return x\n</think>\n{_BLOCK}",
+    "an unclosed string before the closing tag": f"```python\ndef f(x):\n    '''a\n</think>\n{_BLOCK}",
+    "text on both sides": f"I'll sort it, that's all.</think>It's this:\n{_BLOCK}",
+    "two closing tags": f"{_DRAFT}</think>\n{_DRAFT}</think>\n{_BLOCK}",
+    "nested": f"<think>\na <think>\nb</think>\n{_DRAFT}</think>\n{_BLOCK}",
+    "thinking": f"<thinking>\n{_DRAFT}</thinking>\n{_BLOCK}",
+    "reasoning": f"<reasoning>\n{_DRAFT}</reasoning>\n{_BLOCK}",
+    "upper case": f"<THINK>\n{_DRAFT}</Think>\n{_BLOCK}",
+    "an attribute": f'<think mode="long">\n{_DRAFT}</think>\n{_BLOCK}',
+    "square": f"[THINK]\n{_DRAFT}[/THINK]{_BLOCK}",
+    "seed": f"<seed:think>\n{_DRAFT}</seed:think>\n{_BLOCK}",
+    "reflection inside": f"<thinking>\n<reflection>no</reflection>\n{_DRAFT}</thinking>\n<output>\n{_BLOCK}</output>",
+    "begin of thought": f"<|begin_of_thought|>\n{_DRAFT}<|end_of_thought|>\n<|begin_of_solution|>\n{_BLOCK}",
+    "start thinking": f"<|START_THINKING|>{_DRAFT}<|END_THINKING|><|START_RESPONSE|>\n{_BLOCK}<|END_RESPONSE|>",
+    "triangles": f"◁think▷\n{_DRAFT}◁/think▷\n{_BLOCK}",
+    "after the answer": f"{_BLOCK}<think>\n{_DRAFT}</think>\n",
+    "closed by another name": f"<think>\n{_DRAFT}</thinking>\n{_BLOCK}",
+    "a tag in a string of the draft": f"<think>\n```python\nx = '</think>'\n```\n{_DRAFT}</think>\n{_BLOCK}",
+    "a tag in backticks": f"<think>The tag `</think>` ends it.\n{_DRAFT}</think>\n{_BLOCK}I wrote no `<think>`.",
+    "a tag in a sentence": f"<think>\n{_DRAFT}</think>\n{_BLOCK}Beside <think> there is </think> too.",
+    "harmony": (
+        f"<|channel|>analysis<|message|>{_DRAFT}<|end|><|start|>assistant<|channel|>final<|message|>{_BLOCK}<|return|>"
+    ),
+    "harmony without its tokens": f"analysisWe need f.\n{_DRAFT}assistantfinal{_BLOCK}",
+}
+LEFT_BY_SERVING = {
+    "behind the fence": f"```python\n{F}```<|im_end|>",
+    "behind the code": f"```python\n{F}<|im_end|>",
+    "another turn": f"{_BLOCK}<|im_end|>\n<|im_start|>user\nNow wrong:\n{_DRAFT}",
+    "the turn's head": f"<|im_start|>assistant\n{_BLOCK}",
+    "end of a sequence": f"{F}</s>",
+    "end of text": f"{F}<|endoftext|>def f(x): return 0",
+    "eot": f"{_BLOCK}<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n{_DRAFT}",
+    "byte order mark": f"\ufeff{F}",
+    "byte order mark in a block": f"```python\n\ufeff{F}```",
+    "blanks that are no spaces": f"```python\n{F.replace('    ', chr(0xA0) * 4)}```",
+    "zero width": f"```python\n{F.replace('return', 'return' + chr(0x200B))}```",
+}
+FENCES = {
+    **{
+        f"info {info}": f"```{info}\n{F}```"
+        for info in [
+            *(
+                "python3.11",
+                "py",
+                "py3",
+                "Python",
+                "PYTHON",
+                "python-3.11",
+                'python title="x"',
+                "{.python}",
+                "{python}",
+            ),
+            *("text", "code", "plaintext", "", " python", "python {linenos=true}", "python:f.py", "f.py", "tool_code"),
+            *("python, editable", "{.python .numberLines}", "ipython3", "python showLineNumbers", "java"),
+        ]
+    },
+    "prose behind the closing fence": f"```python\n{F}``` This adds one.\nDone.",
+    "one word behind it": f"```python\n{F}```Done.\n",
+    "longer": f"````python\n{F}````",
+    "longer, closed by a shorter one": f"````python\n{F}```\nDone.",
+    "closed by a longer one": f"```python\n{F}````\nDone.",
+    "markdown in a longer one": f"````markdown\n# f\n```python\n{F}```\n````",
+    "tildes around backticks": f"~~~python\n{F}~~~\n```\n3\n```",
+    "in a list": "- Write:\n\n    ```python\n    def f(x):\n        return x + 1\n    ```\n- Done",
+    "on the list's line": "- ```python\n  def f(x):\n      return x + 1\n  ```",
+    "quoted": "> ```python\n> def f(x):\n>     return x + 1\n> ```\n",
+    "code on the fence's line": "```python def f(x):\n    return x + 1\n```",
+    "code on the fence's line, no language": "```def f(x):\n    return x + 1\n```",
+    "a fence without language in a line of text": f"Answer: ```\n{F}```",
+    "unclosed": f"Here:\n```python\n{F}",
+    "prompts": "```pycon\n>>> def f(x):\n...     return x + 1\n```",
+}
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=f"{name}") for name, text in REASONING.items()])
+def test_an_answer_is_what_is_not_reasoning(text: str) -> None:
+    assert extract_code(text, "f") == F
+    assert extract_code(text.replace("\n", "\r\n"), "f") == F
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in LEFT_BY_SERVING.items()])
+def test_what_serving_leaves_behind_is_no_code(text: str) -> None:
+    assert extract_code(text, "f") == F
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in FENCES.items()])
+def test_fences_as_models_write_them(text: str) -> None:
+    assert extract_code(text, "f") == F
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Let me see.\n{_DRAFT}</think>\n",
+        f"<thinking>\n{_DRAFT}",
+        f"<|channel|>analysis<|message|>{_DRAFT}",
+        f"<|im_start|>assistant\n<think>\n{_DRAFT}",
+    ],
+)
+def test_an_answer_cut_in_its_reasoning_has_no_program(text: str) -> None:
+    assert extract_code(text, "f") is None
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def f(x):\n    return re.sub(r'<think>.*?</think>', '', x)\n",
+        'TAG = "</think>"\n\n\ndef f(x):\n    return x.split(TAG)[-1]\n',
+        'def f(x):\n    """Cut <think> ... </think>.\n\n    </think>\n    """\n    return x\n',
+        "def f(x):\n    return x  # what stands after </think>\n",
+        "def f(x):\n    return x.replace('<|im_end|>', '').replace('</s>', '<|channel|>final<|message|>')\n",
+        f'def f(x):\n    """Add one.\n\n    {_TICKS}python\n    f(1)  # 2\n    {_TICKS}\n    """\n    return x + 1\n',
+        f'def f(x):\n    """One.\n\n    {_TICKS}\n    {_TICKS}\n    {_TICKS}sh\n    {_TICKS}\n    """\n    return 1\n',
+        f"def f(x):\n    return '''\n{_TICKS}python\n{{x}}\n{_TICKS}\n'''\n",
+        f"def f(x):\n    y = x\n    # It ends with {_TICKS}\n    return y\n",
+        f"def f(x):\n    return x.startswith('{_TICKS}') or x.endswith(\"{_TICKS}\")\n",
+    ],
+)
+@pytest.mark.parametrize(
+    "form", ["{}", "```python\n{}```", "Here:\n\n```\n{}```\nIt works.", "Hm.\n</think>\n```py\n{}```<|im_end|>"]
+)
+def test_tags_and_fences_in_strings_and_comments_are_code(form: str, code: str) -> None:
+    assert extract_code(form.format(code), "f") == code
+
+
+_WRONG = "def f(x):\n    return x\n"
+_G = "def g(x):\n    return math.floor(x)\n"
+SEVERAL = {
+    "corrected": (f"```python\n{_WRONG}```\nWait:\n```python\n{F}```", F),
+    "corrected in plain text": (f"{_WRONG}\nWait, that is wrong. Corrected:\n\n{F}\nDone.", F),
+    "corrected in an untagged block": (f"```python\n{_WRONG}```\nWait:\n```\n{F}```", F),
+    "a stub behind it": (f"```python\n{F}```\nIn short:\n```python\ndef f(x):\n    ...\n```", F),
+    "not implemented behind it": (
+        f"{_BLOCK}```python\ndef f(x):\n    '''Do.'''\n    raise NotImplementedError('f')\n```",
+        F,
+    ),
+    "a sketch behind it": (f"{_BLOCK}```python\ndef f(x):\n    ...\n    return x\n```", F),
+    "broken behind it": (f"{_BLOCK}Or:\n```python\ndef f(x:\n    return\n```", F),
+    "cut behind it": (f"{_BLOCK}Or:\n```python\ndef f(x):\n    return (x +", F),
+    "imported behind it": (f"{_BLOCK}Use:\n```python\nfrom solution import f\n\nprint(f(2))\n```", F),
+    "assigned behind it": (f"{_BLOCK}```python\nf = f(2)\nassert f == 3\n```", F),
+    "tests behind it": (f"{_BLOCK}```python\nassert f(1) == 2\n```\n```python\ndef test_f():\n    f(1)\n```", F),
+    "a helper of the earlier version": (
+        f"```python\nimport math\n{_G}{_WRONG}```\nCorrected:\n```python\ndef f(x):\n    return g(x) + 1\n```",
+        f"import math\n{_G}{_WRONG}\n\ndef f(x):\n    return g(x) + 1\n",
+    ),
+    "a lambda": (
+        "```python\nf = lambda x: x\n```\nThen:\n```python\nf = lambda x: x + 1\n```",
+        "f = lambda x: x + 1\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_of_several_definitions_the_last_complete_one_is_the_answer(name: str) -> None:
+    text, program = SEVERAL[name]
+
+    assert extract_code(text, "f") == program
+
+
 @pytest.mark.parametrize("name", ANSWERS)
 def test_the_program_in_an_answer(name: str) -> None:
     text, program = ANSWERS[name]
@@ -66,6 +232,14 @@ def test_the_program_in_an_answer(name: str) -> None:
     [
         ("```python\nn = int(input())\nprint(n)\n```\nInput:\n```\n3\n```", "n = int(input())\nprint(n)\n"),
         ("```python\nx = 1\n```\nAll:\n```python\nx = 1\ny = 2\nprint(x, y)\n```", "x = 1\ny = 2\nprint(x, y)\n"),
+        (
+            "```python\nn = int(input())\nprint(n)\nprint(0)\n```\nShorter:\n```python\nprint(int(input()) + 1)\n```",
+            "print(int(input()) + 1)\n",
+        ),
+        (
+            "```python\nn = int(input())\nprint(n)\n```\nHere:\n```python\nn = int(input())\n```\nTry:\n```\n3\n```",
+            "n = int(input())\nprint(n)\n",
+        ),
         ("n = int(input())\nprint(n)", "n = int(input())\nprint(n)\n"),
         ("Answer", None),
         ("42", None),

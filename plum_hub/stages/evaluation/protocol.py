@@ -15,9 +15,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from plum_hub.answers.code import extract_code
-from plum_hub.answers.entry import needed_for
+from plum_hub.answers.entry import left_out, needed_for
 from plum_hub.benchmarks.base import Problem
 from plum_hub.benchmarks.livecodebench import prompts as contest
+from plum_hub.benchmarks.setup import with_setup
 from plum_hub.engines.base import Prompt, Sampling
 from plum_hub.prompts import conversation, prompt_digest, render
 from plum_hub.records import digest
@@ -140,7 +141,17 @@ def _stop(kind: str, form: Form) -> tuple[str, ...]:
 
 
 def judged_code(code: str, benchmark: str, problem: Problem, protocol: Protocol) -> str:
-    """What is judged of a program: all of it, or what its entry point needs."""
-    if protocol.examples == "kept" or family(benchmark) == "livecodebench":
+    """What is judged of a program: all of it, or what its entry point and the tests need.
+
+    An answer to a prompt that is code may leave out what that code defines beside the entry point. Somebody else's
+    program is given only those of these definitions that the tests call by name.
+    """
+    if family(benchmark) == "livecodebench":
         return code
-    return needed_for(code, problem.entry_point)
+    if protocol.examples == "removed":
+        code = needed_for(code, problem.entry_point, problem.used_names)
+    if problem.form != "completion":
+        return code
+    given = protocol.prompt == "given"
+    before = left_out(code, problem.text, problem.entry_point, problem.used_names, of_tests_only=given)
+    return with_setup(before, code)

@@ -1,0 +1,217 @@
+"""The part of an answer that is meant for the reader: without reasoning, and without what serving leaves behind.
+
+Chat templates often end with the opening tag of the reasoning, so that only the closing one is in the text; harmony
+has channels; and a program may well hold such a tag in a string or a comment, where it is code.
+"""
+
+import io
+import re
+import tokenize
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from plum_hub.answers.fences import Fenced, is_neutral, is_python, scan
+from plum_hub.answers.source import parse
+
+_NAMES = r"think(?:ing)?|thoughts?|reason(?:ing)?|reflect(?:ion)?|analysis|scratchpad|chain[_-]of[_-]thought|cot"
+_TAG = re.compile(
+    rf"(?i)<(?P<slash>/?)(?:\w+:)?(?P<tag>{_NAMES})(?:[ \t][^<>\n]*)?>"
+    rf"|\[(?P<square_slash>/?)(?P<square>think(?:ing)?|reasoning)\]"
+    rf"|<\|(?P<side>begin|start|end)_of_(?P<of>thought|thinking|think|reasoning)\|>"
+    rf"|<\|(?P<upper_side>start|end)_(?P<upper>thinking|reasoning)\|>"
+    rf"|<\|(?P<bar_slash>/?)(?P<bar>think(?:ing)?)\|>"
+    rf"|◁(?P<wide_slash>/?)(?P<wide>think)▷"
+)
+_FINAL = re.compile(r"<\|channel\|>\s*final\b[^<\n]*(?:<\|constrain\|>[^<\n]*)?<\|message\|>")
+_CHANNEL = re.compile(r"(?:<\|start\|>[^<\n]*)?<\|channel\|>")
+_MESSAGE_END = re.compile(r"<\|(?:return|end|start|channel|call)\|>")
+_BARE_FINAL = re.compile(r"\A\s*(?:assistant)?analysis(?=[A-Z\s]).*assistantfinal", re.DOTALL)  # tokens left out
+_END = re.compile(
+    r"<\|(?:im_end|im_start|endoftext|eot_id|end_of_text|eom_id|start_header_id|end|return|EOT|endofmask|end_of_turn"
+    r"|END_OF_TURN_TOKEN|end_of_sentence|user|file_sep)\|>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>|</s>(?=\s|<|\Z)"
+)
+_BEGIN = re.compile(
+    r"\A\s*(?:(?:<\|(?:im_start|start_header_id|begin_of_text|start|assistant|START_OF_TURN_TOKEN|CHATBOT_TOKEN)\|>"
+    r"|<s>|<bos>|<start_of_turn>|<｜Assistant｜>)\s*(?:(?:assistant|model)\b\s*)?(?:<\|end_header_id\|>|<\|message\|>)?)+"
+)
+_TOKENS = frozenset({tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)})
+
+
+def visible_text(text: str) -> str:
+    """What an answer says: without reasoning, special tokens and a byte order mark, with line feeds as line ends.
+
+    Reasoning that was cut in the middle is followed by no answer. Behind a closing tag that nothing opened stands the
+    answer, whatever stands before it; of several the last counts.
+    """
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    if "<" not in text and "[" not in text and "◁" not in text and "assistantfinal" not in text:
+        return text
+    return _without_reasoning(_to_the_end(_final_channel(text)))
+
+
+def _final_channel(text: str) -> str:
+    """The last message in harmony's channel `final`; what comes before the first channel where there is none."""
+    marked = _Marked(text)
+    channels = [found for found in _CHANNEL.finditer(text) if not marked.is_code(found.start(), found.end())]
+    if not channels:
+        found = _BARE_FINAL.match(text)
+        return text[found.end() :] if found else text
+    finals = [found for found in _FINAL.finditer(text) if not marked.is_code(found.start(), found.end())]
+    if not finals:
+        return text[: channels[0].start()]
+    rest = text[finals[-1].end() :]
+    marked = _Marked(rest)
+    ends = (one.start() for one in _MESSAGE_END.finditer(rest) if not marked.is_code(one.start(), one.end()))
+    return rest[: next(ends, len(rest))]
+
+
+def _to_the_end(text: str) -> str:
+    """The text up to the first token that ends a turn or a document."""
+    text = _BEGIN.sub("", text)
+    if _END.search(text) is None:
+        return text
+    marked = _Marked(text)
+    for found in _END.finditer(text):
+        struck = found[0] == "</s>" and "<s>" in text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
+        if not struck and not marked.is_code(found.start(), found.end()) and not marked.is_quoted(found):
+            return text[: found.start()]
+    return text
+
+
+@dataclass(frozen=True)
+class _Tag:
+    name: str
+    opens: bool
+    start: int
+    end: int
+
+
+def _without_reasoning(text: str) -> str:
+    tags = _tags(text)
+    kept: list[str] = []
+    at = 0
+    while tags:
+        tag = tags.pop(0)
+        if not tag.opens:
+            kept, at = [], tag.end
+            continue
+        closing = next((one for one in tags if not one.opens and one.name == tag.name), None)
+        closing = closing or next((one for one in tags if not one.opens), None)
+        if closing is None:
+            if text[text.rfind("\n", 0, tag.start) + 1 : tag.start].strip():
+                continue  # the tag's name in a sentence
+            return "".join(kept) + text[at : tag.start]
+        kept.append(text[at : tag.start])
+        tags, at = tags[tags.index(closing) + 1 :], closing.end
+    return "".join(kept) + text[at:]
+
+
+def _tags(text: str) -> list[_Tag]:
+    """The tags that mark reasoning, without those that are code or are only spoken of."""
+    found = list(_TAG.finditer(text))
+    marked = _Marked(text) if found else None
+    tags: list[_Tag] = []
+    for one in found:
+        assert marked is not None
+        groups = one.groupdict()
+        name = next(groups[key] for key in ("tag", "square", "of", "upper", "bar", "wide") if groups[key]).lower()
+        side = groups["side"] or groups["upper_side"]
+        slash = any(groups[key] for key in ("slash", "square_slash", "bar_slash", "wide_slash"))
+        opens = side.lower() != "end" if side else not slash
+        if not (marked.is_code(one.start(), one.end()) or marked.is_quoted(one) or _is_spoken_of(text, one, opens)):
+            tags.append(_Tag(name, opens, one.start(), one.end()))
+    return tags
+
+
+def _is_spoken_of(text: str, found: re.Match[str], opens: bool) -> bool:
+    """Whether a closing tag is a word of a sentence: `it stops at </think> as asked`."""
+    before = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
+    return (
+        not opens and bool(before.strip()) and before.endswith(" ") and bool(re.match(r" [a-z]", text[found.end() :]))
+    )
+
+
+@dataclass(frozen=True)
+class _Marked:
+    """A text with its fenced blocks, to tell what in it is code."""
+
+    text: str
+    _spans: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+
+    def is_code(self, start: int, end: int) -> bool:
+        """Whether a tag belongs to a program's strings or comments, or to a block that is no program."""
+        line = bisect_right(self._starts, start) - 1
+        if self._is_program:
+            return _covers(self._strings(0, self.text), start, end)
+        for block in self._blocks:
+            if block.first <= line <= block.last:
+                return self._is_in_block(block, start, end)
+        return self._is_in_line(start, end)
+
+    def is_quoted(self, found: re.Match[str]) -> bool:
+        """Whether a tag stands in quotes, or in code within a line of text."""
+        before, after = self.text[: found.start()][-1:], self.text[found.end() :][:1]
+        if before and before == after and before in "'\"`":
+            return True
+        start = self.text.rfind("\n", 0, found.start()) + 1
+        rest = self.text[found.end() :].split("\n", 1)[0]
+        ticks = self.text[start : found.start()]
+        return "```" not in ticks + rest and ticks.count("`") % 2 == 1 and "`" in rest
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        starts = [0]
+        for line in self.text.split("\n"):
+            starts.append(starts[-1] + len(line) + 1)
+        return starts
+
+    @cached_property
+    def _blocks(self) -> Sequence[Fenced]:
+        return scan(self.text).blocks
+
+    @cached_property
+    def _is_program(self) -> bool:
+        tree = parse(self.text)
+        return tree is not None and bool(tree.body)
+
+    def _is_in_block(self, block: Fenced, start: int, end: int) -> bool:
+        first, last = self._starts[block.first], self._starts[block.last + 1]
+        inside = self.text[first:last]
+        if not is_python(block.language) and not is_neutral(block.language):
+            if _END.fullmatch(self.text[start:end]):
+                return block.closed
+            around = [one[0] for one in _TAG.finditer(inside)]
+            return block.closed and any("/" in one for one in around) and any("/" not in one for one in around)
+        begin = self._starts[block.first + 1] if block.first < block.last else first
+        return _covers(self._strings(begin, self.text[begin:last]), start, end)
+
+    def _is_in_line(self, start: int, end: int) -> bool:
+        first = self.text.rfind("\n", 0, start) + 1
+        line = self.text[first:].split("\n", 1)[0]
+        tree = parse(line.strip()) or parse(line.strip() + " pass")
+        return tree is not None and bool(tree.body) and _covers(self._strings(first, line), start, end)
+
+    def _strings(self, offset: int, source: str) -> list[tuple[int, int]]:
+        """Where the strings and comments of the source are in the text."""
+        if offset in self._spans:
+            return self._spans[offset]
+        lines = source.split("\n")
+        starts = [offset]
+        for line in lines:
+            starts.append(starts[-1] + len(line) + 1)
+        spans = []
+        try:
+            for token in tokenize.generate_tokens(io.StringIO(source).readline):
+                before = lines[token.start[0] - 1][: token.start[1]][-1:] if token.start[0] <= len(lines) else ""
+                if token.type in _TOKENS and not before.isalnum():  # the apostrophe of "I'll" begins no string
+                    spans.append((starts[token.start[0] - 1] + token.start[1], starts[token.end[0] - 1] + token.end[1]))
+        except (tokenize.TokenError, SyntaxError):
+            pass  # what was read before the error counts
+        self._spans[offset] = spans
+        return spans
+
+
+def _covers(spans: Sequence[tuple[int, int]], start: int, end: int) -> bool:
+    return any(first <= start and end <= last for first, last in spans)
