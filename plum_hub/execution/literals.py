@@ -31,7 +31,8 @@ def parse_literal(source: str) -> Any:
 
     Beyond `ast.literal_eval` it reads what `repr` prints and tests write: `nan`, `inf`, `math.inf`, `float("nan")`,
     `set()`, `frozenset({1})`, `range(3)`, `bytearray(b"a")`, `{1: 2}.keys()`, `Fraction(1, 2)`, `Decimal("0.5")`,
-    `list`, `tuple`, `set` or `dict` around at most one literal, and numpy's `array([1, 2])` (also `np.array`, with or without `dtype`) and scalars
+    `list`, `tuple`, `set` or `dict` around at most one literal, and numpy's `array([1, 2])` (also `np.array`, with or
+    without `dtype`) and scalars
     (`np.float64(0.5)`).
 
     Raises:
