@@ -31,7 +31,7 @@ LONGEST = (
     "test_rounds.py",
     "training/test_training.py",
 )
-"""The files that take longest, relative to this folder. They start first, so that neither process is left alone with one."""
+"""The files that take longest, relative to this folder. They start first, so that no process is left alone with one."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
