@@ -54,10 +54,13 @@ def write_rehearsal(folder: Path, tasks: int = 6) -> None:
             file.write(json.dumps({"contains": f"{task(number)}\n\nSolve", "texts": answers}) + "\n")
 
 
-def command(folder: Path, *options: str, run: str = "run", delay: float = 0.0) -> list[str]:
-    """The command line of a build over the rehearsal in `folder`."""
+def command(folder: Path, *options: str, run: str = "run", delay: float = 0.0, mypy: bool = False) -> list[str]:
+    """The command line of a build over the rehearsal in `folder`; without mypy, whose start is most of such a build,
+    unless it is asked for."""
     settings = ["instructions.near_duplicates=1.0", "samples.per_instruction=6", "suites.responses=4"]
     settings += ["decontamination.benchmarks=[]"]  # its own tests compare; no other asks a Hub for HumanEval
+    if not mypy:
+        settings += ["verdicts.mypy_codes=[]"]
     if delay:
         settings += [f"policy.delay_seconds={delay}", f"generator.delay_seconds={delay}"]
     return [
@@ -85,8 +88,8 @@ def rows(run: Path, kind: str) -> list[dict[str, object]]:
     return found
 
 
-def published(folder: Path, *options: str, hub: str = "embedded", run: str = "run") -> list[str]:
+def published(folder: Path, *options: str, hub: str = "embedded", run: str = "run", mypy: bool = False) -> list[str]:
     """As `command`, published to a Hub."""
-    arguments = command(folder, *options, run=run)
+    arguments = command(folder, *options, run=run, mypy=mypy)
     arguments[arguments.index("--hub") + 1] = hub
     return arguments

@@ -45,8 +45,11 @@ def test_both_labels_come_out_and_nothing_is_lost(whole: Path) -> None:
     assert len(labelled) + sum(row["stage"] == "preferences" for row in dropped) == len(samples)
 
 
-def test_verdicts_are_what_the_programs_deserve(whole: Path) -> None:
-    texts = {row["id"]: row["text"] for row in rows(whole / "run", "samples")}
+def test_verdicts_are_what_the_programs_deserve(tmp_path: Path) -> None:
+    write_rehearsal(tmp_path, tasks=3)
+    done = plum_hub(command(tmp_path, "-q", mypy=True))
+    assert done.returncode == 0, done.stderr
+    texts = {row["id"]: row["text"] for row in rows(tmp_path / "run", "samples")}
     deserved = {
         "+ 100\n": "failed",
         "return x +\n": "syntax_error",
@@ -54,7 +57,7 @@ def test_verdicts_are_what_the_programs_deserve(whole: Path) -> None:
         "No idea.": "no_code",
     }
     seen = set()
-    for verdict in rows(whole / "run", "verdicts"):
+    for verdict in rows(tmp_path / "run", "verdicts"):
         text = str(texts[verdict["sample_id"]])
         status = next((status for mark, status in deserved.items() if mark in text), "passed")
         assert verdict["status"] == status, text

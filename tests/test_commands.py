@@ -78,7 +78,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole run."""
     folder = tmp_path_factory.mktemp("commands")
     write_rehearsal(folder, tasks=3)
-    done = plum_hub(command(folder, "-q"))
+    done = plum_hub(command(folder, "-q", mypy=True))
     assert done.returncode == 0, done.stderr
     return folder / "run"
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -362,21 +363,34 @@ def test_two_models_are_compared_problem_by_problem(tmp_path: Path) -> None:
     refused([*compare[:-1], str(tmp_path)], 4, "scores.json")
 
 
-def test_base_and_plus_in_one_go_with_humaneval_sharing_their_answers(tmp_path: Path) -> None:
+def plus_of_one(folder: Path, benchmarks: str) -> tuple[int, dict[tuple[str, str], float]]:
+    """The samples asked for and the scores by suite, with one problem of each; HumanEval/0 is answered rightly."""
     if not (DATA / "evalplus").is_dir():
         pytest.skip("needs ../shared/data/evalplus")
     (one,) = problems(1)
-    model(tmp_path, {one["entry_point"]: [fenced(right(one))], "": [fenced("x = 1\n")]})
-    scripted = ["--model", f"scripted:{tmp_path / 'answers.jsonl'}", "--limit", "1"]
-    result = done(evaluate(tmp_path, *scripted, "--benchmarks", "humaneval,humaneval+,mbpp+", data=DATA))
-    assert result["samples_now"] == 2  # HumanEval/0 once, Mbpp/2 once
+    model(folder, {one["entry_point"]: [fenced(right(one))], "": [fenced("x = 1\n")]})
+    scripted = ["--model", f"scripted:{folder / 'answers.jsonl'}", "--limit", "1"]
+    result = done(evaluate(folder, *scripted, "--benchmarks", benchmarks, data=DATA))
     by = {(score["benchmark"], score["suite"]): score["value"] for score in result["scores"] if not score["part"]}
+    return result["samples_now"], by
+
+
+def test_base_and_plus_in_one_go_with_humaneval_sharing_their_answers(tmp_path: Path) -> None:
+    asked, by = plus_of_one(tmp_path, "humaneval,humaneval+")
+    assert asked == 1  # HumanEval/0 once
     assert by["humaneval", "base"] == by["humaneval+", "base"] == by["humaneval+", "plus"] == 1.0
+
+
+@pytest.mark.skipif("EVERY_REFERENCE" not in os.environ, reason="runs all references of MBPP+: set EVERY_REFERENCE=1")
+def test_what_fails_base_is_not_tried_on_plus(tmp_path: Path) -> None:
+    """`tests/test_evaluation_judging.py` has the rule itself, on a few problems."""
+    asked, by = plus_of_one(tmp_path, "humaneval,humaneval+,mbpp+")
+    assert asked == 2  # HumanEval/0 once, Mbpp/2 once
     assert by["mbpp+", "base"] == by["mbpp+", "plus"] == 0.0
     found = json.loads((tmp_path / "run" / "mbpp+_eval_results.json").read_text())
     assert found["hash"] == "ee43ecabebf20deef4bb776a405ac5b1"
     (row,) = found["eval"]["Mbpp/2"]
-    assert (row["base_status"], row["plus_status"]) == ("fail", "fail")  # not tried on plus
+    assert (row["base_status"], row["plus_status"]) == ("fail", "fail")
 
 
 def test_livecodebench_there_and_back(tmp_path: Path) -> None:

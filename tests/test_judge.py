@@ -310,7 +310,7 @@ def test_a_program_of_many_megabytes_is_a_verdict(folder: Path) -> None:
 
 def test_a_runs_and_a_releases_own_files(tmp_path: Path) -> None:
     write_rehearsal(tmp_path, tasks=3)
-    done = plum_hub(command(tmp_path, "-q"))
+    done = plum_hub(command(tmp_path, "-q", mypy=True))
     assert done.returncode == 0, done.stderr
     shards = tmp_path / "run" / "shards" / "00000"
     known = {row["sample_id"]: row["status"] for row in read(shards / "verdicts.jsonl")}

@@ -28,6 +28,29 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that is complete and was never published."""
+    folder = tmp_path_factory.mktemp("built")
+    write_rehearsal(folder)
+    done = plum_hub(command(folder, "-q"))
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.fixture
+def finished(built: Path, home: Path) -> Path:
+    """A copy of it, beside a fresh Hub."""
+    shutil.copytree(built, home / "run")
+    (home / "built").symlink_to(built.parent)
+    return home
+
+
+def continued(home: Path, *options: str, hub: str = "embedded", run: str = "run") -> list[str]:
+    """The command that built the copied run, now with a Hub: the recipe names the files where it was built."""
+    return published((home / "built").resolve(), *options, hub=hub, run=str(home / run))
+
+
 def without_instructions(arguments: list[str]) -> list[str]:
     at = arguments.index("--instructions")
     return arguments[:at] + arguments[at + 2 :]
@@ -46,39 +69,39 @@ def manifest_of(run: Path) -> dict[str, object]:
     return stated
 
 
-def test_the_same_content_is_one_version_and_other_content_the_next(home: Path) -> None:
-    first = plum_hub(published(home, "--json"))
+def test_the_same_content_is_one_version_and_other_content_the_next(finished: Path) -> None:
+    first = plum_hub(continued(finished, "--json"))
     assert first.returncode == 0, first.stderr
     release = json.loads(first.stdout)["release"]
     assert (release["repo"], release["tag"]) == ("local/plum-tasks-answers", "v1.0.0")
-    again = json.loads(plum_hub(published(home, "--json")).stdout)["release"]
+    again = json.loads(plum_hub(continued(finished, "--json")).stdout)["release"]
     assert (again["tag"], again["commit"]) == ("v1.0.0", release["commit"])
-    assert "previous" not in manifest_of(home / "run")
-    more = plum_hub(published(home, "--json", "--set", "samples.per_instruction=8", run="more"))
+    assert "previous" not in manifest_of(finished / "run")
+    more = plum_hub(continued(finished, "--json", "--set", "samples.per_instruction=8", run="more"))
     assert json.loads(more.stdout)["release"]["tag"] == "v1.1.0"
-    assert manifest_of(home / "more")["previous"] == {"tag": "v1.0.0", "commit": release["commit"]}
-    back = json.loads(plum_hub(published(home, "--json")).stdout)["release"]
+    assert manifest_of(finished / "more")["previous"] == {"tag": "v1.0.0", "commit": release["commit"]}
+    back = json.loads(plum_hub(continued(finished, "--json")).stdout)["release"]
     assert (back["tag"], back["commit"]) == ("v1.0.0", release["commit"])
-    assert tags_of(home, "plum-tasks-answers") == ["v1.0.0", "v1.1.0"]
-    notes = (home / "run" / "releases.jsonl").read_text().splitlines()
+    assert tags_of(finished, "plum-tasks-answers") == ["v1.0.0", "v1.1.0"]
+    notes = (finished / "run" / "releases.jsonl").read_text().splitlines()
     assert len(notes) == 1
 
 
-def test_load_dataset_gives_the_rows_of_the_run(home: Path) -> None:
-    release = json.loads(plum_hub(published(home, "--json", "--repo", "mine")).stdout)["release"]
+def test_load_dataset_gives_the_rows_of_the_run(finished: Path) -> None:
+    release = json.loads(plum_hub(continued(finished, "--json", "--repo", "mine")).stdout)["release"]
     assert release["repo"] == "local/mine"
     code = (
         "import json, sys; from datasets import load_dataset\n"
         "kto = load_dataset(sys.argv[1], revision='v1.0.0', split='train')\n"
         "print(json.dumps({row['sample_id']: row['label'] for row in kto}))"
     )
-    with EmbeddedHub(home / "home" / "hub") as hub:
+    with EmbeddedHub(finished / "home" / "hub") as hub:
         environment = {**os.environ, "HF_ENDPOINT": hub.endpoint}
         done = subprocess.run(
             [sys.executable, "-c", code, "local/mine"], env=environment, capture_output=True, text=True, check=False
         )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {row["sample_id"]: row["label"] for row in rows(home / "run", "preferences")}
+    assert json.loads(done.stdout) == {row["sample_id"]: row["label"] for row in rows(finished / "run", "preferences")}
 
 
 @pytest.mark.parametrize("relative", [False, True])
@@ -94,83 +117,69 @@ def test_no_path_of_this_machine_is_published(home: Path, monkeypatch: pytest.Mo
             assert home.name.encode() not in path.read_bytes(), path
 
 
-def test_killed_while_it_publishes_it_ends_with_one_release(home: Path) -> None:
-    assert plum_hub(command(home, "-q")).returncode == 0
+def test_killed_while_it_publishes_it_ends_with_one_release(finished: Path) -> None:
     for wait in (0.3, 0.6, 0.9, 1.2, 1.5):
         process = subprocess.Popen(
-            published(home, "-q"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            continued(finished, "-q"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
         time.sleep(wait)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    done = plum_hub(published(home, "--json"))
+    done = plum_hub(continued(finished, "--json"))
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["release"]["tag"] == "v1.0.0"
-    assert tags_of(home, "plum-tasks-answers") == ["v1.0.0"]
+    assert tags_of(finished, "plum-tasks-answers") == ["v1.0.0"]
 
 
-def test_published_suites_are_used_again(home: Path) -> None:
-    assert plum_hub(published(home, "-q", "--repo", "suites")).returncode == 0
-    done = plum_hub(without_instructions(command(home, "--json", "--suites", "local/suites@v1.0.0", run="reused")))
+def test_published_suites_are_used_again(finished: Path) -> None:
+    assert plum_hub(continued(finished, "-q", "--repo", "suites")).returncode == 0
+    done = plum_hub(
+        without_instructions(continued(finished, "--json", "--suites", "local/suites@v1.0.0", hub="none", run="reused"))
+    )
     assert done.returncode == 0, done.stderr
-    suites = {row["id"] for row in rows(home / "run", "suites")}
-    assert {row["id"] for row in rows(home / "reused", "suites")} == suites
-    assert not (home / "reused" / "shards" / "00000" / "responses.jsonl").exists()
-    manifest = json.loads((home / "reused" / "release" / "dataset" / "manifest.json").read_text())
+    suites = {row["id"] for row in rows(finished / "run", "suites")}
+    assert {row["id"] for row in rows(finished / "reused", "suites")} == suites
+    assert not (finished / "reused" / "shards" / "00000" / "responses.jsonl").exists()
+    manifest = json.loads((finished / "reused" / "release" / "dataset" / "manifest.json").read_text())
     assert manifest["lineage"]["suites_from"].startswith("local/suites@")
-    assert rows(home / "reused", "preferences") == rows(home / "run", "preferences")
+    assert rows(finished / "reused", "preferences") == rows(finished / "run", "preferences")
 
 
-def test_a_limit_holds_for_published_suites_and_after_a_kill(home: Path) -> None:
-    assert plum_hub(published(home, "-q", "--repo", "suites")).returncode == 0
-    arguments = without_instructions(command(home, "-q", "--suites", "local/suites@v1.0.0", run="few"))
+def test_a_limit_holds_for_published_suites_and_after_a_kill(finished: Path) -> None:
+    assert plum_hub(continued(finished, "-q", "--repo", "suites")).returncode == 0
+    arguments = without_instructions(
+        continued(finished, "-q", "--suites", "local/suites@v1.0.0", hub="none", run="few")
+    )
     arguments += ["--set", "instructions.limit=3", "--set", "samples.per_instruction=12"]
     done = plum_hub(arguments)
     assert done.returncode == 0, done.stderr
-    wanted = rows(home / "few", "instructions")
+    wanted = rows(finished / "few", "instructions")
     assert len(wanted) == 3
-    for path in (home / "few" / "shards" / "00000").glob("*.jsonl"):
+    for path in (finished / "few" / "shards" / "00000").glob("*.jsonl"):
         lines = path.read_bytes().splitlines(keepends=True)
         path.write_bytes(lines[0] if path.name == "instructions.jsonl" else b"")
     assert plum_hub(arguments).returncode == 0
-    assert rows(home / "few", "instructions") == wanted
+    assert rows(finished / "few", "instructions") == wanted
     other = [part.replace("@v1.0.0", "@v9.9.9") for part in arguments]
     assert plum_hub(other).returncode == 4  # another tag is another recipe
 
 
-def test_a_hub_that_refuses_the_token(home: Path) -> None:
-    with EmbeddedHub(home / "home" / "hub") as hub:
-        done = plum_hub(published(home, "-q", hub=hub.endpoint), HF_TOKEN="hf_wrong")
+def test_a_hub_that_refuses_the_token(finished: Path) -> None:
+    with EmbeddedHub(finished / "home" / "hub") as hub:
+        done = plum_hub(continued(finished, "-q", hub=hub.endpoint), HF_TOKEN="hf_wrong")
     assert done.returncode == 9, done.stderr
     assert "Traceback" not in done.stderr
     assert "token" in done.stderr
     assert "hf_wrong" not in done.stderr
-    assert rows(home / "run", "preferences")
+    assert rows(finished / "run", "preferences")
 
 
-def test_a_hub_that_is_not_there(home: Path) -> None:
-    done = plum_hub(published(home, "-q", hub="http://127.0.0.1:9"), HF_TOKEN="hf_any")
+def test_a_hub_that_is_not_there(finished: Path) -> None:
+    done = plum_hub(continued(finished, "-q", hub="http://127.0.0.1:9"), HF_TOKEN="hf_any")
     assert done.returncode == 9, done.stderr
     assert "127.0.0.1:9" in done.stderr
-    assert rows(home / "run", "preferences")
-    assert plum_hub(published(home, "-q", hub="nonsense")).returncode == 9
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that is complete and was never published."""
-    folder = tmp_path_factory.mktemp("built")
-    write_rehearsal(folder)
-    done = plum_hub(command(folder, "-q"))
-    assert done.returncode == 0, done.stderr
-    return folder / "run"
-
-
-@pytest.fixture
-def finished(built: Path, home: Path) -> Path:
-    """A copy of it, beside a fresh Hub."""
-    shutil.copytree(built, home / "run")
-    return home
+    assert rows(finished / "run", "preferences")
+    assert plum_hub(continued(finished, "-q", hub="nonsense")).returncode == 9
 
 
 def pushed(home: Path, *options: str) -> dict[str, str]:

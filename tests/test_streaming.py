@@ -62,14 +62,17 @@ class Policy:
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True
 
-    def command(self, folder: Path, *options: str, run: str = "run") -> list[str]:
-        arguments = command(folder, "--generator", f"scripted:{folder / 'answers.jsonl'}", *options, run=run)
+    def command(self, folder: Path, *options: str, run: str = "run", mypy: bool = False) -> list[str]:
+        generator = ("--generator", f"scripted:{folder / 'answers.jsonl'}")
+        arguments = command(folder, *generator, *options, run=run, mypy=mypy)
         arguments[arguments.index("--model") + 1] = "openai:tiny"
         settings = {"base_url": f"http://127.0.0.1:{self.http.server_port}/v1", "concurrency": 1, "attempts": 1}
         return [*arguments, *(part for key, value in settings.items() for part in ("--set", f"policy.{key}={value}"))]
 
-    def start(self, folder: Path) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(self.command(folder, "-q"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    def start(self, folder: Path, mypy: bool = False) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            self.command(folder, "-q", mypy=mypy), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
 
 
 def answer(body: dict[str, Any]) -> dict[str, Any]:
@@ -134,7 +137,7 @@ def test_verdicts_are_there_before_the_last_sample(policy: Policy, folder: Path)
         return 200
 
     policy.gate = gate
-    done = plum_hub(policy.command(folder, "-q"))
+    done = plum_hub(policy.command(folder, "-q", mypy=True))
     assert done.returncode == 0, done.stderr
     assert seen == [True, True]
     marks = {"+ 99": "failed", "x +\n": "syntax_error", "undefined_name": "static_error"}
@@ -145,7 +148,7 @@ def test_verdicts_are_there_before_the_last_sample(policy: Policy, folder: Path)
 
 
 def test_killed_while_both_go_on_and_started_again_gives_the_same_rows(policy: Policy, folder: Path) -> None:
-    assert plum_hub(policy.command(folder, "-q", run="whole")).returncode == 0
+    assert plum_hub(policy.command(folder, "-q", run="whole", mypy=True)).returncode == 0
     process: list[subprocess.Popen[bytes]] = []
 
     def gate(number: int) -> int:
@@ -155,12 +158,12 @@ def test_killed_while_both_go_on_and_started_again_gives_the_same_rows(policy: P
         return 200
 
     policy.gate = gate
-    process.append(policy.start(folder))
+    process.append(policy.start(folder, mypy=True))
     process[0].communicate()
     assert process[0].returncode == -signal.SIGKILL
     assert 0 < count(folder, "verdicts") <= count(folder, "samples") == 3
     with whole_and_once(folder):
-        done = plum_hub(policy.command(folder, "-q"))
+        done = plum_hub(policy.command(folder, "-q", mypy=True))
         assert done.returncode == 0, done.stderr
     for kind in KINDS:
         mine, wanted = rows(folder / "run", kind), rows(folder / "whole", kind)

@@ -106,9 +106,10 @@ def client(server: Server, release: Path, home: Path, patience: int) -> Iterator
 
 
 def _is_tried(requests: list[str], fault: str, at: int) -> bool:
-    """Each fault at each request that writes; among those that read each in its turn, and all with `EVERY_FAULT`."""
-    writes = requests[at - 1].startswith(("POST ", "PUT "))
-    return writes or "EVERY_FAULT" in os.environ or (at + FAULTS.index(fault)) % 4 == 0
+    """Each fault at the commit and the tag, and at every seventh of the other requests, so that each of these meets one
+    fault; all at all with `EVERY_FAULT`."""
+    decides = any(part in requests[at - 1] for part in ("/commit/main", "/tag/"))
+    return decides or "EVERY_FAULT" in os.environ or (at + FAULTS.index(fault)) % len(FAULTS) == 0
 
 
 @pytest.mark.parametrize("fault", FAULTS)
