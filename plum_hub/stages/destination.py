@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from plum_hub.errors import RunError
 from plum_hub.hubs import client
 from plum_hub.hubs.embedded import default_root
-from plum_hub.lines import appending, whole_lines
+from plum_hub.lines import appending, object_of, whole_lines
 from plum_hub.release import model_tree
 from plum_hub.release.tree import MANIFEST
 from plum_hub.release.versions import FIRST, Stated, following, newest_first, rows_of
@@ -181,7 +181,7 @@ def releases(folder: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for number, line in whole_lines(folder / _RELEASES):
         try:
-            row = json.loads(line)
+            row = object_of(line)
             found.append(row | {key: row[key] for key in ("repo", "tag", "commit")})
         except (ValueError, TypeError, KeyError) as error:
             raise RunError(
