@@ -281,7 +281,7 @@ def check_types(record: object) -> None:
     for name, kinds in _types(kind):
         value = getattr(record, name)
         if type(value) not in kinds:
-            raise ValueError(f"{name} is a {type(value).__name__}")
+            raise ValueError(f"{name} is a {type(value).__name__}, {value!r:.60}")
 
 
 @cache

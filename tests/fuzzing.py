@@ -1,4 +1,3 @@
-
 """Makes damaged files out of whole ones, the same for the same seed, and the readers of users' files that meet them.
 
 python -m tests.fuzzing COUNT [SEED]        each reader with so many damaged files; what escapes is printed

@@ -168,7 +168,10 @@ class Place:
     def _manifest(self, tag: str) -> Stated | None:
         """What the manifest of a release says; None where it has none, or another program's."""
         path = client.fetch_file(self.repo, tag, MANIFEST, self.target, self.kind) if tag in self.tags else None
-        found: Any = None if path is None else json.loads(path.read_bytes())
+        try:
+            found: Any = None if path is None else json.loads(path.read_bytes())
+        except (ValueError, RecursionError):
+            return None
         return found if isinstance(found, dict) and "lineage" in found else None
 
 
