@@ -86,7 +86,7 @@ class Form:
         kind: Any = self.kind
         try:
             return self.table([from_json(kind, json.loads(line))])
-        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise LineError(number, error) from error
 
 

@@ -29,6 +29,10 @@ class PlumError(Exception):
 
     exit_code: ClassVar[int] = 1
 
+    def __str__(self) -> str:
+        """The message in one line, whatever a library or a user's own text brought into it."""
+        return " ".join(super().__str__().splitlines())
+
 
 class UsageError(PlumError):
     """The command line cannot be carried out as it stands."""

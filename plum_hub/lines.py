@@ -14,10 +14,14 @@ from plum_hub.errors import RunError
 
 
 def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Every whole line with its number, from 1; none where there is no file."""
+    """Every whole line with its number, from 1; none where there is no file.
+
+    Raises:
+        RunError: what is there cannot be read.
+    """
     if not path.exists():
         return
-    with path.open("rb") as file:
+    with reading(path) as file:
         for number, line in enumerate(file, 1):
             if line.endswith(b"\n"):
                 yield number, line
@@ -25,11 +29,15 @@ def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def whole_blocks(path: Path, size: int = 1 << 23) -> Iterator[tuple[int, bytes]]:
     """The same lines, as many at a time as there are in `size` bytes, or one that is longer; with the first one's
-    number."""
+    number.
+
+    Raises:
+        RunError: what is there cannot be read.
+    """
     if not path.exists():
         return
     number, rest = 1, b""
-    with path.open("rb") as file:
+    with reading(path) as file:
         while piece := file.read(size):
             lines, newline, torn = piece.rpartition(b"\n")
             if newline:
@@ -64,6 +72,33 @@ def appending(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
         with writing(path):
             os.fsync(file.fileno())
             file.close()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading, and turn a failure to read it into a `RunError` that names it."""
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be read ({error.strerror or error}); mend its permissions, or move it"
+        ) from error
+
+
+def object_of(line: bytes) -> dict[str, Any]:
+    """Read a line as one JSON object.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        found = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"a JSON {type(found).__name__}, not an object")
+    return found
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from plum_hub.errors import HubError, RunError, UsageError
 from plum_hub.home import home
 from plum_hub.hubs.client import HubTarget, Kind, choose_target, connected, fetch_repo, tags
 from plum_hub.hubs.embedded import default_root
-from plum_hub.lines import appending, whole_lines, writing
+from plum_hub.lines import appending, object_of, whole_lines, writing
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -162,7 +162,7 @@ def _memory() -> Path:
 def _remembered(hub: str, repo: str, version: str, kind: Kind) -> str | None:
     for number, line in whole_lines(_memory()):
         try:
-            row = json.loads(line)
+            row = object_of(line)
             if (row["hub"], row["repo"], row["version"], row.get("kind", "dataset")) == (hub, repo, version, kind):
                 return str(row["commit"])
         except (ValueError, TypeError, KeyError) as error:

@@ -13,12 +13,15 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from plum_hub.engines import EngineConfig
-from plum_hub.engines.base import EngineSettings
+from plum_hub.engines.base import EngineSettings, in_a_line
 from plum_hub.errors import EngineError, RecipeError
 from plum_hub.instructions.sources import InstructionsConfig, paper_settings
 from plum_hub.release.lineage import published_name
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.static import DROP_CODES, known_codes
+
+NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
+"""What reading YAML raises; of a date that is none, a ValueError."""
 
 
 class _Section(BaseModel):
@@ -239,11 +242,11 @@ def compose(text: str | None, origin: str, base: Mapping[str, Any], settings: It
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key:
-            raise RecipeError(f"--set {setting}: write it as KEY=VALUE, as in  --set samples.per_instruction=10")
+            raise RecipeError(f"--set {setting!r:.200}: write it as KEY=VALUE, as in  --set samples.per_instruction=10")
         try:
             leaf: object = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"--set {setting}: the value is not YAML ({str(error).splitlines()[0]})") from error
+        except NOT_YAML as error:
+            raise RecipeError(f"--set {setting!r:.200}: the value is not YAML ({in_a_line(error)})") from error
         for part in reversed(key.strip().split(".")):
             leaf = {part: leaf}
         assert isinstance(leaf, dict)
@@ -308,8 +311,8 @@ def engine_keys() -> dict[str, list[str]]:
 def _mapping(text: str, origin: str) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{origin}: not YAML ({' '.join(str(error).split())}); mend the file") from error
+    except NOT_YAML as error:
+        raise RecipeError(f"{origin}: not YAML ({in_a_line(error)}); mend the file") from error
     if not isinstance(tree, dict):
         raise RecipeError(f"{origin}: a recipe is a mapping of keys, as `samples:`; mend the file")
     return tree

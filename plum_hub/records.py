@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
-from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
+from types import UnionType
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Message: TypeAlias = dict[str, str]
 """One turn of a conversation: `{"role": "user", "content": "..."}`."""
@@ -258,7 +259,7 @@ def from_json(kind: type[RecordT], row: Mapping[str, Any]) -> RecordT:
     """The record that `to_json` wrote.
 
     Raises:
-        ValueError: the row has a key too many or one too few; the message names them.
+        ValueError: the row has a key too many or one too few, or a value of another type; the message names them.
     """
     hashable: Any = kind  # mypy takes its objects' hash for its own
     names, required, nested = _keys(hashable)
@@ -269,7 +270,41 @@ def from_json(kind: type[RecordT], row: Mapping[str, Any]) -> RecordT:
     values = dict(row)
     for name, inner in nested.items():
         values[name] = tuple(inner(**item) for item in row[name])
-    return kind(**values)
+        for item in values[name]:
+            check_types(item)
+    record = kind(**values)
+    check_types(record)
+    return record
+
+
+def check_types(record: object) -> None:
+    """Find every value of a record of its field's type; of a list, that it is one.
+
+    Raises:
+        ValueError: one is not; the message names it.
+    """
+    kind: Any = type(record)  # mypy takes its objects' hash for its own
+    for name, kinds in _types(kind):
+        value = getattr(record, name)
+        if type(value) not in kinds:
+            raise ValueError(f"{name} is a {type(value).__name__}, {value!r:.60}")
+
+
+@cache
+def _types(kind: type) -> tuple[tuple[str, tuple[type, ...]], ...]:
+    """The names of a record's fields, each with the types that its values may have."""
+    return tuple((name, tuple(_kinds(hint))) for name, hint in get_type_hints(kind).items() if name != "__test__")
+
+
+def _kinds(hint: Any) -> list[type]:
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return [str]
+    if origin in (UnionType, Union):
+        return [kind for one in inner for kind in _kinds(one)]
+    if hint is float:
+        return [float, int]
+    return [origin or hint]
 
 
 @cache

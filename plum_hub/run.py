@@ -135,7 +135,7 @@ class Run:
         for number, line in whole_lines(path):
             try:
                 yield from_json(kind, json.loads(line))
-            except (ValueError, TypeError, AttributeError) as error:
+            except (ValueError, TypeError, AttributeError, RecursionError) as error:
                 raise self._damaged(kind, number, error) from error
 
     def tables(self, kind: type[Record]) -> "Iterator[pa.Table]":

@@ -93,7 +93,7 @@ def is_whole(folder: Path) -> bool:
     try:
         files: dict[str, int] = json.loads((folder / NOTE).read_text())["files"]
         return all((folder / name).stat().st_size == size for name, size in files.items())
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return False
 
 

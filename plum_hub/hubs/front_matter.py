@@ -35,7 +35,7 @@ def read(content: str) -> dict[str, Any]:
         raise FrontMatterError("the YAML metadata block is not closed with ---") from None
     try:
         data = yaml.safe_load("\n".join(lines[1:end]))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
         raise FrontMatterError(f"Invalid YAML metadata: {error}") from error
     if data is None:
         return {}

@@ -64,7 +64,7 @@ def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[tu
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InstructionsError(f"{path} is damaged or not gzip ({error}): fetch it again, or drop `.gz`") from error
     except OSError as error:
-        raise InstructionsError(f"{path} cannot be read: {error}") from error
+        raise InstructionsError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
 
 
 def _holds_lines(file: BufferedIOBase) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plum_hub.errors import InstructionsError
+from plum_hub.hubs.front_matter import FrontMatterError, read, texts
 from plum_hub.instructions.files import SUFFIXES, Row, read_rows
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -95,11 +96,12 @@ def fetch_folder(repo: str, commit: str) -> Path:
 
 def declared_license(folder: Path) -> str | None:
     """The licence that the card in a dataset's folder declares; None where there is no card or no licence in it."""
-    from huggingface_hub import DatasetCard
-
     card = folder / "README.md"
-    declared = DatasetCard.load(card, ignore_metadata_errors=True).data.license if card.is_file() else None
-    return ", ".join(declared) if isinstance(declared, list) else declared
+    try:
+        declared = texts(read(card.read_text(encoding="utf-8")).get("license")) if card.is_file() else []
+    except (FrontMatterError, OSError, UnicodeDecodeError):
+        return None
+    return ", ".join(declared) or None
 
 
 def read_folder(folder: Path, repo: str, columns: Collection[str] | None = None) -> Iterator[tuple[int, Row]]:
@@ -151,12 +153,16 @@ def _loaded(folder: Path, repo: str) -> Iterator[Row]:
 @contextmanager
 def _as_one_dataset(repo: str) -> Iterator[None]:
     """Turn what `datasets` raises over data files into one line."""
+    import yaml
     from datasets.exceptions import DatasetsError
     from pyarrow import ArrowException
 
     try:
         yield
-    except (DatasetsError, ArrowException, ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+    except (
+        DatasetsError, ArrowException, yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, OSError,
+        RecursionError,
+    ) as error:  # fmt: skip
         why = " ".join(f"{error} {error.__cause__ or ''}".split())[:300]
         raise InstructionsError(
             f"the dataset {repo} cannot be read ({why}): download the one data file that you mean and give its path"

@@ -1,14 +1,12 @@
 """The curves of a training, as PNG: what its `metrics.jsonl` says of each step, and nothing that it does not say."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 from plum_hub.errors import TrainingError
-from plum_hub.lines import whole_lines, writing
+from plum_hub.lines import object_of, whole_lines, writing
 
 _GREEN, _RED, _BLUE = "#2e7d32", "#c62828", "#1565c0"  # as in a dataset's figures: green is chosen, red rejected
 _INCHES, _DOTS = (6.4, 3.2), 150
@@ -64,10 +62,7 @@ def draw(metrics: Path, folder: Path) -> list[Path]:
         TrainingError: `metrics` cannot be read.
         RunError: a picture cannot be written.
     """
-    try:
-        rows = [json.loads(line) for _, line in whole_lines(metrics)]
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{metrics}: cannot be read ({error}); bring the training's metrics.jsonl back") from error
+    rows = [_numbers(metrics, number, line) for number, line in whole_lines(metrics)]
     drawn = []
     labelled = any("rewards/margins" in row for row in rows)
     with writing(folder):
@@ -79,7 +74,23 @@ def draw(metrics: Path, folder: Path) -> list[Path]:
     return drawn
 
 
-def _lines(picture: _Picture, rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[list[int], list[float]]]:
+def _numbers(metrics: Path, number: int, line: bytes) -> dict[str, float]:
+    """The numbers of a line of metrics."""
+    try:
+        row = {key: value for key, value in object_of(line).items() if isinstance(value, int | float)}
+        for value in row.values():
+            isfinite(value)  # or it is longer than any float
+        if not isinstance(row["step"], int):
+            raise ValueError("its step is no whole number")
+        return row
+    except (ValueError, KeyError, OverflowError) as error:
+        raise TrainingError(
+            f"{metrics}:{number}: is no line of metrics ({type(error).__name__}: {error}); bring the training's "
+            "metrics.jsonl back"
+        ) from error
+
+
+def _lines(picture: _Picture, rows: Sequence[Mapping[str, float]]) -> dict[str, tuple[list[float], list[float]]]:
     """The steps and values of each metric; a batch of one label says nothing of the other."""
     found = {}
     for key in picture.lines:
@@ -89,7 +100,7 @@ def _lines(picture: _Picture, rows: Sequence[Mapping[str, Any]]) -> dict[str, tu
     return found
 
 
-def _draw(picture: _Picture, lines: Mapping[str, tuple[list[int], list[float]]], path: Path) -> None:
+def _draw(picture: _Picture, lines: Mapping[str, tuple[list[float], list[float]]], path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 

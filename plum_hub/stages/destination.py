@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from plum_hub.errors import RunError
 from plum_hub.hubs import client
 from plum_hub.hubs.embedded import default_root
-from plum_hub.lines import appending, whole_lines, writing
+from plum_hub.lines import appending, object_of, whole_lines, writing
 from plum_hub.release import model_tree
 from plum_hub.release.tree import MANIFEST
 from plum_hub.release.versions import FIRST, Stated, following, newest_first, same_release, same_rows
@@ -181,7 +181,10 @@ class Place:
     def _manifest(self, tag: str) -> Stated | None:
         """What the manifest of a release says; None where it has none, or another program's."""
         path = client.fetch_file(self.repo, tag, MANIFEST, self.target, self.kind) if tag in self.tags else None
-        found: Any = None if path is None else json.loads(path.read_bytes())
+        try:
+            found: Any = None if path is None else json.loads(path.read_bytes())
+        except (ValueError, RecursionError):
+            return None
         return found if isinstance(found, dict) and "lineage" in found else None
 
 
@@ -194,7 +197,7 @@ def releases(folder: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for number, line in whole_lines(folder / _RELEASES):
         try:
-            row = json.loads(line)
+            row = object_of(line)
             found.append(row | {key: row[key] for key in ("repo", "tag", "commit")})
         except (ValueError, TypeError, KeyError) as error:
             raise RunError(

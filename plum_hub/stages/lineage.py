@@ -72,9 +72,9 @@ def _weights(model: str) -> str | None:
     """What the weights of a folder are, where `scripts/fetch-model` left a note about it."""
     try:
         note = json.loads((Path(model).expanduser() / NOTE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return str(note["weights"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
-    return str(note["weights"])
 
 
 def _self_consistency(run: Run) -> SelfConsistency:

@@ -2,6 +2,7 @@
 once and many policies are sampled against the same suites."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,32 @@ def published(config: SuitesConfig) -> Iterator[tuple[Instruction, TestSuite]]:
         raise HubError(
             f"{config.source}: has no test suites; name a dataset that plum-hub published with --suites REPO@TAG"
         )
-    for file in files:
-        for batch in parquet.ParquetFile(file).iter_batches():
-            for row in batch.to_pylist():
-                yield instruction_of(row), _suite(row)
+    with as_published(config.source):
+        for file in files:
+            for batch in parquet.ParquetFile(file).iter_batches():
+                for row in batch.to_pylist():
+                    yield instruction_of(row), _suite(row)
+
+
+@contextmanager
+def as_published(source: str) -> Iterator[None]:
+    """Read the rows or the manifest of a release.
+
+    Args:
+        source: its name, for the message.
+
+    Raises:
+        HubError: they are damaged, or another program's.
+    """
+    from pyarrow import ArrowException
+
+    try:
+        yield
+    except (ArrowException, ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError) as error:
+        raise HubError(
+            f"{source}: is not as plum-hub publishes a dataset ({type(error).__name__}: {str(error)[:200]}); name "
+            "another version, or look at it with  plum-hub verify"
+        ) from error
 
 
 def release_folder(config: SuitesConfig) -> Path:

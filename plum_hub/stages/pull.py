@@ -20,7 +20,7 @@ from plum_hub.run import Run
 from plum_hub.stages.base import Context
 from plum_hub.stages.decontamination.stage import STAGE as DECONTAMINATION
 from plum_hub.stages.preferences import run_preferences
-from plum_hub.stages.published import published, release_folder
+from plum_hub.stages.published import as_published, published, release_folder
 from plum_hub.stages.samples import STAGE as SAMPLES
 from plum_hub.stages.verdicts import STAGE as VERDICTS
 
@@ -75,6 +75,7 @@ def _recipe(config: SuitesConfig, release: Path) -> recipes.Recipe:
 
 
 def _fill(run: Run, release: Path) -> None:
+    source = run.recipe.suites.source
     with run.appending(Instruction) as instruction, run.appending(TestSuite) as suite:
         seen: set[str] = set()
         for its, one in published(run.recipe.suites):
@@ -82,12 +83,13 @@ def _fill(run: Run, release: Path) -> None:
                 seen.add(its.id)
                 instruction(its)
             suite(one)
-    lineage = json.loads((release / "manifest.json").read_bytes())["lineage"]
-    with run.appending(Sample) as sample, run.appending(Verdict) as verdict:
+    with as_published(source):
+        lineage = json.loads((release / "manifest.json").read_bytes())["lineage"]
+    with as_published(source), run.appending(Sample) as sample, run.appending(Verdict) as verdict:
         for row in _rows(release, "samples"):
             sample(_sample(row, lineage))
             verdict(_verdict(row, lineage))
-    with run.appending(Drop) as drop:
+    with as_published(source), run.appending(Drop) as drop:
         for row in _rows(release, "dropped"):
             if row["stage"] in _STAGES and row["instruction_id"] in seen:
                 drop(Drop(**row))

@@ -1,13 +1,13 @@
 """What a run has and what became of the rest: the numbers behind `status` and the end of `build-dataset`."""
 
 import fcntl
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from plum_hub.errors import RunError
+from plum_hub.lines import object_of
 from plum_hub.records import Instruction, Preference, Response, Sample, TestSuite, Verdict
 from plum_hub.run import FILES, Run
 from plum_hub.stages.decontamination.stage import removed
@@ -138,7 +138,7 @@ def last_release(run: Run) -> dict[str, str] | None:
     if not whole:
         return None
     try:
-        row = json.loads(whole[-1])
+        row = object_of(whole[-1])
         return {"repo": row["repo"], "tag": row["tag"]}
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path}:{len(whole)}: not a release ({error}); delete this line") from error

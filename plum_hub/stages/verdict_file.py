@@ -12,7 +12,6 @@ The file is one JSON object a line, in the order in which the verdicts became kn
 """
 
 import fcntl
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from typing import Any, Literal
 
 from plum_hub.errors import RunError, UsageError
 from plum_hub.execution import Judge
-from plum_hub.lines import appending, whole_lines, writing
+from plum_hub.lines import appending, object_of, whole_lines, writing
 from plum_hub.recipe import VerdictsConfig
 from plum_hub.records import digest
 from plum_hub.stages.base import Progress
@@ -142,7 +141,7 @@ def _done(order: Order, wanted: set[str], count: Count) -> set[str]:
         where = f"{order.out}:{number}"
         whole += len(line)
         try:
-            row = json.loads(line)
+            row = object_of(line)
             name, sample, status, harness = (row[key] for key in ("id", "sample_id", "status", "harness"))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             if number > 1 and done:

@@ -17,10 +17,12 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from plum_hub.errors import TrainingError
-from plum_hub.lines import appending, whole_lines, writing
+from plum_hub.lines import appending, object_of, whole_lines, writing
 
 CHECKPOINT = "checkpoint"
 """The folder's name in a run."""
@@ -31,6 +33,31 @@ _COMPLETE = "complete"
 _LOCK = ".lock"
 _SEALED = ("settings", "model", "data", "processes")
 """The facts that a training may not change between its starts."""
+
+
+class _Named(BaseModel):
+    """What has a name and a revision."""
+
+    name: str
+    revision: str
+
+
+class _Facts(BaseModel):
+    """What `training.json` must say to be gone on with or published; it says more."""
+
+    model_config = ConfigDict(strict=True)
+
+    finished: bool
+    settings: dict[str, Any]
+    decided: dict[str, Any]
+    model: _Named
+    data: _Named
+
+    @model_validator(mode="after")
+    def _told(self) -> Self:
+        if not isinstance(self.decided.get("weights"), str) or not isinstance(self.settings.get("method"), str):
+            raise ValueError("settings.method and decided.weights are to be texts")
+        return self
 
 
 class Folder:
@@ -49,9 +76,11 @@ class Folder:
         if not path.exists():
             return None
         try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            found = object_of(path.read_bytes())
+            _Facts.model_validate(found)
         except (OSError, ValueError) as error:
-            raise TrainingError(f"{path}: cannot be read ({error}); name another folder with --out DIR") from error
+            why = " ".join(str(error).split())[:200]
+            raise TrainingError(f"{path}: cannot be read ({why}); name another folder with --out DIR") from error
         return found
 
     def check(self, facts: Mapping[str, Any]) -> None:
@@ -130,7 +159,7 @@ class Folder:
             yield lambda _: None
             return
         path = self.path / METRICS
-        stand = [line for _, line in whole_lines(path) if json.loads(line)["step"] <= done]
+        stand = [line for number, line in whole_lines(path) if _step(path, number, line) <= done]
         with writing(path):
             path.write_bytes(b"".join(stand))
         with appending(path) as append:
@@ -151,6 +180,14 @@ def complete(step: Path) -> None:
         with path.open("rb") as file:
             os.fsync(file.fileno())
     (step / _COMPLETE).touch()
+
+
+def _step(path: Path, number: int, line: bytes) -> float:
+    """The step that a line of metrics tells of."""
+    try:
+        return float(object_of(line)["step"])
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise TrainingError(f"{path}:{number}: is no line of metrics ({error}); delete this line") from error
 
 
 def _number(step: Path) -> int:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from plum_hub.engines.base import in_a_line
 from plum_hub.errors import TrainingError
 
 Method = Literal["kto", "dpo", "sft"]
@@ -154,8 +155,8 @@ def compose(settings: Iterable[str], **chosen: object) -> TrainingSettings:
 def _value(setting: str, text: str) -> object:
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise TrainingError(f"--set {setting}: the value is not YAML ({str(error).splitlines()[0]})") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
+        raise TrainingError(f"--set {setting!r:.200}: the value is not YAML ({in_a_line(error)})") from error
     if isinstance(value, str):  # YAML takes 1e-6 for a word
         try:
             return float(value)

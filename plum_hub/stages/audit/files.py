@@ -144,7 +144,7 @@ def read_manifest(folder: Path, findings: Findings, kind: type[ManifestT]) -> Ma
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         findings.wrong("manifest", ".".join(map(str, first["loc"])), "a value", first["msg"])
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         findings.wrong("manifest", MANIFEST, "JSON", str(error))
     else:
         findings.compared["manifest"] += 1

@@ -94,7 +94,7 @@ def _check_training(folder: Path, lineage: ModelLineage, findings: Findings) -> 
             "digest of the rows": said["data"]["sha256"],
             "on-policy": said["on_policy"],
         }
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
         findings.wrong("manifest", "training.json", "what made the model", f"{type(error).__name__}: {error}")
         return
     data = lineage.data
@@ -115,7 +115,7 @@ def _check_weights(folder: Path, lineage: ModelLineage, findings: Findings) -> N
         try:
             config = json.loads((folder / ADAPTER_CONFIG).read_bytes())
             named = (config["base_model_name_or_path"], config["revision"])
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
             findings.wrong("weights", ADAPTER_CONFIG, "the base", f"{type(error).__name__}: {error}")
         else:
             findings.same("weights", f"{ADAPTER_CONFIG}, base", (lineage.base.name, lineage.base.commit), named)
@@ -129,7 +129,7 @@ def _stated_size(path: Path) -> int | None:
             header = json.loads(file.read(length))
         ends: list[int] = [value["data_offsets"][1] for name, value in header.items() if name != "__metadata__"]
         return 8 + length + max(ends)
-    except (OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError):
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, MemoryError, RecursionError):
         return None
 
 
@@ -163,7 +163,7 @@ def _check_policy(dataset: Fetched, lineage: ModelLineage, findings: Findings) -
     try:
         manifest = json.loads((dataset.folder / MANIFEST).read_bytes())
         policy = manifest["lineage"]["policy"]["identity"]["revision"]
-    except (ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
         return  # the dataset's own report says so
     what = "on-policy: whether the samples were written by the base"
     findings.same("base", what, lineage.on_policy, policy == lineage.base.revision)

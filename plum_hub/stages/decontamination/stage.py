@@ -7,14 +7,13 @@ samples. A row once left out stays so.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from plum_hub.errors import BenchmarkError, RunError
 from plum_hub.execution import Judge
-from plum_hub.lines import appending, whole_lines
+from plum_hub.lines import appending, object_of, whole_lines
 from plum_hub.records import Drop, Instruction, Sample, TestSuite, digest
 from plum_hub.release.lineage import Comparison, Decontamination
 from plum_hub.run import Run
@@ -175,7 +174,7 @@ def _comparisons(run: Run, rows: str) -> Iterator[Comparison]:
     path = _path(run)
     for number, line in whole_lines(path):
         try:
-            row = json.loads(line)
+            row = object_of(line)
             name = row.pop("id")
             comparison = Comparison(**row)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

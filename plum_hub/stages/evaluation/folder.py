@@ -16,11 +16,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, model_validator
 
 from plum_hub.errors import RunError
-from plum_hub.lines import appending, whole_lines, writing
-from plum_hub.records import Outcome, Sample, Status, from_json, to_json
+from plum_hub.lines import appending, object_of, whole_lines, writing
+from plum_hub.records import Outcome, Sample, Status, check_types, from_json, to_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,37 @@ class SuiteVerdict:
     peak_memory_mb: float | None
     not_run: int = 0
     """Cases that were not run, because those before them had decided, or ended the program."""
+
+
+class _Scored(BaseModel):
+    """What `scores.json` says of one benchmark, as far as it is read back."""
+
+    revision: str
+    counts: dict[str, dict[str, dict[str, tuple[PositiveInt, NonNegativeInt]]]]
+    parts: dict[str, list[str]]
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        for readings in self.counts.values():
+            if "official" not in readings:
+                raise ValueError("a suite without its official reading")
+            if any(passed > samples for of in readings.values() for samples, passed in of.values()):
+                raise ValueError("more samples passed than there were")
+        return self
+
+
+class _Scores(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    harness: str
+    protocol: dict[str, Any]
+    outcomes: dict[str, _Scored]
+
+
+def _verdict(row: dict[str, Any]) -> SuiteVerdict:
+    verdict = SuiteVerdict(**{**row, "failed": tuple(row["failed"])})
+    check_types(verdict)
+    return verdict
 
 
 class Folder:
@@ -87,9 +120,16 @@ class Folder:
         Raises:
             RunError: there is none, or it is damaged.
         """
+        path = self.path / "scores.json"
         if not (self.path / "scores.json").is_file():
             raise RunError(f"{self.path}: has no scores.json; make it with  plum-hub evaluate --run {self.path} ...")
-        return self._read("scores.json")
+        found = self._read("scores.json")
+        try:
+            _Scores.model_validate_json(json.dumps(found))
+        except ValueError as error:
+            why = " ".join(str(error).split())[:200]
+            raise RunError(f"{path}: is damaged ({why}); delete it and run the same command again") from error
+        return found
 
     def write(self, name: str, text: str) -> None:
         """Write a file anew, whole or not at all."""
@@ -114,7 +154,7 @@ class Folder:
         Raises:
             RunError: as `samples`.
         """
-        yield from self._rows("verdicts.jsonl", lambda row: SuiteVerdict(**{**row, "failed": tuple(row["failed"])}))
+        yield from self._rows("verdicts.jsonl", _verdict)
 
     @contextmanager
     def appending_samples(self) -> Iterator[Callable[[Sample], None]]:
@@ -131,7 +171,7 @@ class Folder:
     def _rows(self, name: str, read: Callable[[dict[str, Any]], Any]) -> Iterator[Any]:
         for number, line in whole_lines(self.path / name):
             try:
-                yield read(json.loads(line))
+                yield read(object_of(line))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise RunError(
                     f"{self.path / name}:{number}: cannot be read ({error}); delete this line to have it made again"
@@ -143,6 +183,6 @@ class Folder:
             found = json.loads(path.read_text(encoding="utf-8"))
             if isinstance(found, dict):
                 return found
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"{path}: cannot be read ({error}); delete it and run the same command again") from error
         raise RunError(f"{path}: is no object; delete it and run the same command again")

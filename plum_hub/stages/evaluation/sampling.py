@@ -87,7 +87,7 @@ def decided_form(config: EngineConfig) -> Form:
 def contest_family(config: EngineConfig) -> Literal["chat", "qwen"]:
     """Which prompts LiveCodeBench has for a chat model: Qwen's models, and what is trained from them, get their own."""
     kind = config.public().model
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, AttributeError, RecursionError):
         path = Path(config.model).expanduser() / "config.json"
         kind += str(json.loads(path.read_text(encoding="utf-8")).get("model_type"))
     return "qwen" if "qwen" in kind.lower() else "chat"

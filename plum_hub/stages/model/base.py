@@ -1,6 +1,5 @@
 """The model that was trained: where it lies on this machine, and what the world calls it."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from plum_hub.engines.revision import NOTE, folder_sha256
 from plum_hub.engines.weights import SIZES
 from plum_hub.errors import EngineError, TrainingError
 from plum_hub.hubs.front_matter import FrontMatterError, read, texts
+from plum_hub.lines import object_of
 from plum_hub.release.model_tree import ADAPTER_CONFIG, BaseModel
 from plum_hub.stages.destination import releases
 from plum_hub.stages.model.checkpoint import Trained
@@ -107,8 +107,11 @@ def _where(trained: Trained) -> str | None:
     path = trained.folder / ADAPTER_CONFIG
     if not path.is_file():
         return None
-    found: str | None = json.loads(path.read_bytes()).get("base_model_name_or_path")
-    return found
+    try:
+        found = object_of(path.read_bytes()).get("base_model_name_or_path")
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{path}: cannot be read ({error}); bring the file back, or train anew") from error
+    return found if isinstance(found, str) else None
 
 
 def _is_revision(folder: Path, revision: str) -> bool:
@@ -144,7 +147,6 @@ def _stated_licence(card: Path | None) -> str | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return object_of(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    return found

@@ -10,8 +10,8 @@ import yaml
 
 from plum_hub.cards import ModelResults
 from plum_hub.engines.revision import folder_sha256
-from plum_hub.errors import UsageError
-from plum_hub.records import Score
+from plum_hub.errors import RunError, UsageError
+from plum_hub.records import Score, check_types
 from plum_hub.stages.evaluation.comparison import Comparison, compare
 from plum_hub.stages.evaluation.folder import Folder
 from plum_hub.stages.evaluation.publication import eval_results, model_index, table
@@ -79,4 +79,12 @@ def _measured(found: dict[str, Path], *, merged: bool, name: str) -> Measured:
 
 
 def _scores(folder: Path) -> list[Score]:
-    return [Score(**row) for row in Folder(folder).scores()["scores"]]
+    try:
+        found = [Score(**row) for row in Folder(folder).scores()["scores"]]
+        for score in found:
+            check_types(score)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{folder / 'scores.json'}: is damaged ({error}); delete it and run the same  plum-hub evaluate  again"
+        ) from error
+    return found

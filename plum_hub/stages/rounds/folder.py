@@ -9,7 +9,7 @@ from typing import Any
 
 from plum_hub.engines.revision import NOTE
 from plum_hub.errors import RunError
-from plum_hub.lines import appending, whole_lines, writing
+from plum_hub.lines import appending, object_of, whole_lines, writing
 from plum_hub.recipe import Recipe, differences
 from plum_hub.run import Run
 from plum_hub.training.checkpoint import CHECKPOINT, FACTS, MERGED, METRICS
@@ -43,7 +43,7 @@ class Rounds:
         found = []
         for number, line in whole_lines(path):
             try:
-                found.append(json.loads(line))
+                found.append(object_of(line))
             except ValueError as error:
                 raise RunError(
                     f"{path}:{number}: is no round ({error}); delete this line to have it made anew"
