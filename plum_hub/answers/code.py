@@ -145,7 +145,7 @@ def _joined(chosen: Block, candidates: Sequence[Block], name: str) -> str:
     missing = missing_names(tree) if tree is not None else set()
     for versions in (False, True):
         for index, block in enumerate(candidates):
-            if not missing or index in parts or (name and defines(block.code, name)) is not versions:
+            if not missing or index in parts or (bool(name) and defines(block.code, name)) is not versions:
                 continue
             other = parse(block.code)
             if other is None or (versions and index > at) or not missing & definitions(other).keys():

@@ -23,6 +23,12 @@ _MUTATORS = frozenset(
     {"pop", "popitem", "popleft", "setdefault", "add", "append", "appendleft", "extend", "insert", "remove", "discard"}
     | {"update", "clear", "sort", "reverse", "register", "put", "push", "setattr"}
 )
+OUTPUT = frozenset(
+    {"print", "pprint", "input", "exit", "quit", "main", "testmod", "run", "show", "write", "writelines", "flush"}
+    | {"_exit", "system", "sleep", "timeit", "info", "debug", "warning", "error", "exception", "critical", "log"}
+    | {"read", "readline", "readlines", "run_docstring_examples", "Popen", "check_call", "call"}
+)
+"""Calls that, standing alone, tell of a solution or wait, and prepare nothing."""
 
 
 def names_in(source: str) -> set[str]:
@@ -119,7 +125,7 @@ def changed_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
                 yield from _known(root(node))
             case ast.AugAssign(target=target):
                 yield from _known(root(target))
-            case ast.Expr(value=ast.Call(func=ast.Attribute() as method)):
+            case ast.Expr(value=ast.Call(func=ast.Attribute(attr=attribute) as method)) if attribute not in OUTPUT:
                 yield from _known(root(method))
             case ast.Call(func=ast.Attribute(attr=attribute) as method) if attribute in _MUTATORS:
                 yield from _known(root(method))
@@ -225,7 +231,7 @@ class Functions:
                 continue
             found.add(name)
             for statement in self._named.get(name, ()):
-                if name != self.entry_point and (name.startswith(".") or isinstance(statement, DefinitionNode)):
+                if name != self.entry_point and not isinstance(statement, ast.Import | ast.ImportFrom):
                     waiting += self.reads(statement)
         return found
 

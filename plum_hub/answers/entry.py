@@ -3,17 +3,10 @@
 import ast
 from collections.abc import Collection, Iterable, Iterator
 
-from plum_hub.answers.effects import ANYTHING, Functions, bound_names, changed_names, root, running
+from plum_hub.answers.effects import ANYTHING, OUTPUT, Functions, bound_names, changed_names, root, running
 from plum_hub.answers.source import DefinitionNode, definitions, longest_program, missing_names, parse
 
 _FRAMEWORKS = frozenset({"pytest", "unittest", "doctest", "nose", "hypothesis"})
-_OUTPUT = frozenset(
-    {"print", "pprint", "input", "exit", "quit", "main", "testmod", "run", "show", "write", "writelines", "flush"}
-    | {"_exit", "system", "sleep", "timeit", "info", "debug", "warning", "error", "read", "readline", "readlines"}
-    | {"run_docstring_examples", "Popen", "check_call", "call"}
-)
-"""Calls that, standing alone, tell of a solution or wait, and prepare nothing."""
-
 _HANDED_OUT = frozenset({"items", "values", "keys", "get", "setdefault", "__getitem__"})
 
 
@@ -88,6 +81,15 @@ class _Needed:
         for node in tree.body:
             for name, of in _aliases(node):
                 self._aliases.setdefault(name, set()).add(of)
+        self._tries: set[int] = set()
+        results: set[str] = set()
+        for node in tree.body:
+            if not isinstance(node, DefinitionNode) and (
+                results & self._functions.reads(node) or self._functions.reaches_entry(running(node))
+            ):
+                self._tries.add(id(node))
+                results |= set(bound_names(node)) | set(changed_names(running(node)))
+                results -= self._imported | {entry_point}
 
     def reached(self, names: Iterable[str]) -> list[ast.stmt]:
         """The statements to be kept, in their order."""
@@ -108,8 +110,7 @@ class _Needed:
         direct, through_calls = affected
         if needed & direct:
             return True
-        tries = not isinstance(node, DefinitionNode) and self._functions.reaches_entry(running(node))
-        if tries or self._prints(node):
+        if id(node) in self._tries or self._prints(node):
             return False
         if _imports(node) or ANYTHING in direct | through_calls or needed & through_calls:
             return True
@@ -123,12 +124,13 @@ class _Needed:
             direct = {node.name}
             calls = set(self._functions.changed_by_decorators(node)) - self._imported
             if isinstance(node, ast.ClassDef):
-                calls |= {name for base in node.bases if (name := root(base))} - self._imported
+                calls |= {name for base in node.bases if (name := root(base)) and self._functions.has(name)}
                 calls |= self._functions.changed_by_class(node)
                 calls |= set(changed_names(part for item in node.body for part in running(item)))
-            return direct, calls
+            return direct, calls - self._imported
         nodes = list(running(node))
-        direct = set(bound_names(node)) | (set(changed_names(nodes)) - self._imported)
+        changing = (part for part in nodes if not self._calls_entry(part))
+        direct = set(bound_names(node)) | (set(changed_names(changing)) - self._imported)
         direct |= {of for name in direct for of in self._aliased(name)}
         calls = set()
         for part in nodes:
@@ -140,7 +142,8 @@ class _Needed:
         for inner in nodes:
             if isinstance(inner, DefinitionNode):
                 calls |= self._functions.changed_by_decorators(inner)
-        return direct, calls | {of for name in calls for of in self._aliased(name)}
+        calls |= {of for name in calls for of in self._aliased(name)}
+        return direct, calls - self._imported
 
     def _aliased(self, name: str) -> set[str]:
         found: set[str] = set()
@@ -155,9 +158,16 @@ class _Needed:
     def _prints(self, node: ast.AST) -> bool:
         match node:
             case ast.Expr(value=ast.Call(func=ast.Name(id=name))):
-                return name in _OUTPUT and not self._functions.has(name)
+                return name in OUTPUT and not self._functions.has(name)
             case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name))):
-                return name in _OUTPUT
+                return name in OUTPUT
+        return False
+
+    def _calls_entry(self, node: ast.AST) -> bool:
+        """Whether a statement only calls a method of the class that is the entry point."""
+        match node:
+            case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attribute))):
+                return name == self._entry_point and self._functions.has(f".{attribute}")
         return False
 
     def _configures(self, node: ast.stmt) -> bool:

@@ -7,7 +7,6 @@ candidate for the end of a block; the end is the first candidate up to which the
 
 import io
 import re
-import textwrap
 import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -216,9 +215,13 @@ def _code(lines: Sequence[str], at: int, opening: _Opening, end: _End) -> str:
     body = [_unquoted(line, opening) for line in lines[at + 1 : end.line]]
     if end.code is not None:
         body.append(end.code)
-    code = textwrap.dedent("\n".join(body))
+    margin = min((_indent(line) for line in body if line.strip()), default=0)
     if opening.first_code:
-        code = f"{opening.first_code}\n" + "\n".join(body)
+        margin = min(margin, _indent(lines[at]))
+        body = [" " * margin + opening.first_code, *body]
+    code = (
+        "\n".join(line[margin:] if not line[:margin].strip() else line for line in body) if margin else "\n".join(body)
+    )
     code = code.lstrip("\ufeff").strip("\n").rstrip()
     return code + "\n" if code else ""
 
@@ -228,7 +231,7 @@ def _unquoted(line: str, opening: _Opening) -> str:
 
 
 def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
+    return len(line) - len(line.lstrip(" \t"))
 
 
 def _ends_in_string(code: str) -> bool:

@@ -37,6 +37,8 @@ TRIALS = {
     "exit": "import sys\nsys.exit(f(1))\n",
     "a thread": "import threading\ndef run():\n    f(1, 2)\nthreading.Thread(target=run).start()\n",
     "prose": "This is how it works.\nf(2)\n",
+    "shown": "import random\nresults = [f(0)]\nrandom.shuffle(results, 1, 2)\n",
+    "a class in use": "class A:\n    def go(self):\n        return f(1, 2)\n\n\nA().go()\n",
     "collected": "results = []\nresults.append(f(1, 2))\n",
 }
 
@@ -77,6 +79,11 @@ def test_names_that_only_the_tests_use_are_kept() -> None:
     program = "class Node:\n    pass\ndef g(x):\n    return x\ndef h(x):\n    return x\ndef f(x):\n    return x\n"
     kept = needed_for(program, "f", names_in("assert g(f(Node())) == 'h' and x.h('''h''')"))
     assert kept == program.replace("def h(x):\n    return x\n", "")
+
+
+def test_a_method_of_the_entry_point_is_tried_out_too() -> None:
+    program = "class F:\n    table = {}\n    @staticmethod\n    def go(x):\n        return x\nF.table.update(n=2)\n"
+    assert needed_for(program + "F.go(1, 2)\nq = F()\nq.go(1, 2)\n", "F") == program
 
 
 GIVEN = "import math\n\n\ndef g(x):\n    return math.floor(x)\n\n\ndef f(x):\n    pass\n"
