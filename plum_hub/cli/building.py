@@ -64,7 +64,8 @@ def carry_out(given: Given) -> None:
     context = Context(run=run, progress=progress, donor=donor, benchmark_data=given.benchmark_data)
     try:
         build(context)
-        released = release(context, destination)
+        with progress.waiting("publishing" if destination else "writing the release"):
+            released = release(context, destination)
     finally:
         progress.close()
         context.engines.close()

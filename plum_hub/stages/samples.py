@@ -8,6 +8,7 @@ from plum_hub.prompts import conversation, prompt_digest, render
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Instruction, Prompt, Sample, TestSuite, digest
 from plum_hub.stages.base import Ask, Context, ask, made_by, sampling_of, seed_of, unanswered
+from plum_hub.stages.budget import SAMPLE_TOKENS, affordable
 from plum_hub.stages.verdicts import judging
 
 STAGE = "samples"
@@ -30,9 +31,12 @@ def run_samples(context: Context) -> None:
         for index in range(settings.per_instruction)
     ]
     stop = ("\n```",) if settings.prompt == "completion" else ()  # that prompt ends inside a code block
+    sampling = sampling_of(settings, stop)
+    asks = affordable(context, Sample, run.recipe.policy, asks, sampling)
     owed = unanswered(context, Sample, STAGE, asks)
+    context.progress.expect(min(SAMPLE_TOKENS, settings.max_tokens))
     with judging(context, len(asks)) as halt:
-        ask(context, Sample, run.recipe.policy, owed, sampling_of(settings, stop), halt)
+        ask(context, Sample, run.recipe.policy, owed, sampling, halt)
 
 
 def prompt_of(recipe: Recipe, instruction: Instruction, suite: TestSuite) -> Prompt:
@@ -69,4 +73,6 @@ def _ask_one(recipe: Recipe, instruction: Instruction, suite: TestSuite, index: 
             engine=engine,
         )
 
-    return Ask(id=name, prompt=prompt_of(recipe, instruction, suite), seed=seed, keep=keep)
+    return Ask(
+        id=name, instruction_id=instruction.id, prompt=prompt_of(recipe, instruction, suite), seed=seed, keep=keep
+    )
