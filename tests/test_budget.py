@@ -140,6 +140,18 @@ def test_a_killed_build_keeps_its_decision(tmp_path: Path) -> None:
     assert len(responses) == extent["instructions"] * extent["responses"]
 
 
+def test_what_was_answered_before_a_decision_is_not_asked_again(tmp_path: Path) -> None:
+    write_rehearsal(tmp_path, tasks=5)
+    arguments = build(tmp_path, "budget.minutes=0.00001", "budget.min_instructions=2", "suites.temperature=0")
+    assert plum_hub(arguments).returncode in (0, 11)
+    (tmp_path / "run" / "budget.json").unlink()  # as a kill leaves it that comes between the answers and the decision
+    (tmp_path / "run" / "shards" / "00000" / "dropped.jsonl").unlink()
+    assert plum_hub(arguments).returncode in (0, 11)
+    for kind in ("responses", "samples", "dropped"):
+        ids = [row["id"] for row in rows(tmp_path / "run", kind)]
+        assert len(ids) == len(set(ids)) > 0, kind
+
+
 def test_a_decision_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     write_rehearsal(tmp_path, tasks=5)
     arguments = build(tmp_path, "budget.minutes=0.00001", "suites.temperature=0")

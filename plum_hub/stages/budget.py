@@ -19,9 +19,9 @@ from plum_hub.engines.base import Engine, Request, Sampling
 from plum_hub.errors import RunError
 from plum_hub.lines import writing
 from plum_hub.recipe import Recipe
-from plum_hub.records import Drop, KeptT, digest
+from plum_hub.records import Drop, KeptT, Response, digest
 from plum_hub.run import FILES, Run
-from plum_hub.stages.base import Ask, Context, ask, opened
+from plum_hub.stages.base import Ask, Context, ask, carried_over, opened
 
 OVER_BUDGET = "over_budget"
 """Why a row that there was no time for is left out."""
@@ -176,8 +176,11 @@ def _decide(
     recipe = context.run.recipe
     minutes, least = recipe.budget.minutes, recipe.budget.min_instructions
     assert minutes is not None
-    speed, rate = _measured(context, kind, config, ordered[:least], sampling)
-    wanted = _wanted(recipe, len(ordered), generate=kind.__name__ == "Response")
+    wanted = _wanted(recipe, len(ordered), generate=kind is Response)
+    owed = _owed(context, kind, ordered[:least], FILES[kind]) or _owed(context, kind, ordered, FILES[kind])
+    if not owed:
+        return wanted
+    speed, rate = _measured(context, kind, config, owed, sampling)
     left = minutes * 60 * (1 - _RESERVE) - (time.monotonic() - context.started)
     extent = fitting(wanted, least, left, lambda one: cost(one, recipe, speed))
     context.progress.say(told(extent, wanted, rate, minutes))
@@ -216,31 +219,37 @@ def told(extent: Extent, wanted: Extent, rate: float, minutes: float) -> str:
 
 
 def _measured(
-    context: Context,
-    kind: type[KeptT],
-    config: EngineConfig,
-    groups: Sequence[Sequence[Ask[KeptT]]],
-    sampling: Sampling,
+    context: Context, kind: type[KeptT], config: EngineConfig, owed: Sequence[Ask[KeptT]], sampling: Sampling
 ) -> tuple[Speed, float]:
     """The engine's speed, and the tokens a second that it means for an answer's later part.
 
     An engine that counts its tokens writes the beginnings of some answers, and nothing of them is kept. From another
-    one the first answer for each of the groups is asked for and kept: they are wanted whatever is decided.
+    one `budget.min_instructions` answers are asked for and kept: they are wanted whatever is decided.
     """
-    first = [group[0] for group in groups]
     context.progress.begin("speed", 0, 0)
     engine = opened(context.engines, config, context.progress)
-    began = time.monotonic()
     if engine.counts_tokens:
-        ranked = [group[index] for index in range(max(map(len, groups))) for group in groups if index < len(group)]
-        speed = _probe(context, engine, ranked[:_PROBED], sampling)
+        speed = _probe(context, engine, owed[:_PROBED], sampling)
         context.progress.end()
         return speed, 1 / speed.token_seconds
-    done = context.run.ids(kind) | {drop.id for drop in context.run.rows(Drop)}
-    owed = {one.id: one for one in first if one.id not in done} or {one.id: one for one in first}
-    tokens = ask(context, kind, config, owed, sampling)
+    first = {one.id: one for one in owed[: context.run.recipe.budget.min_instructions]}
+    began = time.monotonic()
+    tokens = ask(context, kind, config, first, sampling)
     seconds = max(time.monotonic() - began, 1e-9)
-    return Speed(request_seconds=seconds / len(owed), token_seconds=0.0), tokens / seconds
+    return Speed(request_seconds=seconds / len(first), token_seconds=0.0), tokens / seconds
+
+
+def _owed(context: Context, kind: type[KeptT], ordered: Sequence[Sequence[Ask[KeptT]]], stage: str) -> list[Ask[KeptT]]:
+    """What is not there yet, the donor's rows taken over: the first answer of each instruction before the second."""
+    run = context.run
+    done = run.ids(kind) | {drop.id for drop in run.rows(Drop) if drop.stage == stage}
+    ranked = [group[index] for index in range(max(map(len, ordered))) for group in ordered if index < len(group)]
+    owed = {one.id: one for one in ranked if one.id not in done}
+    with run.appending(kind) as append:
+        for row in carried_over(context.donor, kind, owed):
+            if owed.pop(row.id, None) is not None:
+                append(row)
+    return list(owed.values())
 
 
 def _probe(context: Context, engine: Engine, asks: Sequence[Ask[KeptT]], sampling: Sampling) -> Speed:
