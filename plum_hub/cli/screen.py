@@ -92,7 +92,8 @@ class Logged(Progress):
     def line(self) -> str:
         """Where the stage is, in one line."""
         count = f"{self.done}" + (f"/{self.total}" if self.total else "")
-        return "  ".join([f"{self.stage}: {count}".lstrip(": "), *self.details()])
+        head = f"{self.stage}: " if self.stage else ""
+        return head + "  ".join([*([] if self.pending and not self.total else [count]), *self.details()])
 
     def details(self) -> list[str]:
         """Tokens so far, speed, and time left or passed."""
@@ -213,12 +214,19 @@ class Bars(Logged):
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
+        first = self._task is None  # no stage has begun: a bar for the time of the block only
         if self._task is None:
-            self.begin("", 0, 0)
+            self._bars.start()
+            self._task = self._bars.add_task("", total=None, rate="")
+        task = self._task
         with super().waiting(what):
             self._show(rate=what)
             yield
-        self._show(rate="")
+        if first:
+            self._bars.remove_task(task)
+            self._task = None
+        else:
+            self._show(rate="")
 
     def wrote(self, tokens: int) -> None:
         super().wrote(tokens)
