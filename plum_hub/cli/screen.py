@@ -106,7 +106,7 @@ class Logged(Progress):
             parts += [f"{tokens:,} tokens", f"{tokens / seconds:.0f} tokens/s"]
         elif self.fresh:
             parts.append(f"{self.fresh / seconds:.1f}/s")
-        elif self.expected is not None and self.total > self.done:
+        elif self.expected is not None and (not self.total or self.total > self.done):
             parts.append("reading the prompts")
         left = self.seconds_left(seconds)
         if left is not None:

@@ -227,6 +227,7 @@ def _measured(
     one `budget.min_instructions` answers are asked for and kept: they are wanted whatever is decided.
     """
     context.progress.begin("speed", 0, 0)
+    context.progress.expect(_PROBE_TOKENS)
     engine = opened(context.engines, config, context.progress)
     if engine.counts_tokens:
         speed = _probe(context, engine, owed[:_PROBED], sampling)
