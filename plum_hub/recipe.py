@@ -117,6 +117,17 @@ class DecontaminationConfig(_Section):
     """A text is left out if it has a greater share of a statement's words in such n-grams."""
 
 
+class BudgetConfig(_Section):
+    """How long a build may take. What there is no time for is left out, as `over_budget`."""
+
+    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Minutes for a whole build: the engine's speed is measured on its first answers, and as many instructions taken as
+    fit. Where even the fewest do not, there are fewer samples and responses for each, and it may take longer. Without
+    limit when not set."""
+    min_instructions: int = Field(default=10, ge=1)
+    """Instructions that are taken however slow the machine is."""
+
+
 _PINNED = ("policy", "generator", "instructions", "suites")
 """The sections that hold a revision."""
 
@@ -136,6 +147,7 @@ class Recipe(_Section):
     verdicts: VerdictsConfig = VerdictsConfig()
     decontamination: DecontaminationConfig = DecontaminationConfig()
     preferences: PreferencesConfig = PreferencesConfig()
+    budget: BudgetConfig = BudgetConfig()
 
     def filled(self) -> "Recipe":
         """The recipe with the paper's numbers for its source where none were given."""
@@ -289,7 +301,7 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
 
 def key_paths() -> list[str]:
     """Every key outside the engines' own, as `samples.seed`; the README lists them and a test compares."""
-    sections = ("instructions", "suites", "samples", "verdicts", "decontamination", "preferences")
+    sections = ("instructions", "suites", "samples", "verdicts", "decontamination", "preferences", "budget")
     found = ["version", "policy", "generator"]
     for name in sections:
         section = Recipe.model_fields[name].annotation

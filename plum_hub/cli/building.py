@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from plum_hub.errors import RecipeError, UsageError
 from plum_hub.lines import writing
 from plum_hub.recipe import Recipe
 from plum_hub.run import Run
-from plum_hub.stages.base import Context
+from plum_hub.stages.base import Context, EnginePool
 from plum_hub.stages.build import begun, build, default_folder, prepare
 from plum_hub.stages.destination import Released
 from plum_hub.stages.plan import Plan, plan
@@ -52,6 +53,7 @@ def carry_out(given: Given) -> None:
     Raises:
         PlumError: with its exit code.
     """
+    began = time.monotonic()
     destination = given.destination()
     progress = screen.progress(given.quiet)
     recipe, folder = composed(given, progress.say)
@@ -59,15 +61,20 @@ def carry_out(given: Given) -> None:
     if given.dry_run:
         _show_plan(given, plan(recipe.filled(), begun(recipe, folder), donor))
         return
-    run = prepare(recipe, folder)
-    _log_to(folder, given.verbose)
-    context = Context(run=run, progress=progress, donor=donor, benchmark_data=given.benchmark_data)
+    engines = EnginePool()
     try:
+        with progress.waiting("preparing the run"):
+            run = prepare(recipe, folder)
+        _log_to(folder, given.verbose)
+        context = Context(
+            run=run, progress=progress, engines=engines, donor=donor, benchmark_data=given.benchmark_data, started=began
+        )
         build(context)
-        released = release(context, destination)
+        with progress.waiting("publishing" if destination else "writing the release"):
+            released = release(context, destination)
     finally:
         progress.close()
-        context.engines.close()
+        engines.close()
     _show_result(given, run, summarise(run), released)
 
 

@@ -3,14 +3,16 @@
 import json
 import logging
 import sys
+import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 from rich.syntax import Syntax
 from rich.table import Table
@@ -23,8 +25,11 @@ from plum_hub.stages.show import Story
 from plum_hub.stages.summary import Summary
 
 _LOG = logging.getLogger("plum_hub")
-_EVERY_SECONDS = 30.0
+_EVERY_SECONDS = 15.0
 """How often a stage tells where it is when there is no terminal to draw a bar on."""
+_WEIGHT = 8
+"""How many finished answers the expected length of an answer counts for: the first ones to finish are the short
+ones."""
 
 
 def progress(quiet: bool) -> Progress:
@@ -35,16 +40,40 @@ def progress(quiet: bool) -> Progress:
 
 
 class Logged(Progress):
-    """Counts, and writes stage begins and ends to the run's log."""
+    """Counts, and writes stage begins and ends to the run's log.
 
-    def __init__(self) -> None:
-        self.stage, self.total, self.done, self.tokens, self.fresh = "", 0, 0, 0, 0
-        self.started = time.monotonic()
+    Args:
+        now: the clock, in seconds.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self.now = now
+        self._reset("", 0, 0)
+
+    def _reset(self, stage: str, total: int, done: int) -> None:
+        self.stage, self.total, self.done = stage, total, done
+        self.fresh, self.tokens, self.written = 0, 0, 0
+        self.expected: float | None = None
+        self.pending = ""
+        self.started = self.now()
 
     def begin(self, stage: str, total: int, done: int) -> None:
-        self.stage, self.total, self.done, self.tokens, self.fresh = stage, total, done, 0, 0
-        self.started = time.monotonic()
+        self._reset(stage, total, done)
         _LOG.info("%s: %d of %d there already", stage, done, total)
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        self.pending, self.started = what, self.now()
+        try:
+            yield
+        finally:
+            self.pending, self.started = "", self.now()
+
+    def expect(self, tokens: float) -> None:
+        self.expected = tokens
+
+    def wrote(self, tokens: int) -> None:
+        self.written += tokens
 
     def advance(self, rows: int = 1, tokens: int = 0) -> None:
         self.done += rows
@@ -58,57 +87,122 @@ class Logged(Progress):
         _LOG.info("%s", text)
 
     def beside(self) -> Progress:
-        return type(self)()
+        return type(self)(self.now)
 
     def line(self) -> str:
         """Where the stage is, in one line."""
-        seconds = max(time.monotonic() - self.started, 1e-9)
-        parts = [f"{self.stage}: {self.done}" + (f"/{self.total}" if self.total else "")]
-        if self.fresh:
-            parts.append(f"{self.fresh / seconds:.1f}/s")
-        if self.tokens:
-            parts.append(f"{self.tokens / seconds:.0f} tokens/s")
-        if self.fresh and self.total > self.done:
-            parts.append(f"{clock((self.total - self.done) * seconds / self.fresh)} left")
+        count = f"{self.done}" + (f"/{self.total}" if self.total else "")
+        head = f"{self.stage}: " if self.stage else ""
+        return head + "  ".join([*([] if self.pending and not self.total else [count]), *self.details()])
+
+    def details(self) -> list[str]:
+        """Tokens so far, speed, and time left or passed."""
+        seconds = max(self.now() - self.started, 1e-9)
+        tokens = max(self.tokens, self.written)
+        if self.pending:
+            return [f"{self.pending} ... {clock(seconds)}"]
+        parts = []
+        if tokens:
+            parts += [f"{tokens:,} tokens", f"{tokens / seconds:.0f} tokens/s"]
         elif self.fresh:
-            parts.append(f"in {clock(seconds)}")
-        return "  ".join(parts)
+            parts.append(f"{self.fresh / seconds:.1f}/s")
+        elif self.expected is not None and (not self.total or self.total > self.done):
+            parts.append("reading the prompts")
+        left = self.seconds_left(seconds)
+        if left is not None:
+            parts.append(f"{clock(left)} left")
+        else:
+            parts.append(f"in {clock(seconds)}" if self.fresh or tokens else clock(seconds))
+        return parts
+
+    def seconds_left(self, seconds: float) -> float | None:
+        """How long the stage's other rows take at the speed so far; None when it has none, or no speed is known yet.
+
+        Args:
+            seconds: since the stage began to work.
+        """
+        rows, tokens = self.total - self.done, max(self.tokens, self.written)
+        if rows <= 0:
+            return None
+        if self.expected is not None and tokens:
+            each = (self.expected * _WEIGHT + self.tokens) / (_WEIGHT + self.fresh)
+            # Even when answers turn out longer than was expected, those under way have something before them.
+            owed = max(rows * each - (tokens - self.tokens), 0.1 * rows * each)
+            return owed * seconds / tokens
+        return rows * seconds / self.fresh if self.fresh else None
 
 
 class Lines(Logged):
-    """For pipes and log files: a line when a stage ends, and one every half minute before."""
+    """For pipes and log files: a line when a stage ends, and one every quarter minute before, also while nothing is
+    finished: a thread of its own looks once a second whether one is due."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._told = time.monotonic()
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(now)
+        self._told = now()
+        self._stop: threading.Event | None = None
+        self._beside: list[Lines] = []
 
-    def advance(self, rows: int = 1, tokens: int = 0) -> None:
-        super().advance(rows, tokens)
-        if time.monotonic() - self._told > _EVERY_SECONDS:
-            self._told = time.monotonic()
-            click.echo(self.line(), err=True)
+    def begin(self, stage: str, total: int, done: int) -> None:
+        super().begin(stage, total, done)
+        self._told = self.now()
+        self._start()
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        self._start()
+        with super().waiting(what):
+            yield
 
     def end(self) -> None:
         super().end()
-        self._told = time.monotonic()
+        self._halt()
         click.echo(self.line(), err=True)
 
     def say(self, text: str) -> None:
         super().say(text)
         click.echo(text, err=True)
 
+    def beside(self) -> Progress:
+        self._beside.append(Lines(self.now))
+        return self._beside[-1]
+
+    def close(self) -> None:
+        self._halt()
+        for one in self._beside:
+            one.close()
+
+    def tick(self) -> None:
+        """Tell where the stage is if nothing was told for a quarter minute."""
+        if self.now() - self._told >= _EVERY_SECONDS:
+            self._told = self.now()
+            click.echo(self.line(), err=True)
+
+    def _start(self) -> None:
+        if self._stop is None:
+            self._stop = threading.Event()
+            threading.Thread(target=self._watch, args=(self._stop,), daemon=True).start()
+
+    def _halt(self) -> None:
+        if self._stop is not None:
+            self._stop.set()
+        self._stop = None
+
+    def _watch(self, stop: threading.Event) -> None:
+        while not stop.wait(1.0):
+            self.tick()
+
 
 class Bars(Logged):
-    """A bar a stage, with rows, rate and time left. The terminal is without its cursor until `close`."""
+    """A bar a stage, with rows, tokens, rate, and time left. The terminal is without its cursor until `close`."""
 
-    def __init__(self, bars: RichProgress | None = None) -> None:
-        super().__init__()
+    def __init__(self, now: Callable[[], float] = time.monotonic, bars: RichProgress | None = None) -> None:
+        super().__init__(now)
         self._bars = bars or RichProgress(
             TextColumn("{task.description:>12}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(elapsed_when_finished=True),
+            TimeElapsedColumn(),  # rich draws it anew by itself, so that a display never stands still
             console=Console(stderr=True),
         )
         self._task: TaskID | None = None
@@ -118,12 +212,29 @@ class Bars(Logged):
         self._bars.start()  # once: rich takes a second call for none
         self._task = self._bars.add_task(stage, total=total or None, completed=done, rate="")
 
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        first = self._task is None  # no stage has begun: a bar for the time of the block only
+        if self._task is None:
+            self._bars.start()
+            self._task = self._bars.add_task("", total=None, rate="")
+        task = self._task
+        with super().waiting(what):
+            self._show(rate=what)
+            yield
+        if first:
+            self._bars.remove_task(task)
+            self._task = None
+        else:
+            self._show(rate="")
+
+    def wrote(self, tokens: int) -> None:
+        super().wrote(tokens)
+        self._show()
+
     def advance(self, rows: int = 1, tokens: int = 0) -> None:
         super().advance(rows, tokens)
-        assert self._task is not None
-        seconds = max(time.monotonic() - self.started, 1e-9)
-        rate = f"{self.tokens / seconds:.0f} tokens/s" if self.tokens else f"{self.fresh / seconds:.1f}/s"
-        self._bars.update(self._task, advance=rows, rate=rate)
+        self._show()
 
     def end(self) -> None:
         super().end()
@@ -131,7 +242,7 @@ class Bars(Logged):
         self._bars.update(self._task, total=self.done, completed=self.done)
 
     def beside(self) -> Progress:
-        return Bars(self._bars)
+        return Bars(self.now, self._bars)
 
     def close(self) -> None:
         if self._bars.live.is_started:
@@ -140,6 +251,10 @@ class Bars(Logged):
     def say(self, text: str) -> None:
         super().say(text)
         self._bars.console.print(escape(text), highlight=False)
+
+    def _show(self, rate: str | None = None) -> None:
+        assert self._task is not None
+        self._bars.update(self._task, completed=self.done, rate="  ".join(self.details()) if rate is None else rate)
 
 
 def echo_json(values: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ An engine turns requests into text. It has never heard of a test suite, a label 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
@@ -83,6 +83,11 @@ class Engine(ABC):
     """A model that is ready to answer. Open it with `config.open()`, close it with `with` or `close()`."""
 
     identity: EngineIdentity
+    counts_tokens: bool = False
+    """Whether `generate` calls `on_tokens`; where not, tokens are known only when a completion is finished."""
+    on_tokens: Callable[[int], None] = staticmethod(lambda _: None)
+    """Called by `generate`, in its caller's thread, with the number of tokens written since the last call, in answers
+    finished or not. The caller may set it; an exception that it raises ends `generate`."""
 
     @property
     @abstractmethod

@@ -1,7 +1,7 @@
 """Any causal language model, with `transformers` and nothing else: slower than vLLM, and runs wherever torch does."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -49,6 +49,8 @@ class TransformersConfig(LocalSettings):
 
 class TransformersEngine(Engine):
     """Left-padded batches of prompts of like length. Each request draws from its own seed, whatever its neighbours."""
+
+    counts_tokens = True
 
     def __init__(self, config: TransformersConfig) -> None:
         if find_spec("transformers") is None:
@@ -140,18 +142,21 @@ class TransformersEngine(Engine):
         padded = self._tokenizer.pad({"input_ids": [tokens for _, tokens in batch]}, return_tensors="pt")
         width = padded["input_ids"].shape[1]
         sampling = batch[0][0].sampling
+        tally = _Tally(self._ends, self.on_tokens)
         with torch.inference_mode():
             written = self._model.generate(
                 **padded.to(self._device),
                 max_new_tokens=min(sampling.max_tokens, self._context - width),
                 do_sample=False,  # the last of the processors has drawn
-                logits_processor=_processors(sampling, [request.seed for request, _ in batch]),
+                logits_processor=_processors(sampling, [request.seed for request, _ in batch], tally),
                 stop_strings=list(sampling.stop) or None,
                 tokenizer=self._tokenizer,
             )
-        for (request, prompt), row in zip(batch, written[:, width:].tolist(), strict=True):
-            end = next((place for place, token in enumerate(row) if token in self._ends), None)
-            tokens = row if end is None else row[: end + 1]
+        rows = written[:, width:].tolist()
+        ends = [next((place for place, token in enumerate(row) if token in self._ends), None) for row in rows]
+        answers = [row if end is None else row[: end + 1] for row, end in zip(rows, ends, strict=True)]
+        tally.complete(sum(map(len, answers)))
+        for (request, prompt), tokens, end in zip(batch, answers, ends, strict=True):
             text, stopped = sampling.until_stop(self._tokenizer.decode(tokens, skip_special_tokens=True))
             yield Completion(
                 id=request.id,
@@ -162,16 +167,40 @@ class TransformersEngine(Engine):
             )
 
 
-def _processors(sampling: Sampling, seeds: Sequence[int]) -> Any:
-    """Temperature, top-p and the draw itself; none when greedy."""
+def _processors(sampling: Sampling, seeds: Sequence[int], tally: "_Tally") -> Any:
+    """The count of tokens; then temperature, top-p and the draw itself, unless greedy."""
     from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
     if not sampling.temperature:
-        return LogitsProcessorList()
-    steps: list[Any] = [TemperatureLogitsWarper(sampling.temperature)]
+        return LogitsProcessorList([tally])
+    steps: list[Any] = [tally, TemperatureLogitsWarper(sampling.temperature)]
     if sampling.top_p < 1:
         steps.append(TopPLogitsWarper(sampling.top_p))
     return LogitsProcessorList([*steps, _SeededDraw(seeds)])
+
+
+class _Tally:
+    """Tells how many tokens were written, step by step; looks at the scores of no token and changes none."""
+
+    def __init__(self, ends: set[int], tell: Callable[[int], None]) -> None:
+        self._ends = ends
+        self._tell = tell
+        self._ended: list[bool] | None = None
+        self._told = 0
+
+    def __call__(self, written: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+        if self._ended is None:  # the first step: nothing but prompts
+            self._ended = [False] * written.shape[0]
+            return scores
+        self._told += self._ended.count(False)
+        self._tell(self._ended.count(False))
+        last = written[:, -1].tolist()
+        self._ended = [ended or token in self._ends for ended, token in zip(self._ended, last, strict=True)]
+        return scores
+
+    def complete(self, tokens: int) -> None:
+        """Tell what the last step wrote: there was no step after it to see it."""
+        self._tell(max(0, tokens - self._told))
 
 
 class _SeededDraw:

@@ -58,6 +58,8 @@ class VllmConfig(LocalSettings):
 class VllmEngine(Engine):
     """Each request has its own seed, so its text depends on its neighbours only as far as rounding does."""
 
+    counts_tokens = True
+
     def __init__(self, config: VllmConfig) -> None:
         if find_spec("vllm") is None:
             raise MissingExtraError("the vllm engine (without a GPU the extra is `cpu`)", "vllm")
@@ -103,9 +105,12 @@ class VllmEngine(Engine):
                     continue
                 waiting[str(number)] = request
                 engine.add_request(str(number), {"prompt_token_ids": tokens}, sampling_params(request))
+            under_way = 0
             while waiting:
-                for output in self._step():
-                    yield _completion(waiting.pop(output.request_id), output)
+                finished = [_completion(waiting.pop(output.request_id), output) for output in self._step()]
+                before, under_way = under_way, self._tokens_under_way()
+                self.on_tokens(max(0, under_way + sum(one.completion_tokens for one in finished) - before))
+                yield from finished
         finally:
             if waiting:  # the caller stopped, or was interrupted
                 engine.abort_request(list(waiting))
@@ -126,6 +131,12 @@ class VllmEngine(Engine):
             return list(self._tokenizer.encode(prompt))
         text = asked(self._tokenizer, prompt)
         return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _tokens_under_way(self) -> int:
+        """Tokens of the answers that are not finished. vLLM yields only finished ones here (FINAL_ONLY), but its
+        detokenizers, which live in this process, have seen every token; to count them costs microseconds a step."""
+        states = self._llm.llm_engine.output_processor.request_states.values()
+        return sum(state.detokenizer.num_output_tokens() for state in states if state.detokenizer)
 
     def _step(self) -> list[Any]:
         try:

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from threading import Event
 from typing import Generic
 
@@ -21,6 +22,20 @@ class Progress:
 
     def begin(self, stage: str, total: int, done: int) -> None:
         """A stage starts: `total` rows are wanted in all, `done` of them are there."""
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:  # noqa: ARG002 - this one keeps silent
+        """For the time of the block the stage makes no rows, since `what` goes on, as `loading MODEL`; its speed is
+        counted from the block's end."""
+        yield
+
+    def expect(self, tokens: float) -> None:
+        """Each row of this stage is an answer of about `tokens` tokens, by which the time left is estimated until
+        enough of them are finished."""
+
+    def wrote(self, tokens: int) -> None:
+        """So many tokens were written since the last call, in answers finished or not; `advance` counts the finished
+        ones once more."""
 
     def advance(self, rows: int = 1, tokens: int = 0) -> None:
         """That many more rows are done, and so many tokens were generated for them."""
@@ -77,6 +92,8 @@ class Context:
     """What every stage works with."""
 
     run: Run
+    started: float = field(default_factory=time.monotonic)
+    """When the build began, by `time.monotonic()`: a recipe's `budget.minutes` are counted from here."""
     progress: Progress = field(default_factory=Progress)
     engines: EnginePool = field(default_factory=EnginePool)
     donor: Run | None = None
@@ -90,6 +107,7 @@ class Ask(Generic[KeptT]):
     """One answer that is wanted: the id of the row it becomes, the request, and how to make the row."""
 
     id: str
+    instruction_id: str
     prompt: Prompt
     seed: int
     keep: Callable[[Completion, str], KeptT | Drop]
@@ -147,13 +165,17 @@ def ask(
     owed: Mapping[str, Ask[KeptT]],
     sampling: Sampling,
     halt: Event | None = None,
-) -> None:
+) -> int:
     """End a stage: have an engine answer what is owed, and append each row as soon as its answer arrives. When `halt`
     is set it ends after the next answer.
+
+    Returns:
+        Tokens that were written.
 
     Raises:
         EngineError: the engine cannot be had or broke; answers that came before are kept.
     """
+    tokens = 0
     if owed:
         role = "generator" if kind is Response else "policy"
         there = context.run.path(kind)
@@ -163,28 +185,43 @@ def ask(
             context.progress.say(note)
         requests = [Request(id=one.id, prompt=one.prompt, seed=one.seed, sampling=sampling) for one in owed.values()]
         with context.run.keeping(kind) as keep:
-            for completion, name in answers(context.engines, config, requests):
+            for completion, name in answers(context.engines, config, requests, context.progress):
                 keep(owed[completion.id].keep(completion, name))
                 context.progress.advance(tokens=completion.completion_tokens)
+                tokens += completion.completion_tokens
                 if halt is not None and halt.is_set():
-                    return
+                    return tokens
     context.progress.end()
+    return tokens
 
 
-def answers(engines: EnginePool, config: EngineConfig, requests: Sequence[Request]) -> Iterator[tuple[Completion, str]]:
+def answers(
+    engines: EnginePool, config: EngineConfig, requests: Sequence[Request], progress: Progress
+) -> Iterator[tuple[Completion, str]]:
     """Have an engine answer, and yield each completion as it arrives, with the engine's name and version. How fast the
-    engine was is remembered.
+    engine was is remembered; the loading of its model and the tokens under way are told to `progress`.
 
     Raises:
         EngineError: the engine cannot be had or broke; answers that came before stand.
     """
-    engine = engines.open(config)
+    engine = opened(engines, config, progress)
+    engine.on_tokens = progress.wrote
     name = f"{engine.identity.engine} {engine.identity.engine_version}"
     began, tokens = time.monotonic(), 0
     for completion in engine.generate(requests):
         tokens += completion.completion_tokens
         yield completion, name
     remember(config, tokens, time.monotonic() - began)
+
+
+def opened(engines: EnginePool, config: EngineConfig, progress: Progress) -> Engine:
+    """The engine of `config`, ready; what it waits for is told to `progress`.
+
+    Raises:
+        EngineError: it cannot be had.
+    """
+    with progress.waiting(f"loading {PurePath(config.model).name or config.type}"):
+        return engines.open(config)
 
 
 def carried_over(donor: Run | None, kind: type[KeptT], owed: Iterable[str]) -> Iterator[KeptT]:

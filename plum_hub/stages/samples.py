@@ -10,6 +10,7 @@ from plum_hub.prompts import conversation, prompt_digest, render
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Instruction, Prompt, Sample, TestSuite, digest
 from plum_hub.stages.base import Ask, Context, ask, made_by, sampling_of, seed_of, unanswered
+from plum_hub.stages.budget import SAMPLE_TOKENS, affordable
 from plum_hub.stages.verdicts import judging
 
 STAGE = "samples"
@@ -37,9 +38,12 @@ def run_samples(context: Context) -> None:
     def renew(sample: Sample) -> Sample:
         return _extracted(sample, suites[sample.suite_id])
 
+    sampling = sampling_of(settings, stop)
+    asks = affordable(context, Sample, run.recipe.policy, asks, sampling)
     owed = unanswered(context, Sample, STAGE, asks, renew)
+    context.progress.expect(min(SAMPLE_TOKENS, settings.max_tokens))
     with judging(context, len(asks)) as halt:
-        ask(context, Sample, run.recipe.policy, owed, sampling_of(settings, stop), halt)
+        ask(context, Sample, run.recipe.policy, owed, sampling, halt)
 
 
 def prompt_of(recipe: Recipe, instruction: Instruction, suite: TestSuite) -> Prompt:
@@ -77,7 +81,9 @@ def _ask_one(recipe: Recipe, instruction: Instruction, suite: TestSuite, index: 
         )
         return _extracted(sample, suite)
 
-    return Ask(id=name, prompt=prompt_of(recipe, instruction, suite), seed=seed, keep=keep)
+    return Ask(
+        id=name, instruction_id=instruction.id, prompt=prompt_of(recipe, instruction, suite), seed=seed, keep=keep
+    )
 
 
 def _extracted(sample: Sample, suite: TestSuite) -> Sample:

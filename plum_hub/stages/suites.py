@@ -17,6 +17,7 @@ from plum_hub.prompts import conversation, prompt_digest
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Instruction, Response, TestSuite, digest
 from plum_hub.stages.base import Ask, Context, ask, made_by, sampling_of, seed_of, unanswered
+from plum_hub.stages.budget import RESPONSE_TOKENS, affordable
 from plum_hub.stages.programs import evidence, limits_of, program
 from plum_hub.stages.published import GENERATE, published
 
@@ -79,7 +80,11 @@ def _ask_generator(context: Context) -> None:
         for instruction in context.run.rows(Instruction)
         for index in range(settings.responses)
     ]
-    ask(context, Response, engine, unanswered(context, Response, "responses", asks), sampling_of(settings))
+    sampling = sampling_of(settings)
+    asks = affordable(context, Response, engine, asks, sampling)
+    owed = unanswered(context, Response, "responses", asks)
+    context.progress.expect(min(RESPONSE_TOKENS, settings.max_tokens))
+    ask(context, Response, engine, owed, sampling)
 
 
 def _ask_one(recipe: Recipe, instruction: Instruction, index: int) -> Ask[Response]:
@@ -107,7 +112,7 @@ def _ask_one(recipe: Recipe, instruction: Instruction, index: int) -> Ask[Respon
         )
 
     prompt = conversation("suite", instruction=instruction.text)
-    return Ask(id=name, prompt=prompt, seed=seed, keep=keep)
+    return Ask(id=name, instruction_id=instruction.id, prompt=prompt, seed=seed, keep=keep)
 
 
 def _decide(context: Context) -> None:

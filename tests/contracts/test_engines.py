@@ -82,6 +82,24 @@ def test_every_request_is_answered_exactly_once(opened: Opened) -> None:
     assert all(completion.prompt_tokens > 0 and completion.completion_tokens > 0 for completion in completions)
 
 
+@pytest.mark.parametrize("sampling", [SAMPLED, GREEDY])
+def test_tokens_are_told_while_answers_are_under_way_each_once(
+    opened: Opened, sampling: Sampling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(opened.engine, "on_tokens", told.append)
+    answers = opened.engine.generate(_requests(5, sampling))
+    first = next(answers)
+    early = sum(told)
+    completions = [first, *answers]
+    if not opened.engine.counts_tokens:
+        assert told == []
+        return
+    assert len(told) > 3  # step by step
+    assert early >= first.completion_tokens
+    assert sum(told) == sum(completion.completion_tokens for completion in completions)
+
+
 def test_no_request_no_answer(opened: Opened) -> None:
     assert list(opened.engine.generate([])) == []
 

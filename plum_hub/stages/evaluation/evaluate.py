@@ -134,7 +134,8 @@ class _Work:
             self.progress.say(note)
         try:
             with self.folder.appending_samples() as append:
-                for completion, engine in answers(engines, config, requests(config, owed)) if owed else ():
+                asked = requests(config, owed)
+                for completion, engine in answers(engines, config, asked, self.progress) if owed else ():
                     one = owed[completion.id]
                     there[one.id] = sample = one.sample(completion, engine)
                     append(sample)
