@@ -27,7 +27,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="Show errors and the result only.")
 def train(**given: Any) -> None:
-    """Train a model on SOURCE: a run's folder, REPO@TAG, or a .jsonl or .parquet file.
+    """Train a model on SOURCE: a run's folder, REPO@TAG, or a .jsonl, .json or .parquet file.
 
     kto takes rows of prompt, completion and label, and lays them out so that no KL pair shares its prompt and every
     batch holds both labels; dpo takes balanced pairs of them, sft the chosen. Without a GPU it trains LoRA adapters.
