@@ -23,8 +23,11 @@ _SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin")
 _LINKS = {"/dev/stdin": "0", "/dev/stdout": "1", "/dev/stderr": "2"}
 _IN_JAIL = tuple(
     f"{name}.py"
-    for name in ("__init__", "zygote", "child", "compiler", "probe", "reserved", "scratch", "trusted", "values", "wire")
-)
+    for name in (
+        "__init__", "zygote", "child", "compiler", "internals", "probe", "reserved", "scratch", "shown", "trusted",
+        "values", "wire",
+    )
+)  # fmt: skip
 _OLD = "/.old"
 _TAKEN = ("/tmp", "/dev", "/proc", "/jail")
 """Folders of the jail's own: an interpreter that lives below one of them is shown at `_MOVED`."""

@@ -47,6 +47,14 @@ def call(layer: str, function: Callable[[], int]) -> int:
     return result
 
 
+def _number(layer: str, numbers: dict[str, int]) -> int:
+    """The number of a system call on this processor, raising `LayerError`."""
+    machine = os.uname().machine
+    if machine not in numbers:
+        raise LayerError(layer, f"the system calls of a {machine} processor are not known")
+    return numbers[machine]
+
+
 def prctl(layer: str, option: int, *arguments: Any) -> None:
     """`prctl(2)`, raising `LayerError`."""
     converted = [ctypes.c_ulong(value) if isinstance(value, int) else value for value in arguments]
@@ -79,7 +87,7 @@ def make_read_only(target: str, *, recursive: bool) -> None:
 
 def pivot_root(new_root: str, old_root: str) -> None:
     """`pivot_root(2)`, raising `LayerError`."""
-    number = _PIVOT_ROOT[os.uname().machine]
+    number = _number("mounts", _PIVOT_ROOT)
     call("mounts", lambda: syscall(number, ctypes.c_char_p(new_root.encode()), ctypes.c_char_p(old_root.encode())))
 
 
@@ -95,5 +103,5 @@ def drop_capabilities() -> None:
             break  # EINVAL: the kernel knows no more of them
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
     nothing = (ctypes.c_uint32 * 6)()
-    number = _CAPSET[os.uname().machine]
+    number = _number("capabilities", _CAPSET)
     call("capabilities", lambda: syscall(number, ctypes.byref(header), ctypes.byref(nothing)))

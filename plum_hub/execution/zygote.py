@@ -11,7 +11,6 @@ touches few objects, what a child does has been done here before (`child.warm_up
 it (`_fill_holes`).
 """
 
-import _imp
 import gc
 import importlib
 import json
@@ -24,9 +23,9 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NoReturn
 
-from plum_hub.execution import child, compiler, scratch, values
+from plum_hub.execution import child, compiler, internals, scratch, values
+from plum_hub.execution.shown import MEMORY_READERS
 from plum_hub.execution.wire import (
     ASKED,
     COMPILE,
@@ -48,6 +47,8 @@ _PRELOADED = [
     "bisect", "collections", "copy", "dataclasses", "datetime", "enum", "functools", "heapq", "itertools", "json",
     "math", "operator", "re", "string", "typing",
 ]  # fmt: skip
+_NOT_LOADED = tuple(pattern.removesuffix("*") for pattern in MEMORY_READERS)
+"""Of the builtin modules; an interpreter may be built with these among them."""
 _FILES = 256
 _FIXED_LIMITS = {
     resource.RLIMIT_CORE: 0,
@@ -98,7 +99,7 @@ def prepare(packages: str = "") -> None:
     if os.getpid() != 1:
         raise SystemExit("a zygote runs as the first process of its own pid namespace only")
     for name in (*sys.builtin_module_names, *_PRELOADED):
-        if name != "__main__":
+        if name != "__main__" and not name.startswith(_NOT_LOADED):
             importlib.import_module(name)
     if packages:
         sys.path.append(packages)
@@ -109,7 +110,7 @@ def prepare(packages: str = "") -> None:
         signal.signal(number, signal.SIG_DFL)
     for limit, value in _FIXED_LIMITS.items():
         resource.setrlimit(limit, (value, value))
-    _hide_internals()
+    internals.hide_internals(packages)
     child.warm_up()
     gc.collect()
     _HOLES.extend(_fill_holes())
@@ -147,26 +148,6 @@ def _until_in_a_row(make: Callable[[], object], size: int) -> list[object]:
         row = row + 1 if 0 < id(made[-1]) - last <= 4 * size else 0
         last = id(made[-1])
     return made
-
-
-def _hide_internals() -> None:
-    """Take away what would show a program the objects of the machinery below it: tracing could jump over a failed
-    statement, the garbage collector would list the tokens, and a builtin module made anew would bring both back."""
-
-    def nothing(*_arguments: object) -> list[object]:
-        return []
-
-    def no_trace(_function: object) -> None:
-        return None
-
-    def refuse(spec: Any) -> NoReturn:
-        raise ImportError(f"{spec.name} is loaded already")
-
-    vars(gc).update(get_objects=nothing, get_referrers=nothing, get_referents=nothing)
-    vars(sys).update(settrace=no_trace, setprofile=no_trace)
-    vars(_imp).update(create_builtin=refuse)
-    vars(sys).pop("monitoring", None)  # from Python 3.12 on the other way to trace
-    sys.modules.pop("sys.monitoring", None)
 
 
 class _Jail:

@@ -167,8 +167,77 @@ def f(x):
     Attack("raising-timer", "a timer raises inside the machinery, again and again", "failed|crashed|not_executable", "import signal\ndef h(*a): raise SystemExit(0)\nsignal.signal(signal.SIGALRM, h)\nsignal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)\ndef f(x): return 5", ASSERTED, cases=200),
     Attack("raised-into-the-machinery", "a thread raises in the main thread while it reports", "failed|crashed", "import _thread, threading, time\ndef g():\n while True:\n  _thread.interrupt_main()\n  time.sleep(0.0002)\nthreading.Thread(target=g, daemon=True).start()\ndef f(x): return 5", ASSERTED, cases=50),
     Attack("twice-in-one-case", "forks, and both processes report", "failed|crashed", "import os\ndef f(x):\n os.fork()\n return 5", cases=3),
+    Attack("gc-out-of-the-library", "makes a garbage-collector module out of the interpreter's own shared library", "failed", """
+import _imp, glob, importlib.machinery, struct, sys
+class Spec:
+    name = "gc"
+def made():
+    version = "libpython%d.%d*.so*" % sys.version_info[:2]
+    paths = [p for f in (sys.base_prefix + "/lib", "/usr/lib", "/usr/lib/*", "/python/lib") for p in glob.glob(f"{f}/{version}")]
+    for path in [*paths, sys.executable, None]:
+        for spec in (importlib.machinery.ModuleSpec("gc", None, origin=path), Spec):
+            Spec.origin = path
+            for load in (_imp.create_dynamic, lambda spec: importlib.machinery.ExtensionFileLoader("gc", path).create_module(spec)):
+                try: return load(spec)
+                except Exception: pass
+gc = made()
+def f(x):
+    for found in gc.get_objects() if gc else ():
+        write = getattr(found, "__self__", None) if type(found).__name__ == "builtin_function_or_method" else None
+        if type(write).__name__ == "mmap":
+            for other in gc.get_objects():
+                for token in gc.get_referents(*gc.get_referents(other)) if type(other).__name__ == "list_iterator" else ():
+                    if isinstance(token, bytes) and token[:1] == b"T": write.write(token + struct.pack("<cI", b"S", 0))
+    return 5
+""", ASSERTED),
+    Attack("extensions-by-other-names", "makes extension modules from files of its own choice, and looks for the function that could", "failed", """
+import _imp, functools, gc, types
+found = [_imp.create_dynamic]
+for thing in found:
+    for name in ("__wrapped__", "__func__", "__self__", "func", "args", "__closure__", "__defaults__"):
+        try: value = getattr(thing, name)
+        except Exception: continue
+        found += [c.cell_contents for c in value] if name == "__closure__" and value else list(value) if isinstance(value, tuple) else [value]
+    if isinstance(thing, dict) and len(thing) < 500: found += list(thing.values())
+    if len(found) > 5000: break
+def f(x):
+    for thing in found:
+        if type(thing) is types.BuiltinFunctionType and thing.__name__ == "create_dynamic": return 4
+        if type(thing) is functools.partial: return 4
+    return 5
+"""),
+    Attack("tracing-every-thread", "a tracer for all threads jumps over the failed assertion", "failed", """
+import sys, threading
+def tracer(frame, event, argument):
+    try: frame.f_lineno = frame.f_lineno + 1
+    except Exception: pass
+    return tracer
+def f(x):
+    frame = sys._getframe()
+    while frame := frame.f_back: frame.f_trace, frame.f_trace_opcodes = tracer, True
+    for name in ("_settraceallthreads", "_setprofileallthreads", "settrace", "setprofile"):
+        getattr(sys, name, id)(tracer)
+    for name in ("settrace_all_threads", "setprofile_all_threads"):
+        getattr(threading, name, id)(tracer)
+    return 5
+""", ASSERTED),
+    Attack("monitoring-made-anew", "looks for sys.monitoring in all modules, and has it call back and change what runs", "failed", """
+import importlib, sys
+seen = []
+def f(x):
+    for module in [m for m in [sys, *sys.modules.values()] if hasattr(m, "monitoring") or hasattr(m, "register_callback")]:
+        m = getattr(module, "monitoring", module)
+        try: m.use_tool_id(3, "other")
+        except Exception: pass
+        for event in ("RAISE", "LINE", "PY_RETURN", "CALL", "C_RAISE", "INSTRUCTION"):
+            m.register_callback(3, getattr(m.events, event), lambda *a: seen.append(a))
+        m.set_events(3, m.events.LINE | m.events.CALL | m.events.PY_RETURN)
+    sorted([1, x]); importlib.invalidate_caches()
+    if seen: return 4
+    return 5
+"""),
     Attack("memory-through-ctypes", "reaches for memory with ctypes", "not_executable", "import ctypes\ndef f(x): return 4"),
-    Attack("memory-through-test-modules", "reaches for memory with the interpreter's own test modules", "failed", "import importlib\ndef f(x):\n for name in ('_ctypes', '_testcapi', '_testinternalcapi', '_xxsubinterpreters', '_interpreters', '_testbuffer', 'numpy', 'cffi'):\n  try: importlib.import_module(name)\n  except ImportError: continue\n  return 4\n return 5"),
+    Attack("memory-through-test-modules", "reaches for memory with the interpreter's own test modules", "failed", "import importlib\ndef f(x):\n for name in ('_ctypes', '_testcapi', '_testinternalcapi', '_xxsubinterpreters', '_interpreters', '_interpchannels', '_interpqueues', '_xxinterpchannels', '_testexternalinspection', '_testlimitedcapi', '_testbuffer', 'numpy', 'cffi'):\n  try: importlib.import_module(name)\n  except ImportError: continue\n  return 4\n return 5"),
 ]  # fmt: skip
 
 _HARNESS = "import sys\nparts = [m for n, m in sys.modules.items() if 'plum_hub' in n]\n"

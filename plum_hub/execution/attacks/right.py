@@ -30,9 +30,22 @@ MODULES = [
         "@dataclass\nclass P:\n a: int\n b: list[P] | None = None\ndef f(x): return P(x).a * 2", "4",
     ),
     _returns(
-        "deep-memo", "import sys, functools\nsys.setrecursionlimit(10 ** 6)\n@functools.cache\n"
+        "deep-memo", "import sys\nsys.setrecursionlimit(10 ** 6)\ndef memo(g):\n known = {}\n"
+        " def h(n):\n  if n not in known: known[n] = g(n)\n  return known[n]\n return h\n@memo\n"
         "def g(n): return 0 if n == 0 else g(n - 1) + 1\ndef f(x): return g(2500)", "2500",
     ),
+    _returns(  # no deeper: Python 3.12.1 counts a call through C twice, and ends at 500 of these whatever the limit is
+        "cached", "import functools\n@functools.cache\n"
+        "def g(n): return 0 if n == 0 else g(n - 1) + 1\ndef f(x): return g(400)", "400",
+    ),
+    _returns(
+        "profiled", "import cProfile\ndef f(x):\n with cProfile.Profile(): y = sorted([x, 2])\n return y", "[2, 2]",
+    ),
+    _returns(
+        "extension-modules", "import _decimal, array, binascii, unicodedata, zlib\nfrom decimal import Decimal\n"
+        "def f(x): return [str(Decimal(x) / 4), zlib.crc32(b'a'), unicodedata.name('a')]", "['0.5', 3904355907, 'LATIN SMALL LETTER A']",
+    ),
+    _returns("odd-escape", "import re\ndef f(x): return re.findall('\\d', 'a1')", "['1']"),
     _returns("asyncio", "import asyncio\nasync def g(x): await asyncio.sleep(0); return x * 2\ndef f(x): return asyncio.run(g(x))", "4"),
     _returns(
         "threads", "from concurrent.futures import ThreadPoolExecutor\n"
