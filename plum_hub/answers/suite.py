@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from plum_hub.answers.assertions import is_assertion
+from plum_hub.answers.assertions import is_assertion, statement_of
 from plum_hub.answers.blocks import Block, read_answer
 from plum_hub.answers.cases import read_cases
 from plum_hub.answers.code import choose_program
@@ -29,7 +29,8 @@ from plum_hub.answers.source import (
     unparse,
 )  # fmt: skip
 from plum_hub.answers.starter import fits, holds_data, starter_of, stub_code
-from plum_hub.execution.literals import equal, parse_literal
+from plum_hub.execution.closeness import Closeness, parse_expected
+from plum_hub.execution.comparisons import agrees
 from plum_hub.records import TestCase, TestSuite
 
 Reason: TypeAlias = Literal[
@@ -234,9 +235,7 @@ def _with_helpers(case: TestCase, helpers: dict[str, ast.stmt]) -> TestCase:
     if not needed:
         return case
     front = [node for node in dict.fromkeys(helpers.values()) if stored_names(node) & needed]
-    check = case.statement or f"assert {case.call} == {case.expected}\n"
-    if case.tolerance is not None:
-        check = f"assert abs({case.call} - {case.expected}) <= {case.tolerance!r}\n"
+    check = case.statement or statement_of(case)
     return TestCase(kind="statement", statement=unparse(front) + check)
 
 
@@ -255,7 +254,8 @@ def _problem(cases: Sequence[TestCase], min_cases: int) -> Unusable | None:
     for case in cases:
         if case.call is not None and case.expected is not None:
             before = expected.setdefault(case.call, case.expected)
-            if not equal(parse_literal(before), parse_literal(case.expected), case.tolerance):
+            one, other = parse_expected(before), parse_expected(case.expected)
+            if not isinstance(one, Closeness) and not agrees(one, other, case.tolerance, "equal"):
                 return Unusable("contradictory", f"{case.call} is {before} and {case.expected}")
     if len(cases) < min_cases:
         return Unusable("too_few_cases", f"{len(cases)} of {min_cases}")

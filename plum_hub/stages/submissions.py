@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from plum_hub.answers.assertions import plain_assertion, read_assertion
+from plum_hub.answers.assertions import read_assertion
 from plum_hub.answers.checks import read_tests
+from plum_hub.answers.plain import plain
 from plum_hub.answers.source import parse
 from plum_hub.errors import InstructionsError, UsageError
 from plum_hub.execution.literals import parse_literal
@@ -138,7 +139,7 @@ def _cases(given: object) -> tuple[TestCase, ...]:
 def _assertion(source: str) -> TestCase:
     """One case for one text: a call where it is one assertion that splits, else all of it as one statement."""
     tree = _parsed(source)
-    found = list(read_assertion(plain_assertion(tree.body[0]))) if len(tree.body) == 1 else []
+    found = list(read_assertion(plain(tree.body[0]))) if len(tree.body) == 1 else []
     return found[0] if len(found) == 1 else TestCase(kind="statement", statement=source)
 
 
