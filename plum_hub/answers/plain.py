@@ -128,7 +128,8 @@ class _Plain(ast.NodeTransformer):
             ]:
                 if called_name(function) in RAISES:
                     named = [word.value for word in words if word.arg in ("match", "expected_regex")]
-                    pattern = next(iter([*rest, *named]), None)
+                    given = rest if called_name(function) == "assertRaisesRegex" else []
+                    pattern = next(iter([*given, *named]), None)
                     return _must_raise(node.body, error, pattern, name)
         return node
 
