@@ -84,6 +84,16 @@ def refuse_unproved(cases: Sequence[TestCase], entry_point: str) -> None:
         raise ValueError(f"{reason}: mend the tests, or drop the suite")
 
 
+def can_fail(case: TestCase, entry_point: str) -> bool:
+    """Whether a case is Python and may fail a program."""
+    if case.kind == "stdio":
+        return True
+    try:
+        return unproved(compiled(case.statement or statement_of(case)).body, entry_point) is None
+    except ValueError:
+        return False
+
+
 def compiled(source: str) -> ast.Module:
     """The tree of a text that Python takes as a module.
 

@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 from plum_hub.answers.assertions import is_assertion, statement_of
 from plum_hub.answers.blocks import Block, read_answer
 from plum_hub.answers.cases import read_cases
+from plum_hub.answers.checks import can_fail
 from plum_hub.answers.code import choose_program
 from plum_hub.answers.examples import printed_cases, stdio_cases
 from plum_hub.answers.source import (
@@ -28,15 +29,23 @@ from plum_hub.answers.source import (
     stored_names,
     unparse,
 )  # fmt: skip
-from plum_hub.answers.starter import fits, holds_data, starter_of, stub_code
+from plum_hub.answers.starter import Stub, fits, holds_data, starter_of, stub_code
 from plum_hub.execution.closeness import Closeness, parse_expected
 from plum_hub.execution.comparisons import agrees
 from plum_hub.records import TestCase, TestSuite
 
 Reason: TypeAlias = Literal[
-    "refused", "no_reference", "syntax_error", "no_entry_point", "too_few_cases", "contradictory", "all_expected_equal"
+    "refused",
+    "no_reference",
+    "syntax_error",
+    "no_entry_point",
+    "too_few_cases",
+    "cannot_fail",
+    "contradictory",
+    "all_expected_equal",
 ]
-"""Why an answer is no suite. `all_expected_equal`: a function that returns a constant would pass."""
+"""Why an answer is no suite. `cannot_fail`: without the tests that hold whatever the program does, or that are no
+Python, too few are left. `all_expected_equal`: a function that returns a constant would pass."""
 
 _REFUSAL = re.compile(r"(?i)\b(?:i'?m sorry|i (?:can ?not|can't|am unable|won't)|as an ai)\b")
 _TESTS_LABEL = re.compile(r"(?i)\b(?:unit ?tests?|tests?|test cases?|assert\w*|usage|verify)\b")
@@ -87,9 +96,9 @@ def parse_suite(text: str, *, min_cases: int = 3, max_cases: int = 5) -> ParsedS
         return Unusable("syntax_error", "nested too deeply")
 
 
-def stub_of(suite: ParsedSuite | TestSuite) -> str:
-    """A program that does nothing under the suite's names, and loads: a suite that it passes tests nothing."""
-    return stub_code(suite.starter_code, suite.entry_point)
+def stub_of(suite: ParsedSuite | TestSuite, stub: Stub = "none") -> str:
+    """A program that solves nothing under the suite's names, and loads: a suite that it passes tests nothing."""
+    return stub_code(suite.starter_code, suite.entry_point, stub)
 
 
 def _parse_suite(text: str, min_cases: int, max_cases: int) -> ParsedSuite | Unusable:
@@ -110,7 +119,11 @@ def _parse_suite(text: str, min_cases: int, max_cases: int) -> ParsedSuite | Unu
         return Unusable(
             "syntax_error" if broken else "no_reference", f"{entry_point} is not implemented in what parses"
         )
-    cases = _cases(parts, text, tree, min_cases)
+    found = _cases(parts, text, tree, min_cases)
+    cases = [case for case in found if can_fail(case, entry_point)]
+    if len(cases) < min_cases <= len(found):
+        lost = next(case for case in found if case not in cases)
+        return Unusable("cannot_fail", f"{len(cases)} of {min_cases}; not {lost.statement or lost.call!r:.150}")
     if (problem := _problem(cases, min_cases)) is not None:
         return problem
     cases = cases[:max_cases]
