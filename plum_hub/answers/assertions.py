@@ -88,20 +88,22 @@ def _read_test(test: ast.expr) -> TestCase | None:
 
 def _read_equality(left: ast.expr, right: ast.expr) -> TestCase | None:
     for tested, value in ((left, right), (right, left)):
-        match value:
-            case ast.Call(func=function, args=[inner, *rest], keywords=words) if (
-                form := called_name(function)
-            ) in CLOSE:
-                names = zip(("rel", "abs", "nan_ok"), rest, strict=False)
-                words = [*(ast.keyword(arg=name, value=item) for name, item in names), *words]
-                if is_literal(inner):
-                    return _closeness_case(form, tested, inner, words)
-                if form == "approx":
-                    words = [*words, _REVERSE]
-                return _closeness_case(form, inner, tested, words)
+        if isinstance(value, ast.Call) and called_name(value.func) in CLOSE and value.args:
+            return _read_closeness(tested, value)
+    for tested, value in ((left, right), (right, left)):
         if (case := call_case(tested, value)) is not None and not is_literal(tested):
             return None if _holds_nan(_value(value)) else case
     return None
+
+
+def _read_closeness(tested: ast.expr, close: ast.Call) -> TestCase | None:
+    """`f(x) == pytest.approx(v)`, also with the call inside: then its value says how near it has to be."""
+    form, (inner, *rest) = called_name(close.func), close.args
+    names = zip(("rel", "abs", "nan_ok"), rest, strict=False)
+    words = [*(ast.keyword(arg=name, value=item) for name, item in names), *close.keywords]
+    if is_literal(inner):
+        return _closeness_case(form, tested, inner, words)
+    return _closeness_case(form, inner, tested, [*words, _REVERSE] if form == "approx" else words)
 
 
 def _closeness_case(form: str, tested: ast.expr, expected: ast.expr, keywords: list[ast.keyword]) -> TestCase | None:

@@ -13,7 +13,8 @@ from typing import TypeVar
 FORMS = {
     "assertEqual": "{0} == {1}", "assertEquals": "{0} == {1}", "assertListEqual": "{0} == {1}",
     "assertDictEqual": "{0} == {1}", "assertTupleEqual": "{0} == {1}", "assertSetEqual": "{0} == {1}",
-    "assertSequenceEqual": "[*{0}] == [*{1}]", "assertMultiLineEqual": "{0} == {1}", "assertNotEqual": "{0} != {1}",
+    "assertSequenceEqual": "[*{0}[:]] == [*{1}[:]]", "assertMultiLineEqual": "{0} == {1}",
+    "assertNotEqual": "{0} != {1}",
     "assertTrue": "{0}", "assertFalse": "not {0}", "assert_": "{0}",
     "assertIsNone": "{0} is None", "assertIsNotNone": "{0} is not None",
     "assertIs": "{0} is {1}", "assertIsNot": "{0} is not {1}", "assertIn": "{0} in {1}",
@@ -31,20 +32,25 @@ RAISES = ("raises", "assertRaises", "assertRaisesRegex")
 _ALMOST = {"assertAlmostEqual": ast.Eq, "assertAlmostEquals": ast.Eq, "assertNotAlmostEqual": ast.NotEq}
 CLOSE = ("approx", "almost_equal")
 """Calls that are equal to what is close: `f() == approx(1.0)`."""
-_SAME = """(lambda same, got, want: same(same, got, want))(
-    lambda same, got, want:
-        got.__len__() == want.__len__() and False not in [same(same, *pair) for pair in __builtins__["zip"](got, want)]
-        if __builtins__["isinstance"](want, (__builtins__["list"], __builtins__["tuple"]))
-        else got.keys() == want.keys() and False not in [same(same, got[key], want[key]) for key in want]
-        if __builtins__["isinstance"](want, __builtins__["dict"])
-        else (got is True or got is False) and got == want
+_SAME = """(lambda has: (lambda number: (lambda same:
+    has(value, "__len__") and value.__len__() == wanted.__len__() and False not in [
+        same(*pair) and pair[1].__class__ is not wanted.__class__ for pair in __builtins__["zip"](value, wanted)]
+    if wanted.__class__ in ([].__class__, ().__class__)
+    else has(value, "keys") and value.keys() == wanted.keys() and False not in [
+        same(value[key], wanted[key]) for key in wanted]
+    if wanted.__class__ is {}.__class__
+    else not has(wanted, "isdisjoint") and same(value, wanted)
+)(
+    lambda got, want:
+        (got is True or got is False) and got == want
         if want is True or want is False
-        else got == want or (nan_ok and got != got and want != want) or (
+        else got == want or number(got) and number(want) and (
+            (nan_ok and got != got) if want != want else
             want.__abs__() != 1e999 and
             ((want - got).__abs__() <= relative * want.__abs__() or (want - got).__abs__() <= absolute)
-        ),
-    value, wanted,
-)"""
+        )
+))(lambda it: __builtins__["isinstance"](it, (0 .__class__, 0.0.__class__, 0j.__class__)) or has(it, "__round__"))
+)(__builtins__["hasattr"])"""
 _NodeT = TypeVar("_NodeT", bound=ast.AST)
 
 
@@ -96,14 +102,8 @@ class _Plain(ast.NodeTransformer):
                 args = [*args, *(named[key] for key in ("first", "second", "expr", "obj", "member") if key in named)]
                 if len(args) >= form.count("{"):
                     return ast.Assert(test=_expression(form, args), msg=None)
-            case ast.Call(func=ast.Attribute(attr=name), args=[one, other, *rest], keywords=words) if name in _ALMOST:
-                kept = [word for word in words if word.arg != "msg"]
-                kept += [ast.keyword(arg="places", value=value) for value in rest[:1]]
-                if any(ast.unparse(word.value) == "None" for word in kept):
-                    kept = [word for word in kept if ast.unparse(word.value) != "None"]
-                value, wanted = (other, one) if isinstance(one, ast.Constant | ast.UnaryOp) else (one, other)
-                close = ast.Call(func=ast.Name(id="almost_equal", ctx=ast.Load()), args=[wanted], keywords=kept)
-                return ast.Assert(test=ast.Compare(left=value, ops=[_ALMOST[name]()], comparators=[close]), msg=None)
+            case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=words) if name in _ALMOST:
+                return _almost(_ALMOST[name](), args, words) or node
             case ast.Call(func=ast.Attribute(attr="fail", value=ast.Name(id="self" | "pytest"))):
                 return ast.Assert(test=ast.Constant(value=False), msg=None)
             case ast.Call(func=ast.Attribute(attr=name), args=[error, function, *args], keywords=words) if (
@@ -164,6 +164,20 @@ def _close(value: ast.expr, close: ast.Call) -> ast.expr:
         arguments = [text.get("places", "7")]
     source = f"{body}({', '.join([ast.unparse(value), ast.unparse(close.args[0]), *arguments])})"
     return ast.parse(source, mode="eval").body
+
+
+def _almost(order: ast.cmpop, arguments: list[ast.expr], keywords: list[ast.keyword]) -> ast.stmt | None:
+    """The assertion of `assertAlmostEqual`; None where its arguments are not written out."""
+    named = {str(word.arg): word.value for word in keywords}
+    values = [*arguments[:2], *(named[name] for name in ("first", "second") if name in named)]
+    if len(values) != 2:
+        return None
+    named |= dict(zip(("places", "msg", "delta"), arguments[2:], strict=False))
+    named = {name: value for name, value in named.items() if ast.unparse(value) != "None"}
+    kept = [ast.keyword(arg=name, value=named[name]) for name in ("places", "delta") if name in named]
+    value, wanted = reversed(values) if isinstance(values[0], ast.Constant | ast.UnaryOp) else values
+    close = ast.Call(func=ast.Name(id="almost_equal", ctx=ast.Load()), args=[wanted], keywords=kept)
+    return ast.Assert(test=ast.Compare(left=value, ops=[order], comparators=[close]), msg=None)
 
 
 def _expression(form: str, arguments: Iterable[ast.expr]) -> ast.expr:

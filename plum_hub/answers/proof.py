@@ -6,12 +6,14 @@ defined and not reached, that hold whatever the program does, or whose failure i
 
 import ast
 import builtins
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from plum_hub.answers.plain import called_name
 from plum_hub.answers.source import DefinitionNode, loaded_names, missing_names, stored_names
 
 _CAUGHT = frozenset({"AssertionError", "Exception", "BaseException"})
+_COMPOUND = (ast.While, ast.For, ast.AsyncFor, ast.With, ast.AsyncWith, ast.Try, ast.Match, ast.If)
 _ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _LOOK_ONLY = frozenset({"callable", "hasattr", "type", "id", "print", "repr", "iscoroutinefunction", "isfunction"})
 _BUILTINS = frozenset(dir(builtins))
@@ -69,11 +71,16 @@ class _Reach:
                     yield from node.decorator_list
                 case ast.If(test=ast.Constant(value=value)):
                     yield from self._walk(node.body if value else node.orelse)
+                    continue
                 case ast.While(test=ast.Constant(value=value)) if not value:
                     yield from self._walk(node.orelse)
+                    continue
+                case ast.For(iter=ast.List(elts=[]) | ast.Tuple(elts=[]) | ast.Dict(keys=[])):
+                    yield from self._walk(node.orelse)
+                    continue
                 case ast.If() | ast.While():
                     yield node.test
-                    yield from self._walk([*node.body]) if node.body else ()
+                    yield from self._walk(node.body)
                     yield from self._walk(node.orelse)
                 case ast.For() | ast.AsyncFor():
                     yield ast.Assign(targets=[node.target], value=node.iter)
@@ -91,6 +98,8 @@ class _Reach:
                         yield from self._walk(case.body)
                 case _:
                     yield node
+            if isinstance(node, _COMPOUND):  # what is done inside may depend on all that is looked at there
+                yield ast.Tuple(elts=[item for item in ast.walk(node) if isinstance(item, ast.Name)], ctx=ast.Load())
             if isinstance(node, _ENDS):
                 return
 
@@ -130,18 +139,27 @@ def _suppresses(context: ast.expr) -> bool:
 def _tainted(reached: Iterable[ast.AST], roots: set[str]) -> set[str]:
     """Variables that may hold what the program gave or changed."""
     nodes = list(reached)
-    constant: dict[str, bool] = {}
-    for node in nodes:
-        match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                constant[name] = isinstance(value, ast.Constant) and constant.get(name, True)
+    stored = Counter(
+        item.id
+        for node in nodes
+        if not isinstance(node, ast.Tuple)
+        for item in ast.walk(node)
+        if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Store)
+    )
+    constant = {
+        name
+        for node in nodes
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for name in stored_names(node)
+    }
+    fixed = {name for name in constant if stored[name] == 1} | roots | _BUILTINS
     found = {node.arg for node in nodes if isinstance(node, ast.arg)}
     while True:
         more = set(found)
         for node in nodes:
             names = {item.id for item in ast.walk(node) if isinstance(item, ast.Name)}
             if not isinstance(node, ast.Import | ast.ImportFrom) and names & (roots | more):
-                more |= {name for name in names if not constant.get(name, False)} - roots - _BUILTINS
+                more |= names - fixed
         if more == found:
             return found
         found = more

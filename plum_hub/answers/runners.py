@@ -7,11 +7,11 @@ its place, because the function is made anew from code before each call, and not
 import ast
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass, field
 
-from plum_hub.answers.plain import plain_body
+from plum_hub.answers.plain import lowered, plain_body
 from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, stored_names
 
 _TEST = re.compile(r"test|check$|run_\w*tests?$|main$")
@@ -48,7 +48,7 @@ def plan(body: Sequence[ast.stmt], entry_point: str) -> Plan:
         ValueError: it wants what is not run here; the message names it.
     """
     statements = plain_body(_unguarded(_imports(body, entry_point)))
-    frameworks = {name for node in statements for name in _framework_names(node)}
+    frameworks = _FRAMEWORKS | {name for node in statements for name in _framework_names(node)}
     statements = _without_runners(statements, frameworks)
     _refuse_unknown(statements)
     classes = {node.name: node for node in statements if isinstance(node, ast.ClassDef)}
@@ -68,6 +68,7 @@ def plan(body: Sequence[ast.stmt], entry_point: str) -> Plan:
             found = [_called(node, fixtures, entry_point, statements)]
         made.left_out = made.left_out or not found
         made.tests += found
+    _refuse_frameworks([*made.first, *(node for test in made.tests for node in test)], frameworks)
     return made
 
 
@@ -114,18 +115,19 @@ def _framework_names(node: ast.stmt) -> set[str]:
         case ast.Import(names=names):
             return {alias.asname or alias.name for alias in names if alias.name in _FRAMEWORKS}
         case ast.ImportFrom(module="unittest" | "pytest", names=names):
-            return {alias.asname or alias.name for alias in names} - {"mock"}
+            return {alias.asname or alias.name for alias in names if alias.name != "mock"}
     return set()
 
 
-def _without_runners(statements: list[ast.stmt], frameworks: set[str]) -> list[ast.stmt]:
+def _without_runners(statements: list[ast.stmt], frameworks: Set[str]) -> list[ast.stmt]:
     """Without the imports of the frameworks, and what loads and runs tests by them."""
     gone: set[str] = set()
     kept: list[ast.stmt] = []
     for node in statements:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            if not _framework_names(node):
-                kept.append(node)
+            rest = [alias for alias in node.names if (alias.asname or alias.name) not in _framework_names(node)]
+            if rest:
+                kept.append(node if len(rest) == len(node.names) else ast.ImportFrom("unittest", rest, 0))
             continue
         simple = isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign | ast.Raise)
         named = {item.attr for item in ast.walk(node) if isinstance(item, ast.Attribute)} | loaded_names(node)
@@ -152,6 +154,18 @@ def _refuse_unknown(statements: Sequence[ast.stmt]) -> None:
             for name in names:
                 if name.split(".")[0] not in {*sys.stdlib_module_names, "numpy", "solution"}:
                     raise ValueError(f"line {top.lineno}: it imports {name}, which no sandbox has: take it out")
+
+
+def _refuse_frameworks(statements: Sequence[ast.stmt], frameworks: Set[str]) -> None:
+    """Refuse what is left of the frameworks once all that is run here has been written out."""
+    bound = {name for node in statements for name in stored_names(node)}
+    for top in statements:
+        for node in ast.walk(lowered(top)):
+            if isinstance(node, ast.Name) and node.id in frameworks - bound and isinstance(node.ctx, ast.Load):
+                where = f"line {node.lineno}: " if hasattr(node, "lineno") else ""
+                raise ValueError(f"{where}a use of {node.id} that is not supported in tests: write it as an assert")
+        if "pytestmark" in stored_names(top):
+            raise ValueError("pytestmark is not supported in tests: take it out")
 
 
 def _reached(statements: Sequence[ast.stmt]) -> set[str]:

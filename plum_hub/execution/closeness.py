@@ -48,7 +48,7 @@ class Approx:
                 and not any(isinstance(item, type(wanted)) for item in wanted)  # pytest refuses nested ones
                 and all(map(self._scalar, got, wanted))
             )
-        return self._scalar(got, wanted)
+        return not isinstance(wanted, set | frozenset) and self._scalar(got, wanted)  # pytest refuses sets
 
     def _scalar(self, got: Any, wanted: Any) -> bool:
         if isinstance(wanted, bool) and not isinstance(got, bool):

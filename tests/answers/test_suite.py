@@ -68,7 +68,11 @@ ONE_CASE = {
     "test function": ("def test_f():\n    '''One.'''\n    assert f(1) == 2", "f(1) -> 2"),
     "raises": (
         "def test_f():\n    with pytest.raises(TypeError, match='x'):\n        f(None)",
-        "try:\n    f(None)\nexcept TypeError:\n    pass\nelse:\n    raise AssertionError('TypeError was not raised')",
+        (
+            "try:\n    f(None)\nexcept TypeError as _error_:\n"
+            "    assert __builtins__['__import__']('re').search('x', _error_.__str__())\n"
+            "else:\n    assert False, 'TypeError was not raised'"
+        ),
     ),
     "candidate": ("def check(candidate):\n    assert candidate(1) == 2\n\ncheck(f)", "f(1) -> 2"),
     "reported": ("try:\n    assert f(1) == 2\n    print('ok')\nexcept AssertionError:\n    print('bad')", "f(1) -> 2"),
