@@ -128,13 +128,13 @@ def _decide(context: Context) -> None:
     settings = run.recipe.verdicts
     with Judge(sandbox=settings.sandbox, numpy=settings.numpy) as judge, run.keeping(TestSuite) as keep:
         for start in range(0, len(owed), _BATCH):
-            for row in _prove(owed[start : start + _BATCH], served, judge, run.recipe):
+            for row in prove(owed[start : start + _BATCH], served, judge, run.recipe):
                 keep(row)
                 context.progress.advance()
     context.progress.end()
 
 
-def _prove(groups: list[list[Response]], served: set[str], judge: Judge, recipe: Recipe) -> Iterator[TestSuite | Drop]:
+def prove(groups: list[list[Response]], served: set[str], judge: Judge, recipe: Recipe) -> Iterator[TestSuite | Drop]:
     """Read and run a batch of instructions' undecided responses; one row for each, whatever became of it. An
     instruction in `served` has its suite already."""
     limits = limits_of(recipe.verdicts)

@@ -49,3 +49,34 @@ def test_what_can_fail_no_program_or_is_not_run_here_is_refused_by_name(name: st
 def test_a_check_needs_the_name_of_what_it_checks() -> None:
     with pytest.raises(ValueError, match="entry_point"):
         read_tests(RUN["check"])
+
+
+FORGES = """
+import sys
+
+def add(a, b):
+    names = sys._getframe(1).f_globals
+    for name, held in list(names.items()):
+        if name.lower().startswith("test") or name in ("check", "same"):
+            if isinstance(held, type):
+                for inner in [one for one in vars(held) if one.startswith("test")]:
+                    setattr(held, inner, lambda self: None)
+            else:
+                held.__code__ = (lambda: None).__code__
+                names[name] = lambda *given: None
+    return a + b if a == 1 else 0
+"""
+"""The first test is passed and the second is not; in between all tests that are to be found are put out of action."""
+
+
+def test_a_program_cannot_put_a_later_test_out_of_action() -> None:
+    functions = "seen = []\n\ndef test_a():\n    seen.append(1)\n    assert add(1, 2) == 3\n\n"
+    functions += "def test_b():\n    seen.append(1)\n    assert add(2, 2) == 4\n"
+    methods = "class TestAdd:\n    seen = []\n    def test_a(self):\n        assert add(1, 2) == 3\n\n"
+    methods += "    def test_b(self):\n        self.seen.append(add(2, 2))\n        assert self.seen == [4]\n"
+    programs = [
+        program(name, FORGES, "add", read_tests(tests, "add"), Limits())
+        for name, tests in (("functions", functions), ("methods", methods))
+    ]
+    with Judge(1) as judge:
+        assert {done.id: done.status for done in judge.run(programs)} == {"functions": "failed", "methods": "failed"}

@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from plum_hub.answers.suite import ParsedSuite, Unusable, parse_suite, stub_of
+from plum_hub.engines import parse_engine
+from plum_hub.execution import Judge
 from plum_hub.execution.literals import equal, parse_literal
-from plum_hub.records import TestCase
+from plum_hub.recipe import Recipe
+from plum_hub.records import Drop, Response, TestCase
+from plum_hub.stages.suites import prove
 
 MBPP = Path(__file__).resolve().parents[3] / "shared/data/mbpp/mbpp.jsonl.gz"
 
@@ -276,6 +280,14 @@ def test_cases_are_counted_once_and_cut_at_the_most() -> None:
         (REFERENCE + "```python\nassert f(1) == 2\nassert f(2) == 4\n```", "too_few_cases"),
         (REFERENCE + "```python\nassert 1 == 1\nassert 2 == 2\nassert max(1, 2) == 2\n```", "no_entry_point"),
         (REFERENCE + "```python\nassert f(1) == 2\nassert f(1) == 3\nassert f(2) == 4\n```", "contradictory"),
+        (
+            REFERENCE + "```python\nassert f(1) == 2\nassert f\nassert callable(f)\nassert f(2) == f(2)\n```",
+            "cannot_fail",
+        ),
+        (
+            REFERENCE + "```python\nassert f(1) == 2\nassert f(3) == 6\nawait f(2)\nassert await f(2)\n```",
+            "cannot_fail",
+        ),
         (REFERENCE + "```python\nassert f(0) == 0\nassert f(0, 0) == 0\nassert f(-0) == 0\n```", "all_expected_equal"),
         ("```python\n" + "x = " + "-" * 100_000 + "1\n```", "syntax_error"),
     ],
@@ -332,3 +344,34 @@ def test_real_suites_are_read_and_their_references_pass_them() -> None:
                 assert equal(value, parse_literal(case.expected or ""), case.tolerance), (row["task_id"], case)
     assert set(reasons) <= {"all_expected_equal", "too_few_cases"}
     assert len(reasons) <= 3
+
+
+@pytest.mark.parametrize(
+    ("stub", "tests"),
+    [
+        ("none", "assert f(0) != 1\nassert f(3) != 4\nassert f(5) is not True"),
+        ("echo", "assert f(0) == 0\nassert f(0.0) == 0.0\nassert f(0j) == 0j"),
+        (
+            "raises",
+            "".join(
+                f"try:\n    x{n} = f({n})\nexcept Exception:\n    x{n} = {2 * n}\nassert x{n} == {2 * n}\n"
+                for n in range(3)
+            ),
+        ),
+    ],
+)
+def test_a_suite_that_a_stub_passes_is_not_kept(tmp_path: Path, stub: str, tests: str) -> None:
+    """A program that does nothing, one that gives its argument back, one that always raises."""
+    answer = Response(
+        id="r", instruction_id="i", index=0, seed=0, prompt_digest="", text=f"{REFERENCE}Tests:\n```python\n{tests}\n```",
+        finish_reason="stop", prompt_tokens=0, completion_tokens=0,
+    )  # fmt: skip
+    (tmp_path / "answers.jsonl").write_text('{"texts": ["hello"]}\n')
+    engine = parse_engine(f"scripted:{tmp_path / 'answers.jsonl'}")
+    recipe = Recipe(policy=engine, generator=engine).filled()
+    with Judge(1) as judge:
+        (row,) = prove([[answer]], set(), judge, recipe)
+
+    assert isinstance(row, Drop)
+    does = {"none": "returns None", "echo": "returns its argument", "raises": "raises an error"}[stub]
+    assert (row.reason, row.detail) == ("stub_passed", f"a stub that {does} passes every case")
