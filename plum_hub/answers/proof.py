@@ -32,12 +32,26 @@ def unproved(body: Sequence[ast.stmt], entry_point: str) -> str | None:
     for node in body:
         if isinstance(node, ast.ImportFrom) and node.module == "solution":
             roots |= stored_names(node)
+    if not entry_point:
+        roots |= _called_builtins(body)
     tainted = _tainted(reached, roots)
     if not any(_calls(node, roots) for node in reached):
         return "nothing in it calls the program"
     if not any(_is_proof(node, roots, tainted) for node in reached):
         return "nothing in it can fail: no check of what the program gives is reached"
     return None
+
+
+def _called_builtins(body: Sequence[ast.stmt]) -> set[str]:
+    """Builtins that are called and are no types: a program whose name is not known may be one of that name."""
+    names = {
+        node.func.id
+        for statement in body
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    known = {name for name in _BUILTINS - _LOOK_ONLY if not isinstance(getattr(builtins, name), type)}
+    return names & (known - {"len", "isinstance", "issubclass", "getattr", "globals", "locals", "vars", "iter", "next"})
 
 
 class _Reach:

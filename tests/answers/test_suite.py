@@ -285,7 +285,7 @@ def test_cases_are_counted_once_and_cut_at_the_most() -> None:
             "cannot_fail",
         ),
         (
-            REFERENCE + "```python\nassert f(1) == 2\nassert f(3) == 6\nawait f(2)\nassert await f(2)\n```",
+            REFERENCE + "```python\nassert f(1) == 2\nassert f(3) == 6\nassert await f(2)```",
             "cannot_fail",
         ),
         (REFERENCE + "```python\nassert f(0) == 0\nassert f(0, 0) == 0\nassert f(-0) == 0\n```", "all_expected_equal"),
@@ -346,26 +346,30 @@ def test_real_suites_are_read_and_their_references_pass_them() -> None:
     assert len(reasons) <= 3
 
 
+RESCUED = "try:\n    x{0} = f({0})\nexcept Exception:\n    x{0} = {1}\nassert x{0} == {1}\n"
+
+
 @pytest.mark.parametrize(
     ("stub", "tests"),
     [
         ("none", "assert f(0) != 1\nassert f(3) != 4\nassert f(5) is not True"),
         ("echo", "assert f(0) == 0\nassert f(0.0) == 0.0\nassert f(0j) == 0j"),
-        (
-            "raises",
-            "".join(
-                f"try:\n    x{n} = f({n})\nexcept Exception:\n    x{n} = {2 * n}\nassert x{n} == {2 * n}\n"
-                for n in range(3)
-            ),
-        ),
+        ("raises", "".join(map(RESCUED.format, range(3), range(0, 6, 2)))),
     ],
 )
 def test_a_suite_that_a_stub_passes_is_not_kept(tmp_path: Path, stub: str, tests: str) -> None:
     """A program that does nothing, one that gives its argument back, one that always raises."""
     answer = Response(
-        id="r", instruction_id="i", index=0, seed=0, prompt_digest="", text=f"{REFERENCE}Tests:\n```python\n{tests}\n```",
-        finish_reason="stop", prompt_tokens=0, completion_tokens=0,
-    )  # fmt: skip
+        id="r",
+        instruction_id="i",
+        index=0,
+        seed=0,
+        prompt_digest="",
+        text=f"{REFERENCE}Tests:\n```python\n{tests}\n```",
+        finish_reason="stop",
+        prompt_tokens=0,
+        completion_tokens=0,
+    )
     (tmp_path / "answers.jsonl").write_text('{"texts": ["hello"]}\n')
     engine = parse_engine(f"scripted:{tmp_path / 'answers.jsonl'}")
     recipe = Recipe(policy=engine, generator=engine).filled()
