@@ -1,57 +1,26 @@
 """One assertion, in any of the forms in which models write them, as test cases."""
 
 import ast
+import cmath
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
+from plum_hub.answers.plain import CLOSE, called_name, is_check, lowered
 from plum_hub.answers.source import loaded_names, unparse
+from plum_hub.execution.closeness import parse_expected
 from plum_hub.execution.literals import parse_literal
 from plum_hub.records import TestCase
 
-_UNITTEST = {
-    "assertEqual": "{0} == {1}", "assertEquals": "{0} == {1}", "assertListEqual": "{0} == {1}",
-    "assertDictEqual": "{0} == {1}", "assertTupleEqual": "{0} == {1}", "assertSetEqual": "{0} == {1}",
-    "assertSequenceEqual": "{0} == {1}", "assertMultiLineEqual": "{0} == {1}", "assertNotEqual": "{0} != {1}",
-    "assertTrue": "{0}", "assertFalse": "not {0}", "assertIsNone": "{0} is None", "assertIsNotNone": "{0} is not None",
-    "assertIs": "{0} is {1}", "assertIsNot": "{0} is not {1}", "assertIn": "{0} in {1}",
-    "assertNotIn": "{0} not in {1}", "assertGreater": "{0} > {1}", "assertGreaterEqual": "{0} >= {1}",
-    "assertLess": "{0} < {1}", "assertLessEqual": "{0} <= {1}", "assertIsInstance": "isinstance({0}, {1})",
-    "assertCountEqual": "sorted({0}) == sorted({1})",
-}  # fmt: skip
-_RAISES = ("raises", "assertRaises", "assertRaisesRegex")
-
-
-@dataclass(frozen=True)
-class Near:
-    """A value within `tolerance` of the expected one."""
-
-    value: ast.expr
-    tolerance: float
+_NO_VALUE = object()
+_REVERSE = ast.keyword(arg="reverse", value=ast.Constant(value=True))
 
 
 def is_assertion(statement: ast.stmt) -> bool:
     """Whether a statement checks something: an assert, a unittest call, `with raises(...)`, or holds one inside."""
-    return any(map(_is_check, ast.walk(statement)))
-
-
-def plain_assertion(statement: ast.stmt) -> ast.stmt:
-    """The same check without unittest or pytest: an assert, or a `try` that raises AssertionError."""
-    match statement:
-        case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name), args=args)) if name in _UNITTEST:
-            form = _UNITTEST[name]
-            if len(args) >= form.count("{"):
-                test = ast.parse(form.format(*(f"({ast.unparse(arg)})" for arg in args)), mode="eval").body
-                return ast.Assert(test=test, msg=None)
-        case ast.Expr(
-            value=ast.Call(func=ast.Attribute(attr=name), args=[error, function, *args], keywords=keywords)
-        ) if name in _RAISES:
-            call = ast.Call(func=function, args=args, keywords=keywords)
-            return _must_raise([ast.Expr(value=call)], error)
-        case ast.With(items=[ast.withitem(context_expr=ast.Call(func=function, args=[error, *_]))], body=body) if (
-            _called_name(function) in _RAISES
-        ):
-            return _must_raise(body, error)
-    return statement
+    return any(map(is_check, ast.walk(statement)))
 
 
 def read_assertion(statement: ast.stmt) -> Iterator[TestCase]:
@@ -62,11 +31,8 @@ def read_assertion(statement: ast.stmt) -> Iterator[TestCase]:
                 yield from read_assertion(ast.Assert(test=test, msg=None))
         case ast.Assert(test=test) if (case := _read_test(test)) is not None:
             yield case
-        case ast.Expr(value=ast.Call(func=ast.Attribute(attr="assertAlmostEqual")) as call):
-            if (case := _read_almost(call)) is not None:
-                yield case
         case _:
-            yield TestCase(kind="statement", statement=unparse([statement]))
+            yield TestCase(kind="statement", statement=unparse([lowered(statement)]))
 
 
 def call_case(call: ast.expr, expected: ast.expr, tolerance: float | None = None) -> TestCase | None:
@@ -76,120 +42,151 @@ def call_case(call: ast.expr, expected: ast.expr, tolerance: float | None = None
     return TestCase(kind="call", call=ast.unparse(call), expected=ast.unparse(expected), tolerance=tolerance)
 
 
+def statement_of(case: TestCase) -> str:
+    """A call as a statement that asserts the same, for where other statements have to stand before it."""
+    expected = str(case.expected)
+    if case.tolerance is not None:
+        return f"assert abs({case.call} - {expected}) <= {case.tolerance!r}\n"
+    if expected.startswith("isclose("):
+        arguments = expected.removeprefix("isclose(")
+        return f"assert __builtins__['__import__']('math').isclose({case.call}, {arguments}\n"
+    return unparse([lowered(ast.parse(f"assert ({case.call}) == {expected}").body[0])])
+
+
 def is_literal(node: ast.expr) -> bool:
     """Whether the judge can read the expression as a value without running it."""
+    return _value(node) is not _NO_VALUE
+
+
+def _value(node: ast.expr | None) -> Any:
+    if node is None:
+        return _NO_VALUE
     try:
-        parse_literal(ast.unparse(node))
+        return parse_literal(ast.unparse(node))
     except ValueError:
-        return False
-    return True
+        return _NO_VALUE
 
 
 def _read_test(test: ast.expr) -> TestCase | None:
     match test:
         case ast.UnaryOp(op=ast.Not(), operand=ast.Call() as call):
-            return call_case(_as_bool(call), ast.Constant(value=False))
-        case ast.Call() as call if (case := _read_close(call)) is not None:
-            return case
+            return call_case(_truth(call), ast.Constant(value=False))
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="math"), attr="isclose") | ast.Name(id="isclose")) as call:
+            return _read_close(call)
         case ast.Call() as call:
-            return call_case(_as_bool(call), ast.Constant(value=True))
-        case ast.Compare(left=left, ops=[ast.Lt() | ast.LtE()], comparators=[limit]):
-            return _read_distance(left, limit)
-        case ast.Compare(left=call, ops=[ast.Is()], comparators=[ast.Constant() as expected]):
-            return call_case(call, expected)
+            return call_case(_truth(call), ast.Constant(value=True))
+        case ast.Compare(left=left, ops=[ast.Lt() | ast.LtE() as order], comparators=[limit]):
+            return _read_distance(left, limit, strict=isinstance(order, ast.Lt))
+        case ast.Compare(left=limit, ops=[ast.Gt() | ast.GtE() as order], comparators=[left]):
+            return _read_distance(left, limit, strict=isinstance(order, ast.Gt))
+        case ast.Compare(left=call, ops=[ast.Is() | ast.IsNot() as same], comparators=[ast.Constant(value=value)]):
+            return _read_identity(call, value, isinstance(same, ast.Is))
         case ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]):
-            for tested, value in ((left, right), (right, left)):
-                if (near := _read_approx(value)) is not None:
-                    return call_case(tested, near.value, near.tolerance)
-                if (case := call_case(tested, value)) is not None and not is_literal(tested):
-                    return case
+            return _read_equality(left, right)
     return None
 
 
-def _read_distance(left: ast.expr, limit: ast.expr) -> TestCase | None:
-    """`abs(f(x) - v) < tolerance`, either way round."""
+def _read_equality(left: ast.expr, right: ast.expr) -> TestCase | None:
+    for tested, value in ((left, right), (right, left)):
+        if isinstance(value, ast.Call) and called_name(value.func) in CLOSE and value.args:
+            return _read_closeness(tested, value)
+    for tested, value in ((left, right), (right, left)):
+        if (case := call_case(tested, value)) is not None and not is_literal(tested):
+            return None if _holds_nan(_value(value)) else case
+    return None
+
+
+def _read_closeness(tested: ast.expr, close: ast.Call) -> TestCase | None:
+    """`f(x) == pytest.approx(v)`, also with the call inside: then its value says how near it has to be."""
+    form, (inner, *rest) = called_name(close.func), close.args
+    names = zip(("rel", "abs", "nan_ok"), rest, strict=False)
+    words = [*(ast.keyword(arg=name, value=item) for name, item in names), *close.keywords]
+    if is_literal(inner):
+        return _closeness_case(form, tested, inner, words)
+    return _closeness_case(form, inner, tested, [*words, _REVERSE] if form == "approx" else words)
+
+
+def _closeness_case(form: str, tested: ast.expr, expected: ast.expr, keywords: list[ast.keyword]) -> TestCase | None:
+    """A call whose value should be close to a literal; None where the judge cannot read one."""
+    wanted = ast.Call(func=ast.Name(id=form, ctx=ast.Load()), args=[expected], keywords=keywords)
+    text = ast.unparse(ast.fix_missing_locations(wanted))
+    try:
+        parse_expected(text)
+    except ValueError:
+        return None
+    if not loaded_names(tested):
+        return None
+    return TestCase(kind="call", call=ast.unparse(tested), expected=text)
+
+
+def _holds_nan(value: Any) -> bool:
+    """Whether a value is not equal to itself, or holds what is not: no answer is equal to it."""
+    match value:
+        case dict():
+            return any(map(_holds_nan, [*value, *value.values()]))
+        case list() | tuple() | set() | frozenset():
+            return any(map(_holds_nan, value))
+    return isinstance(value, float | complex | Decimal) and value != value
+
+
+def _read_identity(call: ast.expr, value: object, positive: bool) -> TestCase | None:
+    """`f(x) is True`. What the call gives reaches the judge as itself only if it is one of the constants, so that 1 is
+    not taken for True; the expression says nothing of which is expected."""
+    if value is None and positive:
+        return call_case(call, ast.Constant(value=None))
+    if not (value is None or value is True or value is False):
+        return None
+    if not positive:
+        tested = ast.Compare(left=call, ops=[ast.Is()], comparators=[ast.Constant(value=value)])
+        return call_case(tested, ast.Constant(value=False))
+    function = ast.parse("lambda value: value if value is True or value is False else [value]", mode="eval").body
+    return call_case(ast.Call(func=function, args=[call], keywords=[]), ast.Constant(value=value))
+
+
+def _read_distance(left: ast.expr, limit: ast.expr, *, strict: bool) -> TestCase | None:
+    """`abs(f(x) - v) <= tolerance`, either way round; `<` is `<=` of the number below."""
     match left:
-        case ast.Call(func=ast.Name(id="abs"), args=[ast.BinOp(left=one, op=ast.Sub(), right=other)]):
-            if (tolerance := _number(limit)) is not None:
-                call, expected = (one, other) if is_literal(other) else (other, one)
-                return call_case(call, expected, tolerance)
+        case ast.Call(func=ast.Name(id="abs"), args=[ast.BinOp(left=one, op=ast.Sub(), right=other)], keywords=[]):
+            call, expected = (one, other) if is_literal(other) else (other, one)
+            tolerance, value = _tolerance(limit), _value(expected)
+            if tolerance is None or (strict and tolerance == 0) or not _is_finite(value):
+                return None
+            return call_case(call, expected, math.nextafter(tolerance, -math.inf) if strict else tolerance)
     return None
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a literal is a number that another can be subtracted from with a finite result."""
+    return isinstance(value, int | float | complex | Fraction) and (
+        isinstance(value, int | Fraction) or cmath.isfinite(value)
+    )
 
 
 def _read_close(call: ast.Call) -> TestCase | None:
     """`math.isclose(f(x), v, rel_tol=..., abs_tol=...)`, either way round."""
-    if _called_name(call.func) != "isclose" or len(call.args) != 2:
+    if len(call.args) != 2:
         return None
     tested, expected = call.args if is_literal(call.args[1]) else reversed(call.args)
-    return call_case(tested, expected, _tolerance(expected, call.keywords, ("rel_tol", 1e-9), ("abs_tol", 0.0)))
+    return _closeness_case("isclose", tested, expected, call.keywords)
 
 
-def _read_approx(expected: ast.expr) -> Near | None:
-    """`pytest.approx(v, rel=..., abs=...)`."""
-    match expected:
-        case ast.Call(func=function, args=[value, *_], keywords=keywords) if _called_name(function) == "approx":
-            return Near(value, _tolerance(value, keywords, ("rel", 1e-6), ("abs", 1e-12)))
-    return None
-
-
-def _read_almost(call: ast.Call) -> TestCase | None:
-    """`self.assertAlmostEqual(f(x), v, places)`, or with `delta=...`; either way round."""
-    named = {keyword.arg: keyword.value for keyword in call.keywords}
-    if len(call.args) < 2:
+def _tolerance(node: ast.expr) -> float | None:
+    """A literal tolerance from 0 up as a float that is equal to it."""
+    match node:
+        case ast.BinOp(left=ast.Constant(value=int() | float() as base), op=ast.Pow(), right=exponent):
+            power = _value(exponent)  # 10**-6
+            in_range = isinstance(power, int | float) and abs(power) < 100 and 0 < base < 100
+            number: Any = base**power if in_range else None
+        case _:
+            number = _value(node)
+    if not isinstance(number, int | float) or not 0 <= number < math.inf:
         return None
-    left, right, *rest = call.args
-    given = rest[0] if rest else named.get("places")
-    places = 7.0 if given is None else _number(given) or 0.0
-    tolerance = _number(named["delta"]) if "delta" in named else 0.5 * 10.0**-places
-    tested, expected = (left, right) if is_literal(right) else (right, left)
-    return call_case(tested, expected, tolerance)
+    try:
+        return float(number) if float(number) == number else None
+    except OverflowError:
+        return None
 
 
-def _tolerance(
-    expected: ast.expr, keywords: list[ast.keyword], relative: tuple[str, float], absolute: tuple[str, float]
-) -> float:
-    """The absolute tolerance that a relative and an absolute one give for the largest number in the expected value."""
-    given = {keyword.arg: _number(keyword.value) for keyword in keywords}
-    largest = max((abs(n) for node in ast.walk(expected) if (n := _number(node)) is not None), default=0.0)
-    part = given.get(relative[0])
-    return max(largest * (relative[1] if part is None else part), given.get(absolute[0]) or absolute[1])
-
-
-def _number(node: ast.AST) -> float | None:
-    match node:
-        case ast.Constant(value=int() | float() as number):
-            return float(number)
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
-            return -float(number)
-        case ast.BinOp(left=ast.Constant(value=int(base)), op=ast.Pow(), right=exponent):
-            power = _number(exponent)  # 10**-6
-            return float(base) ** power if power is not None and abs(power) < 100 and base > 0 else None
-    return None
-
-
-def _as_bool(call: ast.Call) -> ast.expr:
-    """`assert f(x)` asks for a true value, not for True."""
-    return ast.Call(func=ast.Name(id="bool", ctx=ast.Load()), args=[call], keywords=[])
-
-
-def _must_raise(body: list[ast.stmt], error: ast.expr) -> ast.stmt:
-    otherwise = ast.parse(f"raise AssertionError({ast.unparse(error) + ' was not raised'!r})").body
-    handler = ast.ExceptHandler(type=error, name=None, body=[ast.Pass()])
-    return ast.fix_missing_locations(ast.Try(body=body, handlers=[handler], orelse=otherwise, finalbody=[]))
-
-
-def _is_check(node: ast.AST) -> bool:
-    match node:
-        case ast.Assert() | ast.Raise(exc=ast.Name(id="AssertionError") | ast.Call(func=ast.Name(id="AssertionError"))):
-            return True
-        case ast.Call(func=function):
-            name = _called_name(function)
-            return name in _UNITTEST or name in _RAISES or name == "assertAlmostEqual"
-    return False
-
-
-def _called_name(function: ast.expr) -> str:
-    match function:
-        case ast.Name(id=name) | ast.Attribute(attr=name):
-            return name
-    return ""
+def _truth(call: ast.expr) -> ast.expr:
+    """`assert f(x)` asks for a true value, not for True. No name is used, as the program may have its own."""
+    return ast.UnaryOp(op=ast.Not(), operand=ast.UnaryOp(op=ast.Not(), operand=call))

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 
-from plum_hub.answers.assertions import is_assertion, is_literal, plain_assertion, read_assertion
+from plum_hub.answers.assertions import is_assertion, is_literal, read_assertion
+from plum_hub.answers.plain import plain
 from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, stored_names, substitute, unparse
 from plum_hub.records import TestCase
 
@@ -63,7 +64,7 @@ class _Scope:
             return
         if isinstance(original, DefinitionNode):
             return  # a helper: whoever reads the tests gives it to the cases that use it
-        statement = plain_assertion(substitute(original, self._values))
+        statement = plain(substitute(original, self._values))
         for name in stored_names(statement):
             self._values.pop(name, None)
         if (bound := _simple(statement)) is not None and self._may_replace(*bound, body[place + 1 :]):

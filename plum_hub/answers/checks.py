@@ -1,33 +1,233 @@
 """A test module, as benchmarks and people write them, as test cases."""
 
 import ast
+import doctest
+import warnings
+from collections.abc import Sequence
 
-from plum_hub.answers.assertions import read_assertion
+from plum_hub.answers.assertions import read_assertion, statement_of
+from plum_hub.answers.plain import lowered
+from plum_hub.answers.proof import unproved
+from plum_hub.answers.runners import Plan, plan
 from plum_hub.answers.source import loaded_names, parse, stored_names, substitute, unparse
 from plum_hub.records import TestCase
 
 
-def read_tests(source: str) -> tuple[TestCase, ...]:
+def read_tests(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
     """A test module as cases: one for each assertion where it holds nothing but assertions and imports, HumanEval's
-    `check(candidate)` written out; else all of it as one statement, since its parts may need one another.
+    `check(candidate)` written out; one for each test that a runner would run; else all of it as one statement, since
+    its parts may need one another.
+
+    Args:
+        source: the module, or a text of doctests.
+        entry_point: what the program has to define; "" where that is not known.
 
     Raises:
-        ValueError: it is not Python.
+        ValueError: it is not Python, wants what is not run here, or can fail no program; the message says which.
     """
-    tree = parse(source)
-    if tree is None or not tree.body:
-        raise ValueError(f"is not Python: {source!r:.80}; mend it")
-    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    checks = _checks([node for node in tree.body if node not in imports])
-    if checks is None or any("*" in stored_names(node) for node in imports):
-        return (TestCase(kind="statement", statement=source),)
+    if parse(source) is None and ">>> " in source:
+        cases = _doctests([source])
+    else:
+        cases = module_cases(source, entry_point)
+        texts = [node.value for node in ast.walk(compiled(source)) if isinstance(node, ast.Constant)]
+        documented = [text for text in texts if isinstance(text, str) and ">>> " in text]
+        if documented and unproved(_body(cases), entry_point) is not None:
+            cases = _doctests(documented)
+    refuse_unproved(cases, entry_point)
+    return cases
+
+
+def module_cases(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
+    """See `read_tests`; whether anything in the cases can fail is not asked."""
+    tree = compiled(source)
+    if not tree.body:
+        raise ValueError(f"is not Python: {source!r:.80} (no statement); mend it")
+    checks = _checks(tree.body)
+    if checks is not None:
+        return _split([], checks)
+    future: list[ast.stmt] = [
+        node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"
+    ]
+    made = plan([node for node in tree.body if node not in future], entry_point)
+    if not made.tests and made.left_out:
+        raise ValueError("every test in it is skipped, so that nothing is tested: take out the skips")
+    if not made.tests and ast.unparse(tree) == ast.unparse(
+        ast.Module(body=[*future, *map(lowered, made.first)], type_ignores=[])
+    ):
+        first = [node for node in made.first if not _is_import(node)]
+        if _checks(first) is None:
+            return (TestCase(kind="statement", statement=source),)
+    return _planned(made, future)
+
+
+def holds_tests(source: str, entry_point: str) -> bool:
+    """Whether a runner would find tests in the source that it does not run by itself.
+
+    Raises:
+        ValueError: see `read_tests`.
+    """
+    made = plan(compiled(source).body, entry_point)
+    return bool(made.tests) or made.left_out
+
+
+def _is_import(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def refuse_unproved(cases: Sequence[TestCase], entry_point: str) -> None:
+    """Raise a `ValueError` if the cases, one after the other, can fail no program."""
+    calls = (case for case in cases if case.kind == "call")
+    if any(case.kind == "stdio" for case in cases) or any(unproved(_body([one]), entry_point) is None for one in calls):
+        return
+    reason = unproved(_body(cases), entry_point)
+    if reason is not None:
+        raise ValueError(f"{reason}: mend the tests, or drop the suite")
+
+
+def can_fail(case: TestCase, entry_point: str) -> bool:
+    """Whether a case is Python and may fail a program."""
+    if case.kind == "stdio":
+        return True
+    try:
+        return unproved(compiled(case.statement or statement_of(case)).body, entry_point) is None
+    except ValueError:
+        return False
+
+
+def compiled(source: str) -> ast.Module:
+    """The tree of a text that Python takes as a module.
+
+    Raises:
+        ValueError: it is not; the message names the line.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(source, "<tests>", "exec", dont_inherit=True)
+    except SyntaxError as error:
+        raise ValueError(f"is not Python: {source!r:.80} (line {error.lineno}: {error.msg}); mend it") from error
+    except (ValueError, MemoryError, RecursionError, OverflowError) as error:
+        raise ValueError(f"is not Python: {source!r:.80} ({error}); mend it") from error
+    return ast.parse(source)
+
+
+def _body(cases: Sequence[TestCase]) -> list[ast.stmt]:
+    return [node for case in cases for node in ast.parse(case.statement or statement_of(case)).body]
+
+
+def _planned(made: Plan, future: list[ast.stmt]) -> tuple[TestCase, ...]:
+    """A case for each test where they share nothing that changes, else one for all."""
+    imports = [node for node in made.first if _is_import(node)]
+    checks = _checks([node for node in made.first if not _is_import(node)])
+    if not made.tests and checks is not None:
+        return _split(imports, checks)
+    if not made.tests and not made.first:
+        return ()
+    if not made.tests or _shares(made):
+        body = [*future, *made.first, *(node for test in made.tests for node in test)]
+        return (TestCase(kind="statement", statement=unparse(map(lowered, body))),)
+    cases: list[TestCase] = []
+    bound = {name for node in made.first if node not in imports for name in stored_names(node)}
+    for test in made.tests:
+        alone = _alone(test, bound)
+        if alone is not None:
+            cases += _split(imports, alone)
+        else:
+            body = [*future, *made.first, *test]
+            cases.append(TestCase(kind="statement", statement=unparse(map(lowered, body))))
+    return tuple(cases)
+
+
+def _alone(test: list[ast.stmt], bound: set[str]) -> list[ast.stmt] | None:
+    """The assertions of a test that is nothing but assertions of the program; None for any other."""
+    match test:
+        case [ast.FunctionDef(args=ast.arguments(args=[]), decorator_list=[]) as function, ast.Expr()]:
+            checks = _checks(function.body)
+        case [ast.FunctionDef(args=ast.arguments(args=[one])) as function, ast.Expr(value=ast.Call(args=[given]))]:
+            checks = _checks(function.body)
+            checks = None if checks is None else [substitute(check, {one.arg: given}) for check in checks]
+        case [ast.ClassDef(bases=[], body=[*items]), ast.Expr(value=ast.Call(func=ast.Lambda() as runner))] if (
+            len(calls := [item for item in ast.walk(runner) if isinstance(item, ast.Call)]) == 1
+            and isinstance(calls[0].func, ast.Attribute)
+            and not calls[0].keywords
+        ):
+            method = [item for item in items if isinstance(item, ast.FunctionDef) and item.name == calls[0].func.attr]
+            checks = _checks(method[-1].body) if method else None
+        case _:
+            return None
+    if checks is None or any(loaded_names(check) & (bound | {"self"}) for check in checks):
+        return None
+    return checks
+
+
+def _shares(made: Plan) -> bool:
+    """Whether tests may depend on one another, or on what the module does before them."""
+    for node in made.first:
+        match node:
+            case ast.Import() | ast.ImportFrom() | ast.FunctionDef() | ast.ClassDef() | ast.AsyncFunctionDef():
+                continue
+            case ast.Expr(value=ast.Constant()) | ast.Assign(targets=[ast.Name()], value=ast.Constant()):
+                continue
+            case ast.Assign(targets=[ast.Name(id=name)]) if (
+                sum(name in loaded_names(ast.Module(body=test, type_ignores=[])) for test in made.tests) < 2
+            ):
+                continue
+        return True
+    inside = [item for test in made.tests for node in test for item in ast.walk(node)]
+    return any(isinstance(item, ast.Global) for item in inside)
+
+
+def _split(imports: Sequence[ast.stmt], checks: Sequence[ast.stmt]) -> tuple[TestCase, ...]:
+    """One or more cases for each assertion, with the imports that it uses in front."""
     cases: list[TestCase] = []
     for check in checks:
-        if needed := [node for node in imports if stored_names(node) & loaded_names(check)]:
-            cases.append(TestCase(kind="statement", statement=unparse([*needed, check])))
+        needed = [node for node in imports if stored_names(node) & (loaded_names(check) | {"*"})]
+        if needed and not _only_math(needed, check):
+            cases.append(TestCase(kind="statement", statement=unparse([*needed, lowered(check)])))
         else:
             cases += read_assertion(check)
     return tuple(cases)
+
+
+def _only_math(needed: Sequence[ast.stmt], check: ast.stmt) -> bool:
+    """Whether `math` is imported for `math.isclose` alone, which the judge applies itself."""
+    names = [item for item in ast.walk(check) if isinstance(item, ast.Name) and item.id == "math"]
+    closes = [item for item in ast.walk(check) if isinstance(item, ast.Attribute) and item.attr == "isclose"]
+    return ast.unparse(ast.Module(body=list(needed), type_ignores=[])) == "import math" and len(names) == len(closes)
+
+
+def _doctests(texts: Sequence[str]) -> tuple[TestCase, ...]:
+    """The examples of each text, one after the other, as one statement."""
+    lines: list[str] = []
+    for text in texts:
+        try:
+            examples = doctest.DocTestParser().get_examples(text)
+        except ValueError as error:
+            raise ValueError(f"its doctests cannot be read ({error}): mend them") from error
+        lines += map(_doctest, examples)
+    if not lines:
+        raise ValueError("its doctests hold no example: mend them")
+    return (TestCase(kind="statement", statement="".join(lines)),)
+
+
+def _doctest(example: doctest.Example) -> str:
+    """What an example's value prints must be what stands below it."""
+    tree = compiled(example.source)
+    prints = "print" in loaded_names(tree)
+    want = example.want.rstrip("\n")
+    if example.options:
+        raise ValueError(f"its doctests have options: take them out ({example.source.strip()!r:.60})")
+    match tree.body:
+        case [ast.Expr(value=value)] if example.exc_msg is not None:
+            name = example.exc_msg.partition(":")[0].strip()
+            return f"try:\n    {ast.unparse(value)}\nexcept {name}:\n    pass\nelse:\n    assert False\n"
+        case [ast.Expr(value=ast.Call(func=ast.Name(id="print"), args=[value], keywords=[]))] if want:
+            return f"assert '%s' % ({ast.unparse(value)},) == {want!r}\n"
+        case [ast.Expr(value=value)] if not prints:
+            return f"assert '%r' % ({ast.unparse(value)},) == {want or 'None'!r}\n"
+    if want or prints:
+        raise ValueError(f"its doctests print: write assertions instead ({example.source.strip()!r:.60})")
+    return example.source
 
 
 def _checks(body: list[ast.stmt]) -> list[ast.stmt] | None:

@@ -4,6 +4,7 @@ import ast
 import builtins
 import sys
 from collections.abc import Iterable
+from typing import Literal, TypeAlias
 
 from plum_hub.answers.assertions import is_literal
 from plum_hub.answers.source import (
@@ -51,9 +52,17 @@ def fits(starter_code: str, reference: ast.Module, entry_point: str, used: Itera
     return _signatures(entry) == _signatures(wanted[entry_point])
 
 
-def stub_code(starter_code: str, entry_point: str) -> str:
-    """A program with the starter code's names in which every function returns None. It loads, whatever the starter
-    code refers to: annotations are not evaluated, and foreign imports, decorators and base classes are left out."""
+Stub: TypeAlias = Literal["none", "raises", "echo"]
+"""What every function of a stub does: return None, raise, return its first argument."""
+
+
+def stub_code(starter_code: str, entry_point: str, stub: Stub = "none") -> str:
+    """A program with the starter code's names in which every function does the same. It loads, whatever the starter
+    code refers to: annotations are not evaluated, and foreign imports, decorators and base classes are left out.
+
+    Args:
+        stub: what the functions do. Constructors do nothing.
+    """
     tree = parse(starter_code)
     if tree is None:
         return "pass\n"
@@ -68,7 +77,7 @@ def stub_code(starter_code: str, entry_point: str) -> str:
             case ast.Assign(value=value) if is_literal(value):
                 body.append(statement)
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                body.append(_loadable(_emptied(statement, entry_point), known))
+                body.append(_acting(_loadable(_emptied(statement, entry_point), known), stub))
             case _:
                 continue
         known |= stored_names(statement)
@@ -84,6 +93,19 @@ def _emptied(statement: ast.stmt, entry_point: str) -> ast.stmt:
         docstring = function.body[:1] if ast.get_docstring(function) is not None else []
         function.body = [*docstring, ast.Pass()]
     return copy
+
+
+def _acting(statement: ast.stmt, stub: Stub) -> ast.stmt:
+    for function in [node for node in ast.walk(statement) if isinstance(node, FunctionNode)]:
+        parameters = [*function.args.posonlyargs, *function.args.args]
+        given = [one.arg for one in parameters if one.arg not in ("self", "cls")]
+        if function.name == "__init__" or not isinstance(function.body[-1], ast.Pass):
+            continue
+        if stub == "raises":
+            function.body[-1:] = ast.parse("raise NotImplementedError").body
+        elif stub == "echo" and given:
+            function.body[-1:] = [ast.Return(value=ast.Name(id=given[0], ctx=ast.Load()))]
+    return statement
 
 
 def holds_data(statement: ast.stmt) -> bool:

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from plum_hub.answers.assertions import is_assertion
+from plum_hub.answers.assertions import is_assertion, statement_of
 from plum_hub.answers.blocks import Block, read_answer
 from plum_hub.answers.cases import read_cases
+from plum_hub.answers.checks import can_fail
 from plum_hub.answers.code import choose_program
 from plum_hub.answers.examples import printed_cases, stdio_cases
 from plum_hub.answers.source import (
@@ -28,14 +29,23 @@ from plum_hub.answers.source import (
     stored_names,
     unparse,
 )  # fmt: skip
-from plum_hub.answers.starter import fits, holds_data, starter_of, stub_code
-from plum_hub.execution.literals import equal, parse_literal
+from plum_hub.answers.starter import Stub, fits, holds_data, starter_of, stub_code
+from plum_hub.execution.closeness import Closeness, parse_expected
+from plum_hub.execution.comparisons import agrees
 from plum_hub.records import TestCase, TestSuite
 
 Reason: TypeAlias = Literal[
-    "refused", "no_reference", "syntax_error", "no_entry_point", "too_few_cases", "contradictory", "all_expected_equal"
+    "refused",
+    "no_reference",
+    "syntax_error",
+    "no_entry_point",
+    "too_few_cases",
+    "cannot_fail",
+    "contradictory",
+    "all_expected_equal",
 ]
-"""Why an answer is no suite. `all_expected_equal`: a function that returns a constant would pass."""
+"""Why an answer is no suite. `cannot_fail`: without the tests that hold whatever the program does, or that are no
+Python, too few are left. `all_expected_equal`: a function that returns a constant would pass."""
 
 _REFUSAL = re.compile(r"(?i)\b(?:i'?m sorry|i (?:can ?not|can't|am unable|won't)|as an ai)\b")
 _TESTS_LABEL = re.compile(r"(?i)\b(?:unit ?tests?|tests?|test cases?|assert\w*|usage|verify)\b")
@@ -86,9 +96,9 @@ def parse_suite(text: str, *, min_cases: int = 3, max_cases: int = 5) -> ParsedS
         return Unusable("syntax_error", "nested too deeply")
 
 
-def stub_of(suite: ParsedSuite | TestSuite) -> str:
-    """A program that does nothing under the suite's names, and loads: a suite that it passes tests nothing."""
-    return stub_code(suite.starter_code, suite.entry_point)
+def stub_of(suite: ParsedSuite | TestSuite, stub: Stub = "none") -> str:
+    """A program that solves nothing under the suite's names, and loads: a suite that it passes tests nothing."""
+    return stub_code(suite.starter_code, suite.entry_point, stub)
 
 
 def _parse_suite(text: str, min_cases: int, max_cases: int) -> ParsedSuite | Unusable:
@@ -109,7 +119,11 @@ def _parse_suite(text: str, min_cases: int, max_cases: int) -> ParsedSuite | Unu
         return Unusable(
             "syntax_error" if broken else "no_reference", f"{entry_point} is not implemented in what parses"
         )
-    cases = _cases(parts, text, tree, min_cases)
+    found = _cases(parts, text, tree, min_cases)
+    cases = [case for case in found if can_fail(case, entry_point)]
+    if len(cases) < min_cases <= len(found):
+        lost = next(case for case in found if case not in cases)
+        return Unusable("cannot_fail", f"{len(cases)} of {min_cases}; not {lost.statement or lost.call!r:.150}")
     if (problem := _problem(cases, min_cases)) is not None:
         return problem
     cases = cases[:max_cases]
@@ -234,9 +248,7 @@ def _with_helpers(case: TestCase, helpers: dict[str, ast.stmt]) -> TestCase:
     if not needed:
         return case
     front = [node for node in dict.fromkeys(helpers.values()) if stored_names(node) & needed]
-    check = case.statement or f"assert {case.call} == {case.expected}\n"
-    if case.tolerance is not None:
-        check = f"assert abs({case.call} - {case.expected}) <= {case.tolerance!r}\n"
+    check = case.statement or statement_of(case)
     return TestCase(kind="statement", statement=unparse(front) + check)
 
 
@@ -255,7 +267,8 @@ def _problem(cases: Sequence[TestCase], min_cases: int) -> Unusable | None:
     for case in cases:
         if case.call is not None and case.expected is not None:
             before = expected.setdefault(case.call, case.expected)
-            if not equal(parse_literal(before), parse_literal(case.expected), case.tolerance):
+            one, other = parse_expected(before), parse_expected(case.expected)
+            if not isinstance(one, Closeness) and not agrees(one, other, case.tolerance, "equal"):
                 return Unusable("contradictory", f"{case.call} is {before} and {case.expected}")
     if len(cases) < min_cases:
         return Unusable("too_few_cases", f"{len(cases)} of {min_cases}")

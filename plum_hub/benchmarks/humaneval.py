@@ -61,7 +61,7 @@ def _problem(row: Row) -> Problem:
         text=row["prompt"],
         form="completion",
         entry_point=entry_point,
-        suites={"base": as_cases(read_tests(f"{row['test']}\ncheck({entry_point})\n"))},
+        suites={"base": as_cases(read_tests(f"{row['test']}\ncheck({entry_point})\n", entry_point))},
         cpu_seconds=_CPU_SECONDS,
         reference=row["prompt"] + row["canonical_solution"],
     )

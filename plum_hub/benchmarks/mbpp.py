@@ -65,12 +65,13 @@ def _problem(row: Row) -> Problem:
     tests = tuple(row["test_list"])
     # Some set-ups use a class that the solution defines, so they come behind it.
     setup = row.get("test_setup_code", "")
-    cases = as_cases(case for test in tests for case in read_tests(test))
+    entry_point = _entry_point(row["code"], tests)
+    cases = as_cases(case for test in tests for case in read_tests(test, entry_point))
     return Problem(
         id=f"Mbpp/{row['task_id']}",
         text="\n".join((row["text"] if "text" in row else row["prompt"], *tests)),
         form="instruction",
-        entry_point=_entry_point(row["code"], tests),
+        entry_point=entry_point,
         suites={"base": (Statement(source=setup), *cases) if setup else cases},
         cpu_seconds=_CPU_SECONDS,
         setup="".join(f"{line}\n" for line in row.get("test_imports", ())),

@@ -10,7 +10,8 @@ from typing import Any
 
 from plum_hub.execution import wire
 from plum_hub.execution.base import Again, Call, Case, Program, Statement, Stdio, Value
-from plum_hub.execution.literals import largest_hashed, parse_literal
+from plum_hub.execution.closeness import Closeness, accepts, parse_expected
+from plum_hub.execution.literals import largest_hashed
 from plum_hub.execution.reserved import reserved
 from plum_hub.execution.values import TooLargeValueError, UnsupportedValueError, encode
 
@@ -85,8 +86,8 @@ def cases_of(program: Program) -> Cases:
 @functools.lru_cache(maxsize=4096)
 def expected(source: str) -> tuple[Any, int]:
     """An expected value, and how large a set or dictionary in a right answer can be."""
-    value = parse_literal(source)
-    return value, largest_hashed(value)
+    value = parse_expected(source)
+    return value, largest_hashed(value.expected if isinstance(value, Closeness) else value)
 
 
 def _right(cases: tuple[Case, ...]) -> bytes | None:
@@ -98,7 +99,12 @@ def _right(cases: tuple[Case, ...]) -> bytes | None:
         if isinstance(case, Again):
             continue
         try:
-            text = encode(expected(case.expected)[0])
+            value = expected(case.expected)[0]
+            if isinstance(value, Closeness):
+                if not accepts(value, value.expected):
+                    return None
+                value = value.expected
+            text = encode(value)
         except (UnsupportedValueError, TooLargeValueError):
             return None
         frames.append(wire.framed(wire.VALUE, text))

@@ -11,6 +11,8 @@ The program can read and change nearly everything here, so nothing that is said 
   names, are put back to what they were.
 """
 
+import __future__
+
 import ast
 import atexit
 import builtins
@@ -164,12 +166,27 @@ def _code(kind: str, source: str) -> types.CodeType | bytes:
         if kind == "call":
             return compile(source, "<case>", "eval", dont_inherit=True)
         tree = ast.parse(source)
+        flags = _take_future(tree)
         if tree.body:
             guard = ast.Try(body=tree.body, handlers=_GUARD.handlers, orelse=[], finalbody=[])
             tree.body = [ast.copy_location(guard, tree.body[0])]
-        return compile(tree, "<case>", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError) as error:
+        code: types.CodeType = compile(tree, "<case>", "exec", flags, dont_inherit=True)
+        return code
+    except (AttributeError, SyntaxError, ValueError, MemoryError, RecursionError, OverflowError) as error:
         return _raised(error)
+
+
+def _take_future(tree: ast.Module) -> int:
+    """Take out what is imported from `__future__`, which cannot stand inside the guard, and return the flags by which
+    it is compiled instead."""
+    flags, rest = 0, []
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__" and not node.level:
+            flags |= sum(getattr(__future__, alias.name).compiler_flag for alias in node.names)
+        else:
+            rest.append(node)
+    tree.body = rest
+    return flags
 
 
 def _made(code: str | bytes) -> types.CodeType:

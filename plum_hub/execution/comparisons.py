@@ -4,6 +4,7 @@ import math
 from typing import Any, TypeAlias
 
 from plum_hub.execution.base import Comparison
+from plum_hub.execution.closeness import Closeness, accepts
 from plum_hub.execution.literals import equal
 
 _RELATIVE = 1e-7
@@ -14,7 +15,7 @@ _Shape: TypeAlias = tuple[int, ...]
 
 
 def agrees(actual: Any, expected: Any, tolerance: float | None, comparison: Comparison) -> bool:
-    """Whether a value is what is expected, where the comparison is
+    """Whether a value is what is expected. A closeness says itself what it accepts; else the comparison is
 
     equal       `literals.equal` within the absolute tolerance.
     near        `literals.equal`, with 1e-7 of the expected number added to the tolerance. Types and integers are exact.
@@ -26,11 +27,13 @@ def agrees(actual: Any, expected: Any, tolerance: float | None, comparison: Comp
                 tolerance of 0.
     as_list     equal, where a tuple is as good as a list, though not inside another value.
     """
+    if isinstance(expected, Closeness):
+        return accepts(expected, actual)
     match comparison:
         case "equal":
             return equal(actual, expected, tolerance)
         case "near":
-            return equal(actual, expected, tolerance or 0.0, _RELATIVE)
+            return equal(actual, expected, tolerance or 0.0, _RELATIVE, exact_integers=True)
         case "close":
             return equal(actual, expected) or _close(actual, expected, tolerance or 0.0)
         case "any_of":

@@ -168,30 +168,34 @@ def largest_hashed(value: Any) -> int:
     return 0
 
 
-def equal(actual: Any, expected: Any, tolerance: float | None = None, relative: float = 0.0) -> bool:
-    """Whether two plain builtins are equal as `==` has it, floats within the absolute `tolerance`, nan equal to nan.
+def equal(
+    actual: Any, expected: Any, tolerance: float | None = None, relative: float = 0.0, *, exact_integers: bool = False
+) -> bool:
+    """Whether two plain builtins are equal as `==` has it, nan equal to nan.
 
-    With no tolerance, a float must be equal exactly; to one, `relative` adds that part of the expected number. A
-    tolerance also reaches floats inside containers, except in the elements of a set and the keys of a dictionary,
-    which are matched exactly.
+    Args:
+        tolerance: the difference that numbers may have, as in `abs(actual - expected) <= tolerance`; None for none. It
+            reaches numbers inside containers, except the elements of a set and the keys of a dictionary.
+        relative: that part of the expected number is added to the tolerance.
+        exact_integers: whether the tolerance is for floats and complex numbers only.
     """
-    if isinstance(expected, (float, complex)) or isinstance(actual, (float, complex)):
+    inexact = isinstance(expected, (float, complex)) or isinstance(actual, (float, complex))
+    if inexact or (tolerance is not None and not exact_integers and isinstance(expected, _NUMBERS)):
         return _equal_numbers(actual, expected, tolerance, relative)
+
+    def same(one: Any, other: Any) -> bool:
+        return equal(one, other, tolerance, relative, exact_integers=exact_integers)
+
     match expected:
         case Array(items) if isinstance(actual, Array):
-            return equal(actual.items, items, tolerance, relative)
+            return same(actual.items, items)
         case list() | tuple() if type(actual) is type(expected):
-            return len(actual) == len(expected) and all(
-                equal(one, other, tolerance, relative) for one, other in zip(actual, expected, strict=True)
-            )
+            return len(actual) == len(expected) and all(map(same, actual, expected))
         case dict() if type(actual) is dict:
             if len(actual) != len(expected):
                 return False
-            same = {_key(key): value for key, value in actual.items()}
-            return all(
-                _key(key) in same and equal(same[_key(key)], value, tolerance, relative)
-                for key, value in expected.items()
-            )
+            found = {_key(key): value for key, value in actual.items()}
+            return all(_key(key) in found and same(found[_key(key)], value) for key, value in expected.items())
         case set() | frozenset() if isinstance(actual, (set, frozenset)):
             return {_key(item) for item in actual} == {_key(item) for item in expected}
     return bool(actual == expected)
@@ -200,13 +204,15 @@ def equal(actual: Any, expected: Any, tolerance: float | None = None, relative: 
 def _equal_numbers(actual: Any, expected: Any, tolerance: float | None, relative: float) -> bool:
     if not (isinstance(actual, _NUMBERS) and isinstance(expected, _NUMBERS)):
         return False
-    if actual == expected or (actual != actual and expected != expected):
-        return True
+    same = bool(actual == expected or (actual != actual and expected != expected))
+    if tolerance is None:
+        return same
     try:
-        if relative and tolerance is not None and math.isfinite(size := abs(expected)):
+        if relative and math.isfinite(size := abs(expected)):
             tolerance += relative * size
-        return tolerance is not None and abs(actual - expected) <= tolerance
-    except (OverflowError, TypeError):  # an int too large to be a float is not near one, and a Decimal never is
+        difference = abs(actual - expected)  # a Decimal has none from a float, even where they are equal
+        return same or bool(difference <= tolerance)
+    except (ArithmeticError, TypeError):  # as for an int too large to be a float
         return False
 
 

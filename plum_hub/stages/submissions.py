@@ -15,11 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from plum_hub.answers.assertions import plain_assertion, read_assertion
-from plum_hub.answers.checks import read_tests
-from plum_hub.answers.source import parse
+from plum_hub.answers.checks import compiled, holds_tests, module_cases, read_tests, refuse_unproved
 from plum_hub.errors import InstructionsError, UsageError
-from plum_hub.execution.literals import parse_literal
+from plum_hub.execution.closeness import parse_expected
 from plum_hub.instructions.files import SUFFIXES, read_rows
 from plum_hub.records import TestCase, digest
 
@@ -62,7 +60,7 @@ def read_suites(path: Path) -> dict[str, Suite]:
         seen[name] = where
         entry_point = "" if row.get("entry_point") is None else _text(row, "entry_point", where)
         try:
-            cases = _cases(_value(row, "cases", where))
+            cases = _cases(_value(row, "cases", where), entry_point)
         except ValueError as error:
             raise UsageError(f"{where}: {error}") from error
         except RecursionError as error:
@@ -118,28 +116,37 @@ def _text(row: Mapping[str, Any], column: str, where: str) -> str:
     return value
 
 
-def _cases(given: object) -> tuple[TestCase, ...]:
+def _cases(given: object, entry_point: str) -> tuple[TestCase, ...]:
     """The cases of one row; a `ValueError` says what is wrong with them."""
     if isinstance(given, str):
-        return read_tests(given)
+        return read_tests(given, entry_point)
     if not isinstance(given, list):
         raise ValueError(f"cases is {_shown(given)}, not a list: write a list of assertions or objects")
     if not given:
         raise ValueError("cases is empty, and a program that nothing tests proves nothing: add one, or drop the suite")
-    cases = []
+    cases: list[TestCase] = []
     for number, item in enumerate(given, 1):
         try:
-            cases.append(_assertion(item) if isinstance(item, str) else _object(item))
+            cases += _assertion(item, entry_point) if isinstance(item, str) else _objects(item, entry_point)
         except ValueError as error:
             raise ValueError(f"case {number}: {error}") from error
+    refuse_unproved(cases, entry_point)
     return tuple(cases)
 
 
-def _assertion(source: str) -> TestCase:
-    """One case for one text: a call where it is one assertion that splits, else all of it as one statement."""
-    tree = _parsed(source)
-    found = list(read_assertion(plain_assertion(tree.body[0]))) if len(tree.body) == 1 else []
-    return found[0] if len(found) == 1 else TestCase(kind="statement", statement=source)
+def _assertion(source: str, entry_point: str) -> tuple[TestCase, ...]:
+    """The case of one text: a call where it is one assertion that splits, else all of it as one statement; or the cases
+    of the tests that it defines."""
+    found = module_cases(source, entry_point)
+    is_one = len(found) == 1 or holds_tests(source, entry_point)
+    return found if is_one else (TestCase(kind="statement", statement=source),)
+
+
+def _objects(item: object, entry_point: str) -> tuple[TestCase, ...]:
+    case = _object(item)
+    if case.kind == "statement" and holds_tests(str(case.statement), entry_point):
+        return module_cases(str(case.statement), entry_point)
+    return (case,)
 
 
 def _object(item: object) -> TestCase:
@@ -176,7 +183,7 @@ def _prove(case: TestCase) -> None:
     if len(tree.body) != 1 or not isinstance(tree.body[0], ast.Expr):
         raise ValueError(f"call is no expression: {case.call!r:.80}; write a statement instead")
     try:
-        parse_literal(str(case.expected))
+        parse_expected(str(case.expected))
     except ValueError as error:
         raise ValueError(f"expected is {error}; write the case as a statement, which may hold any Python") from error
     tolerance = case.tolerance
@@ -187,8 +194,8 @@ def _prove(case: TestCase) -> None:
 
 
 def _parsed(source: str) -> ast.Module:
-    tree = parse(source)
-    if tree is None or not tree.body:
+    tree = compiled(source)
+    if not tree.body:
         raise ValueError(f"is not Python: {source!r:.80}; mend it")
     return tree
 

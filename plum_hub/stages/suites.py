@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
+from plum_hub.answers.starter import Stub
 from plum_hub.answers.suite import ParsedSuite, Unusable, parse_suite, stub_of
 from plum_hub.engines.base import Completion
 from plum_hub.execution import Execution, Judge
@@ -26,7 +27,9 @@ SPARE = "spare_suite"
 """Why a suite that agrees with itself is left out: its instruction has a better one."""
 AGREES = (SPARE, "stub_passed")
 """The reasons for which a suite that agrees with itself is left out all the same."""
-_ROLES = ("reference", "again", "stub")
+_STUBS: dict[str, Stub] = {"stub": "none", "stub raises": "raises", "stub echo": "echo"}
+_ROLES = ("reference", "again", *_STUBS)
+_DOES: dict[Stub, str] = {"none": "returns None", "raises": "raises an error", "echo": "returns its argument"}
 _BATCH = 64
 """Instructions that are proved together, and lost together by a kill: seconds of work."""
 
@@ -130,13 +133,13 @@ def _decide(context: Context) -> None:
     settings = run.recipe.verdicts
     with Judge(sandbox=settings.sandbox, numpy=settings.numpy) as judge, run.keeping(TestSuite) as keep:
         for start in range(0, len(owed), _BATCH):
-            for row in _prove(owed[start : start + _BATCH], served, judge, run.recipe):
+            for row in prove(owed[start : start + _BATCH], served, judge, run.recipe):
                 keep(row)
                 context.progress.advance()
     context.progress.end()
 
 
-def _prove(groups: list[list[Response]], served: set[str], judge: Judge, recipe: Recipe) -> Iterator[TestSuite | Drop]:
+def prove(groups: list[list[Response]], served: set[str], judge: Judge, recipe: Recipe) -> Iterator[TestSuite | Drop]:
     """Read and run a batch of instructions' undecided responses; one row for each, whatever became of it. An
     instruction in `served` has its suite already."""
     limits = limits_of(recipe.verdicts)
@@ -148,7 +151,7 @@ def _prove(groups: list[list[Response]], served: set[str], judge: Judge, recipe:
     programs = (
         program(
             f"{name}:{role}",
-            stub_of(suite) if role == "stub" else suite.reference,
+            stub_of(suite, _STUBS[role]) if role in _STUBS else suite.reference,
             suite.entry_point,
             suite.cases,
             limits,
@@ -183,13 +186,14 @@ def _verdict_on(
     """Why a suite is left out, and the evidence; None when it agrees with itself."""
     if isinstance(suite, Unusable):
         return suite.reason, suite.detail
-    reference, again, stub = (executions[f"{response.id}:{role}"] for role in _ROLES)
+    reference, again = (executions[f"{response.id}:{role}"] for role in _ROLES[:2])
     if reference.status != "passed":
         return "reference_failed", evidence(reference)
     if again.status != "passed":
         return "flaky", evidence(again)
-    if stub.status == "passed":
-        return "stub_passed", "a stub that returns None passes every case"
+    for role, stub in _STUBS.items():
+        if executions[f"{response.id}:{role}"].status == "passed":
+            return "stub_passed", f"a stub that {_DOES[stub]} passes every case"
     return None, ""
 
 

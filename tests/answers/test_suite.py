@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from plum_hub.answers.suite import ParsedSuite, Unusable, parse_suite, stub_of
+from plum_hub.engines import parse_engine
+from plum_hub.execution import Judge
 from plum_hub.execution.literals import equal, parse_literal
-from plum_hub.records import TestCase
+from plum_hub.recipe import Recipe
+from plum_hub.records import Drop, Response, TestCase
+from plum_hub.stages.suites import prove
 
 MBPP = Path(__file__).resolve().parents[3] / "shared/data/mbpp/mbpp.jsonl.gz"
 
@@ -45,14 +49,14 @@ ONE_CASE = {
     "equality": ("assert f(1) == 2", "f(1) -> 2"),
     "message": ("assert f(1) == 2, 'one'", "f(1) -> 2"),
     "reversed": ("assert 2 == f(1)", "f(1) -> 2"),
-    "true value": ("assert f(1)", "bool(f(1)) -> True"),
-    "false value": ("assert not f(0)", "bool(f(0)) -> False"),
+    "true value": ("assert f(1)", "not not f(1) -> True"),
+    "false value": ("assert not f(0)", "not not f(0) -> False"),
     "is": ("assert f(1) is None", "f(1) -> None"),
     "literal in a variable": ("expected = [2]\nassert [f(1)] == expected", "[f(1)] -> [2]"),
     "result in a variable": ("result = f(1)\nassert result == 2", "f(1) -> 2"),
     "distance": ("assert abs(f(1) - 2.0) < 1e-6", "f(1) -> 2.0 +- 1e-06"),
-    "isclose": ("import math\nassert math.isclose(f(1), 2.0, rel_tol=1e-3)", "f(1) -> 2.0 +- 0.002"),
-    "approx": ("import pytest\nassert f(1) == pytest.approx(-2.0)", "f(1) -> -2.0 +- 2e-06"),
+    "isclose": ("import math\nassert math.isclose(f(1), 2.0, rel_tol=1e-3)", "f(1) -> isclose(2.0, rel_tol=0.001)"),
+    "approx": ("import pytest\nassert f(1) == pytest.approx(-2.0)", "f(1) -> approx(-2.0)"),
     "inequality": ("assert f(1) > 1", "assert f(1) > 1"),
     "set": ("assert set([f(1)]) == set()", "set([f(1)]) -> set()"),
     "import of the solution": ("from solution import f\nassert f(1) == 2", "f(1) -> 2"),
@@ -68,7 +72,11 @@ ONE_CASE = {
     "test function": ("def test_f():\n    '''One.'''\n    assert f(1) == 2", "f(1) -> 2"),
     "raises": (
         "def test_f():\n    with pytest.raises(TypeError, match='x'):\n        f(None)",
-        "try:\n    f(None)\nexcept TypeError:\n    pass\nelse:\n    raise AssertionError('TypeError was not raised')",
+        (
+            "try:\n    f(None)\nexcept TypeError as _error_:\n"
+            "    assert __builtins__['__import__']('re').search('x', _error_.__str__())\n"
+            "else:\n    assert False, 'TypeError was not raised'"
+        ),
     ),
     "candidate": ("def check(candidate):\n    assert candidate(1) == 2\n\ncheck(f)", "f(1) -> 2"),
     "reported": ("try:\n    assert f(1) == 2\n    print('ok')\nexcept AssertionError:\n    print('bad')", "f(1) -> 2"),
@@ -272,6 +280,14 @@ def test_cases_are_counted_once_and_cut_at_the_most() -> None:
         (REFERENCE + "```python\nassert f(1) == 2\nassert f(2) == 4\n```", "too_few_cases"),
         (REFERENCE + "```python\nassert 1 == 1\nassert 2 == 2\nassert max(1, 2) == 2\n```", "no_entry_point"),
         (REFERENCE + "```python\nassert f(1) == 2\nassert f(1) == 3\nassert f(2) == 4\n```", "contradictory"),
+        (
+            REFERENCE + "```python\nassert f(1) == 2\nassert f\nassert callable(f)\nassert f(2) == f(2)\n```",
+            "cannot_fail",
+        ),
+        (
+            REFERENCE + "```python\nassert f(1) == 2\nassert f(3) == 6\nassert await f(2)```",
+            "cannot_fail",
+        ),
         (REFERENCE + "```python\nassert f(0) == 0\nassert f(0, 0) == 0\nassert f(-0) == 0\n```", "all_expected_equal"),
         ("```python\n" + "x = " + "-" * 100_000 + "1\n```", "syntax_error"),
     ],
@@ -328,3 +344,38 @@ def test_real_suites_are_read_and_their_references_pass_them() -> None:
                 assert equal(value, parse_literal(case.expected or ""), case.tolerance), (row["task_id"], case)
     assert set(reasons) <= {"all_expected_equal", "too_few_cases"}
     assert len(reasons) <= 3
+
+
+RESCUED = "try:\n    x{0} = f({0})\nexcept Exception:\n    x{0} = {1}\nassert x{0} == {1}\n"
+
+
+@pytest.mark.parametrize(
+    ("stub", "tests"),
+    [
+        ("none", "assert f(0) != 1\nassert f(3) != 4\nassert f(5) is not True"),
+        ("echo", "assert f(0) == 0\nassert f(0.0) == 0.0\nassert f(0j) == 0j"),
+        ("raises", "".join(map(RESCUED.format, range(3), range(0, 6, 2)))),
+    ],
+)
+def test_a_suite_that_a_stub_passes_is_not_kept(tmp_path: Path, stub: str, tests: str) -> None:
+    """A program that does nothing, one that gives its argument back, one that always raises."""
+    answer = Response(
+        id="r",
+        instruction_id="i",
+        index=0,
+        seed=0,
+        prompt_digest="",
+        text=f"{REFERENCE}Tests:\n```python\n{tests}\n```",
+        finish_reason="stop",
+        prompt_tokens=0,
+        completion_tokens=0,
+    )
+    (tmp_path / "answers.jsonl").write_text('{"texts": ["hello"]}\n')
+    engine = parse_engine(f"scripted:{tmp_path / 'answers.jsonl'}")
+    recipe = Recipe(policy=engine, generator=engine).filled()
+    with Judge(1) as judge:
+        (row,) = prove([[answer]], set(), judge, recipe)
+
+    assert isinstance(row, Drop)
+    does = {"none": "returns None", "echo": "returns its argument", "raises": "raises an error"}[stub]
+    assert (row.reason, row.detail) == ("stub_passed", f"a stub that {does} passes every case")

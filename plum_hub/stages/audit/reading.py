@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from plum_hub.execution.literals import parse_literal
+from plum_hub.execution.closeness import parse_expected
 from plum_hub.records import Instruction, RecordT, Sample, TestCase, TestSuite, Verdict, from_json
 from plum_hub.stages.audit.findings import Findings
 from plum_hub.stages.audit.rows import Part, Row
@@ -89,7 +89,7 @@ def _fault_of(case: TestCase) -> str | None:
         return f"a {case.kind} without {', '.join(missing)}"
     if case.expected is not None:
         try:
-            parse_literal(case.expected)
+            parse_expected(case.expected)
         except ValueError as error:
             return str(error)
     return None

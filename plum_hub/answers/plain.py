@@ -1,0 +1,203 @@
+"""Checks of unittest and pytest as plain Python.
+
+A sandbox has no pytest, and unittest lies in a program's reach: a program could replace `assertEqual`. So each check
+becomes an `assert` or a `try`. What is written here names nothing that a program could have defined: it is syntax, or
+comes from `__builtins__`, which a sandbox sets anew for each statement.
+"""
+
+import ast
+from collections.abc import Iterable
+from copy import deepcopy
+from typing import TypeVar
+
+FORMS = {
+    "assertEqual": "{0} == {1}", "assertEquals": "{0} == {1}", "assertListEqual": "{0} == {1}",
+    "assertDictEqual": "{0} == {1}", "assertTupleEqual": "{0} == {1}", "assertSetEqual": "{0} == {1}",
+    "assertSequenceEqual": "[*{0}[:]] == [*{1}[:]]", "assertMultiLineEqual": "{0} == {1}",
+    "assertNotEqual": "{0} != {1}",
+    "assertTrue": "{0}", "assertFalse": "not {0}", "assert_": "{0}",
+    "assertIsNone": "{0} is None", "assertIsNotNone": "{0} is not None",
+    "assertIs": "{0} is {1}", "assertIsNot": "{0} is not {1}", "assertIn": "{0} in {1}",
+    "assertNotIn": "{0} not in {1}", "assertGreater": "{0} > {1}", "assertGreaterEqual": "{0} >= {1}",
+    "assertLess": "{0} < {1}", "assertLessEqual": "{0} <= {1}",
+    "assertIsInstance": "__builtins__['isinstance']({0}, {1})",
+    "assertNotIsInstance": "not __builtins__['isinstance']({0}, {1})",
+    "assertRegex": "__builtins__['__import__']('re').search({1}, {0})",
+    "assertNotRegex": "not __builtins__['__import__']('re').search({1}, {0})",
+    "assertCountEqual": "(lambda one, other: one.__len__() == other.__len__() and [one.count(item) for item in one] == "
+    "[other.count(item) for item in one])([*{0}], [*{1}])",
+}  # fmt: skip
+"""Methods of `unittest.TestCase`, as what they assert of their arguments."""
+RAISES = ("raises", "assertRaises", "assertRaisesRegex")
+_ALMOST = {"assertAlmostEqual": ast.Eq, "assertAlmostEquals": ast.Eq, "assertNotAlmostEqual": ast.NotEq}
+CLOSE = ("approx", "almost_equal")
+"""Calls that are equal to what is close: `f() == approx(1.0)`."""
+_SAME = """(lambda has: (lambda number: (lambda same:
+    has(value, "__len__") and value.__len__() == wanted.__len__() and False not in [
+        same(*pair) and pair[1].__class__ is not wanted.__class__ for pair in __builtins__["zip"](value, wanted)]
+    if wanted.__class__ in ([].__class__, ().__class__)
+    else has(value, "keys") and value.keys() == wanted.keys() and False not in [
+        same(value[key], wanted[key]) for key in wanted]
+    if wanted.__class__ is {}.__class__
+    else not has(wanted, "isdisjoint") and same(value, wanted)
+)(
+    lambda got, want:
+        (got is True or got is False) and got == want
+        if want is True or want is False
+        else got == want or number(got) and number(want) and (
+            (nan_ok and got != got) if want != want else
+            want.__abs__() != 1e999 and
+            ((want - got).__abs__() <= relative * want.__abs__() or (want - got).__abs__() <= absolute)
+        )
+))(lambda it: __builtins__["isinstance"](it, (0 .__class__, 0.0.__class__, 0j.__class__)) or has(it, "__round__"))
+)(__builtins__["hasattr"])"""
+_NodeT = TypeVar("_NodeT", bound=ast.AST)
+
+
+def called_name(function: ast.expr) -> str:
+    """The last name of what is called: `approx` of `pytest.approx`."""
+    match function:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""
+
+
+def is_check(node: ast.AST) -> bool:
+    """Whether a node is itself a check: an assert, a raised AssertionError, a method of unittest, `raises(...)`."""
+    match node:
+        case ast.Assert() | ast.Raise(exc=ast.Name(id="AssertionError") | ast.Call(func=ast.Name(id="AssertionError"))):
+            return True
+        case ast.Call(func=function):
+            name = called_name(function)
+            return name in FORMS or name in RAISES or name in _ALMOST
+    return False
+
+
+def plain(statement: ast.stmt) -> ast.stmt:
+    """A copy of a statement in which each check, wherever it stands, is plain Python; `pytest.approx` is left."""
+    body = plain_body([statement])
+    return body[0] if len(body) == 1 else ast.fix_missing_locations(ast.If(ast.Constant(value=True), body, []))
+
+
+def plain_body(statements: Iterable[ast.stmt]) -> list[ast.stmt]:
+    """Copies of statements in which each check, wherever it stands, is plain Python; `pytest.approx` is left."""
+    module = ast.Module(body=[deepcopy(statement) for statement in statements], type_ignores=[])
+    _Plain().visit(module)
+    return ast.fix_missing_locations(module).body or [ast.Pass()]
+
+
+def lowered(statement: _NodeT) -> _NodeT:
+    """A copy in which comparisons with `approx` and its like are expressions that need no library."""
+    found: _NodeT = ast.fix_missing_locations(_Lowered().visit(deepcopy(statement)))
+    return found
+
+
+class _Plain(ast.NodeTransformer):
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        match node.value:
+            case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=words) if name in FORMS:
+                form = FORMS[name]
+                named = {word.arg: word.value for word in words}
+                args = [*args, *(named[key] for key in ("first", "second", "expr", "obj", "member") if key in named)]
+                if len(args) >= form.count("{"):
+                    return ast.Assert(test=_expression(form, args), msg=None)
+            case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=words) if name in _ALMOST:
+                return _almost(_ALMOST[name](), args, words) or node
+            case ast.Call(func=ast.Attribute(attr="fail", value=ast.Name(id="self" | "pytest"))):
+                return ast.Assert(test=ast.Constant(value=False), msg=None)
+            case ast.Call(func=ast.Attribute(attr=name), args=[error, function, *args], keywords=words) if (
+                name in RAISES and not (name == "assertRaisesRegex" and len(args) == 0)
+            ):
+                pattern = function if name == "assertRaisesRegex" else None
+                if pattern is not None:
+                    function, args = args[0], args[1:]
+                call = ast.Call(func=function, args=args, keywords=words)
+                return _must_raise([ast.Expr(value=call)], error, pattern)
+        return node
+
+    def visit_With(self, node: ast.With) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        match node.items:
+            case [ast.withitem(context_expr=ast.Call(func=ast.Attribute(attr="subTest")))]:
+                return node.body
+            case [
+                ast.withitem(
+                    context_expr=ast.Call(func=function, args=[error, *rest], keywords=words), optional_vars=name
+                )
+            ]:
+                if called_name(function) in RAISES:
+                    named = [word.value for word in words if word.arg in ("match", "expected_regex")]
+                    given = rest if called_name(function) == "assertRaisesRegex" else []
+                    pattern = next(iter([*given, *named]), None)
+                    return _must_raise(node.body, error, pattern, name)
+        return node
+
+
+class _Lowered(ast.NodeTransformer):
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        self.generic_visit(node)
+        match node:
+            case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq() as order], comparators=[right]):
+                for value, close in ((left, right), (right, left)):
+                    if isinstance(close, ast.Call) and called_name(close.func) in CLOSE and close.args:
+                        test = _close(value, close)
+                        return test if isinstance(order, ast.Eq) else ast.UnaryOp(op=ast.Not(), operand=test)
+        return node
+
+
+def _close(value: ast.expr, close: ast.Call) -> ast.expr:
+    """The comparison of a value with a closeness, as a call of a function that is written out."""
+    names = ("rel", "abs", "nan_ok") if called_name(close.func) == "approx" else ("places",)
+    given = dict(zip(names, close.args[1:], strict=False))
+    given |= {str(word.arg): word.value for word in close.keywords}
+    text = {name: ast.unparse(item) for name, item in given.items()}
+    if called_name(close.func) == "approx":
+        relative = text.get("rel", "0" if "abs" in text else "1e-06")
+        body = f"(lambda value, wanted, relative, absolute, nan_ok: {_SAME})"
+        arguments = [relative, text.get("abs", "1e-12"), text.get("nan_ok", "False")]
+    elif "delta" in text:
+        body = "(lambda value, wanted, delta: value == wanted or (value - wanted).__abs__() <= delta)"
+        arguments = [text["delta"]]
+    else:
+        body = "(lambda value, wanted, places: value == wanted or (value - wanted).__abs__().__round__(places) == 0)"
+        arguments = [text.get("places", "7")]
+    source = f"{body}({', '.join([ast.unparse(value), ast.unparse(close.args[0]), *arguments])})"
+    return ast.parse(source, mode="eval").body
+
+
+def _almost(order: ast.cmpop, arguments: list[ast.expr], keywords: list[ast.keyword]) -> ast.stmt | None:
+    """The assertion of `assertAlmostEqual`; None where its arguments are not written out."""
+    named = {str(word.arg): word.value for word in keywords}
+    values = [*arguments[:2], *(named[name] for name in ("first", "second") if name in named)]
+    if len(values) != 2:
+        return None
+    named |= dict(zip(("places", "msg", "delta"), arguments[2:], strict=False))
+    named = {name: value for name, value in named.items() if ast.unparse(value) != "None"}
+    kept = [ast.keyword(arg=name, value=named[name]) for name in ("places", "delta") if name in named]
+    value, wanted = reversed(values) if isinstance(values[0], ast.Constant | ast.UnaryOp) else values
+    close = ast.Call(func=ast.Name(id="almost_equal", ctx=ast.Load()), args=[wanted], keywords=kept)
+    return ast.Assert(test=ast.Compare(left=value, ops=[order], comparators=[close]), msg=None)
+
+
+def _expression(form: str, arguments: Iterable[ast.expr]) -> ast.expr:
+    source = form.format(*(f"({ast.unparse(argument)})" for argument in arguments))
+    return ast.parse(source, mode="eval").body
+
+
+def _must_raise(
+    body: list[ast.stmt], error: ast.expr, pattern: ast.expr | None = None, name: ast.expr | None = None
+) -> list[ast.stmt]:
+    """The body in a `try` that is wrong when it comes to its end. The error is kept where it is asked for, as pytest
+    (`value`) and unittest (`exception`) give it."""
+    message = ast.Constant(value=f"{ast.unparse(error)} was not raised")
+    handler: list[ast.stmt] = []
+    if pattern is not None:
+        test = _expression("__builtins__['__import__']('re').search({0}, _error_.__str__())", [pattern])
+        handler.append(ast.Assert(test=test, msg=None))
+    if isinstance(name, ast.Name):
+        holder = f"class {name.id}:\n    value = exception = _error_\n    type = _error_.__class__"
+        handler += ast.parse(holder).body
+    caught = ast.ExceptHandler(type=error, name="_error_" if handler else None, body=handler or [ast.Pass()])
+    otherwise = ast.Assert(test=ast.Constant(value=False), msg=message)
+    return [ast.Try(body=body, handlers=[caught], orelse=[otherwise], finalbody=[])]

@@ -1,0 +1,230 @@
+"""Whether test statements can fail a program: a suite that cannot is no proof of anything.
+
+Nothing is run. What is found is what certainly proves nothing: statements that never call the program, checks that are
+defined and not reached, that hold whatever the program does, or whose failure is caught and forgotten.
+"""
+
+import ast
+import builtins
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from plum_hub.answers.plain import called_name
+from plum_hub.answers.source import DefinitionNode, loaded_names, missing_names, stored_names
+
+_CAUGHT = frozenset({"AssertionError", "Exception", "BaseException"})
+_COMPOUND = (ast.While, ast.For, ast.AsyncFor, ast.With, ast.AsyncWith, ast.Try, ast.Match, ast.If)
+_ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
+_LOOK_ONLY = frozenset({"callable", "hasattr", "type", "id", "print", "repr", "iscoroutinefunction", "isfunction"})
+_BUILTINS = frozenset(dir(builtins))
+_LEAVE = frozenset({"fail", "exit", "_exit"})
+
+
+def unproved(body: Sequence[ast.stmt], entry_point: str) -> str | None:
+    """Why statements, run one after the other, can fail no program; None if they may.
+
+    Args:
+        body: statements as they are run.
+        entry_point: the name that a program must define; "" where any name that nothing else defines is the program's.
+    """
+    reached = list(_Reach(body).nodes())
+    roots = {entry_point, "solution"} | missing_names(ast.Module(body=list(body), type_ignores=[]))
+    for node in body:
+        if isinstance(node, ast.ImportFrom) and node.module == "solution":
+            roots |= stored_names(node)
+    if not entry_point:
+        roots |= _called_builtins(body)
+    tainted = _tainted(reached, roots)
+    if not any(_calls(node, roots) for node in reached):
+        return "nothing in it calls the program"
+    if not any(_is_proof(node, roots, tainted) for node in reached):
+        return "nothing in it can fail: no check of what the program gives is reached"
+    return None
+
+
+def _called_builtins(body: Sequence[ast.stmt]) -> set[str]:
+    """Builtins that are called and are no types: a program whose name is not known may be one of that name."""
+    names = {
+        node.func.id
+        for statement in body
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    known = {name for name in _BUILTINS - _LOOK_ONLY if not isinstance(getattr(builtins, name), type)}
+    return names & (known - {"len", "isinstance", "issubclass", "getattr", "globals", "locals", "vars", "iter", "next"})
+
+
+class _Reach:
+    """The statements that are reached, and whose failure is not forgotten."""
+
+    def __init__(self, body: Sequence[ast.stmt]) -> None:
+        self._body = body
+        self._defined: dict[str, list[ast.stmt]] = {}
+        for node in ast.walk(ast.Module(body=list(body), type_ignores=[])):
+            if isinstance(node, DefinitionNode):
+                self._defined.setdefault(node.name, []).append(node)
+
+    def nodes(self) -> Iterator[ast.AST]:
+        """Simple statements, and the headers of compound ones; functions once they are used by name."""
+        seen: set[int] = set()
+        queue = [list(self._body)]
+        while queue:
+            for node in self._walk(queue.pop()):
+                yield node
+                names = {item.attr for item in ast.walk(node) if isinstance(item, ast.Attribute)} | loaded_names(node)
+                for definition in (one for name in names for one in self._defined.get(name, ())):
+                    if id(definition) not in seen:
+                        seen.add(id(definition))
+                        yield from getattr(getattr(definition, "args", None), "args", ())
+                        queue.append(definition.body)  # type: ignore[attr-defined]
+
+    def _walk(self, body: Sequence[ast.stmt]) -> Iterator[ast.AST]:
+        for node in body:
+            match node:
+                case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                    yield from node.decorator_list
+                case ast.If(test=ast.Constant(value=value)):
+                    yield from self._walk(node.body if value else node.orelse)
+                    continue
+                case ast.While(test=ast.Constant(value=value)) if not value:
+                    yield from self._walk(node.orelse)
+                    continue
+                case ast.For(iter=ast.List(elts=[]) | ast.Tuple(elts=[]) | ast.Dict(keys=[])):
+                    yield from self._walk(node.orelse)
+                    continue
+                case ast.If() | ast.While():
+                    yield node.test
+                    yield from self._walk(node.body)
+                    yield from self._walk(node.orelse)
+                case ast.For() | ast.AsyncFor():
+                    yield ast.Assign(targets=[node.target], value=node.iter)
+                    yield from self._walk(node.body)
+                    yield from self._walk(node.orelse)
+                case ast.With() | ast.AsyncWith():
+                    yield from node.items
+                    if not any(_suppresses(item.context_expr) for item in node.items):
+                        yield from self._walk(node.body)
+                case ast.Try():
+                    yield from self._try(node)
+                case ast.Match():
+                    yield node.subject
+                    for case in node.cases:
+                        yield from self._walk(case.body)
+                case _:
+                    yield node
+            if isinstance(node, _COMPOUND):  # what is done inside may depend on all that is looked at there
+                yield ast.Tuple(elts=[item for item in ast.walk(node) if isinstance(item, ast.Name)], ctx=ast.Load())
+            if isinstance(node, _ENDS):
+                return
+
+    def _try(self, node: ast.Try) -> Iterator[ast.AST]:
+        forgets = any(_catches(handler.type) and not self._tells(handler.body) for handler in node.handlers)
+        inner = list(self._walk(node.body))
+        if not forgets:
+            yield from inner
+        else:  # the names are used all the same, which later checks may look at
+            yield from (item for item in inner if not isinstance(item, ast.Assert | ast.Raise | ast.Expr))
+        for handler in node.handlers:
+            yield from self._walk(handler.body)
+        yield from self._walk(node.orelse)
+        yield from self._walk(node.finalbody)
+
+    def _tells(self, body: Sequence[ast.stmt]) -> bool:
+        return any(
+            isinstance(item, ast.Raise | ast.Assert)
+            or (isinstance(item, ast.Call) and called_name(item.func) in _LEAVE)
+            for node in self._walk(body)
+            for item in ast.walk(node)
+        )
+
+
+def _catches(error: ast.expr | None) -> bool:
+    if isinstance(error, ast.Tuple):
+        return any(map(_catches, error.elts))
+    return error is None or (isinstance(error, ast.Name | ast.Attribute) and called_name(error) in _CAUGHT)
+
+
+def _suppresses(context: ast.expr) -> bool:
+    return (
+        isinstance(context, ast.Call) and called_name(context.func) == "suppress" and any(map(_catches, context.args))
+    )
+
+
+def _tainted(reached: Iterable[ast.AST], roots: set[str]) -> set[str]:
+    """Variables that may hold what the program gave or changed."""
+    nodes = list(reached)
+    stored = Counter(
+        item.id
+        for node in nodes
+        if not isinstance(node, ast.Tuple)
+        for item in ast.walk(node)
+        if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Store)
+    )
+    constant = {
+        name
+        for node in nodes
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for name in stored_names(node)
+    }
+    fixed = {name for name in constant if stored[name] == 1} | roots | _BUILTINS
+    found = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    while True:
+        more = set(found)
+        for node in nodes:
+            names = {item.id for item in ast.walk(node) if isinstance(item, ast.Name)}
+            if not isinstance(node, ast.Import | ast.ImportFrom) and names & (roots | more):
+                more |= names - fixed
+        if more == found:
+            return found
+        found = more
+
+
+def _calls(node: ast.AST, roots: set[str]) -> bool:
+    return any(
+        isinstance(item, ast.Name) and item.id in roots and isinstance(item.ctx, ast.Load) for item in ast.walk(node)
+    )
+
+
+def _is_proof(node: ast.AST, roots: set[str], tainted: set[str]) -> bool:
+    match node:
+        case ast.Assert(test=test):
+            return not _always_holds(test) and _depends(test, roots, tainted)
+        case ast.Raise():
+            return True
+    return any(
+        isinstance(item, ast.Call) and (called_name(item.func).startswith("assert") or called_name(item.func) in _LEAVE)
+        for item in ast.walk(node)
+    )
+
+
+def _depends(test: ast.expr, roots: set[str], tainted: set[str]) -> bool:
+    for item in ast.walk(test):
+        match item:
+            case ast.Call(func=function) if loaded_names(function) & (roots | tainted) - _LOOK_ONLY:
+                return True
+            case ast.Call(func=function, args=args, keywords=words) if called_name(function) not in _LOOK_ONLY:
+                if any(loaded_names(given) & (roots | tainted) for given in [*args, *(word.value for word in words)]):
+                    return True
+            case ast.Name(id=name) if name in tainted - roots:
+                return True
+            case ast.Attribute(value=ast.Name(id=name)) if name in roots:
+                return True
+    # A test that fails as it stands is a check too: `else: assert False`.
+    return isinstance(test, ast.Constant) and not test.value
+
+
+def _always_holds(test: ast.expr) -> bool:
+    match test:
+        case ast.Constant(value=value):
+            return bool(value)
+        case ast.Tuple(elts=items) | ast.List(elts=items) | ast.Set(elts=items):
+            return bool(items)
+        case ast.JoinedStr() | ast.Lambda():
+            return True
+        case ast.BoolOp(op=ast.Or(), values=values):
+            return any(map(_always_holds, values))
+        case ast.BoolOp(op=ast.And(), values=values):
+            return all(map(_always_holds, values))
+        case ast.Compare(left=left, ops=[ast.Eq() | ast.LtE() | ast.GtE()], comparators=[right]):
+            return ast.unparse(left) == ast.unparse(right)
+    return False

@@ -1,0 +1,364 @@
+"""What a test runner would run: pytest's functions and classes, unittest's classes, a `check` that nobody calls.
+
+Each test becomes its definition and, right behind it, a call. A program that it tests cannot put another function in
+its place, because the function is made anew from code before each call, and nothing runs between the two.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator, Sequence, Set
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+from plum_hub.answers.plain import lowered, plain_body
+from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, stored_names
+
+_TEST = re.compile(r"test|check$|run_\w*tests?$|main$")
+_RUNNERS = frozenset(
+    {"main", "TestLoader", "TextTestRunner", "TestSuite", "makeSuite", "defaultTestLoader", "TestCase"}
+)
+_MARK = re.compile(r"pytest\.|unittest\.(?!mock)|fixture\b|mark\.|skip\b")
+_FRAMEWORKS = frozenset({"unittest", "pytest"})
+_NOT_RUN = frozenset({
+    "skipIf", "skipUnless", "skipif", "expectedFailure", "xfail", "usefixtures", "addCleanup",
+    "skipTest", "enterContext", "assertLogs", "assertNoLogs", "assertWarns", "assertWarnsRegex", "importorskip",
+    "addClassCleanup", "enterClassContext", "warns", "deprecated_call", "addTypeEqualityFunc",
+})  # fmt: skip
+"""What of the frameworks is named in a refusal, as nothing here does it."""
+_PREPARES = ("setup_class", "setUpClass"), ("setUp", "setup_method", "setup"), ("tearDown", "teardown_method"), (
+    "tearDownClass", "teardown_class"
+)  # fmt: skip
+
+
+@dataclass
+class Plan:
+    """A test module, ready to be run: what comes first, and each test that nothing in the module calls."""
+
+    first: list[ast.stmt]
+    tests: list[list[ast.stmt]] = field(default_factory=list)
+    left_out: bool = False
+    """Whether the module has tests that are to be skipped."""
+
+
+def plan(body: Sequence[ast.stmt], entry_point: str) -> Plan:
+    """The statements of a test module, and its tests with their calls.
+
+    Raises:
+        ValueError: it wants what is not run here; the message names it.
+    """
+    statements = plain_body(_unguarded(_imports(body, entry_point)))
+    frameworks = _FRAMEWORKS | {name for node in statements for name in _framework_names(node)}
+    statements = _without_runners(statements, frameworks)
+    _refuse_unknown(statements)
+    classes = {node.name: node for node in statements if isinstance(node, ast.ClassDef)}
+    made = Plan([])
+    used = _reached(statements)
+    fixtures = {node.name: node for node in statements if isinstance(node, FunctionNode) and _is_fixture(node)}
+    tests = [node for node in statements if node not in fixtures.values() and _is_test(node, classes, used)]
+    prefixed = [node for node in tests if isinstance(node, ast.ClassDef) or str(vars(node)["name"]).startswith("test")]
+    chosen = prefixed or tests
+    made.first = [_bare(node) for node in statements if node not in chosen or vars(node)["name"] in used]
+    for node in chosen:
+        if isinstance(node, ast.ClassDef):
+            found = list(_methods(node, classes, fixtures))
+        elif _is_skipped(node):
+            found = []
+        else:
+            found = [_called(node, fixtures, entry_point, statements)]
+        made.left_out = made.left_out or not found
+        made.tests += found
+    _refuse_frameworks([*made.first, *(node for test in made.tests for node in test)], frameworks)
+    return made
+
+
+def _imports(body: Sequence[ast.stmt], entry_point: str) -> Iterator[ast.stmt]:
+    """The module with the program's own module, whatever it is called, as `solution`."""
+    for node in body:
+        match node:
+            case ast.ImportFrom(module=module, names=names, level=level) if level or _is_program(
+                module or "", {alias.name for alias in names}, entry_point
+            ):
+                kept = [alias for alias in names if alias.name != "*" and alias.asname not in (None, alias.name)]
+                if kept:  # without another name it is the program's name already
+                    yield ast.copy_location(ast.ImportFrom(module="solution", names=kept, level=0), node)
+            case ast.Import(names=names) if any(_is_program(alias.name, set(), entry_point) for alias in names):
+                for alias in names:
+                    if _is_program(alias.name, set(), entry_point):
+                        alias = ast.alias(name="solution", asname=alias.asname or alias.name.split(".")[0])
+                    yield ast.copy_location(ast.Import(names=[alias]), node)
+            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
+                yield ast.copy_location(ast.If(node.test, list(_imports(node.body, entry_point)), node.orelse), node)
+            case _:
+                yield node
+
+
+def _is_program(module: str, names: set[str], entry_point: str) -> bool:
+    top = module.split(".", maxsplit=1)[0]
+    if top in sys.stdlib_module_names - {"this"} or top in {"numpy", *_FRAMEWORKS}:
+        return False
+    known = {entry_point, "solution", "main", "module", "program", "code", "candidate", "app", "src", "answer"}
+    return top in known or top.startswith(("your_", "my_", "solution")) or bool({entry_point, "*"} & names)
+
+
+def _unguarded(body: Iterator[ast.stmt]) -> Iterator[ast.stmt]:
+    for node in body:
+        match node:
+            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"), ops=[ast.Eq()]), body=inner):
+                yield from inner
+            case _:
+                yield node
+
+
+def _framework_names(node: ast.stmt) -> set[str]:
+    match node:
+        case ast.Import(names=names):
+            return {alias.asname or alias.name for alias in names if alias.name in _FRAMEWORKS}
+        case ast.ImportFrom(module="unittest" | "pytest", names=names):
+            return {alias.asname or alias.name for alias in names if alias.name != "mock"}
+    return set()
+
+
+def _without_runners(statements: list[ast.stmt], frameworks: Set[str]) -> list[ast.stmt]:
+    """Without the imports of the frameworks, and what loads and runs tests by them."""
+    gone: set[str] = set()
+    kept: list[ast.stmt] = []
+    for node in statements:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            rest = [alias for alias in node.names if (alias.asname or alias.name) not in _framework_names(node)]
+            if rest:
+                kept.append(node if len(rest) == len(node.names) else ast.ImportFrom("unittest", rest, 0))
+            continue
+        simple = isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign | ast.Raise)
+        named = {item.attr for item in ast.walk(node) if isinstance(item, ast.Attribute)} | loaded_names(node)
+        runs = loaded_names(node) & frameworks and named & _RUNNERS
+        if simple and (runs or loaded_names(node) & gone):
+            gone |= stored_names(node)
+        elif not isinstance(node, ast.ClassDef | ast.FunctionDef) and not simple and runs:
+            raise ValueError("it runs its tests by a loader of its own: leave that out, they are run without it")
+        else:
+            kept.append(node)
+    return kept
+
+
+def _refuse_unknown(statements: Sequence[ast.stmt]) -> None:
+    for top in statements:
+        for node in ast.walk(top):
+            name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+            if name in _NOT_RUN and (isinstance(node, ast.Attribute) or name[:4] in ("skip", "expe")):
+                raise ValueError(f"line {getattr(node, 'lineno', 0)}: {name} is not supported in tests: take it out")
+            if isinstance(node, ast.AsyncFunctionDef) and node.name.startswith("test"):
+                raise ValueError(f"line {node.lineno}: {node.name} is async: use asyncio.run inside a plain test")
+        if isinstance(top, ast.Import | ast.ImportFrom):
+            names = [top.module or ""] if isinstance(top, ast.ImportFrom) else [alias.name for alias in top.names]
+            for name in names:
+                if name.split(".")[0] not in {*sys.stdlib_module_names, "numpy", "solution"}:
+                    raise ValueError(f"line {top.lineno}: it imports {name}, which no sandbox has: take it out")
+
+
+def _refuse_frameworks(statements: Sequence[ast.stmt], frameworks: Set[str]) -> None:
+    """Refuse what is left of the frameworks once all that is run here has been written out."""
+    bound = {name for node in statements for name in stored_names(node)}
+    for top in statements:
+        for node in ast.walk(lowered(top)):
+            if isinstance(node, ast.Name) and node.id in frameworks - bound and isinstance(node.ctx, ast.Load):
+                where = f"line {node.lineno}: " if hasattr(node, "lineno") else ""
+                raise ValueError(f"{where}a use of {node.id} that is not supported in tests: write it as an assert")
+        if "pytestmark" in stored_names(top):
+            raise ValueError("pytestmark is not supported in tests: take it out")
+
+
+def _reached(statements: Sequence[ast.stmt]) -> set[str]:
+    """The names of definitions that the module itself uses, directly or not."""
+    defined = {node.name: node for node in statements if isinstance(node, DefinitionNode)}
+    queue = [name for node in statements if not isinstance(node, DefinitionNode) for name in loaded_names(node)]
+    found: set[str] = set()
+    while queue:
+        name = queue.pop()
+        if name in defined and name not in found:
+            found.add(name)
+            queue += loaded_names(defined[name])
+    return found
+
+
+def _is_test(node: ast.stmt, classes: dict[str, ast.ClassDef], used: set[str]) -> bool:
+    if isinstance(node, ast.FunctionDef):
+        return node.name not in used and _TEST.match(node.name) is not None
+    return isinstance(node, ast.ClassDef) and node.name not in used and bool(_test_names(node, classes))
+
+
+def _family(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> list[ast.ClassDef]:
+    """The class and its bases in the module, nearest first."""
+    bases = [classes[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in classes]
+    return [node, *(one for base in bases if base is not node for one in _family(base, classes))]
+
+
+def _test_names(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> list[str]:
+    family = _family(node, classes)
+    names = [item.name for one in reversed(family) for item in one.body if isinstance(item, FunctionNode)]
+    unit = any(ast.unparse(base).endswith("TestCase") for one in family for base in one.bases)
+    if not unit and (not node.name.startswith("Test") or "__init__" in names):
+        return []
+    return list(dict.fromkeys(name for name in names if name.startswith("test")))
+
+
+def _decorated(node: ast.stmt, word: str) -> bool:
+    return any(re.search(rf"\b{word}\b", ast.unparse(item)) for item in getattr(node, "decorator_list", []))
+
+
+def _is_fixture(node: ast.stmt) -> bool:
+    return _decorated(node, "fixture")
+
+
+def _is_skipped(node: ast.stmt) -> bool:
+    return _decorated(node, "skip")
+
+
+def _bare(node: ast.stmt) -> ast.stmt:
+    """A definition without marks, fixtures' decorators and the base class of unittest."""
+    if not isinstance(node, DefinitionNode):
+        return node
+    copy = deepcopy(node)
+    copy.decorator_list = [
+        item
+        for item in node.decorator_list
+        if not re.match(r"(pytest|unittest)\.|fixture\b|mark\.|skip\b", ast.unparse(item))
+    ]
+    if isinstance(copy, ast.ClassDef):
+        copy.bases = [base for base in copy.bases if not ast.unparse(base).endswith("TestCase")]
+        copy.body = [_bare(item) for item in copy.body if not (_is_super_call(item))] or [ast.Pass()]
+    elif not copy.name.startswith("__init__"):
+        copy.body = [item for item in copy.body if not _is_super_call(item)] or [ast.Pass()]
+    return copy
+
+
+def _is_super_call(node: ast.stmt) -> bool:
+    return ast.unparse(node) in {f"super().{name}()" for name in ("setUp", "tearDown", "setUpClass", "tearDownClass")}
+
+
+def _methods(
+    node: ast.ClassDef, classes: dict[str, ast.ClassDef], fixtures: dict[str, ast.FunctionDef | ast.AsyncFunctionDef]
+) -> Iterator[list[ast.stmt]]:
+    """The class and a call, for each of its tests."""
+    if _is_skipped(node):
+        return
+    if _decorated(node, "parametrize"):
+        raise ValueError(f"line {node.lineno}: parametrize on a class is not supported: put it on its functions")
+    family = _family(node, classes)
+    known = {item.name: item for one in reversed(family) for item in one.body if isinstance(item, FunctionNode)}
+    for name in _test_names(node, classes):
+        method = known[name]
+        if _is_skipped(method):
+            continue
+        before, each, after, last = ([one for one in names if one in known] for names in _PREPARES)
+        call, loops = _arguments(method, fixtures, skip=1)
+        steps = [*(_step("case", known[one], name) for one in each), f"case.{name}({call})"]
+        steps += [_step("case", known[one], name) for one in after]
+        text = f"(lambda case: [{', '.join(steps)}])({node.name}())"
+        around = [*(f"{node.name}.{one}()" for one in before), text, *(f"{node.name}.{one}()" for one in last)]
+        yield _looped([_bare(node), *ast.parse(", ".join(around)).body], loops)
+
+
+def _step(case: str, method: ast.FunctionDef | ast.AsyncFunctionDef, test: str) -> str:
+    """A call of what stands around each test; pytest gives it the test, where it wants that."""
+    return f"{case}.{method.name}({f'{case}.{test}' if len(method.args.args) > 1 else ''})"
+
+
+def _called(
+    node: ast.stmt,
+    fixtures: dict[str, ast.FunctionDef | ast.AsyncFunctionDef],
+    entry_point: str,
+    statements: Sequence[ast.stmt],
+) -> list[ast.stmt]:
+    """A test function and its call."""
+    assert isinstance(node, ast.FunctionDef)
+    required = len(node.args.args) - len(node.args.defaults)
+    if required == 1 and not node.name.startswith("test"):
+        if not entry_point:
+            raise ValueError(
+                f"nothing calls {node.name}({node.args.args[0].arg}), and no entry_point says with what: add it"
+            )
+        return [_bare(node), *ast.parse(f"{node.name}({entry_point})").body]
+    call, loops = _arguments(node, fixtures, skip=0)
+    names = {one.name for one in statements if isinstance(one, FunctionNode)}
+    around = [f"{one}()" if one in names else "" for one in ("setup_function", "teardown_function")]
+    text = "\n".join([around[0], f"{node.name}({call})", around[1]])
+    return _looped([_bare(node), *ast.parse(text).body], loops)
+
+
+def _arguments(
+    node: ast.FunctionDef | ast.AsyncFunctionDef,
+    fixtures: dict[str, ast.FunctionDef | ast.AsyncFunctionDef],
+    skip: int,
+) -> tuple[str, list[tuple[str, str]]]:
+    """The arguments of a test's call, and the loops around it: target and table."""
+    loops: list[tuple[str, str]] = []
+    given: dict[str, str] = {}
+    others = False
+    for decorator in node.decorator_list:
+        match decorator:
+            case ast.Call(func=ast.Attribute(attr="parametrize"), args=[names, table, *_], keywords=words):
+                if any(word.arg == "indirect" for word in words):
+                    raise ValueError(f"line {node.lineno}: parametrize with indirect is not supported: take it out")
+                targets = _parameter_names(names)
+                variables = [f"__{len(loops)}_{place}__" for place in range(len(targets))]
+                given |= dict(zip(targets, variables, strict=True))
+                loops.append((_target(variables, names), ast.unparse(_ParamRows().visit(deepcopy(table)))))
+            case _:
+                others = others or not re.match(r"(pytest|unittest)\.|mark\.|staticmethod", ast.unparse(decorator))
+    parameters = node.args.args[skip:] if not _decorated(node, "staticmethod") else node.args.args
+    needed = parameters[: len(parameters) - len(node.args.defaults)] if node.args.defaults else parameters
+    for one in needed:
+        if one.arg not in given and one.arg in fixtures:
+            given[one.arg] = _fixture(one.arg, fixtures, ())
+        elif one.arg not in given and not others:
+            raise ValueError(
+                f"line {node.lineno}: {node.name} wants {one.arg!r}, which is no fixture of its own: take it out"
+            )
+    return ", ".join(f"{name}={value}" for name, value in given.items()), loops[::-1]
+
+
+def _fixture(name: str, fixtures: dict[str, ast.FunctionDef | ast.AsyncFunctionDef], above: tuple[str, ...]) -> str:
+    function = fixtures[name]
+    inner = [one.arg for one in function.args.args]
+    if name in above or not set(inner) <= fixtures.keys() or _decorated(function, "params"):
+        raise ValueError(f"line {function.lineno}: the fixture {name} wants what is not supported: take it out")
+    call = f"{name}({', '.join(f'{one}={_fixture(one, fixtures, (*above, name))}' for one in inner)})"
+    generates = any(isinstance(item, ast.Yield) for item in ast.walk(function))
+    return f"{call}.__next__()" if generates else call
+
+
+def _parameter_names(names: ast.expr) -> list[str]:
+    match names:
+        case ast.Constant(value=str(text)):
+            return [name.strip() for name in text.split(",") if name.strip()]
+        case ast.List(elts=items) | ast.Tuple(elts=items):
+            return [str(item.value) for item in items if isinstance(item, ast.Constant)]
+    raise ValueError(f"line {names.lineno}: parametrize has names that are not written out: write them as a string")
+
+
+def _target(variables: list[str], names: ast.expr) -> str:
+    several = len(variables) > 1 or not isinstance(names, ast.Constant)
+    return "".join(f"{one}, " for one in variables) if several else variables[0]
+
+
+class _ParamRows(ast.NodeTransformer):
+    """`pytest.param(1, 2, id="x")` is the row (1, 2)."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        match node:
+            case ast.Call(func=ast.Attribute(attr="param"), args=args, keywords=words):
+                if any(word.arg == "marks" for word in words):
+                    raise ValueError(f"line {node.lineno}: marks of a pytest.param are not supported: take them out")
+                return args[0] if len(args) == 1 else ast.Tuple(elts=args, ctx=ast.Load())
+        return node
+
+
+def _looped(body: list[ast.stmt], loops: list[tuple[str, str]]) -> list[ast.stmt]:
+    for target, table in reversed(loops):
+        loop = ast.parse(f"for {target} in {table}:\n    pass").body[0]
+        assert isinstance(loop, ast.For)
+        loop.body = body
+        body = [loop]
+    return body

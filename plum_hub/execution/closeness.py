@@ -1,0 +1,160 @@
+"""Expected values that are met within a tolerance: what `approx`, `isclose` and `assertAlmostEqual` accept.
+
+In a case they stand where a literal stands, as source: `approx([1e6, 0.001], rel=1e-3)`, `isclose(100, rel_tol=0.05)`,
+`almost_equal(3, delta=2)`. They stay outside the program's process like any expected value, and are applied to plain
+builtins. Each accepts exactly what pytest, `math.isclose` and `unittest` accept.
+"""
+
+import ast
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from plum_hub.execution.literals import parse_literal
+from plum_hub.execution.values import Array
+
+_NUMBERS = (int, float, complex, Fraction, Decimal)
+_SEQUENCES = (list, tuple, range)
+
+
+@dataclass(frozen=True)
+class Approx:
+    """`pytest.approx(expected, rel, abs, nan_ok)`; with `reverse` the tolerance is that of the actual value, as in
+    `approx(f()) == 2.0`."""
+
+    expected: Any
+    rel: Any = None
+    abs: Any = None
+    nan_ok: bool = False
+    reverse: bool = False
+
+    def accepts(self, actual: Any) -> bool:
+        """Whether a value is equal to this."""
+        got, wanted = (self.expected, actual) if self.reverse else (actual, self.expected)
+        got, wanted = _elements(got), _elements(wanted)
+        if isinstance(wanted, dict):
+            return (
+                isinstance(got, dict)
+                and got.keys() == wanted.keys()
+                and all(self._scalar(got[key], value) for key, value in wanted.items())
+            )
+        if isinstance(wanted, _SEQUENCES):
+            return (
+                isinstance(got, _SEQUENCES)
+                and len(got) == len(wanted)
+                and not any(isinstance(item, type(wanted)) for item in wanted)  # pytest refuses nested ones
+                and all(map(self._scalar, got, wanted))
+            )
+        return not isinstance(wanted, set | frozenset) and self._scalar(got, wanted)  # pytest refuses sets
+
+    def _scalar(self, got: Any, wanted: Any) -> bool:
+        if isinstance(wanted, bool) and not isinstance(got, bool):
+            return False
+        if got == wanted:
+            return True
+        if not all(isinstance(number, _NUMBERS) for number in (got, wanted)):
+            return False
+        if wanted != wanted:
+            return self.nan_ok and bool(got != got)
+        if abs(wanted) == math.inf:
+            return False
+        return bool(abs(wanted - got) <= self._tolerance(wanted))
+
+    def _tolerance(self, wanted: Any) -> Any:
+        number: Callable[[str], Any] = Decimal if isinstance(wanted, Decimal) else float
+        absolute = number("1e-12") if self.abs is None else self.abs
+        if self.rel is None and self.abs is not None:
+            return absolute
+        return max((number("1e-6") if self.rel is None else self.rel) * abs(wanted), absolute)
+
+
+@dataclass(frozen=True)
+class IsClose:
+    """`math.isclose(actual, expected, rel_tol, abs_tol)`."""
+
+    expected: Any
+    rel_tol: Any = 1e-9
+    abs_tol: Any = 0.0
+
+    def accepts(self, actual: Any) -> bool:
+        """Whether a value is close to this."""
+        return math.isclose(actual, self.expected, rel_tol=self.rel_tol, abs_tol=self.abs_tol)
+
+
+@dataclass(frozen=True)
+class AlmostEqual:
+    """`assertAlmostEqual(actual, expected, places, delta)`."""
+
+    expected: Any
+    places: Any = None
+    delta: Any = None
+
+    def accepts(self, actual: Any) -> bool:
+        """Whether a value is almost equal to this."""
+        if actual == self.expected:
+            return True
+        difference = abs(actual - self.expected)
+        if self.delta is not None:
+            return bool(difference <= self.delta)
+        return bool(round(difference, 7 if self.places is None else self.places) == 0)
+
+
+Closeness = Approx | IsClose | AlmostEqual
+
+_FORMS: dict[str, tuple[type[Any], frozenset[str]]] = {
+    "approx": (Approx, frozenset({"rel", "abs", "nan_ok", "reverse"})),
+    "isclose": (IsClose, frozenset({"rel_tol", "abs_tol"})),
+    "almost_equal": (AlmostEqual, frozenset({"places", "delta"})),
+}
+
+
+def parse_expected(source: str) -> Any:
+    """The value or the closeness that an expected value's source stands for.
+
+    Raises:
+        ValueError: the source is neither; it says why.
+    """
+    form = source.strip().partition("(")[0]
+    return _closeness(source) if form in _FORMS else parse_literal(source)
+
+
+def accepts(expected: Closeness, actual: Any) -> bool:
+    """Whether a value is accepted; what Python would raise is a no."""
+    try:
+        return expected.accepts(actual)
+    except (TypeError, ValueError, ArithmeticError):
+        return False
+
+
+def _closeness(source: str) -> Closeness:
+    try:
+        node = ast.parse(source.strip(), mode="eval").body
+    except (SyntaxError, MemoryError, RecursionError) as error:
+        raise ValueError(f"not a literal: {error}") from error
+    match node:
+        case ast.Call(func=ast.Name(id=name), args=[value], keywords=keywords) if name in _FORMS:
+            made, allowed = _FORMS[name]
+            given = {word.arg: parse_literal(ast.unparse(word.value)) for word in keywords if word.arg in allowed}
+            if len(given) == len(keywords) and all(map(_is_setting, given.items())):
+                found: Closeness = made(parse_literal(ast.unparse(value)), **given)
+                return found
+    raise ValueError(f"not a literal: {source[:80]!r}")
+
+
+def _is_setting(item: tuple[str | None, Any]) -> bool:
+    """Whether a keyword has a value that is no error in Python: the author's error is no program's fault."""
+    name, value = item
+    if name in ("nan_ok", "reverse"):
+        return isinstance(value, bool)
+    if name == "places":
+        return isinstance(value, int)
+    return value is None or (
+        isinstance(value, int | float | Fraction | Decimal) and value == value and (value >= 0 or name == "delta")
+    )
+
+
+def _elements(value: Any) -> Any:
+    return value.items if isinstance(value, Array) else value

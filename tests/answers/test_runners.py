@@ -1,0 +1,82 @@
+"""Suites given as text: what a runner would run is run, and what can fail no program is refused."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from plum_hub.answers.checks import read_tests
+from plum_hub.execution import Judge, Limits
+from plum_hub.stages.programs import program
+
+RIGHT = "def add(a, b):\n    if a is None:\n        raise ValueError('no number')\n    return a + b\n"
+WRONG = "def add(a, b):\n    if a is None:\n        return 0\n    return a - b\n"
+"""Wrong in every test below, also where an error is expected."""
+
+HERE = Path(__file__).parent
+RUN = dict(block.split("\n", 1) for block in (HERE / "suites_run.txt").read_text().split("=== ")[1:])
+"""Test modules by name."""
+REFUSED = dict(block.split("\n", 1) for block in (HERE / "suites_refused.txt").read_text().split("=== ")[1:])
+"""The same, where a name ends in a part of the refusal."""
+
+
+@pytest.fixture(scope="module")
+def statuses() -> dict[str, str]:
+    """What became of each program under each suite, by `right NAME` and `wrong NAME`."""
+    limits = Limits()
+    programs = [
+        program(f"{word} {name}", code, "add", read_tests(tests, "add"), limits)
+        for name, tests in RUN.items()
+        for word, code in (("right", RIGHT), ("wrong", WRONG))
+    ]
+    with Judge(1) as judge:
+        return {done.id: f"{done.status} {done.detail}".strip() for done in judge.run(programs)}
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_a_suite_runs_as_its_runner_would_run_it(name: str, statuses: dict[str, str]) -> None:
+    assert statuses[f"right {name}"] == "passed"
+    assert statuses[f"wrong {name}"].startswith("failed")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_can_fail_no_program_or_is_not_run_here_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(name.partition(" | ")[2])) as refused:
+        read_tests(REFUSED[name], "add")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_check_needs_the_name_of_what_it_checks() -> None:
+    with pytest.raises(ValueError, match="entry_point"):
+        read_tests(RUN["check"])
+
+
+FORGES = """
+import sys
+
+def add(a, b):
+    names = sys._getframe(1).f_globals
+    for name, held in list(names.items()):
+        if name.lower().startswith("test") or name in ("check", "same"):
+            if isinstance(held, type):
+                for inner in [one for one in vars(held) if one.startswith("test")]:
+                    setattr(held, inner, lambda self: None)
+            else:
+                held.__code__ = (lambda: None).__code__
+                names[name] = lambda *given: None
+    return a + b if a == 1 else 0
+"""
+"""The first test is passed and the second is not; in between all tests that are to be found are put out of action."""
+
+
+def test_a_program_cannot_put_a_later_test_out_of_action() -> None:
+    functions = "seen = []\n\ndef test_a():\n    seen.append(1)\n    assert add(1, 2) == 3\n\n"
+    functions += "def test_b():\n    seen.append(1)\n    assert add(2, 2) == 4\n"
+    methods = "class TestAdd:\n    seen = []\n    def test_a(self):\n        assert add(1, 2) == 3\n\n"
+    methods += "    def test_b(self):\n        self.seen.append(add(2, 2))\n        assert self.seen == [4]\n"
+    programs = [
+        program(name, FORGES, "add", read_tests(tests, "add"), Limits())
+        for name, tests in (("functions", functions), ("methods", methods))
+    ]
+    with Judge(1) as judge:
+        assert {done.id: done.status for done in judge.run(programs)} == {"functions": "failed", "methods": "failed"}
