@@ -36,13 +36,13 @@ A jail's namespaces make some of these harmless. They are refused there all the 
 on the sandbox, and the landlock sandbox has no namespaces."""
 _GATED = [
     "kill", "tkill", "tgkill", "fork", "vfork", "creat", "mkdir", "mkdirat", "symlink", "symlinkat", "link", "linkat",
-    "mknod", "mknodat", "chmod", "fchmod", "fchmodat", "fchmodat2", "utimensat",
+    "mknod", "mknodat", "chmod", "fchmod", "fchmodat", "fchmodat2", "utimensat", "unlink", "unlinkat",
 ]  # fmt: skip
 """Of a sandbox without namespaces: the kernel asks the supervisor (`supervisor.py`) before it carries these out. So it
 does for `clone`, for files that are created, and for files that are mapped to be executed."""
 _X86_64_ONLY = frozenset({
     "inotify_init", "uselib", "chown", "lchown", "utime", "utimes", "futimesat", "fork", "vfork", "creat", "mkdir",
-    "symlink", "link", "mknod", "chmod", "open",
+    "symlink", "link", "mknod", "chmod", "open", "unlink",
 })  # fmt: skip
 _IOCTLS = {
     "TCGETS": 0x5401, "TIOCGPGRP": 0x540F, "TIOCGWINSZ": 0x5413, "FIONREAD": 0x541B, "FIONBIO": 0x5421,
@@ -78,7 +78,8 @@ _X86_64 = _SHARED_NUMBERS | {
     "fsetxattr": 190, "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199, "utime": 132, "utimes": 235,
     "futimesat": 261, "kill": 62, "tkill": 200, "tgkill": 234, "fork": 57, "vfork": 58, "creat": 85, "mkdir": 83,
     "mkdirat": 258, "symlink": 88, "symlinkat": 266, "link": 86, "linkat": 265, "mknod": 133, "mknodat": 259,
-    "chmod": 90, "fchmod": 91, "fchmodat": 268, "utimensat": 280, "mmap": 9, "mprotect": 10, "pkey_mprotect": 329,
+    "chmod": 90, "fchmod": 91, "fchmodat": 268, "utimensat": 280, "unlink": 87,
+    "unlinkat": 263, "mmap": 9, "mprotect": 10, "pkey_mprotect": 329,
     "open": 2, "openat": 257, "truncate": 76, "fcntl": 72, "ioctl": 16, "socketpair": 53, "seccomp": 317,
 }  # fmt: skip
 _AARCH64 = _SHARED_NUMBERS | {
@@ -97,7 +98,8 @@ _AARCH64 = _SHARED_NUMBERS | {
     "inotify_add_watch": 27, "migrate_pages": 238, "move_pages": 239, "get_robust_list": 100, "fchown": 55,
     "fchownat": 54, "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15,
     "fremovexattr": 16, "kill": 129, "tkill": 130, "tgkill": 131, "mkdirat": 34, "symlinkat": 36, "linkat": 37,
-    "mknodat": 33, "fchmod": 52, "fchmodat": 53, "utimensat": 88, "mmap": 222, "mprotect": 226, "pkey_mprotect": 288,
+    "mknodat": 33, "fchmod": 52, "fchmodat": 53, "utimensat": 88, "unlinkat": 35,
+ "mmap": 222, "mprotect": 226, "pkey_mprotect": 288,
     "openat": 56, "truncate": 45, "fcntl": 25, "ioctl": 29, "socketpair": 199, "seccomp": 277,
 }  # fmt: skip
 _MACHINES = {"x86_64": (0xC000003E, _X86_64), "aarch64": (0xC00000B7, _AARCH64)}
