@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import EngineSettings, in_a_line
 from plum_hub.errors import EngineError, RecipeError
+from plum_hub.execution.base import SandboxName
 from plum_hub.instructions.sources import InstructionsConfig, paper_settings
 from plum_hub.release.lineage import published_name
 from plum_hub.release.preferences import PreferencesConfig
@@ -79,10 +80,11 @@ class SamplesConfig(_Section):
 class VerdictsConfig(_Section):
     """Where programs run, what one may use, and what the static check may reject."""
 
-    sandbox: Literal["jail", "docker"] = "jail"
-    """`jail` isolates with the Linux kernel alone; `docker` in containers of the image `$PLUM_HUB_DOCKER_IMAGE`."""
+    sandbox: SandboxName = "auto"
+    """`jail` isolates with Linux namespaces; `landlock` where those are refused, as in most containers; `docker` in
+    containers of the image `$PLUM_HUB_DOCKER_IMAGE`. `auto` takes the first that can be had, and a run keeps to it."""
     numpy: bool = False
-    """Whether programs may use numpy, and suites may expect its arrays; in the jail only."""
+    """Whether programs may use numpy, and suites may expect its arrays; not in docker."""
     cpu_seconds: float = Field(default=5.0, gt=0, le=3600, allow_inf_nan=False)
     """CPU time of a program over all its cases; decides, because it does not depend on the machine's load."""
     wall_seconds: float = Field(default=60.0, gt=0, le=86_400, allow_inf_nan=False)
@@ -165,6 +167,8 @@ class Recipe(_Section):
         """The recipe with what it leaves open taken from a sealed one: how a command finds the run it began."""
         pins = {name: _adopted(getattr(self, name), getattr(other, name)) for name in _PINNED}
         pins["suites"] = pins["suites"].model_copy(update={"hub": other.suites.hub})
+        if self.verdicts.sandbox == "auto":
+            pins["verdicts"] = self.verdicts.model_copy(update={"sandbox": other.verdicts.sandbox})
         if self.samples.prompt == "auto":
             pins["samples"] = self.samples.model_copy(update={"prompt": other.samples.prompt})
         return self.model_copy(update=pins)

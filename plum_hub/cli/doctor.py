@@ -6,15 +6,23 @@ import click
 
 if TYPE_CHECKING:
     from plum_hub.execution.attacks.siege import Outcome
+    from plum_hub.execution.base import SandboxName
     from plum_hub.execution.layers import Layer
 
 
 @click.command()
 @click.option(
-    "--attack", "attacked", is_flag=True, help="Run hostile programs in jails; say which are stopped (~1 min)."
+    "--attack", "attacked", is_flag=True, help="Run hostile programs in a sandbox; say which are stopped (~1 min)."
+)
+@click.option(
+    "--sandbox",
+    type=click.Choice(["auto", "jail", "landlock", "docker"]),
+    default="auto",
+    show_default=True,
+    help="What is attacked; auto takes the first that can be had.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
-def doctor(attacked: bool, as_json: bool) -> None:
+def doctor(attacked: bool, sandbox: "SandboxName", as_json: bool) -> None:
     """Say whether programs can be isolated here, layer by layer, which engines are installed, and which Hub a build
     would publish to.
 
@@ -22,7 +30,7 @@ def doctor(attacked: bool, as_json: bool) -> None:
     stopped.
     """
     if attacked:
-        _attack(as_json)
+        _attack(sandbox, as_json)
     else:
         _examine(as_json)
 
@@ -48,7 +56,7 @@ def _say(layer: "Layer") -> str:
     return f"yes{says}" if layer.present else f"no{says}: {layer.without}"
 
 
-def _attack(as_json: bool) -> None:
+def _attack(sandbox: "SandboxName", as_json: bool) -> None:
     from dataclasses import asdict
 
     from plum_hub.cli.screen import echo_json, facts
@@ -56,19 +64,26 @@ def _attack(as_json: bool) -> None:
     from plum_hub.stages.examination import attack
 
     groups: dict[str, list[Outcome]] = {}
-    for outcome in attack():
+    for outcome in attack(sandbox=sandbox):
         groups.setdefault(outcome.group, []).append(outcome)
-    through = [outcome for group in groups.values() for outcome in group if not outcome.stopped]
+    came = [outcome for group in groups.values() for outcome in group if not outcome.stopped]
+    through = [outcome for outcome in came if not outcome.told]
     if as_json:
         echo_json({name: [asdict(outcome) for outcome in group] for name, group in groups.items()})
     else:
         facts([(name, _count(name, group)) for name, group in groups.items()])
-        facts([(outcome.name, f"{outcome.about}: {outcome.status}, not {outcome.wanted}") for outcome in through])
+        facts([(outcome.name, _fault(outcome)) for outcome in came])
     if through:
         names = ", ".join(outcome.name for outcome in through)
         raise SandboxError(
             f"{len(through)} programs got the better of this machine's judge ({names}); run `plum-hub doctor`"
         )
+
+
+def _fault(outcome: "Outcome") -> str:
+    if outcome.told:
+        return f"{outcome.about}: this sandbox cannot stop that, as `plum-hub doctor` says"
+    return f"{outcome.about}: {outcome.status}, not {outcome.wanted}"
 
 
 def _count(name: str, group: "list[Outcome]") -> str:

@@ -28,7 +28,11 @@ import click
     help="Also reject, before it runs, what mypy calls broken, as a build does.",
 )
 @click.option(
-    "--sandbox", type=click.Choice(["jail", "docker"]), default="jail", show_default=True, help="What isolates."
+    "--sandbox",
+    type=click.Choice(["auto", "jail", "landlock", "docker"]),
+    default="auto",
+    show_default=True,
+    help="What isolates; auto takes the first that can be had.",
 )
 @click.option("--numpy", is_flag=True, help="Let programs import numpy.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")

@@ -24,7 +24,11 @@ import click
     "--workers", type=click.IntRange(1, 1024), help="Programs that run at a time.  [default: one on each core]"
 )
 @click.option(
-    "--sandbox", type=click.Choice(["jail", "docker"]), default="jail", show_default=True, help="What isolates."
+    "--sandbox",
+    type=click.Choice(["auto", "jail", "landlock", "docker"]),
+    default="auto",
+    show_default=True,
+    help="What isolates; auto takes the first that can be had.",
 )
 @click.option("--kind", type=click.Choice(["dataset", "model"]), help="What REPO is.  [default: whichever there is]")
 @click.option("--base", type=click.Path(path_type=Path), help="Of a model: a copy of its base, to be compared.")

@@ -12,6 +12,9 @@ from plum_hub.execution.printed import Printed
 Comparison: TypeAlias = Literal["equal", "near", "close", "any_of", "root_of", "as_list"]
 """How a value is held against what is expected: `comparisons.agrees` says what each means."""
 
+SandboxName: TypeAlias = Literal["auto", "jail", "landlock", "docker"]
+"""What isolates programs; `auto` is the first of the others that can be had on this machine."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Call:

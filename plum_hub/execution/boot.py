@@ -24,8 +24,8 @@ _LINKS = {"/dev/stdin": "0", "/dev/stdout": "1", "/dev/stderr": "2"}
 _IN_JAIL = tuple(
     f"{name}.py"
     for name in (
-        "__init__", "zygote", "child", "compiler", "internals", "probe", "reserved", "scratch", "shown", "trusted",
-        "values", "wire",
+        "__init__", "zygote", "child", "compiler", "internals", "preparation", "probe", "reserved", "scratch", "shown",
+        "trusted", "values", "wire",
     )
 )  # fmt: skip
 _OLD = "/.old"
@@ -57,7 +57,7 @@ def main(argument: str) -> None:
         _enter_namespaces()
         init = os.fork()
     except (LayerError, OSError) as error:
-        _report(settings["socket"], error)
+        report(settings["socket"], error)
         return
     if init == 0:
         _become_zygote(settings)
@@ -68,7 +68,8 @@ def main(argument: str) -> None:
             os.rmdir(name, dir_fd=parent)
 
 
-def _report(socket: int, error: LayerError | OSError) -> None:
+def report(socket: int, error: LayerError | OSError) -> None:
+    """Tell the judge the layer that failed."""
     layer, reason = (error.layer, error.reason) if isinstance(error, LayerError) else ("files", str(error))
     send(socket, {"failed": layer, "reason": reason})
 
@@ -139,7 +140,7 @@ def _become_zygote(settings: dict[str, Any]) -> None:
         }
         os.execve(python, [python, *flags], environment)
     except (LayerError, OSError) as error:
-        _report(settings["socket"], error)
+        report(settings["socket"], error)
     finally:
         os._exit(1)
 
@@ -147,7 +148,7 @@ def _become_zygote(settings: dict[str, Any]) -> None:
 def _build_root(settings: dict[str, Any], place: str) -> list[str]:
     """Make the only files that there will be, the interpreter's folder at `place`, and return the folders that hold
     programs and libraries."""
-    sources = {name: Path(settings["source"], name).read_bytes() for name in _IN_JAIL}
+    sources = read_sources(settings["source"])
     Path("/proc/self/oom_score_adj").write_text("1000")  # when the machine runs out of memory, programs go first
     kernel.mount("none", "/", "none", kernel.MS_REC | kernel.MS_PRIVATE)
     hidden = kernel.MS_NOSUID | kernel.MS_NODEV
@@ -164,7 +165,7 @@ def _build_root(settings: dict[str, Any], place: str) -> list[str]:
         readable.append(_PACKAGES)
     _make_devices()
     _hide_memory_readers(place + settings["library"].removeprefix(settings["prefix"]))
-    _write_sources(sources)
+    write_sources(sources, "/jail")
     for folder in ("/tmp", "/proc"):
         Path(folder).mkdir()
     options = f"mode=1777,size={settings['scratch_mb']}m,nr_inodes=4k"
@@ -223,8 +224,14 @@ def _make_devices() -> None:
         Path(link).symlink_to(f"/proc/self/fd/{number}")
 
 
-def _write_sources(sources: dict[str, bytes]) -> None:
-    package = Path("/jail/plum_hub/execution")
+def read_sources(folder: str) -> dict[str, bytes]:
+    """The modules that a zygote needs, by their names."""
+    return {name: Path(folder, name).read_bytes() for name in _IN_JAIL}
+
+
+def write_sources(sources: dict[str, bytes], folder: str) -> None:
+    """Write them where a zygote imports them from."""
+    package = Path(folder, "plum_hub", "execution")
     package.mkdir(mode=0o755, parents=True)
     for name, source in {"../__init__.py": b"", **sources}.items():
         (package / name).write_bytes(source)

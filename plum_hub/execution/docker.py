@@ -14,9 +14,9 @@ from typing import Any
 from plum_hub.errors import SandboxError
 from plum_hub.execution.jail import JailSandbox
 from plum_hub.execution.wire import pack
-from plum_hub.execution.worker import SCRATCH_MB
+from plum_hub.execution.worker import SCRATCH_MB, user_of
 
-_HARNESS = "2"
+_HARNESS = "3"
 """Raised by hand whenever a verdict could change."""
 
 _DEFAULT_IMAGE = "python:3.11-slim"
@@ -28,7 +28,7 @@ _CAPABILITIES = ["CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID"]
 """With them a container's first process becomes another user and gives up the rest, before it knows any program."""
 _PROCESSES = 128
 _ANSWER_SECONDS, _END_SECONDS = 60, 20
-_HINT = "`--set verdicts.sandbox=jail` (`plum-hub judge --sandbox jail`) needs no docker"
+_HINT = "`--set verdicts.sandbox=auto` (`plum-hub judge --sandbox auto`) needs no docker where another can be had"
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ class Container:
     greetings = frozenset({"ready", "status"})
 
     def __init__(self, image: _Image, theirs: socket.socket) -> None:
+        self.bait: dict[str, Any] = {}
         self._image = image
         self._id = f"plum-hub-{secrets.token_hex(8)}"
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115  closed by `end`
@@ -110,6 +111,8 @@ class Container:
             found = functools.reduce(lambda under, key: under[key], path.split("."), facts)
             if (found or None) != (wanted or None):
                 raise SandboxError(f"docker says that a container's {path} is {found!r}, not {wanted!r}; {_HINT}")
+        if "0" in user_of(str(said["status"])):
+            raise SandboxError(f"a container runs as root (user); {_HINT}")
         return str(said["status"])
 
     def allow(self, memory_bytes: int) -> None:

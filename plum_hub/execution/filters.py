@@ -7,8 +7,10 @@ import ctypes
 import os
 import platform
 import struct
+import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 from plum_hub.execution.kernel import LayerError, call, prctl, syscall
 
@@ -21,15 +23,42 @@ _DENIED = [
     "semget", "msgget", "mq_open", "name_to_handle_at", "open_by_handle_at", "fanotify_init", "swapon", "swapoff",
     "reboot", "acct", "quotactl", "settimeofday", "clock_settime", "adjtimex", "clock_adjtime", "syslog",
     "personality", "vhangup", "setdomainname", "sethostname", "memfd_secret", "setpriority", "sched_setaffinity",
-    "sched_setscheduler", "sched_setparam", "sched_setattr", "ioprio_set", "memfd_create",
+    "sched_setscheduler", "sched_setparam", "sched_setattr", "ioprio_set", "memfd_create", "pidfd_send_signal",
+    "rt_sigqueueinfo", "rt_tgsigqueueinfo", "shmat", "shmctl", "semop", "semtimedop", "semctl", "msgsnd", "msgrcv",
+    "msgctl", "mq_unlink", "inotify_init", "inotify_init1", "inotify_add_watch", "migrate_pages", "move_pages",
+    "get_robust_list", "process_mrelease", "uselib", "chown", "lchown", "fchown", "fchownat", "setxattr", "lsetxattr",
+    "fsetxattr", "setxattrat", "removexattr", "lremovexattr", "fremovexattr", "removexattrat", "file_setattr",
+    "open_tree_attr", "utime", "utimes", "futimesat",
 ]  # fmt: skip
-"""Refused with EPERM. `socketpair` stays, because asyncio needs it; no socket can be connected to anything else."""
+"""Refused with EPERM. `socketpair` stays, because asyncio needs it; no socket can be connected to anything else.
+
+A jail's namespaces make some of these harmless. They are refused there all the same, because a verdict must not depend
+on the sandbox, and the landlock sandbox has no namespaces."""
+_GATED = [
+    "kill", "tkill", "tgkill", "fork", "vfork", "creat", "mkdir", "mkdirat", "symlink", "symlinkat", "link", "linkat",
+    "mknod", "mknodat", "chmod", "fchmod", "fchmodat", "fchmodat2", "utimensat", "unlink", "unlinkat",
+]  # fmt: skip
+"""Of a sandbox without namespaces: the kernel asks the supervisor (`supervisor.py`) before it carries these out. So it
+does for `clone`, for files that are created, and for files that are mapped to be executed."""
+_X86_64_ONLY = frozenset({
+    "inotify_init", "uselib", "chown", "lchown", "utime", "utimes", "futimesat", "fork", "vfork", "creat", "mkdir",
+    "symlink", "link", "mknod", "chmod", "open", "unlink",
+})  # fmt: skip
+_IOCTLS = {
+    "TCGETS": 0x5401, "TIOCGPGRP": 0x540F, "TIOCGWINSZ": 0x5413, "FIONREAD": 0x541B, "FIONBIO": 0x5421,
+    "FIONCLEX": 0x5450, "FIOCLEX": 0x5451,
+}  # fmt: skip
+"""The only ones: others change a file's attributes, or to whom its signals go."""
+_SIGNAL_OWNERS = {"F_SETOWN": 8, "F_SETSIG": 10, "F_SETOWN_EX": 15}
+"""Of `fcntl`: they would send any signal to any process of the same user."""
 
 # Numbers from the kernel's tables (arch/x86/entry/syscalls/syscall_64.tbl; include/uapi/asm-generic/unistd.h).
 _SHARED_NUMBERS = {
     "pidfd_getfd": 438, "process_madvise": 440, "move_mount": 429, "open_tree": 428, "fsopen": 430, "fsconfig": 431,
     "fsmount": 432, "fspick": 433, "mount_setattr": 442, "io_uring_setup": 425, "io_uring_enter": 426,
-    "io_uring_register": 427, "memfd_secret": 447, "clone3": 435,
+    "io_uring_register": 427, "memfd_secret": 447, "clone3": 435, "pidfd_send_signal": 424, "openat2": 437,
+    "process_mrelease": 448, "fchmodat2": 452, "setxattrat": 463, "removexattrat": 466, "open_tree_attr": 467,
+    "file_setattr": 469,
 }  # fmt: skip
 _X86_64 = _SHARED_NUMBERS | {
     "ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312, "mount": 165, "umount2": 166,
@@ -42,6 +71,16 @@ _X86_64 = _SHARED_NUMBERS | {
     "clock_adjtime": 305, "syslog": 103, "personality": 135, "vhangup": 153, "setdomainname": 171,
     "sethostname": 170, "setpriority": 141, "sched_setaffinity": 203, "sched_setscheduler": 144,
     "sched_setparam": 142, "sched_setattr": 314, "memfd_create": 319, "ioprio_set": 251, "clone": 56, "prlimit64": 302,
+    "rt_sigqueueinfo": 129, "rt_tgsigqueueinfo": 297, "shmat": 30, "shmctl": 31, "semop": 65, "semctl": 66,
+    "semtimedop": 220, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "mq_unlink": 241, "inotify_init": 253,
+    "inotify_init1": 294, "inotify_add_watch": 254, "migrate_pages": 256, "move_pages": 279, "get_robust_list": 274,
+    "uselib": 134, "chown": 92, "fchown": 93, "lchown": 94, "fchownat": 260, "setxattr": 188, "lsetxattr": 189,
+    "fsetxattr": 190, "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199, "utime": 132, "utimes": 235,
+    "futimesat": 261, "kill": 62, "tkill": 200, "tgkill": 234, "fork": 57, "vfork": 58, "creat": 85, "mkdir": 83,
+    "mkdirat": 258, "symlink": 88, "symlinkat": 266, "link": 86, "linkat": 265, "mknod": 133, "mknodat": 259,
+    "chmod": 90, "fchmod": 91, "fchmodat": 268, "utimensat": 280, "unlink": 87,
+    "unlinkat": 263, "mmap": 9, "mprotect": 10, "pkey_mprotect": 329,
+    "open": 2, "openat": 257, "truncate": 76, "fcntl": 72, "ioctl": 16, "socketpair": 53, "seccomp": 317,
 }  # fmt: skip
 _AARCH64 = _SHARED_NUMBERS | {
     "ptrace": 117, "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272, "mount": 40, "umount2": 39,
@@ -54,16 +93,49 @@ _AARCH64 = _SHARED_NUMBERS | {
     "clock_adjtime": 266, "syslog": 116, "personality": 92, "vhangup": 58, "setdomainname": 162,
     "sethostname": 161, "setpriority": 140, "sched_setaffinity": 122, "sched_setscheduler": 119,
     "sched_setparam": 118, "sched_setattr": 274, "memfd_create": 279, "ioprio_set": 30, "clone": 220, "prlimit64": 261,
+    "rt_sigqueueinfo": 138, "rt_tgsigqueueinfo": 240, "shmat": 196, "shmctl": 195, "semop": 193, "semctl": 191,
+    "semtimedop": 192, "msgsnd": 189, "msgrcv": 188, "msgctl": 187, "mq_unlink": 181, "inotify_init1": 26,
+    "inotify_add_watch": 27, "migrate_pages": 238, "move_pages": 239, "get_robust_list": 100, "fchown": 55,
+    "fchownat": 54, "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15,
+    "fremovexattr": 16, "kill": 129, "tkill": 130, "tgkill": 131, "mkdirat": 34, "symlinkat": 36, "linkat": 37,
+    "mknodat": 33, "fchmod": 52, "fchmodat": 53, "utimensat": 88, "unlinkat": 35,
+ "mmap": 222, "mprotect": 226, "pkey_mprotect": 288,
+    "openat": 56, "truncate": 45, "fcntl": 25, "ioctl": 29, "socketpair": 199, "seccomp": 277,
 }  # fmt: skip
 _MACHINES = {"x86_64": (0xC000003E, _X86_64), "aarch64": (0xC00000B7, _AARCH64)}
 
 _NAMESPACE_FLAGS = 0x7E020080  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET,TIME}
-_LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_ALLOW, _KILL, _REFUSE, _ABSENT = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026  # EPERM, ENOSYS
+_CLONE_FILES, _CLONE_THREAD = 0x400, 0x10000
+_PROT_EXEC, _MAP_ANONYMOUS = 4, 0x20
+_O_ACCMODE, _O_CREAT, _O_TRUNC, _O_TMPFILE = 3, 0x40, 0x200, 0x400000
+_AF_UNIX, _SOCKET_TYPE, _SOCK_STREAM, _SOCK_SEQPACKET = 1, 0xF, 1, 5
+_LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_BITS, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
+_ALLOW, _KILL, _ASK = 0x7FFF0000, 0x80000000, 0x7FC00000
+_REFUSE, _ABSENT, _NO_TERMINAL = 0x00050001, 0x00050026, 0x00050019  # EPERM, ENOSYS, ENOTTY
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
 _X32_BIT = 0x40000000
 
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+_SECCOMP_SET_MODE_FILTER, _NEW_LISTENER, _WAIT_KILLABLE = 1, 1 << 3, 1 << 5
+_TRUNCATES = 3
+"""The version of Landlock that can forbid to cut files short."""
+_Steps: TypeAlias = list[tuple[int, int, int, int]]
+
+
+def system_calls() -> dict[str, int]:
+    """The numbers of this processor's system calls, by name.
+
+    Raises:
+        LayerError: this processor's system calls are not known here.
+    """
+    return _machine()[1]
+
+
+def _machine() -> tuple[int, dict[str, int]]:
+    machine = platform.machine()
+    if machine not in _MACHINES:
+        raise LayerError("seccomp", f"the system calls of a {machine} processor are not known")
+    return _MACHINES[machine]
 
 
 def install_seccomp() -> None:
@@ -72,34 +144,110 @@ def install_seccomp() -> None:
     Raises:
         LayerError: the kernel has no seccomp filters, or this processor's system calls are not known here.
     """
-    machine = platform.machine()
-    if machine not in _MACHINES:
-        raise LayerError("seccomp", f"the system calls of a {machine} processor are not known")
-    architecture, numbers = _MACHINES[machine]
-    program = _bpf(architecture, numbers)
-    code = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
+    header, _code = _filter()
     prctl("seccomp", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.c_char_p(header))
 
 
-def _bpf(architecture: int, numbers: dict[str, int]) -> bytes:
+def install_gates(newest: int = sys.maxsize) -> int:
+    """Install the same filter, with the gates that a sandbox without namespaces needs.
+
+    Args:
+        newest: the version of Landlock that is used at most: what it does not know is refused here.
+
+    Returns:
+        The file descriptor at which a supervisor answers for the gated system calls; closed on exec.
+
+    Raises:
+        LayerError: as `install_seccomp`, or another supervisor of this kind is above this process already.
+    """
+    header, _code = _filter(landlock=min(landlock_version(), newest))
+    number = system_calls()["seccomp"]
+
+    def install(flags: int) -> int:
+        return syscall(number, _SECCOMP_SET_MODE_FILTER, flags, ctypes.c_char_p(header))
+
+    try:
+        return call("seccomp", lambda: install(_NEW_LISTENER | _WAIT_KILLABLE))
+    except LayerError:  # the second flag is there from Linux 5.19 on
+        return call("seccomp", lambda: install(_NEW_LISTENER))
+
+
+def _filter(landlock: int | None = None) -> tuple[bytes, "ctypes.Array[ctypes.c_char]"]:
+    """`struct sock_fprog`, and the program that it points to; with gates beside that version of Landlock."""
+    architecture, numbers = _machine()
+    program = _bpf(architecture, numbers, landlock)
+    code = ctypes.create_string_buffer(program, len(program))
+    return struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code)), code
+
+
+def _bpf(architecture: int, numbers: dict[str, int], landlock: int | None = None) -> bytes:
     """The filter as classic BPF: `struct sock_filter` is code, jump if true, jump if false, operand."""
-    steps: list[tuple[int, int, int, int]] = [
+    steps: _Steps = [
         (_LOAD, 0, 0, _ARCHITECTURE), (_JUMP_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, _NUMBER), (_JUMP_AT_LEAST, 0, 1, _X32_BIT), (_RETURN, 0, 0, _KILL),
     ]  # fmt: skip
-    for name in _DENIED:
-        steps += [(_JUMP_EQUAL, 0, 1, numbers[name]), (_RETURN, 0, 0, _REFUSE)]
-    # clone3 hides its flags behind a pointer; without it the C library falls back to clone.
-    steps += [(_JUMP_EQUAL, 0, 1, numbers["clone3"]), (_RETURN, 0, 0, _ABSENT)]
-    # Another process's limits (pid not 0) are not the program's: it could starve the zygote.
-    steps += [
-        (_JUMP_EQUAL, 0, 4, numbers["prlimit64"]), (_LOAD, 0, 0, _FIRST_ARGUMENT), (_JUMP_EQUAL, 1, 0, 0),
-        (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW),
-        (_JUMP_EQUAL, 0, 3, numbers["clone"]), (_LOAD, 0, 0, _FIRST_ARGUMENT), (_JUMP_BITS, 0, 1, _NAMESPACE_FLAGS),
-        (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW),
-    ]  # fmt: skip
+    rules = {name: [(_RETURN, 0, 0, _REFUSE)] for name in _DENIED} | _rules()
+    if landlock is not None:
+        rules |= {name: [(_RETURN, 0, 0, _ASK)] for name in _GATED} | _gates()
+        if landlock < _TRUNCATES:
+            rules["truncate"] = [(_RETURN, 0, 0, _REFUSE)]
+    for name, rule in rules.items():
+        if name in numbers or name not in _X86_64_ONLY:
+            steps += [(_JUMP_EQUAL, 0, len(rule), numbers[name]), *rule]
+    steps.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("HBBI", *step) for step in steps)
+
+
+def _argument(number: int) -> tuple[int, int, int, int]:
+    return _LOAD, 0, 0, _FIRST_ARGUMENT + 8 * number
+
+
+def _rules() -> dict[str, _Steps]:
+    """What is decided by a system call's arguments, in every sandbox."""
+    allow, refuse = (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE)
+    ioctls = [(_JUMP_EQUAL, len(_IOCTLS) - place, 0, code) for place, code in enumerate(_IOCTLS.values())]
+    owners = [(_JUMP_EQUAL, len(_SIGNAL_OWNERS) - place, 0, code) for place, code in enumerate(_SIGNAL_OWNERS.values())]
+    return {
+        # clone3 hides its flags behind a pointer; without it the C library falls back to clone.
+        "clone3": [(_RETURN, 0, 0, _ABSENT)],
+        # Another process's limits (pid not 0) are not the program's: it could starve the zygote.
+        "prlimit64": [_argument(0), (_JUMP_EQUAL, 0, 1, 0), allow, refuse],
+        "clone": [_argument(0), (_JUMP_BITS, 0, 1, _NAMESPACE_FLAGS), refuse, allow],
+        # A datagram socket can send to any address, also when it is one of a pair.
+        "socketpair": [
+            _argument(0), (_JUMP_EQUAL, 0, 4, _AF_UNIX), _argument(1), (_AND, 0, 0, _SOCKET_TYPE),
+            (_JUMP_EQUAL, 2, 0, _SOCK_STREAM), (_JUMP_EQUAL, 1, 0, _SOCK_SEQPACKET), refuse, allow,
+        ],
+        "ioctl": [_argument(1), *ioctls, (_RETURN, 0, 0, _NO_TERMINAL), allow],
+        "fcntl": [_argument(1), *owners, allow, refuse],
+    }  # fmt: skip
+
+
+def _gates() -> dict[str, _Steps]:
+    """What a sandbox without namespaces decides by arguments, beside or instead of `_rules`."""
+    allow, refuse, ask = (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ASK)
+
+    def opening(flags: int) -> _Steps:
+        # Reading with O_TRUNC empties a file, which Landlock knows from version 3 on.
+        return [
+            _argument(flags), (_JUMP_BITS, 0, 1, _O_CREAT | _O_TMPFILE), ask, (_JUMP_BITS, 0, 2, _O_TRUNC),
+            (_JUMP_BITS, 1, 0, _O_ACCMODE), refuse, allow,
+        ]  # fmt: skip
+
+    return {
+        "clone": [
+            _argument(0), (_JUMP_BITS, 3, 0, _NAMESPACE_FLAGS), (_JUMP_BITS, 1, 0, _CLONE_THREAD),
+            (_JUMP_BITS, 1, 0, _CLONE_FILES), ask, refuse,
+        ],
+        "mmap": [
+            _argument(2), (_JUMP_BITS, 0, 3, _PROT_EXEC), _argument(3), (_JUMP_BITS, 1, 0, _MAP_ANONYMOUS), ask, allow,
+        ],
+        "mprotect": [_argument(2), (_JUMP_BITS, 0, 1, _PROT_EXEC), refuse, allow],
+        "pkey_mprotect": [_argument(2), (_JUMP_BITS, 0, 1, _PROT_EXEC), refuse, allow],
+        "open": opening(1),
+        "openat": opening(2),
+        "openat2": [(_RETURN, 0, 0, _ABSENT)],  # it hides its flags behind a pointer
+    }  # fmt: skip
 
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
@@ -115,21 +263,34 @@ def landlock_version() -> int:
     return max(0, syscall(_CREATE_RULESET, None, 0, 1))
 
 
-def install_landlock(readable: Iterable[str], writable: Iterable[str], listable: Iterable[str] = ()) -> None:
+def install_landlock(
+    readable: Iterable[str],
+    writable: Iterable[str],
+    listable: Iterable[str] = (),
+    *,
+    signals: bool = False,
+    newest: int = sys.maxsize,
+) -> None:
     """Allow reading and running below `readable`, everything below `writable`, the names below `listable`, and no other
     file and no TCP port.
+
+    Args:
+        readable, writable, listable: folders or files, which exist.
+        signals: whether also signals stay inside, where the kernel's version can have it so (6).
+        newest: the version of the interface that is used at most.
 
     Raises:
         LayerError: the kernel refused a rule.
     """
-    version = landlock_version()
+    version = min(landlock_version(), newest)
     rights = (1 << _RIGHTS.get(version, 16)) - 1
     ports = 3 if version >= 4 else 0  # bind and connect
-    scopes = 1 if version >= 6 else 0  # abstract unix sockets
+    scopes = (1 | 2 * signals) if version >= 6 else 0  # abstract unix sockets, signals
     attribute = struct.pack("QQQ", rights, ports, scopes)
     size = 24 if version >= 6 else 16 if version >= 4 else 8
     ruleset = call("landlock", lambda: syscall(_CREATE_RULESET, ctypes.c_char_p(attribute), size, 0))
-    grants = [(path, _READ_AND_RUN) for path in readable] + [(path, rights & ~_EXECUTE) for path in writable]
+    grants = [(path, _READ_AND_RUN & rights) for path in readable]
+    grants += [(path, rights & ~_EXECUTE) for path in writable]
     grants += [(path, _LIST) for path in listable]
     for path, granted in grants:
         target = os.open(path, os.O_PATH | os.O_CLOEXEC)

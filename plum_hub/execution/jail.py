@@ -27,7 +27,7 @@ from plum_hub.execution.scribe import Next, Scribe
 from plum_hub.execution.tally import Trial
 from plum_hub.execution.worker import BrokenWorkerError, Enclosure, Jail, Worker
 
-_HARNESS = "5"
+_HARNESS = "6"
 """Raised by hand whenever a verdict could change."""
 
 _UNSURE = ("timed_out", "out_of_memory")
@@ -166,6 +166,8 @@ class JailSandbox:
     ahead, so memory is bounded by the workers and not by the programs.
     """
 
+    enclosure: type[Jail] = Jail
+
     def __init__(
         self,
         workers: int | None = None,
@@ -174,7 +176,8 @@ class JailSandbox:
         numpy: bool = False,
     ) -> None:
         self._numpy = _find_numpy() if numpy else None
-        self._enclose = enclose or functools.partial(Jail, packages=str(self._numpy.folder) if self._numpy else "")
+        packages = str(self._numpy.folder) if self._numpy else ""
+        self._enclose = enclose or functools.partial(self.enclosure, packages=packages)
         self._cores = os.sched_getaffinity(0)
         self._size = workers or len(self._cores)
         self._quiet: frozenset[int | None] = frozenset({None})
@@ -193,7 +196,8 @@ class JailSandbox:
     def harness_version(self) -> str:
         """See `Sandbox`."""
         version = ".".join(str(part) for part in sys.version_info[:3])
-        return f"jail-{_HARNESS}-{sys.implementation.name}-{version}{self._numpy.version if self._numpy else ''}"
+        numpy = self._numpy.version if self._numpy else ""
+        return f"{self.enclosure.name}-{_HARNESS}-{sys.implementation.name}-{version}{numpy}"
 
     def run(self, programs: Iterable[Program]) -> Iterator[Execution]:
         """See `Sandbox`. A `ValueError` says that an expected value is not a literal (`literals.parse_literal`)."""
@@ -286,7 +290,7 @@ class JailSandbox:
     def _give_back(self, task: _Task, error: BrokenWorkerError) -> None:
         if task.attempts >= _ATTEMPTS:
             raise SandboxError(
-                f"the jail broke twice while it ran program {task.program.id!r} ({error}); "
+                f"the sandbox broke twice while it ran program {task.program.id!r} ({error}); "
                 "run the same command again, and `plum-hub doctor` if it stays so"
             ) from error
         (self._unsure if task.alone else self._again).append(task)

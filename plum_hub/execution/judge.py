@@ -1,13 +1,22 @@
 """The judge: the public face of this room."""
 
+import functools
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 from plum_hub.errors import SandboxError
-from plum_hub.execution.base import Execution, Program, Sandbox
+from plum_hub.execution.base import Execution, Program, Sandbox, SandboxName
 from plum_hub.execution.docker import DockerSandbox
 from plum_hub.execution.jail import JailSandbox
+from plum_hub.execution.landlock import Enclave, LandlockSandbox
+from plum_hub.execution.worker import BrokenWorkerError, Jail, Worker
+
+RealSandboxName: TypeAlias = Literal["jail", "landlock", "docker"]
+
+_TRIED: tuple[RealSandboxName, ...] = ("jail", "landlock", "docker")
+_ENCLOSURES: dict[str, type[Jail]] = {"jail": Jail, "landlock": Enclave}
+_CANNOT = "programs cannot be isolated on this machine"
 
 
 class Judge:
@@ -19,23 +28,38 @@ class Judge:
 
     Args:
         workers: how many programs run at a time; None for one on each core.
-        sandbox: `jail` needs nothing but Linux; `docker` is for machines without user namespaces.
+        sandbox: what isolates them: `jail` (Linux namespaces), `landlock` (where those are refused), `docker`, or
+            `auto` for the first of these that can be had, found out when programs are run first (`choose`).
         numpy: whether programs may use it, and cases may expect its arrays.
 
     Raises:
         SandboxError: `docker` with `numpy`, which its containers do not have.
     """
 
-    def __init__(
-        self, workers: int | None = None, *, sandbox: Literal["jail", "docker"] = "jail", numpy: bool = False
-    ) -> None:
+    def __init__(self, workers: int | None = None, *, sandbox: SandboxName = "auto", numpy: bool = False) -> None:
         if sandbox == "docker" and numpy:
-            raise SandboxError("programs have no numpy in the docker sandbox; judge them in the jail")
-        self._sandbox: Sandbox = JailSandbox(workers, numpy=numpy) if sandbox == "jail" else DockerSandbox(workers)
+            raise SandboxError("programs have no numpy in the docker sandbox; judge them in jail or landlock")
+        self._workers, self._name, self._numpy = workers, sandbox, numpy
+        self._opened: Sandbox | None = None
+
+    @property
+    def _sandbox(self) -> Sandbox:
+        if self._opened is None:
+            name = choose(numpy=self._numpy) if self._name == "auto" else self._name
+            if name == "docker":
+                self._opened = DockerSandbox(self._workers)
+            else:
+                kind = JailSandbox if name == "jail" else LandlockSandbox
+                self._opened = kind(self._workers, numpy=self._numpy)
+        return self._opened
 
     @property
     def harness_version(self) -> str:
-        """Names the code and interpreter that decide; part of every verdict's id."""
+        """Names the code and interpreter that decide; part of every verdict's id.
+
+        Raises:
+            SandboxError: `auto`, and there is no sandbox on this machine.
+        """
         return self._sandbox.harness_version
 
     def run(self, programs: Iterable[Program]) -> Iterator[Execution]:
@@ -49,7 +73,8 @@ class Judge:
 
     def close(self) -> None:
         """Stop the workers, leaving nothing behind. Idempotent."""
-        self._sandbox.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -58,3 +83,46 @@ class Judge:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@functools.cache
+def choose(*, numpy: bool = False) -> RealSandboxName:
+    """The first sandbox that can be had on this machine, each really tried: jail, landlock, docker.
+
+    Args:
+        numpy: whether programs may use it, which docker's containers do not have.
+
+    Raises:
+        SandboxError: there is none; says of each what is missing.
+    """
+    tried: dict[str, str] = {}
+    for name in _TRIED:
+        tried[name] = "its containers have no numpy" if numpy and name == "docker" else _refusal(name)
+        if not tried[name]:
+            return name
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in tried.items())
+    raise SandboxError(
+        f"{_CANNOT} ({reasons}); use one that allows user namespaces, has Landlock "
+        "(Linux 5.13 or newer, seccomp filters allowed) or runs docker; `plum-hub doctor` says more"
+    )
+
+
+def refusals() -> dict[RealSandboxName, str]:
+    """Of each sandbox, why this machine refuses it; "" where it can be started and proves itself."""
+    return {name: _refusal(name) for name in _TRIED}
+
+
+def _refusal(name: RealSandboxName) -> str:
+    attempts = 2  # a machine that is busy may have been too slow
+    while True:
+        attempts -= 1
+        try:
+            if name == "docker":
+                assert DockerSandbox(1).harness_version
+            else:
+                Worker(_ENCLOSURES[name]).close()
+        except (BrokenWorkerError, SandboxError) as error:
+            if attempts and isinstance(error, BrokenWorkerError):
+                continue
+            return str(error).partition(";")[0].removeprefix(f"{_CANNOT} (").removesuffix(")")
+        return ""

@@ -8,7 +8,7 @@ from typing import Any
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.syscall.restype = ctypes.c_long
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 36, 38
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 4096, 16384, 1 << 18
@@ -96,11 +96,16 @@ def detach(target: str) -> None:
     call("mounts", lambda: _LIBC.umount2(target.encode(), MNT_DETACH))
 
 
-def drop_capabilities() -> None:
-    """Give up every capability, also those that an executable could bring back."""
+def drop_bounding_set() -> None:
+    """Give up the capabilities that an executable could bring back."""
     for capability in range(64):
         if _LIBC.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) == -1:
             break  # EINVAL: the kernel knows no more of them
+
+
+def drop_capabilities() -> None:
+    """Give up every capability, also those that an executable could bring back."""
+    drop_bounding_set()
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
     nothing = (ctypes.c_uint32 * 6)()
     number = _number("capabilities", _CAPSET)

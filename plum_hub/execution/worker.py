@@ -27,7 +27,7 @@ _GROUP_SPARE_BYTES, _GROUP_PROCESSES = 512 << 20, 96
 """What a jail's control group may have beyond one program's memory, for the zygote, scratch and the results; and its
 processes and threads."""
 _NUMBERS = itertools.count()
-_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from plum_hub.execution.boot import main; main(sys.argv[2])"
+_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from plum_hub.execution.{} import main; main(sys.argv[2])"
 
 
 class BrokenWorkerError(Exception):
@@ -45,9 +45,12 @@ class Enclosure(Protocol):
     """What the judge sends it first."""
     greetings: frozenset[str]
     """What it and its zygote then tell the judge."""
+    bait: dict[str, Any]
+    """What the look around is told beside a port and a file of this machine's."""
 
     def look(self, said: dict[str, Any]) -> str:
-        """Check it from where no program reaches, and return the zygote's /proc/PID/status.
+        """Check it from where no program reaches, the user that it runs as too, and return the zygote's
+        /proc/PID/status.
 
         Raises:
             SandboxError: it is not shut.
@@ -76,13 +79,19 @@ class Jail:
 
     name = "jail"
     hint = (
-        "where docker is, `--set verdicts.sandbox=docker` (`plum-hub judge --sandbox docker`) does without; "
+        "`--set verdicts.sandbox=auto` (`plum-hub judge --sandbox auto`) takes another sandbox where there is one, for "
+        "a run that was begun with this one together with `--run NEW --carry-over OLD`; "
         "`plum-hub doctor` says what this machine lacks"
     )
     orders = b""
     greetings = frozenset({"init", "ready"})
+    boot = "boot"
+    """The module that shuts it."""
 
-    def __init__(self, theirs: socket.socket, core: int | None, packages: str = "") -> None:
+    def __init__(
+        self, theirs: socket.socket, core: int | None, packages: str = "", beside: dict[str, Any] | None = None
+    ) -> None:
+        self.bait: dict[str, Any] = {}
         python = os.path.realpath(sys.executable)
         source = Path(__file__).parent
         groups = self._group = cgroups.create(f"{os.getpid()}-{next(_NUMBERS)}", _GROUP_SPARE_BYTES, _GROUP_PROCESSES)
@@ -90,15 +99,16 @@ class Jail:
             "socket": theirs.fileno(), "python": python, "prefix": os.path.realpath(sys.base_prefix),
             "library": os.path.realpath(sysconfig.get_path("stdlib")), "source": str(source), "scratch_mb": SCRATCH_MB,
             "packages": packages, "core": core, "cgroups": [str(folder) for folder in groups.folders] if groups else [],
+            **(beside or {}),
         }  # fmt: skip
         try:
             self._process = subprocess.Popen(
-                [python, "-I", "-S", "-B", "-c", _BOOT, str(source.parents[1]), json.dumps(settings)],
+                [python, "-I", "-S", "-B", "-c", _BOOT.format(self.boot), str(source.parents[1]), json.dumps(settings)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 env={}, cwd="/", pass_fds=[theirs.fileno()], start_new_session=True,
             )  # fmt: skip
         except OSError as error:
-            raise SandboxError(f"no process could be started for a jail ({error}); {self.hint}") from error
+            raise SandboxError(f"no process could be started for a {self.name} ({error}); {self.hint}") from error
 
     def look(self, said: dict[str, Any]) -> str:
         """See `Enclosure`. The kernel answers, which nothing inside can make lie."""
@@ -106,9 +116,19 @@ class Jail:
         for name in _NAMESPACES:
             if os.readlink(f"/proc/{init}/ns/{name}") == os.readlink(f"/proc/self/ns/{name}"):  # noqa: PTH115
                 raise SandboxError(f"a jail shares this machine's {name} namespace ({name} namespace); {self.hint}")
+        return self.admit(init)
+
+    def admit(self, zygote: int) -> str:
+        """Put a zygote into the control group, if there is one, and return its /proc/PID/status."""
         if self._group is not None:
-            self._group.add(init)
-        return Path(f"/proc/{init}/status").read_text()
+            self._group.add(zygote)
+        text = Path(f"/proc/{zygote}/status").read_text()
+        if not self._runs_as(user_of(text)):
+            raise SandboxError(f"a {self.name} runs as another user than it should (user); {self.hint}")
+        return text
+
+    def _runs_as(self, users: set[str]) -> bool:
+        return "0" not in users
 
     def allow(self, memory_bytes: int) -> None:
         """See `Enclosure`. Each process has its own limit too; this is for all that a program starts."""
@@ -128,6 +148,11 @@ class Jail:
         self._process.wait()
         if self._group is not None:
             self._group.remove()
+
+
+def user_of(status: str) -> set[str]:
+    """The users that a /proc/PID/status names: real, effective, saved and of the file system."""
+    return {user for line in status.splitlines() if line.startswith("Uid:") for user in line.split()[1:]}
 
 
 class Worker:
@@ -182,8 +207,6 @@ class Worker:
         for name, wanted in _KERNEL_SAYS.items():
             if status.get(name, "").strip() != wanted:
                 raise self._refusal(f"a {self._enclosure.name}'s {name} is {status.get(name)}, not {wanted} ({name})")
-        if "0" in status["Uid"].split():
-            raise self._refusal(f"a {self._enclosure.name} runs as root (user)")
         return int(status["VmSize"].split()[0]) * 1024
 
     def _refusal(self, reason: str) -> SandboxError:
@@ -195,7 +218,8 @@ class Worker:
             Path(folder).chmod(0o755)
             canary = Path(folder, "canary")
             canary.write_text("a jail that can read this is not one")
-            outside = {"port": listener.getsockname()[1], "canary": str(canary)}
+            before = canary.stat()
+            outside = {"port": listener.getsockname()[1], "canary": str(canary), **self._enclosure.bait}
             told, memory = json.dumps(outside).encode(), self.overhead_bytes + (1 << 30)
             asked = Asked(PROBE, cpu=10.0, wall=_START_SECONDS, memory=memory, code=len(told))
             self.socket.sendall(pack(ASKED.pack(*asked), told))
@@ -206,6 +230,8 @@ class Worker:
                 raise self._refusal(f"a {self._enclosure.name} reached this machine's network (network)")
             if Path(folder, "canary.written").exists():
                 raise self._refusal(f"a {self._enclosure.name} wrote outside its scratch (mounts)")
+            if (after := canary.stat())[:8] != before[:8] or after.st_mtime_ns != before.st_mtime_ns:
+                raise self._refusal(f"a {self._enclosure.name} changed a file outside its scratch (mounts)")
         if header[:1] == b"{":
             raise BrokenWorkerError(header.decode())
         if holes := json.loads(body[FRAME.size : Told(*TOLD.unpack(header)).results]):

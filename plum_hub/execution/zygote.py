@@ -8,7 +8,7 @@ zygote that compiles programs (`scribe.py`) runs none.
 What a program costs beside its own work is, for the most part, page faults: each page that a child or, after a fork,
 this process writes to is copied or at least unlocked, and in Python to look at an object is to write to it. So the loop
 touches few objects, what a child does has been done here before (`child.warm_up`), and no half-used pages are left to
-it (`_fill_holes`).
+it (`preparation.fill_holes`).
 """
 
 import gc
@@ -22,9 +22,9 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
-from plum_hub.execution import child, compiler, internals, scratch, values
+from plum_hub.execution import child, compiler, internals, preparation, scratch, values
 from plum_hub.execution.shown import MEMORY_READERS
 from plum_hub.execution.wire import (
     ASKED,
@@ -56,6 +56,7 @@ _FIXED_LIMITS = {
     resource.RLIMIT_NOFILE: _FILES,
     resource.RLIMIT_FSIZE: 64 << 20,
 }
+_PROCESSES_OF_ALL = 1 << 22
 _RESULT_BYTES = 64 << 20  # for all results of a run; pages are used as they are written
 _KEPT_BYTES = 1 << 20  # a buffer that was filled further is given back
 _COMPILED_BYTES = 4 << 20  # cases of more text are compiled in every child
@@ -66,24 +67,31 @@ _STATE = slice(0, child.RESULTS)  # of the buffer: whether the child has entered
 _ENTERED = b"entered".ljust(_STATE.stop - _STATE.start, b"\0")
 
 
-def main(control: int, packages: str = "") -> None:
-    """Get ready, and serve the judge over one socket until it goes. `packages` is a folder whose numpy programs may
-    use."""
-    prepare(packages)
+def main(control: int, packages: str = "", children: int | None = None) -> None:
+    """Get ready, and serve the judge over one socket until it goes.
+
+    Args:
+        control: the socket's file descriptor.
+        packages: a folder whose numpy programs may use.
+        children: where there is no pid namespace, the descriptor of this process's /proc/PID/task/PID/children. Its
+            working folder is the scratch folder then.
+    """
+    prepare(packages, children)
     inherited, control = control, os.dup(control)  # to a number that `_enter` closes
     os.close(inherited)
     send(control, {"ready": True})
-    serve(control, control)
+    serve(control, control, children)
 
 
-def serve(requests: int, answers: int) -> None:
+def serve(requests: int, answers: int, children: int | None = None) -> None:
     """Serve the judge until it goes.
 
     Args:
         requests: the file descriptor that requests come from.
         answers: the one that answers go to; may be the same. Both are below 256.
+        children: as in `main`.
     """
-    jail = _Jail(requests, answers)
+    jail = _Jail(requests, answers, children)
     while True:
         try:
             jail.serve()
@@ -94,10 +102,11 @@ def serve(requests: int, answers: int) -> None:
             return
 
 
-def prepare(packages: str = "") -> None:
-    """Load what programs are likely to import, hide what they must not reach, and make every fork cheap."""
-    if os.getpid() != 1:
-        raise SystemExit("a zygote runs as the first process of its own pid namespace only")
+def prepare(packages: str = "", children: int | None = None) -> None:
+    """Load what programs are likely to import, hide what they must not reach, and make every fork cheap. The arguments
+    are those of `main`."""
+    if os.getpid() != 1 and children is None:
+        raise SystemExit("a zygote runs as the first process of its own pid namespace, or with a supervisor")
     for name in (*sys.builtin_module_names, *_PRELOADED):
         if name != "__main__" and not name.startswith(_NOT_LOADED):
             importlib.import_module(name)
@@ -105,56 +114,28 @@ def prepare(packages: str = "") -> None:
         sys.path.append(packages)
         values.know_numpy()
     os.environ.clear()
-    _seed_for_all()
+    preparation.seed_for_all()
     for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
-    for limit, value in _FIXED_LIMITS.items():
+    limits = dict(_FIXED_LIMITS)
+    if children is not None:  # this one counts the user's on the whole machine; a supervisor counts ours
+        limits[resource.RLIMIT_NPROC] = _PROCESSES_OF_ALL
+    for limit, value in limits.items():
+        most = resource.getrlimit(limit)[1]
+        value = value if most == resource.RLIM_INFINITY else min(value, most)
         resource.setrlimit(limit, (value, value))
     internals.hide_internals(packages)
     child.warm_up()
     gc.collect()
-    _HOLES.extend(_fill_holes())
+    preparation.fill_holes()
     gc.freeze()
-
-
-def _seed_for_all() -> None:
-    """Have no child draw a seed of its own: a program that draws lots gets the same verdict again."""
-    register = os.register_at_fork
-    vars(os)["register_at_fork"] = lambda **_hooks: None
-    importlib.import_module("random").seed(0)
-    vars(os)["register_at_fork"] = register
-
-
-_HOLES: list[object] = []
-
-
-def _fill_holes() -> Iterator[object]:
-    """Objects of every size, until those that imports left free between others are used up: what a child makes then
-    lies on new pages, which cost a third of a page that it shares and has to copy."""
-    for size in range(48, 513, 16):
-        yield _until_in_a_row(lambda size=size: bytes(size - 33), size)  # type: ignore[misc]
-    yield _until_in_a_row(lambda: 1.5 + len(_HOLES), 32)
-    yield _until_in_a_row(object, 16)
-    for size in range(544, 4096, 128):
-        yield [bytes(size) for _ in range(4)]
-
-
-def _until_in_a_row(make: Callable[[], object], size: int) -> list[object]:
-    """Objects of so many bytes, up to the first ten that lie close behind each other, and 5,000 at most."""
-    made: list[object] = []
-    row = last = 0
-    while row < 10 and len(made) < 5000:
-        made.append(make())
-        row = row + 1 if 0 < id(made[-1]) - last <= 4 * size else 0
-        last = id(made[-1])
-    return made
 
 
 class _Jail:
     """What lasts from run to run: the buffer for results, and the cases that came last."""
 
-    def __init__(self, requests: int, answers: int) -> None:
-        self._requests, self._answers = requests, answers
+    def __init__(self, requests: int, answers: int, children: int | None) -> None:
+        self._requests, self._answers, self._children = requests, answers, children
         self.buffer = mmap.mmap(-1, _RESULT_BYTES)
         self._number, self._next = 0, deque[tuple[bytes, bytes]]()
         self._whole = self._shown = 0
@@ -162,7 +143,9 @@ class _Jail:
         self.cases: child.Sources | child.Plan = ()
         self._compiles = self._small = False
         self._nothing = os.open("/dev/null", os.O_RDWR)
-        self._scratch = {os.stat(folder).st_dev: (folder, scratch.room(folder)) for folder in scratch.FOLDERS}  # noqa: PTH116
+        folders = scratch.FOLDERS if children is None else (os.getcwd(),)  # noqa: PTH109
+        self._scratch = {os.stat(folder).st_dev: (folder, scratch.room(folder)) for folder in folders}  # noqa: PTH116
+        self._folder = folders[0]
 
     def serve(self) -> None:
         """Take what the judge asks next, do it and answer.
@@ -187,7 +170,7 @@ class _Jail:
         entry, stdin = asked.code + asked.cases, asked.code + asked.cases + asked.entry_point
         if asked.kind == MODULE:
             self._take_cases(body[asked.code : entry])
-        files = scratch.script_files(body[stdin:]) if asked.kind == SCRIPT else ()
+        files = scratch.script_files(body[stdin:], self._folder) if asked.kind == SCRIPT else ()
         self.tokens = os.urandom(TOKEN_BYTES * asked.statements)
         reader, writer = os.pipe()
         os.dup2(writer, 1)
@@ -213,7 +196,7 @@ class _Jail:
                 os._exit(1)
         stopped, tail = self._watch(poller, pid, started, asked, files)
         _, status, usage = os.wait4(pid, 0)
-        cpu = usage.ru_utime + usage.ru_stime + _kill_everything_else()
+        cpu = usage.ru_utime + usage.ru_stime + self._end_what_is_left()
         os.dup2(self._nothing, 1)
         os.dup2(self._nothing, 2)
         tail = _drain(reader, tail)
@@ -221,10 +204,18 @@ class _Jail:
         if stopped == b"-":
             stopped = b"c" if cpu > asked.cpu else b"o" if len(output) > asked.output else b"-"
         results = self._results()
-        clean = min(scratch.cleaned(folder, room) for folder, room in self._scratch.values())
+        clean = self._clean()
         code, wall = os.waitstatus_to_exitcode(status), time.monotonic() - started
         told = TOLD.pack(stopped, code, clean, cpu, wall, usage.ru_maxrss, len(self.tokens), len(results), len(output))
         send(self._answers, told, self.tokens + results + output + tail)
+
+    def _end_what_is_left(self) -> float:
+        return _kill_everything_else() if self._children is None else _end_children(self._children)
+
+    def _clean(self) -> bool:
+        if self._children is not None:
+            return scratch.emptied(self._folder)
+        return min(scratch.cleaned(folder, room) for folder, room in self._scratch.values())
 
     def _pipeline(self, kind: bytes, code: str | bytes, entry_point: bytes) -> Iterator[object]:
         if kind == MODULE:
@@ -366,6 +357,22 @@ def _kill_everything_else() -> float:
         except ChildProcessError:
             return seconds
         seconds += usage.ru_utime + usage.ru_stime
+
+
+def _end_children(children: int) -> float:
+    """End every process below this one, and return the CPU seconds that they used. Those whose parent has ended become
+    this one's children, and none of those is anything else before this process has waited for it."""
+    seconds = 0.0
+    while True:
+        try:
+            ended, _, usage = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            return seconds
+        if ended:
+            seconds += usage.ru_utime + usage.ru_stime
+            continue
+        for child_number in os.pread(children, 1 << 16, 0).split():
+            os.kill(int(child_number), signal.SIGKILL)
 
 
 def _drain(reader: int, tail: bytes) -> bytes:

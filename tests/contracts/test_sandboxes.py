@@ -11,13 +11,16 @@ from plum_hub.execution import Call, Execution, Limits, Program, Statement, Stdi
 from plum_hub.execution.base import Case, Sandbox
 from plum_hub.execution.docker import DockerSandbox
 from plum_hub.execution.jail import JailSandbox
+from plum_hub.execution.landlock import LandlockSandbox
 from plum_hub.execution.reserved import RESERVED
 
 RESERVED_BUILTINS = {name.removeprefix("__plum_").removesuffix("__") for name in RESERVED} - {"import", "setitimer"}
 _ADD = "def add(a, b):\n    return a + b\n"
 
 
-@pytest.fixture(params=[JailSandbox, DockerSandbox], ids=["jail", "docker"], scope="module")
+@pytest.fixture(
+    params=[JailSandbox, LandlockSandbox, DockerSandbox], ids=["jail", "landlock", "docker"], scope="module"
+)
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     sandbox: Sandbox = request.param()
     try:
@@ -245,7 +248,7 @@ def test_one_run_at_a_time(sandbox: Sandbox) -> None:
     assert len(list(executions)) == 2
 
 
-@pytest.mark.parametrize("member", [JailSandbox, DockerSandbox])
+@pytest.mark.parametrize("member", [JailSandbox, LandlockSandbox, DockerSandbox])
 def test_closing_twice_is_closing_once(member: type[Sandbox]) -> None:
     sandbox = member()
     sandbox.close()

@@ -56,7 +56,7 @@ def test_a_machine_without_docker_is_refused_with_the_way_out(environment: dict[
     done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False)
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith(f"plum_hub.errors.SandboxError: {reason}")
-    assert "verdicts.sandbox=jail" in last or "docker pull plum-hub/nowhere:none" in last
+    assert "verdicts.sandbox=auto" in last or "docker pull plum-hub/nowhere:none" in last
 
 
 def test_a_container_shows_no_module_that_reads_memory_and_no_packages() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from plum_hub.errors import SandboxError
 from plum_hub.execution import Judge
 from plum_hub.execution.attacks import Attack, siege
 from plum_hub.execution.layers import survey
@@ -29,15 +30,18 @@ def test_where_a_jail_can_be_had_no_layer_that_it_needs_is_missing() -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0 or shutil.which("setpriv") is None, reason="gives up a right that only root has")
-def test_a_missing_layer_is_named_with_the_way_out() -> None:
+def test_a_missing_layer_is_named_with_what_runs_programs_instead() -> None:
     done = _doctor("--json", before=("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"))
-    assert done.returncode == 7
-    assert "pid namespace" in done.stderr
-    assert "--sandbox docker" in done.stderr
     findings = json.loads(done.stdout)
     missing = {layer["name"] for layer in findings["layers"] if layer["needed"] and not layer["present"]}
     assert {"mount namespace", "pid namespace", "network namespace"} <= missing
-    assert findings["isolation"].startswith("none: ")
+    assert findings["sandbox jail"] == "no: namespaces: Operation not permitted"
+    instead = findings["sandbox landlock"]
+    if instead.startswith("yes; version "):
+        assert (done.returncode, findings["isolation"].partition("-")[0]) == (0, "landlock")
+    else:
+        assert done.returncode == 7
+        assert f"landlock: {instead.removeprefix('no: ')}" in done.stderr
 
 
 @pytest.mark.usefixtures("judge")
@@ -47,6 +51,16 @@ def test_every_attack_is_counted() -> None:
     assert set(groups) == {*siege.GROUPS, "escapes", "left behind", "right programs"}
     through = [outcome["name"] for group in groups.values() for outcome in group if not outcome["stopped"]]
     assert (done.returncode, through) == (0, []), done.stderr
+
+
+@pytest.mark.usefixtures("judge")
+def test_what_a_sandbox_does_not_promise_is_told_and_no_fault() -> None:
+    with Judge(workers=1, sandbox="landlock") as judge:
+        try:
+            (outcome,) = siege.attacked(judge, "group", [Attack("names-outside", "", "failed", "def f(x): return 4")])
+        except SandboxError as error:
+            pytest.skip(str(error))
+    assert (outcome.stopped, outcome.told) == (False, True)
 
 
 def test_an_attack_that_comes_through_is_not_called_stopped(judge: Judge) -> None:

@@ -50,7 +50,7 @@ def test_a_machine_without_isolation_is_refused_with_the_layer_that_it_lacks() -
     script = (
         "from plum_hub.execution import Judge, Limits, Program\n"
         "program = Program(id='p', code='', entry_point=None, cases=(), limits=Limits())\n"
-        "list(Judge(workers=1).run([program]))\n"
+        "list(Judge(workers=1, sandbox='jail').run([program]))\n"
     )
     command = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", sys.executable, "-c", script]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -14,6 +14,9 @@ ASSERTED = Statement(source="assert f(2) == 4")
 PRINTED = Stdio(stdin="2\n", stdout="4\n")
 
 
+_OPEN_IN = {"names-outside": "landlock"}
+
+
 @dataclass(frozen=True)
 class Attack:
     """One program, what it tries, and the status that a sound judge gives it.
@@ -30,6 +33,11 @@ class Attack:
     cases: int = 1
     """How often the case is repeated."""
     memory_mb: int = 1024
+
+    @property
+    def open_in(self) -> str:
+        """The sandbox that cannot stop it, as `plum-hub doctor` says of that sandbox; "" if there is none."""
+        return _OPEN_IN.get(self.name, "")
 
     @property
     def program(self) -> Program:

@@ -10,6 +10,7 @@ from pathlib import Path
 from plum_hub.errors import SandboxError
 from plum_hub.execution.attacks import Attack, forgeries, machinery, resources, right
 from plum_hub.execution.attacks.escapes import LEFT_BEHIND, LOOK, escapes
+from plum_hub.execution.base import SandboxName
 from plum_hub.execution.judge import Judge
 
 GROUPS: dict[str, list[Attack]] = {
@@ -25,7 +26,8 @@ GROUPS: dict[str, list[Attack]] = {
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """One program of the corpus: what it tries, the status it should get, the one it got, and whether it was stopped
-    (for a right program: whether it was left alone)."""
+    (for a right program: whether it was left alone). `told`: it was not, and that sandbox
+    does not promise to."""
 
     group: str
     name: str
@@ -34,15 +36,20 @@ class Outcome:
     status: str
     stopped: bool
     detail: str
+    told: bool = False
 
 
-def outcomes(workers: int | None = None) -> Iterator[Outcome]:
+def outcomes(workers: int | None = None, sandbox: SandboxName = "auto") -> Iterator[Outcome]:
     """Run every program, group by group.
+
+    Args:
+        workers: how many run at a time; None for one on each core.
+        sandbox: what isolates them.
 
     Raises:
         SandboxError: no jail can be had here, or one broke under a program.
     """
-    with Judge(workers) as judge:
+    with Judge(workers, sandbox=sandbox) as judge:
         for group, attacks in GROUPS.items():
             yield from attacked(judge, group, attacks)
         with bait() as (port, secret):
@@ -52,7 +59,7 @@ def outcomes(workers: int | None = None) -> Iterator[Outcome]:
                 group="right programs", name=execution.id, about="does what it should", wanted="passed",
                 status=execution.status, stopped=execution.status == "passed", detail=execution.detail,
             )  # fmt: skip
-    with Judge(workers=1) as judge:
+    with Judge(workers=1, sandbox=sandbox) as judge:
         for attack in LEFT_BEHIND:
             (outcome,) = attacked(judge, "left behind", [attack])
             (after,) = attacked(judge, "left behind", [LOOK])
@@ -62,11 +69,13 @@ def outcomes(workers: int | None = None) -> Iterator[Outcome]:
 def attacked(judge: Judge, group: str, attacks: list[Attack]) -> Iterator[Outcome]:
     """Run these attacks, and say of each whether it was stopped."""
     known = {attack.name: attack for attack in attacks}
+    sandbox = judge.harness_version.partition("-")[0]
     for execution in judge.run([attack.program for attack in attacks]):
         attack = known[execution.id]
         yield Outcome(
             group=group, name=attack.name, about=attack.about, wanted=attack.status, status=execution.status,
             stopped=attack.stopped(execution.status), detail=execution.detail,
+            told=attack.open_in == sandbox and not attack.stopped(execution.status),
         )  # fmt: skip
 
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from plum_hub.execution.base import SandboxName
 from plum_hub.hubs.client import Kind
 
 
@@ -22,7 +22,7 @@ class Order:
     run: Path | None = None
     """The run that published it, whose `releases.jsonl` is a record too."""
     workers: int | None = None
-    sandbox: Literal["jail", "docker"] = "jail"
+    sandbox: SandboxName = "auto"
     kind: Kind | None = None
     """What the repository holds; None for whichever there is, a dataset first."""
     base: Path | None = None

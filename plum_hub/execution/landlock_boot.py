@@ -1,0 +1,218 @@
+"""Shuts one zygote in without any namespace, with Landlock and seccomp, and sees to its end.
+
+Three processes: this one waits outside until the judge or the zygote is gone, and then ends everything below it; its
+child is the supervisor (`supervisor.py`); the supervisor's child gives up what it could do and becomes the zygote. As
+root, supervisor and zygote become a user that has nothing else, where this machine allows that.
+"""
+
+import array
+import contextlib
+import json
+import os
+import pwd
+import resource
+import secrets
+import select
+import signal
+import socket
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from plum_hub.execution import boot, container, filters, kernel, scratch
+from plum_hub.execution.kernel import LayerError
+from plum_hub.execution.shown import DEVICES, STACK_BYTES
+from plum_hub.execution.supervisor import Supervisor
+from plum_hub.execution.wire import send
+
+_FIRST_USER, _USERS = 40_000, 20_000
+_START = (
+    "import sys; sys.path.insert(0, {jail!r}); from plum_hub.execution.zygote import main; "
+    "sys.path.remove({jail!r}); main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))"
+)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The folders of one sandbox, and the user that it runs as; None for the one that started it."""
+
+    folder: str
+    user: int | None
+
+    @property
+    def scratch(self) -> str:
+        return f"{self.folder}/scratch"
+
+    @property
+    def jail(self) -> str:
+        return f"{self.folder}/jail"
+
+    @property
+    def packages(self) -> str:
+        return f"{self.folder}/packages"
+
+
+def main(argument: str) -> None:
+    """Shut a zygote in, wait, and leave nothing behind.
+
+    Args:
+        argument: JSON as `boot.main` takes it; also `temporary`, the folder in which one is made for this sandbox, and
+            `newest`, the version of Landlock's interface that is used at most.
+    """
+    settings = json.loads(argument)
+    judge = os.getppid()
+    folder = ""
+    try:
+        if not filters.landlock_version():
+            raise LayerError("landlock", "this kernel has none (it came with Linux 5.13), or does not let it be used")
+        kernel.prctl("subreaper", kernel.PR_SET_CHILD_SUBREAPER, 1)
+        folder = os.path.realpath(tempfile.mkdtemp(prefix="plum-hub-", dir=settings["temporary"]))
+        place = _Place(folder, _user(settings))
+        _furnish(place, settings)
+        _attend(place, settings, judge)
+    except (LayerError, OSError) as error:
+        boot.report(settings["socket"], error)
+    finally:
+        end_children()
+        if folder:
+            scratch.emptied(folder)
+            Path(folder).rmdir()
+
+
+def _user(settings: dict[str, Any]) -> int | None:
+    """A user that nobody is, if this process may become it and it could run the interpreter."""
+    if os.getuid() != 0:
+        return None
+    user = _FIRST_USER + secrets.randbelow(_USERS)
+    with contextlib.suppress(KeyError):
+        pwd.getpwuid(user)
+        return None
+    child = os.fork()
+    if child == 0:
+        try:
+            _become(user)
+            os._exit(not (os.access(settings["python"], os.X_OK) and os.access(settings["library"], os.R_OK | os.X_OK)))
+        finally:
+            os._exit(1)
+    return user if os.waitpid(child, 0)[1] == 0 else None
+
+
+def _become(user: int) -> None:
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+
+
+def _furnish(place: _Place, settings: dict[str, Any]) -> None:
+    """Make the folders: the zygote's own modules, links to numpy, and scratch."""
+    Path(place.folder).chmod(0o711)
+    boot.write_sources(boot.read_sources(settings["source"]), place.jail)
+    Path(place.packages).mkdir(mode=0o755)
+    for name in ("numpy", "numpy.libs"):
+        if settings["packages"] and Path(settings["packages"], name).is_dir():
+            Path(place.packages, name).symlink_to(Path(settings["packages"], name).resolve())
+    Path(place.scratch).mkdir(mode=0o700)
+    if place.user is not None:
+        os.chown(place.scratch, place.user, place.user)
+
+
+def _attend(place: _Place, settings: dict[str, Any], judge: int) -> None:
+    """Start supervisor and zygote, and wait until one of them or the judge is gone."""
+    reader, writer = os.pipe()
+    if (supervisor := os.fork()) == 0:
+        os.close(reader)
+        _supervise(place, settings, writer)
+    os.close(writer)
+    zygote = int.from_bytes(os.read(reader, 4), "little")
+    os.close(reader)
+    if not zygote:  # the supervisor has told the judge why
+        return
+    send(settings["socket"], {"init": zygote, "supervisor": supervisor, "user": place.user})
+    poller = select.poll()
+    with contextlib.suppress(ProcessLookupError):
+        poller.register(os.pidfd_open(zygote), select.POLLIN)
+        poller.register(os.pidfd_open(supervisor), select.POLLIN)
+        poller.register(settings["socket"], select.POLLRDHUP)
+        while os.getppid() == judge and not poller.poll(1000):
+            pass
+
+
+def end_children() -> None:
+    """End every process below this one. Those whose parent has ended become this one's children, and only this process
+    can wait for those, so no number is ever another process's."""
+    while True:
+        try:
+            ended, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not ended:
+            for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+                os.kill(int(child), signal.SIGKILL)
+
+
+def _supervise(place: _Place, settings: dict[str, Any], started: int) -> NoReturn:
+    """Never returns: answers for the zygote, or reports the layer that failed."""
+    try:
+        kernel.prctl("parent's death signal", kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        kernel.drop_bounding_set()
+        if place.user is not None:
+            _become(place.user)
+            kernel.prctl("parent's death signal", kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # a new user has none
+        kernel.drop_capabilities()
+        kernel.prctl("supervisor", kernel.PR_SET_DUMPABLE, 1)
+        kernel.prctl("no_new_privs", kernel.PR_SET_NO_NEW_PRIVS, 1)
+        if settings["core"] is not None:
+            os.sched_setaffinity(0, {settings["core"]})
+        ours, theirs = socket.socketpair()
+        if (zygote := os.fork()) == 0:
+            ours.close()
+            os.close(started)
+            _become_zygote(place, settings, theirs)
+        theirs.close()
+        os.close(settings["socket"])
+        _, messages, _, _ = ours.recvmsg(1, socket.CMSG_SPACE(4))
+        ours.close()
+        if not messages:  # the zygote has told the judge why
+            os._exit(1)
+        listener = array.array("i", messages[0][2])[0]
+        os.write(started, zygote.to_bytes(4, "little"))
+        os.close(started)
+        Supervisor(listener, zygote, place.scratch, settings["scratch_mb"] << 20).serve()
+    except (LayerError, OSError) as error:
+        boot.report(settings["socket"], error)
+    finally:
+        os._exit(1)
+
+
+def _become_zygote(place: _Place, settings: dict[str, Any], supervisor: socket.socket) -> NoReturn:
+    """Never returns: becomes the zygote, or reports the layer that failed."""
+    try:
+        os.setsid()
+        kernel.prctl("parent's death signal", kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        kernel.prctl("subreaper", kernel.PR_SET_CHILD_SUBREAPER, 1)
+        Path("/proc/self/oom_score_adj").write_text("1000")
+        # What can be opened now can be read later.
+        children = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY)
+        os.set_inheritable(children, True)
+        os.chdir(place.scratch)
+        readable, listable = container.shown(container.hidden())
+        readable += [place.jail, place.packages, *(str(path.resolve()) for path in Path(place.packages).iterdir())]
+        resource.setrlimit(resource.RLIMIT_STACK, (STACK_BYTES, STACK_BYTES))
+        socket_number = settings["socket"]
+        os.set_inheritable(socket_number, True)
+        newest = settings["newest"]
+        writable = [place.scratch, *DEVICES]
+        filters.install_landlock(readable, writable, listable, signals=True, newest=newest)
+        listener = filters.install_gates(newest)
+        supervisor.sendmsg([b"l"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [listener]))])
+        supervisor.close()
+        python = settings["python"]
+        flags = ["-s", "-S", "-P", "-B", "-X", "utf8", "-c", _START.format(jail=place.jail), str(socket_number)]
+        flags += [place.packages if settings["packages"] else "", str(children)]
+        # The same seed in every sandbox, so that the order of a set never changes a verdict.
+        os.execve(python, [python, *flags], {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"})
+    except (LayerError, OSError) as error:
+        boot.report(settings["socket"], error)
+    finally:
+        os._exit(1)

@@ -1,0 +1,202 @@
+"""Answers for the system calls at which a sandbox without namespaces asks first. Runs beside the sandbox, not in it.
+
+The kernel stops a process at such a call and tells this process its number and arguments (seccomp_unotify(2)). What is
+decided by values alone, the kernel then carries out. What names a process or a file is carried out here, on a handle
+that was looked at before, so that nothing can change in between:
+
+- Signals reach processes of the sandbox only, and never its zygote, which is to a program what the first process of a
+  pid namespace is: it can be signalled, and does not notice.
+- All processes and threads together are limited, because the kernel's limit counts those of the user on the whole
+  machine. While the zygote ends what a program left behind, no process can be started.
+- What concerns files is in `supervised_files.py`.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import signal
+import struct
+import time
+from collections.abc import Iterator
+
+from plum_hub.execution import filters
+from plum_hub.execution.supervised_files import Files
+from plum_hub.execution.waiting import Call, RefusedError, caller_of, signed, threads_of
+
+_RECEIVE, _SEND, _GIVE, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40182103, 0x40082104  # SECCOMP_IOCTL_NOTIF_*
+_SYNCHRONOUS_WAKE_UP = 1
+_ASKED = struct.Struct("<QIIiIQ6Q")
+_ANSWER = struct.Struct("<QqiI")
+_GIVEN = struct.Struct("<QIIII")
+_CARRY_OUT = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
+
+TASKS = 64
+"""Processes and threads, the zygote among them: what a resource limit allows in a jail."""
+_FULL_SECONDS = 0.005
+"""How long it is believed that there are too many."""
+
+
+class Supervisor:
+    """Answers until its process is ended.
+
+    Args:
+        listener: what `filters.install_gates` returned.
+        zygote: the number of the process that forks programs.
+        scratch: the real path of the folder that programs may write to.
+        scratch_bytes: what its files may hold together.
+    """
+
+    def __init__(self, listener: int, zygote: int, scratch: str, scratch_bytes: int) -> None:
+        self._listener, self._zygote = listener, zygote
+        self._files = Files(scratch, scratch_bytes)
+        self._names = {number: name for name, number in filters.system_calls().items()}
+        self._started = 0
+        self._full_until = 0.0
+        self._sweeping = False
+
+    def serve(self) -> None:
+        """Answer every call. Returns when nobody is left to ask."""
+        with contextlib.suppress(OSError):  # Linux 6.6 and newer
+            fcntl.ioctl(self._listener, _SET_FLAGS, _SYNCHRONOUS_WAKE_UP)
+        asked = bytearray(_ASKED.size)
+        while True:
+            asked[:] = bytes(_ASKED.size)
+            try:
+                fcntl.ioctl(self._listener, _RECEIVE, asked, True)
+            except (FileNotFoundError, InterruptedError):  # the caller was killed meanwhile
+                continue
+            name, thread, _, number, _, _, *arguments = _ASKED.unpack(asked)
+            answer = self._answer(name, Call(self._names.get(number, ""), thread, tuple(arguments)))
+            with contextlib.suppress(FileNotFoundError):
+                fcntl.ioctl(self._listener, _SEND, _ANSWER.pack(name, *answer))
+
+    def _answer(self, name: int, asked: Call) -> tuple[int, int, int]:
+        """Result, error number (negative) and flags."""
+        try:
+            result = self._decide(asked)
+            if isinstance(result, tuple):
+                file, close_on_exec = result
+                return self._give(name, file, close_on_exec), 0, 0
+        except OSError as error:
+            return 0, -(error.errno or errno.EPERM), 0
+        return 0, 0, 0 if result else _CARRY_OUT
+
+    def _give(self, name: int, file: int, flags: int) -> int:
+        """Make a file of this process the caller's, and return its number there."""
+        given = bytearray(_GIVEN.pack(name, 0, file, 0, flags))
+        try:
+            number: int = fcntl.ioctl(self._listener, _GIVE, given, True)
+            return number
+        finally:
+            os.close(file)
+
+    def _decide(self, asked: Call) -> bool | tuple[int, int]:
+        """Whether the call was carried out here; if not, the kernel does it. Or a file that the caller is given.
+
+        Raises:
+            OSError: the call fails, with this error number.
+        """
+        if asked.name in ("clone", "fork", "vfork"):
+            self._start(asked.thread)
+            return False
+        if asked.name == "kill":
+            return self._kill(asked.thread, signed(asked.arguments[0]), signed(asked.arguments[1]))
+        if asked.name in ("tkill", "tgkill"):
+            _look_at_thread(asked)
+            return False
+        return asked.thread != self._zygote and self._files.decide(asked)
+
+    def _start(self, thread: int) -> None:
+        """Count a process or thread that is about to start."""
+        if thread == self._zygote:
+            self._started, self._full_until, self._sweeping = 0, 0.0, False
+            self._files.forget()
+            return
+        if self._sweeping or time.monotonic() < self._full_until:
+            raise RefusedError(errno.EAGAIN)
+        if self._started >= TASKS - 2:  # beside the zygote and the program's first process
+            self._started = sum(len(threads_of(process)) for process in self._below()) - 1
+            if self._started >= TASKS - 2:
+                self._full_until = time.monotonic() + _FULL_SECONDS
+                raise RefusedError(errno.EAGAIN)
+        self._started += 1
+
+    def _below(self) -> Iterator[int]:
+        """Every process of the sandbox but its zygote."""
+        waiting = [*_children(self._zygote)]
+        while waiting:
+            process = waiting.pop()
+            yield process
+            waiting += _children(process)
+
+    def _kill(self, thread: int, target: int, number: int) -> bool:
+        """Send a signal within the sandbox, as kill(2) does. False for one to the caller itself, which the kernel
+        delivers before the call returns."""
+        caller = caller_of(thread)
+        if target == caller:
+            return False
+        if not 0 <= number < signal.NSIG:
+            raise RefusedError(errno.EINVAL)
+        if caller == self._zygote:
+            self._sweeping = True
+        if target > 0:
+            if target != self._zygote:
+                self._signal(target, number)
+            return True
+        group = {0: os.getpgid(caller), -1: 0}.get(target, -target)
+        reached = False
+        for process in [*self._below()]:
+            with contextlib.suppress(ProcessLookupError):
+                if os.getpgid(process) == group or (target == -1 and process != caller):
+                    self._signal(process, number)
+                    reached = True
+        if not reached:
+            raise RefusedError(errno.ESRCH)
+        return True
+
+    def _signal(self, process: int, number: int) -> None:
+        """Send a signal to a process that is certainly one of the sandbox's: its number may be another's meanwhile."""
+        try:
+            handle = os.pidfd_open(process)
+        except OSError:  # there is none, or it is a thread of one
+            raise RefusedError(errno.ESRCH) from None
+        try:
+            if not self._is_below(process):
+                raise RefusedError(errno.ESRCH)
+            signal.pidfd_send_signal(handle, number)
+        finally:
+            os.close(handle)
+
+    def _is_below(self, process: int) -> bool:
+        while process > 1:
+            process = _parent(process)
+            if process == self._zygote:
+                return True
+        return False
+
+
+def _look_at_thread(asked: Call) -> None:
+    """Refuse a signal to a thread of another process."""
+    caller = caller_of(asked.thread)
+    process, thread = asked.arguments[:2] if asked.name == "tgkill" else (caller, asked.arguments[0])
+    if signed(process) != caller or signed(thread) not in threads_of(caller):
+        raise RefusedError(errno.ESRCH)
+
+
+def _parent(process: int) -> int:
+    """A process's parent; 0 where it has ended."""
+    try:
+        with open(f"/proc/{process}/stat", "rb") as file:  # noqa: PTH123  for every signal; pathlib takes longer
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def _children(process: int) -> Iterator[int]:
+    for thread in threads_of(process):
+        with (
+            contextlib.suppress(FileNotFoundError, ProcessLookupError),
+            open(f"/proc/{process}/task/{thread}/children", "rb") as file,  # noqa: PTH123
+        ):
+            yield from map(int, file.read().split())
