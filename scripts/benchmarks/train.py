@@ -85,6 +85,7 @@ def trl(options: argparse.Namespace, rows: Path, out: Path) -> list[dict[str, An
             if "loss" in logs:
                 found.append({"seconds": time.monotonic() - began, **logs})
 
+    adapters = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
     bf16 = options.precision == "bf16"
     keep = ("prompt", "completion", "label")
     table = [{key: row[key] for key in keep} for row in map(json.loads, rows.read_text().splitlines())]
@@ -106,7 +107,7 @@ def trl(options: argparse.Namespace, rows: Path, out: Path) -> list[dict[str, An
             disable_tqdm=True,
         ),
         train_dataset=Dataset.from_list(table),
-        peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
+        peft_config=None if options.weights == "full" else adapters,
         callbacks=[Teller()],
     )
     trainer.train()
@@ -125,7 +126,7 @@ def ours(options: argparse.Namespace, rows: Path, out: Path) -> list[dict[str, A
         f"accumulation={ACCUMULATION}",
         f"max_length={options.max_length}",
         f"precision={options.precision}",
-        "weights=lora",
+        f"weights={options.weights}",
         "warmup=0",
         "checkpoint_every=1000000",
     ]
@@ -142,12 +143,21 @@ def side(options: argparse.Namespace) -> None:
         json.dumps(
             {
                 "tokens_per_second": (last["num_tokens"] - first["num_tokens"]) / (last["seconds"] - first["seconds"]),
-                "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+                "peak_gb": peak() / 1e9,
                 "steps": len(steps),
                 "loss": last["loss"],
             }
         )
     )
+
+
+def peak() -> int:
+    """The most memory that this process has had, in bytes: of the GPU where there is one."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def measured(arguments: list[str], rows: Path, name: str) -> dict[str, Any]:
@@ -170,6 +180,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--max-length", type=int, default=1024)
     parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
+    parser.add_argument("--weights", choices=["lora", "full"], default="lora")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
