@@ -67,7 +67,8 @@ class TestCase:
     """One case of a suite: a call, a statement, or a stdin/stdout pair; `kind` says which, the other fields are None.
 
     `call` and `expected` are Python source. `call` is any expression over the candidate's names; `expected` is a
-    literal that is never shown to the candidate (law 2). `tolerance` is the absolute difference allowed to floats.
+    literal, or one within `approx(...)`, `isclose(...)` or `almost_equal(...)`, that is never shown to the candidate
+    (law 2). `tolerance` is the difference that numbers may have from a literal.
     """
 
     __test__: ClassVar[bool] = False  # pytest would take the name for a test's

@@ -339,7 +339,6 @@ def test_a_runs_and_a_releases_own_files(tmp_path: Path) -> None:
     [
         ("assert f(1) == 2\nassert f(2) == 3 and f(3) == 4", ["call", "call", "call"]),
         ("METADATA = {}\n\ndef check(candidate):\n    assert candidate(1) == 2\n\ncheck(f)", ["call"]),
-        ("def check(candidate):\n    assert candidate(1) == 2\n", ["statement"]),
         ("import math\nassert f(1) == math.pi\nassert f(2) == 3", ["statement", "call"]),
         ("from math import *\nassert f(1) == 2", ["statement"]),
         ("x = f(1)\nassert x == 2\nassert f(2) == 3", ["statement"]),
@@ -358,7 +357,8 @@ def test_humanevals_check_is_written_out() -> None:
 
 @pytest.mark.shared
 def test_humaneval_as_it_is_published(tmp_path: Path) -> None:
-    """All 164 problems with their own tests: the reference passes, a stub does not, and most is judged outside."""
+    """All 164 problems with their own tests, which nobody calls there: the reference passes, a stub does not, and most
+    is judged outside. HumanEval/72 wants True itself, not what is equal to it."""
     if not DATA.exists():
         pytest.skip(f"{DATA} is not there")
     with gzip.open(DATA / "humaneval" / "HumanEval.jsonl.gz", "rt") as file:
@@ -366,7 +366,7 @@ def test_humaneval_as_it_is_published(tmp_path: Path) -> None:
     write(
         tmp_path / "suites.jsonl",
         [
-            {"instruction_id": one["task_id"], "cases": f"{one['test']}\ncheck({one['entry_point']})\n"}
+            {"instruction_id": one["task_id"], "entry_point": one["entry_point"], "cases": one["test"]}
             for one in problems
         ],
     )
@@ -375,6 +375,10 @@ def test_humaneval_as_it_is_published(tmp_path: Path) -> None:
         for one in problems
         for name, body in (("right", one["canonical_solution"]), ("stub", "    return None\n"))
     ]
+    flies = programs[2 * 72]["code"].replace("def will_it_fly", "def flies")
+    equal = f"{flies}\ndef will_it_fly(*given):\n    return +flies(*given)\n"
+    programs.append({"sample_id": "HumanEval/72/stub", "instruction_id": "HumanEval/72", "code": equal})
+    programs = [one for at, one in enumerate(programs) if at != 2 * 72 + 1]
     write(tmp_path / "samples.jsonl.gz", programs)
     done = plum_hub(judge(tmp_path, "-q", samples="samples.jsonl.gz"))
     assert done.returncode == 0, done.stderr

@@ -197,7 +197,7 @@ def _only_math(needed: Sequence[ast.stmt], check: ast.stmt) -> bool:
 
 
 def _doctests(texts: Sequence[str]) -> tuple[TestCase, ...]:
-    """The examples of each text, one after the other, as one statement."""
+    """The examples of each text: a call each where they stand alone, else one statement of all."""
     lines: list[str] = []
     for text in texts:
         try:
@@ -207,6 +207,8 @@ def _doctests(texts: Sequence[str]) -> tuple[TestCase, ...]:
         lines += map(_doctest, examples)
     if not lines:
         raise ValueError("its doctests hold no example: mend them")
+    if all(line.startswith("assert ") for line in lines):
+        return tuple(case for line in lines for case in read_assertion(ast.parse(line).body[0]))
     return (TestCase(kind="statement", statement="".join(lines)),)
 
 

@@ -42,8 +42,9 @@ def judge(as_json: bool, quiet: bool, **given: Any) -> None:
 
     SAMPLES has the columns sample_id, instruction_id and code (a program, or null). The suites have instruction_id,
     entry_point (may be missing, for a script) and cases: a list of assertions in Python, or of objects with call and
-    expected (and tolerance), with statement, or with stdin and stdout; or one test module as text. Both are .jsonl,
-    .json (also .gz) or .parquet files; those of a run or of a published dataset will do.
+    expected (and tolerance), with statement, or with stdin and stdout; or one test module as text, whose pytest and
+    unittest tests are run. Both are .jsonl, .json (also .gz) or .parquet files; those of a run or of a published
+    dataset will do.
 
     A verdict has sample_id, instruction_id, status, cases (outcome, detail, judged), detail, output, cpu_seconds,
     peak_memory_mb and harness (versions and limits). Run the same command again to go on after an interruption.

@@ -18,7 +18,8 @@ SandboxName: TypeAlias = Literal["auto", "jail", "landlock", "docker"]
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """An expression over the program's names, and the literal (Python source) that it should give.
+    """An expression over the program's names, and the literal (Python source) or the closeness
+    (`closeness.parse_expected`) that it should give.
 
     `expected` stays in the judge's process; the program's process sees `expression` only."""
 
@@ -137,7 +138,7 @@ class Sandbox(Protocol):
 
         Raises:
             SandboxError: this machine could not run programs as promised. Says nothing about any program (law 1).
-            ValueError: an expected value is not a literal (`literals.parse_literal`).
+            ValueError: an expected value is neither a literal nor a closeness (`closeness.parse_expected`).
         """
         ...
 

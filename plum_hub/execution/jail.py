@@ -200,7 +200,7 @@ class JailSandbox:
         return f"{self.enclosure.name}-{_HARNESS}-{sys.implementation.name}-{version}{numpy}"
 
     def run(self, programs: Iterable[Program]) -> Iterator[Execution]:
-        """See `Sandbox`. A `ValueError` says that an expected value is not a literal (`literals.parse_literal`)."""
+        """See `Sandbox`. A `ValueError` says that an expected value is neither a literal nor a closeness."""
         if self._running:
             raise SandboxError("this judge is already running programs: finish that `run`, or open another judge")
         self._running = True

@@ -5,7 +5,8 @@
 
 `code` is a program, or null where an answer held none. `entry_point` may be missing, null or "" for a script. A case is
 an assertion in Python; or an object with `call`, `expected` and perhaps `tolerance`; with `statement`; with `stdin` and
-`stdout`; or with `input` and `output`. `cases` may also be one text: a test module.
+`stdout`; or with `input` and `output`. `cases` may also be one text: a test module, whose tests are run as pytest or
+unittest would run them. Cases that can fail no program are refused.
 """
 
 import ast

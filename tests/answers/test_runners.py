@@ -51,6 +51,11 @@ def test_a_check_needs_the_name_of_what_it_checks() -> None:
         read_tests(RUN["check"])
 
 
+@pytest.mark.parametrize("name", ["pytest function", "pytest class without setup", "unittest", "check", "bare doctest"])
+def test_a_test_that_only_asserts_is_judged_outside(name: str) -> None:
+    assert [case.kind for case in read_tests(RUN[name], "add")] == ["call"]
+
+
 FORGES = """
 import sys
 

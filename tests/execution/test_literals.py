@@ -94,7 +94,7 @@ def test_anything_else_is_a_value_error(source: str) -> None:
         ((1, 2), [1, 2], None, False),
         ({1}, frozenset({1}), None, True),
         ([1, 2, 3], [1, 2], None, False),
-        (1, 2, 1.5, False),
+        (1, 2, 1.5, True),
         (1.0, 2, 1.5, True),
         (Fraction(2), 2, None, True),
         (Fraction(1, 2), 0.5, None, True),
@@ -105,3 +105,9 @@ def test_anything_else_is_a_value_error(source: str) -> None:
 )
 def test_equality(actual: Any, expected: Any, tolerance: float | None, same: bool) -> None:
     assert equal(actual, expected, tolerance) is same
+
+
+def test_a_tolerance_can_be_for_floats_only() -> None:
+    assert equal([1.0, 3], [1.5, 3], 1.0, exact_integers=True)
+    assert not equal([1.0, 3], [1.5, 4], 1.0, exact_integers=True)
+    assert equal([1.0, 3], [1.5, 4], 1.0)
