@@ -10,6 +10,7 @@ import re
 import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from plum_hub.answers.source import parse
 
@@ -163,7 +164,8 @@ def _is_known(language: str) -> bool:
 
 def _end(lines: Sequence[str], at: int, opening: _Opening) -> _End:
     """Where a block ends: at the first candidate up to which it parses, else at the first."""
-    ends = list(_ends(lines, at, opening, len(opening.fence))) or list(_ends(lines, at, opening, 3))
+    ends = list(islice(_ends(lines, at, opening, len(opening.fence)), _TRIES))
+    ends = ends or list(islice(_ends(lines, at, opening, 3), _TRIES))
     if not ends:
         return _End(len(lines), None, None, closes=False)
     first = ends[0]
@@ -174,11 +176,11 @@ def _end(lines: Sequence[str], at: int, opening: _Opening) -> _End:
     in_comment = first.code is not None and "#" in first.code
     if (is_whole and not in_comment) or not (in_comment or '"""' in code or "'''" in code):
         return first
-    for end in (*ends[1:_TRIES], _End(len(lines), None, None, closes=False)):
+    for end in (*ends[1:], _End(len(lines), None, None, closes=False)):
         if parse(_code(lines, at, opening, end)) is not None:
             return end
     if not is_whole and _indent(lines[first.line]) > _indent(lines[at]) and _ends_in_string(code):
-        return next((end for end in ends[1:_TRIES] if not _ends_in_string(_code(lines, at, opening, end))), first)
+        return next((end for end in ends[1:] if not _ends_in_string(_code(lines, at, opening, end))), first)
     return first
 
 

@@ -145,9 +145,9 @@ class _Marked:
         line = bisect_right(self._starts, start) - 1
         if self._is_program:
             return _covers(self._strings(0, self.text), start, end)
-        for block in self._blocks:
-            if block.first <= line <= block.last:
-                return self._is_in_block(block, start, end)
+        at = bisect_right(self._blocks, line, key=lambda block: block.first) - 1
+        if at >= 0 and line <= self._blocks[at].last:
+            return self._is_in_block(self._blocks[at], start, end)
         return self._is_in_line(start, end)
 
     def is_quoted(self, found: re.Match[str]) -> bool:
@@ -214,4 +214,5 @@ class _Marked:
 
 
 def _covers(spans: Sequence[tuple[int, int]], start: int, end: int) -> bool:
-    return any(first <= start and end <= last for first, last in spans)
+    at = bisect_right(spans, start, key=lambda span: span[0]) - 1
+    return at >= 0 and end <= spans[at][1]
