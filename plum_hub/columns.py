@@ -62,7 +62,7 @@ class Form:
         import pyarrow as pa
         from pyarrow import json as arrow_json
 
-        if any(map(_is_deep, lines.splitlines())):
+        if any(map(_is_fatal, lines.splitlines())):
             return self._one_by_one(lines)
         how = arrow_json.ParseOptions(explicit_schema=self.schema, unexpected_field_behavior="error")
         parts = arrow_json.ReadOptions(block_size=_PART)
@@ -96,8 +96,10 @@ class Form:
             raise LineError(number, error) from error
 
 
-def _is_deep(line: bytes) -> bool:
-    """Whether a line is nested deeper than any record: pyarrow's parser ends the process on one that is deep enough."""
+def _is_fatal(line: bytes) -> bool:
+    """Whether pyarrow's parser may end the process on a line: a null, and what is nested deeper than any record."""
+    if not line.lstrip().startswith(b"{"):
+        return True
     if line.count(b"{") + line.count(b"[") <= _DEEPEST:
         return False
     depth = deepest = 0
