@@ -5,6 +5,7 @@ A table holds exactly what `records.from_json` would give. pyarrow reads JSON as
 """
 
 import json
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 _SCALARS = {str: "string", int: "int64", float: "float64", bool: "bool"}
 _PART = 1 << 21
 """Bytes that one thread reads at a time; where a line is longer, lines are read one by one."""
+_DEEPEST = 100
+"""Levels of nesting that are read by columns."""
+_STRINGS, _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"'), re.compile(rb"[\[\]{}]")
 _CONVERSATION = list[dict[Literal["role", "content"], str]]
 
 
@@ -58,6 +62,8 @@ class Form:
         import pyarrow as pa
         from pyarrow import json as arrow_json
 
+        if any(map(_is_fatal, lines.splitlines())):
+            return self._one_by_one(lines)
         how = arrow_json.ParseOptions(explicit_schema=self.schema, unexpected_field_behavior="error")
         parts = arrow_json.ReadOptions(block_size=_PART)
         try:
@@ -90,11 +96,24 @@ class Form:
             raise LineError(number, error) from error
 
 
+def _is_fatal(line: bytes) -> bool:
+    """Whether pyarrow's parser may end the process on a line: a null, and what is nested deeper than any record."""
+    if not line.lstrip().startswith(b"{"):
+        return True
+    if line.count(b"{") + line.count(b"[") <= _DEEPEST:
+        return False
+    depth = deepest = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", line)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest > _DEEPEST
+
+
 def has_conversations(line: bytes) -> bool:
     """Whether the prompt of this preference is a conversation."""
     try:
         return isinstance(json.loads(line)["prompt"], list)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False
 
 

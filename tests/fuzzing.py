@@ -603,9 +603,10 @@ READERS = (
 def escapes(reader: Reader, count: int, seed: int) -> list[tuple[bytes | None, str]]:
     """What escaped a reader over so many damaged files, with the files."""
     draw = Draw(f"{reader.name} {seed}")
+    first: tuple[bytes | None, ...] = (reader.whole, None, b'{"a":' * 100_000 + b"\n", b"[]\n", b"null\n")
     found = []
     for number in range(count):
-        content = None if number == 1 else reader.whole if number == 0 else damaged(reader.whole, draw)
+        content = first[number] if number < len(first) else damaged(reader.whole, draw)
         with tempfile.TemporaryDirectory() as folder:
             said = reader.meet(content, Path(folder))
         if said is not None:

@@ -88,12 +88,13 @@ TEXTS = (ADD, JOIN, LAST, ADD.replace("add", "subtract").replace("sum", "differe
         (0, 1, 2, 3),
         ("oasst1_5921", "oasst1_5922", "oasst1_5924", "oasst1_6000"),
         ("identity_0", "identity_1", "identity_2", "identity_4"),
+        ("talk_0", "talk_1", "talk_3", "talk_5"),
         ("dialog1_4", "dialog1_6", "dialog1_8", "dialog1_10"),
         ("train-17", "0001_2", "3_4", "x_²"),
     ],
 )
 def test_an_id_that_ends_in_a_number_is_no_position(tmp_path: Path, ids: tuple[object, ...]) -> None:
-    theirs = [sharegpt(name, text) for name, text in zip(ids, TEXTS, strict=True)]
+    theirs = [sharegpt(name, text, turns=1) for name, text in zip(ids, TEXTS, strict=True)]
     ours = [
         {"id": row["id"], "messages": [{"role": "user", "content": row["conversations"][0]["value"]}]} for row in theirs
     ]
