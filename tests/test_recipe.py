@@ -117,3 +117,12 @@ def test_a_recipe_is_frozen() -> None:
     made: Recipe = compose(None, "options", BASE, [])
     with pytest.raises(ValueError, match="frozen"):
         made.samples.seed = 2  # type: ignore[misc]
+
+
+def test_what_auto_stood_for_when_a_run_was_sealed_stays() -> None:
+    mine = compose("{}", "file", BASE, [])
+    sealed = compose("{}", "file", BASE, ["verdicts.sandbox=landlock"])
+    assert mine.verdicts.sandbox == "auto"
+    assert differences(sealed, mine.adopting(sealed)) == []
+    other = compose("{}", "file", BASE, ["verdicts.sandbox=jail"])
+    assert differences(sealed, other.adopting(sealed)) == ["verdicts.sandbox: landlock -> jail"]

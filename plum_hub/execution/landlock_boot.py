@@ -66,6 +66,8 @@ def main(argument: str) -> None:
     try:
         if not filters.landlock_version():
             raise LayerError("landlock", "this kernel has none (it came with Linux 5.13), or does not let it be used")
+        if not Path(f"/proc/self/task/{os.getpid()}/children").exists():
+            raise LayerError("processes", "/proc does not list a process's children here (CONFIG_PROC_CHILDREN)")
         kernel.prctl("subreaper", kernel.PR_SET_CHILD_SUBREAPER, 1)
         folder = os.path.realpath(tempfile.mkdtemp(prefix="plum-hub-", dir=settings["temporary"]))
         place = _Place(folder, _user(settings))
@@ -78,6 +80,9 @@ def main(argument: str) -> None:
         if folder:
             scratch.emptied(folder)
             Path(folder).rmdir()
+        for group in settings.get("cgroups", []):
+            with contextlib.suppress(OSError):  # the judge may have been first
+                Path(group).rmdir()
 
 
 def _user(settings: dict[str, Any]) -> int | None:

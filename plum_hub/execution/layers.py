@@ -33,11 +33,11 @@ class Layer:
 
 
 _WITHOUT = {
-    "Landlock": "/proc stays unmounted, so programs that open /dev/stdin or /proc by name fail; nothing more is open",
+    "Landlock": "there is no landlock sandbox; in a jail /proc stays unmounted, so programs that open /dev/stdin fail",
     "/proc": "programs that open /dev/stdin or /proc by name fail; nothing more is open",
     "cgroup memory": "a memory limit holds for each process, so a program's 64 processes can have 64 times as much",
     "cgroup pids": "the limit of 64 processes and threads is kept by a resource limit alone",
-    "docker": "where the jail is refused, there is no other way to run programs",
+    "docker": "the third way to run programs is missing, where both jail and landlock are refused",
 }
 """The layers that a jail does without, and what that means."""
 

@@ -13,7 +13,7 @@ import re
 import stat
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from plum_hub.execution.scratch import nameless_file
@@ -22,12 +22,14 @@ from plum_hub.execution.waiting import Call, RefusedError, caller_of, memory, si
 _FILES = 1000
 _AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH = -100, 0x100, 0x1000
 _UTIME_NOW, _UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
+_NOW = (0, _UTIME_NOW, 0, _UTIME_NOW)
 _MODE_BITS = 0o1777
 _NAMED = {
     "open": 0, "openat": 1, "creat": 0, "mkdir": 0, "mkdirat": 1, "symlink": 1, "symlinkat": 2, "link": 1, "linkat": 3,
     "mknod": 0, "mknodat": 1,
 }  # fmt: skip
 """System calls that create a file: which argument is its name."""
+_SHARED_NAMES = 256
 _SHARED = re.compile(rb"/dev/shm/[^/]+")
 
 
@@ -104,16 +106,47 @@ class Files:
         return True
 
     def _count(self) -> None:
-        files = size = 0
-        for folder, folders, names in os.walk(self._scratch):
-            files += len(folders) + len(names)
-            for name in names:
-                with contextlib.suppress(OSError):
-                    size += os.lstat(f"{folder}/{name}").st_blocks * 512
+        files, size = self._found()
         self._created = self._counted_at = files
-        if files >= _FILES or size >= self._most_bytes:
+        if files >= _FILES or size >= self._most_bytes or len(self._shared) >= _SHARED_NAMES:
             self._counted_at = 0
             raise RefusedError(errno.ENOSPC)
+
+    def _found(self) -> tuple[int, int]:
+        """How many files the scratch folder holds, and their bytes, as far as paths reach."""
+        files = size = 0
+        waiting = [self._scratch]
+        while waiting:
+            with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    files += 1
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    else:
+                        size += entry.stat(follow_symlinks=False).st_blocks * 512
+        return files, size
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether the program has made files, which can grow without a call that is asked about."""
+        return self._has_files
+
+    def are_too_large(self, processes: Iterable[int]) -> bool:
+        """Whether the files are far over what they may hold together, those too that have no name any more.
+
+        Args:
+            processes: the program's processes.
+        """
+        device = os.stat(self._scratch).st_dev  # noqa: PTH116
+        nameless: dict[int, int] = {}
+        for process in processes:
+            with contextlib.suppress(OSError):
+                for name in os.listdir(f"/proc/{process}/fd"):  # noqa: PTH208
+                    with contextlib.suppress(OSError):
+                        found = os.stat(f"/proc/{process}/fd/{name}")  # noqa: PTH116
+                        if found.st_dev == device and not found.st_nlink and stat.S_ISREG(found.st_mode):
+                            nameless[found.st_ino] = found.st_blocks * 512
+        return self._found()[1] + sum(nameless.values()) > 2 * self._most_bytes
 
     def _execute(self, asked: Call) -> None:
         """Refuse to map a file of the scratch folder. No other thread can put one in the place of the file that was
@@ -146,7 +179,11 @@ class Files:
             before, now = os.fstat(handle), time.time_ns()
             if stat.S_ISLNK(before.st_mode):
                 raise RefusedError(errno.EOPNOTSUPP)
-            given = struct.unpack("<4q", memory(asked.thread, address, 32)) if address else (0, _UTIME_NOW) * 2
+            given = (
+                struct.unpack("<4q", memory(asked.thread, address, 32).ljust(32, b"\0"))
+                if address
+                else (0, _UTIME_NOW) * 2
+            )
             special = [{_UTIME_NOW: now, _UTIME_OMIT: old} for old in (before.st_atime_ns, before.st_mtime_ns)]
             times = [
                 special[place].get(given[2 * place + 1], given[2 * place] * 10**9 + given[2 * place + 1])

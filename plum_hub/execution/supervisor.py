@@ -15,6 +15,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import select
 import signal
 import struct
 import time
@@ -33,6 +34,7 @@ _CARRY_OUT = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 
 TASKS = 64
 """Processes and threads, the zygote among them: what a resource limit allows in a jail."""
+_LOOK_MILLISECONDS = 50
 _FULL_SECONDS = 0.005
 """How long it is believed that there are too many."""
 
@@ -59,9 +61,13 @@ class Supervisor:
         """Answer every call. Returns when nobody is left to ask."""
         with contextlib.suppress(OSError):  # Linux 6.6 and newer
             fcntl.ioctl(self._listener, _SET_FLAGS, _SYNCHRONOUS_WAKE_UP)
-        asked = bytearray(_ASKED.size)
+        asked, poller = bytearray(_ASKED.size), select.poll()
+        poller.register(self._listener, select.POLLIN)
         while True:
             asked[:] = bytes(_ASKED.size)
+            if self._files.may_grow and not poller.poll(_LOOK_MILLISECONDS):
+                self._look_at_files()
+                continue
             try:
                 fcntl.ioctl(self._listener, _RECEIVE, asked, True)
             except (FileNotFoundError, InterruptedError):  # the caller was killed meanwhile
@@ -80,7 +86,20 @@ class Supervisor:
                 return self._give(name, file, close_on_exec), 0, 0
         except OSError as error:
             return 0, -(error.errno or errno.EPERM), 0
+        except (ArithmeticError, ValueError):  # a number that no call can have
+            return 0, -errno.EINVAL, 0
         return 0, 0, 0 if result else _CARRY_OUT
+
+    def _look_at_files(self) -> None:
+        """End a program whose files have grown far over the limit: a file system of its own would have refused."""
+        processes = [*self._below()]
+        if not processes:
+            self._files.forget()
+        elif self._files.are_too_large(processes):
+            self._sweeping = True
+            for process in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    self._signal(process, signal.SIGKILL)
 
     def _give(self, name: int, file: int, flags: int) -> int:
         """Make a file of this process the caller's, and return its number there."""
@@ -160,10 +179,10 @@ class Supervisor:
         try:
             handle = os.pidfd_open(process)
         except OSError:  # there is none, or it is a thread of one
-            raise RefusedError(errno.ESRCH) from None
+            raise ProcessLookupError(errno.ESRCH, "no such process") from None
         try:
             if not self._is_below(process):
-                raise RefusedError(errno.ESRCH)
+                raise ProcessLookupError(errno.ESRCH, "no such process")
             signal.pidfd_send_signal(handle, number)
         finally:
             os.close(handle)

@@ -31,6 +31,7 @@ TAKEN = [
     Attack("half-a-character", "source that no encoding can write", "not_executable", "f = '\ud800'"),
     Attack("full-disk", "writes a file without end", "crashed|failed", "def f(x):\n with open('a', 'wb') as a:\n  while True: a.write(bytes(1 << 20))"),
     Attack("full-disk-of-many", "fills the scratch with many files", "failed", "def f(x):\n for n in range(100):\n  with open(str(n), 'wb') as a: a.write(bytes(1 << 22))\n return 4"),
+    Attack("full-disk-later", "opens many files first and fills them then, some without a name", "failed|crashed", "import os\ndef f(x):\n files = [open(str(n), 'wb') for n in range(20)]\n for n in range(10): os.unlink(str(n))\n while True:\n  for a in files: a.write(bytes(1 << 22))"),
     Attack("many-files", "makes a million files", "failed", "def f(x):\n for n in range(10 ** 6): open(str(n), 'w').close()"),
     Attack("many-links", "makes links without end", "failed", "import os\nopen('a', 'w').close()\ndef f(x):\n for n in range(10 ** 6): os.symlink('a', str(n))"),
     Attack("sparse-file", "a file of a terabyte that holds nothing", "crashed|failed", "import os\ndef f(x):\n with open('a', 'wb') as a: os.ftruncate(a.fileno(), 1 << 40)\n return os.stat('a').st_size"),
