@@ -31,7 +31,9 @@ def seconds(extent: Extent) -> float:
         (129, 10, 3, 9),  # the fewest instructions: then samples, down to half
         (80, 10, 3, 5),
         (79, 10, 2, 5),  # then responses
-        (59, 10, 1, 4),  # then samples once more
+        (59, 10, 2, 3),  # then samples once more
+        (40, 10, 2, 2),
+        (39, 10, 1, 2),  # and one response at last
         (30, 10, 1, 2),
         (-5, 10, 1, 2),  # nothing fits: the least
     ],

@@ -66,7 +66,8 @@ class Extent:
 
 def fitting(wanted: Extent, least: int, seconds: float, cost: Callable[[Extent], float]) -> Extent:
     """The most that can be made in a time: as many instructions as fit, but `least` of them; where these do not fit,
-    fewer samples (down to half), then fewer responses, then fewer samples again.
+    fewer samples (down to half), then fewer responses (down to 2), then fewer samples again, and one response at last,
+    with which many an instruction is left without a suite.
 
     Args:
         wanted: the most of everything.
@@ -91,12 +92,13 @@ def _shrinking(wanted: Extent, least: int) -> Iterator[Extent]:
     half = max(min(_FEWEST_SAMPLES, wanted.samples), ceil(wanted.samples / 2))
     for samples in range(wanted.samples - 1, half - 1, -1):
         yield replace(extent, samples=samples)
-    extent = replace(extent, samples=half)
-    for responses in range(wanted.responses - 1, 0, -1):
-        yield replace(extent, responses=responses)
-    extent = replace(extent, responses=min(1, wanted.responses))
-    for samples in range(half - 1, _FEWEST_SAMPLES - 1, -1):
-        yield replace(extent, samples=samples)
+    fewer = min(2, wanted.responses)
+    for responses in range(wanted.responses - 1, fewer - 1, -1):
+        yield replace(extent, responses=responses, samples=half)
+    for responses, most in ((fewer, half - 1), (min(1, wanted.responses), half)):
+        for samples in range(most, _FEWEST_SAMPLES - 1, -1):
+            yield replace(extent, responses=responses, samples=samples)
+    yield replace(extent, responses=min(1, wanted.responses), samples=min(_FEWEST_SAMPLES, wanted.samples))
 
 
 def speed_of(moments: Sequence[tuple[float, int]], requests: int, seconds: float) -> Speed:
