@@ -48,6 +48,10 @@ from plum_hub.execution.wire import (
 
 RESULTS = 256
 """Where in the buffer the results begin."""
+RESULT_BYTES = 64 << 20
+"""Size of the buffer, for all results of a run; pages are used as they are written."""
+_VALUES_BYTES = RESULT_BYTES - (4 << 20)
+"""Of all values of a run together. What is left is for what is said beside them."""
 
 Sources: TypeAlias = tuple[tuple[str, str], ...]
 """Cases as they come: kind (`call` or `statement`) and source."""
@@ -66,6 +70,7 @@ Modules: TypeAlias = tuple[types.ModuleType, types.ModuleType]
 
 _PRISTINE = tuple(vars(builtins).items())
 _DETAIL = 200
+_TOO_MUCH = f"values of more than {_VALUES_BYTES} bytes together"
 _COMPILED = (FRAME.pack(COMPILED, 0),)
 _GUARD: Any = ast.parse(
     f"try: pass\nexcept {reserved('BaseException')} as __error__:\n    __note__(__error__)\n"
@@ -250,7 +255,7 @@ def _calls(cases: tuple[types.CodeType | bytes, ...], scope: dict[str, Any]) -> 
     """The values of the expressions, each when it is asked for. Names are bound first, because the program may change
     what modules and builtins hold."""
     catch, unsupported, too_large = BaseException, UnsupportedValueError, TooLargeValueError
-    exactly, size = bytes, len
+    exactly, size, left = bytes, len, _VALUES_BYTES
     evaluate, pack, to_bytes, raised = eval, FRAME.pack, encode, _raised
     for case in cases:
         try:
@@ -258,6 +263,9 @@ def _calls(cases: tuple[types.CodeType | bytes, ...], scope: dict[str, Any]) -> 
                 frame = case
             else:
                 text = to_bytes(evaluate(case, scope))
+                left -= size(text)
+                if left < 0:
+                    raise too_large(_TOO_MUCH)
                 frame = pack(VALUE, size(text)) + text
         except unsupported as error:
             frame = raised(error, UNSUPPORTED)

@@ -14,7 +14,8 @@ from typing import Any
 
 from plum_hub.execution.values import Array
 
-_MAX_CHARACTERS = 4_000_000
+MAX_CHARACTERS = 4_000_000
+"""Of an expected value's source."""
 _LONG = 1 << 1024
 _MAX_ITEMS = 1_000_000  # `list(range(10**12))` is short to write
 _NAMES: dict[str, float] = {"nan": math.nan, "inf": math.inf, "True_": True, "False_": False}
@@ -38,8 +39,8 @@ def parse_literal(source: str) -> Any:
     Raises:
         ValueError: the source is not such a literal; it says why.
     """
-    if len(source) > _MAX_CHARACTERS:
-        raise ValueError(f"a literal of {len(source)} characters; at most {_MAX_CHARACTERS} are read")
+    if len(source) > MAX_CHARACTERS:
+        raise ValueError(f"a literal of {len(source)} characters; at most {MAX_CHARACTERS} are read")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an odd escape in a string is the author's affair

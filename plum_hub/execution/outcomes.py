@@ -21,7 +21,7 @@ from plum_hub.execution.base import (
 )
 from plum_hub.execution.cases import Cases, expected
 from plum_hub.execution.comparisons import agrees
-from plum_hub.execution.literals import write_literal
+from plum_hub.execution.literals import MAX_CHARACTERS, write_literal
 from plum_hub.execution.printed import Printed, printed_agrees
 from plum_hub.execution.values import decode
 
@@ -288,7 +288,10 @@ def _compare(text: bytes, source: str, tolerance: float | None, comparison: Comp
 
 
 def _given(text: bytes) -> CaseResult:
-    """What a `Value` gave. Sets of any size are built: it is asked of programs that are trusted to be right."""
+    """What a `Value` gave, where it can be read again as an expected value. Sets of any size are built: it is asked of
+    programs that are trusted to be right."""
+    if len(text) > MAX_CHARACTERS:
+        return CaseResult(outcome="wrong", detail=f"a value of more than {MAX_CHARACTERS} characters")
     try:
         return CaseResult(outcome="passed", value=write_literal(decode(text, max_hashed=len(text))))
     except ValueError as error:

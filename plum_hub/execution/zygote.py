@@ -57,7 +57,6 @@ _FIXED_LIMITS = {
     resource.RLIMIT_FSIZE: 64 << 20,
 }
 _PROCESSES_OF_ALL = 1 << 22
-_RESULT_BYTES = 64 << 20  # for all results of a run; pages are used as they are written
 _KEPT_BYTES = 1 << 20  # a buffer that was filled further is given back
 _COMPILED_BYTES = 4 << 20  # cases of more text are compiled in every child
 _TAIL = 2000  # bytes of output that are kept
@@ -136,7 +135,7 @@ class _Jail:
 
     def __init__(self, requests: int, answers: int, children: int | None) -> None:
         self._requests, self._answers, self._children = requests, answers, children
-        self.buffer = mmap.mmap(-1, _RESULT_BYTES)
+        self.buffer = mmap.mmap(-1, child.RESULT_BYTES)
         self._number, self._next = 0, deque[tuple[bytes, bytes]]()
         self._whole = self._shown = 0
         self.tokens = b""
@@ -326,7 +325,7 @@ class _Jail:
         self._compiles |= results[:1] == COMPILED
         if end > _KEPT_BYTES:
             buffer.close()
-            self.buffer = mmap.mmap(-1, _RESULT_BYTES)
+            self.buffer = mmap.mmap(-1, child.RESULT_BYTES)
         else:
             buffer[: end + FRAME.size] = bytes(end + FRAME.size)
         return results
@@ -334,9 +333,9 @@ class _Jail:
     def _find_end(self, place: int) -> tuple[int, int]:
         """Where the last of the results from a place on begins, and where it ends."""
         last, unpack, buffer = place, FRAME.unpack_from, self.buffer
-        while place + FRAME.size <= _RESULT_BYTES:
+        while place + FRAME.size <= child.RESULT_BYTES:
             kind, length = unpack(buffer, place)
-            if kind == b"\0" or place + FRAME.size + length > _RESULT_BYTES:
+            if kind == b"\0" or place + FRAME.size + length > child.RESULT_BYTES:
                 break
             last, place = place, place + FRAME.size + length
         return last, place

@@ -298,3 +298,11 @@ def test_values_compare_as_python_compares_them(sandbox: Sandbox) -> None:
     others = {"f({1: 2}.keys())": "[1]", "f({1: 2}.values())": "[2]", "f({1: 2}.items())": "{1: 2}"}
     wrong = run(sandbox, code, *(call(*pair) for pair in others.items()), entry_point="f")
     assert outcomes(wrong) == ["wrong"] * 3
+
+
+def test_values_that_are_too_much_together_are_never_called_wrong(sandbox: Sandbox) -> None:
+    code = "def f():\n    return 'x' * 15_000_000\n"
+    execution = run(sandbox, code, *[call("f()", "'x'")] * 5, entry_point="f")
+    assert outcomes(execution) == ["wrong"] * 4 + ["raised"]
+    assert execution.status == "out_of_memory"
+    assert "bytes together, which is not carried out of the sandbox" in execution.detail
