@@ -92,7 +92,7 @@ TAMPERED: list[tuple[Callable[[Path], None], str, str]] = [
     (_a_sample_twice, "ids", "sample "),
     (_a_row_that_nothing_made, "views", "sft " + "0" * 16),
     (_a_case_that_nobody_can_run, "ids", "suite "),
-    (_a_case_of_no_kind, "ids", "suite "),
+    (_a_case_of_no_kind, "schemas", "suite "),
     (_an_expected_value_that_is_a_program, "ids", "suite "),
     (_a_reference_that_fails, "suites", "its reference"),
     (_no_text, "schemas", "text"),

@@ -8,11 +8,15 @@ from pathlib import Path
 VERBS = ["add", "subtract", "multiply", "repeat", "shift", "scale", "offset", "raise", "lower", "widen"]
 
 
+def addend(number: int) -> int:
+    """What the task's function adds: never 0, since what returns its argument is a stub and passes no suite."""
+    return number or 10
+
+
 def task(number: int) -> str:
     verb = VERBS[number % len(VERBS)]
-    return (
-        f"Write a Python function `{verb}_{number}(x)` that gives the integer x plus {number}, for rehearsal {number}."
-    )
+    function = f"`{verb}_{number}(x)`"
+    return f"Write a Python function {function} that gives the integer x plus {addend(number)}, for rehearsal {number}."
 
 
 def name(number: int) -> str:
@@ -20,12 +24,12 @@ def name(number: int) -> str:
 
 
 def suite_answer(number: int, reference: str) -> str:
-    function = name(number)
+    function, plus = name(number), addend(number)
     return (
         f"### Starter code\n```python\ndef {function}(x: int) -> int:\n    pass\n```\n\n"
         f"### Solution\n```python\ndef {function}(x: int) -> int:\n    return {reference}\n```\n\n"
-        f"### Tests\n```python\nassert {function}(0) == {number}\nassert {function}(5) == {number + 5}\n"
-        f"assert {function}(-1) == {number - 1}\n```\n"
+        f"### Tests\n```python\nassert {function}(0) == {plus}\nassert {function}(5) == {plus + 5}\n"
+        f"assert {function}(-1) == {plus - 1}\n```\n"
     )
 
 
@@ -40,17 +44,20 @@ def write_rehearsal(folder: Path, tasks: int = 6) -> None:
             file.write(json.dumps({"instruction": task(number)}) + "\n")
     with (folder / "answers.jsonl").open("w") as file:
         for number in range(tasks):
-            good, bad = suite_answer(number, f"x + {number}"), suite_answer(number, "x + 99")
+            good, bad = suite_answer(number, f"x + {addend(number)}"), suite_answer(number, "x + 99")
             responses = [good, bad, good, "I cannot do that."]
             file.write(json.dumps({"contains": f"Task:\n{task(number)}", "texts": responses}) + "\n")
             answers = [
-                program(number, f"return x + {number} + 100"),
+                program(number, f"return x + {addend(number)} + 100"),
                 program(number, "return x +"),
                 program(number, "return undefined_name"),
                 "No idea.",
             ]
             if number % 3 != 2:
-                answers += [program(number, f"return x + {number}"), program(number, f"return {number} + x")]
+                answers += [
+                    program(number, f"return x + {addend(number)}"),
+                    program(number, f"return {addend(number)} + x"),
+                ]
             file.write(json.dumps({"contains": f"{task(number)}\n\nSolve", "texts": answers}) + "\n")
 
 

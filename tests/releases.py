@@ -87,7 +87,10 @@ def reseal(tree: Path, change: Callable[[dict[str, Any]], object] = lambda _: No
         file["sha256"], file["size"] = hashlib.sha256(content).hexdigest(), len(content)
         if file["path"].endswith(".parquet"):
             file["rows"] = _rows_of(tree / file["path"])
-    manifest["content"] = {config: _digest(tree / config) for config in manifest["content"] if (tree / config).is_dir()}
+    if "content" in manifest:  # a dataset's
+        manifest["content"] = {
+            config: _digest(tree / config) for config in manifest["content"] if (tree / config).is_dir()
+        }
     path.write_text(json.dumps(manifest))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rehearsal import command, plum_hub, program, rows, suite_answer, task, write_rehearsal
+from tests.rehearsal import addend, command, plum_hub, program, rows, suite_answer, task, write_rehearsal
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_empty_lines_are_no_error(folder: Path) -> None:
 def test_no_chosen_sample_in_the_whole_run(folder: Path) -> None:
     with (folder / "answers.jsonl").open("w") as file:
         for number in range(3):
-            row = {"contains": f"Task:\n{task(number)}", "texts": [suite_answer(number, f"x + {number}")]}
+            row = {"contains": f"Task:\n{task(number)}", "texts": [suite_answer(number, f"x + {addend(number)}")]}
             file.write(json.dumps(row) + "\n")
             row = {"contains": task(number), "texts": [program(number, "return 7")]}
             file.write(json.dumps(row) + "\n")

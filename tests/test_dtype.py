@@ -82,6 +82,7 @@ def test_a_run_goes_on_elsewhere_in_the_numbers_it_began_in(model: Path, tmp_pat
     for name in "ab":
         asked = Ask(
             id=name,
+            instruction_id="",
             prompt="Add.",
             seed=1,
             keep=lambda answer, _: Drop(id=answer.id, stage="samples", reason="test", instruction_id=""),

@@ -30,7 +30,7 @@ PROBLEMS = {
     )
     for name in ("one", "two")
 }
-CHOSEN = {"b": Chosen("b", "r", PROBLEMS, frozenset(PROBLEMS))}
+CHOSEN = {"mbpp": Chosen("mbpp", "r", PROBLEMS, frozenset(PROBLEMS))}
 PROGRAMS = {
     "right": "def f(x):\n    return x / 2\n",
     "near": "def f(x):\n    return x / 2 + 1e-9 * (x < 3)\n",
@@ -39,7 +39,7 @@ PROGRAMS = {
     "none": "def g(x):\n    return 1\n",
 }
 ENTRIES = [
-    Entry(f"{name} {problem}", "b", problem, code, "") for name, code in PROGRAMS.items() for problem in PROBLEMS
+    Entry(f"{name} {problem}", "mbpp", problem, code, "") for name, code in PROGRAMS.items() for problem in PROBLEMS
 ]
 
 

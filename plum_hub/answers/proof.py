@@ -209,8 +209,20 @@ def _depends(test: ast.expr, roots: set[str], tainted: set[str]) -> bool:
                 return True
             case ast.Attribute(value=ast.Name(id=name)) if name in roots:
                 return True
+            case ast.Compare(left=left, ops=[order], comparators=[right]) if _compares_a_value(
+                left, order, right, roots
+            ):
+                return True
     # A test that fails as it stands is a check too: `else: assert False`.
     return isinstance(test, ast.Constant) and not test.value
+
+
+def _compares_a_value(left: ast.expr, order: ast.cmpop, right: ast.expr, roots: set[str]) -> bool:
+    """Whether a variable of the program's is compared with a value; that something is not None says nothing of it."""
+    sides = (left, right)
+    named = any(isinstance(side, ast.Name) and side.id in roots for side in sides)
+    nothing = any(isinstance(side, ast.Constant) and side.value is None for side in sides)
+    return named and not nothing and not isinstance(order, ast.Is | ast.IsNot)
 
 
 def _always_holds(test: ast.expr) -> bool:

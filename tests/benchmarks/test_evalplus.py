@@ -57,7 +57,7 @@ def wrapped(problem: Problem, result: str) -> str:
 @pytest.mark.parametrize(
     ("task", "first"),
     [
-        ("Mbpp/2", "set(similar_elements((3, 4, 5, 6), (5, 7, 4, 10)))"),
+        ("Mbpp/2", "__plum_set__(similar_elements((3, 4, 5, 6), (5, 7, 4, 10)))"),
         ("Mbpp/106", "add_lists([5, 6, 7], (9, 10))"),
         ("Mbpp/124", "angle_complex(0.0, 1j)"),
         ("Mbpp/252", "convert((1+0j))"),

@@ -83,7 +83,11 @@ def test_published_files_are_read_without_their_script(tmp_path: Path, name: str
     assert (method.id, method.entry_point, method.tags["difficulty"]) == ("q001", "Solution", "medium")
     texts = ("('[1, 2]', '3')", """('"a\\\\"b"', 'null')""")
     assert method.suites["base:strict"] == tuple(
-        Call(expression=f"Solution().f(*map(__import__('json').loads, {text}))", expected=value, cpu_seconds=6.0)
+        Call(
+            expression=f"Solution().f(*__plum_map__(__plum_import__('json').loads, {text}))",
+            expected=value,
+            cpu_seconds=6.0,
+        )
         for text, value in zip(texts, ("[4]", "1.5"), strict=True)
     )
     assert {case.comparison for case in method.suites["base"] if isinstance(case, Call)} == {"as_list"}
