@@ -89,3 +89,16 @@ def test_the_last_line_says_how_long_it_took(capsys: pytest.CaptureFixture[str])
     progress.advance(30, tokens=6000)
     progress.end()
     assert capsys.readouterr().err == "responses: 30/30  6,000 tokens  100 tokens/s  in 1m00s\n"
+
+
+def test_a_stage_that_follows_another_reckons_no_time_of_its_own() -> None:
+    clock = Clock()
+    lines = Lines(clock)
+    behind = lines.beside()
+    assert isinstance(behind, Lines)
+    behind.begin("verdicts", 120, 0)
+    clock.seconds = 10
+    behind.advance()
+    assert behind.line() == "verdicts: 1/120  0.1/s  in 10s"
+    behind.close()
+    lines.close()

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import click
 from rich.console import Console
@@ -48,6 +48,8 @@ class Logged(Progress):
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self.now = now
+        self.follows = False
+        """Whether its rows come from another stage that is still going on, so that its own speed says nothing."""
         self._reset("", 0, 0)
 
     def _reset(self, stage: str, total: int, done: int) -> None:
@@ -87,7 +89,7 @@ class Logged(Progress):
         _LOG.info("%s", text)
 
     def beside(self) -> Progress:
-        return type(self)(self.now)
+        return _following(type(self)(self.now))
 
     def line(self) -> str:
         """Where the stage is, in one line."""
@@ -122,7 +124,7 @@ class Logged(Progress):
             seconds: since the stage began to work.
         """
         rows, tokens = self.total - self.done, max(self.tokens, self.written)
-        if rows <= 0:
+        if rows <= 0 or self.follows:
             return None
         if self.expected is not None and tokens:
             each = (self.expected * _WEIGHT + self.tokens) / (_WEIGHT + self.fresh)
@@ -130,6 +132,14 @@ class Logged(Progress):
             owed = max(rows * each - (tokens - self.tokens), 0.1 * rows * each)
             return owed * seconds / tokens
         return rows * seconds / self.fresh if self.fresh else None
+
+
+_LoggedT = TypeVar("_LoggedT", bound=Logged)
+
+
+def _following(progress: _LoggedT) -> _LoggedT:
+    progress.follows = True
+    return progress
 
 
 class Lines(Logged):
@@ -163,7 +173,7 @@ class Lines(Logged):
         click.echo(text, err=True)
 
     def beside(self) -> Progress:
-        self._beside.append(Lines(self.now))
+        self._beside.append(_following(Lines(self.now)))
         return self._beside[-1]
 
     def close(self) -> None:
@@ -242,7 +252,7 @@ class Bars(Logged):
         self._bars.update(self._task, total=self.done, completed=self.done)
 
     def beside(self) -> Progress:
-        return Bars(self.now, self._bars)
+        return _following(Bars(self.now, self._bars))
 
     def close(self) -> None:
         if self._bars.live.is_started:
