@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO
 
 import click
 from rich.console import Console
@@ -89,7 +89,9 @@ class Logged(Progress):
         _LOG.info("%s", text)
 
     def beside(self) -> Progress:
-        return _following(type(self)(self.now))
+        one = type(self)(self.now)
+        one.follows = True
+        return one
 
     def line(self) -> str:
         """Where the stage is, in one line."""
@@ -134,14 +136,6 @@ class Logged(Progress):
         return rows * seconds / self.fresh if self.fresh else None
 
 
-_LoggedT = TypeVar("_LoggedT", bound=Logged)
-
-
-def _following(progress: _LoggedT) -> _LoggedT:
-    progress.follows = True
-    return progress
-
-
 class Lines(Logged):
     """For pipes and log files: a line when a stage ends, and one every quarter minute before, also while nothing is
     finished: a thread of its own looks once a second whether one is due."""
@@ -173,7 +167,8 @@ class Lines(Logged):
         click.echo(text, err=True)
 
     def beside(self) -> Progress:
-        self._beside.append(_following(Lines(self.now)))
+        self._beside.append(Lines(self.now))
+        self._beside[-1].follows = True
         return self._beside[-1]
 
     def close(self) -> None:
@@ -252,7 +247,9 @@ class Bars(Logged):
         self._bars.update(self._task, total=self.done, completed=self.done)
 
     def beside(self) -> Progress:
-        return _following(Bars(self.now, self._bars))
+        one = Bars(self.now, self._bars)
+        one.follows = True
+        return one
 
     def close(self) -> None:
         if self._bars.live.is_started:
