@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from plum_hub.execution import filters, kernel
+from tests.execution.bpf import decide
 
 _GENERIC = Path("/usr/include/asm-generic/unistd.h")
 """The kernel's table of system calls that aarch64 uses as it is."""
@@ -24,25 +24,6 @@ def published(table: Path) -> dict[str, int]:
         pytest.skip(f"no {table}: install linux-libc-dev")
     found = re.findall(r"#define (__NR3264_|__NR_)(\w+)\s+(\d+)\b", table.read_text())
     return {name: int(number) for _, name, number in found}
-
-
-def decide(program: bytes, architecture: int, number: int, *arguments: int) -> int:
-    """What a classic BPF filter returns for one system call."""
-    data = struct.pack("<IIQ6Q", number, architecture, 0, *arguments, *([0] * (6 - len(arguments))))
-    steps = list(struct.iter_unpack("HBBI", program))
-    accumulator = place = 0
-    while True:
-        code, if_true, if_false, operand = steps[place]
-        place += 1
-        if code == 0x20:
-            (accumulator,) = struct.unpack_from("<I", data, operand)
-        elif code == 0x54:
-            accumulator &= operand
-        elif code == 0x06:
-            return operand
-        else:
-            holds = {0x15: accumulator == operand, 0x35: accumulator >= operand, 0x45: bool(accumulator & operand)}
-            place += if_true if holds[code] else if_false
 
 
 @pytest.mark.parametrize(("machine", "table"), [("aarch64", _GENERIC), ("x86_64", _X86_64)])

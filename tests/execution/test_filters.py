@@ -1,32 +1,13 @@
 """The system call filter, as data."""
 
-import struct
 from collections.abc import Iterator
 
 import pytest
 
 from plum_hub.execution import filters
+from tests.execution.bpf import decide
 
 _ARGUMENTS = 16
-
-
-def _decided(program: bytes, call: int, arguments: tuple[int, ...], architecture: int) -> int:
-    """What the kernel would decide: classic BPF over `struct seccomp_data`, as far as filters use it."""
-    data = struct.pack("<iIQ6Q", call, architecture, 0, *arguments, *[0] * (6 - len(arguments)))
-    steps = [*struct.iter_unpack("HBBI", program)]
-    accumulator = place = 0
-    while True:
-        code, if_true, if_false, operand = steps[place]
-        place += 1
-        if code == 0x20:
-            (accumulator,) = struct.unpack_from("<I", data, operand)
-        elif code == 0x54:
-            accumulator &= operand
-        elif code == 0x06:
-            return operand
-        else:
-            holds = {0x15: accumulator == operand, 0x35: accumulator >= operand, 0x45: bool(accumulator & operand)}
-            place += if_true if holds[code] else if_false
 
 
 _ALLOW, _ASK, _EPERM, _ENOSYS, _ENOTTY = 0x7FFF0000, 0x7FC00000, 0x50001, 0x50026, 0x50019
@@ -85,16 +66,15 @@ def test_each_call_is_decided_as_it_should_be(machine: tuple[str, int, dict[str,
     _, architecture, numbers = machine
     jail, gated = filters._bpf(architecture, numbers), filters._bpf(architecture, numbers, 7)
     for name, arguments, in_jail, without in _CASES:
-        found = [_decided(program, numbers[name], arguments, architecture) for program in (jail, gated)]
+        found = [decide(program, architecture, numbers[name], *arguments) for program in (jail, gated)]
         assert found == [in_jail, without], (name, arguments)
-    assert _decided(gated, numbers["kill"], (), 0x40000003) == 0x80000000  # of another architecture
+    assert decide(gated, 0x40000003, numbers["kill"]) == 0x80000000  # of another architecture
 
 
 @pytest.mark.parametrize("machine", [*_machines()], ids=lambda machine: machine[0])
 def test_an_old_landlock_has_files_cut_short_by_handle_only(machine: tuple[str, int, dict[str, int]]) -> None:
     _, architecture, numbers = machine
     found = [
-        _decided(filters._bpf(architecture, numbers, version), numbers["truncate"], (), architecture)
-        for version in (2, 3)
+        decide(filters._bpf(architecture, numbers, version), architecture, numbers["truncate"]) for version in (2, 3)
     ]
     assert found == [_EPERM, _ALLOW]
