@@ -1,4 +1,5 @@
-"""The base install under every other Python that is on this machine: `plum-hub judge` with the static check.
+"""The base install under every other Python that is on this machine: `plum-hub judge` with the static check, every
+attack on the judge, and a build that is published and verified.
 
 A virtual environment for each is made once, and again when pyproject.toml changes; it lies in the system's folder for
 temporary files.
@@ -15,6 +16,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
+from tests.rehearsal import published, write_rehearsal
 
 ROOT = Path(__file__).resolve().parents[1]
 VERSIONS = [(3, 11), (3, 12), (3, 13)]
@@ -85,3 +88,27 @@ def test_verdicts_are_the_same(version: tuple[int, int], tmp_path: Path) -> None
     verdicts = [json.loads(line) for line in (tmp_path / "verdicts.jsonl").read_text().splitlines()]
     assert {v["sample_id"]: v["status"] for v in verdicts} == {name: status for name, (_, status) in PROGRAMS.items()}
     assert all("cpython-{}.{}.".format(*version) in json.dumps(v["harness"]) for v in verdicts)
+
+
+@pytest.mark.parametrize("version", OTHERS, ids="{0[0]}.{0[1]}".format)
+def test_every_attack_is_stopped(version: tuple[int, int], tmp_path: Path) -> None:
+    done = run(version, tmp_path, "doctor", "--attack", "--json")
+    groups = json.loads(done.stdout)
+    through = [outcome["name"] for group in groups.values() for outcome in group if not outcome["stopped"]]
+    assert (done.returncode, through) == (0, []), done.stderr
+
+
+@pytest.mark.parametrize("version", OTHERS, ids="{0[0]}.{0[1]}".format)
+def test_a_build_is_published_and_verified(version: tuple[int, int], tmp_path: Path) -> None:
+    write_rehearsal(tmp_path)
+    arguments = published(tmp_path, "--repo", "numbers", "--json")[3:]
+    built = run(version, tmp_path, *arguments)
+    assert built.returncode == 0, built.stderr
+    verified = run(version, tmp_path, "verify", "local/numbers@v1.0.0", "--hub", "embedded", "--json")
+    assert verified.returncode == 0, verified.stderr
+    for text in (built.stderr, verified.stderr):
+        assert "Warning" not in text
+    verdicts = (tmp_path / "run/shards/00000/verdicts.jsonl").read_text().splitlines()
+    assert verdicts
+    harness = "cpython-{}.{}.".format(*version)
+    assert all(harness in json.dumps(json.loads(line)) for line in verdicts)
