@@ -13,14 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from plum_hub.benchmarks.base import Problem
+from plum_hub.benchmarks.references import LIMITS
 from plum_hub.benchmarks.setup import with_setup
-from plum_hub.execution import Judge, Limits, Program
+from plum_hub.execution import Judge, Program
 from plum_hub.home import home
 from plum_hub.records import digest
 
 _TIMES = 4
 """A limit is at least so many times what the solution takes, as in EvalPlus."""
-_LIMITS = Limits(cpu_seconds=120.0, wall_seconds=600.0, memory_mb=4096)
 
 
 def with_room(name: str, problems: Sequence[Problem], judge: Judge) -> list[Problem]:
@@ -68,7 +68,7 @@ def _program(problem: Problem) -> Program:
         code=with_setup(problem.setup, problem.reference or ""),
         entry_point=problem.entry_point,
         cases=problem.cases("base"),
-        limits=_LIMITS,
+        limits=LIMITS,
     )
 
 

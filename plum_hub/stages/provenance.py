@@ -58,9 +58,9 @@ def provenance_of(run: Run) -> Provenance:
 
 def _harness(run: Run, extraction: str) -> tuple[str, str]:
     """Versions of sandbox and static check, proved by the id of every verdict."""
-    rows = list(run.columns(Verdict, "sandbox", "static_check"))
-    sandbox = _only(run, "sandbox", (row for row, _ in rows))
-    static_check = _only(run, "static check", (row for _, row in rows))
+    found = set(run.columns(Verdict, "sandbox", "static_check"))
+    sandbox = _only(run, "sandbox", (one for one, _ in found))
+    static_check = _only(run, "static check", (one for _, one in found))
     if not sandbox:  # a run of before it was recorded: the ids tell whether this machine's is the same
         settings = run.recipe.verdicts
         with Judge(sandbox=settings.sandbox, numpy=settings.numpy) as judge:
