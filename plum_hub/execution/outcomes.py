@@ -223,7 +223,7 @@ def _judge_module(run: Run, tally: _Tally) -> None:
         while kind == wire.TOKEN:
             proof, (kind, text) = text, next(frames, (b"", b""))
         result = _case_result(case, kind, text, proved=proof == token)
-        if kind == wire.TOO_LARGE and result is None and isinstance(case, Call):
+        if kind == wire.TOO_LARGE and isinstance(case, Call):
             tally.add(number, _result(case, "raised", _too_large(text)), None)
             tally.stop("out_of_memory", _too_large(text))
             return

@@ -1,6 +1,8 @@
 """The jail that the tests of this room share, and eyes for what it leaves behind."""
 
 import os
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +39,16 @@ def descendants(ancestor: int) -> set[int]:
     while below := {pid for pid, parent in parents.items() if parent in below}:
         found |= below
     return found
+
+
+def awaited(parent: "subprocess.Popen[bytes]", count: int) -> set[int]:
+    """Wait until there are so many processes below one that goes on, and return them."""
+    below: set[int] = set()
+    while len(below) < count:
+        assert parent.poll() is None
+        time.sleep(0.05)
+        below = descendants(parent.pid)
+    return below
 
 
 def traces() -> tuple[set[int], str]:

@@ -15,7 +15,7 @@ import pytest
 from plum_hub.errors import SandboxError
 from plum_hub.execution import Call, Judge, Limits, Program, Stdio, wire
 from plum_hub.execution.tally import Trial
-from tests.execution.conftest import descendants, traces
+from tests.execution.conftest import awaited, descendants, traces
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -126,11 +126,7 @@ def test_nothing_outlives_a_judge_that_is_killed() -> None:
         "list(judge.run([program] * 2))\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
-    below: set[int] = set()
-    while len(below) < 8:  # two of: launcher, zygote, program, its child
-        assert parent.poll() is None
-        time.sleep(0.05)
-        below = descendants(parent.pid)
+    below = awaited(parent, 8)  # two of: launcher, zygote, program, its child
     parent.kill()
     parent.wait()
     deadline = time.monotonic() + 20
