@@ -14,6 +14,7 @@ was torn by a kill: it is cut off and its row owed again. Any other bad line is 
 
 import fcntl
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -271,3 +272,12 @@ class Run:
                     f"or look on with  plum-hub status {self.folder}"
                 ) from error
             yield
+
+
+def slug(text: str) -> str:
+    """The last part of a repository or path as a name that any Hub takes: lower case, nothing but ASCII letters,
+    digits, and single `.` and `-` between them."""
+    last = text.rstrip("/").split("/")[-1].split("@")[0].split(":")[0]
+    for ending in (".gz", ".jsonl", ".json", ".parquet"):
+        last = last.removesuffix(ending)
+    return re.sub(r"[^a-z0-9.]+|[.-]{2,}", "-", last.lower()).strip("-.") or "run"

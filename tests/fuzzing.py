@@ -21,23 +21,23 @@ from plum_hub import recipe as recipes
 from plum_hub.benchmarks.livecodebench.files import Files
 from plum_hub.engines import parse_engine
 from plum_hub.errors import PlumError
+from plum_hub.evaluation.comparison import compare
+from plum_hub.evaluation.folder import Folder
+from plum_hub.evaluation.generations import benchmark_of, read_generations
 from plum_hub.instructions import InstructionsConfig, load
 from plum_hub.instructions.hub import declared_license, read_folder
+from plum_hub.judging.inputs import read_candidates, read_suites
+from plum_hub.pipeline.status import summarise
+from plum_hub.publishing.model_checkpoint import opened
+from plum_hub.publishing.repository import releases
 from plum_hub.records import Instruction, Preference, Response, Sample, TestSuite, Verdict
 from plum_hub.reports.curves import draw
+from plum_hub.rounds.folder import Rounds
 from plum_hub.run import Run
-from plum_hub.stages.audit.files import Manifest, check_files, read_manifest
-from plum_hub.stages.audit.findings import Findings
-from plum_hub.stages.destination import releases
-from plum_hub.stages.evaluation.comparison import compare
-from plum_hub.stages.evaluation.folder import Folder
-from plum_hub.stages.evaluation.generations import benchmark_of, read_generations
-from plum_hub.stages.model.checkpoint import opened
-from plum_hub.stages.rounds.folder import Rounds
-from plum_hub.stages.submissions import read_candidates, read_suites
-from plum_hub.stages.summary import summarise
-from plum_hub.stages.training_data import read_data
+from plum_hub.training.data import read_data
 from plum_hub.training.settings import compose
+from plum_hub.verification.files import Manifest, check_files, read_manifest
+from plum_hub.verification.findings import Findings
 
 Draw = random.Random
 

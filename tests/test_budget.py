@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from plum_hub.pipeline.budget import Extent, Speed, fitting, speed_of, told
 from plum_hub.recipe import BudgetConfig
-from plum_hub.stages.budget import Extent, Speed, fitting, speed_of, told
 from tests.rehearsal import command, plum_hub, rows, write_rehearsal
 
 WANTED = Extent(instructions=40, responses=3, samples=10)

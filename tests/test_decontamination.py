@@ -10,12 +10,12 @@ import pytest
 from plum_hub.benchmarks import NAMES
 from plum_hub.benchmarks.base import Problem
 from plum_hub.execution import Call, Judge
+from plum_hub.pipeline.decontamination.matching import SMALLEST_SOLUTION, Finding, Matching
+from plum_hub.pipeline.decontamination.programs import functions
+from plum_hub.pipeline.decontamination.targets import Target, Targets, targets
+from plum_hub.pipeline.decontamination.texts import Statements
 from plum_hub.recipe import DecontaminationConfig
 from plum_hub.records import Instruction, Sample
-from plum_hub.stages.decontamination.matching import SMALLEST_SOLUTION, Finding, Matching
-from plum_hub.stages.decontamination.programs import functions
-from plum_hub.stages.decontamination.targets import Target, Targets, targets
-from plum_hub.stages.decontamination.texts import Statements
 from tests.rehearsal import command, plum_hub, rows
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

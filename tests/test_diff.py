@@ -10,7 +10,7 @@ import pytest
 
 from plum_hub.errors import HubError
 from plum_hub.loading import Fetched
-from plum_hub.stages.audit.diff import compared
+from plum_hub.verification.diff import compared
 from tests.releases import REPO, Releases, publish, reseal, rewrite, two_versions
 
 Rows = list[dict[str, Any]]

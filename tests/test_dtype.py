@@ -10,13 +10,14 @@ from plum_hub.engines import TransformersConfig, VllmConfig
 from plum_hub.engines.base import Sampling
 from plum_hub.engines.dtype import cpu_dtype
 from plum_hub.errors import RunError
+from plum_hub.evaluation.estimate import _as_begun
+from plum_hub.pipeline.base import Ask, Context, ask, made_by
+from plum_hub.pipeline.build import begun
+from plum_hub.pipeline.precision import compared, dtype_of
+from plum_hub.progress import Progress
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Sample
 from plum_hub.run import Run
-from plum_hub.stages.base import Ask, Context, Progress, ask, made_by
-from plum_hub.stages.build import begun
-from plum_hub.stages.evaluation.plan import _as_begun
-from plum_hub.stages.numbers import compared, dtype_of
 from tests.engines.tiny import write_tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")

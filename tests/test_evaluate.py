@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from plum_hub.answers.entry import needed_for
-from plum_hub.stages.evaluation.scoring import ks
+from plum_hub.evaluation.scoring import ks
 from tests.engines.tiny import write_tiny_model
 from tests.rehearsal import plum_hub
 

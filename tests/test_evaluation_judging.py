@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from plum_hub.benchmarks.base import Problem
+from plum_hub.evaluation.config import Chosen
+from plum_hub.evaluation.folder import Folder, SuiteVerdict
+from plum_hub.evaluation.judge import Judging, Ready, together
+from plum_hub.evaluation.protocol import GIVEN
+from plum_hub.evaluation.sampling import Entry
 from plum_hub.execution import Call, Judge
 from plum_hub.execution.base import Again
-from plum_hub.stages.base import Progress
-from plum_hub.stages.evaluation.folder import Folder, SuiteVerdict
-from plum_hub.stages.evaluation.judging import Judging, Ready, together
-from plum_hub.stages.evaluation.order import Chosen
-from plum_hub.stages.evaluation.protocol import GIVEN
-from plum_hub.stages.evaluation.sampling import Entry
+from plum_hub.progress import Progress
 
 PROBLEMS = {
     name: Problem(

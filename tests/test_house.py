@@ -16,13 +16,15 @@ FORBIDDEN_NAMES = {"utils", "helpers", "manager", "common"}
 
 # A room may import rooms of a lower number, and itself.
 LEVELS = {
-    "__main__": 7, "cli": 6, "metrics": 6, "stages": 5, "run": 4, "recipe": 3, "recipes": 3, "benchmarks": 3,
-    "cards": 2, "answers": 2, "instructions": 2, "release": 2, "training": 2, "reports": 2, "loading": 2,
-    "engines": 1, "execution": 1, "static": 1, "hubs": 1, "prompts": 1, "lines": 1, "columns": 1,
-    "environment": 0, "passk": 0, "statistics": 0, "records": 0, "errors": 0, "home": 0, "threads": 0, "__init__": 0,
+    "__main__": 11, "cli": 10, "rounds": 9, "verification": 9, "publishing": 8, "evaluation": 7, "training": 7,
+    "pipeline": 6, "metrics": 6, "judging": 5, "run": 5, "recipe": 4, "recipes": 4, "benchmarks": 4, "cards": 4,
+    "doctor": 4, "answers": 3, "release": 3, "reports": 3, "loading": 3, "instructions": 2, "attacks": 2, "lines": 1,
+    "columns": 1, "engines": 1,
+    "execution": 1, "static": 1, "hubs": 1, "prompts": 1, "progress": 0, "environment": 0, "passk": 0, "statistics": 0,
+    "records": 0, "errors": 0, "home": 0, "threads": 0, "__init__": 0,
 }  # fmt: skip
-# Rooms that may know one another all the same: cards show the release's columns; `plum_hub.load` is imported late.
-NEIGHBOURS = {("cards", "release"), ("__init__", "loading")}
+# Imported late, when it is first used.
+NEIGHBOURS = {("__init__", "loading")}
 # The rooms below the recipe know only their own small tuples.
 WITHOUT_RECORDS = {"engines", "execution", "static", "hubs", "prompts"}
 

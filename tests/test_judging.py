@@ -10,8 +10,8 @@ import pytest
 
 from plum_hub.errors import SandboxError, StaticCheckError
 from plum_hub.execution import Judge, Limits, Program
+from plum_hub.judging.stream import Judgement, Submission, judged
 from plum_hub.records import TestCase
-from plum_hub.stages.judging import Judgement, Submission, judged
 from plum_hub.static import DROP_CODES
 
 CASES = (TestCase(kind="call", call="f(1)", expected="2"), TestCase(kind="call", call="f(2)", expected="3"))

@@ -13,13 +13,13 @@ from pyarrow import parquet  # noqa: TID253
 from plum_hub.answers.code import EXTRACTION
 from plum_hub.environment import installed_versions
 from plum_hub.errors import HubError
+from plum_hub.pipeline.base import Context
+from plum_hub.pipeline.verdicts import harness_of
+from plum_hub.publishing.dataset import release
+from plum_hub.publishing.repository import Destination
 from plum_hub.recipe import Recipe
 from plum_hub.records import digest
 from plum_hub.run import Run
-from plum_hub.stages.base import Context
-from plum_hub.stages.destination import Destination
-from plum_hub.stages.release import release
-from plum_hub.stages.verdicts import harness_of
 from tests.rehearsal import command, plum_hub, rows, write_rehearsal
 from tests.releases import Releases, publish, reseal
 

@@ -20,22 +20,22 @@ from plum_hub.errors import HubError, TrainingError, UsageError
 from plum_hub.hubs.client import HubTarget, PublishRequest, publish_repo, tags
 from plum_hub.hubs.embedded import EmbeddedHub
 from plum_hub.loading import Fetched
+from plum_hub.progress import Progress
+from plum_hub.publishing.model import ModelOrder, push_model
+from plum_hub.publishing.model_base import base_of
+from plum_hub.publishing.model_checkpoint import opened
+from plum_hub.publishing.model_results import measured
+from plum_hub.publishing.preview import card_of, tree_of
+from plum_hub.publishing.repository import Destination, Released
 from plum_hub.records import Score
 from plum_hub.release.model_tree import BaseModel
-from plum_hub.stages.audit.findings import MODEL_MEANINGS
-from plum_hub.stages.audit.model import ModelReport, audited_model
-from plum_hub.stages.audit.order import Order
-from plum_hub.stages.audit.verify import verify
-from plum_hub.stages.base import Progress
-from plum_hub.stages.destination import Destination, Released
-from plum_hub.stages.model.base import base_of
-from plum_hub.stages.model.checkpoint import opened
-from plum_hub.stages.model.results import measured
-from plum_hub.stages.preview import card_of, tree_of
-from plum_hub.stages.push_model import ModelOrder, push_model
-from plum_hub.stages.training import Wanted, prepare, train
-from plum_hub.training.answers import answers, differing
+from plum_hub.training.load_check import answers, differing
+from plum_hub.training.run import Wanted, prepare, train
 from plum_hub.training.settings import compose
+from plum_hub.verification.findings import MODEL_MEANINGS
+from plum_hub.verification.model import ModelReport, audited_model
+from plum_hub.verification.options import Order
+from plum_hub.verification.verify import verify
 from tests.engines.tiny import write_tiny_model
 from tests.rehearsal import plum_hub, published, write_rehearsal
 from tests.releases import reseal

@@ -18,10 +18,10 @@ from plum_hub.errors import NothingToReleaseError, PlumError, RecipeError, RunEr
 from plum_hub.instructions.sources import InstructionsConfig
 from plum_hub.loading import fetch_release
 from plum_hub.records import CaseOutcome, Drop, Preference, Verdict, digest
+from plum_hub.rounds.folder import Rounds
+from plum_hub.rounds.gain import gain
+from plum_hub.rounds.labels import check_answers, check_labels
 from plum_hub.run import Run
-from plum_hub.stages.rounds.folder import Rounds
-from plum_hub.stages.rounds.gain import gain
-from plum_hub.stages.rounds.labels import check_answers, check_labels
 from plum_hub.training.checkpoint import CHECKPOINT, Folder
 from tests.rehearsal import rows
 from tests.training import toy

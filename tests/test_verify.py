@@ -10,16 +10,16 @@ import pytest
 
 from plum_hub.errors import RunError
 from plum_hub.loading import Fetched
+from plum_hub.progress import Progress
 from plum_hub.records import digest
-from plum_hub.stages.audit.dataset import Report, audited, drawn
-from plum_hub.stages.audit.files import Manifest, read_manifest
-from plum_hub.stages.audit.findings import MEANINGS, Findings
-from plum_hub.stages.audit.order import Order
-from plum_hub.stages.audit.rows import split
-from plum_hub.stages.audit.rows_check import RowsCheck
-from plum_hub.stages.audit.tag import check_tag
-from plum_hub.stages.audit.terms import read_terms
-from plum_hub.stages.base import Progress
+from plum_hub.verification.dataset import Report, audited, drawn
+from plum_hub.verification.files import Manifest, read_manifest
+from plum_hub.verification.findings import MEANINGS, Findings
+from plum_hub.verification.options import Order
+from plum_hub.verification.provenance import read_terms
+from plum_hub.verification.rows import split
+from plum_hub.verification.rows_check import RowsCheck
+from plum_hub.verification.tag import check_tag
 from tests.forgeries import TAMPERED, UNBELIEVABLE, row_of
 from tests.releases import REPO, Releases, publish, reseal, rewrite, two_versions
 

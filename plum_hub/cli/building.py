@@ -15,15 +15,15 @@ from plum_hub.cli.releasing import Where, show_how_to_load
 from plum_hub.engines import parse_engine
 from plum_hub.errors import RecipeError, UsageError
 from plum_hub.lines import writing
+from plum_hub.pipeline.base import Context, EnginePool
+from plum_hub.pipeline.build import begun, build, default_folder, prepare
+from plum_hub.pipeline.estimate import Plan, plan
+from plum_hub.pipeline.published import GENERATE
+from plum_hub.pipeline.status import Summary, summarise
+from plum_hub.publishing.dataset import release
+from plum_hub.publishing.repository import Released
 from plum_hub.recipe import Recipe
 from plum_hub.run import Run
-from plum_hub.stages.base import Context, EnginePool
-from plum_hub.stages.build import begun, build, default_folder, prepare
-from plum_hub.stages.destination import Released
-from plum_hub.stages.plan import Plan, plan
-from plum_hub.stages.published import GENERATE
-from plum_hub.stages.release import release
-from plum_hub.stages.summary import Summary, summarise
 
 DEFAULT_GENERATOR = "openai:gpt-4.1-mini"
 """Who writes the suites when an OpenAI key is set and `--generator` is not given. The paper took GPT-4-1106."""

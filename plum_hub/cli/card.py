@@ -18,7 +18,7 @@ def card(folder: Path, preview: bool) -> None:
       plum-hub card runs/starter-qwen2.5-coder-0.5b-instruct --preview
     """
     from plum_hub.cli.screen import facts, show_markdown
-    from plum_hub.stages.preview import card_of, tree_of, write_page
+    from plum_hub.publishing.preview import card_of, tree_of, write_page
 
     tree = tree_of(folder)
     text = card_of(tree)

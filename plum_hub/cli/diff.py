@@ -27,7 +27,7 @@ def diff(repo: str, old: str, new: str, hub: str, as_json: bool) -> None:
     Example:
       plum-hub diff me/plum-starter v1.0.0 v1.1.0
     """
-    from plum_hub.cli.auditing import show_difference
-    from plum_hub.stages.audit.diff import diff as compare
+    from plum_hub.cli.findings import show_difference
+    from plum_hub.verification.diff import diff as compare
 
     show_difference(compare(repo, old, new, hub), as_json=as_json)

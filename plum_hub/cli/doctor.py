@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from plum_hub.execution.attacks.siege import Outcome
+    from plum_hub.attacks.siege import Outcome
     from plum_hub.execution.base import SandboxName
     from plum_hub.execution.layers import Layer
 
@@ -39,7 +39,7 @@ def _examine(as_json: bool) -> None:
     from dataclasses import asdict
 
     from plum_hub.cli.screen import echo_json, facts
-    from plum_hub.stages.examination import examine
+    from plum_hub.doctor import examine
 
     examination = examine()
     if as_json:
@@ -60,8 +60,8 @@ def _attack(sandbox: "SandboxName", as_json: bool) -> None:
     from dataclasses import asdict
 
     from plum_hub.cli.screen import echo_json, facts
+    from plum_hub.doctor import attack
     from plum_hub.errors import SandboxError
-    from plum_hub.stages.examination import attack
 
     groups: dict[str, list[Outcome]] = {}
     for outcome in attack(sandbox=sandbox):

@@ -103,6 +103,6 @@ def compare(first: Path, second: Path, as_json: bool) -> None:
       plum-hub compare runs/evaluate-base runs/evaluate-trained
     """
     from plum_hub.cli.evaluating import show_comparison
-    from plum_hub.stages.evaluation.comparison import compare as compare_folders
+    from plum_hub.evaluation.comparison import compare as compare_folders
 
     show_comparison(compare_folders(first, second), as_json=as_json)

@@ -13,15 +13,15 @@ from rich.table import Table
 from plum_hub.cli import screen
 from plum_hub.engines import parse_engine
 from plum_hub.errors import UsageError
+from plum_hub.evaluation.cards import shown
+from plum_hub.evaluation.comparison import Comparison, Gain
+from plum_hub.evaluation.config import Order, Selection
+from plum_hub.evaluation.estimate import Plan, plan
+from plum_hub.evaluation.protocol import Protocol
+from plum_hub.evaluation.run import evaluate
+from plum_hub.evaluation.scoring import Results
 from plum_hub.records import Score
-from plum_hub.stages.build import slug
-from plum_hub.stages.evaluation.comparison import Comparison, Gain
-from plum_hub.stages.evaluation.evaluate import evaluate
-from plum_hub.stages.evaluation.order import Order, Selection
-from plum_hub.stages.evaluation.plan import Plan, plan
-from plum_hub.stages.evaluation.protocol import Protocol
-from plum_hub.stages.evaluation.publication import shown
-from plum_hub.stages.evaluation.scoring import Results
+from plum_hub.run import slug
 
 _DEFAULT = "humaneval+,mbpp+"
 _LISTED = 20

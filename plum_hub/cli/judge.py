@@ -54,8 +54,8 @@ def judge(as_json: bool, quiet: bool, **given: Any) -> None:
       plum-hub judge samples.jsonl --suites suites.jsonl --out verdicts.jsonl
     """
     from plum_hub.cli import screen
-    from plum_hub.cli.judging import order, show_count
-    from plum_hub.stages.verdict_file import judge_file
+    from plum_hub.cli.judge_options import order, show_count
+    from plum_hub.judging.verdict_file import judge_file
 
     wanted = order(given)
     progress = screen.progress(quiet)

@@ -26,8 +26,8 @@ def pull(release: str, folder: Path, hub: str, as_json: bool) -> None:
       plum-hub pull me/plum-starter@v1.0.0 --run runs/starter
     """
     from plum_hub.cli.screen import echo_json, facts, summary_tables
-    from plum_hub.stages.pull import pull as pull_release
-    from plum_hub.stages.summary import summarise
+    from plum_hub.pipeline.pull import pull as pull_release
+    from plum_hub.pipeline.status import summarise
 
     summary = summarise(pull_release(release, folder, hub))
     if as_json:

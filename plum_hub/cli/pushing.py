@@ -6,7 +6,7 @@ from typing import Any
 
 from plum_hub.cli import screen
 from plum_hub.cli.releasing import Where, show_how_to_load
-from plum_hub.stages.push_model import ModelOrder, push_model
+from plum_hub.publishing.model import ModelOrder, push_model
 
 _WHERE = ("repo", "hub", "private", "tag", "branch", "create_pr")
 

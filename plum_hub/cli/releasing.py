@@ -9,10 +9,10 @@ import click
 from plum_hub.cli import screen
 from plum_hub.errors import UsageError
 from plum_hub.hubs.client import choose_target
+from plum_hub.pipeline.base import Context
+from plum_hub.publishing.push_dataset import push
+from plum_hub.publishing.repository import Destination, Released
 from plum_hub.run import Run
-from plum_hub.stages.base import Context
-from plum_hub.stages.destination import Destination, Released
-from plum_hub.stages.push import push
 
 _REPO = re.compile(r"(?:[A-Za-z0-9][\w-]*/)?(?!.*(?:--|\.\.))[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
 """What huggingface_hub's `validate_repo_id` lets through."""

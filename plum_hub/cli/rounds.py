@@ -8,8 +8,8 @@ from typing import Any
 from plum_hub.cli import screen
 from plum_hub.cli.building import Given, composed
 from plum_hub.recipe import Recipe
-from plum_hub.stages.rounds.folder import Rounds
-from plum_hub.stages.rounds.rounds import Wanted, run_rounds
+from plum_hub.rounds.folder import Rounds
+from plum_hub.rounds.run import Wanted, run_rounds
 from plum_hub.training.settings import TrainingSettings, compose
 
 _ENDING = "-rounds"

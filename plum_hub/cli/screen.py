@@ -18,11 +18,11 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from plum_hub.pipeline.estimate import Plan
+from plum_hub.pipeline.show import Story
+from plum_hub.pipeline.status import Summary
+from plum_hub.progress import Progress
 from plum_hub.records import Drop, Sample, TestCase, TestSuite, Verdict
-from plum_hub.stages.base import Progress
-from plum_hub.stages.plan import Plan
-from plum_hub.stages.show import Story
-from plum_hub.stages.summary import Summary
 
 _LOG = logging.getLogger("plum_hub")
 _EVERY_SECONDS = 15.0

@@ -19,8 +19,8 @@ def show(run: Path, id: str, as_json: bool) -> None:  # noqa: A002 - click names
     Example:  plum-hub show runs/starter-qwen2.5-coder-0.5b-instruct 3f2a
     """
     from plum_hub.cli.screen import echo_json, story_screen
+    from plum_hub.pipeline.show import story
     from plum_hub.run import Run
-    from plum_hub.stages.show import story
 
     found = story(Run.open(run), id)
     if as_json:

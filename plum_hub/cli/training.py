@@ -8,12 +8,12 @@ from typing import Any
 
 from plum_hub.cli import screen
 from plum_hub.errors import TrainingError
-from plum_hub.stages.base import Progress
-from plum_hub.stages.training import Prepared, Wanted, check, prepare, train
+from plum_hub.progress import Progress
+from plum_hub.training.batch_order import SCARCE
 from plum_hub.training.checkpoint import REPORT
 from plum_hub.training.launch import attended, command
-from plum_hub.training.order import SCARCE
 from plum_hub.training.preflight import Preflight
+from plum_hub.training.run import Prepared, Wanted, check, prepare, train
 from plum_hub.training.settings import compose
 
 _WORLD = "WORLD_SIZE"

@@ -51,6 +51,6 @@ def verify(**given: Any) -> None:
     Example:
       plum-hub verify me/plum-starter@v1.0.0 --sample 500
     """
-    from plum_hub.cli.auditing import carry_out_verify
+    from plum_hub.cli.findings import carry_out_verify
 
     carry_out_verify(given)

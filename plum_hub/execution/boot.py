@@ -24,8 +24,8 @@ _LINKS = {"/dev/stdin": "0", "/dev/stdout": "1", "/dev/stderr": "2"}
 _IN_JAIL = tuple(
     f"{name}.py"
     for name in (
-        "__init__", "zygote", "child", "compiler", "internals", "preparation", "probe", "reserved", "scratch", "shown",
-        "trusted", "values", "wire",
+        "__init__", "zygote", "sandbox_child", "compiler", "internals", "preparation", "probe", "reserved", "scratch",
+        "shown", "trusted", "values", "wire",
     )
 )  # fmt: skip
 _OLD = "/.old"

@@ -7,8 +7,8 @@ zygote that compiles programs (`scribe.py`) runs none.
 
 What a program costs beside its own work is, for the most part, page faults: each page that a child or, after a fork,
 this process writes to is copied or at least unlocked, and in Python to look at an object is to write to it. So the loop
-touches few objects, what a child does has been done here before (`child.warm_up`), and no half-used pages are left to
-it (`preparation.fill_holes`).
+touches few objects, what a child does has been done here before (`sandbox_child.warm_up`), and no half-used pages are
+left to it (`preparation.fill_holes`).
 """
 
 import gc
@@ -24,7 +24,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from plum_hub.execution import child, compiler, internals, preparation, scratch, values
+from plum_hub.execution import compiler, internals, preparation, sandbox_child, scratch, values
 from plum_hub.execution.shown import MEMORY_READERS
 from plum_hub.execution.wire import (
     ASKED,
@@ -62,7 +62,7 @@ _COMPILED_BYTES = 4 << 20  # cases of more text are compiled in every child
 _TAIL = 2000  # bytes of output that are kept
 _SHORTEST_WAIT, _OUTPUT_WAIT, _WATCHED_WAIT = 0.01, 0.05, 0.02  # seconds
 _CORES = os.cpu_count() or 1
-_STATE = slice(0, child.RESULTS)  # of the buffer: whether the child has entered, or why it could not
+_STATE = slice(0, sandbox_child.RESULTS)  # of the buffer: whether the child has entered, or why it could not
 _ENTERED = b"entered".ljust(_STATE.stop - _STATE.start, b"\0")
 
 
@@ -124,7 +124,7 @@ def prepare(packages: str = "", children: int | None = None) -> None:
         value = value if most == resource.RLIM_INFINITY else min(value, most)
         resource.setrlimit(limit, (value, value))
     internals.hide_internals(packages)
-    child.warm_up()
+    sandbox_child.warm_up()
     gc.collect()
     preparation.fill_holes()
     gc.freeze()
@@ -135,11 +135,11 @@ class _Jail:
 
     def __init__(self, requests: int, answers: int, children: int | None) -> None:
         self._requests, self._answers, self._children = requests, answers, children
-        self.buffer = mmap.mmap(-1, child.RESULT_BYTES)
+        self.buffer = mmap.mmap(-1, sandbox_child.RESULT_BYTES)
         self._number, self._next = 0, deque[tuple[bytes, bytes]]()
         self._whole = self._shown = 0
         self.tokens = b""
-        self.cases: child.Sources | child.Plan = ()
+        self.cases: sandbox_child.Sources | sandbox_child.Plan = ()
         self._compiles = self._small = False
         self._nothing = os.open("/dev/null", os.O_RDWR)
         folders = scratch.FOLDERS if children is None else (os.getcwd(),)  # noqa: PTH109
@@ -185,12 +185,12 @@ class _Jail:
         if pid == 0:
             try:
                 self._enter(limits, files)
-                child.extend_timers(asked.grace)
+                sandbox_child.extend_timers(asked.grace)
                 text = body[: asked.code]
                 program = text if asked.compiled else text.decode(errors="surrogatepass")
                 work = [self._pipeline(asked.kind, program, body[entry:stdin])]
                 vars(self).clear()  # frames below the program's code lead here, and to nothing more
-                child.run(work)
+                sandbox_child.run(work)
             finally:
                 os._exit(1)
         stopped, tail = self._watch(poller, pid, started, asked, files)
@@ -218,14 +218,14 @@ class _Jail:
 
     def _pipeline(self, kind: bytes, code: str | bytes, entry_point: bytes) -> Iterator[object]:
         if kind == MODULE:
-            parts = child.module_parts(code, entry_point.decode() or None, self.cases, self.tokens)
+            parts = sandbox_child.module_parts(code, entry_point.decode() or None, self.cases, self.tokens)
         elif kind == SCRIPT:
-            parts = child.script_parts(code)
+            parts = sandbox_child.script_parts(code)
         else:
             from plum_hub.execution import probe
 
             parts = [probe.steps(code)]
-        return child.pipeline(self.buffer, parts)
+        return sandbox_child.pipeline(self.buffer, parts)
 
     def _enter(self, limits: Iterable[tuple[int, tuple[int, int]]], files: tuple[int, ...]) -> None:
         """Make this child a program's. What goes wrong here is told where no program can write: until the child has
@@ -257,7 +257,7 @@ class _Jail:
         end = os.pidfd_open(pid)
         poller.register(end, select.POLLIN)
         longest = _OUTPUT_WAIT if files else _WATCHED_WAIT if asked.watched else asked.wall
-        self._whole = self._shown = child.RESULTS
+        self._whole = self._shown = sandbox_child.RESULTS
         left, tail, stopped = min(asked.cpu, asked.wall), b"", b"-"
         while stopped == b"-":
             # No thread earns CPU time faster than wall time, so nothing can be over its limit before this.
@@ -304,8 +304,8 @@ class _Jail:
         if text:
             self.cases = tuple((kind, source) for kind, source in json.loads(text))
             self._compiles, self._small = False, len(text) <= _COMPILED_BYTES
-        elif self._compiles and self._small and not isinstance(self.cases, child.Plan):
-            self.cases = child.compiled(self.cases)
+        elif self._compiles and self._small and not isinstance(self.cases, sandbox_child.Plan):
+            self.cases = sandbox_child.compiled(self.cases)
         else:
             return
         gc.freeze()
@@ -320,12 +320,12 @@ class _Jail:
         if state != _ENTERED:
             why = state.rstrip(b"\0").decode(errors="replace") or "its process ended first"
             raise ChildProcessError(f"its limits (cpu_seconds, memory_mb) cannot be set: {why}")
-        _, end = self._find_end(child.RESULTS)
-        results = buffer[child.RESULTS : end]
+        _, end = self._find_end(sandbox_child.RESULTS)
+        results = buffer[sandbox_child.RESULTS : end]
         self._compiles |= results[:1] == COMPILED
         if end > _KEPT_BYTES:
             buffer.close()
-            self.buffer = mmap.mmap(-1, child.RESULT_BYTES)
+            self.buffer = mmap.mmap(-1, sandbox_child.RESULT_BYTES)
         else:
             buffer[: end + FRAME.size] = bytes(end + FRAME.size)
         return results
@@ -333,9 +333,9 @@ class _Jail:
     def _find_end(self, place: int) -> tuple[int, int]:
         """Where the last of the results from a place on begins, and where it ends."""
         last, unpack, buffer = place, FRAME.unpack_from, self.buffer
-        while place + FRAME.size <= child.RESULT_BYTES:
+        while place + FRAME.size <= sandbox_child.RESULT_BYTES:
             kind, length = unpack(buffer, place)
-            if kind == b"\0" or place + FRAME.size + length > child.RESULT_BYTES:
+            if kind == b"\0" or place + FRAME.size + length > sandbox_child.RESULT_BYTES:
                 break
             last, place = place, place + FRAME.size + length
         return last, place

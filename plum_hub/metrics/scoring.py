@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 
 from plum_hub.answers.checks import read_tests
 from plum_hub.execution import Judge, Limits
+from plum_hub.judging.stream import Judgement, Submission, judged
 from plum_hub.passk import pass_at_k
-from plum_hub.stages.judging import Judgement, Submission, judged
 
 Results: TypeAlias = dict[int, list[tuple[int, dict[str, Any]]]]
 """For each problem, by its position, its programs' positions and what happened to each: `task_id`, `passed`, `result`

@@ -53,8 +53,8 @@ def made_rows(path: Path) -> Path:
 
 def write_rows(options: argparse.Namespace, path: Path) -> None:
     """As many rows as the steps need, half of each label, drawn from the data, all short enough."""
-    from plum_hub.stages.training_data import read_data
     from plum_hub.training.base import pinned
+    from plum_hub.training.data import read_data
     from plum_hub.training.lengths import fitting
 
     rows = list(read_data(options.data, "kto", options.hub).rows)
@@ -116,8 +116,8 @@ def trl(options: argparse.Namespace, rows: Path, out: Path) -> list[dict[str, An
 
 def ours(options: argparse.Namespace, rows: Path, out: Path) -> list[dict[str, Any]]:
     """The command's own path. Gives a line for each step."""
-    from plum_hub.stages.base import Progress
-    from plum_hub.stages.training import Wanted, prepare, train
+    from plum_hub.progress import Progress
+    from plum_hub.training.run import Wanted, prepare, train
     from plum_hub.training.settings import compose
 
     settings = [

@@ -7,7 +7,7 @@ import pytest
 
 from plum_hub.answers.checks import read_tests
 from plum_hub.execution import Judge, Limits
-from plum_hub.stages.programs import program
+from plum_hub.judging.cases import program
 
 RIGHT = "def add(a, b):\n    if a is None:\n        raise ValueError('no number')\n    return a + b\n"
 WRONG = "def add(a, b):\n    if a is None:\n        return 0\n    return a - b\n"

@@ -11,9 +11,9 @@ from plum_hub.answers.suite import ParsedSuite, Unusable, parse_suite, stub_of
 from plum_hub.engines import parse_engine
 from plum_hub.execution import Judge
 from plum_hub.execution.literals import equal, parse_literal
+from plum_hub.pipeline.suites import prove
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Response, TestCase
-from plum_hub.stages.suites import prove
 
 MBPP = Path(__file__).resolve().parents[3] / "shared/data/mbpp/mbpp.jsonl.gz"
 

@@ -11,8 +11,8 @@ from plum_hub.answers.source import definitions, parse
 from plum_hub.benchmarks import load
 from plum_hub.benchmarks.base import Problem
 from plum_hub.benchmarks.setup import with_setup
+from plum_hub.evaluation.protocol import Form, Protocol, asking, judged_code
 from plum_hub.execution import Judge, Limits
-from plum_hub.stages.evaluation.protocol import Form, Protocol, asking, judged_code
 from tests.benchmarks.cut import DATA, needs_data
 from tests.benchmarks.running import programs, statuses
 

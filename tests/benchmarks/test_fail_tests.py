@@ -6,9 +6,9 @@ from fractions import Fraction
 import pytest
 
 from plum_hub.benchmarks import load
+from plum_hub.evaluation.exports import arguments_of
 from plum_hub.execution.base import Call, Statement
 from plum_hub.execution.literals import write_literal
-from plum_hub.stages.evaluation.results import arguments_of
 from tests.benchmarks.cut import DATA, needs_data
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from plum_hub.attacks import Attack, siege
 from plum_hub.errors import SandboxError
 from plum_hub.execution import Judge
-from plum_hub.execution.attacks import Attack, siege
 from plum_hub.execution.layers import survey
 
 ROOT = Path(__file__).resolve().parents[2]

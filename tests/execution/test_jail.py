@@ -169,9 +169,9 @@ def test_more_than_the_limits_is_told_to_the_jail(share: float, grace: float) ->
 
 def test_limits_of_calls_are_extended_in_the_process_of_the_program() -> None:
     code = (
-        "import signal\nfrom plum_hub.execution import child\n"
+        "import signal\nfrom plum_hub.execution import sandbox_child\n"
         "from plum_hub.execution.reserved import RESERVED, reserved\n"
-        "child.extend_timers(1.0); child.extend_timers(1.5)\nRESERVED[reserved('setitimer')](2, 40)\n"
+        "sandbox_child.extend_timers(1.0); sandbox_child.extend_timers(1.5)\nRESERVED[reserved('setitimer')](2, 40)\n"
         "assert 59 < signal.getitimer(2)[0] <= 60.1, signal.getitimer(2)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -62,7 +62,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 _OLD = """
 import functools, json, sys
-from plum_hub.execution.attacks import escapes, right, siege
+from plum_hub.attacks import escapes, right, siege
 from plum_hub.execution.landlock import Enclave, LandlockSandbox
 
 class Old(Enclave):
@@ -85,7 +85,7 @@ print(json.dumps([name for name, status in found.items() if status != "passed"])
 _SOME = """
 import json
 from plum_hub.execution import Judge
-from plum_hub.execution.attacks import escapes, resources, siege
+from plum_hub.attacks import escapes, resources, siege
 
 found = []
 with Judge(2, sandbox="landlock") as judge, siege.bait() as (port, secret):

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from plum_hub.attacks import Attack, escapes, forgeries, machinery, resources, right, siege
 from plum_hub.execution import Judge, Program
-from plum_hub.execution.attacks import Attack, escapes, forgeries, machinery, resources, right, siege
 from tests.execution.conftest import traces
 
 GROUPS = {

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from plum_hub.errors import TrainingError
-from plum_hub.stages.base import Progress
-from plum_hub.stages.training import Wanted, loaded, prepare, train
+from plum_hub.progress import Progress
+from plum_hub.training.run import Wanted, loaded, prepare, train
 from plum_hub.training.settings import compose
 from tests.training import toy
 

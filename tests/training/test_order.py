@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from plum_hub.training.order import CROWDED, DOMINANT, REMAINDER, SCARCE, Facts, Order, Shape, epochs
+from plum_hub.training.batch_order import CROWDED, DOMINANT, REMAINDER, SCARCE, Facts, Order, Shape, epochs
 
 
 def data(prompts: int, each: int, share: float, seed: int = 0) -> list[Facts]:

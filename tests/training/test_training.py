@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from plum_hub.errors import EngineError, TrainingError
-from plum_hub.stages.base import Progress
-from plum_hub.stages.training import Wanted, check, loaded, prepare, train
+from plum_hub.progress import Progress
+from plum_hub.training.run import Wanted, check, loaded, prepare, train
 from plum_hub.training.settings import compose
 from tests.engines.tiny import write_tiny_model
 from tests.training import toy

@@ -12,8 +12,8 @@ import pytest
 
 from plum_hub.errors import TrainingError
 from plum_hub.instructions.hub import read_folder
-from plum_hub.stages.training import Wanted, check, prepare
-from plum_hub.stages.training_data import read_data
+from plum_hub.training.data import read_data
+from plum_hub.training.run import Wanted, check, prepare
 from plum_hub.training.settings import compose
 from tests.training import toy
 

@@ -12,8 +12,8 @@ from typing import Any
 from judging.material import Kind, Sample, Task, canonical, mixed, peer, tasks
 
 from plum_hub.execution import Call, Judge, Limits, Program, Statement
+from plum_hub.judging.stream import Submission, judged
 from plum_hub.records import TestCase
-from plum_hub.stages.judging import Submission, judged
 from plum_hub.static import DROP_CODES
 
 OURS, INSIDE, EVALPLUS, HUMAN_EVAL, FLOOR = (

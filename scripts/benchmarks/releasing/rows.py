@@ -48,9 +48,9 @@ def made(folder: Path, samples: int) -> Path:
 def _begun(folder: Path, run: Path) -> Any:
     """The sealed recipe; no benchmark is compared with, since the peer does not compare either."""
     from plum_hub.engines.scripted import ScriptedConfig
+    from plum_hub.pipeline.build import sealed
     from plum_hub.recipe import Recipe
     from plum_hub.run import Run
-    from plum_hub.stages.build import sealed
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tasks.jsonl").write_text('{"instruction": "Write a function."}\n')

@@ -1,0 +1,159 @@
+"""What `verify` and `diff` do with their options, and how they show what came of it."""
+
+import re
+import secrets
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from plum_hub.cli import screen
+from plum_hub.errors import UsageError, VerificationError
+from plum_hub.verification.dataset import Report
+from plum_hub.verification.diff import Difference
+from plum_hub.verification.findings import MEANINGS, MODEL_MEANINGS, Check, Findings, shown
+from plum_hub.verification.matching import Change, reasons
+from plum_hub.verification.model import ModelReport
+from plum_hub.verification.options import Order
+from plum_hub.verification.verify import verify
+
+_LISTED = 12
+"""Rows on the screen of one kind; --json has more."""
+
+
+def carry_out_verify(given: Mapping[str, Any]) -> None:
+    """Verify, and show what came of it.
+
+    Raises:
+        VerificationError: something does not agree.
+        PlumError: it could not be verified.
+    """
+    order = _order(given)
+    progress = screen.progress(given["quiet"])
+    try:
+        report = verify(order, progress)
+    finally:
+        progress.close()
+    if given["as_json"]:
+        screen.echo_json(report.as_json())
+    elif isinstance(report, ModelReport):
+        _show_model(report)
+    else:
+        _show_report(report)
+    if not report.agrees:
+        raise VerificationError(
+            f"{order.repo}@{order.version} is not what it says: {report.differing:,} things do not agree; do not rely "
+            "on it, and show the list to whoever published it"
+        )
+
+
+def _order(given: Mapping[str, Any]) -> Order:
+    repo, _, version = given["release"].partition("@")
+    if "/" not in repo or not version:
+        raise UsageError(f"{given['release']}: write it as REPO@TAG, as in  plum-hub verify me/plum-starter@v1.0.0")
+    if given["commit"] is not None and not re.fullmatch(r"[0-9a-f]{7,40}", given["commit"]):
+        raise UsageError(f"--commit {given['commit']}: is no commit: give at least its first 7 hex digits")
+    if given["seed"] is not None and given["sample"] is None:
+        raise UsageError("--seed draws the samples of --sample N: give both, or neither")
+    # Whoever knows the seed beforehand knows which samples are not looked at.
+    seed = given["seed"] if given["seed"] is not None else secrets.randbelow(1 << 31)
+    names = ("sample", "commit", "run", "hub", "workers", "sandbox", "kind", "base")
+    return Order(repo=repo, version=version, seed=seed, **{name: given[name] for name in names})
+
+
+def _show_model(report: ModelReport) -> None:
+    _show_findings(report.findings, MODEL_MEANINGS)
+    release = f"{report.release.repo}@{report.release.version}, commit {report.release.commit}"
+    screen.facts([("model", release), ("outcome", _outcome(report.findings))])
+    if report.dataset is not None:
+        click.echo()
+        _show_report(report.dataset)
+
+
+def _show_report(report: Report) -> None:
+    _show_findings(report.findings, MEANINGS)
+    judged = f"{report.judged:,} of {report.samples:,}"
+    if report.order.sample is not None:
+        judged += f", drawn by --seed {report.order.seed}"
+    release = f"{report.release.repo}@{report.release.version}, commit {report.release.commit}"
+    screen.facts([("release", release), ("judged", judged), ("outcome", _outcome(report.findings))])
+
+
+def _outcome(findings: Findings) -> str:
+    return "everything agrees" if findings.agree else f"{findings.differing.total():,} things do not agree"
+
+
+def _show_findings(findings: Findings, meanings: Mapping[Check, str]) -> None:
+    table = Table("check", "compared", "differing", "what agrees", box=None, header_style="bold", pad_edge=False)
+    for check, meaning in meanings.items():
+        compared, differing = findings.compared[check], findings.differing[check]
+        table.add_row(check, f"{compared:,}", f"{differing:,}" if differing else "", meaning)
+    screen.console().print(table)
+    _show_disagreements(findings)
+    for note in findings.notes:
+        click.echo(f"note: {note}")
+
+
+def _show_disagreements(findings: Findings) -> None:
+    """Some of each check, so that many of one do not hide another."""
+    if findings.agree:
+        return
+    table = Table("check", "what", "published", "found here", box=None, header_style="bold red", pad_edge=False)
+    for check in findings.differing:
+        listed = [one for one in findings.listed if one.check == check][:_LISTED]
+        for one in listed:
+            table.add_row(check, *(escape(" ".join(text.split())) for text in (one.what, one.published, one.found)))
+        if more := findings.differing[check] - len(listed):
+            table.add_row(check, f"and {more:,} more", "", "")
+    screen.console().print(table)
+
+
+def show_difference(found: Difference, *, as_json: bool) -> None:
+    """What differs in the making, the rows of each config, and the labels that flipped."""
+    if as_json:
+        screen.echo_json(found.as_json())
+        return
+    names = (found.old.version, found.new.version)
+    if found.making:
+        table = Table("made from", *names, box=None, header_style="bold", pad_edge=False)
+        for key, pair in found.making.items():
+            table.add_row(escape(key), *(escape("" if value is None else shown(value)) for value in pair))
+        screen.console().print(table)
+    for config, (gone, fresh) in found.columns.items():
+        click.echo(f"columns of {config}: {', '.join([*(f'-{one}' for one in gone), *(f'+{one}' for one in fresh)])}")
+    table = Table("config", *names, "added", "removed", "changed", "why", box=None, header_style="bold", pad_edge=False)
+    for config, rows in found.configs.items():
+        kinds = {"added": rows.added, "removed": rows.removed, "changed": rows.changed}
+        why = "; ".join(f"{kind}: {_reasons(changes)}" for kind, changes in kinds.items() if changes)
+        numbers = (rows.old, rows.new, *map(len, kinds.values()))
+        table.add_row(config, *(f"{number:,}" for number in numbers), escape(why))
+    screen.console().print(table)
+    _show_flips(found)
+
+
+def _reasons(changes: list[Change]) -> str:
+    return ", ".join(f"{count:,} {why}" for why, count in reasons(changes).items())
+
+
+def _show_flips(found: Difference) -> None:
+    counts = Counter((flip.match, ", ".join(flip.why)) for flip in found.flips)
+    said = "; ".join(f"{count:,} by {why} (same {match})" for (match, why), count in counts.most_common())
+    click.echo(f"labels flipped: {len(found.flips):,}" + (f": {said}" if said else ""))
+    if not found.flips:
+        return
+    table = Table("instruction", "sample", "was", "is", "why", box=None, header_style="bold", pad_edge=False)
+    for flip in found.flips[:_LISTED]:
+        samples = [flip.old_sample_id, flip.new_sample_id]
+        name = " -> ".join(dict.fromkeys(samples))
+        states = (_state(flip.old_status, flip.old_label), _state(flip.new_status, flip.new_label))
+        table.add_row(flip.instruction_id, name, *states, ", ".join(flip.why))
+    screen.console().print(table)
+    if len(found.flips) > _LISTED:
+        click.echo(f"and {len(found.flips) - _LISTED:,} more; --json lists them")
+
+
+def _state(status: str, label: bool) -> str:
+    return f"{status}, {'chosen' if label else 'rejected'}"

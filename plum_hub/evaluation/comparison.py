@@ -1,0 +1,139 @@
+"""Two evaluations on the same problems: what the second gains over the first, and how sure that is."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plum_hub.errors import UsageError
+from plum_hub.evaluation.folder import Folder
+from plum_hub.statistics import (
+    bootstrap_interval,
+    gain_beyond_error,
+    mcnemar,
+    mean_over_problems,
+    relative_gain,
+    smallest_gain,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """What one model gains over another in pass@1. Shares, not per cent."""
+
+    benchmark: str
+    suite: str
+    reading: str
+    part: str
+    """The difficulty; "" for all problems."""
+    problems: int
+    first: float
+    second: float
+    gain: float
+    relative: float | None
+    """As a share of the first; None from 0."""
+    only_first: int | None
+    """Problems that only the first solved; None, as the next two, where a model has several samples of a problem."""
+    only_second: int | None
+    p_value: float | None
+    """McNemar's exact test, two-sided."""
+    low: float
+    """Of the 95 % interval of the gain, by the paired bootstrap."""
+    high: float
+    smallest: float | None
+    """The smallest true gain that would have been found here with 80 % power at the 5 % level; None where there are too
+    few problems for any."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every gain, and what to know about them."""
+
+    gains: tuple[Gain, ...]
+    notes: tuple[str, ...]
+
+
+def compare(first: Path, second: Path) -> Comparison:
+    """Compare two evaluations' folders on the problems that both were asked.
+
+    Raises:
+        RunError: a folder has no scores.
+        UsageError: they have no benchmark in common, or not the same version of it.
+    """
+    before, after = Folder(first).scores(), Folder(second).scores()
+    names = [name for name in before["outcomes"] if name in after["outcomes"]]
+    if not names:
+        raise UsageError(
+            f"{first} and {second} have no benchmark in common: they have {', '.join(before['outcomes'])}, and "
+            f"{', '.join(after['outcomes'])}"
+        )
+    gains: list[Gain] = []
+    notes = [*_differences(before, after)]
+    for name in names:
+        one, other = before["outcomes"][name], after["outcomes"][name]
+        if one["revision"] != other["revision"]:
+            raise UsageError(
+                f"{name} is {one['revision']} in {first} and {other['revision']} in {second}, and scores of two "
+                "versions cannot be compared: evaluate one of them again"
+            )
+        gains += _gains(name, one, other)
+        if (lost := _lost(one, other)) > 0:
+            notes.append(f"{name}: {lost} problems that only one of them was asked are left out")
+    return Comparison(tuple(gains), tuple(notes))
+
+
+def _gains(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Gain]:
+    for suite, readings in one["counts"].items():
+        for reading, counts in readings.items():
+            others = other["counts"].get(suite, {}).get(reading, {})
+            common = [problem for problem in counts if problem in others]
+            for part, members in {"": common, **one["parts"]}.items():
+                these = [problem for problem in common if problem in set(members)]
+                if these:
+                    pairs = [(tuple(counts[problem]), tuple(others[problem])) for problem in these]
+                    yield _gain((name, suite, reading, part), pairs)
+
+
+def _gain(of: tuple[str, str, str, str], pairs: list[tuple[tuple[int, int], tuple[int, int]]]) -> Gain:
+    rates = [(passed / samples, others_passed / others) for (samples, passed), (others, others_passed) in pairs]
+    differences = [after - before for before, after in rates]
+    first = sum(before for before, _ in rates) / len(rates)
+    second = sum(after for _, after in rates) / len(rates)
+    single = all(samples == others == 1 for (samples, _), (others, _) in pairs)
+    lost, won = (sum(difference * sign > 0 for difference in differences) for sign in (-1, 1))
+    low, high = bootstrap_interval(differences)
+    benchmark, suite, reading, part = of
+    return Gain(
+        benchmark=benchmark,
+        suite=suite,
+        reading=reading,
+        part=part,
+        problems=len(pairs),
+        first=first,
+        second=second,
+        gain=second - first,
+        relative=relative_gain(first, second),
+        only_first=lost if single else None,
+        only_second=won if single else None,
+        p_value=mcnemar(lost, won) if single else None,
+        low=low,
+        high=high,
+        smallest=smallest_gain(len(pairs), (lost + won) / len(pairs))
+        if single
+        else gain_beyond_error(mean_over_problems(differences).stderr),
+    )
+
+
+def _lost(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
+    asked = [{problem for by in outcomes["counts"].values() for problem in by["official"]} for outcomes in (one, other)]
+    return len(asked[0] ^ asked[1])
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """What else differs than the model: a gain may come from it."""
+    if before["harness"] != after["harness"]:
+        yield f"judged by two harnesses: {before['harness']} and {after['harness']}"
+    old, new = before["protocol"], after["protocol"]
+    for key in old:
+        if old[key] != new.get(key):
+            yield f"{key} differs: {old[key]} and {new.get(key)}"

@@ -1,0 +1,129 @@
+"""An evaluation in the files of other evaluations, so that their tools read it: EvalPlus' samples and
+eval_results.json, and LiveCodeBench's output."""
+
+import ast
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from plum_hub.benchmarks.livecodebench import formats as contest
+from plum_hub.evaluation.folder import Folder, SuiteVerdict
+from plum_hub.evaluation.protocol import family
+from plum_hub.evaluation.scoring import Judged, Outcomes
+from plum_hub.execution.base import Call, Case, CaseResult
+from plum_hub.execution.literals import parse_literal
+
+_STATUSES = {"passed": "pass", "timed_out": "timeout"}
+"""EvalPlus' words; everything else is `fail`."""
+
+_HASHES = {"humaneval+": "fe585eb4df8c88d844eeb463ea4d0302", "mbpp+": "ee43ecabebf20deef4bb776a405ac5b1"}
+"""The MD5 of the only versions of these files that are taken; EvalPlus names them so."""
+
+
+def write_results(folder: Folder, outcomes: Outcomes, date: str) -> Iterator[str]:
+    """Write what other tools read of one benchmark, and yield the files' names.
+
+    Raises:
+        RunError: a file cannot be written.
+    """
+    name = outcomes.chosen.name
+    if family(name) == "livecodebench":
+        samples = graded(outcomes)
+        asked = [problem for key, problem in outcomes.chosen.problems.items() if key in samples]
+        contest.write_results(folder.path, name, asked, samples)
+        yield from (f"{name}{ending}.json" for ending in ("", "_eval", "_eval_all"))
+        return
+    rows = ({"task_id": one.problem, "solution": one.code or ""} for one in outcomes.judged)
+    folder.write(f"{name}_samples.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
+    folder.write(f"{name}_eval_results.json", json.dumps(evalplus_results(outcomes, date)))
+    yield from (f"{name}_samples.jsonl", f"{name}_eval_results.json")
+
+
+def evalplus_results(outcomes: Outcomes, date: str) -> dict[str, Any]:
+    """The object of EvalPlus' `eval_results.json`, by the official reading.
+
+    Of a benchmark without plus cases the plus fields are null and empty, as under `--base-only`. A sample that has
+    failed the base cases is not tried on the others: it counts as failed there too, as in EvalPlus' scores.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for one in outcomes.judged:
+        row: dict[str, Any] = {"task_id": one.problem, "solution": one.code or ""}
+        for measure in ("base", "plus"):
+            verdict = one.verdicts.get(measure)
+            status = None if measure not in outcomes.chosen.measures else "fail"
+            row[f"{measure}_status"] = status if verdict is None else _STATUSES.get(verdict.status, "fail")
+        for measure in ("base", "plus"):
+            row[f"{measure}_fail_tests"] = _fail_tests(outcomes, one, measure)
+        found.setdefault(one.problem, []).append(row)
+    chosen = outcomes.chosen
+    return {"date": date[:16].replace("T", " "), "hash": _HASHES.get(chosen.name, chosen.revision), "eval": found}
+
+
+def graded(outcomes: Outcomes) -> dict[str, list[contest.Graded]]:
+    """The samples of each problem as LiveCodeBench's files need them, by the official reading; only the first failure
+    of a sample is told, since its judge stops there."""
+    found: dict[str, list[contest.Graded]] = {}
+    for one in outcomes.judged:
+        verdict = one.verdicts["base"]
+        cases = [CaseResult(outcome="passed")] * (verdict.failed[0] if verdict.failed else verdict.cases)
+        if verdict.failed:
+            cases.append(CaseResult(outcome=verdict.outcome, detail=verdict.detail))
+        row = contest.Graded(answer=one.answer, program=one.code or "", cases=tuple(cases))
+        found.setdefault(one.problem, []).append(row)
+    return found
+
+
+def _fail_tests(outcomes: Outcomes, one: Judged, measure: str) -> list[Any]:
+    """The arguments of the first failed case; EvalPlus stops there, and names nothing where a program did not load."""
+    verdict: SuiteVerdict | None = one.verdicts.get(measure)
+    if verdict is None or not verdict.failed or verdict.status not in ("failed", "timed_out"):
+        return []
+    problem = outcomes.chosen.problems[one.problem]
+    return arguments_of(problem.suites[measure][verdict.failed[0]], problem.entry_point)
+
+
+def arguments_of(case: Case, entry_point: str | None) -> list[Any]:
+    """Read the arguments of a case's call of the entry point, as EvalPlus writes them.
+
+    An argument that is no literal (`3 * 19`, `root`) is written as its source: nothing is run to know its value.
+
+    Args:
+        case: of any kind.
+        entry_point: the function's name.
+
+    Returns:
+        A list of the one list of arguments; an empty list for any other case.
+    """
+    if not isinstance(case, Call):
+        return []
+    try:
+        tree = ast.parse(case.expression)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # too deep, or a number too long, for this process
+        return []
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    call = next((node for node in calls if isinstance(node.func, ast.Name) and node.func.id == entry_point), None)
+    if call is None:
+        return []
+    given = [*call.args, *(keyword.value for keyword in call.keywords)]
+    return [[_argument(argument, case.expression) for argument in given]]
+
+
+def _argument(node: ast.expr, expression: str) -> Any:
+    """The value of a literal as JSON, else its source."""
+    source = ast.get_source_segment(expression, node) or ""
+    try:
+        return _json(parse_literal(source))
+    except (ValueError, RecursionError):
+        return source
+
+
+def _json(value: Any) -> Any:
+    """A value as JSON has it: what JSON does not know as its `repr`."""
+    match value:
+        case list() | tuple() | set() | frozenset():
+            return [_json(item) for item in value]
+        case dict():
+            return {str(key): _json(item) for key, item in value.items()}
+        case None | bool() | int() | float() | str():
+            return value
+    return repr(value)

@@ -1,0 +1,304 @@
+"""From submitted programs to what came of them, as one stream: duplicates are found, sources are compiled and checked
+in batches in the background, and meanwhile the judge runs what was checked before.
+
+    submissions -> [reading] -> inbox -> [checking] -> outbox -> judge -> judgements
+
+Both queues are bounded, so whatever the number of submissions, a few thousand are held.
+"""
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from multiprocessing.pool import ThreadPool
+from threading import Condition
+from typing import Generic, Literal, TypeVar
+
+from plum_hub.execution import Execution, Judge, Limits, Program
+from plum_hub.execution.base import Case
+from plum_hub.judging.cases import evidence, judged_at, sandbox_cases
+from plum_hub.records import CaseOutcome, Outcome, Status, TestCase, digest
+from plum_hub.static import Checker, Finding
+
+_FIRST, _GROWTH, _BATCH = 64, 4, 2000
+"""Submissions in one static check: few at first, so that the judge soon has work, then more, since each check costs
+something whatever their number."""
+_MOMENT = 0.05
+"""Seconds to wait for more when something is there: nothing to a slow engine, and enough for a file to be read."""
+_CHECK_SHARE = 0.1
+_LONGEST_WAIT = 30.0
+"""Submissions that come slowly wait for one another, so that checks take no more than that share of the time, but no
+longer than this (seconds)."""
+_REMEMBERED = 200_000
+"""Test cases of the latest results, which are kept for duplicates that come later: some 70 MB where each case says
+something else. The duplicate of an older program is run again."""
+
+_SUITES = 64
+"""Suites whose cases are kept in the sandbox's form."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A program (None: the answer held none) and the suite it is to pass. `suite_id` stands for `entry_point` (empty
+    for a script), `cases`, `limits` and `decisive`: equal programs with equal `suite_id` share one run."""
+
+    id: str
+    code: str | None
+    suite_id: str
+    entry_point: str
+    cases: tuple[TestCase | Case, ...]
+    limits: Limits | None = None
+    """The suite's own, where it has its own."""
+    decisive: bool = False
+    """Whether cases behind what decides matter to nobody: see `Program`."""
+    likeness: str | None = None
+    """What programs have in common that count as equal; that they are the same to the letter, where it is None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What came of the submission `id`: the fields of a `Verdict`, which mean the same."""
+
+    id: str
+    status: Status
+    cases: tuple[CaseOutcome, ...]
+    detail: str
+    cpu_seconds: float | None
+    peak_memory_mb: float | None
+    output: str
+
+
+def judged(
+    submissions: Iterable[Submission], judge: Judge, limits: Limits, codes: frozenset[str]
+) -> Generator[Judgement, None, None]:
+    """Judge every submission and yield each judgement as soon as it is known, in any order.
+
+    Submissions are taken in a thread of their own, and no faster than they are judged; they may be slow to come.
+    A caller that stops early waits for nothing: the threads end with the check that is under way.
+
+    Args:
+        submissions: each with an id of its own.
+        judge: runs nothing else meanwhile.
+        limits: of each program whose suite has none of its own.
+        codes: the mypy error codes that make a `static_error`; with none, only syntax is checked.
+
+    Raises:
+        SandboxError, StaticCheckError: nothing was decided about what was not yielded (law 1).
+        ValueError: an expected value is not a literal.
+        Exception: whatever `submissions` raises, after what came before it has been judged.
+    """
+    inbox: _Queue[Submission] = _Queue(_BATCH)
+    outbox: _Queue[_Checked] = _Queue(_BATCH)
+    pool = ThreadPool(2)
+    reading = pool.apply_async(_read, (submissions, inbox))
+    checking = pool.apply_async(_check, (inbox, outbox, codes))
+    pool.close()
+    try:
+        yield from _Judging(outbox, judge, limits).run()
+        checking.get()
+        reading.get()
+    finally:
+        inbox.end()
+        outbox.end()
+
+
+class _Queue(Generic[_T]):
+    """A bounded queue between two threads, which either may end."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._items: deque[_T] = deque()
+        self._ended = False
+        self._changed = Condition()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: _T) -> bool:
+        """Wait for room; False when the queue has been ended and the item is lost."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or len(self._items) < self._size)
+            if not self._ended:
+                self._items.append(item)
+                self._changed.notify_all()
+            return not self._ended
+
+    def take(self, most: int, wait: float = 0.0) -> list[_T]:
+        """Wait for an item, then up to `wait` seconds for `most` of them; nothing at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or self._items)
+            self._changed.wait_for(lambda: self._ended or len(self._items) >= most, wait)
+            taken = [self._items.popleft() for _ in range(min(most, len(self._items)))]
+            self._changed.notify_all()
+            return taken
+
+    def end(self) -> None:
+        """Nothing more is put; what is there may still be taken."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A submission with the digest of its code, and what the static check found; None where there is no code."""
+
+    submission: Submission
+    digest: str
+    finding: Finding | None
+
+
+def _read(submissions: Iterable[Submission], inbox: _Queue[Submission]) -> None:
+    try:
+        for submission in submissions:
+            if not inbox.put(submission):
+                return
+    finally:
+        inbox.end()
+
+
+def _check(inbox: _Queue[Submission], outbox: _Queue[_Checked], codes: frozenset[str]) -> None:
+    size, wait = _FIRST, _MOMENT
+    try:
+        if not (batch := inbox.take(size, wait)):
+            return
+        with Checker(codes) as checker:
+            while batch:
+                began = time.monotonic()
+                checked = _checked(batch, checker)
+                wait = min(_MOMENT + (time.monotonic() - began) * (1 / _CHECK_SHARE - 1), _LONGEST_WAIT)
+                size = min(size * _GROWTH, _BATCH)
+                if not all(map(outbox.put, checked)):
+                    return
+                batch = inbox.take(size, wait)
+    finally:
+        inbox.end()
+        outbox.end()
+
+
+def _checked(batch: Sequence[Submission], checker: Checker) -> Iterator[_Checked]:
+    digests = [one.likeness or digest(one.code) for one in batch]
+    found = checker.check({key: one.code for key, one in zip(digests, batch, strict=True) if one.code is not None})
+    return (_Checked(one, key, found.get(key)) for key, one in zip(digests, batch, strict=True))
+
+
+@dataclass
+class _Judging:
+    """The end of the stream: runs what has been checked, and gives equal programs one result."""
+
+    checked: _Queue[_Checked]
+    judge: Judge
+    limits: Limits
+    suites: OrderedDict[str, tuple[Case, ...]] = field(default_factory=OrderedDict)
+    running: dict[str, list[str]] = field(default_factory=dict)
+    """The submissions that wait for a program's run, by what makes programs equal."""
+    recent: OrderedDict[str, Judgement] = field(default_factory=OrderedDict)
+    remembered: int = 0
+    """Test cases in `recent`."""
+    known: list[Judgement] = field(default_factory=list)
+    """Judgements without a run of their own, not yielded yet."""
+    sharing: int = 0
+    """Submissions in `known` and `running` that made no program, since results were yielded last."""
+
+    def run(self) -> Iterator[Judgement]:
+        """Judge until the stream ends. A run of the judge ends where nothing more is ready, so that what it holds is
+        never kept back by submissions that are slow to come."""
+        while first := self.checked.take(1):
+            for execution in self.judge.run(self._programs(first[0])):
+                done = _executed(execution)
+                self._remember(execution.id, done)
+                for name in self.running.pop(execution.id):
+                    yield replace(done, id=name)
+                yield from self._known()
+            yield from self._known()
+
+    def _remember(self, key: str, done: Judgement) -> None:
+        self.recent[key] = done
+        self.remembered += 1 + len(done.cases)
+        while self.remembered > _REMEMBERED:
+            _, oldest = self.recent.popitem(last=False)
+            self.remembered -= 1 + len(oldest.cases)
+
+    def _known(self) -> Iterator[Judgement]:
+        known, self.known, self.sharing = self.known, [], 0
+        yield from known
+
+    def _programs(self, first: _Checked) -> Iterator[Program]:
+        """What has to be run of what is ready."""
+        made = self._program(first)
+        while True:
+            if made is not None:
+                yield made
+            if not self.checked or self.sharing > _BATCH:
+                return
+            made = self._program(self.checked.take(1)[0])
+
+    def _program(self, one: _Checked) -> Program | None:
+        submission, finding = one.submission, one.finding
+        key = digest(one.digest, submission.suite_id)
+        if key in self.running:
+            self.running[key].append(submission.id)
+        elif key in self.recent:
+            self.known.append(replace(self.recent[key], id=submission.id))
+        elif submission.code is None or finding is None:
+            self.known.append(_not_run(submission, "no_code", "no code in the answer"))
+        elif finding.status != "ok":
+            self.known.append(_not_run(submission, finding.status, _said(finding)))
+        else:
+            self.running[key] = [submission.id]
+            cases = self._cases(submission)
+            return Program(
+                id=key,
+                code=submission.code,
+                entry_point=submission.entry_point or None,
+                cases=cases,
+                limits=submission.limits or self.limits,
+                decisive=submission.decisive,
+            )
+        self.sharing += 1
+        return None
+
+    def _cases(self, submission: Submission) -> tuple[Case, ...]:
+        """The sandbox's cases, the same object for all samples of a suite: it knows them by that."""
+        if submission.suite_id not in self.suites:
+            self.suites[submission.suite_id] = sandbox_cases(submission.cases)
+            if len(self.suites) > _SUITES:
+                self.suites.popitem(last=False)
+        return self.suites[submission.suite_id]
+
+
+def _said(finding: Finding) -> str:
+    return "; ".join(f"line {error.line}: {error.message} [{error.code}]" for error in finding.errors)
+
+
+def _not_run(submission: Submission, status: Status, detail: str) -> Judgement:
+    return Judgement(
+        id=submission.id,
+        status=status,
+        cases=tuple(_outcome("not_run", judged=judged_at(case)) for case in submission.cases),
+        detail=detail,
+        cpu_seconds=None,
+        peak_memory_mb=None,
+        output="",
+    )
+
+
+def _executed(execution: Execution) -> Judgement:
+    return Judgement(
+        id=execution.id,
+        status=execution.status,
+        cases=tuple(_outcome(case.outcome, case.detail, case.judged) for case in execution.cases),
+        detail="" if execution.status == "passed" else evidence(execution),
+        cpu_seconds=execution.cpu_seconds,
+        peak_memory_mb=execution.peak_memory_mb,
+        output=execution.output,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _outcome(outcome: Outcome, detail: str = "", judged: Literal["outside", "inside"] = "outside") -> CaseOutcome:
+    """One object for equal outcomes: most are."""
+    return CaseOutcome(outcome=outcome, detail=detail, judged=judged)

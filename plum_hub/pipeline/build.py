@@ -1,0 +1,107 @@
+"""`build-dataset` as a library: seal a recipe into a run folder, or find the run it has already begun, and drive the
+stages up to the labelled preferences."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from plum_hub.engines import EngineConfig
+from plum_hub.engines.tokenizer import has_chat_template
+from plum_hub.engines.transformers import TransformersConfig
+from plum_hub.engines.vllm import VllmConfig
+from plum_hub.errors import EngineError, RunError
+from plum_hub.execution.judge import choose
+from plum_hub.instructions.sources import load
+from plum_hub.pipeline.base import Context
+from plum_hub.pipeline.decontamination.stage import run_decontamination
+from plum_hub.pipeline.instructions import run_instructions
+from plum_hub.pipeline.preferences import run_preferences
+from plum_hub.pipeline.published import GENERATE, resolve_suites
+from plum_hub.pipeline.samples import run_samples
+from plum_hub.pipeline.suites import run_suites
+from plum_hub.recipe import Recipe, differences
+from plum_hub.run import Run, slug
+
+STAGES: tuple[Callable[[Context], None], ...] = (
+    run_instructions,
+    run_suites,
+    run_samples,  # and verdicts, at the same time
+    run_decontamination,
+    run_preferences,
+)
+
+
+def build(context: Context, stages: Sequence[Callable[[Context], None]] = STAGES) -> None:
+    """Do what is owed, stage by stage. Running it again on a complete run does nothing.
+
+    Raises:
+        PlumError: a stage cannot be carried out; all rows made so far are kept, and the same call goes on from there.
+    """
+    with context.run.lock():
+        for stage in stages:
+            stage(context)
+
+
+def prepare(recipe: Recipe, folder: Path) -> Run:
+    """The run of `recipe` in `folder`: the one begun before, or a new one with every revision pinned.
+
+    Raises:
+        RunError: the folder holds a run of another recipe; the message names the keys that differ.
+        EngineError, InstructionsError, HubError: a model, source or release is unknown or cannot be reached.
+        SandboxError: programs cannot be isolated on this machine.
+    """
+    run = begun(recipe, folder)
+    return Run.create(folder, sealed(recipe.filled())) if run is None else run
+
+
+def begun(recipe: Recipe, folder: Path) -> Run | None:
+    """The run of `recipe` that was begun in `folder`, or None where there is no run.
+
+    Raises:
+        RunError: the folder holds a run of another recipe, or something else.
+    """
+    if not (folder / "recipe.yaml").exists():
+        if folder.exists() and not folder.is_dir():
+            raise RunError(f"{folder}: is a file; name a folder with --run DIR")
+        return None
+    run = Run.open(folder)
+    if changed := differences(run.recipe, recipe.filled().adopting(run.recipe)):
+        raise RunError(
+            f"{folder}: holds a run of another recipe ({'; '.join(changed)}), and rows of two recipes are never mixed; "
+            f"start a new run that keeps what is still valid: the same command with  --run {folder}-2 "
+            f"--carry-over {folder}"
+        )
+    return run
+
+
+def sealed(recipe: Recipe) -> Recipe:
+    """The recipe with every revision pinned, prompt and sandbox decided, so that it makes the same rows tomorrow."""
+    generate = recipe.suites.source == GENERATE
+    pinned = recipe.pinned(load(recipe.instructions).revision if generate else recipe.instructions.revision)
+    if generate and not takes_conversations(pinned.generator):
+        raise EngineError(
+            f"{pinned.generator.model} has no chat template, and writing test suites needs one; "
+            "name a chat model with --generator ENGINE:MODEL"
+        )
+    prompt = pinned.samples.prompt
+    if prompt == "auto":
+        prompt = "chat" if takes_conversations(pinned.policy) else "completion"
+    samples = pinned.samples.model_copy(update={"prompt": prompt})
+    verdicts = pinned.verdicts
+    if verdicts.sandbox == "auto":
+        verdicts = verdicts.model_copy(update={"sandbox": choose(numpy=verdicts.numpy)})
+    return pinned.model_copy(update={"suites": resolve_suites(pinned.suites), "samples": samples, "verdicts": verdicts})
+
+
+def takes_conversations(config: EngineConfig) -> bool:
+    """Whether the model has a chat template."""
+    if isinstance(config, VllmConfig | TransformersConfig):
+        return has_chat_template(config.model, config.revision)  # opening them would load the weights
+    with config.open() as engine:
+        return engine.has_chat_template
+
+
+def default_folder(recipe: Recipe) -> Path:
+    """Where a run goes when `--run` does not say: `runs/<instructions>-<model>`."""
+    repo, _, tag = recipe.suites.source.partition("@")
+    origin = slug(recipe.instructions.source) if repo == GENERATE else f"{slug(repo)}-{slug(tag)}"
+    return Path("runs") / f"{origin.removeprefix('plum-')}-{slug(recipe.policy.public().model)}"

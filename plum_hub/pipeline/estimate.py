@@ -1,0 +1,129 @@
+"""`--dry-run`: what a build will ask for, how long that takes and what it costs, before anything is spent.
+
+Tokens are estimated from what the run has already generated, else from `_TOKENS`; time from the rate measured on this
+machine (`plum_hub.pipeline.rates`), money from the prices in the engine's settings; each is absent where unknown.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from plum_hub.engines import EngineConfig
+from plum_hub.engines.openai import LIST_PRICES, OpenAIConfig
+from plum_hub.engines.tgi import TgiConfig
+from plum_hub.pipeline.instructions import wanted_rows
+from plum_hub.pipeline.published import GENERATE
+from plum_hub.pipeline.rates import recall
+from plum_hub.prompts import render
+from plum_hub.recipe import Recipe
+from plum_hub.records import Drop, Instruction, Response, Sample, TestSuite
+from plum_hub.run import Run
+
+_CHARACTERS_A_TOKEN = 3.5
+"""Of English and Python under common tokenizers; for prompts only."""
+_TOKENS = {"responses": 450, "samples": 220}
+"""Tokens of an answer where this run has none yet, rather high than low: runs with the Qwen2.5-Coder models gave 230 to
+350, and 180 to 250."""
+_KEPT = 0.64
+"""Share of instructions expected to keep a suite: the paper's self-consistency rate on OSS-Instruct (Table 1)."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage's requests to one engine."""
+
+    stage: str
+    engine: str
+    requests: int
+    """Still owed."""
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float | None
+    """None where this engine was never measured on this machine."""
+    usd: float | None
+    """None where the price is unknown; 0 for a model that runs here."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build will do."""
+
+    instructions: int
+    suites_expected: int
+    steps: list[Step]
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as JSON values."""
+        return asdict(self)
+
+
+def plan(recipe: Recipe, run: Run | None, donor: Run | None = None) -> Plan:
+    """Count what is owed. Reads the instructions (from their Hub, if they are there), asks no model.
+
+    Args:
+        recipe: filled in; need not be pinned.
+        run: the run begun before, whose rows are not made again.
+        donor: the older run named by `--carry-over`; its rows of the same instructions count as made, at most.
+
+    Raises:
+        InstructionsError, HubError: the source cannot be had.
+    """
+    responses, samples = recipe.suites.responses, recipe.samples.per_instruction
+    assert responses is not None
+    assert samples is not None
+    generate = recipe.suites.source == GENERATE
+    texts = dict(_texts(recipe, run))
+    source = run or donor
+    written = [row for row in source.rows(Response) if row.instruction_id in texts] if source else []
+    sampled = [row for row in source.rows(Sample) if row.instruction_id in texts] if source else []
+    served = {row.instruction_id for row in source.rows(TestSuite) if row.instruction_id in texts} if source else set()
+    refused = Counter(drop.stage for drop in source.rows(Drop) if drop.reason == "refused") if source else Counter()
+    kept, decided = len(served), len({row.instruction_id for row in written} | served)
+    suites = kept + round((len(texts) - decided) * (_KEPT if generate else 1.0))
+    length = sum(map(len, texts.values())) / max(1, len(texts)) / _CHARACTERS_A_TOKEN
+    steps = []
+    if generate:
+        prompt = length + len(render("suite", instruction="")) / _CHARACTERS_A_TOKEN
+        owed = max(0, len(texts) * responses - len(written) - refused["responses"])
+        steps.append(_step("responses", recipe.generator, owed, prompt, _mean(written, "responses")))
+    prompt = length + len(render("solve_chat", instruction="", starter_code="")) / _CHARACTERS_A_TOKEN
+    owed = max(0, suites * samples - len(sampled) - refused["samples"])
+    steps.append(_step("samples", recipe.policy, owed, prompt, _mean(sampled, "samples")))
+    return Plan(instructions=len(texts), suites_expected=suites, steps=steps)
+
+
+def _texts(recipe: Recipe, run: Run | None) -> Iterator[tuple[str, str]]:
+    """The instructions, by id: the run's own where it has them."""
+    known = [(row.id, row.text) for row in run.rows(Instruction)] if run else []
+    yield from known or ((row.id, row.text) for row in wanted_rows(recipe) if isinstance(row, Instruction))
+
+
+def _mean(rows: list[Response] | list[Sample], stage: str) -> float:
+    return sum(row.completion_tokens for row in rows) / len(rows) if rows else _TOKENS[stage]
+
+
+def _step(stage: str, engine: EngineConfig, requests: int, prompt: float, completion: float) -> Step:
+    tokens_in, tokens_out = round(requests * prompt), round(requests * completion)
+    rate = recall(engine)
+    prices = _prices(engine)
+    return Step(
+        stage=stage,
+        engine=f"{engine.type}:{engine.model}",
+        requests=requests,
+        prompt_tokens=tokens_in,
+        completion_tokens=tokens_out,
+        seconds=None if rate is None else round(tokens_out / rate, 1),
+        usd=None if prices is None else round((tokens_in * prices[0] + tokens_out * prices[1]) / 1e6, 4),
+    )
+
+
+def _prices(engine: EngineConfig) -> tuple[float, float] | None:
+    """Dollars for a million tokens in and out: nothing for a model that runs here; for a server what its settings say,
+    or OpenAI's list price where we know it."""
+    if isinstance(engine, OpenAIConfig):
+        price_in, price_out = engine.usd_per_million_input, engine.usd_per_million_output
+        if price_in is not None and price_out is not None:
+            return price_in, price_out
+        return LIST_PRICES.get(engine.model) if engine.base_url is None else None
+    return None if isinstance(engine, TgiConfig) else (0.0, 0.0)

@@ -1,0 +1,214 @@
+"""Stage `suites`: have a generator write a reference solution, starter code and test cases for each instruction, and
+keep what agrees with itself (paper, section 3, "Generating high-quality test cases").
+
+First every answer is asked for and kept word for word (`responses`), because answers cost money; then each is read and
+run. A suite is kept only if its own reference passes it, twice alike, and a stub fails it (law 3). An instruction keeps
+one suite: the one with the most cases, the earliest of equals.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+
+from plum_hub.answers.starter import Stub
+from plum_hub.answers.suite import ParsedSuite, Unusable, parse_suite, stub_of
+from plum_hub.engines.base import Completion
+from plum_hub.execution import Execution, Judge
+from plum_hub.judging.cases import evidence, limits_of, program
+from plum_hub.pipeline.base import Ask, Context, ask, made_by, sampling_of, seed_of, unanswered
+from plum_hub.pipeline.budget import RESPONSE_TOKENS, affordable
+from plum_hub.pipeline.published import GENERATE, published
+from plum_hub.prompts import conversation, prompt_digest
+from plum_hub.recipe import Recipe
+from plum_hub.records import Drop, Instruction, Response, TestSuite, digest
+
+STAGE = "suites"
+SPARE = "spare_suite"
+"""Why a suite that agrees with itself is left out: its instruction has a better one."""
+AGREES = (SPARE, "stub_passed")
+"""The reasons for which a suite that agrees with itself is left out all the same."""
+_STUBS: dict[str, Stub] = {"stub": "none", "stub raises": "raises", "stub echo": "echo"}
+_ROLES = ("reference", "again", *_STUBS)
+_DOES: dict[Stub, str] = {"none": "returns None", "raises": "raises an error", "echo": "returns its argument"}
+_BATCH = 64
+"""Instructions that are proved together, and lost together by a kill: seconds of work."""
+
+
+def run_suites(context: Context) -> None:
+    """Ask for what is owed, then prove what is not decided.
+
+    Raises:
+        EngineError: the generator cannot be had.
+        HubError: the published suites cannot be had.
+        SandboxError: programs cannot be run here.
+    """
+    if context.run.recipe.suites.source == GENERATE:
+        _ask_generator(context)
+        _decide(context)
+    else:
+        _take_published(context)
+
+
+def self_consistency(kept: int, reasons: Mapping[str, int]) -> tuple[int, int]:
+    """How many responses agree with themselves, and of how many (paper, Table 1).
+
+    Args:
+        kept: suites in the run.
+        reasons: why this stage left the others out, with counts. `flaky` ones do not pass twice, so do not agree.
+    """
+    return kept + sum(reasons.get(reason, 0) for reason in AGREES), kept + sum(reasons.values())
+
+
+def _take_published(context: Context) -> None:
+    """Append the suites of the release that the recipe names; they were proved before they were published."""
+    run = context.run
+    done = run.ids(TestSuite)
+    wanted = run.ids(Instruction)
+    suites = [suite for _, suite in published(run.recipe.suites) if suite.instruction_id in wanted]
+    context.progress.begin(STAGE, len(suites), len(done))
+    with run.appending(TestSuite) as append:
+        for suite in suites:
+            if suite.id not in done:
+                append(suite)
+                context.progress.advance()
+    context.progress.end()
+
+
+def _ask_generator(context: Context) -> None:
+    recipe = context.run.recipe
+    engine, settings = recipe.generator, recipe.suites
+    assert settings.responses is not None  # a sealed recipe is filled in
+    asks = [
+        _ask_one(recipe, instruction, index)
+        for instruction in context.run.rows(Instruction)
+        for index in range(settings.responses)
+    ]
+    sampling = sampling_of(settings)
+    asks = affordable(context, Response, engine, asks, sampling)
+    owed = unanswered(context, Response, "responses", asks)
+    context.progress.expect(min(RESPONSE_TOKENS, settings.max_tokens))
+    ask(context, Response, engine, owed, sampling)
+
+
+def _ask_one(recipe: Recipe, instruction: Instruction, index: int) -> Ask[Response]:
+    settings, prompt_id = recipe.suites, prompt_digest("suite")
+    seed = seed_of(settings.seed, instruction.id, index)
+    sampling = [settings.temperature, settings.top_p, settings.max_tokens]
+    name = digest(instruction.id, prompt_id, made_by(recipe.generator), sampling, seed, index)
+
+    def keep(completion: Completion, engine: str) -> Response | Drop:
+        if completion.finish_reason == "refused":
+            return Drop(
+                id=name, stage="responses", reason="refused", instruction_id=instruction.id, detail=completion.text
+            )
+        return Response(
+            id=name,
+            instruction_id=instruction.id,
+            index=index,
+            seed=seed,
+            prompt_digest=prompt_id,
+            text=completion.text,
+            finish_reason=completion.finish_reason,
+            prompt_tokens=completion.prompt_tokens,
+            completion_tokens=completion.completion_tokens,
+            engine=engine,
+        )
+
+    prompt = conversation("suite", instruction=instruction.text)
+    return Ask(id=name, instruction_id=instruction.id, prompt=prompt, seed=seed, keep=keep)
+
+
+def _decide(context: Context) -> None:
+    """Read and prove the responses of every instruction that has an undecided one."""
+    run = context.run
+    decided = {suite.response_id for suite in run.rows(TestSuite)}
+    decided |= {drop.id for drop in run.rows(Drop) if drop.stage == STAGE}
+    groups: dict[str, list[Response]] = defaultdict(list)
+    for response in run.rows(Response):
+        groups[response.instruction_id].append(response)
+    total = sum(map(len, groups.values()))
+    context.progress.begin(STAGE, total, len(decided))
+    served = {suite.instruction_id for suite in run.rows(TestSuite)}
+    owed = [left for group in groups.values() if (left := [one for one in group if one.id not in decided])]
+    settings = run.recipe.verdicts
+    with Judge(sandbox=settings.sandbox, numpy=settings.numpy) as judge, run.keeping(TestSuite) as keep:
+        for start in range(0, len(owed), _BATCH):
+            for row in prove(owed[start : start + _BATCH], served, judge, run.recipe):
+                keep(row)
+                context.progress.advance()
+    context.progress.end()
+
+
+def prove(groups: list[list[Response]], served: set[str], judge: Judge, recipe: Recipe) -> Iterator[TestSuite | Drop]:
+    """Read and run a batch of instructions' undecided responses; one row for each, whatever became of it. An
+    instruction in `served` has its suite already."""
+    limits = limits_of(recipe.verdicts)
+    read: dict[str, ParsedSuite | Unusable] = {
+        response.id: parse_suite(response.text, min_cases=recipe.suites.min_cases, max_cases=recipe.suites.max_cases)
+        for group in groups
+        for response in group
+    }
+    programs = (
+        program(
+            f"{name}:{role}",
+            stub_of(suite, _STUBS[role]) if role in _STUBS else suite.reference,
+            suite.entry_point,
+            suite.cases,
+            limits,
+        )
+        for name, suite in read.items()
+        if isinstance(suite, ParsedSuite)
+        for role in _ROLES
+    )
+    executions = {execution.id: execution for execution in judge.run(programs)}
+    for group in groups:
+        consistent: list[TestSuite] = []
+        for response in sorted(group, key=lambda response: response.index):
+            suite = read[response.id]
+            reason, detail = _verdict_on(response, suite, executions)
+            if reason is not None:
+                yield _drop(response, reason, detail)
+            else:
+                assert isinstance(suite, ParsedSuite)
+                consistent.append(_suite(response, suite))
+        # The suite goes before the spare ones, so that a kill between them leaves no spare without a suite.
+        best = max(consistent, key=lambda suite: len(suite.cases), default=None)  # the earliest of equals
+        if best is not None and best.instruction_id not in served:
+            yield best
+            consistent.remove(best)
+        for spare in consistent:
+            yield Drop(id=spare.response_id, stage=STAGE, reason=SPARE, instruction_id=spare.instruction_id)
+
+
+def _verdict_on(
+    response: Response, suite: ParsedSuite | Unusable, executions: Mapping[str, Execution]
+) -> tuple[str | None, str]:
+    """Why a suite is left out, and the evidence; None when it agrees with itself."""
+    if isinstance(suite, Unusable):
+        return suite.reason, suite.detail
+    reference, again = (executions[f"{response.id}:{role}"] for role in _ROLES[:2])
+    if reference.status != "passed":
+        return "reference_failed", evidence(reference)
+    if again.status != "passed":
+        return "flaky", evidence(again)
+    for role, stub in _STUBS.items():
+        if executions[f"{response.id}:{role}"].status == "passed":
+            return "stub_passed", f"a stub that {_DOES[stub]} passes every case"
+    return None, ""
+
+
+def _suite(response: Response, suite: ParsedSuite) -> TestSuite:
+    cases = [asdict(case) for case in suite.cases]
+    return TestSuite(
+        id=digest(response.instruction_id, suite.entry_point, suite.starter_code, suite.reference, cases),
+        instruction_id=response.instruction_id,
+        response_id=response.id,
+        entry_point=suite.entry_point,
+        starter_code=suite.starter_code,
+        reference=suite.reference,
+        cases=suite.cases,
+    )
+
+
+def _drop(response: Response, reason: str, detail: str) -> Drop:
+    return Drop(id=response.id, stage=STAGE, reason=reason, instruction_id=response.instruction_id, detail=detail)

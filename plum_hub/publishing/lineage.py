@@ -1,0 +1,83 @@
+"""What a run's release was made from, read off the run: the facts of the card and the manifest."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from plum_hub.engines import EngineConfig
+from plum_hub.engines.base import EngineIdentity
+from plum_hub.engines.revision import NOTE
+from plum_hub.judging.cases import limits_of
+from plum_hub.pipeline.base import sampling_of
+from plum_hub.pipeline.decontamination.stage import decontamination_of
+from plum_hub.pipeline.precision import dtype_of
+from plum_hub.pipeline.published import GENERATE
+from plum_hub.pipeline.suites import STAGE as SUITES
+from plum_hub.pipeline.suites import self_consistency
+from plum_hub.publishing.row_versions import provenance_of
+from plum_hub.recipe import SamplesConfig, SuitesConfig
+from plum_hub.records import Instruction, Response, Sample, TestSuite
+from plum_hub.release.lineage import Author, Lineage, SelfConsistency, Source
+from plum_hub.run import Run
+
+
+def lineage_of(run: Run) -> Lineage:
+    """The lineage of what the run would release now.
+
+    Raises:
+        RunError: the rows do not vouch for what made them.
+    """
+    recipe = run.recipe
+    origins = dict.fromkeys(run.columns(Instruction, "source", "revision", "license"))
+    generated = recipe.suites.source == GENERATE
+    made = provenance_of(run)
+    assert recipe.samples.per_instruction is not None  # a sealed recipe is filled in
+    policy_engines = (engine for (engine,) in run.columns(Sample, "engine"))
+    generator_engines = (engine for (engine,) in run.columns(Response, "engine"))
+    return Lineage(
+        sources=tuple(Source(name=name, revision=revision, license=terms) for name, revision, terms in origins),
+        instructions=sum(1 for _ in run.columns(Instruction, "id")),
+        policy=_author(recipe.policy, recipe.samples, policy_engines),
+        samples_per_suite=recipe.samples.per_instruction,
+        generator=_author(recipe.generator, recipe.suites, generator_engines) if generated else None,
+        suites_from=None if generated else recipe.suites.source,
+        self_consistency=_self_consistency(run) if generated else None,
+        harness_version=made.sandbox,
+        checker_version=made.static_check,
+        extraction=made.extraction,
+        limits=limits_of(recipe.verdicts),
+        prompts=made.prompts,
+        packages=made.packages,
+        decontamination=decontamination_of(run),
+    )
+
+
+def _author(config: EngineConfig, settings: SuitesConfig | SamplesConfig, engines: Iterable[str]) -> Author:
+    """The model that wrote a stage's rows; its engine's version is the rows' own word."""
+    names = sorted({name.partition(" ")[2] for name in engines})
+    return Author(
+        identity=EngineIdentity(
+            engine=config.type,
+            engine_version=", ".join(names),
+            model=config.public().model,
+            revision=config.revision or "",
+        ),
+        sampling=sampling_of(settings),
+        weights=_weights(config.model),
+        dtype=dtype_of(config),
+    )
+
+
+def _weights(model: str) -> str | None:
+    """What the weights of a folder are, where `scripts/fetch-model` left a note about it."""
+    try:
+        note = json.loads((Path(model).expanduser() / NOTE).read_text(encoding="utf-8"))
+        return str(note["weights"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def _self_consistency(run: Run) -> SelfConsistency:
+    reasons = {reason: count for (stage, reason), count in run.drop_reasons().items() if stage == SUITES}
+    passed, responses = self_consistency(sum(1 for _ in run.columns(TestSuite, "id")), reasons)
+    return SelfConsistency(responses=responses, passed=passed)

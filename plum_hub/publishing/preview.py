@@ -1,0 +1,57 @@
+"""The card of a run or a checkpoint before it is published: its text, and the page that a browser shows."""
+
+import re
+from html import escape
+from pathlib import Path
+
+from plum_hub.lines import writing
+from plum_hub.pipeline.base import Context
+from plum_hub.progress import Progress
+from plum_hub.publishing.dataset import release
+from plum_hub.publishing.model import ModelOrder, push_model
+from plum_hub.release.tree import CARD
+from plum_hub.run import Run
+from plum_hub.training.checkpoint import Folder
+
+_STYLE = (
+    "body{max-width:60rem;margin:2rem auto;padding:0 1rem;font:16px/1.5 system-ui,sans-serif;color:#212121}"
+    "table{border-collapse:collapse;display:block;overflow-x:auto}td,th{border:1px solid #ccc;padding:.3rem .6rem}"
+    "pre,code{background:#f5f5f5}pre{padding:.8rem;overflow-x:auto}img{max-width:100%}"
+)
+
+
+def tree_of(folder: Path) -> Path:
+    """The tree that the run or the checkpoint in a folder would be published as, written there.
+
+    Raises:
+        NothingToReleaseError: no instruction has a chosen sample.
+        TrainingError: the training is not finished, or its base is gone.
+        RunError: it is neither a run nor a checkpoint, or the tree cannot be written.
+    """
+    if Folder(folder).facts() is not None:
+        return Path(push_model(ModelOrder(checkpoint=folder), None, Progress()).folder)
+    return Path(release(Context(run=Run.open(folder)), None).folder)
+
+
+def card_of(tree: Path) -> str:
+    """The text of a tree's card, without its front matter."""
+    text = (tree / CARD).read_text(encoding="utf-8")
+    return text.split("\n---\n", 1)[1].lstrip("\n")
+
+
+def write_page(tree: Path, card: str) -> Path:
+    """The card as an HTML page, beside the tree whose pictures it shows.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    from markdown_it import MarkdownIt
+
+    title = escape(card.partition("\n")[0].lstrip("# "))
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(card)
+    body = re.sub('src="(?=figures/|report/)', f'src="{tree.name}/', body)
+    page = tree.parent / "card.html"
+    head = f'<!doctype html>\n<meta charset="utf-8">\n<title>{title}</title>\n<style>{_STYLE}</style>\n'
+    with writing(page):
+        page.write_text(head + body, encoding="utf-8")
+    return page

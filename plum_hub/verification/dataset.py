@@ -1,0 +1,158 @@
+"""Whether a dataset's release is what it says."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from heapq import nsmallest
+from typing import Any
+
+from plum_hub.execution import Judge
+from plum_hub.loading import Fetched
+from plum_hub.progress import Progress
+from plum_hub.records import TestSuite, digest
+from plum_hub.static import checker_version
+from plum_hub.verification.files import (
+    Manifest,
+    UnreadableError,
+    check_content,
+    check_files,
+    check_schemas,
+    read_manifest,
+)
+from plum_hub.verification.findings import MEANINGS, Findings, checks_as_json
+from plum_hub.verification.options import Order
+from plum_hub.verification.provenance import Terms, note_versions, read_terms
+from plum_hub.verification.reading import Judged, judged_of, tasks_of
+from plum_hub.verification.rejudge import check_references, rejudge
+from plum_hub.verification.rows import Parts, parts_of, split
+from plum_hub.verification.rows_check import RowsCheck, check_order
+from plum_hub.verification.tag import check_earlier, check_tag
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of it."""
+
+    order: Order
+    release: Fetched
+    findings: Findings
+    samples: int
+    """In the release, as far as they can be judged."""
+    judged: int
+    harness: dict[str, dict[str, str]]
+    """Sandbox and static check of the release (`published`), and those that judged now (`here`)."""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the release is what it says."""
+        return self.findings.agree
+
+    @property
+    def differing(self) -> int:
+        """How many things do not agree."""
+        return self.findings.differing.total()
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as JSON values, for `--json`."""
+        findings = self.findings
+        return {
+            "kind": "dataset",
+            "repo": self.release.repo,
+            "version": self.release.version,
+            "commit": self.release.commit,
+            "hub": self.release.hub,
+            "agrees": self.agrees,
+            "samples": self.samples,
+            "judged": self.judged,
+            "seed": None if self.order.sample is None else self.order.seed,
+            "checks": checks_as_json(findings, MEANINGS),
+            "disagreements": [asdict(one) for one in findings.listed],
+            "notes": findings.notes,
+            "harness": self.harness,
+        }
+
+
+def audited(order: Order, release: Fetched, progress: Progress) -> Report:
+    """Hold a release that is here against its manifest, its recipe, its own inputs, and a judge of one's own.
+
+    A check that cannot be made because an earlier one failed compares nothing; the earlier one says why.
+
+    Raises:
+        SandboxError, StaticCheckError: programs cannot be judged here; that says nothing about the release.
+        RunError: `order.run` does not name the release.
+        HubError: what the manifest names cannot be had.
+    """
+    findings = Findings()
+    check_tag(release, order.commit, order.run, findings)
+    manifest = read_manifest(release.folder, findings, Manifest)
+    if manifest is None:
+        return Report(order, release, findings, 0, 0, {})
+    check_earlier(release, manifest.previous, findings)
+    check_files(release.folder, manifest, findings)
+    if findings.differing["files"]:
+        findings.note(f"a damaged download looks the same: remove {release.folder} and verify again to be sure")
+    check_schemas(release.folder, manifest, findings)
+    terms = read_terms(release.folder, manifest.lineage, findings)
+    if terms is None or findings.differing["schemas"]:
+        findings.note("the rows were not looked at, because they cannot be read as a release's")
+        return Report(order, release, findings, 0, 0, {})
+    try:
+        check_content(release.folder, manifest, findings)
+        with split(release.folder, parts_of(release.folder)) as parts:
+            return _rows_report(order, release, _Rows(parts, manifest, terms, findings), progress)
+    except UnreadableError as error:
+        findings.wrong("schemas", "rows", "can be read", str(error))
+        return Report(order, release, findings, 0, 0, {})
+
+
+@dataclass(frozen=True)
+class _Rows:
+    parts: Parts
+    manifest: Manifest
+    terms: Terms
+    findings: Findings
+
+
+def _rows_report(order: Order, release: Fetched, rows: _Rows, progress: Progress) -> Report:
+    findings, terms = rows.findings, rows.terms
+    check = RowsCheck(terms, findings)
+    names: list[str] = []
+    for part in rows.parts:
+        names += check.part(part)
+    check.end(rows.manifest.counts)
+    check_order(release.folder, findings)
+    chosen = set(names if order.sample is None else drawn(names, order.sample, order.seed))
+    settings = terms.recipe.verdicts
+    with Judge(order.workers, sandbox=order.sandbox, numpy=settings.numpy) as judge:
+        static_check = checker_version(frozenset(settings.mypy_codes))
+        note_versions(terms.lineage, judge.harness_version, static_check, findings)
+        here = {"sandbox": judge.harness_version, "static_check": static_check}
+        progress.begin("judge", len(chosen), 0)
+        rejudge(_samples(rows.parts, chosen), terms, judge, findings, progress)
+        progress.end()
+        check_references(_suites(rows.parts, None if order.sample is None else chosen), terms, judge, findings)
+    published = {"sandbox": terms.lineage.harness_version, "static_check": terms.lineage.checker_version}
+    harness = {"published": published, "here": here}
+    return Report(order, release, findings, len(names), len(chosen), harness)
+
+
+def drawn(names: Iterable[str], count: int, seed: int) -> list[str]:
+    """So many of the samples as nobody can foresee who does not know the seed."""
+    return nsmallest(count, names, key=lambda name: digest(seed, name))
+
+
+def _samples(parts: Parts, chosen: set[str]) -> Iterator[Judged]:
+    """The chosen samples. What is wrong with their rows has been told before."""
+    silent = Findings()
+    for part in parts:
+        judged = judged_of(part, tasks_of(part, silent), silent)
+        yield from (one for one in judged if one.sample.id in chosen)
+
+
+def _suites(parts: Parts, of: set[str] | None) -> Iterator[TestSuite]:
+    """The suites of these samples, or all."""
+    silent = Findings()
+    for part in parts:
+        wanted = None if of is None else {row["suite_id"] for row in part["samples"] if row["sample_id"] in of}
+        for task in tasks_of(part, silent).values():
+            if wanted is None or task.suite.id in wanted:
+                yield task.suite

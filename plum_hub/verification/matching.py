@@ -1,0 +1,210 @@
+"""Rows of two releases held against each other, all rows of some instructions at a time."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from plum_hub.release.schemas import CONFIGS, Config
+from plum_hub.verification.causes import Cause
+from plum_hub.verification.rows import Part, Row
+
+Match: TypeAlias = Literal["id", "answer", "number"]
+"""How a sample was found again: it is the same sample; the same answer to the same instruction; or only the one of the
+same number, which is another answer."""
+
+KEYS: dict[Config, tuple[str, ...]] = {
+    "kto": ("sample_id",),
+    "dpo": ("chosen_sample_id", "rejected_sample_id"),
+    "sft": ("sample_id",),
+    "samples": ("sample_id",),
+    "test_suites": ("suite_id",),
+    "dropped": ("stage", "id"),
+}
+"""What names a row of each config."""
+_MEASURED = {"cpu_seconds", "peak_memory_mb", "output", "verdict_id"}
+"""What differs between two runs of one program, and says nothing about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A row that is only in one of the releases, or not the same in both."""
+
+    id: str
+    instruction_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A sample that is chosen in one release and rejected in the other."""
+
+    instruction_id: str
+    old_sample_id: str
+    new_sample_id: str
+    match: Match
+    old_label: bool
+    new_label: bool
+    old_status: str
+    new_status: str
+    why: tuple[str, ...]
+
+
+@dataclass
+class ConfigChanges:
+    """What became of the rows of a config."""
+
+    old: int = 0
+    new: int = 0
+    added: list[Change] = field(default_factory=list)
+    removed: list[Change] = field(default_factory=list)
+    changed: list[Change] = field(default_factory=list)
+
+
+class _Side:
+    """One release's rows of some instructions, by their ids."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.samples = {row["sample_id"]: row for row in part["samples"]}
+        self.suites = {row["suite_id"]: row for row in part["test_suites"]}
+        self.instructions = {row["instruction_id"] for row in part["test_suites"]}
+        self.numbers = {(row["suite_id"], row["index"]) for row in part["samples"]}
+        self.labels = {row["sample_id"]: bool(row["label"]) for row in part["kto"]}
+        self.reasons = {row["id"]: row["reason"] for row in part["dropped"]}
+
+
+@dataclass
+class Matching:
+    """Compares two releases part by part. `causes` is in what their making differs."""
+
+    causes: set[Cause]
+    configs: dict[Config, ConfigChanges] = field(default_factory=lambda: {name: ConfigChanges() for name in CONFIGS})
+    flips: list[Flip] = field(default_factory=list)
+
+    def part(self, old: Part, new: Part) -> None:
+        """Compare all rows of some instructions, which are the same ones on both sides."""
+        before, after = _Side(old), _Side(new)
+        for config in CONFIGS:
+            self._rows(config, before, after)
+        for one, other, match in _pairs(before, after):
+            labels = before.labels.get(one["sample_id"]), after.labels.get(other["sample_id"])
+            if labels[0] is not None and labels[1] is not None and labels[0] != labels[1]:
+                self.flips.append(
+                    Flip(
+                        instruction_id=one["instruction_id"],
+                        old_sample_id=one["sample_id"],
+                        new_sample_id=other["sample_id"],
+                        match=match,
+                        old_label=labels[0],
+                        new_label=labels[1],
+                        old_status=one["status"],
+                        new_status=other["status"],
+                        why=self._why_flipped(one, other, before, after),
+                    )
+                )
+
+    def _rows(self, config: Config, before: _Side, after: _Side) -> None:
+        changes = self.configs[config]
+        old, new = _by_key(config, before), _by_key(config, after)
+        changes.old += len(before.part[config])
+        changes.new += len(after.part[config])
+        for key, row in new.items():
+            if key not in old:
+                changes.added.append(_change(key, row, self._why_alone(config, row, before, after)))
+            elif columns := _differing(row, old[key]):
+                changes.changed.append(_change(key, row, ", ".join(columns)))
+        for key, row in old.items():
+            if key not in new:
+                changes.removed.append(_change(key, row, self._why_alone(config, row, after, before)))
+
+    def _why_alone(self, config: Config, row: Row, other: _Side, mine: _Side) -> str:
+        """Why a row of `mine` has no counterpart in the release `other`."""
+        if config == "dropped":
+            return f"{row['stage']}: {row['reason']}"
+        if config == "test_suites":
+            return self._why_no_suite(row, other)
+        names = [row[name] for name in KEYS[config]]
+        if config == "samples":
+            return self._why_no_sample(row, other)
+        alone = [name for name in names if name not in other.labels]
+        if not alone:
+            same = all(other.labels[name] == mine.labels.get(name) for name in names)
+            return "pairing" if same else "label"
+        name = alone[0]
+        if name in other.samples:
+            return f"left out: {other.reasons.get(name, 'unexplained')}"
+        return self._why_no_sample(mine.samples.get(name, row), other)
+
+    def _why_no_suite(self, row: Row, other: _Side) -> str:
+        for name in (row["suite_id"], row["response_id"]):
+            if name in other.reasons:
+                return f"left out: {other.reasons[name]}"
+        if row["instruction_id"] not in other.instructions:
+            return "instruction"
+        return "generator" if "generator" in self.causes else "suite"
+
+    def _why_no_sample(self, row: Row, other: _Side) -> str:
+        if row["sample_id"] in other.reasons:
+            return f"left out: {other.reasons[row['sample_id']]}"
+        if row["instruction_id"] not in other.instructions:
+            return "instruction"
+        suite = row.get("suite_id")
+        if suite not in other.suites:
+            return "suite"
+        if (suite, row["index"]) not in other.numbers:
+            return "number of samples"
+        return "policy" if "policy" in self.causes else "unexplained"
+
+    def _why_flipped(self, one: Row, other: Row, before: _Side, after: _Side) -> tuple[str, ...]:
+        """Everything that differs between two runs, and so may be why they came out differently."""
+        why: list[str] = []
+        suites = before.suites.get(one["suite_id"]), after.suites.get(other["suite_id"])
+        if suites[0] is None or suites[1] is None or suites[0]["cases"] != suites[1]["cases"]:
+            why += ["suite", *(["generator"] if "generator" in self.causes else [])]
+        if one["code"] != other["code"]:
+            why.append("policy" if "policy" in self.causes else "answer")
+        why += [cause for cause in ("harness", "limits") if cause in self.causes]
+        return tuple(why) or ("unexplained",)
+
+
+def _pairs(before: _Side, after: _Side) -> Iterator[tuple[Row, Row, Match]]:
+    """Each sample with the one that it is found again in, if there is one; none twice."""
+    keys: dict[Match, Callable[[Row], object]] = {
+        "id": lambda row: row["sample_id"],
+        "answer": lambda row: (row["instruction_id"], row["text"]),
+        "number": lambda row: (row["instruction_id"], row["index"]),
+    }
+    old, new = list(before.samples.values()), list(after.samples.values())
+    for match, key in keys.items():
+        waiting: dict[object, list[Row]] = {}
+        for row in reversed(new):
+            waiting.setdefault(key(row), []).append(row)
+        alone = []
+        for row in old:
+            if found := waiting.get(key(row)):
+                yield row, found.pop(), match
+            else:
+                alone.append(row)
+        left = {id(row) for rows in waiting.values() for row in rows}
+        old, new = alone, [row for row in new if id(row) in left]
+
+
+def _by_key(config: Config, side: _Side) -> dict[str, Row]:
+    return {" ".join(str(row[name]) for name in KEYS[config]): row for row in side.part[config]}
+
+
+def _differing(row: Row, other: Row) -> list[str]:
+    """The columns that both have, and in which they differ."""
+    return sorted(name for name in (row.keys() & other.keys()) - _MEASURED if row[name] != other[name])
+
+
+def _change(key: str, row: Mapping[str, str], why: str) -> Change:
+    return Change(key, row["instruction_id"], why)
+
+
+def reasons(changes: Iterable[Change]) -> dict[str, int]:
+    """How many changes there are for each reason, the most frequent first."""
+    counts: dict[str, int] = {}
+    for change in changes:
+        counts[change.why] = counts.get(change.why, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

@@ -1,0 +1,172 @@
+"""What the rows of a release were made under: its recipe and the harness that its manifest names."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from plum_hub import recipe as recipes
+from plum_hub.answers.code import EXTRACTION
+from plum_hub.engines import EngineConfig
+from plum_hub.errors import RecipeError
+from plum_hub.judging.cases import limits_of
+from plum_hub.pipeline.base import made_by, sampling_of, seed_of
+from plum_hub.pipeline.precision import dtype_of
+from plum_hub.pipeline.published import GENERATE
+from plum_hub.pipeline.verdicts import harness_of
+from plum_hub.prompts import prompt_digest
+from plum_hub.recipe import Recipe
+from plum_hub.records import TestSuite, digest
+from plum_hub.verification.files import RECIPE, Lineage
+from plum_hub.verification.findings import Findings
+
+_PRIVATE = (
+    "{role}: the address of its server is part of the ids of {rows} and is not published, so those are not recomputed"
+)
+_PROMPT = (
+    "the prompt {name} has changed since (digest {published} there, {here} here): the prompts of the views are only "
+    "compared with one another"
+)
+
+_EXTRACTION = (
+    "programs were found in answers by version {published} of the rules, and here is version {here}: the published "
+    "programs are judged, and not compared with the answers"
+)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The recipe and the lineage of a release, and what can be made again from them."""
+
+    recipe: Recipe
+    lineage: Lineage
+
+    @property
+    def harness(self) -> dict[str, object]:
+        """What beside sample and suite is in the id of a verdict."""
+        made = self.lineage
+        return harness_of(self.recipe, made.harness_version, made.checker_version, made.extraction)
+
+    @property
+    def same_extraction(self) -> bool:
+        """Whether programs were found in answers by the rules of this version."""
+        return self.lineage.extraction == EXTRACTION
+
+    @property
+    def template(self) -> str:
+        """The prompt that the policy was asked with."""
+        return f"solve_{self.recipe.samples.prompt}"
+
+    @property
+    def same_prompt(self) -> bool:
+        """Whether that prompt is still the same here."""
+        return self.lineage.prompts.get(self.template) == prompt_digest(self.template)
+
+    def seed(self, suite: TestSuite, index: int) -> int:
+        """The seed of a suite's sample."""
+        return seed_of(self.recipe.samples.seed, suite.id, index)
+
+    def sample_id(self, suite: TestSuite, index: int) -> str | None:
+        """The id of a suite's sample; None where it cannot be made from what is published."""
+        settings = self.recipe.samples
+        if _is_private(self.recipe.policy):
+            return None
+        sampling = [settings.temperature, settings.top_p, settings.max_tokens]
+        prompt, made = self.lineage.prompts.get(self.template), made_by(self.recipe.policy)
+        return digest(suite.instruction_id, suite.id, prompt, made, sampling, self.seed(suite, index), index)
+
+    def response_ids(self, instruction_id: str) -> set[str] | None:
+        """The ids of all answers that the generator was asked for; None where they cannot be made."""
+        settings = self.recipe.suites
+        if settings.source != GENERATE or _is_private(self.recipe.generator) or settings.responses is None:
+            return None
+        sampling = [settings.temperature, settings.top_p, settings.max_tokens]
+        prompt, made = self.lineage.prompts.get("suite"), made_by(self.recipe.generator)
+        seeds = [(seed_of(settings.seed, instruction_id, index), index) for index in range(settings.responses)]
+        return {digest(instruction_id, prompt, made, sampling, seed, index) for seed, index in seeds}
+
+
+def read_terms(folder: Path, lineage: Lineage, findings: Findings) -> Terms | None:
+    """The terms of a release, its recipe held against its manifest; None where the recipe cannot be read."""
+    try:
+        recipe = recipes.parse(recipes.read(folder / RECIPE), RECIPE)
+    except RecipeError as error:
+        findings.wrong("recipe", RECIPE, "a recipe", str(error))
+        return None
+    if recipe.samples.prompt == "auto" or recipe.samples.per_instruction is None:
+        findings.wrong("recipe", f"{RECIPE}, samples", "prompt and per_instruction filled in", "open")
+        return None
+    terms = Terms(recipe, lineage)
+    said = lineage.model_dump()
+    expected = _expected(recipe)
+    for role, config in (("policy", recipe.policy), ("generator", recipe.generator)):
+        if _told(said, role) is not None:  # earlier versions did not say it
+            expected[f"{role}.dtype"] = dtype_of(config)
+    for key, wanted in expected.items():
+        findings.same("recipe", f"manifest, {key}", _at(said, key), wanted)
+    if not terms.same_prompt:
+        here = prompt_digest(terms.template)
+        published = lineage.prompts.get(terms.template)
+        findings.note(_PROMPT.format(name=terms.template, published=published, here=here))
+    if not terms.same_extraction:
+        findings.note(_EXTRACTION.format(published=lineage.extraction or "1", here=EXTRACTION))
+    if _is_private(recipe.policy):
+        findings.note(_PRIVATE.format(role="policy", rows="samples"))
+    if recipe.suites.source == GENERATE and _is_private(recipe.generator):
+        findings.note(_PRIVATE.format(role="generator", rows="its responses"))
+    if recipe.suites.source != GENERATE:
+        findings.note(f"the suites are those of {recipe.suites.source}: verify that release too")
+    return terms
+
+
+def note_versions(lineage: Lineage, sandbox: str, static_check: str, findings: Findings) -> None:
+    """Tell with what else than here the verdicts were made, since that may be why they differ."""
+    here = {"plum-hub": metadata.version("plum-hub"), "sandbox": sandbox, "static check": static_check}
+    there = {
+        "plum-hub": lineage.packages.get("plum-hub"),
+        "sandbox": lineage.harness_version,
+        "static check": lineage.checker_version,
+    }
+    for name, version in here.items():
+        if there[name] not in (None, version):
+            findings.note(f"{name}: the release was made with {there[name]}, and is judged here with {version}")
+
+
+def _is_private(config: EngineConfig) -> bool:
+    """Whether something that is not published goes into the ids of an engine's rows."""
+    return "server" in config.text_settings()
+
+
+def _expected(recipe: Recipe) -> dict[str, object]:
+    """What a manifest must say under a recipe, by its keys."""
+    generated = recipe.suites.source == GENERATE
+    expected: dict[str, object] = {
+        "limits": asdict(limits_of(recipe.verdicts)),
+        "samples_per_suite": recipe.samples.per_instruction,
+        "suites_from": None if generated else recipe.suites.source,
+        **_author("policy", recipe.policy, asdict(sampling_of(recipe.samples))),
+    }
+    if generated:
+        expected |= _author("generator", recipe.generator, asdict(sampling_of(recipe.suites)))
+    return expected
+
+
+def _author(role: str, config: EngineConfig, sampling: dict[str, Any]) -> dict[str, object]:
+    return {
+        f"{role}.identity.engine": config.type,
+        f"{role}.identity.model": config.model,
+        f"{role}.identity.revision": config.revision or "",
+        f"{role}.sampling": {**sampling, "stop": list(sampling["stop"])},
+    }
+
+
+def _told(said: Mapping[str, Any], role: str) -> object:
+    return (said[role] or {}).get("dtype")
+
+
+def _at(tree: Mapping[str, Any], key: str) -> object:
+    value: Any = tree
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value

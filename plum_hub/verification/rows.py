@@ -1,0 +1,93 @@
+"""The rows of a release, a part at a time: all rows of some instructions, of every config. So what belongs together is
+in memory together, whatever the release's size."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from plum_hub.release.schemas import CONFIGS, Config
+from plum_hub.verification.files import batches, opened, tables
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Row: TypeAlias = dict[str, Any]
+Part: TypeAlias = dict[Config, list[Row]]
+"""Rows of every config, in the order of its files; none where the config is not there."""
+
+_SAMPLES = 20_000
+"""Samples of a part: some 100 MB."""
+
+
+def parts_of(*folders: Path) -> int:
+    """Into how many parts releases are best split; the same instructions are then in the same part of each.
+
+    Raises:
+        UnreadableError: a Parquet file of the samples is none.
+    """
+    rows = [sum(int(opened(path).metadata.num_rows) for path in tables(folder, "samples")) for folder in folders]
+    return 1 + max(rows) // _SAMPLES
+
+
+class Parts:
+    """A release, split into parts on disk; read as often as is wanted."""
+
+    def __init__(self, scratch: Path, count: int) -> None:
+        self._scratch = scratch
+        self._count = count
+
+    def __iter__(self) -> Iterator[Part]:
+        return (self._part(number) for number in range(self._count))
+
+    def _part(self, number: int) -> Part:
+        import pyarrow as pa
+
+        part: Part = {}
+        for config in CONFIGS:
+            path = _path(self._scratch, config, number)
+            part[config] = []
+            if path.exists():
+                with pa.OSFile(str(path)) as file:
+                    part[config] = pa.ipc.open_stream(file).read_all().to_pylist()
+        return part
+
+
+@contextmanager
+def split(folder: Path, count: int) -> Iterator[Parts]:
+    """Split a release into `count` parts, which are there until the block ends.
+
+    Raises:
+        UnreadableError: a Parquet file cannot be read.
+    """
+    with TemporaryDirectory(prefix="plum-hub-audit-") as scratch:
+        for config in CONFIGS:
+            with ExitStack() as open_files:
+                writers: dict[int, pa.RecordBatchStreamWriter] = {}
+                for path in tables(folder, config):
+                    for batch in batches(path):
+                        _write(batch, count, writers, open_files, Path(scratch) / config)
+        yield Parts(Path(scratch), count)
+
+
+def _write(
+    batch: "pa.RecordBatch", count: int, writers: "dict[int, pa.RecordBatchStreamWriter]", files: ExitStack, at: Path
+) -> None:
+    """Append each row of the batch to the file of its part."""
+    import pyarrow as pa
+
+    members: dict[int, list[int]] = {}
+    for row, name in enumerate(batch.column("instruction_id").to_pylist()):
+        members.setdefault(zlib.crc32(str(name).encode()) % count, []).append(row)
+    for number, rows in members.items():
+        if number not in writers:
+            path = _path(at.parent, at.name, number)
+            options = pa.ipc.IpcWriteOptions(compression="zstd")
+            writers[number] = files.enter_context(pa.ipc.new_stream(str(path), batch.schema, options=options))
+        writers[number].write_batch(batch.take(pa.array(rows)))
+
+
+def _path(scratch: Path, config: str, number: int) -> Path:
+    return scratch / f"{config}-{number}.arrow"
