@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from plum_hub.release.licences import Inherited, inherited
-from plum_hub.release.lineage import Counts, Lineage, hub_id
+from plum_hub.release.lineage import Lineage, ReleaseCounts, hub_id
 from plum_hub.release.model_tree import ModelLineage
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.schemas import CONFIGS, Column, Config, columns
@@ -36,7 +36,7 @@ class DatasetFacts:
     tag: str
     pretty_name: str
     lineage: Lineage
-    counts: Counts
+    counts: ReleaseCounts
     rule: PreferencesConfig
     """How verdicts became labels."""
     languages: tuple[str, ...] = ("en",)

@@ -1,7 +1,7 @@
 """Records as Arrow tables, for work that looks at columns rather than at rows: a third of the time of objects, or less.
 
 A table holds exactly what `records.from_json` would give. pyarrow reads JSON as strictly as that function, but for what
-`Form._fits` looks at; lines that it does not read so are read one by one.
+`RecordSchema._fits` looks at; lines that it does not read so are read one by one.
 """
 
 import json
@@ -35,7 +35,7 @@ class LineError(ValueError):
 
 
 @dataclass(frozen=True)
-class Form:
+class RecordSchema:
     """The columns of one kind of record."""
 
     kind: type[Record]
@@ -44,7 +44,7 @@ class Form:
     schema: "pa.Schema"
 
     @classmethod
-    def of(cls, kind: type[Record], *, conversational: bool = False) -> "Form":
+    def of(cls, kind: type[Record], *, conversational: bool = False) -> "RecordSchema":
         """Of a kind; `conversational` says whether the prompts of preferences are conversations or plain text."""
         import pyarrow as pa
 

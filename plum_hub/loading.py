@@ -29,7 +29,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fetched:
+class FetchedRelease:
     """A release on this machine. `folder` has the files of `commit`; `version` is the tag or commit that was asked."""
 
     repo: str
@@ -76,7 +76,7 @@ def load(repo: str, config: str = "kto", version: str | None = None, hub: str = 
     return Dataset.from_parquet(files)
 
 
-def fetch_pinned(repo: str, version: str, hub: str, patterns: Sequence[str] | None = None) -> Fetched:
+def fetch_pinned(repo: str, version: str, hub: str, patterns: Sequence[str] | None = None) -> FetchedRelease:
     """As `fetch_release`, of a tag that has not moved; remembers the commit of a tag that is new here.
 
     Raises:
@@ -95,7 +95,7 @@ def fetch_pinned(repo: str, version: str, hub: str, patterns: Sequence[str] | No
 
 def fetch_release(
     repo: str, version: str, hub: str, kind: Kind | None = "dataset", patterns: Sequence[str] | None = None
-) -> Fetched:
+) -> FetchedRelease:
     """Download the files of one version, or those of them that match one of the patterns.
 
     `auto` without a token means the embedded Hub, and the public one for what the embedded one has not. Where `kind` is
@@ -121,7 +121,7 @@ def fetch_release(
 
 def _fetched(
     repo: str, version: str, target: HubTarget, known: dict[str, str], kind: Kind, patterns: Sequence[str] | None
-) -> Fetched:
+) -> FetchedRelease:
     offline = _is_offline(target)
     hub = _name(target)
     exact = _COMMIT.fullmatch(version) is not None
@@ -130,7 +130,7 @@ def _fetched(
     if commit is None:
         raise HubError(_unknown(repo, version, known, kind, offline=offline))
     folder = fetch_repo(repo, commit, target, kind, patterns)
-    return Fetched(
+    return FetchedRelease(
         repo=repo, version=version, commit=commit, folder=folder, hub=hub, tags=known, before=before, kind=kind
     )
 
@@ -139,7 +139,7 @@ def _name(target: HubTarget) -> str:
     return "embedded" if target.embedded else target.endpoint or "public"
 
 
-def remember(release: Fetched) -> None:
+def remember(release: FetchedRelease) -> None:
     """Keep which commit a tag stands for, unless one is kept already; a commit that was asked for needs no keeping.
 
     Raises:

@@ -23,7 +23,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from plum_hub import recipe as recipes
-from plum_hub.columns import Form, LineError, has_conversations
+from plum_hub.columns import LineError, RecordSchema, has_conversations
 from plum_hub.environment import installed_versions
 from plum_hub.errors import RunError
 from plum_hub.lines import appending, whole_blocks, whole_lines, writing
@@ -149,7 +149,7 @@ class Run:
         for number, block in whole_blocks(self.path(kind)):
             if form is None:
                 chat = kind is Preference and has_conversations(block.partition(b"\n")[0])
-                form = Form.of(kind, conversational=chat)
+                form = RecordSchema.of(kind, conversational=chat)
             try:
                 yield form.read(block)
             except LineError as error:
@@ -167,7 +167,7 @@ class Run:
         for (name,), (_, line) in zip(self.columns(kind, key), whole_lines(path), strict=True):
             places[name] = place
             place += len(line)
-        form = Form.of(kind)
+        form = RecordSchema.of(kind)
         with path.open("rb") as file:
             for names in asked:
                 lines = []

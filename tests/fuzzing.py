@@ -18,11 +18,11 @@ from typing import Any
 import yaml
 
 from plum_hub import recipe as recipes
-from plum_hub.benchmarks.livecodebench.files import Files
+from plum_hub.benchmarks.livecodebench.files import ProblemFiles
 from plum_hub.engines import parse_engine
 from plum_hub.errors import PlumError
 from plum_hub.evaluation.comparison import compare
-from plum_hub.evaluation.folder import Folder
+from plum_hub.evaluation.folder import EvaluationFolder
 from plum_hub.evaluation.generations import benchmark_of, read_generations
 from plum_hub.instructions import InstructionsConfig, load
 from plum_hub.instructions.hub import declared_license, read_folder
@@ -32,11 +32,11 @@ from plum_hub.publishing.model_checkpoint import opened
 from plum_hub.publishing.repository import releases
 from plum_hub.records import Instruction, Preference, Response, Sample, TestSuite, Verdict
 from plum_hub.reports.curves import draw
-from plum_hub.rounds.folder import Rounds
+from plum_hub.rounds.folder import RoundsFolder
 from plum_hub.run import Run
 from plum_hub.training.data import read_data
 from plum_hub.training.settings import compose
-from plum_hub.verification.files import Manifest, check_files, read_manifest
+from plum_hub.verification.files import CheckedManifest, check_files, read_manifest
 from plum_hub.verification.findings import Findings
 
 Draw = random.Random
@@ -473,7 +473,7 @@ def _run(kind: type) -> Callable[[Path], None]:
 
 
 def _evaluated(folder: Path) -> None:
-    found = Folder(folder)
+    found = EvaluationFolder(folder)
     list(found.verdicts())
 
 
@@ -504,7 +504,7 @@ def _script(folder: Path) -> None:
 
 def _audit(folder: Path) -> None:
     findings = Findings()
-    manifest = read_manifest(folder, findings, Manifest)
+    manifest = read_manifest(folder, findings, CheckedManifest)
     if manifest is not None:
         check_files(folder, manifest, findings)
 
@@ -564,7 +564,7 @@ READERS = (
     Reader("a recipe", "recipe.yaml", _RECIPE.encode(), _recipe),
     Reader("settings", "setting", b"1e-5", _settings),
     Reader("an evaluation's verdicts", "verdicts.jsonl", _lines(_VERDICT, _VERDICT), _evaluated),
-    Reader("an evaluation's head", "evaluation.json", b'{"date": "2026"}', lambda at: Folder(at).head()),
+    Reader("an evaluation's head", "evaluation.json", b'{"date": "2026"}', lambda at: EvaluationFolder(at).head()),
     Reader(
         "scores",
         "one/scores.json",
@@ -585,10 +585,15 @@ READERS = (
         _lines({"step": 1, "loss": 0.5, "seconds": 1.0}, {"step": 2, "loss": 0.4, "kl": 0.1}),
         _metrics,
     ),
-    Reader("rounds", "rounds.jsonl", _lines({"round": 1, "gain": {"low": 0.1}}), lambda at: Rounds(at).done()),
+    Reader("rounds", "rounds.jsonl", _lines({"round": 1, "gain": {"low": 0.1}}), lambda at: RoundsFolder(at).done()),
     Reader("a manifest", "manifest.json", json.dumps(_MANIFEST).encode(), _audit),
     Reader("scripted answers", "answers.jsonl", _lines({"contains": "x", "texts": ["y"]}), _script),
-    Reader("LiveCodeBench itself", "test.jsonl", _lines(_CONTEST_ROW), lambda at: list(Files(range(1, 2), at).rows())),
+    Reader(
+        "LiveCodeBench itself",
+        "test.jsonl",
+        _lines(_CONTEST_ROW),
+        lambda at: list(ProblemFiles(range(1, 2), at).rows()),
+    ),
     Reader("a dataset's file", "data/train.jsonl", _ROWS, _dataset),
     Reader(
         "a dataset's card",

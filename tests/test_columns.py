@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from plum_hub.columns import Form
+from plum_hub.columns import RecordSchema
 from plum_hub.errors import RunError
 from plum_hub.lines import whole_blocks
 from plum_hub.records import Drop, Instruction, Preference, Record, Sample, TestSuite, Verdict, to_json
@@ -43,7 +43,7 @@ def test_a_table_holds_the_rows(run: Run, kind: type[Record]) -> None:
     with run.path(kind).open("a") as file:
         file.write('{"id":"torn')
     [table] = run.tables(kind)
-    assert table.equals(Form.of(kind, conversational=kind is Preference).table(rows))
+    assert table.equals(RecordSchema.of(kind, conversational=kind is Preference).table(rows))
     assert list(run.columns(kind, "id", "instruction_id" if kind is not Instruction else "text")) == [
         (row.id, row.text if kind is Instruction else row.instruction_id) for row in rows
     ]

@@ -10,7 +10,7 @@ import pytest
 from plum_hub.benchmarks import NAMES
 from plum_hub.benchmarks.base import Problem
 from plum_hub.execution import Call, Judge
-from plum_hub.pipeline.decontamination.matching import SMALLEST_SOLUTION, Finding, Matching
+from plum_hub.pipeline.decontamination.matching import SMALLEST_SOLUTION, BenchmarkMatcher, ContaminationMatch
 from plum_hub.pipeline.decontamination.programs import functions
 from plum_hub.pipeline.decontamination.targets import Target, Targets, targets
 from plum_hub.pipeline.decontamination.texts import Statements
@@ -114,8 +114,8 @@ def instruction(text: str) -> Instruction:
     return Instruction(id="i", text=text, source="s", revision="1", row="0")
 
 
-def found(code: str, entry_point: str = "", asked: str = "Something else", text: str = "") -> list[Finding]:
-    matching = Matching([benchmark()], 8, 0.5)
+def found(code: str, entry_point: str = "", asked: str = "Something else", text: str = "") -> list[ContaminationMatch]:
+    matching = BenchmarkMatcher([benchmark()], 8, 0.5)
     assert matching.of_instruction(instruction(asked)) == []
     direct = matching.of_sample(sample(code, text), entry_point)
     if not matching.trials:
@@ -125,7 +125,7 @@ def found(code: str, entry_point: str = "", asked: str = "Something else", text:
 
 
 def test_each_measure_finds_its_own() -> None:
-    [by_text] = Matching([benchmark()], 8, 0.5).of_instruction(instruction(f"Do this. {STATEMENT}"))
+    [by_text] = BenchmarkMatcher([benchmark()], 8, 0.5).of_instruction(instruction(f"Do this. {STATEMENT}"))
     assert (by_text.measure, by_text.row, by_text.task) == ("instruction", "i", "B/0")
     assert "100%" in by_text.detail
     [recited] = found("x = 1", text=f"{STATEMENT}\n```python\nx = 1\n```")
@@ -140,7 +140,7 @@ def test_a_program_is_run_only_where_it_may_pass() -> None:
     assert found(OTHERWISE.replace("threshold:", "threshold").replace("return any", "return not any")) == []
     assert found(OTHERWISE.replace("has_close", "other")) == []
     three = OTHERWISE.replace("(numbers, threshold)", "(numbers, threshold, third)")
-    matching = Matching([benchmark()], 8, 0.5)
+    matching = BenchmarkMatcher([benchmark()], 8, 0.5)
     assert matching.of_sample(sample(three), "has_close") == []
     assert matching.trials == 0
     likely = "Say whether any two numbers of the list are closer than some bound."
@@ -152,7 +152,7 @@ def test_a_program_is_run_only_where_it_may_pass() -> None:
 def test_a_solution_that_anybody_writes_is_no_evidence() -> None:
     small = "def add(a, b):\n    return a + b\n"
     assert next(functions(small)).size < SMALLEST_SOLUTION <= next(functions(CLOSE)).size
-    matching = Matching([benchmark(reference=small, entry_point="add", problem=None)], 8, 0.5)
+    matching = BenchmarkMatcher([benchmark(reference=small, entry_point="add", problem=None)], 8, 0.5)
     assert matching.of_sample(sample(small.replace("add", "plus")), "") == []
 
 
@@ -168,7 +168,7 @@ needs_data = pytest.mark.skipif(not DATA.exists(), reason="the benchmarks' files
 def test_every_benchmark_finds_itself() -> None:
     for name in NAMES:
         found = targets(name, DATA)
-        matching = Matching([found], 8, 0.5)
+        matching = BenchmarkMatcher([found], 8, 0.5)
         for target in found.problems:
             tasks = {one.task for one in matching.of_instruction(instruction(target.statement))}
             assert target.task in tasks or not target.statement.strip(), target.task

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from plum_hub.errors import HubError
-from plum_hub.loading import Fetched
+from plum_hub.loading import FetchedRelease
 from plum_hub.verification.diff import compared
 from tests.releases import REPO, Releases, publish, reseal, rewrite, two_versions
 
@@ -29,8 +29,10 @@ def changed(releases: Releases, tmp_path: Path) -> Path:
     return Path(shutil.copytree(releases.tree(), tmp_path / "changed"))
 
 
-def fetched(tree: Path, version: str) -> Fetched:
-    return Fetched(repo="local/x", version=version, commit="c" * 40, folder=tree, hub="embedded", tags={}, before=None)
+def fetched(tree: Path, version: str) -> FetchedRelease:
+    return FetchedRelease(
+        repo="local/x", version=version, commit="c" * 40, folder=tree, hub="embedded", tags={}, before=None
+    )
 
 
 def difference(releases: Releases, tree: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from plum_hub.engines.base import Sampling
 from plum_hub.engines.dtype import cpu_dtype
 from plum_hub.errors import RunError
 from plum_hub.evaluation.estimate import _as_begun
-from plum_hub.pipeline.base import Ask, Context, ask, made_by
+from plum_hub.pipeline.base import Context, RowRequest, ask, made_by
 from plum_hub.pipeline.build import begun
 from plum_hub.pipeline.precision import compared, dtype_of
 from plum_hub.progress import Progress
@@ -81,7 +81,7 @@ def test_a_run_goes_on_elsewhere_in_the_numbers_it_began_in(model: Path, tmp_pat
     told = _Told()
     context = Context(run=run, progress=told)
     for name in "ab":
-        asked = Ask(
+        asked = RowRequest(
             id=name,
             instruction_id="",
             prompt="Add.",

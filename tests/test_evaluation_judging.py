@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from plum_hub.benchmarks.base import Problem
-from plum_hub.evaluation.config import Chosen
-from plum_hub.evaluation.folder import Folder, SuiteVerdict
-from plum_hub.evaluation.judge import Judging, Ready, together
+from plum_hub.evaluation.config import SelectedBenchmark
+from plum_hub.evaluation.folder import EvaluationFolder, SuiteVerdict
+from plum_hub.evaluation.judge import EvaluationVerdicts, PreparedProgram, together
 from plum_hub.evaluation.protocol import GIVEN
-from plum_hub.evaluation.sampling import Entry
+from plum_hub.evaluation.sampling import ProblemProgram
 from plum_hub.execution import Call, Judge
-from plum_hub.execution.base import Again
+from plum_hub.execution.base import Reinterpretation
 from plum_hub.progress import Progress
 
 PROBLEMS = {
@@ -23,14 +23,14 @@ PROBLEMS = {
         entry_point="f",
         suites={
             "base": (Call(expression="f(1)", expected="0.5"), Call(expression="f(2)", expected="1.0")),
-            "base:strict": tuple(Again(case=case, comparison="near", tolerance=1e-6) for case in range(2)),
+            "base:strict": tuple(Reinterpretation(case=case, comparison="near", tolerance=1e-6) for case in range(2)),
             "plus": (Call(expression="f(4)", expected="2.0"), Call(expression="f(6)", expected="3.0")),
         },
         cpu_seconds=5.0,
     )
     for name in ("one", "two")
 }
-CHOSEN = {"mbpp": Chosen("mbpp", "r", PROBLEMS, frozenset(PROBLEMS))}
+CHOSEN = {"mbpp": SelectedBenchmark("mbpp", "r", PROBLEMS, frozenset(PROBLEMS))}
 PROGRAMS = {
     "right": "def f(x):\n    return x / 2\n",
     "near": "def f(x):\n    return x / 2 + 1e-9 * (x < 3)\n",
@@ -39,7 +39,9 @@ PROGRAMS = {
     "none": "def g(x):\n    return 1\n",
 }
 ENTRIES = [
-    Entry(f"{name} {problem}", "mbpp", problem, code, "") for name, code in PROGRAMS.items() for problem in PROBLEMS
+    ProblemProgram(f"{name} {problem}", "mbpp", problem, code, "")
+    for name, code in PROGRAMS.items()
+    for problem in PROBLEMS
 ]
 
 
@@ -49,15 +51,15 @@ def judge() -> Iterator[Judge]:
         yield judge
 
 
-def judging(folder: Path, judge: Judge) -> Judging:
-    found = Judging(Folder(folder), CHOSEN, GIVEN, judge, Progress())
+def judging(folder: Path, judge: Judge) -> EvaluationVerdicts:
+    found = EvaluationVerdicts(EvaluationFolder(folder), CHOSEN, GIVEN, judge, Progress())
     found.begin(ENTRIES, 3 * len(ENTRIES))
     return found
 
 
 def by_name(folder: Path) -> dict[str, dict[str, SuiteVerdict]]:
     found: dict[str, dict[str, SuiteVerdict]] = {}
-    for verdict in Folder(folder).verdicts():
+    for verdict in EvaluationFolder(folder).verdicts():
         assert verdict.suite not in found.setdefault(verdict.sample_id, {})
         found[verdict.sample_id][verdict.suite] = verdict
     return found
@@ -95,7 +97,7 @@ def test_one_run_for_both_rules_and_none_that_decides_nothing(tmp_path: Path, ju
     ],
 )
 def test_programs_that_differ_in_nothing_that_runs_are_alike(code: str, other: str, alike: bool) -> None:
-    one, two = Ready(code, {}).likeness, Ready(other, {}).likeness
+    one, two = PreparedProgram(code, {}).likeness, PreparedProgram(other, {}).likeness
     assert one is not None
     assert two is not None
     assert (one == two) == alike
@@ -115,7 +117,7 @@ def test_programs_that_differ_in_nothing_that_runs_are_alike(code: str, other: s
     ],
 )
 def test_a_program_that_can_see_its_own_lines_is_like_no_other(code: str) -> None:
-    assert Ready(code, {}).likeness is None
+    assert PreparedProgram(code, {}).likeness is None
 
 
 def test_only_what_is_owed_is_judged(tmp_path: Path, judge: Judge) -> None:
@@ -136,5 +138,5 @@ def test_only_what_is_owed_is_judged(tmp_path: Path, judge: Judge) -> None:
 def test_samples_of_a_problem_are_judged_in_a_row(tmp_path: Path) -> None:
     with Judge(1) as alone:
         judging(tmp_path, alone).carry_out(together(ENTRIES))
-    order = [verdict.problem for verdict in Folder(tmp_path).verdicts() if verdict.suite == "base"]
+    order = [verdict.problem for verdict in EvaluationFolder(tmp_path).verdicts() if verdict.suite == "base"]
     assert order.index("two") >= 3

@@ -3,7 +3,7 @@ clock is the test's own, so nothing sleeps."""
 
 import pytest
 
-from plum_hub.cli.screen import Lines, Logged
+from plum_hub.cli.screen import Lines, LoggedProgress
 
 
 class Clock:
@@ -14,7 +14,7 @@ class Clock:
         return self.seconds
 
 
-def begun(kind: type[Logged] = Logged) -> tuple[Logged, Clock]:
+def begun(kind: type[LoggedProgress] = LoggedProgress) -> tuple[LoggedProgress, Clock]:
     clock = Clock()
     progress = kind(clock)
     progress.begin("responses", 30, 0)

@@ -16,7 +16,7 @@ from plum_hub.errors import HubError
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.verdicts import harness_of
 from plum_hub.publishing.dataset import release
-from plum_hub.publishing.repository import Destination
+from plum_hub.publishing.repository import PublishOptions
 from plum_hub.recipe import Recipe
 from plum_hub.records import digest
 from plum_hub.run import Run
@@ -177,7 +177,7 @@ def test_who_is_second_is_told_to_run_the_same_command_again(home: Releases, mon
     context = Context(Run.open(home.folder / "run"))
     with home.hub() as hub:
         monkeypatch.setenv("HF_TOKEN", hub.token)
-        destination = Destination(hub=hub.endpoint, repo="mine")
+        destination = PublishOptions(hub=hub.endpoint, repo="mine")
         with destination.opened("mine", "dataset") as place:
             first = release(context, destination)  # after this place has looked, before it publishes
             first_tree = Path(first.folder)

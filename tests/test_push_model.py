@@ -19,22 +19,22 @@ from plum_hub.engines.weights import SIZES
 from plum_hub.errors import HubError, TrainingError, UsageError
 from plum_hub.hubs.client import HubTarget, PublishRequest, publish_repo, tags
 from plum_hub.hubs.embedded import EmbeddedHub
-from plum_hub.loading import Fetched
+from plum_hub.loading import FetchedRelease
 from plum_hub.progress import Progress
-from plum_hub.publishing.model import ModelOrder, push_model
+from plum_hub.publishing.model import ModelPublishRequest, push_model
 from plum_hub.publishing.model_base import base_of
 from plum_hub.publishing.model_checkpoint import opened
 from plum_hub.publishing.model_results import measured
 from plum_hub.publishing.preview import card_of, tree_of
-from plum_hub.publishing.repository import Destination, Released
+from plum_hub.publishing.repository import PublishOptions, Released
 from plum_hub.records import Score
-from plum_hub.release.model_tree import BaseModel
+from plum_hub.release.model_tree import BaseModelRef
 from plum_hub.training.load_check import answers, differing
-from plum_hub.training.run import Wanted, prepare, train
+from plum_hub.training.run import TrainingRequest, prepare, train
 from plum_hub.training.settings import compose
 from plum_hub.verification.findings import MODEL_MEANINGS
 from plum_hub.verification.model import ModelReport, audited_model
-from plum_hub.verification.options import Order
+from plum_hub.verification.options import VerifyOptions
 from plum_hub.verification.verify import verify
 from tests.engines.tiny import write_tiny_model
 from tests.rehearsal import plum_hub, published, write_rehearsal
@@ -66,7 +66,9 @@ class World:
 
 
 def pushed(checkpoint: Path, repo: str, **more: Any) -> Released:
-    return push_model(ModelOrder(checkpoint=checkpoint, **more), Destination(hub="embedded", repo=repo), Progress())
+    return push_model(
+        ModelPublishRequest(checkpoint=checkpoint, **more), PublishOptions(hub="embedded", repo=repo), Progress()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         write_tiny_model(folder / "tiny")
         chosen = ("max_length=4096", "merge=true", "learning_rate=5e-3", "batch_size=2", "epochs=3")
         settings = compose([*toy.SETTINGS, *chosen], method="kto")
-        wanted = Wanted(
+        wanted = TrainingRequest(
             source=str(folder / "run"), model=str(folder / "tiny"), out=None, settings=settings, allow_off_policy=True
         )
         train(prepare(wanted), Progress())
@@ -199,7 +201,7 @@ def test_another_model_gives_other_answers(world: World) -> None:
 
 
 def test_the_chain_agrees(world: World) -> None:
-    order = Order(repo=ADAPTER, version="v1.0.0", hub="embedded", sample=2, base=world.folder / "tiny")
+    order = VerifyOptions(repo=ADAPTER, version="v1.0.0", hub="embedded", sample=2, base=world.folder / "tiny")
     report = verify(order, Progress())
     assert isinstance(report, ModelReport)
     assert report.as_json()["disagreements"] == []
@@ -250,10 +252,10 @@ def test_a_forgery_is_found(
     tree = Path(shutil.copytree(world.tree, tmp_path / "tree"))
     forge(tree)
     commit = str(world.adapter.commit)
-    release = Fetched(
+    release = FetchedRelease(
         repo=ADAPTER, version="v1.0.0", commit=commit, folder=tree, hub="embedded", tags={}, before=None, kind="model"
     )
-    order = Order(repo=ADAPTER, version="v1.0.0", hub="embedded", sample=1, commit=commit)
+    order = VerifyOptions(repo=ADAPTER, version="v1.0.0", hub="embedded", sample=1, commit=commit)
     report = audited_model(order, release, Progress())
     said: dict[str, set[str]] = {}
     for one in report.findings.listed:
@@ -306,7 +308,7 @@ def test_only_scores_of_these_weights_and_their_base_are_shown(world: World, tmp
 
 def test_a_base_in_a_folder_goes_by_the_name_that_the_world_knows(world: World, tmp_path: Path) -> None:
     trained = opened(world.checkpoint, None)
-    assert base_of(trained, None, "mit").facts == BaseModel(
+    assert base_of(trained, None, "mit").facts == BaseModelRef(
         name="tiny", commit=None, revision=trained.facts["model"]["revision"], weights=None, license="mit"
     )
     base = Path(shutil.copytree(world.folder / "tiny", tmp_path / "base"))

@@ -18,11 +18,11 @@ from plum_hub.errors import NothingToReleaseError, PlumError, RecipeError, RunEr
 from plum_hub.instructions.sources import InstructionsConfig
 from plum_hub.loading import fetch_release
 from plum_hub.records import CaseOutcome, Drop, Preference, Verdict, digest
-from plum_hub.rounds.folder import Rounds
+from plum_hub.rounds.folder import RoundsFolder
 from plum_hub.rounds.gain import gain
 from plum_hub.rounds.labels import check_answers, check_labels
 from plum_hub.run import Run
-from plum_hub.training.checkpoint import CHECKPOINT, Folder
+from plum_hub.training.checkpoint import CHECKPOINT, TrainingFolder
 from tests.rehearsal import rows
 from tests.training import toy
 from tests.training.solver import task, write_solver, write_tasks
@@ -211,10 +211,10 @@ def test_a_round_of_one_label_says_what_mends_it(tmp_path: Path) -> None:
 
 def test_settings_may_change_until_something_was_trained(tmp_path: Path) -> None:
     recipe = judged(tmp_path / "run", {}).recipe
-    folder = Rounds(tmp_path / "rounds")
+    folder = RoundsFolder(tmp_path / "rounds")
     for method in ("kto", "sft"):
         folder.check(recipe, {"method": method})
-    Folder(folder.round(1) / CHECKPOINT).write({"finished": False})
+    TrainingFolder(folder.round(1) / CHECKPOINT).write({"finished": False})
     folder.check(recipe, {"method": "sft"})
     with pytest.raises(RunError, match=r"holds rounds of another kind \(method: sft -> kto\)"):
         folder.check(recipe, {"method": "kto"})

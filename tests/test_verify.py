@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from plum_hub.errors import RunError
-from plum_hub.loading import Fetched
+from plum_hub.loading import FetchedRelease
 from plum_hub.progress import Progress
 from plum_hub.records import digest
-from plum_hub.verification.dataset import Report, audited, drawn
-from plum_hub.verification.files import Manifest, read_manifest
+from plum_hub.verification.dataset import DatasetReport, audited, drawn
+from plum_hub.verification.files import CheckedManifest, read_manifest
 from plum_hub.verification.findings import MEANINGS, Findings
-from plum_hub.verification.options import Order
+from plum_hub.verification.options import VerifyOptions
 from plum_hub.verification.provenance import read_terms
 from plum_hub.verification.rows import split
 from plum_hub.verification.rows_check import RowsCheck
@@ -57,15 +57,15 @@ def disagreements(report: dict[str, Any]) -> dict[str, set[str]]:
     return found
 
 
-def audit(tree: Path, sample: int | None = 0, seed: int = 0) -> Report:
+def audit(tree: Path, sample: int | None = 0, seed: int = 0) -> DatasetReport:
     """The report on a tree that is not on a Hub; nothing is judged unless it is asked for."""
-    release = Fetched(
+    release = FetchedRelease(
         repo="local/x", version="c" * 40, commit="c" * 40, folder=tree, hub="embedded", tags={}, before=None
     )
-    return audited(Order(repo="local/x", version="c" * 40, sample=sample, seed=seed), release, Progress())
+    return audited(VerifyOptions(repo="local/x", version="c" * 40, sample=sample, seed=seed), release, Progress())
 
 
-def what_differs(report: Report) -> dict[str, set[str]]:
+def what_differs(report: DatasetReport) -> dict[str, set[str]]:
     return disagreements(report.as_json())
 
 
@@ -215,7 +215,7 @@ def tag_differs(tree: Path, commit: str | None = None, run: Path | None = None, 
     """What does not agree about the tag of a tree."""
     release = {"version": "v1.0.0", "commit": "c" * 40, "hub": "public", "tags": {}, "before": None} | about
     findings = Findings()
-    check_tag(Fetched(repo="local/x", folder=tree, **release), commit, run, findings)
+    check_tag(FetchedRelease(repo="local/x", folder=tree, **release), commit, run, findings)
     assert findings.compared["tag"] >= (release["version"] == "v1.0.0")
     return {one.what for one in findings.listed}
 
@@ -352,7 +352,7 @@ def test_counts_are_counted(tree: Path) -> None:
 def test_a_release_in_parts_is_the_same_release(tree: Path) -> None:
     """A release of more samples than fit in memory is read in parts, each with all that belongs together."""
     findings = Findings()
-    manifest = read_manifest(tree, findings, Manifest)
+    manifest = read_manifest(tree, findings, CheckedManifest)
     assert manifest is not None
     terms = read_terms(tree, manifest.lineage, findings)
     assert terms is not None

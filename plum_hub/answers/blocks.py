@@ -29,7 +29,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ParsedAnswer:
     """An answer taken apart: all of it, the text before the first fence, all text outside fences, and the blocks in
     order."""
 
@@ -39,7 +39,7 @@ class Answer:
     blocks: tuple[Block, ...]
 
 
-def read_answer(text: str) -> Answer:
+def read_answer(text: str) -> ParsedAnswer:
     """Take an answer apart. Reasoning and special tokens are left out; empty blocks are not blocks."""
     text = visible_text(text)
     found = scan(text)
@@ -50,4 +50,4 @@ def read_answer(text: str) -> Answer:
         blocks.append(Block(block.language, block.code, label, block.closed))
     first = found.blocks[0].first if found.blocks else None
     preamble = [piece for line, piece in found.outside if first is None or line <= first]
-    return Answer(text, "\n".join(preamble), "\n".join(piece for _, piece in found.outside), tuple(blocks))
+    return ParsedAnswer(text, "\n".join(preamble), "\n".join(piece for _, piece in found.outside), tuple(blocks))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from plum_hub.answers.assertions import read_assertion, statement_of
 from plum_hub.answers.plain import lowered
 from plum_hub.answers.proof import unproved
-from plum_hub.answers.runners import Plan, plan
+from plum_hub.answers.runners import TestModule, plan
 from plum_hub.answers.source import loaded_names, parse, stored_names, substitute, unparse
 from plum_hub.records import TestCase
 
@@ -115,7 +115,7 @@ def _body(cases: Sequence[TestCase]) -> list[ast.stmt]:
     return [node for case in cases for node in ast.parse(case.statement or statement_of(case)).body]
 
 
-def _planned(made: Plan, future: list[ast.stmt]) -> tuple[TestCase, ...]:
+def _planned(made: TestModule, future: list[ast.stmt]) -> tuple[TestCase, ...]:
     """A case for each test where they share nothing that changes, else one for all."""
     imports = [node for node in made.first if _is_import(node)]
     checks = _checks([node for node in made.first if not _is_import(node)])
@@ -160,7 +160,7 @@ def _alone(test: list[ast.stmt], bound: set[str]) -> list[ast.stmt] | None:
     return checks
 
 
-def _shares(made: Plan) -> bool:
+def _shares(made: TestModule) -> bool:
     """Whether tests may depend on one another, or on what the module does before them."""
     for node in made.first:
         match node:

@@ -32,7 +32,7 @@ _PREPARES = ("setup_class", "setUpClass"), ("setUp", "setup_method", "setup"), (
 
 
 @dataclass
-class Plan:
+class TestModule:
     """A test module, ready to be run: what comes first, and each test that nothing in the module calls."""
 
     first: list[ast.stmt]
@@ -41,7 +41,7 @@ class Plan:
     """Whether the module has tests that are to be skipped."""
 
 
-def plan(body: Sequence[ast.stmt], entry_point: str) -> Plan:
+def plan(body: Sequence[ast.stmt], entry_point: str) -> TestModule:
     """The statements of a test module, and its tests with their calls.
 
     Raises:
@@ -52,7 +52,7 @@ def plan(body: Sequence[ast.stmt], entry_point: str) -> Plan:
     statements = _without_runners(statements, frameworks)
     _refuse_unknown(statements)
     classes = {node.name: node for node in statements if isinstance(node, ast.ClassDef)}
-    made = Plan([])
+    made = TestModule([])
     used = _reached(statements)
     fixtures = {node.name: node for node in statements if isinstance(node, FunctionNode) and _is_fixture(node)}
     tests = [node for node in statements if node not in fixtures.values() and _is_test(node, classes, used)]

@@ -76,7 +76,7 @@ class Unusable:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _SuiteBlock:
     """One block, parsed and divided: `program` is the block without its tests."""
 
     program: Block
@@ -133,7 +133,7 @@ def _parse_suite(text: str, min_cases: int, max_cases: int) -> ParsedSuite | Unu
     return ParsedSuite(entry_point, starter or starter_of(tree, entry_point, used), reference, tuple(cases))
 
 
-def _divide(block: Block) -> _Part | None:
+def _divide(block: Block) -> _SuiteBlock | None:
     """Separate a block's tests from its program. Tests are test functions and classes, and everything after the last
     definition when it holds an assertion; a block of tests that was cut loses its last line only."""
     headed = bool(_TESTS_LABEL.search(block.label)) and not _SOLUTION_LABEL.search(block.label)
@@ -155,7 +155,7 @@ def _divide(block: Block) -> _Part | None:
         first = min([node.lineno, *(item.lineno for item in getattr(node, "decorator_list", []))])
         lines[first - 1 : node.end_lineno] = [""] * ((node.end_lineno or first) - first + 1)
     program = "\n".join(lines).strip("\n") + "\n"
-    return _Part(replace(block, code=program), tests, headed or bool(tests))
+    return _SuiteBlock(replace(block, code=program), tests, headed or bool(tests))
 
 
 def _is_test(node: ast.stmt) -> bool:
@@ -170,7 +170,7 @@ def _imports_framework(node: ast.stmt) -> bool:
     return isinstance(node, ast.Import | ast.ImportFrom) and bool({"unittest", "pytest"} & stored_names(node))
 
 
-def _last_resort(part: _Part) -> int:
+def _last_resort(part: _SuiteBlock) -> int:
     """Blocks under a heading that says solution first, blocks with tests in them last."""
     return 0 if _SOLUTION_LABEL.search(part.program.label) else 2 if part.holds_tests else 1
 
@@ -186,7 +186,7 @@ def _is_empty(node: ast.stmt) -> bool:
     return is_stub(node) or not functions
 
 
-def _entry_point(parts: Iterable[_Part]) -> str | None:
+def _entry_point(parts: Iterable[_SuiteBlock]) -> str | None:
     """The function or class that the tests use most, among those of the starter code if there are any."""
     ranked = sorted(parts, key=_last_resort)
     counts = Counter(name for part in ranked for node in part.tests for name in _all_loads(node))
@@ -205,7 +205,7 @@ def _all_loads(node: ast.AST) -> list[str]:
     return [item.id for item in ast.walk(node) if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Load)]
 
 
-def _cases(parts: Sequence[_Part], text: str, reference: ast.Module, min_cases: int) -> list[TestCase]:
+def _cases(parts: Sequence[_SuiteBlock], text: str, reference: ast.Module, min_cases: int) -> list[TestCase]:
     """The cases that use something of the reference, each once; printed examples too where assertions are too few."""
     defined = _own(reference)
     stateless = frozenset(name for name, node in defined.items() if _is_stateless(node))
@@ -232,7 +232,7 @@ def _is_stateless(node: ast.stmt) -> bool:
     )
 
 
-def _helpers(part: _Part, reference: ast.Module, defined: Iterable[str]) -> dict[str, ast.stmt]:
+def _helpers(part: _SuiteBlock, reference: ast.Module, defined: Iterable[str]) -> dict[str, ast.stmt]:
     """What a case may need and a solver need not have: imports, and what the tests' own block defines for itself."""
     inner = [node for test in part.tests for node in ast.walk(test)]
     imports = [node for node in [*reference.body, *inner] if isinstance(node, ast.Import | ast.ImportFrom)]

@@ -24,7 +24,7 @@ GROUPS: dict[str, list[Attack]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class AttackOutcome:
     """One program of the corpus: what it tries, the status it should get, the one it got, and whether it was stopped
     (for a right program: whether it was left alone). `told`: it was not, and that sandbox
     does not promise to."""
@@ -39,7 +39,7 @@ class Outcome:
     told: bool = False
 
 
-def outcomes(workers: int | None = None, sandbox: SandboxName = "auto") -> Iterator[Outcome]:
+def outcomes(workers: int | None = None, sandbox: SandboxName = "auto") -> Iterator[AttackOutcome]:
     """Run every program, group by group.
 
     Args:
@@ -55,7 +55,7 @@ def outcomes(workers: int | None = None, sandbox: SandboxName = "auto") -> Itera
         with bait() as (port, secret):
             yield from attacked(judge, "escapes", escapes(port, secret))
         for execution in judge.run(right.MODULES + right.SCRIPTS):
-            yield Outcome(
+            yield AttackOutcome(
                 group="right programs", name=execution.id, about="does what it should", wanted="passed",
                 status=execution.status, stopped=execution.status == "passed", detail=execution.detail,
             )  # fmt: skip
@@ -66,22 +66,22 @@ def outcomes(workers: int | None = None, sandbox: SandboxName = "auto") -> Itera
             yield outcome if after.stopped else _found(outcome, after)
 
 
-def attacked(judge: Judge, group: str, attacks: list[Attack]) -> Iterator[Outcome]:
+def attacked(judge: Judge, group: str, attacks: list[Attack]) -> Iterator[AttackOutcome]:
     """Run these attacks, and say of each whether it was stopped."""
     known = {attack.name: attack for attack in attacks}
     sandbox = judge.harness_version.partition("-")[0]
     for execution in judge.run([attack.program for attack in attacks]):
         attack = known[execution.id]
-        yield Outcome(
+        yield AttackOutcome(
             group=group, name=attack.name, about=attack.about, wanted=attack.status, status=execution.status,
             stopped=attack.stopped(execution.status), detail=execution.detail,
             told=attack.open_in == sandbox and not attack.stopped(execution.status),
         )  # fmt: skip
 
 
-def _found(outcome: Outcome, after: Outcome) -> Outcome:
+def _found(outcome: AttackOutcome, after: AttackOutcome) -> AttackOutcome:
     about = f"{outcome.about} (the next program found: {after.detail})"
-    return Outcome(
+    return AttackOutcome(
         group=outcome.group, name=outcome.name, about=about, wanted=outcome.wanted, status=outcome.status,
         stopped=False, detail=outcome.detail,
     )  # fmt: skip

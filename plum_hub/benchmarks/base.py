@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Literal, Protocol
 
 from plum_hub.answers.effects import names_in
-from plum_hub.execution.base import Again, Call, Case, Statement, Value
+from plum_hub.execution.base import Call, Case, Reinterpretation, Statement, Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +26,8 @@ class Problem:
     starter_code: str = ""
     suites: Mapping[str, tuple[Case, ...]]
     """Cases by the name of what they measure: `base`, and where there is more, `plus`. A sample has passed `plus` only
-    if it has passed `base` too. `base:strict` has the same cases by a stricter rule; where they are `Again`, nothing
-    is run for them."""
+    if it has passed `base` too. `base:strict` has the same cases by a stricter rule; where they are `Reinterpretation`,
+    nothing is run for them."""
     cpu_seconds: float
     """CPU time of one sample over all cases of a suite."""
     limits: Mapping[str, float] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Problem:
     def is_read_twice(self, suite: str) -> bool:
         """Whether a run of this suite also tells what `SUITE:strict` comes to."""
         strict = self.suites.get(f"{suite}:strict", ())
-        return bool(strict) and isinstance(strict[0], Again)
+        return bool(strict) and isinstance(strict[0], Reinterpretation)
 
 
 class Benchmark(Protocol):

@@ -40,7 +40,7 @@ class ReleaseFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class BenchmarkVersion:
     """One version of a benchmark: `sha256` is that of its file's content without the compression."""
 
     file: str
@@ -59,7 +59,7 @@ class Content:
     revision: str
 
 
-def content(published: Published, source: Path | None) -> Content:
+def content(published: BenchmarkVersion, source: Path | None) -> Content:
     """The rows, from a local file or folder, or (None) from where they are published.
 
     Raises:
@@ -74,7 +74,7 @@ def content(published: Published, source: Path | None) -> Content:
             return _from_release(published, url)
 
 
-def _from_file(published: Published, path: Path) -> Content:
+def _from_file(published: BenchmarkVersion, path: Path) -> Content:
     found = hashlib.sha256(_plain(path)).hexdigest()
     rows = _rows(path)
     if found != published.sha256:
@@ -86,7 +86,7 @@ def _from_file(published: Published, path: Path) -> Content:
     return Content(rows=rows, revision=f"sha256:{found}")
 
 
-def _from_hub(published: Published, hub: HubFiles) -> Content:
+def _from_hub(published: BenchmarkVersion, hub: HubFiles) -> Content:
     rows: list[Row] = []
     try:
         for path in hub.paths:
@@ -104,7 +104,7 @@ def _from_hub(published: Published, hub: HubFiles) -> Content:
     return Content(rows=rows, revision=f"{hub.repo}@{hub.commit}")
 
 
-def _from_release(published: Published, url: str) -> Content:
+def _from_release(published: BenchmarkVersion, url: str) -> Content:
     """The file is fetched once, and kept in `$PLUM_HUB_HOME/benchmarks`."""
     path = home() / "benchmarks" / f"{published.sha256[:16]}-{published.file}"
     if not path.exists():
@@ -122,7 +122,7 @@ def _from_release(published: Published, url: str) -> Content:
     return _from_file(published, path)
 
 
-def _found(published: Published, source: Path) -> Path:
+def _found(published: BenchmarkVersion, source: Path) -> Path:
     if not source.is_dir():
         if not source.is_file():
             raise BenchmarkError(f"{source} does not exist: give --data {published.file}, or a folder that holds it")
@@ -153,6 +153,6 @@ def _rows(path: Path) -> list[Row]:
         raise BenchmarkError(str(error)) from error
 
 
-def _missing(published: Published, rows: Sequence[Row]) -> str:
+def _missing(published: BenchmarkVersion, rows: Sequence[Row]) -> str:
     missing = sorted({column for row in rows for column in published.columns - row.keys()})
     return f" with column{'s' * (len(missing) > 1)} {', '.join(missing)}" if missing else ""

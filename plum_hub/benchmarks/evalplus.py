@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from plum_hub.benchmarks.base import Problem
-from plum_hub.benchmarks.content import Content, Published, ReleaseFile, Row, content
+from plum_hub.benchmarks.content import BenchmarkVersion, Content, ReleaseFile, Row, content
 from plum_hub.benchmarks.oracles import AS_SETS, EXISTENCE, ROOTS, SECOND_READINGS, restored
 from plum_hub.benchmarks.references import Answers, Reference, answers
-from plum_hub.execution.base import Again, Call, Case, Comparison
+from plum_hub.execution.base import Call, Case, Comparison, Reinterpretation
 from plum_hub.execution.literals import parse_literal, write_literal
 from plum_hub.execution.reserved import reserved
 
@@ -30,14 +30,14 @@ _COLUMNS = frozenset({"task_id", "prompt", "entry_point", "canonical_solution", 
 _RELEASES = "https://github.com/evalplus/{}.jsonl.gz"
 """Where EvalPlus takes its inputs from. The form of them that is on the Hub (`OriginFmt`: test code) has other inputs
 for 98 of the 164 tasks of HumanEval+, so that its scores are other ones."""
-HUMANEVAL_PLUS = Published(
+HUMANEVAL_PLUS = BenchmarkVersion(
     file="HumanEvalPlus.jsonl.gz",
     sha256="42526ec0e7d5f3ee0b06d6ced98f8c8bae3d76519151bfb3d36f79010645bd7f",
     rows=164,
     columns=_COLUMNS,
     origin=ReleaseFile(_RELEASES.format("humanevalplus_release/releases/download/v0.1.10/HumanEvalPlus")),
 )
-MBPP_PLUS = Published(
+MBPP_PLUS = BenchmarkVersion(
     file="MbppPlus.jsonl.gz",
     sha256="b54e762755248ca411b523c917fa9f93c07b5ff2966bf60b3917b853926a3dad",
     rows=378,
@@ -66,7 +66,7 @@ class EvalPlus:
     """A benchmark of EvalPlus, from a file or a folder with it, or (None) from EvalPlus' release."""
 
     name: str
-    published: Published
+    published: BenchmarkVersion
     source: Path | None = None
 
     @property
@@ -132,12 +132,14 @@ class _Suite:
             )
         return tuple(cases)
 
-    def strict(self, official: Sequence[Call]) -> tuple[Again, ...] | None:
+    def strict(self, official: Sequence[Call]) -> tuple[Reinterpretation, ...] | None:
         """The same by our rule; None where it comes to the same."""
         if not any(map(_is_read_otherwise, official)):
             return None
         tolerance = self.tolerance or _OF_FLOATS
-        return tuple(Again(case=number, comparison="near", tolerance=tolerance) for number in range(len(official)))
+        return tuple(
+            Reinterpretation(case=number, comparison="near", tolerance=tolerance) for number in range(len(official))
+        )
 
 
 def _seconds(known: Answers) -> list[float]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from plum_hub.answers.checks import read_tests
 from plum_hub.benchmarks.assertions import as_cases
 from plum_hub.benchmarks.base import Problem
-from plum_hub.benchmarks.content import Content, HubFiles, Published, Row, content
+from plum_hub.benchmarks.content import BenchmarkVersion, Content, HubFiles, Row, content
 
-_PUBLISHED = Published(
+_PUBLISHED = BenchmarkVersion(
     file="HumanEval.jsonl.gz",
     sha256="1d49078ba3e2b196b9344535bef34a43021f038fad9561d6ee7c53450609a6a2",
     rows=164,

@@ -10,13 +10,13 @@ from plum_hub.answers.checks import read_tests
 from plum_hub.answers.source import parse
 from plum_hub.benchmarks.assertions import as_cases
 from plum_hub.benchmarks.base import Problem
-from plum_hub.benchmarks.content import Content, HubFiles, Published, Row, content
+from plum_hub.benchmarks.content import BenchmarkVersion, Content, HubFiles, Row, content
 from plum_hub.errors import BenchmarkError
 from plum_hub.execution.base import Statement
 
 _REPO, _COMMIT = "google-research-datasets/mbpp", "4bb6404fdc6cacfda99d4ac4205087b89d32030c"
 _SPLITS = ("prompt", "test", "validation", "train")  # tasks 1-10, 11-510, 511-600 and 601-974
-FULL = Published(
+FULL = BenchmarkVersion(
     file="mbpp.jsonl.gz",
     sha256="ccf64ceae9c5403bf50a044cb6d505bfd2a2963ee58338ba268fd65beab92a9f",
     rows=974,
@@ -25,7 +25,7 @@ FULL = Published(
         repo=_REPO, commit=_COMMIT, paths=tuple(f"full/{split}-00000-of-00001.parquet" for split in _SPLITS)
     ),
 )
-SANITIZED = Published(
+SANITIZED = BenchmarkVersion(
     file="sanitized-mbpp.json.gz",
     sha256="7fec016546acaee11dbe14f9f0bb670e59f41919f7b522a59fba34871da78551",
     rows=427,
@@ -43,7 +43,7 @@ class Mbpp:
     in the paper, which measures on `test`."""
 
     name: str
-    published: Published
+    published: BenchmarkVersion
     source: Path | None = None
 
     @property

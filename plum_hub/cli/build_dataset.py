@@ -56,6 +56,6 @@ def build_dataset(**given: Any) -> None:
       plum-hub build-dataset --model Qwen/CodeQwen1.5-7B-Chat
       plum-hub build-dataset --model ./my-model --instructions tasks.jsonl:text --set samples.per_instruction=10
     """
-    from plum_hub.cli.building import Given, carry_out
+    from plum_hub.cli.building import BuildArguments, carry_out
 
-    carry_out(Given(**given))
+    carry_out(BuildArguments(**given))

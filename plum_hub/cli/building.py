@@ -11,15 +11,15 @@ from typing import Any
 from plum_hub import recipe as recipes
 from plum_hub import recipes as shipped
 from plum_hub.cli import screen
-from plum_hub.cli.releasing import Where, show_how_to_load
+from plum_hub.cli.releasing import PublishArguments, show_how_to_load
 from plum_hub.engines import parse_engine
 from plum_hub.errors import RecipeError, UsageError
 from plum_hub.lines import writing
 from plum_hub.pipeline.base import Context, EnginePool
 from plum_hub.pipeline.build import begun, build, default_folder, prepare
-from plum_hub.pipeline.estimate import Plan, plan
+from plum_hub.pipeline.estimate import BuildEstimate, plan
 from plum_hub.pipeline.published import GENERATE
-from plum_hub.pipeline.status import Summary, summarise
+from plum_hub.pipeline.status import RunStatus, summarise
 from plum_hub.publishing.dataset import release
 from plum_hub.publishing.repository import Released
 from plum_hub.recipe import Recipe
@@ -30,7 +30,7 @@ DEFAULT_GENERATOR = "openai:gpt-4.1-mini"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given(Where):
+class BuildArguments(PublishArguments):
     """The options of `build-dataset`, as typed."""
 
     model: str | None
@@ -47,7 +47,7 @@ class Given(Where):
     quiet: bool
 
 
-def carry_out(given: Given) -> None:
+def carry_out(given: BuildArguments) -> None:
     """Plan, or build and publish, and show what came of it.
 
     Raises:
@@ -78,7 +78,7 @@ def carry_out(given: Given) -> None:
     _show_result(given, run, summarise(run), released)
 
 
-def composed(given: Given, say: Callable[[str], None]) -> tuple[Recipe, Path]:
+def composed(given: BuildArguments, say: Callable[[str], None]) -> tuple[Recipe, Path]:
     """The recipe that the options describe (a file or a shipped one, under the options, under `--set`), and its run's
     folder. Where nothing says who writes the suites, a run begun before does, else the key in the environment."""
     text, origin = _recipe_text(given)
@@ -102,7 +102,7 @@ def composed(given: Given, say: Callable[[str], None]) -> tuple[Recipe, Path]:
     return recipe, folder
 
 
-def _options(given: Given) -> dict[str, Any]:
+def _options(given: BuildArguments) -> dict[str, Any]:
     """What the command's own options say of the recipe."""
     base: dict[str, Any] = {}
     if given.suites:
@@ -117,7 +117,7 @@ def _options(given: Given) -> dict[str, Any]:
     return base
 
 
-def _recipe_text(given: Given) -> tuple[str | None, str]:
+def _recipe_text(given: BuildArguments) -> tuple[str | None, str]:
     if given.recipe is None:
         name = given.instructions or ("oss-instruct" if given.suites is None else "")
         return shipped.text(name), f"recipe {name}" if name else "the options"
@@ -131,14 +131,14 @@ def _recipe_text(given: Given) -> tuple[str | None, str]:
     return recipes.read(given.recipe), str(given.recipe)
 
 
-def _show_plan(given: Given, found: Plan) -> None:
+def _show_plan(given: BuildArguments, found: BuildEstimate) -> None:
     if given.as_json:
         screen.echo_json(found.as_json())
     else:
         screen.plan_tables(found)
 
 
-def _show_result(given: Given, run: Run, summary: Summary, released: Released) -> None:
+def _show_result(given: BuildArguments, run: Run, summary: RunStatus, released: Released) -> None:
     if given.as_json:
         screen.echo_json({"run": str(run.folder), **summary.as_json(), "release": asdict(released)})
         return

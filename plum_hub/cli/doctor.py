@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from plum_hub.attacks.siege import Outcome
+    from plum_hub.attacks.siege import AttackOutcome
     from plum_hub.execution.base import SandboxName
     from plum_hub.execution.layers import Layer
 
@@ -63,7 +63,7 @@ def _attack(sandbox: "SandboxName", as_json: bool) -> None:
     from plum_hub.doctor import attack
     from plum_hub.errors import SandboxError
 
-    groups: dict[str, list[Outcome]] = {}
+    groups: dict[str, list[AttackOutcome]] = {}
     for outcome in attack(sandbox=sandbox):
         groups.setdefault(outcome.group, []).append(outcome)
     came = [outcome for group in groups.values() for outcome in group if not outcome.stopped]
@@ -80,12 +80,12 @@ def _attack(sandbox: "SandboxName", as_json: bool) -> None:
         )
 
 
-def _fault(outcome: "Outcome") -> str:
+def _fault(outcome: "AttackOutcome") -> str:
     if outcome.told:
         return f"{outcome.about}: this sandbox cannot stop that, as `plum-hub doctor` says"
     return f"{outcome.about}: {outcome.status}, not {outcome.wanted}"
 
 
-def _count(name: str, group: "list[Outcome]") -> str:
+def _count(name: str, group: "list[AttackOutcome]") -> str:
     right = sum(outcome.stopped for outcome in group)
     return f"{right} of {len(group)} {'passed' if name == 'right programs' else 'stopped'}"

@@ -14,12 +14,12 @@ from plum_hub.cli import screen
 from plum_hub.engines import parse_engine
 from plum_hub.errors import UsageError
 from plum_hub.evaluation.cards import shown
-from plum_hub.evaluation.comparison import Comparison, Gain
-from plum_hub.evaluation.config import Order, Selection
-from plum_hub.evaluation.estimate import Plan, plan
+from plum_hub.evaluation.comparison import PairedComparison, ScoreGain
+from plum_hub.evaluation.config import EvaluationConfig, ProblemSelection
+from plum_hub.evaluation.estimate import EvaluationEstimate, plan
 from plum_hub.evaluation.protocol import Protocol
 from plum_hub.evaluation.run import evaluate
-from plum_hub.evaluation.scoring import Results
+from plum_hub.evaluation.scoring import EvaluationResults
 from plum_hub.records import Score
 from plum_hub.run import slug
 
@@ -46,7 +46,7 @@ def carry_out(given: Mapping[str, Any]) -> None:
     _show_results(wanted, results, as_json=given["as_json"])
 
 
-def order(given: Mapping[str, Any]) -> Order:
+def order(given: Mapping[str, Any]) -> EvaluationConfig:
     """The options as an order.
 
     Raises:
@@ -61,7 +61,7 @@ def order(given: Mapping[str, Any]) -> Order:
     config = parse_engine(model) if model is not None else None
     names = given["benchmarks"] or ("" if model is None else _DEFAULT)
     name = slug(config.public().model if config else str(file))
-    return Order(
+    return EvaluationConfig(
         benchmarks=tuple(dict.fromkeys(part for part in names.replace(" ", "").split(",") if part)),
         folder=given["folder"] or Path("runs") / f"evaluate-{name}",
         model=config,
@@ -98,14 +98,14 @@ def _protocol(given: Mapping[str, Any]) -> Protocol:
         raise UsageError(f"--{option} {wrong['input']}: {wrong['msg'].lower()}") from error
 
 
-def _selection(given: Mapping[str, Any]) -> Selection:
+def _selection(given: Mapping[str, Any]) -> ProblemSelection:
     for option, value in (("--from", given["since"]), ("--to", given["until"])):
         try:
             if value and date.fromisoformat(value).isoformat() != value:
                 raise ValueError
         except ValueError:
             raise UsageError(f"{option} {value}: write a day as 2024-08-01") from None
-    return Selection(
+    return ProblemSelection(
         since=given["since"],
         until=given["until"],
         difficulties=given["difficulties"],
@@ -114,7 +114,7 @@ def _selection(given: Mapping[str, Any]) -> Selection:
     )
 
 
-def _show_plan(found: Plan, *, as_json: bool) -> None:
+def _show_plan(found: EvaluationEstimate, *, as_json: bool) -> None:
     if as_json:
         screen.echo_json(asdict(found))
         return
@@ -131,7 +131,7 @@ def _show_plan(found: Plan, *, as_json: bool) -> None:
     )
 
 
-def _show_results(wanted: Order, results: Results, *, as_json: bool) -> None:
+def _show_results(wanted: EvaluationConfig, results: EvaluationResults, *, as_json: bool) -> None:
     if as_json:
         made = {"samples_now": results.fresh_samples, "judged_now": results.fresh_verdicts}
         said = {"run": str(wanted.folder), **results.as_json(), **made, "seconds": round(results.seconds, 3)}
@@ -166,7 +166,7 @@ def _key(score: Score) -> tuple[str, str, str, str]:
     return score.benchmark, score.suite, score.part, score.metric
 
 
-def show_comparison(found: Comparison, *, as_json: bool) -> None:
+def show_comparison(found: PairedComparison, *, as_json: bool) -> None:
     """Every gain as a row."""
     if as_json:
         screen.echo_json({"gains": [asdict(gain) for gain in found.gains], "notes": list(found.notes)})
@@ -193,7 +193,7 @@ def show_comparison(found: Comparison, *, as_json: bool) -> None:
         click.echo(f"note: {note}")
 
 
-def _cells(gain: Gain) -> list[str]:
+def _cells(gain: ScoreGain) -> list[str]:
     relative = "" if gain.relative is None else f"{gain.relative:+.1%}"
     tested = "" if gain.p_value is None else f"{gain.p_value:.3g} ({gain.only_second} : {gain.only_first})"
     smallest = "none" if gain.smallest is None else f"{100 * gain.smallest:.1f}"

@@ -12,12 +12,12 @@ from rich.table import Table
 
 from plum_hub.cli import screen
 from plum_hub.errors import UsageError, VerificationError
-from plum_hub.verification.dataset import Report
-from plum_hub.verification.diff import Difference
+from plum_hub.verification.dataset import DatasetReport
+from plum_hub.verification.diff import ReleaseDiff
 from plum_hub.verification.findings import MEANINGS, MODEL_MEANINGS, Check, Findings, shown
 from plum_hub.verification.matching import Change, reasons
 from plum_hub.verification.model import ModelReport
-from plum_hub.verification.options import Order
+from plum_hub.verification.options import VerifyOptions
 from plum_hub.verification.verify import verify
 
 _LISTED = 12
@@ -50,7 +50,7 @@ def carry_out_verify(given: Mapping[str, Any]) -> None:
         )
 
 
-def _order(given: Mapping[str, Any]) -> Order:
+def _order(given: Mapping[str, Any]) -> VerifyOptions:
     repo, _, version = given["release"].partition("@")
     if "/" not in repo or not version:
         raise UsageError(f"{given['release']}: write it as REPO@TAG, as in  plum-hub verify me/plum-starter@v1.0.0")
@@ -61,7 +61,7 @@ def _order(given: Mapping[str, Any]) -> Order:
     # Whoever knows the seed beforehand knows which samples are not looked at.
     seed = given["seed"] if given["seed"] is not None else secrets.randbelow(1 << 31)
     names = ("sample", "commit", "run", "hub", "workers", "sandbox", "kind", "base")
-    return Order(repo=repo, version=version, seed=seed, **{name: given[name] for name in names})
+    return VerifyOptions(repo=repo, version=version, seed=seed, **{name: given[name] for name in names})
 
 
 def _show_model(report: ModelReport) -> None:
@@ -73,7 +73,7 @@ def _show_model(report: ModelReport) -> None:
         _show_report(report.dataset)
 
 
-def _show_report(report: Report) -> None:
+def _show_report(report: DatasetReport) -> None:
     _show_findings(report.findings, MEANINGS)
     judged = f"{report.judged:,} of {report.samples:,}"
     if report.order.sample is not None:
@@ -111,7 +111,7 @@ def _show_disagreements(findings: Findings) -> None:
     screen.console().print(table)
 
 
-def show_difference(found: Difference, *, as_json: bool) -> None:
+def show_difference(found: ReleaseDiff, *, as_json: bool) -> None:
     """What differs in the making, the rows of each config, and the labels that flipped."""
     if as_json:
         screen.echo_json(found.as_json())
@@ -138,7 +138,7 @@ def _reasons(changes: list[Change]) -> str:
     return ", ".join(f"{count:,} {why}" for why, count in reasons(changes).items())
 
 
-def _show_flips(found: Difference) -> None:
+def _show_flips(found: ReleaseDiff) -> None:
     counts = Counter((flip.match, ", ".join(flip.why)) for flip in found.flips)
     said = "; ".join(f"{count:,} by {why} (same {match})" for (match, why), count in counts.most_common())
     click.echo(f"labels flipped: {len(found.flips):,}" + (f": {said}" if said else ""))

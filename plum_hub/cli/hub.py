@@ -58,7 +58,7 @@ def serve(root: Path | None, host: str, port: int, quota: int | None, organisati
     """
     from plum_hub.hubs import server
     from plum_hub.hubs.embedded import default_root
-    from plum_hub.hubs.limits import Limits
+    from plum_hub.hubs.limits import ServerLimits
     from plum_hub.hubs.store import add_organisations
 
     folder = root or default_root()
@@ -70,6 +70,6 @@ def serve(root: Path | None, host: str, port: int, quota: int | None, organisati
         folder,
         host=host,
         port=port,
-        limits=Limits(requests=quota),
+        limits=ServerLimits(requests=quota),
         ready=lambda url: click.echo(f"serving {folder} at {url}; Ctrl-C stops"),
     )

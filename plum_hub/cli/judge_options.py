@@ -6,13 +6,13 @@ from pydantic import ValidationError
 
 from plum_hub.cli import screen
 from plum_hub.errors import UsageError
-from plum_hub.judging.verdict_file import Count, Order
+from plum_hub.judging.verdict_file import JudgeOptions, VerdictCount
 from plum_hub.recipe import VerdictsConfig
 
 _LIMITS = {"cpu_limit": "cpu_seconds", "wall_limit": "wall_seconds", "memory_limit": "memory_mb"}
 
 
-def order(given: dict[str, Any]) -> Order:
+def order(given: dict[str, Any]) -> JudgeOptions:
     """The options as an order.
 
     Raises:
@@ -30,10 +30,10 @@ def order(given: dict[str, Any]) -> Order:
         option = next(option for option, key in _LIMITS.items() if key in wrong["loc"]).replace("_", "-")
         raise UsageError(f"--{option} {wrong['input']}: {wrong['msg'].lower()}") from error
     rest = {key: value for key, value in given.items() if key not in {*_LIMITS, "mypy"}}
-    return Order(settings=settings, **rest)
+    return JudgeOptions(settings=settings, **rest)
 
 
-def show_count(order: Order, count: Count, *, as_json: bool) -> None:
+def show_count(order: JudgeOptions, count: VerdictCount, *, as_json: bool) -> None:
     """How many programs came to what, and how fast."""
     if as_json:
         screen.echo_json(

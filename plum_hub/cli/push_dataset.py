@@ -24,6 +24,6 @@ def push_dataset(run: Path, as_json: bool, quiet: bool, **given: Any) -> None:
     Example:
       plum-hub push-dataset runs/starter-qwen2.5-coder-0.5b-instruct --repo me/plum-starter
     """
-    from plum_hub.cli.releasing import Where, push_run
+    from plum_hub.cli.releasing import PublishArguments, push_run
 
-    push_run(run, Where(**given), as_json=as_json, quiet=quiet)
+    push_run(run, PublishArguments(**given), as_json=as_json, quiet=quiet)

@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from plum_hub.cli import screen
-from plum_hub.cli.releasing import Where, show_how_to_load
-from plum_hub.publishing.model import ModelOrder, push_model
+from plum_hub.cli.releasing import PublishArguments, show_how_to_load
+from plum_hub.publishing.model import ModelPublishRequest, push_model
 
 _WHERE = ("repo", "hub", "private", "tag", "branch", "create_pr")
 
@@ -17,11 +17,11 @@ def push_checkpoint(given: Mapping[str, Any]) -> None:
     Raises:
         PlumError: with its exit code.
     """
-    destination = Where(**{name: given[name] for name in _WHERE}).destination()
+    destination = PublishArguments(**{name: given[name] for name in _WHERE}).destination()
     names = ("checkpoint", "wish", "base", "base_license", "run", "results")
     progress = screen.progress(given["quiet"])
     try:
-        released = push_model(ModelOrder(**{name: given[name] for name in names}), destination, progress)
+        released = push_model(ModelPublishRequest(**{name: given[name] for name in names}), destination, progress)
     finally:
         progress.close()
     if given["as_json"]:

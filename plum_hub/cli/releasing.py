@@ -11,7 +11,7 @@ from plum_hub.errors import UsageError
 from plum_hub.hubs.client import choose_target
 from plum_hub.pipeline.base import Context
 from plum_hub.publishing.push_dataset import push
-from plum_hub.publishing.repository import Destination, Released
+from plum_hub.publishing.repository import PublishOptions, Released
 from plum_hub.run import Run
 
 _REPO = re.compile(r"(?:[A-Za-z0-9][\w-]*/)?(?!.*(?:--|\.\.))[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
@@ -21,7 +21,7 @@ _REF = re.compile(r"(?![/.-])(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)))[^\s~^:?*\[\
 
 
 @dataclass(frozen=True, kw_only=True)
-class Where:
+class PublishArguments:
     """The options of `plum_hub.cli.destination`, as typed."""
 
     repo: str | None
@@ -32,7 +32,7 @@ class Where:
     create_pr: bool
     benchmark_data: Path | None = None
 
-    def destination(self) -> Destination | None:
+    def destination(self) -> PublishOptions | None:
         """Where to publish, as far as that can be checked before hours of work; None for nowhere.
 
         Raises:
@@ -55,7 +55,7 @@ class Where:
             if name is not None and not _REF.fullmatch(name):
                 raise UsageError(f"{option} {name}: git takes no such name; write it as v1.2.0 or as my-branch")
         choose_target(self.hub)
-        return Destination(
+        return PublishOptions(
             hub=self.hub,
             repo=self.repo,
             private=self.private,
@@ -65,7 +65,7 @@ class Where:
         )
 
 
-def push_run(folder: Path, where: Where, *, as_json: bool, quiet: bool) -> None:
+def push_run(folder: Path, where: PublishArguments, *, as_json: bool, quiet: bool) -> None:
     """Publish a run, and show what came of it."""
     destination = where.destination()
     progress = screen.progress(quiet)

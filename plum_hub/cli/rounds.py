@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from plum_hub.cli import screen
-from plum_hub.cli.building import Given, composed
+from plum_hub.cli.building import BuildArguments, composed
 from plum_hub.recipe import Recipe
-from plum_hub.rounds.folder import Rounds
-from plum_hub.rounds.run import Wanted, run_rounds
+from plum_hub.rounds.folder import RoundsFolder
+from plum_hub.rounds.run import RoundsRequest, run_rounds
 from plum_hub.training.settings import TrainingSettings, compose
 
 _ENDING = "-rounds"
@@ -26,7 +26,7 @@ def carry_out(given: dict[str, Any]) -> None:
     settings = compose(of_training, method=given["method"])
     destination = building.destination()
     recipe, folder, name = _recipe(building, given)
-    wanted = Wanted(
+    wanted = RoundsRequest(
         recipe=recipe,
         rounds=given["rounds"],
         settings=settings,
@@ -36,7 +36,7 @@ def carry_out(given: dict[str, Any]) -> None:
         processes=given["launch"],
         quiet=given["quiet"],
     )
-    rows = run_rounds(wanted, Rounds(folder), lambda: screen.progress(given["quiet"]))
+    rows = run_rounds(wanted, RoundsFolder(folder), lambda: screen.progress(given["quiet"]))
     if given["as_json"]:
         screen.echo_json({"run": str(folder), "rounds": rows})
     else:
@@ -47,7 +47,7 @@ def _key(setting: str) -> str:
     return setting.partition("=")[0].strip()
 
 
-def _building(given: Mapping[str, Any], settings: Sequence[str]) -> Given:
+def _building(given: Mapping[str, Any], settings: Sequence[str]) -> BuildArguments:
     """The options that `build-dataset` has too."""
     names = (
         "model", "generator", "instructions", "suites", "recipe", "folder", "as_json", "quiet", "repo", "hub",
@@ -56,15 +56,15 @@ def _building(given: Mapping[str, Any], settings: Sequence[str]) -> Given:
     own: dict[str, Any] = {name: given[name] for name in names}
     own |= {"carry_over": None, "dry_run": False, "verbose": False, "tag": None, "branch": "main", "create_pr": False}
     parts = (f"instructions.held_out={given['held_out']}", "instructions.part=all")
-    return Given(**own, settings=(*settings, *parts))
+    return BuildArguments(**own, settings=(*settings, *parts))
 
 
-def _recipe(building: Given, given: Mapping[str, Any]) -> tuple[Recipe, Path, str]:
+def _recipe(building: BuildArguments, given: Mapping[str, Any]) -> tuple[Recipe, Path, str]:
     """The recipe for all instructions, the folder of the rounds, and the name of their dataset's repository."""
     _, default = composed(replace(building, folder=None), lambda _: None)
     folder: Path = given["folder"] or default.with_name(f"{default.name}{_ENDING}")
     say = screen.progress(given["quiet"]).say
-    recipe, _ = composed(replace(building, folder=Rounds(folder).round(0)), say)
+    recipe, _ = composed(replace(building, folder=RoundsFolder(folder).round(0)), say)
     return recipe, folder, f"plum-{default.name}"[: 96 - len(_ENDING)].rstrip("-.") + _ENDING
 
 

@@ -18,9 +18,9 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from plum_hub.pipeline.estimate import Plan
-from plum_hub.pipeline.show import Story
-from plum_hub.pipeline.status import Summary
+from plum_hub.pipeline.estimate import BuildEstimate
+from plum_hub.pipeline.show import InstructionReport
+from plum_hub.pipeline.status import RunStatus
 from plum_hub.progress import Progress
 from plum_hub.records import Drop, Sample, TestCase, TestSuite, Verdict
 
@@ -35,11 +35,11 @@ ones."""
 def progress(quiet: bool) -> Progress:
     """Bars on a terminal, a line now and then elsewhere, only the log file when `quiet`."""
     if quiet:
-        return Logged()
+        return LoggedProgress()
     return Bars() if _is_terminal(sys.stderr) else Lines()
 
 
-class Logged(Progress):
+class LoggedProgress(Progress):
     """Counts, and writes stage begins and ends to the run's log.
 
     Args:
@@ -136,7 +136,7 @@ class Logged(Progress):
         return rows * seconds / self.fresh if self.fresh else None
 
 
-class Lines(Logged):
+class Lines(LoggedProgress):
     """For pipes and log files: a line when a stage ends, and one every quarter minute before, also while nothing is
     finished: a thread of its own looks once a second whether one is due."""
 
@@ -197,7 +197,7 @@ class Lines(Logged):
             self.tick()
 
 
-class Bars(Logged):
+class Bars(LoggedProgress):
     """A bar a stage, with rows, tokens, rate, and time left. The terminal is without its cursor until `close`."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic, bars: RichProgress | None = None) -> None:
@@ -269,7 +269,7 @@ def echo_json(values: Mapping[str, Any]) -> None:
     click.echo(json.dumps(values, indent=2, ensure_ascii=False))
 
 
-def summary_tables(summary: Summary) -> None:
+def summary_tables(summary: RunStatus) -> None:
     """The rows of each stage, what was left out and why, and the rates."""
     table = Table("stage", "rows", "wanted", "left out", box=None, header_style="bold", pad_edge=False)
     for stage, rows in summary.rows.items():
@@ -288,7 +288,7 @@ def summary_tables(summary: Summary) -> None:
     facts(known)
 
 
-def plan_tables(plan: Plan) -> None:
+def plan_tables(plan: BuildEstimate) -> None:
     """What a build will ask for, how long it takes and what it costs."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("stage", "engine", "requests", "prompt tokens", "new tokens", "time", "cost"):
@@ -304,7 +304,7 @@ def plan_tables(plan: Plan) -> None:
     console().print(table)
 
 
-def story_screen(story: Story) -> None:
+def story_screen(story: InstructionReport) -> None:
     """One instruction, its suite, its samples, verdicts and labels; the sample or drop that was asked for, in full."""
     out = console()
     if story.instruction is None:

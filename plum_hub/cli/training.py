@@ -13,7 +13,7 @@ from plum_hub.training.batch_order import SCARCE
 from plum_hub.training.checkpoint import REPORT
 from plum_hub.training.launch import attended, command
 from plum_hub.training.preflight import Preflight
-from plum_hub.training.run import Prepared, Wanted, check, prepare, train
+from plum_hub.training.run import PreparedTraining, TrainingRequest, check, prepare, train
 from plum_hub.training.settings import compose
 
 _WORLD = "WORLD_SIZE"
@@ -49,8 +49,8 @@ def carry_out(given: dict[str, Any]) -> None:
         _show(prepared, facts, as_json=given["as_json"])
 
 
-def _wanted(given: dict[str, Any]) -> Wanted:
-    return Wanted(
+def _wanted(given: dict[str, Any]) -> TrainingRequest:
+    return TrainingRequest(
         source=given["source"],
         model=given["model"],
         out=given["out"],
@@ -61,7 +61,7 @@ def _wanted(given: dict[str, Any]) -> Wanted:
     )
 
 
-def _launch(processes: int, prepared: Prepared, progress: Progress) -> None:
+def _launch(processes: int, prepared: PreparedTraining, progress: Progress) -> None:
     prepared.folder.check(prepared.facts())
     with prepared.folder.lock():  # what is wrong with the folder is said here, and not by each process
         pass
@@ -71,7 +71,7 @@ def _launch(processes: int, prepared: Prepared, progress: Progress) -> None:
         raise TrainingError(f"one of {processes} processes failed; what it said is above")
 
 
-def _show_preflight(prepared: Prepared, found: Preflight, *, as_json: bool) -> None:
+def _show_preflight(prepared: PreparedTraining, found: Preflight, *, as_json: bool) -> None:
     facts = prepared.facts()
     if as_json:
         screen.echo_json({"preflight": found.as_json()} | facts)
@@ -91,7 +91,7 @@ def _show_preflight(prepared: Prepared, found: Preflight, *, as_json: bool) -> N
     found.check()
 
 
-def _show(prepared: Prepared, facts: dict[str, Any], *, as_json: bool) -> None:
+def _show(prepared: PreparedTraining, facts: dict[str, Any], *, as_json: bool) -> None:
     folder = str(prepared.folder.path)
     if as_json:
         screen.echo_json({"checkpoint": folder} | facts)

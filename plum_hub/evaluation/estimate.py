@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from plum_hub.engines import EngineConfig
-from plum_hub.evaluation.config import Chosen, Order, choose
-from plum_hub.evaluation.folder import Folder
+from plum_hub.evaluation.config import EvaluationConfig, SelectedBenchmark, choose
+from plum_hub.evaluation.folder import EvaluationFolder
 from plum_hub.evaluation.protocol import Protocol, family
-from plum_hub.evaluation.sampling import Wanted, check_form, contest_family, decided_form, wanted_samples
+from plum_hub.evaluation.sampling import SampleRequest, check_style, choose_style, contest_family, wanted_samples
 from plum_hub.pipeline.rates import recall
 
 _TOKENS = {"humaneval": 220, "mbpp": 150, "livecodebench": 400}
@@ -16,7 +16,7 @@ _TOKENS = {"humaneval": 220, "mbpp": 150, "livecodebench": 400}
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvaluationEstimate:
     """What an evaluation will do."""
 
     problems: dict[str, int]
@@ -30,19 +30,19 @@ class Plan:
     """None where this engine was never measured on this machine."""
 
 
-def plan(order: Order) -> Plan:
+def plan(order: EvaluationConfig) -> EvaluationEstimate:
     """Count what is owed. Reads the benchmarks, asks no model.
 
     Raises:
         PlumError: as `evaluate`, of what can be seen before.
     """
-    config, protocol, chosen, wanted = what_is_asked(order, Folder(order.folder))
-    there = [row for row in Folder(order.folder).samples() if row.id in wanted]
+    config, protocol, chosen, wanted = what_is_asked(order, EvaluationFolder(order.folder))
+    there = [row for row in EvaluationFolder(order.folder).samples() if row.id in wanted]
     owed = [one for name, one in wanted.items() if name not in {row.id for row in there}]
     mean = sum(row.completion_tokens for row in there) / len(there) if there else None
     tokens = round(sum(mean or _TOKENS[family(one.benchmarks[0])] for one in owed))
     rate = recall(config)
-    return Plan(
+    return EvaluationEstimate(
         problems={name: len(one.problems) for name, one in chosen.items()},
         prompt=protocol.prompt,
         samples=len(wanted),
@@ -52,7 +52,9 @@ def plan(order: Order) -> Plan:
     )
 
 
-def what_is_asked(order: Order, folder: Folder) -> tuple[EngineConfig, Protocol, dict[str, Chosen], dict[str, Wanted]]:
+def what_is_asked(
+    order: EvaluationConfig, folder: EvaluationFolder
+) -> tuple[EngineConfig, Protocol, dict[str, SelectedBenchmark], dict[str, SampleRequest]]:
     """Everything about an order that can be known before a model is opened: the model at the revision and in the
     numbers that the folder's evaluation began with, or else as it is now, the protocol with the prompt decided, the
     problems, and the samples.
@@ -65,9 +67,9 @@ def what_is_asked(order: Order, folder: Folder) -> tuple[EngineConfig, Protocol,
     config = _as_begun(order.model, folder.head().get("model") or {})
     protocol = order.protocol
     if order.any_form:
-        protocol = protocol.model_copy(update={"prompt": decided_form(config)})
+        protocol = protocol.model_copy(update={"prompt": choose_style(config)})
     protocol = protocol.model_copy(update={"contest_family": contest_family(config)})
-    check_form(config, protocol.prompt)
+    check_style(config, protocol.prompt)
     chosen = choose(order.benchmarks, order.selection, order.data)
     return config, protocol, chosen, wanted_samples(config, chosen, protocol)
 

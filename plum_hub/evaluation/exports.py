@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from plum_hub.benchmarks.livecodebench import formats as contest
-from plum_hub.evaluation.folder import Folder, SuiteVerdict
+from plum_hub.evaluation.folder import EvaluationFolder, SuiteVerdict
 from plum_hub.evaluation.protocol import family
-from plum_hub.evaluation.scoring import Judged, Outcomes
+from plum_hub.evaluation.scoring import BenchmarkOutcomes, JudgedSample
 from plum_hub.execution.base import Call, Case, CaseResult
 from plum_hub.execution.literals import parse_literal
 
@@ -20,7 +20,7 @@ _HASHES = {"humaneval+": "fe585eb4df8c88d844eeb463ea4d0302", "mbpp+": "ee43ecabe
 """The MD5 of the only versions of these files that are taken; EvalPlus names them so."""
 
 
-def write_results(folder: Folder, outcomes: Outcomes, date: str) -> Iterator[str]:
+def write_results(folder: EvaluationFolder, outcomes: BenchmarkOutcomes, date: str) -> Iterator[str]:
     """Write what other tools read of one benchmark, and yield the files' names.
 
     Raises:
@@ -39,7 +39,7 @@ def write_results(folder: Folder, outcomes: Outcomes, date: str) -> Iterator[str
     yield from (f"{name}_samples.jsonl", f"{name}_eval_results.json")
 
 
-def evalplus_results(outcomes: Outcomes, date: str) -> dict[str, Any]:
+def evalplus_results(outcomes: BenchmarkOutcomes, date: str) -> dict[str, Any]:
     """The object of EvalPlus' `eval_results.json`, by the official reading.
 
     Of a benchmark without plus cases the plus fields are null and empty, as under `--base-only`. A sample that has
@@ -59,7 +59,7 @@ def evalplus_results(outcomes: Outcomes, date: str) -> dict[str, Any]:
     return {"date": date[:16].replace("T", " "), "hash": _HASHES.get(chosen.name, chosen.revision), "eval": found}
 
 
-def graded(outcomes: Outcomes) -> dict[str, list[contest.Graded]]:
+def graded(outcomes: BenchmarkOutcomes) -> dict[str, list[contest.Graded]]:
     """The samples of each problem as LiveCodeBench's files need them, by the official reading; only the first failure
     of a sample is told, since its judge stops there."""
     found: dict[str, list[contest.Graded]] = {}
@@ -73,7 +73,7 @@ def graded(outcomes: Outcomes) -> dict[str, list[contest.Graded]]:
     return found
 
 
-def _fail_tests(outcomes: Outcomes, one: Judged, measure: str) -> list[Any]:
+def _fail_tests(outcomes: BenchmarkOutcomes, one: JudgedSample, measure: str) -> list[Any]:
     """The arguments of the first failed case; EvalPlus stops there, and names nothing where a program did not load."""
     verdict: SuiteVerdict | None = one.verdicts.get(measure)
     if verdict is None or not verdict.failed or verdict.status not in ("failed", "timed_out"):

@@ -78,7 +78,7 @@ def _verdict(row: dict[str, Any]) -> SuiteVerdict:
     return verdict
 
 
-class Folder:
+class EvaluationFolder:
     """An evaluation's folder, opened or new."""
 
     def __init__(self, path: Path) -> None:

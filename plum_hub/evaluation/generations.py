@@ -13,7 +13,7 @@ from typing import Any
 
 from plum_hub.benchmarks.livecodebench.formats import read_outputs
 from plum_hub.errors import InstructionsError, UsageError
-from plum_hub.evaluation.config import Chosen
+from plum_hub.evaluation.config import SelectedBenchmark
 from plum_hub.instructions.files import SUFFIXES, read_rows
 
 LONGEST = 1_000_000
@@ -72,7 +72,7 @@ def benchmark_of(generations: list[Generation]) -> str:
     return told
 
 
-def matched(generations: list[Generation], chosen: Chosen, *, partial: bool) -> dict[str, list[Generation]]:
+def matched(generations: list[Generation], chosen: SelectedBenchmark, *, partial: bool) -> dict[str, list[Generation]]:
     """The generations of a benchmark, by problem, in the benchmark's order.
 
     Raises:

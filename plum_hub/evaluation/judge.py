@@ -19,10 +19,10 @@ from threading import Event
 
 from plum_hub.answers.source import parse
 from plum_hub.benchmarks.setup import with_setup
-from plum_hub.evaluation.config import Chosen
-from plum_hub.evaluation.folder import Folder, SuiteVerdict
+from plum_hub.evaluation.config import SelectedBenchmark
+from plum_hub.evaluation.folder import EvaluationFolder, SuiteVerdict
 from plum_hub.evaluation.protocol import Protocol, judged_code
-from plum_hub.evaluation.sampling import Entry
+from plum_hub.evaluation.sampling import ProblemProgram
 from plum_hub.execution import Judge, Limits
 from plum_hub.judging.stream import Judgement, Submission, judged
 from plum_hub.progress import Progress
@@ -53,7 +53,7 @@ def limits_of(cpu_seconds: float) -> Limits:
 
 
 @dataclass(frozen=True)
-class Ready:
+class PreparedProgram:
     """What is run of an entry (None: nothing), and the ids of its verdicts, by suite."""
 
     code: str | None
@@ -66,21 +66,21 @@ class Ready:
 
 
 @dataclass
-class Judging:
+class EvaluationVerdicts:
     """The verdicts of one evaluation. `done` holds those that are there, by id."""
 
-    folder: Folder
-    chosen: Mapping[str, Chosen]
+    folder: EvaluationFolder
+    chosen: Mapping[str, SelectedBenchmark]
     protocol: Protocol
     judge: Judge
     progress: Progress
     done: dict[str, SuiteVerdict] = field(default_factory=dict)
     halt: Event = field(default_factory=Event)
     """Set when either side has come to its end: the other may stop."""
-    _waiting: dict[str, tuple[Entry, str]] = field(default_factory=dict)
-    _ready: dict[tuple[str, str], Ready] = field(default_factory=dict)
+    _waiting: dict[str, tuple[ProblemProgram, str]] = field(default_factory=dict)
+    _ready: dict[tuple[str, str], PreparedProgram] = field(default_factory=dict)
 
-    def begin(self, known: Iterable[Entry], programs: int) -> int:
+    def begin(self, known: Iterable[ProblemProgram], programs: int) -> int:
         """Find what is done, and return how many verdicts the folder has.
 
         Args:
@@ -92,7 +92,7 @@ class Judging:
         self.progress.begin(STAGE, programs, there)
         return len(self.done)
 
-    def ready(self, entry: Entry) -> Ready:
+    def ready(self, entry: ProblemProgram) -> PreparedProgram:
         """What is run of an entry, and the ids of its verdicts."""
         key = (entry.sample_id, entry.benchmark)
         if key not in self._ready:
@@ -101,10 +101,10 @@ class Judging:
             code = entry.code and judged_code(entry.code, entry.benchmark, problem, self.protocol)
             base = digest(*key, problem.id, code, entry.unfit, self.judge.harness_version)
             names = {suite: digest(base, chosen.suite_id(problem, suite)) for suite in problem.suites}
-            self._ready[key] = Ready(code, names)
+            self._ready[key] = PreparedProgram(code, names)
         return self._ready[key]
 
-    def needed(self, entry: Entry) -> list[str]:
+    def needed(self, entry: ProblemProgram) -> list[str]:
         """The suites whose verdicts decide something, as far as it is known: all up to a measure that was not passed
         by any rule."""
         names = self.ready(entry).names
@@ -117,7 +117,7 @@ class Judging:
                 break
         return found
 
-    def carry_out(self, batches: Iterable[Sequence[Entry]]) -> None:
+    def carry_out(self, batches: Iterable[Sequence[ProblemProgram]]) -> None:
         """Judge what is owed, until no more entries come or `halt` is set.
 
         Raises:
@@ -133,7 +133,7 @@ class Judging:
         finally:
             self.halt.set()
 
-    def _judge(self, batch: Sequence[Entry], append: Callable[[SuiteVerdict], None]) -> None:
+    def _judge(self, batch: Sequence[ProblemProgram], append: Callable[[SuiteVerdict], None]) -> None:
         grouped = sorted(batch, key=lambda entry: (entry.benchmark, self._places[entry.benchmark][entry.problem]))
         for measure in dict.fromkeys(name for one in self.chosen.values() for name in one.measures):
             owed = list(self._owed(grouped, measure))
@@ -151,9 +151,9 @@ class Judging:
         """Of the problems, in the order of their benchmark."""
         return {name: {id_: place for place, id_ in enumerate(one.problems)} for name, one in self.chosen.items()}
 
-    def _owed(self, entries: Sequence[Entry], measure: str) -> Iterator[tuple[Entry, str]]:
+    def _owed(self, entries: Sequence[ProblemProgram], measure: str) -> Iterator[tuple[ProblemProgram, str]]:
         """What is to be run for a measure: the runs of one suite in a row."""
-        runs: dict[tuple[str, str, str], list[Entry]] = {}
+        runs: dict[tuple[str, str, str], list[ProblemProgram]] = {}
         for entry in entries:
             needed, ran = self.needed(entry), set()
             for suite, name in self.ready(entry).names.items():
@@ -168,11 +168,11 @@ class Judging:
         for (_, _, run), those in runs.items():
             yield from ((entry, run) for entry in those)
 
-    def _run_for(self, entry: Entry, suite: str) -> str:
+    def _run_for(self, entry: ProblemProgram, suite: str) -> str:
         chosen = self.chosen[entry.benchmark]
         return chosen.run_for(chosen.problems[entry.problem], suite)
 
-    def _submissions(self, owed: Iterable[tuple[Entry, str]]) -> Iterator[Submission]:
+    def _submissions(self, owed: Iterable[tuple[ProblemProgram, str]]) -> Iterator[Submission]:
         for entry, suite in owed:
             chosen = self.chosen[entry.benchmark]
             problem = chosen.problems[entry.problem]
@@ -200,7 +200,9 @@ class Judging:
             if names[suite] not in self.done:
                 yield self._verdict(entry, suite, judgement, judgement.cases[place * size : (place + 1) * size])
 
-    def _verdict(self, entry: Entry, suite: str, judgement: Judgement, cases: tuple[CaseOutcome, ...]) -> SuiteVerdict:
+    def _verdict(
+        self, entry: ProblemProgram, suite: str, judgement: Judgement, cases: tuple[CaseOutcome, ...]
+    ) -> SuiteVerdict:
         ran = [number for number, case in enumerate(cases) if case.outcome != "not_run"]
         failed = tuple(number for number in ran or range(len(cases)) if cases[number].outcome != "passed")
         status, detail = judgement.status, judgement.detail
@@ -227,7 +229,7 @@ def _said(number: int, case: CaseOutcome) -> str:
     return f"failed: case {number + 1} {case.outcome}: {case.detail}"
 
 
-def together(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+def together(entries: Sequence[ProblemProgram]) -> Iterator[Sequence[ProblemProgram]]:
     """The entries in batches."""
     return (entries[start : start + _TOGETHER] for start in range(0, len(entries), _TOGETHER))
 
@@ -244,14 +246,14 @@ def _likeness(code: str | None) -> str | None:
 
 
 @contextmanager
-def beside(judging: Judging) -> Iterator[Callable[[Entry], None]]:
+def beside(judging: EvaluationVerdicts) -> Iterator[Callable[[ProblemProgram], None]]:
     """Judge in a thread of its own what the block hands over; the block's end waits for the last. An error inside the
     block ends the judging soon, and what it has not decided is owed.
 
     Raises:
-        PlumError: what `Judging.carry_out` raises, at the block's end; `judging.halt` is set before.
+        PlumError: what `EvaluationVerdicts.carry_out` raises, at the block's end; `judging.halt` is set before.
     """
-    inbox: SimpleQueue[Entry | None] = SimpleQueue()
+    inbox: SimpleQueue[ProblemProgram | None] = SimpleQueue()
     pool = ThreadPool(1)  # of a daemon, which no exit waits for
     task = pool.apply_async(judging.carry_out, (_batches(inbox),))
     pool.close()
@@ -265,7 +267,7 @@ def beside(judging: Judging) -> Iterator[Callable[[Entry], None]]:
         task.wait(_PARTING_SECONDS)
 
 
-def _batches(inbox: SimpleQueue[Entry | None]) -> Iterator[Sequence[Entry]]:
+def _batches(inbox: SimpleQueue[ProblemProgram | None]) -> Iterator[Sequence[ProblemProgram]]:
     """What comes, until None does."""
     entry = inbox.get()
     while entry is not None:

@@ -23,7 +23,7 @@ from plum_hub.engines.base import Prompt, Sampling
 from plum_hub.prompts import conversation, prompt_digest, render
 from plum_hub.records import digest
 
-Form = Literal["chat", "prefilled", "completion", "given"]
+PromptStyle = Literal["chat", "prefilled", "completion", "given"]
 
 _FENCE = "```python\n"
 _ENDS = ("\nif __name__", "\ndef main(", "\nprint(", "<|endoftext|>", "<|endofmask|>", "</s>")
@@ -51,7 +51,7 @@ class Protocol(BaseModel):
     """Tokens of an answer at most; EvalPlus' 768 and LiveCodeBench's 2,000 when not set."""
     seed: int = 0
     """From it and what is asked each request's own seed is made."""
-    prompt: Form = "chat"
+    prompt: PromptStyle = "chat"
     """See the module."""
     contest_family: Literal["chat", "qwen"] = "chat"
     """Which of its prompts for chat models LiveCodeBench gives."""
@@ -78,13 +78,13 @@ def extraction(benchmark: str, protocol: Protocol) -> str:
     return f"{found}, examples {protocol.examples}"
 
 
-def form_for(benchmark: str, form: Form) -> Form:
+def style_for(benchmark: str, form: PromptStyle) -> PromptStyle:
     """LiveCodeBench writes nothing for a model: there a chat is only a chat."""
     return "chat" if form == "prefilled" and family(benchmark) == "livecodebench" else form
 
 
 @dataclass(frozen=True)
-class Asking:
+class ProblemPrompt:
     """One problem, as a model is asked it."""
 
     prompt: Prompt
@@ -106,9 +106,9 @@ class Asking:
         return extract_code(text, entry_point) if self.holds == "blocks" else text
 
 
-def asking(benchmark: str, problem: Problem, protocol: Protocol) -> Asking:
+def problem_prompt(benchmark: str, problem: Problem, protocol: Protocol) -> ProblemPrompt:
     """How a problem is asked under a protocol that is not `given`."""
-    kind, form = family(benchmark), form_for(benchmark, protocol.prompt)
+    kind, form = family(benchmark), style_for(benchmark, protocol.prompt)
     sampling = Sampling(
         temperature=protocol.temperature,
         top_p=protocol.top_p,
@@ -119,19 +119,19 @@ def asking(benchmark: str, problem: Problem, protocol: Protocol) -> Asking:
         which = "base" if form == "completion" else protocol.contest_family
         made_of = digest(contest.digests(problem, which), sampling.stop)
         text = contest.prompt(problem, which)
-        return Asking(text, made_of, sampling, holds="code" if form == "completion" else "contest")
+        return ProblemPrompt(text, made_of, sampling, holds="code" if form == "completion" else "contest")
     if form == "completion":
         template = "" if problem.form == "completion" else "benchmark_completion"
         text = (render(template, problem=problem.text) if template else problem.text).strip() + "\n"
         made_of = digest(prompt_digest(template) if template else "", sampling.stop)
-        return Asking(text, made_of, sampling, before=text, holds="code")
+        return ProblemPrompt(text, made_of, sampling, before=text, holds="code")
     template = f"benchmark_{form}"
     turns = conversation(template, problem=problem.text)
     made_of = digest(prompt_digest(template), sampling.stop)
-    return Asking(turns, made_of, sampling, before=_FENCE if form == "prefilled" else "")
+    return ProblemPrompt(turns, made_of, sampling, before=_FENCE if form == "prefilled" else "")
 
 
-def _stop(kind: str, form: Form) -> tuple[str, ...]:
+def _stop(kind: str, form: PromptStyle) -> tuple[str, ...]:
     match form:
         case "completion":
             return _COMPLETION_ENDS[kind]

@@ -13,10 +13,10 @@ from typing import Any
 from plum_hub.engines import EngineConfig
 from plum_hub.errors import RunError
 from plum_hub.evaluation.cards import eval_results, model_index, table
-from plum_hub.evaluation.config import Chosen, Order, choose, with_limits
+from plum_hub.evaluation.config import EvaluationConfig, SelectedBenchmark, choose, with_limits
 from plum_hub.evaluation.estimate import what_is_asked
 from plum_hub.evaluation.exports import write_results
-from plum_hub.evaluation.folder import Folder
+from plum_hub.evaluation.folder import EvaluationFolder
 from plum_hub.evaluation.generations import (
     LONGEST,
     Generation,
@@ -25,15 +25,15 @@ from plum_hub.evaluation.generations import (
     read_generations,
     refuse_strangers,
 )
-from plum_hub.evaluation.judge import Judging, beside, together
+from plum_hub.evaluation.judge import EvaluationVerdicts, beside, together
 from plum_hub.evaluation.protocol import GIVEN, Protocol, extraction
 from plum_hub.evaluation.sampling import (
-    Entry,
-    Wanted,
+    ProblemProgram,
+    SampleRequest,
     requests,
     shape_of,
 )
-from plum_hub.evaluation.scoring import Judged, Outcomes, Results, scores_of
+from plum_hub.evaluation.scoring import BenchmarkOutcomes, EvaluationResults, JudgedSample, scores_of
 from plum_hub.execution import Judge
 from plum_hub.pipeline.base import EnginePool, answers
 from plum_hub.pipeline.precision import dtype_of, told_numbers
@@ -42,7 +42,7 @@ from plum_hub.records import Sample, Score, digest
 from plum_hub.statistics import sampling_error
 
 
-def evaluate(order: Order, progress: Progress) -> Results:
+def evaluate(order: EvaluationConfig, progress: Progress) -> EvaluationResults:
     """Carry out an evaluation. The same order again does only what is owed.
 
     Raises:
@@ -53,18 +53,18 @@ def evaluate(order: Order, progress: Progress) -> Results:
         RunError: the folder holds something else, is damaged or cannot be written.
     """
     with Judge(order.workers, numpy=True) as judge:
-        work = _Work(order, Folder(order.folder), judge, progress)
+        work = _EvaluationRun(order, EvaluationFolder(order.folder), judge, progress)
         return work.of_generations() if order.generations else work.of_model()
 
 
 @dataclass
-class _Work:
-    order: Order
-    folder: Folder
+class _EvaluationRun:
+    order: EvaluationConfig
+    folder: EvaluationFolder
     judge: Judge
     progress: Progress
 
-    def of_generations(self) -> Results:
+    def of_generations(self) -> EvaluationResults:
         """Judge a file."""
         file = self.order.generations
         assert file is not None
@@ -80,7 +80,7 @@ class _Work:
         ]
         chosen = with_limits(chosen, ((entry.benchmark, entry.problem) for entry in entries), self.judge)
         about = {"samples": file.name, "samples_sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-        judging = Judging(self.folder, chosen, GIVEN, self.judge, self.progress)
+        judging = EvaluationVerdicts(self.folder, chosen, GIVEN, self.judge, self.progress)
         with self.folder.lock():
             head = self._head(chosen, GIVEN, about)
             began = time.monotonic()
@@ -89,13 +89,13 @@ class _Work:
             results = self._finish(judging, entries, head, partial(_record, model=file.name, revision="", engine=""))
             return replace(results, fresh_verdicts=len(judging.done) - there, seconds=time.monotonic() - began)
 
-    def of_model(self) -> Results:
+    def of_model(self) -> EvaluationResults:
         """Ask a model, and judge what it answers."""
         assert self.order.model is not None
         config, protocol, chosen, wanted = what_is_asked(self.order, self.folder)
         slots = [entry for one in wanted.values() for entry in one.slots()]
         chosen = with_limits(chosen, ((entry.benchmark, entry.problem) for entry in slots), self.judge)
-        judging = Judging(self.folder, chosen, protocol, self.judge, self.progress.beside())
+        judging = EvaluationVerdicts(self.folder, chosen, protocol, self.judge, self.progress.beside())
         with self.folder.lock():
             head = self._head(chosen, protocol, {"model": config.model_dump(mode="json")})
             began = time.monotonic()
@@ -125,10 +125,10 @@ class _Work:
     def _ask(
         self,
         config: EngineConfig,
-        owed: Mapping[str, Wanted],
+        owed: Mapping[str, SampleRequest],
         there: dict[str, Sample],
-        put: Callable[[Entry], None],
-        judging: Judging,
+        put: Callable[[ProblemProgram], None],
+        judging: EvaluationVerdicts,
     ) -> None:
         engines = EnginePool()
         if owed and (note := told_numbers(config, "--run DIR", resumed=bool(there))):
@@ -149,7 +149,9 @@ class _Work:
             engines.close()
         self.progress.end()
 
-    def _head(self, chosen: Mapping[str, Chosen], protocol: Protocol, about: Mapping[str, Any]) -> dict[str, Any]:
+    def _head(
+        self, chosen: Mapping[str, SelectedBenchmark], protocol: Protocol, about: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Write down what is evaluated; the date stays while that stays."""
         head = {
             **about,
@@ -166,18 +168,24 @@ class _Work:
         return head
 
     def _finish(
-        self, judging: Judging, entries: list[Entry], head: dict[str, Any], about: Callable[..., Score]
-    ) -> Results:
+        self,
+        judging: EvaluationVerdicts,
+        entries: list[ProblemProgram],
+        head: dict[str, Any],
+        about: Callable[..., Score],
+    ) -> EvaluationResults:
         """Score, and write the files that hold the scores."""
         outcomes = {
-            name: Outcomes(chosen, tuple(_judged(judging, entry) for entry in entries if entry.benchmark == name))
+            name: BenchmarkOutcomes(
+                chosen, tuple(_judged(judging, entry) for entry in entries if entry.benchmark == name)
+            )
             for name, chosen in judging.chosen.items()
         }
         scores: list[Score] = []
         for found in outcomes.values():
             record = partial(about, chosen=found.chosen, protocol=judging.protocol, head=head)
             scores += scores_of(found, record)
-        results = Results(outcomes, tuple(scores), head, tuple(_notes(outcomes)))
+        results = EvaluationResults(outcomes, tuple(scores), head, tuple(_notes(outcomes)))
         self.folder.write("scores.json", json.dumps(results.as_json(), indent=1, ensure_ascii=False) + "\n")
         files = ["scores.json"]
         for found in outcomes.values():
@@ -190,32 +198,39 @@ class _Work:
         return replace(results, files=tuple(files))
 
 
-def _entries(generations: list[Generation], chosen: Chosen) -> list[Entry]:
+def _entries(generations: list[Generation], chosen: SelectedBenchmark) -> list[ProblemProgram]:
     """The programs of one problem, each named by its content and place among them."""
     entries = []
     for index, one in enumerate(generations):
         code = one.program(chosen.problems[one.problem].text)
         unfit = f"{len(code):,} characters are more than the {LONGEST:,} that are run" if len(code) > LONGEST else ""
         name = digest(one.problem, index, code)
-        entries.append(Entry(name, chosen.name, one.problem, None if unfit else code, one.answer, unfit))
+        entries.append(ProblemProgram(name, chosen.name, one.problem, None if unfit else code, one.answer, unfit))
     return entries
 
 
-def _suites(chosen: Mapping[str, Chosen], entries: list[Entry]) -> int:
+def _suites(chosen: Mapping[str, SelectedBenchmark], entries: list[ProblemProgram]) -> int:
     return sum(len(chosen[entry.benchmark].problems[entry.problem].suites) for entry in entries)
 
 
-def _judged(judging: Judging, entry: Entry) -> Judged:
+def _judged(judging: EvaluationVerdicts, entry: ProblemProgram) -> JudgedSample:
     ready = judging.ready(entry)
     missing = [suite for suite in judging.needed(entry) if ready.names[suite] not in judging.done]
     if missing:
         raise RunError(f"sample {entry.sample_id}: no verdict of {', '.join(missing)}; run the same command again")
     verdicts = {suite: judging.done[ready.names[suite]] for suite in judging.needed(entry)}
-    return Judged(entry.sample_id, entry.problem, ready.code, entry.answer, verdicts)
+    return JudgedSample(entry.sample_id, entry.problem, ready.code, entry.answer, verdicts)
 
 
 def _record(
-    *, chosen: Chosen, protocol: Protocol, head: Mapping[str, Any], model: str, revision: str, engine: str, **score: Any
+    *,
+    chosen: SelectedBenchmark,
+    protocol: Protocol,
+    head: Mapping[str, Any],
+    model: str,
+    revision: str,
+    engine: str,
+    **score: Any,
 ) -> Score:
     given = protocol.prompt == "given"
     form, prompt, tokens = ("given", "", None) if given else shape_of(chosen, protocol)
@@ -237,7 +252,7 @@ def _record(
     )
 
 
-def _notes(outcomes: Mapping[str, Outcomes]) -> list[str]:
+def _notes(outcomes: Mapping[str, BenchmarkOutcomes]) -> list[str]:
     """What a reader of the scores should know."""
     notes = []
     for name, found in outcomes.items():

@@ -13,15 +13,15 @@ from plum_hub.engines.tokenizer import begun_answers
 from plum_hub.engines.transformers import TransformersConfig
 from plum_hub.engines.vllm import VllmConfig
 from plum_hub.errors import EngineError
-from plum_hub.evaluation.config import Chosen
-from plum_hub.evaluation.protocol import Asking, Form, Protocol, asking, form_for
+from plum_hub.evaluation.config import SelectedBenchmark
+from plum_hub.evaluation.protocol import ProblemPrompt, PromptStyle, Protocol, problem_prompt, style_for
 from plum_hub.pipeline.base import made_by, seed_of
 from plum_hub.pipeline.build import takes_conversations
 from plum_hub.records import Sample, digest
 
 
 @dataclass(frozen=True)
-class Entry:
+class ProblemProgram:
     """One program that is judged by the suites of a benchmark's problem."""
 
     sample_id: str
@@ -36,7 +36,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SampleRequest:
     """One sample that is wanted: what it is asked, and of which problem. Two benchmarks with one and the same problem,
     as HumanEval and HumanEval+ have, share it."""
 
@@ -46,7 +46,7 @@ class Wanted:
     entry_point: str | None
     index: int
     seed: int
-    asking: Asking
+    asked: ProblemPrompt
 
     def sample(self, completion: Completion, engine: str) -> Sample:
         """The row of an answer. Of a refused request, as of a prompt longer than the context, the text is the reason;
@@ -58,26 +58,26 @@ class Wanted:
             suite_id=self.benchmarks[0],
             index=self.index,
             seed=self.seed,
-            prompt_digest=self.asking.digest,
+            prompt_digest=self.asked.digest,
             text=completion.text,
-            code=None if refused else self.asking.program(completion.text, self.entry_point),
+            code=None if refused else self.asked.program(completion.text, self.entry_point),
             finish_reason=completion.finish_reason,
             prompt_tokens=completion.prompt_tokens,
             completion_tokens=completion.completion_tokens,
             engine=engine,
         )
 
-    def slots(self) -> Iterator[Entry]:
+    def slots(self) -> Iterator[ProblemProgram]:
         """What there will be to judge: the sample, once for each benchmark, not written yet."""
-        return (Entry(self.id, benchmark, self.problem, None) for benchmark in self.benchmarks)
+        return (ProblemProgram(self.id, benchmark, self.problem, None) for benchmark in self.benchmarks)
 
-    def entries(self, sample: Sample) -> Iterator[Entry]:
+    def entries(self, sample: Sample) -> Iterator[ProblemProgram]:
         """The sample, once for each benchmark."""
         for benchmark in self.benchmarks:
-            yield Entry(self.id, benchmark, self.problem, sample.code, sample.text)
+            yield ProblemProgram(self.id, benchmark, self.problem, sample.code, sample.text)
 
 
-def decided_form(config: EngineConfig) -> Form:
+def choose_style(config: EngineConfig) -> PromptStyle:
     """The prompt that fits a model: as EvalPlus decides, by whether there is a chat template and who applies it."""
     if not takes_conversations(config):
         return "completion"
@@ -93,7 +93,7 @@ def contest_family(config: EngineConfig) -> Literal["chat", "qwen"]:
     return "qwen" if "qwen" in kind.lower() else "chat"
 
 
-def check_form(config: EngineConfig, form: Form) -> None:
+def check_style(config: EngineConfig, form: PromptStyle) -> None:
     """Raise an `EngineError` if the model cannot be asked so."""
     if form == "prefilled" and not isinstance(config, VllmConfig | TransformersConfig):
         raise EngineError(
@@ -104,27 +104,29 @@ def check_form(config: EngineConfig, form: Form) -> None:
         raise EngineError(f"{config.model} has no chat template: use  --prompt completion")
 
 
-def wanted_samples(config: EngineConfig, chosen: Mapping[str, Chosen], protocol: Protocol) -> dict[str, Wanted]:
+def wanted_samples(
+    config: EngineConfig, chosen: Mapping[str, SelectedBenchmark], protocol: Protocol
+) -> dict[str, SampleRequest]:
     """Every sample, by id."""
-    found: dict[str, Wanted] = {}
+    found: dict[str, SampleRequest] = {}
     for benchmark in chosen.values():
         for problem in benchmark.problems.values():
-            asked = asking(benchmark.name, problem, protocol)
+            asked = problem_prompt(benchmark.name, problem, protocol)
             sampling = [asked.sampling.temperature, asked.sampling.top_p, asked.sampling.max_tokens, asked.digest]
             for index in range(protocol.samples):
                 seed = seed_of(protocol.seed, problem.id, index)
                 name = digest(made_by(config), problem.id, asked.prompt, asked.before, sampling, seed, index)
                 others = found[name].benchmarks if name in found else ()
-                found[name] = Wanted(
+                found[name] = SampleRequest(
                     name, (*others, benchmark.name), problem.id, problem.entry_point, index, seed, asked
                 )
     return found
 
 
-def requests(config: EngineConfig, owed: Mapping[str, Wanted]) -> list[Request]:
+def requests(config: EngineConfig, owed: Mapping[str, SampleRequest]) -> list[Request]:
     """What the engine is asked; answers that are begun go to it as text."""
-    begun = [one for one in owed.values() if _is_begun(one.asking.prompt)]
-    distinct = {digest(one.asking.prompt): one.asking.prompt for one in begun}
+    begun = [one for one in owed.values() if _is_begun(one.asked.prompt)]
+    distinct = {digest(one.asked.prompt): one.asked.prompt for one in begun}
     conversations = [prompt for prompt in distinct.values() if not isinstance(prompt, str)]
     texts = dict(
         zip(distinct, begun_answers(config.model, config.revision, conversations) if begun else (), strict=True)
@@ -132,20 +134,20 @@ def requests(config: EngineConfig, owed: Mapping[str, Wanted]) -> list[Request]:
     return [
         Request(
             id=one.id,
-            prompt=texts.get(digest(one.asking.prompt), one.asking.prompt),
+            prompt=texts.get(digest(one.asked.prompt), one.asked.prompt),
             seed=one.seed,
-            sampling=one.asking.sampling,
+            sampling=one.asked.sampling,
         )
         for one in owed.values()
     ]
 
 
-def shape_of(chosen: Chosen, protocol: Protocol) -> tuple[str, str, int]:
+def shape_of(chosen: SelectedBenchmark, protocol: Protocol) -> tuple[str, str, int]:
     """The prompt of a benchmark, the digest of all its templates, and the cap of its answers, for a score's record."""
-    asked = [asking(chosen.name, problem, protocol) for problem in chosen.problems.values()]
+    asked = [problem_prompt(chosen.name, problem, protocol) for problem in chosen.problems.values()]
     digests = sorted({one.digest for one in asked})
     return (
-        form_for(chosen.name, protocol.prompt),
+        style_for(chosen.name, protocol.prompt),
         digests[0] if len(digests) == 1 else digest(digests),
         asked[0].sampling.max_tokens,
     )

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from plum_hub.evaluation.config import Chosen
+from plum_hub.evaluation.config import SelectedBenchmark
 from plum_hub.evaluation.folder import SuiteVerdict
 from plum_hub.passk import pass_at_k
 from plum_hub.records import Score
@@ -22,7 +22,7 @@ _PARTS = {"difficulty": ("easy", "medium", "hard"), "split": ("test", "validatio
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedSample:
     """One sample of a problem with what its program came to, by suite."""
 
     sample_id: str
@@ -41,7 +41,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Disagreement:
+class RuleDisagreement:
     """Samples of a problem that passed by one reading and not by the other."""
 
     benchmark: str
@@ -53,15 +53,15 @@ class Disagreement:
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class BenchmarkOutcomes:
     """What came of one benchmark."""
 
-    chosen: Chosen
-    judged: tuple[Judged, ...]
+    chosen: SelectedBenchmark
+    judged: tuple[JudgedSample, ...]
 
     @cached_property
     def measures(self) -> tuple[str, ...]:
-        """As `Chosen.measures`."""
+        """As `SelectedBenchmark.measures`."""
         return self.chosen.measures
 
     @cached_property
@@ -89,7 +89,7 @@ class Outcomes:
             found |= {value: {name for name in asked if tags[name] == value} for value in values}
         return {part: names for part, names in found.items() if names}
 
-    def disagreements(self) -> Iterator[Disagreement]:
+    def disagreements(self) -> Iterator[RuleDisagreement]:
         """Where the two readings part, by problem."""
         for number, measure in enumerate(self.measures, 1):
             asked = self.measures[:number]
@@ -99,14 +99,14 @@ class Outcomes:
                 if official != strict:
                     parted.setdefault(one.problem, ([], []))[0 if official else 1].append(one.sample_id)
             for problem, (official_only, strict_only) in parted.items():
-                yield Disagreement(self.chosen.name, problem, measure, tuple(official_only), tuple(strict_only))
+                yield RuleDisagreement(self.chosen.name, problem, measure, tuple(official_only), tuple(strict_only))
 
 
 @dataclass(frozen=True)
-class Results:
+class EvaluationResults:
     """What an evaluation came to."""
 
-    outcomes: Mapping[str, Outcomes]
+    outcomes: Mapping[str, BenchmarkOutcomes]
     scores: tuple[Score, ...]
     head: Mapping[str, Any]
     """What `evaluation.json` says."""
@@ -116,7 +116,7 @@ class Results:
     seconds: float = 0.0
     files: tuple[str, ...] = field(default=())
 
-    def disagreements(self) -> list[Disagreement]:
+    def disagreements(self) -> list[RuleDisagreement]:
         """Of all benchmarks."""
         return [one for outcomes in self.outcomes.values() for one in outcomes.disagreements()]
 
@@ -132,7 +132,7 @@ class Results:
         }
 
 
-def scores_of(outcomes: Outcomes, record: Callable[..., Score]) -> Iterator[Score]:
+def scores_of(outcomes: BenchmarkOutcomes, record: Callable[..., Score]) -> Iterator[Score]:
     """Every score of a benchmark.
 
     Args:
@@ -164,7 +164,7 @@ def ks(samples: int) -> list[int]:
     return sorted({k for k in (*_KS, samples) if k <= samples})
 
 
-def _outcomes(outcomes: Outcomes) -> dict[str, Any]:
+def _outcomes(outcomes: BenchmarkOutcomes) -> dict[str, Any]:
     return {
         "revision": outcomes.chosen.revision,
         "counts": {

@@ -58,7 +58,7 @@ class Stdio:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Again:
+class Reinterpretation:
     """Another reading of what an earlier call or script gave, by a rule of its own. Nothing runs for it."""
 
     case: int
@@ -67,7 +67,7 @@ class Again:
     tolerance: float | None = None
 
 
-Case: TypeAlias = Call | Value | Statement | Stdio | Again
+Case: TypeAlias = Call | Value | Statement | Stdio | Reinterpretation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +92,8 @@ class Program:
     cases: tuple[Case, ...]
     limits: Limits
     decisive: bool = False
-    """Whether the first case that is not passed decides: no case behind it is run or told of. Where there is `Again`,
-    both the cases and these readings of them have to have one."""
+    """Whether the first case that is not passed decides: no case behind it is run or told of. Where there is
+    `Reinterpretation`, both the cases and these readings of them have to have one."""
 
 
 @dataclass(frozen=True, kw_only=True)

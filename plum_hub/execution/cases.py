@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from plum_hub.execution import wire
-from plum_hub.execution.base import Again, Call, Case, Program, Statement, Stdio, Value
+from plum_hub.execution.base import Call, Case, Program, Reinterpretation, Statement, Stdio, Value
 from plum_hub.execution.closeness import Closeness, accepts, parse_expected
 from plum_hub.execution.literals import largest_hashed
 from plum_hub.execution.reserved import reserved
@@ -59,9 +59,11 @@ def cases_of(program: Program) -> Cases:
     told: list[tuple[str, str]] = []
     again: defaultdict[int, list[int]] = defaultdict(list)
     for number, case in enumerate(cases):
-        if isinstance(case, Again) and not (0 <= case.case < number and isinstance(cases[case.case], Call | Stdio)):
+        if isinstance(case, Reinterpretation) and not (
+            0 <= case.case < number and isinstance(cases[case.case], Call | Stdio)
+        ):
             raise ValueError(f"case {number} reads case {case.case} again, which is no earlier call or script")
-        if isinstance(case, Again):
+        if isinstance(case, Reinterpretation):
             again[case.case].append(number)
         elif isinstance(case, Call):
             expected(case.expected)
@@ -73,7 +75,7 @@ def cases_of(program: Program) -> Cases:
             told.append(("statement", case.source))
     text = json.dumps(told).encode()
     scripts = tuple(number for number, case in enumerate(cases) if isinstance(case, Stdio))
-    inside = tuple(number for number, case in enumerate(cases) if not isinstance(case, Stdio | Again))
+    inside = tuple(number for number, case in enumerate(cases) if not isinstance(case, Stdio | Reinterpretation))
     statements = sum(kind == "statement" for kind, _ in told)
     name = hashlib.blake2b(text, digest_size=16).hexdigest()
     found = Cases(name, text, statements, _right(cases), inside, scripts, again)
@@ -94,9 +96,9 @@ def _right(cases: tuple[Case, ...]) -> bytes | None:
     """The results of a program that gives every call its value, to the letter; None where there are other cases."""
     frames = [wire.FRAME.pack(wire.COMPILED, 0), wire.FRAME.pack(wire.LOADED, 0)]
     for case in cases:
-        if not isinstance(case, Call | Again) or case.comparison not in _READ_ALIKE:
+        if not isinstance(case, Call | Reinterpretation) or case.comparison not in _READ_ALIKE:
             return None
-        if isinstance(case, Again):
+        if isinstance(case, Reinterpretation):
             continue
         try:
             value = expected(case.expected)[0]

@@ -24,7 +24,7 @@ from plum_hub.execution import wire
 from plum_hub.execution.base import Execution, Program
 from plum_hub.execution.cases import cases_of
 from plum_hub.execution.scribe import Next, Scribe
-from plum_hub.execution.tally import Trial
+from plum_hub.execution.tally import ProgramTrial
 from plum_hub.execution.worker import BrokenWorkerError, Enclosure, Jail, Worker
 
 _HARNESS = "6"
@@ -57,7 +57,7 @@ class _Task:
     grace: float = 1.0
 
 
-class _Ahead:
+class _Lookahead:
     """The next programs, a few at a time."""
 
     def __init__(self, source: Iterator[Program], most: int, scribe: Scribe) -> None:
@@ -100,11 +100,11 @@ class _Ahead:
 
 
 @dataclass(eq=False)
-class _Place:
+class _WorkerSlot:
     """A worker, the task that it is at, and the one that waits there, so that it never waits for us."""
 
     worker: Worker
-    trials: deque[tuple[_Task, Trial]] = field(default_factory=deque)
+    trials: deque[tuple[_Task, ProgramTrial]] = field(default_factory=deque)
     deadline: float = 0.0
 
     @property
@@ -115,7 +115,7 @@ class _Place:
     def send(self, task: _Task) -> None:
         """Send a task's first run behind what is there."""
         share = task.grace if task.alone else _FIRST_SHARE
-        trial = Trial(task.program, self.worker.overhead_bytes, time_share=share, compiled=task.compiled)
+        trial = ProgramTrial(task.program, self.worker.overhead_bytes, time_share=share, compiled=task.compiled)
         self.worker.send(trial.request(self.worker.met))
         self.worker.met = trial.cases.name
         self.trials.append((task, trial))
@@ -185,7 +185,7 @@ class JailSandbox:
             self._quiet = _physical(self._cores)
         self._scribe = Scribe(lambda: Worker(self._enclose))
         self._idle: list[Worker] = []
-        self._places: list[_Place] = []
+        self._places: list[_WorkerSlot] = []
         self._again: deque[_Task] = deque()
         self._unsure: deque[_Task] = deque()
         self._running = False
@@ -214,7 +214,7 @@ class JailSandbox:
             self._unsure.clear()
 
     def _run(self, source: Iterator[Program]) -> Iterator[Execution]:
-        ahead = _Ahead(source, _AHEAD * self._size, self._scribe)
+        ahead = _Lookahead(source, _AHEAD * self._size, self._scribe)
         while True:
             alone = self._is_time_for_unsure(ahead)
             while self._has_room(alone=alone):
@@ -228,7 +228,7 @@ class JailSandbox:
             elif ahead.exhausted and not self._unsure and not self._again:
                 return
 
-    def _is_time_for_unsure(self, ahead: _Ahead) -> bool:
+    def _is_time_for_unsure(self, ahead: _Lookahead) -> bool:
         """Whether only programs that run alone are begun now: once begun with, all of them."""
         if self._is_alone():
             return True
@@ -243,10 +243,10 @@ class JailSandbox:
             return not self._places or (self._is_alone() and len(self._places) < len(self._quiet))
         return len(self._places) < self._size or any(place.takes_more for place in self._places)
 
-    def _next_place(self) -> _Place:
+    def _next_place(self) -> _WorkerSlot:
         return next(one for one in self._places if one.takes_more)
 
-    def _next(self, ahead: _Ahead, place: _Place | None, *, alone: bool) -> _Task | None:
+    def _next(self, ahead: _Lookahead, place: _WorkerSlot | None, *, alone: bool) -> _Task | None:
         if alone:
             return self._unsure.popleft() if self._unsure else None
         if self._again:
@@ -256,10 +256,10 @@ class JailSandbox:
         found = ahead.take(worker.met if worker else "", {one.worker.met for one in self._places})
         return None if found is None else _Task(found.program, found.compiled)
 
-    def _begin(self, task: _Task, place: _Place | None) -> None:
+    def _begin(self, task: _Task, place: _WorkerSlot | None) -> None:
         if place is None:
             try:
-                place = _Place(self._quiet_worker() if task.alone else self._worker())
+                place = _WorkerSlot(self._quiet_worker() if task.alone else self._worker())
             except BrokenWorkerError as error:
                 task.attempts += 1
                 self._give_back(task, error)
@@ -317,7 +317,7 @@ class JailSandbox:
             if time.monotonic() > place.deadline:
                 self._break(place, BrokenWorkerError("it fell silent"))
 
-    def _advance(self, place: _Place) -> Execution | None:
+    def _advance(self, place: _WorkerSlot) -> Execution | None:
         task, trial = place.trials[0]
         try:
             answer = place.worker.pump()
@@ -348,13 +348,13 @@ class JailSandbox:
             return None
         return done
 
-    def _break(self, place: _Place, error: BrokenWorkerError) -> None:
+    def _break(self, place: _WorkerSlot, error: BrokenWorkerError) -> None:
         """Replace a broken worker: the task that it was at has had an attempt, the one that waited has not."""
         task, _ = place.trials.popleft()
         self._discard(place)
         self._give_back(task, error)
 
-    def _discard(self, place: _Place) -> None:
+    def _discard(self, place: _WorkerSlot) -> None:
         """Close a worker; what waited there waits for another."""
         self._places.remove(place)
         self._again.extend(task for task, _ in place.trials)

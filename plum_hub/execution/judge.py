@@ -9,13 +9,13 @@ from plum_hub.errors import SandboxError
 from plum_hub.execution.base import Execution, Program, Sandbox, SandboxName
 from plum_hub.execution.docker import DockerSandbox
 from plum_hub.execution.jail import JailSandbox
-from plum_hub.execution.landlock import Enclave, LandlockSandbox
+from plum_hub.execution.landlock import LandlockSandbox, LandlockWorker
 from plum_hub.execution.worker import BrokenWorkerError, Jail, Worker
 
 RealSandboxName: TypeAlias = Literal["jail", "landlock", "docker"]
 
 _TRIED: tuple[RealSandboxName, ...] = ("jail", "landlock", "docker")
-_ENCLOSURES: dict[str, type[Jail]] = {"jail": Jail, "landlock": Enclave}
+_ENCLOSURES: dict[str, type[Jail]] = {"jail": Jail, "landlock": LandlockWorker}
 _CANNOT = "programs cannot be isolated on this machine"
 
 

@@ -21,7 +21,7 @@ _MOVES, _TRUNCATES = 2, 3
 """Versions of Landlock's interface. Sockets (4), devices (5) and signals (6) are seen to in any version."""
 
 
-class Enclave(Jail):
+class LandlockWorker(Jail):
     """A zygote shut in by `landlock_boot.py`."""
 
     name = "landlock"
@@ -69,4 +69,4 @@ def _temporary() -> str:
 class LandlockSandbox(JailSandbox):
     """Runs programs as `JailSandbox` does, with Landlock and seccomp in place of namespaces."""
 
-    enclosure = Enclave
+    enclosure = LandlockWorker

@@ -34,7 +34,7 @@ _START = (
 
 
 @dataclass(frozen=True)
-class _Place:
+class _SandboxFolders:
     """The folders of one sandbox, and the user that it runs as; None for the one that started it."""
 
     folder: str
@@ -70,7 +70,7 @@ def main(argument: str) -> None:
             raise LayerError("processes", "/proc does not list a process's children here (CONFIG_PROC_CHILDREN)")
         kernel.prctl("subreaper", kernel.PR_SET_CHILD_SUBREAPER, 1)
         folder = os.path.realpath(tempfile.mkdtemp(prefix="plum-hub-", dir=settings["temporary"]))
-        place = _Place(folder, _user(settings))
+        place = _SandboxFolders(folder, _user(settings))
         _furnish(place, settings)
         _attend(place, settings, judge)
     except (LayerError, OSError) as error:
@@ -109,7 +109,7 @@ def _become(user: int) -> None:
     os.setresuid(user, user, user)
 
 
-def _furnish(place: _Place, settings: dict[str, Any]) -> None:
+def _furnish(place: _SandboxFolders, settings: dict[str, Any]) -> None:
     """Make the folders: the zygote's own modules, links to numpy, and scratch."""
     Path(place.folder).chmod(0o711)
     boot.write_sources(boot.read_sources(settings["source"]), place.jail)
@@ -122,7 +122,7 @@ def _furnish(place: _Place, settings: dict[str, Any]) -> None:
         os.chown(place.scratch, place.user, place.user)
 
 
-def _attend(place: _Place, settings: dict[str, Any], judge: int) -> None:
+def _attend(place: _SandboxFolders, settings: dict[str, Any], judge: int) -> None:
     """Start supervisor and zygote, and wait until one of them or the judge is gone."""
     reader, writer = os.pipe()
     if (supervisor := os.fork()) == 0:
@@ -156,7 +156,7 @@ def end_children() -> None:
                 os.kill(int(child), signal.SIGKILL)
 
 
-def _supervise(place: _Place, settings: dict[str, Any], started: int) -> NoReturn:
+def _supervise(place: _SandboxFolders, settings: dict[str, Any], started: int) -> NoReturn:
     """Never returns: answers for the zygote, or reports the layer that failed."""
     try:
         kernel.prctl("parent's death signal", kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -190,7 +190,7 @@ def _supervise(place: _Place, settings: dict[str, Any], started: int) -> NoRetur
         os._exit(1)
 
 
-def _become_zygote(place: _Place, settings: dict[str, Any], supervisor: socket.socket) -> NoReturn:
+def _become_zygote(place: _SandboxFolders, settings: dict[str, Any], supervisor: socket.socket) -> NoReturn:
     """Never returns: becomes the zygote, or reports the layer that failed."""
     try:
         os.setsid()

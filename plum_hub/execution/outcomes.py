@@ -8,13 +8,13 @@ from typing import Any, Literal, TypeAlias
 
 from plum_hub.execution import wire
 from plum_hub.execution.base import (
-    Again,
     Call,
     Case,
     CaseResult,
     Comparison,
     Execution,
     Program,
+    Reinterpretation,
     Statement,
     Stdio,
     Value,
@@ -35,11 +35,11 @@ _OUT_OF_TIME = (-signal.SIGXCPU, -signal.SIGPROF)
 
 
 @dataclass(frozen=True)
-class Run:
+class RunOutcome:
     """One run: how it ended, the tokens of its statements, its results, what a script printed, and the end of what else
     was printed."""
 
-    told: wire.Told
+    told: wire.RunReport
     tokens: list[bytes]
     results: bytes
     output: bytes
@@ -48,8 +48,8 @@ class Run:
     """Whether it was killed because its processes had more memory together than one program may."""
 
     @classmethod
-    def of(cls, header: bytes, body: bytes) -> "Run":
-        told = wire.Told(*wire.TOLD.unpack(header))
+    def of(cls, header: bytes, body: bytes) -> "RunOutcome":
+        told = wire.RunReport(*wire.TOLD.unpack(header))
         output = told.tokens + told.results
         printed = output + told.output
         tokens = [body[start : start + wire.TOKEN_BYTES] for start in range(0, told.tokens, wire.TOKEN_BYTES)]
@@ -74,13 +74,13 @@ class Run:
 
 
 @dataclass
-class _Tally:
+class _ResultTally:
     """The results so far; `status` is set by the first thing that ends a program."""
 
     program: Program
     told: Cases
     cases: dict[int, CaseResult] = field(default_factory=dict)
-    given: dict[int, bytes | Run] = field(default_factory=dict)
+    given: dict[int, bytes | RunOutcome] = field(default_factory=dict)
     """The values and runs that can be read again."""
     status: Status | None = None
     detail: str = ""
@@ -93,7 +93,7 @@ class _Tally:
         if self.status is None:
             self.status, self.detail = status, detail
 
-    def add(self, number: int, result: CaseResult, given: bytes | Run | None) -> None:
+    def add(self, number: int, result: CaseResult, given: bytes | RunOutcome | None) -> None:
         """Take a case's result, and what of it can be read again."""
         self.cases[number] = result
         if given is not None:
@@ -115,21 +115,21 @@ class _Tally:
 
     def _result(self, number: int) -> CaseResult:
         case = self.program.cases[number]
-        if not isinstance(case, Again):
+        if not isinstance(case, Reinterpretation):
             return _result(case, "not_run")
         first, given, read = self.program.cases[case.case], self.given.get(case.case), case.comparison
         if isinstance(first, Call) and isinstance(given, bytes) and read != "words" and read != "livecodebench":
             return _compare(given, first.expected, case.tolerance, read)
-        if isinstance(first, Stdio) and isinstance(given, Run) and (read == "words" or read == "livecodebench"):
+        if isinstance(first, Stdio) and isinstance(given, RunOutcome) and (read == "words" or read == "livecodebench"):
             return _script_result(first.stdout, read, given, self.program.limits.output_kb)
         return self.result(case.case)
 
 
-def execution(program: Program, cases: Cases, runs: list[Run]) -> Execution:
+def execution(program: Program, cases: Cases, runs: list[RunOutcome]) -> Execution:
     """What the runs, in order, say of a program."""
     if runs[0].results == cases.right and not runs[0].timed_out:
         return _execution(program, runs, "passed", (_PASSED,) * len(program.cases), "")
-    tally = _Tally(program, cases)
+    tally = _ResultTally(program, cases)
     rest = iter(runs)
     if cases.inside or not cases.scripts:
         _judge_module(next(rest), tally)
@@ -144,19 +144,19 @@ def execution(program: Program, cases: Cases, runs: list[Run]) -> Execution:
     return _execution(program, runs, tally.status, results, tally.detail)
 
 
-def lost_in(program: Program, cases: Cases, number: int, run: Run) -> set[bool]:
-    """Of a decisive program's script, what its run has decided: see `_Tally.lost`."""
-    tally = _Tally(program, cases)
+def lost_in(program: Program, cases: Cases, number: int, run: RunOutcome) -> set[bool]:
+    """Of a decisive program's script, what its run has decided: see `_ResultTally.lost`."""
+    tally = _ResultTally(program, cases)
     _judge_script(number, run, tally)
     return tally.lost
 
 
-class Sight:
+class PartialResults:
     """What is seen of a decisive program's calls while they go on. `results` are those that were seen."""
 
     def __init__(self, program: Program, cases: Cases) -> None:
         self.results = b""
-        self._tally = _Tally(program, cases)
+        self._tally = _ResultTally(program, cases)
         self._numbers = iter(cases.inside)
         self._right = cases.right
 
@@ -189,7 +189,7 @@ class Sight:
 
 
 def _execution(
-    program: Program, runs: list[Run], status: Status, results: tuple[CaseResult, ...], detail: str
+    program: Program, runs: list[RunOutcome], status: Status, results: tuple[CaseResult, ...], detail: str
 ) -> Execution:
     return Execution(
         id=program.id,
@@ -202,7 +202,7 @@ def _execution(
     )
 
 
-def _judge_module(run: Run, tally: _Tally) -> None:
+def _judge_module(run: RunOutcome, tally: _ResultTally) -> None:
     frames = iter([*wire.frames(run.results)][1:])
     kind, text = next(frames, (b"", b""))
     if kind == wire.OUT_OF_MEMORY:
@@ -242,7 +242,7 @@ def _too_large(text: bytes) -> str:
     return f"{_words(text).partition(': ')[2]}, which is not carried out of the sandbox"
 
 
-def _judge_end(case: Case, number: int, kind: bytes, run: Run, tally: _Tally) -> None:
+def _judge_end(case: Case, number: int, kind: bytes, run: RunOutcome, tally: _ResultTally) -> None:
     """The case in which the process ended."""
     status: Status = "timed_out" if run.timed_out else "out_of_memory" if run.had_too_much else "crashed"
     detail = run.end
@@ -305,7 +305,7 @@ def _show(value: Any) -> str:
         return "an int too long to print"
 
 
-def _judge_script(number: int, run: Run, tally: _Tally) -> None:
+def _judge_script(number: int, run: RunOutcome, tally: _ResultTally) -> None:
     case = tally.program.cases[number]
     assert isinstance(case, Stdio)
     kind, text = run.said
@@ -318,7 +318,7 @@ def _judge_script(number: int, run: Run, tally: _Tally) -> None:
         tally.add(number, result, run)
 
 
-def _was_killed(run: Run, comparison: Printed) -> bool:
+def _was_killed(run: RunOutcome, comparison: Printed) -> bool:
     kind, text = run.said
     return run.told.exit < 0 and run.told.stopped != b"o" and (kind != wire.RAISED or _is_exit(text, comparison))
 
@@ -328,7 +328,7 @@ def _is_exit(text: bytes, comparison: Printed) -> bool:
     return comparison == "livecodebench" and text.startswith(b"SystemExit")
 
 
-def _script_result(stdout: str, comparison: Printed, run: Run, most_kb: int) -> CaseResult:
+def _script_result(stdout: str, comparison: Printed, run: RunOutcome, most_kb: int) -> CaseResult:
     """Of a script that came to an end by itself."""
     kind, text = run.said
     if run.told.stopped == b"o":

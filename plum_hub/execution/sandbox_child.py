@@ -57,7 +57,7 @@ Sources: TypeAlias = tuple[tuple[str, str], ...]
 """Cases as they come: kind (`call` or `statement`) and source."""
 
 
-class Plan(NamedTuple):
+class CompiledCases(NamedTuple):
     """Cases, compiled. A source that has no code object is the result that says why."""
 
     calls: tuple[types.CodeType | bytes, ...]
@@ -155,7 +155,7 @@ def run(work: list[Iterator[object]]) -> None:
         leave(1)
 
 
-def compiled(cases: Sources) -> Plan:
+def compiled(cases: Sources) -> CompiledCases:
     """The cases with code objects in place of sources."""
     groups: list[int | tuple[types.CodeType | bytes, tuple[trusted.Module, ...]]] = []
     for kind, alike in groupby(cases, operator.itemgetter(0)):
@@ -163,7 +163,7 @@ def compiled(cases: Sources) -> Plan:
             groups.append(len(list(alike)))
         else:
             groups += [(_code(kind, source), trusted.named(source)) for _, source in alike]
-    return Plan(tuple(_code(kind, source) for kind, source in cases if kind == "call"), tuple(groups))
+    return CompiledCases(tuple(_code(kind, source) for kind, source in cases if kind == "call"), tuple(groups))
 
 
 def _code(kind: str, source: str) -> types.CodeType | bytes:
@@ -203,11 +203,15 @@ def _made(code: str | bytes) -> types.CodeType:
 
 
 def module_parts(
-    code: str | bytes, entry_point: str | None, cases: Sources | Plan, tokens: bytes, modules: Modules | None = None
+    code: str | bytes,
+    entry_point: str | None,
+    cases: Sources | CompiledCases,
+    tokens: bytes,
+    modules: Modules | None = None,
 ) -> list[Iterable[bytes]]:
     """The results of compiling the cases, of loading the program (its source, or its code, marshalled) and of each
     case, in order; a program that does not load, or runs out of memory, has no more."""
-    plan = cases if isinstance(cases, Plan) else compiled(cases)
+    plan = cases if isinstance(cases, CompiledCases) else compiled(cases)
     scope: dict[str, Any] = {}
     load = _load(code, entry_point, modules or _MODULES, scope)
     calls = _calls(plan.calls, scope)

@@ -65,7 +65,7 @@ class Scribe:
         worker = self._started() if batch else None
         if worker is None:
             return
-        asked = wire.Asked(wire.COMPILE, memory=worker.overhead_bytes + _MEMORY_BYTES)
+        asked = wire.RunRequest(wire.COMPILE, memory=worker.overhead_bytes + _MEMORY_BYTES)
         worker.send(wire.pack(wire.ASKED.pack(*asked), b"".join(frames)))
         if not self._asked:
             self._deadline = time.monotonic() + _LONGEST_SECONDS

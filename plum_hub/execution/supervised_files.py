@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from plum_hub.execution.scratch import nameless_file
-from plum_hub.execution.waiting import Call, RefusedError, caller_of, memory, signed, text, threads_of
+from plum_hub.execution.waiting import RefusedError, SystemCall, caller_of, memory, signed, text, threads_of
 
 _FILES = 1000
 _AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH = -100, 0x100, 0x1000
@@ -33,7 +33,7 @@ _SHARED_NAMES = 256
 _SHARED = re.compile(rb"/dev/shm/[^/]+")
 
 
-class Files:
+class FileSupervisor:
     """Decides about one sandbox's files.
 
     Args:
@@ -53,7 +53,7 @@ class Files:
         self._has_files = False
         self._shared.clear()
 
-    def decide(self, asked: Call) -> bool | tuple[int, int]:
+    def decide(self, asked: SystemCall) -> bool | tuple[int, int]:
         """Whether the call was carried out here; if not, the kernel does it. Or a file that the caller is given, and
         the flags that it has there.
 
@@ -73,7 +73,7 @@ class Files:
             self._set_mode(asked)
         return True
 
-    def _create(self, asked: Call) -> bool | tuple[int, int]:
+    def _create(self, asked: SystemCall) -> bool | tuple[int, int]:
         """Count a file that may be about to be created; once there are many, look only now and then."""
         self._created += 1
         if self._created - self._counted_at > self._counted_at // 16:
@@ -148,7 +148,7 @@ class Files:
                             nameless[found.st_ino] = found.st_blocks * 512
         return self._found()[1] + sum(nameless.values()) > 2 * self._most_bytes
 
-    def _execute(self, asked: Call) -> None:
+    def _execute(self, asked: SystemCall) -> None:
         """Refuse to map a file of the scratch folder. No other thread can put one in the place of the file that was
         looked at, if there is no other thread, or the program has made no file."""
         file = os.readlink(f"/proc/{asked.thread}/fd/{signed(asked.arguments[4])}")  # noqa: PTH115
@@ -158,7 +158,7 @@ class Files:
     def _is_inside(self, path: str) -> bool:
         return path.startswith(f"{self._scratch}/")
 
-    def _set_mode(self, asked: Call) -> None:
+    def _set_mode(self, asked: SystemCall) -> None:
         """Change a file's mode, as chmod(2) and its like do."""
         first, second, third, fourth, *_ = asked.arguments
         found, mode = {
@@ -172,7 +172,7 @@ class Files:
                 raise RefusedError(errno.EOPNOTSUPP)
             Path(f"/proc/self/fd/{handle}").chmod(mode & _MODE_BITS)
 
-    def _set_times(self, asked: Call) -> None:
+    def _set_times(self, asked: SystemCall) -> None:
         """Change a file's times, as utimensat(2) does."""
         folder, path, address, flags, *_ = asked.arguments
         with self._opened(asked.thread, folder, path, flags if path else _AT_EMPTY_PATH) as handle:

@@ -22,8 +22,8 @@ import time
 from collections.abc import Iterator
 
 from plum_hub.execution import filters
-from plum_hub.execution.supervised_files import Files
-from plum_hub.execution.waiting import Call, RefusedError, caller_of, signed, threads_of
+from plum_hub.execution.supervised_files import FileSupervisor
+from plum_hub.execution.waiting import RefusedError, SystemCall, caller_of, signed, threads_of
 
 _RECEIVE, _SEND, _GIVE, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40182103, 0x40082104  # SECCOMP_IOCTL_NOTIF_*
 _SYNCHRONOUS_WAKE_UP = 1
@@ -51,7 +51,7 @@ class Supervisor:
 
     def __init__(self, listener: int, zygote: int, scratch: str, scratch_bytes: int) -> None:
         self._listener, self._zygote = listener, zygote
-        self._files = Files(scratch, scratch_bytes)
+        self._files = FileSupervisor(scratch, scratch_bytes)
         self._names = {number: name for name, number in filters.system_calls().items()}
         self._started = 0
         self._full_until = 0.0
@@ -73,11 +73,11 @@ class Supervisor:
             except (FileNotFoundError, InterruptedError):  # the caller was killed meanwhile
                 continue
             name, thread, _, number, _, _, *arguments = _ASKED.unpack(asked)
-            answer = self._answer(name, Call(self._names.get(number, ""), thread, tuple(arguments)))
+            answer = self._answer(name, SystemCall(self._names.get(number, ""), thread, tuple(arguments)))
             with contextlib.suppress(FileNotFoundError):
                 fcntl.ioctl(self._listener, _SEND, _ANSWER.pack(name, *answer))
 
-    def _answer(self, name: int, asked: Call) -> tuple[int, int, int]:
+    def _answer(self, name: int, asked: SystemCall) -> tuple[int, int, int]:
         """Result, error number (negative) and flags."""
         try:
             result = self._decide(asked)
@@ -110,7 +110,7 @@ class Supervisor:
         finally:
             os.close(file)
 
-    def _decide(self, asked: Call) -> bool | tuple[int, int]:
+    def _decide(self, asked: SystemCall) -> bool | tuple[int, int]:
         """Whether the call was carried out here; if not, the kernel does it. Or a file that the caller is given.
 
         Raises:
@@ -195,7 +195,7 @@ class Supervisor:
         return False
 
 
-def _look_at_thread(asked: Call) -> None:
+def _look_at_thread(asked: SystemCall) -> None:
     """Refuse a signal to a thread of another process."""
     caller = caller_of(asked.thread)
     process, thread = asked.arguments[:2] if asked.name == "tgkill" else (caller, asked.arguments[0])

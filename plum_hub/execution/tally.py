@@ -9,13 +9,13 @@ from plum_hub.errors import SandboxError
 from plum_hub.execution import wire
 from plum_hub.execution.base import Execution, Program, Stdio
 from plum_hub.execution.cases import cases_of
-from plum_hub.execution.outcomes import Run, Sight, execution, lost_in
+from plum_hub.execution.outcomes import PartialResults, RunOutcome, execution, lost_in
 
 _CONTENDED, _CONTENDED_SECONDS = 1.1, 0.05
 """By how much more wall time than CPU time passes where a core is shared."""
 
 
-class Trial:
+class ProgramTrial:
     """One program in one jail: asks for its runs one by one, within one budget, and takes what is told of each.
 
     Args:
@@ -41,11 +41,11 @@ class Trial:
             raise SandboxError(f"program {program.id!r}: its limits (cpu_seconds, memory_mb) cannot be set: too large")
         self._left = [*self.cases.scripts]
         self._module = bool(self.cases.inside) or not self._left
-        self._runs: list[Run] = []
+        self._runs: list[RunOutcome] = []
         self._lost: set[bool] = set()
         """As `outcomes.lost_in`, of the scripts so far."""
         watched = program.decisive and len(self.cases.inside) > 1 and not self.cases.statements
-        self._sight = Sight(program, self.cases) if watched else None
+        self._sight = PartialResults(program, self.cases) if watched else None
 
     def request(self, met: str) -> bytes:
         """The message that has a jail do the next run. `met` names the cases that it had last."""
@@ -97,7 +97,7 @@ class Trial:
             header, body: the jail's answer.
             killed_for_memory: whether the kernel stopped a process of the run because all together had too much.
         """
-        run = Run.of(header, body)
+        run = RunOutcome.of(header, body)
         if self._module and self._sight is not None and self._sight.decided:
             run = replace(run, results=self._sight.results)
         if run.told.exit == -signal.SIGKILL and killed_for_memory():

@@ -7,7 +7,7 @@ from typing import NamedTuple
 _LONGEST_PATH = 4096
 
 
-class Call(NamedTuple):
+class SystemCall(NamedTuple):
     """The call's name, the thread that makes it, and its arguments."""
 
     name: str

@@ -31,7 +31,7 @@ more of the run with this number is wanted (`stop`)."""
 TOKEN_BYTES = 8
 
 
-class Asked(NamedTuple):
+class RunRequest(NamedTuple):
     """One run. Times in seconds, sizes in bytes; the body is code (`compiled` says whether marshalled or as source),
     cases (none: those of the last run), entry point and standard input, one behind the other. `watched`: whether
     results are sent while it goes on, too. `grace`: what the limits that cases name for themselves are multiplied
@@ -51,7 +51,7 @@ class Asked(NamedTuple):
     grace: float = 1.0
 
 
-class Told(NamedTuple):
+class RunReport(NamedTuple):
     """How a run ended. `stopped` names the limit that it was over: `c` CPU time, `w` wall time, `o` output; `d` where
     the judge had it ended; else `-`. The body is the tokens of its statements, the results, what a script printed, and
     the end of what else was printed, one behind the other."""

@@ -17,7 +17,19 @@ from typing import Any, Protocol
 
 from plum_hub.errors import SandboxError
 from plum_hub.execution import cgroups
-from plum_hub.execution.wire import ASKED, FRAME, PART, PROBE, TOLD, Asked, Told, holds_message, pack, stop, unpack
+from plum_hub.execution.wire import (
+    ASKED,
+    FRAME,
+    PART,
+    PROBE,
+    TOLD,
+    RunReport,
+    RunRequest,
+    holds_message,
+    pack,
+    stop,
+    unpack,
+)
 
 _START_SECONDS = 60
 SCRATCH_MB = 64
@@ -221,7 +233,7 @@ class Worker:
             before = canary.stat()
             outside = {"port": listener.getsockname()[1], "canary": str(canary), **self._enclosure.bait}
             told, memory = json.dumps(outside).encode(), self.overhead_bytes + (1 << 30)
-            asked = Asked(PROBE, cpu=10.0, wall=_START_SECONDS, memory=memory, code=len(told))
+            asked = RunRequest(PROBE, cpu=10.0, wall=_START_SECONDS, memory=memory, code=len(told))
             self.socket.sendall(pack(ASKED.pack(*asked), told))
             header, body = self._next()
             listener.setblocking(False)
@@ -234,7 +246,7 @@ class Worker:
                 raise self._refusal(f"a {self._enclosure.name} changed a file outside its scratch (mounts)")
         if header[:1] == b"{":
             raise BrokenWorkerError(header.decode())
-        if holes := json.loads(body[FRAME.size : Told(*TOLD.unpack(header)).results]):
+        if holes := json.loads(body[FRAME.size : RunReport(*TOLD.unpack(header)).results]):
             raise self._refusal(f"a {self._enclosure.name} on this machine is not shut ({'; '.join(holes)})")
 
     def _next(self) -> tuple[bytes, bytes]:

@@ -37,7 +37,7 @@ from plum_hub.execution.wire import (
     STOP,
     TOKEN_BYTES,
     TOLD,
-    Asked,
+    RunRequest,
     receive,
     send,
 )
@@ -139,7 +139,7 @@ class _Jail:
         self._number, self._next = 0, deque[tuple[bytes, bytes]]()
         self._whole = self._shown = 0
         self.tokens = b""
-        self.cases: sandbox_child.Sources | sandbox_child.Plan = ()
+        self.cases: sandbox_child.Sources | sandbox_child.CompiledCases = ()
         self._compiles = self._small = False
         self._nothing = os.open("/dev/null", os.O_RDWR)
         folders = scratch.FOLDERS if children is None else (os.getcwd(),)  # noqa: PTH109
@@ -157,14 +157,14 @@ class _Jail:
         if header == STOP:  # the run that was meant has ended meanwhile
             return
         self._number += 1
-        asked = Asked(*ASKED.unpack(header))
+        asked = RunRequest(*ASKED.unpack(header))
         if asked.kind == COMPILE:
             resource.setrlimit(resource.RLIMIT_AS, (asked.memory, asked.memory))
             send(self._answers, COMPILE, compiler.answer(body))
         else:
             self._run(asked, body)
 
-    def _run(self, asked: Asked, body: bytes) -> None:
+    def _run(self, asked: RunRequest, body: bytes) -> None:
         """Do one run and tell how it ended."""
         entry, stdin = asked.code + asked.cases, asked.code + asked.cases + asked.entry_point
         if asked.kind == MODULE:
@@ -246,7 +246,7 @@ class _Jail:
             self.buffer.madvise(mmap.MADV_DONTFORK)
 
     def _watch(
-        self, poller: select.poll, pid: int, started: float, asked: Asked, files: tuple[int, ...]
+        self, poller: select.poll, pid: int, started: float, asked: RunRequest, files: tuple[int, ...]
     ) -> tuple[bytes, bytes]:
         """Wait until the child ends, or end it when it is over a limit. Returns the limit, and the end of what was
         printed.
@@ -304,7 +304,7 @@ class _Jail:
         if text:
             self.cases = tuple((kind, source) for kind, source in json.loads(text))
             self._compiles, self._small = False, len(text) <= _COMPILED_BYTES
-        elif self._compiles and self._small and not isinstance(self.cases, sandbox_child.Plan):
+        elif self._compiles and self._small and not isinstance(self.cases, sandbox_child.CompiledCases):
             self.cases = sandbox_child.compiled(self.cases)
         else:
             return

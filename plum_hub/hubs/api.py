@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 from plum_hub.hubs import front_matter, refusals
-from plum_hub.hubs.calls import Call, Hub, Route, page, reply, stamp
+from plum_hub.hubs.calls import Hub, HubRequest, Route, page, reply, stamp
 from plum_hub.hubs.git import BRANCHES, PULLS, TAGS, ZERO, RefMoved, is_ref_name
 from plum_hub.hubs.store import KINDS, Kind, Repo
 
@@ -20,7 +20,7 @@ def _organisation(name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def whoami(hub: Hub, call: Call) -> Any:
+def whoami(hub: Hub, call: HubRequest) -> Any:
     """The one account there is."""
     if not call.signed_in:
         raise refusals.sign_in_needed()
@@ -34,7 +34,7 @@ def whoami(hub: Hub, call: Call) -> Any:
     }  # fmt: skip
 
 
-def create(hub: Hub, call: Call) -> Any:
+def create(hub: Hub, call: HubRequest) -> Any:
     """Make a repo in the account's own namespace, or in one of its organisations'."""
     kind, name, asked = _named(hub, call)
     private = _private(asked) or False
@@ -48,14 +48,14 @@ def create(hub: Hub, call: Call) -> Any:
     return {"url": url, "name": name, "id": repo.settings.id}
 
 
-def delete(hub: Hub, call: Call) -> Any:
+def delete(hub: Hub, call: HubRequest) -> Any:
     """Remove a repo."""
     kind, name, _ = _named(hub, call)
     hub.store.delete(_existing(hub, call, kind, name))
     return {}
 
 
-def move(hub: Hub, call: Call) -> Any:
+def move(hub: Hub, call: HubRequest) -> Any:
     """Give a repo another name, in one of the account's namespaces."""
     asked = call.json()
     kind = _kind(asked)
@@ -64,7 +64,7 @@ def move(hub: Hub, call: Call) -> Any:
     return {}
 
 
-def settings(hub: Hub, call: Call) -> Any:
+def settings(hub: Hub, call: HubRequest) -> Any:
     """Change a repo's visibility, or whether it is gated."""
     repo, asked = hub.repo(call, write=True), call.json()
     changed = repo.settings
@@ -78,19 +78,19 @@ def settings(hub: Hub, call: Call) -> Any:
     return {}
 
 
-def may_read(hub: Hub, call: Call) -> Any:
+def may_read(hub: Hub, call: HubRequest) -> Any:
     """Whether the caller may read the repo: the refusals say no."""
     hub.repo(call, files=True)
     return {}
 
 
-def may_write(hub: Hub, call: Call) -> Any:
+def may_write(hub: Hub, call: HubRequest) -> Any:
     """Whether the caller may write to the repo: the refusals say no."""
     hub.repo(call, write=True)
     return {}
 
 
-def list_repos(hub: Hub, call: Call) -> Any:
+def list_repos(hub: Hub, call: HubRequest) -> Any:
     """The repos of a kind that the caller may see, newest change first."""
     found = []
     for repo in hub.store.repos(KINDS[call.param("kinds")]):
@@ -106,7 +106,7 @@ def list_repos(hub: Hub, call: Call) -> Any:
     return reply(*page(call, iter(found), PAGE))
 
 
-def info(hub: Hub, call: Call) -> Any:
+def info(hub: Hub, call: HubRequest) -> Any:
     """What is known of a repo at a revision."""
     repo = hub.repo(call)
     return _expanded(call, describe(hub, repo, call.params.get("rev") or "main", blobs=call.flag("blobs")))
@@ -140,7 +140,7 @@ def describe(hub: Hub, repo: Repo, revision: str, *, blobs: bool) -> dict[str, A
     return about
 
 
-def refs(hub: Hub, call: Call) -> Any:
+def refs(hub: Hub, call: HubRequest) -> Any:
     """Branches, tags and, when asked for, pull requests; a tag's target is the commit, annotated or not."""
     answer: dict[str, list[dict[str, str]]] = {"branches": [], "tags": [], "converts": []}
     groups = {BRANCHES: "branches", TAGS: "tags"}
@@ -155,7 +155,7 @@ def refs(hub: Hub, call: Call) -> Any:
     return answer
 
 
-def create_branch(hub: Hub, call: Call) -> Any:
+def create_branch(hub: Hub, call: HubRequest) -> Any:
     """Make a branch at `startingPoint`, or at the head of `main`."""
     repo, name = hub.repo(call, write=True), _ref_name(call.param("rev"))
     with hub.store.writing(repo.kind, repo.name):
@@ -164,7 +164,7 @@ def create_branch(hub: Hub, call: Call) -> Any:
     return {}
 
 
-def create_tag(hub: Hub, call: Call) -> Any:
+def create_tag(hub: Hub, call: HubRequest) -> Any:
     """Tag a revision: an annotated tag when there is a message. A tag that exists is never moved."""
     repo, asked = hub.repo(call, write=True), call.json()
     name, message = _ref_name(str(asked.get("tag", ""))), asked.get("message")
@@ -176,19 +176,19 @@ def create_tag(hub: Hub, call: Call) -> Any:
     return {}
 
 
-def delete_branch(hub: Hub, call: Call) -> Any:
+def delete_branch(hub: Hub, call: HubRequest) -> Any:
     """Remove a branch, except `main`."""
     if call.param("rev") == "main":
         raise refusals.forbidden("the main branch cannot be deleted")
     return _delete_ref(hub, call, BRANCHES)
 
 
-def delete_tag(hub: Hub, call: Call) -> Any:
+def delete_tag(hub: Hub, call: HubRequest) -> Any:
     """Remove a tag."""
     return _delete_ref(hub, call, TAGS)
 
 
-def commits(hub: Hub, call: Call) -> Any:
+def commits(hub: Hub, call: HubRequest) -> Any:
     """The history of a revision, newest first."""
     repo = hub.repo(call)
     head = repo.git.commit_of(call.param("rev"))
@@ -196,7 +196,7 @@ def commits(hub: Hub, call: Call) -> Any:
     return reply(rows, headers | {"X-Total-Count": str(repo.git.count(head))})
 
 
-def squash(hub: Hub, call: Call) -> Any:
+def squash(hub: Hub, call: HubRequest) -> Any:
     """Replace a branch's history by one commit with the same files; tags keep the old commits alive."""
     repo, branch = hub.repo(call, write=True), call.param("rev")
     message = str(call.json().get("message") or f"Super-squash branch '{branch}'")
@@ -219,7 +219,7 @@ def _history(repo: Repo, head: str) -> Iterator[dict[str, Any]]:
             return
 
 
-def _expanded(call: Call, about: dict[str, Any]) -> dict[str, Any]:
+def _expanded(call: HubRequest, about: dict[str, Any]) -> dict[str, Any]:
     """With `expand`, only the properties asked for (and the ids)."""
     wanted = call.query.get("expand") or call.query.get("expand[]")
     return about if wanted is None else {key: about[key] for key in ("_id", "id", *wanted) if key in about}
@@ -248,7 +248,7 @@ def _private(asked: dict[str, Any]) -> bool | None:
     return bool(asked["private"]) if "private" in asked else None
 
 
-def _named(hub: Hub, call: Call) -> tuple[Kind, str, dict[str, Any]]:
+def _named(hub: Hub, call: HubRequest) -> tuple[Kind, str, dict[str, Any]]:
     asked = call.json()
     name = str(asked.get("name", ""))
     full = name if "/" in name else f"{asked.get('organization') or hub.store.account}/{name}"
@@ -257,14 +257,14 @@ def _named(hub: Hub, call: Call) -> tuple[Kind, str, dict[str, Any]]:
     return kind, full, asked
 
 
-def _own(hub: Hub, call: Call, name: str) -> None:
+def _own(hub: Hub, call: HubRequest, name: str) -> None:
     call.require_write()
     own = (hub.store.account, *hub.store.organisations)
     if name.partition("/")[0] not in own:
         raise refusals.forbidden(f"{name} is outside the namespaces of this account: {', '.join(own)}")
 
 
-def _existing(hub: Hub, call: Call, kind: Kind, name: str) -> Repo:
+def _existing(hub: Hub, call: HubRequest, kind: Kind, name: str) -> Repo:
     if (repo := hub.store.find(kind, name)) is None:
         raise refusals.repo_missing(call.signed_in)
     return repo
@@ -285,7 +285,7 @@ def _make_ref(repo: Repo, ref: str, oid: str) -> None:
         raise refusals.exists(f"Reference {ref} cannot be made: {error}") from error
 
 
-def _delete_ref(hub: Hub, call: Call, prefix: str) -> Any:
+def _delete_ref(hub: Hub, call: HubRequest, prefix: str) -> Any:
     repo, name = hub.repo(call, write=True), call.param("rev")
     with hub.store.writing(repo.kind, repo.name):
         found = repo.git.refs().get(prefix + name)

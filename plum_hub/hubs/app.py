@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from plum_hub.hubs import api, discussions, files, refusals, uploads
-from plum_hub.hubs.calls import Call, Hub, Route, reply, unquoted
+from plum_hub.hubs.calls import Hub, HubRequest, Route, reply, unquoted
 from plum_hub.hubs.limits import Quota
 from plum_hub.hubs.web import pages
 
@@ -74,7 +74,7 @@ class App:
                         raise refusals.too_large(self.hub.limits.body)
                 body.seek(0)
             headers = {key.lower(): value for key, value in request.headers.items()}
-            call = Call(
+            call = HubRequest(
                 method=request.method,
                 path=raw_path,
                 params=params,

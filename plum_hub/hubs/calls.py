@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote, urlencode
 from starlette.responses import Response
 
 from plum_hub.hubs import refusals
-from plum_hub.hubs.limits import Limits
+from plum_hub.hubs.limits import ServerLimits
 from plum_hub.hubs.store import KINDS, Repo, Role, Store
 
 _GROUPS = {
@@ -33,7 +33,7 @@ class Route(NamedTuple):
 
     methods: str
     pattern: str
-    handler: Callable[["Hub", "Call"], Any]
+    handler: Callable[["Hub", "HubRequest"], Any]
 
     def compiled(self) -> re.Pattern[str]:
         """The pattern for raw (still quoted) paths: a quoted slash belongs to its segment."""
@@ -41,7 +41,7 @@ class Route(NamedTuple):
 
 
 @dataclass
-class Call:
+class HubRequest:
     """One request. `params` are the pattern's parts, unquoted; `body` is read from its start; `base` is our own URL."""
 
     method: str
@@ -108,7 +108,7 @@ class Hub:
     """What every handler needs."""
 
     store: Store
-    limits: Limits
+    limits: ServerLimits
 
     def role(self, authorization: str | None) -> Role | None:
         """What the caller may do.
@@ -129,7 +129,7 @@ class Hub:
                 return role
         raise refusals.bad_token()
 
-    def repo(self, call: Call, *, write: bool = False, files: bool = False) -> Repo:
+    def repo(self, call: HubRequest, *, write: bool = False, files: bool = False) -> Repo:
         """The repo that a call is about; with `files`, for the bytes of its files.
 
         Raises:
@@ -146,12 +146,12 @@ class Hub:
             call.require_write()
         return repo
 
-    def sign(self, call: Call, path: str, **facts: str | int) -> str:
+    def sign(self, call: HubRequest, path: str, **facts: str | int) -> str:
         """A URL of ours that works for a day without a token, for exactly these facts."""
         facts["expires"] = int(time.time()) + 86_400
         return f"{call.base}{path}?{urlencode({**facts, 'signature': self._signature(path, facts)})}"
 
-    def check_signature(self, call: Call) -> dict[str, str]:
+    def check_signature(self, call: HubRequest) -> dict[str, str]:
         """The facts of a signed URL.
 
         Raises:
@@ -176,7 +176,7 @@ def reply(value: Any, headers: dict[str, str] | None = None, status: int = 200) 
     return Response(content, status, headers, media_type="application/json")
 
 
-def page(call: Call, rows: Iterator[Any], size: int, path: str | None = None) -> tuple[list[Any], dict[str, str]]:
+def page(call: HubRequest, rows: Iterator[Any], size: int, path: str | None = None) -> tuple[list[Any], dict[str, str]]:
     """One page of `rows`, and the header that leads to the next one (at `path`, where that is not the call's own).
 
     The cursor is the number of rows before the page. The page size is the call's `limit`, at most `size`."""
@@ -189,7 +189,7 @@ def page(call: Call, rows: Iterator[Any], size: int, path: str | None = None) ->
     return chosen[:limit], {"Link": f'<{link}>; rel="next"'}
 
 
-def int_option(call: Call, name: str, default: int) -> int:
+def int_option(call: HubRequest, name: str, default: int) -> int:
     """A number of the query string, not negative."""
     text = call.option(name, str(default))
     if not text.isdecimal():

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from plum_hub.hubs import refusals
-from plum_hub.hubs.calls import Call, Hub, Route, int_option, stamp
+from plum_hub.hubs.calls import Hub, HubRequest, Route, int_option, stamp
 from plum_hub.hubs.git import BRANCHES, PULLS, ZERO
 from plum_hub.hubs.objects import write_whole
 from plum_hub.hubs.store import Repo
@@ -71,7 +71,7 @@ def pull_commits(repo: Repo, discussion: Discussion) -> list[dict[str, Any]]:
     ]
 
 
-def listed(hub: Hub, call: Call) -> Any:
+def listed(hub: Hub, call: HubRequest) -> Any:
     """A page of discussions, of one type or status where the caller asks for it."""
     repo = hub.repo(call)
     kinds = {"pull_request": True, "discussion": False}
@@ -89,7 +89,7 @@ def listed(hub: Hub, call: Call) -> Any:
     return {"count": len(wanted), "start": start, "discussions": shown}
 
 
-def details(hub: Hub, call: Call) -> Any:
+def details(hub: Hub, call: HubRequest) -> Any:
     """One discussion with its events; of a pull request also its commits, its conflicts and, if wanted, its patch."""
     repo = hub.repo(call, files=call.flag("diff"))
     it = _asked(repo, call)
@@ -106,7 +106,7 @@ def details(hub: Hub, call: Call) -> Any:
     return about
 
 
-def create(hub: Hub, call: Call) -> Any:
+def create(hub: Hub, call: HubRequest) -> Any:
     """Open a discussion, or a pull request that is a draft until it is declared open."""
     repo, asked = hub.repo(call, write=True), call.json()
     title, pull = str(asked.get("title", "")).strip(), bool(asked.get("pullRequest"))
@@ -121,7 +121,7 @@ def create(hub: Hub, call: Call) -> Any:
     return {"num": number, "pullRequest": pull}
 
 
-def comment(hub: Hub, call: Call) -> Any:
+def comment(hub: Hub, call: HubRequest) -> Any:
     """Say something."""
     asked, made = call.json(), []
 
@@ -133,7 +133,7 @@ def comment(hub: Hub, call: Call) -> Any:
     return {"newMessage": made[0]}
 
 
-def retitle(hub: Hub, call: Call) -> Any:
+def retitle(hub: Hub, call: HubRequest) -> Any:
     """Give a discussion another title."""
     title, made = str(call.json().get("title", "")).strip(), []
     if not title:
@@ -147,7 +147,7 @@ def retitle(hub: Hub, call: Call) -> Any:
     return {"newTitle": made[0]}
 
 
-def set_status(hub: Hub, call: Call) -> Any:
+def set_status(hub: Hub, call: HubRequest) -> Any:
     """Close a discussion or open it again; what was merged stays so."""
     asked, made = call.json(), []
     status = asked.get("status")
@@ -165,7 +165,7 @@ def set_status(hub: Hub, call: Call) -> Any:
     return {"newStatus": made[0]}
 
 
-def merge(hub: Hub, call: Call) -> Any:
+def merge(hub: Hub, call: HubRequest) -> Any:
     """Make one commit of a pull request on the branch that it is for."""
     asked = call.json()
     repo = hub.repo(call, write=True)
@@ -192,18 +192,18 @@ def merge(hub: Hub, call: Call) -> Any:
     return {}
 
 
-def edit(hub: Hub, call: Call) -> Any:
+def edit(hub: Hub, call: HubRequest) -> Any:
     """Replace the text of a comment."""
     text = str(call.json().get("content", ""))
     return _with_comment(hub, call, {"edited": True, "latest": {"raw": text}})
 
 
-def hide(hub: Hub, call: Call) -> Any:
+def hide(hub: Hub, call: HubRequest) -> Any:
     """Remove the text of a comment, for good."""
     return _with_comment(hub, call, {"hidden": True, "latest": {"raw": "This comment has been hidden"}})
 
 
-def _with_comment(hub: Hub, call: Call, news: dict[str, Any]) -> Any:
+def _with_comment(hub: Hub, call: HubRequest, news: dict[str, Any]) -> Any:
     made = []
 
     def change(it: Discussion) -> Discussion:
@@ -219,13 +219,13 @@ def _with_comment(hub: Hub, call: Call, news: dict[str, Any]) -> Any:
     return {"updatedComment": made[0]}
 
 
-def _changed(hub: Hub, call: Call, change: Any) -> None:
+def _changed(hub: Hub, call: HubRequest, change: Any) -> None:
     repo = hub.repo(call, write=True)
     with hub.store.writing(repo.kind, repo.name):
         keep(repo, change(_asked(repo, call)))
 
 
-def _asked(repo: Repo, call: Call) -> Discussion:
+def _asked(repo: Repo, call: HubRequest) -> Discussion:
     for it in found(repo):
         if str(it.num) == call.param("number"):
             return it

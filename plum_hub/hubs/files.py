@@ -11,8 +11,8 @@ from urllib.parse import parse_qs
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from plum_hub.hubs import refusals
-from plum_hub.hubs.calls import Call, Hub, Route, page, reply, segment, stamp
-from plum_hub.hubs.git import Entry, git_environment
+from plum_hub.hubs.calls import Hub, HubRequest, Route, page, reply, segment, stamp
+from plum_hub.hubs.git import TreeEntry, git_environment
 from plum_hub.hubs.ranges import part_of
 from plum_hub.hubs.store import Repo
 
@@ -28,7 +28,7 @@ _HARMLESS = {
 """A browser runs nothing that stands in a repo's file; an SVG may still have styles."""
 
 
-def tree(hub: Hub, call: Call) -> Response:
+def tree(hub: Hub, call: HubRequest) -> Response:
     """The files and folders below a path, a page at a time; later pages are of the first page's commit."""
     repo, path, revision = hub.repo(call), (call.params.get("path") or "").strip("/"), call.param("rev")
     commit = repo.git.commit_of(revision)
@@ -41,7 +41,7 @@ def tree(hub: Hub, call: Call) -> Response:
     return reply(_described(hub, repo, commit, rows, expand=expand), headers | {"X-Repo-Commit": commit})
 
 
-def paths_info(hub: Hub, call: Call) -> list[dict[str, Any]]:
+def paths_info(hub: Hub, call: HubRequest) -> list[dict[str, Any]]:
     """The entries of those paths that exist; the others are left out."""
     repo = hub.repo(call)
     commit = repo.git.commit_of(call.param("rev"))
@@ -56,7 +56,7 @@ def paths_info(hub: Hub, call: Call) -> list[dict[str, Any]]:
     return _described(hub, repo, commit, rows, expand=expand)
 
 
-def resolve(hub: Hub, call: Call) -> Response:
+def resolve(hub: Hub, call: HubRequest) -> Response:
     """The bytes of a file, or of the range asked for."""
     repo, path = hub.repo(call, files=True), call.param("path")
     commit = repo.git.commit_of(call.param("rev"))
@@ -78,7 +78,7 @@ def _media_type(path: str) -> str:
     return _PICTURES.get(path.rpartition(".")[2].lower(), "application/octet-stream")
 
 
-def advertise(hub: Hub, call: Call) -> Response:
+def advertise(hub: Hub, call: HubRequest) -> Response:
     """`git clone` and `git fetch`: which refs there are."""
     service = call.option("service")
     if service != "git-upload-pack":
@@ -91,7 +91,7 @@ def advertise(hub: Hub, call: Call) -> Response:
     return Response(advertisement, headers=headers, media_type="application/x-git-upload-pack-advertisement")
 
 
-def upload_pack(hub: Hub, call: Call) -> Response:
+def upload_pack(hub: Hub, call: HubRequest) -> Response:
     """`git clone` and `git fetch`: the objects."""
     request = call.body.read()
     if call.headers.get("content-encoding") == "gzip":
@@ -119,7 +119,7 @@ def _upload_pack(repo: Repo, protocol: str, *options: str) -> "subprocess.Popen[
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
 
-def _described(hub: Hub, repo: Repo, commit: str, rows: list[Entry], *, expand: bool) -> list[dict[str, Any]]:
+def _described(hub: Hub, repo: Repo, commit: str, rows: list[TreeEntry], *, expand: bool) -> list[dict[str, Any]]:
     large = hub.store.pointers(repo.git, {row.oid: row.size for row in rows if row.kind == "blob"})
     described = []
     for row in rows:

@@ -37,7 +37,7 @@ _CONFIG = """[core]
 
 
 @dataclass(frozen=True)
-class Entry:
+class TreeEntry:
     """A path at a commit. `kind` is `blob` or `tree`, `oid` git's name of it, `size` in bytes (0 for a tree)."""
 
     path: str
@@ -56,7 +56,7 @@ class Ref:
 
 
 @dataclass(frozen=True)
-class Logged:
+class CommitInfo:
     """One commit of a history. `time` is in seconds since 1970."""
 
     id: str
@@ -132,7 +132,7 @@ class GitRepo:
         except subprocess.CalledProcessError:
             raise refusals.revision_missing(revision) from None
 
-    def entries(self, commit: str, path: str = "", *, recursive: bool = True) -> list[Entry]:
+    def entries(self, commit: str, path: str = "", *, recursive: bool = True) -> list[TreeEntry]:
         """The files and folders under `path`, in git's order; an empty list where there is no such folder."""
         arguments = ["ls-tree", "-z", "-l", *(["-r", "-t"] if recursive else [])]
         try:
@@ -144,10 +144,10 @@ class GitRepo:
         for line in listing.decode().split("\0")[:-1]:
             about, name = line.split("\t", 1)
             _mode, kind, oid, size = about.split()
-            entries.append(Entry(prefix + name, kind, oid, 0 if size == "-" else int(size)))
+            entries.append(TreeEntry(prefix + name, kind, oid, 0 if size == "-" else int(size)))
         return entries
 
-    def entry(self, commit: str, path: str) -> Entry | None:
+    def entry(self, commit: str, path: str) -> TreeEntry | None:
         """The file or folder at `path`, or None."""
         folder, _, _name = path.rpartition("/")
         siblings = self.entries(commit, folder, recursive=False)
@@ -173,7 +173,7 @@ class GitRepo:
         rows = [line.split() for line in self.run("cat-file", "--batch-all-objects", form).decode().splitlines()]
         return {oid: int(size) for kind, oid, size in rows if kind == "blob"}
 
-    def log(self, revision: str, *paths: str, limit: int | None = None, skip: int = 0) -> list[Logged]:
+    def log(self, revision: str, *paths: str, limit: int | None = None, skip: int = 0) -> list[CommitInfo]:
         """The history, newest first; with `paths`, only the commits that touched them."""
         window = [f"--skip={skip}", *([f"--max-count={limit}"] if limit is not None else [])]
         output = self.run("log", "-z", "--format=%H%n%an%n%ct%n%B", *window, revision, "--", *paths)
@@ -182,7 +182,7 @@ class GitRepo:
             if record:
                 oid, author, time, body = record.split("\n", 3)
                 title, _, message = body.strip().partition("\n")
-                commits.append(Logged(oid, title, message.strip(), author, int(time)))
+                commits.append(CommitInfo(oid, title, message.strip(), author, int(time)))
         return commits
 
     def count(self, revision: str) -> int:

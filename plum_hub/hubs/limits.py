@@ -11,7 +11,7 @@ WINDOW = 300
 
 
 @dataclass(frozen=True)
-class Limits:
+class ServerLimits:
     """What a server allows. Sizes are in bytes."""
 
     part_size: int = 64_000_000

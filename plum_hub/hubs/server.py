@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from plum_hub.errors import HubError
-from plum_hub.hubs.limits import Limits
+from plum_hub.hubs.limits import ServerLimits
 
 ACCOUNT = "local"
 """The one namespace of an embedded Hub."""
@@ -36,7 +36,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    limits: ServerLimits = ServerLimits(),  # noqa: B008 - frozen
     ready: Callable[[str], object] = str,
     stop_with: int | None = None,
 ) -> None:
@@ -159,10 +159,10 @@ def main() -> int:
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
-    parser.add_argument("--part-size", type=int, default=Limits.part_size)
+    parser.add_argument("--part-size", type=int, default=ServerLimits.part_size)
     parser.add_argument("--requests", type=int)
     options = vars(parser.parse_args())
-    limits = Limits(part_size=options.pop("part_size"), requests=options.pop("requests"))
+    limits = ServerLimits(part_size=options.pop("part_size"), requests=options.pop("requests"))
 
     def say(key: str, value: str) -> None:
         sys.stdout.write(json.dumps({key: value}) + "\n")

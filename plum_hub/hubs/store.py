@@ -41,7 +41,7 @@ _ATTRIBUTES = "".join(f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n" for su
 
 
 @dataclass(frozen=True)
-class Settings:
+class RepoSettings:
     """What a repo is beside its content. `created` is in seconds since 1970; `gated` as the Hub's API has it."""
 
     id: str
@@ -59,7 +59,7 @@ class Repo:
     kind: Kind
     name: str
     git: GitRepo
-    settings: Settings
+    settings: RepoSettings
 
     @property
     def path(self) -> str:
@@ -122,7 +122,7 @@ class Store:
             return None
         folder = self._folder(kind, name)
         try:
-            settings = Settings(**json.loads((folder / "hub.json").read_text()))
+            settings = RepoSettings(**json.loads((folder / "hub.json").read_text()))
         except (FileNotFoundError, NotADirectoryError):
             return None
         return Repo(kind, name, GitRepo(folder), settings)
@@ -149,7 +149,7 @@ class Store:
             changes = [(".gitattributes", _ATTRIBUTES.encode())]
             commit = git.write_commit(None, "initial commit", self.account, changes)
             git.move_ref(f"{BRANCHES}main", commit, ZERO)
-            settings = Settings(id=secrets.token_hex(12), created=int(time.time()), private=private)
+            settings = RepoSettings(id=secrets.token_hex(12), created=int(time.time()), private=private)
             write_settings(git, settings)
             folder.parent.mkdir(parents=True, exist_ok=True)
             git.folder.rename(folder)
@@ -206,7 +206,7 @@ class Store:
             repo.git.folder.rename(target)
             flush_folder(target.parent)
 
-    def change(self, repo: Repo, settings: Settings) -> None:
+    def change(self, repo: Repo, settings: RepoSettings) -> None:
         """Give a repo other settings."""
         with self.writing(repo.kind, repo.name):
             write_settings(repo.git, settings)
@@ -252,7 +252,7 @@ def add_organisations(root: Path, names: Iterable[str]) -> None:
         write_whole(path, "".join(f"{name}\n" for name in kept).encode())
 
 
-def write_settings(git: GitRepo, settings: Settings) -> None:
+def write_settings(git: GitRepo, settings: RepoSettings) -> None:
     """Keep a repo's settings beside its objects."""
     write_whole(git.folder / "hub.json", json.dumps(asdict(settings)).encode())
 

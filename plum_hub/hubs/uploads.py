@@ -17,7 +17,7 @@ from anyio.to_thread import run_sync
 from starlette.responses import FileResponse, Response
 
 from plum_hub.hubs import discussions, front_matter, refusals
-from plum_hub.hubs.calls import Call, Hub, Route, reply
+from plum_hub.hubs.calls import Hub, HubRequest, Route, reply
 from plum_hub.hubs.git import BRANCHES, PULLS, ZERO, RefMoved, git_environment, is_file_path
 from plum_hub.hubs.objects import Pointer
 from plum_hub.hubs.store import Repo
@@ -27,7 +27,7 @@ REGULAR_LIMIT = 10_000_000
 _LFS_JSON = "application/vnd.git-lfs+json"
 
 
-def validate_yaml(_hub: Hub, call: Call) -> Response:
+def validate_yaml(_hub: Hub, call: HubRequest) -> Response:
     """Check a card's front matter before it is committed."""
     asked = call.json()
     errors, warnings = front_matter.problems(str(asked.get("content", "")), str(asked.get("repoType") or "model"))
@@ -35,7 +35,7 @@ def validate_yaml(_hub: Hub, call: Call) -> Response:
     return reply(answer, status=400 if errors else 200)
 
 
-def preupload(hub: Hub, call: Call) -> Any:
+def preupload(hub: Hub, call: HubRequest) -> Any:
     """How each file is to be uploaded, and what the repo holds at its path."""
     repo, asked = hub.repo(call, write=True), call.json()
     commit = repo.git.commit_of(call.param("rev"))
@@ -58,7 +58,7 @@ def preupload(hub: Hub, call: Call) -> Any:
     return {"files": answers}
 
 
-def lfs_batch(hub: Hub, call: Call) -> Response:
+def lfs_batch(hub: Hub, call: HubRequest) -> Response:
     """Where to put, or to get, each large file: git-lfs' batch API."""
     asked = call.json()
     upload = asked.get("operation") == "upload"
@@ -83,7 +83,7 @@ def lfs_batch(hub: Hub, call: Call) -> Response:
     return reply(answer, {"Content-Type": _LFS_JSON})
 
 
-async def put_object(hub: Hub, call: Call) -> Response:
+async def put_object(hub: Hub, call: HubRequest) -> Response:
     """Take a whole large file; the signed URL says which."""
     facts = hub.check_signature(call)
     with hub.store.objects.receive(Pointer(facts["sha256"], int(facts["size"]))) as arrival:
@@ -93,7 +93,7 @@ async def put_object(hub: Hub, call: Call) -> Response:
     return Response()
 
 
-async def put_part(hub: Hub, call: Call) -> Response:
+async def put_part(hub: Hub, call: HubRequest) -> Response:
     """Take one part of a large file."""
     facts = hub.check_signature(call)
     pointer, number = Pointer(facts["sha256"], int(facts["size"])), int(facts["part"])
@@ -109,7 +109,7 @@ async def put_part(hub: Hub, call: Call) -> Response:
     return Response(headers={"ETag": f'"{number}"'})
 
 
-def complete_parts(hub: Hub, call: Call) -> Response:
+def complete_parts(hub: Hub, call: HubRequest) -> Response:
     """Put a large file together from its parts."""
     facts = hub.check_signature(call)
     pointer = Pointer(facts["sha256"], int(facts["size"]))
@@ -123,7 +123,7 @@ def complete_parts(hub: Hub, call: Call) -> Response:
     return Response()
 
 
-def verify_object(hub: Hub, call: Call) -> Response:
+def verify_object(hub: Hub, call: HubRequest) -> Response:
     """Whether a large file arrived."""
     hub.repo(call, write=True)
     pointer = _pointer(call.json())
@@ -132,13 +132,13 @@ def verify_object(hub: Hub, call: Call) -> Response:
     return Response()
 
 
-def get_object(hub: Hub, call: Call) -> Response:
+def get_object(hub: Hub, call: HubRequest) -> Response:
     """The bytes of a large file, for git-lfs."""
     path = hub.store.objects.path(hub.check_signature(call)["sha256"])
     return FileResponse(path, media_type="application/octet-stream")
 
 
-def commit(hub: Hub, call: Call) -> Any:
+def commit(hub: Hub, call: HubRequest) -> Any:
     """Write one commit, of all the operations or of none."""
     repo, revision = hub.repo(call, write=True), call.param("rev")
     operations = _Operations(call)
@@ -174,7 +174,7 @@ class _Operations:
     """The lines of a commit request: checked once, before anything is written, then read again as they are applied, so
     that no more than one file's content is in memory."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: HubRequest) -> None:
         self._body = call.body
         self.header: dict[str, Any] = {}
         self._deleted: list[tuple[str, bool]] = []
@@ -254,7 +254,7 @@ def _pointer(value: dict[str, Any]) -> Pointer:
     return Pointer(sha256, size)
 
 
-def _upload_actions(hub: Hub, call: Call, pointer: Pointer, *, in_parts: bool) -> dict[str, Any]:
+def _upload_actions(hub: Hub, call: HubRequest, pointer: Pointer, *, in_parts: bool) -> dict[str, Any]:
     facts: dict[str, str | int] = {"sha256": pointer.sha256, "size": pointer.size}
     header: dict[str, str] = {}
     if in_parts:

@@ -1,5 +1,5 @@
 """Where tasks come from: the shipped set, a Hub dataset or a local file; cleaned, and without repeats."""
 
-from plum_hub.instructions.sources import InstructionsConfig, Loaded, PaperSettings, load, paper_settings
+from plum_hub.instructions.sources import InstructionsConfig, LoadedInstructions, PaperSettings, load, paper_settings
 
-__all__ = ["InstructionsConfig", "Loaded", "PaperSettings", "load", "paper_settings"]
+__all__ = ["InstructionsConfig", "LoadedInstructions", "PaperSettings", "load", "paper_settings"]

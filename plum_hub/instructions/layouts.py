@@ -34,7 +34,7 @@ _NUMBERED = re.compile(r"(?P<chat>.*)_(?P<place>\d+)", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class ParsedTask:
     """What a row holds: a text, or the reason why it has none."""
 
     text: object
@@ -52,13 +52,13 @@ class Layout:
     sharegpt: bool
     """The source is ShareGPT itself, whatever its ids look like."""
 
-    def task(self, row: Row) -> Task:
+    def task(self, row: Row) -> ParsedTask:
         """The task as it stands in the row."""
         value = row.get(self.column)
         try:
             turns = self._turns(value)
         except UnreadableTurnsError as error:
-            return Task(text=None, reason=str(error))
+            return ParsedTask(text=None, reason=str(error))
         if turns is not None:
             task = _opening(turns)
             value = task.text
@@ -67,11 +67,13 @@ class Layout:
         elif isinstance(value, list) and all(isinstance(part, dict) for part in value):
             value = plain_text(value) or value
         if not isinstance(value, str):
-            return Task(text=value)
+            return ParsedTask(text=value)
         if self.chat and self._is_sharegpt(row, turns):
-            return Task(text=value.replace("\\_", "_"))  # ShareGPT went through Markdown, which escaped every name
+            return ParsedTask(
+                text=value.replace("\\_", "_")
+            )  # ShareGPT went through Markdown, which escaped every name
         extra = row.get("input") if self.column == "instruction" else None
-        return Task(text=f"{value.rstrip()}\n\n{extra}" if isinstance(extra, str) and extra else value)
+        return ParsedTask(text=f"{value.rstrip()}\n\n{extra}" if isinstance(extra, str) and extra else value)
 
     def named_language(self, row: Row) -> str | None:
         """The programming language that the row itself names, in lower case and without its version; None where no
@@ -173,16 +175,16 @@ def recognise(columns: Collection[str], column: str | None, where: str, *, share
     return Layout(column=column, chat=column in CHAT_COLUMNS or "first_turn" in columns, sharegpt=sharegpt)
 
 
-def _opening(turns: list[Turn]) -> Task:
+def _opening(turns: list[Turn]) -> ParsedTask:
     """The first turn of a conversation that a person opens; what is said to the model as its system is passed over."""
     for turn in turns:
         if turn.speaker in HUMAN:
-            return Task(text=turn.text, reason="not_text" if turn.text is None else None)
+            return ParsedTask(text=turn.text, reason="not_text" if turn.text is None else None)
         if turn.speaker in MODEL:
-            return Task(text=None)
+            return ParsedTask(text=None)
         if turn.speaker not in SYSTEM:
-            return Task(text=None, reason="unknown_speaker")
-    return Task(text=None)
+            return ParsedTask(text=None, reason="unknown_speaker")
+    return ParsedTask(text=None)
 
 
 def _in_sharegpts_form(turns: list[Turn] | None) -> bool:

@@ -89,7 +89,7 @@ class InstructionsConfig(BaseModel):
 
 
 @dataclass(kw_only=True)
-class Loaded:
+class LoadedInstructions:
     """An opened source. `rows` can be walked once: drops come as they are met; instructions come in the source's order,
     as they are met or, under a `limit`, after the last drop."""
 
@@ -132,7 +132,7 @@ def paper_settings(source: str) -> PaperSettings:
     return PaperSettings(responses=6, samples=50) if evol else PaperSettings(responses=3, samples=20)
 
 
-def load(config: InstructionsConfig) -> Loaded:
+def load(config: InstructionsConfig) -> LoadedInstructions:
     """Open the source, and clean and choose its rows as they are walked.
 
     A Hub dataset is downloaded here. The first row is read here, so that a source without the column fails at once.
@@ -147,7 +147,9 @@ def load(config: InstructionsConfig) -> Loaded:
         raise InstructionsError(f"{opened.name} has no rows: give another --instructions, as `starter`")
     layout, columns, begun = _recognised(first, opened, sharegpt=config.source == "sharegpt")
     cleaned = _clean(chain(begun, opened.rows), layout, opened, config)
-    loaded = Loaded(revision=opened.revision, license=opened.license, name=opened.name, columns=columns, rows=cleaned)
+    loaded = LoadedInstructions(
+        revision=opened.revision, license=opened.license, name=opened.name, columns=columns, rows=cleaned
+    )
     if config.limit is not None:
         loaded.rows = _choose(cleaned, config.limit, config.seed, loaded)
     return loaded
@@ -263,7 +265,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def _choose(
-    cleaned: Iterator[Instruction | Drop], limit: int, seed: int, loaded: Loaded
+    cleaned: Iterator[Instruction | Drop], limit: int, seed: int, loaded: LoadedInstructions
 ) -> Iterator[Instruction | Drop]:
     """Pass drops on; keep the `limit` instructions whose hash is lowest, and yield them last, in their first order."""
     chosen: list[tuple[int, int, Instruction]] = []  # a heap whose top is the highest hash: (-hash, position, ...)

@@ -27,7 +27,7 @@ _TEXTS: tuple[tuple[str, ...], ...] = (("call", "expected"), ("statement",), ("s
 
 
 @dataclass(frozen=True, kw_only=True)
-class Suite:
+class SubmittedSuite:
     """What one instruction's programs are judged by; `id` is the digest of the rest, `entry_point` "" for a script."""
 
     id: str
@@ -36,7 +36,7 @@ class Suite:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class SubmittedProgram:
     """One program, as its file has it."""
 
     sample_id: str
@@ -44,13 +44,13 @@ class Candidate:
     code: str | None
 
 
-def read_suites(path: Path) -> dict[str, Suite]:
+def read_suites(path: Path) -> dict[str, SubmittedSuite]:
     """The suites of a file, by the id of their instruction.
 
     Raises:
         UsageError: the file cannot be read as such; it names the line.
     """
-    suites: dict[str, Suite] = {}
+    suites: dict[str, SubmittedSuite] = {}
     seen: dict[str, str] = {}
     for where, row in _rows(path):
         name = _text(row, "instruction_id", where)
@@ -67,13 +67,13 @@ def read_suites(path: Path) -> dict[str, Suite]:
         except RecursionError as error:
             raise UsageError(f"{where}: a case is nested too deeply to be read: simplify it") from error
         content = digest(entry_point, [asdict(case) for case in cases])
-        suites[name] = Suite(id=content, entry_point=entry_point, cases=cases)
+        suites[name] = SubmittedSuite(id=content, entry_point=entry_point, cases=cases)
     if not suites:
         raise UsageError(f"{path} holds no suite: give --suites a file of instruction_id, entry_point and cases")
     return suites
 
 
-def read_candidates(path: Path, suites: Mapping[str, Suite]) -> Iterator[Candidate]:
+def read_candidates(path: Path, suites: Mapping[str, SubmittedSuite]) -> Iterator[SubmittedProgram]:
     """The programs of a file, one at a time.
 
     Raises:
@@ -89,7 +89,7 @@ def read_candidates(path: Path, suites: Mapping[str, Suite]) -> Iterator[Candida
         if instruction not in suites:
             raise UsageError(f"{where}: no suite for instruction {instruction!r}: add it to --suites, or leave it out")
         code = None if _value(row, "code", where) is None else _text(row, "code", where)
-        yield Candidate(sample_id=name, instruction_id=instruction, code=code)
+        yield SubmittedProgram(sample_id=name, instruction_id=instruction, code=code)
     if not seen:
         raise UsageError(f"{path} holds no sample: give a file of sample_id, instruction_id and code")
 

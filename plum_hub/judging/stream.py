@@ -97,7 +97,7 @@ def judged(
     checking = pool.apply_async(_check, (inbox, outbox, codes))
     pool.close()
     try:
-        yield from _Judging(outbox, judge, limits).run()
+        yield from _JudgeStage(outbox, judge, limits).run()
         checking.get()
         reading.get()
     finally:
@@ -186,7 +186,7 @@ def _checked(batch: Sequence[Submission], checker: Checker) -> Iterator[_Checked
 
 
 @dataclass
-class _Judging:
+class _JudgeStage:
     """The end of the stream: runs what has been checked, and gives equal programs one result."""
 
     checked: _Queue[_Checked]

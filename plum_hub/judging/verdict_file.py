@@ -24,7 +24,7 @@ from plum_hub.errors import RunError, UsageError
 from plum_hub.execution import Judge
 from plum_hub.execution.base import SandboxName
 from plum_hub.judging.cases import limits_of
-from plum_hub.judging.inputs import Candidate, Suite, read_candidates, read_suites
+from plum_hub.judging.inputs import SubmittedProgram, SubmittedSuite, read_candidates, read_suites
 from plum_hub.judging.stream import Judgement, Submission, judged
 from plum_hub.lines import appending, object_of, whole_lines, writing
 from plum_hub.progress import Progress
@@ -38,7 +38,7 @@ _OTHERS = "{where}: is no verdict of plum-hub judge: name another file with --ou
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class JudgeOptions:
     """What to judge by what, how, and where the verdicts go."""
 
     samples: Path
@@ -51,7 +51,7 @@ class Order:
 
 
 @dataclass
-class Count:
+class VerdictCount:
     """What the file of verdicts holds now, and what this call added to it in so many seconds."""
 
     harness: dict[str, Any]
@@ -65,7 +65,7 @@ class Count:
         return round(self.fresh / self.seconds, 1) if self.fresh else None
 
 
-def judge_file(order: Order, progress: Progress) -> Count:
+def judge_file(order: JudgeOptions, progress: Progress) -> VerdictCount:
     """Judge every sample that has no verdict in the file, each appended as soon as it is known.
 
     Raises:
@@ -79,7 +79,7 @@ def judge_file(order: Order, progress: Progress) -> Count:
     contents = [_content(one, suites) for one in read_candidates(order.samples, suites)]
     limits, codes = limits_of(order.settings), frozenset(order.settings.mypy_codes)
     with Judge(order.workers, sandbox=order.sandbox, numpy=order.numpy) as judge, _locked(order.out):
-        count = Count(
+        count = VerdictCount(
             harness={
                 "sandbox": judge.harness_version,
                 "static_check": checker_version(codes),
@@ -88,7 +88,7 @@ def judge_file(order: Order, progress: Progress) -> Count:
         )
         wanted = {_name(content, count.harness) for content in contents}
         done = _done(order, wanted, count)
-        pending: dict[str, Candidate] = {}
+        pending: dict[str, SubmittedProgram] = {}
         progress.begin("judge", len(wanted), len(done))
         with appending(order.out) as append:
             began = time.monotonic()
@@ -103,7 +103,7 @@ def judge_file(order: Order, progress: Progress) -> Count:
     return count
 
 
-def _refuse_an_input(order: Order) -> None:
+def _refuse_an_input(order: JudgeOptions) -> None:
     for given in (order.samples, order.suites):
         if order.out.exists() and given.exists() and order.out.samefile(given):
             raise UsageError(f"--out {order.out} is the file {given} that is read: name another")
@@ -113,7 +113,7 @@ def _refuse_an_input(order: Order) -> None:
         raise UsageError(f"--out {order.out}: verdicts are written as JSON lines: name a .jsonl file")
 
 
-def _content(one: Candidate, suites: dict[str, Suite]) -> str:
+def _content(one: SubmittedProgram, suites: dict[str, SubmittedSuite]) -> str:
     return digest(one.sample_id, one.instruction_id, one.code, suites[one.instruction_id].id)
 
 
@@ -134,7 +134,7 @@ def _locked(out: Path) -> Iterator[None]:
         yield
 
 
-def _done(order: Order, wanted: set[str], count: Count) -> set[str]:
+def _done(order: JudgeOptions, wanted: set[str], count: VerdictCount) -> set[str]:
     """The ids that the file holds, all of them wanted; their statuses are counted."""
     done: set[str] = set()
     whole = 0
@@ -174,10 +174,10 @@ def _difference(sample: object, before: object, now: dict[str, Any]) -> str:
 
 def _owed(
     samples: Path,
-    suites: dict[str, Suite],
+    suites: dict[str, SubmittedSuite],
     name_of: Callable[[str], str],
     done: set[str],
-    pending: dict[str, Candidate],
+    pending: dict[str, SubmittedProgram],
 ) -> Iterator[Submission]:
     """The programs that have no verdict, one at a time; each is in `pending` until it has one."""
     for one in read_candidates(samples, suites):
@@ -190,7 +190,7 @@ def _owed(
             )
 
 
-def _row(one: Candidate, judgement: Judgement, harness: dict[str, Any]) -> dict[str, Any]:
+def _row(one: SubmittedProgram, judgement: Judgement, harness: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": judgement.id,
         "sample_id": one.sample_id,

@@ -66,7 +66,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Ask(Generic[KeptT]):
+class RowRequest(Generic[KeptT]):
     """One answer that is wanted: the id of the row it becomes, the request, and how to make the row."""
 
     id: str
@@ -97,9 +97,9 @@ def unanswered(
     context: Context,
     kind: type[KeptT],
     stage: str,
-    asks: Sequence[Ask[KeptT]],
+    asks: Sequence[RowRequest[KeptT]],
     renew: Callable[[KeptT], KeptT] = lambda row: row,
-) -> dict[str, Ask[KeptT]]:
+) -> dict[str, RowRequest[KeptT]]:
     """Begin a stage: take over what the donor has of it, and return what is then still to be asked, by id.
 
     Args:
@@ -125,7 +125,7 @@ def ask(
     context: Context,
     kind: type[KeptT],
     config: EngineConfig,
-    owed: Mapping[str, Ask[KeptT]],
+    owed: Mapping[str, RowRequest[KeptT]],
     sampling: Sampling,
     halt: Event | None = None,
 ) -> int:

@@ -18,7 +18,7 @@ from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Engine, Request, Sampling
 from plum_hub.errors import RunError
 from plum_hub.lines import writing
-from plum_hub.pipeline.base import Ask, Context, ask, carried_over, opened
+from plum_hub.pipeline.base import Context, RowRequest, ask, carried_over, opened
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, KeptT, Response, digest
 from plum_hub.run import FILES, Run
@@ -120,8 +120,8 @@ def speed_of(moments: Sequence[tuple[float, int]], requests: int, seconds: float
 
 
 def affordable(
-    context: Context, kind: type[KeptT], config: EngineConfig, asks: Sequence[Ask[KeptT]], sampling: Sampling
-) -> list[Ask[KeptT]]:
+    context: Context, kind: type[KeptT], config: EngineConfig, asks: Sequence[RowRequest[KeptT]], sampling: Sampling
+) -> list[RowRequest[KeptT]]:
     """What of a stage's asks there is time for: all of them where the recipe has no budget. The others become drops.
 
     Args:
@@ -138,7 +138,7 @@ def affordable(
     if context.run.recipe.budget.minutes is None or not asks:
         return list(asks)
     stage = FILES[kind]
-    groups: dict[str, list[Ask[KeptT]]] = {}
+    groups: dict[str, list[RowRequest[KeptT]]] = {}
     for one in asks:
         groups.setdefault(one.instruction_id, []).append(one)
     seed = context.run.recipe.instructions.seed
@@ -153,8 +153,8 @@ def affordable(
 
 
 def _without_the_rest(
-    run: Run, kind: type[KeptT], asks: Sequence[Ask[KeptT]], chosen: set[str], stage: str, decided: Extent
-) -> list[Ask[KeptT]]:
+    run: Run, kind: type[KeptT], asks: Sequence[RowRequest[KeptT]], chosen: set[str], stage: str, decided: Extent
+) -> list[RowRequest[KeptT]]:
     """The chosen asks and those that are answered already; a drop for each other one that has none."""
     chosen = chosen | run.ids(kind)
     gone = {drop.id for drop in run.rows(Drop) if drop.stage == stage}
@@ -171,7 +171,7 @@ def _decide(
     context: Context,
     kind: type[KeptT],
     config: EngineConfig,
-    ordered: Sequence[Sequence[Ask[KeptT]]],
+    ordered: Sequence[Sequence[RowRequest[KeptT]]],
     sampling: Sampling,
 ) -> Extent:
     """Measure, and choose what fits the time that is left; tell it."""
@@ -221,7 +221,7 @@ def told(extent: Extent, wanted: Extent, rate: float, minutes: float) -> str:
 
 
 def _measured(
-    context: Context, kind: type[KeptT], config: EngineConfig, owed: Sequence[Ask[KeptT]], sampling: Sampling
+    context: Context, kind: type[KeptT], config: EngineConfig, owed: Sequence[RowRequest[KeptT]], sampling: Sampling
 ) -> tuple[Speed, float]:
     """The engine's speed, and the tokens a second that it means for an answer's later part.
 
@@ -242,7 +242,9 @@ def _measured(
     return Speed(request_seconds=seconds / len(first), token_seconds=0.0), tokens / seconds
 
 
-def _owed(context: Context, kind: type[KeptT], ordered: Sequence[Sequence[Ask[KeptT]]], stage: str) -> list[Ask[KeptT]]:
+def _owed(
+    context: Context, kind: type[KeptT], ordered: Sequence[Sequence[RowRequest[KeptT]]], stage: str
+) -> list[RowRequest[KeptT]]:
     """What is not there yet, the donor's rows taken over: the first answer of each instruction before the second."""
     run = context.run
     done = run.ids(kind) | {drop.id for drop in run.rows(Drop) if drop.stage == stage}
@@ -255,7 +257,7 @@ def _owed(context: Context, kind: type[KeptT], ordered: Sequence[Sequence[Ask[Ke
     return list(owed.values())
 
 
-def _probe(context: Context, engine: Engine, asks: Sequence[Ask[KeptT]], sampling: Sampling) -> Speed:
+def _probe(context: Context, engine: Engine, asks: Sequence[RowRequest[KeptT]], sampling: Sampling) -> Speed:
     """Write the first tokens of some answers."""
     short = replace(sampling, max_tokens=min(_PROBE_TOKENS, sampling.max_tokens))
     requests = [Request(id=one.id, prompt=one.prompt, seed=one.seed, sampling=short) for one in asks]

@@ -30,7 +30,7 @@ _KEPT = 0.64
 
 
 @dataclass(frozen=True)
-class Step:
+class EstimateStep:
     """One stage's requests to one engine."""
 
     stage: str
@@ -46,19 +46,19 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BuildEstimate:
     """What a build will do."""
 
     instructions: int
     suites_expected: int
-    steps: list[Step]
+    steps: list[EstimateStep]
 
     def as_json(self) -> dict[str, Any]:
         """The plan as JSON values."""
         return asdict(self)
 
 
-def plan(recipe: Recipe, run: Run | None, donor: Run | None = None) -> Plan:
+def plan(recipe: Recipe, run: Run | None, donor: Run | None = None) -> BuildEstimate:
     """Count what is owed. Reads the instructions (from their Hub, if they are there), asks no model.
 
     Args:
@@ -90,7 +90,7 @@ def plan(recipe: Recipe, run: Run | None, donor: Run | None = None) -> Plan:
     prompt = length + len(render("solve_chat", instruction="", starter_code="")) / _CHARACTERS_A_TOKEN
     owed = max(0, suites * samples - len(sampled) - refused["samples"])
     steps.append(_step("samples", recipe.policy, owed, prompt, _mean(sampled, "samples")))
-    return Plan(instructions=len(texts), suites_expected=suites, steps=steps)
+    return BuildEstimate(instructions=len(texts), suites_expected=suites, steps=steps)
 
 
 def _texts(recipe: Recipe, run: Run | None) -> Iterator[tuple[str, str]]:
@@ -103,11 +103,11 @@ def _mean(rows: list[Response] | list[Sample], stage: str) -> float:
     return sum(row.completion_tokens for row in rows) / len(rows) if rows else _TOKENS[stage]
 
 
-def _step(stage: str, engine: EngineConfig, requests: int, prompt: float, completion: float) -> Step:
+def _step(stage: str, engine: EngineConfig, requests: int, prompt: float, completion: float) -> EstimateStep:
     tokens_in, tokens_out = round(requests * prompt), round(requests * completion)
     rate = recall(engine)
     prices = _prices(engine)
-    return Step(
+    return EstimateStep(
         stage=stage,
         engine=f"{engine.type}:{engine.model}",
         requests=requests,

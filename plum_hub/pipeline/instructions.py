@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from plum_hub.errors import InstructionsError
-from plum_hub.instructions.sources import Loaded, load
+from plum_hub.instructions.sources import LoadedInstructions, load
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.published import GENERATE, published
 from plum_hub.recipe import Recipe
@@ -62,7 +62,7 @@ def wanted_rows(recipe: Recipe) -> Iterator[Instruction | Drop]:
         raise InstructionsError(_nothing(loaded, reasons, clean, recipe.instructions.part))
 
 
-def _nothing(loaded: Loaded, reasons: Counter[str], clean: int, part: str) -> str:
+def _nothing(loaded: LoadedInstructions, reasons: Counter[str], clean: int, part: str) -> str:
     """Why a source gave no instruction."""
     if clean:
         return (

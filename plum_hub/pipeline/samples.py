@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from plum_hub.answers.code import EXTRACTION, extract_code
 from plum_hub.engines.base import Completion
-from plum_hub.pipeline.base import Ask, Context, ask, made_by, sampling_of, seed_of, unanswered
+from plum_hub.pipeline.base import Context, RowRequest, ask, made_by, sampling_of, seed_of, unanswered
 from plum_hub.pipeline.budget import SAMPLE_TOKENS, affordable
 from plum_hub.pipeline.verdicts import judging
 from plum_hub.prompts import conversation, prompt_digest, render
@@ -54,7 +54,7 @@ def prompt_of(recipe: Recipe, instruction: Instruction, suite: TestSuite) -> Pro
     return conversation("solve_chat", **values)
 
 
-def _ask_one(recipe: Recipe, instruction: Instruction, suite: TestSuite, index: int) -> Ask[Sample]:
+def _ask_one(recipe: Recipe, instruction: Instruction, suite: TestSuite, index: int) -> RowRequest[Sample]:
     settings = recipe.samples
     assert settings.prompt != "auto"  # a sealed recipe says which
     template = f"solve_{settings.prompt}"
@@ -81,7 +81,7 @@ def _ask_one(recipe: Recipe, instruction: Instruction, suite: TestSuite, index: 
         )
         return _extracted(sample, suite)
 
-    return Ask(
+    return RowRequest(
         id=name, instruction_id=instruction.id, prompt=prompt_of(recipe, instruction, suite), seed=seed, keep=keep
     )
 

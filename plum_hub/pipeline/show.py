@@ -11,7 +11,7 @@ from plum_hub.run import Run
 
 
 @dataclass(frozen=True)
-class Story:
+class InstructionReport:
     """One instruction and what became of it."""
 
     instruction: Instruction | None
@@ -37,7 +37,7 @@ class Story:
         }
 
 
-def story(run: Run, name: str) -> Story:
+def story(run: Run, name: str) -> InstructionReport:
     """The story of the instruction that `name` belongs to.
 
     Args:
@@ -61,7 +61,7 @@ def story(run: Run, name: str) -> Story:
     ]
     drops = [row for row in run.rows(Drop) if row.instruction_id == wanted]
     samples.sort(key=lambda one: one[0].index)
-    return Story(instruction, suite, samples, drops, asked.pop() if len(asked) == 1 else None)
+    return InstructionReport(instruction, suite, samples, drops, asked.pop() if len(asked) == 1 else None)
 
 
 def _named(run: Run, name: str) -> tuple[set[str], set[str]]:

@@ -18,7 +18,7 @@ KINDS = (Instruction, Response, TestSuite, Sample, Verdict, Preference)
 
 
 @dataclass(frozen=True)
-class Summary:
+class RunStatus:
     """Counts over a whole run. Shares are None where nothing was counted yet (law 10)."""
 
     rows: dict[str, int]
@@ -45,7 +45,7 @@ class Summary:
         return dict(vars(self))
 
 
-def summarise(run: Run) -> Summary:
+def summarise(run: Run) -> RunStatus:
     """Read the whole run once.
 
     Raises:
@@ -75,7 +75,7 @@ def summarise(run: Run) -> Summary:
         dropped.setdefault(stage, {})[reason] = count
     agreeing, decided = self_consistency(rows["suites"], dropped.get("suites", {}))
     generated = run.recipe.suites.source == GENERATE
-    return Summary(
+    return RunStatus(
         rows=rows,
         wanted=_wanted(run, rows, {stage: sum(reasons.values()) for stage, reasons in dropped.items()}, left_out),
         dropped=dropped,
@@ -89,7 +89,7 @@ def summarise(run: Run) -> Summary:
 
 
 def _wanted(run: Run, rows: Mapping[str, int], dropped: Mapping[str, int], left_out: int) -> dict[str, int | None]:
-    """Each stage's `Summary.wanted`, from the sealed recipe and from what the stages before it have made; `left_out`
+    """Each stage's `RunStatus.wanted`, from the sealed recipe and from what the stages before it have made; `left_out`
     samples were found in a benchmark, and are to have no preference."""
     recipe = run.recipe
     generated = recipe.suites.source == GENERATE

@@ -15,7 +15,7 @@ from plum_hub.answers.suite import ParsedSuite, Unusable, parse_suite, stub_of
 from plum_hub.engines.base import Completion
 from plum_hub.execution import Execution, Judge
 from plum_hub.judging.cases import evidence, limits_of, program
-from plum_hub.pipeline.base import Ask, Context, ask, made_by, sampling_of, seed_of, unanswered
+from plum_hub.pipeline.base import Context, RowRequest, ask, made_by, sampling_of, seed_of, unanswered
 from plum_hub.pipeline.budget import RESPONSE_TOKENS, affordable
 from plum_hub.pipeline.published import GENERATE, published
 from plum_hub.prompts import conversation, prompt_digest
@@ -90,7 +90,7 @@ def _ask_generator(context: Context) -> None:
     ask(context, Response, engine, owed, sampling)
 
 
-def _ask_one(recipe: Recipe, instruction: Instruction, index: int) -> Ask[Response]:
+def _ask_one(recipe: Recipe, instruction: Instruction, index: int) -> RowRequest[Response]:
     settings, prompt_id = recipe.suites, prompt_digest("suite")
     seed = seed_of(settings.seed, instruction.id, index)
     sampling = [settings.temperature, settings.top_p, settings.max_tokens]
@@ -115,7 +115,7 @@ def _ask_one(recipe: Recipe, instruction: Instruction, index: int) -> Ask[Respon
         )
 
     prompt = conversation("suite", instruction=instruction.text)
-    return Ask(id=name, instruction_id=instruction.id, prompt=prompt, seed=seed, keep=keep)
+    return RowRequest(id=name, instruction_id=instruction.id, prompt=prompt, seed=seed, keep=keep)
 
 
 def _decide(context: Context) -> None:

@@ -54,7 +54,7 @@ def judging(context: Context, samples: int) -> Iterator[Event]:
         StaticCheckError: the same for mypy.
     """
     settings = context.run.recipe.verdicts
-    work = _Judging(context.run, Judge(sandbox=settings.sandbox, numpy=settings.numpy), context.progress.beside())
+    work = _VerdictsStage(context.run, Judge(sandbox=settings.sandbox, numpy=settings.numpy), context.progress.beside())
     work.begin(context.donor, samples)
     pool = ThreadPool(1)  # of a daemon, which no exit waits for
     task = pool.apply_async(work.carry_out)
@@ -83,7 +83,7 @@ def harness_of(recipe: Recipe, sandbox: str, static_check: str, extraction: str)
 
 
 @dataclass
-class _Judging:
+class _VerdictsStage:
     run: Run
     judge: Judge
     progress: Progress

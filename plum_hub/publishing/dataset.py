@@ -18,10 +18,10 @@ from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.build import default_folder
 from plum_hub.pipeline.decontamination.stage import removed
 from plum_hub.publishing.lineage import lineage_of
-from plum_hub.publishing.repository import Destination, Place, Released, remember
+from plum_hub.publishing.repository import PublishOptions, Released, Repository, remember
 from plum_hub.records import Drop, Instruction, Preference, Sample, TestSuite, Verdict
-from plum_hub.release.lineage import Counts, Lineage, Previous
-from plum_hub.release.tree import MANIFEST, Contents, with_card, write_tree
+from plum_hub.release.lineage import Lineage, PreviousRelease, ReleaseCounts
+from plum_hub.release.tree import MANIFEST, ReleaseContents, with_card, write_tree
 from plum_hub.release.versions import FIRST, Stated, newest_first
 from plum_hub.run import Run
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def release(context: Context, destination: Destination | None) -> Released:
+def release(context: Context, destination: PublishOptions | None) -> Released:
     """Write the run's release and publish it; publishing again what is there already changes nothing.
 
     Raises:
@@ -41,12 +41,12 @@ def release(context: Context, destination: Destination | None) -> Released:
         return _release(context, destination)
 
 
-def _release(context: Context, destination: Destination | None) -> Released:
+def _release(context: Context, destination: PublishOptions | None) -> Released:
     run = context.run
     if destination is None:
-        return Released(folder=str(_Tree(run, default_name(run), FIRST).folder))
+        return Released(folder=str(_DatasetTree(run, default_name(run), FIRST).folder))
     with destination.opened(default_name(run), "dataset") as place:
-        write = partial(_Tree, run, place.repo, before=partial(_newest, place))
+        write = partial(_DatasetTree, run, place.repo, before=partial(_newest, place))
         load_line = f'load_dataset("{place.repo}", "kto", revision="{{}}")'
         released = place.publish(write, load_line.format, context.progress)
     remember(run.folder, released)
@@ -58,10 +58,12 @@ def default_name(run: Run) -> str:
     return f"plum-{default_folder(run.recipe).name}"[:96].rstrip("-.")
 
 
-class _Tree:
+class _DatasetTree:
     """The tree of a run, written once; only its card, which names the tag, is written anew for another tag."""
 
-    def __init__(self, run: Run, repo: str, tag: str, before: Callable[[], Previous | None] = lambda: None) -> None:
+    def __init__(
+        self, run: Run, repo: str, tag: str, before: Callable[[], PreviousRelease | None] = lambda: None
+    ) -> None:
         self.folder = run.folder / "release" / "dataset"
         self._repo, self._before, self._lineage = repo, before, lineage_of(run)
         with writing(self.folder):
@@ -82,7 +84,7 @@ class _Tree:
         self._manifest = with_card(self.folder, manifest, self._card(tag, manifest.counts))
         return self.manifest
 
-    def _card(self, tag: str, counts: Counts) -> str:
+    def _card(self, tag: str, counts: ReleaseCounts) -> str:
         name = self._repo.rpartition("/")[2].replace("-", " ")
         return dataset_card(
             DatasetFacts(
@@ -91,24 +93,24 @@ class _Tree:
         )
 
 
-def _named(manifest: Stated) -> Previous | None:
+def _named(manifest: Stated) -> PreviousRelease | None:
     """The release that a manifest names as the one before it."""
     found = manifest.get("previous")
-    return Previous(**found) if isinstance(found, dict) and found.keys() == {"tag", "commit"} else None
+    return PreviousRelease(**found) if isinstance(found, dict) and found.keys() == {"tag", "commit"} else None
 
 
-def _newest(place: Place) -> Previous | None:
+def _newest(place: Repository) -> PreviousRelease | None:
     """The newest version whose commit is on the branch."""
     commits = set(history(place.repo, place.destination.branch, place.target)) if place.tags else set()
     versions = newest_first(place.tags)
-    return next((Previous(tag, place.tags[tag]) for tag in versions if place.tags[tag] in commits), None)
+    return next((PreviousRelease(tag, place.tags[tag]) for tag in versions if place.tags[tag] in commits), None)
 
 
-def _contents(run: Run, lineage: Lineage, card: Callable[[Counts], str]) -> Contents:
+def _contents(run: Run, lineage: Lineage, card: Callable[[ReleaseCounts], str]) -> ReleaseContents:
     """What is released of a run: all but what was found in a benchmark."""
     gone = removed(run)
     instructions = {row.id: row for row in run.rows(Instruction)}
-    return Contents(
+    return ReleaseContents(
         lineage=lineage,
         recipe=run.recipe.public().to_yaml(),
         preferences=_Preferences(run),

@@ -17,7 +17,7 @@ from plum_hub.pipeline.suites import self_consistency
 from plum_hub.publishing.row_versions import provenance_of
 from plum_hub.recipe import SamplesConfig, SuitesConfig
 from plum_hub.records import Instruction, Response, Sample, TestSuite
-from plum_hub.release.lineage import Author, Lineage, SelfConsistency, Source
+from plum_hub.release.lineage import InstructionSource, Lineage, ModelProvenance, SelfConsistency
 from plum_hub.run import Run
 
 
@@ -35,7 +35,9 @@ def lineage_of(run: Run) -> Lineage:
     policy_engines = (engine for (engine,) in run.columns(Sample, "engine"))
     generator_engines = (engine for (engine,) in run.columns(Response, "engine"))
     return Lineage(
-        sources=tuple(Source(name=name, revision=revision, license=terms) for name, revision, terms in origins),
+        sources=tuple(
+            InstructionSource(name=name, revision=revision, license=terms) for name, revision, terms in origins
+        ),
         instructions=sum(1 for _ in run.columns(Instruction, "id")),
         policy=_author(recipe.policy, recipe.samples, policy_engines),
         samples_per_suite=recipe.samples.per_instruction,
@@ -52,10 +54,10 @@ def lineage_of(run: Run) -> Lineage:
     )
 
 
-def _author(config: EngineConfig, settings: SuitesConfig | SamplesConfig, engines: Iterable[str]) -> Author:
+def _author(config: EngineConfig, settings: SuitesConfig | SamplesConfig, engines: Iterable[str]) -> ModelProvenance:
     """The model that wrote a stage's rows; its engine's version is the rows' own word."""
     names = sorted({name.partition(" ")[2] for name in engines})
-    return Author(
+    return ModelProvenance(
         identity=EngineIdentity(
             engine=config.type,
             engine_version=", ".join(names),

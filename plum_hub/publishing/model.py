@@ -17,28 +17,28 @@ from plum_hub.cards import ModelFacts, model_card
 from plum_hub.engines.revision import folder_sha256
 from plum_hub.errors import MissingExtraError, TrainingError
 from plum_hub.progress import Progress
-from plum_hub.publishing.model_base import Base, base_of
-from plum_hub.publishing.model_checkpoint import Trained, Wish, opened
+from plum_hub.publishing.model_base import ResolvedBase, base_of
+from plum_hub.publishing.model_checkpoint import TrainedCheckpoint, WeightsChoice, opened
 from plum_hub.publishing.model_data import source_run, trained_on
-from plum_hub.publishing.model_results import Measured, measured
-from plum_hub.publishing.repository import Destination, Released, remember
+from plum_hub.publishing.model_results import MeasuredScores, measured
+from plum_hub.publishing.repository import PublishOptions, Released, remember
 from plum_hub.release.licences import inherited
 from plum_hub.release.model_tree import ModelContents, ModelLineage, with_model_card, write_model_tree
 from plum_hub.release.versions import FIRST, Stated
-from plum_hub.training.checkpoint import Folder
-from plum_hub.training.load_check import Spec
+from plum_hub.training.checkpoint import TrainingFolder
+from plum_hub.training.load_check import LoadCheckSpec
 
 TREE = Path("release") / "model"
 """The tree that is published, in the checkpoint's folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelOrder:
+class ModelPublishRequest:
     """What to publish."""
 
     checkpoint: Path
     """The checkpoint's folder, or that of a run that has one."""
-    wish: Wish | None = None
+    wish: WeightsChoice | None = None
     """Which of LoRA's weights; None for the adapters."""
     base: str | None = None
     """Where the model that was trained lies; None for where it lay then."""
@@ -53,13 +53,13 @@ class ModelOrder:
 class _Model:
     """Everything that is published but its version."""
 
-    trained: Trained
-    base: Base
+    trained: TrainedCheckpoint
+    base: ResolvedBase
     lineage: ModelLineage
-    measured: Measured
+    measured: MeasuredScores
 
 
-def push_model(order: ModelOrder, destination: Destination | None, progress: Progress) -> Released:
+def push_model(order: ModelPublishRequest, destination: PublishOptions | None, progress: Progress) -> Released:
     """Write the tree and publish it; without a destination only write it. Publishing what is there changes nothing.
 
     Raises:
@@ -71,14 +71,14 @@ def push_model(order: ModelOrder, destination: Destination | None, progress: Pro
     if not all(map(find_spec, ("torch", "peft", "matplotlib"))):
         raise MissingExtraError("publishing a model", "train")
     trained = opened(order.checkpoint, order.wish)
-    with Folder(trained.folder).lock():
+    with TrainingFolder(trained.folder).lock():
         name = default_name(trained)
         if destination is None:
             model = _model(order, trained, name, "auto", progress)
-            return Released(folder=str(_Tree(model, name, FIRST).folder))
+            return Released(folder=str(_ModelTree(model, name, FIRST).folder))
         with destination.opened(name, "model") as place:
             model = _model(order, trained, place.repo, destination.hub, progress)
-            write, load_line = partial(_Tree, model, place.repo), partial(_load_line, model.lineage, place.repo)
+            write, load_line = partial(_ModelTree, model, place.repo), partial(_load_line, model.lineage, place.repo)
             released = place.publish(write, load_line, progress, _proof(model, place.repo))
         # By the digest of its weights a training that goes on from them finds the model's name.
         digest = None if trained.form == "adapter" else f"sha256:{folder_sha256(trained.model)}"
@@ -87,14 +87,14 @@ def push_model(order: ModelOrder, destination: Destination | None, progress: Pro
         return released
 
 
-def default_name(trained: Trained) -> str:
+def default_name(trained: TrainedCheckpoint) -> str:
     """The repository's name when `--repo` does not say: `<base>-plum-<method>`, at most 96 characters."""
     base = str(trained.facts["model"]["name"]).rpartition("/")[2]
     ending = f"-plum-{trained.facts['settings']['method']}" + ("-merged" if trained.form == "merged" else "")
     return base[: 96 - len(ending)].rstrip("-.") + ending
 
 
-def _model(order: ModelOrder, trained: Trained, repo: str, hub: str, progress: Progress) -> _Model:
+def _model(order: ModelPublishRequest, trained: TrainedCheckpoint, repo: str, hub: str, progress: Progress) -> _Model:
     facts = trained.facts
     method = facts["settings"]["method"]
     base = base_of(trained, order.base, order.base_license)
@@ -106,7 +106,7 @@ def _model(order: ModelOrder, trained: Trained, repo: str, hub: str, progress: P
     return _Model(trained, base, lineage, scores)
 
 
-class _Tree:
+class _ModelTree:
     """The tree of a model, written once; only its card, which names the tag, is written anew for another tag."""
 
     def __init__(self, model: _Model, repo: str, tag: str) -> None:
@@ -154,7 +154,7 @@ def _proof(model: _Model, repo: str) -> Iterator[tuple[str, ...]]:
         TrainingError: the checkpoint itself does not load.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        spec = Spec(
+        spec = LoadCheckSpec(
             checkpoint=str(model.trained.model.absolute()),
             repo=repo,
             base=str(model.base.folder()) if model.lineage.form == "adapter" else None,

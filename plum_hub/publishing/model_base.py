@@ -11,9 +11,9 @@ from plum_hub.engines.weights import SIZES
 from plum_hub.errors import EngineError, TrainingError
 from plum_hub.hubs.front_matter import FrontMatterError, read, texts
 from plum_hub.lines import object_of
-from plum_hub.publishing.model_checkpoint import Trained
+from plum_hub.publishing.model_checkpoint import TrainedCheckpoint
 from plum_hub.publishing.repository import releases
-from plum_hub.release.model_tree import ADAPTER_CONFIG, BaseModel
+from plum_hub.release.model_tree import ADAPTER_CONFIG, BaseModelRef
 from plum_hub.training.checkpoint import CHECKPOINT
 
 _PLAIN = "the publisher's own"
@@ -21,14 +21,14 @@ _PLAIN = "the publisher's own"
 
 
 @dataclass(frozen=True)
-class Base:
+class ResolvedBase:
     """The base of a checkpoint."""
 
     model: str | None
     """What opens it here: a folder or a Hub repository; None where the folder is gone."""
     commit: str | None
     """Of that repository."""
-    facts: BaseModel
+    facts: BaseModelRef
 
     def folder(self) -> Path:
         """A folder with its weights and configuration.
@@ -68,7 +68,7 @@ class Base:
             return None
 
 
-def base_of(trained: Trained, given: str | None, licence: str | None) -> Base:
+def base_of(trained: TrainedCheckpoint, given: str | None, licence: str | None) -> ResolvedBase:
     """The base of a checkpoint.
 
     Args:
@@ -84,25 +84,25 @@ def base_of(trained: Trained, given: str | None, licence: str | None) -> Base:
     folder = Path(model).expanduser()
     on_hub = COMMIT.fullmatch(said["revision"]) is not None
     commit = said["revision"] if on_hub else None
-    plain = BaseModel(name=said["name"], commit=commit, revision=said["revision"], weights=None, license=None)
+    plain = BaseModelRef(name=said["name"], commit=commit, revision=said["revision"], weights=None, license=None)
     if folder.is_dir() and on_hub:
-        base = Base(str(folder), None, plain)
+        base = ResolvedBase(str(folder), None, plain)
     elif on_hub:
-        base = Base(said["name"], commit, plain)
+        base = ResolvedBase(said["name"], commit, plain)
     elif folder.is_dir() and _is_revision(folder, said["revision"]):
-        base = Base(str(folder), None, _named(folder, plain))
+        base = ResolvedBase(str(folder), None, _named(folder, plain))
     elif trained.form == "adapter" or given:
         raise TrainingError(
             f"{model}: is not the folder of the model that was trained ({said['name']}, {said['revision']}): say where "
             "that lies with --base DIR"
         )
     else:
-        base = Base(None, None, plain)
+        base = ResolvedBase(None, None, plain)
     terms = licence or base.facts.license or _stated_licence(base.file("README.md"))
     return replace(base, facts=replace(base.facts, license=terms))
 
 
-def _where(trained: Trained) -> str | None:
+def _where(trained: TrainedCheckpoint) -> str | None:
     """What PEFT wrote down when the adapters were made."""
     path = trained.folder / ADAPTER_CONFIG
     if not path.is_file():
@@ -121,7 +121,7 @@ def _is_revision(folder: Path, revision: str) -> bool:
         return False
 
 
-def _named(folder: Path, plain: BaseModel) -> BaseModel:
+def _named(folder: Path, plain: BaseModelRef) -> BaseModelRef:
     """A model in a folder by the name of the repository that it stands for, where it does for one."""
     note = _read(folder / NOTE)
     weights = str(note.get("weights", _PLAIN))

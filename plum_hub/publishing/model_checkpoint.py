@@ -5,20 +5,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from plum_hub.errors import TrainingError
-from plum_hub.release.model_tree import Form
-from plum_hub.training.checkpoint import CHECKPOINT, FACTS, MERGED, Folder
+from plum_hub.release.model_tree import CheckpointForm
+from plum_hub.training.checkpoint import CHECKPOINT, FACTS, MERGED, TrainingFolder
 
-Wish = Literal["adapter", "merged"]
+WeightsChoice = Literal["adapter", "merged"]
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedCheckpoint:
     """A training that came to its end."""
 
     folder: Path
     facts: dict[str, Any]
     """What `training.json` says."""
-    form: Form
+    form: CheckpointForm
 
     @property
     def model(self) -> Path:
@@ -26,7 +26,7 @@ class Trained:
         return self.folder / MERGED if self.form == "merged" else self.folder
 
 
-def opened(path: Path, wish: Wish | None) -> Trained:
+def opened(path: Path, wish: WeightsChoice | None) -> TrainedCheckpoint:
     """The finished training in a folder, or of a run that has one.
 
     Args:
@@ -37,7 +37,7 @@ def opened(path: Path, wish: Wish | None) -> Trained:
         TrainingError: there is none, it is not finished, or it has no such weights.
     """
     folder = _folder(path)
-    facts = Folder(folder).facts()
+    facts = TrainingFolder(folder).facts()
     if facts is None:
         raise TrainingError(
             f"{path}: is no checkpoint of  plum-hub train  (it has no training.json); name the folder that it wrote"
@@ -47,8 +47,8 @@ def opened(path: Path, wish: Wish | None) -> Trained:
     lora = facts["decided"]["weights"] == "lora"
     if wish and not lora:
         raise TrainingError(f"{folder}: all weights were trained, there are no adapters; leave --{wish} out")
-    form: Form = (wish or "adapter") if lora else "full"
-    trained = Trained(folder, facts, form)
+    form: CheckpointForm = (wish or "adapter") if lora else "full"
+    trained = TrainedCheckpoint(folder, facts, form)
     wanted = "adapter_model.safetensors" if form == "adapter" else "config.json"
     if not (trained.model / wanted).is_file():
         raise TrainingError(

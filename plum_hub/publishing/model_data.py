@@ -13,14 +13,14 @@ from typing import Any
 from plum_hub.engines.names import COMMIT
 from plum_hub.errors import HubError, RunError
 from plum_hub.hubs.front_matter import FrontMatterError, read, texts
-from plum_hub.loading import Fetched, fetch_release
+from plum_hub.loading import FetchedRelease, fetch_release
 from plum_hub.progress import Progress
 from plum_hub.publishing.repository import releases
 from plum_hub.records import Preference
 from plum_hub.release.model_tree import TrainedOn
 from plum_hub.release.tree import CARD, MANIFEST
 from plum_hub.run import Run
-from plum_hub.training.data import Data, preference_of, read_data, views
+from plum_hub.training.data import TrainingData, preference_of, read_data, views
 from plum_hub.training.settings import Method
 
 
@@ -70,7 +70,7 @@ def source_run(said: Mapping[str, Any], checkpoint: Path, given: Path | None) ->
     return None
 
 
-def digest_of(release: Fetched, said: Mapping[str, Any], method: Method) -> str | None:
+def digest_of(release: FetchedRelease, said: Mapping[str, Any], method: Method) -> str | None:
     """The digest that the rows of a dataset have when they are read as the training read them; None where it has none
     such."""
     folder = release.folder
@@ -78,14 +78,14 @@ def digest_of(release: Fetched, said: Mapping[str, Any], method: Method) -> str 
         data = read_data(f"{release.repo}@{release.commit}", method, release.hub)
     elif (folder / MANIFEST).is_file():
         preferences = sorted(_preferences(folder), key=lambda row: row.suite_id)
-        data = Data("", "", views(preferences, method, _seed(folder)), None)
+        data = TrainingData("", "", views(preferences, method, _seed(folder)), None)
     else:
         return None
     digest: str = data.facts()["sha256"]
     return digest
 
 
-def _releases(said: Mapping[str, Any], run: Path | None, hub: str) -> Iterator[tuple[Fetched | None, str]]:
+def _releases(said: Mapping[str, Any], run: Path | None, hub: str) -> Iterator[tuple[FetchedRelease | None, str]]:
     """Published datasets that may hold the rows, or why one cannot be had."""
     wanted: list[tuple[str, str, str]] = []
     if COMMIT.fullmatch(said["revision"]):
@@ -122,7 +122,7 @@ def _seed(folder: Path) -> int:
     return recipes.parse(recipes.read(folder / "recipe.yaml"), "recipe.yaml").preferences.seed
 
 
-def _tag(release: Fetched) -> str | None:
+def _tag(release: FetchedRelease) -> str | None:
     """The version that the dataset's commit has."""
     if release.version != release.commit:
         return release.version

@@ -12,22 +12,22 @@ from plum_hub.cards import ModelResults
 from plum_hub.engines.revision import folder_sha256
 from plum_hub.errors import RunError, UsageError
 from plum_hub.evaluation.cards import eval_results, model_index, table
-from plum_hub.evaluation.comparison import Comparison, compare
-from plum_hub.evaluation.folder import Folder
-from plum_hub.publishing.model_checkpoint import Trained
+from plum_hub.evaluation.comparison import PairedComparison, compare
+from plum_hub.evaluation.folder import EvaluationFolder
+from plum_hub.publishing.model_checkpoint import TrainedCheckpoint
 from plum_hub.records import Score, check_types
 from plum_hub.training.checkpoint import MERGED
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredScores:
     """Scores for a card, and the files of `.eval_results`."""
 
     results: ModelResults | None
     files: dict[str, str]
 
 
-def measured(folders: Sequence[Path], trained: Trained, base_revision: str, name: str) -> Measured:
+def measured(folders: Sequence[Path], trained: TrainedCheckpoint, base_revision: str, name: str) -> MeasuredScores:
     """Sort evaluations' folders into those of the model and its base, and read them.
 
     Args:
@@ -58,14 +58,14 @@ def measured(folders: Sequence[Path], trained: Trained, base_revision: str, name
     if "model" not in found:
         if found:
             raise UsageError("--results: the base was measured and the model not; evaluate it, and give both folders")
-        return Measured(None, {})
+        return MeasuredScores(None, {})
     return _measured(found, merged=own is not None and trained.form != "full", name=name)
 
 
-def _measured(found: dict[str, Path], *, merged: bool, name: str) -> Measured:
+def _measured(found: dict[str, Path], *, merged: bool, name: str) -> MeasuredScores:
     scores = _scores(found["model"])
     base = _scores(found["base"]) if "base" in found else None
-    comparison = compare(found["base"], found["model"]) if base else Comparison((), ())
+    comparison = compare(found["base"], found["model"]) if base else PairedComparison((), ())
     index: list[Any] = yaml.safe_load(model_index(scores, name))["model-index"]
     results = ModelResults(
         merged=merged,
@@ -75,12 +75,12 @@ def _measured(found: dict[str, Path], *, merged: bool, name: str) -> Measured:
         notes=comparison.notes,
         index=index,
     )
-    return Measured(results, eval_results(scores))
+    return MeasuredScores(results, eval_results(scores))
 
 
 def _scores(folder: Path) -> list[Score]:
     try:
-        found = [Score(**row) for row in Folder(folder).scores()["scores"]]
+        found = [Score(**row) for row in EvaluationFolder(folder).scores()["scores"]]
         for score in found:
             check_types(score)
     except (KeyError, TypeError, ValueError) as error:

@@ -8,10 +8,10 @@ from plum_hub.lines import writing
 from plum_hub.pipeline.base import Context
 from plum_hub.progress import Progress
 from plum_hub.publishing.dataset import release
-from plum_hub.publishing.model import ModelOrder, push_model
+from plum_hub.publishing.model import ModelPublishRequest, push_model
 from plum_hub.release.tree import CARD
 from plum_hub.run import Run
-from plum_hub.training.checkpoint import Folder
+from plum_hub.training.checkpoint import TrainingFolder
 
 _STYLE = (
     "body{max-width:60rem;margin:2rem auto;padding:0 1rem;font:16px/1.5 system-ui,sans-serif;color:#212121}"
@@ -28,8 +28,8 @@ def tree_of(folder: Path) -> Path:
         TrainingError: the training is not finished, or its base is gone.
         RunError: it is neither a run nor a checkpoint, or the tree cannot be written.
     """
-    if Folder(folder).facts() is not None:
-        return Path(push_model(ModelOrder(checkpoint=folder), None, Progress()).folder)
+    if TrainingFolder(folder).facts() is not None:
+        return Path(push_model(ModelPublishRequest(checkpoint=folder), None, Progress()).folder)
     return Path(release(Context(run=Run.open(folder)), None).folder)
 
 

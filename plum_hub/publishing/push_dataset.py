@@ -6,12 +6,12 @@ from plum_hub.pipeline.decontamination.stage import removed, run_decontamination
 from plum_hub.pipeline.preferences import run_preferences
 from plum_hub.pipeline.status import summarise
 from plum_hub.publishing.dataset import release
-from plum_hub.publishing.repository import Destination, Released
+from plum_hub.publishing.repository import PublishOptions, Released
 from plum_hub.records import Instruction, Sample, TestSuite
 from plum_hub.run import Run
 
 
-def push(context: Context, destination: Destination | None) -> Released:
+def push(context: Context, destination: PublishOptions | None) -> Released:
     """Hold the run against the benchmarks that are at hand, label it and publish it.
 
     Raises:

@@ -23,7 +23,7 @@ _RELEASES = "releases.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Destination:
+class PublishOptions:
     """Where to publish, and how."""
 
     hub: str
@@ -38,7 +38,7 @@ class Destination:
     """Propose the release for the branch; nothing is tagged."""
 
     @contextmanager
-    def opened(self, default_name: str, kind: client.Kind) -> Iterator["Place"]:
+    def opened(self, default_name: str, kind: client.Kind) -> Iterator["Repository"]:
         """The repository that is meant, on a Hub that answers for the time of the `with` block.
 
         Raises:
@@ -47,7 +47,7 @@ class Destination:
         with client.connected(client.choose_target(self.hub)) as target:
             name = self.repo or default_name
             repo = name if "/" in name else f"{client.whoami(target)}/{name}"
-            yield Place(self, repo, kind, target, client.tags(repo, target, kind))
+            yield Repository(self, repo, kind, target, client.tags(repo, target, kind))
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,10 @@ class Tree(Protocol):
 
 
 @dataclass(frozen=True)
-class Place:
+class Repository:
     """A repository on a Hub that answers."""
 
-    destination: Destination
+    destination: PublishOptions
     repo: str
     kind: client.Kind
     target: client.HubTarget

@@ -21,7 +21,7 @@ _UNVOUCHED = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Provenance:
+class RowVersions:
     """Versions behind the rows of one run."""
 
     sandbox: str
@@ -34,7 +34,7 @@ class Provenance:
     """Versions of Python and packages, several joined by commas; empty in runs of before they were recorded."""
 
 
-def provenance_of(run: Run) -> Provenance:
+def provenance_of(run: Run) -> RowVersions:
     """Read what made the rows of a run.
 
     Raises:
@@ -47,7 +47,7 @@ def provenance_of(run: Run) -> Provenance:
     }
     extraction = _only(run, "extraction of programs", (row for (row,) in run.columns(Sample, "extraction")))
     sandbox, static_check = _harness(run, extraction)
-    return Provenance(
+    return RowVersions(
         sandbox=sandbox,
         static_check=static_check,
         extraction=extraction,

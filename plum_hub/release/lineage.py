@@ -24,7 +24,7 @@ def published_name(name: str, revision: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class InstructionSource:
     """Where instructions come from. `license` is what the source states about itself, None where it states nothing."""
 
     name: str
@@ -38,7 +38,7 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Author:
+class ModelProvenance:
     """A model that wrote text: the generator of suites or the policy. `weights` says what the weights are where that
     is known and not plain, as in "dequantised from Q4_K_M"; `dtype` the numbers that its engine computed in, where that
     is known."""
@@ -69,7 +69,7 @@ class SelfConsistency:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class ContaminationReport:
     """A benchmark that the rows were held against, and how many of them were found in it."""
 
     benchmark: str
@@ -96,7 +96,7 @@ class Decontamination:
     """Nodes of the syntax tree of a solution that was looked for."""
     suspicious: float
     """The share of a statement's words in an instruction from which on its answers were run against the tests."""
-    compared: tuple[Comparison, ...]
+    compared: tuple[ContaminationReport, ...]
     not_compared: tuple[str, ...]
     """Benchmarks of the recipe that were not at hand."""
 
@@ -105,12 +105,12 @@ class Decontamination:
 class Lineage:
     """What a dataset was made from."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[InstructionSource, ...]
     instructions: int
     """How many instructions were kept by the `instructions` stage."""
-    policy: Author
+    policy: ModelProvenance
     samples_per_suite: int
-    generator: Author | None
+    generator: ModelProvenance | None
     """None where the suites were taken from a published dataset that does not name it."""
     suites_from: str | None = None
     """`repo@tag` of the published dataset whose suites were used again."""
@@ -140,7 +140,7 @@ class Lineage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counts:
+class ReleaseCounts:
     """What was seen and counted while a tree was written."""
 
     conversational: bool
@@ -168,7 +168,7 @@ class FileEntry:
 
 
 @dataclass(frozen=True)
-class Previous:
+class PreviousRelease:
     """The release before this one on its branch."""
 
     tag: str
@@ -181,13 +181,13 @@ class Manifest:
     before it, so that each release vouches for the tags before its own."""
 
     lineage: Lineage
-    counts: Counts
+    counts: ReleaseCounts
     columns: Mapping[Config, Mapping[str, str]]
     """The type of each column, by the config's name."""
     content: Mapping[Config, str]
     """Digest of each config's rows (`content.RowsDigest`), whatever bytes they are stored as."""
     files: tuple[FileEntry, ...]
-    previous: Previous | None = None
+    previous: PreviousRelease | None = None
     """None for the first, whose `manifest.json` has no such key."""
 
     def to_json(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from plum_hub.lines import writing
 from plum_hub.release import versions
 from plum_hub.release.tree import CARD, MANIFEST
 
-Form: TypeAlias = Literal["adapter", "merged", "full"]
+CheckpointForm: TypeAlias = Literal["adapter", "merged", "full"]
 """What is published: LoRA's adapters, the base with them added, or all weights, trained."""
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -41,7 +41,7 @@ _ABOUT = (CARD, "training.json", "metrics.jsonl", "report/", ".eval_results/")
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaseModel:
+class BaseModelRef:
     """The model that was trained."""
 
     name: str
@@ -78,9 +78,9 @@ class TrainedOn:
 class ModelLineage:
     """What a model was made from."""
 
-    form: Form
+    form: CheckpointForm
     method: str
-    base: BaseModel
+    base: BaseModelRef
     data: TrainedOn
     on_policy: bool | None
     """Whether the base wrote the rows; None where nobody says who did."""

@@ -16,7 +16,7 @@ from plum_hub.records import Instruction, Status, TestSuite
 from plum_hub.release.content import RowsDigest
 from plum_hub.release.figures import FOLDER as FIGURES
 from plum_hub.release.figures import histogram, pass_ratios, statuses
-from plum_hub.release.lineage import Counts, FileEntry, Lineage, Manifest, published_name
+from plum_hub.release.lineage import FileEntry, Lineage, Manifest, ReleaseCounts, published_name
 from plum_hub.release.parquet import ahead, batches, grouped, scattered, write_parquet
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.schemas import CONFIGS, Config, columns, schema
@@ -29,7 +29,7 @@ CARD, MANIFEST = "README.md", "manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contents:
+class ReleaseContents:
     """What goes into a tree. Each iterable is read as a stream, of tables as `plum_hub.columns` has them;
     `preferences` is read once for each of its views, so it must be one that can be read again (no iterator)."""
 
@@ -44,11 +44,11 @@ class Contents:
     """Every sample, labelled or not, and in the same rows their verdicts."""
     suites: Iterable[tuple[Instruction, TestSuite]]
     dropped: "Iterable[pa.Table]"
-    card: Callable[[Counts], str]
+    card: Callable[[ReleaseCounts], str]
     """Gives the text of README.md, from what was counted."""
 
 
-def write_tree(folder: Path, contents: Contents) -> Manifest:
+def write_tree(folder: Path, contents: ReleaseContents) -> Manifest:
     """Write the whole tree, or nothing: `folder` appears (or is replaced) only when the last file is written.
 
     A config without rows is left out.
@@ -106,7 +106,7 @@ def _are_conversational(preferences: "Iterable[pa.Table]") -> bool:
     return bool(is_list(first.schema.field("prompt").type))
 
 
-def _write(root: Path, contents: Contents, conversational: bool) -> Manifest:
+def _write(root: Path, contents: ReleaseContents, conversational: bool) -> Manifest:
     count = _Count()
     files: dict[Path, int] = {}
     content: dict[Config, str] = {}
@@ -139,7 +139,7 @@ def _write(root: Path, contents: Contents, conversational: bool) -> Manifest:
     return manifest
 
 
-def _figures(counts: Counts, rule: PreferencesConfig) -> Iterator[tuple[str, str]]:
+def _figures(counts: ReleaseCounts, rule: PreferencesConfig) -> Iterator[tuple[str, str]]:
     """The card's pictures, by the names of their files."""
     if counts.statuses:
         yield "pass_ratios.svg", histogram(counts.pass_ratios)
@@ -177,8 +177,8 @@ class _Count:
                 self.dropped.setdefault(stage, Counter())[reason] += 1
         return table
 
-    def finished(self, conversational: bool) -> Counts:
-        return Counts(
+    def finished(self, conversational: bool) -> ReleaseCounts:
+        return ReleaseCounts(
             conversational=conversational,
             rows=dict(self.rows),
             statuses=dict(sorted(self.statuses.items())),
@@ -189,7 +189,7 @@ class _Count:
         )
 
 
-def _tables(config: Config, typed: "pa.Schema", contents: Contents) -> "Iterable[pa.Table]":
+def _tables(config: Config, typed: "pa.Schema", contents: ReleaseContents) -> "Iterable[pa.Table]":
     """The rows of a config, among others with the columns of its schema."""
     tables: dict[Config, Callable[[], Iterable[pa.Table]]] = {
         "kto": lambda: map(kto_table, contents.preferences),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class _Place(NamedTuple):
+class _PairKey(NamedTuple):
     """A preference's row in its table, and what decides about its pair."""
 
     row: int
@@ -40,8 +40,8 @@ def dpo_tables(tables: "Iterable[pa.Table]", seed: int) -> "Iterator[pa.Table]":
     """
     seen: set[str] = set()
     for table in _whole_suites(tables):
-        columns = (table[name].to_pylist() for name in _Place._fields[1:])
-        places = map(_Place, count(), *columns)
+        columns = (table[name].to_pylist() for name in _PairKey._fields[1:])
+        places = map(_PairKey, count(), *columns)
         drawn = [pair for rows in by_suite(places, seen) for pair in pairs(rows, seed)]
         answered = _answered(table)
         better = answered.take([one.row for one, _ in drawn]) if drawn else answered.slice(0, 0)

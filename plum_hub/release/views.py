@@ -15,7 +15,7 @@ from plum_hub.records import Message, Preference, digest
 Row: TypeAlias = dict[str, Any]
 
 
-class Labelled(Protocol):
+class LabelledRow(Protocol):
     """What of a preference decides about its pair."""
 
     @property
@@ -28,7 +28,7 @@ class Labelled(Protocol):
     def label(self) -> bool: ...
 
 
-LabelledT = TypeVar("LabelledT", bound=Labelled)
+LabelledT = TypeVar("LabelledT", bound=LabelledRow)
 
 
 def kto_rows(preferences: Iterable[Preference]) -> Iterator[Row]:

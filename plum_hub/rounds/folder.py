@@ -15,7 +15,7 @@ from plum_hub.run import Run
 from plum_hub.training.checkpoint import CHECKPOINT, FACTS, MERGED, METRICS
 
 
-class Rounds:
+class RoundsFolder:
     """The folder of all rounds."""
 
     def __init__(self, path: Path) -> None:

@@ -12,7 +12,7 @@ from plum_hub.statistics import bootstrap_interval, mcnemar
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gain:
+class RoundGain:
     """The share of samples that pass, as a mean over instructions. Shares, not per cent."""
 
     instructions: int
@@ -35,7 +35,7 @@ class Gain:
         return self.low > 0
 
 
-def gain(before: Run, after: Run, trainings: Iterable[Run]) -> Gain:
+def gain(before: Run, after: Run, trainings: Iterable[Run]) -> RoundGain:
     """Compare two models' verdicts on the instructions that both answered.
 
     Args:
@@ -60,7 +60,7 @@ def gain(before: Run, after: Run, trainings: Iterable[Run]) -> Gain:
     low, high = bootstrap_interval(differences)
     single = all(table[name][1] == 1 for table in (rates, others) for name in common)
     lost, won = (sum(difference * sign > 0 for difference in differences) for sign in (-1, 1))
-    return Gain(
+    return RoundGain(
         instructions=len(common),
         ids=digest(*common),
         trained_on=len(seen),

@@ -26,16 +26,16 @@ from plum_hub.pipeline.samples import run_samples
 from plum_hub.pipeline.suites import run_suites
 from plum_hub.progress import Progress
 from plum_hub.publishing.dataset import release
-from plum_hub.publishing.model import ModelOrder, push_model
-from plum_hub.publishing.repository import Destination
+from plum_hub.publishing.model import ModelPublishRequest, push_model
+from plum_hub.publishing.repository import PublishOptions
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Instruction, Preference, RecordT, Response, TestSuite, digest
-from plum_hub.rounds.folder import Rounds, keep_model
-from plum_hub.rounds.gain import Gain, gain
+from plum_hub.rounds.folder import RoundsFolder, keep_model
+from plum_hub.rounds.gain import RoundGain, gain
 from plum_hub.rounds.labels import check_answers, check_labels
 from plum_hub.run import Run, slug
-from plum_hub.training.base import Base, pinned
-from plum_hub.training.checkpoint import CHECKPOINT, MERGED, Folder
+from plum_hub.training.base import PinnedModel, pinned
+from plum_hub.training.checkpoint import CHECKPOINT, MERGED, TrainingFolder
 from plum_hub.training.launch import tied
 from plum_hub.training.settings import TrainingSettings
 
@@ -44,14 +44,14 @@ _HELD_OUT = (*_SUITES, run_samples)  # and verdicts; without labels nothing can 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class RoundsRequest:
     """Rounds, as they are asked for."""
 
     recipe: Recipe
     """Of a run on all instructions, with the share that is held out."""
     rounds: int
     settings: TrainingSettings
-    destination: Destination | None
+    destination: PublishOptions | None
     """Where each round's dataset and model go: all to one repository of either kind, as its versions."""
     keep_going: bool = False
     """Whether also rounds that gained nothing are followed by another."""
@@ -62,7 +62,7 @@ class Wanted:
     """Whether the training's own process shows nothing."""
 
 
-def run_rounds(wanted: Wanted, folder: Rounds, progress: Callable[[], Progress]) -> list[dict[str, Any]]:
+def run_rounds(wanted: RoundsRequest, folder: RoundsFolder, progress: Callable[[], Progress]) -> list[dict[str, Any]]:
     """Do the rounds that are owed, and return what is remembered of all.
 
     Args:
@@ -85,7 +85,7 @@ def run_rounds(wanted: Wanted, folder: Rounds, progress: Callable[[], Progress])
         )
     settings = wanted.settings.model_copy(update={"merge": True})  # engines open whole models
     folder.check(wanted.recipe, settings.model_dump(mode="json"))
-    work = _Work(wanted, settings, folder, progress, pinned(policy.model, policy.revision))
+    work = _RoundsRun(wanted, settings, folder, progress, pinned(policy.model, policy.revision))
     done = folder.done()
     try:
         while len(done) < wanted.rounds and (wanted.keep_going or not done or done[-1]["gain"]["low"] > 0):
@@ -97,16 +97,16 @@ def run_rounds(wanted: Wanted, folder: Rounds, progress: Callable[[], Progress])
     return done
 
 
-class _Work:
+class _RoundsRun:
     """What all rounds share."""
 
     def __init__(
         self,
-        wanted: Wanted,
+        wanted: RoundsRequest,
         settings: TrainingSettings,
-        folder: Rounds,
+        folder: RoundsFolder,
         progress: Callable[[], Progress],
-        base: Base,
+        base: PinnedModel,
     ) -> None:
         self.engines = EnginePool()
         self._wanted, self._settings, self._folder, self._progress = wanted, settings, folder, progress
@@ -131,7 +131,7 @@ class _Work:
         after = self._measured(number)
         model = self._published(number, run)
         found = gain(before, after, [Run.open(folder.round(earlier)) for earlier in range(1, number + 1)])
-        facts = Folder(folder.round(number) / CHECKPOINT).facts()
+        facts = TrainingFolder(folder.round(number) / CHECKPOINT).facts()
         assert facts is not None
         learned = {row.instruction_id for row in run.rows(Preference)}
         return {
@@ -149,7 +149,7 @@ class _Work:
             "decision": self._decision(number, found),
         }
 
-    def _decision(self, number: int, found: Gain) -> str:
+    def _decision(self, number: int, found: RoundGain) -> str:
         if not found.found and not self._wanted.keep_going:
             return "stop: no gain was found, since its interval is not wholly above 0"
         if number >= self._wanted.rounds:
@@ -221,7 +221,7 @@ class _Work:
         if model.is_dir():
             return
         checkpoint = run / CHECKPOINT
-        facts = Folder(checkpoint).facts()
+        facts = TrainingFolder(checkpoint).facts()
         if facts is None or not facts["finished"]:
             os.sched_setaffinity(0, self._cores)
             command = tied(["train", str(run), "--out", str(checkpoint), "--json", *self._options()])
@@ -240,7 +240,7 @@ class _Work:
         if destination is None:
             return {}
         checkpoint = self._folder.round(number) / CHECKPOINT
-        order = ModelOrder(
+        order = ModelPublishRequest(
             checkpoint=checkpoint, wish="merged" if (checkpoint / MERGED).is_dir() else None, run=run.folder
         )
         with self._phase("", run) as context:

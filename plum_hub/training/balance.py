@@ -12,23 +12,23 @@ SMALLEST, _LARGEST = 4, 16
 
 
 @dataclass(frozen=True)
-class Weights:
+class LabelWeights:
     """What TRL calls `desirable_weight` and `undesirable_weight`."""
 
     desirable: float = 1.0
     undesirable: float = 1.0
 
 
-def class_weights(chosen: int, rejected: int) -> Weights:
+def class_weights(chosen: int, rejected: int) -> LabelWeights:
     """The weights for so many rows of each label: the scarcer side is raised, to the middle of the recommended band,
     and the other left at 1; both are 1 where the numbers are in the band already."""
     ratio = chosen / rejected
     if _LOWEST <= ratio <= _HIGHEST:
-        return Weights()
+        return LabelWeights()
     middle = (_LOWEST + _HIGHEST) / 2
     if ratio < middle:
-        return Weights(desirable=middle / ratio)
-    return Weights(undesirable=ratio / middle)
+        return LabelWeights(desirable=middle / ratio)
+    return LabelWeights(undesirable=ratio / middle)
 
 
 def batch_size(chosen: int, rejected: int) -> int:

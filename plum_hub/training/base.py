@@ -13,7 +13,7 @@ from plum_hub.threads import prepare_threads
 
 
 @dataclass(frozen=True)
-class Base:
+class PinnedModel:
     """A model, pinned."""
 
     model: str
@@ -90,7 +90,7 @@ class Base:
             ) from error
 
 
-def pinned(model: str, revision: str | None) -> Base:
+def pinned(model: str, revision: str | None) -> PinnedModel:
     """The model `MODEL` or `MODEL@REVISION`.
 
     Args:
@@ -110,7 +110,7 @@ def pinned(model: str, revision: str | None) -> Base:
     exact = exact_revision(model, revision)
     if on_hub(model) and exact == revision:  # a commit, which was taken at its word
         check_there(model, exact)
-    return Base(model, exact)
+    return PinnedModel(model, exact)
 
 
 def stand_in(tokenizer: Any) -> Any:

@@ -26,7 +26,7 @@ _ALIKE = 16
 
 
 @dataclass(frozen=True)
-class Facts:
+class RowFacts:
     """What the order must know of a row."""
 
     prompt: str
@@ -36,7 +36,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Shape:
+class BatchShape:
     """What batches must be."""
 
     batch: int
@@ -48,14 +48,14 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Order:
+class BatchOrder:
     """One epoch: positions of rows, batch after batch; and how many rows have no place in it, by reason."""
 
     rows: tuple[int, ...]
     left_out: Mapping[str, int]
 
 
-def epochs(rows: Sequence[Facts], shape: Shape, seed: int, number: int) -> list[Order]:
+def epochs(rows: Sequence[RowFacts], shape: BatchShape, seed: int, number: int) -> list[BatchOrder]:
     """So many epochs, each drawn anew. What one had to leave out is taken first in the next."""
     used: Counter[int] = Counter()
     found = []
@@ -66,7 +66,7 @@ def epochs(rows: Sequence[Facts], shape: Shape, seed: int, number: int) -> list[
     return found
 
 
-def lay_out(rows: Sequence[Facts], shape: Shape, draw: random.Random, used: Mapping[int, int]) -> Order:
+def lay_out(rows: Sequence[RowFacts], shape: BatchShape, draw: random.Random, used: Mapping[int, int]) -> BatchOrder:
     """One epoch.
 
     Args:
@@ -85,7 +85,7 @@ def lay_out(rows: Sequence[Facts], shape: Shape, draw: random.Random, used: Mapp
     count = min(whole, scarce) // shape.world * shape.world
     left_out[SCARCE if scarce < whole else REMAINDER] = len(usable) - count * shape.batch
     if not count:
-        return Order((), +left_out)
+        return BatchOrder((), +left_out)
     chosen, rejected = (half[:size] for half, size in zip(labels, _shares(labels, count, shape.batch), strict=True))
     batches = []
     for some in _slices(chosen, rejected, rows, shape):
@@ -96,10 +96,10 @@ def lay_out(rows: Sequence[Facts], shape: Shape, draw: random.Random, used: Mapp
     draw.shuffle(good)
     fitting = good[: len(good) // shape.world * shape.world]
     left_out[REMAINDER] += (len(good) - len(fitting)) * shape.batch
-    return Order(tuple(row for batch in fitting for row in _ring(batch, rows, draw)), +left_out)
+    return BatchOrder(tuple(row for batch in fitting for row in _ring(batch, rows, draw)), +left_out)
 
 
-def _without_dominant(by_need: Sequence[int], rows: Sequence[Facts], batch: int) -> list[int]:
+def _without_dominant(by_need: Sequence[int], rows: Sequence[RowFacts], batch: int) -> list[int]:
     """The rows without those of a prompt that even perfect mixing could not keep apart: at most `batch // 2` of a batch
     may have one prompt."""
     counts = Counter(rows[row].prompt for row in by_need)
@@ -130,7 +130,7 @@ def _shares(labels: Sequence[Collection[int]], count: int, batch: int) -> tuple[
 
 
 def _slices(
-    chosen: Sequence[int], rejected: Sequence[int], rows: Sequence[Facts], shape: Shape
+    chosen: Sequence[int], rejected: Sequence[int], rows: Sequence[RowFacts], shape: BatchShape
 ) -> list[list[list[int]]]:
     """The rows dealt to batches, label by label and prompt by prompt, so that each batch gets its share of both labels
     and as few rows of one prompt as can be; in slices of like length where that is wanted."""
@@ -147,13 +147,13 @@ def _slices(
     return found
 
 
-def _together(half: Sequence[int], rows: Sequence[Facts]) -> list[int]:
+def _together(half: Sequence[int], rows: Sequence[RowFacts]) -> list[int]:
     """Rows of one prompt next to one another, prompts in the order in which they are first met."""
     first = {prompt: place for place, prompt in reversed([*enumerate(rows[row].prompt for row in half)])}
     return sorted(half, key=lambda row: first[rows[row].prompt])
 
 
-def _separate(batches: list[list[int]], rows: Sequence[Facts], most: int, draw: random.Random) -> None:
+def _separate(batches: list[list[int]], rows: Sequence[RowFacts], most: int, draw: random.Random) -> None:
     """Exchange rows of one label between batches, until no batch has more than `most` rows of one prompt; a batch for
     which no exchange is found stays as it is."""
     counts = [Counter(rows[row].prompt for row in batch) for batch in batches]
@@ -178,7 +178,7 @@ def _separate(batches: list[list[int]], rows: Sequence[Facts], most: int, draw: 
 
 
 def _exchangeable(
-    batch: Sequence[int], row: int, rows: Sequence[Facts], here: Mapping[str, int], most: int
+    batch: Sequence[int], row: int, rows: Sequence[RowFacts], here: Mapping[str, int], most: int
 ) -> int | None:
     """The place in `batch` of a row that may come here instead of `row`."""
     for place, candidate in enumerate(batch):
@@ -188,12 +188,12 @@ def _exchangeable(
     return None
 
 
-def _most(batch: Sequence[int], rows: Sequence[Facts]) -> int:
+def _most(batch: Sequence[int], rows: Sequence[RowFacts]) -> int:
     """How many rows of a batch share the prompt that most of them share."""
     return max(Counter(rows[row].prompt for row in batch).values())
 
 
-def _ring(batch: Sequence[int], rows: Sequence[Facts], draw: random.Random) -> list[int]:
+def _ring(batch: Sequence[int], rows: Sequence[RowFacts], draw: random.Random) -> list[int]:
     """The batch in an order in which no neighbours share a prompt, nor the last and the first: prompts with the most
     rows come first, on every second place."""
     mixed = draw.sample(batch, len(batch))

@@ -60,7 +60,7 @@ class _Facts(BaseModel):
         return self
 
 
-class Folder:
+class TrainingFolder:
     """The folder of one training."""
 
     def __init__(self, path: Path) -> None:

@@ -36,7 +36,7 @@ _ONLY_TRL = ("chat_template_kwargs", "images", "image", "videos")
 
 
 @dataclass(frozen=True)
-class Writer:
+class PolicyRef:
     """The model that wrote the samples. `model` is where it is found here, None where only its name is known."""
 
     name: str
@@ -45,13 +45,13 @@ class Writer:
 
 
 @dataclass(frozen=True)
-class Data:
+class TrainingData:
     """Rows to train on, in TRL's format for one method."""
 
     name: str
     revision: str
     rows: Sequence[Row]
-    writer: Writer | None
+    writer: PolicyRef | None
     """None where nobody says who wrote them."""
     public: bool = field(default=False)
     """Whether `name` is a repository on a Hub."""
@@ -66,7 +66,7 @@ class Data:
         return {"name": self.name, "revision": self.revision, "rows": len(self.rows), "sha256": content.hexdigest()}
 
 
-def read_data(source: str, method: Method, hub: str) -> Data:
+def read_data(source: str, method: Method, hub: str) -> TrainingData:
     """The rows of a run folder, of `REPO[@REVISION]`, or of a file.
 
     Args:
@@ -85,7 +85,7 @@ def read_data(source: str, method: Method, hub: str) -> Data:
         with path.open("rb") as file:
             revision = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
         table = list(_table([path]))
-        data = Data(path.name, revision, _in_form(table, method, source), None, not_read=_not_read(table))
+        data = TrainingData(path.name, revision, _in_form(table, method, source), None, not_read=_not_read(table))
     elif _REPO.fullmatch(source.partition("@")[0]) and not path.exists():
         data = _of_repository(source, method, hub)
     else:
@@ -97,18 +97,18 @@ def read_data(source: str, method: Method, hub: str) -> Data:
     return data
 
 
-def _of_run(folder: Path, method: Method) -> Data:
+def _of_run(folder: Path, method: Method) -> TrainingData:
     run = Run.open(folder)
     policy = run.recipe.policy
     model = policy.model if isinstance(policy, VllmConfig | TransformersConfig) else None
-    writer = Writer(policy.public().model, policy.revision or "", model)
+    writer = PolicyRef(policy.public().model, policy.revision or "", model)
     rows = sorted(run.rows(Preference), key=lambda row: row.suite_id)
     seed = run.recipe.preferences.seed
     revision = "sha256:" + (folder / "recipe.sha256").read_text(encoding="ascii").strip()
-    return Data(folder.resolve().name, revision, views(rows, method, seed), writer)
+    return TrainingData(folder.resolve().name, revision, views(rows, method, seed), writer)
 
 
-def _of_repository(source: str, method: Method, hub: str) -> Data:
+def _of_repository(source: str, method: Method, hub: str) -> TrainingData:
     repo, _, revision = source.partition("@")
     with connected(choose_target(hub)) as target:
         folder = fetch_repo(repo, revision or "main", target)
@@ -117,10 +117,10 @@ def _of_repository(source: str, method: Method, hub: str) -> Data:
     files = next((found for name in (method, "kto") if (found := sorted((folder / name).glob("*.parquet")))), [])
     table = list(_table(files) if files else _default_split(folder, source))
     rows = _in_form(table, method, source)
-    return Data(repo, folder.name, rows, writer, public=True, not_read=_not_read(table))
+    return TrainingData(repo, folder.name, rows, writer, public=True, not_read=_not_read(table))
 
 
-def _writer(manifest: Path) -> Writer:
+def _writer(manifest: Path) -> PolicyRef:
     """Who wrote the samples of a release.
 
     Raises:
@@ -136,7 +136,7 @@ def _writer(manifest: Path) -> Writer:
         ) from error
     if not isinstance(name, str) or not isinstance(revision, str):
         raise TrainingError(f"{manifest}: its policy's model or revision is no text; name a file of the repository")
-    return Writer(name, revision, name if _REPO.fullmatch(name) else None)
+    return PolicyRef(name, revision, name if _REPO.fullmatch(name) else None)
 
 
 def _default_split(folder: Path, source: str) -> Iterator[Row]:

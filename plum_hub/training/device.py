@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from plum_hub.engines.dtype import cpu_dtype
 from plum_hub.errors import MissingExtraError, TrainingError
-from plum_hub.training.memory import Form, Load, Need, available, form_of, need
+from plum_hub.training.memory import MemoryDemand, MemoryEstimate, ModelShape, available, need, shape_of
 from plum_hub.training.settings import Batches, TrainingSettings
 
 _BYTES = {"4bit": 0.5 + 4 / 64, "8bit": 1.0}
@@ -14,7 +14,7 @@ _BYTES = {"4bit": 0.5 + 4 / 64, "8bit": 1.0}
 
 
 @dataclass(frozen=True)
-class Plan:
+class DevicePlan:
     """The settings that depend on device and model, decided."""
 
     lora: bool
@@ -26,7 +26,7 @@ class Plan:
     learning_rate: float
     batches: Batches
     quantization: Literal["none", "4bit", "8bit"]
-    need: Need
+    need: MemoryEstimate
     available: int
     slow: bool = False
     """Whether bf16 was asked for, or decided where this training began, on a CPU that has no instructions for it."""
@@ -55,7 +55,7 @@ class Plan:
         return f"memory: {kind}, {numbers}{twice}: {self.need} of {self.available / 1e9:.1f} GB free"
 
 
-def plan(settings: TrainingSettings, config: Any, batches: Batches, longest: int, processes: int) -> Plan:
+def plan(settings: TrainingSettings, config: Any, batches: Batches, longest: int, processes: int) -> DevicePlan:
     """Decide, for a model of this configuration, batches of rows of at most `longest` tokens, and so many processes.
 
     Raises:
@@ -64,7 +64,7 @@ def plan(settings: TrainingSettings, config: Any, batches: Batches, longest: int
     """
     import torch
 
-    form, gpu = form_of(config), torch.cuda.is_available()
+    form, gpu = shape_of(config), torch.cuda.is_available()
     free = int(settings.memory_gb * 1e9) if settings.memory_gb else available(processes)
     fast = _computes_in_bf16()
     bf16 = fast if settings.precision == "auto" else settings.precision == "bf16"
@@ -80,8 +80,16 @@ def plan(settings: TrainingSettings, config: Any, batches: Batches, longest: int
         _planned(
             settings,
             form,
-            Plan(
-                lora, bf16, twice, False, settings.rate(lora=lora), batches, settings.quantization, Need(0, 0, 0), free
+            DevicePlan(
+                lora,
+                bf16,
+                twice,
+                False,
+                settings.rate(lora=lora),
+                batches,
+                settings.quantization,
+                MemoryEstimate(0, 0, 0),
+                free,
             ),
             rows * longest,
             gpu=gpu,
@@ -98,9 +106,9 @@ def plan(settings: TrainingSettings, config: Any, batches: Batches, longest: int
     return replace(fitting, slow=bf16 and not fast and not gpu)
 
 
-def _planned(settings: TrainingSettings, form: Form, one: Plan, tokens: int, *, gpu: bool) -> Plan:
+def _planned(settings: TrainingSettings, form: ModelShape, one: DevicePlan, tokens: int, *, gpu: bool) -> DevicePlan:
     precomputed = settings.reference == "precomputed" or (settings.reference == "auto" and not one.lora)
-    load = Load(
+    load = MemoryDemand(
         lora_rank=settings.lora_rank if one.lora else None,
         weight_bytes=2 if one.bf16 else 4,
         inside_bytes=_BYTES.get(one.quantization, 2 if one.bf16 else 4),

@@ -4,7 +4,7 @@
     python -m plum_hub.training.load_check SPEC COMMIT     loads the published one at a commit, and compares
 
 It ends with 0 if both give the same tokens to the same prompts, and the same logits within `TOLERANCE`; else its last
-line on stderr says what differs. SPEC is a file that `Spec.write` wrote.
+line on stderr says what differs. SPEC is a file that `LoadCheckSpec.write` wrote.
 """
 
 import json
@@ -30,7 +30,7 @@ TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class LoadCheckSpec:
     """Which models are compared, and where what is found is kept."""
 
     checkpoint: str
@@ -54,7 +54,7 @@ class Spec:
         return path
 
 
-def loaded(spec: Spec, commit: str | None) -> tuple[Any, Any]:
+def loaded(spec: LoadCheckSpec, commit: str | None) -> tuple[Any, Any]:
     """Model and tokenizer: of the checkpoint, or of the repository at a commit, freshly downloaded."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -113,7 +113,7 @@ def main() -> None:
     """Keep, or compare with what was kept."""
     from safetensors.torch import load_file, save_file
 
-    spec = Spec(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    spec = LoadCheckSpec(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     commit = sys.argv[2] if len(sys.argv) > 2 else None
     found = dict(answers(*loaded(spec, commit)))
     if commit is None:

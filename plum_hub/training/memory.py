@@ -28,7 +28,7 @@ _LOGIT = 2 + 1 + 8 * 4
 
 
 @dataclass(frozen=True)
-class Form:
+class ModelShape:
     """What a model's configuration says of its size."""
 
     parameters: int
@@ -43,7 +43,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Load:
+class MemoryDemand:
     """How a model is trained, as far as it decides about memory."""
 
     lora_rank: int | None
@@ -62,7 +62,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Need:
+class MemoryEstimate:
     """Bytes."""
 
     weights: int
@@ -83,7 +83,7 @@ class Need:
         )
 
 
-def form_of(config: Any) -> Form:
+def shape_of(config: Any) -> ModelShape:
     """Build the model without memory, on torch's meta device, and count."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -93,7 +93,7 @@ def form_of(config: Any) -> Form:
     text = config.get_text_config()
     head = model.get_output_embeddings()
     linear = [part for part in model.modules() if isinstance(part, torch.nn.Linear) and part is not head]
-    return Form(
+    return ModelShape(
         parameters=sum(weight.numel() for weight in model.parameters()),
         linear=sum(part.in_features + part.out_features for part in linear),
         inside=sum(part.in_features * part.out_features for part in linear),
@@ -104,7 +104,7 @@ def form_of(config: Any) -> Form:
     )
 
 
-def need(form: Form, load: Load) -> Need:
+def need(form: ModelShape, load: MemoryDemand) -> MemoryEstimate:
     """What training a model of this form takes."""
     if load.lora_rank is None:
         frozen, trained = form.parameters if load.reference else 0, form.parameters
@@ -118,7 +118,9 @@ def need(form: Form, load: Load) -> Need:
     between = form.hidden * load.activation_bytes * load.tokens
     blocks = block + form.layers * between if load.checkpointed else form.layers * block
     most, logit = (_TILE_TOKENS_GPU, load.activation_bytes) if load.gpu else (TILE_TOKENS, _LOGIT)
-    return Need(weights, optimiser, blocks + logit * min(load.tokens, most) * min(form.vocabulary, _TILE_WORDS))
+    return MemoryEstimate(
+        weights, optimiser, blocks + logit * min(load.tokens, most) * min(form.vocabulary, _TILE_WORDS)
+    )
 
 
 def available(processes: int) -> int:

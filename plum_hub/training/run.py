@@ -21,12 +21,12 @@ from plum_hub.records import digest
 from plum_hub.reports.curves import draw
 from plum_hub.run import slug
 from plum_hub.training import preflight
-from plum_hub.training.balance import SMALLEST, Weights, batch_size, class_weights
-from plum_hub.training.base import Base, pinned, stand_in
-from plum_hub.training.batch_order import Facts, Order, Shape, epochs
-from plum_hub.training.checkpoint import CHECKPOINT, MERGED, METRICS, REPORT, STEPS, Folder
-from plum_hub.training.data import Data, Writer, read_data
-from plum_hub.training.device import Plan, plan
+from plum_hub.training.balance import SMALLEST, LabelWeights, batch_size, class_weights
+from plum_hub.training.base import PinnedModel, pinned, stand_in
+from plum_hub.training.batch_order import BatchOrder, BatchShape, RowFacts, epochs
+from plum_hub.training.checkpoint import CHECKPOINT, MERGED, METRICS, REPORT, STEPS, TrainingFolder
+from plum_hub.training.data import PolicyRef, TrainingData, read_data
+from plum_hub.training.device import DevicePlan, plan
 from plum_hub.training.lengths import Fitting, Row, fitting
 from plum_hub.training.settings import Batches, TrainingSettings
 
@@ -34,7 +34,7 @@ _PACKAGES = ("plum-hub", "torch", "transformers", "trl", "peft", "accelerate", "
 
 
 @dataclass(frozen=True)
-class Wanted:
+class TrainingRequest:
     """A training, as it is asked for."""
 
     source: str
@@ -51,17 +51,17 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedTraining:
     """A training that can begin."""
 
-    wanted: Wanted
-    folder: Folder
-    base: Base
-    data: Data
+    wanted: TrainingRequest
+    folder: TrainingFolder
+    base: PinnedModel
+    data: TrainingData
     tokenizer: Any
     fitting: Fitting
-    plan: Plan
-    orders: Sequence[Order]
+    plan: DevicePlan
+    orders: Sequence[BatchOrder]
     """KTO's epochs; empty for the other methods."""
 
     @property
@@ -72,13 +72,13 @@ class Prepared:
         return [self.fitting.rows[row] for order in self.orders for row in order.rows]
 
     @property
-    def weights(self) -> Weights:
+    def weights(self) -> LabelWeights:
         """KTO's class weights: those that are set, else from the label counts."""
         settings = self.wanted.settings
         if settings.method != "kto":
-            return Weights()
+            return LabelWeights()
         if settings.desirable_weight or settings.undesirable_weight:
-            return Weights(settings.desirable_weight or 1.0, settings.undesirable_weight or 1.0)
+            return LabelWeights(settings.desirable_weight or 1.0, settings.undesirable_weight or 1.0)
         labels = [row["label"] for row in self.rows]
         return class_weights(sum(labels), len(labels) - sum(labels))
 
@@ -121,7 +121,7 @@ class Prepared:
         } | ({"columns_not_read": list(self.data.not_read)} if self.data.not_read else {})
 
 
-def prepare(wanted: Wanted) -> Prepared:
+def prepare(wanted: TrainingRequest) -> PreparedTraining:
     """Read the rows, pin the model, keep what fits, lay out the order and estimate memory; load no weights.
 
     Raises:
@@ -135,17 +135,17 @@ def prepare(wanted: Wanted) -> Prepared:
     base = _base(wanted, data.writer)
     config, tokenizer = base.config(), base.tokenizer()
     fits = fitting(data.rows, tokenizer, settings.max_length)
-    folder = Folder(wanted.out or _default_out(wanted))
+    folder = TrainingFolder(wanted.out or _default_out(wanted))
     begun = folder.facts() or {}
     auto = settings.model_copy(update=begun.get("decided", {}))  # what `auto` stood for when it began
     batches = _batches(auto, fits, wanted.processes)
     orders = _orders(fits, wanted, batches)
     longest = settings.max_length if settings.packing else max(fits.tokens)
     decided = plan(auto, config, batches, longest, wanted.processes)
-    return Prepared(wanted, folder, base, data, tokenizer, fits, decided, orders)
+    return PreparedTraining(wanted, folder, base, data, tokenizer, fits, decided, orders)
 
 
-def check(prepared: Prepared) -> preflight.Preflight:
+def check(prepared: PreparedTraining) -> preflight.Preflight:
     """What TRL will do with KTO's rows, read from a trainer of its own with a stand-in for the model.
 
     Raises:
@@ -153,18 +153,18 @@ def check(prepared: Prepared) -> preflight.Preflight:
     """
     if prepared.wanted.settings.method != "kto":
         raise TrainingError("--preflight is for kto: dpo and sft do not depend on the order of their rows")
-    from plum_hub.training.trainer import Job, arguments, trainer
+    from plum_hub.training.trainer import TrainingJob, arguments, trainer
 
     quiet()
     small = replace(prepared.plan, lora=False, bf16=False, checkpointed=False, precomputed=False, quantization="none")
     with tempfile.TemporaryDirectory() as steps:
-        job = Job(prepared.wanted.settings, small, prepared.rows, prepared.weights, Path(steps))
+        job = TrainingJob(prepared.wanted.settings, small, prepared.rows, prepared.weights, Path(steps))
         models = [stand_in(prepared.tokenizer) for _ in range(2)]  # or TRL would load a reference model
         one = trainer(job, arguments(job, gpu=False), models, prepared.tokenizer)
         return preflight.read(one, prepared.wanted.processes)
 
 
-def train(prepared: Prepared, progress: Progress) -> dict[str, Any]:
+def train(prepared: PreparedTraining, progress: Progress) -> dict[str, Any]:
     """Train, or go on with it, and return what `training.json` says in the end.
 
     Raises:
@@ -194,7 +194,7 @@ def train(prepared: Prepared, progress: Progress) -> dict[str, Any]:
         return _run(prepared, one, job, facts, progress)
 
 
-def loaded(prepared: Prepared) -> tuple[Any, Any]:
+def loaded(prepared: PreparedTraining) -> tuple[Any, Any]:
     """TRL's trainer with the weights loaded, and its job.
 
     Raises:
@@ -202,10 +202,10 @@ def loaded(prepared: Prepared) -> tuple[Any, Any]:
     """
     import torch
 
-    from plum_hub.training.trainer import Job, arguments, trainer
+    from plum_hub.training.trainer import TrainingJob, arguments, trainer
 
     settings, plan, base = prepared.wanted.settings, prepared.plan, prepared.base
-    job = Job(settings, plan, prepared.rows, prepared.weights, prepared.folder.path / STEPS)
+    job = TrainingJob(settings, plan, prepared.rows, prepared.weights, prepared.folder.path / STEPS)
     args = arguments(job, gpu=torch.cuda.is_available())  # before the weights: DeepSpeed prepares their loading
     if args.world_size != prepared.wanted.processes:
         raise TrainingError(
@@ -219,9 +219,9 @@ def loaded(prepared: Prepared) -> tuple[Any, Any]:
     return trainer(job, args, models, prepared.tokenizer), job
 
 
-def _run(prepared: Prepared, one: Any, job: Any, facts: dict[str, Any], progress: Progress) -> dict[str, Any]:
+def _run(prepared: PreparedTraining, one: Any, job: Any, facts: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Take the steps, and leave the model in the folder."""
-    from plum_hub.training.trainer import Told, saving, take_steps
+    from plum_hub.training.trainer import TrainingListener, saving, take_steps
 
     folder, main = prepared.folder, one.is_world_process_zero()
     if main:
@@ -232,7 +232,7 @@ def _run(prepared: Prepared, one: Any, job: Any, facts: dict[str, Any], progress
     progress.begin("training", facts["steps"], done)
     began = time.monotonic()
     with folder.metrics(done, kept=main) as keep:
-        take_steps(one, job, last, Told(keep, progress.advance))
+        take_steps(one, job, last, TrainingListener(keep, progress.advance))
     facts["seconds"] = {"of the last start": round(time.monotonic() - began, 1), "from step": done}
     with saving(folder.path):
         one.save_model(str(folder.path))
@@ -247,7 +247,7 @@ def _run(prepared: Prepared, one: Any, job: Any, facts: dict[str, Any], progress
     return facts
 
 
-def _base(wanted: Wanted, writer: Writer | None) -> Base:
+def _base(wanted: TrainingRequest, writer: PolicyRef | None) -> PinnedModel:
     """The model to train.
 
     Raises:
@@ -288,7 +288,7 @@ def _batches(settings: TrainingSettings, fits: Fitting, processes: int) -> Batch
     return settings.batches(batch_size(chosen, rejected), processes)
 
 
-def _orders(fits: Fitting, wanted: Wanted, batches: Batches) -> list[Order]:
+def _orders(fits: Fitting, wanted: TrainingRequest, batches: Batches) -> list[BatchOrder]:
     """KTO's epochs.
 
     Raises:
@@ -298,9 +298,10 @@ def _orders(fits: Fitting, wanted: Wanted, batches: Batches) -> list[Order]:
     if settings.method != "kto":
         return []
     facts = [
-        Facts(digest(row["prompt"]), row["label"], tokens) for row, tokens in zip(fits.rows, fits.tokens, strict=True)
+        RowFacts(digest(row["prompt"]), row["label"], tokens)
+        for row, tokens in zip(fits.rows, fits.tokens, strict=True)
     ]
-    shape = Shape(batches.size, wanted.processes, settings.group_by_length)
+    shape = BatchShape(batches.size, wanted.processes, settings.group_by_length)
     orders = epochs(facts, shape, settings.seed, settings.epochs)
     if not orders[0].rows:
         reasons = "; ".join(f"{count:,}: {reason}" for reason, count in orders[0].left_out.items())
@@ -311,7 +312,7 @@ def _orders(fits: Fitting, wanted: Wanted, batches: Batches) -> list[Order]:
     return orders
 
 
-def _default_out(wanted: Wanted) -> Path:
+def _default_out(wanted: TrainingRequest) -> Path:
     method = wanted.settings.method
     ending = "" if method == "kto" else f"-{method}"
     source = Path(wanted.source).expanduser()

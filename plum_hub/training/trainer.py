@@ -22,11 +22,11 @@ from trl.trainer import utils  # noqa: TID253
 
 from plum_hub.errors import TrainingError
 from plum_hub.training import heap
-from plum_hub.training.balance import Weights
+from plum_hub.training.balance import LabelWeights
 from plum_hub.training.checkpoint import TENSORBOARD, complete
-from plum_hub.training.device import Plan
+from plum_hub.training.device import DevicePlan
 from plum_hub.training.lengths import NAME, Row
-from plum_hub.training.memory import TILE_TOKENS, Need
+from plum_hub.training.memory import TILE_TOKENS, MemoryEstimate
 from plum_hub.training.settings import TrainingSettings
 
 
@@ -101,17 +101,17 @@ def named(dataset: Dataset, inputs: Mapping[str, Any]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Told:
+class TrainingListener:
     """Who hears of a training: of each step's metrics, and that a step is done."""
 
     keep: Callable[[Mapping[str, Any]], None]
     advance: Callable[[], None]
 
 
-class _Teller(TrainerCallback):  # type: ignore[misc]
+class _StepReporter(TrainerCallback):  # type: ignore[misc]
     """Tells of each step, with the seconds since this start. Only the first process does."""
 
-    def __init__(self, told: Told, epochs: int) -> None:
+    def __init__(self, told: TrainingListener, epochs: int) -> None:
         self._told, self._epochs, self._began = told, epochs, time.monotonic()
 
     def on_log(self, _: Any, state: Any, __: Any, logs: Any = None, **___: Any) -> None:
@@ -124,10 +124,10 @@ class _Teller(TrainerCallback):  # type: ignore[misc]
             self._told.advance()
 
 
-class _Tidier(TrainerCallback):  # type: ignore[misc]
+class _HeapTrimmer(TrainerCallback):  # type: ignore[misc]
     """Hands back after a batch what a CPU's heap holds free, if it holds more than the training was said to need."""
 
-    def __init__(self, need: Need) -> None:
+    def __init__(self, need: MemoryEstimate) -> None:
         self._most = heap.held() + need.optimiser + need.activations  # with what is loaded of the weights
 
     def on_substep_end(self, *_: Any, **__: Any) -> None:
@@ -138,19 +138,19 @@ class _Tidier(TrainerCallback):  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """What is trained on what."""
 
     settings: TrainingSettings
-    plan: Plan
+    plan: DevicePlan
     rows: Sequence[Row]
     """In the order of training: for kto all epochs, one after the other."""
-    weights: Weights
+    weights: LabelWeights
     steps: Path
     """Where checkpoints go."""
 
 
-def arguments(job: Job, *, gpu: bool) -> Any:
+def arguments(job: TrainingJob, *, gpu: bool) -> Any:
     """TRL's configuration for a job, on a GPU or not.
 
     Raises:
@@ -197,7 +197,7 @@ def arguments(job: Job, *, gpu: bool) -> Any:
     )
 
 
-def trainer(job: Job, args: Any, models: Sequence[Any], tokenizer: Any) -> Any:
+def trainer(job: TrainingJob, args: Any, models: Sequence[Any], tokenizer: Any) -> Any:
     """One of TRL's trainers over a job's rows.
 
     Args:
@@ -248,17 +248,17 @@ def _score_answers_only() -> None:
     utils._use_triton = lambda device: device.type in ("cpu", "cuda", "xpu")
 
 
-def take_steps(one: Any, job: Job, last: Path | None, told: Told) -> None:
+def take_steps(one: Any, job: TrainingJob, last: Path | None, told: TrainingListener) -> None:
     """Train to the end, from a checkpoint where there is one.
 
     Raises:
         TrainingError: it diverged, a checkpoint could not be written, or the device's memory is full.
     """
     # KTO's epochs lie one after the other in what is one to TRL.
-    one.add_callback(_Teller(told, job.settings.epochs if job.settings.method == "kto" else 1))
+    one.add_callback(_StepReporter(told, job.settings.epochs if job.settings.method == "kto" else 1))
     if one.args.use_cpu:
         heap.keep()
-        one.add_callback(_Tidier(job.plan.need))
+        one.add_callback(_HeapTrimmer(job.plan.need))
     # PEFT widens each adapter's input to fp32, and autocast narrows it again: the same numbers, at twice the memory.
     widened = not (job.plan.lora and job.plan.bf16)
     try:

@@ -25,19 +25,19 @@ _NO_CAUSE = ("instructions", "self_consistency.", "decontamination.", "weights")
 
 
 @dataclass(frozen=True)
-class Making:
+class ReleaseFacts:
     """What a release says it was made from, as flat keys with their values; the recipe's begin with `recipe.`."""
 
     facts: Mapping[str, object]
 
-    def differences(self, other: "Making") -> dict[str, tuple[object, object]]:
+    def differences(self, other: "ReleaseFacts") -> dict[str, tuple[object, object]]:
         """The keys that differ, with the value here and there; None where there is none."""
         keys = sorted(self.facts.keys() | other.facts.keys())
         pairs = {key: (self.facts.get(key), other.facts.get(key)) for key in keys}
         return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and not key.startswith(_NO_CAUSE)}
 
 
-def making_of(folder: Path, name: str) -> Making:
+def release_facts(folder: Path, name: str) -> ReleaseFacts:
     """The making of a downloaded release.
 
     Raises:
@@ -48,7 +48,7 @@ def making_of(folder: Path, name: str) -> Making:
     try:
         lineage = json.loads((folder / MANIFEST).read_bytes())["lineage"]
         recipe = yaml.safe_load(read(folder / RECIPE))
-        return Making(_flat({**lineage, "recipe": recipe}))
+        return ReleaseFacts(_flat({**lineage, "recipe": recipe}))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, RecipeError, yaml.YAMLError) as error:
         raise HubError(
             f"{name}: is no release of plum-hub, or a damaged one ({type(error).__name__} in its manifest or recipe); "

@@ -6,12 +6,12 @@ from heapq import nsmallest
 from typing import Any
 
 from plum_hub.execution import Judge
-from plum_hub.loading import Fetched
+from plum_hub.loading import FetchedRelease
 from plum_hub.progress import Progress
 from plum_hub.records import TestSuite, digest
 from plum_hub.static import checker_version
 from plum_hub.verification.files import (
-    Manifest,
+    CheckedManifest,
     UnreadableError,
     check_content,
     check_files,
@@ -19,21 +19,21 @@ from plum_hub.verification.files import (
     read_manifest,
 )
 from plum_hub.verification.findings import MEANINGS, Findings, checks_as_json
-from plum_hub.verification.options import Order
-from plum_hub.verification.provenance import Terms, note_versions, read_terms
-from plum_hub.verification.reading import Judged, judged_of, tasks_of
+from plum_hub.verification.options import VerifyOptions
+from plum_hub.verification.provenance import Provenance, note_versions, read_terms
+from plum_hub.verification.reading import RecordedSample, judged_of, tasks_of
 from plum_hub.verification.rejudge import check_references, rejudge
-from plum_hub.verification.rows import Parts, parts_of, split
+from plum_hub.verification.rows import InstructionParts, parts_of, split
 from plum_hub.verification.rows_check import RowsCheck, check_order
 from plum_hub.verification.tag import check_earlier, check_tag
 
 
 @dataclass(frozen=True)
-class Report:
+class DatasetReport:
     """What came of it."""
 
-    order: Order
-    release: Fetched
+    order: VerifyOptions
+    release: FetchedRelease
     findings: Findings
     samples: int
     """In the release, as far as they can be judged."""
@@ -71,7 +71,7 @@ class Report:
         }
 
 
-def audited(order: Order, release: Fetched, progress: Progress) -> Report:
+def audited(order: VerifyOptions, release: FetchedRelease, progress: Progress) -> DatasetReport:
     """Hold a release that is here against its manifest, its recipe, its own inputs, and a judge of one's own.
 
     A check that cannot be made because an earlier one failed compares nothing; the earlier one says why.
@@ -83,9 +83,9 @@ def audited(order: Order, release: Fetched, progress: Progress) -> Report:
     """
     findings = Findings()
     check_tag(release, order.commit, order.run, findings)
-    manifest = read_manifest(release.folder, findings, Manifest)
+    manifest = read_manifest(release.folder, findings, CheckedManifest)
     if manifest is None:
-        return Report(order, release, findings, 0, 0, {})
+        return DatasetReport(order, release, findings, 0, 0, {})
     check_earlier(release, manifest.previous, findings)
     check_files(release.folder, manifest, findings)
     if findings.differing["files"]:
@@ -94,25 +94,27 @@ def audited(order: Order, release: Fetched, progress: Progress) -> Report:
     terms = read_terms(release.folder, manifest.lineage, findings)
     if terms is None or findings.differing["schemas"]:
         findings.note("the rows were not looked at, because they cannot be read as a release's")
-        return Report(order, release, findings, 0, 0, {})
+        return DatasetReport(order, release, findings, 0, 0, {})
     try:
         check_content(release.folder, manifest, findings)
         with split(release.folder, parts_of(release.folder)) as parts:
-            return _rows_report(order, release, _Rows(parts, manifest, terms, findings), progress)
+            return _rows_report(order, release, _ReleaseRows(parts, manifest, terms, findings), progress)
     except UnreadableError as error:
         findings.wrong("schemas", "rows", "can be read", str(error))
-        return Report(order, release, findings, 0, 0, {})
+        return DatasetReport(order, release, findings, 0, 0, {})
 
 
 @dataclass(frozen=True)
-class _Rows:
-    parts: Parts
-    manifest: Manifest
-    terms: Terms
+class _ReleaseRows:
+    parts: InstructionParts
+    manifest: CheckedManifest
+    terms: Provenance
     findings: Findings
 
 
-def _rows_report(order: Order, release: Fetched, rows: _Rows, progress: Progress) -> Report:
+def _rows_report(
+    order: VerifyOptions, release: FetchedRelease, rows: _ReleaseRows, progress: Progress
+) -> DatasetReport:
     findings, terms = rows.findings, rows.terms
     check = RowsCheck(terms, findings)
     names: list[str] = []
@@ -132,7 +134,7 @@ def _rows_report(order: Order, release: Fetched, rows: _Rows, progress: Progress
         check_references(_suites(rows.parts, None if order.sample is None else chosen), terms, judge, findings)
     published = {"sandbox": terms.lineage.harness_version, "static_check": terms.lineage.checker_version}
     harness = {"published": published, "here": here}
-    return Report(order, release, findings, len(names), len(chosen), harness)
+    return DatasetReport(order, release, findings, len(names), len(chosen), harness)
 
 
 def drawn(names: Iterable[str], count: int, seed: int) -> list[str]:
@@ -140,7 +142,7 @@ def drawn(names: Iterable[str], count: int, seed: int) -> list[str]:
     return nsmallest(count, names, key=lambda name: digest(seed, name))
 
 
-def _samples(parts: Parts, chosen: set[str]) -> Iterator[Judged]:
+def _samples(parts: InstructionParts, chosen: set[str]) -> Iterator[RecordedSample]:
     """The chosen samples. What is wrong with their rows has been told before."""
     silent = Findings()
     for part in parts:
@@ -148,7 +150,7 @@ def _samples(parts: Parts, chosen: set[str]) -> Iterator[Judged]:
         yield from (one for one in judged if one.sample.id in chosen)
 
 
-def _suites(parts: Parts, of: set[str] | None) -> Iterator[TestSuite]:
+def _suites(parts: InstructionParts, of: set[str] | None) -> Iterator[TestSuite]:
     """The suites of these samples, or all."""
     silent = Findings()
     for part in parts:

@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from plum_hub.errors import HubError
-from plum_hub.loading import Fetched, fetch_pinned
+from plum_hub.loading import FetchedRelease, fetch_pinned
 from plum_hub.release.schemas import CONFIGS, Config
-from plum_hub.verification.causes import Making, causes, making_of
+from plum_hub.verification.causes import ReleaseFacts, causes, release_facts
 from plum_hub.verification.files import UnreadableError, opened, tables
-from plum_hub.verification.matching import KEYS, ConfigChanges, Flip, Matching, reasons
+from plum_hub.verification.matching import KEYS, ConfigChanges, Flip, ReleaseMatcher, reasons
 from plum_hub.verification.rows import parts_of, split
 
 _NEEDED: dict[Config, set[str]] = {
@@ -22,11 +22,11 @@ _NEEDED: dict[Config, set[str]] = {
 
 
 @dataclass(frozen=True)
-class Difference:
+class ReleaseDiff:
     """Two versions of a dataset, side by side."""
 
-    old: Fetched
-    new: Fetched
+    old: FetchedRelease
+    new: FetchedRelease
     making: Mapping[str, tuple[object, object]]
     """In what their recipes and lineages differ: key, the old value, the new one."""
     columns: Mapping[Config, tuple[list[str], list[str]]]
@@ -53,7 +53,7 @@ class Difference:
         }
 
 
-def diff(repo: str, old: str, new: str, hub: str) -> Difference:
+def diff(repo: str, old: str, new: str, hub: str) -> ReleaseDiff:
     """Compare two versions of a dataset, row by row.
 
     Raises:
@@ -63,13 +63,13 @@ def diff(repo: str, old: str, new: str, hub: str) -> Difference:
     return compared(fetch_pinned(repo, old, hub), fetch_pinned(repo, new, hub))
 
 
-def compared(old: Fetched, new: Fetched) -> Difference:
+def compared(old: FetchedRelease, new: FetchedRelease) -> ReleaseDiff:
     """As `diff`, of versions that are on this machine already."""
     try:
         columns = {config: (_columns(old, config), _columns(new, config)) for config in CONFIGS}
         count = parts_of(old.folder, new.folder)
         making = _making(old).differences(_making(new))
-        matching = Matching(causes(making))
+        matching = ReleaseMatcher(causes(making))
         with split(old.folder, count) as former, split(new.folder, count) as latter:
             for pair in zip(former, latter, strict=True):
                 matching.part(*pair)
@@ -81,14 +81,14 @@ def compared(old: Fetched, new: Fetched) -> Difference:
         for config, (one, two) in columns.items()
         if one and two and set(one) != set(two)
     }
-    return Difference(old, new, making, differing, matching.configs, matching.flips)
+    return ReleaseDiff(old, new, making, differing, matching.configs, matching.flips)
 
 
-def _making(release: Fetched) -> Making:
-    return making_of(release.folder, f"{release.repo}@{release.version}")
+def _making(release: FetchedRelease) -> ReleaseFacts:
+    return release_facts(release.folder, f"{release.repo}@{release.version}")
 
 
-def _columns(release: Fetched, config: Config) -> list[str]:
+def _columns(release: FetchedRelease, config: Config) -> list[str]:
     """The columns of a config; none where it is not there."""
     found: list[str] = []
     for path in tables(release.folder, config):

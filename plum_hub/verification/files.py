@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plum_hub.release.content import RowsDigest
-from plum_hub.release.model_tree import Form
+from plum_hub.release.model_tree import CheckpointForm
 from plum_hub.release.schemas import CONFIGS, Config, schema
 from plum_hub.training.settings import Method
 from plum_hub.verification.findings import Findings
@@ -24,11 +24,11 @@ _UNLISTED = {MANIFEST, ".gitattributes"}
 _NULLABLE = {"code", "license", "cpu_seconds", "peak_memory_mb"}
 
 
-class _Part(BaseModel):
+class _ManifestPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Hashed(_Part):
+class Hashed(_ManifestPart):
     """A file as a manifest names it."""
 
     path: str
@@ -42,7 +42,7 @@ class File(Hashed):
     rows: int | None
 
 
-class Counts(_Part):
+class CheckedCounts(_ManifestPart):
     """What was counted when the release was written."""
 
     conversational: bool
@@ -53,7 +53,7 @@ class Counts(_Part):
     dropped: dict[str, dict[str, int]]
 
 
-class Lineage(_Part):
+class CheckedLineage(_ManifestPart):
     """What the release says it was made from, as far as it is checked."""
 
     policy: dict[str, Any]
@@ -68,31 +68,31 @@ class Lineage(_Part):
     packages: dict[str, str]
 
 
-class Earlier(_Part):
+class PreviousEntry(_ManifestPart):
     """A release as a later one names it."""
 
     tag: str
     commit: str
 
 
-class Successor(_Part):
+class ManifestHeader(_ManifestPart):
     """What every manifest says of the release before it."""
 
-    previous: Earlier | None = None
+    previous: PreviousEntry | None = None
     """None in the first, and in those of before this was written down."""
 
 
-class Manifest(Successor):
+class CheckedManifest(ManifestHeader):
     """`manifest.json`, as far as it is checked."""
 
-    lineage: Lineage
-    counts: Counts
+    lineage: CheckedLineage
+    counts: CheckedCounts
     content: dict[Config, str] | None = None
     """None in releases of before the rows were digested."""
     files: tuple[File, ...]
 
 
-class ModelBase(_Part):
+class ModelBase(_ManifestPart):
     """The model that was trained."""
 
     name: str
@@ -100,7 +100,7 @@ class ModelBase(_Part):
     revision: str
 
 
-class ModelData(_Part):
+class ModelData(_ManifestPart):
     """The rows of a training."""
 
     name: str
@@ -111,24 +111,24 @@ class ModelData(_Part):
     commit: str | None
 
 
-class ModelLineage(_Part):
+class CheckedModelLineage(_ManifestPart):
     """What a model says it was made from, as far as it is checked."""
 
-    form: Form
+    form: CheckpointForm
     method: Method
     base: ModelBase
     data: ModelData
     on_policy: bool | None
 
 
-class ModelManifest(_Part):
+class ModelManifest(_ManifestPart):
     """A model's `manifest.json`, as far as it is checked."""
 
-    lineage: ModelLineage
+    lineage: CheckedModelLineage
     files: tuple[Hashed, ...]
 
 
-ManifestT = TypeVar("ManifestT", bound=_Part)
+ManifestT = TypeVar("ManifestT", bound=_ManifestPart)
 
 
 class UnreadableError(Exception):
@@ -152,7 +152,7 @@ def read_manifest(folder: Path, findings: Findings, kind: type[ManifestT]) -> Ma
     return None
 
 
-def check_files(folder: Path, manifest: Manifest | ModelManifest, findings: Findings) -> None:
+def check_files(folder: Path, manifest: CheckedManifest | ModelManifest, findings: Findings) -> None:
     """Hold every file against the manifest."""
     there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     for file in manifest.files:
@@ -171,7 +171,7 @@ def _size(path: Path) -> str:
     return f"{path.stat().st_size} bytes"
 
 
-def check_schemas(folder: Path, manifest: Manifest, findings: Findings) -> None:
+def check_schemas(folder: Path, manifest: CheckedManifest, findings: Findings) -> None:
     """Whether every config has the columns that it should have, none of them null where a row must have a value."""
     listed = {file.path: file.rows for file in manifest.files}
     for config in CONFIGS:
@@ -190,7 +190,7 @@ def check_schemas(folder: Path, manifest: Manifest, findings: Findings) -> None:
                 findings.wrong("schemas", name, "a Parquet file", str(error))
 
 
-def check_content(folder: Path, manifest: Manifest, findings: Findings) -> None:
+def check_content(folder: Path, manifest: CheckedManifest, findings: Findings) -> None:
     """Digest the rows of every config again, which have the columns that they should have.
 
     Raises:

@@ -54,7 +54,7 @@ LISTED = 1000
 
 
 @dataclass(frozen=True)
-class Disagreement:
+class Mismatch:
     """One thing that does not agree: what the release says of it, and what was found."""
 
     check: Check
@@ -69,7 +69,7 @@ class Findings:
 
     compared: Counter[Check] = field(default_factory=Counter)
     differing: Counter[Check] = field(default_factory=Counter)
-    listed: list[Disagreement] = field(default_factory=list)
+    listed: list[Mismatch] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What the reader of the result must know."""
 
@@ -82,19 +82,19 @@ class Findings:
         """Compare two values, and count it."""
         self.compared[check] += 1
         if published != found:
-            self._differ(Disagreement(check, what, shown(published), shown(found)))
+            self._differ(Mismatch(check, what, shown(published), shown(found)))
 
     def wrong(self, check: Check, what: str, published: str, found: str) -> None:
         """Count a comparison that has already been made, and has failed."""
         self.compared[check] += 1
-        self._differ(Disagreement(check, what, published, found))
+        self._differ(Mismatch(check, what, published, found))
 
     def note(self, text: str) -> None:
         """Tell something once."""
         if text not in self.notes:
             self.notes.append(text)
 
-    def _differ(self, one: Disagreement) -> None:
+    def _differ(self, one: Mismatch) -> None:
         self.differing[one.check] += 1
         if self.differing[one.check] <= LISTED:
             self.listed.append(one)

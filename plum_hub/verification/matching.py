@@ -74,7 +74,7 @@ class _Side:
 
 
 @dataclass
-class Matching:
+class ReleaseMatcher:
     """Compares two releases part by part. `causes` is in what their making differs."""
 
     causes: set[Cause]

@@ -10,14 +10,14 @@ from typing import Any
 from plum_hub.engines.revision import folder_sha256
 from plum_hub.errors import EngineError, HubError, PlumError
 from plum_hub.hubs.client import choose_target, connected, fetch_file
-from plum_hub.loading import Fetched, fetch_release
+from plum_hub.loading import FetchedRelease, fetch_release
 from plum_hub.progress import Progress
 from plum_hub.publishing.model_data import digest_of
 from plum_hub.release.model_tree import ADAPTER_CONFIG
-from plum_hub.verification.dataset import Report, audited
-from plum_hub.verification.files import MANIFEST, ModelLineage, ModelManifest, check_files, read_manifest
+from plum_hub.verification.dataset import DatasetReport, audited
+from plum_hub.verification.files import MANIFEST, CheckedModelLineage, ModelManifest, check_files, read_manifest
 from plum_hub.verification.findings import MODEL_MEANINGS, Findings, checks_as_json
-from plum_hub.verification.options import Order
+from plum_hub.verification.options import VerifyOptions
 from plum_hub.verification.tag import check_tag
 
 
@@ -25,10 +25,10 @@ from plum_hub.verification.tag import check_tag
 class ModelReport:
     """What came of it."""
 
-    order: Order
-    release: Fetched
+    order: VerifyOptions
+    release: FetchedRelease
     findings: Findings
-    dataset: Report | None
+    dataset: DatasetReport | None
     """Of the release that it was trained on; None where there is none, or it is not one of plum-hub."""
 
     @property
@@ -57,7 +57,7 @@ class ModelReport:
         }
 
 
-def audited_model(order: Order, release: Fetched, progress: Progress) -> ModelReport:
+def audited_model(order: VerifyOptions, release: FetchedRelease, progress: Progress) -> ModelReport:
     """Hold a model that is on this machine against its manifest, and walk the chain behind it."""
     findings = Findings()
     check_tag(release, order.commit, order.run, findings)
@@ -82,7 +82,7 @@ def audited_model(order: Order, release: Fetched, progress: Progress) -> ModelRe
     return ModelReport(order, release, findings, report)
 
 
-def _check_training(folder: Path, lineage: ModelLineage, findings: Findings) -> None:
+def _check_training(folder: Path, lineage: CheckedModelLineage, findings: Findings) -> None:
     try:
         said: Mapping[str, Any] = json.loads((folder / "training.json").read_bytes())
         found = {
@@ -105,7 +105,7 @@ def _check_training(folder: Path, lineage: ModelLineage, findings: Findings) -> 
         findings.same("manifest", f"training.json, {what}", here, there)
 
 
-def _check_weights(folder: Path, lineage: ModelLineage, findings: Findings) -> None:
+def _check_weights(folder: Path, lineage: CheckedModelLineage, findings: Findings) -> None:
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
         findings.wrong("weights", "*.safetensors", "weights", "not there")
@@ -133,7 +133,9 @@ def _stated_size(path: Path) -> int | None:
         return None
 
 
-def _dataset(order: Order, release: Fetched, lineage: ModelLineage, findings: Findings) -> Fetched | None:
+def _dataset(
+    order: VerifyOptions, release: FetchedRelease, lineage: CheckedModelLineage, findings: Findings
+) -> FetchedRelease | None:
     """The dataset that the model names, at its version."""
     data = lineage.data
     version = data.tag or data.commit
@@ -149,7 +151,7 @@ def _dataset(order: Order, release: Fetched, lineage: ModelLineage, findings: Fi
     return found
 
 
-def _check_rows(dataset: Fetched, lineage: ModelLineage, findings: Findings) -> None:
+def _check_rows(dataset: FetchedRelease, lineage: CheckedModelLineage, findings: Findings) -> None:
     said = lineage.data
     try:
         found = digest_of(dataset, said.model_dump(), lineage.method)
@@ -159,7 +161,7 @@ def _check_rows(dataset: Fetched, lineage: ModelLineage, findings: Findings) -> 
     findings.same("data", what, said.sha256, found)
 
 
-def _check_policy(dataset: Fetched, lineage: ModelLineage, findings: Findings) -> None:
+def _check_policy(dataset: FetchedRelease, lineage: CheckedModelLineage, findings: Findings) -> None:
     try:
         manifest = json.loads((dataset.folder / MANIFEST).read_bytes())
         policy = manifest["lineage"]["policy"]["identity"]["revision"]
@@ -169,7 +171,9 @@ def _check_policy(dataset: Fetched, lineage: ModelLineage, findings: Findings) -
     findings.same("base", what, lineage.on_policy, policy == lineage.base.revision)
 
 
-def _check_base(order: Order, release: Fetched, lineage: ModelLineage, findings: Findings) -> None:
+def _check_base(
+    order: VerifyOptions, release: FetchedRelease, lineage: CheckedModelLineage, findings: Findings
+) -> None:
     base = lineage.base
     if order.base is not None:
         try:

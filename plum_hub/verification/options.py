@@ -8,7 +8,7 @@ from plum_hub.hubs.client import Kind
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class VerifyOptions:
     """What to verify, and how."""
 
     repo: str

@@ -18,7 +18,7 @@ from plum_hub.pipeline.verdicts import harness_of
 from plum_hub.prompts import prompt_digest
 from plum_hub.recipe import Recipe
 from plum_hub.records import TestSuite, digest
-from plum_hub.verification.files import RECIPE, Lineage
+from plum_hub.verification.files import RECIPE, CheckedLineage
 from plum_hub.verification.findings import Findings
 
 _PRIVATE = (
@@ -36,11 +36,11 @@ _EXTRACTION = (
 
 
 @dataclass(frozen=True)
-class Terms:
+class Provenance:
     """The recipe and the lineage of a release, and what can be made again from them."""
 
     recipe: Recipe
-    lineage: Lineage
+    lineage: CheckedLineage
 
     @property
     def harness(self) -> dict[str, object]:
@@ -87,7 +87,7 @@ class Terms:
         return {digest(instruction_id, prompt, made, sampling, seed, index) for seed, index in seeds}
 
 
-def read_terms(folder: Path, lineage: Lineage, findings: Findings) -> Terms | None:
+def read_terms(folder: Path, lineage: CheckedLineage, findings: Findings) -> Provenance | None:
     """The terms of a release, its recipe held against its manifest; None where the recipe cannot be read."""
     try:
         recipe = recipes.parse(recipes.read(folder / RECIPE), RECIPE)
@@ -97,7 +97,7 @@ def read_terms(folder: Path, lineage: Lineage, findings: Findings) -> Terms | No
     if recipe.samples.prompt == "auto" or recipe.samples.per_instruction is None:
         findings.wrong("recipe", f"{RECIPE}, samples", "prompt and per_instruction filled in", "open")
         return None
-    terms = Terms(recipe, lineage)
+    terms = Provenance(recipe, lineage)
     said = lineage.model_dump()
     expected = _expected(recipe)
     for role, config in (("policy", recipe.policy), ("generator", recipe.generator)):
@@ -120,7 +120,7 @@ def read_terms(folder: Path, lineage: Lineage, findings: Findings) -> Terms | No
     return terms
 
 
-def note_versions(lineage: Lineage, sandbox: str, static_check: str, findings: Findings) -> None:
+def note_versions(lineage: CheckedLineage, sandbox: str, static_check: str, findings: Findings) -> None:
     """Tell with what else than here the verdicts were made, since that may be why they differ."""
     here = {"plum-hub": metadata.version("plum-hub"), "sandbox": sandbox, "static check": static_check}
     there = {

@@ -14,7 +14,7 @@ _NEEDED = {"call": ("call", "expected"), "statement": ("statement",), "stdio": (
 
 
 @dataclass(frozen=True)
-class Task:
+class RecordedSuite:
     """An instruction and its suite."""
 
     instruction: Instruction
@@ -22,7 +22,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Judged:
+class RecordedSample:
     """A sample and its verdict, and the suite by which it can be judged once more."""
 
     sample: Sample
@@ -30,9 +30,9 @@ class Judged:
     suite: TestSuite
 
 
-def tasks_of(part: Part, findings: Findings) -> dict[str, Task]:
+def tasks_of(part: Part, findings: Findings) -> dict[str, RecordedSuite]:
     """The suites that can be run, by their ids."""
-    tasks: dict[str, Task] = {}
+    tasks: dict[str, RecordedSuite] = {}
     for row in part["test_suites"]:
         what = f"suite {row['suite_id']}"
         suite = _read(TestSuite, row, "suite_id", what, findings)
@@ -43,13 +43,13 @@ def tasks_of(part: Part, findings: Findings) -> dict[str, Task]:
         elif suite.id in tasks:
             findings.wrong("ids", what, "one row", "several")
         else:
-            tasks[suite.id] = Task(instruction_of(row), suite)
+            tasks[suite.id] = RecordedSuite(instruction_of(row), suite)
     return tasks
 
 
-def judged_of(part: Part, tasks: Mapping[str, Task], findings: Findings) -> list[Judged]:
+def judged_of(part: Part, tasks: Mapping[str, RecordedSuite], findings: Findings) -> list[RecordedSample]:
     """The samples that can be judged once more."""
-    judged: dict[str, Judged] = {}
+    judged: dict[str, RecordedSample] = {}
     for row in part["samples"]:
         what = f"sample {row['sample_id']}"
         sample = _read(Sample, row, "sample_id", what, findings)
@@ -61,7 +61,7 @@ def judged_of(part: Part, tasks: Mapping[str, Task], findings: Findings) -> list
         elif sample.id in judged:
             findings.wrong("ids", what, "one row", "several")
         else:
-            judged[sample.id] = Judged(sample, verdict, tasks[sample.suite_id].suite)
+            judged[sample.id] = RecordedSample(sample, verdict, tasks[sample.suite_id].suite)
     return list(judged.values())
 
 

@@ -11,13 +11,15 @@ from plum_hub.progress import Progress
 from plum_hub.records import CaseOutcome, Status, TestSuite
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.verification.findings import Findings
-from plum_hub.verification.provenance import Terms
-from plum_hub.verification.reading import Judged
+from plum_hub.verification.provenance import Provenance
+from plum_hub.verification.reading import RecordedSample
 
 _LETTERS = {"passed": "p", "wrong": "w", "raised": "r", "timed_out": "t", "not_run": "-"}
 
 
-def rejudge(samples: Iterable[Judged], terms: Terms, judge: Judge, findings: Findings, progress: Progress) -> None:
+def rejudge(
+    samples: Iterable[RecordedSample], terms: Provenance, judge: Judge, findings: Findings, progress: Progress
+) -> None:
     """Judge samples, and compare status and the outcome of each case. What differs is judged a second time, so that a
     program that is not the same twice is told from a verdict that is wrong.
 
@@ -41,7 +43,7 @@ def rejudge(samples: Iterable[Judged], terms: Terms, judge: Judge, findings: Fin
         findings.wrong("verdicts", what, published, f"{found}{said}" if steady else f"{found}, then {second.status}")
 
 
-def check_references(suites: Iterable[TestSuite], terms: Terms, judge: Judge, findings: Findings) -> None:
+def check_references(suites: Iterable[TestSuite], terms: Provenance, judge: Judge, findings: Findings) -> None:
     """Run the reference solution of each suite, which passes it (law 3).
 
     Raises:
@@ -57,9 +59,9 @@ def check_references(suites: Iterable[TestSuite], terms: Terms, judge: Judge, fi
 
 
 def _judged(
-    samples: Iterable[Judged], terms: Terms, judge: Judge, progress: Progress
-) -> Iterator[tuple[Judged, Judgement]]:
-    waiting: dict[str, Judged] = {}
+    samples: Iterable[RecordedSample], terms: Provenance, judge: Judge, progress: Progress
+) -> Iterator[tuple[RecordedSample, Judgement]]:
+    waiting: dict[str, RecordedSample] = {}
 
     def submissions() -> Iterator[Submission]:
         for number, one in enumerate(samples):
@@ -79,7 +81,7 @@ def _judged(
         yield waiting.pop(judgement.id), judgement
 
 
-def _again(samples: list[Judged], terms: Terms, judge: Judge) -> Iterator[tuple[str, Judgement]]:
+def _again(samples: list[RecordedSample], terms: Provenance, judge: Judge) -> Iterator[tuple[str, Judgement]]:
     for one, judgement in _judged(samples, terms, judge, Progress()):
         yield one.sample.id, replace(judgement, id=one.sample.id)
 

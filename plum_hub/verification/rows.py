@@ -32,7 +32,7 @@ def parts_of(*folders: Path) -> int:
     return 1 + max(rows) // _SAMPLES
 
 
-class Parts:
+class InstructionParts:
     """A release, split into parts on disk; read as often as is wanted."""
 
     def __init__(self, scratch: Path, count: int) -> None:
@@ -56,7 +56,7 @@ class Parts:
 
 
 @contextmanager
-def split(folder: Path, count: int) -> Iterator[Parts]:
+def split(folder: Path, count: int) -> Iterator[InstructionParts]:
     """Split a release into `count` parts, which are there until the block ends.
 
     Raises:
@@ -69,7 +69,7 @@ def split(folder: Path, count: int) -> Iterator[Parts]:
                 for path in tables(folder, config):
                     for batch in batches(path):
                         _write(batch, count, writers, open_files, Path(scratch) / config)
-        yield Parts(Path(scratch), count)
+        yield InstructionParts(Path(scratch), count)
 
 
 def _write(

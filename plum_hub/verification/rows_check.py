@@ -13,10 +13,10 @@ from plum_hub.release.parquet import scattered
 from plum_hub.release.preferences import STAGE, preferences
 from plum_hub.release.schemas import Config
 from plum_hub.release.views import dpo_rows, kto_rows, sft_rows
-from plum_hub.verification.files import Counts, batches, tables
+from plum_hub.verification.files import CheckedCounts, batches, tables
 from plum_hub.verification.findings import Findings, shown
-from plum_hub.verification.provenance import Terms
-from plum_hub.verification.reading import Judged, Task, judged_of, tasks_of
+from plum_hub.verification.provenance import Provenance
+from plum_hub.verification.reading import RecordedSample, RecordedSuite, judged_of, tasks_of
 from plum_hub.verification.rows import Part, Row
 
 
@@ -24,7 +24,7 @@ from plum_hub.verification.rows import Part, Row
 class RowsCheck:
     """Checks a release part by part."""
 
-    terms: Terms
+    terms: Provenance
     findings: Findings
     rows: Counter[Config] = field(default_factory=Counter)
     labels: Counter[bool] = field(default_factory=Counter)
@@ -47,7 +47,7 @@ class RowsCheck:
         self._check_views(part, judged, tasks)
         return [one.sample.id for one in judged]
 
-    def end(self, counts: Counts) -> None:
+    def end(self, counts: CheckedCounts) -> None:
         """Hold what was counted against the manifest."""
         same = self.findings.same
         for config in sorted(self.rows.keys() | counts.rows.keys()):
@@ -57,7 +57,7 @@ class RowsCheck:
         listed = {(stage, reason): count for stage, of in counts.dropped.items() for reason, count in of.items()}
         same("counts", "rows left out", listed, dict(sorted(self.dropped.items())))
 
-    def _check_suite(self, task: Task) -> None:
+    def _check_suite(self, task: RecordedSuite) -> None:
         suite, same = task.suite, self.findings.same
         cases = [asdict(case) for case in suite.cases]
         made = digest(suite.instruction_id, suite.entry_point, suite.starter_code, suite.reference, cases)
@@ -67,7 +67,7 @@ class RowsCheck:
         if responses is not None and suite.response_id not in responses:
             self.findings.wrong("ids", f"suite {suite.id}, its response", suite.response_id, "none that was asked for")
 
-    def _check_sample(self, one: Judged) -> None:
+    def _check_sample(self, one: RecordedSample) -> None:
         sample, suite, same, terms = one.sample, one.suite, self.findings.same, self.terms
         what = f"sample {sample.id}"
         if (made := terms.sample_id(suite, sample.index)) is not None:
@@ -80,7 +80,7 @@ class RowsCheck:
         if terms.same_extraction:
             same("samples", f"{what}, its code", sample.code, extract_code(sample.text, suite.entry_point or None))
 
-    def _check_none_missing(self, part: Part, tasks: Mapping[str, Task]) -> None:
+    def _check_none_missing(self, part: Part, tasks: Mapping[str, RecordedSuite]) -> None:
         """Each suite has every sample that the recipe asks for, or says where it went (law 6)."""
         there = {row["sample_id"] for row in part["samples"]} | {row["id"] for row in part["dropped"]}
         for task in tasks.values():
@@ -89,9 +89,9 @@ class RowsCheck:
                 if name is not None and name not in there:
                     self.findings.wrong("samples", f"sample {name}", "not there", "neither a sample nor left out")
 
-    def _check_views(self, part: Part, judged: Iterable[Judged], tasks: Mapping[str, Task]) -> None:
+    def _check_views(self, part: Part, judged: Iterable[RecordedSample], tasks: Mapping[str, RecordedSuite]) -> None:
         prompt = self._prompts(part["kto"], tasks)
-        groups: dict[str, list[Judged]] = {}
+        groups: dict[str, list[RecordedSample]] = {}
         for one in judged:
             groups.setdefault(one.suite.id, []).append(one)
         made: list[Preference | Drop] = []
@@ -110,7 +110,7 @@ class RowsCheck:
         drops = [row for row in part["dropped"] if row["stage"] == STAGE and row["id"] not in left_out]
         self._compare("dropped", "id", drops, (vars(row) for row in made if isinstance(row, Drop)))
 
-    def _prompts(self, kto: Iterable[Row], tasks: Mapping[str, Task]) -> Callable[[Sample], Prompt]:
+    def _prompts(self, kto: Iterable[Row], tasks: Mapping[str, RecordedSuite]) -> Callable[[Sample], Prompt]:
         """The prompt that a sample answered: rendered, or the published one where the template is another here."""
         published: dict[str, Prompt] = {row["instruction_id"]: row["prompt"] for row in kto}
 

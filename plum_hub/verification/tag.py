@@ -12,10 +12,10 @@ from pathlib import Path
 
 from plum_hub.engines.names import COMMIT
 from plum_hub.errors import RunError
-from plum_hub.loading import Fetched, fetch_release
+from plum_hub.loading import FetchedRelease, fetch_release
 from plum_hub.publishing.repository import releases
 from plum_hub.release.versions import newest_first
-from plum_hub.verification.files import CARD, MANIFEST, Earlier, Successor, read_manifest
+from plum_hub.verification.files import CARD, MANIFEST, ManifestHeader, PreviousEntry, read_manifest
 from plum_hub.verification.findings import Findings
 
 _NAMED = re.compile(r'revision="([^"]+)"')
@@ -26,7 +26,7 @@ UNRECORDED = (
 )
 
 
-def check_tag(release: Fetched, commit: str | None, run: Path | None, findings: Findings) -> None:
+def check_tag(release: FetchedRelease, commit: str | None, run: Path | None, findings: Findings) -> None:
     """Hold a version's commit against every record of it.
 
     Args:
@@ -55,7 +55,7 @@ def check_tag(release: Fetched, commit: str | None, run: Path | None, findings: 
         findings.same("tag", f"{CARD}, the version it is written for", named, release.version)
 
 
-def check_earlier(release: Fetched, previous: Earlier | None, findings: Findings) -> None:
+def check_earlier(release: FetchedRelease, previous: PreviousEntry | None, findings: Findings) -> None:
     """Hold the versions before this one against the manifests that name them, back to the first.
 
     Raises:
@@ -73,7 +73,7 @@ def check_earlier(release: Fetched, previous: Earlier | None, findings: Findings
             return  # what another commit says of those before it proves nothing
         version = previous.tag
         earlier = fetch_release(release.repo, previous.commit, release.hub, release.kind, (MANIFEST,))
-        manifest = read_manifest(earlier.folder, findings, Successor)
+        manifest = read_manifest(earlier.folder, findings, ManifestHeader)
         previous = None if manifest is None else manifest.previous
 
 
@@ -83,7 +83,7 @@ def _versions_of(card: Path) -> list[str]:
     return sorted(name for name in set(_NAMED.findall(text)) if not COMMIT.fullmatch(name))
 
 
-def _published(run: Path, release: Fetched) -> str:
+def _published(run: Path, release: FetchedRelease) -> str:
     """The commit that the publisher's run keeps of this version. It may keep several, of Hubs of its own: then the
     release's, if that is among them."""
     named = (release.repo, release.version)

@@ -2,12 +2,12 @@
 
 from plum_hub.loading import fetch_release, remember
 from plum_hub.progress import Progress
-from plum_hub.verification.dataset import Report, audited
+from plum_hub.verification.dataset import DatasetReport, audited
 from plum_hub.verification.model import ModelReport, audited_model
-from plum_hub.verification.options import Order
+from plum_hub.verification.options import VerifyOptions
 
 
-def verify(order: Order, progress: Progress) -> Report | ModelReport:
+def verify(order: VerifyOptions, progress: Progress) -> DatasetReport | ModelReport:
     """Download a release and check it: a dataset by itself, a model with the dataset that it was trained on.
 
     Which commit a version stood for is remembered when everything agrees.

@@ -117,7 +117,7 @@ def trl(options: argparse.Namespace, rows: Path, out: Path) -> list[dict[str, An
 def ours(options: argparse.Namespace, rows: Path, out: Path) -> list[dict[str, Any]]:
     """The command's own path. Gives a line for each step."""
     from plum_hub.progress import Progress
-    from plum_hub.training.run import Wanted, prepare, train
+    from plum_hub.training.run import TrainingRequest, prepare, train
     from plum_hub.training.settings import compose
 
     settings = [
@@ -130,7 +130,7 @@ def ours(options: argparse.Namespace, rows: Path, out: Path) -> list[dict[str, A
         "warmup=0",
         "checkpoint_every=1000000",
     ]
-    train(prepare(Wanted(str(rows), options.model, out, compose(settings))), Progress())
+    train(prepare(TrainingRequest(str(rows), options.model, out, compose(settings))), Progress())
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 

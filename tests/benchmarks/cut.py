@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from plum_hub.benchmarks.content import Published
+from plum_hub.benchmarks.content import BenchmarkVersion
 from plum_hub.benchmarks.evalplus import HUMANEVAL_PLUS, MBPP_PLUS, EvalPlus
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -19,7 +19,7 @@ HUMANEVAL_TASKS = {f"HumanEval/{number}" for number in (0, 2, 4, 32, 103, 137)}
 MBPP_TASKS = {f"Mbpp/{number}" for number in (2, 106, 124, 126, 252, 259, 404, 558, 581, 722, 737, 793)}
 
 
-def cut(published: Published, tasks: Collection[str], folder: Path) -> Published:
+def cut(published: BenchmarkVersion, tasks: Collection[str], folder: Path) -> BenchmarkVersion:
     """Write a file of these tasks into the folder."""
     (whole,) = DATA.rglob(published.file)
     lines = [

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from plum_hub.benchmarks.base import Problem
 from plum_hub.execution import Execution, Limits, Program
-from plum_hub.execution.base import Again
+from plum_hub.execution.base import Reinterpretation
 
 
 def programs(name: str, problem: Problem, code: str, limits: Limits) -> Iterator[Program]:
     """One for each suite that is run."""
     for suite, cases in problem.suites.items():
-        if cases and not isinstance(cases[0], Again):
+        if cases and not isinstance(cases[0], Reinterpretation):
             yield Program(
                 id=f"{name}/{suite}",
                 code=code,

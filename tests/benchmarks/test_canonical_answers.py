@@ -11,7 +11,7 @@ from plum_hub.answers.source import definitions, parse
 from plum_hub.benchmarks import load
 from plum_hub.benchmarks.base import Problem
 from plum_hub.benchmarks.setup import with_setup
-from plum_hub.evaluation.protocol import Form, Protocol, asking, judged_code
+from plum_hub.evaluation.protocol import PromptStyle, Protocol, judged_code, problem_prompt
 from plum_hub.execution import Judge, Limits
 from tests.benchmarks.cut import DATA, needs_data
 from tests.benchmarks.running import programs, statuses
@@ -25,7 +25,7 @@ FILES = {
     "mbpp-sanitized": ("mbpp/sanitized-mbpp.json.gz", 427),
     "mbpp+": ("evalplus/MbppPlus.jsonl.gz", 378),
 }
-FORMS: tuple[Form, ...] = ("chat", "prefilled", "completion", "given")
+FORMS: tuple[PromptStyle, ...] = ("chat", "prefilled", "completion", "given")
 
 
 def problems(name: str) -> Iterator[Problem]:
@@ -48,13 +48,13 @@ def problems(name: str) -> Iterator[Problem]:
             )
 
 
-def answered(name: str, problem: Problem, form: Form) -> str:
+def answered(name: str, problem: Problem, form: PromptStyle) -> str:
     """What is judged of the canonical solution, written as a model writes under a prompt form."""
     reference = problem.reference or ""
     protocol = Protocol(prompt=form, examples="kept" if form == "given" else "removed")
     if form == "given":
         return judged_code(reference, name, problem, protocol)
-    asked = asking(name, problem, protocol)
+    asked = problem_prompt(name, problem, protocol)
     text = f"<think>\nHm.\n</think>\n\nHere it is:\n\n```python\n{reference}\n```\nIt works."
     if form == "prefilled":
         text = reference.rstrip() + "\n```\nIt works."

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from plum_hub.benchmarks import load
-from plum_hub.benchmarks.content import HubFiles, Published, ReleaseFile, content
+from plum_hub.benchmarks.content import BenchmarkVersion, HubFiles, ReleaseFile, content
 from plum_hub.benchmarks.humaneval import HumanEval
 from plum_hub.errors import BenchmarkError
 from plum_hub.hubs.client import HubTarget, PublishRequest, publish_repo
@@ -23,7 +23,7 @@ from tests.benchmarks.cut import DATA, needs_data
 ROWS = [{"task_id": f"T/{number}", "prompt": "é"} for number in range(3)]
 TEXT = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
 NOWHERE = "http://127.0.0.1:9/T.jsonl.gz"
-T = Published(
+T = BenchmarkVersion(
     file="T.jsonl.gz",
     sha256=hashlib.sha256(TEXT).hexdigest(),
     rows=3,

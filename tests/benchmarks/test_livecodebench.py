@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from plum_hub.benchmarks.livecodebench import LiveCodeBench, Selection
+from plum_hub.benchmarks.livecodebench import ContestSelection, LiveCodeBench
 from plum_hub.benchmarks.livecodebench.encoded import decoded_tests
 from plum_hub.benchmarks.livecodebench.files import SHARDS
 from plum_hub.errors import BenchmarkError
-from plum_hub.execution.base import Again, Call, Stdio
+from plum_hub.execution.base import Call, Reinterpretation, Stdio
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "livecodebench"
-V6 = Selection(release="v6")
+V6 = ContestSelection(release="v6")
 Row = dict[str, Any]
 
 
@@ -62,7 +62,7 @@ def write(path: Path, content: list[Row]) -> Path:
     return path
 
 
-def load(source: Path, selection: Selection = V6) -> LiveCodeBench:
+def load(source: Path, selection: ContestSelection = V6) -> LiveCodeBench:
     benchmark = LiveCodeBench(selection, source)
     list(benchmark.problems())
     return benchmark
@@ -79,7 +79,10 @@ def test_published_files_are_read_without_their_script(tmp_path: Path, name: str
         Stdio(stdin="1 2\n", stdout="3\n", comparison="livecodebench", cpu_seconds=6.0),
         Stdio(stdin="5 6\n", stdout="11\n", comparison="livecodebench", cpu_seconds=6.0),
     )
-    assert program.suites["base:strict"] == (Again(case=0, comparison="words"), Again(case=1, comparison="words"))
+    assert program.suites["base:strict"] == (
+        Reinterpretation(case=0, comparison="words"),
+        Reinterpretation(case=1, comparison="words"),
+    )
     assert (method.id, method.entry_point, method.tags["difficulty"]) == ("q001", "Solution", "medium")
     texts = ("('[1, 2]', '3')", """('"a\\\\"b"', 'null')""")
     assert method.suites["base:strict"] == tuple(
@@ -107,7 +110,7 @@ def test_a_file_of_several_releases_says_which_row_is_of_which(tmp_path: Path) -
 
     assert len(list(load(path).problems())) == SHARDS[6].problems
     with pytest.raises(BenchmarkError, match="1 problems of release_v5, of which there are 167"):
-        load(path, Selection(release="v5"))
+        load(path, ContestSelection(release="v5"))
 
 
 def test_missing_private_tests_are_said(tmp_path: Path) -> None:
@@ -127,14 +130,14 @@ def test_problems_are_chosen(tmp_path: Path) -> None:
     source = write(tmp_path / "test6.jsonl", rows())
 
     def dates(**choice: Any) -> set[str]:
-        return {one.tags["date"] for one in load(source, Selection(release="v6", **choice)).problems()}
+        return {one.tags["date"] for one in load(source, ContestSelection(release="v6", **choice)).problems()}
 
     assert dates(start=date(2025, 2, 15), end=date(2025, 2, 16)) == {"2025-02-15T00:00:00", "2025-02-15T01:00:00"}
     assert dates(end=date(2025, 1, 15)) == {"2025-01-15T00:00:00"}, "later in the day is later, as LiveCodeBench has it"
-    leetcode = load(source, Selection(release="v6", platforms=("leetcode",), difficulties=("hard",))).problems()
+    leetcode = load(source, ContestSelection(release="v6", platforms=("leetcode",), difficulties=("hard",))).problems()
     assert {(one.tags["platform"], one.tags["difficulty"]) for one in leetcode} == {("leetcode", "hard")}
     with pytest.raises(BenchmarkError, match=r"no problem in v6 2026-01-01\.\.: widen"):
-        load(source, Selection(release="v6", start=date(2026, 1, 1)))
+        load(source, ContestSelection(release="v6", start=date(2026, 1, 1)))
 
 
 @pytest.mark.parametrize(
@@ -142,19 +145,19 @@ def test_problems_are_chosen(tmp_path: Path) -> None:
     [("release_v1", [1]), ("release_v3", [1, 2, 3]), ("v5", [5]), ("v4_v6", [4, 5, 6]), ("v2_v2", [2])],
 )
 def test_releases(release: str, numbers: list[int]) -> None:
-    assert list(Selection(release=release).releases) == numbers
+    assert list(ContestSelection(release=release).releases) == numbers
 
 
 @pytest.mark.parametrize("release", ["release_v7", "v0", "v5_v4", "release_v1_v2", "release_latest", "", "v6 "])
 def test_unknown_releases_are_refused(release: str) -> None:
     with pytest.raises(BenchmarkError, match="give one from release_v1 to release_v6"):
-        Selection(release=release)
+        ContestSelection(release=release)
 
 
 @pytest.mark.parametrize("choice", [{"platforms": ("spoj",)}, {"difficulties": ()}, {"difficulties": ("Easy",)}])
 def test_unknown_choices_are_refused(choice: dict[str, Any]) -> None:
     with pytest.raises(BenchmarkError, match="LiveCodeBench has no"):
-        Selection(**choice)
+        ContestSelection(**choice)
 
 
 class Harm:
@@ -269,7 +272,7 @@ def test_a_file_that_says_nothing_of_its_release_is_refused(tmp_path: Path) -> N
         load(tmp_path / "nothing")
     write(tmp_path / "test6.jsonl", rows())
     with pytest.raises(BenchmarkError, match=r"lacks test5\.jsonl"):
-        load(tmp_path, Selection(release="v5_v6"))
+        load(tmp_path, ContestSelection(release="v5_v6"))
 
 
 def test_a_file_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
@@ -286,13 +289,13 @@ def test_a_file_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("selection", "problems"),
     [
-        (Selection(release="release_v1"), 400),
-        (Selection(), 1054),
-        (Selection(release="release_v5", start=date(2024, 8, 1), end=date(2025, 2, 1)), 279),
-        (Selection(release="release_v6", start=date(2025, 2, 1), end=date(2025, 5, 1)), 131),
+        (ContestSelection(release="release_v1"), 400),
+        (ContestSelection(), 1054),
+        (ContestSelection(release="release_v5", start=date(2024, 8, 1), end=date(2025, 2, 1)), 279),
+        (ContestSelection(release="release_v6", start=date(2025, 2, 1), end=date(2025, 5, 1)), 131),
     ],
 )
-def test_windows_hold_as_many_problems_as_others_report(selection: Selection, problems: int) -> None:
+def test_windows_hold_as_many_problems_as_others_report(selection: ContestSelection, problems: int) -> None:
     benchmark = load(DATA, selection)
 
     assert len(list(benchmark.problems())) == problems

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from plum_hub.cards import DatasetFacts, dataset_card
 from plum_hub.engines.base import EngineIdentity
-from plum_hub.release.lineage import Author, Comparison, Counts, Source
+from plum_hub.release.lineage import ContaminationReport, InstructionSource, ModelProvenance, ReleaseCounts
 from plum_hub.release.preferences import PreferencesConfig
 from tests.release.rows import lineage
 
@@ -15,7 +15,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "golden"
 def full_facts() -> DatasetFacts:
     """Every section there is."""
     made = lineage()
-    generator = Author(
+    generator = ModelProvenance(
         identity=EngineIdentity(engine="openai", engine_version="3.54.0", model="some-api-model", revision=""),
         sampling=replace(made.policy.sampling, temperature=0.2),
     )
@@ -30,7 +30,7 @@ def full_facts() -> DatasetFacts:
             decontamination=replace(
                 made.decontamination,
                 compared=(
-                    Comparison(
+                    ContaminationReport(
                         benchmark="humaneval",
                         revision="sha256:" + "f" * 64,
                         tasks=164,
@@ -39,7 +39,7 @@ def full_facts() -> DatasetFacts:
                         samples=2_040,
                         found={"instruction": 2, "text": 1, "solution": 4, "behaviour": 3},
                     ),
-                    Comparison(
+                    ContaminationReport(
                         benchmark="mbpp+",
                         revision="sha256:" + "0" * 64,
                         tasks=378,
@@ -51,11 +51,11 @@ def full_facts() -> DatasetFacts:
                 ),
             ),
             sources=(
-                Source(name="some/oss", revision="a" * 40, license="mit"),
-                Source(name="some/evol", revision="c" * 40, license="CC BY-NC-SA 4.0"),
+                InstructionSource(name="some/oss", revision="a" * 40, license="mit"),
+                InstructionSource(name="some/evol", revision="c" * 40, license="CC BY-NC-SA 4.0"),
             ),
         ),
-        counts=Counts(
+        counts=ReleaseCounts(
             conversational=True,
             rows={"kto": 1_230, "dpo": 400, "sft": 800, "samples": 2_000, "test_suites": 100, "dropped": 808},
             statuses={"crashed": 50, "failed": 700, "no_code": 100, "passed": 900, "timed_out": 250},
@@ -84,13 +84,13 @@ def minimal_facts() -> DatasetFacts:
         pretty_name="PLUM: tasks, weights",
         lineage=replace(
             made,
-            sources=(Source(name="/secret/tasks.jsonl", revision="sha256:" + "e" * 64, license=None),),
-            policy=Author(identity=identity, sampling=made.policy.sampling),
+            sources=(InstructionSource(name="/secret/tasks.jsonl", revision="sha256:" + "e" * 64, license=None),),
+            policy=ModelProvenance(identity=identity, sampling=made.policy.sampling),
             generator=None,
             suites_from="local/plum-other@v1.2.0",
             self_consistency=None,
         ),
-        counts=Counts(
+        counts=ReleaseCounts(
             conversational=False,
             rows={"kto": 4, "sft": 4, "samples": 4, "test_suites": 1},
             statuses={"passed": 4},

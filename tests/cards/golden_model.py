@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from plum_hub.cards import ModelFacts, ModelResults, model_card
-from plum_hub.release.model_tree import BaseModel, ModelLineage, TrainedOn
+from plum_hub.release.model_tree import BaseModelRef, ModelLineage, TrainedOn
 from tests.cards.golden import FOLDER
 
 
@@ -40,7 +40,7 @@ def full_facts() -> ModelFacts:
     lineage = ModelLineage(
         form="adapter",
         method="kto",
-        base=BaseModel(
+        base=BaseModelRef(
             name="some/policy-0.5B",
             commit="b" * 40,
             revision="sha256:" + "d" * 64,
@@ -97,7 +97,7 @@ def minimal_facts() -> ModelFacts:
         facts.lineage,
         form="full",
         method="sft",
-        base=BaseModel(name="tiny", commit=None, revision="sha256:" + "d" * 64, weights=None, license=None),
+        base=BaseModelRef(name="tiny", commit=None, revision="sha256:" + "d" * 64, weights=None, license=None),
         data=replace(
             facts.lineage.data, name="rows.jsonl", repo=None, tag=None, commit=None, licenses=(None,)
         ),

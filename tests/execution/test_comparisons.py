@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from plum_hub.execution import Call, Judge, Limits, Program, Stdio
-from plum_hub.execution.base import Again, Case, Comparison, Value
+from plum_hub.execution.base import Case, Comparison, Reinterpretation, Value
 from plum_hub.execution.comparisons import agrees
 from plum_hub.execution.literals import parse_literal, write_literal
 from plum_hub.execution.values import Array
@@ -100,7 +100,7 @@ def test_one_run_is_read_by_two_rules() -> None:
         Call(expression="f(3)", expected="3"),
         Call(expression="f(4)", expected="4"),
     )
-    readings = tuple(Again(case=number, comparison="near", tolerance=1e-6) for number in range(4))
+    readings = tuple(Reinterpretation(case=number, comparison="near", tolerance=1e-6) for number in range(4))
     with Judge(1) as judge:
         (done,) = judge.run([Program(id="p", code=code, entry_point="f", cases=calls + readings, limits=Limits())])
     assert [case.outcome for case in done.cases] == [
@@ -117,7 +117,7 @@ def test_one_run_is_read_by_two_rules() -> None:
 
 
 def test_a_right_program_passes_every_reading() -> None:
-    cases = (Call(expression="f(1)", expected="[0.5]"), Again(case=0, comparison="near", tolerance=1e-6))
+    cases = (Call(expression="f(1)", expected="[0.5]"), Reinterpretation(case=0, comparison="near", tolerance=1e-6))
     with Judge(1) as judge:
         (done,) = judge.run(
             [Program(id="p", code="def f(x):\n    return [x / 2]\n", entry_point="f", cases=cases, limits=Limits())]
@@ -129,7 +129,10 @@ def test_scripts_stop_at_the_first_that_no_reading_passes() -> None:
     def case(stdin: str) -> Stdio:
         return Stdio(stdin=stdin, stdout="1", comparison="livecodebench")
 
-    cases: tuple[Case, ...] = (*map(case, "123"), *(Again(case=number, comparison="words") for number in range(3)))
+    cases: tuple[Case, ...] = (
+        *map(case, "123"),
+        *(Reinterpretation(case=number, comparison="words") for number in range(3)),
+    )
     with Judge(1) as judge:
         codes = {"printed": "print(input() + '.0')", "status": "print(1); raise SystemExit(3)"}
         done = judge.run(

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from plum_hub.execution import Call, Judge, Limits, Program
-from plum_hub.execution.base import Again, Case, CaseResult
+from plum_hub.execution.base import Case, CaseResult, Reinterpretation
 
 _SLOW = """
 import time
@@ -18,7 +18,7 @@ def f(x):
 CALLS: tuple[Case, ...] = tuple(Call(expression=f"f({x})", expected=str(x)) for x in range(40))
 READ_TWICE: tuple[Case, ...] = (
     *CALLS,
-    *(Again(case=number, comparison="near", tolerance=1e-6) for number in range(40)),
+    *(Reinterpretation(case=number, comparison="near", tolerance=1e-6) for number in range(40)),
 )
 LIMITS = Limits(cpu_seconds=60.0)
 

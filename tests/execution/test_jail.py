@@ -14,7 +14,7 @@ import pytest
 
 from plum_hub.errors import SandboxError
 from plum_hub.execution import Call, Judge, Limits, Program, Stdio, wire
-from plum_hub.execution.tally import Trial
+from plum_hub.execution.tally import ProgramTrial
 from tests.execution.conftest import awaited, descendants, traces
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,10 +33,10 @@ def sleeps(seconds: float) -> Program:
 def test_a_jail_is_told_nothing_of_what_is_expected() -> None:
     cases = (Call(expression="f()", expected="'sesame'", tolerance=0.125), Stdio(stdin="open", stdout="sesame"))
     program = Program(id="p", code="pass", entry_point="f", cases=cases, limits=Limits())
-    trial = Trial(program, overhead_bytes=0, time_share=1.0)
+    trial = ProgramTrial(program, overhead_bytes=0, time_share=1.0)
     first = trial.request(met="")
     assert b"f()" in first
-    told = wire.Told(stopped=b"-", exit=0, clean=True, cpu=0, wall=0, peak_kb=0, tokens=0, results=0, output=0)
+    told = wire.RunReport(stopped=b"-", exit=0, clean=True, cpu=0, wall=0, peak_kb=0, tokens=0, results=0, output=0)
     assert not trial.take(wire.TOLD.pack(*told), b"", lambda: False)
     second = trial.request(met=trial.cases.name)
     assert b"open" in second
@@ -152,8 +152,10 @@ def test_a_run_that_is_given_up_stops_its_programs() -> None:
 )
 def test_who_shares_a_core_is_seen(cpu: float, wall: float, contended: bool) -> None:
     program = Program(id="p", code="pass", entry_point=None, cases=(), limits=Limits())
-    trial = Trial(program, overhead_bytes=0, time_share=0.25)
-    told = wire.Told(stopped=b"c", exit=-9, clean=True, cpu=cpu, wall=wall, peak_kb=0, tokens=0, results=0, output=0)
+    trial = ProgramTrial(program, overhead_bytes=0, time_share=0.25)
+    told = wire.RunReport(
+        stopped=b"c", exit=-9, clean=True, cpu=cpu, wall=wall, peak_kb=0, tokens=0, results=0, output=0
+    )
     trial.take(wire.TOLD.pack(*told), b"", lambda: False)
     assert trial.contended is contended
 
@@ -161,9 +163,9 @@ def test_who_shares_a_core_is_seen(cpu: float, wall: float, contended: bool) -> 
 @pytest.mark.parametrize(("share", "grace"), [(0.25, 1.0), (1.0, 1.0), (1.5, 1.5)])
 def test_more_than_the_limits_is_told_to_the_jail(share: float, grace: float) -> None:
     limits = Limits(cpu_seconds=2.0)
-    trial = Trial(Program(id="p", code="pass", entry_point=None, cases=(), limits=limits), 0, time_share=share)
+    trial = ProgramTrial(Program(id="p", code="pass", entry_point=None, cases=(), limits=limits), 0, time_share=share)
     message = trial.request(met="")
-    asked = wire.Asked(*wire.ASKED.unpack(message[wire.LENGTHS.size :][: wire.ASKED.size]))
+    asked = wire.RunRequest(*wire.ASKED.unpack(message[wire.LENGTHS.size :][: wire.ASKED.size]))
     assert (asked.grace, asked.cpu) == (grace, 2.0 * share)
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from plum_hub.errors import SandboxError
 from plum_hub.execution import Call, Judge, Limits, Program, filters
-from plum_hub.execution.landlock import Enclave
+from plum_hub.execution.landlock import LandlockWorker
 from plum_hub.execution.worker import Worker
 from tests.execution.conftest import awaited
 
@@ -103,7 +103,7 @@ print(json.dumps([[one.group, one.name, one.status, one.detail] for one in found
 def _landlock() -> None:
     """Needs a machine where the sandbox can be had."""
     try:
-        Worker(Enclave).close()
+        Worker(LandlockWorker).close()
     except SandboxError as error:
         pytest.skip(str(error))
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from plum_hub.hubs.git import Entry
+from plum_hub.hubs.git import TreeEntry
 from plum_hub.hubs.web.cards import rendered, without_front_matter
 from plum_hub.hubs.web.rows import LONGEST, configs
 from tests.hubs.conftest import Http, file
@@ -162,7 +162,7 @@ def test_what_is_not_there_is_a_page_too(site):
 
 
 def test_configs_are_those_of_the_card_or_all_parquet_files():
-    files = [Entry(path, "blob", path, 1) for path in ("a/x.parquet", "a/b/y.parquet", "test.parquet", "a/z.txt")]
+    files = [TreeEntry(path, "blob", path, 1) for path in ("a/x.parquet", "a/b/y.parquet", "test.parquet", "a/z.txt")]
     card = {"configs": [{"config_name": "one", "data_files": "a/*.parquet"},
                         {"config_name": "all", "data_files": [{"split": "test", "path": ["**/*.parquet"]}]},
                         {"config_name": "none", "data_files": "c/*"}, "odd"]}  # fmt: skip

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from plum_hub.columns import Form
+from plum_hub.columns import RecordSchema
 from plum_hub.engines.base import EngineIdentity, Sampling
 from plum_hub.execution.base import Limits
 from plum_hub.records import (
@@ -21,9 +21,9 @@ from plum_hub.records import (
     TestSuite,
     Verdict,
 )
-from plum_hub.release.lineage import Author, Decontamination, Lineage, SelfConsistency, Source
+from plum_hub.release.lineage import Decontamination, InstructionSource, Lineage, ModelProvenance, SelfConsistency
 from plum_hub.release.preferences import PreferencesConfig, preferences
-from plum_hub.release.tree import Contents
+from plum_hub.release.tree import ReleaseContents
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -103,14 +103,14 @@ def suite(name: str = "s1") -> tuple[Instruction, TestSuite]:
 
 
 def lineage(**changes: Any) -> Lineage:
-    author = Author(
+    author = ModelProvenance(
         identity=EngineIdentity(engine="vllm", engine_version="0.32.0", model="some/policy-0.5B", revision="b" * 40),
         sampling=Sampling(temperature=1.0, top_p=0.95, max_tokens=512),
         weights="dequantised from Q4_K_M",
         dtype="bfloat16",
     )
     facts = Lineage(
-        sources=(Source(name="some/source", revision="a" * 40, license="mit"),),
+        sources=(InstructionSource(name="some/source", revision="a" * 40, license="mit"),),
         instructions=4,
         policy=author,
         samples_per_suite=5,
@@ -134,10 +134,10 @@ def tables(rows: Iterable[Record]) -> "list[pa.Table]":
     if not found:
         return []
     chat = isinstance(found[0], Preference) and not isinstance(found[0].prompt, str)
-    return [Form.of(type(found[0]), conversational=chat).table(found)]
+    return [RecordSchema.of(type(found[0]), conversational=chat).table(found)]
 
 
-def contents(*, prompt: Prompt | None = None, **changes: Any) -> Contents:
+def contents(*, prompt: Prompt | None = None, **changes: Any) -> ReleaseContents:
     """Two suites with three chosen and two rejected samples each; one sample of the first crashed."""
     asked = CHAT if prompt is None else prompt
     pairs = [*judged(["passed", "failed", "passed", "timed_out", "passed", "crashed"]), *judged(MIXED, "s2")]
@@ -146,7 +146,7 @@ def contents(*, prompt: Prompt | None = None, **changes: Any) -> Contents:
         of_suite = [pair for pair in pairs if pair[0].suite_id == name]
         verdicts = {verdict.sample_id: verdict for _, verdict in of_suite}
         rows += preferences((row for row, _ in of_suite), verdicts, lambda _: asked, PreferencesConfig())
-    made = Contents(
+    made = ReleaseContents(
         lineage=lineage(),
         recipe="model: some/policy-0.5B\n",
         preferences=tables(row for row in rows if isinstance(row, Preference)),

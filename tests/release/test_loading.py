@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plum_hub.cards import DatasetFacts, dataset_card
-from plum_hub.release.lineage import Counts
+from plum_hub.release.lineage import ReleaseCounts
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.schemas import CONFIGS, columns
 from plum_hub.release.tree import write_tree
@@ -31,7 +31,7 @@ print(json.dumps(seen))
 
 
 def test_every_config_loads_by_its_name_and_kto_by_default(tmp_path: Path) -> None:
-    def card(counts: Counts) -> str:
+    def card(counts: ReleaseCounts) -> str:
         return dataset_card(
             DatasetFacts(
                 repo="local/plum-x",

@@ -11,7 +11,7 @@ import pytest
 
 from plum_hub.errors import TrainingError
 from plum_hub.progress import Progress
-from plum_hub.training.run import Wanted, loaded, prepare, train
+from plum_hub.training.run import TrainingRequest, loaded, prepare, train
 from plum_hub.training.settings import compose
 from tests.training import toy
 
@@ -52,10 +52,10 @@ def test_killed_and_out_of_disk_it_ends_with_the_same_weights(source: Path, tiny
     assert "the checkpoint before it is kept" in line
 
     settings = compose([*toy.SETTINGS, "learning_rate=1e-3"])
-    facts = train(prepare(Wanted(str(source), str(tiny), broken, settings)), Progress())
+    facts = train(prepare(TrainingRequest(str(source), str(tiny), broken, settings)), Progress())
     assert facts["seconds"]["from step"] >= 4
     assert facts["seconds"]["from step"] in begun
-    train(prepare(Wanted(str(source), str(tiny), whole, settings)), Progress())
+    train(prepare(TrainingRequest(str(source), str(tiny), whole, settings)), Progress())
     weights = [(out / "adapter_model.safetensors").read_bytes() for out in (broken, whole)]
     assert weights[0] == weights[1]
     steps, losses = ([[row[key] for row in toy.metrics(out)] for out in (broken, whole)] for key in ("step", "loss"))
@@ -89,7 +89,7 @@ def test_interrupted_every_kind_of_training_goes_on_as_if_it_had_not_been(
     method: str, settings: list[str], source: Path, tiny: Path, tmp_path: Path
 ) -> None:
     chosen = compose([*toy.SETTINGS, "learning_rate=1e-3", *settings], method=method)
-    broken, whole = (Wanted(str(source), str(tiny), tmp_path / name, chosen) for name in ("broken", "whole"))
+    broken, whole = (TrainingRequest(str(source), str(tiny), tmp_path / name, chosen) for name in ("broken", "whole"))
     with pytest.raises(KeyboardInterrupt):
         train(prepare(broken), Interrupting())
     assert train(prepare(broken), Progress())["seconds"]["from step"] == 4
@@ -99,7 +99,7 @@ def test_interrupted_every_kind_of_training_goes_on_as_if_it_had_not_been(
 
 
 def test_two_trainings_in_one_folder(source: Path, tiny: Path, tmp_path: Path) -> None:
-    ready = prepare(Wanted(str(source), str(tiny), tmp_path / "out", compose(toy.SETTINGS)))
+    ready = prepare(TrainingRequest(str(source), str(tiny), tmp_path / "out", compose(toy.SETTINGS)))
     ready.folder.write(ready.facts())
     with ready.folder.lock(), pytest.raises(TrainingError, match="another plum-hub process is training here"):
         train(ready, Progress())
@@ -110,12 +110,14 @@ def test_all_steps_taken_but_nothing_saved_is_saved_by_the_next_start(source: Pa
     import torch
     from safetensors.torch import load_file
 
-    from plum_hub.training.trainer import Told, take_steps
+    from plum_hub.training.trainer import TrainingListener, take_steps
 
-    ready = prepare(Wanted(str(source), str(tiny), tmp_path / "out", compose([*toy.SETTINGS, "learning_rate=1e-3"])))
+    ready = prepare(
+        TrainingRequest(str(source), str(tiny), tmp_path / "out", compose([*toy.SETTINGS, "learning_rate=1e-3"]))
+    )
     ready.folder.write(ready.facts())
     one, job = loaded(ready)
-    take_steps(one, job, None, Told(lambda _: None, lambda: None))
+    take_steps(one, job, None, TrainingListener(lambda _: None, lambda: None))
     newest = ready.folder.last_step()
     assert newest is not None
     assert newest.name == "checkpoint-18"
@@ -133,8 +135,8 @@ def test_a_start_that_ended_before_its_first_step_is_begun_anew(source: Path, ti
     (torn / "model.safetensors").write_bytes((tiny / "model.safetensors").read_bytes()[:50_000])
     out = tmp_path / "out"
     with pytest.raises(TrainingError, match=r"does not load .* is damaged"):
-        train(prepare(Wanted(str(source), str(torn), out, compose(toy.SETTINGS))), Progress())
-    ready = prepare(Wanted(str(source), str(tiny), out, compose(toy.SETTINGS)))
+        train(prepare(TrainingRequest(str(source), str(torn), out, compose(toy.SETTINGS))), Progress())
+    ready = prepare(TrainingRequest(str(source), str(tiny), out, compose(toy.SETTINGS)))
     loaded(ready)
     assert [path.name for path in out.iterdir() if path.is_dir()] == ["steps"]
     ready.folder.check(ready.facts())

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from plum_hub.errors import TrainingError
-from plum_hub.training.balance import Weights, batch_size, class_weights
+from plum_hub.training.balance import LabelWeights, batch_size, class_weights
 from plum_hub.training.lengths import NO_PREFIX, TOO_LONG, fitting
-from plum_hub.training.memory import Form, Load, need
+from plum_hub.training.memory import MemoryDemand, ModelShape, need
 from plum_hub.training.settings import Batches, compose
 from tests.training import toy
 
@@ -60,7 +60,7 @@ def test_a_step_has_about_32_rows_of_all_processes() -> None:
 
 
 def test_labels_in_the_band_are_left_alone() -> None:
-    assert class_weights(100, 100) == class_weights(120, 100) == Weights()
+    assert class_weights(100, 100) == class_weights(120, 100) == LabelWeights()
 
 
 def test_rows_are_measured_as_trl_tokenises_them(tiny: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_template_that_moves_the_prompt_is_refused(tiny: Path) -> None:
 
 
 def test_memory_follows_the_form() -> None:
-    form = Form(
+    form = ModelShape(
         parameters=494_000_000,
         linear=900_000,
         inside=358_000_000,
@@ -124,17 +124,19 @@ def test_memory_follows_the_form() -> None:
         vocabulary=151_936,
     )
     kept: dict[str, Any] = {"weight_bytes": 2, "activation_bytes": 2, "reference": False, "tokens": 1000, "gpu": False}
-    load = Load(lora_rank=16, inside_bytes=2, checkpointed=False, **kept)
+    load = MemoryDemand(lora_rank=16, inside_bytes=2, checkpointed=False, **kept)
     lora = need(form, load)
     assert lora.weights == 2 * form.parameters
     assert lora.optimiser == 16 * 16 * form.linear
-    full = need(form, Load(None, 2, 2, 4, checkpointed=True, reference=True, tokens=1000, gpu=False))
+    full = need(form, MemoryDemand(None, 2, 2, 4, checkpointed=True, reference=True, tokens=1000, gpu=False))
     assert full.weights + full.optimiser == (16 + 4) * form.parameters
-    narrow = need(form, Load(None, 2, 2, 2, checkpointed=True, reference=True, tokens=1000, gpu=False))
+    narrow = need(form, MemoryDemand(None, 2, 2, 2, checkpointed=True, reference=True, tokens=1000, gpu=False))
     assert narrow.weights == full.weights + 2 * form.inside  # autocast's copies
     assert narrow.activations < lora.activations
     more = [need(form, replace(load, tokens=tokens, checkpointed=True)).activations for tokens in (512, 1024)]
     blocks = (10 * 896 + 4 * 4864 + 24 * 896) * 2
     assert more[1] - more[0] == 512 * blocks  # a CPU's tile of logits grows no more
     assert "GB (weights 0.99, " in str(lora)
-    assert "GB (weights 0.47, " in str(need(form, Load(lora_rank=16, inside_bytes=0.5625, checkpointed=False, **kept)))
+    assert "GB (weights 0.47, " in str(
+        need(form, MemoryDemand(lora_rank=16, inside_bytes=0.5625, checkpointed=False, **kept))
+    )

@@ -14,7 +14,7 @@ from plum_hub.hubs.embedded import EmbeddedHub
 from plum_hub.records import Preference, digest
 from plum_hub.run import Run
 from plum_hub.training.data import read_data
-from plum_hub.training.run import Wanted, prepare
+from plum_hub.training.run import TrainingRequest, prepare
 from plum_hub.training.settings import Method, compose
 from tests.engines.tiny import write_tiny_model
 from tests.rehearsal import plum_hub, published, write_rehearsal
@@ -48,7 +48,7 @@ def run(tiny: Path, tmp_path: Path) -> Path:
 
 
 def test_a_run_trains_the_model_that_wrote_it(run: Path, tiny: Path) -> None:
-    ready = prepare(Wanted(str(run), None, None, compose(toy.SETTINGS)))
+    ready = prepare(TrainingRequest(str(run), None, None, compose(toy.SETTINGS)))
     assert ready.folder.path == run / "checkpoint"
     facts = ready.facts()
     assert facts["on_policy"] is True
@@ -56,7 +56,7 @@ def test_a_run_trains_the_model_that_wrote_it(run: Path, tiny: Path) -> None:
     assert facts["rows"]["instructions"] == 12
     assert ready.rows[0]["row"].startswith("sample")
     assert str(tiny) not in json.dumps(facts)  # where a model lies is nobody's business
-    other = prepare(Wanted(str(run), None, None, compose(toy.SETTINGS, method="sft")))
+    other = prepare(TrainingRequest(str(run), None, None, compose(toy.SETTINGS, method="sft")))
     assert other.folder.path == run / "checkpoint-sft"
     assert len(other.rows) == 36
 
@@ -65,12 +65,14 @@ def test_another_model_needs_to_be_allowed(run: Path, tiny: Path, tmp_path: Path
     other = tmp_path / "other"
     shutil.copytree(tiny, other)
     settings = compose(toy.SETTINGS)
-    assert prepare(Wanted(str(run), str(other), None, settings)).facts()["on_policy"] is True  # the very same bytes
+    assert (
+        prepare(TrainingRequest(str(run), str(other), None, settings)).facts()["on_policy"] is True
+    )  # the very same bytes
     write_tiny_model(other, chat=True)
     (other / "generation_config.json").write_text('{"eos_token_id": 1}')
     with pytest.raises(TrainingError, match="say --allow-off-policy, which is recorded"):
-        prepare(Wanted(str(run), str(other), None, settings))
-    allowed = prepare(Wanted(str(run), str(other), None, settings, allow_off_policy=True))
+        prepare(TrainingRequest(str(run), str(other), None, settings))
+    allowed = prepare(TrainingRequest(str(run), str(other), None, settings, allow_off_policy=True))
     assert allowed.facts()["on_policy"] is False
 
 
@@ -83,7 +85,7 @@ def test_a_model_that_has_changed_since_is_refused(tmp_path: Path, run: Path) ->
     again = Run.create(tmp_path / "again", sealed.model_copy(update={"policy": policy}))
     shutil.copy(run / "shards" / "00000" / "preferences.jsonl", again.path(Preference))
     with pytest.raises(EngineError, match="is not the one this run began with"):
-        prepare(Wanted(str(again.folder), None, None, compose(toy.SETTINGS)))
+        prepare(TrainingRequest(str(again.folder), None, None, compose(toy.SETTINGS)))
 
 
 def test_a_release_has_the_rows_of_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +103,7 @@ def test_a_release_has_the_rows_of_its_run(tmp_path: Path, monkeypatch: pytest.M
         assert of_release.writer is not None
         assert of_release.writer.revision == of_run.writer.revision  # type: ignore[union-attr]
     with pytest.raises(TrainingError, match="there is no model here to train: name one with --model"):
-        prepare(Wanted(name, None, None, compose([]), hub="embedded"))
+        prepare(TrainingRequest(name, None, None, compose([]), hub="embedded"))
     with pytest.raises(HubError):
         read_data(f"{release['repo']}@v9.9.9", "kto", "embedded")
 
@@ -196,10 +198,10 @@ def test_a_training_begun_in_bf16_says_so_on_a_cpu_that_is_slow_in_it(
         "CUDA_VISIBLE_DEVICES": "",
     }.items():
         monkeypatch.setenv(name, value)
-    auto = prepare(Wanted(str(run), None, None, compose([*toy.SETTINGS, "precision=auto"]))).plan
+    auto = prepare(TrainingRequest(str(run), None, None, compose([*toy.SETTINGS, "precision=auto"]))).plan
     assert auto.decided()["precision"] == "fp32"
     assert "slow" not in auto.line()
-    asked = prepare(Wanted(str(run), None, None, compose([*toy.SETTINGS, "precision=bf16"]))).plan
+    asked = prepare(TrainingRequest(str(run), None, None, compose([*toy.SETTINGS, "precision=bf16"]))).plan
     assert asked.decided()["precision"] == "bf16"
     assert "slow on this CPU" in asked.line()
     assert "--set precision=fp32 --out DIR" in asked.line()

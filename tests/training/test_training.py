@@ -8,7 +8,7 @@ import pytest
 
 from plum_hub.errors import EngineError, TrainingError
 from plum_hub.progress import Progress
-from plum_hub.training.run import Wanted, check, loaded, prepare, train
+from plum_hub.training.run import TrainingRequest, check, loaded, prepare, train
 from plum_hub.training.settings import compose
 from tests.engines.tiny import write_tiny_model
 from tests.training import toy
@@ -17,10 +17,10 @@ from tests.training import toy
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("one_thread")]
 
 
-def wanted(source: Path, model: Path, out: Path, *settings: str, **more: Any) -> Wanted:
+def wanted(source: Path, model: Path, out: Path, *settings: str, **more: Any) -> TrainingRequest:
     method = more.pop("method", "kto")
     chosen = compose([*toy.SETTINGS, *settings], method=method)
-    return Wanted(source=str(source), model=str(model), out=out, settings=chosen, **more)
+    return TrainingRequest(source=str(source), model=str(model), out=out, settings=chosen, **more)
 
 
 def test_kto_raises_chosen_above_rejected(source: Path, tiny: Path, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_preflight_of_a_thousand_prompts_of_twenty_samples(tiny: Path, tmp_path:
 
     from plum_hub.training import preflight
     from plum_hub.training.base import stand_in
-    from plum_hub.training.trainer import Job, arguments, trainer
+    from plum_hub.training.trainer import TrainingJob, arguments, trainer
 
     rows = [
         {"prompt": f"add {prompt}", "completion": f" {number}", "label": number % 3 == prompt % 3}
@@ -111,7 +111,7 @@ def test_preflight_of_a_thousand_prompts_of_twenty_samples(tiny: Path, tmp_path:
     ]
     path = toy.write(tmp_path / "rows.jsonl", rows)
     ready = prepare(wanted(path, tiny, tmp_path / "out", "batch_size=8", processes=4))
-    job = Job(ready.wanted.settings, ready.plan, ready.rows, ready.weights, tmp_path / "steps")
+    job = TrainingJob(ready.wanted.settings, ready.plan, ready.rows, ready.weights, tmp_path / "steps")
     models = [stand_in(ready.tokenizer) for _ in range(2)]
     one = trainer(job, arguments(job, gpu=False), models, AutoTokenizer.from_pretrained(tiny))
     for world in (1, 2, 4):
@@ -126,12 +126,14 @@ def test_preflight_sees_the_trap(tiny: Path, tmp_path: Path) -> None:
 
     from plum_hub.training import preflight
     from plum_hub.training.base import stand_in
-    from plum_hub.training.trainer import Job, arguments, trainer
+    from plum_hub.training.trainer import TrainingJob, arguments, trainer
 
     rows = sorted(toy.rows(), key=lambda row: (row["prompt"][0]["content"], row["label"]))
     path = toy.write(tmp_path / "rows.jsonl", rows)
     ready = prepare(wanted(path, tiny, tmp_path / "out"))
-    job = Job(ready.wanted.settings, ready.plan, [row | {"row": ""} for row in rows], ready.weights, tmp_path / "steps")
+    job = TrainingJob(
+        ready.wanted.settings, ready.plan, [row | {"row": ""} for row in rows], ready.weights, tmp_path / "steps"
+    )
     tokenizer = AutoTokenizer.from_pretrained(tiny)
     found = preflight.read(trainer(job, arguments(job, gpu=False), [stand_in(tokenizer)], tokenizer), 1)
     assert found.same_prompt_rate > 0.4

@@ -13,7 +13,7 @@ import pytest
 from plum_hub.errors import TrainingError
 from plum_hub.instructions.hub import read_folder
 from plum_hub.training.data import read_data
-from plum_hub.training.run import Wanted, check, prepare
+from plum_hub.training.run import TrainingRequest, check, prepare
 from plum_hub.training.settings import compose
 from tests.training import toy
 
@@ -160,7 +160,7 @@ def test_a_turn_that_the_chat_template_refuses_is_named(
     first, second, *rest = toy.rows()
     source = toy.write(tmp_path / "rows.jsonl", [first, second | {"prompt": prompt}, *rest])
     with pytest.raises(TrainingError, match=said) as caught:
-        prepare(Wanted(str(source), str(templated(template)), None, compose(toy.SETTINGS)))
+        prepare(TrainingRequest(str(source), str(templated(template)), None, compose(toy.SETTINGS)))
     assert "\n" not in str(caught.value)
 
 
@@ -172,12 +172,12 @@ def test_the_template_gets_a_rows_tools(templated: Callable[[str], Path], tmp_pa
     tools = json.dumps([TOOL]) if as_text else [TOOL]
     rows = [row | {"tools": tools if number % 12 < 6 else None} for number, row in enumerate(toy.rows())]
     source = toy.write(tmp_path / "rows.jsonl", rows)
-    ready = prepare(Wanted(str(source), str(templated(WITH_TOOLS)), None, compose(toy.SETTINGS)))
+    ready = prepare(TrainingRequest(str(source), str(templated(WITH_TOOLS)), None, compose(toy.SETTINGS)))
     assert ready.data.not_read == ()
     found = check(ready)
     assert found.same_prompt == found.cut == 0
     bare = toy.write(tmp_path / "bare.jsonl", toy.rows())
-    without = prepare(Wanted(str(bare), ready.base.model, None, compose(toy.SETTINGS)))
+    without = prepare(TrainingRequest(str(bare), ready.base.model, None, compose(toy.SETTINGS)))
     longer = {
         row["row"]: tokens - before
         for row, tokens, before in zip(ready.fitting.rows, ready.fitting.tokens, without.fitting.tokens, strict=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from plum_hub.benchmarks.base import Problem
 from plum_hub.benchmarks.livecodebench.cases import CALLS_CPU_SECONDS, TEST_CPU_SECONDS, Suites, read_tests
-from plum_hub.benchmarks.livecodebench.files import Files, Place, Row
-from plum_hub.benchmarks.livecodebench.selection import DIFFICULTIES, PLATFORMS, Selection
+from plum_hub.benchmarks.livecodebench.files import ProblemFiles, Row, RowLocation
+from plum_hub.benchmarks.livecodebench.selection import DIFFICULTIES, PLATFORMS, ContestSelection
 from plum_hub.errors import BenchmarkError
 
-__all__ = ["DIFFICULTIES", "PLATFORMS", "LiveCodeBench", "Selection"]
+__all__ = ["DIFFICULTIES", "PLATFORMS", "ContestSelection", "LiveCodeBench"]
 
 _MODULES = (
     "string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random", "statistics", "itertools",
@@ -39,7 +39,7 @@ class LiveCodeBench:
         source: a file of the dataset, a folder with its files, or None for the Hub.
     """
 
-    selection: Selection = field(default_factory=Selection)
+    selection: ContestSelection = field(default_factory=ContestSelection)
     source: Path | None = None
 
     @property
@@ -72,8 +72,8 @@ class LiveCodeBench:
         return "; ".join(said)
 
     @cached_property
-    def _files(self) -> Files:
-        return Files(self.selection.releases, self.source)
+    def _files(self) -> ProblemFiles:
+        return ProblemFiles(self.selection.releases, self.source)
 
     @cached_property
     def _problems(self) -> list[Problem]:
@@ -95,7 +95,7 @@ class LiveCodeBench:
         return sorted(found, key=lambda problem: problem.id)
 
 
-def _contest_date(place: Place, row: Row) -> datetime:
+def _contest_date(place: RowLocation, row: Row) -> datetime:
     """The date, in a row by which it can be chosen."""
     for column, known in (("platform", PLATFORMS), ("difficulty", DIFFICULTIES)):
         if row[column] not in known:
@@ -106,7 +106,7 @@ def _contest_date(place: Place, row: Row) -> datetime:
         raise BenchmarkError(f"{place}: contest_date is {row['contest_date']!r:.40}, no date: mend it") from error
 
 
-def _problem(place: Place, row: Row, contest: datetime, release: int) -> Problem:
+def _problem(place: RowLocation, row: Row, contest: datetime, release: int) -> Problem:
     method, tests, lost = read_tests(place, row)
     every = TEST_CPU_SECONDS * len(tests)
     return Problem(

@@ -15,9 +15,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from plum_hub.benchmarks.livecodebench.encoded import decoded_tests
-from plum_hub.benchmarks.livecodebench.files import Place, Row
+from plum_hub.benchmarks.livecodebench.files import Row, RowLocation
 from plum_hub.errors import BenchmarkError
-from plum_hub.execution.base import Again, Call, Case, Stdio
+from plum_hub.execution.base import Call, Case, Reinterpretation, Stdio
 from plum_hub.execution.literals import write_literal
 from plum_hub.execution.reserved import reserved
 
@@ -38,7 +38,7 @@ _INSTANCE = {
 class Suites(Mapping[str, tuple[Case, ...]]):
     """The suites of one problem, read from its file when they are asked for."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: RowLocation) -> None:
         self._place = place
 
     def __getitem__(self, name: str) -> tuple[Case, ...]:
@@ -52,22 +52,22 @@ class Suites(Mapping[str, tuple[Case, ...]]):
 
 
 @lru_cache(maxsize=4)
-def _suites(place: Place) -> dict[str, tuple[Case, ...]]:
+def _suites(place: RowLocation) -> dict[str, tuple[Case, ...]]:
     method, tests, _ = read_tests(place, place.read())
     suites: dict[str, tuple[Case, ...]] = {name: tuple(_case(name, method, test) for test in tests) for name in SUITES}
     if method is None:
-        suites["base:strict"] = tuple(Again(case=number, comparison="words") for number in range(len(tests)))
+        suites["base:strict"] = tuple(Reinterpretation(case=number, comparison="words") for number in range(len(tests)))
     return suites
 
 
-class Test(NamedTuple):
+class ContestTest(NamedTuple):
     """What goes in and what is expected: standard input and output; or arguments, one a line, and a value, in JSON."""
 
     given: str
     expected: str
 
 
-def read_tests(place: Place, row: Row) -> tuple[str | None, list[Test], int]:
+def read_tests(place: RowLocation, row: Row) -> tuple[str | None, list[ContestTest], int]:
     """The method that is asked for (None: a program), the tests, public ones first, and how many others there are that
     cannot be carried.
 
@@ -80,7 +80,7 @@ def read_tests(place: Place, row: Row) -> tuple[str | None, list[Test], int]:
     private = row["private_test_cases"]
     if not private.startswith("["):
         private = decoded_tests(private, str(place))
-    found: list[Test] = []
+    found: list[ContestTest] = []
     for column, text in (("public_test_cases", row["public_test_cases"]), ("private_test_cases", private)):
         found += (_test(place, column, item, method is None) for item in _loaded(place, column, text, list))
     kept = [test for test in found if method is None or len(test.expected) <= _MAX_EXPECTED]
@@ -90,18 +90,18 @@ def read_tests(place: Place, row: Row) -> tuple[str | None, list[Test], int]:
 _MEND = "fetch the file again"
 
 
-def _test(place: Place, column: str, item: object, is_program: bool) -> Test:
+def _test(place: RowLocation, column: str, item: object, is_program: bool) -> ContestTest:
     kind = "stdin" if is_program else "functional"
     match item:
         case {"input": str(given), "output": str(expected), "testtype": str(testtype)} if testtype == kind:
             if not is_program:
                 for text in (*given.split("\n"), expected):
                     _loaded(place, column, text, object)
-            return Test(given, expected)
+            return ContestTest(given, expected)
     raise BenchmarkError(f"{place}: {column} holds what is no {kind} test: {str(item)[:80]!r}; {_MEND}")
 
 
-def _loaded(place: Place, column: str, text: str, kind: type) -> Any:
+def _loaded(place: RowLocation, column: str, text: str, kind: type) -> Any:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -111,7 +111,7 @@ def _loaded(place: Place, column: str, text: str, kind: type) -> Any:
     return value
 
 
-def _case(suite: str, method: str | None, test: Test) -> Case:
+def _case(suite: str, method: str | None, test: ContestTest) -> Case:
     if method is None:
         return Stdio(
             stdin=test.given,

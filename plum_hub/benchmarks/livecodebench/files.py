@@ -54,7 +54,7 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Place:
+class RowLocation:
     """Where a row is: the tests of all problems take many gigabytes, so each is read again when it is needed."""
 
     path: Path
@@ -76,7 +76,7 @@ class Place:
             return _parsed(file.readline(), self)
 
 
-class Files:
+class ProblemFiles:
     """The files that hold certain releases.
 
     Args:
@@ -101,14 +101,14 @@ class Files:
             return f"{REPO}@{COMMIT}"
         return f"sha256:{found[0] if len(found) == 1 else hashlib.sha256(' '.join(found).encode()).hexdigest()}"
 
-    def rows(self) -> Iterator[tuple[Place, int, Row]]:
+    def rows(self) -> Iterator[tuple[RowLocation, int, Row]]:
         """Every row of the releases, with its place and its release.
 
         Raises:
             BenchmarkError: a file cannot be read, a row is damaged or there twice, or rows are missing.
         """
         counts = dict.fromkeys(self._releases, 0)
-        places: dict[str, Place] = {}
+        places: dict[str, RowLocation] = {}
         for path in self._paths:
             for place, row in _rows(path):
                 release = _release(place, row)
@@ -170,20 +170,20 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _rows(path: Path) -> Iterator[tuple[Place, Row]]:
+def _rows(path: Path) -> Iterator[tuple[RowLocation, Row]]:
     offset = 0
     with _readable(path), _opened(path) as file:
         for number in itertools.count(1):
             line = file.readline(_MAX_LINE)
             if not line:
                 return
-            place = Place(path, number, offset)
+            place = RowLocation(path, number, offset)
             offset += len(line)
             if line.strip():
                 yield place, _parsed(line, place)
 
 
-def _parsed(line: bytes, place: Place) -> Row:
+def _parsed(line: bytes, place: RowLocation) -> Row:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -195,7 +195,7 @@ def _parsed(line: bytes, place: Place) -> Row:
     return row
 
 
-def _release(place: Place, row: Row) -> int:
+def _release(place: RowLocation, row: Row) -> int:
     """What the row says, or else the name of its file."""
     if match := re.fullmatch(r"release_v(\d)", str(row.get("release"))):
         return int(match[1])

@@ -13,7 +13,7 @@ DIFFICULTIES = ("easy", "medium", "hard")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selection:
+class ContestSelection:
     """Which problems.
 
     Raises:

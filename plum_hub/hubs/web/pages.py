@@ -11,8 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import RedirectResponse, Response
 
 from plum_hub.hubs import api, discussions, front_matter, refusals
-from plum_hub.hubs.calls import Call, Hub, Route, int_option, segment
-from plum_hub.hubs.git import BRANCHES, PULLS, TAGS, Entry
+from plum_hub.hubs.calls import Hub, HubRequest, Route, int_option, segment
+from plum_hub.hubs.git import BRANCHES, PULLS, TAGS, TreeEntry
 from plum_hub.hubs.store import KINDS, Repo
 from plum_hub.hubs.web import cards, rows
 
@@ -33,7 +33,7 @@ _HEADERS = {
 }
 
 
-def home(hub: Hub, call: Call) -> Response:
+def home(hub: Hub, call: HubRequest) -> Response:
     """All repos that the caller may see, those changed last first."""
     groups: dict[str, list[dict[str, Any]]] = {"Datasets": [], "Models": [], "Spaces": []}
     for kind in KINDS.values():
@@ -47,7 +47,7 @@ def home(hub: Hub, call: Call) -> Response:
     return _page("home", 200, call=call, groups={name: found for name, found in groups.items() if found})
 
 
-def card(hub: Hub, call: Call) -> Response:
+def card(hub: Hub, call: HubRequest) -> Response:
     """A repo's card, what it says of itself in its front matter, and its versions."""
     repo, facts = _facts(hub, call, call.option("revision", "main"), tab="card")
     about = api.describe(hub, repo, facts["commit"], blobs=False)
@@ -56,7 +56,7 @@ def card(hub: Hub, call: Call) -> Response:
     )
 
 
-def tree(hub: Hub, call: Call) -> Response:
+def tree(hub: Hub, call: HubRequest) -> Response:
     """The files and folders at a revision, and the card where the folder has one."""
     repo, facts = _facts(hub, call, call.param("rev"), tab="files")
     path = (call.params.get("path") or "").strip("/")
@@ -69,7 +69,7 @@ def tree(hub: Hub, call: Call) -> Response:
     return _page("tree", 200, **facts, path=path, listed=listed, text=None if path else _readme(facts))
 
 
-def blob(hub: Hub, call: Call) -> Response:
+def blob(hub: Hub, call: HubRequest) -> Response:
     """A file: its text, its picture, its first rows, or only how large it is."""
     repo, facts = _facts(hub, call, call.param("rev"), tab="files", files=True)
     path = call.param("path")
@@ -88,7 +88,7 @@ def blob(hub: Hub, call: Call) -> Response:
     return _page("blob", 200, **facts, path=path, entry=entry, large=large, **shown)
 
 
-def viewer(hub: Hub, call: Call) -> Response:
+def viewer(hub: Hub, call: HubRequest) -> Response:
     """The first rows of a dataset's config."""
     repo, facts = _facts(hub, call, call.option("revision", "main"), tab="rows", files=True)
     entries = [it for it in repo.git.entries(facts["commit"]) if it.kind == "blob"]
@@ -104,7 +104,7 @@ def viewer(hub: Hub, call: Call) -> Response:
     return _page("rows", 200, **facts, configs=found, config=config, split=split, table=table)
 
 
-def history(hub: Hub, call: Call) -> Response:
+def history(hub: Hub, call: HubRequest) -> Response:
     """The commits behind a revision, the newest first."""
     repo, facts = _facts(hub, call, call.params.get("rev") or "main", tab="history")
     skip = int_option(call, "skip", 0)
@@ -113,20 +113,20 @@ def history(hub: Hub, call: Call) -> Response:
     return _page("history", 200, **facts, logged=list(islice(logged, HISTORY)), more=more)
 
 
-def commit(hub: Hub, call: Call) -> Response:
+def commit(hub: Hub, call: HubRequest) -> Response:
     """What a commit changed."""
     repo, facts = _facts(hub, call, call.param("rev"), tab="history", files=True)
     patch = repo.git.patch(facts["commit"])
     return _page("commit", 200, **facts, it=repo.git.log(facts["commit"], limit=1)[0], **_cut(patch))
 
 
-def talk(hub: Hub, call: Call) -> Response:
+def talk(hub: Hub, call: HubRequest) -> Response:
     """All discussions and pull requests."""
     repo, facts = _facts(hub, call, "main", tab="discussions")
     return _page("discussions", 200, **facts, found=discussions.found(repo))
 
 
-def discussion(hub: Hub, call: Call) -> Response:
+def discussion(hub: Hub, call: HubRequest) -> Response:
     """One discussion or pull request, with what it would change."""
     repo, facts = _facts(hub, call, "main", tab="discussions")
     about = discussions.details(hub, call)
@@ -142,14 +142,14 @@ def discussion(hub: Hub, call: Call) -> Response:
     return _page("discussion", 200, **facts, about=about, **_cut(patch))
 
 
-def login(_hub: Hub, call: Call) -> Response:
+def login(_hub: Hub, call: HubRequest) -> Response:
     """Have the browser ask for a token, which it then sends with every request."""
     if not call.signed_in:
         raise refusals.sign_in_needed()
     return RedirectResponse("/", 303)
 
 
-def style(_hub: Hub, _call: Call) -> Response:
+def style(_hub: Hub, _call: HubRequest) -> Response:
     """How the pages look."""
     headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
     return Response((Path(__file__).parent / "style.css").read_bytes(), headers=headers, media_type="text/css")
@@ -167,7 +167,7 @@ def refused(refusal: refusals.Refusal, headers: dict[str, str], *, path: str, au
     return response
 
 
-def _facts(hub: Hub, call: Call, revision: str, *, tab: str, files: bool = False) -> tuple[Repo, dict[str, Any]]:
+def _facts(hub: Hub, call: HubRequest, revision: str, *, tab: str, files: bool = False) -> tuple[Repo, dict[str, Any]]:
     """The repo, and what each of its pages shows."""
     repo = hub.repo(call, files=files)
     commit_id = repo.git.commit_of(revision)
@@ -179,7 +179,7 @@ def _facts(hub: Hub, call: Call, revision: str, *, tab: str, files: bool = False
     }  # fmt: skip
 
 
-def _chips(hub: Hub, call: Call, data: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _chips(hub: Hub, call: HubRequest, data: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Name, value and link of each thing that the front matter says; the link is empty but for repos of this Hub."""
     chips = []
     for key, name in _CHIPS.items():
@@ -213,7 +213,7 @@ def _rendered(facts: dict[str, Any], content: str, folder: str) -> Any:
     return cards.rendered(cards.without_front_matter(content), *places)
 
 
-def _text_of(hub: Hub, repo: Repo, entry: Entry) -> str | None:
+def _text_of(hub: Hub, repo: Repo, entry: TreeEntry) -> str | None:
     """A file's text; None where it is none, or too long for a page."""
     large = hub.store.pointers(repo.git, {entry.oid: entry.size}).get(entry.oid)
     if (large.size if large else entry.size) > LONGEST_TEXT:

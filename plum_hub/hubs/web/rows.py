@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from plum_hub.hubs import front_matter
-from plum_hub.hubs.git import Entry
+from plum_hub.hubs.git import TreeEntry
 from plum_hub.hubs.store import Repo, Store
 
 FIRST, LONGEST = 25, 400
@@ -38,7 +38,7 @@ class Table:
     problem: str = ""
 
 
-def configs(card: dict[str, Any], files: list[Entry]) -> dict[str, dict[str, list[Entry]]]:
+def configs(card: dict[str, Any], files: list[TreeEntry]) -> dict[str, dict[str, list[TreeEntry]]]:
     """The Parquet files of each config and split: as the card says, else all of them in one config.
 
     Args:
@@ -47,7 +47,7 @@ def configs(card: dict[str, Any], files: list[Entry]) -> dict[str, dict[str, lis
     """
     parquet = [entry for entry in files if entry.path.endswith(".parquet")]
     declared = card.get("configs")
-    found: dict[str, dict[str, list[Entry]]] = {}
+    found: dict[str, dict[str, list[TreeEntry]]] = {}
     for config in declared if isinstance(declared, list) else ():
         if isinstance(config, dict) and "config_name" in config:
             splits = {name: _matching(patterns, parquet) for name, patterns in _patterns(config).items()}
@@ -60,7 +60,7 @@ def configs(card: dict[str, Any], files: list[Entry]) -> dict[str, dict[str, lis
     return {name: splits for name, splits in found.items() if splits}
 
 
-def first_rows(store: Store, repo: Repo, files: list[Entry]) -> Table:
+def first_rows(store: Store, repo: Repo, files: list[TreeEntry]) -> Table:
     """The first rows of some Parquet files that belong together."""
     try:
         opened = [_opened(store, repo, file) for file in files]
@@ -79,7 +79,7 @@ def first_rows(store: Store, repo: Repo, files: list[Entry]) -> Table:
     return Table(columns, cells, sum(file.metadata.num_rows for file in opened))
 
 
-def _opened(store: Store, repo: Repo, entry: Entry) -> Any:
+def _opened(store: Store, repo: Repo, entry: TreeEntry) -> Any:
     large = store.pointers(repo.git, {entry.oid: entry.size}).get(entry.oid)
     source = str(store.objects.path(large.sha256)) if large else io.BytesIO(repo.git.blob(entry.oid))
     # A row group may be as long as the file: read of it only what the first rows need.
@@ -98,7 +98,7 @@ def _patterns(config: dict[str, Any]) -> dict[str, list[str]]:
     return patterns
 
 
-def _matching(patterns: list[str], files: list[Entry]) -> list[Entry]:
+def _matching(patterns: list[str], files: list[TreeEntry]) -> list[TreeEntry]:
     expressions = [_expression(pattern) for pattern in patterns]
     return [file for file in files if any(it.fullmatch(file.path) for it in expressions)]
 

@@ -34,7 +34,7 @@ _Key: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class ContaminationMatch:
     """A row that is, or contains, a problem of a benchmark."""
 
     row: str
@@ -54,7 +54,7 @@ class _Trial:
     of: _Key
 
 
-class Matching:
+class BenchmarkMatcher:
     """Holds rows against benchmarks.
 
     Args:
@@ -89,27 +89,29 @@ class Matching:
         if target.problem is not None and target.entry_point is not None:
             self._called[target.entry_point].append(key)
 
-    def of_instruction(self, instruction: Instruction) -> list[Finding]:
+    def of_instruction(self, instruction: Instruction) -> list[ContaminationMatch]:
         """Match an instruction; it comes before its samples."""
         held = self._statements.held(instruction.text)
         self._suspects[instruction.id] = [key for key, share in held.items() if share >= SUSPICIOUS]
         return list(self._by_text(instruction.id, held, "instruction"))
 
-    def of_sample(self, sample: Sample, entry_point: str) -> list[Finding]:
+    def of_sample(self, sample: Sample, entry_point: str) -> list[ContaminationMatch]:
         """Match a sample by its text and code. If neither finds anything, `of_trials` goes on with it."""
         found = list(self._by_text(sample.id, self._statements.held(sample.text), "text"))
         defined = _functions(sample.code or "")
         for function in defined:
             for benchmark, task in self._solved(function):
                 detail = f"`{function.name}` is the solution of {benchmark} {task}, names apart"
-                found.append(Finding(row=sample.id, benchmark=benchmark, task=task, measure="solution", detail=detail))
+                found.append(
+                    ContaminationMatch(row=sample.id, benchmark=benchmark, task=task, measure="solution", detail=detail)
+                )
         if not found:
             for function in defined:
                 for key in self._plausible(function, sample.instruction_id, entry_point):
                     self._trials[_Trial(sample.code or "", function.name, key)].append(sample.id)
         return found
 
-    def of_trials(self, judge: Judge) -> Iterator[Finding]:
+    def of_trials(self, judge: Judge) -> Iterator[ContaminationMatch]:
         """Run what may pass a benchmark's tests.
 
         Raises:
@@ -123,18 +125,20 @@ class Matching:
                 benchmark, task = trial.of
                 detail = f"`{trial.function}` passes the tests of {benchmark} {task} ({len(execution.cases)} cases)"
                 for row in dict.fromkeys(self._trials[trial]):
-                    yield Finding(row=row, benchmark=benchmark, task=task, measure="behaviour", detail=detail)
+                    yield ContaminationMatch(
+                        row=row, benchmark=benchmark, task=task, measure="behaviour", detail=detail
+                    )
 
     @property
     def trials(self) -> int:
         """Programs that `of_trials` runs."""
         return len(self._trials)
 
-    def _by_text(self, row: str, held: Mapping[_Key, float], measure: Measure) -> Iterator[Finding]:
+    def _by_text(self, row: str, held: Mapping[_Key, float], measure: Measure) -> Iterator[ContaminationMatch]:
         for (benchmark, task), share in held.items():
             if share > self._overlap:
                 detail = f"holds {share:.0%} of the words of {benchmark} {task} in {self._ngram}-grams"
-                yield Finding(row=row, benchmark=benchmark, task=task, measure=measure, detail=detail)
+                yield ContaminationMatch(row=row, benchmark=benchmark, task=task, measure=measure, detail=detail)
 
     def _solved(self, function: Function) -> Sequence[_Key]:
         """The tasks that have this very solution."""
@@ -173,7 +177,7 @@ def _takes(function: Function, solution: Function | None) -> bool:
     return function.fewest <= most and (function.most is None or function.most >= solution.fewest)
 
 
-def count(findings: Iterable[Finding], benchmark: str) -> dict[str, int]:
+def count(findings: Iterable[ContaminationMatch], benchmark: str) -> dict[str, int]:
     """The rows found by each measure in one benchmark."""
     rows = {(one.measure, one.row) for one in findings if one.benchmark == benchmark}
     counted = Counter(measure for measure, _ in rows)

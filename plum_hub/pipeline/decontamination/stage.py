@@ -15,10 +15,16 @@ from plum_hub.errors import BenchmarkError, RunError
 from plum_hub.execution import Judge
 from plum_hub.lines import appending, object_of, whole_lines
 from plum_hub.pipeline.base import Context
-from plum_hub.pipeline.decontamination.matching import SMALLEST_SOLUTION, SUSPICIOUS, Finding, Matching, count
+from plum_hub.pipeline.decontamination.matching import (
+    SMALLEST_SOLUTION,
+    SUSPICIOUS,
+    BenchmarkMatcher,
+    ContaminationMatch,
+    count,
+)
 from plum_hub.pipeline.decontamination.targets import Targets, targets
 from plum_hub.records import Drop, Instruction, Sample, TestSuite, digest
-from plum_hub.release.lineage import Comparison, Decontamination
+from plum_hub.release.lineage import ContaminationReport, Decontamination
 from plum_hub.run import Run
 
 STAGE = "decontamination"
@@ -36,7 +42,7 @@ def run_decontamination(context: Context) -> None:
     run, settings = context.run, context.run.recipe.decontamination
     if not settings.benchmarks:
         return
-    rows = _Rows.of(run)
+    rows = _RowSelection.of(run)
     done = {one.benchmark for one in _comparisons(run, rows.digest)}
     owed = _at_hand(context, [name for name in settings.benchmarks if name not in done])
     if not owed:
@@ -84,7 +90,7 @@ def decontamination_of(run: Run) -> Decontamination:
         RunError: the list of comparisons is damaged.
     """
     settings = run.recipe.decontamination
-    rows = _Rows.of(run).digest if _path(run).exists() else ""
+    rows = _RowSelection.of(run).digest if _path(run).exists() else ""
     found = {one.benchmark: one for one in _comparisons(run, rows)}
     return Decontamination(
         ngram=settings.ngram,
@@ -97,7 +103,7 @@ def decontamination_of(run: Run) -> Decontamination:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _RowSelection:
     """How many rows are compared, and which."""
 
     instructions: int
@@ -105,16 +111,16 @@ class _Rows:
     digest: str
 
     @classmethod
-    def of(cls, run: Run) -> "_Rows":
+    def of(cls, run: Run) -> "_RowSelection":
         instructions, samples = sorted(run.ids(Instruction)), sorted(run.ids(Sample))
         ids = hashlib.sha256("\n".join([*instructions, "", *samples]).encode()).hexdigest()
         return cls(len(instructions), len(samples), ids)
 
 
-def _findings(context: Context, benchmarks: list[Targets]) -> Iterator[Finding]:
+def _findings(context: Context, benchmarks: list[Targets]) -> Iterator[ContaminationMatch]:
     """All that is found; the samples of an instruction that is found are not looked at."""
     run, settings = context.run, context.run.recipe.decontamination
-    matching = Matching(benchmarks, settings.ngram, settings.overlap)
+    matching = BenchmarkMatcher(benchmarks, settings.ngram, settings.overlap)
     gone = set()
     for instruction in run.rows(Instruction):
         for one in matching.of_instruction(instruction):
@@ -131,9 +137,9 @@ def _findings(context: Context, benchmarks: list[Targets]) -> Iterator[Finding]:
             yield from matching.of_trials(judge)
 
 
-def _drops(run: Run, findings: Iterable[Finding]) -> Iterator[Drop]:
+def _drops(run: Run, findings: Iterable[ContaminationMatch]) -> Iterator[Drop]:
     """A row for everything that is left out; the first finding of a row is its evidence."""
-    evidence: dict[str, Finding] = {}
+    evidence: dict[str, ContaminationMatch] = {}
     for one in findings:
         evidence.setdefault(one.row, one)
     for instruction in run.rows(Instruction):
@@ -149,16 +155,16 @@ def _drops(run: Run, findings: Iterable[Finding]) -> Iterator[Drop]:
             yield _with_instruction(sample.id, sample.instruction_id, evidence[sample.instruction_id])
 
 
-def _found(name: str, instruction: str, by: Finding) -> Drop:
+def _found(name: str, instruction: str, by: ContaminationMatch) -> Drop:
     return Drop(id=name, stage=STAGE, reason=f"benchmark_{by.measure}", instruction_id=instruction, detail=by.detail)
 
 
-def _with_instruction(name: str, instruction: str, by: Finding) -> Drop:
+def _with_instruction(name: str, instruction: str, by: ContaminationMatch) -> Drop:
     return Drop(id=name, stage=STAGE, reason="of_benchmark_instruction", instruction_id=instruction, detail=by.detail)
 
 
-def _row(benchmark: Targets, rows: _Rows, findings: Iterable[Finding]) -> Comparison:
-    return Comparison(
+def _row(benchmark: Targets, rows: _RowSelection, findings: Iterable[ContaminationMatch]) -> ContaminationReport:
+    return ContaminationReport(
         benchmark=benchmark.benchmark,
         revision=benchmark.revision,
         tasks=len(benchmark.problems),
@@ -169,14 +175,14 @@ def _row(benchmark: Targets, rows: _Rows, findings: Iterable[Finding]) -> Compar
     )
 
 
-def _comparisons(run: Run, rows: str) -> Iterator[Comparison]:
+def _comparisons(run: Run, rows: str) -> Iterator[ContaminationReport]:
     """The comparisons of the run's present rows, under its settings."""
     path = _path(run)
     for number, line in whole_lines(path):
         try:
             row = object_of(line)
             name = row.pop("id")
-            comparison = Comparison(**row)
+            comparison = ContaminationReport(**row)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(f"{path}:{number}: not a comparison ({error}); delete this line to compare anew") from error
         if name == _name(run, rows, comparison.benchmark):
