@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from plum_hub.errors import RunError
+from plum_hub.files import reading, writing
 
 
 def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -74,18 +74,6 @@ def appending(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
             file.close()
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for reading, and turn a failure to read it into a `RunError` that names it."""
-    try:
-        with path.open("rb") as file:
-            yield file
-    except OSError as error:
-        raise RunError(
-            f"{path}: cannot be read ({error.strerror or error}); mend its permissions, or move it"
-        ) from error
-
-
 def object_of(line: bytes) -> dict[str, Any]:
     """Read a line as one JSON object.
 
@@ -99,18 +87,6 @@ def object_of(line: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"a JSON {type(found).__name__}, not an object")
     return found
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn a failure to write into a `RunError` that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise RunError(
-            f"{path}: cannot be written ({error.strerror or error}); all rows made so far are kept: "
-            "mend that and run the same command again"
-        ) from error
 
 
 def _cut_torn_line(path: Path) -> None:

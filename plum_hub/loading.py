@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plum_hub.errors import HubError, RunError, UsageError
+from plum_hub.files import writing
 from plum_hub.home import home
 from plum_hub.hubs.client import HubTarget, Kind, choose_target, connected, fetch_repo, tags
 from plum_hub.hubs.embedded import default_root
-from plum_hub.lines import appending, object_of, whole_lines, writing
+from plum_hub.lines import appending, object_of, whole_lines
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -12,12 +12,11 @@ Resuming needs no memory of its own: what is on disk is done, the rest is owed (
 was torn by a kill: it is cut off and its row owed again. Any other bad line is an error that names file and line.
 """
 
-import fcntl
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,8 @@ from plum_hub import recipe as recipes
 from plum_hub.columns import LineError, RecordSchema, has_conversations
 from plum_hub.environment import installed_versions
 from plum_hub.errors import RunError
-from plum_hub.lines import appending, whole_blocks, whole_lines, writing
+from plum_hub.files import locked, writing
+from plum_hub.lines import appending, whole_blocks, whole_lines
 from plum_hub.recipe import Recipe
 from plum_hub.records import (
     Drop,
@@ -261,16 +261,13 @@ class Run:
         Raises:
             RunError: another process holds it.
         """
-        with writing(self.folder):
-            file = (self.folder / ".lock").open("a+")
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise RunError(
-                    f"{self.folder}: another plum-hub process is working on this run; wait for it, "
-                    f"or look on with  plum-hub status {self.folder}"
-                ) from error
+        busy = RunError(
+            f"{self.folder}: another plum-hub process is working on this run; wait for it, "
+            f"or look on with  plum-hub status {self.folder}"
+        )
+        with ExitStack() as held:
+            with writing(self.folder):
+                held.enter_context(locked(self.folder / ".lock", lambda: busy))
             yield
 
 

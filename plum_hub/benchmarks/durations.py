@@ -6,7 +6,6 @@ come near them: that of Mbpp/123 takes 4.1 s of CPU time on a slow core, where 3
 
 import json
 import math
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from plum_hub.benchmarks.base import Problem
 from plum_hub.benchmarks.references import LIMITS
 from plum_hub.benchmarks.setup import with_setup
 from plum_hub.execution import Judge, Program
+from plum_hub.files import write_whole
 from plum_hub.home import home
 from plum_hub.records import digest
 
@@ -81,7 +81,4 @@ def _read(path: Path) -> dict[str, float]:
 
 
 def _write(path: Path, found: Mapping[str, float]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    part.write_text(json.dumps(found, indent=0, sort_keys=True) + "\n")
-    part.replace(path)
+    write_whole(path, json.dumps(found, indent=0, sort_keys=True) + "\n")

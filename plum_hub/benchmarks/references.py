@@ -8,7 +8,6 @@ A file that is damaged is made anew.
 import gzip
 import itertools
 import json
-import os
 import sys
 import zlib
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from plum_hub.errors import BenchmarkError
 from plum_hub.execution import Judge, Limits, Program, literals, values
 from plum_hub.execution.base import Execution, Value
 from plum_hub.execution.reserved import reserved
+from plum_hub.files import write_whole
 from plum_hub.home import home
 from plum_hub.records import digest
 
@@ -118,7 +118,4 @@ def _kept(path: Path) -> dict[str, Answers] | None:
 
 def _keep(path: Path, found: Mapping[str, Answers]) -> None:
     rows = {name: [one.calls, one.seconds] for name, one in found.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    part.write_bytes(gzip.compress(json.dumps(rows, separators=(",", ":")).encode(), compresslevel=3))
-    part.replace(path)
+    write_whole(path, gzip.compress(json.dumps(rows, separators=(",", ":")).encode(), compresslevel=3))

@@ -14,7 +14,7 @@ from plum_hub.cli import screen
 from plum_hub.cli.releasing import PublishArguments, show_how_to_load
 from plum_hub.engines import parse_engine
 from plum_hub.errors import RecipeError, UsageError
-from plum_hub.lines import writing
+from plum_hub.files import writing
 from plum_hub.pipeline.base import Context, EnginePool
 from plum_hub.pipeline.build import begun, build, default_folder, prepare
 from plum_hub.pipeline.estimate import BuildEstimate, plan

@@ -8,7 +8,6 @@ publisher's own, so each folder holds a `plum-weights.json` that says what they 
 """
 
 import argparse
-import fcntl
 import hashlib
 import json
 import shutil
@@ -23,6 +22,7 @@ from pathlib import Path
 from plum_hub.engines.base import in_a_line
 from plum_hub.engines.revision import NOTE
 from plum_hub.errors import EngineError, MissingExtraError
+from plum_hub.files import locked
 from plum_hub.home import home
 from plum_hub.threads import prepare_threads
 
@@ -207,8 +207,7 @@ def _dequantise(gguf: Path, folder: Path, repo: str) -> None:
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
     """Hold the lock file, so that two fetches of one model follow each other; the kernel frees it if we die."""
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(lock, None):
         yield
 
 

@@ -10,10 +10,9 @@ Rows are named by what they were made from, so a folder may hold rows of several
 one would make are counted.
 """
 
-import fcntl
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +20,8 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, model_validator
 
 from plum_hub.errors import RunError
-from plum_hub.lines import appending, object_of, whole_lines, writing
+from plum_hub.files import locked, write_whole, writing
+from plum_hub.lines import appending, object_of, whole_lines
 from plum_hub.records import Outcome, Sample, Status, check_types, from_json, to_json
 
 
@@ -98,12 +98,10 @@ class EvaluationFolder:
             raise RunError(f"{self.path}: holds something that is no evaluation; name another folder with --run DIR")
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / ".lock").open("a+")
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise RunError(f"{self.path}: another plum-hub process is at it; wait for it to end") from error
+        busy = RunError(f"{self.path}: another plum-hub process is working on this evaluation; wait for it to end")
+        with ExitStack() as held:
+            with writing(self.path):
+                held.enter_context(locked(self.path / ".lock", lambda: busy))
             yield
 
     def head(self) -> dict[str, Any]:
@@ -133,12 +131,7 @@ class EvaluationFolder:
 
     def write(self, name: str, text: str) -> None:
         """Write a file anew, whole or not at all."""
-        path = self.path / name
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = path.with_name(path.name + ".new")
-            fresh.write_text(text, encoding="utf-8", errors="replace")
-            fresh.replace(path)
+        write_whole(self.path / name, text)
 
     def samples(self) -> Iterator[Sample]:
         """Every whole row of samples.jsonl.

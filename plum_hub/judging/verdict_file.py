@@ -11,11 +11,10 @@ The file is one JSON object a line, in the order in which the verdicts became kn
     harness                         versions of sandbox and static check, and the limits
 """
 
-import fcntl
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,11 @@ from typing import Any
 from plum_hub.errors import RunError, UsageError
 from plum_hub.execution import Judge
 from plum_hub.execution.base import SandboxName
+from plum_hub.files import locked, writing
 from plum_hub.judging.cases import limits_of
 from plum_hub.judging.inputs import SubmittedProgram, SubmittedSuite, read_candidates, read_suites
 from plum_hub.judging.stream import Judgement, Submission, judged
-from plum_hub.lines import appending, object_of, whole_lines, writing
+from plum_hub.lines import appending, object_of, whole_lines
 from plum_hub.progress import Progress
 from plum_hub.recipe import VerdictsConfig
 from plum_hub.records import digest
@@ -124,13 +124,10 @@ def _name(content: str, harness: dict[str, Any]) -> str:
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
     """Hold the file of verdicts for this process."""
-    with writing(out):
-        file = out.open("ab")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunError(f"{out}: another plum-hub process is writing it; wait for it, or name another") from error
+    busy = RunError(f"{out}: another plum-hub process is writing to it; wait for it, or name another file")
+    with ExitStack() as held:
+        with writing(out):
+            held.enter_context(locked(out, lambda: busy))
         yield
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Engine, Request, Sampling
 from plum_hub.errors import RunError
-from plum_hub.lines import writing
+from plum_hub.files import write_whole
 from plum_hub.pipeline.base import Context, RowRequest, ask, carried_over, opened
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, KeptT, Response, digest
@@ -307,8 +307,4 @@ def _decisions(run: Run) -> Mapping[str, Extent]:
 def _write_decision(run: Run, stage: str, extent: Extent) -> None:
     """Write it whole or not at all."""
     known = {name: asdict(one) for name, one in _decisions(run).items()} | {stage: asdict(extent)}
-    path = _path(run)
-    with writing(path):
-        fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-        fresh.replace(path)
+    write_whole(_path(run), json.dumps(known, indent=1) + "\n")

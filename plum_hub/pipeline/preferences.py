@@ -7,7 +7,8 @@ that has its preferences already, those of the suites concerned are made anew.
 from collections import defaultdict
 from functools import partial
 
-from plum_hub.lines import appending, writing
+from plum_hub.files import writing
+from plum_hub.lines import appending
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.decontamination.stage import removed
 from plum_hub.pipeline.samples import prompt_of

@@ -12,7 +12,7 @@ from typing import Any
 
 from plum_hub import recipe as recipes
 from plum_hub.errors import HubError, RunError
-from plum_hub.lines import writing
+from plum_hub.files import writing
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.decontamination.stage import STAGE as DECONTAMINATION
 from plum_hub.pipeline.preferences import run_preferences

@@ -5,6 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from plum_hub.engines import EngineConfig
+from plum_hub.errors import RunError
+from plum_hub.files import write_whole
 from plum_hub.home import home
 
 _LEAST_TOKENS = 2000
@@ -17,12 +19,8 @@ def remember(config: EngineConfig, tokens: int, seconds: float) -> None:
         return
     rates = _read()
     rates[_key(config)] = round(tokens / seconds, 1)
-    with suppress(OSError):
-        path = _path()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps(rates, indent=1, sort_keys=True) + "\n")
-        fresh.replace(path)
+    with suppress(RunError):
+        write_whole(_path(), json.dumps(rates, indent=1, sort_keys=True) + "\n")
 
 
 def recall(config: EngineConfig) -> float | None:

@@ -1,12 +1,12 @@
 """What a run has and what became of the rest: the numbers behind `status` and the end of `build-dataset`."""
 
-import fcntl
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from plum_hub.errors import RunError
+from plum_hub.files import is_locked
 from plum_hub.lines import object_of
 from plum_hub.pipeline.decontamination.stage import removed
 from plum_hub.pipeline.published import GENERATE
@@ -114,16 +114,7 @@ def _wanted(run: Run, rows: Mapping[str, int], dropped: Mapping[str, int], left_
 
 def at_work(run: Run) -> bool:
     """Whether a process is working on the run now."""
-    try:
-        file = (run.folder / ".lock").open("rb")
-    except FileNotFoundError:
-        return False
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that only look do not see each other
-        except BlockingIOError:
-            return True
-    return False
+    return is_locked(run.folder / ".lock")
 
 
 def last_release(run: Run) -> dict[str, str] | None:

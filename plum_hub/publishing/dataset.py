@@ -12,8 +12,8 @@ from itertools import tee
 from typing import TYPE_CHECKING
 
 from plum_hub.cards import DatasetFacts, dataset_card
+from plum_hub.files import writing
 from plum_hub.hubs.client import history
-from plum_hub.lines import writing
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.build import default_folder
 from plum_hub.pipeline.decontamination.stage import removed

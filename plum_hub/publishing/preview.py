@@ -4,7 +4,7 @@ import re
 from html import escape
 from pathlib import Path
 
-from plum_hub.lines import writing
+from plum_hub.files import writing
 from plum_hub.pipeline.base import Context
 from plum_hub.progress import Progress
 from plum_hub.publishing.dataset import release

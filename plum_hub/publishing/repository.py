@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from plum_hub.errors import RunError
+from plum_hub.files import writing
 from plum_hub.hubs import client
 from plum_hub.hubs.embedded import default_root
-from plum_hub.lines import appending, object_of, whole_lines, writing
+from plum_hub.lines import appending, object_of, whole_lines
 from plum_hub.progress import Progress
 from plum_hub.release import model_tree
 from plum_hub.release.tree import MANIFEST

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from plum_hub.lines import writing
+from plum_hub.files import writing
 from plum_hub.release import versions
 from plum_hub.release.tree import CARD, MANIFEST
 

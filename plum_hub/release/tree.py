@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from plum_hub.errors import NothingToReleaseError, RunError
-from plum_hub.lines import writing
+from plum_hub.files import writing
 from plum_hub.records import Instruction, Status, TestSuite
 from plum_hub.release.content import RowsDigest
 from plum_hub.release.figures import FOLDER as FIGURES

@@ -6,7 +6,8 @@ from math import isfinite
 from pathlib import Path
 
 from plum_hub.errors import TrainingError
-from plum_hub.lines import object_of, whole_lines, writing
+from plum_hub.files import writing
+from plum_hub.lines import object_of, whole_lines
 
 _GREEN, _RED, _BLUE = "#2e7d32", "#c62828", "#1565c0"  # as in a dataset's figures: green is chosen, red rejected
 _INCHES, _DOTS = (6.4, 3.2), 150

@@ -9,7 +9,8 @@ from typing import Any
 
 from plum_hub.engines.revision import NOTE
 from plum_hub.errors import RunError
-from plum_hub.lines import appending, object_of, whole_lines, writing
+from plum_hub.files import write_whole, writing
+from plum_hub.lines import appending, object_of, whole_lines
 from plum_hub.recipe import Recipe, differences
 from plum_hub.run import Run
 from plum_hub.training.checkpoint import CHECKPOINT, FACTS, MERGED, METRICS
@@ -74,18 +75,16 @@ class RoundsFolder:
             changed += [
                 f"{key}: {before.get(key)} -> {value}" for key, value in settings.items() if before.get(key) != value
             ]
-        elif self.path.exists() and (not self.path.is_dir() or {*self.path.iterdir()} - {path.with_suffix(".new")}):
+        elif self.path.exists() and (
+            not self.path.is_dir() or any(one.suffix != ".new" for one in self.path.iterdir())
+        ):
             raise RunError(f"{self.path}: holds something that is no folder of rounds; name another with --run DIR")
         if changed:
             raise RunError(
                 f"{self.path}: holds rounds of another kind ({'; '.join(changed[:4])}); go on with their settings, or "
                 "name another folder with --run DIR"
             )
-        with writing(path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            new = path.with_suffix(".new")
-            new.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-            new.replace(path)
+        write_whole(path, json.dumps(settings, indent=2) + "\n")
 
 
 def keep_model(checkpoint: Path, model: Path, weights: str) -> None:

@@ -10,25 +10,24 @@ checkpoint/
       merged/               with `merge` the whole model, adapters added
 """
 
-import fcntl
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from plum_hub.errors import TrainingError
-from plum_hub.lines import appending, object_of, whole_lines, writing
+from plum_hub.files import locked, write_whole, writing
+from plum_hub.lines import appending, object_of, whole_lines
 
 CHECKPOINT = "checkpoint"
 """The folder's name in a run."""
 STEPS, MERGED, METRICS, REPORT, TENSORBOARD = "steps", "merged", "metrics.jsonl", "report", "tensorboard"
 FACTS = "training.json"
-_NEW = f"{FACTS}.new"
 _COMPLETE = "complete"
 _LOCK = ".lock"
 _SEALED = ("settings", "model", "data", "processes")
@@ -107,16 +106,13 @@ class TrainingFolder:
 
     def _is_free(self) -> bool:
         """Whether nothing lies here but what a start leaves that ended before its first step."""
-        left = {_LOCK, STEPS, _NEW}
-        return self.path.is_dir() and {path.name for path in self.path.iterdir()} <= left and not self._steps()
+        if not self.path.is_dir() or self._steps():
+            return False
+        return all(path.name in (_LOCK, STEPS) or path.suffix == ".new" for path in self.path.iterdir())
 
     def write(self, facts: Mapping[str, Any]) -> None:
         """Put `training.json` there, whole."""
-        with writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            new = self.path / _NEW
-            new.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            new.replace(self.path / FACTS)
+        write_whole(self.path / FACTS, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
 
     def last_step(self) -> Path | None:
         """The newest complete checkpoint."""
@@ -140,15 +136,12 @@ class TrainingFolder:
         """
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / _LOCK).open("a+")
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise TrainingError(
-                    f"{self.path}: another plum-hub process is training here; wait for it, or name another folder with "
-                    "--out DIR"
-                ) from error
+        busy = TrainingError(
+            f"{self.path}: another plum-hub process is training here; wait for it, or name another folder: --out DIR"
+        )
+        with ExitStack() as held:
+            with writing(self.path):
+                held.enter_context(locked(self.path / _LOCK, lambda: busy))
             yield
 
     @contextmanager

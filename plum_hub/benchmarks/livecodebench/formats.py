@@ -7,7 +7,6 @@ NAME_eval.json       [pass@k of all and of each problem, the tests' results, wha
 
 import gzip
 import json
-import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from statistics import fmean
 from typing import Any, TypeVar
 
 from plum_hub.benchmarks.base import Problem
-from plum_hub.errors import RunError, UsageError
+from plum_hub.errors import UsageError
 from plum_hub.execution.base import CaseResult
+from plum_hub.files import write_whole
 from plum_hub.passk import pass_at_k
 
 _T = TypeVar("_T")
@@ -104,13 +104,7 @@ def write_results(folder: Path, name: str, problems: Sequence[Problem], graded: 
     }
     metrics = [_metrics([row["graded_list"] for row in every]), results, [row["metadata"] for row in every]]
     for suffix, content in (("", rows), ("_eval", metrics), ("_eval_all", every)):
-        path = folder / f"{name}{suffix}.json"
-        part = path.with_name(f"{path.name}.{os.getpid()}")
-        try:
-            part.write_text(json.dumps(content, indent=4), encoding="utf-8")
-            part.replace(path)
-        except OSError as error:
-            raise RunError(f"{path}: cannot be written ({error.strerror}): mend that, and run it again") from error
+        write_whole(folder / f"{name}{suffix}.json", json.dumps(content, indent=4))
 
 
 def _output(row: object, where: str) -> Output:

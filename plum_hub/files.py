@@ -1,0 +1,111 @@
+"""Files that other processes may hold, and writes that a kill cannot leave half done."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from plum_hub.errors import RunError
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading.
+
+    Args:
+        path: The file.
+
+    Yields:
+        The open file, in binary mode.
+
+    Raises:
+        RunError: The file cannot be read; the message names it.
+    """
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be read ({error.strerror or error}); correct its permissions, or move it"
+        ) from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a failure to write within the block into an error that says what to do.
+
+    Args:
+        path: What the message names: the file or folder that the block writes to.
+
+    Raises:
+        RunError: The block raised an `OSError`, as on a full disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be written ({error.strerror or error}); all rows made so far are kept: "
+            "correct that and run the same command again"
+        ) from error
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Replace a file in one step, so that a reader, or a kill, sees the old content or the new one, never a part.
+
+    Args:
+        path: The file; its folder is made where it is missing.
+        content: Text is encoded as UTF-8. Lone surrogates, which a model may generate, become `?`.
+
+    Raises:
+        RunError: The file cannot be written; the old content is still there.
+    """
+    data = content.encode("utf-8", errors="replace") if isinstance(content, str) else content
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(f"{path.name}.{os.getpid()}.new")  # two processes may write it at the same time
+        new.write_bytes(data)
+        new.replace(path)
+
+
+@contextmanager
+def locked(path: Path, busy: Callable[[], Exception] | None) -> Iterator[None]:
+    """Hold a lock file for the time of the block. The kernel releases it when the process ends, however it ends.
+
+    Args:
+        path: The lock file; it is made where it is missing, and stays.
+        busy: Makes the error for when another process holds the lock. None waits for that process instead.
+
+    Raises:
+        OSError: The lock file cannot be opened.
+    """
+    with path.open("a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if busy is None else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if busy is None:
+                raise
+            raise busy() from None
+        yield
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether another process holds a lock file.
+
+    Args:
+        path: The lock file.
+
+    Returns:
+        True if it is held; False if it is free or does not exist. Two processes that only look do not see each other.
+    """
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return False
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
