@@ -13,7 +13,7 @@ from plum_hub.errors import RunError
 from plum_hub.evaluation.estimate import _as_begun
 from plum_hub.pipeline.base import Context, RowRequest, ask, made_by
 from plum_hub.pipeline.build import begun
-from plum_hub.pipeline.precision import compared, dtype_of
+from plum_hub.pipeline.precision import compared
 from plum_hub.progress import Progress
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Sample
@@ -67,7 +67,7 @@ def test_auto_is_sealed_as_what_it_is_here(model: Path, engine: str, tmp_path: P
     sealed = _recipe(model, engine).pinned("0")
     assert sealed.to_yaml().count("dtype: float32") == 2  # the policy, which is the generator too
     assert made_by(sealed.policy)[-1] == {"dtype": "float32"}
-    assert dtype_of(sealed.policy) == "float32"
+    assert sealed.policy.fixed_dtype == "float32"
     assert made_by(_recipe(model, engine, "bfloat16").pinned("0").policy) != made_by(sealed.policy)
     Run.create(tmp_path / "run", sealed)
     assert begun(_recipe(model, engine), tmp_path / "run") is not None
@@ -106,7 +106,7 @@ def test_a_run_of_an_earlier_version_goes_on(model: Path, engine: str, tmp_path:
     run = begun(_recipe(model, engine), tmp_path / "run")
     assert run is not None
     assert made_by(run.recipe.policy)[-1] == {"dtype": "auto"}  # so that its rows are still known
-    assert dtype_of(run.recipe.policy) is None  # and no card says what is not known
+    assert run.recipe.policy.fixed_dtype is None  # and no card says what is not known
     with pytest.raises(RunError, match=r"policy\.dtype"):
         begun(_recipe(model, engine, "float32"), tmp_path / "run")
 

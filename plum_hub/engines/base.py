@@ -149,6 +149,32 @@ class EngineSettings(BaseModel, ABC):
         """What beside model and revision decides about the text; it goes into the ids of rows."""
         return {}
 
+    @property
+    def fixed_dtype(self) -> str | None:
+        """The dtype that a model runs in once its settings are sealed; None where it is not known, as of a server."""
+        return None
+
+    def takes_conversations(self) -> bool:
+        """Tell whether the model has a chat template.
+
+        Returns:
+            False for a base model, which continues plain text only.
+
+        Raises:
+            EngineError: The model, its tokenizer or its server cannot be reached.
+            MissingExtraError: The library is not installed.
+        """
+        with self.open() as engine:
+            return engine.has_chat_template
+
+    def usd_per_million_tokens(self) -> tuple[float, float] | None:
+        """Price the model's tokens.
+
+        Returns:
+            US dollars for a million prompt tokens and for a million generated ones; None where the price is not known.
+        """
+        return None
+
     def adopting(self, sealed: Self) -> Self:
         """These settings with what they leave open taken from those that a run was sealed with."""
         return self.model_copy(update={"revision": sealed.revision}) if self.revision is None else self
@@ -190,6 +216,33 @@ class LocalSettings(EngineSettings):
     def text_settings(self) -> dict[str, object]:
         """The numbers that it computes in."""
         return {"dtype": self.dtype}
+
+    @property
+    def fixed_dtype(self) -> str | None:
+        """The dtype that was sealed; None for `auto`, which a run of an early version may hold."""
+        return self.dtype if self.dtype != "auto" else None
+
+    def takes_conversations(self) -> bool:
+        """Tell whether the model has a chat template, from its tokenizer alone: opening it would load the weights.
+
+        Returns:
+            False for a base model, which continues plain text only.
+
+        Raises:
+            EngineError: The tokenizer does not load.
+            MissingExtraError: transformers is not installed.
+        """
+        from plum_hub.engines.tokenizer import has_chat_template
+
+        return has_chat_template(self.model, self.revision)
+
+    def usd_per_million_tokens(self) -> tuple[float, float]:
+        """Price the model's tokens.
+
+        Returns:
+            Nothing: the model runs on this machine.
+        """
+        return 0.0, 0.0
 
     def adopting(self, sealed: Self) -> Self:
         """As everywhere; `auto` becomes what it came to when the run was sealed."""

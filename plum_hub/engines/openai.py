@@ -44,6 +44,16 @@ class OpenAIConfig(RemoteSettings):
         server = self.base_url and hashlib.sha256(self.base_url.encode()).hexdigest()[:16]
         return {"chat": self.chat, "server": server}
 
+    def usd_per_million_tokens(self) -> tuple[float, float] | None:
+        """Price the model's tokens.
+
+        Returns:
+            What the settings say; else OpenAI's list price, for a model of theirs that `LIST_PRICES` has; else None.
+        """
+        if self.usd_per_million_input is not None and self.usd_per_million_output is not None:
+            return self.usd_per_million_input, self.usd_per_million_output
+        return LIST_PRICES.get(self.model) if self.base_url is None else None
+
     def pin(self) -> Self:
         """As it is: such a server has names only. What it calls the model in its answers goes into the identity."""
         self.open().close()

@@ -31,6 +31,14 @@ class ScriptedConfig(EngineSettings):
     chat_template: bool = True
     """False plays a base model, which takes plain text only."""
 
+    def usd_per_million_tokens(self) -> tuple[float, float]:
+        """Price the answers.
+
+        Returns:
+            Nothing: they lie in a file.
+        """
+        return 0.0, 0.0
+
     def pin(self) -> Self:
         """With the SHA-256 of the file as its revision."""
         found = f"sha256:{hashlib.sha256(self._read()).hexdigest()}"

@@ -36,7 +36,7 @@ from plum_hub.evaluation.sampling import (
 from plum_hub.evaluation.scoring import BenchmarkOutcomes, EvaluationResults, JudgedSample, scores_of
 from plum_hub.execution import Judge
 from plum_hub.pipeline.base import EnginePool, answers
-from plum_hub.pipeline.precision import dtype_of, told_numbers
+from plum_hub.pipeline.precision import told_numbers
 from plum_hub.progress import Progress
 from plum_hub.records import Sample, Score, digest
 from plum_hub.statistics import sampling_error
@@ -110,7 +110,7 @@ class _EvaluationRun:
                 self._ask(config, {name: one for name, one in wanted.items() if name not in there}, there, put, judging)
             entries = [entry for name, one in wanted.items() for entry in one.entries(there[name])]
             engine = ", ".join(sorted({row.engine for row in there.values()}))
-            if dtype := dtype_of(config):
+            if dtype := config.fixed_dtype:
                 engine += f", {dtype}"
             about = partial(_record, model=config.public().model, revision=config.revision or "", engine=engine)
             results = self._finish(judging, entries, head, about)

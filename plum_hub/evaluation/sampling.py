@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 from plum_hub.engines import EngineConfig
-from plum_hub.engines.base import Completion, Prompt, Request
+from plum_hub.engines.base import Completion, LocalSettings, Prompt, Request
 from plum_hub.engines.tokenizer import begun_answers
-from plum_hub.engines.transformers import TransformersConfig
-from plum_hub.engines.vllm import VllmConfig
 from plum_hub.errors import EngineError
 from plum_hub.evaluation.config import SelectedBenchmark
 from plum_hub.evaluation.protocol import ProblemPrompt, PromptStyle, Protocol, problem_prompt, style_for
 from plum_hub.pipeline.base import made_by, seed_of
-from plum_hub.pipeline.build import takes_conversations
 from plum_hub.records import Sample, digest
 
 
@@ -79,9 +76,9 @@ class SampleRequest:
 
 def choose_style(config: EngineConfig) -> PromptStyle:
     """The prompt that fits a model: as EvalPlus decides, by whether there is a chat template and who applies it."""
-    if not takes_conversations(config):
+    if not config.takes_conversations():
         return "completion"
-    return "prefilled" if isinstance(config, VllmConfig | TransformersConfig) else "chat"
+    return "prefilled" if isinstance(config, LocalSettings) else "chat"
 
 
 def contest_family(config: EngineConfig) -> Literal["chat", "qwen"]:
@@ -95,12 +92,12 @@ def contest_family(config: EngineConfig) -> Literal["chat", "qwen"]:
 
 def check_style(config: EngineConfig, form: PromptStyle) -> None:
     """Raise an `EngineError` if the model cannot be asked so."""
-    if form == "prefilled" and not isinstance(config, VllmConfig | TransformersConfig):
+    if form == "prefilled" and not isinstance(config, LocalSettings):
         raise EngineError(
             f"{config.type} gives conversations to a server whole, and the answer cannot be begun for it: "
             "use  --prompt chat, or the engine vllm or transformers"
         )
-    if form != "completion" and not takes_conversations(config):
+    if form != "completion" and not config.takes_conversations():
         raise EngineError(f"{config.model} has no chat template: use  --prompt completion")
 
 

@@ -4,10 +4,6 @@ stages up to the labelled preferences."""
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from plum_hub.engines import EngineConfig
-from plum_hub.engines.tokenizer import has_chat_template
-from plum_hub.engines.transformers import TransformersConfig
-from plum_hub.engines.vllm import VllmConfig
 from plum_hub.errors import EngineError, RunError
 from plum_hub.execution.judge import choose
 from plum_hub.instructions.sources import load
@@ -77,27 +73,19 @@ def sealed(recipe: Recipe) -> Recipe:
     """The recipe with every revision pinned, prompt and sandbox decided, so that it makes the same rows tomorrow."""
     generate = recipe.suites.source == GENERATE
     pinned = recipe.pinned(load(recipe.instructions).revision if generate else recipe.instructions.revision)
-    if generate and not takes_conversations(pinned.generator):
+    if generate and not pinned.generator.takes_conversations():
         raise EngineError(
             f"{pinned.generator.model} has no chat template, and writing test suites needs one; "
             "name a chat model with --generator ENGINE:MODEL"
         )
     prompt = pinned.samples.prompt
     if prompt == "auto":
-        prompt = "chat" if takes_conversations(pinned.policy) else "completion"
+        prompt = "chat" if pinned.policy.takes_conversations() else "completion"
     samples = pinned.samples.model_copy(update={"prompt": prompt})
     verdicts = pinned.verdicts
     if verdicts.sandbox == "auto":
         verdicts = verdicts.model_copy(update={"sandbox": choose(numpy=verdicts.numpy)})
     return pinned.model_copy(update={"suites": resolve_suites(pinned.suites), "samples": samples, "verdicts": verdicts})
-
-
-def takes_conversations(config: EngineConfig) -> bool:
-    """Whether the model has a chat template."""
-    if isinstance(config, VllmConfig | TransformersConfig):
-        return has_chat_template(config.model, config.revision)  # opening them would load the weights
-    with config.open() as engine:
-        return engine.has_chat_template
 
 
 def default_folder(recipe: Recipe) -> Path:

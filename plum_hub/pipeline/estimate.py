@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from plum_hub.engines import EngineConfig
-from plum_hub.engines.openai import LIST_PRICES, OpenAIConfig
-from plum_hub.engines.tgi import TgiConfig
 from plum_hub.pipeline.instructions import wanted_rows
 from plum_hub.pipeline.published import GENERATE
 from plum_hub.pipeline.rates import recall
@@ -106,7 +104,7 @@ def _mean(rows: list[Response] | list[Sample], stage: str) -> float:
 def _step(stage: str, engine: EngineConfig, requests: int, prompt: float, completion: float) -> EstimateStep:
     tokens_in, tokens_out = round(requests * prompt), round(requests * completion)
     rate = recall(engine)
-    prices = _prices(engine)
+    prices = engine.usd_per_million_tokens()
     return EstimateStep(
         stage=stage,
         engine=f"{engine.type}:{engine.model}",
@@ -116,14 +114,3 @@ def _step(stage: str, engine: EngineConfig, requests: int, prompt: float, comple
         seconds=None if rate is None else round(tokens_out / rate, 1),
         usd=None if prices is None else round((tokens_in * prices[0] + tokens_out * prices[1]) / 1e6, 4),
     )
-
-
-def _prices(engine: EngineConfig) -> tuple[float, float] | None:
-    """Dollars for a million tokens in and out: nothing for a model that runs here; for a server what its settings say,
-    or OpenAI's list price where we know it."""
-    if isinstance(engine, OpenAIConfig):
-        price_in, price_out = engine.usd_per_million_input, engine.usd_per_million_output
-        if price_in is not None and price_out is not None:
-            return price_in, price_out
-        return LIST_PRICES.get(engine.model) if engine.base_url is None else None
-    return None if isinstance(engine, TgiConfig) else (0.0, 0.0)

@@ -4,13 +4,7 @@ from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import LocalSettings
 from plum_hub.engines.cpu import CpuDtype, this_cpu
 from plum_hub.engines.dtype import cpu_dtype, gpu_half
-from plum_hub.engines.transformers import TransformersConfig
 from plum_hub.engines.vllm import VllmConfig
-
-
-def dtype_of(config: EngineConfig) -> str | None:
-    """The numbers that a sealed engine computes in; None where that is not known, as of a server."""
-    return config.dtype if isinstance(config, LocalSettings) and config.dtype != "auto" else None
 
 
 def told_numbers(config: EngineConfig, anew: str, *, resumed: bool) -> str | None:
@@ -23,16 +17,16 @@ def told_numbers(config: EngineConfig, anew: str, *, resumed: bool) -> str | Non
         anew: the options that begin again with another dtype; `{dtype}` in it stands for that dtype.
         resumed: whether there are rows already, which may have been made elsewhere.
     """
-    if not isinstance(config, VllmConfig | TransformersConfig) or gpu_half() is not None:
+    if not isinstance(config, LocalSettings) or gpu_half() is not None:
         return None
     return compared(config, cpu_dtype(), anew, resumed=resumed)
 
 
-def compared(config: VllmConfig | TransformersConfig, fast: CpuDtype, anew: str, *, resumed: bool) -> str | None:
+def compared(config: LocalSettings, fast: CpuDtype, anew: str, *, resumed: bool) -> str | None:
     """As `told_numbers`, for a CPU that is fast in `fast`."""
     name, cpu, anew = config.public().model, this_cpu().described(), anew.format(dtype=fast)
     if config.dtype == "auto":
-        meant = "the model's own" if config.type == "vllm" else f"what the CPU is fast in, here {fast}"
+        meant = "the model's own" if isinstance(config, VllmConfig) else f"what the CPU is fast in, here {fast}"
         return (
             f"{name}: an earlier version began this with dtype auto, which was {meant}, and goes on so; rows made on "
             f"another CPU may be of another kind; to begin anew in {fast}:  {anew}"

@@ -10,7 +10,6 @@ from plum_hub.engines.revision import NOTE
 from plum_hub.judging.cases import limits_of
 from plum_hub.pipeline.base import sampling_of
 from plum_hub.pipeline.decontamination.stage import decontamination_of
-from plum_hub.pipeline.precision import dtype_of
 from plum_hub.pipeline.published import GENERATE
 from plum_hub.pipeline.suites import STAGE as SUITES
 from plum_hub.pipeline.suites import self_consistency
@@ -66,7 +65,7 @@ def _author(config: EngineConfig, settings: SuitesConfig | SamplesConfig, engine
         ),
         sampling=sampling_of(settings),
         weights=_weights(config.model),
-        dtype=dtype_of(config),
+        dtype=config.fixed_dtype,
     )
 
 

@@ -16,8 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from plum_hub.engines.transformers import TransformersConfig
-from plum_hub.engines.vllm import VllmConfig
+from plum_hub.engines.base import LocalSettings
 from plum_hub.errors import RunError, TrainingError, UsageError
 from plum_hub.pipeline.base import Context, EnginePool
 from plum_hub.pipeline.build import STAGES, build, prepare
@@ -78,7 +77,7 @@ def run_rounds(wanted: RoundsRequest, folder: RoundsFolder, progress: Callable[[
         PlumError: a phase cannot be carried out; everything made so far is kept.
     """
     policy = wanted.recipe.policy
-    if not isinstance(policy, VllmConfig | TransformersConfig):
+    if not isinstance(policy, LocalSettings):
         raise UsageError(
             f"{policy.type}:{policy.model} cannot be trained here, and each round trains the model that samples: name "
             "one with --model MODEL"

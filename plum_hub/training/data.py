@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from plum_hub.engines.transformers import TransformersConfig
-from plum_hub.engines.vllm import VllmConfig
+from plum_hub.engines.base import LocalSettings
 from plum_hub.errors import InstructionsError, TrainingError
 from plum_hub.hubs.client import choose_target, connected, fetch_repo
 from plum_hub.instructions.files import read_rows
@@ -100,7 +99,7 @@ def read_data(source: str, method: Method, hub: str) -> TrainingData:
 def _of_run(folder: Path, method: Method) -> TrainingData:
     run = Run.open(folder)
     policy = run.recipe.policy
-    model = policy.model if isinstance(policy, VllmConfig | TransformersConfig) else None
+    model = policy.model if isinstance(policy, LocalSettings) else None
     writer = PolicyRef(policy.public().model, policy.revision or "", model)
     rows = sorted(run.rows(Preference), key=lambda row: row.suite_id)
     seed = run.recipe.preferences.seed

@@ -12,7 +12,6 @@ from plum_hub.engines import EngineConfig
 from plum_hub.errors import RecipeError
 from plum_hub.judging.cases import limits_of
 from plum_hub.pipeline.base import made_by, sampling_of, seed_of
-from plum_hub.pipeline.precision import dtype_of
 from plum_hub.pipeline.published import GENERATE
 from plum_hub.pipeline.verdicts import harness_of
 from plum_hub.prompts import prompt_digest
@@ -102,7 +101,7 @@ def read_terms(folder: Path, lineage: CheckedLineage, findings: Findings) -> Pro
     expected = _expected(recipe)
     for role, config in (("policy", recipe.policy), ("generator", recipe.generator)):
         if _told(said, role) is not None:  # earlier versions did not say it
-            expected[f"{role}.dtype"] = dtype_of(config)
+            expected[f"{role}.dtype"] = config.fixed_dtype
     for key, wanted in expected.items():
         findings.same("recipe", f"manifest, {key}", _at(said, key), wanted)
     if not terms.same_prompt:
