@@ -1,4 +1,4 @@
-"""Where text comes from. The union of the engines' configurations is the registry."""
+"""Where text comes from. The union of the engines' settings is the registry."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,14 +21,22 @@ _FORMS = "MODEL, vllm:MODEL, transformers:MODEL, openai:NAME, openai:NAME@URL, t
 
 
 def parse_engine(text: str) -> EngineConfig:
-    """The configuration that the command line's short form stands for.
+    """Parse the command line's short form of an engine.
 
-    A bare MODEL, a Hub repository (`REPO` or `REPO@REVISION`) or a folder, is run by vLLM where it is installed, else
-    by transformers.
+    A bare MODEL, a Hub repository (`REPO` or `REPO@REVISION`) or a folder, is run by vLLM where it is installed,
+    else by
+    transformers.
+
+    Args:
+        text: `MODEL`, `vllm:MODEL`, `transformers:MODEL`, `openai:NAME`, `openai:NAME@URL`, `tgi:URL` or
+            `scripted:FILE`.
+
+    Returns:
+        The engine's settings.
 
     Raises:
-        EngineError: there is no such engine.
-        MissingExtraError: a bare model, and neither library is installed.
+        EngineError: The engine is unknown.
+        MissingExtraError: The text is a bare model, and neither library is installed.
     """
     name, colon, rest = text.partition(":")
     if not colon or Path(text).exists():

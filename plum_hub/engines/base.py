@@ -1,6 +1,6 @@
-"""What an engine promises.
+"""The engine interface: requests in, text out.
 
-An engine turns requests into text. It has never heard of a test suite, a label or a run folder.
+An engine knows nothing of test suites, labels or run folders.
 """
 
 from abc import ABC, abstractmethod
@@ -10,18 +10,26 @@ from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import override
 
 from plum_hub.engines.dtype import DtypeOrAuto
 from plum_hub.engines.names import published
 from plum_hub.errors import EngineError
 
 Prompt: TypeAlias = str | list[dict[str, str]]
-"""A conversation (the engine applies the model's chat template), or plain text to be continued."""
+"""A conversation, to which the engine applies the model's chat template, or plain text to continue."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How to sample. `temperature` 0 is greedy; `max_tokens` bounds the completion, in tokens of the model."""
+    """Sampling settings of one request.
+
+    Attributes:
+        temperature: 0 is greedy decoding.
+        top_p: Probability mass of nucleus sampling, in (0, 1]; 1 keeps the whole vocabulary.
+        max_tokens: Upper bound of the completion, in tokens of the model.
+        stop: Strings that end the completion; they are not part of its text.
+    """
 
     temperature: float
     top_p: float
@@ -29,14 +37,28 @@ class Sampling:
     stop: tuple[str, ...] = ()
 
     def until_stop(self, text: str) -> tuple[str, bool]:
-        """The text before the first stop string, and whether there was one; for engines that keep the stop string."""
+        """Cut a text at its first stop string, for engines that return the stop string with the text.
+
+        Args:
+            text: The generated text.
+
+        Returns:
+            The text before the first stop string, and whether there was one.
+        """
         found = [text.index(stop) for stop in self.stop if stop in text]
         return (text[: min(found)], True) if found else (text, False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One completion to be made. `id` comes back with the answer, so that nothing is ever paired by position."""
+    """One completion to generate.
+
+    Attributes:
+        id: Comes back with the completion, so that nothing is paired by position.
+        prompt: See `Prompt`.
+        seed: Seed of this request's own sampling.
+        sampling: See `Sampling`.
+    """
 
     id: str
     prompt: Prompt
@@ -46,11 +68,16 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
-    """The answer to the request with the same `id`.
+    """The completion of the request with the same `id`.
 
-    `finish_reason` is `stop` (the model ended), `length` (`max_tokens` was reached) or `refused` (this very request
-    cannot be answered by this model, as a prompt longer than its context; then `text` is the reason, and asking again
-    would not help)."""
+    Attributes:
+        id: The id of the request.
+        text: The generated text, or the reason for a refusal.
+        finish_reason: `stop`: the model ended. `length`: `max_tokens` was reached. `refused`: the model cannot answer
+            this request, for example because the prompt exceeds its context; a retry would not help.
+        prompt_tokens: Tokens of the prompt.
+        completion_tokens: Tokens that were generated.
+    """
 
     id: str
     text: str
@@ -60,7 +87,16 @@ class Completion:
 
     @classmethod
     def refused(cls, request: Request, reason: str, prompt_tokens: int = 0) -> Self:
-        """The answer that there is none."""
+        """Make the completion of a request that the model cannot answer.
+
+        Args:
+            request: The request.
+            reason: Why, in one line; it becomes the text.
+            prompt_tokens: Tokens of the prompt, 0 where they are not known.
+
+        Returns:
+            A completion with the finish reason `refused`.
+        """
         return cls(
             id=request.id, text=reason, finish_reason="refused", prompt_tokens=prompt_tokens, completion_tokens=0
         )
@@ -68,10 +104,15 @@ class Completion:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineIdentity:
-    """What wrote the text: goes into row ids, the manifest and the card. Never holds a secret.
+    """What generated the text: part of row ids, the manifest and the card. It never holds a secret.
 
-    `revision` is the commit of the model on its Hub, `sha256:…` of a local folder's files, or what the server reports;
-    an empty string where a server does not say."""
+    Attributes:
+        engine: The engine's name, for example `vllm`.
+        engine_version: Version of the library or server.
+        model: The model's public name.
+        revision: The commit of the model on its Hub, `sha256:…` of a local folder's files, or what the server reports;
+            empty where a server does not say.
+    """
 
     engine: str
     engine_version: str
@@ -80,34 +121,43 @@ class EngineIdentity:
 
 
 class Engine(ABC):
-    """A model that is ready to answer. Open it with `config.open()`, close it with `with` or `close()`."""
+    """A model that is ready to answer. Open one with `config.open()`; close it with `with` or `close()`."""
 
     identity: EngineIdentity
     counts_tokens: bool = False
-    """Whether `generate` calls `on_tokens`; where not, tokens are known only when a completion is finished."""
+    """Whether `generate` calls `on_tokens`. Otherwise tokens are known only when a completion has finished."""
     on_tokens: Callable[[int], None] = staticmethod(lambda _: None)
-    """Called by `generate`, in its caller's thread, with the number of tokens written since the last call, in answers
-    finished or not. The caller may set it; an exception that it raises ends `generate`."""
+    """Called by `generate`, in its caller's thread, with the number of tokens generated since the last call, whether
+    their
+    completions have finished or not. The caller may set it; an exception that it raises ends `generate`.
+    """
 
     @property
     @abstractmethod
     def has_chat_template(self) -> bool:
-        """Whether conversations can be sent; a base model takes plain text only."""
+        """Whether the model takes conversations; a base model takes plain text only."""
 
     @abstractmethod
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Answer every request once, yielding each completion as soon as it is finished, in any order.
+        """Answer every request once.
 
-        The same request to the same engine on the same machine gives the same text where the engine can promise it
-        (`scripted` always; `transformers` and `vllm` for an equal batch). Ids are unique within one call.
+        The same request to the same engine on the same machine gives the same text where the engine can promise that:
+        `scripted` always; `transformers` and `vllm` for an equal batch.
+
+        Args:
+            requests: Requests with ids that are unique within the call.
+
+        Yields:
+            Each completion as soon as it has finished, in any order.
 
         Raises:
-            EngineError: the model or the server cannot be had, or broke; completions yielded before stand. Or a prompt
-                is a conversation and there is no chat template; then nothing was generated.
+            EngineError: The model or server is unavailable or failed; completions yielded before are valid. Or a
+                prompt is
+                a conversation and the model has no chat template; then nothing was generated.
         """
 
     def _check(self, requests: Sequence[Request]) -> None:
-        """Refuse a conversation that no template can make a text of; every `generate` begins with this."""
+        """Reject conversations for a model without a chat template; every `generate` begins with this."""
         if not self.has_chat_template and any(not isinstance(request.prompt, str) for request in requests):
             raise EngineError(
                 f"{self.identity.model} has no chat template, and this prompt is a conversation: "
@@ -127,26 +177,41 @@ class Engine(ABC):
 
 
 def in_a_line(error: BaseException) -> str:
-    """What an error says, in one line of 300 characters at most, or its kind where it says nothing."""
+    """Format an exception for use within a message.
+
+    Args:
+        error: Any exception.
+
+    Returns:
+        Its text in one line of at most 300 characters, or its type's name where it has no text.
+    """
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 class EngineSettings(BaseModel, ABC):
-    """What every engine's configuration has; each engine's own file has the rest."""
+    """Settings that every engine has; each engine's module adds its own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
-    """The model: a Hub repository, a local folder, a name that a server knows, or a file of answers."""
+    """A Hub repository, a local folder, a name that the server knows, or a file of answers."""
     revision: str | None = None
-    """Which one exactly: a commit, `sha256:…` of local files, or what the server reports. `pin` fills it in."""
+    """Exact version of the model: a commit, `sha256:…` of local files, or what the server reports. Filled in by `pin`."""
 
     def public(self) -> Self:
-        """These settings as they may be published: nothing in them says where on this machine the model lies."""
+        """Remove what must not be published, such as the place of the model on this machine.
+
+        Returns:
+            Settings in which the model has its public name.
+        """
         return self.model_copy(update={"model": published(self.model, self.revision)})
 
     def text_settings(self) -> dict[str, object]:
-        """What beside model and revision decides about the text; it goes into the ids of rows."""
+        """Collect the settings that change the text, besides model and revision.
+
+        Returns:
+            Names and values; they are part of row ids.
+        """
         return {}
 
     @property
@@ -176,75 +241,85 @@ class EngineSettings(BaseModel, ABC):
         return None
 
     def adopting(self, sealed: Self) -> Self:
-        """These settings with what they leave open taken from those that a run was sealed with."""
+        """Fill in what these settings leave open.
+
+        Args:
+            sealed: The settings that a run was sealed with.
+
+        Returns:
+            These settings, completed from `sealed`.
+        """
         return self.model_copy(update={"revision": sealed.revision}) if self.revision is None else self
 
     @abstractmethod
     def pin(self) -> Self:
-        """The same configuration with `revision` fixed, so that opening it later gives the same model or an error, and
-        with every `auto` that decides about the text replaced by what it stands for on this machine.
+        """Fix everything that decides about the text: the revision, and every `auto`.
+
+        Returns:
+            Settings that open the same model later, or raise.
 
         Raises:
-            EngineError: the model is unknown or out of reach, or is not the one that was pinned before.
+            EngineError: The model is unknown or unreachable, or is not the one that was pinned before.
         """
 
     @abstractmethod
     def open(self) -> Engine:
-        """The engine, ready to answer.
+        """Open the engine.
+
+        Returns:
+            The engine, ready to answer.
 
         Raises:
-            EngineError: as `pin`; or the model does not load, or the server does not answer.
-            MissingExtraError: the library is not installed.
+            EngineError: As `pin`; or the model does not load, or the server does not answer.
+            MissingExtraError: The library is not installed.
         """
 
     def open_sealed(self) -> Engine:
-        """The engine of settings that a run was sealed with, also by an earlier version, which left `auto` in them.
+        """Open the engine of a sealed run, which an earlier version may have sealed with `auto` in its settings.
+
+        Returns:
+            The engine, ready to answer.
 
         Raises:
-            EngineError, MissingExtraError: as `open`.
+            EngineError: As `open`.
+            MissingExtraError: The library is not installed.
         """
         return self.open()
 
 
 class LocalSettings(EngineSettings):
-    """What the engines have in common that run a model on this machine."""
+    """Settings of the engines that run a model on this machine."""
 
     dtype: DtypeOrAuto = "auto"
-    """`auto`: on a CPU bfloat16 where it has instructions for it, else float32; on a GPU the model's own. A run seals
-    what it came to."""
+    """`auto`: on a CPU, bfloat16 where it has instructions for it, else float32; on a GPU, the model's own dtype. A
+    run is
+    sealed with the dtype that `auto` resolves to.
+    """
 
+    @override
     def text_settings(self) -> dict[str, object]:
-        """The numbers that it computes in."""
+        """The dtype changes the text."""
         return {"dtype": self.dtype}
 
     @property
     def fixed_dtype(self) -> str | None:
-        """The dtype that was sealed; None for `auto`, which a run of an early version may hold."""
+        """The sealed dtype; None for `auto`, which a run of an early version may hold."""
         return self.dtype if self.dtype != "auto" else None
 
+    @override
     def takes_conversations(self) -> bool:
-        """Tell whether the model has a chat template, from its tokenizer alone: opening it would load the weights.
-
-        Returns:
-            False for a base model, which continues plain text only.
-
-        Raises:
-            EngineError: The tokenizer does not load.
-            MissingExtraError: transformers is not installed.
-        """
+        """Read the tokenizer alone: opening the engine would load the weights."""
         from plum_hub.engines.tokenizer import has_chat_template
 
         return has_chat_template(self.model, self.revision)
 
+    @override
     def usd_per_million_tokens(self) -> tuple[float, float]:
-        """Price the model's tokens.
-
-        Returns:
-            Nothing: the model runs on this machine.
-        """
+        """A model on this machine costs nothing."""
         return 0.0, 0.0
 
+    @override
     def adopting(self, sealed: Self) -> Self:
-        """As everywhere; `auto` becomes what it came to when the run was sealed."""
+        """As `EngineSettings.adopting`; `auto` becomes the sealed dtype."""
         adopted = super().adopting(sealed)
         return adopted.model_copy(update={"dtype": sealed.dtype}) if self.dtype == "auto" else adopted

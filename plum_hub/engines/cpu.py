@@ -1,6 +1,6 @@
-"""What this machine's CPU computes fast in: the one place that decides it, for engines and for training.
+"""The dtype that a CPU computes fastest in, decided in one place for engines and training.
 
-Nothing here imports torch, so that it can be asked before torch is wanted.
+Nothing here imports torch, so that it can be asked before torch is loaded.
 """
 
 import platform
@@ -13,12 +13,14 @@ CpuDtype: TypeAlias = Literal["bfloat16", "float32"]
 
 _X86 = frozenset({"x86_64", "amd64", "i686", "i386"})
 _BF16_FLAGS = {"x86": frozenset({"avx512_bf16", "amx_bf16"}), "arm": frozenset({"bf16"})}
-"""Flags of /proc/cpuinfo that stand for dot products of bfloat16. On aarch64 (FEAT_BF16: Neoverse N2, V1 and later)
-oneDNN and the Arm Compute Library use them. AVX-NE-CONVERT is not among them: it converts and computes in float32."""
+"""Flags of /proc/cpuinfo for dot products of bfloat16. On aarch64 (FEAT_BF16: Neoverse N2, V1 and later) oneDNN and
+the
+Arm Compute Library use them. AVX-NE-CONVERT is missing on purpose: it converts, and computes in float32.
+"""
 _ONEDNN_WITHOUT_BF16 = frozenset(
     {"sse41", "avx", "avx2", "avx2_vnni", "avx2_vnni_2", "avx512_core", "avx512_core_vnni"}
 )
-"""Values of ONEDNN_MAX_CPU_ISA that forbid oneDNN the instructions on bfloat16."""
+"""Values of ONEDNN_MAX_CPU_ISA under which oneDNN uses no bfloat16 instructions."""
 _SHOWN = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "sve", "i8mm", "bf16")
 
 
@@ -27,9 +29,9 @@ class Cpu:
     """A CPU as the kernel describes it.
 
     Attributes:
-        name: the model's name, or the architecture where the kernel gives none.
-        architecture: as `platform.machine()` says, for example `x86_64` or `aarch64`.
-        flags: the instruction sets, in the kernel's words.
+        name: The model's name, or the architecture where the kernel gives none.
+        architecture: As returned by `platform.machine()`, for example `x86_64` or `aarch64`.
+        flags: The instruction sets, in the kernel's words.
     """
 
     name: str
@@ -37,12 +39,20 @@ class Cpu:
     flags: frozenset[str]
 
     def described(self) -> str:
-        """The name and the flags that decide about speed, in one line."""
+        """Describe the CPU in one line.
+
+        Returns:
+            The name, and the flags that decide about speed.
+        """
         return f"{self.name} ({' '.join(flag for flag in _SHOWN if flag in self.flags) or self.architecture})"
 
 
 def this_cpu() -> Cpu:
-    """The CPU of this machine; without flags where the kernel does not tell them, as on macOS."""
+    """Read the CPU of this machine.
+
+    Returns:
+        The CPU; without flags where the kernel does not list them, as on macOS.
+    """
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -51,7 +61,15 @@ def this_cpu() -> Cpu:
 
 
 def parse_cpuinfo(text: str, architecture: str) -> Cpu:
-    """Read the first processor of a /proc/cpuinfo, of x86 or of Arm."""
+    """Parse the first processor of a /proc/cpuinfo, of x86 or Arm.
+
+    Args:
+        text: Content of /proc/cpuinfo.
+        architecture: As returned by `platform.machine()`.
+
+    Returns:
+        The CPU that the text describes.
+    """
     found: dict[str, str] = {}
     for line in text.splitlines():
         key, _, value = line.partition(":")
@@ -61,14 +79,14 @@ def parse_cpuinfo(text: str, architecture: str) -> Cpu:
 
 
 def fast_dtype(cpu: Cpu, environment: Mapping[str, str]) -> CpuDtype:
-    """The numbers that a CPU computes fastest in: bfloat16 where it has instructions for it, else float32.
+    """Choose the dtype that a CPU computes fastest in: bfloat16 where it has instructions for it, else float32.
 
-    Without such instructions torch computes products of bfloat16 one by one, some ten times slower than float32.
+    Without such instructions torch computes bfloat16 products one by one, about ten times slower than float32.
 
     Args:
-        cpu: whose flags are looked at.
-        environment: torch and oneDNN may be told there to use less than the CPU has, with ATEN_CPU_CAPABILITY and
-            ONEDNN_MAX_CPU_ISA (or DNNL_MAX_CPU_ISA, its older name).
+        cpu: The CPU.
+        environment: Environment variables. ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA (formerly DNNL_MAX_CPU_ISA) may
+            restrict torch and oneDNN to less than the CPU has.
 
     Returns:
         `bfloat16` or `float32`.

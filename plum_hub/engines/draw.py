@@ -1,10 +1,10 @@
-"""Seeded top-p sampling for vLLM on a CPU: the same distribution as vLLM's own, without sorting the vocabulary.
+"""Seeded top-p sampling for vLLM on a CPU: vLLM's own distribution, without sorting the vocabulary.
 
-vLLM sorts every row of logits to find the nucleus; with a vocabulary of 150,000 that takes longer than a small model's
-forward pass. Here the likeliest tokens are picked out first, which is cheap, and only a row in which they do not weigh
-enough is sorted. And vLLM 0.32 breaks on a CPU when a seeded request's prompt does not fit one step ("CPU Generator
-does not use offset"); here the random number is a function of the seed and the token's place alone, so the text does
-not depend on how a prompt was cut or what ran beside it.
+vLLM sorts each row of logits to find the nucleus; with a vocabulary of 150,000 that takes longer than a small model's
+forward pass. Here the most likely tokens are selected first, which is cheap, and only a row in which they do not carry
+enough weight is sorted. Besides, vLLM 0.32 fails on a CPU when a seeded request's prompt does not fit one step ("CPU
+Generator does not use offset"); here the random number is a function of the seed and the token's position alone, so
+the text depends neither on how a prompt was chunked nor on what ran beside it.
 
 vLLM calls this where it applies its own top-p, after the temperature. Only vLLM loads this file.
 """
@@ -22,27 +22,44 @@ if TYPE_CHECKING:
     from vllm.config import VllmConfig
 
 KEY = "seeded_draw"
-"""The `extra_args` key of a request drawn here: `[p, seed]`. Its `top_p` stays 1, so that vLLM does not sort."""
+"""The `extra_args` key of a request that is sampled here: `[p, seed]`. Its `top_p` stays 1, so that vLLM does not
+sort.
+"""
 _FIRST = 256
-"""How many of the likeliest tokens are looked at before a row is sorted."""
+"""How many of the most likely tokens are considered before a row is sorted."""
 
 
 class SeededDraw(LogitsProcessor):  # type: ignore[misc]  # vLLM has no types
-    """Draws the token of each row that asks for it, and leaves only that token possible."""
+    """Logits processor that samples the token of each row that requests it and masks all others."""
 
     def __init__(self, vllm_config: "VllmConfig", device: torch.device, is_pin_memory: bool) -> None:  # noqa: ARG002
         self._rows: dict[int, tuple[float, int, list[int]]] = {}
 
     def is_argmax_invariant(self) -> bool:
-        """Greedy rows do not come here, so vLLM may skip this for them; it also places this after the temperature."""
+        """Tell vLLM that greedy rows can skip this processor; it then also runs after the temperature.
+
+        Returns:
+            True.
+        """
         return True
 
     def update_state(self, batch_update: BatchUpdate | None) -> None:
-        """Follow the rows as requests come, go and move."""
+        """Follow the rows as requests are added, removed and moved.
+
+        Args:
+            batch_update: vLLM's description of the changes; None where there are none.
+        """
         process_dict_updates(self._rows, batch_update, _wanted)
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        """Draw, in place. The length of a row's output so far is the place of its next token."""
+        """Sample the rows, in place. The length of a row's output so far is the position of its next token.
+
+        Args:
+            logits: Rows x vocabulary.
+
+        Returns:
+            The same tensor; in a sampled row only the sampled token is finite.
+        """
         if not self._rows:
             return logits
         rows = sorted(self._rows)
@@ -62,12 +79,15 @@ def _wanted(
 
 
 def draw(logits: torch.Tensor, p: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-    """One token a row from the smallest set of likeliest tokens that weighs at least `p`.
+    """Sample one token a row from the smallest set of most likely tokens that carries at least `p`.
 
     Args:
-        logits: rows x vocabulary.
-        p: one a row; 1 is the whole vocabulary.
-        uniform: one number a row in [0, 1), float64; it decides the token.
+        logits: Rows x vocabulary.
+        p: One number a row; 1 is the whole vocabulary.
+        uniform: One number a row in [0, 1), float64; it decides the token.
+
+    Returns:
+        Token ids, one a row.
     """
     whole = logits.logsumexp(dim=-1, keepdim=True)
     likeliest, places = logits.topk(min(_FIRST, logits.shape[1]))
@@ -82,7 +102,7 @@ def draw(logits: torch.Tensor, p: torch.Tensor, uniform: torch.Tensor) -> torch.
 
 
 def _pick(weight: torch.Tensor, p: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-    """The column that `uniform` points at, among those before which a row's weight is less than p."""
+    """Return the column that `uniform` points at, among those before which a row's weight is less than p."""
     inside = weight.cumsum(dim=-1) - weight < p.unsqueeze(1)
     cumulative = (weight * inside).cumsum(dim=-1)
     column = torch.searchsorted(cumulative, uniform.unsqueeze(1) * cumulative[:, -1:], right=True)

@@ -1,4 +1,4 @@
-"""What `dtype: auto` stands for here: on a CPU what it computes fast in, on a GPU the model's own where it has that."""
+"""Resolve `dtype: auto`: on a CPU the dtype it computes fastest in, on a GPU the model's own where the GPU has it."""
 
 import os
 import subprocess
@@ -15,14 +15,16 @@ DtypeOrAuto: TypeAlias = Literal["auto", "bfloat16", "float16", "float32"]
 
 
 def resolved(dtype: DtypeOrAuto, model: str, revision: str | None, *, keeps_float32: bool) -> Dtype:
-    """The numbers that an engine computes in on this machine.
+    """Resolve the dtype of an engine on this machine.
 
     Args:
-        dtype: what was asked for; anything but `auto` is returned as it is.
-        model: a folder or a Hub repository, whose configuration says which numbers are its own.
-        revision: the model's commit.
-        keeps_float32: whether the engine computes in float32 on a GPU where the model's weights are float32. vLLM
-            does not.
+        dtype: The setting; anything but `auto` is returned unchanged.
+        model: A folder or a Hub repository, whose configuration names the model's own dtype.
+        revision: The model's commit.
+        keeps_float32: Whether the engine computes in float32 on a GPU where the weights are float32. vLLM does not.
+
+    Returns:
+        The dtype to compute in.
     """
     if dtype != "auto":
         return dtype
@@ -32,12 +34,15 @@ def resolved(dtype: DtypeOrAuto, model: str, revision: str | None, *, keeps_floa
 
 
 def for_gpu(own: str | None, half: Literal["bfloat16", "float16"], *, keeps_float32: bool) -> Dtype:
-    """What `auto` stands for on a GPU.
+    """Resolve `auto` for a GPU.
 
     Args:
-        own: the numbers of the model's weights, None where it does not say.
-        half: the wider of the 16-bit types that the GPU computes in.
-        keeps_float32: as `resolved`.
+        own: The dtype of the model's weights, None where its configuration does not say.
+        half: The wider of the 16-bit dtypes that the GPU computes in.
+        keeps_float32: As in `resolved`.
+
+    Returns:
+        The dtype to compute in.
     """
     if own == "float32" and keeps_float32:
         return "float32"
@@ -45,14 +50,14 @@ def for_gpu(own: str | None, half: Literal["bfloat16", "float16"], *, keeps_floa
 
 
 def cpu_dtype() -> CpuDtype:
-    """The numbers that this machine's CPU computes fastest in, as torch may use it."""
+    """Return the dtype that this machine's CPU computes fastest in, under torch's environment variables."""
     return fast_dtype(this_cpu(), os.environ)
 
 
 def gpu_half() -> Literal["bfloat16", "float16"] | None:
-    """The 16-bit type that this machine's GPU computes in; None where there is no GPU.
+    """Return the 16-bit dtype that this machine's GPU computes in, or None without a GPU.
 
-    CUDA is not initialised by asking: a process that vLLM forks from this one could not use the GPU then.
+    CUDA is not initialised: a process that vLLM forks from this one could not use the GPU afterwards.
     """
     if find_spec("torch") is None:
         return None
@@ -70,7 +75,14 @@ def gpu_half() -> Literal["bfloat16", "float16"] | None:
 
 
 def half_of(capabilities: str) -> Literal["bfloat16", "float16"]:
-    """The 16-bit type that all GPUs compute in, whose compute capabilities are given one a line, as `8.0`."""
+    """Choose the 16-bit dtype that all GPUs compute in.
+
+    Args:
+        capabilities: Compute capabilities, one a line, for example `8.0`.
+
+    Returns:
+        `bfloat16` from 8.0 on, else `float16`.
+    """
     return "bfloat16" if min(float(line) for line in capabilities.split()) >= 8 else "float16"
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
+from typing_extensions import override
 
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, Request
 from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all
@@ -16,56 +17,56 @@ if TYPE_CHECKING:
     from openai import APIStatusError, OpenAI
 
 _REFUSALS = ("context_length_exceeded", "content_filter", "content_policy_violation", "string_above_max_length")
-"""Error codes that are about this very request."""
+"""Error codes that concern this very request."""
 _TOO_LONG = ("context length", "context window", "context size", "too long", "too many tokens", "maximum input length")
-"""What servers without codes say of a prompt that does not fit."""
+"""What servers without error codes say of a prompt that does not fit."""
 
 LIST_PRICES = {"gpt-4.1-mini": (0.40, 1.60)}
-"""Dollars for a million tokens of prompt and of answer, as OpenAI listed them in April 2026; for a plan only."""
+"""US dollars for a million tokens of prompt and of answer, as OpenAI listed them in April 2026; for estimates only."""
 
 
 class OpenAIConfig(RemoteSettings):
-    """A model behind a `/v1` endpoint; `model` is the name that the server knows it by."""
+    """A model behind a `/v1` endpoint; `model` is the server's name for it."""
 
     type: Literal["openai"] = "openai"
     base_url: str | None = None
-    """Such as `http://localhost:8000/v1`; OpenAI's own when not set."""
+    """For example `http://localhost:8000/v1`; OpenAI's own endpoint by default."""
     api_key_env: str = "OPENAI_API_KEY"
-    """The environment variable that holds the key; the key itself is never written anywhere."""
+    """Environment variable that holds the key. The key itself is never written anywhere."""
     chat: bool = True
     """False for a base model, which takes plain text only (`/completions`)."""
     usd_per_million_input: float | None = Field(default=None, ge=0)
-    """The price of a million prompt tokens, for `--dry-run`."""
+    """Price of a million prompt tokens, for `--dry-run`."""
     usd_per_million_output: float | None = Field(default=None, ge=0)
-    """The price of a million generated tokens, for `--dry-run`."""
+    """Price of a million generated tokens, for `--dry-run`."""
 
+    @override
     def text_settings(self) -> dict[str, object]:
-        """Whether it is asked as a chat model, and which server it is: by a digest, since an address stays private."""
+        """Chat or completion, and the server: by a digest, since its address is private."""
         server = self.base_url and hashlib.sha256(self.base_url.encode()).hexdigest()[:16]
         return {"chat": self.chat, "server": server}
 
+    @override
     def usd_per_million_tokens(self) -> tuple[float, float] | None:
-        """Price the model's tokens.
-
-        Returns:
-            What the settings say; else OpenAI's list price, for a model of theirs that `LIST_PRICES` has; else None.
-        """
+        """The prices in the settings; else OpenAI's list price, for a model of theirs in `LIST_PRICES`."""
         if self.usd_per_million_input is not None and self.usd_per_million_output is not None:
             return self.usd_per_million_input, self.usd_per_million_output
         return LIST_PRICES.get(self.model) if self.base_url is None else None
 
+    @override
     def pin(self) -> Self:
-        """As it is: such a server has names only. What it calls the model in its answers goes into the identity."""
+        """Check that the server answers. It knows models by name only, so there is no revision to fix."""
         self.open().close()
         return self
 
+    @override
     def open(self) -> "OpenAIEngine":
-        """Connect, and make sure that the server knows the key and the model."""
+        """Connect, and check that the server accepts the key and knows the model."""
         return OpenAIEngine(self)
 
 
 class OpenAIEngine(Engine):
-    """Asks a `/v1` server, many requests at once."""
+    """Client of a `/v1` server, with many requests in flight."""
 
     def __init__(self, config: OpenAIConfig) -> None:
         import openai
@@ -85,26 +86,24 @@ class OpenAIEngine(Engine):
         self._greet()
 
     @property
+    @override
     def has_chat_template(self) -> bool:
-        """As configured: the server applies its own."""
+        """As configured: the server applies the template."""
         return self._config.chat
 
+    @override
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Answer every request, many at once, each sent again only while it has no answer.
-
-        Raises:
-            EngineError: the key or the model is refused, the server does not answer for long, or a base model is given
-                a conversation.
-        """
+        """Answer all requests concurrently; each is sent again only while it has no answer."""
         self._check(requests)
         return answer_all(self._config, requests, self._answer)
 
+    @override
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
     def _greet(self) -> None:
-        """Ask for the list of models, so that a wrong address, key or name is told before anything is spent."""
+        """List the models, so that a wrong address, key or name is reported before anything is paid for."""
         import openai
 
         try:
@@ -197,7 +196,7 @@ def _is_refusal(code: str, message: str) -> bool:
 
 
 def _root(error: BaseException) -> str:
-    """What lies under the library's "Connection error.", in one line."""
+    """Return the cause below the library's "Connection error.", in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error).strip() or type(error).__name__

@@ -1,4 +1,4 @@
-"""Asking a server many things at once: the one place that decides what is tried again, when, and when to give up."""
+"""Requests to a server: the one place that decides what is retried, when, and when to give up."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +9,7 @@ from threading import Event
 from typing import Self
 
 from pydantic import Field, field_validator
+from typing_extensions import override
 
 from plum_hub.engines.base import Completion, EngineSettings, Request
 from plum_hub.errors import EngineError
@@ -19,23 +20,25 @@ _LONGEST_WAIT = 60.0
 
 
 class RemoteSettings(EngineSettings):
-    """What every engine behind a server has."""
+    """Settings of every engine behind a server."""
 
     base_url: str | None = None
     """The server's address."""
     concurrency: int = Field(default=32, ge=1)
-    """Requests under way at once."""
+    """Requests in flight at once."""
     timeout_seconds: float = Field(default=300.0, gt=0)
-    """How long one answer may take."""
+    """Time limit of one answer, in seconds."""
     attempts: int = Field(default=8, ge=1)
     """Tries of one request before the server counts as down."""
     first_wait_seconds: float = Field(default=0.5, ge=0)
-    """The wait before the second try; doubled for each try after it, up to a minute, unless the server says longer."""
+    """Wait before the second try, in seconds; doubled for each further try, up to a minute, unless the server asks for
+    more.
+    """
 
     @field_validator("base_url")
     @classmethod
     def _without_userinfo(cls, url: str | None) -> str | None:
-        """Refuse a secret in the address. Not by a `ValueError`, since pydantic would show the value with it."""
+        """Reject a secret in the address. Not by a `ValueError`, since pydantic would print the value with it."""
         if url and "@" in url.rpartition("://")[2].partition("/")[0]:
             raise EngineError(
                 "base_url holds a user or a key (before its @), and it is written into files: "
@@ -43,14 +46,19 @@ class RemoteSettings(EngineSettings):
             )
         return url
 
+    @override
     def public(self) -> Self:
-        """Without the server's address. The model is what the server calls it, cut where that is a path."""
+        """Remove the server's address, and the folders of a model that the server names by its path."""
         name = PurePath(self.model).name if self.model.startswith(("/", "~", ".")) else self.model
         return self.model_copy(update={"model": name, "base_url": type(self).model_fields["base_url"].default})
 
 
 class TryAgainError(Exception):
-    """This try was not answered, and another may be. `after` is the server's `Retry-After`, in seconds."""
+    """This try failed, and another may succeed.
+
+    Attributes:
+        after: The server's `Retry-After`, in seconds; 0 where it gave none.
+    """
 
     def __init__(self, reason: str, after: str | None = None) -> None:
         super().__init__(reason)
@@ -63,14 +71,22 @@ class TryAgainError(Exception):
 def answer_all(
     settings: RemoteSettings, requests: Sequence[Request], answer: Callable[[Request], Completion]
 ) -> Iterator[Completion]:
-    """Answer the requests from a pool of threads and yield each completion as it arrives.
+    """Answer requests from a pool of threads.
 
-    When one request fails for good no other is begun, but those under way are waited for and yielded, since they may
-    be paid for; then its error is raised. A request is sent again only while it has no answer. A caller that stops
-    listening, as on Ctrl-C, waits for nothing: the pool's threads are daemons, which no exit waits for either.
+    When one request fails for good no other is started, but those in flight are awaited and yielded, since they may be
+    paid for; then its error is raised. A request is sent again only while it has no answer. A caller that stops
+    iterating, as on Ctrl-C, waits for nothing: the pool's threads are daemons.
+
+    Args:
+        settings: Concurrency, attempts and waits.
+        requests: What to answer.
+        answer: Sends one request. It raises `TryAgainError` where another try may succeed.
+
+    Yields:
+        Each completion as it arrives.
 
     Raises:
-        EngineError: what `answer` raised, or one request had no answer after every try.
+        EngineError: `answer` raised it, or one request had no answer after every try.
     """
     failed = Event()
     pool = ThreadPool(min(settings.concurrency, len(requests)) or 1)
@@ -92,11 +108,11 @@ def answer_all(
 
 
 def _persist(settings: RemoteSettings, call: Callable[[], Completion], failed: Event) -> Completion:
-    """Call until it is answered, with exponential back-off and jitter; sets `failed` before it raises.
+    """Call until there is an answer, with exponential back-off and jitter; set `failed` before raising.
 
     Raises:
-        EngineError: every try was refused, or `call` says that another would not help.
-        CancelledError: another request failed first.
+        EngineError: Every try failed, or `call` says that another would not help.
+        CancelledError: Another request failed first.
     """
     reason = ""
     for attempt in range(settings.attempts):

@@ -1,4 +1,4 @@
-"""Which model exactly: the commit of a Hub repository, or the SHA-256 of a local folder's files."""
+"""The exact version of a model: the commit of a Hub repository, or the SHA-256 of a local folder's files."""
 
 import hashlib
 from pathlib import Path
@@ -8,21 +8,29 @@ from plum_hub.engines.names import COMMIT, REPO
 from plum_hub.errors import EngineError
 
 NOTE = "plum-weights.json"
-"""The file in a model's folder that says what its weights are; it decides nothing (see `weights.py`)."""
+"""File in a model's folder that describes its weights; it changes nothing (see `weights.py`)."""
 
 _DECISIVE = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "*.txt", "*.py")
-"""The files of a model folder that can change what it writes."""
+"""Files of a model folder that can change what it generates."""
 _WAYS_OUT = "give the folder of a model, set HF_ENDPOINT to a Hub that can be reached, or run scripts/fetch-model"
 
 
 def exact_revision(model: str, revision: str | None) -> str:
-    """The exact revision of a model: `sha256:…` for a local folder, else the commit on the Hub.
+    """Resolve a model to its exact revision.
 
-    A commit is taken at its word, with no network; a branch or tag is looked up on the Hub, or in its local cache when
-    no Hub answers.
+    A commit is returned as it is, without network. A branch or tag is looked up on the Hub, or in its local cache
+    when no
+    Hub answers.
+
+    Args:
+        model: A local folder or a Hub repository.
+        revision: What is expected or asked for; None for the main branch.
+
+    Returns:
+        `sha256:…` for a local folder, else a commit.
 
     Raises:
-        EngineError: there is no such model or revision, or the folder is not the one that `revision` names.
+        EngineError: The model or revision does not exist, or the folder is not the one that `revision` names.
     """
     folder = Path(model).expanduser()
     if folder.is_dir():
@@ -35,11 +43,14 @@ def exact_revision(model: str, revision: str | None) -> str:
 
 
 def check_there(repo: str, commit: str) -> None:
-    """Find that a commit is in the Hub's local cache, or on the Hub: libraries that only load it try for half a minute
-    before they say that it is not.
+    """Check that a commit is in the local cache or on the Hub. Libraries that load it retry for half a minute first.
+
+    Args:
+        repo: A model repository.
+        commit: 40 hexadecimal digits.
 
     Raises:
-        EngineError: it is not.
+        EngineError: It is in neither place.
     """
     from huggingface_hub import try_to_load_from_cache
 
@@ -48,24 +59,38 @@ def check_there(repo: str, commit: str) -> None:
 
 
 def checked(model: str, found: str, expected: str | None) -> str:
-    """`found`, where it is what was pinned or nothing was.
+    """Compare a revision with the pinned one.
+
+    Args:
+        model: For the message.
+        found: The revision that is there now.
+        expected: The pinned revision; None or empty if none was pinned.
+
+    Returns:
+        `found`.
 
     Raises:
-        EngineError: another one was pinned.
+        EngineError: Another revision was pinned.
     """
     if expected and expected != found:
         raise EngineError(
-            f"{model} is not the one this run began with (pinned {expected}, found {found}): "
-            "bring the old files back, or begin a new run"
+            f"{model} has changed since this run began (pinned {expected}, found {found}): "
+            "restore the old files, or start a new run"
         )
     return found
 
 
 def folder_sha256(folder: Path) -> str:
-    """The digest of a model folder: the names and contents of the files that decide what it writes.
+    """Digest a model folder: names and contents of the files that decide what it generates.
+
+    Args:
+        folder: A folder with a `config.json`.
+
+    Returns:
+        SHA-256, in hexadecimal.
 
     Raises:
-        EngineError: the folder has no `config.json`, so it is not a model's.
+        EngineError: There is no `config.json`, so the folder does not hold a model.
     """
     if not (folder / "config.json").is_file():
         raise EngineError(f"{folder}: there is no config.json, so this is not the folder of a model: {_WAYS_OUT}")

@@ -1,10 +1,10 @@
-"""Canned answers from a file: rehearsals of a whole run with no model, exactly repeatable.
+"""Answers from a file: exactly repeatable rehearsals of a whole run, without a model.
 
     {"contains": "reverse a string", "texts": ["first answer", "second answer"]}
     {"texts": ["the answer to everything else"]}
 
-The first row whose `contains` is in the prompt answers; a row without `contains` answers every prompt. A token is a
-word.
+The first row whose `contains` occurs in the prompt answers it; a row without `contains` answers every prompt. A token
+is a word.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import override
 
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, EngineSettings, Prompt, Request
 from plum_hub.engines.revision import checked
@@ -25,27 +26,26 @@ class ScriptedConfig(EngineSettings):
 
     type: Literal["scripted"] = "scripted"
     delay_seconds: float = Field(default=0.0, ge=0)
-    """How long each completion takes, to rehearse a run that is interrupted."""
+    """Duration of each completion, in seconds, to rehearse interruptions."""
     context_words: int = Field(default=32_768, ge=1)
-    """A longer prompt is refused."""
+    """Longer prompts are refused."""
     chat_template: bool = True
-    """False plays a base model, which takes plain text only."""
+    """False imitates a base model, which takes plain text only."""
 
+    @override
     def usd_per_million_tokens(self) -> tuple[float, float]:
-        """Price the answers.
-
-        Returns:
-            Nothing: they lie in a file.
-        """
+        """Answers from a file cost nothing."""
         return 0.0, 0.0
 
+    @override
     def pin(self) -> Self:
-        """With the SHA-256 of the file as its revision."""
+        """Fix the file by its SHA-256."""
         found = f"sha256:{hashlib.sha256(self._read()).hexdigest()}"
         return self.model_copy(update={"revision": checked(self.model, found, self.revision)})
 
+    @override
     def open(self) -> "ScriptedEngine":
-        """Read the file's rows."""
+        """Read the rows of the file."""
         pinned = self.pin()
         rows = []
         for number, line in enumerate(self._read().splitlines(), start=1):
@@ -72,7 +72,7 @@ class _Row(BaseModel):
 
 
 class ScriptedEngine(Engine):
-    """Looks its answers up. Among a row's texts the request's seed chooses, or, when greedy, the first is taken."""
+    """Looks answers up. The request's seed chooses among a row's texts; greedy decoding takes the first."""
 
     def __init__(self, config: ScriptedConfig, rows: Sequence[_Row]) -> None:
         self._config = config
@@ -82,16 +82,14 @@ class ScriptedEngine(Engine):
         )
 
     @property
+    @override
     def has_chat_template(self) -> bool:
         """As configured."""
         return self._config.chat_template
 
+    @override
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Answer in the order asked.
-
-        Raises:
-            EngineError: no row answers a prompt, or it plays a base model and is given a conversation.
-        """
+        """Answer in the order of the requests; a prompt that no row answers is an `EngineError`."""
         self._check(requests)
         for request in requests:
             time.sleep(self._config.delay_seconds)

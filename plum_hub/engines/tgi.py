@@ -1,4 +1,4 @@
-"""A running text-generation-inference server, by its own HTTP API (`/info`, `/chat_tokenize`, `/generate`).
+"""A running text-generation-inference server, through its own HTTP API (`/info`, `/chat_tokenize`, `/generate`).
 
 TGI 3.x. Its Python client is not used: it cannot be installed beside current versions of the Hub's libraries.
 """
@@ -6,6 +6,8 @@ TGI 3.x. Its Python client is not used: it cannot be installed beside current ve
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
+
+from typing_extensions import override
 
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, Request
 from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all
@@ -16,28 +18,32 @@ _PROBE = [{"role": "user", "content": "Hello"}]
 
 
 class TgiConfig(RemoteSettings):
-    """The one model that a TGI server serves."""
+    """The model that a TGI server serves."""
 
     type: Literal["tgi"] = "tgi"
     base_url: str = ""
-    """Such as `http://localhost:8080`; needed, and left out only where settings are published."""
+    """For example `http://localhost:8080`. Required; empty only in published settings."""
     model: str = ""
-    """What the server should serve; whatever it serves when not set."""
+    """The model that the server should serve; any model by default."""
 
+    @override
     def pin(self) -> Self:
-        """With the model and commit that the server reports."""
+        """Fix the model and the commit that the server reports."""
         with TgiEngine(self) as engine:
             return self.model_copy(
                 update={"model": engine.identity.model, "revision": engine.identity.revision or None}
             )
 
+    @override
     def open(self) -> "TgiEngine":
-        """Connect, and make sure that the server serves the model that is meant."""
+        """Connect, and check that the server serves the expected model."""
         return TgiEngine(self)
 
 
 class TgiEngine(Engine):
-    """Asks a TGI server, many requests at once. The server applies the chat template, we send it what comes out."""
+    """Client of a TGI server, with many requests in flight. The server renders the chat template; its output is sent
+    back.
+    """
 
     def __init__(self, config: TgiConfig) -> None:
         import httpx2
@@ -61,26 +67,24 @@ class TgiEngine(Engine):
         )
 
     @property
+    @override
     def has_chat_template(self) -> bool:
         """Whether the server could apply one to a short conversation."""
         return self._has_chat_template
 
+    @override
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Answer every request, many at once, each sent again only while it has no answer.
-
-        Raises:
-            EngineError: the server refuses what we ask, does not answer for long, or serves a base model, which is
-                given a conversation.
-        """
+        """Answer all requests concurrently; each is sent again only while it has no answer."""
         self._check(requests)
         return answer_all(self._config, requests, self._answer)
 
+    @override
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
     def _greet(self) -> tuple[Mapping[str, Any], bool]:
-        """What the server says of itself, and whether it can apply a chat template."""
+        """Return what the server says of itself, and whether it can apply a chat template."""
         import httpx2
 
         try:
@@ -139,7 +143,7 @@ class _RefusedError(Exception):
 
 
 def _body(request: Request, text: str) -> Mapping[str, Any]:
-    """The request in TGI's words; it knows no temperature 0, and a `top_p` of 1 is not sent."""
+    """Return a request in TGI's terms; TGI has no temperature 0, and rejects a `top_p` of 1."""
     sampling = request.sampling
     parameters: dict[str, Any] = {
         "max_new_tokens": sampling.max_tokens,

@@ -1,4 +1,4 @@
-"""What a model's tokenizer says, without loading its weights."""
+"""What a model's tokenizer knows, without loading the weights."""
 
 import os
 from collections.abc import Sequence
@@ -15,20 +15,36 @@ _MARK = "<<the answer goes on here>>"
 
 
 def has_chat_template(model: str, revision: str | None) -> bool:
-    """Whether the model takes conversations; a base model's tokenizer has no template.
+    """Tell whether a model takes conversations; the tokenizer of a base model has no template.
+
+    Args:
+        model: A local folder or a Hub repository.
+        revision: The model's commit.
+
+    Returns:
+        True if the tokenizer has a chat template.
 
     Raises:
-        EngineError: the tokenizer does not load.
+        EngineError: The tokenizer does not load.
         MissingExtraError: transformers is not installed.
     """
     return _tokenizer(model, revision).chat_template is not None
 
 
 def begun_answers(model: str, revision: str | None, conversations: Sequence[list[dict[str, str]]]) -> list[str]:
-    """Conversations whose last turn is the assistant's, as the text that the model is to continue within that turn.
+    """Render conversations whose last turn is the beginning of the assistant's answer ("prefill").
+
+    Args:
+        model: A local folder or a Hub repository.
+        revision: The model's commit.
+        conversations: Turns with `role` and `content`; the last one is the assistant's.
+
+    Returns:
+        For each, the text that the model is to continue within the last turn.
 
     Raises:
-        EngineError, MissingExtraError: as `has_chat_template`.
+        EngineError: The tokenizer does not load, or its template rejects such a conversation.
+        MissingExtraError: transformers is not installed.
     """
     tokenizer = _tokenizer(model, revision)
     # A plain text gets its first special token from the engine, and must not have it twice.

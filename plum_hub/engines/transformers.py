@@ -1,4 +1,4 @@
-"""Any causal language model, with `transformers` and nothing else: slower than vLLM, and runs wherever torch does."""
+"""Any causal language model with `transformers` alone: slower than vLLM, but runs wherever torch does."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
+from typing_extensions import override
 
 from plum_hub.engines.base import (
     Completion,
@@ -36,19 +37,23 @@ class TransformersConfig(LocalSettings):
     batch_size: int = Field(default=32, ge=1)
     """Prompts generated together; bounded by memory."""
 
+    @override
     def pin(self) -> Self:
-        """With the commit of a Hub model, or the SHA-256 of a folder's files, and the numbers to compute in."""
+        """Fix the commit of a Hub model or the SHA-256 of a folder's files, and the dtype."""
         revision = exact_revision(self.model, self.revision)
         dtype = resolved(self.dtype, self.model, revision, keeps_float32=True)
         return self.model_copy(update={"revision": revision, "dtype": dtype})
 
+    @override
     def open(self) -> "TransformersEngine":
         """Load the model, on a GPU where there is one."""
         return TransformersEngine(self.pin())
 
 
 class TransformersEngine(Engine):
-    """Left-padded batches of prompts of like length. Each request draws from its own seed, whatever its neighbours."""
+    """Left-padded batches of prompts of similar length. Each request samples from its own seed, whatever its
+    neighbours.
+    """
 
     counts_tokens = True
 
@@ -92,15 +97,15 @@ class TransformersEngine(Engine):
         )
 
     @property
+    @override
     def has_chat_template(self) -> bool:
         """Whether the tokenizer has one."""
         return self._tokenizer.chat_template is not None
 
+    @override
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Answer batch by batch, the shortest prompts first.
-
-        Raises:
-            EngineError: the batch does not fit the GPU's memory, or a base model is given a conversation.
+        """Answer batch by batch, the shortest prompts first; a batch that exceeds the GPU's memory is an
+        `EngineError`.
         """
         import torch
 
@@ -122,6 +127,7 @@ class TransformersEngine(Engine):
                 except torch.cuda.OutOfMemoryError as error:
                     raise EngineError("the GPU's memory is full: set a smaller batch_size") from error
 
+    @override
     def close(self) -> None:
         """Free the model."""
         import torch
@@ -168,7 +174,7 @@ class TransformersEngine(Engine):
 
 
 def _processors(sampling: Sampling, seeds: Sequence[int], tally: "_TokenCounter") -> Any:
-    """The count of tokens; then temperature, top-p and the draw itself, unless greedy."""
+    """Return the token counter, then temperature, top-p and the draw itself, unless greedy."""
     from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
     if not sampling.temperature:
@@ -180,7 +186,7 @@ def _processors(sampling: Sampling, seeds: Sequence[int], tally: "_TokenCounter"
 
 
 class _TokenCounter:
-    """Tells how many tokens were written, step by step; looks at the scores of no token and changes none."""
+    """Counts generated tokens, step by step; it reads no score and changes none."""
 
     def __init__(self, ends: set[int], tell: Callable[[int], None]) -> None:
         self._ends = ends
@@ -199,12 +205,12 @@ class _TokenCounter:
         return scores
 
     def complete(self, tokens: int) -> None:
-        """Tell what the last step wrote: there was no step after it to see it."""
+        """Report what the last step generated: no step follows to see it."""
         self._tell(max(0, tokens - self._told))
 
 
 class _SeededDraw:
-    """Draws each row's token from that row's own generator and leaves only it possible.
+    """Sample each row from that row's own generator, and mask all other tokens.
 
     `generate` has one seed for a whole batch; this way a request's text does not depend on its neighbours' seeds. One
     uniform number a row is looked up in the row's cumulative distribution.

@@ -1,4 +1,4 @@
-"""vLLM in this process, offline: every request is submitted at once and each answer comes out as it finishes."""
+"""vLLM in this process, offline: all requests are submitted at once, and each answer is yielded as it finishes."""
 
 import gc
 import os
@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any, Literal, Self
 
 from pydantic import Field
+from typing_extensions import override
 
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, LocalSettings, Prompt, Request, in_a_line
 from plum_hub.engines.dtype import resolved
@@ -22,7 +23,7 @@ ENVIRONMENT = {
     "TORCH_CPP_LOG_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",
 }
-"""Set unless the user has set them: no chatter, and no report of usage to anybody."""
+"""Set unless the user has set them: less logging, and no usage reports."""
 
 
 class VllmConfig(LocalSettings):
@@ -30,28 +31,31 @@ class VllmConfig(LocalSettings):
 
     type: Literal["vllm"] = "vllm"
     max_model_len: int | None = Field(default=None, ge=16)
-    """Tokens of prompt and answer together; as many as the model knows and memory holds when not set."""
+    """Tokens of prompt and answer together; by default what the model supports and memory holds."""
     tensor_parallel_size: int = Field(default=1, ge=1)
     """GPUs to split the model over."""
     gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
-    """The share of a GPU's memory that vLLM takes."""
+    """Share of a GPU's memory that vLLM takes, in (0, 1]."""
     max_num_seqs: int | None = Field(default=None, ge=1)
-    """Answers under way at once; vLLM's default on a GPU, 128 on a CPU."""
+    """Answers in progress at once; vLLM's default on a GPU, 128 on a CPU."""
     cpu_kv_cache_gb: float = Field(default=2.0, gt=0)
     """Memory for the attention cache on a CPU, in GiB."""
 
+    @override
     def pin(self) -> Self:
-        """With the commit of a Hub model, or the SHA-256 of a folder's files, and the numbers to compute in."""
+        """Fix the commit of a Hub model or the SHA-256 of a folder's files, and the dtype."""
         revision = exact_revision(self.model, self.revision)
         dtype = resolved(self.dtype, self.model, revision, keeps_float32=False)
         return self.model_copy(update={"revision": revision, "dtype": dtype})
 
+    @override
     def open(self) -> "VllmEngine":
         """Load the model."""
         return VllmEngine(self.pin())
 
+    @override
     def open_sealed(self) -> "VllmEngine":
-        """Load the model. Earlier versions gave vLLM the `auto` that they sealed, which to it is the model's own."""
+        """Load the model. Earlier versions passed the sealed `auto` on to vLLM, where it means the model's own dtype."""
         return VllmEngine(self.model_copy(update={"revision": self.pin().revision}))
 
 
@@ -74,7 +78,7 @@ class VllmEngine(Engine):
         except (ImportError, OSError, ValueError, RuntimeError) as error:
             raise EngineError(
                 f"vLLM cannot load {config.model} ({in_a_line(error)}): "
-                "mend the setting it names, or use  transformers:MODEL"
+                "fix the setting it names, or use  transformers:MODEL"
             ) from error
         self._tokenizer: Any = self._llm.get_tokenizer()
         self._context: int = self._llm.llm_engine.model_config.max_model_len
@@ -83,16 +87,14 @@ class VllmEngine(Engine):
         )
 
     @property
+    @override
     def has_chat_template(self) -> bool:
         """Whether the tokenizer has one."""
         return self._tokenizer.chat_template is not None
 
+    @override
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Answer in the order in which answers finish.
-
-        Raises:
-            EngineError: vLLM broke, or a base model is given a conversation.
-        """
+        """Answer in the order in which answers finish."""
         self._check(requests)
         engine = self._llm.llm_engine
         waiting: dict[str, Request] = {}
@@ -115,6 +117,7 @@ class VllmEngine(Engine):
             if waiting:  # the caller stopped, or was interrupted
                 engine.abort_request(list(waiting))
 
+    @override
     def close(self) -> None:
         """Free the model and its cache."""
         if self._llm is None:
@@ -133,8 +136,12 @@ class VllmEngine(Engine):
         return list(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _tokens_under_way(self) -> int:
-        """Tokens of the answers that are not finished. vLLM yields only finished ones here (FINAL_ONLY), but its
-        detokenizers, which live in this process, have seen every token; to count them costs microseconds a step."""
+        """Return the tokens of unfinished answers.
+
+        vLLM yields only finished answers here (FINAL_ONLY), but its detokenizers, which live in this process, have
+        seen every
+        token; counting them costs microseconds a step.
+        """
         states = self._llm.llm_engine.output_processor.request_states.values()
         return sum(state.detokenizer.num_output_tokens() for state in states if state.detokenizer)
 
@@ -142,16 +149,23 @@ class VllmEngine(Engine):
         try:
             outputs = self._llm.llm_engine.step()
         except RuntimeError as error:
-            raise EngineError(f"vLLM broke ({in_a_line(error)}): run the same command again") from error
+            raise EngineError(f"vLLM failed ({in_a_line(error)}): run the same command again") from error
         return [output for output in outputs if output.finished]
 
 
 def arguments(config: VllmConfig) -> dict[str, Any]:
-    """What `vllm.LLM` is opened with, here and in the benchmark that compares us with it.
+    """Make the arguments of `vllm.LLM`, for the engine and for the benchmark that compares it with bare vLLM.
 
-    On a CPU the engine's core stays in this process: no process is left behind when this one is killed, and every
-    core computes, where vLLM would keep one for its scheduler. Compiling the model there takes a minute and gains
-    nothing, so it is left out.
+    On a CPU the engine core stays in this process: no process survives when this one is killed, and every core
+    computes,
+    where vLLM would keep one for its scheduler. Compiling the model takes a minute there and gains nothing, so it
+    is off.
+
+    Args:
+        config: The engine's settings.
+
+    Returns:
+        Keyword arguments.
     """
     from vllm.platforms import current_platform
 
@@ -187,7 +201,14 @@ def arguments(config: VllmConfig) -> dict[str, Any]:
 
 
 def sampling_params(request: Request) -> Any:
-    """The request in vLLM's words; on a CPU the draw is ours (`draw.py` says why)."""
+    """Translate a request for vLLM; on a CPU the sampling is ours (see `draw.py`).
+
+    Args:
+        request: The request.
+
+    Returns:
+        A `vllm.SamplingParams`.
+    """
     from vllm import SamplingParams
     from vllm.platforms import current_platform
     from vllm.sampling_params import RequestOutputKind
@@ -210,7 +231,7 @@ def sampling_params(request: Request) -> Any:
 def _completion(request: Request, output: Any) -> Completion:
     (answer,) = output.outputs
     if answer.finish_reason not in ("stop", "length"):
-        raise EngineError(f"vLLM gave up a request ({answer.finish_reason}): run the same command again")
+        raise EngineError(f"vLLM aborted a request ({answer.finish_reason}): run the same command again")
     return Completion(
         id=request.id,
         text=answer.text,

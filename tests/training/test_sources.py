@@ -84,7 +84,7 @@ def test_a_model_that_has_changed_since_is_refused(tmp_path: Path, run: Path) ->
     policy = sealed.policy.model_copy(update={"model": str(moved)})
     again = Run.create(tmp_path / "again", sealed.model_copy(update={"policy": policy}))
     shutil.copy(run / "shards" / "00000" / "preferences.jsonl", again.path(Preference))
-    with pytest.raises(EngineError, match="is not the one this run began with"):
+    with pytest.raises(EngineError, match="has changed since this run began"):
         prepare(TrainingRequest(str(again.folder), None, None, compose(toy.SETTINGS)))
 
 
