@@ -196,7 +196,7 @@ class EngineSettings(BaseModel, ABC):
     model: str
     """A Hub repository, a local folder, a name that the server knows, or a file of answers."""
     revision: str | None = None
-    """Exact version of the model: a commit, `sha256:…` of local files, or what the server reports. Filled in by `pin`."""
+    """Exact version of the model: a commit, `sha256:…` of local files, or what the server reports. Set by `pin`."""
 
     def public(self) -> Self:
         """Remove what must not be published, such as the place of the model on this machine.

@@ -55,7 +55,7 @@ class VllmConfig(LocalSettings):
 
     @override
     def open_sealed(self) -> "VllmEngine":
-        """Load the model. Earlier versions passed the sealed `auto` on to vLLM, where it means the model's own dtype."""
+        """Load the model. Earlier versions passed the sealed `auto` to vLLM, where it means the model's own dtype."""
         return VllmEngine(self.model_copy(update={"revision": self.pin().revision}))
 
 

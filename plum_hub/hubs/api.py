@@ -1,4 +1,4 @@
-"""The embedded Hub's account, repos, refs and history."""
+"""The embedded Hub's account, repositories, refs and history."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,8 +20,8 @@ def _organisation(name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def whoami(hub: Hub, call: HubRequest) -> Any:
-    """The one account there is."""
+def _whoami(hub: Hub, call: HubRequest) -> Any:
+    """Describe the one account."""
     if not call.signed_in:
         raise refusals.sign_in_needed()
     account = hub.store.account
@@ -34,8 +34,8 @@ def whoami(hub: Hub, call: HubRequest) -> Any:
     }  # fmt: skip
 
 
-def create(hub: Hub, call: HubRequest) -> Any:
-    """Make a repo in the account's own namespace, or in one of its organisations'."""
+def _create(hub: Hub, call: HubRequest) -> Any:
+    """Create a repository in the account's own namespace, or in one of its organisations'."""
     kind, name, asked = _named(hub, call)
     private = _private(asked) or False
     url = f"{call.base}/{name}" if kind == "model" else f"{call.base}/{kind}s/{name}"
@@ -48,15 +48,15 @@ def create(hub: Hub, call: HubRequest) -> Any:
     return {"url": url, "name": name, "id": repo.settings.id}
 
 
-def delete(hub: Hub, call: HubRequest) -> Any:
-    """Remove a repo."""
+def _delete(hub: Hub, call: HubRequest) -> Any:
+    """Delete a repository."""
     kind, name, _ = _named(hub, call)
     hub.store.delete(_existing(hub, call, kind, name))
     return {}
 
 
-def move(hub: Hub, call: HubRequest) -> Any:
-    """Give a repo another name, in one of the account's namespaces."""
+def _move(hub: Hub, call: HubRequest) -> Any:
+    """Rename a repository within the account's namespaces."""
     asked = call.json()
     kind = _kind(asked)
     _own(hub, call, str(asked.get("toRepo", "")))
@@ -64,8 +64,8 @@ def move(hub: Hub, call: HubRequest) -> Any:
     return {}
 
 
-def settings(hub: Hub, call: HubRequest) -> Any:
-    """Change a repo's visibility, or whether it is gated."""
+def _settings(hub: Hub, call: HubRequest) -> Any:
+    """Change the visibility of a repository, or whether it is gated."""
     repo, asked = hub.repo(call, write=True), call.json()
     changed = repo.settings
     if (private := _private(asked)) is not None:
@@ -78,20 +78,20 @@ def settings(hub: Hub, call: HubRequest) -> Any:
     return {}
 
 
-def may_read(hub: Hub, call: HubRequest) -> Any:
-    """Whether the caller may read the repo: the refusals say no."""
+def _may_read(hub: Hub, call: HubRequest) -> Any:
+    """Check read access; a refusal means no."""
     hub.repo(call, files=True)
     return {}
 
 
-def may_write(hub: Hub, call: HubRequest) -> Any:
-    """Whether the caller may write to the repo: the refusals say no."""
+def _may_write(hub: Hub, call: HubRequest) -> Any:
+    """Check write access; a refusal means no."""
     hub.repo(call, write=True)
     return {}
 
 
-def list_repos(hub: Hub, call: HubRequest) -> Any:
-    """The repos of a kind that the caller may see, newest change first."""
+def _list_repos(hub: Hub, call: HubRequest) -> Any:
+    """List the repositories of a kind that the caller may see, last changed first."""
     found = []
     for repo in hub.store.repos(KINDS[call.param("kinds")]):
         wanted = call.option("search").lower() in repo.name.lower() and call.option("author") in (
@@ -106,14 +106,27 @@ def list_repos(hub: Hub, call: HubRequest) -> Any:
     return reply(*page(call, iter(found), PAGE))
 
 
-def info(hub: Hub, call: HubRequest) -> Any:
-    """What is known of a repo at a revision."""
+def _info(hub: Hub, call: HubRequest) -> Any:
+    """Describe a repository at a revision."""
     repo = hub.repo(call)
     return _expanded(call, describe(hub, repo, call.params.get("rev") or "main", blobs=call.flag("blobs")))
 
 
 def describe(hub: Hub, repo: Repo, revision: str, *, blobs: bool) -> dict[str, Any]:
-    """A repo's info object. Its tags come from its card's front matter, as on the public Hub."""
+    """Describe a repository as the Hub's API does. Its tags come from the card's front matter, as on the public Hub.
+
+    Args:
+        hub: The Hub.
+        repo: The repository.
+        revision: A branch, tag or commit.
+        blobs: Whether to include sizes and ids of files.
+
+    Returns:
+        The info object of the API.
+
+    Raises:
+        Refusal: There is no such revision.
+    """
     commit = repo.git.commit_of(revision)
     files = [entry for entry in repo.git.entries(commit) if entry.kind == "blob"]
     large = hub.store.pointers(repo.git, {entry.oid: entry.size for entry in files})
@@ -140,8 +153,8 @@ def describe(hub: Hub, repo: Repo, revision: str, *, blobs: bool) -> dict[str, A
     return about
 
 
-def refs(hub: Hub, call: HubRequest) -> Any:
-    """Branches, tags and, when asked for, pull requests; a tag's target is the commit, annotated or not."""
+def _refs(hub: Hub, call: HubRequest) -> Any:
+    """List branches, tags and, on request, pull requests; a tag's target is the commit, annotated or not."""
     answer: dict[str, list[dict[str, str]]] = {"branches": [], "tags": [], "converts": []}
     groups = {BRANCHES: "branches", TAGS: "tags"}
     if call.flag("include_prs"):
@@ -155,7 +168,7 @@ def refs(hub: Hub, call: HubRequest) -> Any:
     return answer
 
 
-def create_branch(hub: Hub, call: HubRequest) -> Any:
+def _create_branch(hub: Hub, call: HubRequest) -> Any:
     """Make a branch at `startingPoint`, or at the head of `main`."""
     repo, name = hub.repo(call, write=True), _ref_name(call.param("rev"))
     with hub.store.writing(repo.kind, repo.name):
@@ -164,7 +177,7 @@ def create_branch(hub: Hub, call: HubRequest) -> Any:
     return {}
 
 
-def create_tag(hub: Hub, call: HubRequest) -> Any:
+def _create_tag(hub: Hub, call: HubRequest) -> Any:
     """Tag a revision: an annotated tag when there is a message. A tag that exists is never moved."""
     repo, asked = hub.repo(call, write=True), call.json()
     name, message = _ref_name(str(asked.get("tag", ""))), asked.get("message")
@@ -176,19 +189,19 @@ def create_tag(hub: Hub, call: HubRequest) -> Any:
     return {}
 
 
-def delete_branch(hub: Hub, call: HubRequest) -> Any:
+def _delete_branch(hub: Hub, call: HubRequest) -> Any:
     """Remove a branch, except `main`."""
     if call.param("rev") == "main":
         raise refusals.forbidden("the main branch cannot be deleted")
     return _delete_ref(hub, call, BRANCHES)
 
 
-def delete_tag(hub: Hub, call: HubRequest) -> Any:
+def _delete_tag(hub: Hub, call: HubRequest) -> Any:
     """Remove a tag."""
     return _delete_ref(hub, call, TAGS)
 
 
-def commits(hub: Hub, call: HubRequest) -> Any:
+def _commits(hub: Hub, call: HubRequest) -> Any:
     """The history of a revision, newest first."""
     repo = hub.repo(call)
     head = repo.git.commit_of(call.param("rev"))
@@ -196,7 +209,7 @@ def commits(hub: Hub, call: HubRequest) -> Any:
     return reply(rows, headers | {"X-Total-Count": str(repo.git.count(head))})
 
 
-def squash(hub: Hub, call: HubRequest) -> Any:
+def _squash(hub: Hub, call: HubRequest) -> Any:
     """Replace a branch's history by one commit with the same files; tags keep the old commits alive."""
     repo, branch = hub.repo(call, write=True), call.param("rev")
     message = str(call.json().get("message") or f"Super-squash branch '{branch}'")
@@ -296,21 +309,21 @@ def _delete_ref(hub: Hub, call: HubRequest, prefix: str) -> Any:
 
 
 ROUTES = [
-    Route("GET", "/api/whoami-v2", whoami),
-    Route("POST", "/api/repos/create", create),
-    Route("DELETE", "/api/repos/delete", delete),
-    Route("POST", "/api/repos/move", move),
-    Route("GET", "/api/{kinds}", list_repos),
-    Route("GET", "/api/{kinds}/{repo}", info),
-    Route("GET", "/api/{kinds}/{repo}/revision/{rev}", info),
-    Route("PUT", "/api/{kinds}/{repo}/settings", settings),
-    Route("GET", "/api/{kinds}/{repo}/auth-check", may_read),
-    Route("GET", "/api/{kinds}/{repo}/auth-check/write", may_write),
-    Route("GET", "/api/{kinds}/{repo}/refs", refs),
-    Route("POST", "/api/{kinds}/{repo}/branch/{rev}", create_branch),
-    Route("DELETE", "/api/{kinds}/{repo}/branch/{rev}", delete_branch),
-    Route("POST", "/api/{kinds}/{repo}/tag/{rev}", create_tag),
-    Route("DELETE", "/api/{kinds}/{repo}/tag/{rev}", delete_tag),
-    Route("GET", "/api/{kinds}/{repo}/commits/{rev}", commits),
-    Route("POST", "/api/{kinds}/{repo}/super-squash/{rev}", squash),
+    Route("GET", "/api/whoami-v2", _whoami),
+    Route("POST", "/api/repos/create", _create),
+    Route("DELETE", "/api/repos/delete", _delete),
+    Route("POST", "/api/repos/move", _move),
+    Route("GET", "/api/{kinds}", _list_repos),
+    Route("GET", "/api/{kinds}/{repo}", _info),
+    Route("GET", "/api/{kinds}/{repo}/revision/{rev}", _info),
+    Route("PUT", "/api/{kinds}/{repo}/settings", _settings),
+    Route("GET", "/api/{kinds}/{repo}/auth-check", _may_read),
+    Route("GET", "/api/{kinds}/{repo}/auth-check/write", _may_write),
+    Route("GET", "/api/{kinds}/{repo}/refs", _refs),
+    Route("POST", "/api/{kinds}/{repo}/branch/{rev}", _create_branch),
+    Route("DELETE", "/api/{kinds}/{repo}/branch/{rev}", _delete_branch),
+    Route("POST", "/api/{kinds}/{repo}/tag/{rev}", _create_tag),
+    Route("DELETE", "/api/{kinds}/{repo}/tag/{rev}", _delete_tag),
+    Route("GET", "/api/{kinds}/{repo}/commits/{rev}", _commits),
+    Route("POST", "/api/{kinds}/{repo}/super-squash/{rev}", _squash),
 ]

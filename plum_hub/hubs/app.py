@@ -1,5 +1,6 @@
-"""The embedded Hub as an ASGI application: finds the handler of a request, authorises it, and turns refusals into the
-headers that clients look for."""
+"""The embedded Hub as an ASGI application: routes and authorises requests, and turns refusals into the headers that
+clients read.
+"""
 
 # ruff: noqa: TID253 - part of the server, which is imported late, in its own process
 import errno
@@ -32,7 +33,11 @@ _IN_MEMORY = 1 << 20
 
 
 class App:
-    """What uvicorn runs."""
+    """The ASGI application.
+
+    Args:
+        hub: The Hub to serve.
+    """
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub

@@ -1,4 +1,4 @@
-"""A request to the embedded Hub, matched and authorised, and the replies that handlers make."""
+"""A request to the embedded Hub, matched and authorised, and the replies of handlers."""
 
 # ruff: noqa: TID253 - part of the server, which is imported late, in its own process
 import hmac
@@ -29,20 +29,40 @@ _GROUPS = {
 
 
 class Route(NamedTuple):
-    """Which calls a handler answers. In `pattern`, `{name}` is one segment of the URL; see `_GROUPS` for the others."""
+    """Requests that a handler answers.
+
+    Attributes:
+        methods: HTTP methods, separated by spaces.
+        pattern: A path; `{name}` is one segment, `_GROUPS` has the other placeholders.
+        handler: Called with the Hub and the request.
+    """
 
     methods: str
     pattern: str
     handler: Callable[["Hub", "HubRequest"], Any]
 
     def compiled(self) -> re.Pattern[str]:
-        """The pattern for raw (still quoted) paths: a quoted slash belongs to its segment."""
+        """Return the pattern as a regular expression for raw (still quoted) paths: a quoted slash belongs to its
+        segment.
+        """
         return re.compile(re.sub(r"\{(\w+)\}", lambda it: _GROUPS.get(it[1], f"(?P<{it[1]}>[^/]+)"), self.pattern))
 
 
 @dataclass
 class HubRequest:
-    """One request. `params` are the pattern's parts, unquoted; `body` is read from its start; `base` is our own URL."""
+    """One request.
+
+    Attributes:
+        method: The HTTP method.
+        path: The path, still quoted.
+        params: The placeholders of the route's pattern, unquoted.
+        query: The query string, parsed.
+        headers: Headers, with names in lower case.
+        body: The body, at its start.
+        base: Scheme and host of this Hub, as the caller addressed it.
+        role: What the caller's token allows; None without a token.
+        chunks: For streaming handlers, an async iterator over the body, which is then not in `body`.
+    """
 
     method: str
     path: str
@@ -58,14 +78,14 @@ class HubRequest:
 
     @property
     def signed_in(self) -> bool:
-        """Whether the caller may see private repos."""
+        """Whether the caller may see private repositories."""
         return self.role is not None
 
     def require_write(self) -> None:
-        """Let only the owner go on.
+        """Allow only the owner.
 
         Raises:
-            Refusal: the caller has no token, or one that only reads, or is a page of another site in a browser.
+            Refusal: The caller has no token or a read-only one, or is a page of another site in a browser.
         """
         if self.headers.get("origin", self.base) != self.base:  # a browser adds the password that it was told to any
             raise refusals.forbidden("pages of other sites may not write here")
@@ -75,24 +95,49 @@ class HubRequest:
             raise refusals.forbidden("this token may only read")
 
     def param(self, name: str) -> str:
-        """A part of the URL that the pattern promises."""
+        """Return a placeholder that the route's pattern guarantees.
+
+        Args:
+            name: The placeholder.
+
+        Returns:
+            Its value, unquoted.
+        """
         value = self.params[name]
         assert value is not None
         return value
 
     def option(self, name: str, default: str = "") -> str:
-        """A value of the query string."""
+        """Return a value of the query string.
+
+        Args:
+            name: The key.
+            default: Returned where the key is missing.
+
+        Returns:
+            The first value of the key.
+        """
         return self.query.get(name, [default])[0]
 
     def flag(self, name: str) -> bool:
-        """A true-or-false of the query string."""
+        """Return a boolean of the query string.
+
+        Args:
+            name: The key.
+
+        Returns:
+            True for `1` and `true`.
+        """
         return self.option(name).lower() in ("1", "true")
 
     def json(self) -> dict[str, Any]:
-        """The JSON object in the body.
+        """Parse the body as a JSON object.
+
+        Returns:
+            The object; empty for an empty body.
 
         Raises:
-            Refusal: it is none.
+            Refusal: The body is not a JSON object.
         """
         try:
             value = json.loads(self.body.read() or b"{}")
@@ -105,16 +150,27 @@ class HubRequest:
 
 @dataclass(frozen=True)
 class Hub:
-    """What every handler needs."""
+    """The state that handlers share.
+
+    Attributes:
+        store: Repositories, large files and tokens.
+        limits: Sizes and quotas.
+    """
 
     store: Store
     limits: ServerLimits
 
     def role(self, authorization: str | None) -> Role | None:
-        """What the caller may do.
+        """Authenticate a caller.
+
+        Args:
+            authorization: The `Authorization` header; None where it is missing.
+
+        Returns:
+            The role of the token; None without a token.
 
         Raises:
-            Refusal: a token was sent, and is none of this Hub's.
+            Refusal: The token is not one of this Hub's.
         """
         if authorization is None:
             return None
@@ -130,10 +186,19 @@ class Hub:
         raise refusals.bad_token()
 
     def repo(self, call: HubRequest, *, write: bool = False, files: bool = False) -> Repo:
-        """The repo that a call is about; with `files`, for the bytes of its files.
+        """Find the repository of a request, and check that the caller may use it.
+
+        Args:
+            call: The request.
+            files: Whether the files of the repository are read.
+            write: Whether it is written to.
+
+        Returns:
+            The repository.
 
         Raises:
-            Refusal: it is not there, the caller may not see it or read its files, or may not write to it.
+            Refusal: It does not exist or is hidden from the caller, or the caller may not read its files or write
+                to it.
         """
         repo = self.store.find(KINDS[call.params["kinds"] or "models"], call.param("repo"))
         if repo is None or (repo.settings.private and not call.signed_in):
@@ -147,15 +212,30 @@ class Hub:
         return repo
 
     def sign(self, call: HubRequest, path: str, **facts: str | int) -> str:
-        """A URL of ours that works for a day without a token, for exactly these facts."""
+        """Make a URL that works for a day without a token, for exactly these facts.
+
+        Args:
+            call: The request that is answered; its base is the URL's.
+            path: The path of the URL.
+            facts: What the URL stands for, such as the SHA-256 of a file.
+
+        Returns:
+            The signed URL.
+        """
         facts["expires"] = int(time.time()) + 86_400
         return f"{call.base}{path}?{urlencode({**facts, 'signature': self._signature(path, facts)})}"
 
     def check_signature(self, call: HubRequest) -> dict[str, str]:
-        """The facts of a signed URL.
+        """Verify a signed URL.
+
+        Args:
+            call: A request to it.
+
+        Returns:
+            The facts that were signed.
 
         Raises:
-            Refusal: we did not sign it, or it has expired.
+            Refusal: The signature is not ours, or has expired.
         """
         facts = {key: values[0] for key, values in call.query.items()}
         given = facts.pop("signature", "")
@@ -171,15 +251,32 @@ class Hub:
 
 
 def reply(value: Any, headers: dict[str, str] | None = None, status: int = 200) -> Response:
-    """A JSON answer; dates of YAML front matter become text."""
+    """Make a JSON response; dates in YAML front matter become strings.
+
+    Args:
+        value: A JSON-serialisable value.
+        headers: Additional headers.
+        status: The HTTP status.
+
+    Returns:
+        The response.
+    """
     content = json.dumps(value, ensure_ascii=False, default=str).encode()
     return Response(content, status, headers, media_type="application/json")
 
 
 def page(call: HubRequest, rows: Iterator[Any], size: int, path: str | None = None) -> tuple[list[Any], dict[str, str]]:
-    """One page of `rows`, and the header that leads to the next one (at `path`, where that is not the call's own).
+    """Paginate rows. The cursor is the number of rows before the page; the page size is the request's `limit`.
 
-    The cursor is the number of rows before the page. The page size is the call's `limit`, at most `size`."""
+    Args:
+        call: The request.
+        rows: All rows.
+        size: Default and upper bound of the page size.
+        path: Path of the next page, where it is not the request's own.
+
+    Returns:
+        The page, and the `Link` header to the next page, if there is one.
+    """
     start, limit = int_option(call, "cursor", 0), min(int_option(call, "limit", size) or size, size)
     chosen = list(islice(rows, start, start + limit + 1))
     if len(chosen) <= limit:
@@ -190,7 +287,19 @@ def page(call: HubRequest, rows: Iterator[Any], size: int, path: str | None = No
 
 
 def int_option(call: HubRequest, name: str, default: int) -> int:
-    """A number of the query string, not negative."""
+    """Return a non-negative number of the query string.
+
+    Args:
+        call: The request.
+        name: The key.
+        default: Returned where the key is missing.
+
+    Returns:
+        The number.
+
+    Raises:
+        Refusal: The value is not a whole number.
+    """
     text = call.option(name, str(default))
     if not text.isdecimal():
         raise refusals.malformed(f"{name} must be a whole number, not {text!r}")
@@ -198,15 +307,36 @@ def int_option(call: HubRequest, name: str, default: int) -> int:
 
 
 def stamp(seconds: int) -> str:
-    """A time as the Hub's API writes it."""
+    """Format a time as the Hub's API does.
+
+    Args:
+        seconds: Seconds since 1970.
+
+    Returns:
+        ISO 8601, in UTC, with milliseconds.
+    """
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def segment(text: str) -> str:
-    """One segment of a URL, slashes quoted."""
+    """Quote one segment of a URL, slashes included.
+
+    Args:
+        text: The segment.
+
+    Returns:
+        The quoted segment.
+    """
     return quote(text, safe="")
 
 
 def unquoted(match: re.Match[str]) -> dict[str, str | None]:
-    """The parts of a matched path."""
+    """Unquote the placeholders of a matched path.
+
+    Args:
+        match: A match of `Route.compiled`.
+
+    Returns:
+        Placeholders and values; None for an optional one that is missing.
+    """
     return {name: None if value is None else unquote(value) for name, value in match.groupdict().items()}

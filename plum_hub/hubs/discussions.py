@@ -1,7 +1,7 @@
 """The embedded Hub's discussions and pull requests.
 
-A pull request is the ref `refs/pr/N` and, as every discussion, a JSON file in its repo's folder. The file is written
-before the ref is made: a number whose ref a kill prevented counts as used and is shown nowhere.
+A pull request is the ref `refs/pr/N` and, like every discussion, a JSON file in its repository's folder. The file is
+written before the ref: if a kill prevented the ref, the number counts as used and is not listed.
 """
 
 import json
@@ -21,8 +21,18 @@ PAGE = 50
 
 @dataclass(frozen=True)
 class Discussion:
-    """One discussion, or pull request. `created` is in seconds since 1970; `base` the ref that a pull request is for;
-    `merged` the commit that it became; `events` are as the API shows them."""
+    """One discussion or pull request.
+
+    Attributes:
+        num: Its number in the repository.
+        title: The title.
+        created: Seconds since 1970.
+        pull: Whether it is a pull request.
+        base: The ref that a pull request is for.
+        status: `draft`, `open`, `closed` or `merged`.
+        merged: The commit that it became.
+        events: Comments and changes, as in the API.
+    """
 
     num: int
     title: str
@@ -35,7 +45,14 @@ class Discussion:
 
 
 def found(repo: Repo) -> list[Discussion]:
-    """All of a repo's, newest first."""
+    """List all discussions of a repository.
+
+    Args:
+        repo: The repository.
+
+    Returns:
+        Discussions and pull requests, newest first.
+    """
     there = [Discussion(**json.loads(path.read_text())) for path in (repo.git.folder / "discussions").glob("*.json")]
     refs = repo.git.refs() if there else {}
     shown = [it for it in there if not it.pull or f"{PULLS}{it.num}" in refs]
@@ -43,26 +60,57 @@ def found(repo: Repo) -> list[Discussion]:
 
 
 def next_number(repo: Repo) -> int:
-    """The first number that no discussion and no pull request has had. Only for who writes to the repo."""
+    """Return the first number that no discussion or pull request has used. The caller holds the repository's lock.
+
+    Args:
+        repo: The repository.
+
+    Returns:
+        The number, from 1.
+    """
     names = [path.stem for path in (repo.git.folder / "discussions").glob("*.json")]
     names += [ref.removeprefix(PULLS) for ref in repo.git.refs() if ref.startswith(PULLS)]
     return 1 + max((int(name) for name in names if name.isdecimal()), default=0)
 
 
 def keep(repo: Repo, discussion: Discussion) -> None:
-    """Write a discussion down. Only for who writes to the repo."""
+    """Write a discussion to disk. The caller holds the repository's lock.
+
+    Args:
+        repo: The repository.
+        discussion: What to write.
+    """
     folder = repo.git.folder / "discussions"
     folder.mkdir(exist_ok=True)
     write_whole(folder / f"{discussion.num}.json", json.dumps(asdict(discussion)).encode())
 
 
 def opened(hub: Hub, number: int, title: str, text: str, **about: Any) -> Discussion:
-    """A new discussion, with its first comment; `about` are more fields of it."""
+    """Make a new discussion with its first comment.
+
+    Args:
+        hub: The Hub.
+        number: Its number.
+        title: Its title.
+        text: The comment.
+        about: Further fields of `Discussion`.
+
+    Returns:
+        The discussion.
+    """
     return Discussion(number, title, int(time.time()), events=[_comment(hub, text)], **about)
 
 
 def pull_commits(repo: Repo, discussion: Discussion) -> list[dict[str, Any]]:
-    """The commits of a pull request that its base has not, as events."""
+    """List the commits of a pull request that its base does not have.
+
+    Args:
+        repo: The repository.
+        discussion: The pull request.
+
+    Returns:
+        Events, as in the API.
+    """
     head = f"{PULLS}{discussion.num}"
     base = discussion.base if discussion.base in repo.git.refs() else "refs/heads/main"
     return [
@@ -71,8 +119,8 @@ def pull_commits(repo: Repo, discussion: Discussion) -> list[dict[str, Any]]:
     ]
 
 
-def listed(hub: Hub, call: HubRequest) -> Any:
-    """A page of discussions, of one type or status where the caller asks for it."""
+def _listed(hub: Hub, call: HubRequest) -> Any:
+    """Return a page of discussions, filtered by type or status on request."""
     repo = hub.repo(call)
     kinds = {"pull_request": True, "discussion": False}
     wanted = [
@@ -90,7 +138,19 @@ def listed(hub: Hub, call: HubRequest) -> Any:
 
 
 def details(hub: Hub, call: HubRequest) -> Any:
-    """One discussion with its events; of a pull request also its commits, its conflicts and, if wanted, its patch."""
+    """Describe one discussion with its events; a pull request also with its commits, conflicts and, on request, its
+    patch.
+
+    Args:
+        hub: The Hub.
+        call: The request.
+
+    Returns:
+        The discussion, as in the API.
+
+    Raises:
+        Refusal: There is no such discussion.
+    """
     repo = hub.repo(call, files=call.flag("diff"))
     it = _asked(repo, call)
     about = _summary(hub, repo, it) | {"events": it.events}
@@ -106,8 +166,8 @@ def details(hub: Hub, call: HubRequest) -> Any:
     return about
 
 
-def create(hub: Hub, call: HubRequest) -> Any:
-    """Open a discussion, or a pull request that is a draft until it is declared open."""
+def _create(hub: Hub, call: HubRequest) -> Any:
+    """Open a discussion, or a pull request, which is a draft until it is opened."""
     repo, asked = hub.repo(call, write=True), call.json()
     title, pull = str(asked.get("title", "")).strip(), bool(asked.get("pullRequest"))
     if not title:
@@ -121,8 +181,8 @@ def create(hub: Hub, call: HubRequest) -> Any:
     return {"num": number, "pullRequest": pull}
 
 
-def comment(hub: Hub, call: HubRequest) -> Any:
-    """Say something."""
+def _add_comment(hub: Hub, call: HubRequest) -> Any:
+    """Add a comment."""
     asked, made = call.json(), []
 
     def say(it: Discussion) -> Discussion:
@@ -133,8 +193,8 @@ def comment(hub: Hub, call: HubRequest) -> Any:
     return {"newMessage": made[0]}
 
 
-def retitle(hub: Hub, call: HubRequest) -> Any:
-    """Give a discussion another title."""
+def _retitle(hub: Hub, call: HubRequest) -> Any:
+    """Change the title of a discussion."""
     title, made = str(call.json().get("title", "")).strip(), []
     if not title:
         raise refusals.malformed("a discussion needs a title")
@@ -147,8 +207,8 @@ def retitle(hub: Hub, call: HubRequest) -> Any:
     return {"newTitle": made[0]}
 
 
-def set_status(hub: Hub, call: HubRequest) -> Any:
-    """Close a discussion or open it again; what was merged stays so."""
+def _set_status(hub: Hub, call: HubRequest) -> Any:
+    """Close or reopen a discussion; a merged pull request stays merged."""
     asked, made = call.json(), []
     status = asked.get("status")
     if status not in ("open", "closed"):
@@ -165,8 +225,8 @@ def set_status(hub: Hub, call: HubRequest) -> Any:
     return {"newStatus": made[0]}
 
 
-def merge(hub: Hub, call: HubRequest) -> Any:
-    """Make one commit of a pull request on the branch that it is for."""
+def _merge(hub: Hub, call: HubRequest) -> Any:
+    """Merge a pull request as one commit on its base branch."""
     asked = call.json()
     repo = hub.repo(call, write=True)
 
@@ -192,14 +252,14 @@ def merge(hub: Hub, call: HubRequest) -> Any:
     return {}
 
 
-def edit(hub: Hub, call: HubRequest) -> Any:
+def _edit(hub: Hub, call: HubRequest) -> Any:
     """Replace the text of a comment."""
     text = str(call.json().get("content", ""))
     return _with_comment(hub, call, {"edited": True, "latest": {"raw": text}})
 
 
-def hide(hub: Hub, call: HubRequest) -> Any:
-    """Remove the text of a comment, for good."""
+def _hide(hub: Hub, call: HubRequest) -> Any:
+    """Delete the text of a comment permanently."""
     return _with_comment(hub, call, {"hidden": True, "latest": {"raw": "This comment has been hidden"}})
 
 
@@ -255,13 +315,13 @@ def _event(kind: str, author: str, data: dict[str, Any], **more: str) -> dict[st
 
 _ONE = "/api/{kinds}/{repo}/discussions/{number}"
 ROUTES = [
-    Route("GET", "/api/{kinds}/{repo}/discussions", listed),
-    Route("POST", "/api/{kinds}/{repo}/discussions", create),
+    Route("GET", "/api/{kinds}/{repo}/discussions", _listed),
+    Route("POST", "/api/{kinds}/{repo}/discussions", _create),
     Route("GET", _ONE, details),
-    Route("POST", f"{_ONE}/comment", comment),
-    Route("POST", f"{_ONE}/comment/{{comment}}/edit", edit),
-    Route("POST", f"{_ONE}/comment/{{comment}}/hide", hide),
-    Route("POST", f"{_ONE}/title", retitle),
-    Route("POST", f"{_ONE}/status", set_status),
-    Route("POST", f"{_ONE}/merge", merge),
+    Route("POST", f"{_ONE}/comment", _add_comment),
+    Route("POST", f"{_ONE}/comment/{{comment}}/edit", _edit),
+    Route("POST", f"{_ONE}/comment/{{comment}}/hide", _hide),
+    Route("POST", f"{_ONE}/title", _retitle),
+    Route("POST", f"{_ONE}/status", _set_status),
+    Route("POST", f"{_ONE}/merge", _merge),
 ]

@@ -1,4 +1,4 @@
-"""A Hub of one's own: the embedded server in a process beside us, found again where it already runs."""
+"""The embedded Hub in a process of its own, reused where it already runs."""
 
 import http.client
 import json
@@ -17,26 +17,31 @@ from plum_hub.hubs.server import AlreadyServedError, announced_endpoint
 from plum_hub.hubs.store import read_token
 
 START_SECONDS = 30
-"""How long a server may take to answer before it counts as broken."""
+"""Seconds that a server has to answer before it counts as broken."""
 
 
 def default_root() -> Path:
-    """Where the embedded Hub keeps its repositories: `$PLUM_HUB_HOME/hub`, by default `~/.cache/plum-hub/hub`."""
+    """Return the folder of the embedded Hub: `$PLUM_HUB_HOME/hub`, by default `~/.cache/plum-hub/hub`."""
     return home() / "hub"
 
 
 class EmbeddedHub:
-    """An embedded Hub that answers between `with` and its end.
+    """A running embedded Hub, as a context manager.
 
-    A server of the same root that already runs is used, and left running; one started here is stopped at the end, and
-    stops by itself should this process die. Its complaints are in `server.log` of the root.
+    A server that already serves the same root is used, and left running. One that is started here is stopped at the
+    end,
+    and stops by itself if this process dies. Its log is `server.log` in the root.
 
     Args:
-        root: the folder of the Hub; `default_root()` for None.
-        port: 0 for any free one.
+        root: The folder of the Hub; None for `default_root()`.
+        port: 0 for any free port.
+
+    Attributes:
+        endpoint: Its URL, within the `with` block.
+        token: A token with write access, within the `with` block.
 
     Raises:
-        HubError: on entering; the server cannot be started, and why.
+        HubError: On entering: the server cannot be started.
     """
 
     endpoint: str
@@ -99,9 +104,15 @@ class EmbeddedHub:
 
 
 def running_endpoint(root: Path) -> str | None:
-    """Where a server of this root answers now; None where none does.
+    """Find the running server of a root. It is recognised by accepting the root's own token, without a proxy in
+    between.
 
-    A server is believed to be of this root when it takes the root's own token, without any proxy in between."""
+    Args:
+        root: The folder of the Hub.
+
+    Returns:
+        The server's URL; None where none answers.
+    """
     endpoint = announced_endpoint(root)
     if endpoint is None:
         return None

@@ -1,4 +1,4 @@
-"""What the embedded Hub lets people read of a repo: trees, files (whole or in ranges), and git itself."""
+"""What can be read from repositories of the embedded Hub: trees, files (whole or in ranges), and git itself."""
 
 # ruff: noqa: TID253 - part of the server, which is imported late, in its own process
 import gzip
@@ -25,11 +25,11 @@ _HARMLESS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
     "X-Content-Type-Options": "nosniff",
 }
-"""A browser runs nothing that stands in a repo's file; an SVG may still have styles."""
+"""Headers under which a browser runs nothing from a repository's file; an SVG may still have styles."""
 
 
-def tree(hub: Hub, call: HubRequest) -> Response:
-    """The files and folders below a path, a page at a time; later pages are of the first page's commit."""
+def _tree(hub: Hub, call: HubRequest) -> Response:
+    """List the files and folders below a path, page by page; later pages stay at the commit of the first."""
     repo, path, revision = hub.repo(call), (call.params.get("path") or "").strip("/"), call.param("rev")
     commit = repo.git.commit_of(revision)
     found = repo.git.entries(commit, path, recursive=call.flag("recursive"))
@@ -41,8 +41,8 @@ def tree(hub: Hub, call: HubRequest) -> Response:
     return reply(_described(hub, repo, commit, rows, expand=expand), headers | {"X-Repo-Commit": commit})
 
 
-def paths_info(hub: Hub, call: HubRequest) -> list[dict[str, Any]]:
-    """The entries of those paths that exist; the others are left out."""
+def _paths_info(hub: Hub, call: HubRequest) -> list[dict[str, Any]]:
+    """Describe the paths that exist; others are left out."""
     repo = hub.repo(call)
     commit = repo.git.commit_of(call.param("rev"))
     if call.headers.get("content-type", "").startswith("application/json"):
@@ -56,8 +56,8 @@ def paths_info(hub: Hub, call: HubRequest) -> list[dict[str, Any]]:
     return _described(hub, repo, commit, rows, expand=expand)
 
 
-def resolve(hub: Hub, call: HubRequest) -> Response:
-    """The bytes of a file, or of the range asked for."""
+def _resolve(hub: Hub, call: HubRequest) -> Response:
+    """Return the bytes of a file, or of the requested range."""
     repo, path = hub.repo(call, files=True), call.param("path")
     commit = repo.git.commit_of(call.param("rev"))
     entry = repo.git.entry(commit, path)
@@ -74,29 +74,29 @@ def resolve(hub: Hub, call: HubRequest) -> Response:
 
 
 def _media_type(path: str) -> str:
-    """Pictures are shown as such; everything else is bytes to save."""
+    """Return the type of a picture; everything else is a download."""
     return _PICTURES.get(path.rpartition(".")[2].lower(), "application/octet-stream")
 
 
-def advertise(hub: Hub, call: HubRequest) -> Response:
-    """`git clone` and `git fetch`: which refs there are."""
+def _advertise(hub: Hub, call: HubRequest) -> Response:
+    """Answer the first request of `git clone` and `git fetch`: the refs."""
     service = call.option("service")
     if service != "git-upload-pack":
         raise refusals.forbidden("git push is not served; upload through the Hub's API")
     repo, protocol = hub.repo(call, files=True), call.headers.get("git-protocol", "")
-    advertisement = _upload_pack(repo, protocol, "--advertise-refs").communicate()[0]
+    advertisement = _start_upload_pack(repo, protocol, "--advertise-refs").communicate()[0]
     if "version=2" not in protocol:
         advertisement = b"001e# service=git-upload-pack\n0000" + advertisement
     headers = {"Cache-Control": "no-cache"}
     return Response(advertisement, headers=headers, media_type="application/x-git-upload-pack-advertisement")
 
 
-def upload_pack(hub: Hub, call: HubRequest) -> Response:
-    """`git clone` and `git fetch`: the objects."""
+def _upload_pack(hub: Hub, call: HubRequest) -> Response:
+    """Answer the second request of `git clone` and `git fetch`: the objects."""
     request = call.body.read()
     if call.headers.get("content-encoding") == "gzip":
         request = gzip.decompress(request)
-    process = _upload_pack(hub.repo(call, files=True), call.headers.get("git-protocol", ""))
+    process = _start_upload_pack(hub.repo(call, files=True), call.headers.get("git-protocol", ""))
 
     def output() -> Iterator[bytes]:
         with process:
@@ -113,7 +113,7 @@ def upload_pack(hub: Hub, call: HubRequest) -> Response:
     return StreamingResponse(output(), media_type="application/x-git-upload-pack-result")
 
 
-def _upload_pack(repo: Repo, protocol: str, *options: str) -> "subprocess.Popen[bytes]":
+def _start_upload_pack(repo: Repo, protocol: str, *options: str) -> "subprocess.Popen[bytes]":
     command = ["git", "upload-pack", "--stateless-rpc", "--strict", *options, str(repo.git.folder)]
     environment = git_environment(GIT_PROTOCOL=protocol)
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
@@ -135,10 +135,10 @@ def _described(hub: Hub, repo: Repo, commit: str, rows: list[TreeEntry], *, expa
 
 
 ROUTES = [
-    Route("GET", "/api/{kinds}/{repo}/tree/{rev}", tree),
-    Route("GET", "/api/{kinds}/{repo}/tree/{rev}/{path}", tree),
-    Route("POST", "/api/{kinds}/{repo}/paths-info/{rev}", paths_info),
-    Route("GET HEAD", "/{prefix}{repo}/resolve/{rev}/{path}", resolve),
-    Route("GET", r"/{prefix}{repo}/info/refs", advertise),
-    Route("POST", r"/{prefix}{repo}/git-upload-pack", upload_pack),
+    Route("GET", "/api/{kinds}/{repo}/tree/{rev}", _tree),
+    Route("GET", "/api/{kinds}/{repo}/tree/{rev}/{path}", _tree),
+    Route("POST", "/api/{kinds}/{repo}/paths-info/{rev}", _paths_info),
+    Route("GET HEAD", "/{prefix}{repo}/resolve/{rev}/{path}", _resolve),
+    Route("GET", r"/{prefix}{repo}/info/refs", _advertise),
+    Route("POST", r"/{prefix}{repo}/git-upload-pack", _upload_pack),
 ]

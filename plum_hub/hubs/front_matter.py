@@ -1,4 +1,4 @@
-"""The YAML at the head of a card: reading it, and checking it as the Hub does before it takes a README.md."""
+"""The YAML at the top of a card: parsed, and checked as the Hub does before it accepts a README.md."""
 
 from typing import Any
 
@@ -17,14 +17,20 @@ _TEXT_OR_TEXTS = (
 
 
 class FrontMatterError(ValueError):
-    """The front matter cannot be taken; the message says why."""
+    """The front matter is not acceptable; the message says why."""
 
 
 def read(content: str) -> dict[str, Any]:
-    """The front matter of a card; empty where it has none.
+    """Parse the front matter of a card.
+
+    Args:
+        content: The whole card.
+
+    Returns:
+        The metadata; empty where there is none.
 
     Raises:
-        FrontMatterError: it is not a YAML mapping.
+        FrontMatterError: It is not a YAML mapping.
     """
     lines = content.lstrip("\ufeff").splitlines()
     if not lines or lines[0].rstrip() != "---":
@@ -45,7 +51,15 @@ def read(content: str) -> dict[str, Any]:
 
 
 def problems(content: str, kind: str) -> tuple[list[str], list[str]]:
-    """What is wrong with a card's front matter (it is refused), and what is merely missing (it is taken)."""
+    """Check the front matter of a card.
+
+    Args:
+        content: The whole card.
+        kind: `dataset`, `model` or `space`.
+
+    Returns:
+        Errors, for which the card is refused, and warnings, with which it is accepted.
+    """
     try:
         data = read(content)
     except FrontMatterError as error:
@@ -61,7 +75,14 @@ def problems(content: str, kind: str) -> tuple[list[str], list[str]]:
 
 
 def texts(value: Any) -> list[str]:
-    """One text, a list of them, or nothing, as a list."""
+    """Normalise a field that holds one string, several, or nothing.
+
+    Args:
+        value: The field.
+
+    Returns:
+        A list of strings.
+    """
     if value is None:
         return []
     return [value] if isinstance(value, str) else [str(item) for item in value]
@@ -89,7 +110,7 @@ def _config_problems(configs: Any) -> list[str]:
 
 
 def _index_problems(index: Any) -> list[str]:
-    """What is wrong with the evaluation results of a model's card."""
+    """Return the errors in the evaluation results of a model card."""
     if index is None:
         return []
     if not isinstance(index, list) or not all(isinstance(entry, dict) for entry in index):

@@ -38,7 +38,14 @@ _CONFIG = """[core]
 
 @dataclass(frozen=True)
 class TreeEntry:
-    """A path at a commit. `kind` is `blob` or `tree`, `oid` git's name of it, `size` in bytes (0 for a tree)."""
+    """A path at a commit.
+
+    Attributes:
+        path: From the root of the repository.
+        kind: `blob` or `tree`.
+        oid: git's object id.
+        size: In bytes; 0 for a tree.
+    """
 
     path: str
     kind: str
@@ -48,7 +55,13 @@ class TreeEntry:
 
 @dataclass(frozen=True)
 class Ref:
-    """A branch or tag with the commit behind it, and when that, or the annotated tag, was made: seconds since 1970."""
+    """A branch or tag.
+
+    Attributes:
+        name: Without its prefix.
+        commit: The commit it points at.
+        time: When that commit, or the annotated tag, was made, in seconds since 1970.
+    """
 
     name: str
     commit: str
@@ -57,7 +70,7 @@ class Ref:
 
 @dataclass(frozen=True)
 class CommitInfo:
-    """One commit of a history. `time` is in seconds since 1970."""
+    """One commit of a history; `time` is in seconds since 1970."""
 
     id: str
     title: str
@@ -67,18 +80,29 @@ class CommitInfo:
 
 
 class RefMoved(Exception):  # noqa: N818
-    """A ref was not where the caller expected it: somebody else moved, made or deleted it."""
+    """A ref is not where the caller expected it: it was moved, created or deleted meanwhile."""
 
 
 class GitRepo:
-    """A bare repository at `folder`. Writers must hold the store's lock of this repo; readers need none."""
+    """A bare repository. Writers hold the store's lock of this repository; readers need none.
+
+    Args:
+        folder: The repository's folder.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @classmethod
     def create(cls, folder: Path) -> "GitRepo":
-        """Lay out an empty repository whose HEAD is `main`; far quicker than `git init`, and free of templates."""
+        """Create an empty repository with HEAD at `main`; far faster than `git init`, and without templates.
+
+        Args:
+            folder: A folder that does not exist.
+
+        Returns:
+            The repository.
+        """
         for name in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
             (folder / name).mkdir(parents=True)
         write_whole(folder / "config", _CONFIG.encode())
@@ -86,10 +110,18 @@ class GitRepo:
         return cls(folder)
 
     def run(self, *arguments: str, stdin: bytes = b"", environment: dict[str, str] | None = None) -> bytes:
-        """What git printed.
+        """Run a git command on this repository.
+
+        Args:
+            arguments: The command and its arguments.
+            stdin: Its input.
+            environment: Additional environment variables.
+
+        Returns:
+            Its output.
 
         Raises:
-            subprocess.CalledProcessError: git failed; callers turn the failures that they expect into refusals.
+            subprocess.CalledProcessError: git failed; callers turn expected failures into refusals.
         """
         command = ["git", f"--git-dir={self.folder}", *arguments]
         return subprocess.run(
@@ -97,7 +129,11 @@ class GitRepo:
         ).stdout
 
     def refs(self) -> dict[str, tuple[str, str]]:
-        """Every ref with the object it names and the commit behind it (the same, but for annotated tags)."""
+        """List all refs.
+
+        Returns:
+            For each ref the object it names and the commit behind it; the two differ for annotated tags only.
+        """
         found = {}
         for line in self.run("for-each-ref", "--format=%(refname) %(objectname) %(*objectname)").decode().splitlines():
             name, oid, peeled = line.split(" ")
@@ -105,19 +141,31 @@ class GitRepo:
         return found
 
     def dated(self, prefix: str) -> list[Ref]:
-        """The branches or the tags, the newest first."""
+        """List branches or tags with their dates.
+
+        Args:
+            prefix: `BRANCHES` or `TAGS`.
+
+        Returns:
+            Refs, newest first.
+        """
         form = "--format=%(refname) %(objectname) %(creatordate:unix) %(*objectname)"
         rows = [line.split(" ") for line in self.run("for-each-ref", form, prefix).decode().splitlines()]
         refs = [Ref(name.removeprefix(prefix), peeled or oid, int(time)) for name, oid, time, peeled in rows]
         return sorted(refs, key=lambda ref: (ref.time, [int(it) for it in re.findall(r"\d+", ref.name)]), reverse=True)
 
     def commit_of(self, revision: str, refs: dict[str, tuple[str, str]] | None = None) -> str:
-        """The commit that a revision names: a full sha, then `refs/…`, a branch, a tag, a short sha.
+        """Resolve a revision: a full SHA, then `refs/…`, a branch, a tag, a short SHA.
 
-        `refs` is what `refs()` gave, where the caller has it already.
+        Args:
+            revision: What to resolve.
+            refs: The result of `refs()`, where the caller has it.
+
+        Returns:
+            The commit.
 
         Raises:
-            Refusal: there is none.
+            Refusal: There is no such revision.
         """
         if re.fullmatch(r"[0-9a-f]{40}", revision) is None:
             refs = self.refs() if refs is None else refs
@@ -133,7 +181,16 @@ class GitRepo:
             raise refusals.revision_missing(revision) from None
 
     def entries(self, commit: str, path: str = "", *, recursive: bool = True) -> list[TreeEntry]:
-        """The files and folders under `path`, in git's order; an empty list where there is no such folder."""
+        """List the files and folders below a path.
+
+        Args:
+            commit: A commit.
+            path: A folder; empty for the root.
+            recursive: Whether to descend into folders.
+
+        Returns:
+            Entries in git's order; empty where there is no such folder.
+        """
         arguments = ["ls-tree", "-z", "-l", *(["-r", "-t"] if recursive else [])]
         try:
             listing = self.run(*arguments, f"{commit}:{path}" if path else commit)
@@ -148,17 +205,39 @@ class GitRepo:
         return entries
 
     def entry(self, commit: str, path: str) -> TreeEntry | None:
-        """The file or folder at `path`, or None."""
+        """Find one file or folder.
+
+        Args:
+            commit: A commit.
+            path: From the root.
+
+        Returns:
+            The entry, or None.
+        """
         folder, _, _name = path.rpartition("/")
         siblings = self.entries(commit, folder, recursive=False)
         return next((sibling for sibling in siblings if sibling.path == path), None)
 
     def blob(self, oid: str) -> bytes:
-        """The bytes of a blob."""
+        """Read a blob.
+
+        Args:
+            oid: Its object id.
+
+        Returns:
+            Its bytes.
+        """
         return self.run("cat-file", "blob", oid)
 
     def blobs(self, oids: Iterable[str]) -> Iterator[bytes]:
-        """The bytes of many (small) blobs, in order, from one process."""
+        """Read many small blobs in one process.
+
+        Args:
+            oids: Their object ids.
+
+        Yields:
+            The bytes of each, in order.
+        """
         answer = memoryview(self.run("cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in oids).encode()))
         start = 0
         while start < len(answer):
@@ -168,13 +247,27 @@ class GitRepo:
             start = end + 1 + size + 1
 
     def blob_sizes(self) -> dict[str, int]:
-        """Every blob there is, reached by a ref or not, with its size in bytes."""
+        """List all blobs, reachable or not.
+
+        Returns:
+            Object ids with sizes in bytes.
+        """
         form = "--batch-check=%(objecttype) %(objectname) %(objectsize)"
         rows = [line.split() for line in self.run("cat-file", "--batch-all-objects", form).decode().splitlines()]
         return {oid: int(size) for kind, oid, size in rows if kind == "blob"}
 
     def log(self, revision: str, *paths: str, limit: int | None = None, skip: int = 0) -> list[CommitInfo]:
-        """The history, newest first; with `paths`, only the commits that touched them."""
+        """List the history of a revision.
+
+        Args:
+            revision: Where it ends; a range `base..head` also works.
+            paths: With paths, only commits that touched them.
+            limit: At most so many commits.
+            skip: How many to leave out at the newest end.
+
+        Returns:
+            Commits, newest first.
+        """
         window = [f"--skip={skip}", *([f"--max-count={limit}"] if limit is not None else [])]
         output = self.run("log", "-z", "--format=%H%n%an%n%ct%n%B", *window, revision, "--", *paths)
         commits = []
@@ -186,19 +279,32 @@ class GitRepo:
         return commits
 
     def count(self, revision: str) -> int:
-        """How many commits a history has."""
+        """Count the commits of a history.
+
+        Args:
+            revision: Where it ends.
+
+        Returns:
+            The number of commits.
+        """
         return int(self.run("rev-list", "--count", revision))
 
     def write_commit(
         self, parent: str | None, message: str, author: str, changes: Iterable[tuple[str, bytes | None]]
     ) -> str:
-        """Store a commit that no ref names yet, and return its id.
+        """Store a commit that no ref names yet.
 
         Args:
-            parent: the commit it comes after; None for the first one.
-            message: the whole message, title first.
-            author: an account name.
-            changes: paths with their new bytes, None to delete; applied in order, and may be produced as they are read.
+            parent: The commit before it; None for the first.
+            message: The whole message, title first.
+            author: An account name.
+            changes: Paths with their new bytes, None to delete; applied in order, and consumed lazily.
+
+        Returns:
+            The commit's id.
+
+        Raises:
+            subprocess.CalledProcessError: git failed.
         """
         command = ["git", f"--git-dir={self.folder}", "fast-import", "--quiet", "--done"]
         with subprocess.Popen(
@@ -219,15 +325,32 @@ class GitRepo:
         return output.decode().strip()
 
     def write_tree_commit(self, tree: str, message: str, author: str, parent: str | None = None) -> str:
-        """Store a commit of a tree that is there, and return its id; without a parent it has no history."""
+        """Store a commit of an existing tree, which no ref names yet.
+
+        Args:
+            tree: The tree's object id.
+            message: The whole message.
+            author: An account name.
+            parent: The commit before it; None for a commit without history.
+
+        Returns:
+            The commit's id.
+        """
         arguments = ["commit-tree", tree, *(["-p", parent] if parent else [])]
         written = self.run(*arguments, stdin=message.encode(errors="replace"), environment=_identity(author))
         return written.decode().strip()
 
     def merged(self, ours: str, theirs: str, index: Path) -> tuple[str, list[str]]:
-        """The tree of a three-way merge, file by file, or the paths that both sides changed.
+        """Merge two commits three-way, by whole files.
 
-        `index` is a scratch file, which git fills and which this method removes."""
+        Args:
+            ours: The commit to merge into.
+            theirs: The commit to merge.
+            index: A scratch file for git's index; removed afterwards.
+
+        Returns:
+            The merged tree and no conflicts, or an empty string and the paths that both sides changed.
+        """
         scratch = {"GIT_INDEX_FILE": str(index)}
         three = [self._fork(ours, theirs), ours, theirs]
         try:
@@ -240,35 +363,72 @@ class GitRepo:
             index.unlink(missing_ok=True)
 
     def _fork(self, ours: str, theirs: str) -> str:
-        """The last commit of both; the empty tree where a squash left none."""
+        """Return the last common commit; the empty tree where a squash left none."""
         try:
             return self.run("merge-base", ours, theirs).decode().strip()
         except subprocess.CalledProcessError:
             return _EMPTY_TREE
 
     def diff(self, base: str, head: str) -> str:
-        """What `head` changed since it left `base`, as a patch."""
+        """Show what a branch changed since it left its base.
+
+        Args:
+            base: The base.
+            head: The branch.
+
+        Returns:
+            A patch with statistics.
+        """
         return self.run("diff", "--stat", "-p", self._fork(base, head), head).decode(errors="replace")
 
     def patch(self, commit: str) -> str:
-        """What a commit changed; all of its files where it is the first."""
+        """Show what a commit changed; all of its files for the first commit.
+
+        Args:
+            commit: The commit.
+
+        Returns:
+            A patch with statistics.
+        """
         return self.run("diff-tree", "--root", "--no-commit-id", "-p", "--stat", "-r", commit).decode(errors="replace")
 
     def tree_of(self, commit: str) -> str:
-        """The root folder of a commit."""
+        """Return the root tree of a commit.
+
+        Args:
+            commit: The commit.
+
+        Returns:
+            The tree's object id.
+        """
         return self.run("rev-parse", f"{commit}^{{tree}}").decode().strip()
 
     def write_tag(self, name: str, commit: str, message: str, author: str) -> str:
-        """Store an annotated tag object that no ref names yet, and return its id."""
+        """Store an annotated tag that no ref names yet.
+
+        Args:
+            name: The tag's name.
+            commit: What it tags.
+            message: Its message.
+            author: An account name.
+
+        Returns:
+            The tag's object id.
+        """
         stamp = self.run("var", "GIT_COMMITTER_IDENT", environment=_identity(author)).decode().strip()
         text = f"object {commit}\ntype commit\ntag {name}\ntagger {stamp}\n\n{message.strip()}\n"
         return self.run("mktag", stdin=text.encode(errors="replace")).decode().strip()
 
     def move_ref(self, ref: str, new: str | None, old: str) -> None:
-        """Point `ref` from `old` (`ZERO`: it must not exist) to `new` (None: delete it).
+        """Move, create or delete a ref, if it is where the caller expects it.
+
+        Args:
+            ref: Its full name.
+            new: Where to point it; None deletes it.
+            old: Where it points now; `ZERO` if it must not exist.
 
         Raises:
-            RefMoved: it was elsewhere; nothing changed.
+            RefMoved: It was elsewhere; nothing changed.
         """
         try:
             self.run("update-ref", *(["-d", ref, old] if new is None else [ref, new, old]))
@@ -276,9 +436,16 @@ class GitRepo:
             raise RefMoved(error.stderr.decode().strip()) from error
 
     def lfs_paths(self, commit: str, paths: list[str], index: Path) -> set[str]:
-        """Those of `paths` that the commit's `.gitattributes` files put into large-file storage.
+        """Select the paths that the commit's `.gitattributes` put into large-file storage.
 
-        `index` is a scratch file, which git fills and which this method removes."""
+        Args:
+            commit: The commit.
+            paths: Candidates.
+            index: A scratch file for git's index; removed afterwards.
+
+        Returns:
+            The selected paths.
+        """
         scratch = {"GIT_INDEX_FILE": str(index)}
         try:
             self.run("read-tree", commit, environment=scratch)
@@ -291,18 +458,41 @@ class GitRepo:
 
 
 def git_environment(**more: str) -> dict[str, str]:
-    """git without the user's configuration, hooks or prompts, so that a repository is the same on every machine."""
+    """Make an environment for git without the user's configuration, hooks or prompts, so that repositories are the
+    same on
+    every machine.
+
+    Args:
+        more: Additional variables.
+
+    Returns:
+        Environment variables.
+    """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     return kept | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"} | more
 
 
 def is_ref_name(name: str) -> bool:
-    """Whether git allows a branch or tag to be called so."""
+    """Tell whether git accepts a name for a branch or tag.
+
+    Args:
+        name: The name.
+
+    Returns:
+        True if it does.
+    """
     return bool(name) and _BAD_NAME.search(name) is None
 
 
 def is_file_path(path: str) -> bool:
-    """Whether `path` can be a file of a repository that `git fsck --strict` finds clean."""
+    """Tell whether a path can be stored in a repository that `git fsck --strict` finds clean.
+
+    Args:
+        path: From the root.
+
+    Returns:
+        True if it can.
+    """
     if any(ord(it) < 32 or ord(it) == 127 or 0xD800 <= ord(it) <= 0xDFFF for it in path):
         return False
     return all(part not in ("", ".", "..") and part.lower() not in (".git", "git~1") for part in path.split("/"))
@@ -319,7 +509,7 @@ def _identity(author: str) -> dict[str, str]:
 def _import_stream(
     parent: str | None, message: str, author: str, changes: Iterable[tuple[str, bytes | None]]
 ) -> Iterator[bytes]:
-    """The input of `git fast-import`: one commit on a branch that the same stream deletes again."""
+    """Yield the input of `git fast-import`: one commit on a branch that the same stream deletes again."""
     text = message.encode(errors="replace")
     yield b"commit refs/incoming\nmark :1\n"
     yield (

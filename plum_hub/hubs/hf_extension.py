@@ -1,4 +1,4 @@
-"""`hf plum ...`: make the Hub's own command line find this plum-hub, as `hf extensions install` would do."""
+"""Register plum-hub as an extension of the Hub's own command line (`hf plum ...`), as `hf extensions install` does."""
 
 import sys
 from datetime import UTC, datetime
@@ -10,10 +10,13 @@ _NAME = "hf-plum"
 
 
 def register() -> Path:
-    """Note in `hf`'s folder of extensions where `hf-plum` is; gives the folder. Doing it again changes nothing else.
+    """Register `hf-plum` in hf's folder of extensions. Idempotent.
+
+    Returns:
+        The extension's folder.
 
     Raises:
-        HubError: there is no `hf-plum` beside this Python, or the folder cannot be written.
+        HubError: There is no `hf-plum` beside this Python, or the folder is not writable.
     """
     from huggingface_hub.cli.extensions import EXTENSIONS_ROOT, ExtensionManifest
 

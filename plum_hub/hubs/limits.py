@@ -1,4 +1,4 @@
-"""How much an embedded Hub takes at once, and how often."""
+"""Sizes and quotas of an embedded Hub."""
 
 import threading
 import time
@@ -7,23 +7,27 @@ from dataclasses import dataclass
 from plum_hub.hubs import refusals
 
 WINDOW = 300
-"""How long a quota of requests lasts, in seconds: that of the public Hub."""
+"""Length of a quota's window in seconds, as on the public Hub."""
 
 
 @dataclass(frozen=True)
 class ServerLimits:
-    """What a server allows. Sizes are in bytes."""
+    """What a server accepts. Sizes are in bytes."""
 
     part_size: int = 64_000_000
     """Larger files are uploaded in parts of this size."""
     body: int = 4_000_000_000
-    """A request with more is refused; large files come in requests of their own, and are limited by what they say."""
+    """Longer requests are refused. Large files have requests of their own, limited by the size that they declare."""
     requests: int | None = None
-    """How many requests each caller has in `WINDOW` seconds; None for any number."""
+    """Requests per caller in `WINDOW` seconds; None for no limit."""
 
 
 class Quota:
-    """Counts the requests of each caller, in windows that all begin at once."""
+    """Counts requests per caller, in windows that start together.
+
+    Args:
+        requests: Requests per caller and window.
+    """
 
     def __init__(self, requests: int) -> None:
         self._requests = requests
@@ -31,10 +35,16 @@ class Quota:
         self._window, self._used = -1, dict[str, int]()
 
     def take(self, caller: str) -> dict[str, str]:
-        """Count one request, and say in the headers that clients read what is left.
+        """Count one request.
+
+        Args:
+            caller: Token or address.
+
+        Returns:
+            Headers that tell clients what is left.
 
         Raises:
-            Refusal: nothing was left.
+            Refusal: The quota is used up.
         """
         now = int(time.time())
         with self._lock:

@@ -1,4 +1,4 @@
-"""Parts of a small file, as a `Range` header asks for them; Starlette does the same for files on disk."""
+"""Byte ranges of a small file, as a `Range` header requests them; Starlette does the same for files on disk."""
 
 # ruff: noqa: TID253 - part of the server, which is imported late, in its own process
 import secrets
@@ -9,15 +9,25 @@ from starlette.responses import Response
 from plum_hub.hubs import refusals
 
 _MOST = 100
-"""A request for more ranges gets the whole file, which costs less to say."""
+"""A request for more ranges gets the whole file, which is shorter."""
 
 
 def part_of(content: bytes, asked: Mapping[str, str], headers: dict[str, str]) -> Response:
-    """A reply with the ranges of `content` that the request's headers ask for; with all of it where they ask for none
-    that we understand, or for a part of what the file was before, as RFC 9110 allows.
+    """Answer a request with the ranges of its headers.
+
+    The whole content is returned where the headers request no range that we understand, or a range of an older version
+    of the file, as RFC 9110 allows.
+
+    Args:
+        content: The file.
+        asked: The request's headers.
+        headers: Headers of the response, `ETag` and `Content-Type` among them.
+
+    Returns:
+        The response.
 
     Raises:
-        Refusal: no range lies in the file.
+        Refusal: No range lies within the file.
     """
     spans = _spans(asked.get("range", ""), len(content))
     if spans is None or asked.get("if-range", headers["ETag"]) != headers["ETag"]:
@@ -40,7 +50,7 @@ def part_of(content: bytes, asked: Mapping[str, str], headers: dict[str, str]) -
 
 
 def _spans(asked: str, size: int) -> list[tuple[int, int]] | None:
-    """`bytes=` and any of `first-last`, `first-`, `-count`, as starts and stops; None where it is something else."""
+    """Parse `bytes=` with `first-last`, `first-` and `-count` into starts and stops; None for anything else."""
     unit, _, text = asked.partition("=")
     pieces = text.split(",")
     if unit.strip().lower() != "bytes" or len(pieces) > _MOST:

@@ -1,4 +1,4 @@
-"""The embedded Hub's answers to what it will not do.
+"""Error responses of the embedded Hub.
 
 Clients choose their exception by the header `X-Error-Code`, and by a few exact messages, not by the status alone.
 """
@@ -7,12 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _ASK = {"WWW-Authenticate": 'Basic realm="plum-hub"'}
-"""git, and a browser, asks for a password on seeing it."""
+"""Makes git, and a browser, ask for a password."""
 
 
 @dataclass
 class Refusal(Exception):  # noqa: N818 - an answer to a client, not a fault of ours
-    """One refused request: its status, the code that clients look for, the message they show."""
+    """A refused request.
+
+    Attributes:
+        status: The HTTP status.
+        message: What the client shows.
+        code: The code that clients look for.
+        headers: Additional headers.
+        body: Replaces `{"error": message}` where clients read more from a refusal.
+    """
 
     status: int
     message: str
@@ -23,68 +31,133 @@ class Refusal(Exception):  # noqa: N818 - an answer to a client, not a fault of 
 
 
 def repo_missing(signed_in: bool) -> Refusal:
-    """Also the answer for a private repo that the caller may not see; anonymous callers get 401, as on the Hub."""
+    """Refuse a repository that does not exist, or is private and hidden from the caller.
+
+    Args:
+        signed_in: Whether the caller has a token; anonymous callers get 401, as on the Hub.
+
+    Returns:
+        The refusal.
+    """
     if signed_in:
         return Refusal(404, "Repository not found", "RepoNotFound")
     return sign_in_needed()
 
 
 def sign_in_needed() -> Refusal:
-    """An anonymous caller asked for what needs a token."""
+    """Return the refusal of an anonymous request that needs a token."""
     return Refusal(401, "Invalid username or password.", "RepoNotFound", _ASK)
 
 
 def bad_token() -> Refusal:
-    """The text is the client's key for its own exception."""
+    """Return the refusal of an unknown token. Clients recognise it by its text."""
     return Refusal(401, "Invalid credentials in Authorization header", headers=_ASK)
 
 
 def forbidden(message: str) -> Refusal:
-    """The token is right, the right is lacking."""
+    """Refuse a request that the token does not allow.
+
+    Args:
+        message: Why.
+
+    Returns:
+        The refusal.
+    """
     return Refusal(403, message)
 
 
 def gated(name: str) -> Refusal:
-    """Everybody sees that the repo is there, and only who has a token reads its files."""
+    """Refuse files of a gated repository, which is visible to everybody and readable with a token.
+
+    Args:
+        name: The repository, as in URLs.
+
+    Returns:
+        The refusal.
+    """
     message = f"Access to {name} is restricted. You must be authenticated to access it."
     return Refusal(401, message, "GatedRepo", _ASK)
 
 
 def disabled() -> Refusal:
-    """The text is the client's key for its own exception."""
+    """Return the refusal of a disabled repository. Clients recognise it by its text."""
     return Refusal(403, "Access to this resource is disabled.")
 
 
 def too_large(limit: int) -> Refusal:
-    """More bytes than were agreed on."""
+    """Refuse a body that exceeds its limit.
+
+    Args:
+        limit: In bytes.
+
+    Returns:
+        The refusal.
+    """
     return Refusal(413, f"the request has more than {limit} bytes; nothing was stored")
 
 
 def too_many(headers: dict[str, str]) -> Refusal:
-    """The caller's quota is used up; the headers say for how long."""
+    """Refuse a caller whose quota is used up.
+
+    Args:
+        headers: They say for how long.
+
+    Returns:
+        The refusal.
+    """
     return Refusal(429, "Too many requests", headers=headers)
 
 
 def revision_missing(revision: str) -> Refusal:
-    """No branch, tag or commit of that name."""
+    """Refuse a revision that is not a branch, tag or commit.
+
+    Args:
+        revision: The name.
+
+    Returns:
+        The refusal.
+    """
     return Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
 
 
 def entry_missing(commit: str, message: str = "Entry not found") -> Refusal:
-    """No such path at that commit; the client remembers the absence under `X-Repo-Commit`."""
+    """Refuse a path that does not exist at a commit; the client remembers its absence by `X-Repo-Commit`.
+
+    Args:
+        commit: The commit.
+        message: What the client shows.
+
+    Returns:
+        The refusal.
+    """
     return Refusal(404, message, "EntryNotFound", {"X-Repo-Commit": commit})
 
 
 def exists(message: str, **body: Any) -> Refusal:
-    """A repo, branch or tag of that name is there already."""
+    """Refuse to create a repository, branch or tag that exists.
+
+    Args:
+        message: What the client shows.
+        body: Further fields of the response.
+
+    Returns:
+        The refusal.
+    """
     return Refusal(409, message, body={"error": message, **body})
 
 
 def stale_parent() -> Refusal:
-    """`parentCommit` is not the branch's head."""
+    """Return the refusal of a commit whose `parentCommit` is not the branch's head."""
     return Refusal(412, "A commit has happened since. Please refresh and try again.")
 
 
 def malformed(message: str) -> Refusal:
-    """The request itself makes no sense."""
+    """Refuse an invalid request.
+
+    Args:
+        message: What is wrong with it.
+
+    Returns:
+        The refusal.
+    """
     return Refusal(400, message)

@@ -1,7 +1,7 @@
-"""The embedded Hub's process: `python -m plum_hub.hubs.server --root DIR`, or `serve` within the current one.
+"""The embedded Hub's process: `python -m plum_hub.hubs.server --root DIR`, or `serve` within the current process.
 
-One server a root: it holds a lock on `server.lock` as long as it lives, and says in `server.json` where it answers.
-Both outlive a kill harmlessly: the lock dies with its process, and `server.json` is believed only when it answers.
+One server per root: it holds a lock on `server.lock` while it lives, and announces its address in `server.json`. Both
+survive a kill without harm: the lock is released with its process, and `server.json` is believed only if it answers.
 """
 
 import argparse
@@ -40,19 +40,19 @@ def serve(
     ready: Callable[[str], object] = str,
     stop_with: int | None = None,
 ) -> None:
-    """Serve the Hub kept in `root` until SIGTERM or Ctrl-C.
+    """Serve the Hub in `root` until SIGTERM or Ctrl-C.
 
     Args:
-        root: its folder, made where it is missing.
-        host: the address to bind; others than loopback let other machines read the public repos.
-        port: 0 for any free one.
-        limits: how much it takes, and how often.
-        ready: called with the endpoint as soon as requests are taken.
-        stop_with: a file descriptor whose end-of-file also stops the server.
+        root: Its folder; created where it is missing.
+        host: The address to bind. Any other than loopback lets other machines read public repositories.
+        port: 0 for any free port.
+        limits: Sizes and quotas.
+        ready: Called with the endpoint as soon as requests are accepted.
+        stop_with: A file descriptor whose end of file also stops the server.
 
     Raises:
-        AlreadyServedError: by another process.
-        HubError: the root cannot be written, the port is taken, or git is missing.
+        AlreadyServedError: Another process serves this root.
+        HubError: The root is not writable, the port is taken, or git is missing.
     """
     import uvicorn
 
@@ -115,7 +115,14 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server that listens on `host`."""
+    """Tell whether only this machine reaches a server on a host.
+
+    Args:
+        host: Name or address.
+
+    Returns:
+        True for loopback addresses.
+    """
     with suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"
@@ -140,7 +147,14 @@ def _announced(root: Path, endpoint: str) -> Iterator[None]:
 
 
 def announced_endpoint(root: Path) -> str | None:
-    """Where a server of this root said it answers; it may be gone."""
+    """Return the address that the last server of a root announced; it may have ended.
+
+    Args:
+        root: The folder of the Hub.
+
+    Returns:
+        Its URL; None where none was announced.
+    """
     try:
         return str(json.loads((root / "server.json").read_text())["endpoint"])
     except (FileNotFoundError, NotADirectoryError):
@@ -154,7 +168,11 @@ def _stop_at_end_of_file(descriptor: int, server: Any) -> None:
 
 
 def main() -> int:
-    """Serve; say on stdout, in one JSON line, where, or why not. Ends when stdin does: a parent's death stops it."""
+    """Serve, and print one JSON line with the address, or the reason why not. The server ends with its stdin.
+
+    Returns:
+        The exit code.
+    """
     parser = argparse.ArgumentParser(prog="python -m plum_hub.hubs.server")
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--host", default="127.0.0.1")

@@ -1,11 +1,11 @@
-"""Everything that an embedded Hub keeps, in one root folder.
+"""Everything that an embedded Hub stores, in one root folder.
 
-token, read-token                  the owner's token, and one to hand out that only reads private repos
+token, read-token                  the owner's token, and a read-only one to hand out
 organisations                      the account's organisations, one a line
-repos/<type>s/<account>/<name>.git a bare git repository, and hub.json: its settings
-                                   and discussions/N.json: its discussions and pull requests
+repos/<type>s/<account>/<name>.git a bare git repository; hub.json: its settings;
+                                   discussions/N.json: its discussions and pull requests
 lfs/ab/cd/<sha256>                 large files
-scratch/                           what is still arriving; emptied at each start
+scratch/                           uploads in progress; emptied at each start
 """
 
 import json
@@ -28,7 +28,7 @@ from plum_hub.hubs.objects import POINTER_SIZES, Objects, Pointer, flush_folder,
 
 Kind = Literal["model", "dataset", "space"]
 KINDS: dict[str, Kind] = {"models": "model", "datasets": "dataset", "spaces": "space"}
-"""What the word in a URL means."""
+"""Kinds of repositories by their word in URLs."""
 Role = Literal["read", "write"]
 _TOKENS: dict[Role, str] = {"write": "token", "read": "read-token"}
 _ORGANISATIONS = "organisations"
@@ -42,7 +42,15 @@ _ATTRIBUTES = "".join(f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n" for su
 
 @dataclass(frozen=True)
 class RepoSettings:
-    """What a repo is beside its content. `created` is in seconds since 1970; `gated` as the Hub's API has it."""
+    """Settings of a repository.
+
+    Attributes:
+        id: A random id.
+        created: Seconds since 1970.
+        private: Whether only tokens see it.
+        gated: `auto`, `manual` or False, as in the Hub's API.
+        disabled: Set by hand in `hub.json`, as the public Hub's staff does: nobody reads or writes it.
+    """
 
     id: str
     created: int
@@ -54,7 +62,7 @@ class RepoSettings:
 
 @dataclass(frozen=True)
 class Repo:
-    """One repo of the Hub. `name` is `account/name`."""
+    """One repository; `name` is `account/name`."""
 
     kind: Kind
     name: str
@@ -63,12 +71,17 @@ class Repo:
 
     @property
     def path(self) -> str:
-        """Where it stands in URLs."""
+        """Its path in URLs."""
         return self.name if self.kind == "model" else f"{self.kind}s/{self.name}"
 
 
 class Store:
-    """The repos and large files below `root`, and the `tokens` by role."""
+    """Repositories and large files below `root`, and the tokens by role.
+
+    Args:
+        root: The folder; created where it is missing.
+        account: The owner's account.
+    """
 
     def __init__(self, root: Path, account: str) -> None:
         self.root, self.account = root, account
@@ -84,7 +97,7 @@ class Store:
 
     @property
     def organisations(self) -> tuple[str, ...]:
-        """Namespaces beside the account's own, in which it may write too."""
+        """Namespaces beside the account's own in which it may write."""
         path = self.root / _ORGANISATIONS
         return tuple(path.read_text(encoding="utf-8").split()) if path.exists() else ()
 
@@ -94,7 +107,7 @@ class Store:
         return token
 
     def empty_scratch(self) -> None:
-        """Remove what a killed server left half-received. Only for the one server of this root, before it answers."""
+        """Remove what a killed server left unfinished. Only for the server of this root, before it answers."""
         for path in self.scratch.iterdir():
             if path.is_dir():
                 if (path / "repo" / "HEAD").exists():  # killed as it deleted a repo
@@ -112,12 +125,28 @@ class Store:
 
     @contextmanager
     def writing(self, kind: Kind, name: str) -> Iterator[None]:
-        """Let one writer at a time touch a repo."""
+        """Hold the write lock of a repository.
+
+        Args:
+            kind: The kind of repository.
+            name: `account/name`.
+
+        Yields:
+            Nothing; the lock is held within the block.
+        """
         with self._locks[kind, name]:
             yield
 
     def find(self, kind: Kind, name: str) -> Repo | None:
-        """The repo, or None."""
+        """Find a repository.
+
+        Args:
+            kind: The kind of repository.
+            name: `account/name`.
+
+        Returns:
+            The repository, or None.
+        """
         if not is_repo_name(name):
             return None
         folder = self._folder(kind, name)
@@ -128,7 +157,14 @@ class Store:
         return Repo(kind, name, GitRepo(folder), settings)
 
     def repos(self, kind: Kind) -> Iterator[Repo]:
-        """Every repo of a kind, by name."""
+        """List the repositories of a kind.
+
+        Args:
+            kind: The kind of repositories.
+
+        Yields:
+            Repositories by name.
+        """
         base = self.root / "repos" / f"{kind}s"
         for folder in sorted(base.glob("*/*.git")):
             name = folder.relative_to(base).as_posix().removesuffix(".git")
@@ -136,10 +172,18 @@ class Store:
                 yield repo
 
     def create(self, kind: Kind, name: str, *, private: bool) -> Repo:
-        """Make a repo whose first commit holds the Hub's `.gitattributes`.
+        """Create a repository whose first commit holds the Hub's `.gitattributes`.
+
+        Args:
+            kind: The kind of repository.
+            name: `account/name`.
+            private: Whether only tokens see it.
+
+        Returns:
+            The repository.
 
         Raises:
-            Refusal: the name is taken, or cannot be one.
+            Refusal: The name is taken or invalid.
         """
         folder = self._folder(kind, name)
         with self.writing(kind, name), self._scratch_folder() as draft:
@@ -150,28 +194,42 @@ class Store:
             commit = git.write_commit(None, "initial commit", self.account, changes)
             git.move_ref(f"{BRANCHES}main", commit, ZERO)
             settings = RepoSettings(id=secrets.token_hex(12), created=int(time.time()), private=private)
-            write_settings(git, settings)
+            _write_settings(git, settings)
             folder.parent.mkdir(parents=True, exist_ok=True)
             git.folder.rename(folder)
             flush_folder(folder.parent)
         return Repo(kind, name, GitRepo(folder), settings)
 
     def delete(self, repo: Repo) -> None:
-        """Remove a repo, and those of its large files that no other repo holds or was promised."""
+        """Delete a repository, and those of its large files that no other repository holds or was promised.
+
+        Args:
+            repo: The repository.
+        """
         with self._scratch_folder() as bin_, suppress(FileNotFoundError):
             with self.writing(repo.kind, repo.name):
                 repo.git.folder.rename(bin_ / "repo")
             self._free(GitRepo(bin_ / "repo"), repo.settings.id)
 
     def promise(self, sha256: str, repo: Repo) -> int | None:
-        """The size of a large file that `repo` is about to hold, None where it is not stored; from now on, deleting
-        another repo does not remove it."""
+        """Keep a large file for a repository that is about to refer to it: deleting another repository does not remove
+        it.
+
+        Args:
+            sha256: The file.
+            repo: The repository.
+
+        Returns:
+            The size in bytes; None where the file is not stored.
+        """
         with self._freeing:
             self._promised[sha256].add(repo.settings.id)
             return self.objects.size(sha256)
 
     def _free(self, git: GitRepo, repo_id: str) -> None:
-        """Remove the large files of a repo that is in the bin. A repo that is being moved would be overlooked."""
+        """Remove the large files of a repository that is being deleted. A repository that is being moved would be
+        overlooked.
+        """
         orphans = {sha256 for sha256, holders in self._promised.copy().items() if repo_id in holders}
         orphans |= self._held(git)
         with self._names:
@@ -186,14 +244,18 @@ class Store:
                         self.objects.path(sha256).unlink(missing_ok=True)
 
     def _held(self, git: GitRepo) -> set[str]:
-        """The large files of a whole history, also of commits that no ref names any more."""
+        """Return the large files of a whole history, including commits that no ref names any more."""
         return {it.sha256 for it in self.pointers(git, git.blob_sizes()).values()}
 
     def move(self, repo: Repo, name: str) -> None:
-        """Give a repo another name.
+        """Rename a repository.
+
+        Args:
+            repo: The repository.
+            name: The new `account/name`.
 
         Raises:
-            Refusal: the name is taken, or cannot be one.
+            Refusal: The name is taken or invalid.
         """
         target = self._folder(repo.kind, name)
         with ExitStack() as locks:
@@ -207,12 +269,25 @@ class Store:
             flush_folder(target.parent)
 
     def change(self, repo: Repo, settings: RepoSettings) -> None:
-        """Give a repo other settings."""
+        """Replace the settings of a repository.
+
+        Args:
+            repo: The repository.
+            settings: Its new settings.
+        """
         with self.writing(repo.kind, repo.name):
-            write_settings(repo.git, settings)
+            _write_settings(repo.git, settings)
 
     def pointers(self, git: GitRepo, blobs: dict[str, int]) -> dict[str, Pointer]:
-        """Which of the blobs (git's oid to size) stand for a large file that is stored here."""
+        """Select the blobs that stand for large files that are stored here.
+
+        Args:
+            git: The repository of the blobs.
+            blobs: Object ids with sizes in bytes.
+
+        Returns:
+            Object ids with the large files.
+        """
         unread = [oid for oid, size in blobs.items() if size in POINTER_SIZES and oid not in self._pointers]
         for oid, content in zip(unread, git.blobs(unread) if unread else (), strict=True):
             self._pointers[oid] = Pointer.parse(content)
@@ -230,16 +305,27 @@ class Store:
 
 
 def is_repo_name(name: str) -> bool:
-    """Whether `name` is `account/name` as the Hub allows it."""
+    """Tell whether a name is a valid `account/name`.
+
+    Args:
+        name: The name.
+
+    Returns:
+        True if the Hub accepts it.
+    """
     parts = name.split("/")
     return len(parts) == 2 and all(_NAME.fullmatch(part) and not part.endswith(".git") for part in parts)
 
 
 def add_organisations(root: Path, names: Iterable[str]) -> None:
-    """Let the account write in these namespaces too.
+    """Let the account write in further namespaces.
+
+    Args:
+        root: The folder of the Hub.
+        names: The namespaces.
 
     Raises:
-        UsageError: a name cannot be a namespace's.
+        UsageError: A name is not a valid namespace.
     """
     path = root / _ORGANISATIONS
     kept = path.read_text(encoding="utf-8").split() if path.exists() else []
@@ -252,13 +338,21 @@ def add_organisations(root: Path, names: Iterable[str]) -> None:
         write_whole(path, "".join(f"{name}\n" for name in kept).encode())
 
 
-def write_settings(git: GitRepo, settings: RepoSettings) -> None:
+def _write_settings(git: GitRepo, settings: RepoSettings) -> None:
     """Keep a repo's settings beside its objects."""
     write_whole(git.folder / "hub.json", json.dumps(asdict(settings)).encode())
 
 
 def read_token(root: Path, role: Role = "write") -> str | None:
-    """The token of an embedded Hub with that role; None before its first start."""
+    """Read the token of an embedded Hub.
+
+    Args:
+        root: The folder of the Hub.
+        role: Which token.
+
+    Returns:
+        The token; None before the first start.
+    """
     try:
         return (root / _TOKENS[role]).read_text().strip()
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""What the embedded Hub takes: large files, and commits."""
+"""Uploads to the embedded Hub: large files and commits."""
 
 # ruff: noqa: TID253 - part of the server, which is imported late, in its own process
 import codecs
@@ -23,11 +23,11 @@ from plum_hub.hubs.objects import Pointer
 from plum_hub.hubs.store import Repo
 
 REGULAR_LIMIT = 10_000_000
-"""A larger file is kept outside git, whatever its name. In bytes."""
+"""Larger files are stored outside git, whatever their name. In bytes."""
 _LFS_JSON = "application/vnd.git-lfs+json"
 
 
-def validate_yaml(_hub: Hub, call: HubRequest) -> Response:
+def _validate_yaml(_hub: Hub, call: HubRequest) -> Response:
     """Check a card's front matter before it is committed."""
     asked = call.json()
     errors, warnings = front_matter.problems(str(asked.get("content", "")), str(asked.get("repoType") or "model"))
@@ -35,8 +35,8 @@ def validate_yaml(_hub: Hub, call: HubRequest) -> Response:
     return reply(answer, status=400 if errors else 200)
 
 
-def preupload(hub: Hub, call: HubRequest) -> Any:
-    """How each file is to be uploaded, and what the repo holds at its path."""
+def _preupload(hub: Hub, call: HubRequest) -> Any:
+    """Tell how each file is to be uploaded, and what the repository holds at its path."""
     repo, asked = hub.repo(call, write=True), call.json()
     commit = repo.git.commit_of(call.param("rev"))
     files = asked.get("files")
@@ -58,8 +58,8 @@ def preupload(hub: Hub, call: HubRequest) -> Any:
     return {"files": answers}
 
 
-def lfs_batch(hub: Hub, call: HubRequest) -> Response:
-    """Where to put, or to get, each large file: git-lfs' batch API."""
+def _lfs_batch(hub: Hub, call: HubRequest) -> Response:
+    """Tell where to put, or get, each large file: git-lfs' batch API."""
     asked = call.json()
     upload = asked.get("operation") == "upload"
     repo = hub.repo(call, write=upload, files=True)
@@ -83,8 +83,8 @@ def lfs_batch(hub: Hub, call: HubRequest) -> Response:
     return reply(answer, {"Content-Type": _LFS_JSON})
 
 
-async def put_object(hub: Hub, call: HubRequest) -> Response:
-    """Take a whole large file; the signed URL says which."""
+async def _put_object(hub: Hub, call: HubRequest) -> Response:
+    """Receive a whole large file, named by the signed URL."""
     facts = hub.check_signature(call)
     with hub.store.objects.receive(Pointer(facts["sha256"], int(facts["size"]))) as arrival:
         async for piece in call.chunks:
@@ -93,8 +93,8 @@ async def put_object(hub: Hub, call: HubRequest) -> Response:
     return Response()
 
 
-async def put_part(hub: Hub, call: HubRequest) -> Response:
-    """Take one part of a large file."""
+async def _put_part(hub: Hub, call: HubRequest) -> Response:
+    """Receive one part of a large file."""
     facts = hub.check_signature(call)
     pointer, number = Pointer(facts["sha256"], int(facts["size"])), int(facts["part"])
     target = hub.store.objects.part_path(pointer, facts["upload"], number)
@@ -109,8 +109,8 @@ async def put_part(hub: Hub, call: HubRequest) -> Response:
     return Response(headers={"ETag": f'"{number}"'})
 
 
-def complete_parts(hub: Hub, call: HubRequest) -> Response:
-    """Put a large file together from its parts."""
+def _complete_parts(hub: Hub, call: HubRequest) -> Response:
+    """Join the parts of a large file."""
     facts = hub.check_signature(call)
     pointer = Pointer(facts["sha256"], int(facts["size"]))
     asked = call.json()
@@ -123,8 +123,8 @@ def complete_parts(hub: Hub, call: HubRequest) -> Response:
     return Response()
 
 
-def verify_object(hub: Hub, call: HubRequest) -> Response:
-    """Whether a large file arrived."""
+def _verify_object(hub: Hub, call: HubRequest) -> Response:
+    """Check that a large file has arrived."""
     hub.repo(call, write=True)
     pointer = _pointer(call.json())
     if hub.store.objects.size(pointer.sha256) != pointer.size:
@@ -132,14 +132,14 @@ def verify_object(hub: Hub, call: HubRequest) -> Response:
     return Response()
 
 
-def get_object(hub: Hub, call: HubRequest) -> Response:
-    """The bytes of a large file, for git-lfs."""
+def _get_object(hub: Hub, call: HubRequest) -> Response:
+    """Return the bytes of a large file, for git-lfs."""
     path = hub.store.objects.path(hub.check_signature(call)["sha256"])
     return FileResponse(path, media_type="application/octet-stream")
 
 
-def commit(hub: Hub, call: HubRequest) -> Any:
-    """Write one commit, of all the operations or of none."""
+def _commit(hub: Hub, call: HubRequest) -> Any:
+    """Write one commit, with all of its operations or none."""
     repo, revision = hub.repo(call, write=True), call.param("rev")
     operations = _Operations(call)
     with hub.store.writing(repo.kind, repo.name):
@@ -171,8 +171,10 @@ def commit(hub: Hub, call: HubRequest) -> Any:
 
 
 class _Operations:
-    """The lines of a commit request: checked once, before anything is written, then read again as they are applied, so
-    that no more than one file's content is in memory."""
+    """The lines of a commit request: checked once before anything is written, then read again as they are applied, so
+    that
+    at most one file's content is in memory.
+    """
 
     def __init__(self, call: HubRequest) -> None:
         self._body = call.body
@@ -207,10 +209,11 @@ class _Operations:
                 yield key, value
 
     def changes(self, hub: Hub, repo: Repo, head: str) -> Iterator[tuple[str, bytes | None]]:
-        """What to write, deletions first.
+        """Return what to write, deletions first.
 
         Raises:
-            Refusal: something to delete is not there, or a large file was never uploaded. Before the first change.
+            Refusal: Something to delete does not exist, or a large file was never uploaded. Raised before the first
+                change.
         """
         kinds = {entry.path: entry.kind for entry in (repo.git.entries(head) if self._deleted else ())}
         for path, folder in self._deleted:
@@ -270,7 +273,7 @@ def _upload_actions(hub: Hub, call: HubRequest, pointer: Pointer, *, in_parts: b
 
 
 def _is_binary(sample: str) -> bool:
-    """Whether the first bytes of a file (base64) are no UTF-8 text; a character cut at the end does not count."""
+    """Tell whether the first bytes of a file (base64) are not UTF-8; a character cut at the end does not count."""
     try:
         content = b64decode(sample, validate=True)
         codecs.getincrementaldecoder("utf-8")().decode(content)
@@ -280,7 +283,7 @@ def _is_binary(sample: str) -> bool:
 
 
 def _ignored(paths: list[str], rules: str, scratch: Path) -> set[str]:
-    """Those of `paths` that a `.gitignore` with these rules leaves out."""
+    """Return the paths that a `.gitignore` with these rules excludes."""
     if not rules.strip():
         return set()
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
@@ -296,13 +299,13 @@ def _ignored(paths: list[str], rules: str, scratch: Path) -> set[str]:
 
 
 ROUTES = [
-    Route("POST", "/api/validate-yaml", validate_yaml),
-    Route("POST", "/api/{kinds}/{repo}/preupload/{rev}", preupload),
-    Route("POST", "/api/{kinds}/{repo}/commit/{rev}", commit),
-    Route("POST", "/{prefix}{repo}/info/lfs/objects/batch", lfs_batch),
-    Route("POST", "/{prefix}{repo}/info/lfs/verify", verify_object),
-    Route("PUT", "/lfs/object", put_object),
-    Route("GET", "/lfs/object", get_object),
-    Route("PUT", "/lfs/part", put_part),
-    Route("POST", "/lfs/complete", complete_parts),
+    Route("POST", "/api/validate-yaml", _validate_yaml),
+    Route("POST", "/api/{kinds}/{repo}/preupload/{rev}", _preupload),
+    Route("POST", "/api/{kinds}/{repo}/commit/{rev}", _commit),
+    Route("POST", "/{prefix}{repo}/info/lfs/objects/batch", _lfs_batch),
+    Route("POST", "/{prefix}{repo}/info/lfs/verify", _verify_object),
+    Route("PUT", "/lfs/object", _put_object),
+    Route("GET", "/lfs/object", _get_object),
+    Route("PUT", "/lfs/part", _put_part),
+    Route("POST", "/lfs/complete", _complete_parts),
 ]

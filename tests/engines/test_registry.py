@@ -122,7 +122,7 @@ def test_no_row_for_a_prompt_is_an_error(tmp_path: Path) -> None:
 def test_a_changed_file_is_not_the_pinned_one(tmp_path: Path) -> None:
     pinned = _script(tmp_path / "a.jsonl", {"texts": ["a"]}).pin()
     _script(tmp_path / "a.jsonl", {"texts": ["b"]})
-    with pytest.raises(EngineError, match="not the one this run began with"):
+    with pytest.raises(EngineError, match="has changed since this run began"):
         pinned.open()
 
 

@@ -171,7 +171,7 @@ def test_tgi_with_another_model_than_the_one_named(loopback: LoopbackServer) -> 
 def test_tgi_pins_the_commit_and_notices_another(loopback: LoopbackServer) -> None:
     pinned = TgiConfig(base_url=loopback.url).pin()
     assert (pinned.model, pinned.revision) == ("org/tiny", "f" * 40)
-    with pytest.raises(EngineError, match="not the one this run began with"):
+    with pytest.raises(EngineError, match="has changed since this run began"):
         pinned.model_copy(update={"revision": "e" * 40}).open()
 
 

@@ -28,7 +28,7 @@ def test_a_folder_is_named_by_what_decides_its_answers(tmp_path: Path) -> None:
     (there / "plum-weights.json").write_text("{}")
     assert exact_revision(str(there), found) == found
     (there / "model.safetensors").write_bytes(b"other weights")
-    with pytest.raises(EngineError, match="not the one this run began with"):
+    with pytest.raises(EngineError, match="has changed since this run began"):
         exact_revision(str(there), found)
 
 

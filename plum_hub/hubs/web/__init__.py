@@ -1,1 +1,1 @@
-"""The embedded Hub in a browser: pages to read, made on the server, with no script and nothing from elsewhere."""
+"""The embedded Hub in a browser: read-only pages, rendered on the server, without scripts or external resources."""

@@ -1,4 +1,4 @@
-"""Markdown as HTML: cards, and what is said in discussions. Nothing in them runs, or is loaded from elsewhere."""
+"""Markdown as HTML, for cards and discussions. Nothing in it runs, or is loaded from elsewhere."""
 
 import re
 from collections.abc import Sequence
@@ -14,15 +14,19 @@ _LINE_BREAK = re.compile(r"<br\s*/?>")
 
 
 def rendered(text: str, files: str = "", pictures: str = "") -> Markup:
-    """The HTML of a Markdown text without its front matter.
+    """Render Markdown without its front matter.
 
-    HTML in it is shown as text, but for comments, which are left out, and line breaks. Pictures of other hosts become
+    HTML within it is shown as text, except comments, which are dropped, and line breaks. Pictures on other hosts
+    become
     links.
 
     Args:
-        text: the Markdown.
-        files: the URL that relative links begin at.
-        pictures: the URL that relative pictures begin at.
+        text: The Markdown.
+        files: URL that relative links start from.
+        pictures: URL that relative pictures start from.
+
+    Returns:
+        Safe HTML.
     """
     markdown = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -50,13 +54,20 @@ def rendered(text: str, files: str = "", pictures: str = "") -> Markup:
 
 
 def without_front_matter(text: str) -> str:
-    """The body of a card."""
+    """Strip the front matter of a card.
+
+    Args:
+        text: The card.
+
+    Returns:
+        Its body.
+    """
     match = re.match(r"\ufeff?---[ \t]*\n.*?^---[ \t]*$", text, re.DOTALL | re.MULTILINE)
     return text[match.end() :] if match else text
 
 
 def _placed(link: str, base: str) -> str:
-    """A relative link, from where the text's repo stands; others stay as they are."""
+    """Resolve a relative link against the repository; leave others unchanged."""
     parts = urlsplit(link)
     if parts.scheme or parts.netloc or link.startswith(("/", "#", "?")) or not base:
         return link

@@ -1,4 +1,4 @@
-"""The pages: what they show, and at which URL. Their look is in the templates beside this file."""
+"""The pages: their content and URLs. Their look is in the templates beside this file."""
 
 # ruff: noqa: TID253 - part of the server, which is imported late, in its own process
 from datetime import UTC, datetime
@@ -17,12 +17,12 @@ from plum_hub.hubs.store import KINDS, Repo
 from plum_hub.hubs.web import cards, rows
 
 LONGEST_TEXT, LONGEST_PATCH, HISTORY = 500_000, 200_000, 50
-"""What a page shows at most: characters of a file, of a patch; commits."""
+"""Upper bounds of what a page shows: characters of a file, characters of a patch, commits."""
 _CHIPS = {
     "license": "license", "language": "language", "task_categories": "task", "size_categories": "rows",
     "pipeline_tag": "task", "library_name": "library", "base_model": "base model", "datasets": "dataset", "tags": "tag",
 }  # fmt: skip
-"""What the front matter's keys are called here."""
+"""Labels for keys of the front matter."""
 _PICTURES = (".gif", ".jpeg", ".jpg", ".png", ".svg", ".webp")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; base-uri 'none'; "
@@ -33,8 +33,8 @@ _HEADERS = {
 }
 
 
-def home(hub: Hub, call: HubRequest) -> Response:
-    """All repos that the caller may see, those changed last first."""
+def _home(hub: Hub, call: HubRequest) -> Response:
+    """Show all repositories that the caller may see, last changed first."""
     groups: dict[str, list[dict[str, Any]]] = {"Datasets": [], "Models": [], "Spaces": []}
     for kind in KINDS.values():
         for repo in hub.store.repos(kind):
@@ -47,8 +47,8 @@ def home(hub: Hub, call: HubRequest) -> Response:
     return _page("home", 200, call=call, groups={name: found for name, found in groups.items() if found})
 
 
-def card(hub: Hub, call: HubRequest) -> Response:
-    """A repo's card, what it says of itself in its front matter, and its versions."""
+def _card(hub: Hub, call: HubRequest) -> Response:
+    """Show a repository's card, its front matter and its versions."""
     repo, facts = _facts(hub, call, call.option("revision", "main"), tab="card")
     about = api.describe(hub, repo, facts["commit"], blobs=False)
     return _page(
@@ -56,8 +56,8 @@ def card(hub: Hub, call: HubRequest) -> Response:
     )
 
 
-def tree(hub: Hub, call: HubRequest) -> Response:
-    """The files and folders at a revision, and the card where the folder has one."""
+def _tree(hub: Hub, call: HubRequest) -> Response:
+    """Show the files and folders at a revision, with the folder's card."""
     repo, facts = _facts(hub, call, call.param("rev"), tab="files")
     path = (call.params.get("path") or "").strip("/")
     entries = repo.git.entries(facts["commit"], path, recursive=False)
@@ -69,8 +69,8 @@ def tree(hub: Hub, call: HubRequest) -> Response:
     return _page("tree", 200, **facts, path=path, listed=listed, text=None if path else _readme(facts))
 
 
-def blob(hub: Hub, call: HubRequest) -> Response:
-    """A file: its text, its picture, its first rows, or only how large it is."""
+def _blob(hub: Hub, call: HubRequest) -> Response:
+    """Show a file: its text, picture, first rows, or only its size."""
     repo, facts = _facts(hub, call, call.param("rev"), tab="files", files=True)
     path = call.param("path")
     entry = repo.git.entry(facts["commit"], path)
@@ -88,8 +88,8 @@ def blob(hub: Hub, call: HubRequest) -> Response:
     return _page("blob", 200, **facts, path=path, entry=entry, large=large, **shown)
 
 
-def viewer(hub: Hub, call: HubRequest) -> Response:
-    """The first rows of a dataset's config."""
+def _viewer(hub: Hub, call: HubRequest) -> Response:
+    """Show the first rows of a config of a dataset."""
     repo, facts = _facts(hub, call, call.option("revision", "main"), tab="rows", files=True)
     entries = [it for it in repo.git.entries(facts["commit"]) if it.kind == "blob"]
     found = rows.configs(_front_matter(facts), entries)
@@ -104,8 +104,8 @@ def viewer(hub: Hub, call: HubRequest) -> Response:
     return _page("rows", 200, **facts, configs=found, config=config, split=split, table=table)
 
 
-def history(hub: Hub, call: HubRequest) -> Response:
-    """The commits behind a revision, the newest first."""
+def _history(hub: Hub, call: HubRequest) -> Response:
+    """Show the commits of a revision, newest first."""
     repo, facts = _facts(hub, call, call.params.get("rev") or "main", tab="history")
     skip = int_option(call, "skip", 0)
     logged = repo.git.log(facts["commit"], limit=HISTORY + 1, skip=skip)
@@ -113,21 +113,21 @@ def history(hub: Hub, call: HubRequest) -> Response:
     return _page("history", 200, **facts, logged=list(islice(logged, HISTORY)), more=more)
 
 
-def commit(hub: Hub, call: HubRequest) -> Response:
-    """What a commit changed."""
+def _commit(hub: Hub, call: HubRequest) -> Response:
+    """Show what a commit changed."""
     repo, facts = _facts(hub, call, call.param("rev"), tab="history", files=True)
     patch = repo.git.patch(facts["commit"])
     return _page("commit", 200, **facts, it=repo.git.log(facts["commit"], limit=1)[0], **_cut(patch))
 
 
-def talk(hub: Hub, call: HubRequest) -> Response:
-    """All discussions and pull requests."""
+def _talk(hub: Hub, call: HubRequest) -> Response:
+    """List discussions and pull requests."""
     repo, facts = _facts(hub, call, "main", tab="discussions")
     return _page("discussions", 200, **facts, found=discussions.found(repo))
 
 
-def discussion(hub: Hub, call: HubRequest) -> Response:
-    """One discussion or pull request, with what it would change."""
+def _discussion(hub: Hub, call: HubRequest) -> Response:
+    """Show one discussion or pull request, with its changes."""
     repo, facts = _facts(hub, call, "main", tab="discussions")
     about = discussions.details(hub, call)
     gated = repo.settings.gated and not call.signed_in
@@ -142,21 +142,31 @@ def discussion(hub: Hub, call: HubRequest) -> Response:
     return _page("discussion", 200, **facts, about=about, **_cut(patch))
 
 
-def login(_hub: Hub, call: HubRequest) -> Response:
-    """Have the browser ask for a token, which it then sends with every request."""
+def _login(_hub: Hub, call: HubRequest) -> Response:
+    """Make the browser ask for a token, which it then sends with every request."""
     if not call.signed_in:
         raise refusals.sign_in_needed()
     return RedirectResponse("/", 303)
 
 
-def style(_hub: Hub, _call: HubRequest) -> Response:
-    """How the pages look."""
+def _style(_hub: Hub, _call: HubRequest) -> Response:
+    """Return the style sheet."""
     headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
     return Response((Path(__file__).parent / "style.css").read_bytes(), headers=headers, media_type="text/css")
 
 
 def refused(refusal: refusals.Refusal, headers: dict[str, str], *, path: str, authorized: bool) -> Response:
-    """A refusal as a page. A browser that has no token is asked for one only where its user wants to sign in."""
+    """Render a refusal as a page. A browser without a token is asked for one only where its user wants to sign in.
+
+    Args:
+        refusal: The refusal.
+        headers: Its headers.
+        path: The requested path.
+        authorized: Whether the request had a token.
+
+    Returns:
+        The page.
+    """
     status = refusal.status
     if status == 401 and not authorized and path != "/login":
         headers = {name: value for name, value in headers.items() if name != "WWW-Authenticate"}
@@ -168,7 +178,7 @@ def refused(refusal: refusals.Refusal, headers: dict[str, str], *, path: str, au
 
 
 def _facts(hub: Hub, call: HubRequest, revision: str, *, tab: str, files: bool = False) -> tuple[Repo, dict[str, Any]]:
-    """The repo, and what each of its pages shows."""
+    """Return the repository, and what each of its pages shows."""
     repo = hub.repo(call, files=files)
     commit_id = repo.git.commit_of(revision)
     found = discussions.found(repo)
@@ -180,7 +190,9 @@ def _facts(hub: Hub, call: HubRequest, revision: str, *, tab: str, files: bool =
 
 
 def _chips(hub: Hub, call: HubRequest, data: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Name, value and link of each thing that the front matter says; the link is empty but for repos of this Hub."""
+    """Return label, value and link of each fact in the front matter; the link is empty except for repositories of this
+    Hub.
+    """
     chips = []
     for key, name in _CHIPS.items():
         for value in front_matter.texts(data.get(key)):
@@ -214,7 +226,7 @@ def _rendered(facts: dict[str, Any], content: str, folder: str) -> Any:
 
 
 def _text_of(hub: Hub, repo: Repo, entry: TreeEntry) -> str | None:
-    """A file's text; None where it is none, or too long for a page."""
+    """Return a file's text; None where it is binary or too long for a page."""
     large = hub.store.pointers(repo.git, {entry.oid: entry.size}).get(entry.oid)
     if (large.size if large else entry.size) > LONGEST_TEXT:
         return None
@@ -231,13 +243,13 @@ def _cut(patch: str) -> dict[str, Any]:
 
 
 def _url(repo: Repo, what: str, revision: str = "", path: str = "") -> str:
-    """The URL of a page of a repo; what of it there is depends on `what`."""
+    """Return the URL of a page of a repository."""
     parts = ["", quote(repo.path), what, *([segment(revision)] if revision else []), *([quote(path)] if path else [])]
     return "/".join(parts)
 
 
 def _size(count: int) -> str:
-    """A number of bytes, for people."""
+    """Format a number of bytes."""
     if count < 1000:
         return f"{count} B"
     value, units = float(count), iter("kMGTP")
@@ -270,17 +282,17 @@ def _page(name: str, code: int, /, **facts: Any) -> Response:
 
 _REPO = "/(?!api/){prefix}{repo}"
 ROUTES = [
-    Route("GET HEAD", "/", home),
-    Route("GET HEAD", "/login", login),
-    Route("GET HEAD", "/static/style.css", style),
-    Route("GET HEAD", _REPO, card),
-    Route("GET HEAD", f"{_REPO}/tree/{{rev}}", tree),
-    Route("GET HEAD", f"{_REPO}/tree/{{rev}}/{{path}}", tree),
-    Route("GET HEAD", f"{_REPO}/blob/{{rev}}/{{path}}", blob),
-    Route("GET HEAD", f"{_REPO}/viewer", viewer),
-    Route("GET HEAD", f"{_REPO}/commits", history),
-    Route("GET HEAD", f"{_REPO}/commits/{{rev}}", history),
-    Route("GET HEAD", f"{_REPO}/commit/{{rev}}", commit),
-    Route("GET HEAD", f"{_REPO}/discussions", talk),
-    Route("GET HEAD", f"{_REPO}/discussions/{{number}}", discussion),
+    Route("GET HEAD", "/", _home),
+    Route("GET HEAD", "/login", _login),
+    Route("GET HEAD", "/static/style.css", _style),
+    Route("GET HEAD", _REPO, _card),
+    Route("GET HEAD", f"{_REPO}/tree/{{rev}}", _tree),
+    Route("GET HEAD", f"{_REPO}/tree/{{rev}}/{{path}}", _tree),
+    Route("GET HEAD", f"{_REPO}/blob/{{rev}}/{{path}}", _blob),
+    Route("GET HEAD", f"{_REPO}/viewer", _viewer),
+    Route("GET HEAD", f"{_REPO}/commits", _history),
+    Route("GET HEAD", f"{_REPO}/commits/{{rev}}", _history),
+    Route("GET HEAD", f"{_REPO}/commit/{{rev}}", _commit),
+    Route("GET HEAD", f"{_REPO}/discussions", _talk),
+    Route("GET HEAD", f"{_REPO}/discussions/{{number}}", _discussion),
 ]

@@ -15,13 +15,19 @@ from plum_hub.hubs.git import TreeEntry
 from plum_hub.hubs.store import Repo, Store
 
 FIRST, LONGEST = 25, 400
-"""How many rows are shown, and how many characters of a cell."""
+"""Rows that are shown, and characters of a cell."""
 _SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table shows of a value: its first characters, and how many are left out."""
+    """A value as a table shows it.
+
+    Attributes:
+        text: Its first characters.
+        cut: Characters that are left out.
+        empty: Whether it is null.
+    """
 
     text: str
     cut: int = 0
@@ -30,7 +36,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """The first rows of some files. `total` counts the rows of all of them; `problem` says why there is no table."""
+    """The first rows of some files.
+
+    Attributes:
+        columns: Names and types.
+        rows: The rows.
+        total: Rows of all files.
+        problem: Why there is no table; empty if there is one.
+    """
 
     columns: list[tuple[str, str]]
     rows: list[list[Cell]]
@@ -39,11 +52,14 @@ class Table:
 
 
 def configs(card: dict[str, Any], files: list[TreeEntry]) -> dict[str, dict[str, list[TreeEntry]]]:
-    """The Parquet files of each config and split: as the card says, else all of them in one config.
+    """Find the Parquet files of each config and split: as the card declares them, else all files in one config.
 
     Args:
-        card: the front matter.
-        files: all files of the repo at the revision.
+        card: The front matter.
+        files: All files of the repository at the revision.
+
+    Returns:
+        Files by config and split.
     """
     parquet = [entry for entry in files if entry.path.endswith(".parquet")]
     declared = card.get("configs")
@@ -61,7 +77,16 @@ def configs(card: dict[str, Any], files: list[TreeEntry]) -> dict[str, dict[str,
 
 
 def first_rows(store: Store, repo: Repo, files: list[TreeEntry]) -> Table:
-    """The first rows of some Parquet files that belong together."""
+    """Read the first rows of Parquet files that belong together.
+
+    Args:
+        store: The store of the Hub.
+        repo: Their repository.
+        files: The files, in order.
+
+    Returns:
+        A table; with a problem where they cannot be read.
+    """
     try:
         opened = [_opened(store, repo, file) for file in files]
         schema, rows = opened[0].schema_arrow, list[dict[str, Any]]()
@@ -87,7 +112,7 @@ def _opened(store: Store, repo: Repo, entry: TreeEntry) -> Any:
 
 
 def _patterns(config: dict[str, Any]) -> dict[str, list[str]]:
-    """The patterns of each split that a config of the front matter names."""
+    """Return the path patterns of each split that a config declares."""
     data_files = config.get("data_files", [f"{config['data_dir']}/**"] if "data_dir" in config else ["**"])
     patterns: dict[str, list[str]] = {}
     for item in data_files if isinstance(data_files, list) else [data_files]:
@@ -104,7 +129,7 @@ def _matching(patterns: list[str], files: list[TreeEntry]) -> list[TreeEntry]:
 
 
 def _expression(pattern: str) -> re.Pattern[str]:
-    """A pattern of paths, where `*` stays within a folder and `**` does not."""
+    """Translate a path pattern, where `*` stays within a folder and `**` does not."""
     meaning = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     pieces = re.split(r"(\*\*/|\*\*|\*|\?)", pattern.removeprefix("./"))
     return re.compile("".join(meaning.get(piece, re.escape(piece)) for piece in pieces), re.DOTALL)
