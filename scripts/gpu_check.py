@@ -1,11 +1,11 @@
-"""The steps of `scripts/gpu-check`, each of which is tried whatever became of the others; the last line is JSON.
+"""The steps of `scripts/gpu-check`. Each is tried, whether or not others fail; the last line is JSON.
 
-sampling    answers of the `transformers` engine, tokens a second
-judging     right and wrong programs on all cores, programs a second
-lora, full  KTO in bf16 beside a bare TRL script with the same settings: tokens a second, peak memory, our estimate
-resume      a training that is killed by SIGKILL and begun again ends with the weights of one that was left alone
+sampling    answers of the `transformers` engine: tokens/s
+judging     right and wrong programs on all cores: programs/s
+lora, full  KTO in bf16 beside a bare TRL script with the same settings: tokens/s, peak memory, our estimate
+resume      a training that is killed by SIGKILL and resumed ends with the weights of an undisturbed one
 launch      the same training by `--launch 1`
-load_back   the trained models load, and greedy answers are the same twice; adapters and merged weights agree
+load_back   the trained models load, greedy answers are reproducible, adapters and merged weights agree
 """
 
 import argparse
@@ -24,7 +24,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGE = ("torch", "transformers", "accelerate", "peft")
-"""What a machine with a GPU usually has."""
+"""Packages that a GPU image usually has."""
 PACKAGES = (*IMAGE, "trl", "datasets", "mypy")
 LARGEST_WHEEL = 60_000_000
 LARGE = {"hidden": 896, "intermediate": 4864, "layers": 24, "heads": 14, "kv_heads": 2, "vocab": 151_936}
@@ -35,7 +35,7 @@ Found = dict[str, Any]
 
 
 def prepare(folder: Path) -> None:
-    """Download what `plum-hub[train]` needs beside what the image has, in the versions that are installed here."""
+    """Download what `plum-hub[train]` needs beside the image, in the versions that are installed here."""
     have = closure(list(IMAGE))
     wanted = sorted(closure(["plum-hub[train]"]) - have - {"plum-hub"})
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def prepare(folder: Path) -> None:
 
 
 def closure(names: list[str]) -> set[str]:
-    """The installed distributions that these need, themselves included, by their canonical names."""
+    """Return the installed distributions that these require, themselves included, by canonical name."""
     found: set[str] = set()
     waiting = [(name.partition("[")[0], set(re.findall(r"[\w-]+", name.partition("[")[2]))) for name in names]
     seen: set[tuple[str, frozenset[str]]] = set()
@@ -77,7 +77,7 @@ def closure(names: list[str]) -> set[str]:
 
 
 def needed(line: str, extras: set[str]) -> tuple[str, set[str]] | None:
-    """A requirement's name and extras, where it is for this machine and one of the extras asked for."""
+    """Return a requirement's name and extras, if it applies to this machine and one of the requested extras."""
     from packaging.requirements import Requirement
 
     one = Requirement(line)
@@ -87,7 +87,7 @@ def needed(line: str, extras: set[str]) -> tuple[str, set[str]] | None:
 
 
 def make_model(folder: Path, size: dict[str, int], bf16: bool) -> None:
-    """A Qwen2 model with random weights and a byte-level tokenizer, as small models of the family have them."""
+    """Make a Qwen2 model with random weights and a byte-level tokenizer, in the shape of the family's small models."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -113,7 +113,7 @@ def make_model(folder: Path, size: dict[str, int], bf16: bool) -> None:
 
 
 def rows(count: int) -> list[dict[str, Any]]:
-    """Unpaired preferences of some 200 tokens, as many of either label."""
+    """Make unpaired preferences of some 200 tokens, equally many of each label."""
     found = []
     for number in range(count):
         body = "\n".join(f"    total += (x * {number + step}) % {step + 2}" for step in range(8))
@@ -137,7 +137,7 @@ class Check:
         self.rows.write_text("".join(json.dumps(row) + "\n" for row in rows(steps * BATCH * ACCUMULATION)))
 
     def steps(self) -> Iterator[tuple[str, Callable[[], Found]]]:
-        """Every step by its name, in order."""
+        """Return every step by name, in order."""
         yield "model", self.make
         yield "sampling", self.sample
         yield "judging", self.judge
@@ -186,7 +186,7 @@ class Check:
         return {"programs_per_second": len(programs) / seconds, "harness": harness, "cores": os.cpu_count()}
 
     def command(self, out: Path, weights: str, *more: str) -> list[str]:
-        """The command line of a training."""
+        """Return the command line of a training."""
         settings = [
             f"weights={weights}", f"batch_size={BATCH}", f"accumulation={ACCUMULATION}", "max_length=1024",
             f"precision={'bf16' if self.bf16 else 'fp32'}", "gradient_checkpointing=true", "warmup=0", "merge=true",
@@ -270,7 +270,7 @@ class Check:
 
 
 def largest_difference(one: Path, other: Path) -> float:
-    """Between the weights of two adapters."""
+    """Return the largest difference between the weights of two adapters."""
     from safetensors.torch import load_file
 
     left, right = (load_file(folder / "adapter_model.safetensors") for folder in (one, other))
@@ -279,10 +279,10 @@ def largest_difference(one: Path, other: Path) -> float:
 
 
 def run(command: list[str]) -> str:
-    """What a command printed.
+    """Return the output of a command.
 
     Raises:
-        RuntimeError: it failed; with the end of what it said.
+        RuntimeError: The command failed; the message ends with its last output.
     """
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -291,7 +291,7 @@ def run(command: list[str]) -> str:
 
 
 def device_of(options: argparse.Namespace) -> Found:
-    """The machine, and the versions that ran on it."""
+    """Describe the machine and the versions in use."""
     import torch
 
     versions = {}

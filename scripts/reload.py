@@ -1,8 +1,9 @@
-"""Load the last release of a run back from its Hub, in a fresh process and at its tag, and show rows of it.
+"""Load the last release of a run back from its Hub, in a fresh process and at its tag, and show some rows.
 
     scripts/reload.py RUN
 
-What a user does after `plum-hub hub serve`, with the server started and stopped here."""
+Does what a user does after `plum-hub hub serve`; the server is started and stopped here.
+"""
 
 import json
 import os

@@ -1,7 +1,9 @@
-"""Tell whether torch is a build without CUDA, whose libraries are gigabytes: exit status 0, else 1 and why in a line.
+"""Tell whether torch is a build without CUDA, whose libraries are gigabytes: exit status 0, else 1 and one line with
+the
+reason.
 
 scripts/torch_build.py              the torch that is installed in this environment, without importing it
-scripts/torch_build.py REPORT       the one that pip would install, by its --report of a dry run
+scripts/torch_build.py REPORT       the torch that pip would install, by the --report of its dry run
 """
 
 import json
@@ -20,7 +22,7 @@ MEND = (
 
 
 def installed() -> str | None:
-    """Why the installed torch is no CPU build, or None where it is."""
+    """Return why the installed torch is not a CPU build, or None if it is."""
     spec = find_spec("torch")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
@@ -32,11 +34,11 @@ def installed() -> str | None:
 
 
 def to_be_installed(report: dict[str, Any], system: str) -> str | None:
-    """Why what pip would install is no CPU build, or None where it is.
+    """Return why the torch that pip would install is not a CPU build, or None if it is.
 
     Args:
-        report: of `pip install --dry-run --report`.
-        system: as `platform.system()` says; only Linux has builds with CUDA that want packages of their own.
+        report: Output of `pip install --dry-run --report`.
+        system: As returned by `platform.system()`; only Linux has CUDA builds with packages of their own.
     """
     for item in report["install"]:
         metadata = item["metadata"]

@@ -52,7 +52,9 @@ TASKS = (
 
 
 def requests(options: argparse.Namespace, *, greedy: bool) -> list[Request]:
-    """As a run asks: several samples of each prompt, each with a seed of its own; or greedy, where nothing is drawn."""
+    """Make requests as a run does, several samples of each prompt with a seed each; or greedy ones, which draw
+    nothing.
+    """
     prompts, samples = options.prompts, options.samples
     temperature, top_p = (0.0, 1.0) if greedy else (0.8, 0.95)
     sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=options.max_tokens)
@@ -67,7 +69,7 @@ def requests(options: argparse.Namespace, *, greedy: bool) -> list[Request]:
 
 
 def ours(config: VllmConfig | TransformersConfig, asked: Sequence[Request]) -> tuple[float, float, int]:
-    """Seconds to open, seconds to answer, and tokens generated."""
+    """Run our engine. Return seconds to open, seconds to answer, and generated tokens."""
     start = time.perf_counter()
     with config.open() as engine:
         opened = time.perf_counter()
@@ -76,8 +78,10 @@ def ours(config: VllmConfig | TransformersConfig, asked: Sequence[Request]) -> t
 
 
 def play() -> None:
-    """Where torch is told to use AVX2 only, have vLLM choose its kernels as on a CPU that has no more. It asks torch's
-    private functions, which look at the CPU alone."""
+    """Make vLLM choose its AVX2 kernels where torch is restricted to AVX2.
+
+    vLLM asks torch's private functions, which look at the CPU alone.
+    """
     if os.environ.get("ATEN_CPU_CAPABILITY") in ("default", "avx2"):
         import torch
 
@@ -86,7 +90,7 @@ def play() -> None:
 
 
 def bare(config: VllmConfig, asked: Sequence[Request]) -> tuple[float, float, int]:
-    """The same by vLLM's own front door, with vLLM's own sampling parameters."""
+    """Run vLLM through its public interface, with its own sampling parameters."""
     start = time.perf_counter()
     import vllm
 
@@ -108,7 +112,7 @@ def bare(config: VllmConfig, asked: Sequence[Request]) -> tuple[float, float, in
 
 
 def measure(side: str, options: argparse.Namespace) -> None:
-    """What a child process does: one side, once; prints one JSON line."""
+    """Measure one side once, in a child process, and print one JSON line."""
     prepare_threads()
     play()
     asked = requests(options, greedy=side.endswith(GREEDY))
@@ -137,12 +141,12 @@ def child(side: str, options: Sequence[str]) -> dict[str, Any]:
 
 
 def capability() -> str:
-    """The instruction sets that torch uses, in its own word."""
+    """Return torch's name for the instruction sets that it uses."""
     return os.environ.get("ATEN_CPU_CAPABILITY") or "all of them"
 
 
 def fastest_dtype(options: Sequence[str]) -> tuple[str, dict[str, float]]:
-    """Try bare vLLM for some hundred tokens in both numbers: the faster, and each one's tokens a second."""
+    """Try bare vLLM for some hundred tokens in both dtypes. Return the faster one, and tokens/s of each."""
     short = ["--prompts", "8", "--samples", "2", "--max-tokens", "12"]
     tried = {
         dtype: child(BARE + GREEDY, [*options, *short, "--dtype", dtype])["tokens_per_s"]
@@ -152,7 +156,7 @@ def fastest_dtype(options: Sequence[str]) -> tuple[str, dict[str, float]]:
 
 
 def main() -> None:
-    """Run every side in turns and print the table."""
+    """Run all sides in turns and print the table."""
     parser = argparse.ArgumentParser(prog="scripts/bench engine", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--model", default=str(default_destination() / SIZES["0.5b"].folder), help="default: %(default)s"

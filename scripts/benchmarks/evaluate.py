@@ -60,14 +60,14 @@ get_groundtruth(get_mbpp_plus(), get_mbpp_plus_hash(), MBPP_OUTPUT_NOT_NONE_TASK
 
 
 def write_problems(source: Path, target: Path, every: int) -> list[dict[str, Any]]:
-    """The last of every so many problems of EvalPlus' file, which are also returned."""
+    """Write every n-th problem of EvalPlus' file, and return them."""
     lines = gzip.decompress(source.read_bytes()).decode().splitlines()[every - 1 :: every]
     target.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode()))
     return [json.loads(line) for line in lines]
 
 
 def write_samples(problems: list[dict[str, Any]], target: Path, count: int) -> int:
-    """`count` samples of each problem; returns how many there are in all."""
+    """Write `count` samples of each problem; return how many there are in all."""
     rows = [
         {"task_id": problem["task_id"], "solution": f"{_variant(problem, number)}\n_sample = {number}\n"}
         for problem in problems
@@ -78,7 +78,7 @@ def write_samples(problems: list[dict[str, Any]], target: Path, count: int) -> i
 
 
 def copy_samples(problems: list[dict[str, Any]], source: Path, target: Path) -> int:
-    """The samples of these problems in another file; returns how many there are."""
+    """Copy the samples of these problems into another file; return how many there are."""
     names = {problem["task_id"] for problem in problems}
     lines = [line for line in source.read_text().splitlines(keepends=True) if json.loads(line)["task_id"] in names]
     target.write_text("".join(lines))
@@ -96,7 +96,7 @@ def _variant(problem: dict[str, Any], number: int) -> str:
 
 
 def timed(command: list[str], environment: dict[str, str], log: Path) -> tuple[float, float]:
-    """Wall and CPU seconds of a command that has to succeed."""
+    """Return wall and CPU seconds of a command, which has to succeed."""
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     with log.open("w") as file:
         ended = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False)
@@ -108,7 +108,7 @@ def timed(command: list[str], environment: dict[str, str], log: Path) -> tuple[f
 
 
 def verdicts(path: Path) -> dict[tuple[str, int], tuple[bool, bool]]:
-    """(base, base and plus) of each sample, by problem and place: whether they were passed."""
+    """Return whether each sample passed base, and base and plus, by problem and position."""
     found = json.loads(path.read_text())["eval"]
     return {
         (name, place): (base, base and row["plus_status"] == "pass")
@@ -119,7 +119,7 @@ def verdicts(path: Path) -> dict[tuple[str, int], tuple[bool, bool]]:
 
 
 def programs_cpu(path: Path) -> float:
-    """What the programs themselves took: no judge can have less of the right ones. Equal programs have one run."""
+    """Return the CPU seconds of the programs themselves, below which no judge can go. Equal programs run once."""
     rows = map(json.loads, path.read_text().splitlines())
     runs = {(row["problem"], row["suite"], row["cpu_seconds"] or 0.0) for row in rows if ":" not in row["suite"]}
     return float(sum(seconds for _, _, seconds in runs))
@@ -127,7 +127,7 @@ def programs_cpu(path: Path) -> float:
 
 @dataclass(frozen=True)
 class Material:
-    """One benchmark's problems and samples, as files; `whole` has all its problems."""
+    """Problems and samples of one benchmark, as files; `whole` has all problems."""
 
     name: str
     whole: Path
@@ -137,7 +137,7 @@ class Material:
 
     @classmethod
     def written(cls, name: str, options: argparse.Namespace, folder: Path) -> "Material":
-        """Made or copied, as the options say."""
+        """Make or copy the samples, as the options say."""
         whole, part, samples = options.data / "evalplus" / FILES[name], folder / FILES[name], folder / f"{name}.jsonl"
         problems = write_problems(whole, part, options.every)
         if options.run is None:
@@ -148,13 +148,13 @@ class Material:
 
     @property
     def environment(self) -> dict[str, str]:
-        """EvalPlus' own: these problems, and a cache of its own."""
+        """Return EvalPlus' environment variables: these problems, and a cache of its own."""
         key = "HUMANEVAL_OVERRIDE_PATH" if self.name == "humaneval" else "MBPP_OVERRIDE_PATH"
         return {**os.environ, key: str(self.part), "XDG_CACHE_HOME": str(home() / "bench" / "evalplus-cache")}
 
 
 def evalplus(python: Path, of: Material, parallel: int | None) -> tuple[float, float, Path]:
-    """Wall and CPU seconds of EvalPlus with so many workers (None: as many as it takes), and its results."""
+    """Run EvalPlus with so many workers (None: its default). Return wall and CPU seconds and its results."""
     results = of.samples.with_name(f"{of.samples.stem}_eval_results.json")
     results.unlink(missing_ok=True)  # it would only read them
     command = [str(python), "-P", "-m", "evalplus.evaluate", "--dataset", of.name, "--samples", str(of.samples)]
@@ -163,14 +163,14 @@ def evalplus(python: Path, of: Material, parallel: int | None) -> tuple[float, f
 
 
 def plum_hub(of: Material, run: Path) -> tuple[float, float, Path]:
-    """Wall and CPU seconds of ours, and its results."""
+    """Run plum-hub. Return wall and CPU seconds and its results."""
     command = [sys.executable, "-m", "plum_hub", "evaluate", "--samples", str(of.samples), "--benchmark", f"{of.name}+"]
     command += ["--data", str(of.whole), "--run", str(run), "--partial", "-q"]
     return *timed(command, dict(os.environ), of.samples.with_suffix(".log")), run / f"{of.name}+_eval_results.json"
 
 
 def measured(python: Path, of: Material, run: Path) -> dict[str, Any]:
-    """One round of one benchmark."""
+    """Measure one round of one benchmark."""
     ours, our_cpu, our_results = plum_hub(of, run)
     default, default_cpu, _ = evalplus(python, of, None)
     same_workers, same_workers_cpu, their_results = evalplus(python, of, os.cpu_count())
@@ -194,7 +194,7 @@ def measured(python: Path, of: Material, run: Path) -> dict[str, Any]:
 
 
 def warm(python: Path, of: Material) -> None:
-    """Have both sides find out the expected outputs that they do not keep yet."""
+    """Make both sides compute the expected outputs that they do not have cached."""
     script = _WARM[of.name]
     subprocess.run([str(python), "-P", "-c", script], env=of.environment, check=True, stdout=subprocess.DEVNULL)
     list(load(f"{of.name}+", source=of.whole).problems())

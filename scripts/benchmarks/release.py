@@ -35,7 +35,7 @@ REPO = "release-bench"
 
 
 class Watch:
-    """What a process and all below it do: memory, and when files appear."""
+    """Watches a process and all below it: memory, and when files appear."""
 
     def __init__(self, root: int, marks: dict[str, Path]) -> None:
         self.peak = 0
@@ -47,7 +47,7 @@ class Watch:
         self._thread.start()
 
     def end(self) -> float:
-        """Stop looking. Seconds since the start."""
+        """Stop watching; return seconds since the start."""
         seconds = time.perf_counter() - self._start
         self._over.set()
         self._thread.join()
@@ -62,7 +62,7 @@ class Watch:
 
 
 def _resident(root: int) -> int:
-    """Bytes of the process and its descendants."""
+    """Return the resident bytes of a process and its descendants."""
     parents, resident = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -77,7 +77,7 @@ def _resident(root: int) -> int:
 
 
 def ours(run: Path, scratch: Path) -> dict[str, Any]:
-    """The command, as its user types it."""
+    """Run the command, as a user types it."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
     environment |= {"PLUM_HUB_HOME": str(scratch / "home"), "HF_HOME": str(scratch / "hf")}
     command = [sys.executable, "-m", "plum_hub", "push-dataset", str(run), "--hub", "embedded", "--repo", REPO]
@@ -99,7 +99,7 @@ def ours(run: Path, scratch: Path) -> dict[str, Any]:
 
 
 def bare(run: Path, scratch: Path) -> dict[str, Any]:
-    """The script, against a Hub that runs already."""
+    """Run the script against a Hub that already runs."""
     from plum_hub.hubs.embedded import EmbeddedHub
 
     (scratch / "tree").mkdir()
@@ -118,7 +118,7 @@ def bare(run: Path, scratch: Path) -> dict[str, Any]:
 
 
 def side_of(side: Callable[[Path, Path], dict[str, Any]], folder: Path, run: Path) -> dict[str, Any]:
-    """One side in a folder of its own, gone afterwards: the disk need not hold both. Adds its CPU time."""
+    """Run one side in a folder of its own, removed afterwards so that the disk need not hold both; add its CPU time."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         found = side(run, Path(scratch))
@@ -127,7 +127,7 @@ def side_of(side: Callable[[Path, Path], dict[str, Any]], folder: Path, run: Pat
 
 
 def main() -> None:
-    """Both sides; the last line is JSON."""
+    """Run both sides; the last line is JSON."""
     from plum_hub.home import home
 
     parser = argparse.ArgumentParser(prog="scripts/bench release", description=__doc__.splitlines()[0])
@@ -152,7 +152,7 @@ def main() -> None:
 
 
 def show(mine: dict[str, Any], peer: dict[str, Any]) -> None:
-    """The table."""
+    """Print the table."""
     print(f"{'':14}{'total, s':>10}{'CPU, s':>9}{'read':>9}{'Parquet':>9}{'publish':>9}{'MB':>9}{'peak, GB':>10}")
     parts = (("push-dataset", mine, mine["publish"]), ("bare", peer, peer["upload"]))
     for name, side, publish in parts:

@@ -38,7 +38,9 @@ SIDES = ("trl", *CHANGES)
 
 
 def made_rows(path: Path) -> Path:
-    """Rows as long as real ones: to each prompt of HumanEval its solution, and the same without the last line."""
+    """Make rows as long as real ones: each prompt of HumanEval with its solution, and with the same without its last
+    line.
+    """
     from plum_hub.benchmarks.humaneval import HumanEval
 
     with path.open("w") as file:
@@ -52,7 +54,7 @@ def made_rows(path: Path) -> Path:
 
 
 def write_rows(options: argparse.Namespace, path: Path) -> None:
-    """As many rows as the steps need, half of each label, drawn from the data, all short enough."""
+    """Write as many rows as the steps need, half of each label, drawn from the data, all short enough."""
     from plum_hub.training.base import pinned
     from plum_hub.training.data import read_data
     from plum_hub.training.lengths import fitting
@@ -68,7 +70,7 @@ def write_rows(options: argparse.Namespace, path: Path) -> None:
 
 
 def trl(options: argparse.Namespace, rows: Path, out: Path) -> list[dict[str, Any]]:
-    """The bare script. Gives a line for each step."""
+    """Run the bare script, and report a line for each step."""
     import time
 
     import torch
@@ -115,7 +117,7 @@ def trl(options: argparse.Namespace, rows: Path, out: Path) -> list[dict[str, An
 
 
 def ours(options: argparse.Namespace, rows: Path, out: Path) -> list[dict[str, Any]]:
-    """The command's own path. Gives a line for each step."""
+    """Run the command's own code path, and report a line for each step."""
     from plum_hub.progress import Progress
     from plum_hub.training.run import TrainingRequest, prepare, train
     from plum_hub.training.settings import compose
@@ -135,7 +137,7 @@ def ours(options: argparse.Namespace, rows: Path, out: Path) -> list[dict[str, A
 
 
 def side(options: argparse.Namespace) -> None:
-    """Train one side in this process and print what it took."""
+    """Train one side in this process and print its figures."""
     with tempfile.TemporaryDirectory() as folder:
         steps = (trl if options.side == "trl" else ours)(options, options.rows, Path(folder) / "out")
     first, last = steps[0], steps[-1]
@@ -152,7 +154,7 @@ def side(options: argparse.Namespace) -> None:
 
 
 def peak() -> int:
-    """The most memory that this process has had, in bytes: of the GPU where there is one."""
+    """Return the peak memory of this process in bytes; of the GPU where there is one."""
     import torch
 
     if torch.cuda.is_available():
@@ -161,7 +163,7 @@ def peak() -> int:
 
 
 def measured(arguments: list[str], rows: Path, name: str) -> dict[str, Any]:
-    """One side in a process of its own."""
+    """Measure one side in a process of its own."""
     line = [sys.executable, "-P", __file__, *arguments, "--side", name, "--rows", str(rows)]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     if done.returncode:

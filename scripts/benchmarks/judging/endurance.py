@@ -1,4 +1,4 @@
-"""What only shows in the long run: verdicts that move with the machine's load, and what a judge leaves behind."""
+"""Long-running checks: verdicts that change with the machine's load, and what a judge leaves behind."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ _LITTER = (
 
 @contextlib.contextmanager
 def _hogs(count: int) -> Iterator[None]:
-    """So many processes that compute as long as this lasts."""
+    """Keep so many processes busy within the block."""
     started = [subprocess.Popen([sys.executable, "-I", "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield
@@ -42,7 +42,7 @@ def _verdict(execution: Execution) -> tuple[str, tuple[str, ...]]:
 
 
 def repeated(found: Sequence[Task], *, times: int, workers: int, count: int = 2000) -> dict[str, Any]:
-    """Judge the same mix again and again, every second time with all cores busy; count the programs that differ."""
+    """Judge the same mix repeatedly, every second time with all cores busy; count the programs whose verdict changes."""
     programs = mix_programs(found, mixed(found, count), workers)
     first: dict[str, tuple[str, tuple[str, ...]]] = {}
     differing: set[str] = set()
@@ -63,7 +63,7 @@ def _status(pid: str) -> dict[str, str]:
 
 
 def _below() -> list[dict[str, str]]:
-    """What the kernel says of every process below this one."""
+    """Return the kernel's status of every process below this one."""
     seen = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -80,13 +80,13 @@ def _megabytes(status: dict[str, str]) -> float:
 
 
 def _memory() -> list[float]:
-    """MB of this process and of each zygote, which is the first process of its namespace."""
+    """Return the memory of this process and of each zygote, the first process of its namespace, in MB."""
     zygotes = [status for status in _below() if status["NSpid"].split()[1:] == ["1"]]
     return [_megabytes(_status("self")), *sorted(map(_megabytes, zygotes))]
 
 
 def _traces() -> dict[str, int]:
-    """What a judge could leave behind, counted."""
+    """Count what a judge could leave behind."""
     return {
         "processes": len(_below()),
         "temporary_files": len(list(Path(tempfile.gettempdir()).iterdir())),
@@ -96,7 +96,7 @@ def _traces() -> dict[str, int]:
 
 
 def _small_programs(count: int) -> Iterator[Program]:
-    """Small programs, some of which leave files, threads, children, memory or output behind."""
+    """Yield small programs, some of which leave files, threads, children, memory or output behind."""
     for number in range(count):
         litter = _LITTER[number % len(_LITTER)] if number % 10 == 0 else ""
         yield Program(
@@ -109,7 +109,7 @@ def _small_programs(count: int) -> Iterator[Program]:
 
 
 def leaks(count: int, workers: int) -> dict[str, Any]:
-    """One judge over `count` programs; what was there before it, its memory on the way, and what is there after."""
+    """Judge `count` programs with one judge; return traces before, memory during, and traces after."""
     with tempfile.TemporaryDirectory() as folder:
         tempfile.tempdir = folder  # others write into the usual one
         try:

@@ -1,4 +1,4 @@
-"""What is judged: tasks and programs, and the peers' environment that prepares them."""
+"""Tasks and programs to judge, and the peers' environment that prepares them."""
 
 import dataclasses
 import functools
@@ -27,7 +27,7 @@ Kind = Literal["right", "wrong", "endless"]
 
 @dataclass(frozen=True)
 class Task:
-    """A problem of a data set. `cases` are (call, expected); `inputs` says how many inputs the set has for it."""
+    """A problem of a data set. `cases` are (call, expected); `inputs` is the number of inputs in the set."""
 
     id: str
     entry_point: str
@@ -40,17 +40,17 @@ class Task:
 
     @property
     def split(self) -> bool:
-        """Whether every input became a call with a literal value."""
+        """Whether every input could be written as a call with a literal value."""
         return len(self.cases) == self.inputs > 0
 
     @functools.cached_property
     def calls(self) -> tuple[Call, ...]:
-        """Its cases, one object for all its samples, as a suite's are."""
+        """Its cases, one object for all its samples, like those of a suite."""
         return tuple(Call(expression=call, expected=value, tolerance=self.tolerance) for call, value in self.cases)
 
     @functools.cached_property
     def official(self) -> tuple[Statement]:
-        """Its official test, in the same way."""
+        """Its official test, likewise."""
         return (Statement(source=f"{self.test}\ncheck({self.entry_point})"),)
 
 
@@ -67,17 +67,14 @@ class Sample:
         return self.task.prompt + self.completion
 
     def program(self, name: str, limits: Limits, *, split: bool) -> Program:
-        """The sample for our judge: by calls where that is asked and possible, else by the official test."""
+        """Return the sample for our judge: with calls on request where possible, else with the official test."""
         task = self.task
         cases = task.calls if split and task.split else task.official
         return Program(id=name, code=self.code, entry_point=task.entry_point, cases=cases, limits=limits)
 
 
 def environment() -> Path:
-    """The Python of the peers' own environment, which is made on first use.
-
-    Ends the program when they cannot be installed.
-    """
+    """Return the Python of the peers' environment, which is made on first use. Exit if they cannot be installed."""
     folder = home() / "bench" / f"judge-{_RECIPE}"
     python, stamp = folder / "bin" / "python", folder / "complete"
     if not stamp.exists():
@@ -91,7 +88,7 @@ def environment() -> Path:
 
 
 def prepared(python: Path, data: Path) -> Path | None:
-    """The folder with EvalPlus' tasks, cases and reference times, made on first use; None without its data."""
+    """Return the folder of EvalPlus' tasks, cases and reference times, made on first use; None without its data."""
     sources = [data / name for name in _SOURCES]
     if not all(source.is_file() for source in sources):
         return None
@@ -111,7 +108,7 @@ def prepared(python: Path, data: Path) -> Path | None:
 
 
 def tasks(folder: Path, name: Literal["humaneval", "mbpp"], *, plus: bool = True) -> Iterator[Task]:
-    """EvalPlus' tasks with their base cases and, if asked, their plus cases."""
+    """Return EvalPlus' tasks with their base cases and, on request, their plus cases."""
     with (folder / f"{name}.jsonl").open() as lines:
         for line in lines:
             row = json.loads(line)
@@ -123,7 +120,7 @@ def tasks(folder: Path, name: Literal["humaneval", "mbpp"], *, plus: bool = True
 
 
 def human_eval(python: Path, data: Path, folder: Path | None) -> list[Task]:
-    """The 164 problems of HumanEval as published; EvalPlus' base cases beside them where its data is there."""
+    """Return the 164 problems of HumanEval as published, with EvalPlus' base cases where its data is available."""
     file = data / "humaneval" / "HumanEval.jsonl.gz"
     if not file.is_file():
         found = subprocess.run(
@@ -148,12 +145,14 @@ def human_eval(python: Path, data: Path, folder: Path | None) -> list[Task]:
 
 
 def canonical(task: Task, number: int) -> Sample:
-    """The task's own solution; the comment makes every repeat another program, so that no cache can answer for it."""
+    """Return the task's own solution; a comment makes every repeat a different program, so that no cache answers for
+    it.
+    """
     return Sample(task, f"{task.solution}\n# {number}\n")
 
 
 def mixed(found: Sequence[Task], count: int) -> list[Sample]:
-    """`count` programs, of each 20 one endless (5 %), six wrong (30 %), 13 right."""
+    """Return `count` programs; of each 20, one is endless (5 %), six are wrong (30 %) and 13 are right."""
     return [_mutated(found[number % len(found)], number) for number in range(count)]
 
 
@@ -172,7 +171,9 @@ def _mutated(task: Task, number: int) -> Sample:
 
 
 def peer(python: Path, name: str, folder: Path | None, samples: Sequence[Sample], workers: int) -> dict[str, Any]:
-    """Run one peer over the samples in a process of its own: `seconds`, `cpu` (seconds, all) and `passed`."""
+    """Run one peer over the samples in a process of its own; return `seconds`, `cpu` (seconds of all processes) and
+    `passed`.
+    """
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
         for sample in samples:
             task = sample.task

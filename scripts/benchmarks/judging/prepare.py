@@ -1,4 +1,4 @@
-"""Makes the material with EvalPlus' own code; runs in the peers' environment and imports nothing of plum-hub.
+"""Prepare the material with EvalPlus' own code. Runs in the peers' environment and imports nothing of plum-hub.
 
     prepare.py DATA FOLDER
 
@@ -21,7 +21,7 @@ _POLYNOMIAL = "(lambda xs, x: sum(c * x**i for i, c in enumerate(xs)))"
 
 
 def _literal(value: Any) -> str:
-    """Python source of the value; ValueError where it is not made of plain builtins, or an int is too long to print."""
+    """Return Python source of a value; raise ValueError for anything but builtins, and for ints too long to print."""
     kind = type(value)
     if kind in (list, tuple, set, frozenset):
         inside = ", ".join(_literal(item) for item in value)
@@ -40,7 +40,7 @@ def _literal(value: Any) -> str:
 
 
 def _cases(problem: dict[str, Any], inputs: list[Any], outputs: list[Any]) -> Iterator[list[str]]:
-    """Calls and expected values, as EvalPlus compares them; what has no literal, or a huge one, is left out."""
+    """Return calls and expected values as EvalPlus compares them, without those that have no literal or a huge one."""
     from evalplus.eval._special_oracle import MBPP_OUTPUT_NOT_NONE_TASKS, MBPP_OUTPUT_SET_EQ_TASKS
 
     name = problem["entry_point"]
@@ -60,7 +60,7 @@ def _cases(problem: dict[str, Any], inputs: list[Any], outputs: list[Any]) -> It
 
 
 def _prepared(problem: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """A task's line, and what EvalPlus needs to judge it by its base inputs."""
+    """Return a task's line, and what EvalPlus needs to judge it by its base inputs."""
     from evalplus.eval._special_oracle import MBPP_OUTPUT_NOT_NONE_TASKS
     from evalplus.gen.util import trusted_exec
 
@@ -90,7 +90,7 @@ def _prepared(problem: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def prepare(data: Path, folder: Path) -> None:
-    """Expected values come from the canonical solutions, run here in a process of their own."""
+    """Compute expected values by running the canonical solutions in a process of their own."""
     os.environ["HUMANEVAL_OVERRIDE_PATH"] = str(data / "evalplus" / "HumanEvalPlus.jsonl.gz")
     os.environ["MBPP_OVERRIDE_PATH"] = str(data / "evalplus" / "MbppPlus.jsonl.gz")
     from evalplus.data import get_human_eval_plus, get_mbpp_plus

@@ -1,4 +1,4 @@
-"""Programs a second: ours beside the peers over the same programs, and both end to end."""
+"""Programs per second: ours beside the peers over the same programs, and both end to end."""
 
 import dataclasses
 import resource
@@ -30,12 +30,12 @@ _HEAVY = Limits(cpu_seconds=20.0, wall_seconds=120.0)  # with plus inputs one pr
 _PATIENT = Limits(cpu_seconds=120.0, wall_seconds=600.0, memory_mb=4096)
 FIRST_CASES = 10
 _WARM = 300
-"""Programs after which our judge has started all that it will."""
+"""Programs after which our judge has started all of its workers."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One side's figures: `cpu_ms` is what every process of that side used, starting included, for each program."""
+    """Figures of one side; `cpu_ms` is the CPU time of all its processes per program, start-up included."""
 
     per_second: float
     cpu_ms: float
@@ -50,8 +50,9 @@ def _cpu() -> float:
 
 
 def ours(programs: Sequence[Program], wanted: Sequence[str], workers: int) -> Row:
-    """Our judge over the programs; it is warm before the clock runs, as the peers' pools are. `start` is how long its
-    first programs took, from nothing."""
+    """Run our judge, warm before the clock starts, like the peers' pools. `start` is the time of its first programs,
+    cold.
+    """
     opened, cpu = time.perf_counter(), _cpu()
     with Judge(workers=workers) as judge:
         run = sum(1 for _ in judge.run(programs[1 : 1 + 2 * workers]))
@@ -66,7 +67,7 @@ def ours(programs: Sequence[Program], wanted: Sequence[str], workers: int) -> Ro
 
 
 def theirs(python: Path, name: str, folder: Path | None, samples: Sequence[Sample], workers: int) -> Row:
-    """A peer over the samples."""
+    """Run a peer over the samples."""
     done = peer(python, _PEERS[name], folder, samples, workers)
     right = sum(passed == (one.kind == "right") for one, passed in zip(samples, done["passed"], strict=True))
     return Row(len(samples) / done["seconds"], 1000 * done["cpu"] / len(samples), right, len(samples))
@@ -85,7 +86,9 @@ def _median(rows: Sequence[Row]) -> Row:
 def throughput(
     python: Path, folder: Path | None, found: Sequence[Task], *, workers: int, rounds: int, repeats: int
 ) -> dict[str, Row]:
-    """Canonical solutions, all sides in turns, medians over the rounds. Without EvalPlus' data: the official tests."""
+    """Judge canonical solutions, all sides in turns, medians over the rounds. Without EvalPlus' data: the official
+    tests.
+    """
     # Problem by problem, as files of samples are.
     samples = [canonical(task, number) for task in found for number in range(repeats)]
     wanted = ["passed"] * len(samples)
@@ -108,19 +111,19 @@ def throughput(
 
 
 def reference_seconds(found: Sequence[Task], workers: int) -> dict[str, float]:
-    """CPU seconds of each canonical solution under our judge."""
+    """Return CPU seconds of each canonical solution under our judge."""
     programs = [canonical(task, 0).program(task.id, _GENEROUS, split=True) for task in found]
     with Judge(workers=workers) as judge:
         return {execution.id: execution.cpu_seconds for execution in judge.run(programs)}
 
 
 def limits_from(reference: float) -> Limits:
-    """The limit of the mix: ten times the reference's CPU time, 0.2 s at least; wall time far behind it."""
+    """Return the limits of the mix: ten times the reference's CPU time, at least 0.2 s; wall time far beyond."""
     return Limits(cpu_seconds=max(0.2, 10 * reference), wall_seconds=60.0)
 
 
 def mix_programs(found: Sequence[Task], samples: Sequence[Sample], workers: int) -> list[Program]:
-    """The samples of a mix for our judge, each with the limits of its task."""
+    """Return the samples of a mix for our judge, each with the limits of its task."""
     reference = reference_seconds(found, workers)
     return [
         one.program(str(number), limits_from(reference[one.task.id]), split=True) for number, one in enumerate(samples)
@@ -128,7 +131,9 @@ def mix_programs(found: Sequence[Task], samples: Sequence[Sample], workers: int)
 
 
 def mix(python: Path, folder: Path, found: Sequence[Task], *, workers: int, repeats: int) -> dict[str, Row]:
-    """30 % wrong and 5 % endless, every side at its own limits: what a limit costs is part of the rate."""
+    """Judge 30 % wrong and 5 % endless programs, every side at its own limits: the price of a limit is part of the
+    rate.
+    """
     samples = mixed(found, len(found) * repeats)
     programs = mix_programs(found, samples, workers)
     rows = {OURS: ours(programs, [_WANTED[one.kind] for one in samples], workers)}
@@ -136,7 +141,7 @@ def mix(python: Path, folder: Path, found: Sequence[Task], *, workers: int, repe
 
 
 def _whole(task: Task) -> Program:
-    """The task's own solution by all cases that are literals; by the official assertions where none is."""
+    """Return the task's own solution with all cases that are literals, or the official assertions where none is."""
     code = f"{task.prompt}{task.solution}\n"
     calls = tuple(Call(expression=call, expected=value, tolerance=task.tolerance) for call, value in task.cases)
     cases = calls or (Statement(source=task.test),)
@@ -144,7 +149,7 @@ def _whole(task: Task) -> Program:
 
 
 def canonical_passed(folder: Path, workers: int) -> dict[str, dict[str, Any]]:
-    """Every canonical solution of HumanEval+ and MBPP+ by all its base and plus cases."""
+    """Judge every canonical solution of HumanEval+ and MBPP+ by all its base and plus cases."""
     seen: dict[str, dict[str, Any]] = {}
     with Judge(workers=workers) as judge:
         for name, label in (("humaneval", "HumanEval+"), ("mbpp", "MBPP+")):
@@ -160,8 +165,11 @@ def canonical_passed(folder: Path, workers: int) -> dict[str, dict[str, Any]]:
 
 
 def end_to_end(python: Path, folder: Path, *, workers: int, repeats: int, plus: bool) -> dict[str, Any]:
-    """De-duplicate, compile, mypy, judge: both data sets' canonical solutions by their first cases, which are the base
-    inputs and then, if asked, the plus inputs. Beside it `exec()` of the same calls, with nothing compared."""
+    """De-duplicate, compile, type-check and judge both data sets' canonical solutions.
+
+    They are judged by their first cases: the base inputs and, on request, the plus inputs. Beside it, `exec()` of the
+    same calls without any comparison.
+    """
     found = [*tasks(folder, "humaneval", plus=plus), *tasks(folder, "mbpp", plus=plus)]
     submissions = [_submission(task, number) for task in found for number in range(repeats)]
     start, cpu = time.perf_counter(), _cpu()
@@ -189,6 +197,6 @@ def _submission(task: Task, number: int) -> Submission:
 
 
 def _bare(task: Task) -> Sample:
-    """A sample whose test only makes the calls."""
+    """Return a sample whose test only makes the calls."""
     calls = "".join(f"    {call}\n" for call, _ in task.cases[:FIRST_CASES])
     return canonical(dataclasses.replace(task, test=f"def check(_):\n    pass\n{calls}"), 0)

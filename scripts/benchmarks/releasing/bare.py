@@ -1,7 +1,7 @@
-"""The peer: the same Parquet files from the same JSON lines, by the standard library and pyarrow, and one commit.
+"""The peer: the same Parquet files from the same JSON lines, by the standard library and pyarrow, in one commit.
 
 It checks nothing, counts nothing, writes no card and reads nothing back. Verdicts lie in the order of the samples, so
-it need not look for them. Usage: bare.py RUN FOLDER REPO; HF_ENDPOINT and HF_TOKEN say where to.
+it need not look them up. Usage: bare.py RUN FOLDER REPO; HF_ENDPOINT and HF_TOKEN name the Hub.
 """
 
 # ruff: noqa: TID253 - a script of its own

@@ -1,4 +1,4 @@
-"""A complete run of the scripted engine, of any size, written directly in a run's own files.
+"""A complete run of the scripted engine, of any size, written directly as a run's own files.
 
 Texts are about as long, and compress about as well, as those of a real run with a small policy: 1.7 kB a sample,
 0.45 kB a verdict, 1.5 kB a preference.
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 SAMPLES = 20
-"""Of each instruction."""
+"""Samples per instruction."""
 _STATUSES = ("passed", "failed", "timed_out", "syntax_error", "not_executable", "crashed")
 _WEIGHTS = (46, 40, 2, 5, 5, 2)
 _LABELS = {"passed": "true", "failed": "false", "timed_out": "false"}
@@ -25,7 +25,7 @@ _NOUNS = ("word", "line", "pair", "node", "item", "price", "level", "track", "po
 
 
 def made(folder: Path, samples: int) -> Path:
-    """The run of so many samples in `folder`, made where it is not there yet."""
+    """Return the run of so many samples in `folder`, made where it does not exist."""
     from plum_hub.run import FILES
 
     run = folder / f"run-{samples}"
@@ -46,7 +46,7 @@ def made(folder: Path, samples: int) -> Path:
 
 
 def _begun(folder: Path, run: Path) -> Any:
-    """The sealed recipe; no benchmark is compared with, since the peer does not compare either."""
+    """Return the sealed recipe; no benchmark is compared, since the peer compares none either."""
     from plum_hub.engines.scripted import ScriptedConfig
     from plum_hub.pipeline.build import sealed
     from plum_hub.recipe import Recipe
@@ -66,7 +66,7 @@ def _begun(folder: Path, run: Path) -> Any:
 
 
 def _lines(instructions: int) -> Iterator[tuple[type, str]]:
-    """Every row with its kind, instruction by instruction."""
+    """Yield every row with its kind, instruction by instruction."""
     from plum_hub.records import Drop, Instruction, Preference, Response, Sample, TestSuite, Verdict
 
     forms = {kind: _form(row) for kind, row in _prototypes().items()}
@@ -94,7 +94,7 @@ def _lines(instructions: int) -> Iterator[tuple[type, str]]:
 
 
 def _prototypes() -> dict[type, Any]:
-    """A record of each kind with names in the places of what differs."""
+    """Return a record of each kind with placeholders for what differs."""
     from plum_hub import records
 
     own = {"instruction_id": "%(instruction)s", "suite_id": "%(suite)s"}
@@ -133,7 +133,7 @@ def _prototypes() -> dict[type, Any]:
 
 
 def _form(prototype: Any) -> str:
-    """A line of JSON to be filled in by `%`; names of numbers and labels stand alone, without quotes."""
+    """Return a line of JSON to be filled in by `%`; placeholders of numbers and labels stand alone, without quotes."""
     from plum_hub.records import to_json
 
     text = json.dumps(to_json(prototype), ensure_ascii=False, separators=(",", ":"))
