@@ -42,7 +42,7 @@ def _verdict(execution: Execution) -> tuple[str, tuple[str, ...]]:
 
 
 def repeated(found: Sequence[Task], *, times: int, workers: int, count: int = 2000) -> dict[str, Any]:
-    """Judge the same mix repeatedly, every second time with all cores busy; count the programs whose verdict changes."""
+    """Judge the same mix repeatedly, every second time with all cores busy; count programs whose verdict changes."""
     programs = mix_programs(found, mixed(found, count), workers)
     first: dict[str, tuple[str, tuple[str, ...]]] = {}
     differing: set[str] = set()
