@@ -1,17 +1,19 @@
-"""The one way to a Hub, for publishing and for loading: `huggingface_hub`, against the public Hub, any other endpoint,
-or the embedded one.
+"""The one way to a Hub, for publishing and loading: `huggingface_hub`, against the public Hub, any other endpoint, or
+the embedded one.
 
-Each action runs in a fresh process (`child.py`), because `huggingface_hub` reads its endpoint and its Xet switch once,
-on import: so the caller's own environment and imports never matter, and it never needs to import that library.
+Each action runs in a process of its own (`hub_worker.py`, 0.3 s). In the caller's process `huggingface_hub` could not
+be pointed at one Hub after another: it decides on import whether it uses Xet (on a Hub without it every upload fails)
+and whether it is offline (the embedded Hub never is), and only a process-wide client, which other threads may be
+using, can be given time-outs. The caller never needs to import the library, and its own use of it is left alone.
 """
 
-import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -25,7 +27,13 @@ Kind: TypeAlias = Literal["dataset", "model"]
 
 @dataclass(frozen=True)
 class HubTarget:
-    """A Hub, and who we are there. `endpoint` None is the public Hub, or an embedded one that is not running yet."""
+    """A Hub and the account to use there.
+
+    Attributes:
+        endpoint: Its URL. None: the public Hub, or an embedded one that is not running yet.
+        token: The account's token; None for anonymous access.
+        embedded: Whether it is the embedded Hub.
+    """
 
     endpoint: str | None
     token: str | None = field(repr=False)
@@ -34,12 +42,22 @@ class HubTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishRequest:
-    """A release to be made: exactly the files of `folder`, as `tag` of the repository `repo`.
+    """A release to make: exactly the files of a folder, under one tag.
 
-    `repo` is `namespace/name`, or a bare name in one's own namespace; `message` is the title of the commit. A repo that
-    is missing is created, for its owner's eyes only if `private`; a missing `branch` is begun from `main`. With
-    `create_pr` the files are proposed for the branch, and nothing is tagged. `proof` is a command that must succeed
-    before the tag is set: it gets the commit as its last argument, and the Hub and the token in its environment."""
+    Attributes:
+        folder: The files.
+        repo: `NAMESPACE/NAME`, or a bare name in the account's own namespace. It is created if missing.
+        tag: The version.
+        message: Title of the commit.
+        private: Create the repository for its owner only; a public one is refused.
+        branch: Branch to commit to, begun from `main` if missing.
+        create_pr: Propose the files for the branch in a pull request, and tag nothing.
+        kind: What the repository holds.
+        proof: Command that must succeed before the tag is set. Its last argument is the commit, and its environment
+            has the Hub (`HF_ENDPOINT`) and the token (`HF_TOKEN`).
+        new: Whether the repository had no such tag when it was chosen. If it has by then, another publisher was
+            quicker, and the error says so.
+    """
 
     folder: Path
     repo: str
@@ -51,13 +69,19 @@ class PublishRequest:
     kind: Kind = "dataset"
     proof: tuple[str, ...] = ()
     new: bool = False
-    """Whether the repository had no such tag when it was chosen; if it has then, another publisher was quicker."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A complete release: `files` are the paths with the sha256 that were read back from the Hub at `commit`. `tag` is
-    None for a pull request, to which `url` then leads."""
+    """A complete release.
+
+    Attributes:
+        repo: `NAMESPACE/NAME`.
+        tag: The version; None for a pull request.
+        commit: The commit with exactly these files.
+        url: The page of the release or of the pull request.
+        files: The sha256 of each path, as read back from the Hub.
+    """
 
     repo: str
     tag: str | None
@@ -66,15 +90,34 @@ class Published:
     files: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Action:
+    """What a worker process is to do.
+
+    Attributes:
+        method: A method of `hub_worker.HubRepository`.
+        arguments: Its arguments.
+        repo: The repository.
+        kind: What it holds.
+        embedded: Whether the Hub is the embedded one.
+    """
+
+    method: str
+    arguments: tuple[object, ...] = ()
+    repo: str = ""
+    kind: Kind = "dataset"
+    embedded: bool = False
+
+
 def choose_target(setting: str = "auto") -> HubTarget:
-    """The Hub that a setting means.
+    """Return the Hub that a setting means.
 
     Args:
-        setting: `auto`: the public Hub (or `HF_ENDPOINT`) where there is a token, else the embedded Hub; `public`;
-            `embedded`; or the http(s) URL of another Hub. The token is `HF_TOKEN` or that of `hf auth login`.
+        setting: `auto` (the public Hub, or `HF_ENDPOINT`, where there is a token, else the embedded Hub), `public`,
+            `embedded`, or the http(s) URL of another Hub. The token is `HF_TOKEN` or that of `hf auth login`.
 
     Raises:
-        HubError: it is none of these.
+        HubError: It is none of these.
     """
     if setting == "embedded":
         return HubTarget(None, None, embedded=True)
@@ -90,7 +133,15 @@ def choose_target(setting: str = "auto") -> HubTarget:
 
 @contextmanager
 def connected(target: HubTarget, root: Path | None = None) -> Iterator[HubTarget]:
-    """The same Hub, answering: starts the embedded one (kept in `root`) for the time of the `with` block."""
+    """Run the embedded Hub for the `with` block, if that is the target.
+
+    Args:
+        target: A Hub.
+        root: Folder of the embedded Hub. Default: in `$PLUM_HUB_HOME`.
+
+    Yields:
+        The same Hub, running.
+    """
     if not target.embedded or target.endpoint is not None:
         yield target
         return
@@ -101,77 +152,108 @@ def connected(target: HubTarget, root: Path | None = None) -> Iterator[HubTarget
 def publish_repo(request: PublishRequest, target: HubTarget) -> Published:
     """Make a release that is complete or absent: one commit guarded by its parent, read back, then tagged.
 
-    Run again after whatever interrupted it, it goes on from there: equal content makes no second commit, and a tag that
-    already stands on the same files is the release. A tag is never moved. A pull request that proposes these very files
-    already is the one.
+    Repeated after an interruption, it goes on where it was: equal content makes no second commit, a tag that is already
+    on the same files is the release, and so is an open pull request with them. A tag is never moved.
+
+    Args:
+        request: The release.
+        target: The Hub.
+
+    Returns:
+        The release as it is on the Hub.
 
     Raises:
-        HubError: the Hub refused or could not be reached; the tag stands on other content; the repo is public and the
-            release private; what was read back is not what was sent; the proof failed, with its last line.
+        HubError: The Hub refused or could not be reached; the tag is on other content; the repository is public and the
+            release private; what was read back is not what was sent; or the proof failed, with its last line.
     """
-    arguments = {
-        "folder": str(request.folder.absolute()),
-        "repo": request.repo,
-        "tag": request.tag,
-        "message": request.message,
-        "private": request.private,
-        "branch": request.branch,
-        "create_pr": request.create_pr,
-        "kind": request.kind,
-        "proof": request.proof,
-        "new": request.new,
-    }
-    return Published(**_ask(target, "publish", arguments))
+    found: Published = _run(target, Action("publish", (request,), request.repo, request.kind))
+    return found
 
 
 def fetch_repo(
     repo: str, revision: str, target: HubTarget, kind: Kind = "dataset", patterns: Sequence[str] | None = None
 ) -> Path:
-    """A folder with the files of a repository at exactly one commit, which is also the folder's name.
+    """Download the files of a repository at exactly one commit.
 
     Args:
-        repo: `namespace/name`.
-        revision: a tag, branch or commit; with `HF_HUB_OFFLINE=1` the full commit, which nothing can mistake.
-        target: where it is.
-        kind: what it holds.
-        patterns: only files that match one of these are sure to be in the folder, as `kto/*`; None for all files.
+        repo: `NAMESPACE/NAME`.
+        revision: A tag, branch or commit. With `HF_HUB_OFFLINE=1` only a full commit, which cannot be mistaken.
+        target: The Hub.
+        kind: What the repository holds.
+        patterns: Download only files that match one of these, such as `kto/*`. Default: all.
+
+    Returns:
+        A folder named after the commit. It may hold more files than the patterns ask for.
 
     Raises:
-        HubError: no such repo or revision, or the Hub refused or could not be reached.
+        HubError: No such repository or revision, or the Hub refused or could not be reached.
     """
-    return Path(_ask(target, "fetch", {"repo": repo, "revision": revision, "kind": kind, "patterns": patterns}))
+    found: Path = _run(target, Action("fetch", (revision, patterns), repo, kind))
+    return found
 
 
 def fetch_file(repo: str, revision: str, path: str, target: HubTarget, kind: Kind = "dataset") -> Path | None:
-    """One file of a repository at a tag, branch or commit; None where that revision has no such file.
+    """Download one file of a repository.
+
+    Args:
+        repo: `NAMESPACE/NAME`.
+        revision: A tag, branch or commit.
+        path: The file's path in the repository.
+        target: The Hub.
+        kind: What the repository holds.
+
+    Returns:
+        The local file, or None if the revision has no such file.
 
     Raises:
-        HubError: as `fetch_repo`.
+        HubError: As `fetch_repo`.
     """
-    arguments = {"repo": repo, "revision": revision, "path": path, "kind": kind}
-    found: str | None = _ask(target, "fetch_file", arguments)
-    return None if found is None else Path(found)
+    found: Path | None = _run(target, Action("fetch_file", (revision, path), repo, kind))
+    return found
 
 
 def tags(repo: str, target: HubTarget, kind: Kind = "dataset") -> dict[str, str]:
-    """The tags of a repository, each with its commit; empty where there is none of that name."""
-    found: dict[str, str] = _ask(target, "tags", {"repo": repo, "kind": kind})
+    """Return the commit of each tag of a repository; empty if there is no such repository.
+
+    Args:
+        repo: `NAMESPACE/NAME`.
+        target: The Hub.
+        kind: What the repository holds.
+
+    Raises:
+        HubError: The Hub refused or could not be reached.
+    """
+    found: dict[str, str] = _run(target, Action("tags", (), repo, kind))
     return found
 
 
 def history(repo: str, branch: str, target: HubTarget, kind: Kind = "dataset") -> list[str]:
-    """The commits of a branch, the newest first; those of `main` where it is not begun.
+    """Return the commits of a branch, newest first; those of `main` if there is no such branch.
+
+    Args:
+        repo: `NAMESPACE/NAME`.
+        branch: The branch.
+        target: The Hub.
+        kind: What the repository holds.
 
     Raises:
-        HubError: no such repo, or the Hub refused or could not be reached.
+        HubError: No such repository, or the Hub refused or could not be reached.
     """
-    found: list[str] = _ask(target, "history", {"repo": repo, "branch": branch, "kind": kind})
+    found: list[str] = _run(target, Action("history", (branch,), repo, kind))
     return found
 
 
 def whoami(target: HubTarget) -> str:
-    """The account that the token belongs to: one's own namespace."""
-    return str(_ask(target, "whoami", {}))
+    """Return the name of the token's account, which is its own namespace.
+
+    Args:
+        target: The Hub.
+
+    Raises:
+        HubError: There is no token, or the Hub refused it or could not be reached.
+    """
+    found: str = _run(target, Action("whoami"))
+    return found
 
 
 def _own_token() -> str | None:
@@ -181,35 +263,36 @@ def _own_token() -> str | None:
     return token
 
 
-def _ask(target: HubTarget, action: str, arguments: dict[str, Any]) -> Any:
-    """Run one action in a child process and return its result."""
-    command = [sys.executable, "-P", "-m", "plum_hub.hubs.child", action]
-    child = subprocess.run(
-        command, input=json.dumps(arguments).encode(), capture_output=True, check=False, env=_environment(target)
+def _run(target: HubTarget, action: Action) -> Any:
+    """Carry out one action in a worker process, and return its result."""
+    command = [sys.executable, "-P", "-m", "plum_hub.hubs.hub_worker"]
+    action = replace(action, embedded=target.embedded)
+    worker = subprocess.run(
+        command, input=pickle.dumps(action), capture_output=True, check=False, env=_environment(target)
     )
-    if child.returncode < 0:
-        raise HubError(f"the process that was to {action} was killed by signal {-child.returncode}; run the same again")
-    if child.returncode > 0:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{child.stderr.decode(errors='replace')}")
-    answer = json.loads(child.stdout)
-    if "error" in answer:
-        raise HubError(answer["error"])
-    return answer["result"]
+    if worker.returncode < 0:
+        raise HubError(
+            f"the process that talks to the Hub was killed by signal {-worker.returncode}; run the same again"
+        )
+    if worker.returncode > 0:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{worker.stderr.decode(errors='replace')}")
+    answer = pickle.loads(worker.stdout)
+    if isinstance(answer, HubError):
+        raise answer
+    return answer
 
 
 def _environment(target: HubTarget) -> dict[str, str]:
-    """What `huggingface_hub` reads on import. The token travels here, since arguments are for everybody to see."""
+    """Return the environment in which `huggingface_hub` uses this Hub, and no other token than the target's."""
     ours = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT")
     environment = {key: value for key, value in os.environ.items() if key not in ours}
     environment["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = environment["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    environment["PLUM_HUB_EMBEDDED"] = str(int(target.embedded))
     if target.token is not None:
         environment["HF_TOKEN"] = target.token
     if target.endpoint is not None:
         environment["HF_ENDPOINT"] = target.endpoint
         environment.setdefault("HF_HUB_DISABLE_XET", "1")  # a Hub without Xet fails every upload that tries it
-        host = urlsplit(target.endpoint).hostname or ""
         if target.embedded:
-            environment["NO_PROXY"] = environment["no_proxy"] = host
+            environment["NO_PROXY"] = environment["no_proxy"] = urlsplit(target.endpoint).hostname or ""
             environment.pop("HF_HUB_OFFLINE", None)  # the loopback is always there
     return environment

@@ -19,7 +19,7 @@ from plum_hub.execution import Execution, Judge, Limits, Program
 from plum_hub.execution.base import Case
 from plum_hub.judging.cases import evidence, judged_at, sandbox_cases
 from plum_hub.records import CaseOutcome, Outcome, Status, TestCase, digest
-from plum_hub.static import Checker, Finding
+from plum_hub.static import Checker, CheckResult
 
 _FIRST, _GROWTH, _BATCH = 64, 4, 2000
 """Submissions in one static check: few at first, so that the judge soon has work, then more, since each check costs
@@ -148,7 +148,7 @@ class _Checked:
 
     submission: Submission
     digest: str
-    finding: Finding | None
+    finding: CheckResult | None
 
 
 def _read(submissions: Iterable[Submission], inbox: _Queue[Submission]) -> None:
@@ -270,7 +270,7 @@ class _JudgeStage:
         return self.suites[submission.suite_id]
 
 
-def _said(finding: Finding) -> str:
+def _said(finding: CheckResult) -> str:
     return "; ".join(f"line {error.line}: {error.message} [{error.code}]" for error in finding.errors)
 
 

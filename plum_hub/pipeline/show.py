@@ -50,7 +50,7 @@ def story(run: Run, name: str) -> InstructionReport:
     found, asked = _named(run, name)
     if len(found) != 1:
         problem = "no row has this id" if not found else f"rows of {len(found)} instructions begin so; give more digits"
-        raise RunError(f"{name}: {problem}; ids are the `id` values in {run.folder}/shards/*/*.jsonl")
+        raise RunError(f"{name}: {problem}; ids are the `id` values in {run.folder}/shards/00000/*.jsonl")
     (wanted,) = found
     instruction = next((row for row in run.rows(Instruction) if row.id == wanted), None)
     suite = next((row for row in run.rows(TestSuite) if row.instruction_id == wanted), None)

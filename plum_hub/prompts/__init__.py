@@ -7,6 +7,7 @@ solution and `solve_completion` leads a base model into writing one (`answers.co
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 
 _PLACEHOLDER = re.compile(r"\{\{ (\w+) \}\}")
@@ -40,6 +41,7 @@ def conversation(name: str, **values: str) -> list[dict[str, str]]:
     ]
 
 
+@cache
 def prompt_digest(name: str) -> str:
     """The first 16 hex digits of the SHA-256 of the prompt's file: another text is another prompt."""
     return hashlib.sha256(_text(name).encode()).hexdigest()[:16]
@@ -54,5 +56,6 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda match: values[match[1]].strip(), text)
 
 
+@cache
 def _text(name: str) -> str:
     return (files("plum_hub.prompts") / f"{name}.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`Checker`: syntax first, then mypy over thousands of programs, in processes that stay warm between calls."""
+"""Check thousands of programs for syntax and by mypy, in processes that stay warm between calls."""
 
 import hashlib
 import json
@@ -13,22 +13,35 @@ from queue import SimpleQueue
 from typing import Literal, Self
 
 from plum_hub.errors import StaticCheckError
-from plum_hub.static.process import Answer, CheckingProcess, ProcessEndedError, does_not_run, mypy_arguments, mypy_cache
+from plum_hub.static.process import (
+    CheckingProcess,
+    CheckReply,
+    ProcessEndedError,
+    does_not_run,
+    mypy_arguments,
+    mypy_cache,
+)
 
 DROP_CODES = frozenset({"name-defined", "call-arg", "used-before-def", "str-format"})
-"""The mypy error codes for which a program may be rejected without running it. Mypy's own `syntax` is not among them:
-what compiles and still has it is an annotation such as `-> (int, int)`, which runs well."""
+"""mypy's error codes for which a program may be rejected before it runs. mypy's own `syntax` is not one of them: in a
+program that compiles, it complains about annotations such as `-> (int, int)`, which run well."""
 
 NOT_CHECKED = "not-checked"
-"""The code of the one entry in the errors of a program that mypy could not check: too slow, too large, or it crashed
-mypy. Such a program is `ok` here, and judged by running it."""
+"""Code of the only error of a program that mypy could not check: it was too slow or too large, or crashed mypy. Such a
+program is `ok` here; running it decides."""
 
-_BATCH = 500  # programs a fork of a process, which costs as much as ten of them
+_BATCH = 500  # programs of one mypy run; a run costs as much as 70 programs
 
 
 @dataclass(frozen=True)
 class StaticError:
-    """One error: mypy's code or `syntax`, the line it is on (0 where there is none), and what is said of it."""
+    """One error in a program.
+
+    Attributes:
+        code: mypy's error code, `syntax` or `NOT_CHECKED`.
+        line: The line, from 1; 0 where there is none.
+        message: The text of the compiler or of mypy.
+    """
 
     code: str
     line: int
@@ -36,29 +49,48 @@ class StaticError:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What was found about one program. `errors` holds only those of the codes asked for, at most 50."""
+class CheckResult:
+    """The static check of one program.
+
+    Attributes:
+        status: `ok`, `syntax_error` (Python does not compile it) or `static_error` (mypy reports a code asked for).
+        errors: The errors with the codes asked for, at most 50.
+    """
 
     status: Literal["ok", "syntax_error", "static_error"]
     errors: tuple[StaticError, ...] = ()
 
 
 def checker_version(codes: frozenset[str] = DROP_CODES) -> str:
-    """Names everything a finding depends on beside the source; part of every verdict's id."""
+    """Return a name for everything but the source that a result depends on; it is part of every verdict's id.
+
+    Args:
+        codes: mypy's error codes that are asked for.
+    """
     rules = json.dumps([sorted(codes), mypy_arguments()])
     return f"mypy-{version('mypy')}/python-{platform.python_version()}/{hashlib.sha256(rules.encode()).hexdigest()[:8]}"
 
 
 def known_codes() -> frozenset[str]:
-    """The codes that mypy reports, by its own list, without those that it leaves out unless each is asked for (it is
-    not asked here). A code outside these never makes a `static_error`."""
+    """Return mypy's error codes, without those that are off by default: they never make a `static_error`."""
     from mypy.errorcodes import error_codes  # needs nothing else of mypy
 
     return frozenset(code for code, about in error_codes.items() if about.default_enabled)
 
 
-def check(sources: Mapping[str, str], codes: frozenset[str] = DROP_CODES) -> dict[str, Finding]:
-    """Check programs once; for call after call keep a `Checker`, which has mypy loaded."""
+def check(sources: Mapping[str, str], codes: frozenset[str] = DROP_CODES) -> dict[str, CheckResult]:
+    """Check programs once. For call after call keep a `Checker`, which has mypy loaded.
+
+    Args:
+        sources: The programs by any key.
+        codes: mypy's error codes that make a `static_error`; with none, mypy does not run.
+
+    Returns:
+        A result for each key, in the same order.
+
+    Raises:
+        StaticCheckError: The check does not run on this machine, or there is no room for its files.
+    """
     if not sources:
         return {}
     with Checker(codes, workers=min(_cores(), -(-len(sources) // _BATCH))) as checker:
@@ -66,14 +98,14 @@ def check(sources: Mapping[str, str], codes: frozenset[str] = DROP_CODES) -> dic
 
 
 class Checker:
-    """Checks programs for syntax and for mypy's errors; nothing of them is executed. A context manager.
+    """Checks programs for syntax and by mypy, without executing them. A context manager.
 
     Args:
-        codes: the mypy error codes that make a `static_error`, of `known_codes()`; with none, mypy is not run.
-        workers: the processes that check at the same time, by default one a core, at most 8; each some 0.1 GiB.
+        codes: mypy's error codes, of `known_codes()`, that make a `static_error`; with none, mypy does not run.
+        workers: Number of checking processes, some 0.1 GiB each. Default: one a core, at most 8.
 
     Raises:
-        StaticCheckError: the check does not run on this machine, or there is no room for its files.
+        StaticCheckError: The check does not run on this machine, or there is no room for its files.
     """
 
     def __init__(self, codes: frozenset[str] = DROP_CODES, workers: int | None = None) -> None:
@@ -89,25 +121,30 @@ class Checker:
             self.close()
             raise
 
-    def check(self, sources: Mapping[str, str]) -> dict[str, Finding]:
-        """A finding for each id of `sources`.
+    def check(self, sources: Mapping[str, str]) -> dict[str, CheckResult]:
+        """Check programs.
+
+        Args:
+            sources: The programs by any key.
+
+        Returns:
+            A result for each key, in the same order.
 
         Raises:
-            StaticCheckError: the check does not run, or is killed from outside; never because of a program.
+            StaticCheckError: The check does not run, or is killed from outside; never because of a program.
         """
         items = list(sources.items())
-        size = max(1, min(_BATCH, -(-len(items) // (2 * self._workers))))
+        size = max(1, min(_BATCH, -(-len(items) // self._workers)))
         batches = [items[start : start + size] for start in range(0, len(items), size)]
         with ThreadPoolExecutor(self._workers) as pool:
-            return {key: finding for found in pool.map(self._check_batch, batches) for key, finding in found.items()}
+            return {key: result for found in pool.map(self._check_batch, batches) for key, result in found.items()}
 
-    def _check_batch(self, batch: list[tuple[str, str]]) -> dict[str, Finding]:
-        keys = [key for key, _ in batch]
-        answers = self._answers([source for _, source in batch])
-        return {keys[answer.number]: _finding(keys[answer.number], answer) for answer in answers}
+    def _check_batch(self, batch: list[tuple[str, str]]) -> dict[str, CheckResult]:
+        replies = self._replies([source for _, source in batch])
+        return {key: _result(key, reply) for (key, _), reply in zip(batch, replies, strict=True)}
 
-    def _answers(self, sources: list[str]) -> list[Answer]:
-        """From the next idle process. One that ends is replaced, and the batch asked for once more."""
+    def _replies(self, sources: list[str]) -> list[CheckReply]:
+        """Check a batch in the next idle process; replace the process and try once more if it dies."""
         process = self._idle.get()
         try:
             return process.answers(sources)
@@ -149,15 +186,15 @@ def _cores() -> int:
     return min(len(os.sched_getaffinity(0)), 8)
 
 
-def _finding(key: str, answer: Answer) -> Finding:
-    errors = tuple(StaticError(*error) for error in answer.errors)
-    if answer.how == "killed":
+def _result(key: str, reply: CheckReply) -> CheckResult:
+    errors = tuple(StaticError(*error) for error in reply.errors)
+    if reply.status == "killed":
         raise StaticCheckError(
             f"the static check was killed twice at program {key!r}, and not by the program: {errors[0].message}; "
             "free some memory and space, and run the same command again"
         )
-    if answer.how == "stopped":
-        return Finding("ok", (StaticError(NOT_CHECKED, 0, errors[0].message),))
-    if answer.how == "syntax":
-        return Finding("syntax_error", tuple(StaticError("syntax", error.line, error.message) for error in errors))
-    return Finding("static_error" if errors else "ok", errors)
+    if reply.status == "stopped":
+        return CheckResult("ok", (StaticError(NOT_CHECKED, 0, errors[0].message),))
+    if reply.status == "syntax":
+        return CheckResult("syntax_error", tuple(StaticError("syntax", error.line, error.message) for error in errors))
+    return CheckResult("static_error" if errors else "ok", errors)

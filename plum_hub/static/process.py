@@ -1,4 +1,4 @@
-"""One process that checks batches of programs (see `child.py`), and mypy's cache that such processes start from."""
+"""The checking process as its caller sees it (see `mypy_worker.py`), and the mypy cache that such processes share."""
 
 import json
 import platform
@@ -15,36 +15,52 @@ from typing import Literal, NamedTuple
 from plum_hub.errors import StaticCheckError
 from plum_hub.home import home
 
-_CHILD = Path(__file__).with_name("child.py")
+_WORKER = Path(__file__).with_name("mypy_worker.py")
 
 
-class Answer(NamedTuple):
-    """What the process says about the program with this number: how it fared, and its errors (code, line, message)."""
+class CheckReply(NamedTuple):
+    """What a checking process reports about one program.
+
+    Attributes:
+        number: The program's place in its batch.
+        status: `checked`; `syntax` (it does not compile); `stopped` (mypy could not check it); `killed` (the check
+            was killed twice at it from outside).
+        errors: Code, line and message of each error, at most 50.
+    """
 
     number: int
-    how: Literal["checked", "syntax", "stopped", "killed"]
+    status: Literal["checked", "syntax", "stopped", "killed"]
     errors: list[tuple[str, int, str]]
 
 
 class ProcessEndedError(Exception):
-    """The process is gone, or talks nonsense; says how it ended."""
+    """The checking process died or broke the protocol; the message says how it ended."""
 
 
 def mypy_arguments() -> list[str]:
-    """How mypy is asked: unannotated bodies too, nothing followed outside its own stubs, no settings of the user's."""
+    """Return mypy's command-line options that decide what it finds.
+
+    Bodies without annotations are checked too, only mypy's own stubs are followed, and the user's settings are ignored.
+    """
     return [
         "--config-file=", "--check-untyped-defs", "--ignore-missing-imports", "--follow-imports=skip",
-        "--no-site-packages",
+        "--no-site-packages", "--soft-error-limit=-1",
     ]  # fmt: skip
 
 
 class CheckingProcess:
-    """Started at once, ready in half a second. With no codes it only compiles, and needs no cache."""
+    """A process that checks batches of programs; it is ready half a second after its start.
+
+    Args:
+        codes: mypy's error codes to report; with none, programs are only compiled.
+        cache: mypy's cache folder (see `mypy_cache`), not needed without codes. An empty one is filled.
+    """
 
     def __init__(self, codes: frozenset[str], cache: Path | None) -> None:
-        command = [sys.executable, "-I", str(_CHILD)]
+        command = [sys.executable, "-I", str(_WORKER)]
         if codes:
-            command += [",".join(sorted(codes)), *mypy_arguments(), "--output=json", "--cache-dir=."]
+            command += [",".join(sorted(codes)), *mypy_arguments()]
+            command += ["--output=json", "--sqlite-cache", "--cache-dir=."]
         self._complaints = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 (closed by `close`)
         self._process = subprocess.Popen(
             command, cwd=cache, env={"PYTHONDONTWRITEBYTECODE": "1"}, text=True, encoding="utf-8",
@@ -54,21 +70,27 @@ class CheckingProcess:
         assert self._process.stdout
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
 
-    def answers(self, sources: Sequence[str]) -> list[Answer]:
-        """Check a batch; one answer a program.
+    def answers(self, sources: Sequence[str]) -> list[CheckReply]:
+        """Check a batch.
+
+        Args:
+            sources: The programs.
+
+        Returns:
+            One reply a program, by its number.
 
         Raises:
-            ProcessEndedError: it did not come to the end of the batch.
+            ProcessEndedError: The process did not finish the batch.
         """
-        answers = []
+        replies = {}
         try:
             self._stdin.write(json.dumps(sources) + "\n")
             self._stdin.flush()
-            while answer := json.loads(self._stdout.readline()):
-                answers.append(Answer(*answer))
+            while reply := json.loads(self._stdout.readline()):
+                replies[reply[0]] = CheckReply(*reply)
         except (OSError, ValueError) as error:
             raise ProcessEndedError(self._last_words()) from error
-        return answers
+        return [replies[number] for number in sorted(replies)]
 
     def _last_words(self) -> str:
         self._process.kill()
@@ -77,19 +99,20 @@ class CheckingProcess:
         return f"status {status}: {self._complaints.read().strip()[-300:]}".removesuffix(": ")
 
     def close(self) -> None:
-        """It holds nothing that is worth a farewell."""
+        """Kill the process; it has nothing to save."""
         self._process.kill()
         for stream in (self._stdin, self._stdout, self._complaints):
-            with suppress(BrokenPipeError):  # of what it did not come to read
+            with suppress(BrokenPipeError):  # input that it did not read
                 stream.close()
         self._process.wait()
 
 
 def mypy_cache() -> Path:
-    """The folder of mypy's cache of the standard library, which is made on first use (some 3 s).
+    """Return the folder with mypy's cache of the standard library, made on first use in some 3 s.
 
     Raises:
         StaticCheckError: mypy does not run.
+        OSError: The folder cannot be written.
     """
     place = home() / "mypy" / f"{version('mypy')}-{platform.python_version()}-{zlib.crc32(sys.prefix.encode()):08x}"
     if place.is_dir():
@@ -113,7 +136,12 @@ def mypy_cache() -> Path:
 
 
 def does_not_run(error: ProcessEndedError) -> StaticCheckError:
+    """Return the user's error for a checking process that does not work on this machine.
+
+    Args:
+        error: How the process ended.
+    """
     return StaticCheckError(
         f"the static check does not run here ({error}); free some memory, or reinstall mypy:  "
-        "pip install --force-reinstall 'mypy>=2.4,<2.5'"
+        "pip install --force-reinstall 'mypy>=1.15'"
     )

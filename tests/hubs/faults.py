@@ -9,8 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -138,24 +140,25 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def attempts() -> None:
-    """Publish for each line on stdin, in a process of its own that has imported the library already: its id on stdout,
-    and then what came of it, where it lived so long."""
-    from huggingface_hub import HfApi, errors
+    """Publish for each line on stdin, in a fork that has imported the library already.
 
+    Prints the fork's process id, and then the result, or that it was killed.
+    """
     from plum_hub.errors import HubError
-    from plum_hub.hubs import child
+    from plum_hub.hubs import hub_worker
+    from plum_hub.hubs.client import Action, PublishRequest
 
     for line in sys.stdin:
         if (pid := os.fork()) == 0:
             print(os.getpid(), flush=True)
-            child.patient(float(os.environ["PATIENCE"]))
-            api, request = HfApi(token=os.environ["HF_TOKEN"]), json.loads(line)
-            try:
-                child.whoami(api)
-                child.tags(api, repo=request["repo"])
-                answer = {"result": child.publish(api, **request)}
-            except (HubError, errors.HTTPError, OSError, ValueError, RuntimeError) as error:
-                answer = {"error": child.explained(error, api, request["repo"])}
+            hub_worker.set_patience(float(os.environ["PATIENCE"]))
+            given = json.loads(line)
+            request = PublishRequest(**given | {"folder": Path(given["folder"])})
+            for method, arguments in (("whoami", ()), ("tags", ()), ("publish", (request,))):
+                found = hub_worker.carry_out(Action(method, arguments, request.repo, embedded=True))
+                if isinstance(found, HubError):
+                    break
+            answer = {"error": str(found)} if isinstance(found, HubError) else {"result": asdict(found)}
             print(json.dumps(answer), flush=True)
             os._exit(0)
         if os.WIFSIGNALED(os.waitpid(pid, 0)[1]):

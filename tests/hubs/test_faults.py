@@ -46,7 +46,7 @@ class Client:
         self._server, self._release, self._proxy = server, release, proxy
         names = ("PATIENCE", "HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT")
         patient = dict.fromkeys(names, str(patience))
-        environment = client_environment(server, home) | {"HF_ENDPOINT": proxy.endpoint, "PLUM_HUB_EMBEDDED": "1"}
+        environment = client_environment(server, home) | {"HF_ENDPOINT": proxy.endpoint}
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from tests.hubs.faults import attempts; attempts()"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, env=environment | patient,

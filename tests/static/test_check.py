@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from plum_hub.errors import StaticCheckError
-from plum_hub.static import DROP_CODES, NOT_CHECKED, Checker, Finding, StaticError, check, checker_version, known_codes
+from plum_hub.static import (
+    DROP_CODES,
+    NOT_CHECKED,
+    Checker,
+    CheckResult,
+    StaticError,
+    check,
+    checker_version,
+    known_codes,
+)
 from tests.execution.conftest import descendants
 
 
@@ -58,7 +67,7 @@ def test_every_program_gets_its_own_finding() -> None:
     found = check(sources)
 
     assert found.keys() == sources.keys()
-    assert {key: found[key] for key in OK} == {key: Finding("ok") for key in OK}
+    assert {key: found[key] for key in OK} == {key: CheckResult("ok") for key in OK}
     assert {key: found[key].status for key in SYNTAX} == dict.fromkeys(SYNTAX, "syntax_error")
     assert {key: [error.code for error in found[key].errors] for key in STATIC} == {
         key: [code] for key, (_, code) in STATIC.items()
@@ -134,10 +143,10 @@ def test_no_program_meets_another() -> None:
 
     assert together[0] == together[1] == {key: finding for found in reversed(alone) for key, finding in found.items()}
     assert together[0] == {
-        "meddler": Finding("ok"),
-        "curious": Finding("ok"),
-        "own": Finding("static_error", (StaticError("call-arg", 4, 'Too many arguments for "f"'),)),
-        "bad": Finding("static_error", (StaticError("name-defined", 2, 'Name "missing" is not defined'),)),
+        "meddler": CheckResult("ok"),
+        "curious": CheckResult("ok"),
+        "own": CheckResult("static_error", (StaticError("call-arg", 4, 'Too many arguments for "f"'),)),
+        "bad": CheckResult("static_error", (StaticError("name-defined", 2, 'Name "missing" is not defined'),)),
     }
 
 

@@ -1,0 +1,406 @@
+"""Process that carries out one action on a Hub for `client.py`: `python -m plum_hub.hubs.hub_worker`.
+
+It reads a pickled `Action` from standard input and writes the pickled result, or a `HubError`, to standard output.
+Everything that `huggingface_hub` raises becomes one line here.
+"""
+
+# ruff: noqa: TID253 - this is the adapter of huggingface_hub, in a process of its own
+import hashlib
+import json
+import os
+import pickle
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, errors, set_client_factory
+from huggingface_hub.utils._http import default_client_factory
+
+from plum_hub.errors import HubError
+from plum_hub.hubs.client import Action, Published, PublishRequest
+
+SIGN_IN = "set HF_TOKEN to a token with write access, or run  hf auth login"
+ATTRIBUTES = ".gitattributes"
+"""The file that a Hub adds to a new repository; not part of a release that does not bring its own."""
+PATIENCE = 300.0
+"""Seconds of silence after which a Hub counts as gone; none takes that long to make a commit."""
+FAILURES = (HubError, errors.HTTPError, OSError, ValueError, RuntimeError)
+"""What an action raises when the Hub, the network or the content is to blame."""
+
+
+class HubRepository:
+    """One repository on the Hub of this process's environment.
+
+    Args:
+        repo: `namespace/name`; for `publish` a bare name, too, for the account's own namespace.
+        kind: `dataset` or `model`.
+        embedded: Whether the Hub is the embedded one, which changes what errors advise.
+    """
+
+    def __init__(self, repo: str, kind: str, *, embedded: bool) -> None:
+        self.api = HfApi(token=os.environ.get("HF_TOKEN") or False)
+        self.repo, self.kind, self.embedded = repo, kind, embedded
+
+    def whoami(self) -> str:
+        """See `client.whoami`."""
+        self.require_token()
+        return str(self.api.whoami()["name"])
+
+    def require_token(self) -> None:
+        """Refuse to go on without a token.
+
+        Raises:
+            HubError: There is none.
+        """
+        if not self.api.token:
+            raise HubError(f"{self.api.endpoint} wants a token and there is none; {SIGN_IN}, or use --hub embedded")
+
+    def tags(self) -> dict[str, str]:
+        """See `client.tags`."""
+        try:
+            refs = self.api.list_repo_refs(self.repo, repo_type=self.kind)
+        except errors.RepositoryNotFoundError:
+            return {}
+        return {tag.name: tag.target_commit for tag in refs.tags}
+
+    def history(self, branch: str) -> list[str]:
+        """See `client.history`."""
+        try:
+            commits = self.api.list_repo_commits(self.repo, repo_type=self.kind, revision=branch)
+        except errors.RevisionNotFoundError:
+            commits = self.api.list_repo_commits(self.repo, repo_type=self.kind)
+        return [commit.commit_id for commit in commits]
+
+    def fetch(self, revision: str, patterns: Sequence[str] | None) -> Path:
+        """See `client.fetch_repo`."""
+        # The library answers a tag that it cannot look up with the commit it last saw: so resolve the commit first.
+        exact = constants.HF_HUB_OFFLINE and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
+        commit = revision if exact else self.commit_of(revision)
+        folder = Path(
+            self.api.snapshot_download(self.repo, repo_type=self.kind, revision=commit, allow_patterns=patterns)
+        )
+        if folder.name != commit:
+            raise HubError(
+                f"{self.repo}@{revision} is commit {commit}, but {folder} was loaded; remove that folder and run again"
+            )
+        return folder
+
+    def fetch_file(self, revision: str, path: str) -> Path | None:
+        """See `client.fetch_file`."""
+        commit = self.commit_of(revision)
+        try:
+            return Path(self.api.hf_hub_download(self.repo, path, repo_type=self.kind, revision=commit))
+        except errors.EntryNotFoundError:
+            return None
+
+    def commit_of(self, revision: str) -> str:
+        """Return the commit of a tag, branch or commit."""
+        return str(self.api.repo_info(self.repo, repo_type=self.kind, revision=revision).sha)
+
+    def files(self, commit: str) -> dict[str, Any]:
+        """Return what the Hub says about each file at a commit, by its path."""
+        entries = self.api.list_repo_tree(self.repo, recursive=True, revision=commit, repo_type=self.kind)
+        return {entry.path: entry for entry in entries if hasattr(entry, "blob_id")}  # the others are folders
+
+    def publish(self, request: PublishRequest) -> Published:
+        """See `client.publish_repo`."""
+        self.require_token()
+        publication = Publication(self, request)
+        if "/" not in self.repo:
+            self.repo = f"{self.whoami()}/{self.repo}"
+        return publication.publish()
+
+    def explained(self, error: BaseException) -> str:
+        """Return one line on what the Hub or the way to it did wrong, and what mends it.
+
+        Args:
+            error: One of `FAILURES`.
+        """
+        if isinstance(error, HubError):
+            return str(error)
+        if type(error) is RuntimeError and error.__cause__ is not None:  # how uploading threads report
+            return self.explained(error.__cause__)
+        if isinstance(error, errors.HfHubHTTPError):
+            return self._refusal(error)
+        missing = (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError)
+        if isinstance(error, missing) and constants.HF_HUB_OFFLINE:
+            return (
+                f"HF_HUB_OFFLINE is set, and {self.repo} at this very commit is not in the cache; "
+                "unset it, or name the commit"
+            )
+        if isinstance(error, errors.HFValidationError):
+            return f"{self.repo}: no valid repo name; write namespace/name in letters, digits, '-', '_' and '.'"
+        if isinstance(error, (errors.HTTPError, ConnectionError, errors.LocalEntryNotFoundError)):
+            advice = "run the same again" if self.embedded else "check the network, or use --hub embedded"
+            return f"{self.api.endpoint} cannot be reached ({_one_line(error)}); {advice}"
+        if isinstance(error, json.JSONDecodeError):
+            return f"{self.api.endpoint} does not answer as a Hub does; check the URL"
+        if isinstance(error, ValueError):
+            return f"{self.repo}: the Hub refuses the content: {_one_line(error)}; mend it and run the same again"
+        return f"{_one_line(error)}; mend this and run the same again"
+
+    def _refusal(self, error: errors.HfHubHTTPError) -> str:
+        status, hub, repo = error.response.status_code, self.api.endpoint, self.repo
+        token_file = "look in the token file of the embedded Hub's folder for its owner's token"
+        sign_in = token_file if self.embedded else SIGN_IN
+        if error.response.headers.get("X-Error-Message") == "Invalid credentials in Authorization header":
+            return f"{hub} refuses the token; {sign_in}"
+        if isinstance(error, errors.GatedRepoError):
+            return f"{repo} is gated: ask for access on its page on {hub}, then {sign_in}"
+        if isinstance(error, errors.RepositoryNotFoundError):
+            advice = "check the name" if self.embedded else f"check the name, or {sign_in}"
+            return f"{hub} has no {self.kind} {repo}, or this account may not see it; {advice}"
+        if isinstance(error, errors.RevisionNotFoundError):
+            return f"{repo} on {hub} has no such revision: {_said(error)}; name an existing tag, branch or commit"
+        advices = {
+            401: f"the token is missing or refused; {sign_in}",
+            403: f"this token may not write to {repo}: {_said(error)}; use a repo in your own namespace, or {sign_in}",
+            412: f"somebody else changed {repo} meanwhile, so nothing was written; run the same again",
+            429: "too many requests; wait a few minutes, then run the same again",
+            507: "the Hub's disk is full; make room, then run the same again",
+        }
+        if status in advices:
+            return f"{hub}: {advices[status]}"
+        if status >= 500:
+            return f"{hub} is broken at the moment (HTTP {status}); run the same again later"
+        return f"{hub} refuses {repo} (HTTP {status}): {_said(error)}; mend it and run the same again"
+
+
+class Publication:
+    """One release on its way to a repository.
+
+    Args:
+        hub: The repository, by its full name.
+        request: The release.
+
+    Raises:
+        HubError: The folder has no files.
+    """
+
+    def __init__(self, hub: HubRepository, request: PublishRequest) -> None:
+        self._hub, self._request = hub, request
+        self._api, self._kind = hub.api, hub.kind
+        paths = sorted(path for path in request.folder.rglob("*") if path.is_file())
+        if not paths:
+            raise HubError(f"{request.folder}: no files to publish")
+        self._paths = {path.relative_to(request.folder).as_posix(): path for path in paths}
+
+    @property
+    def _repo(self) -> str:
+        return self._hub.repo
+
+    @cached_property
+    def _digests(self) -> Mapping[str, str]:
+        return {name: _sha256(path) for name, path in self._paths.items()}
+
+    def publish(self) -> Published:
+        """See `client.publish_repo`."""
+        api, repo, request = self._api, self._repo, self._request
+        api.create_repo(repo, repo_type=self._kind, private=request.private, exist_ok=True)
+        if request.private and not api.repo_info(repo, repo_type=self._kind, expand=["private"]).private:
+            raise HubError(f"{repo} is public already, and would show a private release; publish to another repo")
+        commit = self._hub.tags().get(request.tag)
+        if commit is None and request.create_pr:
+            return self._proposed()
+        if commit is None:
+            commit = self._tagged(self._committed())
+        if self._differing(commit):
+            raise HubError(
+                f"{repo}: somebody else published {request.tag} meanwhile, and a tag never moves; "
+                "run the same command again: it takes the next version"
+                if request.new
+                else f"{repo}@{request.tag} exists with other content, and a tag never moves; publish under a new tag"
+            )
+        return self._published(request.tag, commit, f"tree/{request.tag}")
+
+    def _published(self, tag: str | None, commit: str, page: str) -> Published:
+        prefix = "" if self._kind == "model" else f"{self._kind}s/"
+        url = f"{self._api.endpoint}/{prefix}{self._repo}/{page}"
+        return Published(repo=self._repo, tag=tag, commit=commit, url=url, files=self._digests)
+
+    def _committed(self) -> str:
+        """Return a commit on the branch with exactly these files: its head if that has them, else a new one."""
+        head = self._head()
+        operations = self._operations(head)
+        return str(self._commit(operations, head).oid) if operations else head
+
+    def _commit(self, operations: Sequence[CommitOperationAdd | CommitOperationDelete], head: str) -> Any:
+        """Make one commit in one call; `upload_folder` would make several."""
+        request = self._request
+        return self._api.create_commit(
+            self._repo, operations, commit_message=request.message, repo_type=self._kind, revision=request.branch,
+            parent_commit=head, create_pr=request.create_pr,
+        )  # fmt: skip
+
+    def _head(self) -> str:
+        """Return the last commit of the branch, which is begun from `main` where it is missing."""
+        if self._request.branch != "main":
+            self._api.create_branch(self._repo, repo_type=self._kind, branch=self._request.branch, exist_ok=True)
+        return self._hub.commit_of(self._request.branch)
+
+    def _tagged(self, commit: str) -> str:
+        """Read a commit back, tag it, and return the commit that then has the tag."""
+        self._read_back(commit)
+        self._prove(commit)
+        request = self._request
+        try:
+            self._api.create_tag(
+                self._repo, repo_type=self._kind, tag=request.tag, tag_message=request.message, revision=commit
+            )
+        except errors.HfHubHTTPError as error:
+            if error.response.status_code != 409:
+                raise
+            if (standing := self._hub.tags().get(request.tag)) is None:
+                raise HubError(
+                    f"{self._repo}: the Hub refuses the tag {request.tag}: {_said(error)}; choose another"
+                ) from error
+            return standing  # somebody was quicker
+        return commit
+
+    def _proposed(self) -> Published:
+        """Return the pull request with exactly these files, an open one or a new one. It gets no tag."""
+        refs = self._api.list_repo_refs(self._repo, repo_type=self._kind, include_pull_requests=True)
+        for ref in refs.pull_requests or ():
+            commit, number = ref.target_commit, ref.ref.rpartition("/")[2]
+            if not self._differing(commit) and self._is_open(int(number)):
+                return self._published(None, commit, f"discussions/{number}")
+        head = self._head()
+        operations = self._operations(head)
+        if not operations:
+            raise HubError(
+                f"{self._repo}: {self._request.branch} has exactly this release already, untagged; "
+                "publish it without --create-pr"
+            )
+        info = self._commit(operations, head)
+        self._read_back(str(info.oid))
+        return self._published(None, str(info.oid), f"discussions/{info.pr_num}")
+
+    def _is_open(self, number: int) -> bool:
+        """Return whether a pull request can still be merged."""
+        try:
+            return self._api.get_discussion_details(self._repo, number, repo_type=self._kind).status in (
+                "open", "draft",
+            )  # fmt: skip
+        except errors.HfHubHTTPError as error:
+            if error.response.status_code != 404:
+                raise
+            return True  # a Hub that keeps pull requests as refs only
+
+    def _operations(self, head: str) -> list[CommitOperationAdd | CommitOperationDelete]:
+        return [
+            CommitOperationAdd(name, self._paths[name]) if name in self._paths else CommitOperationDelete(name)
+            for name in self._differing(head)
+        ]
+
+    def _differing(self, commit: str) -> list[str]:
+        """Return the files that differ between the folder and a commit, or are only on one side."""
+        there = self._hub.files(commit)
+        differing = [name for name in there if name not in self._paths and name != ATTRIBUTES]
+        for name, path in self._paths.items():
+            entry = there.get(name)
+            if entry is None:
+                differing.append(name)
+            elif entry.lfs is not None:
+                differing += [name] if entry.lfs.sha256 != self._digests[name] else []
+            elif entry.size != path.stat().st_size or entry.blob_id != _git_oid(path):
+                differing.append(name)
+        return differing
+
+    def _read_back(self, commit: str) -> None:
+        """Compare every file at a commit with the one that was sent.
+
+        A Hub checks a large file against its sha256 when it comes, so comparing that is enough; the others are
+        downloaded.
+        """
+        there = self._hub.files(commit)
+        with tempfile.TemporaryDirectory() as scratch:
+            for name, digest in self._digests.items():
+                if (entry := there.get(name)) is not None and entry.lfs is not None:
+                    found = entry.lfs.sha256
+                else:
+                    downloaded = self._api.hf_hub_download(
+                        self._repo, name, repo_type=self._kind, revision=commit, local_dir=scratch
+                    )
+                    found = _sha256(Path(downloaded))
+                    Path(downloaded).unlink()
+                if found != digest:
+                    raise HubError(
+                        f"{self._repo}@{commit}: {name} came back changed, so nothing was tagged; run the same again"
+                    )
+
+    def _prove(self, commit: str) -> None:
+        """Run the request's proof on a commit, and refuse to tag where it fails."""
+        if not self._request.proof:
+            return
+        command = [*self._request.proof, commit]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+            raise HubError(f"{self._repo}@{commit}: {said}; so nothing was tagged: mend that and run the same again")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _git_oid(path: Path) -> str:
+    """Return git's object id of a file's content."""
+    start = b"blob %d\0" % path.stat().st_size
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.sha1(start, usedforsecurity=False)).hexdigest()
+
+
+def _said(error: errors.HfHubHTTPError) -> str:
+    return _one_line(error.server_message or error.response.headers.get("X-Error-Message") or error)
+
+
+def _one_line(thing: object) -> str:
+    return " ".join(str(thing).split())[:300].rstrip(".")
+
+
+def set_patience(seconds: float) -> None:
+    """Have `huggingface_hub` give up a Hub that stays silent; its default is to wait for ever.
+
+    Args:
+        seconds: How long to wait for an answer.
+    """
+
+    def client() -> Any:
+        made = default_client_factory()
+        made.timeout = seconds
+        return made
+
+    set_client_factory(client)
+
+
+def carry_out(action: Action) -> Any:
+    """Carry out an action.
+
+    Returns:
+        What its method of `HubRepository` returns; a `HubError` where it failed.
+    """
+    hub = HubRepository(action.repo, action.kind, embedded=action.embedded)
+    try:
+        return getattr(hub, action.method)(*action.arguments)
+    except FAILURES as error:
+        return HubError(hub.explained(error))
+
+
+def main() -> None:
+    """Carry out one action from standard input."""
+    set_patience(PATIENCE)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print is no answer
+    answer = carry_out(pickle.load(sys.stdin.buffer))
+    with answers:
+        pickle.dump(answer, answers)
+
+
+if __name__ == "__main__":
+    main()
