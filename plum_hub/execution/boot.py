@@ -16,7 +16,7 @@ from typing import Any
 
 from plum_hub.execution import filters, kernel
 from plum_hub.execution.kernel import LayerError
-from plum_hub.execution.shown import DEVICES, MEMORY_READERS, NOBODY, STACK_BYTES
+from plum_hub.execution.visibility import DEVICES, MEMORY_READERS, NOBODY, STACK_BYTES
 from plum_hub.execution.wire import send
 
 _SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin")
@@ -25,7 +25,7 @@ _IN_JAIL = tuple(
     f"{name}.py"
     for name in (
         "__init__", "zygote", "sandbox_child", "compiler", "internals", "preparation", "probe", "reserved", "scratch",
-        "shown", "trusted", "values", "wire",
+        "trusted", "values", "visibility", "wire",
     )
 )  # fmt: skip
 _OLD = "/.old"

@@ -65,7 +65,7 @@ def shut(user: int) -> None:
     has reported the layer that failed."""
     from plum_hub.execution import filters
     from plum_hub.execution.kernel import LayerError
-    from plum_hub.execution.shown import DEVICES
+    from plum_hub.execution.visibility import DEVICES
     from plum_hub.execution.wire import send
 
     try:
@@ -96,7 +96,7 @@ def _drop_root(user: int) -> None:
     in /proc belong to root from then on, and so do its children's (prctl(2), PR_SET_DUMPABLE). Else a program could
     open the zygote's ends of the pipes to the judge through /proc/1/fd, which Landlock does not forbid."""
     from plum_hub.execution import kernel
-    from plum_hub.execution.shown import NOBODY
+    from plum_hub.execution.visibility import NOBODY
 
     with contextlib.suppress(kernel.LayerError):  # the kernel knows no more of them
         for capability in range(64):
@@ -109,7 +109,7 @@ def _drop_root(user: int) -> None:
 def hidden() -> set[Path]:
     """Every native module with which Python code reads its own process's memory, and all installed packages, which may
     have more of them."""
-    from plum_hub.execution.shown import MEMORY_READERS
+    from plum_hub.execution.visibility import MEMORY_READERS
 
     library = Path(os.__file__).resolve().parent
     packages = [*Path("/usr/lib").glob("python3*"), *Path("/usr/local/lib").glob("python3*")]
@@ -139,7 +139,7 @@ def serve() -> None:
     import resource
 
     from plum_hub.execution import zygote
-    from plum_hub.execution.shown import STACK_BYTES
+    from plum_hub.execution.visibility import STACK_BYTES
     from plum_hub.execution.wire import send
 
     requests, answers = os.dup(_REQUESTS), os.dup(_ANSWERS)

@@ -24,7 +24,7 @@ from plum_hub.execution import wire
 from plum_hub.execution.base import Execution, Program
 from plum_hub.execution.cases import cases_of
 from plum_hub.execution.scribe import Next, Scribe
-from plum_hub.execution.tally import ProgramTrial
+from plum_hub.execution.trial import ProgramTrial
 from plum_hub.execution.worker import BrokenWorkerError, Enclosure, Jail, Worker
 
 _HARNESS = "6"

@@ -22,8 +22,8 @@ from typing import Any, NoReturn
 
 from plum_hub.execution import boot, container, filters, kernel, scratch
 from plum_hub.execution.kernel import LayerError
-from plum_hub.execution.shown import DEVICES, STACK_BYTES
 from plum_hub.execution.supervisor import Supervisor
+from plum_hub.execution.visibility import DEVICES, STACK_BYTES
 from plum_hub.execution.wire import send
 
 _FIRST_USER, _USERS = 40_000, 20_000

@@ -22,7 +22,7 @@ from plum_hub.execution.base import (
 from plum_hub.execution.cases import Cases, expected
 from plum_hub.execution.comparisons import agrees
 from plum_hub.execution.literals import MAX_CHARACTERS, write_literal
-from plum_hub.execution.printed import Printed, printed_agrees
+from plum_hub.execution.output import OutputComparison, output_agrees
 from plum_hub.execution.values import decode
 
 _DETAIL = 200
@@ -318,17 +318,17 @@ def _judge_script(number: int, run: RunOutcome, tally: _ResultTally) -> None:
         tally.add(number, result, run)
 
 
-def _was_killed(run: RunOutcome, comparison: Printed) -> bool:
+def _was_killed(run: RunOutcome, comparison: OutputComparison) -> bool:
     kind, text = run.said
     return run.told.exit < 0 and run.told.stopped != b"o" and (kind != wire.RAISED or _is_exit(text, comparison))
 
 
-def _is_exit(text: bytes, comparison: Printed) -> bool:
+def _is_exit(text: bytes, comparison: OutputComparison) -> bool:
     """Whether what was raised is no failure."""
     return comparison == "livecodebench" and text.startswith(b"SystemExit")
 
 
-def _script_result(stdout: str, comparison: Printed, run: RunOutcome, most_kb: int) -> CaseResult:
+def _script_result(stdout: str, comparison: OutputComparison, run: RunOutcome, most_kb: int) -> CaseResult:
     """Of a script that came to an end by itself."""
     kind, text = run.said
     if run.told.stopped == b"o":
@@ -338,7 +338,7 @@ def _script_result(stdout: str, comparison: Printed, run: RunOutcome, most_kb: i
     if run.told.exit > 0:
         return CaseResult(outcome="raised", detail=run.end)
     printed = run.output.decode(errors="replace")
-    same = printed_agrees(printed, stdout, comparison)
+    same = output_agrees(printed, stdout, comparison)
     return _PASSED if same else CaseResult(outcome="wrong", detail=printed[:_DETAIL])
 
 

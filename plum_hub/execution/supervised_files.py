@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from plum_hub.execution.scratch import nameless_file
-from plum_hub.execution.waiting import RefusedError, SystemCall, caller_of, memory, signed, text, threads_of
+from plum_hub.execution.system_call import RefusedError, SystemCall, caller_of, memory, signed, text, threads_of
 
 _FILES = 1000
 _AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH = -100, 0x100, 0x1000

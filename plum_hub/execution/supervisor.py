@@ -23,7 +23,7 @@ from collections.abc import Iterator
 
 from plum_hub.execution import filters
 from plum_hub.execution.supervised_files import FileSupervisor
-from plum_hub.execution.waiting import RefusedError, SystemCall, caller_of, signed, threads_of
+from plum_hub.execution.system_call import RefusedError, SystemCall, caller_of, signed, threads_of
 
 _RECEIVE, _SEND, _GIVE, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40182103, 0x40082104  # SECCOMP_IOCTL_NOTIF_*
 _SYNCHRONOUS_WAKE_UP = 1

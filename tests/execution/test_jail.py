@@ -14,7 +14,7 @@ import pytest
 
 from plum_hub.errors import SandboxError
 from plum_hub.execution import Call, Judge, Limits, Program, Stdio, wire
-from plum_hub.execution.tally import ProgramTrial
+from plum_hub.execution.trial import ProgramTrial
 from tests.execution.conftest import awaited, descendants, traces
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,11 +3,11 @@
 from decimal import Decimal, InvalidOperation
 from typing import Literal
 
-Printed = Literal["words", "livecodebench"]
-"""How a printed text is held against what is expected: `printed_agrees` says what each means."""
+OutputComparison = Literal["words", "livecodebench"]
+"""How a printed text is held against what is expected: `output_agrees` says what each means."""
 
 
-def printed_agrees(actual: str, expected: str, comparison: Printed) -> bool:
+def output_agrees(actual: str, expected: str, comparison: OutputComparison) -> bool:
     """Whether a printed text is what is expected, where the comparison is
 
     words           the same words in the same lines; empty lines at the end do not count.
