@@ -19,11 +19,11 @@ from typing import Any
 
 _LENGTHS = struct.Struct("<II")  # wire.LENGTHS, which is not here yet
 _REQUESTS, _ANSWERS = 0, 1
-_TOPS = ("/usr", "/lib", "/lib64", "/bin")
+_READABLE_FOLDERS = ("/usr", "/lib", "/lib64", "/bin")
 _SCRATCH = ("/tmp", "/dev/shm")
 
 
-class _Sent:
+class _SentModules:
     """Finds the modules that were sent."""
 
     def __init__(self, sources: Mapping[str, str]) -> None:
@@ -43,14 +43,14 @@ class _Sent:
 
 def begin() -> None:
     """Take the modules from stdin and do what comes with them: `shut`, then `serve`."""
-    header, _ = _LENGTHS.unpack(_exactly(_LENGTHS.size))
-    sent = json.loads(_exactly(header))
-    sys.meta_path.append(_Sent(sent["sources"]))
-    step, *arguments = sent["step"]
-    getattr(importlib.import_module(sent["module"]), step)(*arguments)
+    header, _ = _LENGTHS.unpack(_read_exactly(_LENGTHS.size))
+    message = json.loads(_read_exactly(header))
+    sys.meta_path.append(_SentModules(message["sources"]))
+    step, *arguments = message["step"]
+    getattr(importlib.import_module(message["module"]), step)(*arguments)
 
 
-def _exactly(size: int) -> bytes:
+def _read_exactly(size: int) -> bytes:
     read = b""
     while len(read) < size:
         chunk = os.read(_REQUESTS, size - len(read))
@@ -123,12 +123,12 @@ def shown(hidden: set[Path]) -> tuple[list[str], list[str]]:
     because something hidden lies below."""
     readable, listable = [], []
     above = {parent for path in hidden for parent in path.parents}
-    waiting = {Path(top).resolve() for top in (*_TOPS, sys.base_prefix) if Path(top).is_dir()}
-    while waiting:
-        path = waiting.pop()
+    pending = {Path(top).resolve() for top in (*_READABLE_FOLDERS, sys.base_prefix) if Path(top).is_dir()}
+    while pending:
+        path = pending.pop()
         if path in above:
             listable.append(str(path))
-            waiting |= {entry for entry in path.iterdir() if not entry.is_symlink()}
+            pending |= {entry for entry in path.iterdir() if not entry.is_symlink()}
         elif path not in hidden:
             readable.append(str(path))
     return readable, listable
@@ -150,9 +150,9 @@ def serve() -> None:
     resource.setrlimit(resource.RLIMIT_STACK, (STACK_BYTES, STACK_BYTES))
     zygote.prepare()
     status = int(sys.argv[1])
-    said: dict[str, Any] = {"status": os.read(status, 1 << 16).decode()}
+    greeting: dict[str, Any] = {"status": os.read(status, 1 << 16).decode()}
     os.close(status)
-    send(answers, {"ready": True, **said})
+    send(answers, {"ready": True, **greeting})
     zygote.serve(requests, answers)
 
 

@@ -17,8 +17,10 @@ def output_agrees(actual: str, expected: str, comparison: OutputComparison) -> b
     """
     if comparison == "words":
         return _words(actual) == _words(expected)
-    lines, wanted = (text.strip().split("\n") for text in (actual, expected))
-    return len(lines) == len(wanted) and all(_same_line(*pair) for pair in zip(lines, wanted, strict=True))
+    actual_lines, expected_lines = (text.strip().split("\n") for text in (actual, expected))
+    if len(actual_lines) != len(expected_lines):
+        return False
+    return all(map(_same_line, actual_lines, expected_lines))
 
 
 def _words(text: str) -> list[list[str]]:

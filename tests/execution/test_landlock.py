@@ -66,7 +66,7 @@ from plum_hub.attacks import correct, escapes, runner
 from plum_hub.execution.landlock import LandlockWorker, LandlockSandbox
 
 class Old(LandlockWorker):
-    newest = int(sys.argv[1])
+    max_version = int(sys.argv[1])
 
 class Sandbox(LandlockSandbox):
     enclosure = Old
