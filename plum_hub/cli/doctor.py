@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from plum_hub.attacks.siege import AttackOutcome
+    from plum_hub.attacks.runner import AttackOutcome
     from plum_hub.execution.base import SandboxName
     from plum_hub.execution.layers import Layer
 

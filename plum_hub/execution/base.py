@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from plum_hub.execution.printed import Printed
+from plum_hub.execution.output import OutputComparison
 
 Comparison: TypeAlias = Literal["equal", "near", "close", "any_of", "root_of", "as_list"]
 """How a value is held against what is expected: `comparisons.agrees` says what each means."""
@@ -52,7 +52,7 @@ class Stdio:
 
     stdin: str
     stdout: str
-    comparison: Printed = "words"
+    comparison: OutputComparison = "words"
     cpu_seconds: float | None = None
     """What this case alone may use of the program's time; None for all that is left."""
 
@@ -63,7 +63,7 @@ class Reinterpretation:
 
     case: int
     """That one's position in the program's cases."""
-    comparison: Comparison | Printed
+    comparison: Comparison | OutputComparison
     tolerance: float | None = None
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from plum_hub.execution import filters, kernel
 from plum_hub.execution.kernel import LayerError
-from plum_hub.execution.shown import DEVICES, MEMORY_READERS, NOBODY, STACK_BYTES
+from plum_hub.execution.visibility import DEVICES, MEMORY_READERS, NOBODY, STACK_BYTES
 from plum_hub.execution.wire import send
 
 _SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin")
@@ -25,11 +25,11 @@ _IN_JAIL = tuple(
     f"{name}.py"
     for name in (
         "__init__", "zygote", "sandbox_child", "compiler", "internals", "preparation", "probe", "reserved", "scratch",
-        "shown", "trusted", "values", "wire",
+        "trusted", "values", "visibility", "wire",
     )
 )  # fmt: skip
 _OLD = "/.old"
-_TAKEN = ("/tmp", "/dev", "/proc", "/jail")
+_RESERVED = ("/tmp", "/dev", "/proc", "/jail")
 """Folders of the jail's own: an interpreter that lives below one of them is shown at `_MOVED`."""
 _MOVED = "/python"
 _PACKAGES = "/packages"
@@ -114,8 +114,8 @@ def _become_zygote(settings: dict[str, Any]) -> None:
         os.setsid()  # else a signal to a program's own process group would reach the process that waits outside
         own_folder = _own_folder()
         prefix = settings["prefix"]
-        place = _MOVED if any(Path(prefix).is_relative_to(folder) for folder in _TAKEN) else prefix
-        readable = _build_root(settings, place)
+        target = _MOVED if any(Path(prefix).is_relative_to(folder) for folder in _RESERVED) else prefix
+        readable = _build_root(settings, target)
         _drop_root(own_folder)
         os.chdir("/tmp")
         kernel.drop_capabilities()
@@ -129,14 +129,14 @@ def _become_zygote(settings: dict[str, Any]) -> None:
         kernel.prctl("parent's death signal", kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         socket = settings["socket"]
         os.set_inheritable(socket, True)
-        python = place + settings["python"].removeprefix(prefix)
+        python = target + settings["python"].removeprefix(prefix)
         flags = ["-s", "-S", "-P", "-B", "-X", "utf8", "-c", _START, str(socket)]
         flags += [_PACKAGES] if settings["packages"] else []
         # The same seed in every jail, so that the order of a set never changes a verdict.
         environment = {
             "PYTHONHASHSEED": "0",
             "OPENBLAS_NUM_THREADS": "1",
-            "LD_LIBRARY_PATH": f"{place}/lib" if place == _MOVED else "",
+            "LD_LIBRARY_PATH": f"{target}/lib" if target == _MOVED else "",
         }
         os.execve(python, [python, *flags], environment)
     except (LayerError, OSError) as error:
@@ -145,7 +145,7 @@ def _become_zygote(settings: dict[str, Any]) -> None:
         os._exit(1)
 
 
-def _build_root(settings: dict[str, Any], place: str) -> list[str]:
+def _build_root(settings: dict[str, Any], target: str) -> list[str]:
     """Make the only files that there will be, the interpreter's folder at `place`, and return the folders that hold
     programs and libraries."""
     sources = read_sources(settings["source"])
@@ -156,15 +156,15 @@ def _build_root(settings: dict[str, Any], place: str) -> list[str]:
     Path("/tmp" + _OLD).mkdir()
     kernel.pivot_root("/tmp", "/tmp" + _OLD)
     os.chdir("/")
-    shown = {path: path for path in _SYSTEM} | {settings["prefix"]: place}
-    readable = [_bind(path, shown[path]) for path in shown if Path(_OLD + path).is_dir()]
+    targets = {path: path for path in _SYSTEM} | {settings["prefix"]: target}
+    readable = [_bind(path, targets[path]) for path in targets if Path(_OLD + path).is_dir()]
     if packages := settings["packages"]:
         for name in ("numpy", "numpy.libs"):
             if Path(f"{_OLD}{packages}/{name}").is_dir():
                 _bind(f"{packages}/{name}", f"{_PACKAGES}/{name}")
         readable.append(_PACKAGES)
     _make_devices()
-    _hide_memory_readers(place + settings["library"].removeprefix(settings["prefix"]))
+    _hide_memory_readers(target + settings["library"].removeprefix(settings["prefix"]))
     write_sources(sources, "/jail")
     for folder in ("/tmp", "/proc"):
         Path(folder).mkdir()
@@ -190,16 +190,16 @@ def _mount_proc(flags: int) -> None:
     kernel.mount("tmpfs", "/proc/1", "tmpfs", flags | kernel.MS_RDONLY, "mode=0,size=4k")
 
 
-def _bind(path: str, place: str) -> str:
+def _bind(path: str, target: str) -> str:
     """Show one of the machine's folders, read-only, at its place in the new root."""
-    old, new = Path(_OLD + path), Path(place)
+    old, new = Path(_OLD + path), Path(target)
     if old.is_symlink():
         new.symlink_to(old.readlink())
     elif not new.is_dir():
         new.mkdir(mode=0o755, parents=True)
-        kernel.mount(str(old), place, "none", kernel.MS_BIND | kernel.MS_REC)
-        kernel.make_read_only(place, recursive=True)
-    return place
+        kernel.mount(str(old), target, "none", kernel.MS_BIND | kernel.MS_REC)
+        kernel.make_read_only(target, recursive=True)
+    return target
 
 
 def _hide_memory_readers(library: str) -> None:

@@ -18,7 +18,7 @@ from plum_hub.execution.values import TooLargeValueError, UnsupportedValueError,
 _TIMED = f"({reserved('setitimer')}(2, {{}}), {{}})[1]"
 """An expression with a limit of CPU time of its own: behind it a signal ends the process. Who takes the limit away has
 all that is left to the program, as without."""
-_READ_ALIKE = ("equal", "near", "close", "as_list")
+_REFLEXIVE = ("equal", "near", "close", "as_list")
 """Comparisons that the expected value itself passes."""
 
 
@@ -30,19 +30,19 @@ class Cases:
     name: str
     text: bytes
     statements: int
-    right: bytes | None
+    passing_results: bytes | None
     """See `_right`: most programs that pass are seen to at a glance."""
-    inside: tuple[int, ...]
+    module_cases: tuple[int, ...]
     """The numbers of the cases that all run in one process, and of those (`scripts`) with one each. Other readings are
     among neither."""
     scripts: tuple[int, ...]
-    again: Mapping[int, list[int]]
+    reinterpretations: Mapping[int, list[int]]
     """The numbers of the other readings of a case, by its number."""
 
 
 _CASES: OrderedDict[int, tuple[tuple[Case, ...], Cases]] = OrderedDict()
 """By identity: the samples of a suite share its cases, and to compare a thousand takes longer than many programs."""
-_SUITES_KEPT = 1024
+_MAX_CACHED_SUITES = 1024
 
 
 def cases_of(program: Program) -> Cases:
@@ -56,33 +56,33 @@ def cases_of(program: Program) -> Cases:
     if known is not None and known[0] is cases:
         _CASES.move_to_end(id(cases))
         return known[1]
-    told: list[tuple[str, str]] = []
-    again: defaultdict[int, list[int]] = defaultdict(list)
+    sent: list[tuple[str, str]] = []
+    reinterpretations: defaultdict[int, list[int]] = defaultdict(list)
     for number, case in enumerate(cases):
         if isinstance(case, Reinterpretation) and not (
             0 <= case.case < number and isinstance(cases[case.case], Call | Stdio)
         ):
             raise ValueError(f"case {number} reads case {case.case} again, which is no earlier call or script")
         if isinstance(case, Reinterpretation):
-            again[case.case].append(number)
+            reinterpretations[case.case].append(number)
         elif isinstance(case, Call):
             expected(case.expected)
             timed = _TIMED.format(case.cpu_seconds, case.expression) if case.cpu_seconds else case.expression
-            told.append(("call", timed))
+            sent.append(("call", timed))
         elif isinstance(case, Value):
-            told.append(("call", case.expression))
+            sent.append(("call", case.expression))
         elif isinstance(case, Statement):
-            told.append(("statement", case.source))
-    text = json.dumps(told).encode()
+            sent.append(("statement", case.source))
+    text = json.dumps(sent).encode()
     scripts = tuple(number for number, case in enumerate(cases) if isinstance(case, Stdio))
-    inside = tuple(number for number, case in enumerate(cases) if not isinstance(case, Stdio | Reinterpretation))
-    statements = sum(kind == "statement" for kind, _ in told)
+    module_cases = tuple(number for number, case in enumerate(cases) if not isinstance(case, Stdio | Reinterpretation))
+    statements = sum(kind == "statement" for kind, _ in sent)
     name = hashlib.blake2b(text, digest_size=16).hexdigest()
-    found = Cases(name, text, statements, _right(cases), inside, scripts, again)
-    _CASES[id(cases)] = (cases, found)
-    if len(_CASES) > _SUITES_KEPT:
+    prepared = Cases(name, text, statements, _passing_results(cases), module_cases, scripts, reinterpretations)
+    _CASES[id(cases)] = (cases, prepared)
+    if len(_CASES) > _MAX_CACHED_SUITES:
         _CASES.popitem(last=False)
-    return found
+    return prepared
 
 
 @functools.lru_cache(maxsize=4096)
@@ -92,11 +92,11 @@ def expected(source: str) -> tuple[Any, int]:
     return value, largest_hashed(value.expected if isinstance(value, Closeness) else value)
 
 
-def _right(cases: tuple[Case, ...]) -> bytes | None:
+def _passing_results(cases: tuple[Case, ...]) -> bytes | None:
     """The results of a program that gives every call its value, to the letter; None where there are other cases."""
     frames = [wire.FRAME.pack(wire.COMPILED, 0), wire.FRAME.pack(wire.LOADED, 0)]
     for case in cases:
-        if not isinstance(case, Call | Reinterpretation) or case.comparison not in _READ_ALIKE:
+        if not isinstance(case, Call | Reinterpretation) or case.comparison not in _REFLEXIVE:
             return None
         if isinstance(case, Reinterpretation):
             continue

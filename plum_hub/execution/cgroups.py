@@ -137,7 +137,7 @@ def _parents() -> dict[str, Path]:
     if not parents and "" in mounts:  # version 2: one hierarchy, without a name
         own = next((mounts[""] / path.lstrip("/") for _, names, path in lines if not names), mounts[""])
         # A group that has processes can give none of its controllers to its children, so a sibling may have to do.
-        parents = {name: folder for folder in (own.parent, own) for name in _given(folder)}
+        parents = {name: folder for folder in (own.parent, own) for name in _delegated(folder)}
     return {name: folder for name, folder in parents.items() if os.access(folder, os.W_OK)}
 
 
@@ -154,12 +154,12 @@ def _mounts() -> Iterator[tuple[str, Path]]:
                     yield name, Path(mount.split()[4])
 
 
-def _given(folder: Path) -> list[str]:
+def _delegated(folder: Path) -> list[str]:
     try:
-        given = (folder / "cgroup.subtree_control").read_text().split()
+        delegated = (folder / "cgroup.subtree_control").read_text().split()
     except OSError:  # above the hierarchy's own root
         return []
-    return [name for name in _CONTROLLERS if name in given]
+    return [name for name in _CONTROLLERS if name in delegated]
 
 
 def _write_first(folders: list[Path], names: tuple[str, ...], value: int) -> None:

@@ -33,42 +33,42 @@ class Approx:
 
     def accepts(self, actual: Any) -> bool:
         """Whether a value is equal to this."""
-        got, wanted = (self.expected, actual) if self.reverse else (actual, self.expected)
-        got, wanted = _elements(got), _elements(wanted)
-        if isinstance(wanted, dict):
+        actual, expected = (self.expected, actual) if self.reverse else (actual, self.expected)
+        actual, expected = _elements(actual), _elements(expected)
+        if isinstance(expected, dict):
             return (
-                isinstance(got, dict)
-                and got.keys() == wanted.keys()
-                and all(self._scalar(got[key], value) for key, value in wanted.items())
+                isinstance(actual, dict)
+                and actual.keys() == expected.keys()
+                and all(self._scalar(actual[key], value) for key, value in expected.items())
             )
-        if isinstance(wanted, _SEQUENCES):
+        if isinstance(expected, _SEQUENCES):
             return (
-                isinstance(got, _SEQUENCES)
-                and len(got) == len(wanted)
-                and not any(isinstance(item, type(wanted)) for item in wanted)  # pytest refuses nested ones
-                and all(map(self._scalar, got, wanted))
+                isinstance(actual, _SEQUENCES)
+                and len(actual) == len(expected)
+                and not any(isinstance(item, type(expected)) for item in expected)  # pytest refuses nested ones
+                and all(map(self._scalar, actual, expected))
             )
-        return not isinstance(wanted, set | frozenset) and self._scalar(got, wanted)  # pytest refuses sets
+        return not isinstance(expected, set | frozenset) and self._scalar(actual, expected)  # pytest refuses sets
 
-    def _scalar(self, got: Any, wanted: Any) -> bool:
-        if isinstance(wanted, bool) and not isinstance(got, bool):
+    def _scalar(self, actual: Any, expected: Any) -> bool:
+        if isinstance(expected, bool) and not isinstance(actual, bool):
             return False
-        if got == wanted:
+        if actual == expected:
             return True
-        if not all(isinstance(number, _NUMBERS) for number in (got, wanted)):
+        if not all(isinstance(number, _NUMBERS) for number in (actual, expected)):
             return False
-        if wanted != wanted:
-            return self.nan_ok and bool(got != got)
-        if abs(wanted) == math.inf:
+        if expected != expected:
+            return self.nan_ok and bool(actual != actual)
+        if abs(expected) == math.inf:
             return False
-        return bool(abs(wanted - got) <= self._tolerance(wanted))
+        return bool(abs(expected - actual) <= self._tolerance(expected))
 
-    def _tolerance(self, wanted: Any) -> Any:
-        number: Callable[[str], Any] = Decimal if isinstance(wanted, Decimal) else float
+    def _tolerance(self, expected: Any) -> Any:
+        number: Callable[[str], Any] = Decimal if isinstance(expected, Decimal) else float
         absolute = number("1e-12") if self.abs is None else self.abs
         if self.rel is None and self.abs is not None:
             return absolute
-        return max((number("1e-6") if self.rel is None else self.rel) * abs(wanted), absolute)
+        return max((number("1e-6") if self.rel is None else self.rel) * abs(expected), absolute)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class AlmostEqual:
 
 Closeness = Approx | IsClose | AlmostEqual
 
-_FORMS: dict[str, tuple[type[Any], frozenset[str]]] = {
+_CONSTRUCTORS: dict[str, tuple[type[Any], frozenset[str]]] = {
     "approx": (Approx, frozenset({"rel", "abs", "nan_ok", "reverse"})),
     "isclose": (IsClose, frozenset({"rel_tol", "abs_tol"})),
     "almost_equal": (AlmostEqual, frozenset({"places", "delta"})),
@@ -117,8 +117,8 @@ def parse_expected(source: str) -> Any:
     Raises:
         ValueError: the source is neither; it says why.
     """
-    form = source.strip().partition("(")[0]
-    return _closeness(source) if form in _FORMS else parse_literal(source)
+    name = source.strip().partition("(")[0]
+    return _closeness(source) if name in _CONSTRUCTORS else parse_literal(source)
 
 
 def accepts(expected: Closeness, actual: Any) -> bool:
@@ -135,12 +135,12 @@ def _closeness(source: str) -> Closeness:
     except (SyntaxError, MemoryError, RecursionError) as error:
         raise ValueError(f"not a literal: {error}") from error
     match node:
-        case ast.Call(func=ast.Name(id=name), args=[value], keywords=keywords) if name in _FORMS:
-            made, allowed = _FORMS[name]
-            given = {word.arg: parse_literal(ast.unparse(word.value)) for word in keywords if word.arg in allowed}
-            if len(given) == len(keywords) and all(map(_is_setting, given.items())):
-                found: Closeness = made(parse_literal(ast.unparse(value)), **given)
-                return found
+        case ast.Call(func=ast.Name(id=name), args=[value], keywords=keywords) if name in _CONSTRUCTORS:
+            constructor, allowed = _CONSTRUCTORS[name]
+            settings = {word.arg: parse_literal(ast.unparse(word.value)) for word in keywords if word.arg in allowed}
+            if len(settings) == len(keywords) and all(map(_is_setting, settings.items())):
+                closeness: Closeness = constructor(parse_literal(ast.unparse(value)), **settings)
+                return closeness
     raise ValueError(f"not a literal: {source[:80]!r}")
 
 

@@ -56,11 +56,13 @@ def _close(actual: Any, expected: Any, tolerance: float) -> bool:
         return False
     if isinstance(expected, int | float | complex):
         return _near_numbers(actual, expected, tolerance)
-    shape, wanted = _shape(actual), _shape(expected)
-    if shape is None or wanted is None:
+    actual_shape, expected_shape = _shape(actual), _shape(expected)
+    if actual_shape is None or expected_shape is None:
         return False
-    depth = max(len(shape), len(wanted))
-    return _near(_nested(actual, depth - len(shape)), _nested(expected, depth - len(wanted)), depth, tolerance)
+    depth = max(len(actual_shape), len(expected_shape))
+    return _near(
+        _nested(actual, depth - len(actual_shape)), _nested(expected, depth - len(expected_shape)), depth, tolerance
+    )
 
 
 def _shape(value: Any) -> _Shape | None:

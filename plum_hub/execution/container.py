@@ -19,11 +19,11 @@ from typing import Any
 
 _LENGTHS = struct.Struct("<II")  # wire.LENGTHS, which is not here yet
 _REQUESTS, _ANSWERS = 0, 1
-_TOPS = ("/usr", "/lib", "/lib64", "/bin")
+_READABLE_FOLDERS = ("/usr", "/lib", "/lib64", "/bin")
 _SCRATCH = ("/tmp", "/dev/shm")
 
 
-class _Sent:
+class _SentModules:
     """Finds the modules that were sent."""
 
     def __init__(self, sources: Mapping[str, str]) -> None:
@@ -43,14 +43,14 @@ class _Sent:
 
 def begin() -> None:
     """Take the modules from stdin and do what comes with them: `shut`, then `serve`."""
-    header, _ = _LENGTHS.unpack(_exactly(_LENGTHS.size))
-    sent = json.loads(_exactly(header))
-    sys.meta_path.append(_Sent(sent["sources"]))
-    step, *arguments = sent["step"]
-    getattr(importlib.import_module(sent["module"]), step)(*arguments)
+    header, _ = _LENGTHS.unpack(_read_exactly(_LENGTHS.size))
+    message = json.loads(_read_exactly(header))
+    sys.meta_path.append(_SentModules(message["sources"]))
+    step, *arguments = message["step"]
+    getattr(importlib.import_module(message["module"]), step)(*arguments)
 
 
-def _exactly(size: int) -> bytes:
+def _read_exactly(size: int) -> bytes:
     read = b""
     while len(read) < size:
         chunk = os.read(_REQUESTS, size - len(read))
@@ -65,7 +65,7 @@ def shut(user: int) -> None:
     has reported the layer that failed."""
     from plum_hub.execution import filters
     from plum_hub.execution.kernel import LayerError
-    from plum_hub.execution.shown import DEVICES
+    from plum_hub.execution.visibility import DEVICES
     from plum_hub.execution.wire import send
 
     try:
@@ -96,7 +96,7 @@ def _drop_root(user: int) -> None:
     in /proc belong to root from then on, and so do its children's (prctl(2), PR_SET_DUMPABLE). Else a program could
     open the zygote's ends of the pipes to the judge through /proc/1/fd, which Landlock does not forbid."""
     from plum_hub.execution import kernel
-    from plum_hub.execution.shown import NOBODY
+    from plum_hub.execution.visibility import NOBODY
 
     with contextlib.suppress(kernel.LayerError):  # the kernel knows no more of them
         for capability in range(64):
@@ -109,7 +109,7 @@ def _drop_root(user: int) -> None:
 def hidden() -> set[Path]:
     """Every native module with which Python code reads its own process's memory, and all installed packages, which may
     have more of them."""
-    from plum_hub.execution.shown import MEMORY_READERS
+    from plum_hub.execution.visibility import MEMORY_READERS
 
     library = Path(os.__file__).resolve().parent
     packages = [*Path("/usr/lib").glob("python3*"), *Path("/usr/local/lib").glob("python3*")]
@@ -123,12 +123,12 @@ def shown(hidden: set[Path]) -> tuple[list[str], list[str]]:
     because something hidden lies below."""
     readable, listable = [], []
     above = {parent for path in hidden for parent in path.parents}
-    waiting = {Path(top).resolve() for top in (*_TOPS, sys.base_prefix) if Path(top).is_dir()}
-    while waiting:
-        path = waiting.pop()
+    pending = {Path(top).resolve() for top in (*_READABLE_FOLDERS, sys.base_prefix) if Path(top).is_dir()}
+    while pending:
+        path = pending.pop()
         if path in above:
             listable.append(str(path))
-            waiting |= {entry for entry in path.iterdir() if not entry.is_symlink()}
+            pending |= {entry for entry in path.iterdir() if not entry.is_symlink()}
         elif path not in hidden:
             readable.append(str(path))
     return readable, listable
@@ -139,7 +139,7 @@ def serve() -> None:
     import resource
 
     from plum_hub.execution import zygote
-    from plum_hub.execution.shown import STACK_BYTES
+    from plum_hub.execution.visibility import STACK_BYTES
     from plum_hub.execution.wire import send
 
     requests, answers = os.dup(_REQUESTS), os.dup(_ANSWERS)
@@ -150,9 +150,9 @@ def serve() -> None:
     resource.setrlimit(resource.RLIMIT_STACK, (STACK_BYTES, STACK_BYTES))
     zygote.prepare()
     status = int(sys.argv[1])
-    said: dict[str, Any] = {"status": os.read(status, 1 << 16).decode()}
+    greeting: dict[str, Any] = {"status": os.read(status, 1 << 16).decode()}
     os.close(status)
-    send(answers, {"ready": True, **said})
+    send(answers, {"ready": True, **greeting})
     zygote.serve(requests, answers)
 
 

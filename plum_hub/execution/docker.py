@@ -21,8 +21,8 @@ _HARNESS = "3"
 
 _DEFAULT_IMAGE = "python:3.11-slim"
 _LABEL = "plum-hub.sandbox"
-_ASK = "import sys; print(sys.implementation.name, '.'.join(map(str, sys.version_info[:3])), sep='-')"
-_OLDEST = 11
+_PRINT_INTERPRETER = "import sys; print(sys.implementation.name, '.'.join(map(str, sys.version_info[:3])), sep='-')"
+_MIN_MINOR_VERSION = 11
 _FIRST_USER, _USERS = 10_000, 50_000
 _CAPABILITIES = ["CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID"]
 """With them a container's first process becomes another user and gives up the rest, before it knows any program."""
@@ -46,7 +46,7 @@ class DockerSandbox(JailSandbox):
     The image is `$PLUM_HUB_DOCKER_IMAGE`, by default `python:3.11-slim`: any that has CPython 3.11 or newer."""
 
     def __init__(self, workers: int | None = None) -> None:
-        super().__init__(workers or os.cpu_count(), self._contain)
+        super().__init__(workers or os.cpu_count(), self._start_container)
 
     @property
     def harness_version(self) -> str:
@@ -60,20 +60,20 @@ class DockerSandbox(JailSandbox):
         if system != "linux":
             raise SandboxError(f"docker runs {system} containers here, and programs need Linux ones; {_HINT}")
         try:
-            found = _docker("image", "inspect", "--format", "{{.Id}}", name)
+            image_id = _docker("image", "inspect", "--format", "{{.Id}}", name)
         except SandboxError as error:
             raise SandboxError(f"docker has no image {name} here; get it with  docker pull {name}") from error
-        image = _Image(found, int(memory) // 2)
+        image = _Image(image_id, int(memory) // 2)
         options = [*_options(image), "--entrypoint", "python", image.id]
-        interpreter = _docker("run", "--rm", *options, "-I", "-S", "-c", _ASK)
-        if not interpreter.startswith("cpython-3.") or int(interpreter.split(".")[1]) < _OLDEST:
+        interpreter = _docker("run", "--rm", *options, "-I", "-S", "-c", _PRINT_INTERPRETER)
+        if not interpreter.startswith("cpython-3.") or int(interpreter.split(".")[1]) < _MIN_MINOR_VERSION:
             raise SandboxError(
-                f"the image {name} has {interpreter}, and programs run in CPython 3.{_OLDEST} or newer; "
+                f"the image {name} has {interpreter}, and programs run in CPython 3.{_MIN_MINOR_VERSION} or newer; "
                 f"PLUM_HUB_DOCKER_IMAGE={_DEFAULT_IMAGE} has it"
             )
         return replace(image, interpreter=interpreter)
 
-    def _contain(self, theirs: socket.socket, _core: int | None) -> "Container":
+    def _start_container(self, theirs: socket.socket, _core: int | None) -> "Container":
         return Container(self._image, theirs)
 
 
@@ -82,10 +82,10 @@ class Container:
 
     name = "container"
     hint = _HINT
-    greetings = frozenset({"ready", "status"})
+    startup_keys = frozenset({"ready", "status"})
 
     def __init__(self, image: _Image, theirs: socket.socket) -> None:
-        self.bait: dict[str, Any] = {}
+        self.probe_targets: dict[str, Any] = {}
         self._image = image
         self._id = f"plum-hub-{secrets.token_hex(8)}"
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115  closed by `end`
@@ -100,20 +100,20 @@ class Container:
             raise SandboxError(f"docker could not be started ({error}); {_HINT}") from error
         # A user of its own, because the kernel counts a user's processes over all containers.
         user = _FIRST_USER + secrets.randbelow(_USERS)
-        order: dict[str, Any] = {"sources": sources, "module": f"{__package__}.container"}
-        self.orders = b"".join(pack({**order, "step": step}) for step in (["shut", user], ["serve"]))
+        message: dict[str, Any] = {"sources": sources, "module": f"{__package__}.container"}
+        self.startup_messages = b"".join(pack({**message, "step": step}) for step in (["shut", user], ["serve"]))
 
-    def look(self, said: dict[str, Any]) -> str:
+    def verify(self, greeting: dict[str, Any]) -> str:
         """See `Enclosure`. The daemon answers for the container. The kernel answered for the zygote, from inside, where
         no program has run yet."""
         (facts,) = json.loads(_docker("inspect", "--type", "container", self._id))
-        for path, wanted in _promised(self._image).items():
-            found = functools.reduce(lambda under, key: under[key], path.split("."), facts)
-            if (found or None) != (wanted or None):
-                raise SandboxError(f"docker says that a container's {path} is {found!r}, not {wanted!r}; {_HINT}")
-        if "0" in user_of(str(said["status"])):
+        for path, expected in _required_settings(self._image).items():
+            actual = functools.reduce(lambda under, key: under[key], path.split("."), facts)
+            if (actual or None) != (expected or None):
+                raise SandboxError(f"docker says that a container's {path} is {actual!r}, not {expected!r}; {_HINT}")
+        if "0" in user_of(str(greeting["status"])):
             raise SandboxError(f"a container runs as root (user); {_HINT}")
-        return str(said["status"])
+        return str(greeting["status"])
 
     def allow(self, memory_bytes: int) -> None:
         """See `Enclosure`. A container keeps the limit that it was started with."""
@@ -122,13 +122,13 @@ class Container:
         """See `Enclosure`. The daemon does not count them."""
         return 0
 
-    def last_words(self) -> str:
+    def exit_reason(self) -> str:
         """See `Enclosure`."""
         self._messages.seek(0)
         text = " ".join(self._messages.read(2000).decode(errors="replace").split())
         return f" ({text})" if text else ""
 
-    def end(self) -> None:
+    def close(self) -> None:
         """See `Enclosure`. The zygote goes when its stdin ends, and docker removes what is left; where that does not
         happen in time, the container is removed by its name."""
         try:
@@ -159,7 +159,7 @@ def _scratch() -> str:
     return f"rw,nosuid,nodev,noexec,mode=1777,size={SCRATCH_MB}m,nr_inodes=4k"
 
 
-def _promised(image: _Image) -> dict[str, object]:
+def _required_settings(image: _Image) -> dict[str, object]:
     """What `docker inspect` must say of a container."""
     host = {
         "Privileged": False, "NetworkMode": "none", "ReadonlyRootfs": True, "CapAdd": _CAPABILITIES, "CapDrop": ["ALL"],
@@ -169,7 +169,7 @@ def _promised(image: _Image) -> dict[str, object]:
     }  # fmt: skip
     return {
         "State.Running": True, "Image": image.id, "Config.User": "0:0", "Mounts": None,
-        **{f"HostConfig.{name}": wanted for name, wanted in host.items()},
+        **{f"HostConfig.{name}": expected for name, expected in host.items()},
     }  # fmt: skip
 
 

@@ -110,14 +110,14 @@ _PROT_EXEC, _MAP_ANONYMOUS = 4, 0x20
 _O_ACCMODE, _O_CREAT, _O_TRUNC, _O_TMPFILE = 3, 0x40, 0x200, 0x400000
 _AF_UNIX, _SOCKET_TYPE, _SOCK_STREAM, _SOCK_SEQPACKET = 1, 0xF, 1, 5
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_BITS, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
-_ALLOW, _KILL, _ASK = 0x7FFF0000, 0x80000000, 0x7FC00000
+_ALLOW, _KILL, _NOTIFY = 0x7FFF0000, 0x80000000, 0x7FC00000
 _REFUSE, _ABSENT, _NO_TERMINAL = 0x00050001, 0x00050026, 0x00050019  # EPERM, ENOSYS, ENOTTY
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
 _X32_BIT = 0x40000000
 
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 _SECCOMP_SET_MODE_FILTER, _NEW_LISTENER, _WAIT_KILLABLE = 1, 1 << 3, 1 << 5
-_TRUNCATES = 3
+_VERSION_TRUNCATE = 3
 """The version of Landlock that can forbid to cut files short."""
 _Steps: TypeAlias = list[tuple[int, int, int, int]]
 
@@ -148,7 +148,7 @@ def install_seccomp() -> None:
     prctl("seccomp", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.c_char_p(header))
 
 
-def install_gates(newest: int = sys.maxsize) -> int:
+def install_gates(max_version: int = sys.maxsize) -> int:
     """Install the same filter, with the gates that a sandbox without namespaces needs.
 
     Args:
@@ -160,7 +160,7 @@ def install_gates(newest: int = sys.maxsize) -> int:
     Raises:
         LayerError: as `install_seccomp`, or another supervisor of this kind is above this process already.
     """
-    header, _code = _filter(landlock=min(landlock_version(), newest))
+    header, _code = _filter(landlock=min(landlock_version(), max_version))
     number = system_calls()["seccomp"]
 
     def install(flags: int) -> int:
@@ -188,8 +188,8 @@ def _bpf(architecture: int, numbers: dict[str, int], landlock: int | None = None
     ]  # fmt: skip
     rules = {name: [(_RETURN, 0, 0, _REFUSE)] for name in _DENIED} | _rules()
     if landlock is not None:
-        rules |= {name: [(_RETURN, 0, 0, _ASK)] for name in _GATED} | _gates()
-        if landlock < _TRUNCATES:
+        rules |= {name: [(_RETURN, 0, 0, _NOTIFY)] for name in _GATED} | _gates()
+        if landlock < _VERSION_TRUNCATE:
             rules["truncate"] = [(_RETURN, 0, 0, _REFUSE)]
     for name, rule in rules.items():
         if name in numbers or name not in _X86_64_ONLY:
@@ -205,8 +205,8 @@ def _argument(number: int) -> tuple[int, int, int, int]:
 def _rules() -> dict[str, _Steps]:
     """What is decided by a system call's arguments, in every sandbox."""
     allow, refuse = (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE)
-    ioctls = [(_JUMP_EQUAL, len(_IOCTLS) - place, 0, code) for place, code in enumerate(_IOCTLS.values())]
-    owners = [(_JUMP_EQUAL, len(_SIGNAL_OWNERS) - place, 0, code) for place, code in enumerate(_SIGNAL_OWNERS.values())]
+    ioctls = [(_JUMP_EQUAL, len(_IOCTLS) - index, 0, code) for index, code in enumerate(_IOCTLS.values())]
+    owners = [(_JUMP_EQUAL, len(_SIGNAL_OWNERS) - index, 0, code) for index, code in enumerate(_SIGNAL_OWNERS.values())]
     return {
         # clone3 hides its flags behind a pointer; without it the C library falls back to clone.
         "clone3": [(_RETURN, 0, 0, _ABSENT)],
@@ -225,22 +225,23 @@ def _rules() -> dict[str, _Steps]:
 
 def _gates() -> dict[str, _Steps]:
     """What a sandbox without namespaces decides by arguments, beside or instead of `_rules`."""
-    allow, refuse, ask = (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ASK)
+    allow, refuse, notify = (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _NOTIFY)
 
     def opening(flags: int) -> _Steps:
         # Reading with O_TRUNC empties a file, which Landlock knows from version 3 on.
         return [
-            _argument(flags), (_JUMP_BITS, 0, 1, _O_CREAT | _O_TMPFILE), ask, (_JUMP_BITS, 0, 2, _O_TRUNC),
+            _argument(flags), (_JUMP_BITS, 0, 1, _O_CREAT | _O_TMPFILE), notify, (_JUMP_BITS, 0, 2, _O_TRUNC),
             (_JUMP_BITS, 1, 0, _O_ACCMODE), refuse, allow,
         ]  # fmt: skip
 
     return {
         "clone": [
             _argument(0), (_JUMP_BITS, 3, 0, _NAMESPACE_FLAGS), (_JUMP_BITS, 1, 0, _CLONE_THREAD),
-            (_JUMP_BITS, 1, 0, _CLONE_FILES), ask, refuse,
+            (_JUMP_BITS, 1, 0, _CLONE_FILES), notify, refuse,
         ],
         "mmap": [
-            _argument(2), (_JUMP_BITS, 0, 3, _PROT_EXEC), _argument(3), (_JUMP_BITS, 1, 0, _MAP_ANONYMOUS), ask, allow,
+            _argument(2), (_JUMP_BITS, 0, 3, _PROT_EXEC), _argument(3), (_JUMP_BITS, 1, 0, _MAP_ANONYMOUS),
+            notify, allow,
         ],
         "mprotect": [_argument(2), (_JUMP_BITS, 0, 1, _PROT_EXEC), refuse, allow],
         "pkey_mprotect": [_argument(2), (_JUMP_BITS, 0, 1, _PROT_EXEC), refuse, allow],
@@ -269,7 +270,7 @@ def install_landlock(
     listable: Iterable[str] = (),
     *,
     signals: bool = False,
-    newest: int = sys.maxsize,
+    max_version: int = sys.maxsize,
 ) -> None:
     """Allow reading and running below `readable`, everything below `writable`, the names below `listable`, and no other
     file and no TCP port.
@@ -282,7 +283,7 @@ def install_landlock(
     Raises:
         LayerError: the kernel refused a rule.
     """
-    version = min(landlock_version(), newest)
+    version = min(landlock_version(), max_version)
     rights = (1 << _RIGHTS.get(version, 16)) - 1
     ports = 3 if version >= 4 else 0  # bind and connect
     scopes = (1 | 2 * signals) if version >= 6 else 0  # abstract unix sockets, signals

@@ -24,17 +24,17 @@ from plum_hub.execution import wire
 from plum_hub.execution.base import Execution, Program
 from plum_hub.execution.cases import cases_of
 from plum_hub.execution.scribe import Next, Scribe
-from plum_hub.execution.tally import ProgramTrial
+from plum_hub.execution.trial import ProgramTrial
 from plum_hub.execution.worker import BrokenWorkerError, Enclosure, Jail, Worker
 
 _HARNESS = "6"
 """Raised by hand whenever a verdict could change."""
 
-_UNSURE = ("timed_out", "out_of_memory")
+_INCONCLUSIVE = ("timed_out", "out_of_memory")
 _FIRST_SHARE = 0.25
 """Of the time limits, for the run that others run beside: a program that needs more is run alone, and only that counts.
 Most need far less, and of one that never ends enough is seen."""
-_AHEAD = 16
+_LOOKAHEAD = 16
 """Programs for each worker that are taken from their iterable before their turn, for a worker to find its suite among
 them."""
 _QUICK_SECONDS = 0.001
@@ -70,31 +70,31 @@ class _Lookahead:
         """Whether there are no more, as far as it was asked."""
         return self._ended and not self._programs
 
-    def take(self, wanted: str, taken: Container[str]) -> Next | None:
+    def take(self, preferred: str, busy: Container[str]) -> Next | None:
         """One of the next programs: one with the `wanted` cases if there is any, else one whose cases are not `taken`,
         else the first."""
         if len(self._programs) <= self._most // 2:
-            self._look()
+            self._fill()
         if not self._programs:
             return None
-        names = [one.cases for one in self._programs]
-        free = (number for number, name in enumerate(names) if name not in taken)
-        number = names.index(wanted) if wanted in names else next(free, 0)
+        names = [program.cases for program in self._programs]
+        free = (number for number, name in enumerate(names) if name not in busy)
+        number = names.index(preferred) if preferred in names else next(free, 0)
         found = self._programs[number]
         del self._programs[number]
         return found
 
-    def _look(self) -> None:
+    def _fill(self) -> None:
         """Take what there is, but wait for one at most."""
         seen = len(self._programs)
         while not self._ended and len(self._programs) < self._most:
-            began = time.monotonic()
+            started = time.monotonic()
             program = next(self._source, None)
             if program is None:
                 self._ended = True
             else:
                 self._programs.append(Next(program, cases_of(program).name))
-            if time.monotonic() - began > _QUICK_SECONDS:
+            if time.monotonic() - started > _QUICK_SECONDS:
                 break
         self._scribe.ask([*self._programs][seen:])
 
@@ -110,14 +110,14 @@ class _WorkerSlot:
     @property
     def takes_more(self) -> bool:
         """Whether another task can be sent while the first runs: its answers come next then."""
-        return len(self.trials) == 1 and self.trials[0][1].is_in_its_last_run and not self.trials[0][0].alone
+        return len(self.trials) == 1 and self.trials[0][1].is_last_run and not self.trials[0][0].alone
 
     def send(self, task: _Task) -> None:
         """Send a task's first run behind what is there."""
         share = task.grace if task.alone else _FIRST_SHARE
         trial = ProgramTrial(task.program, self.worker.overhead_bytes, time_share=share, compiled=task.compiled)
-        self.worker.send(trial.request(self.worker.met))
-        self.worker.met = trial.cases.name
+        self.worker.send(trial.request(self.worker.cached_cases))
+        self.worker.cached_cases = trial.cases.name
         self.trials.append((task, trial))
         if len(self.trials) == 1:
             self.start_clock()
@@ -125,7 +125,7 @@ class _WorkerSlot:
     def send_next_run(self) -> None:
         """Send the first task's next run."""
         trial = self.trials[0][1]
-        self.worker.send(trial.request(self.worker.met))
+        self.worker.send(trial.request(self.worker.cached_cases))
 
     def start_clock(self) -> None:
         """The first task starts now."""
@@ -180,16 +180,16 @@ class JailSandbox:
         self._enclose = enclose or functools.partial(self.enclosure, packages=packages)
         self._cores = os.sched_getaffinity(0)
         self._size = workers or len(self._cores)
-        self._quiet: frozenset[int | None] = frozenset({None})
+        self._exclusive_cores: frozenset[int | None] = frozenset({None})
         if self._size == len(self._cores):
-            self._quiet = _physical(self._cores)
+            self._exclusive_cores = _physical(self._cores)
         self._scribe = Scribe(lambda: Worker(self._enclose))
         self._idle: list[Worker] = []
-        self._places: list[_WorkerSlot] = []
-        self._again: deque[_Task] = deque()
-        self._unsure: deque[_Task] = deque()
+        self._slots: list[_WorkerSlot] = []
+        self._retries: deque[_Task] = deque()
+        self._inconclusive: deque[_Task] = deque()
         self._running = False
-        self._wanted: dict[int, int] = {}
+        self._poll_events: dict[int, int] = {}
         self._poller = select.poll()
 
     @property
@@ -208,71 +208,75 @@ class JailSandbox:
             yield from self._run(iter(programs))
         finally:
             self._running = False
-            for place in list(self._places):
-                self._discard(place)
-            self._again.clear()
-            self._unsure.clear()
+            for slot in list(self._slots):
+                self._discard(slot)
+            self._retries.clear()
+            self._inconclusive.clear()
 
     def _run(self, source: Iterator[Program]) -> Iterator[Execution]:
-        ahead = _Lookahead(source, _AHEAD * self._size, self._scribe)
+        ahead = _Lookahead(source, _LOOKAHEAD * self._size, self._scribe)
         while True:
-            alone = self._is_time_for_unsure(ahead)
+            alone = self._is_exclusive_phase(ahead)
             while self._has_room(alone=alone):
-                place = None if alone or len(self._places) < self._size else self._next_place()
-                task = self._next(ahead, place, alone=alone)
+                slot = None if alone or len(self._slots) < self._size else self._next_slot()
+                task = self._next(ahead, slot, alone=alone)
                 if task is None:
                     break
-                self._begin(task, place)
-            if self._places:
+                self._start(task, slot)
+            if self._slots:
                 yield from self._wait()
-            elif ahead.exhausted and not self._unsure and not self._again:
+            elif ahead.exhausted and not self._inconclusive and not self._retries:
                 return
 
-    def _is_time_for_unsure(self, ahead: _Lookahead) -> bool:
+    def _is_exclusive_phase(self, ahead: _Lookahead) -> bool:
         """Whether only programs that run alone are begun now: once begun with, all of them."""
-        if self._is_alone():
+        if self._is_exclusive():
             return True
-        return bool(self._unsure) and not self._again and (ahead.exhausted or len(self._unsure) >= 8 * self._size)
+        return (
+            bool(self._inconclusive)
+            and not self._retries
+            and (ahead.exhausted or len(self._inconclusive) >= 8 * self._size)
+        )
 
-    def _is_alone(self) -> bool:
-        return any(place.trials[0][0].alone for place in self._places)
+    def _is_exclusive(self) -> bool:
+        return any(slot.trials[0][0].alone for slot in self._slots)
 
     def _has_room(self, *, alone: bool) -> bool:
         """Whether another task can be sent somewhere; those that run alone wait until the others have ended."""
         if alone:
-            return not self._places or (self._is_alone() and len(self._places) < len(self._quiet))
-        return len(self._places) < self._size or any(place.takes_more for place in self._places)
+            return not self._slots or (self._is_exclusive() and len(self._slots) < len(self._exclusive_cores))
+        return len(self._slots) < self._size or any(slot.takes_more for slot in self._slots)
 
-    def _next_place(self) -> _WorkerSlot:
-        return next(one for one in self._places if one.takes_more)
+    def _next_slot(self) -> _WorkerSlot:
+        return next(slot for slot in self._slots if slot.takes_more)
 
-    def _next(self, ahead: _Lookahead, place: _WorkerSlot | None, *, alone: bool) -> _Task | None:
+    def _next(self, ahead: _Lookahead, slot: _WorkerSlot | None, *, alone: bool) -> _Task | None:
         if alone:
-            return self._unsure.popleft() if self._unsure else None
-        if self._again:
-            return self._again.popleft()
-        worker = place.worker if place else self._idle[-1] if self._idle else None
+            return self._inconclusive.popleft() if self._inconclusive else None
+        if self._retries:
+            return self._retries.popleft()
+        worker = slot.worker if slot else self._idle[-1] if self._idle else None
         self._scribe.take()
-        found = ahead.take(worker.met if worker else "", {one.worker.met for one in self._places})
+        found = ahead.take(worker.cached_cases if worker else "", {busy.worker.cached_cases for busy in self._slots})
         return None if found is None else _Task(found.program, found.compiled)
 
-    def _begin(self, task: _Task, place: _WorkerSlot | None) -> None:
-        if place is None:
+    def _start(self, task: _Task, slot: _WorkerSlot | None) -> None:
+        if slot is None:
             try:
-                place = _WorkerSlot(self._quiet_worker() if task.alone else self._worker())
+                slot = _WorkerSlot(self._exclusive_worker() if task.alone else self._worker())
             except BrokenWorkerError as error:
                 task.attempts += 1
-                self._give_back(task, error)
+                self._requeue(task, error)
                 return
-            self._places.append(place)
-        place.send(task)
+            self._slots.append(slot)
+        slot.send(task)
 
     def _worker(self) -> Worker:
         return self._idle.pop() if self._idle else Worker(self._enclose, self._free_core())
 
-    def _quiet_worker(self) -> Worker:
+    def _exclusive_worker(self) -> Worker:
         """A worker on a processor core where no other runs anything."""
-        free = self._quiet - {place.worker.core for place in self._places}
+        free = self._exclusive_cores - {slot.worker.core for slot in self._slots}
         for worker in self._idle:
             if worker.core in free:
                 self._idle.remove(worker)
@@ -284,86 +288,85 @@ class JailSandbox:
         twentieth of a small program."""
         if self._size != len(self._cores):
             return None
-        taken = {worker.core for worker in [*self._idle, *(place.worker for place in self._places)]}
-        return min(self._cores - taken, default=None)
+        busy = {worker.core for worker in [*self._idle, *(slot.worker for slot in self._slots)]}
+        return min(self._cores - busy, default=None)
 
-    def _give_back(self, task: _Task, error: BrokenWorkerError) -> None:
+    def _requeue(self, task: _Task, error: BrokenWorkerError) -> None:
         if task.attempts >= _ATTEMPTS:
             raise SandboxError(
                 f"the sandbox broke twice while it ran program {task.program.id!r} ({error}); "
                 "run the same command again, and `plum-hub doctor` if it stays so"
             ) from error
-        (self._unsure if task.alone else self._again).append(task)
+        (self._inconclusive if task.alone else self._retries).append(task)
 
     def _wait(self) -> Iterator[Execution]:
         """Wait until a worker can go on, and yield what is then known."""
-        places = {place.worker.socket.fileno(): place for place in self._places}
-        wanted = {
-            number: select.POLLIN | (select.POLLOUT if place.worker.has_unsent else 0)
-            for number, place in places.items()
+        slots = {slot.worker.socket.fileno(): slot for slot in self._slots}
+        poll_events = {
+            number: select.POLLIN | (select.POLLOUT if slot.worker.has_unsent else 0) for number, slot in slots.items()
         }
-        if wanted != self._wanted:
-            self._wanted, self._poller = wanted, select.poll()
-            for number, events in wanted.items():
+        if poll_events != self._poll_events:
+            self._poll_events, self._poller = poll_events, select.poll()
+            for number, events in poll_events.items():
                 self._poller.register(number, events)
-        soonest = min(place.deadline for place in self._places)
-        waiting = [place for place in self._places if place.worker.has_answer]
-        ready = self._poller.poll(0 if waiting else 1000 * max(0.0, soonest - time.monotonic()))
-        for place in dict.fromkeys([*waiting, *(places[number] for number, _ in ready)]):
-            done = self._advance(place)
-            if done is not None:
-                yield done
-        for place in list(self._places):
-            if time.monotonic() > place.deadline:
-                self._break(place, BrokenWorkerError("it fell silent"))
+        earliest = min(slot.deadline for slot in self._slots)
+        waiting = [slot for slot in self._slots if slot.worker.has_answer]
+        ready = self._poller.poll(0 if waiting else 1000 * max(0.0, earliest - time.monotonic()))
+        for slot in dict.fromkeys([*waiting, *(slots[number] for number, _ in ready)]):
+            execution = self._advance(slot)
+            if execution is not None:
+                yield execution
+        for slot in list(self._slots):
+            if time.monotonic() > slot.deadline:
+                self._break(slot, BrokenWorkerError("it fell silent"))
 
-    def _advance(self, place: _WorkerSlot) -> Execution | None:
-        task, trial = place.trials[0]
+    def _advance(self, slot: _WorkerSlot) -> Execution | None:
+        task, trial = slot.trials[0]
         try:
-            answer = place.worker.pump()
+            answer = slot.worker.pump()
         except BrokenWorkerError as error:
-            self._break(place, error)
+            self._break(slot, error)
             return None
-        if answer is not None and answer[0] == wire.PART and trial.look(answer[1]):
-            place.worker.stop()
+        if answer is not None and answer[0] == wire.PART and trial.observe(answer[1]):
+            slot.worker.stop()
         if answer is None or answer[0] == wire.PART:  # something moved, so it is not silent
-            place.deadline = max(place.deadline, time.monotonic() + _GRACE_SECONDS)
+            slot.deadline = max(slot.deadline, time.monotonic() + _GRACE_SECONDS)
             return None
-        finished = trial.take(*answer, place.worker.has_killed_for_memory)
+        finished = trial.take(*answer, slot.worker.has_killed_for_memory)
         if not finished and trial.clean:
-            place.send_next_run()
+            slot.send_next_run()
             return None
-        place.trials.popleft()
+        slot.trials.popleft()
         if not trial.clean:
-            self._discard(place)
-        elif place.trials:
-            place.start_clock()
+            self._discard(slot)
+        elif slot.trials:
+            slot.start_clock()
         else:
-            self._places.remove(place)
-            self._idle.append(place.worker)
-        done = trial.execution()
-        if done.status in _UNSURE and not task.alone:
+            self._slots.remove(slot)
+            self._idle.append(slot.worker)
+        execution = trial.execution()
+        if execution.status in _INCONCLUSIVE and not task.alone:
             grace = _GRACE if trial.contended else 1.0
-            self._unsure.append(_Task(task.program, task.compiled, alone=True, grace=grace))
+            self._inconclusive.append(_Task(task.program, task.compiled, alone=True, grace=grace))
             return None
-        return done
+        return execution
 
-    def _break(self, place: _WorkerSlot, error: BrokenWorkerError) -> None:
+    def _break(self, slot: _WorkerSlot, error: BrokenWorkerError) -> None:
         """Replace a broken worker: the task that it was at has had an attempt, the one that waited has not."""
-        task, _ = place.trials.popleft()
-        self._discard(place)
-        self._give_back(task, error)
+        task, _ = slot.trials.popleft()
+        self._discard(slot)
+        self._requeue(task, error)
 
-    def _discard(self, place: _WorkerSlot) -> None:
+    def _discard(self, slot: _WorkerSlot) -> None:
         """Close a worker; what waited there waits for another."""
-        self._places.remove(place)
-        self._again.extend(task for task, _ in place.trials)
-        place.worker.close()
+        self._slots.remove(slot)
+        self._retries.extend(task for task, _ in slot.trials)
+        slot.worker.close()
 
     def close(self) -> None:
         """See `Sandbox`."""
         self._scribe.close()
-        for worker in [*self._idle, *(place.worker for place in self._places)]:
+        for worker in [*self._idle, *(slot.worker for slot in self._slots)]:
             worker.close()
         self._idle.clear()
-        self._places.clear()
+        self._slots.clear()

@@ -14,9 +14,9 @@ from plum_hub.execution.worker import BrokenWorkerError, Jail, Worker
 
 RealSandboxName: TypeAlias = Literal["jail", "landlock", "docker"]
 
-_TRIED: tuple[RealSandboxName, ...] = ("jail", "landlock", "docker")
+_SANDBOXES: tuple[RealSandboxName, ...] = ("jail", "landlock", "docker")
 _ENCLOSURES: dict[str, type[Jail]] = {"jail": Jail, "landlock": LandlockWorker}
-_CANNOT = "programs cannot be isolated on this machine"
+_NOT_ISOLATED = "programs cannot be isolated on this machine"
 
 
 class Judge:
@@ -40,18 +40,18 @@ class Judge:
         if sandbox == "docker" and numpy:
             raise SandboxError("programs have no numpy in the docker sandbox; judge them in jail or landlock")
         self._workers, self._name, self._numpy = workers, sandbox, numpy
-        self._opened: Sandbox | None = None
+        self._open_sandbox: Sandbox | None = None
 
     @property
     def _sandbox(self) -> Sandbox:
-        if self._opened is None:
+        if self._open_sandbox is None:
             name = choose(numpy=self._numpy) if self._name == "auto" else self._name
             if name == "docker":
-                self._opened = DockerSandbox(self._workers)
+                self._open_sandbox = DockerSandbox(self._workers)
             else:
                 kind = JailSandbox if name == "jail" else LandlockSandbox
-                self._opened = kind(self._workers, numpy=self._numpy)
-        return self._opened
+                self._open_sandbox = kind(self._workers, numpy=self._numpy)
+        return self._open_sandbox
 
     @property
     def harness_version(self) -> str:
@@ -73,8 +73,8 @@ class Judge:
 
     def close(self) -> None:
         """Stop the workers, leaving nothing behind. Idempotent."""
-        if self._opened is not None:
-            self._opened.close()
+        if self._open_sandbox is not None:
+            self._open_sandbox.close()
 
     def __enter__(self) -> Self:
         return self
@@ -95,21 +95,21 @@ def choose(*, numpy: bool = False) -> RealSandboxName:
     Raises:
         SandboxError: there is none; says of each what is missing.
     """
-    tried: dict[str, str] = {}
-    for name in _TRIED:
-        tried[name] = "its containers have no numpy" if numpy and name == "docker" else _refusal(name)
-        if not tried[name]:
+    refusals_by_name: dict[str, str] = {}
+    for name in _SANDBOXES:
+        refusals_by_name[name] = "its containers have no numpy" if numpy and name == "docker" else _refusal(name)
+        if not refusals_by_name[name]:
             return name
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in tried.items())
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in refusals_by_name.items())
     raise SandboxError(
-        f"{_CANNOT} ({reasons}); use one that allows user namespaces, has Landlock "
+        f"{_NOT_ISOLATED} ({reasons}); use one that allows user namespaces, has Landlock "
         "(Linux 5.13 or newer, seccomp filters allowed) or runs docker; `plum-hub doctor` says more"
     )
 
 
 def refusals() -> dict[RealSandboxName, str]:
     """Of each sandbox, why this machine refuses it; "" where it can be started and proves itself."""
-    return {name: _refusal(name) for name in _TRIED}
+    return {name: _refusal(name) for name in _SANDBOXES}
 
 
 def _refusal(name: RealSandboxName) -> str:
@@ -124,5 +124,5 @@ def _refusal(name: RealSandboxName) -> str:
         except (BrokenWorkerError, SandboxError) as error:
             if attempts and isinstance(error, BrokenWorkerError):
                 continue
-            return str(error).partition(";")[0].removeprefix(f"{_CANNOT} (").removesuffix(")")
+            return str(error).partition(";")[0].removeprefix(f"{_NOT_ISOLATED} (").removesuffix(")")
         return ""

@@ -17,7 +17,7 @@ from plum_hub.execution.jail import JailSandbox
 from plum_hub.execution.worker import SCRATCH_MB, Jail
 
 _MEMORY = "/dev/shm"
-_MOVES, _TRUNCATES = 2, 3
+_VERSION_MOVES, _VERSION_TRUNCATE = 2, 3
 """Versions of Landlock's interface. Sockets (4), devices (5) and signals (6) are seen to in any version."""
 
 
@@ -27,20 +27,20 @@ class LandlockWorker(Jail):
     name = "landlock"
     hint = "`plum-hub doctor` says what this machine lacks"
     boot = "landlock_boot"
-    newest = sys.maxsize
+    max_version = sys.maxsize
     """The version of Landlock's interface that is used at most."""
 
     def __init__(self, theirs: socket.socket, core: int | None, packages: str = "") -> None:
         self._user = os.getuid()
-        super().__init__(theirs, core, packages, {"temporary": _temporary(), "newest": self.newest})
-        self.bait = {"processes": [os.getpid(), self._process.pid, 1]}
+        super().__init__(theirs, core, packages, {"temporary": _temporary(), "max_version": self.max_version})
+        self.probe_targets = {"processes": [os.getpid(), self._process.pid, 1]}
 
-    def look(self, said: dict[str, Any]) -> str:
+    def verify(self, greeting: dict[str, Any]) -> str:
         """See `Enclosure`. The kernel answers, which nothing inside can make lie."""
-        if said["user"] is not None:
-            self._user = said["user"]
-        self.bait["processes"].append(said["supervisor"])
-        return self.admit(int(said["init"]))
+        if greeting["user"] is not None:
+            self._user = greeting["user"]
+        self.probe_targets["processes"].append(greeting["supervisor"])
+        return self.admit(int(greeting["init"]))
 
     def _runs_as(self, users: set[str]) -> bool:
         return users == {str(self._user)}
@@ -49,12 +49,12 @@ class LandlockWorker(Jail):
 def differences() -> str:
     """What is different for programs in this sandbox on this machine, as one line."""
     version = filters.landlock_version()
-    said = [f"version {version} of Landlock's interface", "files outside can be asked for by name (not read)"]
-    if version < _MOVES:
-        said.append(f"files cannot be moved between folders (from version {_MOVES} on)")
-    if version < _TRUNCATES:
-        said.append(f"files cannot be cut short by name (from version {_TRUNCATES} on)")
-    return ", ".join(said)
+    parts = [f"version {version} of Landlock's interface", "files outside can be asked for by name (not read)"]
+    if version < _VERSION_MOVES:
+        parts.append(f"files cannot be moved between folders (from version {_VERSION_MOVES} on)")
+    if version < _VERSION_TRUNCATE:
+        parts.append(f"files cannot be cut short by name (from version {_VERSION_TRUNCATE} on)")
+    return ", ".join(parts)
 
 
 def _temporary() -> str:

@@ -22,8 +22,8 @@ from typing import Any, NoReturn
 
 from plum_hub.execution import boot, container, filters, kernel, scratch
 from plum_hub.execution.kernel import LayerError
-from plum_hub.execution.shown import DEVICES, STACK_BYTES
 from plum_hub.execution.supervisor import Supervisor
+from plum_hub.execution.visibility import DEVICES, STACK_BYTES
 from plum_hub.execution.wire import send
 
 _FIRST_USER, _USERS = 40_000, 20_000
@@ -70,13 +70,13 @@ def main(argument: str) -> None:
             raise LayerError("processes", "/proc does not list a process's children here (CONFIG_PROC_CHILDREN)")
         kernel.prctl("subreaper", kernel.PR_SET_CHILD_SUBREAPER, 1)
         folder = os.path.realpath(tempfile.mkdtemp(prefix="plum-hub-", dir=settings["temporary"]))
-        place = _SandboxFolders(folder, _user(settings))
-        _furnish(place, settings)
-        _attend(place, settings, judge)
+        folders = _SandboxFolders(folder, _user(settings))
+        _populate(folders, settings)
+        _run_sandbox(folders, settings, judge)
     except (LayerError, OSError) as error:
         boot.report(settings["socket"], error)
     finally:
-        end_children()
+        _kill_children()
         if folder:
             scratch.emptied(folder)
             Path(folder).rmdir()
@@ -96,44 +96,44 @@ def _user(settings: dict[str, Any]) -> int | None:
     child = os.fork()
     if child == 0:
         try:
-            _become(user)
+            _switch_user(user)
             os._exit(not (os.access(settings["python"], os.X_OK) and os.access(settings["library"], os.R_OK | os.X_OK)))
         finally:
             os._exit(1)
     return user if os.waitpid(child, 0)[1] == 0 else None
 
 
-def _become(user: int) -> None:
+def _switch_user(user: int) -> None:
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
 
 
-def _furnish(place: _SandboxFolders, settings: dict[str, Any]) -> None:
+def _populate(folders: _SandboxFolders, settings: dict[str, Any]) -> None:
     """Make the folders: the zygote's own modules, links to numpy, and scratch."""
-    Path(place.folder).chmod(0o711)
-    boot.write_sources(boot.read_sources(settings["source"]), place.jail)
-    Path(place.packages).mkdir(mode=0o755)
+    Path(folders.folder).chmod(0o711)
+    boot.write_sources(boot.read_sources(settings["source"]), folders.jail)
+    Path(folders.packages).mkdir(mode=0o755)
     for name in ("numpy", "numpy.libs"):
         if settings["packages"] and Path(settings["packages"], name).is_dir():
-            Path(place.packages, name).symlink_to(Path(settings["packages"], name).resolve())
-    Path(place.scratch).mkdir(mode=0o700)
-    if place.user is not None:
-        os.chown(place.scratch, place.user, place.user)
+            Path(folders.packages, name).symlink_to(Path(settings["packages"], name).resolve())
+    Path(folders.scratch).mkdir(mode=0o700)
+    if folders.user is not None:
+        os.chown(folders.scratch, folders.user, folders.user)
 
 
-def _attend(place: _SandboxFolders, settings: dict[str, Any], judge: int) -> None:
+def _run_sandbox(folders: _SandboxFolders, settings: dict[str, Any], judge: int) -> None:
     """Start supervisor and zygote, and wait until one of them or the judge is gone."""
     reader, writer = os.pipe()
     if (supervisor := os.fork()) == 0:
         os.close(reader)
-        _supervise(place, settings, writer)
+        _supervise(folders, settings, writer)
     os.close(writer)
     zygote = int.from_bytes(os.read(reader, 4), "little")
     os.close(reader)
     if not zygote:  # the supervisor has told the judge why
         return
-    send(settings["socket"], {"init": zygote, "supervisor": supervisor, "user": place.user})
+    send(settings["socket"], {"init": zygote, "supervisor": supervisor, "user": folders.user})
     poller = select.poll()
     with contextlib.suppress(ProcessLookupError):
         poller.register(os.pidfd_open(zygote), select.POLLIN)
@@ -143,7 +143,7 @@ def _attend(place: _SandboxFolders, settings: dict[str, Any], judge: int) -> Non
             pass
 
 
-def end_children() -> None:
+def _kill_children() -> None:
     """End every process below this one. Those whose parent has ended become this one's children, and only this process
     can wait for those, so no number is ever another process's."""
     while True:
@@ -156,13 +156,13 @@ def end_children() -> None:
                 os.kill(int(child), signal.SIGKILL)
 
 
-def _supervise(place: _SandboxFolders, settings: dict[str, Any], started: int) -> NoReturn:
+def _supervise(folders: _SandboxFolders, settings: dict[str, Any], started: int) -> NoReturn:
     """Never returns: answers for the zygote, or reports the layer that failed."""
     try:
         kernel.prctl("parent's death signal", kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         kernel.drop_bounding_set()
-        if place.user is not None:
-            _become(place.user)
+        if folders.user is not None:
+            _switch_user(folders.user)
             kernel.prctl("parent's death signal", kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # a new user has none
         kernel.drop_capabilities()
         kernel.prctl("supervisor", kernel.PR_SET_DUMPABLE, 1)
@@ -173,7 +173,7 @@ def _supervise(place: _SandboxFolders, settings: dict[str, Any], started: int) -
         if (zygote := os.fork()) == 0:
             ours.close()
             os.close(started)
-            _become_zygote(place, settings, theirs)
+            _become_zygote(folders, settings, theirs)
         theirs.close()
         os.close(settings["socket"])
         _, messages, _, _ = ours.recvmsg(1, socket.CMSG_SPACE(4))
@@ -183,14 +183,14 @@ def _supervise(place: _SandboxFolders, settings: dict[str, Any], started: int) -
         listener = array.array("i", messages[0][2])[0]
         os.write(started, zygote.to_bytes(4, "little"))
         os.close(started)
-        Supervisor(listener, zygote, place.scratch, settings["scratch_mb"] << 20).serve()
+        Supervisor(listener, zygote, folders.scratch, settings["scratch_mb"] << 20).serve()
     except (LayerError, OSError) as error:
         boot.report(settings["socket"], error)
     finally:
         os._exit(1)
 
 
-def _become_zygote(place: _SandboxFolders, settings: dict[str, Any], supervisor: socket.socket) -> NoReturn:
+def _become_zygote(folders: _SandboxFolders, settings: dict[str, Any], supervisor: socket.socket) -> NoReturn:
     """Never returns: becomes the zygote, or reports the layer that failed."""
     try:
         os.setsid()
@@ -200,21 +200,25 @@ def _become_zygote(place: _SandboxFolders, settings: dict[str, Any], supervisor:
         # What can be opened now can be read later.
         children = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY)
         os.set_inheritable(children, True)
-        os.chdir(place.scratch)
+        os.chdir(folders.scratch)
         readable, listable = container.shown(container.hidden())
-        readable += [place.jail, place.packages, *(str(path.resolve()) for path in Path(place.packages).iterdir())]
+        readable += [
+            folders.jail,
+            folders.packages,
+            *(str(path.resolve()) for path in Path(folders.packages).iterdir()),
+        ]
         resource.setrlimit(resource.RLIMIT_STACK, (STACK_BYTES, STACK_BYTES))
         socket_number = settings["socket"]
         os.set_inheritable(socket_number, True)
-        newest = settings["newest"]
-        writable = [place.scratch, *DEVICES]
-        filters.install_landlock(readable, writable, listable, signals=True, newest=newest)
-        listener = filters.install_gates(newest)
+        max_version = settings["max_version"]
+        writable = [folders.scratch, *DEVICES]
+        filters.install_landlock(readable, writable, listable, signals=True, max_version=max_version)
+        listener = filters.install_gates(max_version)
         supervisor.sendmsg([b"l"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [listener]))])
         supervisor.close()
         python = settings["python"]
-        flags = ["-s", "-S", "-P", "-B", "-X", "utf8", "-c", _START.format(jail=place.jail), str(socket_number)]
-        flags += [place.packages if settings["packages"] else "", str(children)]
+        flags = ["-s", "-S", "-P", "-B", "-X", "utf8", "-c", _START.format(jail=folders.jail), str(socket_number)]
+        flags += [folders.packages if settings["packages"] else "", str(children)]
         # The same seed in every sandbox, so that the order of a set never changes a verdict.
         os.execve(python, [python, *flags], {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"})
     except (LayerError, OSError) as error:

@@ -44,16 +44,16 @@ _WITHOUT = {
 
 def survey() -> list[Layer]:
     """Every layer, in the order in which a jail takes them, and docker."""
-    found = _tried() | _control_groups() | {"docker": _docker()}
+    results = _probe_kernel() | _control_groups() | {"docker": _docker()}
     return [
         Layer(
             name=name, present=present, needed=name not in _WITHOUT, says=says, without=_WITHOUT.get(name, _REFUSED)
         )
-        for name, (present, says) in found.items()
+        for name, (present, says) in results.items()
     ]  # fmt: skip
 
 
-def _tried() -> dict[str, tuple[bool, str]]:
+def _probe_kernel() -> dict[str, tuple[bool, str]]:
     source = str(Path(__file__).parents[2])
     command = [sys.executable, "-I", "-S", "-B", "-c", _TRY, source]
     done = subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
@@ -61,9 +61,9 @@ def _tried() -> dict[str, tuple[bool, str]]:
 
 
 def _control_groups() -> dict[str, tuple[bool, str]]:
-    found = cgroups.available()
+    results = cgroups.available()
     missing = "no such control group can be made here"
-    return {f"cgroup {name}": (name in found, found.get(name, missing)) for name in ("memory", "pids")}
+    return {f"cgroup {name}": (name in results, results.get(name, missing)) for name in ("memory", "pids")}
 
 
 def _docker() -> tuple[bool, str]:
@@ -81,7 +81,7 @@ def _docker() -> tuple[bool, str]:
 
 def main() -> None:
     """Try every layer of the kernel's and print what was found, as JSON."""
-    print(json.dumps([[name, *_attempt(attempt)] for name, attempt in _ATTEMPTS.items()]))  # noqa: T201
+    print(json.dumps([[name, *_run_attempt(attempt)] for name, attempt in _ATTEMPTS.items()]))  # noqa: T201
 
 
 def _enter_user_namespace() -> None:
@@ -123,19 +123,19 @@ def _drop_capabilities() -> None:
     kernel.drop_capabilities()
 
 
-def _give_up_privileges() -> None:
+def _set_no_new_privs() -> None:
     kernel.prctl("no_new_privs", kernel.PR_SET_NO_NEW_PRIVS, 1)
 
 
 def _install_seccomp() -> None:
-    _give_up_privileges()
+    _set_no_new_privs()
     filters.install_seccomp()
 
 
 def _install_landlock() -> str:
     if not (version := filters.landlock_version()):
         raise OSError("this kernel has it not, or not switched on")
-    _give_up_privileges()
+    _set_no_new_privs()
     filters.install_landlock(["/"], [])
     return f"version {version} of its interface"
 
@@ -151,21 +151,21 @@ _ATTEMPTS: dict[str, Callable[[], object]] = {
     "read-only root": _make_read_only,
     "/proc": _mount_proc,
     "dropped capabilities": _drop_capabilities,
-    "no_new_privs": _give_up_privileges,
+    "no_new_privs": _set_no_new_privs,
     "seccomp": _install_seccomp,
     "Landlock": _install_landlock,
     "resource limits": lambda: resource.setrlimit(resource.RLIMIT_NPROC, (64, 64)),
 }
 
 
-def _attempt(attempt: Callable[[], object]) -> tuple[bool, str]:
+def _run_attempt(attempt: Callable[[], object]) -> tuple[bool, str]:
     """Whether this works in a child, and what it says."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            said = attempt()
-            os.write(writer, b"+" + (said if isinstance(said, str) else "").encode())
+            detail = attempt()
+            os.write(writer, b"+" + (detail if isinstance(detail, str) else "").encode())
         except kernel.LayerError as error:
             os.write(writer, b"-" + error.reason.encode())
         except (OSError, ValueError) as error:
@@ -175,5 +175,5 @@ def _attempt(attempt: Callable[[], object]) -> tuple[bool, str]:
     os.close(writer)
     os.waitpid(child, 0)
     with os.fdopen(reader, "rb") as pipe:
-        told = pipe.read().decode()
-    return told.startswith("+"), told[1:]
+        answer = pipe.read().decode()
+    return answer.startswith("+"), answer[1:]

@@ -16,7 +16,7 @@ from plum_hub.execution.values import Array
 
 MAX_CHARACTERS = 4_000_000
 """Of an expected value's source."""
-_LONG = 1 << 1024
+_HEX_THRESHOLD = 1 << 1024
 _MAX_ITEMS = 1_000_000  # `list(range(10**12))` is short to write
 _NAMES: dict[str, float] = {"nan": math.nan, "inf": math.inf, "True_": True, "False_": False}
 _NUMPY_SCALAR = re.compile(r"(bool|str|(u?int|float|complex)\d*)_?")
@@ -70,14 +70,14 @@ def _value(node: ast.expr) -> Any:
             return _complex(left, sign, right)
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name != "array":
             return _call(name, arguments)
-        case ast.Call(func=ast.Attribute(value=held, attr="keys" | "items" as attribute), args=[], keywords=[]):
-            return _view(_value(held), attribute)
+        case ast.Call(func=ast.Attribute(value=receiver, attr="keys" | "items" as attribute), args=[], keywords=[]):
+            return _view(_value(receiver), attribute)
         case ast.Call(
             func=ast.Attribute(value=ast.Name(id="np" | "numpy"), attr=name) | ast.Name(id=name),
             args=[argument],
             keywords=[] | [ast.keyword(arg="dtype")],
         ):
-            return _of_numpy(name, _value(argument))
+            return _numpy_value(name, _value(argument))
         case ast.Attribute(value=ast.Name(id="np" | "numpy"), attr="True_" | "False_" | "nan" | "inf" as name):
             return _NAMES[name]
     raise ValueError(f"not a literal: {ast.unparse(node)[:80]!r}")
@@ -90,7 +90,7 @@ def _view(value: Any, attribute: str) -> Any:
     return set(value) if attribute == "keys" else set(value.items())
 
 
-def _of_numpy(name: str, value: Any) -> Any:
+def _numpy_value(name: str, value: Any) -> Any:
     """What `array([1, 2])` or `np.float64(0.5)` stands for: as numpy prints them, and as tests write them."""
     if name == "array" and isinstance(value, (list, tuple)):
         return Array(_as_lists(value))
@@ -141,7 +141,7 @@ def write_literal(value: Any) -> str:
     match value:
         case float():
             return {"nan": 'float("nan")', "inf": "1e999", "-inf": "-1e999"}.get(text := repr(value), text)
-        case int() if type(value) is int and abs(value) >= _LONG:
+        case int() if type(value) is int and abs(value) >= _HEX_THRESHOLD:
             return hex(value)  # Python reads and prints no more than some thousand decimal digits
         case list():
             return f"[{', '.join(map(write_literal, value))}]"
@@ -195,8 +195,10 @@ def equal(
         case dict() if type(actual) is dict:
             if len(actual) != len(expected):
                 return False
-            found = {_key(key): value for key, value in actual.items()}
-            return all(_key(key) in found and same(found[_key(key)], value) for key, value in expected.items())
+            values_by_key = {_key(key): value for key, value in actual.items()}
+            return all(
+                _key(key) in values_by_key and same(values_by_key[_key(key)], value) for key, value in expected.items()
+            )
         case set() | frozenset() if isinstance(actual, (set, frozenset)):
             return {_key(item) for item in actual} == {_key(item) for item in expected}
     return bool(actual == expected)

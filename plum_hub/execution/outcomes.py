@@ -22,7 +22,7 @@ from plum_hub.execution.base import (
 from plum_hub.execution.cases import Cases, expected
 from plum_hub.execution.comparisons import agrees
 from plum_hub.execution.literals import MAX_CHARACTERS, write_literal
-from plum_hub.execution.printed import Printed, printed_agrees
+from plum_hub.execution.output import OutputComparison, output_agrees
 from plum_hub.execution.values import decode
 
 _DETAIL = 200
@@ -39,37 +39,37 @@ class RunOutcome:
     """One run: how it ended, the tokens of its statements, its results, what a script printed, and the end of what else
     was printed."""
 
-    told: wire.RunReport
+    report: wire.RunReport
     tokens: list[bytes]
     results: bytes
     output: bytes
     printed: bytes
-    had_too_much: bool = False
+    memory_exceeded: bool = False
     """Whether it was killed because its processes had more memory together than one program may."""
 
     @classmethod
     def of(cls, header: bytes, body: bytes) -> "RunOutcome":
-        told = wire.RunReport(*wire.TOLD.unpack(header))
-        output = told.tokens + told.results
-        printed = output + told.output
-        tokens = [body[start : start + wire.TOKEN_BYTES] for start in range(0, told.tokens, wire.TOKEN_BYTES)]
-        return cls(told, tokens, body[told.tokens : output], body[output:printed], body[printed:])
+        report = wire.RunReport(*wire.TOLD.unpack(header))
+        output = report.tokens + report.results
+        printed = output + report.output
+        tokens = [body[start : start + wire.TOKEN_BYTES] for start in range(0, report.tokens, wire.TOKEN_BYTES)]
+        return cls(report, tokens, body[report.tokens : output], body[output:printed], body[printed:])
 
     @property
     def timed_out(self) -> bool:
-        return self.told.stopped in (b"c", b"w") or self.told.exit in _OUT_OF_TIME
+        return self.report.stopped in (b"c", b"w") or self.report.exit in _OUT_OF_TIME
 
     @property
-    def said(self) -> tuple[bytes, bytes]:
+    def first_frame(self) -> tuple[bytes, bytes]:
         """A script's result: kind and content."""
         return next(wire.frames(self.results), (b"", b""))
 
     @property
     def end(self) -> str:
         """How the process ended, in words."""
-        if self.told.stopped in (b"c", b"w"):
-            return f"over its limit of {'CPU' if self.told.stopped == b'c' else 'wall'} time"
-        code = self.told.exit
+        if self.report.stopped in (b"c", b"w"):
+            return f"over its limit of {'CPU' if self.report.stopped == b'c' else 'wall'} time"
+        code = self.report.exit
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
 
 
@@ -78,14 +78,14 @@ class _ResultTally:
     """The results so far; `status` is set by the first thing that ends a program."""
 
     program: Program
-    told: Cases
+    plan: Cases
     cases: dict[int, CaseResult] = field(default_factory=dict)
-    given: dict[int, bytes | RunOutcome] = field(default_factory=dict)
+    raw: dict[int, bytes | RunOutcome] = field(default_factory=dict)
     """The values and runs that can be read again."""
     status: Status | None = None
     detail: str = ""
 
-    lost: set[bool] = field(default_factory=set)
+    failed_readings: set[bool] = field(default_factory=set)
     """Of a decisive program: whether the cases themselves (False) and their other readings (True) have one that was not
     passed."""
 
@@ -93,19 +93,21 @@ class _ResultTally:
         if self.status is None:
             self.status, self.detail = status, detail
 
-    def add(self, number: int, result: CaseResult, given: bytes | RunOutcome | None) -> None:
+    def add(self, number: int, result: CaseResult, raw: bytes | RunOutcome | None) -> None:
         """Take a case's result, and what of it can be read again."""
         self.cases[number] = result
-        if given is not None:
-            self.given[number] = given
+        if raw is not None:
+            self.raw[number] = raw
         if self.program.decisive:
-            readings = (number, *self.told.again.get(number, ()))
-            self.lost |= {place != number for place in readings if self.result(place).outcome != "passed"}
+            readings = (number, *self.plan.reinterpretations.get(number, ()))
+            self.failed_readings |= {
+                reading != number for reading in readings if self.result(reading).outcome != "passed"
+            }
 
     @property
     def decided(self) -> bool:
         """Whether nothing that is still to come decides anything."""
-        return self.program.decisive and len(self.lost) > bool(self.told.again)
+        return self.program.decisive and len(self.failed_readings) > bool(self.plan.reinterpretations)
 
     def result(self, number: int) -> CaseResult:
         """Of a case, or of another reading of one."""
@@ -117,21 +119,21 @@ class _ResultTally:
         case = self.program.cases[number]
         if not isinstance(case, Reinterpretation):
             return _result(case, "not_run")
-        first, given, read = self.program.cases[case.case], self.given.get(case.case), case.comparison
-        if isinstance(first, Call) and isinstance(given, bytes) and read != "words" and read != "livecodebench":
-            return _compare(given, first.expected, case.tolerance, read)
-        if isinstance(first, Stdio) and isinstance(given, RunOutcome) and (read == "words" or read == "livecodebench"):
-            return _script_result(first.stdout, read, given, self.program.limits.output_kb)
+        first, raw, read = self.program.cases[case.case], self.raw.get(case.case), case.comparison
+        if isinstance(first, Call) and isinstance(raw, bytes) and read != "words" and read != "livecodebench":
+            return _compare(raw, first.expected, case.tolerance, read)
+        if isinstance(first, Stdio) and isinstance(raw, RunOutcome) and (read == "words" or read == "livecodebench"):
+            return _script_result(first.stdout, read, raw, self.program.limits.output_kb)
         return self.result(case.case)
 
 
 def execution(program: Program, cases: Cases, runs: list[RunOutcome]) -> Execution:
     """What the runs, in order, say of a program."""
-    if runs[0].results == cases.right and not runs[0].timed_out:
+    if runs[0].results == cases.passing_results and not runs[0].timed_out:
         return _execution(program, runs, "passed", (_PASSED,) * len(program.cases), "")
     tally = _ResultTally(program, cases)
     rest = iter(runs)
-    if cases.inside or not cases.scripts:
+    if cases.module_cases or not cases.scripts:
         _judge_module(next(rest), tally)
     for number, run in zip(cases.scripts, rest, strict=False):
         if tally.status is None and not tally.decided:
@@ -144,11 +146,11 @@ def execution(program: Program, cases: Cases, runs: list[RunOutcome]) -> Executi
     return _execution(program, runs, tally.status, results, tally.detail)
 
 
-def lost_in(program: Program, cases: Cases, number: int, run: RunOutcome) -> set[bool]:
+def failed_readings(program: Program, cases: Cases, number: int, run: RunOutcome) -> set[bool]:
     """Of a decisive program's script, what its run has decided: see `_ResultTally.lost`."""
     tally = _ResultTally(program, cases)
     _judge_script(number, run, tally)
-    return tally.lost
+    return tally.failed_readings
 
 
 class PartialResults:
@@ -157,8 +159,8 @@ class PartialResults:
     def __init__(self, program: Program, cases: Cases) -> None:
         self.results = b""
         self._tally = _ResultTally(program, cases)
-        self._numbers = iter(cases.inside)
-        self._right = cases.right
+        self._case_numbers = iter(cases.module_cases)
+        self._passing_results = cases.passing_results
 
     @property
     def decided(self) -> bool:
@@ -169,21 +171,21 @@ class PartialResults:
         """Take further whole results. Whether all so far decide."""
         seen = len(self.results)
         self.results += part
-        if self._right is not None and self._right[seen : len(self.results)] == part:
+        if self._passing_results is not None and self._passing_results[seen : len(self.results)] == part:
             return False
-        self._read(wire.frames(part if self._right is None else self.results))
-        self._right = None
+        self._read(wire.frames(part if self._passing_results is None else self.results))
+        self._passing_results = None
         return self.decided
 
     def _read(self, frames: Iterable[tuple[bytes, bytes]]) -> None:
         for kind, text in frames:
             if kind in (wire.COMPILED, wire.LOADED):
                 continue
-            number = next(self._numbers, None)
+            number = next(self._case_numbers, None)
             case = None if number is None else self._tally.program.cases[number]
             result = None if case is None else _case_result(case, kind, text, proved=False)
             if number is None or result is None:
-                self._numbers = iter(())  # the program has come to its end, and that will be told
+                self._case_numbers = iter(())  # the program has come to its end, and that will be told
             elif not self.decided:
                 self._tally.add(number, result, text if kind == wire.VALUE else None)
 
@@ -197,8 +199,8 @@ def _execution(
         cases=results,
         detail=detail,
         output=(runs[-1].output + runs[-1].printed)[-_TAIL:].decode(errors="replace"),
-        cpu_seconds=sum(run.told.cpu for run in runs),
-        peak_memory_mb=max(run.told.peak_kb for run in runs) / 1024,
+        cpu_seconds=sum(run.report.cpu for run in runs),
+        peak_memory_mb=max(run.report.peak_kb for run in runs) / 1024,
     )
 
 
@@ -208,14 +210,14 @@ def _judge_module(run: RunOutcome, tally: _ResultTally) -> None:
     if kind == wire.OUT_OF_MEMORY:
         tally.stop("out_of_memory", "MemoryError while loading")
     elif kind == wire.NOT_LOADED:
-        tally.stop("not_executable", _words(text))
+        tally.stop("not_executable", _text(text))
     elif kind != wire.LOADED:
-        status: Status = "timed_out" if run.timed_out else "out_of_memory" if run.had_too_much else "not_executable"
+        status: Status = "timed_out" if run.timed_out else "out_of_memory" if run.memory_exceeded else "not_executable"
         tally.stop(status, f"{run.end} while loading")
     if tally.status is not None:
         return
     tokens = iter(run.tokens)
-    for number in tally.told.inside:
+    for number in tally.plan.module_cases:
         case = tally.program.cases[number]
         token = next(tokens) if isinstance(case, Statement) else b""
         kind, text = next(frames, (b"", b""))
@@ -239,12 +241,12 @@ def _judge_module(run: RunOutcome, tally: _ResultTally) -> None:
 
 def _too_large(text: bytes) -> str:
     """Why nothing is said of a value: it may be right, so that it never counts as wrong."""
-    return f"{_words(text).partition(': ')[2]}, which is not carried out of the sandbox"
+    return f"{_text(text).partition(': ')[2]}, which is not carried out of the sandbox"
 
 
 def _judge_end(case: Case, number: int, kind: bytes, run: RunOutcome, tally: _ResultTally) -> None:
     """The case in which the process ended."""
-    status: Status = "timed_out" if run.timed_out else "out_of_memory" if run.had_too_much else "crashed"
+    status: Status = "timed_out" if run.timed_out else "out_of_memory" if run.memory_exceeded else "crashed"
     detail = run.end
     if kind == wire.OUT_OF_MEMORY:
         status, detail = "out_of_memory", "MemoryError"
@@ -262,32 +264,32 @@ def _result(case: Case, outcome: Outcome, detail: str = "") -> CaseResult:
 def _case_result(case: Case, kind: bytes, text: bytes, *, proved: bool) -> CaseResult | None:
     """The result that a frame tells, or None when the frame is not one that this case can have."""
     if kind == wire.RAISED:
-        return _result(case, "raised", _words(text))
+        return _result(case, "raised", _text(text))
     if isinstance(case, Statement):
         return _result(case, "passed") if kind == wire.DONE and proved else None
     if kind == wire.UNSUPPORTED:
-        return _result(case, "wrong", "not plain: " + _words(text).partition(": ")[2])
+        return _result(case, "wrong", "not plain: " + _text(text).partition(": ")[2])
     if kind == wire.TOO_LARGE and isinstance(case, Value):
-        return _result(case, "wrong", _words(text).partition(": ")[2])
+        return _result(case, "wrong", _text(text).partition(": ")[2])
     if kind == wire.VALUE and isinstance(case, Call):
         return _compare(text, case.expected, case.tolerance, case.comparison)
     if kind == wire.VALUE and isinstance(case, Value):
-        return _given(text)
+        return _literal_result(text)
     return None
 
 
 def _compare(text: bytes, source: str, tolerance: float | None, comparison: Comparison) -> CaseResult:
-    wanted, largest = expected(source)
+    expected_value, largest = expected(source)
     try:
         actual = decode(text, max_hashed=largest)
     except ValueError as error:
         return CaseResult(outcome="wrong", detail=str(error)[:_DETAIL])
-    if agrees(actual, wanted, tolerance, comparison):
+    if agrees(actual, expected_value, tolerance, comparison):
         return _PASSED
     return CaseResult(outcome="wrong", detail=_show(actual))
 
 
-def _given(text: bytes) -> CaseResult:
+def _literal_result(text: bytes) -> CaseResult:
     """What a `Value` gave, where it can be read again as an expected value. Sets of any size are built: it is asked of
     programs that are trusted to be right."""
     if len(text) > MAX_CHARACTERS:
@@ -308,9 +310,9 @@ def _show(value: Any) -> str:
 def _judge_script(number: int, run: RunOutcome, tally: _ResultTally) -> None:
     case = tally.program.cases[number]
     assert isinstance(case, Stdio)
-    kind, text = run.said
+    kind, text = run.first_frame
     if kind == wire.NOT_LOADED:
-        tally.stop("not_executable", _words(text))
+        tally.stop("not_executable", _text(text))
     elif kind == wire.OUT_OF_MEMORY or run.timed_out or _was_killed(run, case.comparison):
         _judge_end(case, number, kind, run, tally)
     else:
@@ -318,29 +320,29 @@ def _judge_script(number: int, run: RunOutcome, tally: _ResultTally) -> None:
         tally.add(number, result, run)
 
 
-def _was_killed(run: RunOutcome, comparison: Printed) -> bool:
-    kind, text = run.said
-    return run.told.exit < 0 and run.told.stopped != b"o" and (kind != wire.RAISED or _is_exit(text, comparison))
+def _was_killed(run: RunOutcome, comparison: OutputComparison) -> bool:
+    kind, text = run.first_frame
+    return run.report.exit < 0 and run.report.stopped != b"o" and (kind != wire.RAISED or _is_exit(text, comparison))
 
 
-def _is_exit(text: bytes, comparison: Printed) -> bool:
+def _is_exit(text: bytes, comparison: OutputComparison) -> bool:
     """Whether what was raised is no failure."""
     return comparison == "livecodebench" and text.startswith(b"SystemExit")
 
 
-def _script_result(stdout: str, comparison: Printed, run: RunOutcome, most_kb: int) -> CaseResult:
+def _script_result(stdout: str, comparison: OutputComparison, run: RunOutcome, max_kb: int) -> CaseResult:
     """Of a script that came to an end by itself."""
-    kind, text = run.said
-    if run.told.stopped == b"o":
-        return CaseResult(outcome="wrong", detail=f"printed more than {most_kb} KB")
+    kind, text = run.first_frame
+    if run.report.stopped == b"o":
+        return CaseResult(outcome="wrong", detail=f"printed more than {max_kb} KB")
     if kind == wire.RAISED and not _is_exit(text, comparison):
-        return CaseResult(outcome="raised", detail=_words(text))
-    if run.told.exit > 0:
+        return CaseResult(outcome="raised", detail=_text(text))
+    if run.report.exit > 0:
         return CaseResult(outcome="raised", detail=run.end)
     printed = run.output.decode(errors="replace")
-    same = printed_agrees(printed, stdout, comparison)
-    return _PASSED if same else CaseResult(outcome="wrong", detail=printed[:_DETAIL])
+    matches = output_agrees(printed, stdout, comparison)
+    return _PASSED if matches else CaseResult(outcome="wrong", detail=printed[:_DETAIL])
 
 
-def _words(text: bytes) -> str:
+def _text(text: bytes) -> str:
     return text.decode(errors="replace")[:_DETAIL]

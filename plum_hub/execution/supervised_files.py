@@ -17,20 +17,20 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from plum_hub.execution.scratch import nameless_file
-from plum_hub.execution.waiting import RefusedError, SystemCall, caller_of, memory, signed, text, threads_of
+from plum_hub.execution.system_call import RefusedError, SystemCall, caller_of, memory, signed, text, threads_of
 
-_FILES = 1000
+_MAX_FILES = 1000
 _AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH = -100, 0x100, 0x1000
 _UTIME_NOW, _UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
 _NOW = (0, _UTIME_NOW, 0, _UTIME_NOW)
 _MODE_BITS = 0o1777
-_NAMED = {
+_NAME_ARGUMENT = {
     "open": 0, "openat": 1, "creat": 0, "mkdir": 0, "mkdirat": 1, "symlink": 1, "symlinkat": 2, "link": 1, "linkat": 3,
     "mknod": 0, "mknodat": 1,
 }  # fmt: skip
 """System calls that create a file: which argument is its name."""
-_SHARED_NAMES = 256
-_SHARED = re.compile(rb"/dev/shm/[^/]+")
+_MAX_SHARED_NAMES = 256
+_SHARED_MEMORY = re.compile(rb"/dev/shm/[^/]+")
 
 
 class FileSupervisor:
@@ -41,53 +41,53 @@ class FileSupervisor:
         most_bytes: what its files may hold together.
     """
 
-    def __init__(self, scratch: str, most_bytes: int) -> None:
-        self._scratch, self._most_bytes = scratch, most_bytes
+    def __init__(self, scratch: str, max_bytes: int) -> None:
+        self._scratch, self._max_bytes = scratch, max_bytes
         self._created = self._counted_at = 0
         self._has_files = False
         self._shared: set[bytes] = set()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin with a new program and an empty scratch folder."""
         self._created = self._counted_at = 0
         self._has_files = False
         self._shared.clear()
 
-    def decide(self, asked: SystemCall) -> bool | tuple[int, int]:
+    def decide(self, call: SystemCall) -> bool | tuple[int, int]:
         """Whether the call was carried out here; if not, the kernel does it. Or a file that the caller is given, and
         the flags that it has there.
 
         Raises:
             OSError: the call fails, with this error number.
         """
-        if asked.name == "mmap":
-            self._execute(asked)
+        if call.name == "mmap":
+            self._execute(call)
             return False
-        if asked.name in ("unlink", "unlinkat"):
-            return self._unlink(text(asked.thread, asked.arguments[asked.name == "unlinkat"]))
-        if asked.name in _NAMED:
-            return self._create(asked)
-        if asked.name == "utimensat":
-            self._set_times(asked)
+        if call.name in ("unlink", "unlinkat"):
+            return self._unlink(text(call.thread, call.arguments[call.name == "unlinkat"]))
+        if call.name in _NAME_ARGUMENT:
+            return self._create(call)
+        if call.name == "utimensat":
+            self._set_times(call)
         else:
-            self._set_mode(asked)
+            self._set_mode(call)
         return True
 
-    def _create(self, asked: SystemCall) -> bool | tuple[int, int]:
+    def _create(self, call: SystemCall) -> bool | tuple[int, int]:
         """Count a file that may be about to be created; once there are many, look only now and then."""
         self._created += 1
         if self._created - self._counted_at > self._counted_at // 16:
             self._count()
-        name = text(asked.thread, asked.arguments[_NAMED[asked.name]])
-        if not _SHARED.fullmatch(name):
+        name = text(call.thread, call.arguments[_NAME_ARGUMENT[call.name]])
+        if not _SHARED_MEMORY.fullmatch(name):
             self._has_files |= not name.startswith(b"/dev/")
             return False
         self._has_files = True
-        if asked.name in ("link", "linkat"):
-            return self._link(text(asked.thread, asked.arguments[_NAMED[asked.name] // 2]), name)
-        if asked.name not in ("open", "openat") or name in self._shared:
+        if call.name in ("link", "linkat"):
+            return self._link(text(call.thread, call.arguments[_NAME_ARGUMENT[call.name] // 2]), name)
+        if call.name not in ("open", "openat") or name in self._shared:
             raise RefusedError(errno.EEXIST if name in self._shared else errno.EACCES)
-        flags = asked.arguments[1 + (asked.name == "openat")]
+        flags = call.arguments[1 + (call.name == "openat")]
         self._shared.add(name)
         return nameless_file(self._scratch), flags & os.O_CLOEXEC
 
@@ -98,7 +98,7 @@ class FileSupervisor:
         return True
 
     def _unlink(self, name: bytes) -> bool:
-        if not _SHARED.fullmatch(name):
+        if not _SHARED_MEMORY.fullmatch(name):
             return False
         if name not in self._shared:
             raise RefusedError(errno.ENOENT)
@@ -106,22 +106,22 @@ class FileSupervisor:
         return True
 
     def _count(self) -> None:
-        files, size = self._found()
+        files, size = self._usage()
         self._created = self._counted_at = files
-        if files >= _FILES or size >= self._most_bytes or len(self._shared) >= _SHARED_NAMES:
+        if files >= _MAX_FILES or size >= self._max_bytes or len(self._shared) >= _MAX_SHARED_NAMES:
             self._counted_at = 0
             raise RefusedError(errno.ENOSPC)
 
-    def _found(self) -> tuple[int, int]:
+    def _usage(self) -> tuple[int, int]:
         """How many files the scratch folder holds, and their bytes, as far as paths reach."""
         files = size = 0
-        waiting = [self._scratch]
-        while waiting:
-            with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
+        pending = [self._scratch]
+        while pending:
+            with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
                 for entry in entries:
                     files += 1
                     if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
+                        pending.append(entry.path)
                     else:
                         size += entry.stat(follow_symlinks=False).st_blocks * 512
         return files, size
@@ -131,63 +131,63 @@ class FileSupervisor:
         """Whether the program has made files, which can grow without a call that is asked about."""
         return self._has_files
 
-    def are_too_large(self, processes: Iterable[int]) -> bool:
+    def exceed_limit(self, processes: Iterable[int]) -> bool:
         """Whether the files are far over what they may hold together, those too that have no name any more.
 
         Args:
             processes: the program's processes.
         """
         device = os.stat(self._scratch).st_dev  # noqa: PTH116
-        nameless: dict[int, int] = {}
+        unnamed: dict[int, int] = {}
         for process in processes:
             with contextlib.suppress(OSError):
                 for name in os.listdir(f"/proc/{process}/fd"):  # noqa: PTH208
                     with contextlib.suppress(OSError):
-                        found = os.stat(f"/proc/{process}/fd/{name}")  # noqa: PTH116
-                        if found.st_dev == device and not found.st_nlink and stat.S_ISREG(found.st_mode):
-                            nameless[found.st_ino] = found.st_blocks * 512
-        return self._found()[1] + sum(nameless.values()) > 2 * self._most_bytes
+                        status = os.stat(f"/proc/{process}/fd/{name}")  # noqa: PTH116
+                        if status.st_dev == device and not status.st_nlink and stat.S_ISREG(status.st_mode):
+                            unnamed[status.st_ino] = status.st_blocks * 512
+        return self._usage()[1] + sum(unnamed.values()) > 2 * self._max_bytes
 
-    def _execute(self, asked: SystemCall) -> None:
+    def _execute(self, call: SystemCall) -> None:
         """Refuse to map a file of the scratch folder. No other thread can put one in the place of the file that was
         looked at, if there is no other thread, or the program has made no file."""
-        file = os.readlink(f"/proc/{asked.thread}/fd/{signed(asked.arguments[4])}")  # noqa: PTH115
-        if self._is_inside(file) or (self._has_files and len(threads_of(caller_of(asked.thread))) > 1):
+        file = os.readlink(f"/proc/{call.thread}/fd/{signed(call.arguments[4])}")  # noqa: PTH115
+        if self._is_inside(file) or (self._has_files and len(threads_of(caller_of(call.thread))) > 1):
             raise RefusedError(errno.EPERM)
 
     def _is_inside(self, path: str) -> bool:
         return path.startswith(f"{self._scratch}/")
 
-    def _set_mode(self, asked: SystemCall) -> None:
+    def _set_mode(self, call: SystemCall) -> None:
         """Change a file's mode, as chmod(2) and its like do."""
-        first, second, third, fourth, *_ = asked.arguments
-        found, mode = {
+        first, second, third, fourth, *_ = call.arguments
+        target, mode = {
             "chmod": ((_AT_FDCWD, first, 0), second),
             "fchmod": ((first, 0, _AT_EMPTY_PATH), second),
             "fchmodat": ((first, second, 0), third),
             "fchmodat2": ((first, second, fourth), third),
-        }[asked.name]
-        with self._opened(asked.thread, *found) as handle:
+        }[call.name]
+        with self._opened(call.thread, *target) as handle:
             if stat.S_ISLNK(os.fstat(handle).st_mode):
                 raise RefusedError(errno.EOPNOTSUPP)
             Path(f"/proc/self/fd/{handle}").chmod(mode & _MODE_BITS)
 
-    def _set_times(self, asked: SystemCall) -> None:
+    def _set_times(self, call: SystemCall) -> None:
         """Change a file's times, as utimensat(2) does."""
-        folder, path, address, flags, *_ = asked.arguments
-        with self._opened(asked.thread, folder, path, flags if path else _AT_EMPTY_PATH) as handle:
+        folder, path, address, flags, *_ = call.arguments
+        with self._opened(call.thread, folder, path, flags if path else _AT_EMPTY_PATH) as handle:
             before, now = os.fstat(handle), time.time_ns()
             if stat.S_ISLNK(before.st_mode):
                 raise RefusedError(errno.EOPNOTSUPP)
-            given = (
-                struct.unpack("<4q", memory(asked.thread, address, 32).ljust(32, b"\0"))
+            requested = (
+                struct.unpack("<4q", memory(call.thread, address, 32).ljust(32, b"\0"))
                 if address
                 else (0, _UTIME_NOW) * 2
             )
             special = [{_UTIME_NOW: now, _UTIME_OMIT: old} for old in (before.st_atime_ns, before.st_mtime_ns)]
             times = [
-                special[place].get(given[2 * place + 1], given[2 * place] * 10**9 + given[2 * place + 1])
-                for place in (0, 1)
+                special[index].get(requested[2 * index + 1], requested[2 * index] * 10**9 + requested[2 * index + 1])
+                for index in (0, 1)
             ]
             os.utime(f"/proc/self/fd/{handle}", ns=(times[0], times[1]))
 

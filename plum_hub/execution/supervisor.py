@@ -23,18 +23,18 @@ from collections.abc import Iterator
 
 from plum_hub.execution import filters
 from plum_hub.execution.supervised_files import FileSupervisor
-from plum_hub.execution.waiting import RefusedError, SystemCall, caller_of, signed, threads_of
+from plum_hub.execution.system_call import RefusedError, SystemCall, caller_of, signed, threads_of
 
-_RECEIVE, _SEND, _GIVE, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40182103, 0x40082104  # SECCOMP_IOCTL_NOTIF_*
+_RECEIVE, _SEND, _ADD_FD, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40182103, 0x40082104  # SECCOMP_IOCTL_NOTIF_*
 _SYNCHRONOUS_WAKE_UP = 1
-_ASKED = struct.Struct("<QIIiIQ6Q")
-_ANSWER = struct.Struct("<QqiI")
-_GIVEN = struct.Struct("<QIIII")
-_CARRY_OUT = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
+_NOTIFICATION = struct.Struct("<QIIiIQ6Q")
+_RESPONSE = struct.Struct("<QqiI")
+_ADD_FD_REQUEST = struct.Struct("<QIIII")
+_CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 
-TASKS = 64
+_MAX_TASKS = 64
 """Processes and threads, the zygote among them: what a resource limit allows in a jail."""
-_LOOK_MILLISECONDS = 50
+_CHECK_INTERVAL_MS = 50
 _FULL_SECONDS = 0.005
 """How long it is believed that there are too many."""
 
@@ -61,93 +61,93 @@ class Supervisor:
         """Answer every call. Returns when nobody is left to ask."""
         with contextlib.suppress(OSError):  # Linux 6.6 and newer
             fcntl.ioctl(self._listener, _SET_FLAGS, _SYNCHRONOUS_WAKE_UP)
-        asked, poller = bytearray(_ASKED.size), select.poll()
+        buffer, poller = bytearray(_NOTIFICATION.size), select.poll()
         poller.register(self._listener, select.POLLIN)
         while True:
-            asked[:] = bytes(_ASKED.size)
-            if self._files.may_grow and not poller.poll(_LOOK_MILLISECONDS):
-                self._look_at_files()
+            buffer[:] = bytes(_NOTIFICATION.size)
+            if self._files.may_grow and not poller.poll(_CHECK_INTERVAL_MS):
+                self._check_files()
                 continue
             try:
-                fcntl.ioctl(self._listener, _RECEIVE, asked, True)
+                fcntl.ioctl(self._listener, _RECEIVE, buffer, True)
             except (FileNotFoundError, InterruptedError):  # the caller was killed meanwhile
                 continue
-            name, thread, _, number, _, _, *arguments = _ASKED.unpack(asked)
-            answer = self._answer(name, SystemCall(self._names.get(number, ""), thread, tuple(arguments)))
+            notification, thread, _, number, _, _, *arguments = _NOTIFICATION.unpack(buffer)
+            answer = self._answer(notification, SystemCall(self._names.get(number, ""), thread, tuple(arguments)))
             with contextlib.suppress(FileNotFoundError):
-                fcntl.ioctl(self._listener, _SEND, _ANSWER.pack(name, *answer))
+                fcntl.ioctl(self._listener, _SEND, _RESPONSE.pack(notification, *answer))
 
-    def _answer(self, name: int, asked: SystemCall) -> tuple[int, int, int]:
+    def _answer(self, notification: int, call: SystemCall) -> tuple[int, int, int]:
         """Result, error number (negative) and flags."""
         try:
-            result = self._decide(asked)
+            result = self._decide(call)
             if isinstance(result, tuple):
                 file, close_on_exec = result
-                return self._give(name, file, close_on_exec), 0, 0
+                return self._add_file(notification, file, close_on_exec), 0, 0
         except OSError as error:
             return 0, -(error.errno or errno.EPERM), 0
         except (ArithmeticError, ValueError):  # a number that no call can have
             return 0, -errno.EINVAL, 0
-        return 0, 0, 0 if result else _CARRY_OUT
+        return 0, 0, 0 if result else _CONTINUE
 
-    def _look_at_files(self) -> None:
+    def _check_files(self) -> None:
         """End a program whose files have grown far over the limit: a file system of its own would have refused."""
-        processes = [*self._below()]
+        processes = [*self._descendants()]
         if not processes:
-            self._files.forget()
-        elif self._files.are_too_large(processes):
+            self._files.reset()
+        elif self._files.exceed_limit(processes):
             self._sweeping = True
             for process in processes:
                 with contextlib.suppress(ProcessLookupError):
                     self._signal(process, signal.SIGKILL)
 
-    def _give(self, name: int, file: int, flags: int) -> int:
+    def _add_file(self, notification: int, file: int, flags: int) -> int:
         """Make a file of this process the caller's, and return its number there."""
-        given = bytearray(_GIVEN.pack(name, 0, file, 0, flags))
+        request = bytearray(_ADD_FD_REQUEST.pack(notification, 0, file, 0, flags))
         try:
-            number: int = fcntl.ioctl(self._listener, _GIVE, given, True)
+            number: int = fcntl.ioctl(self._listener, _ADD_FD, request, True)
             return number
         finally:
             os.close(file)
 
-    def _decide(self, asked: SystemCall) -> bool | tuple[int, int]:
+    def _decide(self, call: SystemCall) -> bool | tuple[int, int]:
         """Whether the call was carried out here; if not, the kernel does it. Or a file that the caller is given.
 
         Raises:
             OSError: the call fails, with this error number.
         """
-        if asked.name in ("clone", "fork", "vfork"):
-            self._start(asked.thread)
+        if call.name in ("clone", "fork", "vfork"):
+            self._start(call.thread)
             return False
-        if asked.name == "kill":
-            return self._kill(asked.thread, signed(asked.arguments[0]), signed(asked.arguments[1]))
-        if asked.name in ("tkill", "tgkill"):
-            _look_at_thread(asked)
+        if call.name == "kill":
+            return self._kill(call.thread, signed(call.arguments[0]), signed(call.arguments[1]))
+        if call.name in ("tkill", "tgkill"):
+            _check_thread(call)
             return False
-        return asked.thread != self._zygote and self._files.decide(asked)
+        return call.thread != self._zygote and self._files.decide(call)
 
     def _start(self, thread: int) -> None:
         """Count a process or thread that is about to start."""
         if thread == self._zygote:
             self._started, self._full_until, self._sweeping = 0, 0.0, False
-            self._files.forget()
+            self._files.reset()
             return
         if self._sweeping or time.monotonic() < self._full_until:
             raise RefusedError(errno.EAGAIN)
-        if self._started >= TASKS - 2:  # beside the zygote and the program's first process
-            self._started = sum(len(threads_of(process)) for process in self._below()) - 1
-            if self._started >= TASKS - 2:
+        if self._started >= _MAX_TASKS - 2:  # beside the zygote and the program's first process
+            self._started = sum(len(threads_of(process)) for process in self._descendants()) - 1
+            if self._started >= _MAX_TASKS - 2:
                 self._full_until = time.monotonic() + _FULL_SECONDS
                 raise RefusedError(errno.EAGAIN)
         self._started += 1
 
-    def _below(self) -> Iterator[int]:
+    def _descendants(self) -> Iterator[int]:
         """Every process of the sandbox but its zygote."""
-        waiting = [*_children(self._zygote)]
-        while waiting:
-            process = waiting.pop()
+        pending = [*_children(self._zygote)]
+        while pending:
+            process = pending.pop()
             yield process
-            waiting += _children(process)
+            pending += _children(process)
 
     def _kill(self, thread: int, target: int, number: int) -> bool:
         """Send a signal within the sandbox, as kill(2) does. False for one to the caller itself, which the kernel
@@ -165,7 +165,7 @@ class Supervisor:
             return True
         group = {0: os.getpgid(caller), -1: 0}.get(target, -target)
         reached = False
-        for process in [*self._below()]:
+        for process in [*self._descendants()]:
             with contextlib.suppress(ProcessLookupError):
                 if os.getpgid(process) == group or (target == -1 and process != caller):
                     self._signal(process, number)
@@ -181,13 +181,13 @@ class Supervisor:
         except OSError:  # there is none, or it is a thread of one
             raise ProcessLookupError(errno.ESRCH, "no such process") from None
         try:
-            if not self._is_below(process):
+            if not self._is_descendant(process):
                 raise ProcessLookupError(errno.ESRCH, "no such process")
             signal.pidfd_send_signal(handle, number)
         finally:
             os.close(handle)
 
-    def _is_below(self, process: int) -> bool:
+    def _is_descendant(self, process: int) -> bool:
         while process > 1:
             process = _parent(process)
             if process == self._zygote:
@@ -195,10 +195,10 @@ class Supervisor:
         return False
 
 
-def _look_at_thread(asked: SystemCall) -> None:
+def _check_thread(call: SystemCall) -> None:
     """Refuse a signal to a thread of another process."""
-    caller = caller_of(asked.thread)
-    process, thread = asked.arguments[:2] if asked.name == "tgkill" else (caller, asked.arguments[0])
+    caller = caller_of(call.thread)
+    process, thread = call.arguments[:2] if call.name == "tgkill" else (caller, call.arguments[0])
     if signed(process) != caller or signed(thread) not in threads_of(caller):
         raise RefusedError(errno.ESRCH)
 

@@ -33,7 +33,7 @@ from plum_hub.execution.wire import (
 
 _START_SECONDS = 60
 SCRATCH_MB = 64
-_KERNEL_SAYS = {"NoNewPrivs": "1", "Seccomp": "2", "CapEff": "0" * 16, "CapPrm": "0" * 16, "CapBnd": "0" * 16}
+_REQUIRED_STATUS = {"NoNewPrivs": "1", "Seccomp": "2", "CapEff": "0" * 16, "CapPrm": "0" * 16, "CapBnd": "0" * 16}
 _NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "user")
 _GROUP_SPARE_BYTES, _GROUP_PROCESSES = 512 << 20, 96
 """What a jail's control group may have beyond one program's memory, for the zygote, scratch and the results; and its
@@ -53,14 +53,14 @@ class Enclosure(Protocol):
     name: str
     hint: str
     """Where a refusal leads."""
-    orders: bytes
+    startup_messages: bytes
     """What the judge sends it first."""
-    greetings: frozenset[str]
+    startup_keys: frozenset[str]
     """What it and its zygote then tell the judge."""
-    bait: dict[str, Any]
+    probe_targets: dict[str, Any]
     """What the look around is told beside a port and a file of this machine's."""
 
-    def look(self, said: dict[str, Any]) -> str:
+    def verify(self, greeting: dict[str, Any]) -> str:
         """Check it from where no program reaches, the user that it runs as too, and return the zygote's
         /proc/PID/status.
 
@@ -77,11 +77,11 @@ class Enclosure(Protocol):
         """How many of its processes the kernel has killed so far because they had too much together."""
         ...
 
-    def last_words(self) -> str:
+    def exit_reason(self) -> str:
         """Why it ended, if it says so."""
         ...
 
-    def end(self) -> None:
+    def close(self) -> None:
         """See that nothing of it is left, once the socket is closed."""
         ...
 
@@ -95,15 +95,15 @@ class Jail:
         "a run that was begun with this one together with `--run NEW --carry-over OLD`; "
         "`plum-hub doctor` says what this machine lacks"
     )
-    orders = b""
-    greetings = frozenset({"init", "ready"})
+    startup_messages = b""
+    startup_keys = frozenset({"init", "ready"})
     boot = "boot"
     """The module that shuts it."""
 
     def __init__(
-        self, theirs: socket.socket, core: int | None, packages: str = "", beside: dict[str, Any] | None = None
+        self, theirs: socket.socket, core: int | None, packages: str = "", extra_settings: dict[str, Any] | None = None
     ) -> None:
-        self.bait: dict[str, Any] = {}
+        self.probe_targets: dict[str, Any] = {}
         python = os.path.realpath(sys.executable)
         source = Path(__file__).parent
         groups = self._group = cgroups.create(f"{os.getpid()}-{next(_NUMBERS)}", _GROUP_SPARE_BYTES, _GROUP_PROCESSES)
@@ -111,7 +111,7 @@ class Jail:
             "socket": theirs.fileno(), "python": python, "prefix": os.path.realpath(sys.base_prefix),
             "library": os.path.realpath(sysconfig.get_path("stdlib")), "source": str(source), "scratch_mb": SCRATCH_MB,
             "packages": packages, "core": core, "cgroups": [str(folder) for folder in groups.folders] if groups else [],
-            **(beside or {}),
+            **(extra_settings or {}),
         }  # fmt: skip
         try:
             self._process = subprocess.Popen(
@@ -122,9 +122,9 @@ class Jail:
         except OSError as error:
             raise SandboxError(f"no process could be started for a {self.name} ({error}); {self.hint}") from error
 
-    def look(self, said: dict[str, Any]) -> str:
+    def verify(self, greeting: dict[str, Any]) -> str:
         """See `Enclosure`. The kernel answers, which nothing inside can make lie."""
-        init = int(said["init"])
+        init = int(greeting["init"])
         for name in _NAMESPACES:
             if os.readlink(f"/proc/{init}/ns/{name}") == os.readlink(f"/proc/self/ns/{name}"):  # noqa: PTH115
                 raise SandboxError(f"a jail shares this machine's {name} namespace ({name} namespace); {self.hint}")
@@ -151,11 +151,11 @@ class Jail:
         """See `Enclosure`."""
         return self._group.oom_kills() if self._group is not None else 0
 
-    def last_words(self) -> str:
+    def exit_reason(self) -> str:
         """See `Enclosure`."""
         return ""
 
-    def end(self) -> None:
+    def close(self) -> None:
         """See `Enclosure`. The process that waits outside sees the socket close and kills what is inside."""
         self._process.wait()
         if self._group is not None:
@@ -174,7 +174,7 @@ class Worker:
         self, enclose: Callable[[socket.socket, int | None], Enclosure] = Jail, core: int | None = None
     ) -> None:
         self.core = core
-        self.met = ""
+        self.cached_cases = ""
         """The name of the cases that the zygote had last."""
         self._memory_kills = 0
         self._run = 2
@@ -190,11 +190,11 @@ class Worker:
             raise
         try:
             self.socket.settimeout(_START_SECONDS)
-            self.socket.sendall(self._enclosure.orders)
-            self.overhead_bytes = self._address_space(self._enclosure.look(self._greet()))
-            self._look_from_inside()
+            self.socket.sendall(self._enclosure.startup_messages)
+            self.overhead_bytes = self._address_space(self._enclosure.verify(self._receive_greeting()))
+            self._probe()
         except OSError as error:
-            why = f"{error}{self._enclosure.last_words()}"
+            why = f"{error}{self._enclosure.exit_reason()}"
             self.close()
             raise BrokenWorkerError(why) from error
         except BaseException:
@@ -202,40 +202,40 @@ class Worker:
             raise
         self.socket.setblocking(False)
 
-    def _greet(self) -> dict[str, Any]:
-        said: dict[str, Any] = {}
-        while not self._enclosure.greetings <= said.keys():
-            said |= json.loads(self._next()[0])
-            if "failed" in said:
-                failed, reason = said["failed"], said["reason"]
+    def _receive_greeting(self) -> dict[str, Any]:
+        greeting: dict[str, Any] = {}
+        while not self._enclosure.startup_keys <= greeting.keys():
+            greeting |= json.loads(self._receive_message()[0])
+            if "failed" in greeting:
+                failed, reason = greeting["failed"], greeting["reason"]
                 raise self._refusal(f"programs cannot be isolated on this machine ({failed}: {reason})")
-        return said
+        return greeting
 
     def _address_space(self, text: str) -> int:
         """Hold the zygote's /proc/PID/status against what must stand there, and return its address space's bytes."""
         status = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
         if "VmSize" not in status:
             raise BrokenWorkerError("its zygote died")
-        for name, wanted in _KERNEL_SAYS.items():
-            if status.get(name, "").strip() != wanted:
-                raise self._refusal(f"a {self._enclosure.name}'s {name} is {status.get(name)}, not {wanted} ({name})")
+        for name, required in _REQUIRED_STATUS.items():
+            if status.get(name, "").strip() != required:
+                raise self._refusal(f"a {self._enclosure.name}'s {name} is {status.get(name)}, not {required} ({name})")
         return int(status["VmSize"].split()[0]) * 1024
 
     def _refusal(self, reason: str) -> SandboxError:
         return SandboxError(f"{reason}; {self._enclosure.hint}")
 
-    def _look_from_inside(self) -> None:
+    def _probe(self) -> None:
         """Let a child like any program's try to get out, with something real on this side to get at."""
         with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
             Path(folder).chmod(0o755)
             canary = Path(folder, "canary")
             canary.write_text("a jail that can read this is not one")
             before = canary.stat()
-            outside = {"port": listener.getsockname()[1], "canary": str(canary), **self._enclosure.bait}
-            told, memory = json.dumps(outside).encode(), self.overhead_bytes + (1 << 30)
-            asked = RunRequest(PROBE, cpu=10.0, wall=_START_SECONDS, memory=memory, code=len(told))
-            self.socket.sendall(pack(ASKED.pack(*asked), told))
-            header, body = self._next()
+            outside = {"port": listener.getsockname()[1], "canary": str(canary), **self._enclosure.probe_targets}
+            probe, memory = json.dumps(outside).encode(), self.overhead_bytes + (1 << 30)
+            request = RunRequest(PROBE, cpu=10.0, wall=_START_SECONDS, memory=memory, code=len(probe))
+            self.socket.sendall(pack(ASKED.pack(*request), probe))
+            header, body = self._receive_message()
             listener.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 listener.accept()
@@ -249,7 +249,7 @@ class Worker:
         if holes := json.loads(body[FRAME.size : RunReport(*TOLD.unpack(header)).results]):
             raise self._refusal(f"a {self._enclosure.name} on this machine is not shut ({'; '.join(holes)})")
 
-    def _next(self) -> tuple[bytes, bytes]:
+    def _receive_message(self) -> tuple[bytes, bytes]:
         deadline = time.monotonic() + _START_SECONDS
         while (message := unpack(self._received)) is None:
             if not select.select([self.socket], [], [], max(0.0, deadline - time.monotonic()))[0]:
@@ -265,7 +265,7 @@ class Worker:
         except OSError as error:
             raise BrokenWorkerError(str(error)) from error
         if not chunk:
-            raise BrokenWorkerError(f"its zygote died{self._enclosure.last_words()}")
+            raise BrokenWorkerError(f"its zygote died{self._enclosure.exit_reason()}")
         self._received += chunk
 
     def send(self, request: bytes) -> None:
@@ -325,4 +325,4 @@ class Worker:
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)  # reaches the other side even if a fork of ours holds a copy
         self.socket.close()
-        self._enclosure.end()
+        self._enclosure.close()

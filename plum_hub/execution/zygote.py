@@ -25,7 +25,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from plum_hub.execution import compiler, internals, preparation, sandbox_child, scratch, values
-from plum_hub.execution.shown import MEMORY_READERS
+from plum_hub.execution.visibility import MEMORY_READERS
 from plum_hub.execution.wire import (
     ASKED,
     COMPILE,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from plum_hub.execution.comparisons import agrees
-from plum_hub.execution.printed import printed_agrees
+from plum_hub.execution.output import output_agrees
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ from plum_hub.execution.printed import printed_agrees
     ],
 )
 def test_printed_texts(printed: str, expected: str, official: bool, strict: bool) -> None:
-    assert printed_agrees(printed, expected, "livecodebench") is official
-    assert printed_agrees(printed, expected, "words") is strict
+    assert output_agrees(printed, expected, "livecodebench") is official
+    assert output_agrees(printed, expected, "words") is strict
 
 
 @pytest.mark.parametrize(

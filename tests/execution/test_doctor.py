@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from plum_hub.attacks import Attack, siege
+from plum_hub.attacks import Attack, runner
 from plum_hub.errors import SandboxError
 from plum_hub.execution import Judge
 from plum_hub.execution.layers import survey
@@ -48,7 +48,7 @@ def test_a_missing_layer_is_named_with_what_runs_programs_instead() -> None:
 def test_every_attack_is_counted() -> None:
     done = _doctor("--attack", "--json")
     groups = json.loads(done.stdout)
-    assert set(groups) == {*siege.GROUPS, "escapes", "left behind", "right programs"}
+    assert set(groups) == {*runner.GROUPS, "escapes", "left behind", "right programs"}
     through = [outcome["name"] for group in groups.values() for outcome in group if not outcome["stopped"]]
     assert (done.returncode, through) == (0, []), done.stderr
 
@@ -57,7 +57,7 @@ def test_every_attack_is_counted() -> None:
 def test_what_a_sandbox_does_not_promise_is_told_and_no_fault() -> None:
     with Judge(workers=1, sandbox="landlock") as judge:
         try:
-            (outcome,) = siege.attacked(judge, "group", [Attack("names-outside", "", "failed", "def f(x): return 4")])
+            (outcome,) = runner.run_group(judge, "group", [Attack("names-outside", "", "failed", "def f(x): return 4")])
         except SandboxError as error:
             pytest.skip(str(error))
     assert (outcome.stopped, outcome.told) == (False, True)
@@ -68,5 +68,5 @@ def test_an_attack_that_comes_through_is_not_called_stopped(judge: Judge) -> Non
         Attack("harmless", "is right, so it passes", "failed", "def f(x): return 4"),
         Attack("stopped", "is wrong", "failed|crashed", "def f(x): return 5"),
     ]
-    found = {outcome.name: (outcome.status, outcome.stopped) for outcome in siege.attacked(judge, "group", attacks)}
+    found = {outcome.name: (outcome.status, outcome.stopped) for outcome in runner.run_group(judge, "group", attacks)}
     assert found == {"harmless": ("passed", False), "stopped": ("failed", True)}

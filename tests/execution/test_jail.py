@@ -14,7 +14,7 @@ import pytest
 
 from plum_hub.errors import SandboxError
 from plum_hub.execution import Call, Judge, Limits, Program, Stdio, wire
-from plum_hub.execution.tally import ProgramTrial
+from plum_hub.execution.trial import ProgramTrial
 from tests.execution.conftest import awaited, descendants, traces
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,11 +34,11 @@ def test_a_jail_is_told_nothing_of_what_is_expected() -> None:
     cases = (Call(expression="f()", expected="'sesame'", tolerance=0.125), Stdio(stdin="open", stdout="sesame"))
     program = Program(id="p", code="pass", entry_point="f", cases=cases, limits=Limits())
     trial = ProgramTrial(program, overhead_bytes=0, time_share=1.0)
-    first = trial.request(met="")
+    first = trial.request(cached_cases="")
     assert b"f()" in first
     told = wire.RunReport(stopped=b"-", exit=0, clean=True, cpu=0, wall=0, peak_kb=0, tokens=0, results=0, output=0)
     assert not trial.take(wire.TOLD.pack(*told), b"", lambda: False)
-    second = trial.request(met=trial.cases.name)
+    second = trial.request(cached_cases=trial.cases.name)
     assert b"open" in second
     assert b"f()" not in second  # the jail keeps it
     assert b"sesame" not in first + second
@@ -164,7 +164,7 @@ def test_who_shares_a_core_is_seen(cpu: float, wall: float, contended: bool) -> 
 def test_more_than_the_limits_is_told_to_the_jail(share: float, grace: float) -> None:
     limits = Limits(cpu_seconds=2.0)
     trial = ProgramTrial(Program(id="p", code="pass", entry_point=None, cases=(), limits=limits), 0, time_share=share)
-    message = trial.request(met="")
+    message = trial.request(cached_cases="")
     asked = wire.RunRequest(*wire.ASKED.unpack(message[wire.LENGTHS.size :][: wire.ASKED.size]))
     assert (asked.grace, asked.cpu) == (grace, 2.0 * share)
 

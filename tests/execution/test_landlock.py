@@ -62,21 +62,21 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 _OLD = """
 import functools, json, sys
-from plum_hub.attacks import escapes, right, siege
-from plum_hub.execution.landlock import Enclave, LandlockSandbox
+from plum_hub.attacks import correct, escapes, runner
+from plum_hub.execution.landlock import LandlockWorker, LandlockSandbox
 
-class Old(Enclave):
-    newest = int(sys.argv[1])
+class Old(LandlockWorker):
+    max_version = int(sys.argv[1])
 
 class Sandbox(LandlockSandbox):
     enclosure = Old
 
 sandbox, found = Sandbox(2), {}
-with siege.bait() as (port, secret):
+with runner.targets() as (port, secret):
     attacks = escapes.escapes(port, secret)
     for execution in sandbox.run([attack.program for attack in attacks]):
         found[execution.id] = execution.status
-for execution in sandbox.run(right.MODULES + right.SCRIPTS):
+for execution in sandbox.run(correct.MODULES + correct.SCRIPTS):
     found[execution.id] = execution.status
 sandbox.close()
 print(json.dumps([name for name, status in found.items() if status != "passed"]))
@@ -85,16 +85,16 @@ print(json.dumps([name for name, status in found.items() if status != "passed"])
 _SOME = """
 import json
 from plum_hub.execution import Judge
-from plum_hub.attacks import escapes, resources, siege
+from plum_hub.attacks import escapes, resources, runner
 
 found = []
-with Judge(2, sandbox="landlock") as judge, siege.bait() as (port, secret):
-    found += siege.attacked(judge, "evasions", resources.EVASIONS)
-    found += siege.attacked(judge, "escapes", escapes.escapes(port, secret))
+with Judge(2, sandbox="landlock") as judge, runner.targets() as (port, secret):
+    found += runner.run_group(judge, "evasions", resources.EVASIONS)
+    found += runner.run_group(judge, "escapes", escapes.escapes(port, secret))
 with Judge(1, sandbox="landlock") as judge:
     for attack in escapes.LEFT_BEHIND:
-        found += siege.attacked(judge, "left behind", [attack])
-        found += siege.attacked(judge, attack.name, [escapes.LOOK])
+        found += runner.run_group(judge, "left behind", [attack])
+        found += runner.run_group(judge, attack.name, [escapes.LOOK])
 print(json.dumps([[one.group, one.name, one.status, one.detail] for one in found if not one.stopped]))
 """
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from plum_hub.attacks import Attack, escapes, forgeries, machinery, resources, right, siege
+from plum_hub.attacks import Attack, correct, escapes, forgeries, machinery, resources, runner
 from plum_hub.execution import Judge, Program
 from tests.execution.conftest import traces
 
@@ -32,13 +32,13 @@ def wrongly_judged(judge: Judge, attacks: Sequence[Attack]) -> dict[str, str]:
 
 
 def test_the_corpus_has_every_program_once() -> None:
-    groups = [*siege.GROUPS.values(), escapes.escapes(1, "x"), escapes.LEFT_BEHIND]
+    groups = [*runner.GROUPS.values(), escapes.escapes(1, "x"), escapes.LEFT_BEHIND]
     names = [(number, attack.name) for number, group in enumerate(groups) for attack in group]
     assert len(names) == len(set(names)) >= 60
-    assert len(right.MODULES + right.SCRIPTS) >= 30
-    assert not [attack.name for attack in siege.GROUPS["false passes"] if attack.stopped("passed")]
+    assert len(correct.MODULES + correct.SCRIPTS) >= 30
+    assert not [attack.name for attack in runner.GROUPS["false passes"] if attack.stopped("passed")]
     assert sorted(a.name for group in GROUPS.values() for a in group) == sorted(
-        a.name for group in siege.GROUPS.values() for a in group
+        a.name for group in runner.GROUPS.values() for a in group
     )
 
 
@@ -50,7 +50,7 @@ def test_an_attack_gets_its_status_and_leaves_nothing(judge: Judge, group: str) 
 
 
 def test_nothing_gets_out_of_a_jail(judge: Judge) -> None:
-    with siege.bait() as (port, secret):
+    with runner.targets() as (port, secret):
         attacks = escapes.escapes(port, secret)
         found = {execution.id: execution.cases[0].detail for execution in judge.run([a.program for a in attacks])}
     assert found == {attack.name: "" for attack in attacks}
@@ -66,5 +66,5 @@ def test_the_next_program_finds_nothing_of_the_last(attack: Attack) -> None:
 
 
 def test_awkward_but_right_programs_pass(judge: Judge) -> None:
-    programs = right.MODULES + right.SCRIPTS
+    programs = correct.MODULES + correct.SCRIPTS
     assert statuses(judge, programs) == {program.id: "passed" for program in programs}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from plum_hub.attacks import Attack, forgeries, machinery, resources, right
+from plum_hub.attacks import Attack, correct, forgeries, machinery, resources
 from plum_hub.attacks.escapes import LEFT_BEHIND, LOOK, escapes
 from plum_hub.errors import SandboxError
 from plum_hub.execution.base import SandboxName
@@ -20,7 +20,7 @@ GROUPS: dict[str, list[Attack]] = {
     "resources": resources.TAKEN,
     "evasion of limits": resources.EVASIONS,
 }  # fmt: skip
-"""What needs nothing outside the jail. Escapes, and what programs leave behind, come on top (`outcomes`)."""
+"""What needs nothing outside the jail. Escapes, and what programs leave behind, come on top (`run_all`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class AttackOutcome:
     told: bool = False
 
 
-def outcomes(workers: int | None = None, sandbox: SandboxName = "auto") -> Iterator[AttackOutcome]:
+def run_all(workers: int | None = None, sandbox: SandboxName = "auto") -> Iterator[AttackOutcome]:
     """Run every program, group by group.
 
     Args:
@@ -51,22 +51,22 @@ def outcomes(workers: int | None = None, sandbox: SandboxName = "auto") -> Itera
     """
     with Judge(workers, sandbox=sandbox) as judge:
         for group, attacks in GROUPS.items():
-            yield from attacked(judge, group, attacks)
-        with bait() as (port, secret):
-            yield from attacked(judge, "escapes", escapes(port, secret))
-        for execution in judge.run(right.MODULES + right.SCRIPTS):
+            yield from run_group(judge, group, attacks)
+        with targets() as (port, secret):
+            yield from run_group(judge, "escapes", escapes(port, secret))
+        for execution in judge.run(correct.MODULES + correct.SCRIPTS):
             yield AttackOutcome(
                 group="right programs", name=execution.id, about="does what it should", wanted="passed",
                 status=execution.status, stopped=execution.status == "passed", detail=execution.detail,
             )  # fmt: skip
     with Judge(workers=1, sandbox=sandbox) as judge:
         for attack in LEFT_BEHIND:
-            (outcome,) = attacked(judge, "left behind", [attack])
-            (after,) = attacked(judge, "left behind", [LOOK])
+            (outcome,) = run_group(judge, "left behind", [attack])
+            (after,) = run_group(judge, "left behind", [LOOK])
             yield outcome if after.stopped else _found(outcome, after)
 
 
-def attacked(judge: Judge, group: str, attacks: list[Attack]) -> Iterator[AttackOutcome]:
+def run_group(judge: Judge, group: str, attacks: list[Attack]) -> Iterator[AttackOutcome]:
     """Run these attacks, and say of each whether it was stopped."""
     known = {attack.name: attack for attack in attacks}
     sandbox = judge.harness_version.partition("-")[0]
@@ -88,7 +88,7 @@ def _found(outcome: AttackOutcome, after: AttackOutcome) -> AttackOutcome:
 
 
 @contextlib.contextmanager
-def bait() -> Iterator[tuple[int, str]]:
+def targets() -> Iterator[tuple[int, str]]:
     """Something real to get at: a loopback port with a TCP and a UDP listener, and the path of a file with a secret.
 
     Raises:

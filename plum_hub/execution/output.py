@@ -3,11 +3,11 @@
 from decimal import Decimal, InvalidOperation
 from typing import Literal
 
-Printed = Literal["words", "livecodebench"]
-"""How a printed text is held against what is expected: `printed_agrees` says what each means."""
+OutputComparison = Literal["words", "livecodebench"]
+"""How a printed text is held against what is expected: `output_agrees` says what each means."""
 
 
-def printed_agrees(actual: str, expected: str, comparison: Printed) -> bool:
+def output_agrees(actual: str, expected: str, comparison: OutputComparison) -> bool:
     """Whether a printed text is what is expected, where the comparison is
 
     words           the same words in the same lines; empty lines at the end do not count.
@@ -17,8 +17,10 @@ def printed_agrees(actual: str, expected: str, comparison: Printed) -> bool:
     """
     if comparison == "words":
         return _words(actual) == _words(expected)
-    lines, wanted = (text.strip().split("\n") for text in (actual, expected))
-    return len(lines) == len(wanted) and all(_same_line(*pair) for pair in zip(lines, wanted, strict=True))
+    actual_lines, expected_lines = (text.strip().split("\n") for text in (actual, expected))
+    if len(actual_lines) != len(expected_lines):
+        return False
+    return all(map(_same_line, actual_lines, expected_lines))
 
 
 def _words(text: str) -> list[list[str]]:

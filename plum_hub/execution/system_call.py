@@ -4,7 +4,7 @@ import errno
 import os
 from typing import NamedTuple
 
-_LONGEST_PATH = 4096
+_MAX_PATH = 4096
 
 
 class SystemCall(NamedTuple):
@@ -47,13 +47,13 @@ def text(thread: int, address: int) -> bytes:
     """A string in a thread's memory, without its zero; the page behind its end may not be there."""
     read = b""
     while b"\0" not in read:
-        if len(read) >= _LONGEST_PATH:
+        if len(read) >= _MAX_PATH:
             raise RefusedError(errno.ENAMETOOLONG)
-        place = address + len(read)
-        more = memory(thread, place, 4096 - place % 4096)
-        if not more:
+        position = address + len(read)
+        chunk = memory(thread, position, 4096 - position % 4096)
+        if not chunk:
             raise RefusedError(errno.EFAULT)
-        read += more
+        read += chunk
     return read.partition(b"\0")[0]
 
 

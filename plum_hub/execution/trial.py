@@ -9,7 +9,7 @@ from plum_hub.errors import SandboxError
 from plum_hub.execution import wire
 from plum_hub.execution.base import Execution, Program, Stdio
 from plum_hub.execution.cases import cases_of
-from plum_hub.execution.outcomes import PartialResults, RunOutcome, execution, lost_in
+from plum_hub.execution.outcomes import PartialResults, RunOutcome, execution, failed_readings
 
 _CONTENDED, _CONTENDED_SECONDS = 1.1, 0.05
 """By how much more wall time than CPU time passes where a core is shared."""
@@ -39,23 +39,23 @@ class ProgramTrial:
         self._memory = overhead_bytes + (program.limits.memory_mb << 20)
         if self._memory >= 1 << 63 or not math.isfinite(program.limits.cpu_seconds):
             raise SandboxError(f"program {program.id!r}: its limits (cpu_seconds, memory_mb) cannot be set: too large")
-        self._left = [*self.cases.scripts]
-        self._module = bool(self.cases.inside) or not self._left
+        self._pending = [*self.cases.scripts]
+        self._module_pending = bool(self.cases.module_cases) or not self._pending
         self._runs: list[RunOutcome] = []
-        self._lost: set[bool] = set()
+        self._failed_readings: set[bool] = set()
         """As `outcomes.lost_in`, of the scripts so far."""
-        watched = program.decisive and len(self.cases.inside) > 1 and not self.cases.statements
-        self._sight = PartialResults(program, self.cases) if watched else None
+        watched = program.decisive and len(self.cases.module_cases) > 1 and not self.cases.statements
+        self._partial = PartialResults(program, self.cases) if watched else None
 
-    def request(self, met: str) -> bytes:
+    def request(self, cached_cases: str) -> bytes:
         """The message that has a jail do the next run. `met` names the cases that it had last."""
         limits, program = self._program.limits, self._program
-        script = None if self._module else self._case(self._left[0])
+        script = None if self._module_pending else self._case(self._pending[0])
         stdin = b"" if script is None else script.stdin.encode(errors="surrogatepass")
         code = self._compiled or program.code.encode(errors="surrogatepass")
-        entry_point = (program.entry_point or "").encode() if self._module else b""
-        cases = self.cases.text if self._module and met != self.cases.name else b""
-        cpu = self._cpu_seconds - sum(run.told.cpu for run in self._runs)
+        entry_point = (program.entry_point or "").encode() if self._module_pending else b""
+        cases = self.cases.text if self._module_pending and cached_cases != self.cases.name else b""
+        cpu = self._cpu_seconds - sum(run.report.cpu for run in self._runs)
         output = limits.output_kb << 10
         if script is not None:
             cpu = min(cpu, (script.cpu_seconds or math.inf) * self._time_share)
@@ -63,10 +63,10 @@ class ProgramTrial:
         header = wire.ASKED.pack(
             wire.SCRIPT if script else wire.MODULE,
             bool(self._compiled),
-            self._module and self._sight is not None,
-            self.cases.statements if self._module else 0,
+            self._module_pending and self._partial is not None,
+            self.cases.statements if self._module_pending else 0,
             cpu,
-            self._wall_seconds - sum(run.told.wall for run in self._runs),
+            self._wall_seconds - sum(run.report.wall for run in self._runs),
             self._memory,
             output,
             len(code),
@@ -82,13 +82,13 @@ class ProgramTrial:
         return case
 
     @property
-    def is_in_its_last_run(self) -> bool:
+    def is_last_run(self) -> bool:
         """Whether there is no run to ask for behind the one that is asked for."""
-        return len(self._left) <= (not self._module)
+        return len(self._pending) <= (not self._module_pending)
 
-    def look(self, part: bytes) -> bool:
+    def observe(self, part: bytes) -> bool:
         """Take results of the run that goes on. Whether they decide, so that no more of it is wanted."""
-        return self._sight is not None and not self._sight.decided and self._sight.take(part)
+        return self._partial is not None and not self._partial.decided and self._partial.take(part)
 
     def take(self, header: bytes, body: bytes, killed_for_memory: Callable[[], bool]) -> bool:
         """Take what is told of the run that was asked for last; False when there are more to do.
@@ -98,18 +98,18 @@ class ProgramTrial:
             killed_for_memory: whether the kernel stopped a process of the run because all together had too much.
         """
         run = RunOutcome.of(header, body)
-        if self._module and self._sight is not None and self._sight.decided:
-            run = replace(run, results=self._sight.results)
-        if run.told.exit == -signal.SIGKILL and killed_for_memory():
-            run = replace(run, had_too_much=True)
+        if self._module_pending and self._partial is not None and self._partial.decided:
+            run = replace(run, results=self._partial.results)
+        if run.report.exit == -signal.SIGKILL and killed_for_memory():
+            run = replace(run, memory_exceeded=True)
         self._runs.append(run)
-        if self._module:
-            self._module = False
+        if self._module_pending:
+            self._module_pending = False
         else:
-            self._lost |= lost_in(self._program, self.cases, self._left.pop(0), run)
-            if self._program.decisive and len(self._lost) > bool(self.cases.again):
-                self._left.clear()
-        return not self._left or self._runs[-1].told.stopped in (b"c", b"w")
+            self._failed_readings |= failed_readings(self._program, self.cases, self._pending.pop(0), run)
+            if self._program.decisive and len(self._failed_readings) > bool(self.cases.reinterpretations):
+                self._pending.clear()
+        return not self._pending or self._runs[-1].report.stopped in (b"c", b"w")
 
     @property
     def contended(self) -> bool:
@@ -118,13 +118,13 @@ class ProgramTrial:
         CPU time does not count the time of others, and grows all the same when they use the caches in between: by
         about 30 % at a load of 7 on 2 cores.
         """
-        wall, cpu = (sum(getattr(run.told, clock) for run in self._runs) for clock in ("wall", "cpu"))
+        wall, cpu = (sum(getattr(run.report, clock) for run in self._runs) for clock in ("wall", "cpu"))
         return bool(wall > _CONTENDED * cpu + _CONTENDED_SECONDS)
 
     @property
     def clean(self) -> bool:
         """Whether the jail may be used again."""
-        return self._runs[-1].told.clean
+        return self._runs[-1].report.clean
 
     def execution(self) -> Execution:
         """What the program did."""
