@@ -17,11 +17,11 @@ from plum_hub.loading import FetchedRelease, fetch_release
 from plum_hub.progress import Progress
 from plum_hub.publishing.repository import releases
 from plum_hub.records import Preference
-from plum_hub.release.model_tree import TrainedOn
-from plum_hub.release.tree import CARD, MANIFEST
+from plum_hub.release.manifest import CARD, MANIFEST
+from plum_hub.release.model_lineage import TrainedOn
+from plum_hub.release.schemas import Method
 from plum_hub.run import Run
 from plum_hub.training.data import TrainingData, preference_of, read_data, views
-from plum_hub.training.settings import Method
 
 
 def trained_on(said: Mapping[str, Any], method: Method, run: Path | None, hub: str, progress: Progress) -> TrainedOn:

@@ -14,10 +14,10 @@ from plum_hub.hubs.client import choose_target, connected, fetch_repo
 from plum_hub.instructions.files import read_rows
 from plum_hub.instructions.hub import read_folder
 from plum_hub.records import Preference, Prompt, digest
+from plum_hub.release.schemas import Method
 from plum_hub.release.views import dpo_rows, kto_rows, sft_rows
 from plum_hub.run import Run
 from plum_hub.training.lengths import NAME, TOOLS, Row
-from plum_hub.training.settings import Method
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _COLUMNS: dict[Method, tuple[str, ...]] = {
