@@ -10,9 +10,9 @@ from plum_hub.loading import FetchedRelease
 from plum_hub.progress import Progress
 from plum_hub.records import TestSuite, digest
 from plum_hub.release.manifest import VerifiableManifest
+from plum_hub.release.reading import UnreadableError
 from plum_hub.static import checker_version
 from plum_hub.verification.files import (
-    UnreadableError,
     check_content,
     check_files,
     check_manifest,

@@ -2,15 +2,15 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from plum_hub.release.content import RowsDigest
 from plum_hub.release.manifest import MANIFEST, ManifestT, ModelManifest, VerifiableManifest, read_manifest
-from plum_hub.release.schemas import CONFIGS, Config, schema
+from plum_hub.release.reading import UnreadableError, config_files, open_parquet, read_batches
+from plum_hub.release.schemas import CONFIGS, schema
 from plum_hub.verification.findings import Findings
 
 if TYPE_CHECKING:
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 _UNLISTED = {MANIFEST, ".gitattributes"}
 """Files that no manifest names: itself, and the Hub's own."""
 _NULLABLE = {"code", "license", "cpu_seconds", "peak_memory_mb"}
-
-
-class UnreadableError(Exception):
-    """A Parquet file is none; the message says which, and why."""
 
 
 def check_manifest(folder: Path, findings: Findings, kind: type[ManifestT]) -> ManifestT | None:
@@ -66,10 +62,10 @@ def check_schemas(folder: Path, manifest: VerifiableManifest, findings: Findings
     listed = {file.path: file.rows for file in manifest.files}
     for config in CONFIGS:
         wanted = schema(config, conversational=manifest.counts.conversational)
-        for path in tables(folder, config):
+        for path in config_files(folder, config):
             name = path.relative_to(folder).as_posix()
             try:
-                file = opened(path)
+                file = open_parquet(path)
                 found = file.schema_arrow.remove_metadata()
                 findings.same("counts", f"rows of {name}", listed.get(name), file.metadata.num_rows)
                 if found.equals(wanted):
@@ -91,12 +87,12 @@ def check_content(folder: Path, manifest: VerifiableManifest, findings: Findings
     for config, digest in (manifest.content or {}).items():
         rows = RowsDigest()
         wanted = schema(config, conversational=manifest.counts.conversational)
-        for path in tables(folder, config):
-            for batch in batches(path):
+        for path in config_files(folder, config):
+            for batch in read_batches(path):
                 rows.add(pa.Table.from_batches([batch]).cast(wanted))
         findings.same("content", f"rows of {config}", digest, rows.hexdigest())
     if manifest.content is not None:
-        there = sorted(config for config in CONFIGS if tables(folder, config))
+        there = sorted(config for config in CONFIGS if config_files(folder, config))
         findings.same("content", "configs", sorted(manifest.content), there)
 
 
@@ -104,49 +100,10 @@ def _columns(found: "pa.Schema") -> str:
     return ", ".join(f"{field.name} {field.type}" for field in found)
 
 
-def tables(folder: Path, config: Config) -> list[Path]:
-    """The Parquet files of a config, in order."""
-    return sorted((folder / config).glob("*.parquet"))
-
-
-def opened(path: Path) -> Any:
-    """The Parquet file at `path`.
-
-    Raises:
-        UnreadableError: it is none.
-    """
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        return parquet.ParquetFile(path)
-    except (OSError, pa.ArrowException) as error:
-        raise UnreadableError(f"{path.name}: {error}") from error
-
-
-def batches(path: Path) -> "Iterator[pa.RecordBatch]":
-    """The rows of a Parquet file, some thousands at a time.
-
-    Raises:
-        UnreadableError: it cannot be read to its end.
-    """
-    import pyarrow as pa
-
-    stream = opened(path).iter_batches(batch_size=2_000)
-    while True:
-        try:
-            batch = next(stream, None)
-        except (OSError, pa.ArrowException) as error:
-            raise UnreadableError(f"{path.name}: {error}") from error
-        if batch is None:
-            return
-        yield batch
-
-
 def _check_nulls(path: Path, findings: Findings, name: str) -> None:
     """Count the columns of a file, each of which has a value in every row where it must."""
     missing: Counter[str] = Counter()
-    for batch in batches(path):
+    for batch in read_batches(path):
         missing.update({column: batch.column(column).null_count for column in batch.schema.names})
     for column, nulls in missing.items():
         findings.same("schemas", f"{name}, {column}, rows that are null", 0, 0 if column in _NULLABLE else nulls)
