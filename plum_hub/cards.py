@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from plum_hub.release.licences import Inherited, inherited
-from plum_hub.release.lineage import Lineage, ReleaseCounts, hub_id
-from plum_hub.release.model_tree import ModelLineage
+from plum_hub.release.lineage import Lineage, hub_id
+from plum_hub.release.manifest import ReleaseCounts
+from plum_hub.release.model_lineage import ModelLineage
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.schemas import CONFIGS, Column, Config, columns
 

@@ -31,12 +31,13 @@ from plum_hub.pipeline.status import summarise
 from plum_hub.publishing.model_checkpoint import opened
 from plum_hub.publishing.repository import releases
 from plum_hub.records import Instruction, Preference, Response, Sample, TestSuite, Verdict
+from plum_hub.release.manifest import VerifiableManifest
 from plum_hub.reports.curves import draw
 from plum_hub.rounds.folder import RoundsFolder
 from plum_hub.run import Run
 from plum_hub.training.data import read_data
 from plum_hub.training.settings import compose
-from plum_hub.verification.files import CheckedManifest, check_files, read_manifest
+from plum_hub.verification.files import check_files, check_manifest
 from plum_hub.verification.findings import Findings
 
 Draw = random.Random
@@ -504,7 +505,7 @@ def _script(folder: Path) -> None:
 
 def _audit(folder: Path) -> None:
     findings = Findings()
-    manifest = read_manifest(folder, findings, CheckedManifest)
+    manifest = check_manifest(folder, findings, VerifiableManifest)
     if manifest is not None:
         check_files(folder, manifest, findings)
 

@@ -28,7 +28,7 @@ from plum_hub.publishing.model_results import measured
 from plum_hub.publishing.preview import card_of, tree_of
 from plum_hub.publishing.repository import PublishOptions, Released
 from plum_hub.records import Score
-from plum_hub.release.model_tree import BaseModelRef
+from plum_hub.release.model_lineage import BaseModelRef
 from plum_hub.training.load_check import answers, differing
 from plum_hub.training.run import TrainingRequest, prepare, train
 from plum_hub.training.settings import compose

@@ -12,8 +12,9 @@ from plum_hub.errors import RunError
 from plum_hub.loading import FetchedRelease
 from plum_hub.progress import Progress
 from plum_hub.records import digest
+from plum_hub.release.manifest import VerifiableManifest
 from plum_hub.verification.dataset import DatasetReport, audited, drawn
-from plum_hub.verification.files import CheckedManifest, read_manifest
+from plum_hub.verification.files import check_manifest
 from plum_hub.verification.findings import MEANINGS, Findings
 from plum_hub.verification.options import VerifyOptions
 from plum_hub.verification.provenance import read_terms
@@ -352,7 +353,7 @@ def test_counts_are_counted(tree: Path) -> None:
 def test_a_release_in_parts_is_the_same_release(tree: Path) -> None:
     """A release of more samples than fit in memory is read in parts, each with all that belongs together."""
     findings = Findings()
-    manifest = read_manifest(tree, findings, CheckedManifest)
+    manifest = check_manifest(tree, findings, VerifiableManifest)
     assert manifest is not None
     terms = read_terms(tree, manifest.lineage, findings)
     assert terms is not None

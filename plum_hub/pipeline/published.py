@@ -1,15 +1,15 @@
 """`--suites REPO@TAG`: take instructions and test suites from a published dataset, so that the costly step is paid for
 once and many policies are sampled against the same suites."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from plum_hub.errors import HubError, RecipeError
 from plum_hub.hubs.client import choose_target, connected, fetch_repo
 from plum_hub.recipe import SuitesConfig
-from plum_hub.records import Instruction, TestCase, TestSuite
+from plum_hub.records import Instruction, TestSuite
+from plum_hub.release.reading import config_files, instruction_of, read_rows, suite_of
 
 GENERATE = "generate"
 
@@ -33,18 +33,14 @@ def published(config: SuitesConfig) -> Iterator[tuple[Instruction, TestSuite]]:
         RecipeError: the source is not written as `REPO@TAG`.
         HubError: the release cannot be had, or has no test suites.
     """
-    from pyarrow import parquet
-
-    files = sorted(release_folder(config).glob("test_suites/*.parquet"))
+    files = config_files(release_folder(config), "test_suites")
     if not files:
         raise HubError(
             f"{config.source}: has no test suites; name a dataset that plum-hub published with --suites REPO@TAG"
         )
     with as_published(config.source):
-        for file in files:
-            for batch in parquet.ParquetFile(file).iter_batches():
-                for row in batch.to_pylist():
-                    yield instruction_of(row), _suite(row)
+        for row in read_rows(files):
+            yield instruction_of(row), suite_of(row)
 
 
 @contextmanager
@@ -57,11 +53,9 @@ def as_published(source: str) -> Iterator[None]:
     Raises:
         HubError: they are damaged, or another program's.
     """
-    from pyarrow import ArrowException
-
     try:
         yield
-    except (ArrowException, ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise HubError(
             f"{source}: is not as plum-hub publishes a dataset ({type(error).__name__}: {str(error)[:200]}); name "
             "another version, or look at it with  plum-hub verify"
@@ -88,27 +82,3 @@ def release_folder(config: SuitesConfig) -> Path:
         if not (config.hub == "auto" and first.embedded):
             raise
         return fetch_repo(repo, config.revision or tag, choose_target("public"))  # anybody may read there
-
-
-def instruction_of(row: Mapping[str, Any]) -> Instruction:
-    """The instruction in a row of the config `test_suites`."""
-    return Instruction(
-        id=row["instruction_id"],
-        text=row["instruction"],
-        source=row["source"],
-        revision=row["source_revision"],
-        row=row["source_row"],
-        license=row["license"],
-    )
-
-
-def _suite(row: Mapping[str, Any]) -> TestSuite:
-    return TestSuite(
-        id=row["suite_id"],
-        instruction_id=row["instruction_id"],
-        response_id=row["response_id"],
-        entry_point=row["entry_point"],
-        starter_code=row["starter_code"],
-        reference=row["reference"],
-        cases=tuple(TestCase(**case) for case in row["cases"]),
-    )

@@ -4,11 +4,8 @@ The run takes its test suites from the release, as `--suites` does: with the sam
 verdicts already, and with another one it samples anew. What the release left out before its suites is not in it.
 """
 
-import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from plum_hub import recipe as recipes
 from plum_hub.errors import HubError, RunError
@@ -20,8 +17,10 @@ from plum_hub.pipeline.published import as_published, published, release_folder
 from plum_hub.pipeline.samples import STAGE as SAMPLES
 from plum_hub.pipeline.verdicts import STAGE as VERDICTS
 from plum_hub.recipe import SuitesConfig
-from plum_hub.records import CaseOutcome, Drop, Instruction, Sample, TestSuite, Verdict
+from plum_hub.records import Drop, Instruction, Sample, TestSuite, Verdict
+from plum_hub.release.manifest import MANIFEST, RECIPE, VerifiableManifest, read_manifest
 from plum_hub.release.preferences import STAGE as PREFERENCES
+from plum_hub.release.reading import config_files, read_rows, sample_of, verdict_of
 from plum_hub.run import Run
 
 _STAGES = (SAMPLES, VERDICTS, DECONTAMINATION, PREFERENCES)
@@ -59,11 +58,11 @@ def pull(source: str, folder: Path, hub: str) -> Run:
 
 def _recipe(config: SuitesConfig, release: Path) -> recipes.Recipe:
     """The release's own, with the release as the source of its suites."""
-    if not (release / "recipe.yaml").is_file() or not (release / "manifest.json").is_file():
+    if not (release / RECIPE).is_file() or not (release / MANIFEST).is_file():
         raise HubError(
             f"{config.source}: is no release of plum-hub, which has a recipe.yaml; name another with REPO@TAG"
         )
-    made = recipes.parse(recipes.read(release / "recipe.yaml"), f"{config.source} recipe.yaml")
+    made = recipes.parse(recipes.read(release / RECIPE), f"{config.source} recipe.yaml")
     suites = {"source": config.source, "revision": release.name, "hub": config.hub}
     instructions = {"source": config.source, "revision": None, "limit": None}
     return made.model_copy(
@@ -84,43 +83,12 @@ def _fill(run: Run, release: Path) -> None:
                 instruction(its)
             suite(one)
     with as_published(source):
-        lineage = json.loads((release / "manifest.json").read_bytes())["lineage"]
+        lineage = read_manifest(release, VerifiableManifest).lineage
     with as_published(source), run.appending(Sample) as sample, run.appending(Verdict) as verdict:
-        for row in _rows(release, "samples"):
-            sample(_sample(row, lineage))
-            verdict(_verdict(row, lineage))
+        for row in read_rows(config_files(release, "samples")):
+            sample(sample_of(row, lineage))
+            verdict(verdict_of(row, lineage))
     with as_published(source), run.appending(Drop) as drop:
-        for row in _rows(release, "dropped"):
+        for row in read_rows(config_files(release, "dropped")):
             if row["stage"] in _STAGES and row["instruction_id"] in seen:
                 drop(Drop(**row))
-
-
-def _rows(release: Path, config: str) -> Iterator[dict[str, Any]]:
-    """The rows of a config; none where it has none."""
-    from pyarrow import parquet
-
-    for file in sorted((release / config).glob("*.parquet")):
-        for batch in parquet.ParquetFile(file).iter_batches():
-            yield from batch.to_pylist()
-
-
-def _sample(row: dict[str, Any], lineage: dict[str, Any]) -> Sample:
-    policy = lineage["policy"]["identity"]
-    made = {
-        "engine": f"{policy['engine']} {policy['engine_version']}",
-        "extraction": lineage.get("extraction", ""),  # releases of before it was recorded have none
-    }
-    names = ("instruction_id", "suite_id", "index", "seed", "prompt_digest", "text", "code", "finish_reason")
-    tokens = ("prompt_tokens", "completion_tokens")
-    return Sample(id=row["sample_id"], **made, **{name: row[name] for name in (*names, *tokens)})
-
-
-def _verdict(row: dict[str, Any], lineage: dict[str, Any]) -> Verdict:
-    names = ("sample_id", "suite_id", "instruction_id", "status", "detail", "cpu_seconds", "peak_memory_mb", "output")
-    return Verdict(
-        id=row["verdict_id"],
-        cases=tuple(CaseOutcome(**case) for case in row["cases"]),
-        sandbox=lineage["harness_version"],
-        static_check=lineage["checker_version"],
-        **{name: row[name] for name in names},
-    )

@@ -20,8 +20,9 @@ from plum_hub.pipeline.decontamination.stage import removed
 from plum_hub.publishing.lineage import lineage_of
 from plum_hub.publishing.repository import PublishOptions, Released, Repository, remember
 from plum_hub.records import Drop, Instruction, Preference, Sample, TestSuite, Verdict
-from plum_hub.release.lineage import Lineage, PreviousRelease, ReleaseCounts
-from plum_hub.release.tree import MANIFEST, ReleaseContents, with_card, write_tree
+from plum_hub.release.lineage import Lineage
+from plum_hub.release.manifest import MANIFEST, PreviousRelease, ReleaseCounts
+from plum_hub.release.tree import ReleaseContents, with_card, write_tree
 from plum_hub.release.versions import FIRST, Stated, newest_first
 from plum_hub.run import Run
 

@@ -23,7 +23,8 @@ from plum_hub.publishing.model_data import source_run, trained_on
 from plum_hub.publishing.model_results import MeasuredScores, measured
 from plum_hub.publishing.repository import PublishOptions, Released, remember
 from plum_hub.release.licences import inherited
-from plum_hub.release.model_tree import ModelContents, ModelLineage, with_model_card, write_model_tree
+from plum_hub.release.model_lineage import ModelLineage
+from plum_hub.release.model_tree import ModelContents, with_model_card, write_model_tree
 from plum_hub.release.versions import FIRST, Stated
 from plum_hub.training.checkpoint import TrainingFolder
 from plum_hub.training.load_check import LoadCheckSpec
@@ -125,11 +126,11 @@ class _ModelTree:
             results=model.measured.files,
             card=lambda curves: self._card(tag, curves),
         )
-        self.manifest: Stated = write_model_tree(self.folder, contents)
+        self.manifest: Stated = write_model_tree(self.folder, contents).to_json()
 
     def under(self, tag: str, _: Stated | None) -> Stated:
         """As `Tree.under`."""
-        self.manifest = with_model_card(self.folder, self._card(tag, self._curves))
+        self.manifest = with_model_card(self.folder, self._card(tag, self._curves)).to_json()
         return self.manifest
 
     def _card(self, tag: str, curves: tuple[str, ...]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from plum_hub.errors import TrainingError
-from plum_hub.release.model_tree import CheckpointForm
+from plum_hub.release.model_lineage import CheckpointForm
 from plum_hub.training.checkpoint import CHECKPOINT, FACTS, MERGED, TrainingFolder
 
 WeightsChoice = Literal["adapter", "merged"]

@@ -17,11 +17,12 @@ from plum_hub.loading import FetchedRelease, fetch_release
 from plum_hub.progress import Progress
 from plum_hub.publishing.repository import releases
 from plum_hub.records import Preference
-from plum_hub.release.model_tree import TrainedOn
-from plum_hub.release.tree import CARD, MANIFEST
+from plum_hub.release.manifest import CARD, MANIFEST
+from plum_hub.release.model_lineage import TrainedOn
+from plum_hub.release.reading import config_files, read_rows
+from plum_hub.release.schemas import Method
 from plum_hub.run import Run
 from plum_hub.training.data import TrainingData, preference_of, read_data, views
-from plum_hub.training.settings import Method
 
 
 def trained_on(said: Mapping[str, Any], method: Method, run: Path | None, hub: str, progress: Progress) -> TrainedOn:
@@ -103,16 +104,13 @@ def _releases(said: Mapping[str, Any], run: Path | None, hub: str) -> Iterator[t
 
 def _preferences(folder: Path) -> Iterator[Preference]:
     """The labelled rows of a release, in the order of its samples."""
-    from pyarrow import parquet
-
     labelled: dict[str, Preference] = {}
-    for path in sorted((folder / "kto").glob("*.parquet")):
-        rows = enumerate(parquet.read_table(path).to_pylist())
+    for path in config_files(folder, "kto"):
+        rows = enumerate(read_rows([path]))
         labelled |= {row["sample_id"]: preference_of(row, number, path.name) for number, row in rows}
-    for path in sorted((folder / "samples").glob("*.parquet")):
-        for row in parquet.read_table(path, columns=["sample_id", "suite_id"]).to_pylist():
-            if found := labelled.get(row["sample_id"]):
-                yield replace(found, suite_id=row["suite_id"])
+    for row in read_rows(config_files(folder, "samples"), ("sample_id", "suite_id")):
+        if found := labelled.get(row["sample_id"]):
+            yield replace(found, suite_id=row["suite_id"])
 
 
 def _seed(folder: Path) -> int:

@@ -9,7 +9,7 @@ from plum_hub.pipeline.base import Context
 from plum_hub.progress import Progress
 from plum_hub.publishing.dataset import release
 from plum_hub.publishing.model import ModelPublishRequest, push_model
-from plum_hub.release.tree import CARD
+from plum_hub.release.manifest import CARD
 from plum_hub.run import Run
 from plum_hub.training.checkpoint import TrainingFolder
 

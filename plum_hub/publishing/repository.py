@@ -17,7 +17,7 @@ from plum_hub.hubs.embedded import default_root
 from plum_hub.lines import appending, object_of, whole_lines
 from plum_hub.progress import Progress
 from plum_hub.release import model_tree
-from plum_hub.release.tree import MANIFEST
+from plum_hub.release.manifest import MANIFEST
 from plum_hub.release.versions import FIRST, Stated, following, newest_first, same_release, same_rows
 
 _RELEASES = "releases.jsonl"

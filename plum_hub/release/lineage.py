@@ -8,7 +8,6 @@ from typing import Any
 
 from plum_hub.engines.base import EngineIdentity, Sampling
 from plum_hub.execution.base import Limits
-from plum_hub.release.schemas import Config
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -102,34 +101,41 @@ class Decontamination:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lineage:
-    """What a dataset was made from."""
+class RowsLineage:
+    """What decided the rows of a dataset: the part of its lineage that `verify` checks against the recipe."""
 
-    sources: tuple[InstructionSource, ...]
-    instructions: int
-    """How many instructions were kept by the `instructions` stage."""
     policy: ModelProvenance
     samples_per_suite: int
     generator: ModelProvenance | None
     """None where the suites were taken from a published dataset that does not name it."""
     suites_from: str | None = None
-    """`repo@tag` of the published dataset whose suites were used again."""
-    self_consistency: SelfConsistency | None = None
-    """None where no response was made in this run."""
+    """`REPO@TAG` of the published dataset that the suites were taken from; None where they were generated."""
     harness_version: str
+    """Version of the sandbox that judged the samples."""
     checker_version: str
+    """Version of the static check."""
     extraction: str = ""
-    """Version of the rules that found programs in answers; "" where it was not recorded."""
+    """Version of the rules that extracted programs from answers; "" in releases from before it was recorded."""
     limits: Limits
     prompts: Mapping[str, str]
     """Digest of each prompt file, by its name."""
     packages: Mapping[str, str]
-    """Versions of Python and of each package that could change a row, while rows were made."""
+    """Versions of Python and of each package that can change a row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage(RowsLineage):
+    """What a dataset was made from, and what was measured on the way: the facts of its card and manifest."""
+
+    sources: tuple[InstructionSource, ...]
+    instructions: int
+    """Instructions that the `instructions` stage kept."""
+    self_consistency: SelfConsistency | None = None
+    """None where this run generated no response."""
     decontamination: Decontamination
-    """What the rows were held against."""
 
     def to_json(self) -> dict[str, Any]:
-        """The lineage as JSON values; a model that lies in a folder goes by the folder's name."""
+        """Return the lineage as JSON values. A model that lies in a local folder is named by the folder's last part."""
         values = asdict(self)
         for row, source in zip(values["sources"], self.sources, strict=True):
             row["name"] = source.public_name
@@ -137,66 +143,3 @@ class Lineage:
             if author is not None:
                 values[role]["identity"]["model"] = author.name
         return values
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReleaseCounts:
-    """What was seen and counted while a tree was written."""
-
-    conversational: bool
-    """Whether prompts are conversations; else they are plain text."""
-    rows: Mapping[Config, int]
-    """Rows of each config; a config without rows is not here, and not in the tree."""
-    statuses: Mapping[str, int]
-    """Verdicts by status."""
-    chosen: int
-    rejected: int
-    dropped: Mapping[str, Mapping[str, int]]
-    """Rows left out, by stage and reason."""
-    pass_ratios: tuple[int, ...]
-    """Suites by the share of their samples that pass them, in bins of equal width from 0 to 1."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileEntry:
-    """One file of the tree; `rows` is None where it is no table."""
-
-    path: str
-    sha256: str
-    size: int
-    rows: int | None
-
-
-@dataclass(frozen=True)
-class PreviousRelease:
-    """The release before this one on its branch."""
-
-    tag: str
-    commit: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Manifest:
-    """What `manifest.json` says: the lineage, the counts, the columns, every other file of the tree, and the release
-    before it, so that each release vouches for the tags before its own."""
-
-    lineage: Lineage
-    counts: ReleaseCounts
-    columns: Mapping[Config, Mapping[str, str]]
-    """The type of each column, by the config's name."""
-    content: Mapping[Config, str]
-    """Digest of each config's rows (`content.RowsDigest`), whatever bytes they are stored as."""
-    files: tuple[FileEntry, ...]
-    previous: PreviousRelease | None = None
-    """None for the first, whose `manifest.json` has no such key."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The manifest as JSON values."""
-        previous = {} if self.previous is None else {"previous": asdict(self.previous)}
-        return previous | {
-            "lineage": self.lineage.to_json(),
-            "counts": asdict(self.counts),
-            "columns": self.columns,
-            "content": self.content,
-            "files": [asdict(file) for file in self.files],
-        }

@@ -9,21 +9,18 @@ version it is.
     README.md, manifest.json
 """
 
-import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from plum_hub.files import writing
 from plum_hub.release import versions
-from plum_hub.release.tree import CARD, MANIFEST
-
-CheckpointForm: TypeAlias = Literal["adapter", "merged", "full"]
-"""What is published: LoRA's adapters, the base with them added, or all weights, trained."""
+from plum_hub.release.manifest import CARD, MANIFEST, HashedFile, ModelManifest, hashed_file, read_manifest
+from plum_hub.release.model_lineage import ModelLineage
 
 ADAPTER_CONFIG = "adapter_config.json"
 _WEIGHTS: tuple[str, ...] = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json")
@@ -38,52 +35,6 @@ _TOKENIZER = (
 )
 _ABOUT = (CARD, "training.json", "metrics.jsonl", "report/", ".eval_results/")
 """Files that say something of a model and do not change what it writes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BaseModelRef:
-    """The model that was trained."""
-
-    name: str
-    """A repository on a Hub, or a folder's name where it is none."""
-    commit: str | None
-    """Of the repository; None for a folder."""
-    revision: str
-    """What was trained: that commit, or `sha256:…` of a folder's files."""
-    weights: str | None
-    """What the weights are where that is known and not plain, as in "dequantised from Q4_K_M"."""
-    license: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainedOn:
-    """The rows of a training."""
-
-    name: str
-    """A run, a file, or a repository."""
-    revision: str
-    """A commit, or `sha256:…` of a run's recipe or a file."""
-    rows: int
-    sha256: str
-    """Of the rows as they were read."""
-    repo: str | None
-    """The dataset on a Hub that holds these very rows; None where there is none, as the next two."""
-    tag: str | None
-    commit: str | None
-    licenses: tuple[str | None, ...]
-    """Of the sources; None for each that states nothing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelLineage:
-    """What a model was made from."""
-
-    form: CheckpointForm
-    method: str
-    base: BaseModelRef
-    data: TrainedOn
-    on_policy: bool | None
-    """Whether the base wrote the rows; None where nobody says who did."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +56,7 @@ class ModelContents:
     """Gives the text of README.md, from the pictures in `report/`."""
 
 
-def write_model_tree(folder: Path, contents: ModelContents) -> dict[str, Any]:
+def write_model_tree(folder: Path, contents: ModelContents) -> ModelManifest:
     """Write the whole tree, or nothing, and return what its manifest says. Weights are linked, not copied, where the
     disk allows it.
 
@@ -126,27 +77,33 @@ def write_model_tree(folder: Path, contents: ModelContents) -> dict[str, Any]:
             (partial / ".eval_results" / name).write_text(text, encoding="utf-8", newline="\n")
         card = contents.card(tuple(f"report/{path.name}" for path in pictures))
         (partial / CARD).write_text(card, encoding="utf-8", newline="\n")
-        files = [_entry(partial, path) for path in sorted(partial.rglob("*")) if path.is_file()]
-        manifest = {"lineage": asdict(contents.lineage), "files": files}
-        _write_json(partial / MANIFEST, manifest)
+        files = (hashed_file(partial, path) for path in sorted(partial.rglob("*")) if path.is_file())
+        manifest = ModelManifest(lineage=contents.lineage, files=tuple(files))
+        _write_json(partial / MANIFEST, manifest.to_json())
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
-    return _read(folder / MANIFEST)
+    return manifest
 
 
-def with_model_card(folder: Path, card: str) -> dict[str, Any]:
-    """The same tree with another README.md; what its manifest says then.
+def with_model_card(folder: Path, card: str) -> ModelManifest:
+    """Replace the card of a written tree, and its entry in the manifest.
+
+    Args:
+        folder: The tree, as `write_model_tree` wrote it.
+        card: The new text of README.md.
+
+    Returns:
+        The new manifest.
 
     Raises:
-        RunError: as `write_model_tree`.
+        RunError: The disk is full or the folder is not writable.
     """
-    manifest = _read(folder / MANIFEST)
+    manifest = read_manifest(folder, ModelManifest)
     with writing(folder):
         (folder / CARD).write_text(card, encoding="utf-8", newline="\n")
-        manifest["files"] = [
-            _entry(folder, folder / CARD) if file["path"] == CARD else file for file in manifest["files"]
-        ]
-        _write_json(folder / MANIFEST, manifest)
+        changed: HashedFile = hashed_file(folder, folder / CARD)
+        manifest = replace(manifest, files=tuple(changed if file.path == CARD else file for file in manifest.files))
+        _write_json(folder / MANIFEST, manifest.to_json())
     return manifest
 
 
@@ -170,12 +127,6 @@ def _adapter_config(contents: ModelContents) -> dict[str, Any]:
     """PEFT's configuration, with the base's public name in place of wherever it lay."""
     base = contents.lineage.base
     return _read(contents.model / ADAPTER_CONFIG) | {"base_model_name_or_path": base.name, "revision": base.commit}
-
-
-def _entry(root: Path, path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"path": path.relative_to(root).as_posix(), "sha256": sha256, "size": path.stat().st_size}
 
 
 def _read(path: Path) -> dict[str, Any]:

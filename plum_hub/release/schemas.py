@@ -7,6 +7,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Config: TypeAlias = Literal["kto", "dpo", "sft", "samples", "test_suites", "dropped"]
+"""A config of a released dataset."""
+Method: TypeAlias = Literal["kto", "dpo", "sft"]
+"""A training method, and the config that has its rows."""
 
 MESSAGES = "list<{role: string, content: string}>"
 OUTCOMES = "list<{outcome: string, detail: string, judged: string}>"

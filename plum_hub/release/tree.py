@@ -1,11 +1,10 @@
 """Writes the folder that is pushed: the Parquet files of every config, the card, the recipe and the manifest."""
 
-import hashlib
 import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -16,7 +15,8 @@ from plum_hub.records import Instruction, Status, TestSuite
 from plum_hub.release.content import RowsDigest
 from plum_hub.release.figures import FOLDER as FIGURES
 from plum_hub.release.figures import histogram, pass_ratios, statuses
-from plum_hub.release.lineage import FileEntry, Lineage, Manifest, ReleaseCounts, published_name
+from plum_hub.release.lineage import Lineage, published_name
+from plum_hub.release.manifest import CARD, MANIFEST, RECIPE, FileEntry, Manifest, ReleaseCounts, hashed_file
 from plum_hub.release.parquet import ahead, batches, grouped, scattered, write_parquet
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.schemas import CONFIGS, Config, columns, schema
@@ -24,8 +24,6 @@ from plum_hub.release.view_tables import dpo_tables, kto_table, sft_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-CARD, MANIFEST = "README.md", "manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +121,7 @@ def _write(root: Path, contents: ReleaseContents, conversational: bool) -> Manif
     (root / FIGURES).mkdir()
     for name, drawing in _figures(counts, contents.rule):
         (root / FIGURES / name).write_text(drawing, encoding="utf-8", newline="\n")
-    (root / "recipe.yaml").write_text(contents.recipe, encoding="utf-8", newline="\n")
+    (root / RECIPE).write_text(contents.recipe, encoding="utf-8", newline="\n")
     (root / CARD).write_text(contents.card(counts), encoding="utf-8", newline="\n")
     manifest = Manifest(
         lineage=contents.lineage,
@@ -230,6 +228,4 @@ def _entries(root: Path, rows: dict[Path, int]) -> Iterator[FileEntry]:
 
 
 def _entry(root: Path, path: Path, rows: int | None) -> FileEntry:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return FileEntry(path=path.relative_to(root).as_posix(), sha256=sha256, size=path.stat().st_size, rows=rows)
+    return FileEntry(**asdict(hashed_file(root, path)), rows=rows)

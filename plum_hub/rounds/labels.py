@@ -7,8 +7,8 @@ from plum_hub.errors import NothingToReleaseError, RunError, TrainingError
 from plum_hub.pipeline.samples import STAGE as SAMPLES
 from plum_hub.records import Drop, Preference, Verdict
 from plum_hub.release.preferences import STAGE as PREFERENCES
+from plum_hub.release.schemas import Method
 from plum_hub.run import Run
-from plum_hub.training.settings import Method
 
 
 def check_labels(number: int, run: Run, method: Method) -> None:

@@ -14,10 +14,11 @@ from plum_hub.hubs.client import choose_target, connected, fetch_repo
 from plum_hub.instructions.files import read_rows
 from plum_hub.instructions.hub import read_folder
 from plum_hub.records import Preference, Prompt, digest
+from plum_hub.release.reading import config_files
+from plum_hub.release.schemas import Config, Method
 from plum_hub.release.views import dpo_rows, kto_rows, sft_rows
 from plum_hub.run import Run
 from plum_hub.training.lengths import NAME, TOOLS, Row
-from plum_hub.training.settings import Method
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _COLUMNS: dict[Method, tuple[str, ...]] = {
@@ -113,7 +114,8 @@ def _of_repository(source: str, method: Method, hub: str) -> TrainingData:
         folder = fetch_repo(repo, revision or "main", target)
     manifest = folder / "manifest.json"
     writer = _writer(manifest) if manifest.is_file() else None
-    files = next((found for name in (method, "kto") if (found := sorted((folder / name).glob("*.parquet")))), [])
+    configs: tuple[Config, ...] = (method, "kto")
+    files = next((found for name in configs if (found := config_files(folder, name))), [])
     table = list(_table(files) if files else _default_split(folder, source))
     rows = _in_form(table, method, source)
     return TrainingData(repo, folder.name, rows, writer, public=True, not_read=_not_read(table))

@@ -13,8 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from plum_hub.engines.base import in_a_line
 from plum_hub.errors import TrainingError
-
-Method = Literal["kto", "dpo", "sft"]
+from plum_hub.release.schemas import Method
 
 _RATES: dict[tuple[Method, bool], float] = {
     ("kto", False): 1e-6, ("dpo", False): 1e-6, ("sft", False): 2e-5,

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from plum_hub.errors import HubError, RecipeError
 from plum_hub.recipe import read
-from plum_hub.verification.files import MANIFEST, RECIPE
+from plum_hub.release.manifest import MANIFEST, RECIPE
 
 Cause: TypeAlias = Literal["harness", "limits", "policy", "generator", "rule"]
 

@@ -9,14 +9,14 @@ from plum_hub.execution import Judge
 from plum_hub.loading import FetchedRelease
 from plum_hub.progress import Progress
 from plum_hub.records import TestSuite, digest
+from plum_hub.release.manifest import VerifiableManifest
+from plum_hub.release.reading import UnreadableError
 from plum_hub.static import checker_version
 from plum_hub.verification.files import (
-    CheckedManifest,
-    UnreadableError,
     check_content,
     check_files,
+    check_manifest,
     check_schemas,
-    read_manifest,
 )
 from plum_hub.verification.findings import MEANINGS, Findings, checks_as_json
 from plum_hub.verification.options import VerifyOptions
@@ -83,7 +83,7 @@ def audited(order: VerifyOptions, release: FetchedRelease, progress: Progress) -
     """
     findings = Findings()
     check_tag(release, order.commit, order.run, findings)
-    manifest = read_manifest(release.folder, findings, CheckedManifest)
+    manifest = check_manifest(release.folder, findings, VerifiableManifest)
     if manifest is None:
         return DatasetReport(order, release, findings, 0, 0, {})
     check_earlier(release, manifest.previous, findings)
@@ -107,7 +107,7 @@ def audited(order: VerifyOptions, release: FetchedRelease, progress: Progress) -
 @dataclass(frozen=True)
 class _ReleaseRows:
     parts: InstructionParts
-    manifest: CheckedManifest
+    manifest: VerifiableManifest
     terms: Provenance
     findings: Findings
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from plum_hub.errors import HubError
 from plum_hub.loading import FetchedRelease, fetch_pinned
+from plum_hub.release.reading import UnreadableError, config_files, open_parquet
 from plum_hub.release.schemas import CONFIGS, Config
 from plum_hub.verification.causes import ReleaseFacts, causes, release_facts
-from plum_hub.verification.files import UnreadableError, opened, tables
 from plum_hub.verification.matching import KEYS, ConfigChanges, Flip, ReleaseMatcher, reasons
 from plum_hub.verification.rows import parts_of, split
 
@@ -91,8 +91,8 @@ def _making(release: FetchedRelease) -> ReleaseFacts:
 def _columns(release: FetchedRelease, config: Config) -> list[str]:
     """The columns of a config; none where it is not there."""
     found: list[str] = []
-    for path in tables(release.folder, config):
-        found = list(opened(path).schema_arrow.names)
+    for path in config_files(release.folder, config):
+        found = list(open_parquet(path).schema_arrow.names)
         needed = {"instruction_id", *KEYS[config], *_NEEDED.get(config, ())}
         if missing := needed - set(found):
             raise HubError(

@@ -13,9 +13,11 @@ from plum_hub.hubs.client import choose_target, connected, fetch_file
 from plum_hub.loading import FetchedRelease, fetch_release
 from plum_hub.progress import Progress
 from plum_hub.publishing.model_data import digest_of
+from plum_hub.release.manifest import MANIFEST, ModelManifest, VerifiableManifest, read_manifest
+from plum_hub.release.model_lineage import ModelLineage
 from plum_hub.release.model_tree import ADAPTER_CONFIG
 from plum_hub.verification.dataset import DatasetReport, audited
-from plum_hub.verification.files import MANIFEST, CheckedModelLineage, ModelManifest, check_files, read_manifest
+from plum_hub.verification.files import check_files, check_manifest
 from plum_hub.verification.findings import MODEL_MEANINGS, Findings, checks_as_json
 from plum_hub.verification.options import VerifyOptions
 from plum_hub.verification.tag import check_tag
@@ -61,7 +63,7 @@ def audited_model(order: VerifyOptions, release: FetchedRelease, progress: Progr
     """Hold a model that is on this machine against its manifest, and walk the chain behind it."""
     findings = Findings()
     check_tag(release, order.commit, order.run, findings)
-    manifest = read_manifest(release.folder, findings, ModelManifest)
+    manifest = check_manifest(release.folder, findings, ModelManifest)
     if manifest is None:
         return ModelReport(order, release, findings, None)
     check_files(release.folder, manifest, findings)
@@ -82,7 +84,7 @@ def audited_model(order: VerifyOptions, release: FetchedRelease, progress: Progr
     return ModelReport(order, release, findings, report)
 
 
-def _check_training(folder: Path, lineage: CheckedModelLineage, findings: Findings) -> None:
+def _check_training(folder: Path, lineage: ModelLineage, findings: Findings) -> None:
     try:
         said: Mapping[str, Any] = json.loads((folder / "training.json").read_bytes())
         found = {
@@ -105,7 +107,7 @@ def _check_training(folder: Path, lineage: CheckedModelLineage, findings: Findin
         findings.same("manifest", f"training.json, {what}", here, there)
 
 
-def _check_weights(folder: Path, lineage: CheckedModelLineage, findings: Findings) -> None:
+def _check_weights(folder: Path, lineage: ModelLineage, findings: Findings) -> None:
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
         findings.wrong("weights", "*.safetensors", "weights", "not there")
@@ -134,7 +136,7 @@ def _stated_size(path: Path) -> int | None:
 
 
 def _dataset(
-    order: VerifyOptions, release: FetchedRelease, lineage: CheckedModelLineage, findings: Findings
+    order: VerifyOptions, release: FetchedRelease, lineage: ModelLineage, findings: Findings
 ) -> FetchedRelease | None:
     """The dataset that the model names, at its version."""
     data = lineage.data
@@ -151,29 +153,26 @@ def _dataset(
     return found
 
 
-def _check_rows(dataset: FetchedRelease, lineage: CheckedModelLineage, findings: Findings) -> None:
+def _check_rows(dataset: FetchedRelease, lineage: ModelLineage, findings: Findings) -> None:
     said = lineage.data
     try:
-        found = digest_of(dataset, said.model_dump(), lineage.method)
+        found = digest_of(dataset, asdict(said), lineage.method)
     except (PlumError, ValueError, TypeError, KeyError) as error:
         found = f"they cannot be read: {error}"
     what = f"{dataset.repo}@{dataset.version}, digest of the rows that {lineage.method} reads"
     findings.same("data", what, said.sha256, found)
 
 
-def _check_policy(dataset: FetchedRelease, lineage: CheckedModelLineage, findings: Findings) -> None:
+def _check_policy(dataset: FetchedRelease, lineage: ModelLineage, findings: Findings) -> None:
     try:
-        manifest = json.loads((dataset.folder / MANIFEST).read_bytes())
-        policy = manifest["lineage"]["policy"]["identity"]["revision"]
-    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        policy = read_manifest(dataset.folder, VerifiableManifest).lineage.policy.identity.revision
+    except (OSError, ValueError, RecursionError):
         return  # the dataset's own report says so
     what = "on-policy: whether the samples were written by the base"
     findings.same("base", what, lineage.on_policy, policy == lineage.base.revision)
 
 
-def _check_base(
-    order: VerifyOptions, release: FetchedRelease, lineage: CheckedModelLineage, findings: Findings
-) -> None:
+def _check_base(order: VerifyOptions, release: FetchedRelease, lineage: ModelLineage, findings: Findings) -> None:
     base = lineage.base
     if order.base is not None:
         try:

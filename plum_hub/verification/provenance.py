@@ -1,14 +1,14 @@
 """What the rows of a release were made under: its recipe and the harness that its manifest names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from plum_hub import recipe as recipes
 from plum_hub.answers.code import EXTRACTION
 from plum_hub.engines import EngineConfig
+from plum_hub.engines.base import Sampling
 from plum_hub.errors import RecipeError
 from plum_hub.judging.cases import limits_of
 from plum_hub.pipeline.base import made_by, sampling_of, seed_of
@@ -17,7 +17,8 @@ from plum_hub.pipeline.verdicts import harness_of
 from plum_hub.prompts import prompt_digest
 from plum_hub.recipe import Recipe
 from plum_hub.records import TestSuite, digest
-from plum_hub.verification.files import RECIPE, CheckedLineage
+from plum_hub.release.lineage import ModelProvenance, RowsLineage
+from plum_hub.release.manifest import RECIPE
 from plum_hub.verification.findings import Findings
 
 _PRIVATE = (
@@ -39,7 +40,7 @@ class Provenance:
     """The recipe and the lineage of a release, and what can be made again from them."""
 
     recipe: Recipe
-    lineage: CheckedLineage
+    lineage: RowsLineage
 
     @property
     def harness(self) -> dict[str, object]:
@@ -86,7 +87,7 @@ class Provenance:
         return {digest(instruction_id, prompt, made, sampling, seed, index) for seed, index in seeds}
 
 
-def read_terms(folder: Path, lineage: CheckedLineage, findings: Findings) -> Provenance | None:
+def read_terms(folder: Path, lineage: RowsLineage, findings: Findings) -> Provenance | None:
     """The terms of a release, its recipe held against its manifest; None where the recipe cannot be read."""
     try:
         recipe = recipes.parse(recipes.read(folder / RECIPE), RECIPE)
@@ -97,13 +98,8 @@ def read_terms(folder: Path, lineage: CheckedLineage, findings: Findings) -> Pro
         findings.wrong("recipe", f"{RECIPE}, samples", "prompt and per_instruction filled in", "open")
         return None
     terms = Provenance(recipe, lineage)
-    said = lineage.model_dump()
-    expected = _expected(recipe)
-    for role, config in (("policy", recipe.policy), ("generator", recipe.generator)):
-        if _told(said, role) is not None:  # earlier versions did not say it
-            expected[f"{role}.dtype"] = config.fixed_dtype
-    for key, wanted in expected.items():
-        findings.same("recipe", f"manifest, {key}", _at(said, key), wanted)
+    for key, published, expected in _statements(recipe, lineage):
+        findings.same("recipe", f"manifest, {key}", published, expected)
     if not terms.same_prompt:
         here = prompt_digest(terms.template)
         published = lineage.prompts.get(terms.template)
@@ -119,7 +115,7 @@ def read_terms(folder: Path, lineage: CheckedLineage, findings: Findings) -> Pro
     return terms
 
 
-def note_versions(lineage: CheckedLineage, sandbox: str, static_check: str, findings: Findings) -> None:
+def note_versions(lineage: RowsLineage, sandbox: str, static_check: str, findings: Findings) -> None:
     """Tell with what else than here the verdicts were made, since that may be why they differ."""
     here = {"plum-hub": metadata.version("plum-hub"), "sandbox": sandbox, "static check": static_check}
     there = {
@@ -137,35 +133,26 @@ def _is_private(config: EngineConfig) -> bool:
     return "server" in config.text_settings()
 
 
-def _expected(recipe: Recipe) -> dict[str, object]:
-    """What a manifest must say under a recipe, by its keys."""
+def _statements(recipe: Recipe, lineage: RowsLineage) -> Iterator[tuple[str, object, object]]:
+    """Yield what a manifest states and what it must state under the recipe, each under its key."""
     generated = recipe.suites.source == GENERATE
-    expected: dict[str, object] = {
-        "limits": asdict(limits_of(recipe.verdicts)),
-        "samples_per_suite": recipe.samples.per_instruction,
-        "suites_from": None if generated else recipe.suites.source,
-        **_author("policy", recipe.policy, asdict(sampling_of(recipe.samples))),
-    }
+    yield "limits", asdict(lineage.limits), asdict(limits_of(recipe.verdicts))
+    yield "samples_per_suite", lineage.samples_per_suite, recipe.samples.per_instruction
+    yield "suites_from", lineage.suites_from, None if generated else recipe.suites.source
+    yield from _model_statements("policy", lineage.policy, recipe.policy, sampling_of(recipe.samples))
     if generated:
-        expected |= _author("generator", recipe.generator, asdict(sampling_of(recipe.suites)))
-    return expected
+        yield from _model_statements("generator", lineage.generator, recipe.generator, sampling_of(recipe.suites))
+    authors = (("policy", lineage.policy, recipe.policy), ("generator", lineage.generator, recipe.generator))
+    for role, author, config in authors:
+        if author is not None and author.dtype is not None:  # earlier versions did not record it
+            yield f"{role}.dtype", author.dtype, config.fixed_dtype
 
 
-def _author(role: str, config: EngineConfig, sampling: dict[str, Any]) -> dict[str, object]:
-    return {
-        f"{role}.identity.engine": config.type,
-        f"{role}.identity.model": config.model,
-        f"{role}.identity.revision": config.revision or "",
-        f"{role}.sampling": {**sampling, "stop": list(sampling["stop"])},
-    }
-
-
-def _told(said: Mapping[str, Any], role: str) -> object:
-    return (said[role] or {}).get("dtype")
-
-
-def _at(tree: Mapping[str, Any], key: str) -> object:
-    value: Any = tree
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+def _model_statements(
+    role: str, author: ModelProvenance | None, config: EngineConfig, sampling: Sampling
+) -> Iterator[tuple[str, object, object]]:
+    identity = None if author is None else author.identity
+    yield f"{role}.identity.engine", identity and identity.engine, config.type
+    yield f"{role}.identity.model", identity and identity.model, config.model
+    yield f"{role}.identity.revision", identity and identity.revision, config.revision or ""
+    yield f"{role}.sampling", author and asdict(author.sampling), asdict(sampling)

@@ -1,13 +1,16 @@
 """The rows of a part as records: suites that can be run, and samples that can be judged by them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
 
 from plum_hub.execution.closeness import parse_expected
-from plum_hub.pipeline.published import instruction_of
-from plum_hub.records import Instruction, RecordT, Sample, TestCase, TestSuite, Verdict, from_json
+from plum_hub.records import Instruction, Sample, TestCase, TestSuite, Verdict
+from plum_hub.release.reading import instruction_of, sample_of, suite_of, verdict_of
 from plum_hub.verification.findings import Findings
 from plum_hub.verification.rows import Part, Row
+
+RecordT = TypeVar("RecordT", TestSuite, Sample, Verdict)
 
 _NEEDED = {"call": ("call", "expected"), "statement": ("statement",), "stdio": ("stdin", "stdout")}
 """What a test case of each kind holds."""
@@ -35,7 +38,7 @@ def tasks_of(part: Part, findings: Findings) -> dict[str, RecordedSuite]:
     tasks: dict[str, RecordedSuite] = {}
     for row in part["test_suites"]:
         what = f"suite {row['suite_id']}"
-        suite = _read(TestSuite, row, "suite_id", what, findings)
+        suite = _read(suite_of, row, what, findings)
         if suite is None:
             continue
         if fault := _fault(suite):
@@ -52,8 +55,8 @@ def judged_of(part: Part, tasks: Mapping[str, RecordedSuite], findings: Findings
     judged: dict[str, RecordedSample] = {}
     for row in part["samples"]:
         what = f"sample {row['sample_id']}"
-        sample = _read(Sample, row, "sample_id", what, findings)
-        verdict = _read(Verdict, row, "verdict_id", what, findings)
+        sample = _read(sample_of, row, what, findings)
+        verdict = _read(verdict_of, row, what, findings)
         if sample is None or verdict is None:
             continue
         if sample.suite_id not in tasks:
@@ -65,11 +68,10 @@ def judged_of(part: Part, tasks: Mapping[str, RecordedSuite], findings: Findings
     return list(judged.values())
 
 
-def _read(kind: type[RecordT], row: Row, name: str, what: str, findings: Findings) -> RecordT | None:
-    """The record in a row, whose id is in the column `name`; None where a value has a wrong form."""
-    names = {one.name for one in fields(kind)} & row.keys()
+def _read(read: Callable[[Row], RecordT], row: Row, what: str, findings: Findings) -> RecordT | None:
+    """Read the record in a row; None where a value has the wrong type."""
     try:
-        return from_json(kind, {**{key: row[key] for key in names}, "id": row[name]})
+        return read(row)
     except (ValueError, TypeError) as error:
         findings.wrong("schemas", what, "a row that can be read", str(error))
         return None

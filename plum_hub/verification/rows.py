@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from plum_hub.release.reading import config_files, open_parquet, read_batches
 from plum_hub.release.schemas import CONFIGS, Config
-from plum_hub.verification.files import batches, opened, tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +28,9 @@ def parts_of(*folders: Path) -> int:
     Raises:
         UnreadableError: a Parquet file of the samples is none.
     """
-    rows = [sum(int(opened(path).metadata.num_rows) for path in tables(folder, "samples")) for folder in folders]
+    rows = [
+        sum(int(open_parquet(path).metadata.num_rows) for path in config_files(folder, "samples")) for folder in folders
+    ]
     return 1 + max(rows) // _SAMPLES
 
 
@@ -66,8 +68,8 @@ def split(folder: Path, count: int) -> Iterator[InstructionParts]:
         for config in CONFIGS:
             with ExitStack() as open_files:
                 writers: dict[int, pa.RecordBatchStreamWriter] = {}
-                for path in tables(folder, config):
-                    for batch in batches(path):
+                for path in config_files(folder, config):
+                    for batch in read_batches(path):
                         _write(batch, count, writers, open_files, Path(scratch) / config)
         yield InstructionParts(Path(scratch), count)
 

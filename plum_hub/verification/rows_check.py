@@ -9,11 +9,12 @@ from tempfile import TemporaryDirectory
 from plum_hub.answers.code import extract_code
 from plum_hub.pipeline.samples import prompt_of
 from plum_hub.records import Drop, Preference, Prompt, Sample, digest
+from plum_hub.release.manifest import RowCounts
 from plum_hub.release.parquet import scattered
 from plum_hub.release.preferences import STAGE, preferences
+from plum_hub.release.reading import config_files, read_rows
 from plum_hub.release.schemas import Config
 from plum_hub.release.views import dpo_rows, kto_rows, sft_rows
-from plum_hub.verification.files import CheckedCounts, batches, tables
 from plum_hub.verification.findings import Findings, shown
 from plum_hub.verification.provenance import Provenance
 from plum_hub.verification.reading import RecordedSample, RecordedSuite, judged_of, tasks_of
@@ -47,7 +48,7 @@ class RowsCheck:
         self._check_views(part, judged, tasks)
         return [one.sample.id for one in judged]
 
-    def end(self, counts: CheckedCounts) -> None:
+    def end(self, counts: RowCounts) -> None:
         """Hold what was counted against the manifest."""
         same = self.findings.same
         for config in sorted(self.rows.keys() | counts.rows.keys()):
@@ -142,9 +143,7 @@ def check_order(folder: Path, findings: Findings) -> None:
     """Whether the rows of kto lie in the order of a hash, where no trainer meets the same prompt twice in a row."""
     import pyarrow as pa
 
-    names = [
-        name for path in tables(folder, "kto") for batch in batches(path) for name in batch["sample_id"].to_pylist()
-    ]
+    names = [row["sample_id"] for row in read_rows(config_files(folder, "kto"), ("sample_id",))]
     with TemporaryDirectory(prefix="plum-hub-audit-") as scratch:
         ordered = scattered(
             [pa.table({"sample_id": pa.array(names, pa.string())})], key="sample_id", scratch=Path(scratch)

@@ -14,8 +14,9 @@ from plum_hub.engines.names import COMMIT
 from plum_hub.errors import RunError
 from plum_hub.loading import FetchedRelease, fetch_release
 from plum_hub.publishing.repository import releases
+from plum_hub.release.manifest import CARD, MANIFEST, ManifestHeader, PreviousRelease
 from plum_hub.release.versions import newest_first
-from plum_hub.verification.files import CARD, MANIFEST, ManifestHeader, PreviousEntry, read_manifest
+from plum_hub.verification.files import check_manifest
 from plum_hub.verification.findings import Findings
 
 _NAMED = re.compile(r'revision="([^"]+)"')
@@ -55,7 +56,7 @@ def check_tag(release: FetchedRelease, commit: str | None, run: Path | None, fin
         findings.same("tag", f"{CARD}, the version it is written for", named, release.version)
 
 
-def check_earlier(release: FetchedRelease, previous: PreviousEntry | None, findings: Findings) -> None:
+def check_earlier(release: FetchedRelease, previous: PreviousRelease | None, findings: Findings) -> None:
     """Hold the versions before this one against the manifests that name them, back to the first.
 
     Raises:
@@ -73,7 +74,7 @@ def check_earlier(release: FetchedRelease, previous: PreviousEntry | None, findi
             return  # what another commit says of those before it proves nothing
         version = previous.tag
         earlier = fetch_release(release.repo, previous.commit, release.hub, release.kind, (MANIFEST,))
-        manifest = read_manifest(earlier.folder, findings, ManifestHeader)
+        manifest = check_manifest(earlier.folder, findings, ManifestHeader)
         previous = None if manifest is None else manifest.previous
 
 

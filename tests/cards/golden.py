@@ -5,7 +5,8 @@ from pathlib import Path
 
 from plum_hub.cards import DatasetFacts, dataset_card
 from plum_hub.engines.base import EngineIdentity
-from plum_hub.release.lineage import ContaminationReport, InstructionSource, ModelProvenance, ReleaseCounts
+from plum_hub.release.lineage import ContaminationReport, InstructionSource, ModelProvenance
+from plum_hub.release.manifest import ReleaseCounts
 from plum_hub.release.preferences import PreferencesConfig
 from tests.release.rows import lineage
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from plum_hub.cards import ModelFacts, ModelResults, model_card
-from plum_hub.release.model_tree import BaseModelRef, ModelLineage, TrainedOn
+from plum_hub.release.model_lineage import BaseModelRef, ModelLineage, TrainedOn
 from tests.cards.golden import FOLDER
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plum_hub.cards import DatasetFacts, dataset_card
-from plum_hub.release.lineage import ReleaseCounts
+from plum_hub.release.manifest import ReleaseCounts
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.schemas import CONFIGS, columns
 from plum_hub.release.tree import write_tree

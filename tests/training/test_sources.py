@@ -12,10 +12,11 @@ from plum_hub.errors import EngineError, HubError, TrainingError
 from plum_hub.hubs.client import HubTarget, PublishRequest, publish_repo
 from plum_hub.hubs.embedded import EmbeddedHub
 from plum_hub.records import Preference, digest
+from plum_hub.release.schemas import Method
 from plum_hub.run import Run
 from plum_hub.training.data import read_data
 from plum_hub.training.run import TrainingRequest, prepare
-from plum_hub.training.settings import Method, compose
+from plum_hub.training.settings import compose
 from tests.engines.tiny import write_tiny_model
 from tests.rehearsal import plum_hub, published, write_rehearsal
 from tests.training import toy

@@ -1,0 +1,163 @@
+"""`manifest.json` of a released dataset and of a published model: one typed model, which is written and read back.
+
+A release that an earlier version wrote lacks what was not recorded then, so reading asks for less than writing gives:
+`ManifestHeader` and `VerifiableManifest` are the parts of a dataset's `Manifest` that every release has.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from plum_hub.release.lineage import Lineage, RowsLineage
+from plum_hub.release.model_lineage import ModelLineage
+from plum_hub.release.schemas import Config
+
+CARD, MANIFEST, RECIPE = "README.md", "manifest.json", "recipe.yaml"
+"""Names of a release's files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HashedFile:
+    """One file of a release."""
+
+    path: str
+    """Relative to the release's folder, with `/`."""
+    sha256: str
+    size: int
+    """In bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileEntry(HashedFile):
+    """One file of a dataset."""
+
+    rows: int | None
+    """Rows of a table; None for any other file."""
+
+
+@dataclass(frozen=True)
+class PreviousRelease:
+    """The release before this one on its branch."""
+
+    tag: str
+    commit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowCounts:
+    """What the rows of a release add up to: the counts that `verify` checks."""
+
+    conversational: bool
+    """Whether prompts are conversations; else they are plain text."""
+    rows: Mapping[Config, int]
+    """Rows of each config. A config without rows is neither here nor in the release."""
+    statuses: Mapping[str, int]
+    """Verdicts by status."""
+    chosen: int
+    rejected: int
+    dropped: Mapping[str, Mapping[str, int]]
+    """Rows that were left out, by stage and reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseCounts(RowCounts):
+    """Everything that was counted while the tables of a release were written."""
+
+    pass_ratios: tuple[int, ...]
+    """Suites by the share of their samples that pass them: a histogram with bins of equal width from 0 to 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestHeader:
+    """The part of a manifest that links it to the release before, so that each release vouches for earlier tags."""
+
+    previous: PreviousRelease | None = None
+    """None for the first release, and in releases from before it was recorded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifiableManifest(ManifestHeader):
+    """The part of a dataset's manifest that `verify` needs."""
+
+    lineage: RowsLineage
+    counts: RowCounts
+    content: Mapping[Config, str] | None = None
+    """Digest of each config's rows (`content.RowsDigest`), whatever bytes store them; None in releases from before it
+    was recorded."""
+    files: tuple[FileEntry, ...]
+    """Every file of the release but the manifest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest(VerifiableManifest):
+    """A dataset's whole manifest, as it is written."""
+
+    lineage: Lineage
+    counts: ReleaseCounts
+    columns: Mapping[Config, Mapping[str, str]]
+    """The type of each column, by config and column name."""
+    content: Mapping[Config, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the manifest as JSON values, without `previous` where there is none."""
+        previous = {} if self.previous is None else {"previous": asdict(self.previous)}
+        return previous | {
+            "lineage": self.lineage.to_json(),
+            "counts": asdict(self.counts),
+            "columns": self.columns,
+            "content": self.content,
+            "files": [asdict(file) for file in self.files],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelManifest:
+    """A model's manifest."""
+
+    lineage: ModelLineage
+    files: tuple[HashedFile, ...]
+    """Every file of the release but the manifest."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the manifest as JSON values."""
+        return {"lineage": asdict(self.lineage), "files": [asdict(file) for file in self.files]}
+
+
+ManifestT = TypeVar("ManifestT", ManifestHeader, VerifiableManifest, Manifest, ModelManifest)
+
+
+def read_manifest(folder: Path, kind: type[ManifestT]) -> ManifestT:
+    """Read the manifest of a release, or the part of it that is needed.
+
+    Args:
+        folder: The release's folder.
+        kind: What to read. Keys that it does not know are ignored, so releases of later versions can be read too.
+
+    Raises:
+        FileNotFoundError: There is no manifest.
+        OSError: It cannot be read.
+        pydantic.ValidationError: A value is missing or has the wrong type; a `ValueError`.
+        ValueError: It is not JSON.
+        RecursionError: It is nested too deeply.
+    """
+    return TypeAdapter(kind).validate_python(json.loads((folder / MANIFEST).read_bytes()))
+
+
+def hashed_file(root: Path, path: Path) -> HashedFile:
+    """Hash a file for the manifest.
+
+    Args:
+        root: The release's folder.
+        path: A file in it.
+
+    Returns:
+        The file's entry.
+    """
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return HashedFile(path=path.relative_to(root).as_posix(), sha256=sha256, size=path.stat().st_size)
