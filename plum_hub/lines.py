@@ -8,9 +8,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 from plum_hub.files import reading, writing
+
+Row: TypeAlias = dict[str, Any]
+"""One JSON object of a file, as it was read: nothing is known of its keys and values yet."""
 
 
 def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -74,7 +77,7 @@ def appending(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
             file.close()
 
 
-def object_of(line: bytes) -> dict[str, Any]:
+def object_of(line: bytes) -> Row:
     """Read a line as one JSON object.
 
     Raises:
