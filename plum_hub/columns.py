@@ -1,7 +1,8 @@
-"""Records as Arrow tables, for work that looks at columns rather than at rows: a third of the time of objects, or less.
+"""Records as Arrow tables, for work on columns rather than rows. It takes at most a third of the time of Python
+objects.
 
-A table holds exactly what `records.from_json` would give. pyarrow reads JSON as strictly as that function, but for what
-`RecordSchema._fits` looks at; lines that it does not read so are read one by one.
+A table holds exactly what `records.from_json` would return. pyarrow's JSON reader is as strict as that function, apart
+from what `RecordSchema._fits` checks. Lines that it refuses are read one by one.
 """
 
 import json
@@ -19,15 +20,20 @@ if TYPE_CHECKING:
 
 _SCALARS = {str: "string", int: "int64", float: "float64", bool: "bool"}
 _PART = 1 << 21
-"""Bytes that one thread reads at a time; where a line is longer, lines are read one by one."""
+"""Bytes that one thread reads at a time. If a line is longer, lines are read one by one."""
 _DEEPEST = 100
-"""Levels of nesting that are read by columns."""
+"""Levels of nesting that pyarrow is given to read."""
 _STRINGS, _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"'), re.compile(rb"[\[\]{}]")
 _CONVERSATION = list[dict[Literal["role", "content"], str]]
 
 
 class LineError(ValueError):
-    """A line that is no record of its kind. `line` is its place among those given, from 0."""
+    """A line that is not a record of its kind.
+
+    Args:
+        line: Position of the line among those given, from 0.
+        why: What is wrong with it.
+    """
 
     def __init__(self, line: int, why: object) -> None:
         super().__init__(str(why))
@@ -40,47 +46,68 @@ class RecordSchema:
 
     kind: type[Record]
     types: Mapping[str, Any]
-    """Python's, by the columns' names."""
+    """The Python type of each column."""
     schema: "pa.Schema"
 
     @classmethod
     def of(cls, kind: type[Record], *, conversational: bool = False) -> "RecordSchema":
-        """Of a kind; `conversational` says whether the prompts of preferences are conversations or plain text."""
+        """Return the schema of a kind of record.
+
+        Args:
+            kind: The record class.
+            conversational: Whether the prompts of preferences are conversations rather than plain text.
+
+        Returns:
+            The schema.
+        """
         import pyarrow as pa
 
         types = _types(kind)
         if kind is Preference:
             types["prompt"] = _CONVERSATION if conversational else str
-        return cls(kind, types, pa.schema([(name, _arrow(it)) for name, it in types.items()]))
+        return cls(kind, types, pa.schema([(name, _arrow(hint)) for name, hint in types.items()]))
 
     def read(self, lines: bytes) -> "pa.Table":
-        """The records of whole lines, of which there is one or more.
+        """Parse lines into a table.
+
+        Args:
+            lines: One or more complete lines.
+
+        Returns:
+            One row per line.
 
         Raises:
-            LineError: a line is no record, or a value is not of its column's type.
+            LineError: A line is not a record, or a value does not have the type of its column.
         """
         import pyarrow as pa
         from pyarrow import json as arrow_json
 
         if any(map(_is_fatal, lines.splitlines())):
             return self._one_by_one(lines)
-        how = arrow_json.ParseOptions(explicit_schema=self.schema, unexpected_field_behavior="error")
-        parts = arrow_json.ReadOptions(block_size=_PART)
+        options = arrow_json.ParseOptions(explicit_schema=self.schema, unexpected_field_behavior="error")
+        blocks = arrow_json.ReadOptions(block_size=_PART)
         try:
-            found = arrow_json.read_json(pa.py_buffer(lines), read_options=parts, parse_options=how)
+            table = arrow_json.read_json(pa.py_buffer(lines), read_options=blocks, parse_options=options)
         except (pa.ArrowInvalid, UnicodeDecodeError):
             return self._one_by_one(lines)
-        return found if self._fits(found, lines) else self._one_by_one(lines)
+        return table if self._fits(table, lines) else self._one_by_one(lines)
 
     def table(self, rows: Sequence[Record]) -> "pa.Table":
-        """The same of records that are there as objects."""
+        """Convert records to a table.
+
+        Args:
+            rows: Records of this kind.
+
+        Returns:
+            One row per record.
+        """
         import pyarrow as pa
 
         return pa.Table.from_pylist([asdict(row) for row in rows], self.schema)
 
     def _fits(self, table: "pa.Table", lines: bytes) -> bool:
-        """Whether each line is a row, and no value is missing that must be there or that has a default."""
-        gaps = (_has_gaps(chunk, it) for name, it in self.types.items() for chunk in table[name].chunks)
+        """Return whether every line became a row, and no value is missing that is required or has a default."""
+        gaps = (_has_gaps(chunk, hint) for name, hint in self.types.items() for chunk in table[name].chunks)
         return table.num_rows == lines.count(b"\n") and not any(gaps)
 
     def _one_by_one(self, lines: bytes) -> "pa.Table":
@@ -97,7 +124,7 @@ class RecordSchema:
 
 
 def _is_fatal(line: bytes) -> bool:
-    """Whether pyarrow's parser may end the process on a line: a null, and what is nested deeper than any record."""
+    """Return whether pyarrow may abort the process on a line: a null, or nesting deeper than any record has."""
     if not line.lstrip().startswith(b"{"):
         return True
     if line.count(b"{") + line.count(b"[") <= _DEEPEST:
@@ -110,7 +137,14 @@ def _is_fatal(line: bytes) -> bool:
 
 
 def has_conversations(line: bytes) -> bool:
-    """Whether the prompt of this preference is a conversation."""
+    """Tell whether the prompt of a preference is a conversation.
+
+    Args:
+        line: One row of preferences, as JSON.
+
+    Returns:
+        False also for a line that cannot be parsed.
+    """
     try:
         return isinstance(json.loads(line)["prompt"], list)
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -118,14 +152,14 @@ def has_conversations(line: bytes) -> bool:
 
 
 def _types(kind: type) -> dict[str, Any]:
-    """The type of each field."""
+    """Return the type of each field."""
     hints = typing.get_type_hints(kind)
-    known: Any = kind
-    return {field.name: hints[field.name] for field in fields(known)}
+    cls: Any = kind
+    return {field.name: hints[field.name] for field in fields(cls)}
 
 
 def _arrow(kind: Any) -> "pa.DataType":
-    """Arrow's type for a field's."""
+    """Return the Arrow type for the type of a field."""
     import pyarrow as pa
 
     if kind in _SCALARS:
@@ -137,11 +171,11 @@ def _arrow(kind: Any) -> "pa.DataType":
         return _arrow(inner[0])
     if origin in (tuple, list):
         return pa.list_(_arrow(inner[0]))
-    return pa.struct([(name, _arrow(it)) for name, it in _inner(kind).items()])
+    return pa.struct([(name, _arrow(hint)) for name, hint in _inner(kind).items()])
 
 
 def _inner(kind: Any) -> dict[str, Any]:
-    """The fields of a record within a record, or of a message."""
+    """Return the fields of a nested record, or of a message."""
     if typing.get_origin(kind) is dict:
         names, value = typing.get_args(kind)
         return dict.fromkeys(typing.get_args(names), value)
@@ -149,7 +183,7 @@ def _inner(kind: Any) -> dict[str, Any]:
 
 
 def _has_gaps(array: "pa.Array", kind: Any) -> bool:
-    """Whether something is null in it that is never None."""
+    """Return whether an array has a null where the type does not allow None."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is UnionType:
         return False
@@ -159,4 +193,4 @@ def _has_gaps(array: "pa.Array", kind: Any) -> bool:
         return _has_gaps(array.flatten(), inner[0])
     if origin is Literal or kind in _SCALARS:
         return False
-    return any(_has_gaps(array.field(name), it) for name, it in _inner(kind).items())
+    return any(_has_gaps(array.field(name), hint) for name, hint in _inner(kind).items())

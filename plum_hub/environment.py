@@ -1,4 +1,4 @@
-"""The versions of Python and of the packages that can change a row."""
+"""Versions of Python and of the packages that can change a row."""
 
 import platform
 from importlib import metadata
@@ -9,11 +9,11 @@ _PACKAGES = (
 
 
 def installed_versions() -> dict[str, str]:
-    """Return the version of Python and of each such package that is installed here."""
-    found = {"python": platform.python_version()}
+    """Return the version of Python and of each of these packages that is installed, by name."""
+    versions = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -1,6 +1,6 @@
-"""Append-only files of JSON lines: a row is there whole or not at all, whatever ends the process that writes it.
+"""Append-only files of JSON lines. A row is written completely or not at all, however the writing process ends.
 
-A last line without its newline was torn by a kill: readers leave it out, and the next writer cuts it off.
+A last line without a newline was cut short by a kill: readers skip it, and the next writer removes it.
 """
 
 import json
@@ -8,16 +8,25 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 from plum_hub.files import reading, writing
 
+Row: TypeAlias = dict[str, Any]
+"""One JSON object of a file, as it was read: nothing is known of its keys and values yet."""
+
 
 def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Every whole line with its number, from 1; none where there is no file.
+    """Read the complete lines of a file.
+
+    Args:
+        path: The file. A missing file has no lines.
+
+    Yields:
+        The number of each line, from 1, and its bytes with the newline.
 
     Raises:
-        RunError: what is there cannot be read.
+        RunError: The file cannot be read.
     """
     if not path.exists():
         return
@@ -28,11 +37,17 @@ def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def whole_blocks(path: Path, size: int = 1 << 23) -> Iterator[tuple[int, bytes]]:
-    """The same lines, as many at a time as there are in `size` bytes, or one that is longer; with the first one's
-    number.
+    """Read the complete lines of a file in blocks.
+
+    Args:
+        path: The file. A missing file has no lines.
+        size: Bytes to read at a time. A longer line becomes a block of its own.
+
+    Yields:
+        The number of the block's first line, from 1, and the lines of the block.
 
     Raises:
-        RunError: what is there cannot be read.
+        RunError: The file cannot be read.
     """
     if not path.exists():
         return
@@ -50,10 +65,17 @@ def whole_blocks(path: Path, size: int = 1 << 23) -> Iterator[tuple[int, bytes]]
 
 @contextmanager
 def appending(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Give a function that appends one row, whole and flushed to the system before it returns.
+    """Open a file for appending rows.
+
+    Args:
+        path: The file. It is made where it is missing, and an incomplete last line is removed.
+
+    Yields:
+        A function that appends one row and hands it to the operating system before it returns. The file is synced to
+        disk at the end of the block.
 
     Raises:
-        RunError: the disk is full or the file cannot be written; rows appended before stand.
+        RunError: The file cannot be written, as on a full disk. Rows that were appended before are kept.
     """
     with writing(path):
         _cut_torn_line(path)
@@ -62,7 +84,7 @@ def appending(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
 
         def append(row: Mapping[str, Any]) -> None:
             text = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
-            # Lone surrogates, which a model may well utter, are no text: Parquet and the Hub refuse them.
+            # Models may generate lone surrogates, which are not valid text: Parquet and the Hub refuse them.
             line = text.encode("utf-8", errors="replace") + b"\n"
             with writing(path):
                 _write_whole(file, line)
@@ -74,19 +96,25 @@ def appending(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
             file.close()
 
 
-def object_of(line: bytes) -> dict[str, Any]:
-    """Read a line as one JSON object.
+def object_of(line: bytes) -> Row:
+    """Parse a line as one JSON object.
+
+    Args:
+        line: The line, in UTF-8.
+
+    Returns:
+        The object.
 
     Raises:
-        ValueError: it is none.
+        ValueError: The line is not JSON, not an object, or nested too deeply.
     """
     try:
-        found = json.loads(line)
+        value = json.loads(line)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"a JSON {type(found).__name__}, not an object")
-    return found
+    if not isinstance(value, dict):
+        raise ValueError(f"a JSON {type(value).__name__}, not an object")
+    return value
 
 
 def _cut_torn_line(path: Path) -> None:
@@ -107,7 +135,7 @@ def _cut_torn_line(path: Path) -> None:
 
 
 def _write_whole(file: IO[bytes], line: bytes) -> None:
-    """Write a line, or nothing of it: what a full disk took of it is cut off again."""
+    """Write a line, or nothing of it: if the disk is full, the part that was written is removed again."""
     before = os.fstat(file.fileno()).st_size
     written = 0
     try:

@@ -1,41 +1,68 @@
-"""Progress of a command, as a library call reports it."""
+"""The interface through which library calls report their progress."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class Progress:
-    """Where a stage tells how far it is. This one keeps silent; the command line has one that draws bars."""
+    """Progress reporter; a no-op by default. The command line has a subclass that draws bars."""
 
     def begin(self, stage: str, total: int, done: int) -> None:
-        """A stage starts: `total` rows are wanted in all, `done` of them are there."""
+        """Start a stage.
+
+        Args:
+            stage: Name of the stage.
+            total: Rows that the stage makes in all; 0 if unknown.
+            done: Rows that exist already.
+        """
 
     @contextmanager
-    def waiting(self, what: str) -> Iterator[None]:  # noqa: ARG002 - this one keeps silent
-        """For the time of the block the stage makes no rows, since `what` goes on, as `loading MODEL`; its speed is
-        counted from the block's end."""
+    def waiting(self, what: str) -> Iterator[None]:  # noqa: ARG002 - the base class reports nothing
+        """Report that the stage makes no rows while the block runs. Its speed is measured from the end of the block.
+
+        Args:
+            what: What is being waited for, as in `loading MODEL`.
+
+        Yields:
+            Nothing.
+        """
         yield
 
     def expect(self, tokens: float) -> None:
-        """Each row of this stage is an answer of about `tokens` tokens, by which the time left is estimated until
-        enough of them are finished."""
+        """Give the expected length of a row, to estimate the time left until enough rows are finished.
+
+        Args:
+            tokens: Expected tokens of each row.
+        """
 
     def wrote(self, tokens: int) -> None:
-        """So many tokens were written since the last call, in answers finished or not; `advance` counts the finished
-        ones once more."""
+        """Report tokens that were generated since the last call, in finished and unfinished answers.
+
+        Args:
+            tokens: Number of new tokens. `advance` counts those of finished answers again.
+        """
 
     def advance(self, rows: int = 1, tokens: int = 0) -> None:
-        """That many more rows are done, and so many tokens were generated for them."""
+        """Report finished rows.
+
+        Args:
+            rows: Number of rows.
+            tokens: Tokens generated for them.
+        """
 
     def end(self) -> None:
-        """The stage is complete."""
+        """Report that the stage is complete."""
 
     def close(self) -> None:
-        """Nothing more will be told, whatever happened. Idempotent."""
+        """Stop reporting, whatever happened. Idempotent."""
 
     def say(self, text: str) -> None:
-        """Something the user should know, in one line."""
+        """Show the user a message.
+
+        Args:
+            text: One line.
+        """
 
     def beside(self) -> "Progress":
-        """Where another stage tells of itself that goes on at the same time, from a thread of its own."""
+        """Return the reporter of a stage that runs at the same time as this one, in another thread."""
         return self

@@ -1,7 +1,8 @@
-"""Every knob of a run: one frozen tree of settings, read from YAML that is data only.
+"""The recipe: every setting of a run, as one frozen tree that is read from YAML. YAML is data only.
 
-The settings of a room live in it (an engine's in its file, the instructions' in `plum_hub.instructions`); this page
-gathers them. What a run folder keeps is a sealed recipe: defaults filled in, revisions pinned.
+The settings of a room are defined in that room (an engine's in its module, those of the instructions in
+`plum_hub.instructions`), and gathered here. A run folder keeps a sealed recipe: defaults are filled in and revisions
+pinned.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.static import DROP_CODES, known_codes
 
 NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
-"""What reading YAML raises; of a date that is none, a ValueError."""
+"""What the YAML parser raises; an impossible date is a ValueError."""
 
 
 class _Section(BaseModel):
@@ -30,28 +31,30 @@ class _Section(BaseModel):
 
 
 class SuitesConfig(_Section):
-    """How test suites come to be (paper, section 3, "Generating high-quality test cases")."""
+    """How test suites are made (paper, section 3, "Generating high-quality test cases")."""
 
     source: str = "generate"
     """`generate`, or `REPO@TAG`: the test suites of a published dataset."""
     revision: str | None = None
-    """The commit of that tag; filled in when a run begins."""
+    """Commit of that tag. Filled in when a run begins."""
     hub: str = "auto"
-    """Where that dataset is, as `--hub` takes it; `auto` also asks the public Hub when the embedded one has it not."""
+    """Hub of that dataset, as `--hub` takes it. `auto` also tries the public Hub if the embedded one does not have it.
+    """
     responses: int | None = Field(default=None, ge=1)
-    """Answers of the generator an instruction; the paper's number for the source when not set (3; Evol-Instruct 6)."""
+    """Answers of the generator for each instruction; the paper's number for the source if not set (3; Evol-Instruct 6).
+    """
     min_cases: int = Field(default=3, ge=1)
-    """A suite with fewer distinct cases is left out."""
+    """Fewest distinct cases of a suite; suites with fewer are left out."""
     max_cases: int = Field(default=5, ge=1)
-    """Cases after this many are cut off."""
+    """Most cases of a suite; further ones are cut off."""
     temperature: float = Field(default=0.8, ge=0, le=10, allow_inf_nan=False)
-    """0 is greedy."""
+    """Sampling temperature; 0 is greedy."""
     top_p: float = Field(default=0.95, gt=0, le=1)
-    """The share of probability that tokens are drawn from."""
+    """Nucleus sampling: the share of probability that tokens are drawn from."""
     max_tokens: int = Field(default=1024, ge=16)
-    """Tokens of an answer at most."""
+    """Most tokens of an answer."""
     seed: int = 0
-    """From it and what is asked each request's own seed is made."""
+    """Sampling seed; each request's own seed is derived from it."""
 
     @model_validator(mode="after")
     def _has_room(self) -> Self:
@@ -64,37 +67,40 @@ class SamplesConfig(_Section):
     """How the policy is sampled (paper, section 3, "Sampling solutions from the policy")."""
 
     per_instruction: int | None = Field(default=None, ge=1)
-    """Samples a suite's instruction; the paper's number for the source when not set (20; Evol-Instruct 50)."""
+    """Samples for the instruction of each suite; the paper's number for the source if not set (20; Evol-Instruct 50).
+    """
     temperature: float = Field(default=0.8, ge=0, le=10, allow_inf_nan=False)
-    """0 is greedy."""
+    """Sampling temperature; 0 is greedy."""
     top_p: float = Field(default=0.95, gt=0, le=1)
-    """The share of probability that tokens are drawn from."""
+    """Nucleus sampling: the share of probability that tokens are drawn from."""
     max_tokens: int = Field(default=1024, ge=16)
-    """Tokens of an answer at most."""
+    """Most tokens of an answer."""
     seed: int = 0
-    """From it and what is asked each request's own seed is made."""
+    """Sampling seed; each request's own seed is derived from it."""
     prompt: Literal["auto", "chat", "completion"] = "auto"
-    """`auto` takes the chat template where the model has one, else the completion prompt for base models."""
+    """`auto` uses the chat template if the model has one, and otherwise the completion prompt for base models."""
 
 
 class VerdictsConfig(_Section):
-    """Where programs run, what one may use, and what the static check may reject."""
+    """Where programs run, what they may use, and what the static check may reject."""
 
     sandbox: SandboxName = "auto"
-    """`jail` isolates with Linux namespaces; `landlock` where those are refused, as in most containers; `docker` in
-    containers of the image `$PLUM_HUB_DOCKER_IMAGE`. `auto` takes the first that can be had, and a run keeps to it."""
+    """`jail` isolates with Linux namespaces; `landlock` works where those are refused, as in most containers; `docker`
+    uses containers of the image `$PLUM_HUB_DOCKER_IMAGE`. `auto` takes the first that works on this machine, and the
+    run keeps it."""
     numpy: bool = False
-    """Whether programs may use numpy, and suites may expect its arrays; not in docker."""
+    """Whether programs may use numpy, and suites may expect its arrays. Not in docker."""
     cpu_seconds: float = Field(default=5.0, gt=0, le=3600, allow_inf_nan=False)
-    """CPU time of a program over all its cases; decides, because it does not depend on the machine's load."""
+    """CPU time of a program over all its cases. This limit decides, because it does not depend on the machine's load.
+    """
     wall_seconds: float = Field(default=60.0, gt=0, le=86_400, allow_inf_nan=False)
-    """The generous stop behind the CPU limit, for programs that sleep."""
+    """Wall-clock time of a program: a generous second limit, for programs that sleep."""
     memory_mb: int = Field(default=1024, ge=64, le=1 << 20)
-    """Address space of a program."""
+    """Address space of a program, in MiB."""
     output_kb: int = Field(default=1024, ge=1, le=1 << 20)
-    """What a program may print."""
+    """Most that a program may print, in KiB."""
     mypy_codes: tuple[str, ...] = tuple(sorted(DROP_CODES))
-    """mypy's error codes that drop a sample; [] turns the check off. ARCHITECTURE.md says why each is there."""
+    """mypy's error codes that drop a sample; [] turns the check off. ARCHITECTURE.md gives the reason for each."""
 
     @field_validator("mypy_codes")
     @classmethod
@@ -108,24 +114,24 @@ BenchmarkName: TypeAlias = Literal["humaneval", "humaneval+", "mbpp", "mbpp-sani
 
 
 class DecontaminationConfig(_Section):
-    """What instructions and samples are held against before they are released, and left out if they are found there."""
+    """Which benchmarks instructions and samples are compared with before a release. Matches are left out."""
 
     benchmarks: tuple[BenchmarkName, ...] = get_args(BenchmarkName)
-    """Compared where they are at hand: HumanEval always, others in the folder of `--benchmark-data`. [] compares
-    none."""
+    """Benchmarks to compare with, if available: HumanEval always, the others in the folder of `--benchmark-data`. []
+    turns the comparison off."""
     ngram: int = Field(default=8, ge=2, le=64)
-    """Words that a text and a problem's statement have in common in a row, to count."""
+    """Consecutive words that a text and a problem's statement must share to count."""
     overlap: float = Field(default=0.5, ge=0, lt=1)
-    """A text is left out if it has a greater share of a statement's words in such n-grams."""
+    """A text is left out if such n-grams cover a greater share of a statement's words than this."""
 
 
 class BudgetConfig(_Section):
-    """How long a build may take. What there is no time for is left out, as `over_budget`."""
+    """How long a build may take. Rows that do not fit are left out, with the reason `over_budget`."""
 
     minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Minutes for a whole build: the engine's speed is measured on its first answers, and as many instructions taken as
-    fit. Where even the fewest do not, there are fewer samples and responses for each, and it may take longer. Without
-    limit when not set."""
+    """Minutes for a whole build. The engine's speed is measured on its first answers, and as many instructions are
+    taken as fit. If even `min_instructions` do not fit, each gets fewer samples and responses, and the build may
+    take longer. No limit if not set."""
     min_instructions: int = Field(default=10, ge=1)
     """Instructions that are taken however slow the machine is."""
 
@@ -138,11 +144,11 @@ class Recipe(_Section):
     """One experiment."""
 
     version: Literal[1] = 1
-    """Of the recipe's own form."""
+    """Version of the recipe format."""
     policy: EngineConfig
     """The model that writes the samples, and that will be trained."""
     generator: EngineConfig
-    """The model that writes the test suites; the policy when not set."""
+    """The model that writes the test suites; the policy if not set."""
     instructions: InstructionsConfig = InstructionsConfig()
     suites: SuitesConfig = SuitesConfig()
     samples: SamplesConfig = SamplesConfig()
@@ -152,7 +158,11 @@ class Recipe(_Section):
     budget: BudgetConfig = BudgetConfig()
 
     def filled(self) -> "Recipe":
-        """The recipe with the paper's numbers for its source where none were given."""
+        """Fill in the paper's numbers for the source where none are set.
+
+        Returns:
+            A new recipe.
+        """
         paper = paper_settings(self.instructions.source)
         return self.model_copy(
             update={
@@ -164,7 +174,14 @@ class Recipe(_Section):
         )
 
     def adopting(self, other: "Recipe") -> "Recipe":
-        """The recipe with what it leaves open taken from a sealed one: how a command finds the run it began."""
+        """Fill in what this recipe leaves open from a sealed one. This is how a command finds the run it began.
+
+        Args:
+            other: The sealed recipe.
+
+        Returns:
+            A new recipe.
+        """
         pins = {name: _adopted(getattr(self, name), getattr(other, name)) for name in _PINNED}
         pins["suites"] = pins["suites"].model_copy(update={"hub": other.suites.hub})
         if self.verdicts.sandbox == "auto":
@@ -174,10 +191,16 @@ class Recipe(_Section):
         return self.model_copy(update=pins)
 
     def pinned(self, instructions_revision: str | None) -> "Recipe":
-        """The recipe with every revision fixed to a commit or content hash.
+        """Pin every revision to a commit or content hash.
+
+        Args:
+            instructions_revision: Revision of the instructions, or None if they have none.
+
+        Returns:
+            A new recipe.
 
         Raises:
-            EngineError: a model is unknown or cannot be reached.
+            EngineError: A model is unknown or cannot be reached.
         """
         policy = self.policy.pin()
         return self.model_copy(
@@ -189,8 +212,12 @@ class Recipe(_Section):
         )
 
     def public(self) -> "Recipe":
-        """The recipe as it is published: a folder or file of this machine goes by its name alone, since its revision
-        says what it is, and where a server is stays private."""
+        """Remove what must not be published: the path of a local folder or file, whose revision identifies it, and the
+        address of a server.
+
+        Returns:
+            A new recipe.
+        """
         source = published_name(self.instructions.source, self.instructions.revision or "")
         return self.model_copy(
             update={
@@ -201,20 +228,20 @@ class Recipe(_Section):
         )
 
     def to_yaml(self) -> str:
-        """The text that a run folder keeps and that `parse` reads back to an equal recipe."""
+        """Return the YAML text that a run folder keeps; `parse` reads it back to an equal recipe."""
         text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
         return text
 
 
 def _adopted(mine: Any, other: Any) -> Any:
-    """`mine`, what it leaves open taken from `other`; and a folder or file that lies elsewhere by now, but holds the
-    very same bytes, is the same."""
+    """Return `mine` with what it leaves open taken from `other`. A folder or file that has moved but holds the same
+    bytes counts as the same."""
     if isinstance(mine, EngineSettings):
         if type(mine) is not type(other):
             return mine
         if mine.model != other.model:
-            same = (other.revision or "").startswith("sha256:") and mine.pin().revision == other.revision
-            if not same:
+            unchanged = (other.revision or "").startswith("sha256:") and mine.pin().revision == other.revision
+            if not unchanged:
                 return mine
             mine = mine.model_copy(update={"model": other.model, "revision": other.revision})
         return mine.adopting(other)
@@ -222,7 +249,14 @@ def _adopted(mine: Any, other: Any) -> Any:
 
 
 def seal(text: str) -> str:
-    """The SHA-256 of a recipe's text, kept beside it, so that an edit is noticed."""
+    """Compute the seal of a recipe, which is stored beside it to detect edits.
+
+    Args:
+        text: The YAML text.
+
+    Returns:
+        The SHA-256 in hex.
+    """
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -230,30 +264,38 @@ def parse(text: str, origin: str) -> Recipe:
     """Read a recipe.
 
     Args:
-        text: YAML.
-        origin: where it comes from, for messages.
+        text: The YAML text.
+        origin: Where it comes from, for error messages.
+
+    Returns:
+        The recipe.
 
     Raises:
-        RecipeError: not YAML, an unknown key, or a value that is not allowed; names the key by its path.
+        RecipeError: The text is not YAML, or has an unknown key or an invalid value; the message names the key by its
+            path.
     """
     return _validate(_mapping(text, origin), origin)
 
 
 def compose(text: str | None, origin: str, base: Mapping[str, Any], settings: Iterable[str]) -> Recipe:
-    """A recipe from up to three layers, the later winning: a file, the command's own options, `--set KEY=VALUE`.
+    """Build a recipe from up to three layers, of which later ones win: a file, a command's options, and `--set
+    KEY=VALUE`.
 
     Args:
-        text: the YAML of `--recipe`, or None.
-        origin: where `text` comes from, for messages.
-        base: what the command's options say, as a nested mapping.
-        settings: `samples.per_instruction=10` and the like; the value is YAML.
+        text: The YAML of `--recipe`, or None.
+        origin: Where `text` comes from, for error messages.
+        base: The values of the command's options, as a nested mapping.
+        settings: Settings such as `samples.per_instruction=10`; the values are YAML.
+
+    Returns:
+        The recipe.
 
     Raises:
-        RecipeError: as `parse`; or a setting that is not `KEY=VALUE`.
+        RecipeError: A layer is not valid, or a setting is not of the form `KEY=VALUE`.
     """
     tree = _mapping(text, origin) if text is not None else {}
     for key, value in base.items():
-        # An engine is named as a whole: keys of the one in the file would be unknown to another type.
+        # An engine replaces the one in the file as a whole, whose keys another type would not know.
         tree = _merged(tree, {key: value}) if key not in ("policy", "generator") else {**tree, key: value}
     for setting in settings:
         key, equals, value = setting.partition("=")
@@ -271,19 +313,32 @@ def compose(text: str | None, origin: str, base: Mapping[str, Any], settings: It
 
 
 def sections(text: str, origin: str) -> set[str]:
-    """The top-level keys that a recipe's text sets.
+    """List the top-level keys that a recipe sets.
+
+    Args:
+        text: The YAML text.
+        origin: Where it comes from, for error messages.
+
+    Returns:
+        The keys.
 
     Raises:
-        RecipeError: not YAML, or no mapping.
+        RecipeError: The text is not YAML, or not a mapping.
     """
     return set(_mapping(text, origin))
 
 
 def read(path: Path) -> str:
-    """The text of a recipe file.
+    """Read the text of a recipe file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The text.
 
     Raises:
-        RecipeError: it cannot be read.
+        RecipeError: The file cannot be read.
     """
     try:
         return path.read_text(encoding="utf-8")
@@ -294,7 +349,15 @@ def read(path: Path) -> str:
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
-    """The keys in which two recipes differ, each as `samples.per_instruction: 20 -> 30`."""
+    """List the keys in which two recipes differ.
+
+    Args:
+        old: The first recipe.
+        new: The second recipe.
+
+    Returns:
+        One entry for each key, as `samples.per_instruction: 20 -> 30`.
+    """
     before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
     return [
         f"{key}: {before.get(key)} -> {after.get(key)}"
@@ -304,19 +367,19 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
 
 
 def key_paths() -> list[str]:
-    """Every key outside the engines' own, as `samples.seed`; the README lists them and a test compares."""
+    """List every recipe key, as `samples.seed`, apart from those of the engines."""
     sections = ("instructions", "suites", "samples", "verdicts", "decontamination", "preferences", "budget")
-    found = ["version", "policy", "generator"]
+    paths = ["version", "policy", "generator"]
     for name in sections:
         section = Recipe.model_fields[name].annotation
         assert isinstance(section, type)
         assert issubclass(section, BaseModel)
-        found += [f"{name}.{key}" for key in section.model_fields]
-    return found
+        paths += [f"{name}.{key}" for key in section.model_fields]
+    return paths
 
 
 def engine_keys() -> dict[str, list[str]]:
-    """The keys of each engine, by its type: what `policy.` and `generator.` take."""
+    """List the keys of each engine, by its type, that `policy.` and `generator.` take."""
     union, _ = get_args(EngineConfig)
     return {
         kind.model_fields["type"].default: [key for key in kind.model_fields if key != "type"]
@@ -328,15 +391,15 @@ def _mapping(text: str, origin: str) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(text)
     except NOT_YAML as error:
-        raise RecipeError(f"{origin}: not YAML ({in_a_line(error)}); mend the file") from error
+        raise RecipeError(f"{origin}: not YAML ({in_a_line(error)}); correct the file") from error
     if not isinstance(tree, dict):
-        raise RecipeError(f"{origin}: a recipe is a mapping of keys, as `samples:`; mend the file")
+        raise RecipeError(f"{origin}: a recipe is a mapping of keys, such as `samples:`; correct the file")
     return tree
 
 
-def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(under)
-    for key, value in over.items():
+def _merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in override.items():
         below = result.get(key)
         result[key] = _merged(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
     return result
@@ -355,10 +418,10 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _validate(tree: Mapping[str, Any], origin: str) -> Recipe:
     policy, generator = tree.get("policy"), tree.get("generator", {})
     if isinstance(policy, Mapping) and isinstance(generator, Mapping) and "type" not in generator:
-        tree = {**tree, "generator": _merged(policy, generator)}  # no other engine is named: it is the policy's
+        tree = {**tree, "generator": _merged(policy, generator)}  # without a type it refines the policy's engine
     try:
         return Recipe.model_validate(tree)
-    except EngineError as error:  # a setting of an engine that must not even be shown
+    except EngineError as error:  # an engine setting whose value must not be shown
         raise RecipeError(f"{origin}: {error}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -367,9 +430,9 @@ def _validate(tree: Mapping[str, Any], origin: str) -> Recipe:
             rest = rest[1:]  # pydantic puts the engine's type between the section and the key
         where = ".".join(map(str, (section, *rest)))
         if first["type"] == "extra_forbidden":
-            problem = "no such key; README.md, chapter Recipe, lists them"
+            problem = "no such key; README.md, chapter Recipe, lists the keys"
         elif first["type"] == "missing":
-            problem = "this key is needed"
+            problem = "this key is required"
         else:
             problem = f"{first['msg']} (it is {first.get('input')!r})"
         raise RecipeError(f"{origin}: {where}: {problem}") from error

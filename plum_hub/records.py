@@ -1,7 +1,7 @@
-"""The rows that flow from stage to stage, frozen; and `digest`, which names them.
+"""The records that flow from stage to stage, and `digest`, which names them.
 
-A row's id is the digest of what it was made from (law 4), so the same inputs give the same id on every machine and
-rows are matched by id, never by position. The words are those of ARCHITECTURE.md, chapter 1.
+The id of a record is the digest of what it was made from (law 4). Equal inputs give equal ids on every machine, and
+records are matched by id, never by position. ARCHITECTURE.md, chapter 1, lists the terms.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ Message: TypeAlias = dict[str, str]
 """One turn of a conversation: `{"role": "user", "content": "..."}`."""
 
 Prompt: TypeAlias = str | list[Message]
-"""What a model is asked: a conversation, or plain text to be continued by a base model."""
+"""What a model is asked: a conversation, or plain text for a base model to continue."""
 
 Status: TypeAlias = Literal[
     "passed",
@@ -29,20 +29,21 @@ Status: TypeAlias = Literal[
     "syntax_error",
     "no_code",
 ]
-"""What happened when one sample met one suite (ARCHITECTURE.md, chapter 4)."""
+"""The result of one sample on one suite (ARCHITECTURE.md, chapter 4)."""
 
 Outcome: TypeAlias = Literal["passed", "wrong", "raised", "timed_out", "not_run"]
-"""What happened in one test case; `wrong` is another value than the expected one, `not_run` comes after a fatal one."""
+"""The result of one test case. `wrong` is a value other than the expected one; `not_run` follows a case that ended the
+program."""
 
 
 def digest(*parts: object) -> str:
     """Name something by what it was made from.
 
     Args:
-        parts: JSON-serialisable values; dictionaries are compared by content, not by order of keys.
+        parts: JSON-serialisable values. Dictionaries are compared by content, not by the order of their keys.
 
     Returns:
-        The first 16 hex digits (64 bits) of the SHA-256 of the parts' canonical JSON.
+        The first 16 hex digits (64 bits) of the SHA-256 of the parts as canonical JSON.
     """
     text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -50,33 +51,37 @@ def digest(*parts: object) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Instruction:
-    """A task in natural language, and where it comes from. `id` is the digest of `text` alone, so that the same task
-    met in two sources is one instruction and published suites can be reused for it."""
+    """A task in natural language, and its source.
+
+    `id` is the digest of `text` alone, so that a task found in two sources is one instruction and published suites can
+    be reused for it.
+    """
 
     id: str
     text: str
     source: str
     revision: str
     row: str
-    """The row's own id in its source, or its position there."""
+    """The id of the row in its source, or its position there."""
     license: str | None = None
+    """What the source states; None if it states nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TestCase:
-    """One case of a suite: a call, a statement, or a stdin/stdout pair; `kind` says which, the other fields are None.
+    """One case of a suite: a call, a statement, or a stdin/stdout pair. `kind` says which; the fields of the others are
+    None."""
 
-    `call` and `expected` are Python source. `call` is any expression over the candidate's names; `expected` is a
-    literal, or one within `approx(...)`, `isclose(...)` or `almost_equal(...)`, that is never shown to the candidate
-    (law 2). `tolerance` is the difference that numbers may have from a literal.
-    """
-
-    __test__: ClassVar[bool] = False  # pytest would take the name for a test's
+    __test__: ClassVar[bool] = False  # pytest would collect the class as a test
 
     kind: Literal["call", "statement", "stdio"]
     call: str | None = None
+    """Python source of an expression over the names that the candidate defines."""
     expected: str | None = None
+    """Python source of a literal, or of one in `approx(...)`, `isclose(...)` or `almost_equal(...)`. The candidate
+    never sees it (law 2)."""
     tolerance: float | None = None
+    """Largest difference that numbers may have from a literal; None for equality."""
     statement: str | None = None
     stdin: str | None = None
     stdout: str | None = None
@@ -84,34 +89,38 @@ class TestCase:
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """One answer of the generator, kept word for word as soon as it arrives, because it is what costs money."""
+    """One answer of the generator, stored unchanged as soon as it arrives, because answers are what costs money."""
 
     id: str
     instruction_id: str
     index: int
+    """Number of the answer among those to the instruction, from 0."""
     seed: int
     prompt_digest: str
+    """Digest of the prompt template."""
     text: str
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
     engine: str = ""
-    """The engine and its version, as `vllm 0.32.0`: a fact, not an input of the id."""
+    """Name and version of the engine, as in `vllm 0.32.0`. Recorded, but not part of the id."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TestSuite:
     """Starter code, test cases and the generator's reference solution for one instruction.
 
-    The reference passes every case and a stub fails at least one, or the suite was not kept (law 3). The reference is
-    never training data."""
+    The reference passes every case and a stub fails at least one; other suites are not kept (law 3). The reference is
+    never training data.
+    """
 
-    __test__: ClassVar[bool] = False  # pytest would take the name for a test's
+    __test__: ClassVar[bool] = False  # pytest would collect the class as a test
 
     id: str
     instruction_id: str
     response_id: str
     entry_point: str
+    """Name of the function or class under test; "" for a script."""
     starter_code: str
     reference: str
     cases: tuple[TestCase, ...]
@@ -119,40 +128,44 @@ class TestSuite:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One answer of the policy to one suite's instruction."""
+    """One answer of the policy to the instruction of a suite."""
 
     id: str
     instruction_id: str
     suite_id: str
     index: int
+    """Number of the answer among those to the suite, from 0."""
     seed: int
     prompt_digest: str
+    """Digest of the prompt template."""
     text: str
+    """The answer, unchanged."""
     code: str | None
     """The program found in `text`, or None."""
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
     engine: str = ""
-    """The engine and its version, as `vllm 0.32.0`: a fact, not an input of the id."""
+    """Name and version of the engine, as in `vllm 0.32.0`. Recorded, but not part of the id."""
     extraction: str = ""
-    """Version of the rules that found `code` in `text` (`answers.code.EXTRACTION`); "" before it was recorded."""
+    """Version of the rules that found `code` in `text` (`answers.code.EXTRACTION`). "" in runs made before it was
+    recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaseOutcome:
-    """What happened in one case, in the suite's order. `detail` is the value or exception seen, at most 200
-    characters."""
+    """The result of one case; outcomes are in the order of the suite's cases."""
 
     outcome: Outcome
     detail: str = ""
+    """The value or exception that was observed, at most 200 characters."""
     judged: Literal["outside", "inside"] = "outside"
-    """Where it was decided: outside the program's process, from what came out of it; or, for a statement, inside."""
+    """Where the case was decided: outside the program's process, from its output, or, for a statement, inside it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What happened when one sample met one suite."""
+    """The result of one sample on one suite."""
 
     id: str
     sample_id: str
@@ -160,21 +173,24 @@ class Verdict:
     instruction_id: str
     status: Status
     cases: tuple[CaseOutcome, ...]
+    """One outcome per case, in the order of the suite."""
     detail: str
+    """The first failure, in one line; "" if there is none."""
     cpu_seconds: float | None
-    """None for a sample that was not run; so is the next."""
+    """CPU time of the program; None if it did not run."""
     peak_memory_mb: float | None
+    """Peak memory of the program; None if it did not run."""
     output: str = ""
     """The end of what the program printed, at most 2,000 characters."""
     sandbox: str = ""
-    """Version of the sandbox that decided, part of the id; "" in runs of before it was recorded."""
+    """Version of the sandbox, part of the id. "" in runs made before it was recorded."""
     static_check: str = ""
-    """Version of the static check, part of the id; "" in runs of before it was recorded."""
+    """Version of the static check, part of the id. "" in runs made before it was recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preference:
-    """One labelled completion, and the ids behind it. `label` is True for chosen and False for rejected."""
+    """One labelled completion, and the ids that it comes from."""
 
     id: str
     instruction_id: str
@@ -183,59 +199,62 @@ class Preference:
     verdict_id: str
     prompt: Prompt
     completion: str
-    """The policy's whole answer, word for word, as it sampled it."""
+    """The policy's complete answer, unchanged."""
     label: bool
+    """True for chosen, False for rejected."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drop:
-    """A row that was left out, the stage that left it out, and why (law 6)."""
+    """A row that was left out, by which stage, and why (law 6)."""
 
     id: str
     stage: str
     reason: str
+    """A word that reports count by, as in `reference_failed`."""
     instruction_id: str
     detail: str = ""
+    """Evidence, in one line."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One number of an evaluation, with everything that it rests on: what a card, a leaderboard or a paper quotes."""
+    """One number of an evaluation and all that it rests on: what a card, a leaderboard or a paper quotes."""
 
     benchmark: str
-    """As the field calls it: `humaneval+`."""
+    """Its usual name, as in `humaneval+`."""
     revision: str
-    """Of the benchmark: a commit, or the sha256 of a file."""
+    """Commit of the benchmark, or `sha256:` of its file."""
     suite: str
-    """What was asked of a sample to count: `base`, or `plus`, which includes it."""
+    """The tests a sample has to pass: `base`, or `plus`, which includes `base`."""
     reading: Literal["official", "strict"]
-    """Whose rules decided: the benchmark's own judge's, or ours, where they differ."""
+    """Whose rules decided where they differ: those of the benchmark's own judge, or the strict ones."""
     part: str = ""
-    """The difficulty, or the split, of the problems counted; "" for all of them."""
+    """Difficulty or split of the problems counted; "" for all problems."""
     metric: str
     """`pass@1` and so on."""
     value: float
-    """Between 0 and 1, over all problems."""
+    """Mean over the problems, from 0 to 1."""
     stderr: float
-    """Of choosing the problems."""
+    """Standard error of choosing the problems."""
     problems: int
     samples: int
-    """Of each problem; the fewest where there are not equally many."""
+    """Samples per problem; the fewest if the numbers differ."""
     model: str
     model_revision: str
     engine: str
-    """The engine and its version, as `vllm 0.32.0`; "" for somebody else's generations."""
+    """Name and version of the engine, as in `vllm 0.32.0`; "" for generations read from a file."""
     prompt: str
-    """`chat`, `prefilled`, `completion`, or `given` for somebody else's generations."""
+    """`chat`, `prefilled`, `completion`, or `given` for generations read from a file."""
     prompt_digest: str
     extraction: str
-    """Where in an answer the program was found, and what was taken from it."""
+    """Where in an answer the program was found, and what was removed from it."""
     temperature: float | None
-    """None, as the next two, where somebody else sampled."""
+    """None, as `top_p` and `max_tokens`, for generations read from a file."""
     top_p: float | None
     max_tokens: int | None
     harness: str
-    """The version of the sandbox that decided."""
+    """Version of the sandbox."""
     date: str
     """When the evaluation began: ISO 8601, UTC."""
 
@@ -243,26 +262,40 @@ class Score:
 Record = Instruction | Response | TestSuite | Sample | Verdict | Preference | Drop
 RecordT = TypeVar("RecordT", Instruction, Response, TestSuite, Sample, Verdict, Preference, Drop)
 KeptT = TypeVar("KeptT", Instruction, Response, TestSuite, Sample, Verdict, Preference)
-"""What a stage makes where it does not leave out."""
+"""The records that a stage makes; all but `Drop`."""
 
 _NESTED: dict[type, dict[str, type]] = {TestSuite: {"cases": TestCase}, Verdict: {"cases": CaseOutcome}}
 
 
-def to_json(record: Record) -> dict[str, Any]:
-    """The record as JSON values; a test case leaves out the fields that its kind does not have."""
-    row = asdict(record)
+def to_json(record: Record) -> dict[str, object]:
+    """Convert a record to JSON values.
+
+    Args:
+        record: Any record. Fields that the kind of a test case does not have are left out.
+
+    Returns:
+        The object that `from_json` reads.
+    """
+    row: dict[str, Any] = asdict(record)
     if isinstance(record, TestSuite):
         row["cases"] = [{key: value for key, value in case.items() if value is not None} for case in row["cases"]]
     return row
 
 
 def from_json(kind: type[RecordT], row: Mapping[str, Any]) -> RecordT:
-    """The record that `to_json` wrote.
+    """Read a record that `to_json` wrote.
+
+    Args:
+        kind: The record class.
+        row: The JSON object.
+
+    Returns:
+        The record.
 
     Raises:
-        ValueError: the row has a key too many or one too few, or a value of another type; the message names them.
+        ValueError: The row has an unknown key, lacks a key, or has a value of the wrong type; the message names them.
     """
-    hashable: Any = kind  # mypy takes its objects' hash for its own
+    hashable: Any = kind  # mypy would check that its instances are hashable
     names, required, nested = _keys(hashable)
     if unknown := row.keys() - names:
         raise ValueError(f"unknown keys {sorted(unknown)}")
@@ -279,12 +312,15 @@ def from_json(kind: type[RecordT], row: Mapping[str, Any]) -> RecordT:
 
 
 def check_types(record: object) -> None:
-    """Find every value of a record of its field's type; of a list, that it is one.
+    """Check that every value of a record has the type of its field; of a list, only that it is one.
+
+    Args:
+        record: An instance of a dataclass.
 
     Raises:
-        ValueError: one is not; the message names it.
+        ValueError: A value has another type; the message names its field.
     """
-    kind: Any = type(record)  # mypy takes its objects' hash for its own
+    kind: Any = type(record)  # mypy would check that its instances are hashable
     for name, kinds in _types(kind):
         value = getattr(record, name)
         if type(value) not in kinds:
@@ -293,7 +329,7 @@ def check_types(record: object) -> None:
 
 @cache
 def _types(kind: type) -> tuple[tuple[str, tuple[type, ...]], ...]:
-    """The names of a record's fields, each with the types that its values may have."""
+    """Return the fields of a record, each with the types that its value may have."""
     return tuple((name, tuple(_kinds(hint))) for name, hint in get_type_hints(kind).items() if name != "__test__")
 
 
@@ -310,7 +346,7 @@ def _kinds(hint: Any) -> list[type]:
 
 @cache
 def _keys(kind: type) -> tuple[frozenset[str], frozenset[str], dict[str, type]]:
-    """The keys that a row of a kind may have, those that it must have, and those that hold records of a kind."""
+    """Return the keys that a row of a kind may have, those that it must have, and those that hold nested records."""
     known = fields(kind)
     required = frozenset(field.name for field in known if field.default is field.default_factory)  # both MISSING
     return frozenset(field.name for field in known), required, _NESTED.get(kind, {})

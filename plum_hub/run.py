@@ -1,15 +1,16 @@
-"""A run folder: rows in append-only files, one for each kind of row, and the sealed recipe that made them.
+"""The run folder: rows in append-only files, one for each kind of row, and the sealed recipe that made them.
 
     runs/NAME/
-      recipe.yaml  recipe.sha256          the resolved recipe, and the seal that notices an edit
+      recipe.yaml  recipe.sha256          the resolved recipe, and the seal that detects an edit
       shards/00000/<kind>.jsonl           instructions responses suites samples verdicts preferences dropped
       release/dataset/                    exactly the tree that is pushed
       releases.jsonl                      where it was published
       environments.jsonl                  versions of Python and packages, one line for each set that made rows
       logs/001.log                        one for each start
 
-Resuming needs no memory of its own: what is on disk is done, the rest is owed (law 5). A last line without its newline
-was torn by a kill: it is cut off and its row owed again. Any other bad line is an error that names file and line.
+Resuming needs no state of its own: what is on disk is done, and the rest is still to be made (law 5). A last line
+without a newline was cut short by a kill; it is removed and its row made again. Any other invalid line is an error that
+names the file and the line.
 """
 
 import json
@@ -55,14 +56,20 @@ FILES: dict[type, str] = {
     Preference: "preferences",
     Drop: "dropped",
 }
+"""Name of the file of each kind of record, without its ending."""
 
 _ENVIRONMENTS = "environments.jsonl"
 _UNFINISHED = {"shards", "recipe.sha256", "recipe.yaml.new"}
-"""What a run killed in the moment of its creation leaves: it is begun anew."""
+"""The files of a run that was killed while it was created; it may be created again."""
 
 
 class Run:
-    """A run folder, opened. Make one with `create` or `open`."""
+    """A run folder. Use `create` or `open` to make an instance.
+
+    Args:
+        folder: The folder.
+        recipe: Its sealed recipe.
+    """
 
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         self.folder = folder
@@ -72,30 +79,44 @@ class Run:
 
     @classmethod
     def create(cls, folder: Path, recipe: Recipe) -> "Run":
-        """Seal `recipe` (already pinned) into a new run folder.
+        """Create a run folder and seal a recipe into it.
+
+        Args:
+            folder: A folder that does not exist, is empty, or holds a run that was killed while it was created.
+            recipe: The recipe, with defaults filled in and revisions pinned.
+
+        Returns:
+            The run.
 
         Raises:
-            RunError: the folder cannot be written, or already holds something else.
+            RunError: The folder cannot be written, or holds something else.
         """
         if (folder / "recipe.yaml").exists():
             raise RunError(f"{folder}: holds a run already; name another folder with --run DIR")
         if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - _UNFINISHED):
-            raise RunError(f"{folder}: holds something that is no run; name another folder with --run DIR")
+            raise RunError(f"{folder}: exists and is not a run folder; name another folder with --run DIR")
         text = recipe.to_yaml()
         with writing(folder):
             (folder / "shards" / "00000").mkdir(parents=True, exist_ok=True)
             (folder / "recipe.sha256").write_text(recipes.seal(text) + "\n")
             temporary = folder / "recipe.yaml.new"
             temporary.write_text(text, encoding="utf-8")
-            temporary.replace(folder / "recipe.yaml")  # last: a folder with a recipe is a whole run
+            temporary.replace(folder / "recipe.yaml")  # last: a folder with a recipe is a complete run
         return cls(folder, recipe)
 
     @classmethod
     def open(cls, folder: Path) -> "Run":
         """Open an existing run.
 
+        Args:
+            folder: The folder.
+
+        Returns:
+            The run.
+
         Raises:
-            RunError: there is no run, or its recipe was edited after it was sealed.
+            RunError: There is no run, or its recipe was edited after it was sealed.
+            RecipeError: The recipe cannot be read.
         """
         path = folder / "recipe.yaml"
         if not path.is_file():
@@ -112,10 +133,18 @@ class Run:
 
     @classmethod
     def donor(cls, folder: Path) -> "Run":
-        """A run whose rows are taken over where they fit. Its recipe may have been edited: rows carry their own ids.
+        """Open a run to take rows over from. Its recipe may have been edited, because rows are matched by their own
+        ids.
+
+        Args:
+            folder: The folder.
+
+        Returns:
+            The run.
 
         Raises:
-            RunError: there is no run.
+            RunError: There is no run.
+            RecipeError: The recipe cannot be read.
         """
         path = folder / "recipe.yaml"
         if not path.is_file():
@@ -123,14 +152,27 @@ class Run:
         return cls(folder, recipes.parse(recipes.read(path), str(path)))
 
     def path(self, kind: type[Record]) -> Path:
-        """The file that holds rows of `kind`."""
+        """Return the path of the file that holds a kind of row.
+
+        Args:
+            kind: The record class.
+
+        Returns:
+            The path; the file may not exist yet.
+        """
         return self.folder / "shards" / "00000" / f"{FILES[kind]}.jsonl"
 
     def rows(self, kind: type[RecordT]) -> Iterator[RecordT]:
-        """Every whole row of a kind, in the order in which they were made.
+        """Read the rows of a kind.
+
+        Args:
+            kind: The record class.
+
+        Yields:
+            Every complete row, in the order in which they were made.
 
         Raises:
-            RunError: a line that is not the last cannot be read.
+            RunError: A complete line is not such a row.
         """
         path = self.path(kind)
         for number, line in whole_lines(path):
@@ -140,71 +182,115 @@ class Run:
                 raise self._damaged(kind, number, error) from error
 
     def tables(self, kind: type[Record]) -> "Iterator[pa.Table]":
-        """Every whole row of a kind, in the same order, as tables of some megabytes.
+        """Read the rows of a kind as Arrow tables of some megabytes.
+
+        Args:
+            kind: The record class.
+
+        Yields:
+            Tables of all complete rows, in the order in which they were made.
 
         Raises:
-            RunError: as `rows`; or a value is not of its column's type.
+            RunError: A complete line is not such a row, or a value does not have the type of its column.
         """
-        form = None
+        schema = None
         for number, block in whole_blocks(self.path(kind)):
-            if form is None:
+            if schema is None:
                 chat = kind is Preference and has_conversations(block.partition(b"\n")[0])
-                form = RecordSchema.of(kind, conversational=chat)
+                schema = RecordSchema.of(kind, conversational=chat)
             try:
-                yield form.read(block)
+                yield schema.read(block)
             except LineError as error:
                 raise self._damaged(kind, number + error.line, error) from error
 
-    def matching(self, kind: type[Record], key: str, asked: Iterable[Sequence[str]]) -> "Iterator[pa.Table]":
-        """For each list of names a table of the rows with these names in column `key`, in the list's order. What is
-        kept in memory is where each row is.
+    def matching(self, kind: type[Record], key: str, wanted: Iterable[Sequence[str]]) -> "Iterator[pa.Table]":
+        """Look rows up by the value of a column. Only their positions in the file are kept in memory.
+
+        Args:
+            kind: The record class.
+            key: The column, whose values are unique.
+            wanted: Lists of values.
+
+        Yields:
+            For each list, a table of the rows with these values, in the order of the list.
 
         Raises:
-            RunError: as `tables`.
-            KeyError: there is no such row.
+            RunError: A complete line is not such a row, or a value does not have the type of its column.
+            KeyError: There is no row with such a value.
         """
-        path, places, place = self.path(kind), {}, 0
+        path, offsets, offset = self.path(kind), {}, 0
         for (name,), (_, line) in zip(self.columns(kind, key), whole_lines(path), strict=True):
-            places[name] = place
-            place += len(line)
-        form = RecordSchema.of(kind)
+            offsets[name] = offset
+            offset += len(line)
+        schema = RecordSchema.of(kind)
         with path.open("rb") as file:
-            for names in asked:
+            for names in wanted:
                 lines = []
                 for name in names:
-                    file.seek(places[name])
+                    file.seek(offsets[name])
                     lines.append(file.readline())
                 try:
-                    yield form.read(b"".join(lines))
+                    yield schema.read(b"".join(lines))
                 except LineError as error:
-                    before = path.read_bytes()[: places[names[error.line]]]
+                    before = path.read_bytes()[: offsets[names[error.line]]]
                     raise self._damaged(kind, before.count(b"\n") + 1, error) from error
 
     def columns(self, kind: type[Record], *names: str) -> Iterator[tuple[Any, ...]]:
-        """The named values of every row of `tables`."""
+        """Read some columns of a kind of row.
+
+        Args:
+            kind: The record class.
+            names: Names of the columns.
+
+        Yields:
+            The values of each row, in the order of `names`.
+
+        Raises:
+            RunError: A complete line is not such a row.
+        """
         for table in self.tables(kind):
             yield from zip(*(table[name].to_pylist() for name in names), strict=True)
 
     def ids(self, kind: type[Record]) -> set[str]:
-        """The ids of every whole row of a kind."""
+        """Read the ids of a kind of row.
+
+        Args:
+            kind: The record class.
+
+        Returns:
+            The ids of all complete rows.
+
+        Raises:
+            RunError: A complete line is not such a row.
+        """
         return {name for (name,) in self.columns(kind, "id")}
 
     def _damaged(self, kind: type[Record], number: int, why: object) -> RunError:
         return RunError(
             f"{self.path(kind)}:{number}: not a row of {FILES[kind]} ({why}); "
-            "delete this line to have its row made again"
+            "delete this line and run the same command again to make its row again"
         )
 
     def drop_reasons(self) -> Counter[tuple[str, str]]:
-        """How many rows each stage left out, for each reason."""
+        """Count the rows that were left out.
+
+        Returns:
+            The number of rows for each stage and reason.
+        """
         return Counter(self.columns(Drop, "stage", "reason"))
 
     @contextmanager
     def appending(self, kind: type[RecordT]) -> Iterator[Callable[[RecordT], None]]:
-        """Give a function that appends one row, whole and flushed to the system before it returns.
+        """Open the file of a kind of row for appending.
+
+        Args:
+            kind: The record class.
+
+        Yields:
+            A function that appends one row and hands it to the operating system before it returns.
 
         Raises:
-            RunError: the disk is full or the folder cannot be written; rows appended before stand.
+            RunError: The file cannot be written, as on a full disk. Rows that were appended before are kept.
         """
         with appending(self.path(kind)) as append:
 
@@ -215,20 +301,23 @@ class Run:
             yield keep
 
     def environments(self) -> Iterator[dict[str, str]]:
-        """Yield every set of versions that made rows, in the order in which each first did.
+        """Read the sets of package versions that made rows.
+
+        Yields:
+            Versions by package name, in the order in which each set was first used.
 
         Raises:
-            RunError: a line is damaged.
+            RunError: A line is damaged.
         """
         path = self.folder / _ENVIRONMENTS
         for number, line in whole_lines(path):
             try:
                 yield {str(name): str(version) for name, version in json.loads(line).items()}
             except (ValueError, AttributeError) as error:
-                raise RunError(f"{path}:{number}: names no versions ({error}); bring the file back") from error
+                raise RunError(f"{path}:{number}: not a set of package versions ({error}); restore the file") from error
 
     def _record_environment(self) -> None:
-        """Record the versions that are at work here, before the first row that this process makes."""
+        """Record the installed versions before the first row that this process makes."""
         with self._recording:
             if not self._recorded:
                 versions = installed_versions()
@@ -239,10 +328,16 @@ class Run:
 
     @contextmanager
     def keeping(self, kind: type[KeptT]) -> Iterator[Callable[[KeptT | Drop], None]]:
-        """As `appending`, for a stage whose rows are of `kind` or left out: a `Drop` goes to its own file.
+        """Open the files of a stage for appending: of its own kind of row, and of the rows that it leaves out.
+
+        Args:
+            kind: The record class of the stage.
+
+        Yields:
+            A function that appends one row; a `Drop` goes to the file of dropped rows.
 
         Raises:
-            RunError: as `appending`.
+            RunError: A file cannot be written. Rows that were appended before are kept.
         """
         with self.appending(kind) as append, self.appending(Drop) as drop:
 
@@ -256,14 +351,17 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for this process.
+        """Hold the run for this process while the block runs.
+
+        Yields:
+            Nothing.
 
         Raises:
-            RunError: another process holds it.
+            RunError: Another process holds it.
         """
         busy = RunError(
             f"{self.folder}: another plum-hub process is working on this run; wait for it, "
-            f"or look on with  plum-hub status {self.folder}"
+            f"or watch it with  plum-hub status {self.folder}"
         )
         with ExitStack() as held:
             with writing(self.folder):
@@ -272,8 +370,14 @@ class Run:
 
 
 def slug(text: str) -> str:
-    """The last part of a repository or path as a name that any Hub takes: lower case, nothing but ASCII letters,
-    digits, and single `.` and `-` between them."""
+    """Turn the last part of a repository name or path into a name that any Hub accepts.
+
+    Args:
+        text: A repository or path, possibly with `@TAG`, `:COLUMN` or the ending of a data file, which are removed.
+
+    Returns:
+        Lower-case ASCII letters and digits, with single `.` and `-` between them; `run` if nothing is left.
+    """
     last = text.rstrip("/").split("/")[-1].split("@")[0].split(":")[0]
     for ending in (".gz", ".jsonl", ".json", ".parquet"):
         last = last.removesuffix(ending)

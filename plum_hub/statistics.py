@@ -1,7 +1,7 @@
-"""How sure a score is: standard errors, and two models compared on the same problems.
+"""Standard errors of scores, and tests that compare two models on the same problems.
 
-Problems are the unit: a benchmark is a sample of the tasks that one could have asked, and the samples of one problem
-are not independent. Everything here is exact or seeded, so the same scores give the same numbers on every machine.
+The unit is the problem: a benchmark is a sample of the tasks one could have asked, and the samples of one problem are
+not independent. Everything here is exact or seeded, so equal scores give equal numbers on every machine.
 """
 
 import math
@@ -14,40 +14,47 @@ from statistics import NormalDist, fmean
 
 _RESAMPLES = 5_000
 _NEGLIGIBLE = 1e-12
-"""Probabilities below this share of the largest are left out of a sum."""
+"""Probabilities below this share of the largest one are left out of a sum."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over problems, and its standard error."""
+    """A mean over problems and its standard error."""
 
     value: float
     stderr: float
 
 
 def mean_over_problems(values: Sequence[float]) -> Estimate:
-    """The mean of one value a problem (whether it was solved, or its pass@k) and the standard error that choosing the
-    problems gives it: sqrt(sum of (value - mean)²) / problems. For values of 0 and 1 this is the binomial
-    sqrt(p (1 - p) / problems).
+    """Compute the mean of one value per problem and its standard error.
+
+    The standard error is sqrt(sum of (value - mean)²) / problems, the error of choosing the problems. For values of 0
+    and 1 it equals the binomial sqrt(p (1 - p) / problems).
+
+    Args:
+        values: One value per problem: whether it was solved, or its pass@k.
+
+    Returns:
+        The mean and its standard error, in the unit of the values.
 
     Raises:
-        ValueError: there is no problem.
+        ValueError: There are no values.
     """
     if not values:
-        raise ValueError("no problem, no mean")
+        raise ValueError("the mean of no problems is undefined")
     mean = fmean(values)
     return Estimate(mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values)) / len(values))
 
 
 def sampling_error(counts: Sequence[tuple[int, int]]) -> float | None:
-    """How far pass@1 would differ between two draws of the samples of these very problems, as a standard error:
-    sqrt(sum of p (1 - p) / (n - 1)) / problems, with p the share of a problem's n samples that passed.
+    """Compute how far pass@1 would differ between two draws of the samples of the same problems.
 
     Args:
         counts: (samples, passed) of each problem.
 
     Returns:
-        None where a problem has one sample only, which says nothing about a second.
+        The standard error sqrt(sum of p (1 - p) / (n - 1)) / problems, where p is the share of a problem's n samples
+        that passed. None if a problem has a single sample, which says nothing about a second one.
     """
     if not counts or any(samples < 2 for samples, _ in counts):
         return None
@@ -56,14 +63,21 @@ def sampling_error(counts: Sequence[tuple[int, int]]) -> float | None:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """McNemar's exact test: how likely a split at least so uneven is, of the problems that just one of two models
-    solved, if either were as likely to be that one. Two-sided.
+    """Compute McNemar's exact test, two-sided.
+
+    Args:
+        only_first: Problems that only the first model solved.
+        only_second: Problems that only the second model solved.
+
+    Returns:
+        The p-value: the probability of a split at least as uneven if each of these problems were equally likely to be
+        solved by either model.
 
     Raises:
-        ValueError: a count is negative.
+        ValueError: A count is negative.
     """
     if min(only_first, only_second) < 0:
-        raise ValueError(f"counts are {only_first} and {only_second}")
+        raise ValueError(f"counts must not be negative, but are {only_first} and {only_second}")
     discordant = only_first + only_second
     tail = sum(math.comb(discordant, count) for count in range(min(only_first, only_second) + 1))
     return min(1.0, 2 * tail / (1 << discordant))
@@ -72,21 +86,25 @@ def mcnemar(only_first: int, only_second: int) -> float:
 def bootstrap_interval(
     differences: Sequence[float], *, level: float = 0.95, resamples: int = _RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
-    """The interval of the mean difference between two models: problems are drawn with replacement, each with both its
-    results, and of the means that this gives the middle share `level` is kept (the paired percentile bootstrap).
+    """Compute a confidence interval of the mean difference between two models, by the paired percentile bootstrap.
+
+    Problems are drawn with replacement, each with the results of both models.
 
     Args:
-        differences: second minus first, one a problem.
-        level: between 0 and 1.
-        resamples: how often the problems are drawn.
-        seed: of the draws.
+        differences: Second minus first, one per problem.
+        level: Confidence level, between 0 and 1.
+        resamples: How often the problems are drawn.
+        seed: Seed of the draws.
+
+    Returns:
+        The lower and the upper end.
 
     Raises:
-        ValueError: there is no problem.
+        ValueError: There are no differences.
     """
     if not differences:
-        raise ValueError("no problem, no interval")
-    counts = Counter(differences)  # most problems differ by the same few values, so those are drawn
+        raise ValueError("the interval of no problems is undefined")
+    counts = Counter(differences)  # most problems share a few values, and drawing those is faster
     values, weights = list(counts), list(counts.values())
     random, size = Random(seed), len(differences)
     means = sorted(math.fsum(random.choices(values, weights, k=size)) / size for _ in range(resamples))
@@ -95,57 +113,84 @@ def bootstrap_interval(
 
 
 def power(problems: int, discordant: float, gain: float, *, alpha: float = 0.05) -> float:
-    """How likely McNemar's exact test finds a true gain on so many problems.
+    """Compute the probability that McNemar's exact test finds a true gain.
 
     Args:
-        problems: how many both models are asked.
-        discordant: the share that exactly one of them solves.
-        gain: the share that only the second solves, minus the share that only the first does.
-        alpha: the test's level.
+        problems: Number of problems that both models are asked.
+        discordant: Share of problems that exactly one model solves.
+        gain: Share that only the second model solves, minus the share that only the first one does.
+        alpha: Significance level of the test.
+
+    Returns:
+        A probability from 0 to 1.
 
     Raises:
-        ValueError: the shares are impossible: not 0 <= gain <= discordant <= 1.
+        ValueError: The shares are impossible: not 0 <= gain <= discordant <= 1.
     """
     if not 0 <= gain <= discordant <= 1:
         raise ValueError(f"a gain of {gain} among {discordant} discordant problems is impossible")
     if discordant == 0:
         return 0.0
-    wins = (discordant + gain) / (2 * discordant)
+    share = (discordant + gain) / (2 * discordant)
     total = 0.0
     for count, chance in _binomial(problems, discordant):
         fewest = _fewest_for_a_finding(count, alpha)
         if fewest is not None:
-            found = (part for won, part in _binomial(count, wins) if won >= fewest or count - won >= fewest)
+            found = (part for won, part in _binomial(count, share) if won >= fewest or count - won >= fewest)
             total += chance * math.fsum(found)
     return min(1.0, total)
 
 
-def smallest_gain(problems: int, discordant: float, *, wanted: float = 0.8, alpha: float = 0.05) -> float | None:
-    """The smallest true gain that McNemar's exact test finds on so many problems with probability `wanted`, when the
-    two models disagree on the share `discordant` of them; a gain that is larger than that share makes them disagree on
-    more. None where even the largest gain would not be found: too few problems.
+def smallest_gain(problems: int, discordant: float, *, required: float = 0.8, alpha: float = 0.05) -> float | None:
+    """Find the smallest true gain that McNemar's exact test detects.
+
+    Args:
+        problems: Number of problems that both models are asked.
+        discordant: Share of problems on which the models disagree. A larger gain makes them disagree on more.
+        required: Required power, the probability of detection.
+        alpha: Significance level of the test.
+
+    Returns:
+        The gain, as a share of the problems, to four digits. None if there are too few problems to detect any gain.
     """
 
     def enough(gain: float) -> bool:
-        return power(problems, max(discordant, gain), gain, alpha=alpha) >= wanted
+        return power(problems, max(discordant, gain), gain, alpha=alpha) >= required
 
     return _bisected(enough, 0.0, 1.0) if problems and enough(1.0) else None
 
 
-def gain_beyond_error(stderr: float, *, wanted: float = 0.8, alpha: float = 0.05) -> float:
-    """The smallest true gain that a two-sided normal test finds with probability `wanted`, given the standard error of
-    the mean paired difference: what `smallest_gain` is where problems have several samples."""
+def gain_beyond_error(stderr: float, *, required: float = 0.8, alpha: float = 0.05) -> float:
+    """Find the smallest true gain that a two-sided normal test detects. Replaces `smallest_gain` if problems have
+    several samples.
+
+    Args:
+        stderr: Standard error of the mean paired difference.
+        required: Required power, the probability of detection.
+        alpha: Significance level of the test.
+
+    Returns:
+        The gain, in the unit of the standard error.
+    """
     normal = NormalDist()
-    return stderr * (normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(wanted))
+    return stderr * (normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(required))
 
 
 def relative_gain(before: float, after: float) -> float | None:
-    """By what share of itself a score has grown, as 0.118 for the paper's "11.8 % increase"; None from a score of 0."""
+    """Compute the relative growth of a score, as in the paper's "11.8 % increase" (0.118).
+
+    Args:
+        before: The first score.
+        after: The second score.
+
+    Returns:
+        The gain as a share of the first score; None if that is 0.
+    """
     return (after - before) / before if before else None
 
 
 def _binomial(trials: int, chance: float) -> list[tuple[int, float]]:
-    """Each count of successes with its probability, without those that are negligible."""
+    """Return each count of successes with its probability, without the negligible ones."""
     if chance in (0.0, 1.0):
         return [(round(trials * chance), 1.0)]
     logarithms = [
@@ -158,8 +203,8 @@ def _binomial(trials: int, chance: float) -> list[tuple[int, float]]:
 
 
 def _fewest_for_a_finding(discordant: int, alpha: float) -> int | None:
-    """How many of the discordant problems one model must solve for the test to find a difference; None: all are too
-    few."""
+    """Return how many of the discordant problems one model must solve for a significant difference; None if even all
+    are too few."""
     tail, most = 0, math.floor(Fraction(alpha) * 2**discordant / 2)
     for count in range(discordant + 1):
         tail += math.comb(discordant, count)
@@ -169,7 +214,7 @@ def _fewest_for_a_finding(discordant: int, alpha: float) -> int | None:
 
 
 def _bisected(holds: Callable[[float], bool], low: float, high: float) -> float:
-    """The smallest argument for which `holds`, to four digits; it holds for `high`."""
+    """Return the smallest argument for which `holds` is true, to four digits. It must be true for `high`."""
     while high - low > 1e-4:
         middle = (low + high) / 2
         low, high = (low, middle) if holds(middle) else (middle, high)

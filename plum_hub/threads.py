@@ -1,37 +1,40 @@
-"""How many threads this process may keep busy, and how they wait: what OpenMP reads when torch is loaded."""
+"""The number of threads that this process may keep busy, and how they wait: the OpenMP settings that torch reads."""
 
 import math
 import os
 from pathlib import Path
 
 _chosen: list[str | None] = [None]
-"""The value of OMP_NUM_THREADS that we set, to know it from the user's own."""
+"""The value of OMP_NUM_THREADS that `prepare_threads` set, to tell it from one set by the user."""
 
 
 def cpus_for_us(affinity: int, quota: float | None) -> int:
-    """How many threads can run at the same time.
+    """Compute how many threads can run at the same time.
 
     Args:
         affinity: CPUs that this process may run on.
-        quota: CPUs' worth of time that its control group is given, or None where it is not limited.
+        quota: CPU seconds per second that its control group grants, or None if it is not limited.
 
     Returns:
-        At least 1. A quota is rounded down: with one thread more than it pays for, all would be throttled together.
+        At least 1. A quota is rounded down, because one thread more than it pays for would throttle all of them.
     """
     return affinity if quota is None else max(1, min(affinity, math.floor(quota)))
 
 
 def cpu_count() -> int:
-    """How many CPUs this process has: what its affinity and its control group leave."""
+    """Return the number of CPUs that the affinity and the control group of this process leave it."""
     return cpus_for_us(_affinity(), cpu_quota())
 
 
 def cpu_quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> float | None:
-    """CPUs' worth of time that the control groups of this process allow, the least of them; None where none does.
+    """Read the CPU quota of this process.
 
     Args:
-        root: where control groups are mounted, version 1 or 2.
-        membership: the kernel's list of the groups that this process is in.
+        root: Where control groups are mounted, version 1 or 2.
+        membership: The kernel's list of the groups that this process is in.
+
+    Returns:
+        CPU seconds per second, the least of all groups that limit it, or None if none does.
     """
     try:
         lines = membership.read_text().splitlines()
@@ -42,7 +45,7 @@ def cpu_quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/pro
     groups += [(root / names, path) for names, path in paths.items() if "cpu" in names.split(",")]
     limits = []
     for mounted, path in groups:
-        # In a container its own group is mounted at the root; elsewhere the groups above count as well.
+        # In a container its own group is mounted at the root. Elsewhere the parent groups limit it as well.
         parts = Path(path).parts
         limits += [_limit(mounted.joinpath(*parts[:depth])) for depth in range(len(parts) + 1)]
     return min((limit for limit in limits if limit is not None), default=None)
@@ -68,10 +71,11 @@ def _affinity() -> int:
 
 
 def prepare_threads() -> None:
-    """Set what OpenMP reads when torch is loaded; what the user has set stays. Call it before torch is imported.
+    """Set the OpenMP variables that torch reads when it is loaded. Call it before torch is imported.
 
-    Threads sleep while they wait: spinning ones keep the core from the thread they wait for as soon as anything else
-    runs beside them. Where a quota allows less than the CPUs that are seen, so many threads are started.
+    Waiting threads sleep, because spinning ones keep the core from the thread they wait for as soon as anything else
+    runs on the machine. If a quota allows fewer CPUs than are visible, as many threads are started as it allows. Values
+    set by the user are kept.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if "OMP_NUM_THREADS" not in os.environ and (count := cpu_count()) < _affinity():
@@ -79,8 +83,14 @@ def prepare_threads() -> None:
 
 
 def shared_threads(processes: int) -> dict[str, str]:
-    """The environment of each of several processes that compute at the same time: they share the CPUs, unless the user
-    has set OMP_NUM_THREADS."""
+    """Return the environment of processes that compute at the same time, so that they share the CPUs.
+
+    Args:
+        processes: Number of processes.
+
+    Returns:
+        OMP_NUM_THREADS for each of them; empty if the user has set that variable.
+    """
     if os.environ.get("OMP_NUM_THREADS") not in (None, _chosen[0]):
         return {}
     return {"OMP_NUM_THREADS": str(max(1, cpu_count() // processes))}

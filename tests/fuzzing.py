@@ -382,9 +382,18 @@ _VERDICT = {
     "peak_memory_mb": 1.0,
     "not_run": 0,
 }
-_SCORES = {
-    "harness": "h",
+_EVALUATION = {
+    "samples": "samples.jsonl",
+    "samples_sha256": "0" * 64,
+    "benchmarks": {"humaneval": "r"},
+    "selection": {"since": "", "until": "", "difficulties": [], "platforms": [], "first": 2},
     "protocol": {"prompt": "chat"},
+    "harness": "h",
+    "date": "2026-01-01T00:00:00+00:00",
+}
+_SCORES = {
+    **_EVALUATION,
+    "scores": [],
     "outcomes": {
         "humaneval": {
             "revision": "r",
@@ -565,7 +574,12 @@ READERS = (
     Reader("a recipe", "recipe.yaml", _RECIPE.encode(), _recipe),
     Reader("settings", "setting", b"1e-5", _settings),
     Reader("an evaluation's verdicts", "verdicts.jsonl", _lines(_VERDICT, _VERDICT), _evaluated),
-    Reader("an evaluation's head", "evaluation.json", b'{"date": "2026"}', lambda at: EvaluationFolder(at).head()),
+    Reader(
+        "an evaluation's head",
+        "evaluation.json",
+        json.dumps(_EVALUATION).encode(),
+        lambda at: EvaluationFolder(at).head(),
+    ),
     Reader(
         "scores",
         "one/scores.json",

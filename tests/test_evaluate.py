@@ -14,6 +14,9 @@ import pytest
 import yaml
 
 from plum_hub.answers.entry import needed_for
+from plum_hub.errors import RunError
+from plum_hub.evaluation.folder import EvaluationFolder
+from plum_hub.evaluation.protocol import Protocol
 from plum_hub.evaluation.scoring import ks
 from tests.engines.tiny import write_tiny_model
 from tests.rehearsal import plum_hub
@@ -337,7 +340,7 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
     refused(asked(tmp_path, "--benchmarks", "humanevil"), 12, "humanevil")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").touch()
-    refused(asked(tmp_path), 4, "no evaluation")
+    refused(asked(tmp_path), 4, "is not an evaluation folder")
 
 
 def test_a_dry_run_counts_and_does_nothing(tmp_path: Path) -> None:
@@ -361,6 +364,25 @@ def test_two_models_are_compared_problem_by_problem(tmp_path: Path) -> None:
     assert gain["low"] <= gain["gain"] <= gain["high"]
     assert "+100.0%" in plum_hub(compare).stdout
     refused([*compare[:-1], str(tmp_path)], 4, "scores.json")
+
+
+def test_the_files_of_scores_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    """Also those of earlier versions, whose protocol had fewer keys; a damaged one is named, with what mends it."""
+    model(tmp_path, half())
+    done(asked(tmp_path))
+    folder = EvaluationFolder(tmp_path / "run")
+    for name, record in (("evaluation.json", folder.head()), ("scores.json", folder.scores())):
+        path = folder.path / name
+        assert record is not None
+        assert record.text() == path.read_text()
+        before = json.loads(path.read_text())
+        assert next(iter(before)) == ("version" if name == "scores.json" else "model")
+        del before["protocol"]["contest_family"]
+        path.write_text(json.dumps(before))
+    assert folder.scores().protocol == Protocol(prompt="chat")
+    (folder.path / "scores.json").write_text(json.dumps({**before, "harness": None}))
+    with pytest.raises(RunError, match=r"scores\.json: is damaged .*harness.*run the same command again"):
+        folder.scores()
 
 
 def plus_of_one(folder: Path, benchmarks: str) -> tuple[int, dict[tuple[str, str], float]]:

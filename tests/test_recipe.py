@@ -70,7 +70,7 @@ def test_a_key_in_an_address_is_refused_and_not_shown() -> None:
 
 
 def test_a_policy_is_needed() -> None:
-    with pytest.raises(RecipeError, match="policy: this key is needed"):
+    with pytest.raises(RecipeError, match="policy: this key is required"):
         parse("samples: {seed: 1}", "file")
 
 

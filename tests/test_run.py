@@ -93,7 +93,7 @@ def test_a_sealed_recipe_reads_back_equal(tmp_path: Path, recipe: Recipe) -> Non
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, recipe: Recipe) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(RunError, match="holds something that is no run"):
+    with pytest.raises(RunError, match="exists and is not a run folder"):
         Run.create(tmp_path, recipe)
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".txt"] == ["thesis.txt"]
 

@@ -134,7 +134,7 @@ def _show_plan(found: EvaluationEstimate, *, as_json: bool) -> None:
 def _show_results(wanted: EvaluationConfig, results: EvaluationResults, *, as_json: bool) -> None:
     if as_json:
         made = {"samples_now": results.fresh_samples, "judged_now": results.fresh_verdicts}
-        said = {"run": str(wanted.folder), **results.as_json(), **made, "seconds": round(results.seconds, 3)}
+        said = {"run": str(wanted.folder), **results.record().as_json(), **made, "seconds": round(results.seconds, 3)}
         screen.echo_json({**said, "files": list(results.files)})
         return
     table = Table("benchmark", "tests", "problems", "metric", "official", "strict", box=None, pad_edge=False)

@@ -1,12 +1,11 @@
 """Two evaluations on the same problems: what the second gains over the first, and how sure that is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from plum_hub.errors import UsageError
-from plum_hub.evaluation.folder import EvaluationFolder
+from plum_hub.evaluation.folder import BenchmarkCounts, EvaluationFolder, ScoresRecord
 from plum_hub.statistics import (
     bootstrap_interval,
     gain_beyond_error,
@@ -61,19 +60,19 @@ def compare(first: Path, second: Path) -> PairedComparison:
         UsageError: they have no benchmark in common, or not the same version of it.
     """
     before, after = EvaluationFolder(first).scores(), EvaluationFolder(second).scores()
-    names = [name for name in before["outcomes"] if name in after["outcomes"]]
+    names = [name for name in before.outcomes if name in after.outcomes]
     if not names:
         raise UsageError(
-            f"{first} and {second} have no benchmark in common: they have {', '.join(before['outcomes'])}, and "
-            f"{', '.join(after['outcomes'])}"
+            f"{first} and {second} have no benchmark in common: they have {', '.join(before.outcomes)}, and "
+            f"{', '.join(after.outcomes)}"
         )
     gains: list[ScoreGain] = []
     notes = [*_differences(before, after)]
     for name in names:
-        one, other = before["outcomes"][name], after["outcomes"][name]
-        if one["revision"] != other["revision"]:
+        one, other = before.outcomes[name], after.outcomes[name]
+        if one.revision != other.revision:
             raise UsageError(
-                f"{name} is {one['revision']} in {first} and {other['revision']} in {second}, and scores of two "
+                f"{name} is {one.revision} in {first} and {other.revision} in {second}, and scores of two "
                 "versions cannot be compared: evaluate one of them again"
             )
         gains += _gains(name, one, other)
@@ -82,15 +81,15 @@ def compare(first: Path, second: Path) -> PairedComparison:
     return PairedComparison(tuple(gains), tuple(notes))
 
 
-def _gains(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[ScoreGain]:
-    for suite, readings in one["counts"].items():
+def _gains(name: str, one: BenchmarkCounts, other: BenchmarkCounts) -> Iterator[ScoreGain]:
+    for suite, readings in one.counts.items():
         for reading, counts in readings.items():
-            others = other["counts"].get(suite, {}).get(reading, {})
+            others = other.counts.get(suite, {}).get(reading, {})
             common = [problem for problem in counts if problem in others]
-            for part, members in {"": common, **one["parts"]}.items():
+            for part, members in {"": common, **one.parts}.items():
                 these = [problem for problem in common if problem in set(members)]
                 if these:
-                    pairs = [(tuple(counts[problem]), tuple(others[problem])) for problem in these]
+                    pairs = [(counts[problem], others[problem]) for problem in these]
                     yield _gain((name, suite, reading, part), pairs)
 
 
@@ -124,16 +123,16 @@ def _gain(of: tuple[str, str, str, str], pairs: list[tuple[tuple[int, int], tupl
     )
 
 
-def _lost(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
-    asked = [{problem for by in outcomes["counts"].values() for problem in by["official"]} for outcomes in (one, other)]
+def _lost(one: BenchmarkCounts, other: BenchmarkCounts) -> int:
+    asked = [{problem for by in outcomes.counts.values() for problem in by["official"]} for outcomes in (one, other)]
     return len(asked[0] ^ asked[1])
 
 
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+def _differences(before: ScoresRecord, after: ScoresRecord) -> Iterator[str]:
     """What else differs than the model: a gain may come from it."""
-    if before["harness"] != after["harness"]:
-        yield f"judged by two harnesses: {before['harness']} and {after['harness']}"
-    old, new = before["protocol"], after["protocol"]
+    if before.harness != after.harness:
+        yield f"judged by two harnesses: {before.harness} and {after.harness}"
+    old, new = before.protocol.model_dump(), after.protocol.model_dump()
     for key in old:
-        if old[key] != new.get(key):
-            yield f"{key} differs: {old[key]} and {new.get(key)}"
+        if old[key] != new[key]:
+            yield f"{key} differs: {old[key]} and {new[key]}"

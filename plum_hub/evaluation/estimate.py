@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from pydantic import JsonValue
 
 from plum_hub.engines import EngineConfig
 from plum_hub.evaluation.config import EvaluationConfig, SelectedBenchmark, choose
@@ -64,7 +65,8 @@ def what_is_asked(
         BenchmarkError, UsageError: as `choose`.
     """
     assert order.model is not None
-    config = _as_begun(order.model, folder.head().get("model") or {})
+    head = folder.head()
+    config = _as_begun(order.model, (head and head.model) or {})
     protocol = order.protocol
     if order.any_form:
         protocol = protocol.model_copy(update={"prompt": choose_style(config)})
@@ -74,7 +76,7 @@ def what_is_asked(
     return config, protocol, chosen, wanted_samples(config, chosen, protocol)
 
 
-def _as_begun(config: EngineConfig, before: Mapping[str, Any]) -> EngineConfig:
+def _as_begun(config: EngineConfig, before: Mapping[str, JsonValue]) -> EngineConfig:
     """The configuration, pinned, with what it leaves open as in the evaluation that was begun with the same model."""
     if (before.get("type"), before.get("model")) != (config.type, config.model):
         return config.pin()

@@ -1,13 +1,13 @@
-"""An evaluation's folder.
+"""Read and write the folder of an evaluation.
 
-    evaluation.json     what is evaluated and how, with every revision pinned
-    samples.jsonl       each answer, word for word, as it came (none for somebody else's generations)
-    verdicts.jsonl      what came of each program and suite
-    scores.json         the scores, and what each problem's samples came to: what `plum-hub compare` reads
-    ...                 the same for other tools (`results`) and for cards (`publication`)
+    evaluation.json     what is evaluated and how, with every revision pinned (`EvaluationRecord`)
+    samples.jsonl       each answer of the model, unchanged (absent for a file of generations)
+    verdicts.jsonl      the verdict on each program and suite (`SuiteVerdict`)
+    scores.json         the scores and the counts of each problem, which `plum-hub compare` reads (`ScoresRecord`)
+    ...                 exports for other tools (`exports`) and for cards (`cards`)
 
-Rows are named by what they were made from, so a folder may hold rows of several protocols: only those that the present
-one would make are counted.
+Rows are named by what they were made from, so one folder may hold rows of several protocols. Only the rows that the
+present protocol would make are counted.
 """
 
 import json
@@ -15,19 +15,28 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Literal, Self, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, JsonValue, NonNegativeInt, PositiveInt, model_validator
 
 from plum_hub.errors import RunError
+from plum_hub.evaluation.config import ProblemSelection
+from plum_hub.evaluation.protocol import Protocol
 from plum_hub.files import locked, write_whole, writing
-from plum_hub.lines import appending, object_of, whole_lines
-from plum_hub.records import Outcome, Sample, Status, check_types, from_json, to_json
+from plum_hub.lines import Row, appending, object_of, whole_lines
+from plum_hub.records import Outcome, Sample, Score, Status, check_types, from_json, to_json
+
+Counts: TypeAlias = dict[str, tuple[PositiveInt, NonNegativeInt]]
+"""The number of samples of each problem, and how many of them passed."""
+
+_T = TypeVar("_T")
+_RecordT = TypeVar("_RecordT", bound=BaseModel)
+_HEAD, _SCORES, _SAMPLES, _VERDICTS = "evaluation.json", "scores.json", "samples.jsonl", "verdicts.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteVerdict:
-    """What came of one program and one suite of a problem. A program that has not passed `base` has none of `plus`."""
+    """The verdict on one program and one suite of a problem. A program that fails `base` has no verdict on `plus`."""
 
     id: str
     sample_id: str
@@ -36,26 +45,83 @@ class SuiteVerdict:
     suite: str
     status: Status
     cases: int
+    """Number of cases in the suite."""
     failed: tuple[int, ...]
-    """The cases that were run and not passed, by position from 0; all of them where none was run."""
+    """Positions, from 0, of the cases that ran and did not pass; of all cases if none ran."""
     outcome: Outcome
-    """What happened in the first of them; `passed` where there is none."""
+    """Outcome of the first failed case; `passed` if there is none."""
     detail: str
     cpu_seconds: float | None
     peak_memory_mb: float | None
     not_run: int = 0
-    """Cases that were not run, because those before them had decided, or ended the program."""
+    """Number of cases that did not run, because an earlier case decided the result or ended the program."""
 
 
-class _Scored(BaseModel):
-    """What `scores.json` says of one benchmark, as far as it is read back."""
+@dataclass(frozen=True)
+class RuleDisagreement:
+    """Samples of a problem that passed under one reading of the tests and failed under the other."""
+
+    benchmark: str
+    problem: str
+    measure: str
+    only_official: tuple[str, ...]
+    """Ids of the samples that passed only under the benchmark's own rules."""
+    only_strict: tuple[str, ...]
+    """Ids of the samples that passed only under the strict rules."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
+class _Versioned(_Record):
+    version: Literal[1] = 1
+
+
+class EvaluationRecord(_Record):
+    """The content of `evaluation.json`: what is evaluated, how, and since when."""
+
+    samples: str | None = None
+    """Name of the file of generations; None if a model is asked."""
+    samples_sha256: str | None = None
+    """SHA-256 of that file."""
+    model: dict[str, JsonValue] | None = None
+    """The pinned engine configuration; None for a file of generations."""
+    benchmarks: dict[str, str]
+    """Revision of each benchmark."""
+    selection: ProblemSelection
+    protocol: Protocol
+    harness: str
+    """Version of the sandbox."""
+    date: str
+    """When this evaluation began: ISO 8601, UTC."""
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """Convert the record to JSON values.
+
+        Returns:
+            The keys of the file, in the order in which they are written. Keys of the other kind of source are absent.
+        """
+        absent = {name for name in ("samples", "samples_sha256", "model") if getattr(self, name) is None}
+        return self.model_dump(mode="json", exclude=absent)
+
+    def text(self) -> str:
+        """Return the text of the file."""
+        return json.dumps(self.as_json(), indent=1, ensure_ascii=False) + "\n"
+
+
+class BenchmarkCounts(_Record):
+    """The results of one benchmark, problem by problem."""
 
     revision: str
-    counts: dict[str, dict[str, dict[str, tuple[PositiveInt, NonNegativeInt]]]]
+    """Revision of the benchmark."""
+    counts: dict[str, dict[str, Counts]]
+    """Counts of every measure (`base`, `plus`) and reading (`official`, `strict`)."""
     parts: dict[str, list[str]]
+    """Problems of each difficulty or split."""
 
     @model_validator(mode="after")
-    def _possible(self) -> Self:
+    def _check_counts(self) -> Self:
         for readings in self.counts.values():
             if "official" not in readings:
                 raise ValueError("a suite without its official reading")
@@ -64,38 +130,42 @@ class _Scored(BaseModel):
         return self
 
 
-class _Scores(BaseModel):
-    model_config = ConfigDict(strict=True)
+class ScoresRecord(EvaluationRecord, _Versioned):  # in this order, so that `version` is the first key of the file
+    """The content of `scores.json`: the evaluation with its scores and what they rest on."""
 
-    harness: str
-    protocol: dict[str, Any]
-    outcomes: dict[str, _Scored]
-
-
-def _verdict(row: dict[str, Any]) -> SuiteVerdict:
-    verdict = SuiteVerdict(**{**row, "failed": tuple(row["failed"])})
-    check_types(verdict)
-    return verdict
+    scores: tuple[Score, ...]
+    outcomes: dict[str, BenchmarkCounts]
+    """Results of each benchmark."""
+    disagreements: tuple[RuleDisagreement, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Remarks that a reader of the scores needs, one line each."""
 
 
 class EvaluationFolder:
-    """An evaluation's folder, opened or new."""
+    """The folder of an evaluation, existing or new.
+
+    Args:
+        path: The folder. It is made by `lock`.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Make the folder and hold it for this process.
+        """Make the folder if it is missing, and hold it for this process while the block runs.
+
+        Yields:
+            Nothing.
 
         Raises:
-            RunError: it holds something else, cannot be written, or another process holds it.
+            RunError: The folder holds something else, cannot be written, or is held by another process.
         """
         if self.path.exists() and (
             not self.path.is_dir()
-            or ((names := {one.name for one in self.path.iterdir()}) and not names & {"evaluation.json", ".lock"})
+            or ((names := {file.name for file in self.path.iterdir()}) and not names & {_HEAD, ".lock"})
         ):
-            raise RunError(f"{self.path}: holds something that is no evaluation; name another folder with --run DIR")
+            raise RunError(f"{self.path}: exists and is not an evaluation folder; name another folder with --run DIR")
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         busy = RunError(f"{self.path}: another plum-hub process is working on this evaluation; wait for it to end")
@@ -104,78 +174,136 @@ class EvaluationFolder:
                 held.enter_context(locked(self.path / ".lock", lambda: busy))
             yield
 
-    def head(self) -> dict[str, Any]:
-        """What `evaluation.json` says; nothing where there is none.
+    def head(self) -> EvaluationRecord | None:
+        """Read `evaluation.json`.
+
+        Returns:
+            The record, or None if the evaluation has not begun.
 
         Raises:
-            RunError: it is damaged.
+            RunError: The file is damaged.
         """
-        return self._read("evaluation.json") if (self.path / "evaluation.json").exists() else {}
+        return self._read(_HEAD, EvaluationRecord) if (self.path / _HEAD).exists() else None
 
-    def scores(self) -> dict[str, Any]:
-        """What `scores.json` says.
+    def scores(self) -> ScoresRecord:
+        """Read `scores.json`.
+
+        Returns:
+            The scores.
 
         Raises:
-            RunError: there is none, or it is damaged.
+            RunError: The file is missing or damaged.
         """
-        path = self.path / "scores.json"
-        if not (self.path / "scores.json").is_file():
+        if not (self.path / _SCORES).is_file():
             raise RunError(f"{self.path}: has no scores.json; make it with  plum-hub evaluate --run {self.path} ...")
-        found = self._read("scores.json")
-        try:
-            _Scores.model_validate_json(json.dumps(found))
-        except ValueError as error:
-            why = " ".join(str(error).split())[:200]
-            raise RunError(f"{path}: is damaged ({why}); delete it and run the same command again") from error
-        return found
+        return self._read(_SCORES, ScoresRecord)
 
     def write(self, name: str, text: str) -> None:
-        """Write a file anew, whole or not at all."""
+        """Replace a file of the folder in one step.
+
+        Args:
+            name: Name of the file, relative to the folder.
+            text: The new content.
+
+        Raises:
+            RunError: The file cannot be written; the old content is still there.
+        """
         write_whole(self.path / name, text)
 
-    def samples(self) -> Iterator[Sample]:
-        """Every whole row of samples.jsonl.
+    def write_head(self, record: EvaluationRecord) -> None:
+        """Write `evaluation.json`.
+
+        Args:
+            record: The new content.
 
         Raises:
-            RunError: a line that is not the last cannot be read.
+            RunError: The file cannot be written.
         """
-        yield from self._rows("samples.jsonl", lambda row: from_json(Sample, row))
+        self.write(_HEAD, record.text())
+
+    def write_scores(self, record: ScoresRecord) -> str:
+        """Write `scores.json`.
+
+        Args:
+            record: The new content.
+
+        Returns:
+            The name of the file.
+
+        Raises:
+            RunError: The file cannot be written.
+        """
+        self.write(_SCORES, record.text())
+        return _SCORES
+
+    def samples(self) -> Iterator[Sample]:
+        """Read samples.jsonl.
+
+        Yields:
+            Every complete row, in file order.
+
+        Raises:
+            RunError: A complete line is not a sample.
+        """
+        yield from self._rows(_SAMPLES, lambda row: from_json(Sample, row))
 
     def verdicts(self) -> Iterator[SuiteVerdict]:
-        """Every whole row of verdicts.jsonl.
+        """Read verdicts.jsonl.
+
+        Yields:
+            Every complete row, in file order.
 
         Raises:
-            RunError: as `samples`.
+            RunError: A complete line is not a verdict.
         """
-        yield from self._rows("verdicts.jsonl", _verdict)
+        yield from self._rows(_VERDICTS, _verdict)
 
     @contextmanager
     def appending_samples(self) -> Iterator[Callable[[Sample], None]]:
-        """Give a function that appends one row, whole."""
-        with appending(self.path / "samples.jsonl") as append:
+        """Open samples.jsonl for appending.
+
+        Yields:
+            A function that appends one complete row.
+
+        Raises:
+            RunError: The file cannot be written.
+        """
+        with appending(self.path / _SAMPLES) as append:
             yield lambda row: append(to_json(row))
 
     @contextmanager
     def appending_verdicts(self) -> Iterator[Callable[[SuiteVerdict], None]]:
-        """Give a function that appends one row, whole."""
-        with appending(self.path / "verdicts.jsonl") as append:
+        """Open verdicts.jsonl for appending.
+
+        Yields:
+            A function that appends one complete row.
+
+        Raises:
+            RunError: The file cannot be written.
+        """
+        with appending(self.path / _VERDICTS) as append:
             yield lambda row: append(asdict(row))
 
-    def _rows(self, name: str, read: Callable[[dict[str, Any]], Any]) -> Iterator[Any]:
+    def _rows(self, name: str, parse: Callable[[Row], _T]) -> Iterator[_T]:
         for number, line in whole_lines(self.path / name):
             try:
-                yield read(object_of(line))
+                yield parse(object_of(line))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise RunError(
-                    f"{self.path / name}:{number}: cannot be read ({error}); delete this line to have it made again"
+                    f"{self.path / name}:{number}: cannot be read ({error}); delete this line and run the same command "
+                    "again to make its row again"
                 ) from error
 
-    def _read(self, name: str) -> dict[str, Any]:
+    def _read(self, name: str, model: type[_RecordT]) -> _RecordT:
         path = self.path / name
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(found, dict):
-                return found
+            return model.model_validate_json(path.read_bytes())
         except (OSError, ValueError, RecursionError) as error:
-            raise RunError(f"{path}: cannot be read ({error}); delete it and run the same command again") from error
-        raise RunError(f"{path}: is no object; delete it and run the same command again")
+            why = " ".join(str(error).split())[:200]
+            raise RunError(f"{path}: is damaged ({why}); delete it and run the same command again") from error
+
+
+def _verdict(row: Row) -> SuiteVerdict:
+    verdict = SuiteVerdict(**{**row, "failed": tuple(row["failed"])})
+    check_types(verdict)
+    return verdict

@@ -2,10 +2,9 @@
 while they come, and score."""
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -16,7 +15,7 @@ from plum_hub.evaluation.cards import eval_results, model_index, table
 from plum_hub.evaluation.config import EvaluationConfig, SelectedBenchmark, choose, with_limits
 from plum_hub.evaluation.estimate import what_is_asked
 from plum_hub.evaluation.exports import write_results
-from plum_hub.evaluation.folder import EvaluationFolder
+from plum_hub.evaluation.folder import EvaluationFolder, EvaluationRecord
 from plum_hub.evaluation.generations import (
     LONGEST,
     Generation,
@@ -79,10 +78,10 @@ class _EvaluationRun:
             for entry in _entries(generations, one)
         ]
         chosen = with_limits(chosen, ((entry.benchmark, entry.problem) for entry in entries), self.judge)
-        about = {"samples": file.name, "samples_sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
         judging = EvaluationVerdicts(self.folder, chosen, GIVEN, self.judge, self.progress)
         with self.folder.lock():
-            head = self._head(chosen, GIVEN, about)
+            head = self._head(chosen, GIVEN, samples=file.name, samples_sha256=sha256)
             began = time.monotonic()
             there = judging.begin(entries, _suites(chosen, entries))
             judging.carry_out(together(entries))
@@ -97,7 +96,7 @@ class _EvaluationRun:
         chosen = with_limits(chosen, ((entry.benchmark, entry.problem) for entry in slots), self.judge)
         judging = EvaluationVerdicts(self.folder, chosen, protocol, self.judge, self.progress.beside())
         with self.folder.lock():
-            head = self._head(chosen, protocol, {"model": config.model_dump(mode="json")})
+            head = self._head(chosen, protocol, model=config.model_dump(mode="json"))
             began = time.monotonic()
             there = {row.id: row for row in self.folder.samples() if row.id in wanted}
             asked_before = len(there)
@@ -149,29 +148,27 @@ class _EvaluationRun:
             engines.close()
         self.progress.end()
 
-    def _head(
-        self, chosen: Mapping[str, SelectedBenchmark], protocol: Protocol, about: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Write down what is evaluated; the date stays while that stays."""
-        head = {
-            **about,
-            "benchmarks": {name: one.revision for name, one in chosen.items()},
-            "selection": asdict(self.order.selection),
-            "protocol": protocol.model_dump(mode="json"),
-            "harness": self.judge.harness_version,
-        }
+    def _head(self, chosen: Mapping[str, SelectedBenchmark], protocol: Protocol, **source: Any) -> EvaluationRecord:
+        """Write `evaluation.json`. The date is kept while everything else in it stays the same."""
+        head = EvaluationRecord(
+            **source,
+            benchmarks={name: benchmark.revision for name, benchmark in chosen.items()},
+            selection=self.order.selection,
+            protocol=protocol,
+            harness=self.judge.harness_version,
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
         before = self.folder.head()
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        same = json.loads(json.dumps(head)) == {key: value for key, value in before.items() if key != "date"}
-        head["date"] = before["date"] if same else now
-        self.folder.write("evaluation.json", json.dumps(head, indent=1, ensure_ascii=False) + "\n")
+        if before is not None and before == head.model_copy(update={"date": before.date}):
+            head = before
+        self.folder.write_head(head)
         return head
 
     def _finish(
         self,
         judging: EvaluationVerdicts,
         entries: list[ProblemProgram],
-        head: dict[str, Any],
+        head: EvaluationRecord,
         about: Callable[..., Score],
     ) -> EvaluationResults:
         """Score, and write the files that hold the scores."""
@@ -186,10 +183,9 @@ class _EvaluationRun:
             record = partial(about, chosen=found.chosen, protocol=judging.protocol, head=head)
             scores += scores_of(found, record)
         results = EvaluationResults(outcomes, tuple(scores), head, tuple(_notes(outcomes)))
-        self.folder.write("scores.json", json.dumps(results.as_json(), indent=1, ensure_ascii=False) + "\n")
-        files = ["scores.json"]
+        files = [self.folder.write_scores(results.record())]
         for found in outcomes.values():
-            files += write_results(self.folder, found, head["date"])
+            files += write_results(self.folder, found, head.date)
         model = scores[0].model
         cards = {f".eval_results/{name}": text for name, text in eval_results(scores).items()}
         for file, text in {**cards, "model-index.yaml": model_index(scores, model), "table.md": table(scores)}.items():
@@ -226,7 +222,7 @@ def _record(
     *,
     chosen: SelectedBenchmark,
     protocol: Protocol,
-    head: Mapping[str, Any],
+    head: EvaluationRecord,
     model: str,
     revision: str,
     engine: str,
@@ -246,8 +242,8 @@ def _record(
         temperature=None if given else protocol.temperature,
         top_p=None if given else protocol.top_p,
         max_tokens=tokens,
-        harness=head["harness"],
-        date=head["date"],
+        harness=head.harness,
+        date=head.date,
         **score,
     )
 

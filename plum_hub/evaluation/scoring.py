@@ -1,20 +1,25 @@
 """From verdicts to scores: pass@k with its standard error, by both readings, over all problems and by difficulty."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 from plum_hub.evaluation.config import SelectedBenchmark
-from plum_hub.evaluation.folder import SuiteVerdict
+from plum_hub.evaluation.folder import (
+    BenchmarkCounts,
+    Counts,
+    EvaluationRecord,
+    RuleDisagreement,
+    ScoresRecord,
+    SuiteVerdict,
+)
 from plum_hub.passk import pass_at_k
 from plum_hub.records import Score
 from plum_hub.statistics import mean_over_problems
 
 Reading = Literal["official", "strict"]
 READINGS: tuple[Reading, ...] = ("official", "strict")
-Counts = Mapping[str, tuple[int, int]]
-"""By problem: (samples, passed)."""
 
 _KS = (1, 5, 10)
 _PARTS = {"difficulty": ("easy", "medium", "hard"), "split": ("test", "validation", "train", "prompt")}
@@ -41,18 +46,6 @@ class JudgedSample:
 
 
 @dataclass(frozen=True)
-class RuleDisagreement:
-    """Samples of a problem that passed by one reading and not by the other."""
-
-    benchmark: str
-    problem: str
-    measure: str
-    only_official: tuple[str, ...]
-    """Their ids."""
-    only_strict: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class BenchmarkOutcomes:
     """What came of one benchmark."""
 
@@ -70,10 +63,10 @@ class BenchmarkOutcomes:
         differ = any(":" in name for problem in self.chosen.problems.values() for name in problem.suites)
         return READINGS if differ else READINGS[:1]
 
-    def counts(self, measure: str, reading: Reading) -> dict[str, tuple[int, int]]:
+    def counts(self, measure: str, reading: Reading) -> Counts:
         """By problem: how many samples it has, and how many passed this measure and those before it."""
         asked = self.measures[: self.measures.index(measure) + 1]
-        found: dict[str, tuple[int, int]] = {}
+        found: Counts = {}
         for one in self.judged:
             samples, passed = found.get(one.problem, (0, 0))
             there = tuple(name for name in asked if name in one.verdicts)
@@ -108,28 +101,27 @@ class EvaluationResults:
 
     outcomes: Mapping[str, BenchmarkOutcomes]
     scores: tuple[Score, ...]
-    head: Mapping[str, Any]
+    head: EvaluationRecord
     """What `evaluation.json` says."""
     notes: tuple[str, ...] = ()
     fresh_samples: int = 0
     fresh_verdicts: int = 0
     seconds: float = 0.0
-    files: tuple[str, ...] = field(default=())
+    files: tuple[str, ...] = ()
 
     def disagreements(self) -> list[RuleDisagreement]:
         """Of all benchmarks."""
         return [one for outcomes in self.outcomes.values() for one in outcomes.disagreements()]
 
-    def as_json(self) -> dict[str, Any]:
-        """What `scores.json` holds."""
-        return {
-            "version": 1,
-            **self.head,
-            "scores": [asdict(score) for score in self.scores],
-            "outcomes": {name: _outcomes(one) for name, one in self.outcomes.items()},
-            "disagreements": [asdict(one) for one in self.disagreements()],
-            "notes": list(self.notes),
-        }
+    def record(self) -> ScoresRecord:
+        """Return the content of `scores.json`."""
+        return ScoresRecord(
+            **dict(self.head),
+            scores=self.scores,
+            outcomes={name: _counted(outcomes) for name, outcomes in self.outcomes.items()},
+            disagreements=tuple(self.disagreements()),
+            notes=self.notes,
+        )
 
 
 def scores_of(outcomes: BenchmarkOutcomes, record: Callable[..., Score]) -> Iterator[Score]:
@@ -164,12 +156,12 @@ def ks(samples: int) -> list[int]:
     return sorted({k for k in (*_KS, samples) if k <= samples})
 
 
-def _outcomes(outcomes: BenchmarkOutcomes) -> dict[str, Any]:
-    return {
-        "revision": outcomes.chosen.revision,
-        "counts": {
+def _counted(outcomes: BenchmarkOutcomes) -> BenchmarkCounts:
+    return BenchmarkCounts(
+        revision=outcomes.chosen.revision,
+        counts={
             measure: {reading: outcomes.counts(measure, reading) for reading in outcomes.readings}
             for measure in outcomes.measures
         },
-        "parts": {part: sorted(names) for part, names in outcomes.parts().items() if part},
-    }
+        parts={part: sorted(names) for part, names in outcomes.parts().items() if part},
+    )

@@ -10,12 +10,12 @@ import yaml
 
 from plum_hub.cards import ModelResults
 from plum_hub.engines.revision import folder_sha256
-from plum_hub.errors import RunError, UsageError
+from plum_hub.errors import UsageError
 from plum_hub.evaluation.cards import eval_results, model_index, table
 from plum_hub.evaluation.comparison import PairedComparison, compare
 from plum_hub.evaluation.folder import EvaluationFolder
 from plum_hub.publishing.model_checkpoint import TrainedCheckpoint
-from plum_hub.records import Score, check_types
+from plum_hub.records import Score
 from plum_hub.training.checkpoint import MERGED
 
 
@@ -78,13 +78,5 @@ def _measured(found: dict[str, Path], *, merged: bool, name: str) -> MeasuredSco
     return MeasuredScores(results, eval_results(scores))
 
 
-def _scores(folder: Path) -> list[Score]:
-    try:
-        found = [Score(**row) for row in EvaluationFolder(folder).scores()["scores"]]
-        for score in found:
-            check_types(score)
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"{folder / 'scores.json'}: is damaged ({error}); delete it and run the same  plum-hub evaluate  again"
-        ) from error
-    return found
+def _scores(folder: Path) -> tuple[Score, ...]:
+    return EvaluationFolder(folder).scores().scores
