@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from plum_hub.answers.entry import needed_for
+from plum_hub.answers.entry import needed_code
 from plum_hub.errors import RunError
 from plum_hub.evaluation.folder import EvaluationFolder
 from plum_hub.evaluation.protocol import Protocol
@@ -217,7 +217,7 @@ def test_examples_are_taken_away_or_kept_without_asking_again(tmp_path: Path) ->
     ],
 )
 def test_what_an_entry_point_needs(kept: str, dropped: str) -> None:
-    assert needed_for(kept + dropped, "f") == kept
+    assert needed_code(kept + dropped, "f") == kept
 
 
 def test_a_begun_answer_is_the_text_that_the_model_continues(tmp_path: Path) -> None:

@@ -233,12 +233,12 @@ def test_a_held_out_part_without_an_answer_is_told(tmp_path: Path) -> None:
 def test_an_instruction_is_on_one_side_in_every_source() -> None:
     ids = [digest(task(number)) for number in range(2000)]
     held_out, training = (InstructionsConfig(held_out=0.3, part=part) for part in ("held_out", "training"))
-    sides = [held_out.has(name) for name in ids]
-    assert sides == [not training.has(name) for name in ids]
+    sides = [held_out.selects(name) for name in ids]
+    assert sides == [not training.selects(name) for name in ids]
     assert 0.27 < sum(sides) / len(sides) < 0.33
     more = InstructionsConfig(held_out=0.4, part="held_out")
-    assert all(more.has(name) for name in ids if held_out.has(name))
-    assert all(InstructionsConfig(held_out=0.3).has(name) for name in ids)
+    assert all(more.selects(name) for name in ids if held_out.selects(name))
+    assert all(InstructionsConfig(held_out=0.3).selects(name) for name in ids)
 
 
 def judged(folder: Path, passed: Mapping[str, Sequence[bool]]) -> Run:

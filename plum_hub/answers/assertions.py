@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from plum_hub.answers.plain import CLOSE, called_name, is_check, lowered
+from plum_hub.answers.plain import CLOSENESS_CALLS, called_name, is_check, lower_closeness
 from plum_hub.answers.source import loaded_names, unparse
 from plum_hub.execution.closeness import parse_expected
 from plum_hub.execution.literals import parse_literal
@@ -32,17 +32,17 @@ def read_assertion(statement: ast.stmt) -> Iterator[TestCase]:
         case ast.Assert(test=test) if (case := _read_test(test)) is not None:
             yield case
         case _:
-            yield TestCase(kind="statement", statement=unparse([lowered(statement)]))
+            yield TestCase(kind="statement", statement=unparse([lower_closeness(statement)]))
 
 
-def call_case(call: ast.expr, expected: ast.expr, tolerance: float | None = None) -> TestCase | None:
+def make_call_case(call: ast.expr, expected: ast.expr, tolerance: float | None = None) -> TestCase | None:
     """A case of the kind `call`, or None where the expected value is no literal or the call is one."""
     if not is_literal(expected) or not loaded_names(call):
         return None
     return TestCase(kind="call", call=ast.unparse(call), expected=ast.unparse(expected), tolerance=tolerance)
 
 
-def statement_of(case: TestCase) -> str:
+def call_to_statement(case: TestCase) -> str:
     """A call as a statement that asserts the same, for where other statements have to stand before it."""
     expected = str(case.expected)
     if case.tolerance is not None:
@@ -50,7 +50,7 @@ def statement_of(case: TestCase) -> str:
     if expected.startswith("isclose("):
         arguments = expected.removeprefix("isclose(")
         return f"assert __builtins__['__import__']('math').isclose({case.call}, {arguments}\n"
-    return unparse([lowered(ast.parse(f"assert ({case.call}) == {expected}").body[0])])
+    return unparse([lower_closeness(ast.parse(f"assert ({case.call}) == {expected}").body[0])])
 
 
 def is_literal(node: ast.expr) -> bool:
@@ -70,11 +70,11 @@ def _value(node: ast.expr | None) -> Any:
 def _read_test(test: ast.expr) -> TestCase | None:
     match test:
         case ast.UnaryOp(op=ast.Not(), operand=ast.Call() as call):
-            return call_case(_truth(call), ast.Constant(value=False))
+            return make_call_case(_truth(call), ast.Constant(value=False))
         case ast.Call(func=ast.Attribute(value=ast.Name(id="math"), attr="isclose") | ast.Name(id="isclose")) as call:
             return _read_close(call)
         case ast.Call() as call:
-            return call_case(_truth(call), ast.Constant(value=True))
+            return make_call_case(_truth(call), ast.Constant(value=True))
         case ast.Compare(left=left, ops=[ast.Lt() | ast.LtE() as order], comparators=[limit]):
             return _read_distance(left, limit, strict=isinstance(order, ast.Lt))
         case ast.Compare(left=limit, ops=[ast.Gt() | ast.GtE() as order], comparators=[left]):
@@ -88,10 +88,10 @@ def _read_test(test: ast.expr) -> TestCase | None:
 
 def _read_equality(left: ast.expr, right: ast.expr) -> TestCase | None:
     for tested, value in ((left, right), (right, left)):
-        if isinstance(value, ast.Call) and called_name(value.func) in CLOSE and value.args:
+        if isinstance(value, ast.Call) and called_name(value.func) in CLOSENESS_CALLS and value.args:
             return _read_closeness(tested, value)
     for tested, value in ((left, right), (right, left)):
-        if (case := call_case(tested, value)) is not None and not is_literal(tested):
+        if (case := make_call_case(tested, value)) is not None and not is_literal(tested):
             return None if _holds_nan(_value(value)) else case
     return None
 
@@ -133,14 +133,14 @@ def _read_identity(call: ast.expr, value: object, positive: bool) -> TestCase | 
     """`f(x) is True`. What the call gives reaches the judge as itself only if it is one of the constants, so that 1 is
     not taken for True; the expression says nothing of which is expected."""
     if value is None and positive:
-        return call_case(call, ast.Constant(value=None))
+        return make_call_case(call, ast.Constant(value=None))
     if not (value is None or value is True or value is False):
         return None
     if not positive:
         tested = ast.Compare(left=call, ops=[ast.Is()], comparators=[ast.Constant(value=value)])
-        return call_case(tested, ast.Constant(value=False))
+        return make_call_case(tested, ast.Constant(value=False))
     function = ast.parse("lambda value: value if value is True or value is False else [value]", mode="eval").body
-    return call_case(ast.Call(func=function, args=[call], keywords=[]), ast.Constant(value=value))
+    return make_call_case(ast.Call(func=function, args=[call], keywords=[]), ast.Constant(value=value))
 
 
 def _read_distance(left: ast.expr, limit: ast.expr, *, strict: bool) -> TestCase | None:
@@ -151,7 +151,7 @@ def _read_distance(left: ast.expr, limit: ast.expr, *, strict: bool) -> TestCase
             tolerance, value = _tolerance(limit), _value(expected)
             if tolerance is None or (strict and tolerance == 0) or not _is_finite(value):
                 return None
-            return call_case(call, expected, math.nextafter(tolerance, -math.inf) if strict else tolerance)
+            return make_call_case(call, expected, math.nextafter(tolerance, -math.inf) if strict else tolerance)
     return None
 
 

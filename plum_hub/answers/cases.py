@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 
 from plum_hub.answers.assertions import is_assertion, is_literal, read_assertion
-from plum_hub.answers.plain import plain
+from plum_hub.answers.plain import to_plain
 from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, stored_names, substitute, unparse
 from plum_hub.records import TestCase
 
@@ -64,7 +64,7 @@ class _Scope:
             return
         if isinstance(original, DefinitionNode):
             return  # a helper: whoever reads the tests gives it to the cases that use it
-        statement = plain(substitute(original, self._values))
+        statement = to_plain(substitute(original, self._values))
         for name in stored_names(statement):
             self._values.pop(name, None)
         if (bound := _simple(statement)) is not None and self._may_replace(*bound, body[place + 1 :]):

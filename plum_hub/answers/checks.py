@@ -5,10 +5,10 @@ import doctest
 import warnings
 from collections.abc import Sequence
 
-from plum_hub.answers.assertions import read_assertion, statement_of
-from plum_hub.answers.plain import lowered
-from plum_hub.answers.proof import unproved
-from plum_hub.answers.runners import TestModule, plan
+from plum_hub.answers.assertions import call_to_statement, read_assertion
+from plum_hub.answers.plain import lower_closeness
+from plum_hub.answers.proof import why_cannot_fail
+from plum_hub.answers.runners import TestModule, collect_tests
 from plum_hub.answers.source import loaded_names, parse, stored_names, substitute, unparse
 from plum_hub.records import TestCase
 
@@ -29,17 +29,17 @@ def read_tests(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
         cases = _doctests([source])
     else:
         cases = module_cases(source, entry_point)
-        texts = [node.value for node in ast.walk(compiled(source)) if isinstance(node, ast.Constant)]
+        texts = [node.value for node in ast.walk(parse_tests(source)) if isinstance(node, ast.Constant)]
         documented = [text for text in texts if isinstance(text, str) and ">>> " in text]
-        if documented and unproved(_body(cases), entry_point) is not None:
+        if documented and why_cannot_fail(_body(cases), entry_point) is not None:
             cases = _doctests(documented)
-    refuse_unproved(cases, entry_point)
+    require_can_fail(cases, entry_point)
     return cases
 
 
 def module_cases(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
     """See `read_tests`; whether anything in the cases can fail is not asked."""
-    tree = compiled(source)
+    tree = parse_tests(source)
     if not tree.body:
         raise ValueError(f"is not Python: {source!r:.80} (no statement); mend it")
     checks = _checks(tree.body)
@@ -48,38 +48,40 @@ def module_cases(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
     future: list[ast.stmt] = [
         node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"
     ]
-    made = plan([node for node in tree.body if node not in future], entry_point)
-    if not made.tests and made.left_out:
+    module = collect_tests([node for node in tree.body if node not in future], entry_point)
+    if not module.tests and module.has_skipped:
         raise ValueError("every test in it is skipped, so that nothing is tested: take out the skips")
-    if not made.tests and ast.unparse(tree) == ast.unparse(
-        ast.Module(body=[*future, *map(lowered, made.first)], type_ignores=[])
+    if not module.tests and ast.unparse(tree) == ast.unparse(
+        ast.Module(body=[*future, *map(lower_closeness, module.preamble)], type_ignores=[])
     ):
-        first = [node for node in made.first if not _is_import(node)]
+        first = [node for node in module.preamble if not _is_import(node)]
         if _checks(first) is None:
             return (TestCase(kind="statement", statement=source),)
-    return _planned(made, future)
+    return _planned(module, future)
 
 
-def holds_tests(source: str, entry_point: str) -> bool:
+def contains_tests(source: str, entry_point: str) -> bool:
     """Whether a runner would find tests in the source that it does not run by itself.
 
     Raises:
         ValueError: see `read_tests`.
     """
-    made = plan(compiled(source).body, entry_point)
-    return bool(made.tests) or made.left_out
+    module = collect_tests(parse_tests(source).body, entry_point)
+    return bool(module.tests) or module.has_skipped
 
 
 def _is_import(node: ast.stmt) -> bool:
     return isinstance(node, ast.Import | ast.ImportFrom)
 
 
-def refuse_unproved(cases: Sequence[TestCase], entry_point: str) -> None:
+def require_can_fail(cases: Sequence[TestCase], entry_point: str) -> None:
     """Raise a `ValueError` if the cases, one after the other, can fail no program."""
     calls = (case for case in cases if case.kind == "call")
-    if any(case.kind == "stdio" for case in cases) or any(unproved(_body([one]), entry_point) is None for one in calls):
+    if any(case.kind == "stdio" for case in cases) or any(
+        why_cannot_fail(_body([one]), entry_point) is None for one in calls
+    ):
         return
-    reason = unproved(_body(cases), entry_point)
+    reason = why_cannot_fail(_body(cases), entry_point)
     if reason is not None:
         raise ValueError(f"{reason}: mend the tests, or drop the suite")
 
@@ -89,12 +91,12 @@ def can_fail(case: TestCase, entry_point: str) -> bool:
     if case.kind == "stdio":
         return True
     try:
-        return unproved(compiled(case.statement or statement_of(case)).body, entry_point) is None
+        return why_cannot_fail(parse_tests(case.statement or call_to_statement(case)).body, entry_point) is None
     except ValueError:
         return False
 
 
-def compiled(source: str) -> ast.Module:
+def parse_tests(source: str) -> ast.Module:
     """The tree of a text that Python takes as a module.
 
     Raises:
@@ -112,29 +114,29 @@ def compiled(source: str) -> ast.Module:
 
 
 def _body(cases: Sequence[TestCase]) -> list[ast.stmt]:
-    return [node for case in cases for node in ast.parse(case.statement or statement_of(case)).body]
+    return [node for case in cases for node in ast.parse(case.statement or call_to_statement(case)).body]
 
 
-def _planned(made: TestModule, future: list[ast.stmt]) -> tuple[TestCase, ...]:
+def _planned(module: TestModule, future: list[ast.stmt]) -> tuple[TestCase, ...]:
     """A case for each test where they share nothing that changes, else one for all."""
-    imports = [node for node in made.first if _is_import(node)]
-    checks = _checks([node for node in made.first if not _is_import(node)])
-    if not made.tests and checks is not None:
+    imports = [node for node in module.preamble if _is_import(node)]
+    checks = _checks([node for node in module.preamble if not _is_import(node)])
+    if not module.tests and checks is not None:
         return _split(imports, checks)
-    if not made.tests and not made.first:
+    if not module.tests and not module.preamble:
         return ()
-    if not made.tests or _shares(made):
-        body = [*future, *made.first, *(node for test in made.tests for node in test)]
-        return (TestCase(kind="statement", statement=unparse(map(lowered, body))),)
+    if not module.tests or _shares(module):
+        body = [*future, *module.preamble, *(node for test in module.tests for node in test)]
+        return (TestCase(kind="statement", statement=unparse(map(lower_closeness, body))),)
     cases: list[TestCase] = []
-    bound = {name for node in made.first if node not in imports for name in stored_names(node)}
-    for test in made.tests:
+    bound = {name for node in module.preamble if node not in imports for name in stored_names(node)}
+    for test in module.tests:
         alone = _alone(test, bound)
         if alone is not None:
             cases += _split(imports, alone)
         else:
-            body = [*future, *made.first, *test]
-            cases.append(TestCase(kind="statement", statement=unparse(map(lowered, body))))
+            body = [*future, *module.preamble, *test]
+            cases.append(TestCase(kind="statement", statement=unparse(map(lower_closeness, body))))
     return tuple(cases)
 
 
@@ -160,20 +162,20 @@ def _alone(test: list[ast.stmt], bound: set[str]) -> list[ast.stmt] | None:
     return checks
 
 
-def _shares(made: TestModule) -> bool:
+def _shares(module: TestModule) -> bool:
     """Whether tests may depend on one another, or on what the module does before them."""
-    for node in made.first:
+    for node in module.preamble:
         match node:
             case ast.Import() | ast.ImportFrom() | ast.FunctionDef() | ast.ClassDef() | ast.AsyncFunctionDef():
                 continue
             case ast.Expr(value=ast.Constant()) | ast.Assign(targets=[ast.Name()], value=ast.Constant()):
                 continue
             case ast.Assign(targets=[ast.Name(id=name)]) if (
-                sum(name in loaded_names(ast.Module(body=test, type_ignores=[])) for test in made.tests) < 2
+                sum(name in loaded_names(ast.Module(body=test, type_ignores=[])) for test in module.tests) < 2
             ):
                 continue
         return True
-    inside = [item for test in made.tests for node in test for item in ast.walk(node)]
+    inside = [item for test in module.tests for node in test for item in ast.walk(node)]
     return any(isinstance(item, ast.Global) for item in inside)
 
 
@@ -183,7 +185,7 @@ def _split(imports: Sequence[ast.stmt], checks: Sequence[ast.stmt]) -> tuple[Tes
     for check in checks:
         needed = [node for node in imports if stored_names(node) & (loaded_names(check) | {"*"})]
         if needed and not _only_math(needed, check):
-            cases.append(TestCase(kind="statement", statement=unparse([*needed, lowered(check)])))
+            cases.append(TestCase(kind="statement", statement=unparse([*needed, lower_closeness(check)])))
         else:
             cases += read_assertion(check)
     return tuple(cases)
@@ -214,7 +216,7 @@ def _doctests(texts: Sequence[str]) -> tuple[TestCase, ...]:
 
 def _doctest(example: doctest.Example) -> str:
     """What an example's value prints must be what stands below it."""
-    tree = compiled(example.source)
+    tree = parse_tests(example.source)
     prints = "print" in loaded_names(tree)
     want = example.want.rstrip("\n")
     if example.options:

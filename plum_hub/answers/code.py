@@ -16,7 +16,7 @@ from plum_hub.answers.source import (
     definitions,
     is_program,
     is_stub,
-    longest_program,
+    longest_valid_prefix,
     missing_names,
     parse,
 )  # fmt: skip
@@ -71,7 +71,7 @@ def choose_program(blocks: Sequence[Block], name: str) -> str | None:
     return None if chosen is None else _joined(chosen, candidates, name)
 
 
-def defines(code: str, name: str) -> bool:
+def _defines(code: str, name: str) -> bool:
     """Whether the code defines the name at its top level, judged by eye where it does not parse."""
     if (tree := parse(code)) is not None:
         return _definition(tree, name) is not None
@@ -93,11 +93,11 @@ def _defining(candidates: Sequence[Block], name: str) -> Block | None:
 
 def _completeness(code: str, name: str) -> int:
     """How much of the name's definition a block holds: 0 nothing, 5 all of it."""
-    if not defines(code, name):
+    if not _defines(code, name):
         return 0
     tree = parse(code)
     if tree is None:
-        begun = parse(longest_program(code.split("\n")))
+        begun = parse(longest_valid_prefix(code.split("\n")))
         node = None if begun is None else _definition(begun, name)
         return 1 if node is None or _is_sketch(node) else 3
     node = _definition(tree, name)
@@ -145,7 +145,7 @@ def _joined(chosen: Block, candidates: Sequence[Block], name: str) -> str:
     missing = missing_names(tree) if tree is not None else set()
     for versions in (False, True):
         for index, block in enumerate(candidates):
-            if not missing or index in parts or (bool(name) and defines(block.code, name)) is not versions:
+            if not missing or index in parts or (bool(name) and _defines(block.code, name)) is not versions:
                 continue
             other = parse(block.code)
             if other is None or (versions and index > at) or not missing & definitions(other).keys():
@@ -172,7 +172,7 @@ def _plain_program(text: str, name: str) -> str | None:
         return program
     starts = [index for index, line in enumerate(lines) if _CODE_LINE.match(line)]
     rest = "\n".join(lines[starts[0] :]).strip("\n") + "\n" if starts else ""
-    return rest if name and defines(rest, name) else None
+    return rest if name and _defines(rest, name) else None
 
 
 def _pieces(lines: Sequence[str], name: str) -> Iterator[Block]:
@@ -182,7 +182,7 @@ def _pieces(lines: Sequence[str], name: str) -> Iterator[Block]:
         if not _CODE_LINE.match(lines[at]):
             at += 1
             continue
-        program = longest_program(list(lines[at:]))
+        program = longest_valid_prefix(list(lines[at:]))
         if is_program(parse(program)):
             yield Block("python", program.strip("\n") + "\n", "", closed=True)
             if not name:

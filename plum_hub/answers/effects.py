@@ -12,7 +12,7 @@ from functools import cached_property
 
 from plum_hub.answers.source import DefinitionNode, FunctionNode, parse
 
-ANYTHING = "*"
+ANY_NAME = "*"
 """Stands for every name, where a program computes the names that it reads or changes."""
 
 _STRING = re.compile(r"""(?sx) "{3}.*?"{3} | '{3}.*?'{3} | "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' """)
@@ -23,7 +23,7 @@ _MUTATORS = frozenset(
     {"pop", "popitem", "popleft", "setdefault", "add", "append", "appendleft", "extend", "insert", "remove", "discard"}
     | {"update", "clear", "sort", "reverse", "register", "put", "push", "setattr"}
 )
-OUTPUT = frozenset(
+OUTPUT_CALLS = frozenset(
     {"print", "pprint", "input", "exit", "quit", "main", "testmod", "run", "show", "write", "writelines", "flush"}
     | {"_exit", "system", "sleep", "timeit", "info", "debug", "warning", "error", "exception", "critical", "log"}
     | {"read", "readline", "readlines", "run_docstring_examples", "Popen", "check_call", "call"}
@@ -36,7 +36,7 @@ def names_in(source: str) -> set[str]:
     return set(_NAME.findall(_STRING.sub(" ", source)))
 
 
-def running(node: ast.AST) -> Iterator[ast.AST]:
+def executed_nodes(node: ast.AST) -> Iterator[ast.AST]:
     """The node and what in it runs with it: not the bodies of functions that are only defined."""
     yield node
     inner: Iterable[ast.AST] = ast.iter_child_nodes(node)
@@ -45,17 +45,17 @@ def running(node: ast.AST) -> Iterator[ast.AST]:
     elif isinstance(node, ast.Lambda):
         inner = [*node.args.defaults, *(one for one in node.args.kw_defaults if one)]
     for child in inner:
-        yield from running(child)
+        yield from executed_nodes(child)
 
 
-def root(node: ast.AST) -> str | None:
+def root_name(node: ast.AST) -> str | None:
     """The name from which an expression of attributes, items and calls of methods goes out."""
     while True:
         match node:
             case ast.Name(id=name):
                 return name
             case ast.Call(func=ast.Name(id=name)) if name in _NAMESPACES:
-                return ANYTHING
+                return ANY_NAME
             case ast.Call(func=ast.Attribute(value=inner)) | ast.Attribute(value=inner) | ast.Subscript(value=inner):
                 node = inner
             case ast.Starred(value=inner) | ast.Await(value=inner):
@@ -64,8 +64,8 @@ def root(node: ast.AST) -> str | None:
                 return None
 
 
-def read_names(statement: ast.stmt) -> frozenset[str]:
-    """The names of the module that a statement reads, in whatever scope; with `ANYTHING` where it looks them up by
+def _read_names(statement: ast.stmt) -> frozenset[str]:
+    """The names of the module that a statement reads, in whatever scope; with `ANY_NAME` where it looks them up by
     text."""
     source = ast.unparse(ast.fix_missing_locations(ast.Module([statement], type_ignores=[])))
     try:
@@ -79,11 +79,11 @@ def read_names(statement: ast.stmt) -> frozenset[str]:
                 found.add(part.id)
             elif isinstance(part, ast.Constant) and isinstance(part.value, str) and (tree := parse(part.value)):
                 found |= {name.id for name in ast.walk(tree) if isinstance(name, ast.Name)}
-        if isinstance(node, ast.Attribute) and node.attr == "modules" and root(node) == "sys":
-            found.add(ANYTHING)
-        if isinstance(node, ast.Call) and root(node.func) == "vars" and not node.args:
-            found.add(ANYTHING)
-    return frozenset(found | ({ANYTHING} if found & _DYNAMIC else set()))
+        if isinstance(node, ast.Attribute) and node.attr == "modules" and root_name(node) == "sys":
+            found.add(ANY_NAME)
+        if isinstance(node, ast.Call) and root_name(node.func) == "vars" and not node.args:
+            found.add(ANY_NAME)
+    return frozenset(found | ({ANY_NAME} if found & _DYNAMIC else set()))
 
 
 def _global_reads(table: symtable.SymbolTable) -> Iterator[str]:
@@ -100,9 +100,9 @@ def bound_names(statement: ast.stmt) -> Iterator[str]:
     """The names that a statement of the module binds or deletes when it runs."""
     if isinstance(statement, DefinitionNode):
         yield statement.name
-    walk = running(statement)
+    walk = executed_nodes(statement)
     if isinstance(statement, DefinitionNode):  # what is bound in a class's body is its own
-        walk = (one for part in statement.decorator_list for one in running(part))
+        walk = (one for part in statement.decorator_list for one in executed_nodes(part))
     for node in walk:
         match node:
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
@@ -122,17 +122,19 @@ def changed_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
     for node in nodes:
         match node:
             case ast.Attribute(ctx=ast.Store() | ast.Del()) | ast.Subscript(ctx=ast.Store() | ast.Del()):
-                yield from _known(root(node))
+                yield from _known(root_name(node))
             case ast.AugAssign(target=target):
-                yield from _known(root(target))
-            case ast.Expr(value=ast.Call(func=ast.Attribute(attr=attribute) as method)) if attribute not in OUTPUT:
-                yield from _known(root(method))
+                yield from _known(root_name(target))
+            case ast.Expr(value=ast.Call(func=ast.Attribute(attr=attribute) as method)) if (
+                attribute not in OUTPUT_CALLS
+            ):
+                yield from _known(root_name(method))
             case ast.Call(func=ast.Attribute(attr=attribute) as method) if attribute in _MUTATORS:
-                yield from _known(root(method))
+                yield from _known(root_name(method))
             case ast.Call(func=ast.Name(id="setattr" | "delattr"), args=[first, *_]):
-                yield from _known(root(first))
+                yield from _known(root_name(first))
             case ast.Call(func=ast.Name(id="exec")):
-                yield ANYTHING
+                yield ANY_NAME
 
 
 def _known(name: str | None) -> Iterator[str]:
@@ -141,7 +143,7 @@ def _known(name: str | None) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Functions:
+class ProgramFunctions:
     """The functions and classes of a program, by name, methods included: what a call of one may change or reach."""
 
     tree: ast.Module
@@ -149,9 +151,9 @@ class Functions:
     _reads: dict[int, frozenset[str]] = field(default_factory=dict)
 
     def reads(self, statement: ast.stmt) -> frozenset[str]:
-        """See `read_names`."""
+        """See `_read_names`."""
         if id(statement) not in self._reads:
-            self._reads[id(statement)] = read_names(statement)
+            self._reads[id(statement)] = _read_names(statement)
         return self._reads[id(statement)]
 
     @cached_property
@@ -167,7 +169,7 @@ class Functions:
                             found.setdefault(f".{method.name}", []).append(method)
         return found
 
-    def has(self, name: str) -> bool:
+    def defines(self, name: str) -> bool:
         """Whether the program defines a function or class of this name."""
         return any(isinstance(statement, DefinitionNode) for statement in self._named.get(name, ()))
 
@@ -199,13 +201,13 @@ class Functions:
                         called.add(name)
                     case ast.Attribute(attr=name):
                         called.add(f".{name}")
-                        found |= set(_known(root(function)))
+                        found |= set(_known(root_name(function)))
         return frozenset(found) | self._changes(called)
 
     def changed_by_class(self, node: ast.ClassDef) -> frozenset[str]:
         """The names that the bases and the metaclass of a class may change when it is defined."""
         of = [*node.bases, *(keyword.value for keyword in node.keywords)]
-        return self._changes({name for one in of for name in _known(root(one))})
+        return self._changes({name for one in of for name in _known(root_name(one))})
 
     def _changes(self, called: set[str]) -> frozenset[str]:
         found: set[str] = set()
@@ -220,7 +222,7 @@ class Functions:
         """What a definition's own code assigns through `global`, or changes of the module's."""
         nodes = list(ast.walk(definition))
         declared = {name for node in nodes if isinstance(node, ast.Global) for name in node.names}
-        return declared | (set(changed_names(nodes)) & (self.reads(definition) | {ANYTHING}))
+        return declared | (set(changed_names(nodes)) & (self.reads(definition) | {ANY_NAME}))
 
     def _closure(self, names: Iterable[str]) -> set[str]:
         found: set[str] = set()

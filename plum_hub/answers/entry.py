@@ -3,14 +3,22 @@
 import ast
 from collections.abc import Collection, Iterable, Iterator
 
-from plum_hub.answers.effects import ANYTHING, OUTPUT, Functions, bound_names, changed_names, root, running
-from plum_hub.answers.source import DefinitionNode, definitions, longest_program, missing_names, parse
+from plum_hub.answers.effects import (
+    ANY_NAME,
+    OUTPUT_CALLS,
+    ProgramFunctions,
+    bound_names,
+    changed_names,
+    executed_nodes,
+    root_name,
+)
+from plum_hub.answers.source import DefinitionNode, definitions, longest_valid_prefix, missing_names, parse
 
 _FRAMEWORKS = frozenset({"pytest", "unittest", "doctest", "nose", "hypothesis"})
 _HANDED_OUT = frozenset({"items", "values", "keys", "get", "setdefault", "__getitem__"})
 
 
-def needed_for(code: str, entry_point: str | None, used: Iterable[str] = ()) -> str:
+def needed_code(code: str, entry_point: str | None, used: Iterable[str] = ()) -> str:
     """The program without what only tries it out.
 
     Kept, in their order, are the imports and whatever the entry point or the tests reach: by name, through `global`, by
@@ -27,7 +35,7 @@ def needed_for(code: str, entry_point: str | None, used: Iterable[str] = ()) -> 
     Returns:
         The code as it is where there is no entry point, it does not define it, or it does not begin with Python.
     """
-    program = longest_program(code.split("\n"))
+    program = longest_valid_prefix(code.split("\n"))
     tree = parse(program)
     if tree is None or not entry_point or entry_point not in definitions(tree):
         return code
@@ -39,8 +47,8 @@ def needed_for(code: str, entry_point: str | None, used: Iterable[str] = ()) -> 
     return "".join(f"{line}\n" for number, line in enumerate(program.split("\n"), 1) if number in lines)
 
 
-def left_out(
-    code: str, given: str, entry_point: str | None, used: Collection[str], *, of_tests_only: bool = False
+def missing_helpers(
+    code: str, given: str, entry_point: str | None, used: Collection[str], *, tests_only: bool = False
 ) -> str:
     """The part of the given code that a program leaves out though it or the tests need it; "" if there is none.
 
@@ -52,16 +60,16 @@ def left_out(
         given: the code that the prompt shows.
         entry_point: the function that the program is to define; it is never supplied.
         used: the names that the tests use.
-        of_tests_only: whether names that only the program misses are not supplied.
+        tests_only: whether names that only the program misses are not supplied.
     """
     shown = parse(given)
     defined = {} if shown is None else definitions(shown)
     offered = {name for name, node in defined.items() if not isinstance(node, ast.Import | ast.ImportFrom)}
     offered.discard(entry_point or "")
-    if shown is None or not (offered & set(used) if of_tests_only else offered) or (tree := parse(code)) is None:
+    if shown is None or not (offered & set(used) if tests_only else offered) or (tree := parse(code)) is None:
         return ""
     there = definitions(tree).keys()
-    missing = set() if of_tests_only else missing_names(tree)
+    missing = set() if tests_only else missing_names(tree)
     wanted = (missing | set(used)) & offered - there
     if not wanted:
         return ""
@@ -75,7 +83,7 @@ class _Needed:
     def __init__(self, tree: ast.Module, entry_point: str) -> None:
         self._body = tree.body
         self._entry_point = entry_point
-        self._functions = Functions(tree, entry_point)
+        self._functions = ProgramFunctions(tree, entry_point)
         self._imported = {name for node in tree.body if _imports(node) for name in bound_names(node)}
         self._aliases: dict[str, set[str]] = {}
         for node in tree.body:
@@ -85,10 +93,10 @@ class _Needed:
         results: set[str] = set()
         for node in tree.body:
             if not isinstance(node, DefinitionNode) and (
-                results & self._functions.reads(node) or self._functions.reaches_entry(running(node))
+                results & self._functions.reads(node) or self._functions.reaches_entry(executed_nodes(node))
             ):
                 self._tries.add(id(node))
-                results |= set(bound_names(node)) | set(changed_names(running(node)))
+                results |= set(bound_names(node)) | set(changed_names(executed_nodes(node)))
                 results -= self._imported | {entry_point}
 
     def reached(self, names: Iterable[str]) -> list[ast.stmt]:
@@ -112,11 +120,11 @@ class _Needed:
             return True
         if id(node) in self._tries or self._prints(node):
             return False
-        if _imports(node) or ANYTHING in direct | through_calls or needed & through_calls:
+        if _imports(node) or ANY_NAME in direct | through_calls or needed & through_calls:
             return True
         if self._configures(node):
             return True
-        return ANYTHING in needed and not isinstance(node, ast.Expr) and "input" not in self._functions.reads(node)
+        return ANY_NAME in needed and not isinstance(node, ast.Expr) and "input" not in self._functions.reads(node)
 
     def _affects(self, node: ast.stmt) -> tuple[set[str], set[str]]:
         """The names that a statement binds or changes: by itself, and by what it calls."""
@@ -124,21 +132,21 @@ class _Needed:
             direct = {node.name}
             calls = set(self._functions.changed_by_decorators(node)) - self._imported
             if isinstance(node, ast.ClassDef):
-                calls |= {name for base in node.bases if (name := root(base)) and self._functions.has(name)}
+                calls |= {name for base in node.bases if (name := root_name(base)) and self._functions.defines(name)}
                 calls |= self._functions.changed_by_class(node)
-                calls |= set(changed_names(part for item in node.body for part in running(item)))
+                calls |= set(changed_names(part for item in node.body for part in executed_nodes(item)))
             return direct, calls - self._imported
-        nodes = list(running(node))
+        nodes = list(executed_nodes(node))
         changing = (part for part in nodes if not self._calls_entry(part))
         direct = set(bound_names(node)) | (set(changed_names(changing)) - self._imported)
         direct |= {of for name in direct for of in self._aliased(name)}
         calls = set()
         for part in nodes:
             if isinstance(part, ast.Expr) and isinstance(part.value, ast.Call) and not self._prints(part):
-                calls |= {name for argument in part.value.args if (name := root(argument))} - {self._entry_point}
-                calls |= self._functions.changed_by_calls(running(part))
+                calls |= {name for argument in part.value.args if (name := root_name(argument))} - {self._entry_point}
+                calls |= self._functions.changed_by_calls(executed_nodes(part))
             elif isinstance(part, ast.Assign | ast.AnnAssign) and part.value is not None:
-                calls |= self._functions.changed_by_calls(running(part.value))
+                calls |= self._functions.changed_by_calls(executed_nodes(part.value))
         for inner in nodes:
             if isinstance(inner, DefinitionNode):
                 calls |= self._functions.changed_by_decorators(inner)
@@ -158,31 +166,31 @@ class _Needed:
     def _prints(self, node: ast.AST) -> bool:
         match node:
             case ast.Expr(value=ast.Call(func=ast.Name(id=name))):
-                return name in OUTPUT and not self._functions.has(name)
+                return name in OUTPUT_CALLS and not self._functions.defines(name)
             case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name))):
-                return name in OUTPUT
+                return name in OUTPUT_CALLS
         return False
 
     def _calls_entry(self, node: ast.AST) -> bool:
         """Whether a statement only calls a method of the class that is the entry point."""
         match node:
             case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attribute))):
-                return name == self._entry_point and self._functions.has(f".{attribute}")
+                return name == self._entry_point and self._functions.defines(f".{attribute}")
         return False
 
     def _configures(self, node: ast.stmt) -> bool:
         """Whether a statement sets something outside the program, such as the recursion limit."""
         match node:
             case ast.Expr(value=ast.Call(func=function)):
-                return root(function) in self._imported
+                return root_name(function) in self._imported
             case ast.Assign(targets=[ast.Attribute(attr=name) as target]):
-                return root(target) in self._imported and name not in ("stdin", "stdout", "stderr")
+                return root_name(target) in self._imported and name not in ("stdin", "stdout", "stderr")
         return False
 
 
 def _aliases(node: ast.stmt) -> Iterator[tuple[str, str]]:
     """Each name that may stand for another's value, or for a part of it, with that other."""
-    for part in running(node):
+    for part in executed_nodes(node):
         match part:
             case ast.Assign(targets=targets, value=value):
                 values = [value]
@@ -192,7 +200,7 @@ def _aliases(node: ast.stmt) -> Iterator[tuple[str, str]]:
                 targets, values = [target], [value]
             case _:
                 continue
-        of = [name for value in values for inner in _displayed(value) if (name := root(inner))]
+        of = [name for value in values for inner in _displayed(value) if (name := root_name(inner))]
         for inner in (inner for target in targets for inner in ast.walk(target)):
             if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
                 yield from ((inner.id, other) for other in of)

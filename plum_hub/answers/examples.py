@@ -5,7 +5,7 @@ import doctest
 import re
 from collections.abc import Iterator
 
-from plum_hub.answers.assertions import call_case
+from plum_hub.answers.assertions import make_call_case
 from plum_hub.answers.blocks import read_answer
 from plum_hub.answers.source import parse
 from plum_hub.records import TestCase
@@ -62,7 +62,7 @@ def _doctests(code: str) -> Iterator[TestCase]:
         call, expected = parse(example.source), parse(example.want.strip())
         match call, expected:
             case ast.Module(body=[ast.Expr(value=value)]), ast.Module(body=[ast.Expr(value=wanted)]):
-                if (case := call_case(value, wanted)) is not None:
+                if (case := make_call_case(value, wanted)) is not None:
                     yield case
 
 
@@ -73,5 +73,5 @@ def _commented(tree: ast.Module, lines: list[str]) -> Iterator[TestCase]:
                 comment = _COMMENT.search(lines[(node.end_lineno or node.lineno) - 1][node.end_col_offset or 0 :])
                 wanted = parse(comment[1]) if comment else None
                 match wanted:
-                    case ast.Module(body=[ast.Expr(value=value)]) if (case := call_case(call, value)) is not None:
+                    case ast.Module(body=[ast.Expr(value=value)]) if (case := make_call_case(call, value)) is not None:
                         yield case

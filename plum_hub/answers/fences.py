@@ -37,7 +37,7 @@ _TRIES = 40
 
 
 @dataclass(frozen=True)
-class Fenced:
+class FencedBlock:
     """One block as it stands in the answer: `first` and `last` are the lines of its fences, or of its last code."""
 
     language: str
@@ -48,10 +48,10 @@ class Fenced:
 
 
 @dataclass(frozen=True)
-class Scan:
+class ScannedText:
     """The blocks of an answer, and each piece of text outside them with the line that it stands on."""
 
-    blocks: tuple[Fenced, ...]
+    blocks: tuple[FencedBlock, ...]
     outside: tuple[tuple[int, str], ...]
 
 
@@ -89,10 +89,10 @@ def is_neutral(language: str) -> bool:
     return not language or language in _NEUTRAL
 
 
-def scan(text: str) -> Scan:
+def scan(text: str) -> ScannedText:
     """Find the fenced blocks. A block without a closing fence ends where another is opened, or with the text."""
     lines = text.split("\n")
-    blocks: list[Fenced] = []
+    blocks: list[FencedBlock] = []
     outside: list[tuple[int, str]] = []
     at = 0
     while at < len(lines):
@@ -103,7 +103,7 @@ def scan(text: str) -> Scan:
             continue
         outside.append((at, opening.before))
         if opening.whole is not None:
-            blocks.append(Fenced(opening.language, opening.whole + "\n", at, at, closed=True))
+            blocks.append(FencedBlock(opening.language, opening.whole + "\n", at, at, closed=True))
             at += 1
             continue
         end = _end(lines, at, opening)
@@ -112,19 +112,19 @@ def scan(text: str) -> Scan:
         if end.after:
             outside.append((end.line, end.after))
         at = end.line + 1 if end.closes else end.line
-    return Scan(tuple(blocks), tuple(outside))
+    return ScannedText(tuple(blocks), tuple(outside))
 
 
-def _block(code: str, opening: _Opening, first: int, last: int, *, closed: bool) -> Iterator[Fenced]:
+def _block(code: str, opening: _Opening, first: int, last: int, *, closed: bool) -> Iterator[FencedBlock]:
     """The block; of one that holds Markdown, the blocks in it."""
     if (opening.language in _MARKUP or not opening.language) and "```" in code and parse(code) is None:
         inner = scan(code).blocks
         if inner:
             for one in inner:
-                yield Fenced(one.language, one.code, first, last, one.closed)
+                yield FencedBlock(one.language, one.code, first, last, one.closed)
             return
     if code:
-        yield Fenced(opening.language, code, first, last, closed)
+        yield FencedBlock(opening.language, code, first, last, closed)
 
 
 def _opening(line: str) -> _Opening | None:

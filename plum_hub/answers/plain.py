@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from copy import deepcopy
 from typing import TypeVar
 
-FORMS = {
+_TEMPLATES = {
     "assertEqual": "{0} == {1}", "assertEquals": "{0} == {1}", "assertListEqual": "{0} == {1}",
     "assertDictEqual": "{0} == {1}", "assertTupleEqual": "{0} == {1}", "assertSetEqual": "{0} == {1}",
     "assertSequenceEqual": "[*{0}[:]] == [*{1}[:]]", "assertMultiLineEqual": "{0} == {1}",
@@ -28,9 +28,9 @@ FORMS = {
     "[other.count(item) for item in one])([*{0}], [*{1}])",
 }  # fmt: skip
 """Methods of `unittest.TestCase`, as what they assert of their arguments."""
-RAISES = ("raises", "assertRaises", "assertRaisesRegex")
+_RAISES = ("raises", "assertRaises", "assertRaisesRegex")
 _ALMOST = {"assertAlmostEqual": ast.Eq, "assertAlmostEquals": ast.Eq, "assertNotAlmostEqual": ast.NotEq}
-CLOSE = ("approx", "almost_equal")
+CLOSENESS_CALLS = ("approx", "almost_equal")
 """Calls that are equal to what is close: `f() == approx(1.0)`."""
 _SAME = """(lambda has: (lambda number: (lambda same:
     has(value, "__len__") and value.__len__() == wanted.__len__() and False not in [
@@ -69,24 +69,24 @@ def is_check(node: ast.AST) -> bool:
             return True
         case ast.Call(func=function):
             name = called_name(function)
-            return name in FORMS or name in RAISES or name in _ALMOST
+            return name in _TEMPLATES or name in _RAISES or name in _ALMOST
     return False
 
 
-def plain(statement: ast.stmt) -> ast.stmt:
+def to_plain(statement: ast.stmt) -> ast.stmt:
     """A copy of a statement in which each check, wherever it stands, is plain Python; `pytest.approx` is left."""
-    body = plain_body([statement])
+    body = to_plain_body([statement])
     return body[0] if len(body) == 1 else ast.fix_missing_locations(ast.If(ast.Constant(value=True), body, []))
 
 
-def plain_body(statements: Iterable[ast.stmt]) -> list[ast.stmt]:
+def to_plain_body(statements: Iterable[ast.stmt]) -> list[ast.stmt]:
     """Copies of statements in which each check, wherever it stands, is plain Python; `pytest.approx` is left."""
     module = ast.Module(body=[deepcopy(statement) for statement in statements], type_ignores=[])
     _Plain().visit(module)
     return ast.fix_missing_locations(module).body or [ast.Pass()]
 
 
-def lowered(statement: _NodeT) -> _NodeT:
+def lower_closeness(statement: _NodeT) -> _NodeT:
     """A copy in which comparisons with `approx` and its like are expressions that need no library."""
     found: _NodeT = ast.fix_missing_locations(_Lowered().visit(deepcopy(statement)))
     return found
@@ -96,8 +96,8 @@ class _Plain(ast.NodeTransformer):
     def visit_Expr(self, node: ast.Expr) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
         match node.value:
-            case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=words) if name in FORMS:
-                form = FORMS[name]
+            case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=words) if name in _TEMPLATES:
+                form = _TEMPLATES[name]
                 named = {word.arg: word.value for word in words}
                 args = [*args, *(named[key] for key in ("first", "second", "expr", "obj", "member") if key in named)]
                 if len(args) >= form.count("{"):
@@ -107,7 +107,7 @@ class _Plain(ast.NodeTransformer):
             case ast.Call(func=ast.Attribute(attr="fail", value=ast.Name(id="self" | "pytest"))):
                 return ast.Assert(test=ast.Constant(value=False), msg=None)
             case ast.Call(func=ast.Attribute(attr=name), args=[error, function, *args], keywords=words) if (
-                name in RAISES and not (name == "assertRaisesRegex" and len(args) == 0)
+                name in _RAISES and not (name == "assertRaisesRegex" and len(args) == 0)
             ):
                 pattern = function if name == "assertRaisesRegex" else None
                 if pattern is not None:
@@ -126,7 +126,7 @@ class _Plain(ast.NodeTransformer):
                     context_expr=ast.Call(func=function, args=[error, *rest], keywords=words), optional_vars=name
                 )
             ]:
-                if called_name(function) in RAISES:
+                if called_name(function) in _RAISES:
                     named = [word.value for word in words if word.arg in ("match", "expected_regex")]
                     given = rest if called_name(function) == "assertRaisesRegex" else []
                     pattern = next(iter([*given, *named]), None)
@@ -140,7 +140,7 @@ class _Lowered(ast.NodeTransformer):
         match node:
             case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq() as order], comparators=[right]):
                 for value, close in ((left, right), (right, left)):
-                    if isinstance(close, ast.Call) and called_name(close.func) in CLOSE and close.args:
+                    if isinstance(close, ast.Call) and called_name(close.func) in CLOSENESS_CALLS and close.args:
                         test = _close(value, close)
                         return test if isinstance(order, ast.Eq) else ast.UnaryOp(op=ast.Not(), operand=test)
         return node

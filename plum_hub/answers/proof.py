@@ -20,7 +20,7 @@ _BUILTINS = frozenset(dir(builtins))
 _LEAVE = frozenset({"fail", "exit", "_exit"})
 
 
-def unproved(body: Sequence[ast.stmt], entry_point: str) -> str | None:
+def why_cannot_fail(body: Sequence[ast.stmt], entry_point: str) -> str | None:
     """Why statements, run one after the other, can fail no program; None if they may.
 
     Args:

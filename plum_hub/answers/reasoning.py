@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from plum_hub.answers.fences import Fenced, is_neutral, is_python, scan
+from plum_hub.answers.fences import FencedBlock, is_neutral, is_python, scan
 from plum_hub.answers.source import parse
 
 _NAMES = r"think(?:ing)?|thoughts?|reason(?:ing)?|reflect(?:ion)?|analysis|scratchpad|chain[_-]of[_-]thought|cot"
@@ -53,7 +53,7 @@ def visible_text(text: str) -> str:
 
 def _final_channel(text: str) -> str:
     """The last message in harmony's channel `final`; what comes before the first channel where there is none."""
-    marked = _Marked(text)
+    marked = _MarkedText(text)
     channels = [found for found in _CHANNEL.finditer(text) if not marked.is_code(found.start(), found.end())]
     if not channels:
         found = _BARE_FINAL.match(text)
@@ -62,7 +62,7 @@ def _final_channel(text: str) -> str:
     if not finals:
         return text[: channels[0].start()]
     rest = text[finals[-1].end() :]
-    marked = _Marked(rest)
+    marked = _MarkedText(rest)
     ends = (one.start() for one in _MESSAGE_END.finditer(rest) if not marked.is_code(one.start(), one.end()))
     return rest[: next(ends, len(rest))]
 
@@ -72,7 +72,7 @@ def _to_the_end(text: str) -> str:
     text = _BEGIN.sub("", text)
     if _END.search(text) is None:
         return text
-    marked = _Marked(text)
+    marked = _MarkedText(text)
     for found in _END.finditer(text):
         struck = found[0] == "</s>" and "<s>" in text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
         if not struck and not marked.is_code(found.start(), found.end()) and not marked.is_quoted(found):
@@ -111,7 +111,7 @@ def _without_reasoning(text: str) -> str:
 def _tags(text: str) -> list[_Tag]:
     """The tags that mark reasoning, without those that are code or are only spoken of."""
     found = list(_TAG.finditer(text))
-    marked = _Marked(text) if found else None
+    marked = _MarkedText(text) if found else None
     tags: list[_Tag] = []
     for one in found:
         assert marked is not None
@@ -134,7 +134,7 @@ def _is_spoken_of(text: str, found: re.Match[str], opens: bool) -> bool:
 
 
 @dataclass(frozen=True)
-class _Marked:
+class _MarkedText:
     """A text with its fenced blocks, to tell what in it is code."""
 
     text: str
@@ -168,7 +168,7 @@ class _Marked:
         return starts
 
     @cached_property
-    def _blocks(self) -> Sequence[Fenced]:
+    def _blocks(self) -> Sequence[FencedBlock]:
         return scan(self.text).blocks
 
     @cached_property
@@ -176,7 +176,7 @@ class _Marked:
         tree = parse(self.text)
         return tree is not None and bool(tree.body)
 
-    def _is_in_block(self, block: Fenced, start: int, end: int) -> bool:
+    def _is_in_block(self, block: FencedBlock, start: int, end: int) -> bool:
         first, last = self._starts[block.first], self._starts[block.last + 1]
         inside = self.text[first:last]
         if not is_python(block.language) and not is_neutral(block.language):

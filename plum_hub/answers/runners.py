@@ -1,7 +1,7 @@
 """What a test runner would run: pytest's functions and classes, unittest's classes, a `check` that nobody calls.
 
 Each test becomes its definition and, right behind it, a call. A program that it tests cannot put another function in
-its place, because the function is made anew from code before each call, and nothing runs between the two.
+its place, because the function is module anew from code before each call, and nothing runs between the two.
 """
 
 import ast
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass, field
 
-from plum_hub.answers.plain import lowered, plain_body
+from plum_hub.answers.plain import lower_closeness, to_plain_body
 from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, stored_names
 
 _TEST = re.compile(r"test|check$|run_\w*tests?$|main$")
@@ -35,30 +35,30 @@ _PREPARES = ("setup_class", "setUpClass"), ("setUp", "setup_method", "setup"), (
 class TestModule:
     """A test module, ready to be run: what comes first, and each test that nothing in the module calls."""
 
-    first: list[ast.stmt]
+    preamble: list[ast.stmt]
     tests: list[list[ast.stmt]] = field(default_factory=list)
-    left_out: bool = False
+    has_skipped: bool = False
     """Whether the module has tests that are to be skipped."""
 
 
-def plan(body: Sequence[ast.stmt], entry_point: str) -> TestModule:
+def collect_tests(body: Sequence[ast.stmt], entry_point: str) -> TestModule:
     """The statements of a test module, and its tests with their calls.
 
     Raises:
         ValueError: it wants what is not run here; the message names it.
     """
-    statements = plain_body(_unguarded(_imports(body, entry_point)))
+    statements = to_plain_body(_unguarded(_imports(body, entry_point)))
     frameworks = _FRAMEWORKS | {name for node in statements for name in _framework_names(node)}
     statements = _without_runners(statements, frameworks)
     _refuse_unknown(statements)
     classes = {node.name: node for node in statements if isinstance(node, ast.ClassDef)}
-    made = TestModule([])
+    module = TestModule([])
     used = _reached(statements)
     fixtures = {node.name: node for node in statements if isinstance(node, FunctionNode) and _is_fixture(node)}
     tests = [node for node in statements if node not in fixtures.values() and _is_test(node, classes, used)]
     prefixed = [node for node in tests if isinstance(node, ast.ClassDef) or str(vars(node)["name"]).startswith("test")]
     chosen = prefixed or tests
-    made.first = [_bare(node) for node in statements if node not in chosen or vars(node)["name"] in used]
+    module.preamble = [_bare(node) for node in statements if node not in chosen or vars(node)["name"] in used]
     for node in chosen:
         if isinstance(node, ast.ClassDef):
             found = list(_methods(node, classes, fixtures))
@@ -66,10 +66,10 @@ def plan(body: Sequence[ast.stmt], entry_point: str) -> TestModule:
             found = []
         else:
             found = [_called(node, fixtures, entry_point, statements)]
-        made.left_out = made.left_out or not found
-        made.tests += found
-    _refuse_frameworks([*made.first, *(node for test in made.tests for node in test)], frameworks)
-    return made
+        module.has_skipped = module.has_skipped or not found
+        module.tests += found
+    _refuse_frameworks([*module.preamble, *(node for test in module.tests for node in test)], frameworks)
+    return module
 
 
 def _imports(body: Sequence[ast.stmt], entry_point: str) -> Iterator[ast.stmt]:
@@ -160,7 +160,7 @@ def _refuse_frameworks(statements: Sequence[ast.stmt], frameworks: Set[str]) -> 
     """Refuse what is left of the frameworks once all that is run here has been written out."""
     bound = {name for node in statements for name in stored_names(node)}
     for top in statements:
-        for node in ast.walk(lowered(top)):
+        for node in ast.walk(lower_closeness(top)):
             if isinstance(node, ast.Name) and node.id in frameworks - bound and isinstance(node.ctx, ast.Load):
                 where = f"line {node.lineno}: " if hasattr(node, "lineno") else ""
                 raise ValueError(f"{where}a use of {node.id} that is not supported in tests: write it as an assert")

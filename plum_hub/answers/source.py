@@ -16,10 +16,10 @@ _NodeT = TypeVar("_NodeT", bound=ast.AST)
 
 def parse(source: str) -> ast.Module | None:
     """The syntax tree, or None where there is none: an error in the syntax, a null byte, nesting too deep."""
-    return parse_or_line(source)[0]
+    return _parse_with_error_line(source)[0]
 
 
-def parse_or_line(source: str) -> tuple[ast.Module | None, int]:
+def _parse_with_error_line(source: str) -> tuple[ast.Module | None, int]:
     """The syntax tree and 0; or None and the line of the first syntax error (0 where no line is to blame)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an invalid escape in the source is not our caller's warning
@@ -31,10 +31,10 @@ def parse_or_line(source: str) -> tuple[ast.Module | None, int]:
             return None, 0
 
 
-def longest_program(lines: list[str]) -> str:
+def longest_valid_prefix(lines: list[str]) -> str:
     """The lines up to the first that is no Python (prose after a program, or a line cut in the middle); "" if none."""
     while lines:
-        tree, line = parse_or_line("\n".join(lines))
+        tree, line = _parse_with_error_line("\n".join(lines))
         if tree is not None:
             return "\n".join(lines)
         lines = lines[: min(line - 1, len(lines) - 1)] if line else []

@@ -22,7 +22,7 @@ from plum_hub.answers.source import (
 _HARMLESS_DECORATORS = frozenset({"staticmethod", "classmethod", "property", "dataclass"})
 
 
-def starter_of(reference: ast.Module, entry_point: str, used: Iterable[str]) -> str:
+def make_starter(reference: ast.Module, entry_point: str, used: Iterable[str]) -> str:
     """Starter code made of a reference solution: the entry point, and whatever else the tests use.
 
     Classes that only hold data are kept whole, because a solver could not guess them; so are the imports, constants
@@ -39,7 +39,7 @@ def starter_of(reference: ast.Module, entry_point: str, used: Iterable[str]) -> 
         wanted |= needed  # "*" is what `from typing import *` binds, as far as anyone can see
 
 
-def fits(starter_code: str, reference: ast.Module, entry_point: str, used: Iterable[str]) -> bool:
+def is_valid_starter(starter_code: str, reference: ast.Module, entry_point: str, used: Iterable[str]) -> bool:
     """Whether given starter code can serve: it parses, gives nothing away, has the reference's parameters, and defines
     every name that the tests use."""
     tree = parse(starter_code)
@@ -56,7 +56,7 @@ Stub: TypeAlias = Literal["none", "raises", "echo"]
 """What every function of a stub does: return None, raise, return its first argument."""
 
 
-def stub_code(starter_code: str, entry_point: str, stub: Stub = "none") -> str:
+def make_stub_code(starter_code: str, entry_point: str, stub: Stub = "none") -> str:
     """A program with the starter code's names in which every function does the same. It loads, whatever the starter
     code refers to: annotations are not evaluated, and foreign imports, decorators and base classes are left out.
 
@@ -86,7 +86,7 @@ def stub_code(starter_code: str, entry_point: str, stub: Stub = "none") -> str:
 
 def _emptied(statement: ast.stmt, entry_point: str) -> ast.stmt:
     """A copy of a definition with empty bodies; any other statement as it is."""
-    if not isinstance(statement, DefinitionNode) or (statement.name != entry_point and holds_data(statement)):
+    if not isinstance(statement, DefinitionNode) or (statement.name != entry_point and is_data_class(statement)):
         return statement
     copy = ast.parse(ast.unparse(statement)).body[0]
     for function in [node for node in ast.walk(copy) if isinstance(node, FunctionNode)]:
@@ -108,7 +108,7 @@ def _acting(statement: ast.stmt, stub: Stub) -> ast.stmt:
     return statement
 
 
-def holds_data(statement: ast.stmt) -> bool:
+def is_data_class(statement: ast.stmt) -> bool:
     """A class with no method but `__init__`, `__eq__` and their like."""
     return isinstance(statement, ast.ClassDef) and all(
         item.name.startswith("__") for item in statement.body if isinstance(item, FunctionNode)

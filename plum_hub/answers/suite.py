@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from plum_hub.answers.assertions import is_assertion, statement_of
+from plum_hub.answers.assertions import call_to_statement, is_assertion
 from plum_hub.answers.blocks import Block, read_answer
 from plum_hub.answers.cases import read_cases
 from plum_hub.answers.checks import can_fail
@@ -24,12 +24,12 @@ from plum_hub.answers.source import (
     definitions,
     is_stub,
     loaded_names,
-    longest_program,
+    longest_valid_prefix,
     parse,
     stored_names,
     unparse,
 )  # fmt: skip
-from plum_hub.answers.starter import Stub, fits, holds_data, starter_of, stub_code
+from plum_hub.answers.starter import Stub, is_data_class, is_valid_starter, make_starter, make_stub_code
 from plum_hub.execution.closeness import Closeness, parse_expected
 from plum_hub.execution.comparisons import agrees
 from plum_hub.records import TestCase, TestSuite
@@ -96,9 +96,9 @@ def parse_suite(text: str, *, min_cases: int = 3, max_cases: int = 5) -> ParsedS
         return Unusable("syntax_error", "nested too deeply")
 
 
-def stub_of(suite: ParsedSuite | TestSuite, stub: Stub = "none") -> str:
+def make_stub(suite: ParsedSuite | TestSuite, stub: Stub = "none") -> str:
     """A program that solves nothing under the suite's names, and loads: a suite that it passes tests nothing."""
-    return stub_code(suite.starter_code, suite.entry_point, stub)
+    return make_stub_code(suite.starter_code, suite.entry_point, stub)
 
 
 def _parse_suite(text: str, min_cases: int, max_cases: int) -> ParsedSuite | Unusable:
@@ -129,8 +129,8 @@ def _parse_suite(text: str, min_cases: int, max_cases: int) -> ParsedSuite | Unu
     cases = cases[:max_cases]
     used = {name for case in cases for name in _names(case)} & _own(tree).keys()
     given = [part.program.code for part in parts if _is_announcement(part.tree)]
-    starter = next((code for code in given if fits(code, tree, entry_point, used)), None)
-    return ParsedSuite(entry_point, starter or starter_of(tree, entry_point, used), reference, tuple(cases))
+    starter = next((code for code in given if is_valid_starter(code, tree, entry_point, used)), None)
+    return ParsedSuite(entry_point, starter or make_starter(tree, entry_point, used), reference, tuple(cases))
 
 
 def _divide(block: Block) -> _SuiteBlock | None:
@@ -139,7 +139,7 @@ def _divide(block: Block) -> _SuiteBlock | None:
     headed = bool(_TESTS_LABEL.search(block.label)) and not _SOLUTION_LABEL.search(block.label)
     code = block.code
     if parse(code) is None and (headed or not block.closed or "assert " in code):
-        code = longest_program(code.split("\n"))
+        code = longest_valid_prefix(code.split("\n"))
     tree = parse(code)
     if tree is None or not tree.body:
         return None
@@ -193,7 +193,7 @@ def _entry_point(parts: Iterable[_SuiteBlock]) -> str | None:
     announced = [part for part in ranked if _is_announcement(part.tree)]
     for group in (announced, [part for part in ranked if _last_resort(part) < 2], ranked):
         nodes = [node for part in group for node in part.tree.body if isinstance(node, DefinitionNode)]
-        names = [node.name for node in nodes if not holds_data(node)] or [node.name for node in nodes]
+        names = [node.name for node in nodes if not is_data_class(node)] or [node.name for node in nodes]
         if used := [name for name in names if counts[name]]:
             return max(used, key=lambda name: counts[name])
         if names and not counts:
@@ -248,7 +248,7 @@ def _with_helpers(case: TestCase, helpers: dict[str, ast.stmt]) -> TestCase:
     if not needed:
         return case
     front = [node for node in dict.fromkeys(helpers.values()) if stored_names(node) & needed]
-    check = case.statement or statement_of(case)
+    check = case.statement or call_to_statement(case)
     return TestCase(kind="statement", statement=unparse(front) + check)
 
 

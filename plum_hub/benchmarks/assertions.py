@@ -6,7 +6,7 @@ from plum_hub.execution.base import Call, Case, Statement
 from plum_hub.records import TestCase
 
 
-def as_cases(cases: Iterable[TestCase]) -> tuple[Case, ...]:
+def to_cases(cases: Iterable[TestCase]) -> tuple[Case, ...]:
     """The calls and statements, in order."""
     return tuple(map(_case, cases))
 

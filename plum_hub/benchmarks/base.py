@@ -52,9 +52,9 @@ class Problem:
 
     def cases(self, suite: str) -> tuple[Case, ...]:
         """What is run for a suite: its cases, and behind them the stricter readings of these."""
-        return self.suites[suite] + (self.suites[f"{suite}:strict"] if self.is_read_twice(suite) else ())
+        return self.suites[suite] + (self.suites[f"{suite}:strict"] if self.has_strict_reading(suite) else ())
 
-    def is_read_twice(self, suite: str) -> bool:
+    def has_strict_reading(self, suite: str) -> bool:
         """Whether a run of this suite also tells what `SUITE:strict` comes to."""
         strict = self.suites.get(f"{suite}:strict", ())
         return bool(strict) and isinstance(strict[0], Reinterpretation)

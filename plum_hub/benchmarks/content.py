@@ -19,8 +19,8 @@ from plum_hub.instructions.files import SUFFIXES, read_rows
 
 Row: TypeAlias = Mapping[str, Any]
 
-_PATIENCE = 60.0
-_LARGEST = 1 << 26
+_TIMEOUT_SECONDS = 60.0
+_MAX_BYTES = 1 << 26
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +59,14 @@ class Content:
     revision: str
 
 
-def content(published: BenchmarkVersion, source: Path | None) -> Content:
+def load_content(published: BenchmarkVersion, source: Path | None) -> Content:
     """The rows, from a local file or folder, or (None) from where they are published.
 
     Raises:
         BenchmarkError: they cannot be had or read, or are another version.
     """
     if source is not None:
-        return _from_file(published, _found(published, source))
+        return _from_file(published, _find_file(published, source))
     match published.origin:
         case HubFiles() as hub:
             return _from_hub(published, hub)
@@ -75,7 +75,7 @@ def content(published: BenchmarkVersion, source: Path | None) -> Content:
 
 
 def _from_file(published: BenchmarkVersion, path: Path) -> Content:
-    found = hashlib.sha256(_plain(path)).hexdigest()
+    found = hashlib.sha256(_uncompressed(path)).hexdigest()
     rows = _rows(path)
     if found != published.sha256:
         raise BenchmarkError(
@@ -111,8 +111,8 @@ def _from_release(published: BenchmarkVersion, url: str) -> Content:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{os.getpid()}-{path.name}")
         try:
-            with urllib.request.urlopen(url, timeout=_PATIENCE) as reply:
-                part.write_bytes(reply.read(_LARGEST))
+            with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as reply:
+                part.write_bytes(reply.read(_MAX_BYTES))
             _from_file(published, part)
             part.replace(path)
         except (OSError, http.client.HTTPException) as error:
@@ -122,7 +122,7 @@ def _from_release(published: BenchmarkVersion, url: str) -> Content:
     return _from_file(published, path)
 
 
-def _found(published: BenchmarkVersion, source: Path) -> Path:
+def _find_file(published: BenchmarkVersion, source: Path) -> Path:
     if not source.is_dir():
         if not source.is_file():
             raise BenchmarkError(f"{source} does not exist: give --data {published.file}, or a folder that holds it")
@@ -136,10 +136,10 @@ def _found(published: BenchmarkVersion, source: Path) -> Path:
     return found
 
 
-def _plain(path: Path) -> bytes:
+def _uncompressed(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
+        load_content = path.read_bytes()
+        return gzip.decompress(load_content) if path.suffix == ".gz" else load_content
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise BenchmarkError(f"{path} is damaged or not gzip ({error}): fetch it again, or drop `.gz`") from error
     except OSError as error:

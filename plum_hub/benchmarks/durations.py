@@ -13,17 +13,17 @@ from pathlib import Path
 
 from plum_hub.benchmarks.base import Problem
 from plum_hub.benchmarks.references import LIMITS
-from plum_hub.benchmarks.setup import with_setup
+from plum_hub.benchmarks.setup import prepend_setup
 from plum_hub.execution import Judge, Program
 from plum_hub.files import write_whole
 from plum_hub.home import home
 from plum_hub.records import digest
 
-_TIMES = 4
+_LIMIT_FACTOR = 4
 """A limit is at least so many times what the solution takes, as in EvalPlus."""
 
 
-def with_room(name: str, problems: Sequence[Problem], judge: Judge) -> list[Problem]:
+def raise_limits(name: str, problems: Sequence[Problem], judge: Judge) -> list[Problem]:
     """Raise each fixed limit to a multiple of the CPU time that the benchmark's own solution takes here.
 
     What was measured once is kept in `$PLUM_HUB_HOME/benchmarks`, by machine. Problems whose suites have limits of
@@ -40,7 +40,10 @@ def with_room(name: str, problems: Sequence[Problem], judge: Judge) -> list[Prob
     asked = {problem.id: problem for problem in problems if problem.reference and not problem.limits}
     seconds = _seconds(name, asked, judge) if asked else {}
     return [
-        replace(problem, cpu_seconds=max(problem.cpu_seconds, float(math.ceil(_TIMES * seconds.get(problem.id, 0.0)))))
+        replace(
+            problem,
+            cpu_seconds=max(problem.cpu_seconds, float(math.ceil(_LIMIT_FACTOR * seconds.get(problem.id, 0.0)))),
+        )
         for problem in problems
     ]
 
@@ -65,7 +68,7 @@ def _seconds(name: str, problems: Mapping[str, Problem], judge: Judge) -> dict[s
 def _program(problem: Problem) -> Program:
     return Program(
         id=problem.id,
-        code=with_setup(problem.setup, problem.reference or ""),
+        code=prepend_setup(problem.setup, problem.reference or ""),
         entry_point=problem.entry_point,
         cases=problem.cases("base"),
         limits=LIMITS,

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from plum_hub.benchmarks.base import Problem
-from plum_hub.benchmarks.content import BenchmarkVersion, Content, ReleaseFile, Row, content
-from plum_hub.benchmarks.oracles import AS_SETS, EXISTENCE, ROOTS, SECOND_READINGS, restored
-from plum_hub.benchmarks.references import Answers, Reference, answers
+from plum_hub.benchmarks.content import BenchmarkVersion, Content, ReleaseFile, Row, load_content
+from plum_hub.benchmarks.oracles import EXISTENCE_TASKS, ROOT_TASKS, SECOND_READINGS, SET_TASKS, restore_arguments
+from plum_hub.benchmarks.references import Reference, ReferenceOutputs, reference_outputs
 from plum_hub.execution.base import Call, Case, Comparison, Reinterpretation
 from plum_hub.execution.literals import parse_literal, write_literal
 from plum_hub.execution.reserved import reserved
@@ -45,7 +45,7 @@ MBPP_PLUS = BenchmarkVersion(
     origin=ReleaseFile(_RELEASES.format("mbppplus_release/releases/download/v0.2.0/MbppPlus")),
 )
 _SUITES = ("base", "plus")
-_OF_FLOATS = 1e-6
+_FLOAT_TOLERANCE = 1e-6
 _FLOAT = r'-?(?:\d+\.\d+(?:e[-+]\d+)?|\d+e[-+]?\d+|float\("nan"\))'
 _FLOATS = re.compile(rf"{_FLOAT}|[\[(]{_FLOAT}(?:, {_FLOAT})*,?[\])]")
 _EXISTENCE = f"(lambda given: given if {reserved('isinstance')}(given, {reserved('bool')}) else given is not None)"
@@ -53,10 +53,10 @@ _HOLDS_NONE = ("'", '"', "0x", "-0x")
 """How texts and very long integers begin: millions of characters need not be searched."""
 _HOLDS_FLOAT = re.compile(rf"(?<![\w.]){_FLOAT}")
 
-_SHORTEST, _FACTOR, _LONGEST, _SPARE = 1.0, 4.0, 60.0, 1.0
+_MIN_CALL_SECONDS, _CALL_FACTOR, _MAX_SUITE_SECONDS, _EXTRA_SECONDS = 1.0, 4.0, 60.0, 1.0
 """EvalPlus gives a call a second, or four times what the reference took, and all calls together no more than a minute;
 then one more. That is wall time; as CPU time it is the same for a program that runs alone, whatever the load."""
-_LEAST = 6.0
+_MIN_SUITE_FACTOR = 6.0
 """Times what the reference took. A sandbox first gives a program a quarter of its time, and another reference should
 come to its end in it (Mbpp/599: 21 s)."""
 
@@ -82,13 +82,13 @@ class EvalPlus:
         """
         rows = self._content.rows
         suites = [[_Suite.of(row, name) for name in _SUITES] for row in rows]
-        known = answers(self.name, [suite.reference for pair in suites for suite in pair])
+        known = reference_outputs(self.name, [suite.reference for pair in suites for suite in pair])
         for row, pair in zip(rows, suites, strict=True):
             yield _problem(row, pair, known)
 
     @cached_property
     def _content(self) -> Content:
-        return content(self.published, self.source)
+        return load_content(self.published, self.source)
 
 
 @dataclass(frozen=True)
@@ -104,27 +104,27 @@ class _Suite:
     @classmethod
     def of(cls, row: Row, name: str) -> "_Suite":
         task, entry_point = row["task_id"], row["entry_point"]
-        inputs = [restored(task, arguments) for arguments in row[f"{name}_input"]]
+        inputs = [restore_arguments(task, arguments) for arguments in row[f"{name}_input"]]
         calls = [f"{entry_point}({', '.join(map(write_literal, arguments))})" for arguments in inputs]
-        if task in AS_SETS:
+        if task in SET_TASKS:
             calls = [f"{reserved('set')}({call})" for call in calls]
-        if task in EXISTENCE:
+        if task in EXISTENCE_TASKS:
             calls = [f"{_EXISTENCE}({call})" for call in calls]
         code = row["prompt"] + row["canonical_solution"]
         reference = Reference(id=f"{task} {name}", code=code, entry_point=entry_point, expressions=tuple(calls))
         return cls(name, task, row["atol"], inputs, reference)
 
-    def official(self, known: Answers) -> tuple[Call, ...]:
+    def official(self, known: ReferenceOutputs) -> tuple[Call, ...]:
         """The cases by EvalPlus' rule, in which the tolerance of floats lasts from the first on."""
         tolerance, cases = self.tolerance, []
         for (call, output), arguments, seconds in zip(known.calls, self.inputs, _seconds(known), strict=True):
             comparison: Comparison = "equal"
-            if self.task in ROOTS:
+            if self.task in ROOT_TASKS:
                 output, comparison = write_literal(arguments[0]), "root_of"
             elif self.task in SECOND_READINGS:
                 output, comparison = _readings(self.task, arguments, output), "any_of"
             else:
-                tolerance = tolerance or (_OF_FLOATS if _FLOATS.fullmatch(output) else 0)
+                tolerance = tolerance or (_FLOAT_TOLERANCE if _FLOATS.fullmatch(output) else 0)
                 comparison = "close" if tolerance else "equal"
             within = None if comparison in ("equal", "any_of") else tolerance
             cases.append(
@@ -136,20 +136,23 @@ class _Suite:
         """The same by our rule; None where it comes to the same."""
         if not any(map(_is_read_otherwise, official)):
             return None
-        tolerance = self.tolerance or _OF_FLOATS
+        tolerance = self.tolerance or _FLOAT_TOLERANCE
         return tuple(
             Reinterpretation(case=number, comparison="near", tolerance=tolerance) for number in range(len(official))
         )
 
 
-def _seconds(known: Answers) -> list[float]:
+def _seconds(known: ReferenceOutputs) -> list[float]:
     """What each call may use, in whole seconds, so that it is nearly always the same."""
-    return [max(_SHORTEST, math.ceil(_FACTOR * seconds)) for seconds in known.seconds]
+    return [max(_MIN_CALL_SECONDS, math.ceil(_CALL_FACTOR * seconds)) for seconds in known.seconds]
 
 
-def _limit(known: Answers) -> float:
+def _limit(known: ReferenceOutputs) -> float:
     """What all calls may use together."""
-    return max(min(sum(_seconds(known)), _LONGEST) + _SPARE, math.ceil(_LEAST * sum(known.seconds)))
+    return max(
+        min(sum(_seconds(known)), _MAX_SUITE_SECONDS) + _EXTRA_SECONDS,
+        math.ceil(_MIN_SUITE_FACTOR * sum(known.seconds)),
+    )
 
 
 def _is_read_otherwise(case: Call) -> bool:
@@ -167,7 +170,7 @@ def _readings(task: str, arguments: list[Any], output: str) -> str:
         return f"({output},)"
 
 
-def _problem(row: Row, suites: Sequence[_Suite], known: Mapping[str, Answers]) -> Problem:
+def _problem(row: Row, suites: Sequence[_Suite], known: Mapping[str, ReferenceOutputs]) -> Problem:
     cases: dict[str, tuple[Case, ...]] = {}
     for suite in suites:
         cases[suite.name] = official = suite.official(known[suite.reference.id])

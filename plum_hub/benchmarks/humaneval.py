@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 
 from plum_hub.answers.checks import read_tests
-from plum_hub.benchmarks.assertions import as_cases
+from plum_hub.benchmarks.assertions import to_cases
 from plum_hub.benchmarks.base import Problem
-from plum_hub.benchmarks.content import BenchmarkVersion, Content, HubFiles, Row, content
+from plum_hub.benchmarks.content import BenchmarkVersion, Content, HubFiles, Row, load_content
 
 _PUBLISHED = BenchmarkVersion(
     file="HumanEval.jsonl.gz",
@@ -44,7 +44,7 @@ class HumanEval:
 
     @cached_property
     def _content(self) -> Content:
-        return content(_PUBLISHED, self.source or _packaged())
+        return load_content(_PUBLISHED, self.source or _packaged())
 
 
 def _packaged() -> Path | None:
@@ -61,7 +61,7 @@ def _problem(row: Row) -> Problem:
         text=row["prompt"],
         form="completion",
         entry_point=entry_point,
-        suites={"base": as_cases(read_tests(f"{row['test']}\ncheck({entry_point})\n", entry_point))},
+        suites={"base": to_cases(read_tests(f"{row['test']}\ncheck({entry_point})\n", entry_point))},
         cpu_seconds=_CPU_SECONDS,
         reference=row["prompt"] + row["canonical_solution"],
     )

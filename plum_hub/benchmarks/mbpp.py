@@ -8,9 +8,9 @@ from pathlib import Path
 
 from plum_hub.answers.checks import read_tests
 from plum_hub.answers.source import parse
-from plum_hub.benchmarks.assertions import as_cases
+from plum_hub.benchmarks.assertions import to_cases
 from plum_hub.benchmarks.base import Problem
-from plum_hub.benchmarks.content import BenchmarkVersion, Content, HubFiles, Row, content
+from plum_hub.benchmarks.content import BenchmarkVersion, Content, HubFiles, Row, load_content
 from plum_hub.errors import BenchmarkError
 from plum_hub.execution.base import Statement
 
@@ -57,7 +57,7 @@ class Mbpp:
 
     @cached_property
     def _content(self) -> Content:
-        return content(self.published, self.source)
+        return load_content(self.published, self.source)
 
 
 def _problem(row: Row) -> Problem:
@@ -66,7 +66,7 @@ def _problem(row: Row) -> Problem:
     # Some set-ups use a class that the solution defines, so they come behind it.
     setup = row.get("test_setup_code", "")
     entry_point = _entry_point(row["code"], tests)
-    cases = as_cases(case for test in tests for case in read_tests(test, entry_point))
+    cases = to_cases(case for test in tests for case in read_tests(test, entry_point))
     return Problem(
         id=f"Mbpp/{row['task_id']}",
         text="\n".join((row["text"] if "text" in row else row["prompt"], *tests)),

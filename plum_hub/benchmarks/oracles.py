@@ -1,6 +1,6 @@
 """What EvalPlus 0.3.1 does with single tasks of HumanEval+ v0.1.10 and MBPP+ v0.2.0 beyond comparing outputs, as data.
 
-JSON holds no tuples and complex numbers: MBPP+ stores what stands for them, and `restored` turns it back. The
+JSON holds no tuples and complex numbers: MBPP+ stores what stands for them, and `restore_arguments` turns it back. The
 rest says which tasks are compared otherwise, and how.
 """
 
@@ -8,22 +8,22 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-Turn = Callable[[Any], Any]
+_Converter = Callable[[Any], Any]
 
 
-def _as_it_is(value: Any) -> Any:
+def _identity(value: Any) -> Any:
     return value
 
 
-def _list_of(turn: Turn) -> Turn:
+def _list_of(turn: _Converter) -> _Converter:
     return lambda values: [turn(value) for value in values]
 
 
-def _tuple_of(turn: Turn) -> Turn:
+def _tuple_of(turn: _Converter) -> _Converter:
     return lambda values: tuple(turn(value) for value in values)
 
 
-def _if_list(turn: Turn) -> Turn:
+def _if_list(turn: _Converter) -> _Converter:
     return lambda value: turn(value) if isinstance(value, list) else value
 
 
@@ -31,42 +31,42 @@ def _all_tuples(value: Any) -> Any:
     return tuple(map(_all_tuples, value)) if isinstance(value, list) else value
 
 
-_TURNS: tuple[tuple[Iterable[int], tuple[Turn, ...]], ...] = (
+_CONVERTERS: tuple[tuple[Iterable[int], tuple[_Converter, ...]], ...] = (
     ((2, 116, 132, 222, 261, 273, 394, 421, 424, 429, 470, 560, 579, 596, 616, 630, 726, 740, 744, 809),
      (tuple,)),
     ((63, 64, 70, 94, 120, 237, 272, 299, 409, 473, 614, 780), (_list_of(tuple),)),
-    ((75, 413, 753), (_list_of(tuple), _as_it_is)),
-    ((106, 750), (_as_it_is, tuple)),
+    ((75, 413, 753), (_list_of(tuple), _identity)),
+    ((106, 750), (_identity, tuple)),
     ((124,), (float, complex)),
-    ((250, 405, 446, 720, 763, 808), (tuple, _as_it_is)),
+    ((250, 405, 446, 720, 763, 808), (tuple, _identity)),
     ((252,), (complex,)),
     ((259, 445), (_tuple_of(tuple),)),
     ((278,), (_tuple_of(_if_list(tuple)),)),
     ((580, 615, 791), (_all_tuples,)),
-    ((722,), (lambda values: {key: tuple(value) for key, value in values.items()}, _as_it_is)),
+    ((722,), (lambda values: {key: tuple(value) for key, value in values.items()}, _identity)),
 )  # fmt: skip
 """Tasks of MBPP+, and what becomes of the arguments; the last of the turns is that of all further ones."""
 
-_TURNS_BY_TASK: Mapping[str, tuple[Turn, ...]] = {
-    f"Mbpp/{number}": turns for numbers, turns in _TURNS for number in numbers
+_CONVERTERS_BY_TASK: Mapping[str, tuple[_Converter, ...]] = {
+    f"Mbpp/{number}": turns for numbers, turns in _CONVERTERS for number in numbers
 }
 
 
-def restored(task: str, arguments: list[Any]) -> list[Any]:
+def restore_arguments(task: str, arguments: list[Any]) -> list[Any]:
     """The arguments of one call, as the task has them."""
-    turns = _TURNS_BY_TASK.get(task)
+    turns = _CONVERTERS_BY_TASK.get(task)
     if turns is None:
         return arguments
     return [turns[min(place, len(turns) - 1)](argument) for place, argument in enumerate(arguments)]
 
 
-AS_SETS = frozenset(f"Mbpp/{number}" for number in (2, 7, 111, 140, 232, 579, 769))
+SET_TASKS = frozenset(f"Mbpp/{number}" for number in (2, 7, 111, 140, 232, 579, 769))
 """The order and the number of equal elements do not matter."""
 
-EXISTENCE = frozenset(f"Mbpp/{number}" for number in (737, 787, 794))
+EXISTENCE_TASKS = frozenset(f"Mbpp/{number}" for number in (737, 787, 794))
 """A bool counts as what it is, all else as whether it is not None: a match has no other value to compare."""
 
-ROOTS = frozenset({"HumanEval/32"})
+ROOT_TASKS = frozenset({"HumanEval/32"})
 """Asked for is any x at which the polynomial given is 0, within the tolerance."""
 
 

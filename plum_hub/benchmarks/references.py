@@ -45,7 +45,7 @@ class Reference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers:
+class ReferenceOutputs:
     """What one solution gave for each of its expressions: the expression and a literal. In place of a value that is too
     long to leave the sandbox, that is an expression for its fingerprint. `seconds` is the CPU time of each."""
 
@@ -53,7 +53,7 @@ class Answers:
     seconds: tuple[float, ...]
 
 
-def answers(name: str, references: Sequence[Reference]) -> Mapping[str, Answers]:
+def reference_outputs(name: str, references: Sequence[Reference]) -> Mapping[str, ReferenceOutputs]:
     """What each solution gives, by its id.
 
     Raises:
@@ -64,20 +64,20 @@ def answers(name: str, references: Sequence[Reference]) -> Mapping[str, Answers]
         code = [Path(str(module.__file__)).read_text() for module in (literals, values, sys.modules[__name__])]
         key = digest([vars(one) for one in references], judge.harness_version, code)
         path = home() / "benchmarks" / f"{name}-{key}.json.gz"
-        found = _kept(path)
+        found = _read_cache(path)
         if found is None:
-            found = _found(name, judge, references)
-            _keep(path, found)
+            found = _compute(name, judge, references)
+            _write_cache(path, found)
         return found
 
 
-def _found(name: str, judge: Judge, references: Sequence[Reference]) -> dict[str, Answers]:
+def _compute(name: str, judge: Judge, references: Sequence[Reference]) -> dict[str, ReferenceOutputs]:
     asked = {one.id: one for one in references}
     first = {execution.id: execution for execution in judge.run(map(_program, references))}
     again = [_with_fingerprints(asked[id_], done) for id_, done in first.items() if done.status == "failed"]
     asked.update((one.id, one) for one in again)
     done = first | {execution.id: execution for execution in judge.run(map(_program, again))}
-    return {id_: _answers(name, one, done[id_]) for id_, one in asked.items()}
+    return {id_: _outputs(name, one, done[id_]) for id_, one in asked.items()}
 
 
 def _program(one: Reference) -> Program:
@@ -91,7 +91,7 @@ def _with_fingerprints(one: Reference, done: Execution) -> Reference:
     return replace(one, expressions=texts)
 
 
-def _answers(name: str, one: Reference, done: Execution) -> Answers:
+def _outputs(name: str, one: Reference, done: Execution) -> ReferenceOutputs:
     if done.status != "passed":
         raise BenchmarkError(
             f"{name}: its own solution of {one.id} does not run here ({done.status}: {done.detail}): "
@@ -99,23 +99,23 @@ def _answers(name: str, one: Reference, done: Execution) -> Answers:
         )
     given = [str(case.value) for case in done.cases]
     clock = [float(text) for text in given[::2]]
-    return Answers(
+    return ReferenceOutputs(
         calls=tuple(zip(one.expressions, given[1::2], strict=True)),
         seconds=tuple(round(after - before, 3) for before, after in itertools.pairwise(clock)),
     )
 
 
-def _kept(path: Path) -> dict[str, Answers] | None:
+def _read_cache(path: Path) -> dict[str, ReferenceOutputs] | None:
     try:
         rows = json.loads(gzip.decompress(path.read_bytes()))
         return {
-            name: Answers(calls=tuple(map(tuple, calls)), seconds=tuple(seconds))
+            name: ReferenceOutputs(calls=tuple(map(tuple, calls)), seconds=tuple(seconds))
             for name, (calls, seconds) in rows.items()
         }
     except (OSError, EOFError, zlib.error, ValueError, TypeError, AttributeError):
         return None
 
 
-def _keep(path: Path, found: Mapping[str, Answers]) -> None:
+def _write_cache(path: Path, found: Mapping[str, ReferenceOutputs]) -> None:
     rows = {name: [one.calls, one.seconds] for name, one in found.items()}
     write_whole(path, gzip.compress(json.dumps(rows, separators=(",", ":")).encode(), compresslevel=3))

@@ -5,7 +5,7 @@ import ast
 from plum_hub.answers.source import parse
 
 
-def with_setup(setup: str, code: str) -> str:
+def prepend_setup(setup: str, code: str) -> str:
     """One program of both. What comes from `__future__` is moved to the front, where alone Python takes it: judges that
     only paste the two together call such a program wrong."""
     tree = parse(code) if "__future__" in code else None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from plum_hub.benchmarks import load
 from plum_hub.benchmarks.base import Problem
-from plum_hub.benchmarks.durations import with_room
+from plum_hub.benchmarks.durations import raise_limits
 from plum_hub.engines import EngineConfig
 from plum_hub.errors import UsageError
 from plum_hub.evaluation.protocol import Protocol
@@ -94,7 +94,7 @@ class SelectedBenchmark:
         key = (problem.id, suite)
         if key not in self._runs:
             measure = suite.partition(":")[0]
-            self._runs[key] = measure if problem.is_read_twice(measure) else suite
+            self._runs[key] = measure if problem.has_strict_reading(measure) else suite
         return self._runs[key]
 
     @cached_property
@@ -154,6 +154,6 @@ def with_limits(
     found = {}
     for name, one in chosen.items():
         problems = [problem for problem in one.problems.values() if (name, problem.id) in judged]
-        roomy = {problem.id: problem for problem in with_room(name, problems, judge)}
+        roomy = {problem.id: problem for problem in raise_limits(name, problems, judge)}
         found[name] = replace(one, problems={**one.problems, **roomy})
     return found

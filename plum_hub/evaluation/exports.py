@@ -59,16 +59,16 @@ def evalplus_results(outcomes: BenchmarkOutcomes, date: str) -> dict[str, Any]:
     return {"date": date[:16].replace("T", " "), "hash": _HASHES.get(chosen.name, chosen.revision), "eval": found}
 
 
-def graded(outcomes: BenchmarkOutcomes) -> dict[str, list[contest.Graded]]:
+def graded(outcomes: BenchmarkOutcomes) -> dict[str, list[contest.GradedSample]]:
     """The samples of each problem as LiveCodeBench's files need them, by the official reading; only the first failure
     of a sample is told, since its judge stops there."""
-    found: dict[str, list[contest.Graded]] = {}
+    found: dict[str, list[contest.GradedSample]] = {}
     for one in outcomes.judged:
         verdict = one.verdicts["base"]
         cases = [CaseResult(outcome="passed")] * (verdict.failed[0] if verdict.failed else verdict.cases)
         if verdict.failed:
             cases.append(CaseResult(outcome=verdict.outcome, detail=verdict.detail))
-        row = contest.Graded(answer=one.answer, program=one.code or "", cases=tuple(cases))
+        row = contest.GradedSample(answer=one.answer, program=one.code or "", cases=tuple(cases))
         found.setdefault(one.problem, []).append(row)
     return found
 

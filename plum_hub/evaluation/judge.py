@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from threading import Event
 
 from plum_hub.answers.source import parse
-from plum_hub.benchmarks.setup import with_setup
+from plum_hub.benchmarks.setup import prepend_setup
 from plum_hub.evaluation.config import SelectedBenchmark
 from plum_hub.evaluation.folder import EvaluationFolder, SuiteVerdict
 from plum_hub.evaluation.protocol import Protocol, judged_code
@@ -181,7 +181,7 @@ class EvaluationVerdicts:
             self._waiting[name] = (entry, suite)
             yield Submission(
                 id=name,
-                code=None if ready.code is None else with_setup(problem.setup, ready.code),
+                code=None if ready.code is None else prepend_setup(problem.setup, ready.code),
                 suite_id=chosen.suite_id(problem, suite),
                 entry_point=problem.entry_point or "",
                 cases=problem.cases(suite),

@@ -15,10 +15,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from plum_hub.answers.code import extract_code
-from plum_hub.answers.entry import left_out, needed_for
+from plum_hub.answers.entry import missing_helpers, needed_code
 from plum_hub.benchmarks.base import Problem
 from plum_hub.benchmarks.livecodebench import prompts as contest
-from plum_hub.benchmarks.setup import with_setup
+from plum_hub.benchmarks.setup import prepend_setup
 from plum_hub.engines.base import Prompt, Sampling
 from plum_hub.prompts import conversation, prompt_digest, render
 from plum_hub.records import digest
@@ -117,8 +117,8 @@ def problem_prompt(benchmark: str, problem: Problem, protocol: Protocol) -> Prob
     )
     if kind == "livecodebench":
         which = "base" if form == "completion" else protocol.contest_family
-        made_of = digest(contest.digests(problem, which), sampling.stop)
-        text = contest.prompt(problem, which)
+        made_of = digest(contest.prompt_digests(problem, which), sampling.stop)
+        text = contest.build_prompt(problem, which)
         return ProblemPrompt(text, made_of, sampling, holds="code" if form == "completion" else "contest")
     if form == "completion":
         template = "" if problem.form == "completion" else "benchmark_completion"
@@ -149,9 +149,9 @@ def judged_code(code: str, benchmark: str, problem: Problem, protocol: Protocol)
     if family(benchmark) == "livecodebench":
         return code
     if protocol.examples == "removed":
-        code = needed_for(code, problem.entry_point, problem.used_names)
+        code = needed_code(code, problem.entry_point, problem.used_names)
     if problem.form != "completion":
         return code
     given = protocol.prompt == "given"
-    before = left_out(code, problem.text, problem.entry_point, problem.used_names, of_tests_only=given)
-    return with_setup(before, code)
+    before = missing_helpers(code, problem.text, problem.entry_point, problem.used_names, tests_only=given)
+    return prepend_setup(before, code)

@@ -20,7 +20,7 @@ class Duplicate:
     """How a text repeats an earlier one, and that one's id."""
 
     kind: Literal["exact_duplicate", "near_duplicate"]
-    of: str
+    original: str
 
 
 class SeenTexts:
@@ -40,14 +40,14 @@ class SeenTexts:
         """Remember the text, unless it repeats an earlier one: then say which (the earliest) and forget this one."""
         normal = " ".join(text.lower().split())
         if (first := self._exact.get(normal)) is not None:
-            return Duplicate(kind="exact_duplicate", of=first)
+            return Duplicate(kind="exact_duplicate", original=first)
         if self._index is not None:
             shingles = _shingles(normal)
             signature = _signature(shingles)
             for position in sorted(self._index.query(signature)):
                 other_id, other = self._kept[position]
                 if _jaccard(shingles, _shingles(other)) >= self._threshold:
-                    return Duplicate(kind="near_duplicate", of=other_id)
+                    return Duplicate(kind="near_duplicate", original=other_id)
             self._index.insert(len(self._kept), signature)
             self._kept.append((text_id, normal))
         self._exact[normal] = text_id

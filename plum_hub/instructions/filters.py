@@ -6,9 +6,9 @@ suites that no reference passes; what they keep out is counted in the run's repo
 
 import re
 
-PYTHON_NAMES = frozenset(("python", "python2", "python3", "py"))
+_PYTHON_NAMES = frozenset(("python", "python2", "python3", "py"))
 
-OTHER_LANGUAGES = frozenset({
+_OTHER_LANGUAGES = frozenset({
     "ada", "apex", "assembly", "bash", "c", "c#", "c++", "clojure", "cobol", "coffeescript", "common lisp", "cpp",
     "crystal", "csharp", "css", "cuda", "dart", "elixir", "elm", "erlang", "f#", "fortran", "fsharp", "go", "golang",
     "groovy", "haskell", "html", "java", "javascript", "jsx", "js", "julia", "kotlin", "latex", "lisp", "lua", "matlab",
@@ -81,9 +81,9 @@ def programming_language(value: str) -> str | None:
     """
     name = value.strip().lower()
     for known in (name, _VERSION.sub("", name)):
-        if known in PYTHON_NAMES:
+        if known in _PYTHON_NAMES:
             return "python"
-        if known in OTHER_LANGUAGES:
+        if known in _OTHER_LANGUAGES:
             return known
     return None
 
@@ -91,9 +91,9 @@ def programming_language(value: str) -> str | None:
 def concerns_python(text: str, named_language: str | None = None) -> bool:
     """Whether a task can be meant for Python: its language column says so; or, without one, it speaks of Python or of
     no programming language at all."""
-    if named_language in PYTHON_NAMES:
+    if named_language in _PYTHON_NAMES:
         return True
-    if named_language in OTHER_LANGUAGES:
+    if named_language in _OTHER_LANGUAGES:
         return False
     return mentions_python(text) or _OTHER_LANGUAGE.search(text) is None
 

@@ -32,7 +32,7 @@ class KnownDataset:
     """As its card declares it."""
 
 
-KNOWN = {
+KNOWN_DATASETS = {
     "oss-instruct": KnownDataset(
         repo="ise-uiuc/Magicoder-OSS-Instruct-75K",
         file="data-oss_instruct-decontaminated.jsonl",
@@ -64,7 +64,7 @@ def resolve(repo: str, revision: str | None) -> str:
         return revision
     from huggingface_hub import HfApi
 
-    with _translated(repo, revision):
+    with _translate_errors(repo, revision):
         return str(HfApi().dataset_info(repo, revision=revision).sha)
 
 
@@ -76,7 +76,7 @@ def fetch_file(repo: str, commit: str, file: str) -> Path:
     """
     from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
 
-    with _translated(repo, commit):
+    with _translate_errors(repo, commit):
         if not isinstance(try_to_load_from_cache(repo, file, revision=commit, repo_type="dataset"), str):
             HfApi().dataset_info(repo, revision=commit)  # fails at once and clearly, where a download tries on and on
         return Path(hf_hub_download(repo, file, repo_type="dataset", revision=commit))
@@ -90,7 +90,7 @@ def fetch_folder(repo: str, commit: str) -> Path:
     """
     from huggingface_hub import snapshot_download
 
-    with _translated(repo, commit):
+    with _translate_errors(repo, commit):
         return Path(snapshot_download(repo, repo_type="dataset", revision=commit))
 
 
@@ -129,7 +129,7 @@ def _train_files(folder: Path, repo: str) -> list[Path] | None:
     """The files of the `train` split in their order; None where they are of a kind that only `datasets` reads."""
     from datasets import load_dataset_builder
 
-    with _as_one_dataset(repo):
+    with _translate_read_errors(repo):
         config = load_dataset_builder(str(folder)).config
     splits = config.data_files or {}
     if splits and "train" not in splits:
@@ -146,12 +146,12 @@ def _loaded(folder: Path, repo: str) -> Iterator[Row]:
     """The rows as `datasets` reads them."""
     from datasets import load_dataset
 
-    with _as_one_dataset(repo):
+    with _translate_read_errors(repo):
         yield from load_dataset(str(folder), split="train", streaming=True)
 
 
 @contextmanager
-def _as_one_dataset(repo: str) -> Iterator[None]:
+def _translate_read_errors(repo: str) -> Iterator[None]:
     """Turn what `datasets` raises over data files into one line."""
     import yaml
     from datasets.exceptions import DatasetsError
@@ -170,7 +170,7 @@ def _as_one_dataset(repo: str) -> Iterator[None]:
 
 
 @contextmanager
-def _translated(repo: str, revision: str | None) -> Iterator[None]:
+def _translate_errors(repo: str, revision: str | None) -> Iterator[None]:
     """Turn what the client raises into one line and a next step. (To it, a gated dataset is also a missing one.)"""
     from huggingface_hub import errors
 

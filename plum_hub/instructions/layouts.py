@@ -18,13 +18,13 @@ from plum_hub.instructions.files import Row
 from plum_hub.instructions.filters import programming_language
 from plum_hub.instructions.turns import HUMAN, MODEL, SYSTEM, Turn, UnreadableTurnsError, plain_text, read_turns
 
-TEXT_COLUMNS = ("instruction", "prompt", "problem", "text", "question")
+_TEXT_COLUMNS = ("instruction", "prompt", "problem", "text", "question")
 """Names that a column of tasks goes by; used when no column is asked for and exactly one of them is there."""
 
-LANGUAGE_COLUMNS = ("lang", "language", "programming_language")
-CHAT_COLUMNS = ("conversations", "messages")
+_LANGUAGE_COLUMNS = ("lang", "language", "programming_language")
+_CHAT_COLUMNS = ("conversations", "messages")
 ID_COLUMNS = ("id", "raw_index", "task_id")
-COLUMNS = frozenset({*TEXT_COLUMNS, *LANGUAGE_COLUMNS, *CHAT_COLUMNS, *ID_COLUMNS, "input", "first_turn"})
+COLUMNS = frozenset({*_TEXT_COLUMNS, *_LANGUAGE_COLUMNS, *_CHAT_COLUMNS, *ID_COLUMNS, "input", "first_turn"})
 """Every column that may be read beside the one asked for."""
 
 _SHAREGPT = re.compile(r"[A-Za-z0-9](?=[a-z0-9]*[A-Z])[A-Za-z0-9]{6}_[0-9]+")
@@ -52,7 +52,7 @@ class Layout:
     sharegpt: bool
     """The source is ShareGPT itself, whatever its ids look like."""
 
-    def task(self, row: Row) -> ParsedTask:
+    def read_task(self, row: Row) -> ParsedTask:
         """The task as it stands in the row."""
         value = row.get(self.column)
         try:
@@ -78,14 +78,14 @@ class Layout:
     def named_language(self, row: Row) -> str | None:
         """The programming language that the row itself names, in lower case and without its version; None where no
         column names one."""
-        values = [one for name in LANGUAGE_COLUMNS for one in _texts(row.get(name))]
+        values = [one for name in _LANGUAGE_COLUMNS for one in _texts(row.get(name))]
         found = [language for value in values if (language := programming_language(value))]
         return "python" if "python" in found else next(iter(found), None)
 
     def _turns(self, value: object) -> list[Turn] | None:
         """The turns in a value, None where it has none: a text in a column of tasks is one, and a plain text in a
         column of conversations too."""
-        chat, is_text = self.column in CHAT_COLUMNS, isinstance(value, str)
+        chat, is_text = self.column in _CHAT_COLUMNS, isinstance(value, str)
         try:
             turns = read_turns(value)
         except UnreadableTurnsError:
@@ -102,10 +102,10 @@ class Layout:
         """Whether the row is a piece of ShareGPT: by its source, its `first_turn`, or its form and id."""
         if self.sharegpt or isinstance(row.get("first_turn"), bool):
             return True
-        return _in_sharegpts_form(turns) and _SHAREGPT.fullmatch(str(row.get("id"))) is not None
+        return _has_sharegpt_shape(turns) and _SHAREGPT.fullmatch(str(row.get("id"))) is not None
 
 
-class Pieces:
+class ConversationPieces:
     """Which rows of a source continue a conversation of which an earlier row holds the beginning.
 
     ShareGPT's files are split: a piece's id ends in the position of its first turn, `_0` for an opening one. Elsewhere
@@ -122,7 +122,7 @@ class Pieces:
         self._chat: str | None = None
         self._next = 0
 
-    def continues(self, row: Row) -> bool:
+    def is_continuation(self, row: Row) -> bool:
         """Whether the row is a later piece of a conversation."""
         if not self._layout.chat:
             return False
@@ -130,7 +130,7 @@ class Pieces:
             return not opens
         piece = _NUMBERED.fullmatch(str(row.get("id", "")))
         turns = self._read(row)
-        if piece is None or not piece["place"].isascii() or not _in_sharegpts_form(turns):
+        if piece is None or not piece["place"].isascii() or not _has_sharegpt_shape(turns):
             self._chat = None
             return False
         assert turns is not None
@@ -148,7 +148,7 @@ class Pieces:
             return None
 
 
-def recognise(columns: Collection[str], column: str | None, where: str, *, sharegpt: bool = False) -> Layout:
+def detect_layout(columns: Collection[str], column: str | None, where: str, *, sharegpt: bool = False) -> Layout:
     """Find the layout from the names of a source's columns.
 
     Args:
@@ -166,13 +166,13 @@ def recognise(columns: Collection[str], column: str | None, where: str, *, share
             f"{where} has no column {column!r}; its columns: {there}. Name one with `SOURCE:COLUMN`"
         )
     if column is None:
-        chats = [name for name in CHAT_COLUMNS if name in columns]
-        found = chats or [name for name in TEXT_COLUMNS if name in columns]
+        chats = [name for name in _CHAT_COLUMNS if name in columns]
+        found = chats or [name for name in _TEXT_COLUMNS if name in columns]
         if len(found) != 1:
             problem = f"could hold the tasks in {' or '.join(found)}" if found else "has no column known to hold tasks"
             raise InstructionsError(f"{where} {problem}; its columns: {there}. Name one with `SOURCE:COLUMN`")
         column = found[0]
-    return Layout(column=column, chat=column in CHAT_COLUMNS or "first_turn" in columns, sharegpt=sharegpt)
+    return Layout(column=column, chat=column in _CHAT_COLUMNS or "first_turn" in columns, sharegpt=sharegpt)
 
 
 def _opening(turns: list[Turn]) -> ParsedTask:
@@ -187,7 +187,7 @@ def _opening(turns: list[Turn]) -> ParsedTask:
     return ParsedTask(text=None)
 
 
-def _in_sharegpts_form(turns: list[Turn] | None) -> bool:
+def _has_sharegpt_shape(turns: list[Turn] | None) -> bool:
     return bool(turns) and all(turn.from_value for turn in turns or ())
 
 

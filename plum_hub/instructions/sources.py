@@ -2,7 +2,7 @@
 
 A source is one of
 - `starter`: the tasks that ship with the package;
-- `oss-instruct`, `evol-instruct-code`, `sharegpt`: the paper's three, from the Hub (`hub.KNOWN`);
+- `oss-instruct`, `evol-instruct-code`, `sharegpt`: the paper's three, from the Hub (`hub.KNOWN_DATASETS`);
 - `NAMESPACE/NAME[@REVISION][:COLUMN]`: any dataset on the Hub;
 - `PATH[:COLUMN]`: a local `.jsonl`, `.json` (either also `.gz`) or `.parquet` file.
 """
@@ -22,7 +22,7 @@ from plum_hub.instructions import hub
 from plum_hub.instructions.duplicates import SeenTexts
 from plum_hub.instructions.files import SUFFIXES, Row, fingerprint, read_rows
 from plum_hub.instructions.filters import asks_for_testable_code, concerns_python, mentions_python
-from plum_hub.instructions.layouts import COLUMNS, ID_COLUMNS, Layout, Pieces, recognise
+from plum_hub.instructions.layouts import COLUMNS, ID_COLUMNS, ConversationPieces, Layout, detect_layout
 from plum_hub.records import Drop, Instruction, digest
 
 STARTER = Path(__file__).with_name("starter.jsonl")
@@ -32,7 +32,7 @@ _FILE = re.compile(
 )
 _REPO = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^:]+))?(?::(?P<column>.+))?")
 
-_PEEKED = 1000
+_PEEKED_ROWS = 1000
 """Rows that are looked at for a column, beside the first."""
 
 
@@ -82,7 +82,7 @@ class InstructionsConfig(BaseModel):
     part: Literal["all", "training", "held_out"] = "all"
     """Which of them the run is about."""
 
-    def has(self, name: str) -> bool:
+    def selects(self, name: str) -> bool:
         """Whether the instruction of this id belongs to the part."""
         held_out = int(digest("held out", name), 16) < self.held_out * 2**64
         return self.part == "all" or held_out == (self.part == "held_out")
@@ -116,7 +116,7 @@ class PaperSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Opened:
+class _OpenedSource:
     """The raw rows of a source, numbered, and what every instruction made of them will say of its origin."""
 
     name: str
@@ -128,7 +128,7 @@ class _Opened:
 
 def paper_settings(source: str) -> PaperSettings:
     """The paper's settings for a source: 3 suites and 20 samples an instruction, 6 and 50 for Evol-Instruct-Code."""
-    evol = source == "evol-instruct-code" or source.startswith(hub.KNOWN["evol-instruct-code"].repo)
+    evol = source == "evol-instruct-code" or source.startswith(hub.KNOWN_DATASETS["evol-instruct-code"].repo)
     return PaperSettings(responses=6, samples=50) if evol else PaperSettings(responses=3, samples=20)
 
 
@@ -145,7 +145,7 @@ def load(config: InstructionsConfig) -> LoadedInstructions:
     first = next(opened.rows, None)
     if first is None:
         raise InstructionsError(f"{opened.name} has no rows: give another --instructions, as `starter`")
-    layout, columns, begun = _recognised(first, opened, sharegpt=config.source == "sharegpt")
+    layout, columns, begun = _detect_layout_of_rows(first, opened, sharegpt=config.source == "sharegpt")
     cleaned = _clean(chain(begun, opened.rows), layout, opened, config)
     loaded = LoadedInstructions(
         revision=opened.revision, license=opened.license, name=opened.name, columns=columns, rows=cleaned
@@ -155,27 +155,27 @@ def load(config: InstructionsConfig) -> LoadedInstructions:
     return loaded
 
 
-def _recognised(
-    first: tuple[int, Row], opened: _Opened, *, sharegpt: bool
+def _detect_layout_of_rows(
+    first: tuple[int, Row], opened: _OpenedSource, *, sharegpt: bool
 ) -> tuple[Layout, frozenset[str], list[tuple[int, Row]]]:
     """The layout by the first row or, where that one lacks the column, by the columns of the first rows together; with
     these columns, and the rows that were read for it."""
     rows, columns = [first], frozenset(first[1])
     try:
-        return recognise(columns, opened.column, opened.name, sharegpt=sharegpt), columns, rows
+        return detect_layout(columns, opened.column, opened.name, sharegpt=sharegpt), columns, rows
     except InstructionsError:
-        rows += islice(opened.rows, _PEEKED)
+        rows += islice(opened.rows, _PEEKED_ROWS)
         columns = columns.union(*(row for _, row in rows))
-        return recognise(columns, opened.column, opened.name, sharegpt=sharegpt), columns, rows
+        return detect_layout(columns, opened.column, opened.name, sharegpt=sharegpt), columns, rows
 
 
-def _open(config: InstructionsConfig) -> _Opened:
+def _open(config: InstructionsConfig) -> _OpenedSource:
     if config.source == "starter":
         return _open_file(STARTER, config, "instruction", name="starter", license_name="apache-2.0")
-    if (known := hub.KNOWN.get(config.source)) is not None:
+    if (known := hub.KNOWN_DATASETS.get(config.source)) is not None:
         commit = hub.resolve(known.repo, config.revision or known.revision)
         path = hub.fetch_file(known.repo, commit, known.file)
-        return _Opened(
+        return _OpenedSource(
             name=known.repo, revision=commit, license=known.license, rows=read_rows(path), column=config.column
         )
     if match := _FILE.fullmatch(config.source):
@@ -186,24 +186,24 @@ def _open(config: InstructionsConfig) -> _Opened:
         folder = hub.fetch_folder(match["repo"], commit)
         column = config.column or match["column"]
         rows = hub.read_folder(folder, match["repo"], COLUMNS | {column or ""})
-        return _Opened(
+        return _OpenedSource(
             name=match["repo"], revision=commit, license=hub.declared_license(folder), rows=rows, column=column
         )
     raise InstructionsError(
-        f"--instructions {config.source!r} is no source: give starter, {', '.join(hub.KNOWN)}, a Hub dataset "
+        f"--instructions {config.source!r} is no source: give starter, {', '.join(hub.KNOWN_DATASETS)}, a Hub dataset "
         f"NAMESPACE/NAME[@REVISION][:COLUMN], or a {', '.join(SUFFIXES)} file"
     )
 
 
 def _open_file(
     path: Path, config: InstructionsConfig, column: str | None, *, name: str, license_name: str | None = None
-) -> _Opened:
+) -> _OpenedSource:
     revision = fingerprint(path)
     if config.revision not in (None, revision):
         raise InstructionsError(
             f"{path} is {revision} now, and {config.revision} is asked for: bring the old file back, or start a new run"
         )
-    return _Opened(
+    return _OpenedSource(
         name=name,
         revision=revision,
         license=license_name,
@@ -213,18 +213,18 @@ def _open_file(
 
 
 def _clean(
-    rows: Iterator[tuple[int, Row]], layout: Layout, opened: _Opened, config: InstructionsConfig
+    rows: Iterator[tuple[int, Row]], layout: Layout, opened: _OpenedSource, config: InstructionsConfig
 ) -> Iterator[Instruction | Drop]:
-    seen, pieces = SeenTexts(config.near_duplicates), Pieces(layout)
+    seen, pieces = SeenTexts(config.near_duplicates), ConversationPieces(layout)
     for number, row in rows:
-        task = layout.task(row)
-        value, reason = task.text, "not_first_turn" if pieces.continues(row) else task.reason
+        task = layout.read_task(row)
+        value, reason = task.text, "not_first_turn" if pieces.is_continuation(row) else task.reason
         text = value.replace("\r\n", "\n").strip() if isinstance(value, str) else ""
         text_id = digest(text)
         reason = reason or _unfit(value, text, row, layout, config)
         detail = f"row {number}"
         if reason is None and (duplicate := seen.add(text_id, text)):
-            reason, detail = duplicate.kind, duplicate.of
+            reason, detail = duplicate.kind, duplicate.original
         if reason is not None:
             drop_id = digest("instructions", opened.name, opened.revision, number)
             yield Drop(id=drop_id, stage="instructions", reason=reason, instruction_id=text_id, detail=detail)

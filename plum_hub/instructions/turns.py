@@ -26,7 +26,7 @@ _SPEAKERS = ("from", "role", "speaker", "author")
 _TEXTS = ("value", "content", "text")
 _WRAPPERS = ("messages", "conversations", "conversation", "turns")
 _TEXT_PARTS = ("text", "input_text")
-_LONGEST_REPR = 1_000_000
+_MAX_REPR_CHARACTERS = 1_000_000
 """Characters that are read as Python: its parser needs a hundred times their size in memory."""
 
 
@@ -104,7 +104,7 @@ def _parsed(text: str) -> object:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an odd escape in a string is the author's affair
-            return ast.literal_eval(stripped) if len(stripped) <= _LONGEST_REPR else text
+            return ast.literal_eval(stripped) if len(stripped) <= _MAX_REPR_CHARACTERS else text
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return text
 

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from plum_hub.answers.checks import compiled, holds_tests, module_cases, read_tests, refuse_unproved
+from plum_hub.answers.checks import contains_tests, module_cases, parse_tests, read_tests, require_can_fail
 from plum_hub.errors import InstructionsError, UsageError
 from plum_hub.execution.closeness import parse_expected
 from plum_hub.instructions.files import SUFFIXES, read_rows
@@ -131,7 +131,7 @@ def _cases(given: object, entry_point: str) -> tuple[TestCase, ...]:
             cases += _assertion(item, entry_point) if isinstance(item, str) else _objects(item, entry_point)
         except ValueError as error:
             raise ValueError(f"case {number}: {error}") from error
-    refuse_unproved(cases, entry_point)
+    require_can_fail(cases, entry_point)
     return tuple(cases)
 
 
@@ -139,13 +139,13 @@ def _assertion(source: str, entry_point: str) -> tuple[TestCase, ...]:
     """The case of one text: a call where it is one assertion that splits, else all of it as one statement; or the cases
     of the tests that it defines."""
     found = module_cases(source, entry_point)
-    is_one = len(found) == 1 or holds_tests(source, entry_point)
+    is_one = len(found) == 1 or contains_tests(source, entry_point)
     return found if is_one else (TestCase(kind="statement", statement=source),)
 
 
 def _objects(item: object, entry_point: str) -> tuple[TestCase, ...]:
     case = _object(item)
-    if case.kind == "statement" and holds_tests(str(case.statement), entry_point):
+    if case.kind == "statement" and contains_tests(str(case.statement), entry_point):
         return module_cases(str(case.statement), entry_point)
     return (case,)
 
@@ -195,7 +195,7 @@ def _prove(case: TestCase) -> None:
 
 
 def _parsed(source: str) -> ast.Module:
-    tree = compiled(source)
+    tree = parse_tests(source)
     if not tree.body:
         raise ValueError(f"is not Python: {source!r:.80}; mend it")
     return tree

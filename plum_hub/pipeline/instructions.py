@@ -55,7 +55,7 @@ def wanted_rows(recipe: Recipe) -> Iterator[Instruction | Drop]:
             reasons[row.reason] += 1
         else:
             clean += 1
-        if isinstance(row, Drop) or recipe.instructions.has(row.id):
+        if isinstance(row, Drop) or recipe.instructions.selects(row.id):
             kept += isinstance(row, Instruction)
             yield row
     if loaded is not None and not kept:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 from plum_hub.answers.starter import Stub
-from plum_hub.answers.suite import ParsedSuite, Unusable, parse_suite, stub_of
+from plum_hub.answers.suite import ParsedSuite, Unusable, make_stub, parse_suite
 from plum_hub.engines.base import Completion
 from plum_hub.execution import Execution, Judge
 from plum_hub.judging.cases import evidence, limits_of, program
@@ -151,7 +151,7 @@ def prove(groups: list[list[Response]], served: set[str], judge: Judge, recipe: 
     programs = (
         program(
             f"{name}:{role}",
-            stub_of(suite, _STUBS[role]) if role in _STUBS else suite.reference,
+            make_stub(suite, _STUBS[role]) if role in _STUBS else suite.reference,
             suite.entry_point,
             suite.cases,
             limits,

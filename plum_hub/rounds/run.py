@@ -167,7 +167,7 @@ class _RoundsRun:
             build(context, _SUITES)
         parts = run.recipe.instructions.model_copy(update={"part": "held_out"})
         names = {suite.instruction_id for suite in run.rows(TestSuite)}
-        held_out = sum(map(parts.has, names))
+        held_out = sum(map(parts.selects, names))
         if held_out in (0, len(names)):
             raise RunError(
                 f"{run.folder}: of {len(names):,} instructions with a suite {held_out:,} are held out, and both parts "
@@ -260,5 +260,5 @@ def _share(kind: type[RecordT], suites: Run, run: Run) -> None:
     part, have = run.recipe.instructions, run.ids(kind)
     with run.appending(kind) as append:
         for row in suites.rows(kind):
-            if row.id not in have and part.has(getattr(row, "instruction_id", row.id)):
+            if row.id not in have and part.selects(getattr(row, "instruction_id", row.id)):
                 append(row)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from plum_hub.answers.effects import names_in
-from plum_hub.answers.entry import left_out, needed_for
+from plum_hub.answers.entry import missing_helpers, needed_code
 
 
 def cases() -> dict[str, str]:
@@ -57,19 +57,19 @@ def result_of(code: str) -> Any:
 def test_state_that_the_entry_point_reaches_is_kept(name: str) -> None:
     program = STATE[name]
     assert result_of(program) == 2, "the case itself"
-    assert result_of(needed_for(program, "f")) == 2
+    assert result_of(needed_code(program, "f")) == 2
 
 
 @pytest.mark.parametrize("name", STATE)
 def test_it_is_kept_and_what_tries_it_out_goes(name: str) -> None:
     program = STATE[name]
-    assert result_of(needed_for(program + "".join(TRIALS.values()), "f")) == 2
+    assert result_of(needed_code(program + "".join(TRIALS.values()), "f")) == 2
 
 
 @pytest.mark.parametrize("name", TRIALS)
 def test_what_tries_a_solution_out_goes(name: str) -> None:
     program = "import os\ndef f(x):\n    return x + 2\n"
-    kept = needed_for(program + TRIALS[name], "f")
+    kept = needed_code(program + TRIALS[name], "f")
     assert [line for line in kept.splitlines() if not line.startswith("import ")] == program.splitlines()[1:]
     assert "pytest" not in kept
     assert "unittest" not in kept
@@ -77,13 +77,13 @@ def test_what_tries_a_solution_out_goes(name: str) -> None:
 
 def test_names_that_only_the_tests_use_are_kept() -> None:
     program = "class Node:\n    pass\ndef g(x):\n    return x\ndef h(x):\n    return x\ndef f(x):\n    return x\n"
-    kept = needed_for(program, "f", names_in("assert g(f(Node())) == 'h' and x.h('''h''')"))
+    kept = needed_code(program, "f", names_in("assert g(f(Node())) == 'h' and x.h('''h''')"))
     assert kept == program.replace("def h(x):\n    return x\n", "")
 
 
 def test_a_method_of_the_entry_point_is_tried_out_too() -> None:
     program = "class F:\n    table = {}\n    @staticmethod\n    def go(x):\n        return x\nF.table.update(n=2)\n"
-    assert needed_for(program + "F.go(1, 2)\nq = F()\nq.go(1, 2)\n", "F") == program
+    assert needed_code(program + "F.go(1, 2)\nq = F()\nq.go(1, 2)\n", "F") == program
 
 
 GIVEN = "import math\n\n\ndef g(x):\n    return math.floor(x)\n\n\ndef f(x):\n    pass\n"
@@ -102,10 +102,10 @@ GIVEN = "import math\n\n\ndef g(x):\n    return math.floor(x)\n\n\ndef f(x):\n  
     ],
 )
 def test_a_helper_of_the_prompt_that_the_answer_leaves_out(code: str, used: set[str], names: set[str]) -> None:
-    found = left_out(code, GIVEN, "f", used)
+    found = missing_helpers(code, GIVEN, "f", used)
     assert {name for name in ("math", "g", "f") if f"import {name}" in found or f"def {name}" in found} == names
 
 
 def test_a_foreign_program_is_given_only_what_the_tests_call() -> None:
-    assert left_out("def f(x):\n    return g(x)\n", GIVEN, "f", {"f"}, of_tests_only=True) == ""
-    assert "def g" in left_out("def f(x):\n    return 1\n", GIVEN, "f", {"f", "g"}, of_tests_only=True)
+    assert missing_helpers("def f(x):\n    return g(x)\n", GIVEN, "f", {"f"}, tests_only=True) == ""
+    assert "def g" in missing_helpers("def f(x):\n    return 1\n", GIVEN, "f", {"f", "g"}, tests_only=True)

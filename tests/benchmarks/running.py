@@ -23,7 +23,7 @@ def programs(name: str, problem: Problem, code: str, limits: Limits) -> Iterator
 def statuses(problem: Problem, done: Execution) -> dict[str, str]:
     """By suite."""
     suite = done.id.rpartition("/")[2]
-    readings = [suite, f"{suite}:strict"] if problem.is_read_twice(suite) else [suite]
+    readings = [suite, f"{suite}:strict"] if problem.has_strict_reading(suite) else [suite]
     size = len(done.cases) // len(readings)
     found: dict[str, str] = {}
     for place, reading in enumerate(readings):

@@ -10,7 +10,7 @@ import pytest
 from plum_hub.answers.source import definitions, parse
 from plum_hub.benchmarks import load
 from plum_hub.benchmarks.base import Problem
-from plum_hub.benchmarks.setup import with_setup
+from plum_hub.benchmarks.setup import prepend_setup
 from plum_hub.evaluation.protocol import PromptStyle, Protocol, judged_code, problem_prompt
 from plum_hub.execution import Judge, Limits
 from tests.benchmarks.cut import DATA, needs_data
@@ -95,7 +95,7 @@ def test_canonical_solutions_survive_every_prompt_form(name: str) -> None:
     asked = [
         program
         for key, (problem, judged) in run.items()
-        for program in programs(key, problem, with_setup(problem.setup, judged), Limits(cpu_seconds=20))
+        for program in programs(key, problem, prepend_setup(problem.setup, judged), Limits(cpu_seconds=20))
     ]
     of = {key: problem for key, (problem, _) in run.items()}
     with Judge() as judge:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from plum_hub.benchmarks import load
-from plum_hub.benchmarks.content import BenchmarkVersion, HubFiles, ReleaseFile, content
+from plum_hub.benchmarks.content import BenchmarkVersion, HubFiles, ReleaseFile, load_content
 from plum_hub.benchmarks.humaneval import HumanEval
 from plum_hub.errors import BenchmarkError
 from plum_hub.hubs.client import HubTarget, PublishRequest, publish_repo
@@ -64,7 +64,7 @@ def test_a_file_counts_by_its_content_packed_or_not_and_is_found_below_a_folder(
         path.parent.mkdir(parents=True)
         path.write_bytes(text)
     for source in (plain, packed, tmp_path / "a", tmp_path / "b"):
-        found = content(T, source)
+        found = load_content(T, source)
         assert found.rows == ROWS
         assert found.revision == f"sha256:{T.sha256}"
 
@@ -73,16 +73,16 @@ def test_the_file_of_a_release_is_fetched_once_and_checked(tmp_path: Path, serve
     served = tmp_path / "served" / "T.jsonl.gz"
     published = replace(T, origin=ReleaseFile(f"{server}/T.jsonl.gz"))
     with pytest.raises(BenchmarkError, match=r"cannot be fetched .*404.*--data"):
-        content(published, None)
+        load_content(published, None)
     served.write_bytes(gzip.compress(TEXT + TEXT))
     with pytest.raises(BenchmarkError, match=r"another version of T.jsonl.gz.* 6 rows.* and 3;"):
-        content(published, None)
+        load_content(published, None)
     served.write_bytes(gzip.compress(TEXT))
-    assert content(published, None).rows == ROWS
+    assert load_content(published, None).rows == ROWS
     served.unlink()
-    assert content(published, None).revision == f"sha256:{T.sha256}"
+    assert load_content(published, None).revision == f"sha256:{T.sha256}"
     with pytest.raises(BenchmarkError, match=r"cannot be fetched .*--data"):
-        content(replace(T, sha256="0" * 64), None)
+        load_content(replace(T, sha256="0" * 64), None)
 
 
 def test_the_hub_is_read_at_one_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,16 +101,16 @@ def test_the_hub_is_read_at_one_commit(tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
         monkeypatch.setenv("HF_TOKEN", hub.token)
         origin = HubFiles(repo="local/t", commit=commit, paths=("one.parquet", "two.parquet"))
-        found = content(replace(T, origin=origin), None)
+        found = load_content(replace(T, origin=origin), None)
         assert (found.rows, found.revision) == (ROWS, f"local/t@{commit}")
         with pytest.raises(
             BenchmarkError, match=r"local/t at .* has 2 rows, expected are 3: give the file with --data"
         ):
-            content(replace(T, origin=replace(origin, paths=("one.parquet",))), None)
+            load_content(replace(T, origin=replace(origin, paths=("one.parquet",))), None)
         with pytest.raises(BenchmarkError, match=r"has no three.parquet at commit .*--data"):
-            content(replace(T, origin=replace(origin, paths=("three.parquet",))), None)
+            load_content(replace(T, origin=replace(origin, paths=("three.parquet",))), None)
     with pytest.raises(BenchmarkError, match=r"local/t at .*--data"):
-        content(replace(T, origin=replace(origin, paths=("four.parquet",))), None)
+        load_content(replace(T, origin=replace(origin, paths=("four.parquet",))), None)
 
 
 @pytest.mark.shared

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from plum_hub.benchmarks.base import Problem
-from plum_hub.benchmarks.durations import with_room
+from plum_hub.benchmarks.durations import raise_limits
 from plum_hub.execution import Call, Judge
 from plum_hub.execution.base import Case
 
@@ -26,12 +26,12 @@ def test_limits_leave_room_for_the_benchmarks_own_solutions(tmp_path: Path, monk
         problem("own limits", SLOW, right, limits={"base": 0.5}),
     ]
     with Judge(workers=1) as judge:
-        slow, *others = with_room("made", problems, judge)
+        slow, *others = raise_limits("made", problems, judge)
         assert slow.cpu_seconds >= 1.0, "rounded up to whole seconds"
         assert others == problems[1:]
         kept = tmp_path / "benchmarks" / "made-seconds.json"
         assert kept.read_text().count(":") == 3
         kept.write_text(kept.read_text().replace("0.", "5."))
-        assert with_room("made", problems[:1], judge)[0].cpu_seconds > 20, "what was measured once is read"
+        assert raise_limits("made", problems[:1], judge)[0].cpu_seconds > 20, "what was measured once is read"
         kept.write_text("[damaged")
-        assert with_room("made", problems[:1], judge)[0].cpu_seconds < 20, "and measured again where it is damaged"
+        assert raise_limits("made", problems[:1], judge)[0].cpu_seconds < 20, "and measured again where it is damaged"

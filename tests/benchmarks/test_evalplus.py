@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from plum_hub.benchmarks.base import Problem
-from plum_hub.benchmarks.references import Reference, answers
+from plum_hub.benchmarks.references import Reference, reference_outputs
 from plum_hub.errors import BenchmarkError
 from plum_hub.execution import Judge, Limits, Program
 from plum_hub.execution.base import Call
@@ -140,14 +140,14 @@ def test_what_references_give_is_kept_and_a_damaged_file_is_made_anew(
     monkeypatch.setenv("PLUM_HUB_HOME", str(tmp_path))
     code = "import os\ndef f(n):\n    return [n, (n,)]\n"
     asked = [Reference(id="one", code=code, entry_point="f", expressions=("f(1)", "f({2})"))]
-    first = answers("b", asked)
+    first = reference_outputs("b", asked)
     assert first["one"].calls == (("f(1)", "[1, (1,)]"), ("f({2})", "[{2}, ({2},)]"))
     (kept,) = (tmp_path / "benchmarks").iterdir()
     before = kept.read_bytes()
-    assert answers("b", asked) == first
+    assert reference_outputs("b", asked) == first
     kept.write_bytes(before[: len(before) // 2])
-    assert answers("b", asked)["one"].calls == first["one"].calls
-    answers("b", [Reference(id="one", code=code, entry_point="f", expressions=("f(1)",))])
+    assert reference_outputs("b", asked)["one"].calls == first["one"].calls
+    reference_outputs("b", [Reference(id="one", code=code, entry_point="f", expressions=("f(1)",))])
     assert len(list((tmp_path / "benchmarks").iterdir())) == 2
 
 
@@ -157,7 +157,7 @@ def test_what_is_too_long_to_leave_the_sandbox_is_compared_by_its_fingerprint(
     monkeypatch.setenv("PLUM_HUB_HOME", str(tmp_path))
     code = "def f(n):\n    return 'ab' * n\ndef g(n):\n    return [1.5, 2] * n\n"
     expressions = ("f(3)", "f(3_000_000)", "g(1_000_000)")
-    (found,) = answers("b", [Reference(id="p", code=code, entry_point="f", expressions=expressions)]).values()
+    (found,) = reference_outputs("b", [Reference(id="p", code=code, entry_point="f", expressions=expressions)]).values()
     assert found.calls[0] == ("f(3)", "'ababab'")
     assert all(len(literal) < 100 for _, literal in found.calls)
     cases = tuple(Call(expression=expression, expected=literal) for expression, literal in found.calls)
@@ -177,5 +177,5 @@ def test_a_reference_that_does_not_run_is_an_error_of_ours(tmp_path: Path, monke
     monkeypatch.setenv("PLUM_HUB_HOME", str(tmp_path))
     asked = [Reference(id="T/1 base", code="def f(n):\n    return 1 / n\n", entry_point="f", expressions=("f(0)",))]
     with pytest.raises(BenchmarkError, match=r"its own solution of T/1 base does not run here \(failed: Zero"):
-        answers("b", asked)
+        reference_outputs("b", asked)
     assert not (tmp_path / "benchmarks").exists()

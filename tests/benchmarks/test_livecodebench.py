@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from plum_hub.benchmarks.livecodebench import ContestSelection, LiveCodeBench
-from plum_hub.benchmarks.livecodebench.encoded import decoded_tests
+from plum_hub.benchmarks.livecodebench.encoded import decode_tests
 from plum_hub.benchmarks.livecodebench.files import SHARDS
 from plum_hub.errors import BenchmarkError
 from plum_hub.execution.base import Call, Reinterpretation, Stdio
@@ -175,9 +175,9 @@ def test_a_pickled_text_is_read_and_no_function(tmp_path: Path, protocol: int) -
     text = json.dumps(["é\n\ud83d"]) + "\u20ac"
     harmed = tmp_path / "harmed"
 
-    assert decoded_tests(encoded(text, protocol), "f:1") == text
+    assert decode_tests(encoded(text, protocol), "f:1") == text
     with pytest.raises(BenchmarkError, match=r"f:1: private tests hold a pickle that is no string \(.*GLOBAL\)"):
-        decoded_tests(encoded(Harm(harmed), protocol), "f:1")
+        decode_tests(encoded(Harm(harmed), protocol), "f:1")
     assert not harmed.exists()
 
 
@@ -207,7 +207,7 @@ def packed(content: bytes) -> str:
 )
 def test_what_is_no_text_is_refused(text: str, reason: str) -> None:
     with pytest.raises(BenchmarkError, match=reason):
-        decoded_tests(text, "f:1", max_bytes=4_000_000)
+        decode_tests(text, "f:1", max_bytes=4_000_000)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from plum_hub.benchmarks.base import Problem
-from plum_hub.benchmarks.livecodebench.formats import Graded, read_outputs, write_results
-from plum_hub.benchmarks.livecodebench.prompts import digests, fenced_code, prompt
-from plum_hub.benchmarks.setup import with_setup
+from plum_hub.benchmarks.livecodebench.formats import GradedSample, read_outputs, write_results
+from plum_hub.benchmarks.livecodebench.prompts import build_prompt, fenced_code, prompt_digests
+from plum_hub.benchmarks.setup import prepend_setup
 from plum_hub.errors import RunError, UsageError
 from plum_hub.execution.base import CaseResult
 
@@ -27,11 +27,11 @@ def problem(name: str, starter_code: str = "") -> Problem:
     )  # fmt: skip
 
 
-def sample(*cases: CaseResult) -> Graded:
-    return Graded(answer="```python\nprint(1)\n```", program="print(1)", cases=cases)
+def sample(*cases: CaseResult) -> GradedSample:
+    return GradedSample(answer="```python\nprint(1)\n```", program="print(1)", cases=cases)
 
 
-def written(folder: Path, graded: dict[str, list[Graded]]) -> tuple[Any, Any, Any]:
+def written(folder: Path, graded: dict[str, list[GradedSample]]) -> tuple[Any, Any, Any]:
     write_results(folder, "Scenario.codegeneration_2_0.2", [problem(name) for name in graded], graded)
     names = ("", "_eval", "_eval_all")
     outputs, metrics, every = (
@@ -76,7 +76,8 @@ def test_what_is_written_can_be_read(tmp_path: Path) -> None:
     assert [one.graded for one in graded] == [(True, False), (False, True)]
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_that_is_a_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "none").touch()
     with pytest.raises(RunError, match="cannot be written"):
         write_results(tmp_path / "none", "x", [problem("a")], {"a": [sample(PASSED)]})
 
@@ -124,7 +125,7 @@ def test_generations_that_are_not_there(tmp_path: Path) -> None:
 
 def test_prompts_are_livecodebenchs_to_the_letter() -> None:
     starter = "class Solution:\n    def f(self, a: int) -> int:\n        "
-    system, user = prompt(problem("a", starter), "chat")
+    system, user = build_prompt(problem("a", starter), "chat")
 
     assert system["content"].startswith("You are an expert Python programmer. ")
     assert user["content"] == (
@@ -132,13 +133,16 @@ def test_prompts_are_livecodebenchs_to_the_letter() -> None:
         f"problem and enclose your code within delimiters.\n```python\n{starter}\n```\n\n"
         "### Answer: (use the provided format with backticks)\n\n"
     )
-    _, qwen = prompt(problem("a"), "qwen")
+    _, qwen = build_prompt(problem("a"), "qwen")
     assert qwen["content"].startswith("\nYou will be given a question ")
     assert qwen["content"].endswith("\n```python\n# YOUR CODE HERE\n```\n\n")
-    base = prompt(problem("a"), "base")
+    base = build_prompt(problem("a"), "base")
     assert isinstance(base, str)
     assert base.endswith("### Question\nQuestion a\n\n### Answer\n\n")
-    assert len({digests(problem("a", code), kind) for code in ("", starter) for kind in ("chat", "qwen", "base")}) == 6
+    assert (
+        len({prompt_digests(problem("a", code), kind) for code in ("", starter) for kind in ("chat", "qwen", "base")})
+        == 6
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,7 +174,7 @@ FUTURE = "from __future__ import annotations"
     ],
 )
 def test_setup_stands_before_a_program_that_it_does_not_break(code: str, begins: str, holds: str) -> None:
-    whole = with_setup("import sys\n", code)
+    whole = prepend_setup("import sys\n", code)
 
     assert whole.startswith(begins)
     assert holds in whole
@@ -181,4 +185,4 @@ def test_setup_stands_before_a_program_that_it_does_not_break(code: str, begins:
 
 
 def test_without_setup_a_program_stays_as_it_is() -> None:
-    assert with_setup("", f"{FUTURE}\n") == f"{FUTURE}\n"
+    assert prepend_setup("", f"{FUTURE}\n") == f"{FUTURE}\n"

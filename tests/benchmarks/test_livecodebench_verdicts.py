@@ -6,7 +6,7 @@ import pytest
 
 from plum_hub.benchmarks.base import Problem
 from plum_hub.benchmarks.livecodebench import LiveCodeBench
-from plum_hub.benchmarks.setup import with_setup
+from plum_hub.benchmarks.setup import prepend_setup
 from plum_hub.execution import Judge, Limits, Program
 from plum_hub.execution.base import Stdio
 from tests.benchmarks.contest_programs import SAMPLES
@@ -23,7 +23,7 @@ CPU_SECONDS = 4.0
 
 def asked(name: str, problem: Problem) -> list[Program]:
     limits = Limits(cpu_seconds=min(problem.cpu_seconds, CPU_SECONDS), wall_seconds=120.0)
-    found = programs(name, problem, with_setup(problem.setup, SAMPLES[name].code), limits)
+    found = programs(name, problem, prepend_setup(problem.setup, SAMPLES[name].code), limits)
     return [one for one in found if one.id.endswith("/base") or SAMPLES[name].base != "timed_out"]
 
 

@@ -88,7 +88,7 @@ class LiveCodeBench:
         found = []
         for place, release, row in self._files.rows():
             contest = _contest_date(place, row)
-            if self.selection.holds(row, contest):
+            if self.selection.includes(row, contest):
                 found.append(_problem(place, row, contest, release))
         if not found:
             raise BenchmarkError(f"LiveCodeBench has no problem in {self.selection}: widen the choice")

@@ -14,14 +14,14 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from plum_hub.benchmarks.livecodebench.encoded import decoded_tests
+from plum_hub.benchmarks.livecodebench.encoded import decode_tests
 from plum_hub.benchmarks.livecodebench.files import Row, RowLocation
 from plum_hub.errors import BenchmarkError
 from plum_hub.execution.base import Call, Case, Reinterpretation, Stdio
 from plum_hub.execution.literals import write_literal
 from plum_hub.execution.reserved import reserved
 
-SUITES = ("base", "base:strict")
+_SUITES = ("base", "base:strict")
 TEST_CPU_SECONDS = 6.0
 """LiveCodeBench gives a test 6 seconds of wall time. As CPU time that is the same for a program that runs alone, and it
 stays the same on a busy machine."""
@@ -45,16 +45,16 @@ class Suites(Mapping[str, tuple[Case, ...]]):
         return _suites(self._place)[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(SUITES)
+        return iter(_SUITES)
 
     def __len__(self) -> int:
-        return len(SUITES)
+        return len(_SUITES)
 
 
 @lru_cache(maxsize=4)
 def _suites(place: RowLocation) -> dict[str, tuple[Case, ...]]:
     method, tests, _ = read_tests(place, place.read())
-    suites: dict[str, tuple[Case, ...]] = {name: tuple(_case(name, method, test) for test in tests) for name in SUITES}
+    suites: dict[str, tuple[Case, ...]] = {name: tuple(_case(name, method, test) for test in tests) for name in _SUITES}
     if method is None:
         suites["base:strict"] = tuple(Reinterpretation(case=number, comparison="words") for number in range(len(tests)))
     return suites
@@ -74,20 +74,20 @@ def read_tests(place: RowLocation, row: Row) -> tuple[str | None, list[ContestTe
     Raises:
         BenchmarkError: the tests are damaged, or not of the kind that the problem asks for.
     """
-    method = _loaded(place, "metadata", row["metadata"], dict).get("func_name")
+    method = _load_json(place, "metadata", row["metadata"], dict).get("func_name")
     if method is not None and not (isinstance(method, str) and method.isidentifier()):
-        raise BenchmarkError(f"{place}: func_name in metadata is {method!r:.80}, no name of a method: {_MEND}")
+        raise BenchmarkError(f"{place}: func_name in metadata is {method!r:.80}, no name of a method: {_FIX}")
     private = row["private_test_cases"]
     if not private.startswith("["):
-        private = decoded_tests(private, str(place))
+        private = decode_tests(private, str(place))
     found: list[ContestTest] = []
     for column, text in (("public_test_cases", row["public_test_cases"]), ("private_test_cases", private)):
-        found += (_test(place, column, item, method is None) for item in _loaded(place, column, text, list))
+        found += (_test(place, column, item, method is None) for item in _load_json(place, column, text, list))
     kept = [test for test in found if method is None or len(test.expected) <= _MAX_EXPECTED]
     return method, kept, len(found) - len(kept)
 
 
-_MEND = "fetch the file again"
+_FIX = "fetch the file again"
 
 
 def _test(place: RowLocation, column: str, item: object, is_program: bool) -> ContestTest:
@@ -96,18 +96,18 @@ def _test(place: RowLocation, column: str, item: object, is_program: bool) -> Co
         case {"input": str(given), "output": str(expected), "testtype": str(testtype)} if testtype == kind:
             if not is_program:
                 for text in (*given.split("\n"), expected):
-                    _loaded(place, column, text, object)
+                    _load_json(place, column, text, object)
             return ContestTest(given, expected)
-    raise BenchmarkError(f"{place}: {column} holds what is no {kind} test: {str(item)[:80]!r}; {_MEND}")
+    raise BenchmarkError(f"{place}: {column} holds what is no {kind} test: {str(item)[:80]!r}; {_FIX}")
 
 
-def _loaded(place: RowLocation, column: str, text: str, kind: type) -> Any:
+def _load_json(place: RowLocation, column: str, text: str, kind: type) -> Any:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BenchmarkError(f"{place}: {column} is damaged ({error}): {_MEND}") from error
+        raise BenchmarkError(f"{place}: {column} is damaged ({error}): {_FIX}") from error
     if not isinstance(value, kind):
-        raise BenchmarkError(f"{place}: {column} is no JSON {kind.__name__}: {_MEND}")
+        raise BenchmarkError(f"{place}: {column} is no JSON {kind.__name__}: {_FIX}")
     return value
 
 

@@ -16,7 +16,7 @@ _STRINGS = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"
 _HARMLESS = _STRINGS | {"PROTO", "FRAME", "MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT", "STOP"}
 
 
-def decoded_tests(text: str, where: str, max_bytes: int = _MAX_BYTES) -> str:
+def decode_tests(text: str, where: str, max_bytes: int = _MAX_BYTES) -> str:
     """The JSON text of one problem's private tests.
 
     Args:
@@ -31,14 +31,14 @@ def decoded_tests(text: str, where: str, max_bytes: int = _MAX_BYTES) -> str:
         unpacker = zlib.decompressobj()
         pickled = unpacker.decompress(base64.b64decode(text, validate=True), max_bytes)
     except (ValueError, zlib.error) as error:
-        raise BenchmarkError(f"{where}: private tests are neither JSON nor compressed ({error}): {_MEND}") from error
+        raise BenchmarkError(f"{where}: private tests are neither JSON nor compressed ({error}): {_FIX}") from error
     if not unpacker.eof:
         reason = f"are more than {max_bytes} bytes" if len(pickled) == max_bytes else "end in the middle"
-        raise BenchmarkError(f"{where}: private tests {reason}: {_MEND}")
+        raise BenchmarkError(f"{where}: private tests {reason}: {_FIX}")
     return _string(pickled, where)
 
 
-_MEND = "fetch the file again, from livecodebench/code_generation_lite"
+_FIX = "fetch the file again, from livecodebench/code_generation_lite"
 
 
 def _string(pickled: bytes, where: str) -> str:
@@ -49,12 +49,12 @@ def _string(pickled: bytes, where: str) -> str:
             if code.name not in _HARMLESS:
                 raise BenchmarkError(
                     f"{where}: private tests hold a pickle that is no string ({code.name}); nothing of it was run: "
-                    f"use no file from whoever made this, {_MEND}"
+                    f"use no file from whoever made this, {_FIX}"
                 )
             if code.name in _STRINGS:
                 strings.append(str(argument))
     except ValueError as error:  # what pickletools says of damage
-        raise BenchmarkError(f"{where}: private tests hold a damaged pickle ({error}): {_MEND}") from error
+        raise BenchmarkError(f"{where}: private tests hold a damaged pickle ({error}): {_FIX}") from error
     if len(strings) != 1:
-        raise BenchmarkError(f"{where}: private tests hold {len(strings)} strings, expected is one: {_MEND}")
+        raise BenchmarkError(f"{where}: private tests hold {len(strings)} strings, expected is one: {_FIX}")
     return strings[0]

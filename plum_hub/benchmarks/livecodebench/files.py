@@ -90,7 +90,7 @@ class ProblemFiles:
     def __init__(self, releases: range, source: Path | None) -> None:
         self._releases = releases
         self._on_hub = source is None
-        self._paths = _fetched(releases) if source is None else _found(releases, source)
+        self._paths = _fetch_files(releases) if source is None else _find_files(releases, source)
 
     @cached_property
     def revision(self) -> str:
@@ -127,7 +127,7 @@ class ProblemFiles:
                 )
 
 
-def _fetched(releases: range) -> list[Path]:
+def _fetch_files(releases: range) -> list[Path]:
     paths = []
     for release in releases:
         name = SHARDS[release].name
@@ -141,7 +141,7 @@ def _fetched(releases: range) -> list[Path]:
     return paths
 
 
-def _found(releases: range, source: Path) -> list[Path]:
+def _find_files(releases: range, source: Path) -> list[Path]:
     if source.is_file():
         return [source]
     if not source.is_dir():

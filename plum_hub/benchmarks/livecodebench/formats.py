@@ -44,7 +44,7 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Graded:
+class GradedSample:
     """One sample and what came of it: the results of its cases, in order."""
 
     answer: str
@@ -81,7 +81,9 @@ def read_outputs(path: Path) -> list[Output]:
     return list(outputs.values())
 
 
-def write_results(folder: Path, name: str, problems: Sequence[Problem], graded: Mapping[str, Sequence[Graded]]) -> None:
+def write_results(
+    folder: Path, name: str, problems: Sequence[Problem], graded: Mapping[str, Sequence[GradedSample]]
+) -> None:
     """Write the three files of an evaluation.
 
     Args:
@@ -130,7 +132,7 @@ def _all(values: object, kind: type[_T]) -> tuple[_T, ...] | None:
     return found if len(found) == len(values) else None
 
 
-def _row(problem: Problem, samples: Sequence[Graded]) -> dict[str, Any]:
+def _row(problem: Problem, samples: Sequence[GradedSample]) -> dict[str, Any]:
     tags = problem.tags
     return {
         "question_title": tags["title"],
@@ -146,7 +148,7 @@ def _row(problem: Problem, samples: Sequence[Graded]) -> dict[str, Any]:
     }
 
 
-def _results(sample: Graded) -> list[int | bool]:
+def _results(sample: GradedSample) -> list[int | bool]:
     """Of each test up to the first that failed, where LiveCodeBench stops."""
     found: list[int | bool] = []
     for case in sample.cases:
@@ -156,7 +158,7 @@ def _results(sample: Graded) -> list[int | bool]:
     return found or [_CODES["not_run"][0]]
 
 
-def _metadata(samples: Sequence[Graded]) -> list[str]:
+def _metadata(samples: Sequence[GradedSample]) -> list[str]:
     """What went wrong first in each sample, as JSON in JSON."""
     said = []
     for sample in samples:

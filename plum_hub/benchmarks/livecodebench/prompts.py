@@ -21,7 +21,7 @@ _STARTS = {"chat": "livecodebench", "qwen": "livecodebench_qwen", "base": "livec
 _QWEN_SYSTEM = "You are a helpful assistant."
 
 
-def prompt(problem: Problem, family: Family) -> Prompt:
+def build_prompt(problem: Problem, family: Family) -> Prompt:
     """What the model is given: messages, or for `base` a text."""
     values = {"starter_code": problem.starter_code} if problem.starter_code else {}
     text = render(_template(problem, family), question=problem.text, **values)
@@ -31,8 +31,8 @@ def prompt(problem: Problem, family: Family) -> Prompt:
     return [{"role": "system", "content": system}, {"role": "user", "content": text}]
 
 
-def digests(problem: Problem, family: Family) -> tuple[str, ...]:
-    """Of the prompts that `prompt` is made of."""
+def prompt_digests(problem: Problem, family: Family) -> tuple[str, ...]:
+    """Of the prompts that `build_prompt` is made of."""
     own = prompt_digest(_template(problem, family))
     return (prompt_digest(_SYSTEM), own) if family == "chat" else (own,)
 

@@ -52,7 +52,7 @@ class ContestSelection:
             f"v{latest} for what one added, or two, as v4_v{latest}, for what they and those between added"
         )
 
-    def holds(self, row: Row, contest: datetime) -> bool:
+    def includes(self, row: Row, contest: datetime) -> bool:
         """Whether a problem is among them."""
         return (
             row["platform"] in self.platforms

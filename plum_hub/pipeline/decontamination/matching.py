@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
-from plum_hub.benchmarks.setup import with_setup
+from plum_hub.benchmarks.setup import prepend_setup
 from plum_hub.execution import Judge, Limits, Program
 from plum_hub.pipeline.decontamination.programs import Function, functions
 from plum_hub.pipeline.decontamination.targets import Target, Targets
@@ -161,7 +161,7 @@ class BenchmarkMatcher:
         alias = "" if trial.function == target.entry_point else f"\n{target.entry_point} = {trial.function}\n"
         return Program(
             id=name,
-            code=with_setup(problem.setup, trial.code) + alias,
+            code=prepend_setup(problem.setup, trial.code) + alias,
             entry_point=problem.entry_point,
             cases=problem.suites["base"],
             limits=Limits(cpu_seconds=problem.cpu_seconds, memory_mb=_MEMORY_MB),

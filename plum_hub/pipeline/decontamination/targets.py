@@ -8,7 +8,7 @@ from pathlib import Path
 from plum_hub.answers.source import DefinitionNode, definitions, parse
 from plum_hub.benchmarks import load
 from plum_hub.benchmarks.base import Problem
-from plum_hub.benchmarks.content import content
+from plum_hub.benchmarks.content import load_content
 from plum_hub.benchmarks.evalplus import HUMANEVAL_PLUS, MBPP_PLUS
 from plum_hub.benchmarks.humaneval import HumanEval
 from plum_hub.errors import BenchmarkError
@@ -58,7 +58,7 @@ def targets(name: str, folder: Path | None) -> Targets:
     if folder is None:
         raise BenchmarkError(f"{name} is not at hand; give a folder that holds it with --benchmark-data DIR")
     if name in _PLUS:
-        found = content(_PLUS[name], folder)
+        found = load_content(_PLUS[name], folder)
         rows = tuple(
             Target(
                 task=row["task_id"],
