@@ -430,7 +430,7 @@ def _validate(tree: Mapping[str, Any], origin: str) -> Recipe:
             rest = rest[1:]  # pydantic puts the engine's type between the section and the key
         where = ".".join(map(str, (section, *rest)))
         if first["type"] == "extra_forbidden":
-            problem = "no such key; README.md, chapter Recipe, lists the keys"
+            problem = "no such key; docs/reference/recipe.md lists the keys"
         elif first["type"] == "missing":
             problem = "this key is required"
         else:

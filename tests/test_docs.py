@@ -1,56 +1,156 @@
-"""The README cannot drift: every command's real help, every recipe key and every exit code are in it."""
+"""The documentation cannot drift: it is made from the code where it can be, and checked against it elsewhere."""
 
+import importlib.util
+import os
 import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from plum_hub import recipe
 from plum_hub.cli import cli
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+WRITTEN = [path for path in PAGES if path.parent.name != "reference"]
+TOP = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")]
 
 
-def commands(group: click.Group = cli, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    found: list[tuple[str, ...]] = [prefix]
+def reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "scripts" / "reference.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def text_of(page: str) -> str:
+    return (DOCS / "reference" / page).read_text(encoding="utf-8")
+
+
+def commands(group: click.Group = cli, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield prefix, group
     for name, command in group.commands.items():
-        found += commands(command, (*prefix, name)) if isinstance(command, click.Group) else [(*prefix, name)]
-    return found
+        if isinstance(command, click.Group):
+            yield from commands(command, (*prefix, name))
+        else:
+            yield (*prefix, name), command
 
 
-def help_of(command: tuple[str, ...]) -> str:
+COMMANDS = dict(commands())
+
+
+def shell_lines(text: str) -> Iterator[list[str]]:
+    """Yield the words of every plum-hub command in code blocks and code spans."""
+    for block in re.findall(r"```(?:bash|text)?\n(.*?)```", text, re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            if line.strip().startswith("plum-hub "):
+                yield shlex.split(line, comments=True)
+    for span in re.findall(r"`(plum-hub [^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
+        yield span.split()
+
+
+@pytest.mark.parametrize("page", sorted(reference().REFERENCE))
+def test_the_reference_is_what_the_code_says(page: str) -> None:
+    assert text_of(page) == reference().REFERENCE[page](), "scripts/docs writes it"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_help_is_in_the_reference(command: tuple[str, ...]) -> None:
     done = CliRunner().invoke(cli, [*command, "--help"], prog_name="plum-hub", terminal_width=100)
     assert done.exit_code == 0
-    return done.output.strip()
+    assert done.output.strip() in text_of("commands.md")
 
 
-@pytest.mark.parametrize("command", commands(), ids=" ".join)
-def test_help_is_in_the_readme(command: tuple[str, ...]) -> None:
-    assert help_of(command) in README, f"scripts/readme writes the help of {command} into README.md"
+def test_every_recipe_key_is_in_the_reference() -> None:
+    page = text_of("recipe.md") + text_of("engines.md")
+    assert [key for key in recipe.key_paths() if f"`{key}`" not in page] == []
 
 
-def test_every_recipe_key_is_in_the_readme() -> None:
-    assert [key for key in recipe.key_paths() if f"`{key}`" not in README] == []
-
-
-def test_every_engine_key_is_in_the_readme() -> None:
-    engines = recipe.engine_keys()
+def test_every_engine_key_is_in_the_reference() -> None:
+    engines, page = recipe.engine_keys(), text_of("engines.md")
     assert set(engines) == {"vllm", "transformers", "openai", "tgi", "scripted"}
     for engine, keys in engines.items():
-        assert [key for key in keys if f"| {engine} | `{key}` |" not in README] == []
+        section = page.partition(f"\n## {engine}\n")[2].partition("\n## ")[0]
+        assert [key for key in keys if f"| `{key}` |" not in section] == []
 
 
-def test_the_readme_names_no_command_that_is_not_there() -> None:
-    known = {command[0] for command in commands() if command}
-    named = set(re.findall(r"plum-hub ([a-z][a-z-]+)", README)) - {"is"}
-    assert named <= known, named - known
+@pytest.mark.parametrize("page", ["recipe.md", "engines.md", "training.md"])
+def test_every_key_has_a_meaning(page: str) -> None:
+    assert re.findall(r"^\| `([^`]+)` \|.*\|  ?\|$", text_of(page), re.MULTILINE) == []
 
 
-def test_every_error_and_its_code_is_in_the_readme() -> None:
+def test_every_error_and_its_code_is_in_the_reference() -> None:
     from plum_hub import errors
 
     for kind in vars(errors).values():
         if isinstance(kind, type) and issubclass(kind, errors.PlumError) and kind is not errors.PlumError:
-            assert re.search(rf"\| {kind.exit_code} \| `{kind.__name__}`", README), kind
+            assert re.search(rf"\| {kind.exit_code} \| `{kind.__name__}`", text_of("exit-codes.md")), kind
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    import plum_hub
+
+    page = text_of("python-api.md")
+    assert [name for name in plum_hub.__all__ if not name.startswith("__") and f"\n## {name}\n" not in page] == []
+
+
+@pytest.mark.parametrize("path", [*TOP, *WRITTEN], ids=lambda path: str(path.relative_to(ROOT)))
+def test_pages_name_only_commands_and_options_that_exist(path: Path) -> None:
+    for words in shell_lines(path.read_text(encoding="utf-8")):
+        names = [word for word in words[1:] if re.fullmatch(r"[a-z][a-z-]*", word)]
+        command = next((key for key in (tuple(names[:2]), tuple(names[:1])) if key in COMMANDS), None)
+        if names and words[1] == names[0]:
+            assert command, f"{path.name}: {' '.join(words)}"
+        known = {option for one in COMMANDS[command or ()].params for option in (*one.opts, *one.secondary_opts)}
+        used = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert used <= known | {"--help", "--version"}, f"{path.name}: {' '.join(words)}"
+
+
+@pytest.mark.parametrize("path", [*TOP, *PAGES], ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        target, _, _ = link.partition("#")
+        if target and "://" not in target:
+            assert (path.parent / target).resolve().exists(), link
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    def pages(item: object) -> Iterator[str]:
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, list):
+            for one in item:
+                yield from pages(one)
+        elif isinstance(item, dict):
+            yield from pages(list(item.values()))
+
+    configuration = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    assert sorted(pages(configuration["nav"])) == sorted(path.relative_to(DOCS).as_posix() for path in PAGES)
+
+
+def test_the_front_door_is_short() -> None:
+    lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in TOP}
+    assert lines["README.md"] <= 150
+    assert lines["ARCHITECTURE.md"] <= 200
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", f"--site-dir={tmp_path / 'site'}"]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    home = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    loaded = re.findall(r'(?:src|href)="(https?://[^"]+)"[^>]*(?:rel="stylesheet"|></script>)', home)
+    assert loaded == []  # nothing from elsewhere
