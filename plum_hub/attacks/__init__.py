@@ -26,8 +26,7 @@ class Attack:
     Attributes:
         name: Unique within its group.
         about: What it tries, in words.
-        status: The expected status, or several separated by `|` where the machine decides; never `passed` for a
-            program
+        status: The expected status, or several separated by `|` where the machine decides; never `passed` for a program
             that tries to pass wrongly.
         code: Python source.
         case: The case or cases to run.

@@ -83,8 +83,7 @@ class Limits:
     """Resources of one program, all of its cases together.
 
     CPU time decides, because it does not depend on the machine's load: wall-clock limits fail correct programs on a
-    busy
-    machine. The wall-clock limit is a generous backstop.
+    busy machine. The wall-clock limit is a generous backstop.
     """
 
     cpu_seconds: float = 5.0
@@ -112,8 +111,7 @@ class Program:
     limits: Limits
     decisive: bool = False
     """Stop at the first case that does not pass: later cases are neither run nor reported. With `Reinterpretation`,
-    stop once
-    both the cases and their reinterpretations have one that did not pass.
+    stop once both the cases and their reinterpretations have one that did not pass.
     """
 
 
@@ -125,8 +123,7 @@ class CaseResult:
     detail: str = ""
     judged: Literal["outside", "inside"] = "outside"
     """Where it was decided: `outside`, by the judge from a value or text that left the sandbox; `inside`, for a
-    statement,
-    in the program's own process.
+    statement, in the program's own process.
     """
     value: str | None = None
     """The value of a `Value`, as a literal (`literals.write_literal`)."""

@@ -1,8 +1,8 @@
 """Build one jail from outside in, and become its zygote.
 
-Runs in a fresh interpreter with an empty environment and one socket. This process stays outside and waits; its child
-is the first process of a new pid namespace, builds the root filesystem it will live in, gives up all privileges, and
-only then starts the interpreter (`zygote.py`) that forks programs. That interpreter never loads ctypes.
+Runs in a fresh interpreter with an empty environment and one socket. This process stays outside and waits; its child is
+the first process of a new pid namespace, builds the root filesystem it will live in, gives up all privileges, and only
+then starts the interpreter (`zygote.py`) that forks programs. That interpreter never loads ctypes.
 """
 
 import contextlib
@@ -45,11 +45,9 @@ def main(argument: str) -> None:
 
     Args:
         argument: JSON with `socket` (a file descriptor), `python` (path of the interpreter), `prefix` (its folder),
-            `library` (its standard library), `source` (the folder of this package), `scratch_mb`, `cgroups`
-            (folders of
+            `library` (its standard library), `source` (the folder of this package), `scratch_mb`, `cgroups` (folders of
             the jail's control group, removed at the end), `core` (the processor core to stay on, or null) and
-            `packages`
-            (the folder that numpy is installed in; empty if programs may not use it).
+            `packages` (the folder that numpy is installed in; empty if programs may not use it).
     """
     settings = json.loads(argument)
     judge = os.getppid()

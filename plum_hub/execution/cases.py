@@ -17,8 +17,7 @@ from plum_hub.execution.values import TooLargeValueError, UnsupportedValueError,
 
 _TIMED = f"({reserved('setitimer')}(2, {{}}), {{}})[1]"
 """An expression with a CPU limit of its own: when it expires, a signal ends the process. A program that removes the
-limit
-only gets the CPU time it has left, as without one.
+limit only gets the CPU time it has left, as without one.
 """
 _REFLEXIVE = ("equal", "near", "close", "as_list")
 """Comparisons that the expected value itself passes."""
@@ -38,9 +37,8 @@ class Cases:
     text: bytes
     statements: int
     passing_results: bytes | None
-    """The results of a program that passes exactly; most passing programs are recognised by this comparison alone.
-    None where
-    the cases have no single such result.
+    """The results of a program that passes exactly; most passing programs are recognised by this comparison alone. None
+    where the cases have no single such result.
     """
     module_cases: tuple[int, ...]
     """Indices of the cases that run together in one process. Reinterpretations are in neither list."""
@@ -52,8 +50,7 @@ class Cases:
 
 _CASES: OrderedDict[int, tuple[tuple[Case, ...], Cases]] = OrderedDict()
 """Cache by identity: the samples of a suite share its cases tuple, and comparing a thousand cases takes longer than
-many
-programs run.
+many programs run.
 """
 _MAX_CACHED_SUITES = 1024
 

@@ -1,8 +1,8 @@
 """Expected values with a tolerance: what `approx`, `isclose` and `assertAlmostEqual` accept.
 
-They take the place of a literal in a case, as source: `approx([1e6, 0.001], rel=1e-3)`,
-`isclose(100, rel_tol=0.05)`, `almost_equal(3, delta=2)`. Like any expected value they stay outside the program's
-process and are applied to plain builtins. Each accepts exactly what pytest, `math.isclose` and `unittest` accept.
+They take the place of a literal in a case, as source: `approx([1e6, 0.001], rel=1e-3)`, `isclose(100, rel_tol=0.05)`,
+`almost_equal(3, delta=2)`. Like any expected value they stay outside the program's process and are applied to plain
+builtins. Each accepts exactly what pytest, `math.isclose` and `unittest` accept.
 """
 
 import ast

@@ -19,17 +19,15 @@ def agrees(actual: Any, expected: Any, tolerance: float | None, comparison: Comp
 
     The comparisons are:
 
-    equal       `literals.equal` within the absolute tolerance.
-    near        `literals.equal`, with 1e-7 of the expected number added to the tolerance. Types and integers are
-    exact.
-    close       Exactly equal; or of the same type and length and then, as arrays, each number within `tolerance`
-    plus 1e-7
-                of the expected one. This is the rule of EvalPlus, which does not look deeper: arrays do not tell lists
-                from tuples, and one row is broadcast to as many as expected.
-    any_of      Equal, within the tolerance, to an element of the expected tuple.
-    root_of     A number at which the polynomial with the expected coefficients, that of x**0 first, is within the
-                tolerance of 0.
-    as_list     Equal, where a tuple may replace a list, except inside another value.
+    - `equal`: `literals.equal` within the absolute tolerance.
+    - `near`: `literals.equal`, with 1e-7 of the expected number added to the tolerance. Types and integers are exact.
+    - `close`: Exactly equal; or of the same type and length and then, as arrays, each number within `tolerance` plus
+      1e-7 of the expected one. This is the rule of EvalPlus, which does not look deeper: arrays do not tell lists from
+      tuples, and one row is broadcast to as many as expected.
+    - `any_of`: Equal, within the tolerance, to an element of the expected tuple.
+    - `root_of`: A number at which the polynomial with the expected coefficients, that of x**0 first, is within the
+      tolerance of 0.
+    - `as_list`: Equal, where a tuple may replace a list, except inside another value.
 
     Args:
         actual: Made of plain builtins.

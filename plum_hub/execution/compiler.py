@@ -13,9 +13,8 @@ def answer(body: bytes) -> bytes:
         body: Frames with one source each.
 
     Returns:
-        A frame for each source with its marshalled code; empty where compiling raises or warns, so that the
-        program's own
-        process finds and reports the reason.
+        A frame for each source with its marshalled code; empty where compiling raises or warns, so that the program's
+        own process finds and reports the reason.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error", SyntaxWarning)

@@ -101,10 +101,8 @@ def _drop_root(user: int) -> None:
     """Become the user and keep no capability.
 
     A process that executes a program while its effective group differs from its group is marked non-dumpable by the
-    kernel:
-    from then on root owns its files in /proc and those of its children (prctl(2), PR_SET_DUMPABLE). Otherwise a
-    program
-    could open the zygote's ends of the pipes to the judge through /proc/1/fd, which Landlock does not prevent.
+    kernel: from then on root owns its files in /proc and those of its children (prctl(2), PR_SET_DUMPABLE). Otherwise a
+    program could open the zygote's ends of the pipes to the judge through /proc/1/fd, which Landlock does not prevent.
     """
     from plum_hub.execution import kernel
     from plum_hub.execution.visibility import NOBODY
@@ -121,8 +119,7 @@ def hidden() -> set[Path]:
     """List what programs must not read.
 
     These are the native modules through which Python code can read its own process's memory, and all installed
-    packages,
-    which may contain more of them.
+    packages, which may contain more of them.
 
     Returns:
         Resolved paths.
@@ -143,9 +140,8 @@ def shown(hidden: set[Path]) -> tuple[list[str], list[str]]:
         hidden: What must not be readable (`hidden`).
 
     Returns:
-        Folders and files that may be read, and folders of which only the names may be listed because something
-        hidden lies
-        below.
+        Folders and files that may be read, and folders of which only the names may be listed because something hidden
+        lies below.
     """
     readable, listable = [], []
     above = {parent for path in hidden for parent in path.parents}

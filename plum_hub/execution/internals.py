@@ -1,7 +1,6 @@
 """Remove what would expose the zygote's objects to programs. Runs inside a jail, before any program.
 
-Statements are proved by tokens that only C iterators hold. Three features of Python lead to them: tracing (also
-through
+Statements are proved by tokens that only C iterators hold. Three features of Python lead to them: tracing (also through
 `sys.monitoring`, and for all threads at once from Python 3.12), the queries of the garbage collector, and a second
 instance of a module that has either: imported by name, or created from the interpreter's shared library (which exports
 `PyInit_gc`).
@@ -61,10 +60,8 @@ def _known_extensions(packages: str) -> Callable[..., types.ModuleType]:
     """Return a replacement for `_imp.create_dynamic` that loads only installed extension modules.
 
     The C function would create any module from any shared library. Here each file loads under its own name only,
-    through
-    its own caller, implemented in C, which exposes neither that function nor the name it passes. A `ModuleSpec`
-    could be
-    made to lie, since it is a Python class.
+    through its own caller, implemented in C, which exposes neither that function nor the name it passes. A `ModuleSpec`
+    could be made to lie, since it is a Python class.
     """
     create = _imp.create_dynamic
     loaders = {}

@@ -1,7 +1,6 @@
 """The sandbox that isolates programs with namespaces: a warm zygote for each core, a forked child for each program.
 
-A worker prefers programs of the suite that it ran last, within the next few programs: its jail holds that suite's
-cases
+A worker prefers programs of the suite that it ran last, within the next few programs: its jail holds that suite's cases
 compiled. A program that exceeded a limit is run again on a processor core of its own, beside nothing but other such
 programs on other cores: its CPU time is then its own, whatever the number of cores.
 """
@@ -45,8 +44,7 @@ _ATTEMPTS = 2
 
 
 _GRACE = 1.5
-"""Factor on the time limits of a program that runs alone after sharing its core with processes of others: the same
-work
+"""Factor on the time limits of a program that runs alone after sharing its core with processes of others: the same work
 takes more CPU time on a busy machine, and a program within its limits on a quiet one must be within them here.
 """
 
@@ -169,10 +167,8 @@ class JailSandbox:
     """Runs programs in one jail for each worker, started on demand.
 
     A program that exceeds its memory limit, or a quarter of its time limits, is run once more, alone on a processor
-    core,
-    and only that run counts. Programs are read as workers become free, and a few ahead, so memory is bounded by the
-    number
-    of workers and not of programs.
+    core, and only that run counts. Programs are read as workers become free, and a few ahead, so memory is bounded by
+    the number of workers and not of programs.
 
     Args:
         workers: Number of jails; None for one for each core that this process may use.

@@ -28,9 +28,8 @@ class Judge:
 
     Args:
         workers: Number of programs that run at a time; None for one for each core.
-        sandbox: What isolates programs: `jail` (Linux namespaces), `landlock` (where namespaces are refused),
-            `docker`, or
-            `auto` for the first of these that works here, determined when programs first run (`choose`).
+        sandbox: What isolates programs: `jail` (Linux namespaces), `landlock` (where namespaces are refused), `docker`,
+            or `auto` for the first of these that works here, determined when programs first run (`choose`).
         numpy: Whether programs may use numpy, and cases may expect its arrays.
 
     Raises:

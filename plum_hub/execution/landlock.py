@@ -1,10 +1,8 @@
-"""The sandbox for machines that refuse namespaces (most containers): Landlock, seccomp and a supervisor for each
-zygote.
+"""The sandbox for machines that refuse namespaces, such as most containers.
 
-What a jail's namespaces hide is refused here instead (`landlock_boot.py`, `supervisor.py`). Two things differ for a
-program: it can see whether a file outside exists, with its size and times (stat(2)), though it cannot open any; and
-its
-scratch folder is its working folder, not /tmp.
+It uses Landlock, seccomp and a supervisor for each zygote. What a jail's namespaces hide is refused here instead
+(`landlock_boot.py`, `supervisor.py`). Two things differ for a program: it can see whether a file outside exists, with
+its size and times (stat(2)), though it cannot open any; and its scratch folder is its working folder, not /tmp.
 """
 
 import os

@@ -1,7 +1,6 @@
 """Isolate one zygote without namespaces, with Landlock and seccomp, and end it.
 
-Three processes: this one waits outside until the judge or the zygote is gone, then kills everything below it; its
-child
+Three processes: this one waits outside until the judge or the zygote is gone, then kills everything below it; its child
 is the supervisor (`supervisor.py`); the supervisor's child gives up its privileges and becomes the zygote. If run as
 root, supervisor and zygote become a user that owns nothing else, where this machine allows it.
 """
@@ -153,8 +152,7 @@ def _kill_children() -> None:
     """Kill every descendant.
 
     Orphans become children of this process (a subreaper), and only this process can reap its children, so no pid is
-    reused
-    meanwhile.
+    reused meanwhile.
     """
     while True:
         try:

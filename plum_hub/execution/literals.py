@@ -32,9 +32,8 @@ def parse_literal(source: str) -> Any:
 
     Beyond `ast.literal_eval` it accepts what `repr` prints and tests write: `nan`, `inf`, `math.inf`, `float("nan")`,
     `set()`, `frozenset({1})`, `range(3)`, `bytearray(b"a")`, `{1: 2}.keys()`, `Fraction(1, 2)`, `Decimal("0.5")`;
-    `list`,
-    `tuple`, `set` or `dict` around at most one literal; and numpy's `array([1, 2])` (also `np.array`, with or without
-    `dtype`) and scalars (`np.float64(0.5)`).
+    `list`, `tuple`, `set` or `dict` around at most one literal; and numpy's `array([1, 2])` (also `np.array`, with or
+    without `dtype`) and scalars (`np.float64(0.5)`).
 
     Args:
         source: Python source of at most `MAX_CHARACTERS` characters.
@@ -144,8 +143,7 @@ def _call(name: str, arguments: list[ast.expr]) -> Any:
 def write_literal(value: Any) -> str:
     """Write a value as source that `parse_literal` reads back.
 
-    Apart from types without another notation the source contains no names, so it means the same in any program's
-    scope.
+    Apart from types without another notation the source contains no names, so it means the same in any program's scope.
 
     Args:
         value: Made of plain builtins and `values.Array`.
@@ -199,8 +197,7 @@ def equal(
     Args:
         actual: What a program gave.
         expected: What it should have given.
-        tolerance: Difference that numbers may have, as in `abs(actual - expected) <= tolerance`; None for none.
-            Applies
+        tolerance: Difference that numbers may have, as in `abs(actual - expected) <= tolerance`; None for none. Applies
             inside containers, except to the elements of a set and the keys of a dictionary.
         relative: This fraction of the expected number is added to the tolerance.
         exact_integers: Apply the tolerance to floats and complex numbers only.

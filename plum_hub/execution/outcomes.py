@@ -104,8 +104,7 @@ class _ResultTally:
 
     failed_readings: set[bool] = field(default_factory=set)
     """For a decisive program: whether the cases themselves (False) and their reinterpretations (True) contain one that
-    did not
-    pass.
+    did not pass.
     """
 
     def stop(self, status: Status, detail: str) -> None:

@@ -12,10 +12,10 @@ def output_agrees(actual: str, expected: str, comparison: OutputComparison) -> b
 
     The comparisons are:
 
-    words           The same words in the same lines; trailing empty lines are ignored.
-    livecodebench   The rule of LiveCodeBench: the same number of lines once the whole text is stripped, and each line
-                    equal once stripped, or the same decimal numbers (`1.0` for `1`; no tolerance). With this rule, a
-                    `sys.exit` with a nonzero status is not a failure either.
+    - `words`: The same words in the same lines; trailing empty lines are ignored.
+    - `livecodebench`: The rule of LiveCodeBench: the same number of lines once the whole text is stripped, and each
+      line equal once stripped, or the same decimal numbers (`1.0` for `1`; no tolerance). With this rule, a `sys.exit`
+      with a nonzero status is not a failure either.
 
     Args:
         actual: What the program printed.

@@ -6,9 +6,8 @@ The program can read and change nearly everything here, so nothing reported from
   gains nothing.
 - A statement can only be judged here. Its success is proved by a random token from the zygote, written once the
   statement has completed, and not if it raises. Only C iterators hold the tokens, the buffer and the order of events:
-  no Python frame of ours is below a statement but `run`, whose locals are empty, and the garbage collector's
-  queries are
-  removed (see `internals.py`). Before each statement, the builtins and the modules that it names are restored.
+  no Python frame of ours is below a statement but `run`, whose locals are empty, and the garbage collector's queries
+  are removed (see `internals.py`). Before each statement, the builtins and the modules that it names are restored.
 """
 
 import __future__
@@ -279,9 +278,8 @@ def _attempt(
 ) -> Iterator[bytes]:
     """Yield the proof if the code completes.
 
-    Everything waits until it is requested, in this order: the modules are restored, the scope gets its own
-    builtins, the
-    code runs.
+    Everything waits until it is requested, in this order: the modules are restored, the scope gets its own builtins,
+    the code runs.
     """
     restored, ran = trusted.restored(modules), map(exec, iter([code]), scopes)
     return map(operator.itemgetter(0), zip(iter([proof]), restored, ran, strict=False))

@@ -1,7 +1,6 @@
 """The scratch folder of programs, and the unnamed files that a script reads from and prints to.
 
-Part of the inside of a jail. pathlib is not used: the zygote imports this module, and every imported module makes
-forks
+Part of the inside of a jail. pathlib is not used: the zygote imports this module, and every imported module makes forks
 slower.
 """
 

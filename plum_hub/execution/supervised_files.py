@@ -61,8 +61,7 @@ class FileSupervisor:
 
         Returns:
             True if it was carried out here; False if the kernel shall do it; or a descriptor to hand to the caller,
-            with its
-            flags there.
+            with its flags there.
 
         Raises:
             OSError: The call fails with this error number.
@@ -161,8 +160,8 @@ class FileSupervisor:
     def _execute(self, call: SystemCall) -> None:
         """Refuse to map a file of the scratch folder as executable.
 
-        No other thread can exchange the file after this check if there is no other thread, or the program has
-        created no file.
+        No other thread can exchange the file after this check if there is no other thread, or the program has created
+        no file.
         """
         file = os.readlink(f"/proc/{call.thread}/fd/{signed(call.arguments[4])}")  # noqa: PTH115
         if self._is_inside(file) or (self._has_files and len(threads_of(caller_of(call.thread))) > 1):

@@ -1,8 +1,7 @@
 """Decide the gated system calls of a sandbox without namespaces. Runs beside the sandbox, not in it.
 
 The kernel stops a process at such a call and reports its number and arguments (seccomp_unotify(2)). Calls that are
-decided by values alone are then carried out by the kernel. Calls that name a process or a file are carried out
-here, on
+decided by values alone are then carried out by the kernel. Calls that name a process or a file are carried out here, on
 a handle that was checked before, so that nothing can change in between:
 
 - Signals reach only processes of the sandbox, and never its zygote, which is to programs what the first process of a
@@ -112,8 +111,9 @@ class Supervisor:
             os.close(file)
 
     def _decide(self, call: SystemCall) -> bool | tuple[int, int]:
-        """Decide a call: True if it was carried out here, False if the kernel shall do it, or a descriptor for the
-        caller.
+        """Decide a system call.
+
+        True if it was carried out here, False if the kernel shall do it, or a descriptor for the caller.
 
         Raises:
             OSError: The call fails with this error number.

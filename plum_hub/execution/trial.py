@@ -110,8 +110,8 @@ class ProgramTrial:
         Args:
             header: The jail's answer: a packed `wire.RunReport`.
             body: Tokens, results and output.
-            killed_for_memory: Whether the kernel killed a process of the run because all together exceeded the
-                memory limit.
+            killed_for_memory: Whether the kernel killed a process of the run because all together exceeded the memory
+                limit.
 
         Returns:
             Whether this was the last run.
@@ -134,9 +134,8 @@ class ProgramTrial:
     def contended(self) -> bool:
         """Whether the program had to share its processor core so far.
 
-        CPU time excludes the time of other processes but grows when they evict the caches: by about 30 % at a load
-        of 7 on
-        2 cores.
+        CPU time excludes the time of other processes but grows when they evict the caches: by about 30 % at a load of 7
+        on 2 cores.
         """
         wall, cpu = (sum(getattr(run.report, clock) for run in self._runs) for clock in ("wall", "cpu"))
         return bool(wall > _CONTENDED * cpu + _CONTENDED_SECONDS)

@@ -90,8 +90,9 @@ def encode(value: object) -> bytes:
 
 
 def _written(value: Any, depth: int) -> str:
-    """Return the JSON text. `json.dumps` would need a tree of tagged values first, and touch ten times as many
-    objects.
+    """Return the JSON text.
+
+    `json.dumps` would need a tree of tagged values first, and touch ten times as many objects.
     """
     kind = type(value)
     if value is None or kind is bool:
@@ -166,9 +167,8 @@ def know_numpy() -> None:
 def _plain(kind: type) -> type:
     """Return the builtin type that a class extends.
 
-    An `IntEnum`, a `Counter` and a named tuple count as what they hold, which the builtin's own methods read,
-    whatever the
-    class claims.
+    An `IntEnum`, a `Counter` and a named tuple count as what they hold, which the builtin's own methods read, whatever
+    the class claims.
 
     Raises:
         UnsupportedValueError: It extends no type that has an encoding.
@@ -182,8 +182,9 @@ def _plain(kind: type) -> type:
 
 
 def _know_exact_numbers() -> None:
-    """Register `Fraction` and `Decimal` once the program has imported them; importing them here would make every fork
-    slower.
+    """Register `Fraction` and `Decimal` once the program has imported them.
+
+    Importing them here would make every fork slower.
     """
     if decimals := sys.modules.get("decimal"):
         shown = decimals.Decimal.__str__
@@ -224,9 +225,8 @@ def decode(text: bytes, max_hashed: int) -> Any:
 
     Args:
         text: What came out of a jail; anything may have written it.
-        max_hashed: Size of the largest set or dictionary that is built, because keys chosen to collide take
-            quadratic time.
-            No correct answer has a larger one than the expected value.
+        max_hashed: Size of the largest set or dictionary that is built, because keys chosen to collide take quadratic
+            time. No correct answer has a larger one than the expected value.
 
     Returns:
         The value, made of plain builtins, exact numbers and `Array`.

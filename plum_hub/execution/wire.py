@@ -22,11 +22,13 @@ COMPILED, LOADED, NOT_LOADED, VALUE, UNSUPPORTED, TOO_LARGE, RAISED, OUT_OF_MEMO
 
 MODULE, SCRIPT, PROBE, COMPILE = b"m", b"s", b"p", b"c"
 """Kinds of requests: run a module and its cases, run a program with standard input, or probe a new jail; or, in a jail
-that runs no programs, compile some."""
+that runs no programs, compile some.
+"""
 
 PART, STOP = b"r", b"x"
 """Headers of one byte. A zygote's `PART` carries further results of the current run; a judge's `STOP` ends the run with
-the number in its body (`stop`)."""
+the number in its body (`stop`).
+"""
 
 TOKEN_BYTES = 8
 """Size of the random token that proves a statement's success."""
@@ -73,8 +75,7 @@ class RunReport(NamedTuple):
     concatenated.
 
     Attributes:
-        stopped: The limit that was exceeded: `c` CPU time, `w` wall time, `o` output; `d` if the judge stopped the
-            run;
+        stopped: The limit that was exceeded: `c` CPU time, `w` wall time, `o` output; `d` if the judge stopped the run;
             else `-`.
         exit: Exit status; negative for the signal that killed the process.
         clean: Whether the jail can be reused.

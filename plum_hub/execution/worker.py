@@ -37,7 +37,8 @@ _REQUIRED_STATUS = {"NoNewPrivs": "1", "Seccomp": "2", "CapEff": "0" * 16, "CapP
 _NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "user")
 _GROUP_SPARE_BYTES, _GROUP_PROCESSES = 512 << 20, 96
 """Memory of a jail's control group on top of one program's, for the zygote, scratch and results; and the number of its
-processes and threads."""
+processes and threads.
+"""
 _NUMBERS = itertools.count()
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from plum_hub.execution.{} import main; main(sys.argv[2])"
 
@@ -49,9 +50,8 @@ class BrokenWorkerError(Exception):
 class Enclosure(Protocol):
     """What isolates a zygote.
 
-    It is started with the zygote's end of a socket, which the caller closes afterwards, and with the processor core
-    to stay
-    on, if any.
+    It is started with the zygote's end of a socket, which the caller closes afterwards, and with the processor core to
+    stay on, if any.
     """
 
     name: str
@@ -207,8 +207,9 @@ class Jail:
         return ""
 
     def close(self) -> None:
-        """Wait for the process outside, which sees the socket close and kills what is inside; remove the control
-        group.
+        """Wait for the process outside, and remove the control group.
+
+        That process sees the socket close and kills what is inside.
         """
         self._process.wait()
         if self._group is not None:

@@ -73,8 +73,7 @@ def main(control: int, packages: str = "", children: int | None = None) -> None:
         control: The socket's file descriptor.
         packages: Folder whose numpy programs may use; empty for none.
         children: Without a pid namespace, the descriptor of this process's /proc/PID/task/PID/children; its working
-            folder
-            is then the scratch folder.
+            folder is then the scratch folder.
     """
     prepare(packages, children)
     inherited, control = control, os.dup(control)  # moved to a descriptor that `_enter` closes
@@ -375,8 +374,7 @@ def _kill_everything_else() -> float:
 def _end_children(children: int) -> float:
     """Kill every descendant; return the CPU seconds that they used.
 
-    Orphans become children of this process, and only this process can reap its children, so no pid is reused
-    meanwhile.
+    Orphans become children of this process, and only this process can reap its children, so no pid is reused meanwhile.
     """
     seconds = 0.0
     while True:
