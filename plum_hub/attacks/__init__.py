@@ -1,7 +1,7 @@
-"""Programs that attack the judge, the jail or the machine, and right ones of the kind that judges fail wrongly.
+"""Programs that attack the judge, the jail or the machine, and correct programs that judges tend to fail wrongly.
 
-They run only in a jail that has proved itself. `plum-hub doctor --attack` and the tests run them all; nothing else
-imports this package.
+They only run in a verified sandbox. `plum-hub doctor --attack` and the tests run them all; nothing else imports this
+package.
 """
 
 from dataclasses import dataclass
@@ -19,10 +19,17 @@ _OPEN_IN = {"names-outside": "landlock"}
 
 @dataclass(frozen=True)
 class Attack:
-    """One program, what it tries, and the status that a sound judge gives it.
+    """A hostile program and the status that a sound judge gives it.
 
-    `status` has one name, or several with `|` between them where the machine decides which; never "passed" for a
-    program that tries to pass wrongly. An escape passes by returning "nothing", else it returns what it got hold of.
+    An escape passes by returning "nothing"; otherwise it returns what it got hold of.
+
+    Attributes:
+        name: Unique within its group.
+        about: What it tries, in words.
+        status: The expected status, or several separated by `|` where the machine decides; never `passed` for a program
+            that tries to pass wrongly.
+        code: Python source.
+        case: The case or cases to run.
     """
 
     name: str
@@ -31,18 +38,20 @@ class Attack:
     code: str
     case: Case | tuple[Case, ...] = FOUR
     cases: int = 1
-    """How often the case is repeated."""
+    """Number of repetitions of a single case."""
     memory_mb: int = 1024
 
     @property
     def open_in(self) -> str:
-        """The sandbox that cannot stop it, as `plum-hub doctor` says of that sandbox; "" if there is none."""
+        """The sandbox that cannot stop it, which `plum-hub doctor` says of that sandbox; empty if there is none."""
         return _OPEN_IN.get(self.name, "")
 
     @property
     def program(self) -> Program:
-        """The program, with limits small enough for a corpus to be run in a minute. One that can only run out of memory
-        has the time that a busy machine takes to give it so much."""
+        """The program, with limits small enough that the corpus runs in a minute.
+
+        A program that can only run out of memory gets the time that a busy machine needs to provide so much.
+        """
         memory_only = "out_of_memory" in self.status and "timed_out" not in self.status
         cpu_seconds, wall_seconds = (4.0, 20.0) if memory_only else (0.4, 1.8)
         cases = self.case if isinstance(self.case, tuple) else (self.case,) * self.cases
@@ -55,5 +64,12 @@ class Attack:
         )
 
     def stopped(self, status: str) -> bool:
-        """Whether the judge's status is the right one."""
+        """Check a judge's status.
+
+        Args:
+            status: An `Execution.status`.
+
+        Returns:
+            Whether it is an expected one.
+        """
         return status in self.status.split("|")

@@ -1,5 +1,5 @@
 # ruff: noqa: E501  programs read better on one line
-"""Right programs of the kind that judges fail wrongly. Each passes."""
+"""Correct programs that judges tend to fail wrongly. Each passes."""
 
 from plum_hub.execution.base import Call, Case, Limits, Program, Statement, Stdio
 
@@ -34,7 +34,7 @@ MODULES = [
         " def h(n):\n  if n not in known: known[n] = g(n)\n  return known[n]\n return h\n@memo\n"
         "def g(n): return 0 if n == 0 else g(n - 1) + 1\ndef f(x): return g(2500)", "2500",
     ),
-    _returns(  # no deeper: Python 3.12.1 counts a call through C twice, and ends at 500 of these whatever the limit is
+    _returns(  # not deeper: Python 3.12.1 counts a call through C twice and stops at 500, whatever the limit
         "cached", "import functools\n@functools.cache\n"
         "def g(n): return 0 if n == 0 else g(n - 1) + 1\ndef f(x): return g(400)", "400",
     ),

@@ -33,13 +33,21 @@ def run(*command):
 
 
 def _escape(name: str, about: str, *things: str) -> Attack:
-    """Tries each expression; what does not raise has got out."""
+    """Build an attack that evaluates each expression; one that does not raise has escaped."""
     tries = ", ".join(f"({thing!r}, lambda: {thing})" for thing in things)
     return Attack(name, about, "passed", f"{_TRY}\ndef f(x): return attempt({tries})", NOTHING)
 
 
 def escapes(port: int, secret: str) -> list[Attack]:
-    """Attacks on a machine where listeners wait on a loopback port and a file holds a secret."""
+    """Build the escapes for a machine with targets (`runner.targets`).
+
+    Args:
+        port: A loopback port with TCP and UDP listeners.
+        secret: Path of a file that programs must not read.
+
+    Returns:
+        The attacks.
+    """
     return [
         _escape("environment-of-others", "reads other processes' environments", *(f"open('/proc/{n}/environ').read()" for n in (1, 2, "self")), "open(f'/proc/{os.getppid()}/environ').read()"),
         _escape("memory-of-others", "opens processes' memory", "open('/proc/1/mem', 'rb')", "open('/proc/self/mem', 'r+b')", "open('/proc/self/maps')", "os.listdir('/proc/1')", "open(f'/proc/{os.getppid()}/mem', 'r+b')", "open(f'/proc/{os.getppid()}/maps')"),
@@ -109,4 +117,4 @@ LOOK = Attack(
     "def room():\n s = os.statvfs('.'); return s.f_ffree > 4000 and (s.f_blocks - s.f_bfree) * s.f_bsize < 4 << 20 or s.f_blocks * s.f_bsize > 1 << 27\n",
     Call(expression="f(2)", expected="[[], False, [], 3, 2.0, True, False, True]"),
 )  # fmt: skip
-"""Run after each program in LEFT_BEHIND, by the same worker."""
+"""Run after each program of LEFT_BEHIND, by the same worker."""

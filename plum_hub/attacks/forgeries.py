@@ -1,5 +1,5 @@
 # ruff: noqa: E501  programs read better on one line
-"""False passes, outside the machinery: ends that look like success, and values that lie about themselves."""
+"""False passes outside the machinery: ends that look like success, and values that lie about themselves."""
 
 from plum_hub.attacks import ASSERTED, PRINTED, Attack
 from plum_hub.execution.base import Call, Statement

@@ -1,5 +1,5 @@
 # ruff: noqa: E501  programs read better on one line
-"""False passes, through the machinery in the program's own process: stolen answers, forged messages, patched parts."""
+"""False passes through the machinery in the program's own process: stolen answers, forged messages, patched parts."""
 
 from plum_hub.attacks import ASSERTED, FOUR, PRINTED, Attack
 from plum_hub.execution.base import Stdio

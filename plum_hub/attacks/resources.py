@@ -1,5 +1,5 @@
 # ruff: noqa: E501  programs read better on one line
-"""Programs that take more than their share, and programs that try to do so without being counted."""
+"""Programs that use more than their share, and programs that try to do so without being counted."""
 
 from plum_hub.attacks import PRINTED, Attack
 

@@ -1,4 +1,4 @@
-"""Runs the whole corpus in jails that have proved themselves, and says of each program whether it was stopped."""
+"""Run the corpus in verified sandboxes, and report whether each program was stopped."""
 
 import contextlib
 import socket
@@ -20,14 +20,23 @@ GROUPS: dict[str, list[Attack]] = {
     "resources": resources.TAKEN,
     "evasion of limits": resources.EVASIONS,
 }  # fmt: skip
-"""What needs nothing outside the jail. Escapes, and what programs leave behind, come on top (`run_all`)."""
+"""Attacks that need no target outside the jail. `run_all` adds escapes and what programs leave behind."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttackOutcome:
-    """One program of the corpus: what it tries, the status it should get, the one it got, and whether it was stopped
-    (for a right program: whether it was left alone). `told`: it was not, and that sandbox
-    does not promise to."""
+    """The result of one program of the corpus.
+
+    Attributes:
+        group: The group of the corpus.
+        name: The program.
+        about: What it tries.
+        wanted: The expected status.
+        status: The actual status.
+        stopped: Whether it was stopped; for a correct program, whether it passed.
+        detail: `Execution.detail`.
+        told: It was not stopped, and this sandbox does not promise to stop it.
+    """
 
     group: str
     name: str
@@ -43,11 +52,14 @@ def run_all(workers: int | None = None, sandbox: SandboxName = "auto") -> Iterat
     """Run every program, group by group.
 
     Args:
-        workers: how many run at a time; None for one on each core.
-        sandbox: what isolates them.
+        workers: Number of programs that run at a time; None for one for each core.
+        sandbox: What isolates them.
+
+    Yields:
+        The outcome of each program.
 
     Raises:
-        SandboxError: no jail can be had here, or one broke under a program.
+        SandboxError: No sandbox works here, one broke under a program, or an attack got out.
     """
     with Judge(workers, sandbox=sandbox) as judge:
         for group, attacks in GROUPS.items():
@@ -56,7 +68,7 @@ def run_all(workers: int | None = None, sandbox: SandboxName = "auto") -> Iterat
             yield from run_group(judge, "escapes", escapes(port, secret))
         for execution in judge.run(correct.MODULES + correct.SCRIPTS):
             yield AttackOutcome(
-                group="right programs", name=execution.id, about="does what it should", wanted="passed",
+                group="right programs", name=execution.id, about="behaves correctly", wanted="passed",
                 status=execution.status, stopped=execution.status == "passed", detail=execution.detail,
             )  # fmt: skip
     with Judge(workers=1, sandbox=sandbox) as judge:
@@ -67,7 +79,16 @@ def run_all(workers: int | None = None, sandbox: SandboxName = "auto") -> Iterat
 
 
 def run_group(judge: Judge, group: str, attacks: list[Attack]) -> Iterator[AttackOutcome]:
-    """Run these attacks, and say of each whether it was stopped."""
+    """Run attacks, and report whether each was stopped.
+
+    Args:
+        judge: Runs them.
+        group: Name of the group, for the outcomes.
+        attacks: The attacks.
+
+    Yields:
+        The outcome of each.
+    """
     known = {attack.name: attack for attack in attacks}
     sandbox = judge.harness_version.partition("-")[0]
     for execution in judge.run([attack.program for attack in attacks]):
@@ -89,10 +110,13 @@ def _found(outcome: AttackOutcome, after: AttackOutcome) -> AttackOutcome:
 
 @contextlib.contextmanager
 def targets() -> Iterator[tuple[int, str]]:
-    """Something real to get at: a loopback port with a TCP and a UDP listener, and the path of a file with a secret.
+    """Provide real targets: a loopback port with TCP and UDP listeners, and a file with a secret.
+
+    Yields:
+        The port, and the path of the file.
 
     Raises:
-        SandboxError: something from inside reached a listener, or wrote beside the file, whatever it said itself.
+        SandboxError: A program reached a listener or wrote beside the file, whatever it reported itself.
     """
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -109,6 +133,10 @@ def targets() -> Iterator[tuple[int, str]]:
         for reach in (tcp.accept, lambda: udp.recv(1)):
             with contextlib.suppress(BlockingIOError):
                 reach()
-                raise SandboxError("an attack reached this machine's network; `plum-hub doctor` names what is missing")
+                raise SandboxError(
+                    "an attack reached the network of this machine; run `plum-hub doctor` to see which layer is missing"
+                )
         if [path.name for path in Path(folder).iterdir()] != ["secret"]:
-            raise SandboxError("an attack wrote to this machine's files; `plum-hub doctor` names what is missing")
+            raise SandboxError(
+                "an attack wrote to files of this machine; run `plum-hub doctor` to see which layer is missing"
+            )

@@ -1,8 +1,8 @@
-"""Runs programs that nobody has read, in isolation, and says what each did. Knows programs, never labels.
+"""Run untrusted programs in isolation and report what each did. Knows programs, never labels.
 
     from plum_hub.execution import Call, Judge, Limits, Program
 
-The names are imported when they are first used, because the inside of a jail is part of this package too.
+Names are imported on first use, because the inside of a jail is part of this package too.
 """
 
 from importlib import import_module

@@ -1,6 +1,6 @@
-"""What a sandbox promises.
+"""Programs, cases, results, and the sandbox interface.
 
-A sandbox runs programs and says what each did. It has never heard of a label, a suite or a run folder.
+A sandbox runs programs and reports what each did. It knows nothing of labels, suites or run folders.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,59 +10,67 @@ from typing import Literal, Protocol, TypeAlias
 from plum_hub.execution.output import OutputComparison
 
 Comparison: TypeAlias = Literal["equal", "near", "close", "any_of", "root_of", "as_list"]
-"""How a value is held against what is expected: `comparisons.agrees` says what each means."""
+"""How a value is compared with the expected one; defined in `comparisons.agrees`."""
 
 SandboxName: TypeAlias = Literal["auto", "jail", "landlock", "docker"]
-"""What isolates programs; `auto` is the first of the others that can be had on this machine."""
+"""What isolates programs; `auto` is the first of the others that works on this machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """An expression over the program's names, and the literal (Python source) or the closeness
-    (`closeness.parse_expected`) that it should give.
+    """An expression over the program's names and the value it should have.
 
-    `expected` stays in the judge's process; the program's process sees `expression` only."""
+    The judge keeps `expected`; the program's process only sees `expression`.
+
+    Attributes:
+        expression: A Python expression, for example `f(2)`.
+        expected: A Python literal or a closeness (`closeness.parse_expected`), as source.
+        tolerance: Absolute difference that numbers may have; None for exact comparison.
+        comparison: See `Comparison`.
+    """
 
     expression: str
     expected: str
     tolerance: float | None = None
     comparison: Comparison = "equal"
     cpu_seconds: float | None = None
-    """What this call alone may use; a program that uses more is over its limit. None for all that is left."""
+    """CPU seconds for this call alone; None for all that the program has left."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
-    """An expression over the program's names whose value is asked for: it comes back as `CaseResult.value`, and
-    whatever it is, the case has passed."""
+    """An expression over the program's names whose value is requested.
+
+    The value is returned in `CaseResult.value`; any value that can be encoded passes.
+    """
 
     expression: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """Statements that raise when the program is wrong; they run in the program's process."""
+    """Statements that raise if the program is wrong; they run in the program's process."""
 
     source: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stdio:
-    """What the program reads, and what it should print; a program runs once for each such case."""
+    """Standard input of a script and the output it should print; the program runs once for each such case."""
 
     stdin: str
     stdout: str
     comparison: OutputComparison = "words"
     cpu_seconds: float | None = None
-    """What this case alone may use of the program's time; None for all that is left."""
+    """CPU seconds for this case alone; None for all that the program has left."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reinterpretation:
-    """Another reading of what an earlier call or script gave, by a rule of its own. Nothing runs for it."""
+    """A second comparison, by another rule, of what an earlier call or script produced. Nothing runs for it."""
 
     case: int
-    """That one's position in the program's cases."""
+    """Index of the earlier case in the program's cases."""
     comparison: Comparison | OutputComparison
     tolerance: float | None = None
 
@@ -72,9 +80,11 @@ Case: TypeAlias = Call | Value | Statement | Stdio | Reinterpretation
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one program may use. CPU time decides, because it does not depend on the machine's load (wall-clock limits
-    fail right programs on a busy machine); wall time is the generous stop behind it. For a whole program, all
-    its cases together."""
+    """Resources of one program, all of its cases together.
+
+    CPU time decides, because it does not depend on the machine's load: wall-clock limits fail correct programs on a
+    busy machine. The wall-clock limit is a generous backstop.
+    """
 
     cpu_seconds: float = 5.0
     wall_seconds: float = 60.0
@@ -84,7 +94,15 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """Source code, the name it must define (None for a script) and the cases to run, in order."""
+    """Source code and the cases to run.
+
+    Attributes:
+        id: Returned in `Execution.id`.
+        code: Python source.
+        entry_point: The name that the program must define; None for a script.
+        cases: Run in this order.
+        limits: See `Limits`.
+    """
 
     id: str
     code: str
@@ -92,26 +110,35 @@ class Program:
     cases: tuple[Case, ...]
     limits: Limits
     decisive: bool = False
-    """Whether the first case that is not passed decides: no case behind it is run or told of. Where there is
-    `Reinterpretation`, both the cases and these readings of them have to have one."""
+    """Stop at the first case that does not pass: later cases are neither run nor reported. With `Reinterpretation`,
+    stop once both the cases and their reinterpretations have one that did not pass.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaseResult:
-    """What happened in one case. `detail`: the value or exception seen, at most 200 characters."""
+    """Result of one case. `detail` is the value or exception seen, at most 200 characters."""
 
     outcome: Literal["passed", "wrong", "raised", "timed_out", "not_run"]
     detail: str = ""
     judged: Literal["outside", "inside"] = "outside"
-    """Where it was decided: outside, from a value or a text that came out; or, for a statement, inside the program's
-    own process."""
+    """Where it was decided: `outside`, by the judge from a value or text that left the sandbox; `inside`, for a
+    statement, in the program's own process.
+    """
     value: str | None = None
-    """What a `Value` gave, as a literal (`literals.write_literal`)."""
+    """The value of a `Value`, as a literal (`literals.write_literal`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """What one program did. `cases` has one result for each case, in order; times in CPU seconds."""
+    """What one program did.
+
+    Attributes:
+        id: The id of the program.
+        status: `passed` if every case passed; otherwise what ended the program or `failed`.
+        cases: One result for each case, in order.
+        detail: Why it did not pass; empty if it did.
+    """
 
     id: str
     status: Literal["passed", "failed", "timed_out", "out_of_memory", "crashed", "not_executable"]
@@ -124,24 +151,33 @@ class Execution:
 
 
 class Sandbox(Protocol):
-    """Runs programs in isolation. Members hold the contract in tests/contracts/test_sandboxes.py."""
+    """Runs programs in isolation. Implementations satisfy the contract in tests/contracts/test_sandboxes.py."""
 
     @property
     def harness_version(self) -> str:
-        """Names the code and interpreter that decide; part of every verdict's id. Changes when a verdict could."""
+        """Version of the code and interpreter that decide.
+
+        Part of every verdict's id; it changes when a verdict could change.
+        """
         ...
 
     def run(self, programs: Iterable[Program]) -> Iterator[Execution]:
-        """Run every program once and yield what each did, as each finishes, in any order.
+        """Run every program once.
 
-        A program over a limit, or near one, is run again alone on a processor core, and only that run counts.
+        A program at or near one of its limits is run again alone on a processor core, and only that run counts.
+
+        Args:
+            programs: Consumed as workers become free.
+
+        Yields:
+            What each program did, as each finishes, in any order.
 
         Raises:
-            SandboxError: this machine could not run programs as promised. Says nothing about any program (law 1).
-            ValueError: an expected value is neither a literal nor a closeness (`closeness.parse_expected`).
+            SandboxError: This machine could not run programs as promised. It implies nothing about any program.
+            ValueError: An expected value is neither a literal nor a closeness (`closeness.parse_expected`).
         """
         ...
 
     def close(self) -> None:
-        """Stop the workers, leaving nothing behind. Idempotent."""
+        """Stop the workers and remove everything they left. Idempotent."""
         ...

@@ -1,8 +1,8 @@
-"""Shuts one jail from outside in, and becomes its zygote.
+"""Build one jail from outside in, and become its zygote.
 
-Runs in a fresh interpreter with no environment and one socket. This process stays outside and waits; its child is the
-first process of a new pid namespace, builds the root it will live in, gives up everything it could do, and only then
-starts the interpreter (`zygote.py`) that forks programs. That interpreter never loads ctypes.
+Runs in a fresh interpreter with an empty environment and one socket. This process stays outside and waits; its child is
+the first process of a new pid namespace, builds the root filesystem it will live in, gives up all privileges, and only
+then starts the interpreter (`zygote.py`) that forks programs. That interpreter never loads ctypes.
 """
 
 import contextlib
@@ -30,10 +30,10 @@ _IN_JAIL = tuple(
 )  # fmt: skip
 _OLD = "/.old"
 _RESERVED = ("/tmp", "/dev", "/proc", "/jail")
-"""Folders of the jail's own: an interpreter that lives below one of them is shown at `_MOVED`."""
+"""Folders of the jail itself: an interpreter installed below one of them appears at `_MOVED`."""
 _MOVED = "/python"
 _PACKAGES = "/packages"
-"""Where numpy is shown to programs that may use it."""
+"""Where numpy is mounted for programs that may use it."""
 _START = (
     "import sys; sys.path.insert(0, '/jail'); from plum_hub.execution.zygote import main; "
     "sys.path.remove('/jail'); main(int(sys.argv[1]), *sys.argv[2:])"
@@ -41,13 +41,13 @@ _START = (
 
 
 def main(argument: str) -> None:
-    """Shut a jail and serve in it.
+    """Build a jail and serve in it.
 
     Args:
-        argument: JSON with `socket` (a file descriptor), `python` (the interpreter), `prefix` (its folder),
-            `library` (its standard library), `source` (the folder of this package), `scratch_mb` and, if it has a
-            control group, `cgroups` (its folders, removed at the end); `core`, if it
-            is to stay on one; and, if programs may use numpy, `packages` (the folder that it is installed in).
+        argument: JSON with `socket` (a file descriptor), `python` (path of the interpreter), `prefix` (its folder),
+            `library` (its standard library), `source` (the folder of this package), `scratch_mb`, `cgroups` (folders of
+            the jail's control group, removed at the end), `core` (the processor core to stay on, or null) and
+            `packages` (the folder that numpy is installed in; empty if programs may not use it).
     """
     settings = json.loads(argument)
     judge = os.getppid()
@@ -64,28 +64,34 @@ def main(argument: str) -> None:
     send(settings["socket"], {"init": init})
     _wait(init, judge, settings["socket"])
     for name, parent in above:
-        with contextlib.suppress(OSError):  # the judge may have been first
+        with contextlib.suppress(OSError):  # the judge may have removed it already
             os.rmdir(name, dir_fd=parent)
 
 
 def report(socket: int, error: LayerError | OSError) -> None:
-    """Tell the judge the layer that failed."""
+    """Report to the judge the layer that failed.
+
+    Args:
+        socket: File descriptor of the socket to the judge.
+        error: The failure; an `OSError` is reported as layer `files`.
+    """
     layer, reason = (error.layer, error.reason) if isinstance(error, LayerError) else ("files", str(error))
     send(socket, {"failed": layer, "reason": reason})
 
 
 def _wait(init: int, judge: int, socket: int) -> None:
-    """Outlive the jail, but not the judge: whichever way the judge goes, the jail ends within a second."""
+    """Wait for the jail to end, or kill it within a second if the judge is gone."""
     poller = select.poll()
     poller.register(os.pidfd_open(init), select.POLLIN)
     poller.register(socket, select.POLLRDHUP)
     while os.getppid() == judge and not poller.poll(1000):
         pass
-    os.kill(init, signal.SIGKILL)  # not yet reaped, so the number is still its own
+    os.kill(init, signal.SIGKILL)  # not reaped yet, so the pid cannot have been reused
     os.waitpid(init, 0)
 
 
 def _enter_namespaces() -> None:
+    """Unshare every namespace that a jail needs; an ordinary user gets a user namespace first."""
     if os.getuid() != 0:
         _enter_user_namespace(_own_folder())
     kernel.unshare(
@@ -99,6 +105,7 @@ def _own_folder() -> int:
 
 
 def _enter_user_namespace(own_folder: int) -> None:
+    """Enter a user namespace in which this user and group keep their numbers."""
     uid, gid = os.getuid(), os.getgid()
     kernel.unshare("user namespace", kernel.CLONE_NEWUSER)
     for name, text in (("setgroups", "deny"), ("gid_map", f"{gid} {gid} 1"), ("uid_map", f"{uid} {uid} 1")):
@@ -109,9 +116,9 @@ def _enter_user_namespace(own_folder: int) -> None:
 
 
 def _become_zygote(settings: dict[str, Any]) -> None:
-    """Never returns: becomes the zygote, or reports the layer that failed."""
+    """Become the zygote, or report the layer that failed. Never returns."""
     try:
-        os.setsid()  # else a signal to a program's own process group would reach the process that waits outside
+        os.setsid()  # otherwise a signal to a program's process group would reach the process outside
         own_folder = _own_folder()
         prefix = settings["prefix"]
         target = _MOVED if any(Path(prefix).is_relative_to(folder) for folder in _RESERVED) else prefix
@@ -132,7 +139,7 @@ def _become_zygote(settings: dict[str, Any]) -> None:
         python = target + settings["python"].removeprefix(prefix)
         flags = ["-s", "-S", "-P", "-B", "-X", "utf8", "-c", _START, str(socket)]
         flags += [_PACKAGES] if settings["packages"] else []
-        # The same seed in every jail, so that the order of a set never changes a verdict.
+        # One hash seed for all jails, so that set order never changes a verdict.
         environment = {
             "PYTHONHASHSEED": "0",
             "OPENBLAS_NUM_THREADS": "1",
@@ -146,10 +153,12 @@ def _become_zygote(settings: dict[str, Any]) -> None:
 
 
 def _build_root(settings: dict[str, Any], target: str) -> list[str]:
-    """Make the only files that there will be, the interpreter's folder at `place`, and return the folders that hold
-    programs and libraries."""
+    """Build the root filesystem, with the interpreter at `target`.
+
+    Returns the folders that hold programs and libraries.
+    """
     sources = read_sources(settings["source"])
-    Path("/proc/self/oom_score_adj").write_text("1000")  # when the machine runs out of memory, programs go first
+    Path("/proc/self/oom_score_adj").write_text("1000")  # under memory pressure the kernel kills programs first
     kernel.mount("none", "/", "none", kernel.MS_REC | kernel.MS_PRIVATE)
     hidden = kernel.MS_NOSUID | kernel.MS_NODEV
     kernel.mount("tmpfs", "/tmp", "tmpfs", hidden, "mode=755,size=4m")
@@ -171,7 +180,7 @@ def _build_root(settings: dict[str, Any], target: str) -> list[str]:
     options = f"mode=1777,size={settings['scratch_mb']}m,nr_inodes=4k"
     kernel.mount("tmpfs", "/tmp", "tmpfs", hidden | kernel.MS_NOEXEC, options)
     kernel.mount("/tmp", "/dev/shm", "none", kernel.MS_BIND)
-    if filters.landlock_version():  # which hides its secrets; else there is no /proc
+    if filters.landlock_version():  # Landlock hides the secrets in /proc; without it, /proc is not mounted
         _mount_proc(hidden | kernel.MS_NOEXEC)
     kernel.detach(_OLD)
     Path(_OLD).rmdir()
@@ -180,9 +189,11 @@ def _build_root(settings: dict[str, Any], target: str) -> list[str]:
 
 
 def _mount_proc(flags: int) -> None:
-    """For `/dev/stdin` and its like; where a container masks its own /proc the kernel refuses, and they are missing.
+    """Mount /proc, which provides `/dev/stdin` and similar.
 
-    What the zygote has open stays hidden: a pipe can be opened anew through /proc/1/fd, whatever Landlock says."""
+    In a container that masks its own /proc the kernel refuses, and these paths are missing. The zygote's own entry is
+    hidden: a pipe can be reopened through /proc/1/fd, which Landlock does not prevent.
+    """
     try:
         kernel.mount("proc", "/proc", "proc", flags)
     except LayerError:
@@ -191,7 +202,7 @@ def _mount_proc(flags: int) -> None:
 
 
 def _bind(path: str, target: str) -> str:
-    """Show one of the machine's folders, read-only, at its place in the new root."""
+    """Mount a folder of the machine read-only at `target` in the new root."""
     old, new = Path(_OLD + path), Path(target)
     if old.is_symlink():
         new.symlink_to(old.readlink())
@@ -203,8 +214,10 @@ def _bind(path: str, target: str) -> str:
 
 
 def _hide_memory_readers(library: str) -> None:
-    """Hide every native module with which Python code reads its own process's memory, and all installed packages,
-    which may have more of them."""
+    """Hide what could read the interpreter's own memory.
+
+    These are native modules of the standard library, and all installed packages, which may contain more of them.
+    """
     packages = [*Path("/usr/lib").glob("python3*"), *Path("/usr/local/lib").glob("python3*")]
     packages += [Path(library, name) for name in ("site-packages", "dist-packages")]
     for folder in packages:
@@ -216,6 +229,7 @@ def _hide_memory_readers(library: str) -> None:
 
 
 def _make_devices() -> None:
+    """Create /dev with a few harmless devices."""
     Path("/dev/shm").mkdir(mode=0o755, parents=True)
     for device in DEVICES:
         Path(device).touch()
@@ -225,12 +239,24 @@ def _make_devices() -> None:
 
 
 def read_sources(folder: str) -> dict[str, bytes]:
-    """The modules that a zygote needs, by their names."""
+    """Read the modules that a zygote needs.
+
+    Args:
+        folder: The folder of this package.
+
+    Returns:
+        File contents by file name.
+    """
     return {name: Path(folder, name).read_bytes() for name in _IN_JAIL}
 
 
 def write_sources(sources: dict[str, bytes], folder: str) -> None:
-    """Write them where a zygote imports them from."""
+    """Write the modules to where a zygote imports them from.
+
+    Args:
+        sources: What `read_sources` returned.
+        folder: An existing or new folder; it becomes an entry of `sys.path`.
+    """
     package = Path(folder, "plum_hub", "execution")
     package.mkdir(mode=0o755, parents=True)
     for name, source in {"../__init__.py": b"", **sources}.items():
@@ -238,9 +264,10 @@ def write_sources(sources: dict[str, bytes], folder: str) -> None:
 
 
 def _drop_root(own_folder: int) -> None:
+    """Become an unprivileged user, in a user namespace, if this process is root."""
     if os.getuid() == 0:
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)
-        kernel.prctl("user namespace", kernel.PR_SET_DUMPABLE, 1)  # or /proc/self belongs to root
+        kernel.prctl("user namespace", kernel.PR_SET_DUMPABLE, 1)  # otherwise /proc/self belongs to root
         _enter_user_namespace(own_folder)

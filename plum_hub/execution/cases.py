@@ -1,4 +1,4 @@
-"""What a jail is told of a suite's cases, and what of them stays with the judge."""
+"""Split a suite's cases into what a jail receives and what the judge keeps."""
 
 import functools
 import hashlib
@@ -16,40 +16,57 @@ from plum_hub.execution.reserved import reserved
 from plum_hub.execution.values import TooLargeValueError, UnsupportedValueError, encode
 
 _TIMED = f"({reserved('setitimer')}(2, {{}}), {{}})[1]"
-"""An expression with a limit of CPU time of its own: behind it a signal ends the process. Who takes the limit away has
-all that is left to the program, as without."""
+"""An expression with a CPU limit of its own: when it expires, a signal ends the process. A program that removes the
+limit only gets the CPU time it has left, as without one.
+"""
 _REFLEXIVE = ("equal", "near", "close", "as_list")
 """Comparisons that the expected value itself passes."""
 
 
 @dataclass(frozen=True)
 class Cases:
-    """What a jail is told of a program's cases: never an expected value, never what should be printed. A jail that has
-    met `name` keeps `text`."""
+    """A program's cases as a jail receives them: never an expected value, never an expected output.
+
+    Attributes:
+        name: Digest of `text`; a jail that has received this name keeps `text`.
+        text: The expressions and statements, as JSON.
+        statements: Number of statements.
+    """
 
     name: str
     text: bytes
     statements: int
     passing_results: bytes | None
-    """See `_right`: most programs that pass are seen to at a glance."""
+    """The results of a program that passes exactly; most passing programs are recognised by this comparison alone. None
+    where the cases have no single such result.
+    """
     module_cases: tuple[int, ...]
-    """The numbers of the cases that all run in one process, and of those (`scripts`) with one each. Other readings are
-    among neither."""
+    """Indices of the cases that run together in one process. Reinterpretations are in neither list."""
     scripts: tuple[int, ...]
+    """Indices of the cases that run in a process each."""
     reinterpretations: Mapping[int, list[int]]
-    """The numbers of the other readings of a case, by its number."""
+    """Indices of the reinterpretations of a case, by the index of that case."""
 
 
 _CASES: OrderedDict[int, tuple[tuple[Case, ...], Cases]] = OrderedDict()
-"""By identity: the samples of a suite share its cases, and to compare a thousand takes longer than many programs."""
+"""Cache by identity: the samples of a suite share its cases tuple, and comparing a thousand cases takes longer than
+many programs run.
+"""
 _MAX_CACHED_SUITES = 1024
 
 
 def cases_of(program: Program) -> Cases:
-    """The program's cases as a jail is told them.
+    """Return the program's cases as a jail receives them.
+
+    Args:
+        program: Its `cases` tuple is the key of a cache, by identity.
+
+    Returns:
+        The prepared cases.
 
     Raises:
-        ValueError: an expected value is not a literal, or what is to be read again is no earlier call or script.
+        ValueError: An expected value is not a literal, or a reinterpretation does not refer to an earlier call or
+            script.
     """
     cases = program.cases
     known = _CASES.get(id(cases))
@@ -62,7 +79,7 @@ def cases_of(program: Program) -> Cases:
         if isinstance(case, Reinterpretation) and not (
             0 <= case.case < number and isinstance(cases[case.case], Call | Stdio)
         ):
-            raise ValueError(f"case {number} reads case {case.case} again, which is no earlier call or script")
+            raise ValueError(f"case {number} reinterprets case {case.case}, which is not an earlier call or script")
         if isinstance(case, Reinterpretation):
             reinterpretations[case.case].append(number)
         elif isinstance(case, Call):
@@ -87,13 +104,23 @@ def cases_of(program: Program) -> Cases:
 
 @functools.lru_cache(maxsize=4096)
 def expected(source: str) -> tuple[Any, int]:
-    """An expected value, and how large a set or dictionary in a right answer can be."""
+    """Parse an expected value.
+
+    Args:
+        source: A literal or a closeness (`closeness.parse_expected`).
+
+    Returns:
+        The value, and the size of the largest set or dictionary that a correct answer can contain.
+    """
     value = parse_expected(source)
     return value, largest_hashed(value.expected if isinstance(value, Closeness) else value)
 
 
 def _passing_results(cases: tuple[Case, ...]) -> bytes | None:
-    """The results of a program that gives every call its value, to the letter; None where there are other cases."""
+    """Return the results of a program that gives every call exactly its expected value.
+
+    None where the cases have no single such result.
+    """
     frames = [wire.FRAME.pack(wire.COMPILED, 0), wire.FRAME.pack(wire.LOADED, 0)]
     for case in cases:
         if not isinstance(case, Call | Reinterpretation) or case.comparison not in _REFLEXIVE:

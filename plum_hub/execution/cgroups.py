@@ -1,8 +1,8 @@
-"""Limits that hold for all processes of a jail together, where this machine lets us make a control group.
+"""Limits for all processes of a jail together, where this machine lets us create a control group.
 
-Resource limits hold for each process by itself: without a group, a program with sixty-four processes can have
-sixty-four times its memory. Works with version 1 (a memory and a pids hierarchy) and with version 2 where the
-controllers are delegated to us; see cgroups(7).
+Resource limits apply to each process by itself: without a group, a program with 64 processes can have 64 times its
+memory. Works with version 1 (a memory and a pids hierarchy) and with version 2 where the controllers are delegated to
+us; see cgroups(7).
 """
 
 import contextlib
@@ -22,10 +22,10 @@ _KILLS = ("memory.events", "memory.oom_control")
 
 
 class Cgroup:
-    """One group: a folder in each hierarchy that has one. Its limits hold for what is in it, and for all its children.
+    """One control group: a folder in each hierarchy. Its limits apply to its processes and all their children.
 
     Args:
-        folders: existing folders of control groups.
+        folders: Existing folders of control groups.
     """
 
     def __init__(self, folders: list[Path]) -> None:
@@ -33,35 +33,42 @@ class Cgroup:
         self._memory_bytes = sys.maxsize
 
     def limit(self, memory_bytes: int, pids: int | None = None) -> None:
-        """Set the limits; costs nothing where they are as wanted already.
+        """Set the limits; free if they are unchanged.
+
+        Args:
+            memory_bytes: Memory and swap of all processes together.
+            pids: Processes and threads together; None leaves the limit unchanged.
 
         Raises:
-            OSError: the kernel does not take them.
+            OSError: The kernel refused a limit.
         """
         if memory_bytes != self._memory_bytes:
             version_2 = any((folder / "memory.swap.max").exists() for folder in self.folders)
             writes = [(_MEMORY, memory_bytes), (_SWAP, 0 if version_2 else memory_bytes)]
-            if memory_bytes > self._memory_bytes:  # in version 1 memory with swap may never have the smaller limit
+            if memory_bytes > self._memory_bytes:  # in version 1 the limit with swap must not be the smaller one
                 writes.reverse()
             for names, value in writes:
-                with contextlib.suppress(FileNotFoundError):  # a kernel may count no swap
+                with contextlib.suppress(FileNotFoundError):  # the kernel may not account for swap
                     _write_first(self.folders, names, value)
             self._memory_bytes = memory_bytes
         if pids is not None:
-            with contextlib.suppress(FileNotFoundError):  # a hierarchy of version 1 may be missing
+            with contextlib.suppress(FileNotFoundError):  # a version 1 hierarchy may be missing
                 _write_first(self.folders, ("pids.max",), pids)
 
     def add(self, pid: int) -> None:
-        """Move a process in; its future children are in it from their birth.
+        """Move a process into the group; its future children start in it.
+
+        Args:
+            pid: The process.
 
         Raises:
-            OSError: the process or the group is gone.
+            OSError: The process or the group is gone.
         """
         for folder in self.folders:
             (folder / "cgroup.procs").write_text(str(pid))
 
     def oom_kills(self) -> int:
-        """How many of its processes the kernel has killed so far because the group was over its memory limit."""
+        """Return how many processes the kernel has killed so far because the group exceeded its memory limit."""
         for folder in self.folders:
             for name in _KILLS:
                 with contextlib.suppress(FileNotFoundError):
@@ -70,10 +77,10 @@ class Cgroup:
         return 0
 
     def remove(self) -> None:
-        """Remove the group, once its processes have ended. Idempotent.
+        """Remove the group once its processes have ended. Idempotent.
 
         Raises:
-            OSError: processes are still in it.
+            OSError: Processes are still in it.
         """
         for folder in self.folders:
             deadline = time.monotonic() + _REMOVAL_SECONDS
@@ -89,12 +96,15 @@ class Cgroup:
 
 
 def create(name: str, memory_bytes: int, pids: int) -> Cgroup | None:
-    """A new group with these limits, or None where this machine does not let us make one.
+    """Create a control group with limits.
 
     Args:
-        name: unlike that of any other group alive.
-        memory_bytes: for memory and swap of all its processes together, files in a tmpfs included.
-        pids: processes and threads, all together.
+        name: Unique among the groups that exist.
+        memory_bytes: Memory and swap of all processes together, files in a tmpfs included.
+        pids: Processes and threads together.
+
+    Returns:
+        The group, or None where this machine does not let us create one.
     """
     group = Cgroup([])
     try:
@@ -112,7 +122,11 @@ def create(name: str, memory_bytes: int, pids: int) -> Cgroup | None:
 
 
 def available() -> dict[str, str]:
-    """The controllers that a group made here would have, and the version of the interface that each comes by."""
+    """Detect the controllers that a new group would have.
+
+    Returns:
+        The version of the cgroup interface by controller (`memory`, `pids`).
+    """
     group = create(f"look-{os.getpid()}", 1 << 30, 64)
     if group is None:
         return {}
@@ -125,7 +139,7 @@ def available() -> dict[str, str]:
 
 
 def _parents() -> dict[str, Path]:
-    """The folder in which a group can be made, for each controller that has one."""
+    """Return, for each controller, the folder in which a group can be created."""
     mounts = dict(_mounts())
     lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
     parents = {
@@ -134,15 +148,15 @@ def _parents() -> dict[str, Path]:
         for name in names.split(",")
         if name in _CONTROLLERS and name in mounts
     }
-    if not parents and "" in mounts:  # version 2: one hierarchy, without a name
+    if not parents and "" in mounts:  # version 2: a single unnamed hierarchy
         own = next((mounts[""] / path.lstrip("/") for _, names, path in lines if not names), mounts[""])
-        # A group that has processes can give none of its controllers to its children, so a sibling may have to do.
+        # A group with processes cannot delegate controllers to its children, so a sibling is also tried.
         parents = {name: folder for folder in (own.parent, own) for name in _delegated(folder)}
     return {name: folder for name, folder in parents.items() if os.access(folder, os.W_OK)}
 
 
 def _mounts() -> Iterator[tuple[str, Path]]:
-    """Each controller with the place of its hierarchy; "" for version 2."""
+    """Yield each controller with its mount point; the name is empty for version 2."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         mount, _, kind = line.partition(" - ")
         file_system, _, options = kind.split(" ", 2)
@@ -155,15 +169,16 @@ def _mounts() -> Iterator[tuple[str, Path]]:
 
 
 def _delegated(folder: Path) -> list[str]:
+    """Return the controllers that a version 2 group passes on to its children."""
     try:
         delegated = (folder / "cgroup.subtree_control").read_text().split()
-    except OSError:  # above the hierarchy's own root
+    except OSError:  # above the root of the hierarchy
         return []
     return [name for name in _CONTROLLERS if name in delegated]
 
 
 def _write_first(folders: list[Path], names: tuple[str, ...], value: int) -> None:
-    """Write to the first of these files that there is. Raises `FileNotFoundError` where there is none."""
+    """Write to the first of these files that exists. Raises `FileNotFoundError` if none does."""
     for folder in folders:
         for name in names:
             if (folder / name).exists():

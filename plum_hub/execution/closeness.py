@@ -1,7 +1,7 @@
-"""Expected values that are met within a tolerance: what `approx`, `isclose` and `assertAlmostEqual` accept.
+"""Expected values with a tolerance: what `approx`, `isclose` and `assertAlmostEqual` accept.
 
-In a case they stand where a literal stands, as source: `approx([1e6, 0.001], rel=1e-3)`, `isclose(100, rel_tol=0.05)`,
-`almost_equal(3, delta=2)`. They stay outside the program's process like any expected value, and are applied to plain
+They take the place of a literal in a case, as source: `approx([1e6, 0.001], rel=1e-3)`, `isclose(100, rel_tol=0.05)`,
+`almost_equal(3, delta=2)`. Like any expected value they stay outside the program's process and are applied to plain
 builtins. Each accepts exactly what pytest, `math.isclose` and `unittest` accept.
 """
 
@@ -22,8 +22,10 @@ _SEQUENCES = (list, tuple, range)
 
 @dataclass(frozen=True)
 class Approx:
-    """`pytest.approx(expected, rel, abs, nan_ok)`; with `reverse` the tolerance is that of the actual value, as in
-    `approx(f()) == 2.0`."""
+    """`pytest.approx(expected, rel, abs, nan_ok)`.
+
+    With `reverse` the tolerance is relative to the actual value, as in `approx(f()) == 2.0`.
+    """
 
     expected: Any
     rel: Any = None
@@ -32,7 +34,14 @@ class Approx:
     reverse: bool = False
 
     def accepts(self, actual: Any) -> bool:
-        """Whether a value is equal to this."""
+        """Compare a value as `actual == pytest.approx(expected)` does.
+
+        Args:
+            actual: Made of plain builtins.
+
+        Returns:
+            Whether they are equal.
+        """
         actual, expected = (self.expected, actual) if self.reverse else (actual, self.expected)
         actual, expected = _elements(actual), _elements(expected)
         if isinstance(expected, dict):
@@ -80,20 +89,34 @@ class IsClose:
     abs_tol: Any = 0.0
 
     def accepts(self, actual: Any) -> bool:
-        """Whether a value is close to this."""
+        """Compare a number by `math.isclose`.
+
+        Args:
+            actual: A number; anything else raises what `math.isclose` raises.
+
+        Returns:
+            Whether it is close.
+        """
         return math.isclose(actual, self.expected, rel_tol=self.rel_tol, abs_tol=self.abs_tol)
 
 
 @dataclass(frozen=True)
 class AlmostEqual:
-    """`assertAlmostEqual(actual, expected, places, delta)`."""
+    """`unittest.TestCase.assertAlmostEqual(actual, expected, places, delta)`."""
 
     expected: Any
     places: Any = None
     delta: Any = None
 
     def accepts(self, actual: Any) -> bool:
-        """Whether a value is almost equal to this."""
+        """Compare a value by the rule of `assertAlmostEqual`.
+
+        Args:
+            actual: A number; anything else raises what the assertion raises.
+
+        Returns:
+            Whether it is almost equal.
+        """
         if actual == self.expected:
             return True
         difference = abs(actual - self.expected)
@@ -112,17 +135,31 @@ _CONSTRUCTORS: dict[str, tuple[type[Any], frozenset[str]]] = {
 
 
 def parse_expected(source: str) -> Any:
-    """The value or the closeness that an expected value's source stands for.
+    """Parse the source of an expected value.
+
+    Args:
+        source: A literal (`literals.parse_literal`), or a call of `approx`, `isclose` or `almost_equal` with literals.
+
+    Returns:
+        The value, or a `Closeness`.
 
     Raises:
-        ValueError: the source is neither; it says why.
+        ValueError: The source is neither; the message says why.
     """
     name = source.strip().partition("(")[0]
     return _closeness(source) if name in _CONSTRUCTORS else parse_literal(source)
 
 
 def accepts(expected: Closeness, actual: Any) -> bool:
-    """Whether a value is accepted; what Python would raise is a no."""
+    """Compare a value with a closeness; what Python would raise counts as not accepted.
+
+    Args:
+        expected: The closeness.
+        actual: Made of plain builtins.
+
+    Returns:
+        Whether it is accepted.
+    """
     try:
         return expected.accepts(actual)
     except (TypeError, ValueError, ArithmeticError):
@@ -145,7 +182,7 @@ def _closeness(source: str) -> Closeness:
 
 
 def _is_setting(item: tuple[str | None, Any]) -> bool:
-    """Whether a keyword has a value that is no error in Python: the author's error is no program's fault."""
+    """Check a keyword argument. One that Python would reject is the test author's error, not the program's."""
     name, value = item
     if name in ("nan_ok", "reverse"):
         return isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""The ways in which a value can be what is expected. Both sides are plain builtins here, as in `literals`."""
+"""The rules by which a value equals the expected one. Both sides are plain builtins, as in `literals`."""
 
 import math
 from typing import Any, TypeAlias
@@ -9,23 +9,34 @@ from plum_hub.execution.literals import equal
 
 _RELATIVE = 1e-7
 _INTEGERS = range(-(1 << 63), 1 << 64)
-"""The integers that an array holds as numbers."""
+"""The integers that a numpy array stores as numbers."""
 
 _Shape: TypeAlias = tuple[int, ...]
 
 
 def agrees(actual: Any, expected: Any, tolerance: float | None, comparison: Comparison) -> bool:
-    """Whether a value is what is expected. A closeness says itself what it accepts; else the comparison is
+    """Compare a value with the expected one.
 
-    equal       `literals.equal` within the absolute tolerance.
-    near        `literals.equal`, with 1e-7 of the expected number added to the tolerance. Types and integers are exact.
-    close       equal exactly; or of the same type and length, and then, as arrays, each number within `tolerance` plus
-                1e-7 of the expected one. That is the rule of EvalPlus, which asks no more of what lies deeper: arrays
-                do not tell lists from tuples, and one row stands for as many as are expected.
-    any_of      equal, within the tolerance, to an element of the expected tuple.
-    root_of     a number at which the polynomial with the expected coefficients, that of x**0 first, is within the
-                tolerance of 0.
-    as_list     equal, where a tuple is as good as a list, though not inside another value.
+    The comparisons are:
+
+    - `equal`: `literals.equal` within the absolute tolerance.
+    - `near`: `literals.equal`, with 1e-7 of the expected number added to the tolerance. Types and integers are exact.
+    - `close`: Exactly equal; or of the same type and length and then, as arrays, each number within `tolerance` plus
+      1e-7 of the expected one. This is the rule of EvalPlus, which does not look deeper: arrays do not tell lists from
+      tuples, and one row is broadcast to as many as expected.
+    - `any_of`: Equal, within the tolerance, to an element of the expected tuple.
+    - `root_of`: A number at which the polynomial with the expected coefficients, that of x**0 first, is within the
+      tolerance of 0.
+    - `as_list`: Equal, where a tuple may replace a list, except inside another value.
+
+    Args:
+        actual: Made of plain builtins.
+        expected: The expected value; a closeness decides by its own rule.
+        tolerance: Absolute difference that numbers may have; None for 0.
+        comparison: One of the rules above.
+
+    Returns:
+        Whether the value is accepted.
     """
     if isinstance(expected, Closeness):
         return accepts(expected, actual)
@@ -47,7 +58,7 @@ def agrees(actual: Any, expected: Any, tolerance: float | None, comparison: Comp
 def _is_root(x: Any, coefficients: list[float], tolerance: float) -> bool:
     try:
         return abs(sum(factor * math.pow(x, power) for power, factor in enumerate(coefficients))) <= tolerance
-    except (TypeError, ValueError, OverflowError):  # no real number, or none whose powers can be had
+    except (TypeError, ValueError, OverflowError):  # not a real number, or its powers overflow
         return False
 
 
@@ -66,7 +77,7 @@ def _close(actual: Any, expected: Any, tolerance: float) -> bool:
 
 
 def _shape(value: Any) -> _Shape | None:
-    """The shape of nested lists as an array of numbers; None if they are none."""
+    """Return the shape of nested lists as an array of numbers; None if they do not form one."""
     if isinstance(value, int):
         return () if value in _INTEGERS else None
     if isinstance(value, float | complex):
@@ -100,5 +111,5 @@ def _near_numbers(actual: Any, expected: Any, tolerance: float) -> bool:
     try:
         size = abs(expected)
         return math.isfinite(size) and abs(actual - expected) <= tolerance + _RELATIVE * size
-    except OverflowError:  # an integer too large to be a float
+    except OverflowError:  # an integer too large for a float
         return False

@@ -1,4 +1,4 @@
-"""Compiles programs in the zygote of a jail that runs none. See `scribe.py`, which is the judge's end."""
+"""Compile programs in the zygote of a jail that runs none. The judge's side is in `scribe.py`."""
 
 import marshal
 import warnings
@@ -7,8 +7,15 @@ from plum_hub.execution.wire import COMPILED, framed, frames
 
 
 def answer(body: bytes) -> bytes:
-    """For each source its code, marshalled, or nothing where compiling raises or warns: the program's own process then
-    finds out why, and says so."""
+    """Compile a batch of sources.
+
+    Args:
+        body: Frames with one source each.
+
+    Returns:
+        A frame for each source with its marshalled code; empty where compiling raises or warns, so that the program's
+        own process finds and reports the reason.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("error", SyntaxWarning)
         return b"".join([framed(COMPILED, _code(source)) for _, source in frames(body)])

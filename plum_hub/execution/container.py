@@ -1,8 +1,8 @@
-"""Shuts a container from inside, and becomes its zygote.
+"""Build a sandbox from inside a docker container, and become its zygote.
 
-The container's interpreter gets this text as its command (`python -c`) and everything else over stdin, so that no
-file has to be shared with the machine that containers run on. That happens twice: the first interpreter gives up what
-docker left it, puts filters on, and then becomes the second, fresh one, which forks programs and never loads ctypes.
+The container's interpreter gets this text as its command (`python -c`) and everything else over stdin, so no file has
+to be shared with the docker host. This happens twice: the first interpreter gives up what docker left it, installs
+filters, and then becomes the second, fresh one, which forks programs and never loads ctypes.
 """
 
 import contextlib
@@ -17,14 +17,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-_LENGTHS = struct.Struct("<II")  # wire.LENGTHS, which is not here yet
+_LENGTHS = struct.Struct("<II")  # equals wire.LENGTHS, which cannot be imported yet
 _REQUESTS, _ANSWERS = 0, 1
 _READABLE_FOLDERS = ("/usr", "/lib", "/lib64", "/bin")
 _SCRATCH = ("/tmp", "/dev/shm")
 
 
 class _SentModules:
-    """Finds the modules that were sent."""
+    """Import finder and loader for the modules received over stdin."""
 
     def __init__(self, sources: Mapping[str, str]) -> None:
         self._sources = sources
@@ -42,7 +42,7 @@ class _SentModules:
 
 
 def begin() -> None:
-    """Take the modules from stdin and do what comes with them: `shut`, then `serve`."""
+    """Read the modules from stdin and run the step named with them: `shut`, then `serve`."""
     header, _ = _LENGTHS.unpack(_read_exactly(_LENGTHS.size))
     message = json.loads(_read_exactly(header))
     sys.meta_path.append(_SentModules(message["sources"]))
@@ -61,28 +61,36 @@ def _read_exactly(size: int) -> bytes:
 
 
 def shut(user: int) -> None:
-    """Give up all rights, put on the filters that docker does not, and start over as that user. Returns only after it
-    has reported the layer that failed."""
+    """Give up all privileges, install the filters that docker does not, and start a fresh interpreter as another user.
+
+    Returns only if a layer failed, after reporting it to the judge.
+
+    Args:
+        user: The user id to become.
+
+    Raises:
+        LayerError: Never to the caller; a failed layer is reported to the judge instead.
+    """
     from plum_hub.execution import filters
     from plum_hub.execution.kernel import LayerError
     from plum_hub.execution.visibility import DEVICES
     from plum_hub.execution.wire import send
 
     try:
-        if not filters.landlock_version():  # nothing else hides /proc/PID/mem from programs here
-            raise LayerError("landlock", "the kernel that containers run on has no Landlock, or docker refuses it")
+        if not filters.landlock_version():  # nothing else hides /proc/PID/mem here
+            raise LayerError("landlock", "the kernel of the docker host has no Landlock, or docker blocks it")
         _drop_root(user)
         for folder in _SCRATCH:
-            if not os.access(folder, os.W_OK):  # some runtimes give a tmpfs the mode of the image's folder below it
-                raise LayerError("scratch", f"the image's {folder} is not for everybody to write to, as mode 1777 is")
-        status = os.open("/proc/self/status", os.O_RDONLY)  # what can be opened now can be read later
+            if not os.access(folder, os.W_OK):  # some runtimes copy the mode of the image's folder
+                raise LayerError("scratch", f"the image's {folder} is not writable by every user (mode 1777)")
+        status = os.open("/proc/self/status", os.O_RDONLY)  # a descriptor opened now stays readable
         os.set_inheritable(status, True)
         readable, listable = shown(hidden())
         filters.install_landlock(readable, [*_SCRATCH, *DEVICES], listable)
         filters.install_seccomp()
         python = os.path.realpath(sys.executable)
         flags = ["-s", "-S", "-P", "-B", "-X", "utf8", "-c", sys.orig_argv[-1], str(status)]
-        # The same seed in every container, so that the order of a set never changes a verdict.
+        # One hash seed for all containers, so that set order never changes a verdict.
         os.execve(python, [python, *flags], {"PYTHONHASHSEED": "0"})
     except (LayerError, OSError) as error:
         layer, reason = (error.layer, error.reason) if isinstance(error, LayerError) else ("files", str(error))
@@ -92,13 +100,14 @@ def shut(user: int) -> None:
 def _drop_root(user: int) -> None:
     """Become the user and keep no capability.
 
-    A process that starts an interpreter while its effective group is not its group is marked by the kernel: its files
-    in /proc belong to root from then on, and so do its children's (prctl(2), PR_SET_DUMPABLE). Else a program could
-    open the zygote's ends of the pipes to the judge through /proc/1/fd, which Landlock does not forbid."""
+    A process that executes a program while its effective group differs from its group is marked non-dumpable by the
+    kernel: from then on root owns its files in /proc and those of its children (prctl(2), PR_SET_DUMPABLE). Otherwise a
+    program could open the zygote's ends of the pipes to the judge through /proc/1/fd, which Landlock does not prevent.
+    """
     from plum_hub.execution import kernel
     from plum_hub.execution.visibility import NOBODY
 
-    with contextlib.suppress(kernel.LayerError):  # the kernel knows no more of them
+    with contextlib.suppress(kernel.LayerError):  # the kernel has no capability of this number
         for capability in range(64):
             kernel.prctl("capabilities", kernel.PR_CAPBSET_DROP, capability)
     os.setgroups([])
@@ -107,8 +116,14 @@ def _drop_root(user: int) -> None:
 
 
 def hidden() -> set[Path]:
-    """Every native module with which Python code reads its own process's memory, and all installed packages, which may
-    have more of them."""
+    """List what programs must not read.
+
+    These are the native modules through which Python code can read its own process's memory, and all installed
+    packages, which may contain more of them.
+
+    Returns:
+        Resolved paths.
+    """
     from plum_hub.execution.visibility import MEMORY_READERS
 
     library = Path(os.__file__).resolve().parent
@@ -119,8 +134,15 @@ def hidden() -> set[Path]:
 
 
 def shown(hidden: set[Path]) -> tuple[list[str], list[str]]:
-    """The folders and files that hold programs and libraries, and the folders of which only the names are shown,
-    because something hidden lies below."""
+    """Split the system folders into those that programs may read and those they may only list.
+
+    Args:
+        hidden: What must not be readable (`hidden`).
+
+    Returns:
+        Folders and files that may be read, and folders of which only the names may be listed because something hidden
+        lies below.
+    """
     readable, listable = [], []
     above = {parent for path in hidden for parent in path.parents}
     pending = {Path(top).resolve() for top in (*_READABLE_FOLDERS, sys.base_prefix) if Path(top).is_dir()}
@@ -135,7 +157,7 @@ def shown(hidden: set[Path]) -> tuple[list[str], list[str]]:
 
 
 def serve() -> None:
-    """Become the zygote, after telling the judge what the kernel says of this process."""
+    """Become the zygote, after sending the judge this process's /proc/self/status."""
     import resource
 
     from plum_hub.execution import zygote

@@ -17,7 +17,7 @@ from plum_hub.execution.wire import pack
 from plum_hub.execution.worker import SCRATCH_MB, user_of
 
 _HARNESS = "3"
-"""Raised by hand whenever a verdict could change."""
+"""Increased by hand whenever a verdict could change."""
 
 _DEFAULT_IMAGE = "python:3.11-slim"
 _LABEL = "plum-hub.sandbox"
@@ -25,15 +25,15 @@ _PRINT_INTERPRETER = "import sys; print(sys.implementation.name, '.'.join(map(st
 _MIN_MINOR_VERSION = 11
 _FIRST_USER, _USERS = 10_000, 50_000
 _CAPABILITIES = ["CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID"]
-"""With them a container's first process becomes another user and gives up the rest, before it knows any program."""
+"""With these a container's first process becomes another user and drops the rest, before it receives any program."""
 _PROCESSES = 128
 _ANSWER_SECONDS, _END_SECONDS = 60, 20
-_HINT = "`--set verdicts.sandbox=auto` (`plum-hub judge --sandbox auto`) needs no docker where another can be had"
+_HINT = "`--set verdicts.sandbox=auto` (`plum-hub judge --sandbox auto`) uses another sandbox where one is available"
 
 
 @dataclass(frozen=True)
 class _Image:
-    """What containers are made of, and how much memory one may have: half of what the daemon's machine has."""
+    """The image that containers run, and the memory of one container: half of the docker host's."""
 
     id: str
     memory_bytes: int
@@ -41,9 +41,13 @@ class _Image:
 
 
 class DockerSandbox(JailSandbox):
-    """Runs programs in as many containers as there are workers, which are scheduled as jails are.
+    """Runs programs in one container for each worker, scheduled as jails are.
 
-    The image is `$PLUM_HUB_DOCKER_IMAGE`, by default `python:3.11-slim`: any that has CPython 3.11 or newer."""
+    The image is `$PLUM_HUB_DOCKER_IMAGE`, by default `python:3.11-slim`; any with CPython 3.11 or newer works.
+
+    Args:
+        workers: Number of containers; None for one for each processor core.
+    """
 
     def __init__(self, workers: int | None = None) -> None:
         super().__init__(workers or os.cpu_count(), self._start_container)
@@ -58,18 +62,18 @@ class DockerSandbox(JailSandbox):
         name = os.environ.get("PLUM_HUB_DOCKER_IMAGE") or _DEFAULT_IMAGE
         system, memory = _docker("info", "--format", "{{.OSType}} {{.MemTotal}}").split()
         if system != "linux":
-            raise SandboxError(f"docker runs {system} containers here, and programs need Linux ones; {_HINT}")
+            raise SandboxError(f"docker runs {system} containers here, but programs need Linux containers; {_HINT}")
         try:
             image_id = _docker("image", "inspect", "--format", "{{.Id}}", name)
         except SandboxError as error:
-            raise SandboxError(f"docker has no image {name} here; get it with  docker pull {name}") from error
+            raise SandboxError(f"docker has no image {name}; get it with `docker pull {name}`") from error
         image = _Image(image_id, int(memory) // 2)
         options = [*_options(image), "--entrypoint", "python", image.id]
         interpreter = _docker("run", "--rm", *options, "-I", "-S", "-c", _PRINT_INTERPRETER)
         if not interpreter.startswith("cpython-3.") or int(interpreter.split(".")[1]) < _MIN_MINOR_VERSION:
             raise SandboxError(
-                f"the image {name} has {interpreter}, and programs run in CPython 3.{_MIN_MINOR_VERSION} or newer; "
-                f"PLUM_HUB_DOCKER_IMAGE={_DEFAULT_IMAGE} has it"
+                f"the image {name} has {interpreter}, but programs need CPython 3.{_MIN_MINOR_VERSION} or newer; "
+                f"set PLUM_HUB_DOCKER_IMAGE={_DEFAULT_IMAGE}"
             )
         return replace(image, interpreter=interpreter)
 
@@ -78,7 +82,7 @@ class DockerSandbox(JailSandbox):
 
 
 class Container:
-    """A zygote in a docker container (`container.py`). Nothing is mounted into it; what it runs is sent over stdin."""
+    """A zygote in a docker container (`container.py`). Nothing is mounted into it; its code is sent over stdin."""
 
     name = "container"
     hint = _HINT
@@ -98,39 +102,58 @@ class Container:
             )
         except OSError as error:
             raise SandboxError(f"docker could not be started ({error}); {_HINT}") from error
-        # A user of its own, because the kernel counts a user's processes over all containers.
+        # A user id of its own, because the kernel counts a user's processes across all containers.
         user = _FIRST_USER + secrets.randbelow(_USERS)
         message: dict[str, Any] = {"sources": sources, "module": f"{__package__}.container"}
         self.startup_messages = b"".join(pack({**message, "step": step}) for step in (["shut", user], ["serve"]))
 
     def verify(self, greeting: dict[str, Any]) -> str:
-        """See `Enclosure`. The daemon answers for the container. The kernel answered for the zygote, from inside, where
-        no program has run yet."""
+        """Check the container: the docker daemon reports its settings, the kernel the zygote's status.
+
+        The status is read inside the container, where no program has run yet.
+
+        Args:
+            greeting: What the zygote sent; `status` is its /proc/self/status.
+
+        Returns:
+            The zygote's /proc/PID/status.
+
+        Raises:
+            SandboxError: A setting is not as required, or the zygote runs as root.
+        """
         (facts,) = json.loads(_docker("inspect", "--type", "container", self._id))
         for path, expected in _required_settings(self._image).items():
             actual = functools.reduce(lambda under, key: under[key], path.split("."), facts)
             if (actual or None) != (expected or None):
-                raise SandboxError(f"docker says that a container's {path} is {actual!r}, not {expected!r}; {_HINT}")
+                raise SandboxError(
+                    f"docker reports that the container's {path} is {actual!r}, not {expected!r}; {_HINT}"
+                )
         if "0" in user_of(str(greeting["status"])):
             raise SandboxError(f"a container runs as root (user); {_HINT}")
         return str(greeting["status"])
 
     def allow(self, memory_bytes: int) -> None:
-        """See `Enclosure`. A container keeps the limit that it was started with."""
+        """Do nothing: a container keeps the limit that it was started with.
+
+        Args:
+            memory_bytes: Ignored.
+        """
 
     def memory_kills(self) -> int:
-        """See `Enclosure`. The daemon does not count them."""
+        """Return 0: the docker daemon does not count them."""
         return 0
 
     def exit_reason(self) -> str:
-        """See `Enclosure`."""
+        """Return what the docker client printed, in parentheses; empty if nothing."""
         self._messages.seek(0)
         text = " ".join(self._messages.read(2000).decode(errors="replace").split())
         return f" ({text})" if text else ""
 
     def close(self) -> None:
-        """See `Enclosure`. The zygote goes when its stdin ends, and docker removes what is left; where that does not
-        happen in time, the container is removed by its name."""
+        """Wait for the container to end, and remove it by name if it does not end in time.
+
+        The zygote ends when its stdin does, and docker then removes the container (`--rm`).
+        """
         try:
             clean = self._client.wait(_END_SECONDS) == 0
         except subprocess.TimeoutExpired:
@@ -143,6 +166,7 @@ class Container:
 
 
 def _options(image: _Image) -> list[str]:
+    """Return the options of `docker run` that isolate a container."""
     memory = str(image.memory_bytes)
     return [
         "--pull", "never", "--label", _LABEL, "--log-driver", "none", "--no-healthcheck", "--network", "none",
@@ -160,7 +184,7 @@ def _scratch() -> str:
 
 
 def _required_settings(image: _Image) -> dict[str, object]:
-    """What `docker inspect` must say of a container."""
+    """Return what `docker inspect` must report of a container, by path."""
     host = {
         "Privileged": False, "NetworkMode": "none", "ReadonlyRootfs": True, "CapAdd": _CAPABILITIES, "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges"], "PidMode": "", "IpcMode": "private", "UTSMode": "", "Binds": None,
@@ -174,7 +198,7 @@ def _required_settings(image: _Image) -> dict[str, object]:
 
 
 def _sources() -> dict[str, str]:
-    """The modules of this room, by their names, and its parents without their text."""
+    """Return the source of every module of this package by name, with empty parent packages."""
     files = Path(__file__).parent.glob("*.py")
     return {
         "plum_hub": "",
@@ -184,10 +208,10 @@ def _sources() -> dict[str, str]:
 
 
 def _docker(*arguments: str) -> str:
-    """What a docker command printed.
+    """Run a docker command and return what it printed.
 
     Raises:
-        SandboxError: docker is not installed, its daemon does not answer, or it refused.
+        SandboxError: docker is not installed, its daemon does not answer, or the command failed.
     """
     try:
         done = subprocess.run(
@@ -197,7 +221,7 @@ def _docker(*arguments: str) -> str:
     except FileNotFoundError as error:
         raise SandboxError(f"docker is not installed (no `docker` on PATH); {_HINT}") from error
     except subprocess.TimeoutExpired as error:
-        raise SandboxError(f"docker {arguments[0]} gave no answer within {_ANSWER_SECONDS} s; {_HINT}") from error
+        raise SandboxError(f"docker {arguments[0]} did not answer within {_ANSWER_SECONDS} s; {_HINT}") from error
     if done.returncode != 0:
         raise SandboxError(f"docker {arguments[0]}: {' '.join(done.stderr.split())}; {_HINT}")
     return done.stdout.strip()

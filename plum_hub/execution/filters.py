@@ -1,6 +1,6 @@
-"""The two filters that a jail puts on itself: seccomp (which system calls) and Landlock (which files).
+"""The two filters that a jail installs on itself: seccomp (system calls) and Landlock (files).
 
-Both last through `exec` and for every descendant, and neither can be taken off again.
+Both persist through `exec`, apply to every descendant, and cannot be removed.
 """
 
 import ctypes
@@ -30,16 +30,19 @@ _DENIED = [
     "fsetxattr", "setxattrat", "removexattr", "lremovexattr", "fremovexattr", "removexattrat", "file_setattr",
     "open_tree_attr", "utime", "utimes", "futimesat",
 ]  # fmt: skip
-"""Refused with EPERM. `socketpair` stays, because asyncio needs it; no socket can be connected to anything else.
+"""Refused with EPERM. `socketpair` is allowed, because asyncio needs it; such a socket cannot be connected to anything
+else.
 
 A jail's namespaces make some of these harmless. They are refused there all the same, because a verdict must not depend
-on the sandbox, and the landlock sandbox has no namespaces."""
+on the sandbox, and the landlock sandbox has no namespaces.
+"""
 _GATED = [
     "kill", "tkill", "tgkill", "fork", "vfork", "creat", "mkdir", "mkdirat", "symlink", "symlinkat", "link", "linkat",
     "mknod", "mknodat", "chmod", "fchmod", "fchmodat", "fchmodat2", "utimensat", "unlink", "unlinkat",
 ]  # fmt: skip
-"""Of a sandbox without namespaces: the kernel asks the supervisor (`supervisor.py`) before it carries these out. So it
-does for `clone`, for files that are created, and for files that are mapped to be executed."""
+"""In a sandbox without namespaces, the kernel asks the supervisor (`supervisor.py`) before it carries these out; also
+`clone`, opening a file with O_CREAT, and mapping a file as executable.
+"""
 _X86_64_ONLY = frozenset({
     "inotify_init", "uselib", "chown", "lchown", "utime", "utimes", "futimesat", "fork", "vfork", "creat", "mkdir",
     "symlink", "link", "mknod", "chmod", "open", "unlink",
@@ -48,9 +51,9 @@ _IOCTLS = {
     "TCGETS": 0x5401, "TIOCGPGRP": 0x540F, "TIOCGWINSZ": 0x5413, "FIONREAD": 0x541B, "FIONBIO": 0x5421,
     "FIONCLEX": 0x5450, "FIOCLEX": 0x5451,
 }  # fmt: skip
-"""The only ones: others change a file's attributes, or to whom its signals go."""
+"""The allowed requests of `ioctl`; others change a file's attributes or the owner of its signals."""
 _SIGNAL_OWNERS = {"F_SETOWN": 8, "F_SETSIG": 10, "F_SETOWN_EX": 15}
-"""Of `fcntl`: they would send any signal to any process of the same user."""
+"""Refused commands of `fcntl`: they could send any signal to any process of the same user."""
 
 # Numbers from the kernel's tables (arch/x86/entry/syscalls/syscall_64.tbl; include/uapi/asm-generic/unistd.h).
 _SHARED_NUMBERS = {
@@ -118,47 +121,52 @@ _X32_BIT = 0x40000000
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 _SECCOMP_SET_MODE_FILTER, _NEW_LISTENER, _WAIT_KILLABLE = 1, 1 << 3, 1 << 5
 _VERSION_TRUNCATE = 3
-"""The version of Landlock that can forbid to cut files short."""
+"""The first Landlock ABI that can forbid truncation."""
 _Steps: TypeAlias = list[tuple[int, int, int, int]]
 
 
 def system_calls() -> dict[str, int]:
-    """The numbers of this processor's system calls, by name.
+    """Return this processor's system call numbers.
+
+    Returns:
+        The number by name.
 
     Raises:
-        LayerError: this processor's system calls are not known here.
+        LayerError: The numbers of this processor are unknown.
     """
     return _machine()[1]
 
 
 def _machine() -> tuple[int, dict[str, int]]:
+    """Return the audit architecture and the system call numbers of this processor."""
     machine = platform.machine()
     if machine not in _MACHINES:
-        raise LayerError("seccomp", f"the system calls of a {machine} processor are not known")
+        raise LayerError("seccomp", f"unknown system call numbers for {machine} processors")
     return _MACHINES[machine]
 
 
 def install_seccomp() -> None:
-    """Refuse, for good, the system calls that lead out of a jail or into parts of the kernel no program needs.
+    """Refuse, permanently, system calls that lead out of a jail or into parts of the kernel that no program needs.
 
     Raises:
-        LayerError: the kernel has no seccomp filters, or this processor's system calls are not known here.
+        LayerError: The kernel has no seccomp filters, or the system calls of this processor are unknown.
     """
     header, _code = _filter()
     prctl("seccomp", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.c_char_p(header))
 
 
 def install_gates(max_version: int = sys.maxsize) -> int:
-    """Install the same filter, with the gates that a sandbox without namespaces needs.
+    """Install the same filter with the notifications that a sandbox without namespaces needs.
 
     Args:
-        newest: the version of Landlock that is used at most: what it does not know is refused here.
+        max_version: Newest Landlock ABI to rely on: what it cannot restrict is refused by this filter.
 
     Returns:
-        The file descriptor at which a supervisor answers for the gated system calls; closed on exec.
+        The file descriptor on which a supervisor answers for the gated system calls (seccomp_unotify(2)); closed on
+        exec.
 
     Raises:
-        LayerError: as `install_seccomp`, or another supervisor of this kind is above this process already.
+        LayerError: As `install_seccomp`, or this process already has a supervisor of this kind.
     """
     header, _code = _filter(landlock=min(landlock_version(), max_version))
     number = system_calls()["seccomp"]
@@ -168,12 +176,15 @@ def install_gates(max_version: int = sys.maxsize) -> int:
 
     try:
         return call("seccomp", lambda: install(_NEW_LISTENER | _WAIT_KILLABLE))
-    except LayerError:  # the second flag is there from Linux 5.19 on
+    except LayerError:  # the second flag needs Linux 5.19
         return call("seccomp", lambda: install(_NEW_LISTENER))
 
 
 def _filter(landlock: int | None = None) -> tuple[bytes, "ctypes.Array[ctypes.c_char]"]:
-    """`struct sock_fprog`, and the program that it points to; with gates beside that version of Landlock."""
+    """Build `struct sock_fprog` and the program that it points to.
+
+    With `landlock`, the ABI version in use, the filter contains the gates.
+    """
     architecture, numbers = _machine()
     program = _bpf(architecture, numbers, landlock)
     code = ctypes.create_string_buffer(program, len(program))
@@ -181,7 +192,7 @@ def _filter(landlock: int | None = None) -> tuple[bytes, "ctypes.Array[ctypes.c_
 
 
 def _bpf(architecture: int, numbers: dict[str, int], landlock: int | None = None) -> bytes:
-    """The filter as classic BPF: `struct sock_filter` is code, jump if true, jump if false, operand."""
+    """Assemble the filter as classic BPF: `struct sock_filter` is code, jump if true, jump if false, operand."""
     steps: _Steps = [
         (_LOAD, 0, 0, _ARCHITECTURE), (_JUMP_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, _NUMBER), (_JUMP_AT_LEAST, 0, 1, _X32_BIT), (_RETURN, 0, 0, _KILL),
@@ -199,21 +210,22 @@ def _bpf(architecture: int, numbers: dict[str, int], landlock: int | None = None
 
 
 def _argument(number: int) -> tuple[int, int, int, int]:
+    """Load the low half of a system call's argument."""
     return _LOAD, 0, 0, _FIRST_ARGUMENT + 8 * number
 
 
 def _rules() -> dict[str, _Steps]:
-    """What is decided by a system call's arguments, in every sandbox."""
+    """Return the rules that depend on a system call's arguments, in every sandbox."""
     allow, refuse = (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE)
     ioctls = [(_JUMP_EQUAL, len(_IOCTLS) - index, 0, code) for index, code in enumerate(_IOCTLS.values())]
     owners = [(_JUMP_EQUAL, len(_SIGNAL_OWNERS) - index, 0, code) for index, code in enumerate(_SIGNAL_OWNERS.values())]
     return {
-        # clone3 hides its flags behind a pointer; without it the C library falls back to clone.
+        # clone3 passes its flags by pointer; without it, the C library falls back to clone.
         "clone3": [(_RETURN, 0, 0, _ABSENT)],
-        # Another process's limits (pid not 0) are not the program's: it could starve the zygote.
+        # Only its own limits (pid 0): with another pid a program could starve the zygote.
         "prlimit64": [_argument(0), (_JUMP_EQUAL, 0, 1, 0), allow, refuse],
         "clone": [_argument(0), (_JUMP_BITS, 0, 1, _NAMESPACE_FLAGS), refuse, allow],
-        # A datagram socket can send to any address, also when it is one of a pair.
+        # A datagram socket can send to any address, even as one of a pair.
         "socketpair": [
             _argument(0), (_JUMP_EQUAL, 0, 4, _AF_UNIX), _argument(1), (_AND, 0, 0, _SOCKET_TYPE),
             (_JUMP_EQUAL, 2, 0, _SOCK_STREAM), (_JUMP_EQUAL, 1, 0, _SOCK_SEQPACKET), refuse, allow,
@@ -224,11 +236,11 @@ def _rules() -> dict[str, _Steps]:
 
 
 def _gates() -> dict[str, _Steps]:
-    """What a sandbox without namespaces decides by arguments, beside or instead of `_rules`."""
+    """Return the rules by argument of a sandbox without namespaces, which extend or replace `_rules`."""
     allow, refuse, notify = (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _NOTIFY)
 
     def opening(flags: int) -> _Steps:
-        # Reading with O_TRUNC empties a file, which Landlock knows from version 3 on.
+        # O_TRUNC empties a file even when it is opened for reading, which Landlock restricts from ABI 3.
         return [
             _argument(flags), (_JUMP_BITS, 0, 1, _O_CREAT | _O_TMPFILE), notify, (_JUMP_BITS, 0, 2, _O_TRUNC),
             (_JUMP_BITS, 1, 0, _O_ACCMODE), refuse, allow,
@@ -247,20 +259,20 @@ def _gates() -> dict[str, _Steps]:
         "pkey_mprotect": [_argument(2), (_JUMP_BITS, 0, 1, _PROT_EXEC), refuse, allow],
         "open": opening(1),
         "openat": opening(2),
-        "openat2": [(_RETURN, 0, 0, _ABSENT)],  # it hides its flags behind a pointer
+        "openat2": [(_RETURN, 0, 0, _ABSENT)],  # passes its flags by pointer
     }  # fmt: skip
 
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _RULE_PATH_BENEATH = 1
-_EXECUTE, _LIST, _READ_AND_RUN = 0b1, 0b1000, 0b1101  # the last is EXECUTE, READ_FILE, READ_DIR
-_ON_FILES = 0b111  # EXECUTE, WRITE_FILE, READ_FILE: all that a rule for a file may grant
+_EXECUTE, _LIST, _READ_AND_RUN = 0b1, 0b1000, 0b1101  # the last: EXECUTE, READ_FILE, READ_DIR
+_ON_FILES = 0b111  # EXECUTE, WRITE_FILE, READ_FILE: the rights that a rule for a file may grant
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
-"""How many file rights each version of the interface knows; the fifth adds one more for devices."""
+"""Number of file access rights in each Landlock ABI; the fifth adds one for devices."""
 
 
 def landlock_version() -> int:
-    """The version of Landlock's interface in this kernel, or 0."""
+    """Return the Landlock ABI version of this kernel, or 0 if there is none."""
     return max(0, syscall(_CREATE_RULESET, None, 0, 1))
 
 
@@ -272,16 +284,17 @@ def install_landlock(
     signals: bool = False,
     max_version: int = sys.maxsize,
 ) -> None:
-    """Allow reading and running below `readable`, everything below `writable`, the names below `listable`, and no other
-    file and no TCP port.
+    """Restrict this process to the given files, without TCP, permanently.
 
     Args:
-        readable, writable, listable: folders or files, which exist.
-        signals: whether also signals stay inside, where the kernel's version can have it so (6).
-        newest: the version of the interface that is used at most.
+        readable: Existing files and folders to read and execute, with everything below.
+        writable: Existing files and folders with all rights but execution, with everything below.
+        listable: Existing folders whose names may be listed.
+        signals: Whether to confine signals too, which needs ABI 6; ignored below.
+        max_version: Newest ABI to use.
 
     Raises:
-        LayerError: the kernel refused a rule.
+        LayerError: The kernel refused a rule.
     """
     version = min(landlock_version(), max_version)
     rights = (1 << _RIGHTS.get(version, 16)) - 1

@@ -1,8 +1,9 @@
-"""What a zygote takes away from its interpreter before any program runs. Part of the inside of a jail.
+"""Remove what would expose the zygote's objects to programs. Runs inside a jail, before any program.
 
-Statements are proved by tokens that C iterators hold. Three things in Python lead to them: tracing (also through
-`sys.monitoring`, and for all threads at once from Python 3.12 on), the garbage collector's queries, and a module with
-either that is made anew: by its name, or out of the shared library of the interpreter (`PyInit_gc` is a symbol of it).
+Statements are proved by tokens that only C iterators hold. Three features of Python lead to them: tracing (also through
+`sys.monitoring`, and for all threads at once from Python 3.12), the queries of the garbage collector, and a second
+instance of a module that has either: imported by name, or created from the interpreter's shared library (which exports
+`PyInit_gc`).
 """
 
 import _functools  # type: ignore[import-not-found]
@@ -20,10 +21,10 @@ _TRACERS = ("settrace", "setprofile", "_settraceallthreads", "_setprofileallthre
 
 
 def hide_internals(packages: str = "") -> None:
-    """Take away what would show a program the objects of the machinery below it.
+    """Remove tracing, the collector's queries, and ways to import them again.
 
     Args:
-        packages: a folder of packages whose extension modules programs may load, beside the standard library's.
+        packages: Folder of packages whose extension modules programs may load, in addition to the standard library's.
     """
 
     def nothing(*_arguments: object) -> list[object]:
@@ -38,12 +39,12 @@ def hide_internals(packages: str = "") -> None:
     vars(gc).update(get_objects=nothing, get_referrers=nothing, get_referents=nothing)
     vars(sys).update({name: no_trace for name in _TRACERS if hasattr(sys, name)})
     vars(_imp).update(create_builtin=refuse, create_dynamic=_known_extensions(packages))
-    if monitoring := vars(sys).get("monitoring"):  # from Python 3.12 on the other way to trace
+    if monitoring := vars(sys).get("monitoring"):  # another way to trace, from Python 3.12
         vars(sys)["monitoring"] = sys.modules["sys.monitoring"] = _deaf(monitoring)
 
 
 def _deaf(monitoring: types.ModuleType) -> types.ModuleType:
-    """A module like `sys.monitoring` that calls nobody, so that `cProfile` and its like do no harm but run."""
+    """Return a module like `sys.monitoring` that never calls back, so that `cProfile` and similar run unharmed."""
     deaf = types.ModuleType(monitoring.__name__)
     for name, value in vars(monitoring).items():
         if not callable(value):
@@ -56,11 +57,11 @@ def _deaf(monitoring: types.ModuleType) -> types.ModuleType:
 
 
 def _known_extensions(packages: str) -> Callable[..., types.ModuleType]:
-    """What `_imp.create_dynamic` becomes: it loads the extension modules that are installed, each by its own name.
+    """Return a replacement for `_imp.create_dynamic` that loads only installed extension modules.
 
-    The C function would make any module out of any shared library. Each file has a caller of its own, in C, that shows
-    neither that function nor the name that it is called with; a `ModuleSpec` could be made to lie, which is a class in
-    Python.
+    The C function would create any module from any shared library. Here each file loads under its own name only,
+    through its own caller, implemented in C, which exposes neither that function nor the name it passes. A `ModuleSpec`
+    could be made to lie, since it is a Python class.
     """
     create = _imp.create_dynamic
     loaders = {}
@@ -80,7 +81,7 @@ def _known_extensions(packages: str) -> Callable[..., types.ModuleType]:
 
 
 def _extensions(packages: str) -> Iterator[tuple[str, str]]:
-    """Name and path of each extension module that can be imported, as the path finder gives them."""
+    """Yield name and path of each importable extension module, as the path finder gives them."""
     for top in sys.path:
         for folder, _folders, files in os.walk(top) if top == packages else [(top, (), _files(top))]:
             inner = folder[len(top) + 1 :].replace("/", ".")
@@ -92,4 +93,4 @@ def _extensions(packages: str) -> Iterator[tuple[str, str]]:
 
 
 def _files(folder: str) -> list[str]:
-    return os.listdir(folder) if os.path.isdir(folder) else []  # noqa: PTH112, PTH208  pathlib makes every fork dearer
+    return os.listdir(folder) if os.path.isdir(folder) else []  # noqa: PTH112, PTH208  pathlib makes forks slower

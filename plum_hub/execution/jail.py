@@ -1,8 +1,8 @@
-"""The sandbox that shuts programs into namespaces: a warm zygote for each core, one forked child for each program.
+"""The sandbox that isolates programs with namespaces: a warm zygote for each core, a forked child for each program.
 
-A worker goes on with the suite that it has, as far as the next few programs allow: its jail holds the suite's cases
-compiled. A program that was over its limit is run again on a processor core of its own, with nothing else beside it
-but other such programs on cores of theirs: CPU time is then the program's alone, whatever the number of cores.
+A worker prefers programs of the suite that it ran last, within the next few programs: its jail holds that suite's cases
+compiled. A program that exceeded a limit is run again on a processor core of its own, beside nothing but other such
+programs on other cores: its CPU time is then its own, whatever the number of cores.
 """
 
 import functools
@@ -28,28 +28,31 @@ from plum_hub.execution.trial import ProgramTrial
 from plum_hub.execution.worker import BrokenWorkerError, Enclosure, Jail, Worker
 
 _HARNESS = "6"
-"""Raised by hand whenever a verdict could change."""
+"""Increased by hand whenever a verdict could change."""
 
 _INCONCLUSIVE = ("timed_out", "out_of_memory")
 _FIRST_SHARE = 0.25
-"""Of the time limits, for the run that others run beside: a program that needs more is run alone, and only that counts.
-Most need far less, and of one that never ends enough is seen."""
+"""Fraction of the time limits for the first run, beside others. A program that needs more is run again alone, and only
+that run counts. Most programs need far less, and an endless one is recognised soon.
+"""
 _LOOKAHEAD = 16
-"""Programs for each worker that are taken from their iterable before their turn, for a worker to find its suite among
-them."""
+"""Programs per worker that are read ahead, so that a worker can find programs of its suite among them."""
 _QUICK_SECONDS = 0.001
-"""An iterable that takes longer to give a program is not asked before its turn."""
+"""If the iterable takes longer than this to give a program, nothing more is read ahead for now."""
 _GRACE_SECONDS = 30.0
 _ATTEMPTS = 2
 
 
 _GRACE = 1.5
-"""Of the time limits, for a program that runs alone after it had to share its core with processes that are not ours: a
-program within its limits on a quiet machine is within them on a busy one, where the same work takes more CPU time."""
+"""Factor on the time limits of a program that runs alone after sharing its core with processes of others: the same work
+takes more CPU time on a busy machine, and a program within its limits on a quiet one must be within them here.
+"""
 
 
 @dataclass(eq=False)
 class _Task:
+    """A program to run. `alone`: on a core of its own; `grace`: factor on its time limits."""
+
     program: Program
     compiled: bytes = b""
     alone: bool = False
@@ -67,12 +70,14 @@ class _Lookahead:
 
     @property
     def exhausted(self) -> bool:
-        """Whether there are no more, as far as it was asked."""
+        """Whether no program is left, as far as is known."""
         return self._ended and not self._programs
 
     def take(self, preferred: str, busy: Container[str]) -> Next | None:
-        """One of the next programs: one with the `wanted` cases if there is any, else one whose cases are not `taken`,
-        else the first."""
+        """Take one of the next programs.
+
+        Prefers one with the `preferred` cases, then one whose cases no worker is `busy` with, then the first.
+        """
         if len(self._programs) <= self._most // 2:
             self._fill()
         if not self._programs:
@@ -85,7 +90,7 @@ class _Lookahead:
         return found
 
     def _fill(self) -> None:
-        """Take what there is, but wait for one at most."""
+        """Read what is available without waiting, but at least one."""
         seen = len(self._programs)
         while not self._ended and len(self._programs) < self._most:
             started = time.monotonic()
@@ -101,7 +106,7 @@ class _Lookahead:
 
 @dataclass(eq=False)
 class _WorkerSlot:
-    """A worker, the task that it is at, and the one that waits there, so that it never waits for us."""
+    """A worker with its running task and at most one queued task, so that it never waits for us."""
 
     worker: Worker
     trials: deque[tuple[_Task, ProgramTrial]] = field(default_factory=deque)
@@ -109,11 +114,11 @@ class _WorkerSlot:
 
     @property
     def takes_more(self) -> bool:
-        """Whether another task can be sent while the first runs: its answers come next then."""
+        """Whether a second task can be queued: the first one's next answer is its last."""
         return len(self.trials) == 1 and self.trials[0][1].is_last_run and not self.trials[0][0].alone
 
     def send(self, task: _Task) -> None:
-        """Send a task's first run behind what is there."""
+        """Send a task's first run after what is queued."""
         share = task.grace if task.alone else _FIRST_SHARE
         trial = ProgramTrial(task.program, self.worker.overhead_bytes, time_share=share, compiled=task.compiled)
         self.worker.send(trial.request(self.worker.cached_cases))
@@ -123,12 +128,12 @@ class _WorkerSlot:
             self.start_clock()
 
     def send_next_run(self) -> None:
-        """Send the first task's next run."""
+        """Send the next run of the first task."""
         trial = self.trials[0][1]
         self.worker.send(trial.request(self.worker.cached_cases))
 
     def start_clock(self) -> None:
-        """The first task starts now."""
+        """Start the deadline of the first task, and set its memory limit."""
         task, _ = self.trials[0]
         task.attempts += 1
         self.worker.allow(task.program.limits.memory_mb << 20)
@@ -136,7 +141,7 @@ class _WorkerSlot:
 
 
 class _Numpy(NamedTuple):
-    """The folder that it is installed in, and what it adds to the harness's version."""
+    """The folder that numpy is installed in, and the suffix for the harness version."""
 
     folder: Path
     version: str
@@ -145,12 +150,12 @@ class _Numpy(NamedTuple):
 def _find_numpy() -> _Numpy:
     spec = importlib.util.find_spec("numpy")
     if spec is None or spec.origin is None:
-        raise MissingExtraError("a judge whose programs use numpy", "train")
+        raise MissingExtraError("judging programs that use numpy", "train")
     return _Numpy(Path(spec.origin).resolve().parents[1], f"-numpy-{importlib.metadata.version('numpy')}")
 
 
 def _physical(cores: Set[int]) -> frozenset[int]:
-    """One of the logical cores on each physical one: two that share it slow each other down."""
+    """Return one logical core of each physical core: two that share one slow each other down."""
     first: dict[str, int] = {}
     for core in sorted(cores):
         siblings = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")
@@ -159,11 +164,16 @@ def _physical(cores: Set[int]) -> frozenset[int]:
 
 
 class JailSandbox:
-    """Runs programs in as many jails as there are workers, started when first needed.
+    """Runs programs in one jail for each worker, started on demand.
 
-    A program that is over its memory limit, or takes more than a quarter of its time limits, is run once more, alone on
-    a processor core, and only that run counts. Programs are taken from their iterable as workers become free, and a few
-    ahead, so memory is bounded by the workers and not by the programs.
+    A program that exceeds its memory limit, or a quarter of its time limits, is run once more, alone on a processor
+    core, and only that run counts. Programs are read as workers become free, and a few ahead, so memory is bounded by
+    the number of workers and not of programs.
+
+    Args:
+        workers: Number of jails; None for one for each core that this process may use.
+        enclose: Starts an enclosure from the zygote's end of a socket and the core to stay on; None for a jail.
+        numpy: Whether programs may use numpy.
     """
 
     enclosure: type[Jail] = Jail
@@ -200,9 +210,20 @@ class JailSandbox:
         return f"{self.enclosure.name}-{_HARNESS}-{sys.implementation.name}-{version}{numpy}"
 
     def run(self, programs: Iterable[Program]) -> Iterator[Execution]:
-        """See `Sandbox`. A `ValueError` says that an expected value is neither a literal nor a closeness."""
+        """Run every program once; see `Sandbox`.
+
+        Args:
+            programs: Consumed as workers become free.
+
+        Yields:
+            What each program did, as each finishes, in any order.
+
+        Raises:
+            SandboxError: This machine could not run programs as promised, or this sandbox is already running some.
+            ValueError: An expected value is neither a literal nor a closeness.
+        """
         if self._running:
-            raise SandboxError("this judge is already running programs: finish that `run`, or open another judge")
+            raise SandboxError("this judge is already running programs; finish that `run` first, or open another judge")
         self._running = True
         try:
             yield from self._run(iter(programs))
@@ -229,7 +250,7 @@ class JailSandbox:
                 return
 
     def _is_exclusive_phase(self, ahead: _Lookahead) -> bool:
-        """Whether only programs that run alone are begun now: once begun with, all of them."""
+        """Whether only programs that run alone are started now; once one is, all of them."""
         if self._is_exclusive():
             return True
         return (
@@ -242,7 +263,7 @@ class JailSandbox:
         return any(slot.trials[0][0].alone for slot in self._slots)
 
     def _has_room(self, *, alone: bool) -> bool:
-        """Whether another task can be sent somewhere; those that run alone wait until the others have ended."""
+        """Whether another task can be sent; those that run alone wait for the others to end."""
         if alone:
             return not self._slots or (self._is_exclusive() and len(self._slots) < len(self._exclusive_cores))
         return len(self._slots) < self._size or any(slot.takes_more for slot in self._slots)
@@ -275,7 +296,7 @@ class JailSandbox:
         return self._idle.pop() if self._idle else Worker(self._enclose, self._free_core())
 
     def _exclusive_worker(self) -> Worker:
-        """A worker on a processor core where no other runs anything."""
+        """Return a worker on a processor core that no other worker uses."""
         free = self._exclusive_cores - {slot.worker.core for slot in self._slots}
         for worker in self._idle:
             if worker.core in free:
@@ -284,23 +305,26 @@ class JailSandbox:
         return Worker(self._enclose, min((core for core in free if core is not None), default=None))
 
     def _free_core(self) -> int | None:
-        """The core that a new jail stays on, where there is one for each: moving a child from core to core costs a
-        twentieth of a small program."""
+        """Return the core that a new jail stays on, if there is a core for each.
+
+        Moving children between cores costs 5 % of a small program's time.
+        """
         if self._size != len(self._cores):
             return None
         busy = {worker.core for worker in [*self._idle, *(slot.worker for slot in self._slots)]}
         return min(self._cores - busy, default=None)
 
     def _requeue(self, task: _Task, error: BrokenWorkerError) -> None:
+        """Queue a task again after its worker broke; fail after the second time."""
         if task.attempts >= _ATTEMPTS:
             raise SandboxError(
-                f"the sandbox broke twice while it ran program {task.program.id!r} ({error}); "
-                "run the same command again, and `plum-hub doctor` if it stays so"
+                f"the sandbox broke twice while running program {task.program.id!r} ({error}); "
+                "run the command again; if it fails again, run `plum-hub doctor`"
             ) from error
         (self._inconclusive if task.alone else self._retries).append(task)
 
     def _wait(self) -> Iterator[Execution]:
-        """Wait until a worker can go on, and yield what is then known."""
+        """Wait until a worker can continue, and yield what has finished."""
         slots = {slot.worker.socket.fileno(): slot for slot in self._slots}
         poll_events = {
             number: select.POLLIN | (select.POLLOUT if slot.worker.has_unsent else 0) for number, slot in slots.items()
@@ -318,9 +342,10 @@ class JailSandbox:
                 yield execution
         for slot in list(self._slots):
             if time.monotonic() > slot.deadline:
-                self._break(slot, BrokenWorkerError("it fell silent"))
+                self._break(slot, BrokenWorkerError("it stopped answering"))
 
     def _advance(self, slot: _WorkerSlot) -> Execution | None:
+        """Send and receive for one worker; return the execution of a program that has finished."""
         task, trial = slot.trials[0]
         try:
             answer = slot.worker.pump()
@@ -329,7 +354,7 @@ class JailSandbox:
             return None
         if answer is not None and answer[0] == wire.PART and trial.observe(answer[1]):
             slot.worker.stop()
-        if answer is None or answer[0] == wire.PART:  # something moved, so it is not silent
+        if answer is None or answer[0] == wire.PART:  # there was progress, so the worker is alive
             slot.deadline = max(slot.deadline, time.monotonic() + _GRACE_SECONDS)
             return None
         finished = trial.take(*answer, slot.worker.has_killed_for_memory)
@@ -352,13 +377,13 @@ class JailSandbox:
         return execution
 
     def _break(self, slot: _WorkerSlot, error: BrokenWorkerError) -> None:
-        """Replace a broken worker: the task that it was at has had an attempt, the one that waited has not."""
+        """Replace a broken worker. Its running task has used an attempt, its queued one has not."""
         task, _ = slot.trials.popleft()
         self._discard(slot)
         self._requeue(task, error)
 
     def _discard(self, slot: _WorkerSlot) -> None:
-        """Close a worker; what waited there waits for another."""
+        """Close a worker and requeue its tasks."""
         self._slots.remove(slot)
         self._retries.extend(task for task, _ in slot.trials)
         slot.worker.close()

@@ -1,4 +1,4 @@
-"""The judge: the public face of this room."""
+"""The judge: the public interface of this package."""
 
 import functools
 from collections.abc import Iterable, Iterator
@@ -20,17 +20,17 @@ _NOT_ISOLATED = "programs cannot be isolated on this machine"
 
 
 class Judge:
-    """Runs programs in isolation and says what each did.
+    """Runs programs in isolation and reports what each did.
 
         with Judge() as judge:
             for execution in judge.run(programs):
                 print(execution.id, execution.status)
 
     Args:
-        workers: how many programs run at a time; None for one on each core.
-        sandbox: what isolates them: `jail` (Linux namespaces), `landlock` (where those are refused), `docker`, or
-            `auto` for the first of these that can be had, found out when programs are run first (`choose`).
-        numpy: whether programs may use it, and cases may expect its arrays.
+        workers: Number of programs that run at a time; None for one for each core.
+        sandbox: What isolates programs: `jail` (Linux namespaces), `landlock` (where namespaces are refused), `docker`,
+            or `auto` for the first of these that works here, determined when programs first run (`choose`).
+        numpy: Whether programs may use numpy, and cases may expect its arrays.
 
     Raises:
         SandboxError: `docker` with `numpy`, which its containers do not have.
@@ -38,7 +38,7 @@ class Judge:
 
     def __init__(self, workers: int | None = None, *, sandbox: SandboxName = "auto", numpy: bool = False) -> None:
         if sandbox == "docker" and numpy:
-            raise SandboxError("programs have no numpy in the docker sandbox; judge them in jail or landlock")
+            raise SandboxError("the docker sandbox has no numpy; use the jail or landlock sandbox")
         self._workers, self._name, self._numpy = workers, sandbox, numpy
         self._open_sandbox: Sandbox | None = None
 
@@ -55,24 +55,30 @@ class Judge:
 
     @property
     def harness_version(self) -> str:
-        """Names the code and interpreter that decide; part of every verdict's id.
+        """Version of the code and interpreter that decide; part of every verdict's id.
 
         Raises:
-            SandboxError: `auto`, and there is no sandbox on this machine.
+            SandboxError: With `auto`, no sandbox works on this machine.
         """
         return self._sandbox.harness_version
 
     def run(self, programs: Iterable[Program]) -> Iterator[Execution]:
-        """Run every program once and yield what each did, as each finishes, in any order.
+        """Run every program once.
+
+        Args:
+            programs: Consumed as workers become free.
+
+        Returns:
+            An iterator over what each program did, as each finishes, in any order.
 
         Raises:
-            SandboxError: this machine could not run programs as promised. Says nothing about any program.
-            ValueError: an expected value is not a literal.
+            SandboxError: This machine could not run programs as promised. It implies nothing about any program.
+            ValueError: An expected value is neither a literal nor a closeness.
         """
         return self._sandbox.run(programs)
 
     def close(self) -> None:
-        """Stop the workers, leaving nothing behind. Idempotent."""
+        """Stop the workers and remove everything they left. Idempotent."""
         if self._open_sandbox is not None:
             self._open_sandbox.close()
 
@@ -87,33 +93,43 @@ class Judge:
 
 @functools.cache
 def choose(*, numpy: bool = False) -> RealSandboxName:
-    """The first sandbox that can be had on this machine, each really tried: jail, landlock, docker.
+    """Choose the first sandbox that works on this machine: jail, landlock, docker.
+
+    Each is started and verified, so the result is cached.
 
     Args:
-        numpy: whether programs may use it, which docker's containers do not have.
+        numpy: Whether programs may use numpy, which docker's containers do not have.
+
+    Returns:
+        The sandbox's name.
 
     Raises:
-        SandboxError: there is none; says of each what is missing.
+        SandboxError: None works; the message says what each lacks.
     """
     refusals_by_name: dict[str, str] = {}
     for name in _SANDBOXES:
-        refusals_by_name[name] = "its containers have no numpy" if numpy and name == "docker" else _refusal(name)
+        refusals_by_name[name] = "its containers do not have numpy" if numpy and name == "docker" else _refusal(name)
         if not refusals_by_name[name]:
             return name
     reasons = "; ".join(f"{name}: {reason}" for name, reason in refusals_by_name.items())
     raise SandboxError(
-        f"{_NOT_ISOLATED} ({reasons}); use one that allows user namespaces, has Landlock "
-        "(Linux 5.13 or newer, seccomp filters allowed) or runs docker; `plum-hub doctor` says more"
+        f"{_NOT_ISOLATED} ({reasons}); use a machine that allows user namespaces, has Landlock "
+        "(Linux 5.13 or newer, seccomp filters allowed) or runs docker; run `plum-hub doctor` for details"
     )
 
 
 def refusals() -> dict[RealSandboxName, str]:
-    """Of each sandbox, why this machine refuses it; "" where it can be started and proves itself."""
+    """Start and verify each sandbox.
+
+    Returns:
+        Why this machine refuses it, by name; empty where the sandbox works.
+    """
     return {name: _refusal(name) for name in _SANDBOXES}
 
 
 def _refusal(name: RealSandboxName) -> str:
-    attempts = 2  # a machine that is busy may have been too slow
+    """Return why a sandbox does not work here; empty if it does."""
+    attempts = 2  # the first may have timed out on a busy machine
     while True:
         attempts -= 1
         try:

@@ -1,9 +1,8 @@
-"""The sandbox for machines that refuse namespaces (most containers): Landlock, seccomp and a supervisor for each core's
-zygote.
+"""The sandbox for machines that refuse namespaces, such as most containers.
 
-What a jail's namespaces keep out of sight is refused here instead (`landlock_boot.py`, `supervisor.py`). Two things
-differ for a program: it can ask whether a file outside exists, and its size and times, as stat(2) tells them, though it
-can open none; and its scratch folder is its working folder, not /tmp.
+It uses Landlock, seccomp and a supervisor for each zygote. What a jail's namespaces hide is refused here instead
+(`landlock_boot.py`, `supervisor.py`). Two things differ for a program: it can see whether a file outside exists, with
+its size and times (stat(2)), though it cannot open any; and its scratch folder is its working folder, not /tmp.
 """
 
 import os
@@ -18,17 +17,17 @@ from plum_hub.execution.worker import SCRATCH_MB, Jail
 
 _MEMORY = "/dev/shm"
 _VERSION_MOVES, _VERSION_TRUNCATE = 2, 3
-"""Versions of Landlock's interface. Sockets (4), devices (5) and signals (6) are seen to in any version."""
+"""Landlock ABI versions that can restrict these. Sockets (4), devices (5) and signals (6) are restricted otherwise."""
 
 
 class LandlockWorker(Jail):
-    """A zygote shut in by `landlock_boot.py`."""
+    """A zygote isolated by `landlock_boot.py`."""
 
     name = "landlock"
-    hint = "`plum-hub doctor` says what this machine lacks"
+    hint = "`plum-hub doctor` lists what this machine lacks"
     boot = "landlock_boot"
     max_version = sys.maxsize
-    """The version of Landlock's interface that is used at most."""
+    """Newest Landlock ABI to use."""
 
     def __init__(self, theirs: socket.socket, core: int | None, packages: str = "") -> None:
         self._user = os.getuid()
@@ -36,7 +35,14 @@ class LandlockWorker(Jail):
         self.probe_targets = {"processes": [os.getpid(), self._process.pid, 1]}
 
     def verify(self, greeting: dict[str, Any]) -> str:
-        """See `Enclosure`. The kernel answers, which nothing inside can make lie."""
+        """Check the zygote from outside; see `Enclosure`. The kernel reports, so nothing inside can lie.
+
+        Args:
+            greeting: What the boot process sent: `init`, `supervisor` and `user`.
+
+        Returns:
+            The zygote's /proc/PID/status.
+        """
         if greeting["user"] is not None:
             self._user = greeting["user"]
         self.probe_targets["processes"].append(greeting["supervisor"])
@@ -47,18 +53,25 @@ class LandlockWorker(Jail):
 
 
 def differences() -> str:
-    """What is different for programs in this sandbox on this machine, as one line."""
+    """Describe how this sandbox differs from a jail for programs on this machine.
+
+    Returns:
+        One line.
+    """
     version = filters.landlock_version()
-    parts = [f"version {version} of Landlock's interface", "files outside can be asked for by name (not read)"]
+    parts = [
+        f"Landlock ABI version {version}",
+        "programs can see whether files outside exist (not read them)",
+    ]
     if version < _VERSION_MOVES:
-        parts.append(f"files cannot be moved between folders (from version {_VERSION_MOVES} on)")
+        parts.append(f"files cannot be moved between folders (needs version {_VERSION_MOVES})")
     if version < _VERSION_TRUNCATE:
-        parts.append(f"files cannot be cut short by name (from version {_VERSION_TRUNCATE} on)")
+        parts.append(f"files cannot be truncated by name (needs version {_VERSION_TRUNCATE})")
     return ", ".join(parts)
 
 
 def _temporary() -> str:
-    """Where scratch folders are made: in memory, as a jail's are, unless there is no room or `TMPDIR` says where."""
+    """Return where scratch folders are created: in memory, as a jail's are, unless it is full or `TMPDIR` is set."""
     if "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK | os.X_OK):
         free = os.statvfs(_MEMORY)
         if free.f_bavail * free.f_frsize >= SCRATCH_MB << 19:

@@ -1,8 +1,8 @@
-"""Shuts one zygote in without any namespace, with Landlock and seccomp, and sees to its end.
+"""Isolate one zygote without namespaces, with Landlock and seccomp, and end it.
 
-Three processes: this one waits outside until the judge or the zygote is gone, and then ends everything below it; its
-child is the supervisor (`supervisor.py`); the supervisor's child gives up what it could do and becomes the zygote. As
-root, supervisor and zygote become a user that has nothing else, where this machine allows that.
+Three processes: this one waits outside until the judge or the zygote is gone, then kills everything below it; its child
+is the supervisor (`supervisor.py`); the supervisor's child gives up its privileges and becomes the zygote. If run as
+root, supervisor and zygote become a user that owns nothing else, where this machine allows it.
 """
 
 import array
@@ -35,7 +35,7 @@ _START = (
 
 @dataclass(frozen=True)
 class _SandboxFolders:
-    """The folders of one sandbox, and the user that it runs as; None for the one that started it."""
+    """The folders of one sandbox and the user id that it runs as; None for the user that started it."""
 
     folder: str
     user: int | None
@@ -54,20 +54,25 @@ class _SandboxFolders:
 
 
 def main(argument: str) -> None:
-    """Shut a zygote in, wait, and leave nothing behind.
+    """Isolate a zygote, wait for its end, and remove everything it left.
 
     Args:
-        argument: JSON as `boot.main` takes it; also `temporary`, the folder in which one is made for this sandbox, and
-            `newest`, the version of Landlock's interface that is used at most.
+        argument: JSON as for `boot.main`; also `temporary`, the folder in which the sandbox's folder is created, and
+            `max_version`, the newest Landlock ABI to use.
+
+    Raises:
+        LayerError: Never to the caller; a failed layer is reported to the judge instead.
     """
     settings = json.loads(argument)
     judge = os.getppid()
     folder = ""
     try:
         if not filters.landlock_version():
-            raise LayerError("landlock", "this kernel has none (it came with Linux 5.13), or does not let it be used")
+            raise LayerError("landlock", "this kernel has no Landlock (it needs Linux 5.13), or does not allow it")
         if not Path(f"/proc/self/task/{os.getpid()}/children").exists():
-            raise LayerError("processes", "/proc does not list a process's children here (CONFIG_PROC_CHILDREN)")
+            raise LayerError(
+                "processes", "/proc does not list the children of a process (kernel option CONFIG_PROC_CHILDREN)"
+            )
         kernel.prctl("subreaper", kernel.PR_SET_CHILD_SUBREAPER, 1)
         folder = os.path.realpath(tempfile.mkdtemp(prefix="plum-hub-", dir=settings["temporary"]))
         folders = _SandboxFolders(folder, _user(settings))
@@ -81,12 +86,12 @@ def main(argument: str) -> None:
             scratch.emptied(folder)
             Path(folder).rmdir()
         for group in settings.get("cgroups", []):
-            with contextlib.suppress(OSError):  # the judge may have been first
+            with contextlib.suppress(OSError):  # the judge may have removed it already
                 Path(group).rmdir()
 
 
 def _user(settings: dict[str, Any]) -> int | None:
-    """A user that nobody is, if this process may become it and it could run the interpreter."""
+    """Choose an unused user id, if this process may switch to it and it could run the interpreter."""
     if os.getuid() != 0:
         return None
     user = _FIRST_USER + secrets.randbelow(_USERS)
@@ -110,7 +115,7 @@ def _switch_user(user: int) -> None:
 
 
 def _populate(folders: _SandboxFolders, settings: dict[str, Any]) -> None:
-    """Make the folders: the zygote's own modules, links to numpy, and scratch."""
+    """Create the folders: the zygote's modules, links to numpy, and scratch."""
     Path(folders.folder).chmod(0o711)
     boot.write_sources(boot.read_sources(settings["source"]), folders.jail)
     Path(folders.packages).mkdir(mode=0o755)
@@ -131,7 +136,7 @@ def _run_sandbox(folders: _SandboxFolders, settings: dict[str, Any], judge: int)
     os.close(writer)
     zygote = int.from_bytes(os.read(reader, 4), "little")
     os.close(reader)
-    if not zygote:  # the supervisor has told the judge why
+    if not zygote:  # the supervisor has reported the failed layer
         return
     send(settings["socket"], {"init": zygote, "supervisor": supervisor, "user": folders.user})
     poller = select.poll()
@@ -144,8 +149,11 @@ def _run_sandbox(folders: _SandboxFolders, settings: dict[str, Any], judge: int)
 
 
 def _kill_children() -> None:
-    """End every process below this one. Those whose parent has ended become this one's children, and only this process
-    can wait for those, so no number is ever another process's."""
+    """Kill every descendant.
+
+    Orphans become children of this process (a subreaper), and only this process can reap its children, so no pid is
+    reused meanwhile.
+    """
     while True:
         try:
             ended, _ = os.waitpid(-1, os.WNOHANG)
@@ -157,13 +165,13 @@ def _kill_children() -> None:
 
 
 def _supervise(folders: _SandboxFolders, settings: dict[str, Any], started: int) -> NoReturn:
-    """Never returns: answers for the zygote, or reports the layer that failed."""
+    """Answer for the zygote, or report the layer that failed. Never returns."""
     try:
         kernel.prctl("parent's death signal", kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         kernel.drop_bounding_set()
         if folders.user is not None:
             _switch_user(folders.user)
-            kernel.prctl("parent's death signal", kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # a new user has none
+            kernel.prctl("parent's death signal", kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # a change of user clears it
         kernel.drop_capabilities()
         kernel.prctl("supervisor", kernel.PR_SET_DUMPABLE, 1)
         kernel.prctl("no_new_privs", kernel.PR_SET_NO_NEW_PRIVS, 1)
@@ -178,7 +186,7 @@ def _supervise(folders: _SandboxFolders, settings: dict[str, Any], started: int)
         os.close(settings["socket"])
         _, messages, _, _ = ours.recvmsg(1, socket.CMSG_SPACE(4))
         ours.close()
-        if not messages:  # the zygote has told the judge why
+        if not messages:  # the zygote has reported the failed layer
             os._exit(1)
         listener = array.array("i", messages[0][2])[0]
         os.write(started, zygote.to_bytes(4, "little"))
@@ -191,13 +199,13 @@ def _supervise(folders: _SandboxFolders, settings: dict[str, Any], started: int)
 
 
 def _become_zygote(folders: _SandboxFolders, settings: dict[str, Any], supervisor: socket.socket) -> NoReturn:
-    """Never returns: becomes the zygote, or reports the layer that failed."""
+    """Become the zygote, or report the layer that failed. Never returns."""
     try:
         os.setsid()
         kernel.prctl("parent's death signal", kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         kernel.prctl("subreaper", kernel.PR_SET_CHILD_SUBREAPER, 1)
         Path("/proc/self/oom_score_adj").write_text("1000")
-        # What can be opened now can be read later.
+        # A descriptor opened now stays readable under Landlock.
         children = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY)
         os.set_inheritable(children, True)
         os.chdir(folders.scratch)
@@ -219,7 +227,7 @@ def _become_zygote(folders: _SandboxFolders, settings: dict[str, Any], superviso
         python = settings["python"]
         flags = ["-s", "-S", "-P", "-B", "-X", "utf8", "-c", _START.format(jail=folders.jail), str(socket_number)]
         flags += [folders.packages if settings["packages"] else "", str(children)]
-        # The same seed in every sandbox, so that the order of a set never changes a verdict.
+        # One hash seed for all sandboxes, so that set order never changes a verdict.
         os.execve(python, [python, *flags], {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"})
     except (LayerError, OSError) as error:
         boot.report(settings["socket"], error)

@@ -1,6 +1,6 @@
-"""The layers of a jail, one by one: whether this machine has each, and what is open where it has not.
+"""Probe the layers of a sandbox one by one: whether this machine has each, and what its absence means.
 
-Each is tried in a process of its own, which ends with what it tried; nothing outside that process changes.
+Each is tried in a process of its own that ends with the attempt; nothing outside that process changes.
 """
 
 import json
@@ -17,13 +17,20 @@ from plum_hub.execution import cgroups, filters, kernel
 
 _TRY = "import sys; sys.path.insert(0, sys.argv[1]); from plum_hub.execution.layers import main; main()"
 _DOCKER_SECONDS = 10
-_REFUSED = "no program runs here in a jail"
+_REFUSED = "programs cannot run in a jail"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One layer. `needed`: without it a jail is refused. `says`: its version, or why it is missing.
-    `without`: what its absence means."""
+    """One layer of a sandbox.
+
+    Attributes:
+        name: For example `pid namespace`.
+        present: Whether it works on this machine.
+        needed: Whether a jail is refused without it.
+        says: Its version, or why it is missing.
+        without: What its absence means.
+    """
 
     name: str
     present: bool
@@ -33,17 +40,21 @@ class Layer:
 
 
 _WITHOUT = {
-    "Landlock": "there is no landlock sandbox; in a jail /proc stays unmounted, so programs that open /dev/stdin fail",
-    "/proc": "programs that open /dev/stdin or /proc by name fail; nothing more is open",
-    "cgroup memory": "a memory limit holds for each process, so a program's 64 processes can have 64 times as much",
-    "cgroup pids": "the limit of 64 processes and threads is kept by a resource limit alone",
-    "docker": "the third way to run programs is missing, where both jail and landlock are refused",
+    "Landlock": "no landlock sandbox; /proc stays unmounted in a jail, so programs that open /dev/stdin fail",
+    "/proc": "programs that open /dev/stdin or /proc by name fail; isolation is not weakened",
+    "cgroup memory": "the memory limit applies per process, so the 64 processes of a program can use 64 times as much",
+    "cgroup pids": "only a resource limit enforces the limit of 64 processes and threads",
+    "docker": "no sandbox remains where both jail and landlock are refused",
 }
-"""The layers that a jail does without, and what that means."""
+"""The optional layers, and what the absence of each means."""
 
 
 def survey() -> list[Layer]:
-    """Every layer, in the order in which a jail takes them, and docker."""
+    """Probe every layer.
+
+    Returns:
+        The layers in the order in which a jail applies them, then docker.
+    """
     results = _probe_kernel() | _control_groups() | {"docker": _docker()}
     return [
         Layer(
@@ -54,6 +65,7 @@ def survey() -> list[Layer]:
 
 
 def _probe_kernel() -> dict[str, tuple[bool, str]]:
+    """Run `main` in a fresh interpreter."""
     source = str(Path(__file__).parents[2])
     command = [sys.executable, "-I", "-S", "-B", "-c", _TRY, source]
     done = subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
@@ -62,7 +74,7 @@ def _probe_kernel() -> dict[str, tuple[bool, str]]:
 
 def _control_groups() -> dict[str, tuple[bool, str]]:
     results = cgroups.available()
-    missing = "no such control group can be made here"
+    missing = "this control group cannot be created"
     return {f"cgroup {name}": (name in results, results.get(name, missing)) for name in ("memory", "pids")}
 
 
@@ -80,7 +92,7 @@ def _docker() -> tuple[bool, str]:
 
 
 def main() -> None:
-    """Try every layer of the kernel's and print what was found, as JSON."""
+    """Probe the kernel's layers and print the results as JSON."""
     print(json.dumps([[name, *_run_attempt(attempt)] for name, attempt in _ATTEMPTS.items()]))  # noqa: T201
 
 
@@ -115,7 +127,7 @@ def _mount_proc() -> None:
         finally:
             os._exit(1)
     if os.waitpid(child, 0)[1]:
-        raise OSError("this container hides parts of its own /proc")
+        raise OSError("the container masks parts of its /proc")
 
 
 def _drop_capabilities() -> None:
@@ -134,10 +146,10 @@ def _install_seccomp() -> None:
 
 def _install_landlock() -> str:
     if not (version := filters.landlock_version()):
-        raise OSError("this kernel has it not, or not switched on")
+        raise OSError("not available or not enabled in this kernel")
     _set_no_new_privs()
     filters.install_landlock(["/"], [])
-    return f"version {version} of its interface"
+    return f"ABI version {version}"
 
 
 _ATTEMPTS: dict[str, Callable[[], object]] = {
@@ -159,7 +171,7 @@ _ATTEMPTS: dict[str, Callable[[], object]] = {
 
 
 def _run_attempt(attempt: Callable[[], object]) -> tuple[bool, str]:
-    """Whether this works in a child, and what it says."""
+    """Try a layer in a child process; return whether it works, and its version or the reason."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

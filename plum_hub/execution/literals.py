@@ -1,6 +1,6 @@
-"""Expected values: Python literals read without `eval`, and compared with what a program gave.
+"""Expected values: Python literals parsed without `eval`, and compared with what a program gave.
 
-Both sides are plain builtins here, so no code of a program's author ever runs in this process.
+Both sides are plain builtins, so no code of a program's author ever runs in this process.
 """
 
 import ast
@@ -15,9 +15,9 @@ from typing import Any
 from plum_hub.execution.values import Array
 
 MAX_CHARACTERS = 4_000_000
-"""Of an expected value's source."""
+"""Longest source of an expected value."""
 _HEX_THRESHOLD = 1 << 1024
-_MAX_ITEMS = 1_000_000  # `list(range(10**12))` is short to write
+_MAX_ITEMS = 1_000_000  # `list(range(10**12))` has a short source
 _NAMES: dict[str, float] = {"nan": math.nan, "inf": math.inf, "True_": True, "False_": False}
 _NUMPY_SCALAR = re.compile(r"(bool|str|(u?int|float|complex)\d*)_?")
 _FLOATS = {"nan", "inf", "infinity"}
@@ -28,22 +28,27 @@ _CONTAINERS: dict[str, Callable[..., Any]] = {
 
 
 def parse_literal(source: str) -> Any:
-    """The value that a literal's source stands for.
+    """Parse the source of a literal.
 
-    Beyond `ast.literal_eval` it reads what `repr` prints and tests write: `nan`, `inf`, `math.inf`, `float("nan")`,
-    `set()`, `frozenset({1})`, `range(3)`, `bytearray(b"a")`, `{1: 2}.keys()`, `Fraction(1, 2)`, `Decimal("0.5")`,
-    `list`, `tuple`, `set` or `dict` around at most one literal, and numpy's `array([1, 2])` (also `np.array`, with or
-    without `dtype`) and scalars
-    (`np.float64(0.5)`).
+    Beyond `ast.literal_eval` it accepts what `repr` prints and tests write: `nan`, `inf`, `math.inf`, `float("nan")`,
+    `set()`, `frozenset({1})`, `range(3)`, `bytearray(b"a")`, `{1: 2}.keys()`, `Fraction(1, 2)`, `Decimal("0.5")`;
+    `list`, `tuple`, `set` or `dict` around at most one literal; and numpy's `array([1, 2])` (also `np.array`, with or
+    without `dtype`) and scalars (`np.float64(0.5)`).
+
+    Args:
+        source: Python source of at most `MAX_CHARACTERS` characters.
+
+    Returns:
+        The value, made of plain builtins and `values.Array`.
 
     Raises:
-        ValueError: the source is not such a literal; it says why.
+        ValueError: The source is not such a literal; the message says why.
     """
     if len(source) > MAX_CHARACTERS:
         raise ValueError(f"a literal of {len(source)} characters; at most {MAX_CHARACTERS} are read")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an odd escape in a string is the author's affair
+            warnings.simplefilter("ignore")  # invalid escapes in strings are harmless here
             return _value(ast.parse(source.strip(), mode="eval").body)
     except (SyntaxError, TypeError, RecursionError, MemoryError, ArithmeticError) as error:
         raise ValueError(f"not a literal: {error}") from error
@@ -84,14 +89,14 @@ def _value(node: ast.expr) -> Any:
 
 
 def _view(value: Any, attribute: str) -> Any:
-    """What a view of a dictionary's keys or items stands for: the set to which it is equal."""
+    """Return the set that a view of a dictionary's keys or items is equal to."""
     if not isinstance(value, dict):
         raise ValueError(f"not a literal: {attribute}() of what is no dictionary")
     return set(value) if attribute == "keys" else set(value.items())
 
 
 def _numpy_value(name: str, value: Any) -> Any:
-    """What `array([1, 2])` or `np.float64(0.5)` stands for: as numpy prints them, and as tests write them."""
+    """Return the value of `array([1, 2])` or `np.float64(0.5)`, as numpy prints and tests write them."""
     if name == "array" and isinstance(value, (list, tuple)):
         return Array(_as_lists(value))
     if _NUMPY_SCALAR.fullmatch(name) and isinstance(value, (bool, int, float, complex, str)):
@@ -136,13 +141,21 @@ def _call(name: str, arguments: list[ast.expr]) -> Any:
 
 
 def write_literal(value: Any) -> str:
-    """The source that `parse_literal` reads as this value, which is made of plain builtins. Beside those that have no
-    other notation, it names nothing: where it stands in a program's scope, the program cannot change what it means."""
+    """Write a value as source that `parse_literal` reads back.
+
+    Apart from types without another notation the source contains no names, so it means the same in any program's scope.
+
+    Args:
+        value: Made of plain builtins and `values.Array`.
+
+    Returns:
+        Python source.
+    """
     match value:
         case float():
             return {"nan": 'float("nan")', "inf": "1e999", "-inf": "-1e999"}.get(text := repr(value), text)
         case int() if type(value) is int and abs(value) >= _HEX_THRESHOLD:
-            return hex(value)  # Python reads and prints no more than some thousand decimal digits
+            return hex(value)  # Python limits the decimal digits that it parses and prints
         case list():
             return f"[{', '.join(map(write_literal, value))}]"
         case tuple():
@@ -158,7 +171,14 @@ def write_literal(value: Any) -> str:
 
 
 def largest_hashed(value: Any) -> int:
-    """The number of elements in the largest set or dictionary of a value; 0 without any."""
+    """Count the elements of the largest set or dictionary in a value.
+
+    Args:
+        value: Made of plain builtins.
+
+    Returns:
+        The number of elements; 0 if it contains neither.
+    """
     match value:
         case dict():
             return max([len(value), *(largest_hashed(item) for pair in value.items() for item in pair)])
@@ -172,13 +192,18 @@ def largest_hashed(value: Any) -> int:
 def equal(
     actual: Any, expected: Any, tolerance: float | None = None, relative: float = 0.0, *, exact_integers: bool = False
 ) -> bool:
-    """Whether two plain builtins are equal as `==` has it, nan equal to nan.
+    """Compare two values of plain builtins as `==` does, with nan equal to nan.
 
     Args:
-        tolerance: the difference that numbers may have, as in `abs(actual - expected) <= tolerance`; None for none. It
-            reaches numbers inside containers, except the elements of a set and the keys of a dictionary.
-        relative: that part of the expected number is added to the tolerance.
-        exact_integers: whether the tolerance is for floats and complex numbers only.
+        actual: What a program gave.
+        expected: What it should have given.
+        tolerance: Difference that numbers may have, as in `abs(actual - expected) <= tolerance`; None for none. Applies
+            inside containers, except to the elements of a set and the keys of a dictionary.
+        relative: This fraction of the expected number is added to the tolerance.
+        exact_integers: Apply the tolerance to floats and complex numbers only.
+
+    Returns:
+        Whether they are equal.
     """
     inexact = isinstance(expected, (float, complex)) or isinstance(actual, (float, complex))
     if inexact or (tolerance is not None and not exact_integers and isinstance(expected, _NUMBERS)):
@@ -213,9 +238,9 @@ def _equal_numbers(actual: Any, expected: Any, tolerance: float | None, relative
     try:
         if relative and math.isfinite(size := abs(expected)):
             tolerance += relative * size
-        difference = abs(actual - expected)  # a Decimal has none from a float, even where they are equal
+        difference = abs(actual - expected)  # raises for a Decimal and a float, even equal ones
         return same or bool(difference <= tolerance)
-    except (ArithmeticError, TypeError):  # as for an int too large to be a float
+    except (ArithmeticError, TypeError):  # such as an int too large for a float
         return False
 
 
@@ -223,7 +248,7 @@ _NAN = object()
 
 
 def _key(value: Any) -> Any:
-    """The value as something hashable that finds nan again, which no set and no dictionary does by itself."""
+    """Make a value hashable such that nan is found again, which sets and dictionaries do not do by themselves."""
     if isinstance(value, (float, complex)) and value != value:
         return _NAN
     if isinstance(value, tuple):

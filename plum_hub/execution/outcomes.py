@@ -1,4 +1,4 @@
-"""What a program did, from what a jail told of its runs. All comparing happens here."""
+"""Decide what a program did from a jail's reports of its runs. All comparisons happen here."""
 
 import reprlib
 import signal
@@ -31,13 +31,20 @@ _TAIL = 2000
 Outcome: TypeAlias = Literal["passed", "wrong", "raised", "timed_out", "not_run"]
 Status: TypeAlias = Literal["passed", "failed", "timed_out", "out_of_memory", "crashed", "not_executable"]
 _OUT_OF_TIME = (-signal.SIGXCPU, -signal.SIGPROF)
-"""How a process ends that is over its CPU time, or over that of one call (`tally`)."""
+"""Exit codes of a process that exceeded its CPU time, or that of one call (`cases`)."""
 
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """One run: how it ended, the tokens of its statements, its results, what a script printed, and the end of what else
-    was printed."""
+    """One run of a program.
+
+    Attributes:
+        report: How it ended.
+        tokens: The secret tokens of its statements, in order.
+        results: Frames that the program's process wrote; not trustworthy.
+        output: What a script printed.
+        printed: The end of what else was printed.
+    """
 
     report: wire.RunReport
     tokens: list[bytes]
@@ -45,10 +52,19 @@ class RunOutcome:
     output: bytes
     printed: bytes
     memory_exceeded: bool = False
-    """Whether it was killed because its processes had more memory together than one program may."""
+    """Whether it was killed because its processes together exceeded the memory limit."""
 
     @classmethod
     def of(cls, header: bytes, body: bytes) -> "RunOutcome":
+        """Parse a jail's answer.
+
+        Args:
+            header: A packed `wire.RunReport`.
+            body: Tokens, results, output and the tail of other output, concatenated.
+
+        Returns:
+            The run.
+        """
         report = wire.RunReport(*wire.TOLD.unpack(header))
         output = report.tokens + report.results
         printed = output + report.output
@@ -57,6 +73,7 @@ class RunOutcome:
 
     @property
     def timed_out(self) -> bool:
+        """Whether a limit of CPU or wall time ended the run."""
         return self.report.stopped in (b"c", b"w") or self.report.exit in _OUT_OF_TIME
 
     @property
@@ -75,26 +92,28 @@ class RunOutcome:
 
 @dataclass
 class _ResultTally:
-    """The results so far; `status` is set by the first thing that ends a program."""
+    """The results so far. The first event that ends a program sets `status`."""
 
     program: Program
     plan: Cases
     cases: dict[int, CaseResult] = field(default_factory=dict)
     raw: dict[int, bytes | RunOutcome] = field(default_factory=dict)
-    """The values and runs that can be read again."""
+    """The values and runs that reinterpretations read, by case."""
     status: Status | None = None
     detail: str = ""
 
     failed_readings: set[bool] = field(default_factory=set)
-    """Of a decisive program: whether the cases themselves (False) and their other readings (True) have one that was not
-    passed."""
+    """For a decisive program: whether the cases themselves (False) and their reinterpretations (True) contain one that
+    did not pass.
+    """
 
     def stop(self, status: Status, detail: str) -> None:
+        """Set the status unless it is set."""
         if self.status is None:
             self.status, self.detail = status, detail
 
     def add(self, number: int, result: CaseResult, raw: bytes | RunOutcome | None) -> None:
-        """Take a case's result, and what of it can be read again."""
+        """Add a case's result, and what its reinterpretations read."""
         self.cases[number] = result
         if raw is not None:
             self.raw[number] = raw
@@ -106,11 +125,11 @@ class _ResultTally:
 
     @property
     def decided(self) -> bool:
-        """Whether nothing that is still to come decides anything."""
+        """Whether no further result can change the verdict."""
         return self.program.decisive and len(self.failed_readings) > bool(self.plan.reinterpretations)
 
     def result(self, number: int) -> CaseResult:
-        """Of a case, or of another reading of one."""
+        """Return the result of a case or a reinterpretation."""
         if number not in self.cases:
             self.cases[number] = self._result(number)
         return self.cases[number]
@@ -128,7 +147,16 @@ class _ResultTally:
 
 
 def execution(program: Program, cases: Cases, runs: list[RunOutcome]) -> Execution:
-    """What the runs, in order, say of a program."""
+    """Decide what a program did.
+
+    Args:
+        program: The program.
+        cases: Its cases as the jail received them.
+        runs: Its runs, in order.
+
+    Returns:
+        Status and results.
+    """
     if runs[0].results == cases.passing_results and not runs[0].timed_out:
         return _execution(program, runs, "passed", (_PASSED,) * len(program.cases), "")
     tally = _ResultTally(program, cases)
@@ -147,14 +175,32 @@ def execution(program: Program, cases: Cases, runs: list[RunOutcome]) -> Executi
 
 
 def failed_readings(program: Program, cases: Cases, number: int, run: RunOutcome) -> set[bool]:
-    """Of a decisive program's script, what its run has decided: see `_ResultTally.lost`."""
+    """Determine what the run of one script of a decisive program has decided.
+
+    Args:
+        program: The program.
+        cases: Its cases as the jail received them.
+        number: Index of the script's case.
+        run: Its run.
+
+    Returns:
+        False if the case did not pass; True if one of its reinterpretations did not.
+    """
     tally = _ResultTally(program, cases)
     _judge_script(number, run, tally)
     return tally.failed_readings
 
 
 class PartialResults:
-    """What is seen of a decisive program's calls while they go on. `results` are those that were seen."""
+    """Results of a decisive program's calls while they are still running.
+
+    Args:
+        program: The program.
+        cases: Its cases as the jail received them.
+
+    Attributes:
+        results: The frames so far.
+    """
 
     def __init__(self, program: Program, cases: Cases) -> None:
         self.results = b""
@@ -164,11 +210,18 @@ class PartialResults:
 
     @property
     def decided(self) -> bool:
-        """Whether they decide."""
+        """Whether the results so far decide the verdict."""
         return self._tally.decided
 
     def take(self, part: bytes) -> bool:
-        """Take further whole results. Whether all so far decide."""
+        """Add results.
+
+        Args:
+            part: Further frames, all complete.
+
+        Returns:
+            Whether the results so far decide the verdict.
+        """
         seen = len(self.results)
         self.results += part
         if self._passing_results is not None and self._passing_results[seen : len(self.results)] == part:
@@ -185,7 +238,7 @@ class PartialResults:
             case = None if number is None else self._tally.program.cases[number]
             result = None if case is None else _case_result(case, kind, text, proved=False)
             if number is None or result is None:
-                self._case_numbers = iter(())  # the program has come to its end, and that will be told
+                self._case_numbers = iter(())  # the program has ended; its report follows
             elif not self.decided:
                 self._tally.add(number, result, text if kind == wire.VALUE else None)
 
@@ -240,12 +293,12 @@ def _judge_module(run: RunOutcome, tally: _ResultTally) -> None:
 
 
 def _too_large(text: bytes) -> str:
-    """Why nothing is said of a value: it may be right, so that it never counts as wrong."""
+    """Explain why a value is not judged: it may be correct, so it never counts as wrong."""
     return f"{_text(text).partition(': ')[2]}, which is not carried out of the sandbox"
 
 
 def _judge_end(case: Case, number: int, kind: bytes, run: RunOutcome, tally: _ResultTally) -> None:
-    """The case in which the process ended."""
+    """Add the case in which the process ended, and the program's status."""
     status: Status = "timed_out" if run.timed_out else "out_of_memory" if run.memory_exceeded else "crashed"
     detail = run.end
     if kind == wire.OUT_OF_MEMORY:
@@ -262,7 +315,7 @@ def _result(case: Case, outcome: Outcome, detail: str = "") -> CaseResult:
 
 
 def _case_result(case: Case, kind: bytes, text: bytes, *, proved: bool) -> CaseResult | None:
-    """The result that a frame tells, or None when the frame is not one that this case can have."""
+    """Return the result that a frame reports, or None if this case cannot have such a frame."""
     if kind == wire.RAISED:
         return _result(case, "raised", _text(text))
     if isinstance(case, Statement):
@@ -290,8 +343,10 @@ def _compare(text: bytes, source: str, tolerance: float | None, comparison: Comp
 
 
 def _literal_result(text: bytes) -> CaseResult:
-    """What a `Value` gave, where it can be read again as an expected value. Sets of any size are built: it is asked of
-    programs that are trusted to be right."""
+    """Return the result of a `Value` as a literal that can be parsed again.
+
+    Sets of any size are built, since values are only requested from trusted programs.
+    """
     if len(text) > MAX_CHARACTERS:
         return CaseResult(outcome="wrong", detail=f"a value of more than {MAX_CHARACTERS} characters")
     try:
@@ -303,7 +358,7 @@ def _literal_result(text: bytes) -> CaseResult:
 def _show(value: Any) -> str:
     try:
         return reprlib.repr(value)[:_DETAIL]
-    except ValueError:  # Python prints no int of more than some thousand digits
+    except ValueError:  # Python limits the digits of an int that it prints
         return "an int too long to print"
 
 
@@ -326,12 +381,12 @@ def _was_killed(run: RunOutcome, comparison: OutputComparison) -> bool:
 
 
 def _is_exit(text: bytes, comparison: OutputComparison) -> bool:
-    """Whether what was raised is no failure."""
+    """Whether the exception is an exit that does not count as a failure."""
     return comparison == "livecodebench" and text.startswith(b"SystemExit")
 
 
 def _script_result(stdout: str, comparison: OutputComparison, run: RunOutcome, max_kb: int) -> CaseResult:
-    """Of a script that came to an end by itself."""
+    """Return the result of a script that ended by itself."""
     kind, text = run.first_frame
     if run.report.stopped == b"o":
         return CaseResult(outcome="wrong", detail=f"printed more than {max_kb} KB")

@@ -1,19 +1,29 @@
-"""The ways in which a printed text can be what is expected."""
+"""The rules by which printed text equals the expected text."""
 
 from decimal import Decimal, InvalidOperation
 from typing import Literal
 
 OutputComparison = Literal["words", "livecodebench"]
-"""How a printed text is held against what is expected: `output_agrees` says what each means."""
+"""How printed text is compared with the expected text; defined in `output_agrees`."""
 
 
 def output_agrees(actual: str, expected: str, comparison: OutputComparison) -> bool:
-    """Whether a printed text is what is expected, where the comparison is
+    """Compare printed text with the expected text.
 
-    words           the same words in the same lines; empty lines at the end do not count.
-    livecodebench   as LiveCodeBench has it: the same number of lines, once the whole is stripped, and each line the
-                    same to the letter, once stripped, or the same decimal numbers (`1.0` for `1`; no tolerance);
-                    with this one, `sys.exit` with a status other than 0 is no failure.
+    The comparisons are:
+
+    - `words`: The same words in the same lines; trailing empty lines are ignored.
+    - `livecodebench`: The rule of LiveCodeBench: the same number of lines once the whole text is stripped, and each
+      line equal once stripped, or the same decimal numbers (`1.0` for `1`; no tolerance). With this rule, a `sys.exit`
+      with a nonzero status is not a failure either.
+
+    Args:
+        actual: What the program printed.
+        expected: What it should have printed.
+        comparison: One of the rules above.
+
+    Returns:
+        Whether the text is accepted.
     """
     if comparison == "words":
         return _words(actual) == _words(expected)
@@ -33,5 +43,5 @@ def _same_line(actual: str, expected: str) -> bool:
         return True
     try:
         return [Decimal(word) for word in actual.split()] == [Decimal(word) for word in expected.split()]
-    except InvalidOperation:  # a word is no number
+    except InvalidOperation:  # a word is not a number
         return False

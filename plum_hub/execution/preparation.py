@@ -1,4 +1,4 @@
-"""What a zygote does to its interpreter once, before any program runs. Part of the inside of a jail."""
+"""Prepare a zygote's interpreter once, before any program runs. Part of the inside of a jail."""
 
 import importlib
 import os
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 
 def seed_for_all() -> None:
-    """Have no child draw a seed of its own: a program that draws lots gets the same verdict again."""
+    """Seed `random` once for all children, so that a program that uses it gets the same verdict again."""
     register = os.register_at_fork
     vars(os)["register_at_fork"] = lambda **_hooks: None
     importlib.import_module("random").seed(0)
@@ -17,8 +17,10 @@ _HOLES: list[object] = []
 
 
 def fill_holes() -> None:
-    """Keep objects of every size, until those that imports left free between others are used up: what a child makes
-    then lies on new pages, which cost a third of a page that it shares and has to copy."""
+    """Allocate objects of every size until the gaps that imports left are filled.
+
+    A child's objects are then placed on new pages, which cost a third of a shared page that has to be copied.
+    """
     _HOLES.extend(_fillings())
 
 
@@ -32,7 +34,7 @@ def _fillings() -> Iterator[object]:
 
 
 def _until_in_a_row(make: Callable[[], object], size: int) -> list[object]:
-    """Objects of so many bytes, up to the first ten that lie close behind each other, and 5,000 at most."""
+    """Create objects of `size` bytes until ten are adjacent in memory, at most 5,000."""
     made: list[object] = []
     row = last = 0
     while row < 10 and len(made) < 5000:

@@ -1,4 +1,4 @@
-"""What a program could do from inside a jail, tried in a child like any program's, before the first program."""
+"""Try to escape from a new jail, in a child like any program's, before the first program runs."""
 
 import contextlib
 import fcntl
@@ -23,14 +23,25 @@ _MEMORY_READERS = (
 
 
 def steps(body: str | bytes) -> Iterator[bytes]:
-    """One result: a JSON list of the things that should have been impossible and were not."""
+    """Try every escape.
+
+    Args:
+        body: JSON with the `port` and `canary` of the judge and, where there is no pid namespace, the `processes`
+            outside.
+
+    Yields:
+        One frame: a JSON list of the attempts that should have failed and did not.
+    """
     text = json.dumps([name for name, attempt in _attempts(json.loads(body)) if _succeeds(attempt)]).encode()
     yield framed(DONE, text)
 
 
 def _attempts(outside: dict[str, Any]) -> list[tuple[str, Callable[[], object]]]:
-    """Each names the layer that forbids it. `outside` tells of the judge: its loopback listener, and a file of its;
-    and, where there is no pid namespace, of processes outside."""
+    """Return the attempts; each name says which layer prevents it.
+
+    `outside` describes targets of the judge's: a loopback listener, a file and, where there is no pid namespace,
+    processes.
+    """
     port, canary = outside["port"], Path(outside["canary"])
     folders = ("/", "/usr", "/dev", "/jail", "/var", "/etc", "/proc")
     own = _without_namespaces(outside["processes"], canary) if "processes" in outside else _in_namespaces()
@@ -95,7 +106,7 @@ def _without_namespaces(processes: list[int], canary: Path) -> list[tuple[str, C
 
 
 def _become_root() -> None:
-    """Succeed if this process comes to be root that was not, or has anything left that makes root special."""
+    """Succeed if this process can become root, or root has any privilege left."""
     if os.getuid() != 0:
         os.setuid(0)
     else:
@@ -109,7 +120,7 @@ def _map_executable() -> None:
 
 
 def _start_many() -> None:
-    """Succeed if more processes than a program may have can be started; those that were end when this returns."""
+    """Succeed if more processes can be started than a program may have; they end when this returns."""
     reader, writer = os.pipe()
     try:
         for _ in range(_MANY):
@@ -122,7 +133,7 @@ def _start_many() -> None:
 
 
 def _find_processes() -> None:
-    """Succeed if any process but the zygote and this one can be signalled."""
+    """Succeed if any process other than the zygote and this one can be signalled."""
     for number in range(2, _PIDS):
         if number != os.getpid() and _succeeds(lambda number=number: os.kill(number, 0)):  # type: ignore[misc]
             return
@@ -130,13 +141,13 @@ def _find_processes() -> None:
 
 
 def _differ(group: int, session: int) -> None:
-    """Succeed if the process group is not the jail's own; one from outside the pid namespace has the number 0."""
+    """Succeed if the process group is not the jail's own; a group from outside the pid namespace has the number 0."""
     if group == session == 1:
         raise ProcessLookupError
 
 
 def _import(*names: str) -> None:
-    """Succeed if any of these modules can be had."""
+    """Succeed if any of these modules can be imported."""
     for name in names:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

@@ -1,7 +1,7 @@
-"""Names under which what we write into a case finds its builtins, whatever the program calls its own things.
+"""Names by which code that we add to a case finds builtins, whatever the program's own names are.
 
-A case is evaluated among the program's names, and a program may well have a function `set` or a constant `bool`. So no
-text of ours names a builtin: it names `reserved("set")`, which is put into the scope behind the program's names.
+A case is evaluated in the program's scope, where the program may define a function `set` or a constant `bool`. So code
+that we add never names a builtin: it uses `reserved("set")`, which is added to the scope after the program's names.
 """
 
 import builtins
@@ -15,7 +15,14 @@ _BUILTINS = (
 
 
 def reserved(name: str) -> str:
-    """Return the name that stands for a builtin in a case, or for `import`, `setitimer`."""
+    """Return the name that stands for a builtin in a case.
+
+    Args:
+        name: A builtin of `RESERVED`, `import` or `setitimer`.
+
+    Returns:
+        An identifier.
+    """
     return f"__plum_{name}__"
 
 
@@ -24,4 +31,4 @@ RESERVED: dict[str, Any] = {
     reserved("import"): __import__,
     reserved("setitimer"): signal.setitimer,
 }
-"""What each of them stands for."""
+"""The builtins by reserved name."""

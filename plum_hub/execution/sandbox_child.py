@@ -1,14 +1,13 @@
-"""What happens in a program's own process, after the fork and before its end.
+"""What happens in a program's own process, between the fork and its end.
 
-The program can read and change nearly everything here, so nothing that is said here is believed without proof:
+The program can read and change nearly everything here, so nothing reported from here is believed without proof:
 
-- Of a call the program meets the expression; the judge, outside, holds the expected value. To lie about a value gains
-  nothing.
-- A statement can only be judged here. Its success is proved by a random token of the zygote's, which is written once
-  the statement has come to its end, and not when it raises. Tokens, the buffer and the order of events are held by C
-  iterators alone: no Python frame of ours lies below a statement but `run`, whose locals are empty, and the garbage
-  collector's queries are taken away (see `zygote.py`). Before each statement the builtins, and the modules that it
-  names, are put back to what they were.
+- For a call, the program only sees the expression; the judge, outside, holds the expected value. Lying about a value
+  gains nothing.
+- A statement can only be judged here. Its success is proved by a random token from the zygote, written once the
+  statement has completed, and not if it raises. Only C iterators hold the tokens, the buffer and the order of events:
+  no Python frame of ours is below a statement but `run`, whose locals are empty, and the garbage collector's queries
+  are removed (see `internals.py`). Before each statement, the builtins and the modules that it names are restored.
 """
 
 import __future__
@@ -47,26 +46,26 @@ from plum_hub.execution.wire import (
 )  # fmt: skip
 
 RESULTS = 256
-"""Where in the buffer the results begin."""
+"""Offset of the results in the buffer."""
 RESULT_BYTES = 64 << 20
-"""Size of the buffer, for all results of a run; pages are used as they are written."""
+"""Size of the buffer, for all results of a run; pages are allocated as they are written."""
 _VALUES_BYTES = RESULT_BYTES - (4 << 20)
-"""Of all values of a run together. What is left is for what is said beside them."""
+"""Limit of all values of a run together; the rest of the buffer is for other frames."""
 
 Sources: TypeAlias = tuple[tuple[str, str], ...]
-"""Cases as they come: kind (`call` or `statement`) and source."""
+"""Cases as received: kind (`call` or `statement`) and source."""
 
 
 class CompiledCases(NamedTuple):
-    """Cases, compiled. A source that has no code object is the result that says why."""
+    """Compiled cases. In place of a code object there can be the result frame that says why it did not compile."""
 
     calls: tuple[types.CodeType | bytes, ...]
     groups: tuple[int | tuple[types.CodeType | bytes, tuple[trusted.Module, ...]], ...]
-    """In order: so many calls, or one statement and the modules that it names."""
+    """In order: a number of calls, or one statement with the modules that it names."""
 
 
 Modules: TypeAlias = tuple[types.ModuleType, types.ModuleType]
-"""The module that a program becomes, and the builtins that it sees: its own copy, so that changes stay with it."""
+"""The module that a program becomes, and its own copy of the builtins, so that changes stay with it."""
 
 _PRISTINE = tuple(vars(builtins).items())
 _DETAIL = 200
@@ -76,7 +75,7 @@ _GUARD: Any = ast.parse(
     f"try: pass\nexcept {reserved('BaseException')} as __error__:\n    __note__(__error__)\n"
     f"    raise {reserved('StopIteration')} from None"
 ).body[0]
-"""Around every statement. A `StopIteration` ends a C iterator without an error, and before it gives anything out."""
+"""Wrapped around every statement. A `StopIteration` ends a C iterator without an error, before it yields anything."""
 
 
 def _new_modules() -> Modules:
@@ -86,10 +85,10 @@ def _new_modules() -> Modules:
     return module, own_builtins
 
 
-# Made before the fork: to touch every builtin once is to copy many pages.
+# Made before the fork: touching every builtin once copies many pages.
 _MODULES, _CALLS_BUILTINS = _new_modules(), dict(_PRISTINE)
 _SPARE_BUILTINS: list[dict[str, Any]] = []
-"""For statements, one each; what a statement is to have is taken before the program starts."""
+"""Builtins for statements, one copy each, made before the program starts."""
 
 _TYPICAL = """
 import collections, functools, heapq, itertools, math, re, string
@@ -121,7 +120,7 @@ _TYPICAL_CASES = (
 
 
 def warm_up() -> None:
-    """Do, often enough for the interpreter to adapt its code to it, what every program makes it do."""
+    """Exercise what every program makes the interpreter do, often enough that the interpreter specialises its code."""
     programs: list[str | bytes] = [_TYPICAL, marshal.dumps(_made(_TYPICAL))]
     for code in programs * 20:
         with mmap.mmap(-1, 1 << 16) as buffer:
@@ -133,20 +132,36 @@ def warm_up() -> None:
 
 
 def pipeline(buffer: mmap.mmap, parts: Iterable[Iterable[bytes]]) -> Iterator[object]:
-    """Writes the results one behind the other, when consumed."""
+    """Build an iterator that writes results to the buffer, one after the other, as it is consumed.
+
+    Args:
+        buffer: Shared with the zygote.
+        parts: The results, from `module_parts` or `script_parts`.
+
+    Returns:
+        The iterator; its elements have no meaning.
+    """
     buffer.seek(RESULTS)
     return map(buffer.write, chain.from_iterable(parts))
 
 
 def extend_timers(factor: float) -> None:
-    """Multiply the limits of CPU time that calls have of their own, in this process."""
+    """Extend the CPU limits of single calls, in this process.
+
+    Args:
+        factor: Multiplies the limits.
+    """
     if factor != 1.0:
         setitimer = RESERVED[reserved("setitimer")]
         RESERVED[reserved("setitimer")] = lambda which, seconds: setitimer(which, factor * seconds)
 
 
 def run(work: list[Iterator[object]]) -> None:
-    """Consume the only pipeline in `work`, then end the process. Never returns."""
+    """Consume the pipeline, then end the process. Never returns.
+
+    Args:
+        work: A list with one pipeline, which is taken out.
+    """
     leave = os._exit
     try:
         deque(work.pop(), maxlen=0)
@@ -156,7 +171,14 @@ def run(work: list[Iterator[object]]) -> None:
 
 
 def compiled(cases: Sources) -> CompiledCases:
-    """The cases with code objects in place of sources."""
+    """Compile cases.
+
+    Args:
+        cases: Kind and source of each.
+
+    Returns:
+        The code objects.
+    """
     groups: list[int | tuple[types.CodeType | bytes, tuple[trusted.Module, ...]]] = []
     for kind, alike in groupby(cases, operator.itemgetter(0)):
         if kind == "call":
@@ -182,8 +204,7 @@ def _code(kind: str, source: str) -> types.CodeType | bytes:
 
 
 def _take_future(tree: ast.Module) -> int:
-    """Take out what is imported from `__future__`, which cannot stand inside the guard, and return the flags by which
-    it is compiled instead."""
+    """Remove imports from `__future__`, which cannot stand inside the guard, and return their compiler flags."""
     flags, rest = 0, []
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module == "__future__" and not node.level:
@@ -195,7 +216,7 @@ def _take_future(tree: ast.Module) -> int:
 
 
 def _made(code: str | bytes) -> types.CodeType:
-    """A program's code object; raises what compiling raises."""
+    """Return a program's code object; raise what compiling raises."""
     if isinstance(code, str):
         return compile(code, "<program>", "exec", dont_inherit=True)
     made: types.CodeType = marshal.loads(code)
@@ -209,8 +230,20 @@ def module_parts(
     tokens: bytes,
     modules: Modules | None = None,
 ) -> list[Iterable[bytes]]:
-    """The results of compiling the cases, of loading the program (its source, or its code, marshalled) and of each
-    case, in order; a program that does not load, or runs out of memory, has no more."""
+    """Build the results of a module: compiling the cases, loading the program, then each case, in order.
+
+    A program that does not load or runs out of memory has no further results.
+
+    Args:
+        code: The program's source, or its marshalled code.
+        entry_point: The name that it must define; None for any.
+        cases: Sources, or compiled.
+        tokens: A token of `wire.TOKEN_BYTES` for each statement, concatenated.
+        modules: The modules to run it in; None for those made before the fork.
+
+    Returns:
+        Iterables of frames; the program runs as they are consumed.
+    """
     plan = cases if isinstance(cases, CompiledCases) else compiled(cases)
     scope: dict[str, Any] = {}
     load = _load(code, entry_point, modules or _MODULES, scope)
@@ -243,21 +276,26 @@ def module_parts(
 def _attempt(
     code: types.CodeType, scopes: Iterator[dict[str, Any]], proof: bytes, modules: tuple[trusted.Module, ...]
 ) -> Iterator[bytes]:
-    """Gives out the proof if the code comes to its end. Everything waits until it is asked for, in this order: the
-    modules are put back, the scope gets its own builtins, the code runs."""
+    """Yield the proof if the code completes.
+
+    Everything waits until it is requested, in this order: the modules are restored, the scope gets its own builtins,
+    the code runs.
+    """
     restored, ran = trusted.restored(modules), map(exec, iter([code]), scopes)
     return map(operator.itemgetter(0), zip(iter([proof]), restored, ran, strict=False))
 
 
 def _said(raised: deque[bytes]) -> Iterator[bytes]:
-    """What is said of a statement after its end; only the proof before it makes a success good."""
+    """Yield the result of a statement after its end; a success only counts with the proof before it."""
     while True:
         yield raised.pop() if raised else FRAME.pack(DONE, 0)
 
 
 def _calls(cases: tuple[types.CodeType | bytes, ...], scope: dict[str, Any]) -> Iterator[bytes]:
-    """The values of the expressions, each when it is asked for. Names are bound first, because the program may change
-    what modules and builtins hold."""
+    """Yield the values of the expressions, each when it is requested.
+
+    Names are bound first, because the program may change what modules and builtins hold.
+    """
     catch, unsupported, too_large = BaseException, UnsupportedValueError, TooLargeValueError
     exactly, size, left = bytes, len, _VALUES_BYTES
     evaluate, pack, to_bytes, raised = eval, FRAME.pack, encode, _raised
@@ -281,7 +319,7 @@ def _calls(cases: tuple[types.CodeType | bytes, ...], scope: dict[str, Any]) -> 
 
 
 def _load(code: str | bytes, entry_point: str | None, modules: Modules, scope: dict[str, Any]) -> Iterator[bytes]:
-    """Run the module, and fill the scope of its cases: its names, with builtins that it has not touched."""
+    """Run the module, and fill the scope of its cases with its names and with builtins that it has not changed."""
     module, own_builtins = modules
     sys.modules["solution"], sys.modules["builtins"] = module, own_builtins
     try:
@@ -308,7 +346,7 @@ def _raised(error: BaseException, kind: bytes = RAISED) -> bytes:
 
 
 def _describe(error: BaseException) -> bytes:
-    """The exception's type and message, whatever its own code does."""
+    """Return the exception's type and message, whatever its own code does."""
     name = name_of(type(error))
     try:
         message = str(error)[:_DETAIL]
@@ -318,7 +356,14 @@ def _describe(error: BaseException) -> bytes:
 
 
 def script_parts(code: str | bytes) -> list[Iterable[bytes]]:
-    """The one result of running a program as `__main__` over file descriptors 0 and 1."""
+    """Build the result of a program that runs as `__main__` over file descriptors 0 and 1.
+
+    Args:
+        code: The program's source, or its marshalled code.
+
+    Returns:
+        One iterable with one frame; the program runs as it is consumed.
+    """
     return [_script(code)]
 
 
@@ -340,9 +385,9 @@ def _script(code: str | bytes) -> Iterator[bytes]:
 
 
 def _run_script(program: types.CodeType, module: types.ModuleType) -> None:
-    """Run, then end as an interpreter ends: threads joined, exit functions called, open files flushed."""
+    """Run a script, then end as an interpreter does: join threads, call exit functions, flush open files."""
     output = sys.stdout
-    vars(builtins).update(exit=sys.exit, quit=sys.exit)  # `site` makes them, which a jail does without
+    vars(builtins).update(exit=sys.exit, quit=sys.exit)  # normally added by `site`, which a jail does not import
     try:
         exec(program, module.__dict__)
     except SystemExit as error:
@@ -359,6 +404,6 @@ def _run_script(program: types.CodeType, module: types.ModuleType) -> None:
 
 
 def _flush(stream: Any) -> None:
-    """A program may have closed its output, or put anything in its place."""
+    """Flush a stream; a program may have closed its output or replaced it with anything."""
     if not getattr(stream, "closed", False) and hasattr(stream, "flush"):
         stream.flush()

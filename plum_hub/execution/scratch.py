@@ -1,7 +1,7 @@
-"""The folder that a program may write to, how it is emptied behind it, and the files without a name that a script reads
-and prints to. Part of the inside of a jail.
+"""The scratch folder of programs, and the unnamed files that a script reads from and prints to.
 
-pathlib is not used: the zygote imports this, and each module makes every fork dearer.
+Part of the inside of a jail. pathlib is not used: the zygote imports this module, and every imported module makes forks
+slower.
 """
 
 import contextlib
@@ -9,16 +9,23 @@ import errno
 import os
 import stat
 
-FOLDERS = ("/tmp", "/dev/shm")  # in a jail one and the same
+FOLDERS = ("/tmp", "/dev/shm")  # the same folder in a jail
 
 
 def cleaned(scratch: str, empty: tuple[int, int]) -> bool:
-    """Empty a scratch folder, whatever a program did to it; False when something is left that cannot be seen (a file in
-    a message that nobody has read), and then this jail is not used again."""
+    """Empty a scratch folder, whatever a program did to it.
+
+    Args:
+        scratch: The folder, the root of a file system of its own.
+        empty: Its `room` when empty.
+
+    Returns:
+        False if something invisible is left (such as a file in an unread message); the jail must then not be reused.
+    """
     if room(scratch) == empty:
         return True
     with contextlib.suppress(PermissionError):  # an ordinary user's zygote shares the folder with the program
-        os.chmod(scratch, 0o1777)  # noqa: PTH101  pathlib would make every fork dearer; so below
+        os.chmod(scratch, 0o1777)  # noqa: PTH101  pathlib makes forks slower; also below
     while entries := list(os.scandir(scratch)):
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
@@ -29,13 +36,20 @@ def cleaned(scratch: str, empty: tuple[int, int]) -> bool:
 
 
 def room(scratch: str) -> tuple[int, int]:
-    """The blocks and files that a folder has room for."""
+    """Measure the free space of a file system.
+
+    Args:
+        scratch: Its root folder.
+
+    Returns:
+        Free blocks and free inodes.
+    """
     found = os.statvfs(scratch)
     return found.f_bfree, found.f_ffree
 
 
 def _remove_folder(scratch: str, path: str) -> None:
-    """Remove a folder whose subfolders, first, move up beside it, so that no path and no recursion is ever deep."""
+    """Remove a folder after moving its subfolders up beside it, so that neither a path nor a recursion is ever deep."""
     os.chmod(path, 0o700)  # noqa: PTH101
     for entry in list(os.scandir(path)):
         if entry.is_dir(follow_symlinks=False):
@@ -47,8 +61,16 @@ def _remove_folder(scratch: str, path: str) -> None:
 
 
 def emptied(folder: str) -> bool:
-    """Empty a folder on a file system that others use too, once nobody else writes to it. No link is followed, and no
-    name is longer than one step, so what lies below may be deeper than a path can name. Always True."""
+    """Empty a folder on a shared file system, once nothing else writes to it.
+
+    No link is followed and every name is one step long, so the tree may be deeper than a path can name.
+
+    Args:
+        folder: The folder, which remains.
+
+    Returns:
+        True.
+    """
     place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     top = _identity(place)
     try:
@@ -68,7 +90,7 @@ def _identity(handle: int) -> tuple[int, int]:
 
 
 def _emptied_of_files(handle: int) -> str:
-    """Remove what can be removed from an open folder, and return the name of a folder in it that holds something."""
+    """Remove what can be removed from an open folder; return the name of a folder in it that is not empty."""
     below = ""
     for name in os.listdir(handle):
         try:
@@ -92,7 +114,7 @@ def _remove(name: str, folder: int) -> None:
 
 
 def _entered(name: str, folder: int) -> int:
-    """A handle of a folder that may resist."""
+    """Open a folder, after changing its mode if necessary."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         return os.open(name, flags, dir_fd=folder)
@@ -102,11 +124,18 @@ def _entered(name: str, folder: int) -> int:
 
 
 def nameless_file(folder: str) -> int:
-    """A descriptor of a new file that has no name, to be read and written."""
+    """Create a file without a name, for reading and writing.
+
+    Args:
+        folder: On the file system that holds it.
+
+    Returns:
+        Its file descriptor.
+    """
     flags = os.O_RDWR | os.O_CLOEXEC
     try:
         return os.open(folder, flags | os.O_TMPFILE, 0o600)
-    except OSError:  # some file systems have no such files, as overlayfs for long
+    except OSError:  # not supported by some file systems, such as older overlayfs
         name = f"{folder}/{os.urandom(8).hex()}"
         file = os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o600)
         os.unlink(name)  # noqa: PTH108
@@ -114,7 +143,15 @@ def nameless_file(folder: str) -> int:
 
 
 def script_files(stdin: bytes, folder: str) -> tuple[int, int]:
-    """What a script reads, and where it prints."""
+    """Create the input and output of a script.
+
+    Args:
+        stdin: What it reads.
+        folder: On the file system that holds the files.
+
+    Returns:
+        File descriptors of its input and output.
+    """
     files = nameless_file(folder), nameless_file(folder)
     view = memoryview(stdin)
     while view:
@@ -124,7 +161,15 @@ def script_files(stdin: bytes, folder: str) -> tuple[int, int]:
 
 
 def printed(files: tuple[int, ...], most: int) -> bytes:
-    """What a script printed, a byte more than `most` at most."""
+    """Read what a script printed, and close its files.
+
+    Args:
+        files: What `script_files` returned; empty where the program was no script.
+        most: Limit in bytes.
+
+    Returns:
+        At most one byte more than `most`, so that the excess is noticed.
+    """
     if not files:
         return b""
     output = os.pread(files[1], most + 1, 0)

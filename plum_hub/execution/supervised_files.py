@@ -1,9 +1,9 @@
-"""What programs of a sandbox without namespaces may do to files, beyond what Landlock knows of.
+"""What programs of a sandbox without namespaces may do to files, beyond what Landlock restricts.
 
-- Files are created up to a number and a size: the scratch folder is on a file system of the machine's.
-- Modes and times are changed in the scratch folder only. Landlock does not forbid that anywhere.
-- No file of the scratch folder is mapped to be executed, as if it were mounted `noexec`.
-- Shared memory (`/dev/shm`) is made in the scratch folder, and its names are known to the program that made them.
+- The number and total size of files are limited: the scratch folder is on a file system of the machine.
+- Modes and times can be changed in the scratch folder only. Landlock does not restrict these operations.
+- No file of the scratch folder can be mapped as executable, as if it were mounted `noexec`.
+- Shared memory (`/dev/shm`) is placed in the scratch folder; only the program that created it knows its names.
 """
 
 import contextlib
@@ -28,17 +28,17 @@ _NAME_ARGUMENT = {
     "open": 0, "openat": 1, "creat": 0, "mkdir": 0, "mkdirat": 1, "symlink": 1, "symlinkat": 2, "link": 1, "linkat": 3,
     "mknod": 0, "mknodat": 1,
 }  # fmt: skip
-"""System calls that create a file: which argument is its name."""
+"""System calls that create a file, with the index of the argument that is its name."""
 _MAX_SHARED_NAMES = 256
 _SHARED_MEMORY = re.compile(rb"/dev/shm/[^/]+")
 
 
 class FileSupervisor:
-    """Decides about one sandbox's files.
+    """Decides about the files of one sandbox.
 
     Args:
-        scratch: the real path of the folder that programs may write to.
-        most_bytes: what its files may hold together.
+        scratch: Real path of the folder that programs may write to.
+        max_bytes: Limit of its files together.
     """
 
     def __init__(self, scratch: str, max_bytes: int) -> None:
@@ -48,17 +48,23 @@ class FileSupervisor:
         self._shared: set[bytes] = set()
 
     def reset(self) -> None:
-        """Begin with a new program and an empty scratch folder."""
+        """Start over for a new program with an empty scratch folder."""
         self._created = self._counted_at = 0
         self._has_files = False
         self._shared.clear()
 
     def decide(self, call: SystemCall) -> bool | tuple[int, int]:
-        """Whether the call was carried out here; if not, the kernel does it. Or a file that the caller is given, and
-        the flags that it has there.
+        """Decide a system call.
+
+        Args:
+            call: A gated call that concerns files.
+
+        Returns:
+            True if it was carried out here; False if the kernel shall do it; or a descriptor to hand to the caller,
+            with its flags there.
 
         Raises:
-            OSError: the call fails, with this error number.
+            OSError: The call fails with this error number.
         """
         if call.name == "mmap":
             self._execute(call)
@@ -74,7 +80,7 @@ class FileSupervisor:
         return True
 
     def _create(self, call: SystemCall) -> bool | tuple[int, int]:
-        """Count a file that may be about to be created; once there are many, look only now and then."""
+        """Count a file that may be about to be created. With many files, the folder is scanned only now and then."""
         self._created += 1
         if self._created - self._counted_at > self._counted_at // 16:
             self._count()
@@ -113,7 +119,7 @@ class FileSupervisor:
             raise RefusedError(errno.ENOSPC)
 
     def _usage(self) -> tuple[int, int]:
-        """How many files the scratch folder holds, and their bytes, as far as paths reach."""
+        """Count the files of the scratch folder and their bytes, as deep as paths reach."""
         files = size = 0
         pending = [self._scratch]
         while pending:
@@ -128,14 +134,17 @@ class FileSupervisor:
 
     @property
     def may_grow(self) -> bool:
-        """Whether the program has made files, which can grow without a call that is asked about."""
+        """Whether the program has created files, which can grow without a supervised call."""
         return self._has_files
 
     def exceed_limit(self, processes: Iterable[int]) -> bool:
-        """Whether the files are far over what they may hold together, those too that have no name any more.
+        """Check whether the files, including deleted ones that are still open, are far above their limit.
 
         Args:
-            processes: the program's processes.
+            processes: The program's processes.
+
+        Returns:
+            Whether they exceed twice the limit.
         """
         device = os.stat(self._scratch).st_dev  # noqa: PTH116
         unnamed: dict[int, int] = {}
@@ -149,8 +158,11 @@ class FileSupervisor:
         return self._usage()[1] + sum(unnamed.values()) > 2 * self._max_bytes
 
     def _execute(self, call: SystemCall) -> None:
-        """Refuse to map a file of the scratch folder. No other thread can put one in the place of the file that was
-        looked at, if there is no other thread, or the program has made no file."""
+        """Refuse to map a file of the scratch folder as executable.
+
+        No other thread can exchange the file after this check if there is no other thread, or the program has created
+        no file.
+        """
         file = os.readlink(f"/proc/{call.thread}/fd/{signed(call.arguments[4])}")  # noqa: PTH115
         if self._is_inside(file) or (self._has_files and len(threads_of(caller_of(call.thread))) > 1):
             raise RefusedError(errno.EPERM)
@@ -159,7 +171,7 @@ class FileSupervisor:
         return path.startswith(f"{self._scratch}/")
 
     def _set_mode(self, call: SystemCall) -> None:
-        """Change a file's mode, as chmod(2) and its like do."""
+        """Change a file's mode, as chmod(2) and similar do."""
         first, second, third, fourth, *_ = call.arguments
         target, mode = {
             "chmod": ((_AT_FDCWD, first, 0), second),
@@ -193,7 +205,7 @@ class FileSupervisor:
 
     @contextlib.contextmanager
     def _opened(self, thread: int, folder: int, address: int, flags: int) -> Iterator[int]:
-        """A handle of the file that a call names, which lies in the scratch folder."""
+        """Open the file that a call names; it must be in the scratch folder."""
         number = signed(folder)
         start = f"/proc/{thread}/cwd" if number == _AT_FDCWD else f"/proc/{thread}/fd/{number}"
         path = text(thread, address) if address else b""

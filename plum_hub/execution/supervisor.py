@@ -1,14 +1,14 @@
-"""Answers for the system calls at which a sandbox without namespaces asks first. Runs beside the sandbox, not in it.
+"""Decide the gated system calls of a sandbox without namespaces. Runs beside the sandbox, not in it.
 
-The kernel stops a process at such a call and tells this process its number and arguments (seccomp_unotify(2)). What is
-decided by values alone, the kernel then carries out. What names a process or a file is carried out here, on a handle
-that was looked at before, so that nothing can change in between:
+The kernel stops a process at such a call and reports its number and arguments (seccomp_unotify(2)). Calls that are
+decided by values alone are then carried out by the kernel. Calls that name a process or a file are carried out here, on
+a handle that was checked before, so that nothing can change in between:
 
-- Signals reach processes of the sandbox only, and never its zygote, which is to a program what the first process of a
-  pid namespace is: it can be signalled, and does not notice.
-- All processes and threads together are limited, because the kernel's limit counts those of the user on the whole
-  machine. While the zygote ends what a program left behind, no process can be started.
-- What concerns files is in `supervised_files.py`.
+- Signals reach only processes of the sandbox, and never its zygote, which is to programs what the first process of a
+  pid namespace is: signalling it succeeds and has no effect.
+- The number of processes and threads together is limited here, because the kernel's limit counts those of the user on
+  the whole machine. While the zygote kills what a program left behind, no process can be started.
+- Files are the subject of `supervised_files.py`.
 """
 
 import contextlib
@@ -33,20 +33,20 @@ _ADD_FD_REQUEST = struct.Struct("<QIIII")
 _CONTINUE = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 
 _MAX_TASKS = 64
-"""Processes and threads, the zygote among them: what a resource limit allows in a jail."""
+"""Processes and threads, the zygote included; the same as the resource limit in a jail."""
 _CHECK_INTERVAL_MS = 50
 _FULL_SECONDS = 0.005
-"""How long it is believed that there are too many."""
+"""How long to refuse new processes after the limit was reached, before counting again."""
 
 
 class Supervisor:
-    """Answers until its process is ended.
+    """Answers system calls until its process is killed.
 
     Args:
-        listener: what `filters.install_gates` returned.
-        zygote: the number of the process that forks programs.
-        scratch: the real path of the folder that programs may write to.
-        scratch_bytes: what its files may hold together.
+        listener: The descriptor from `filters.install_gates`.
+        zygote: Pid of the process that forks programs.
+        scratch: Real path of the folder that programs may write to.
+        scratch_bytes: Limit of its files together.
     """
 
     def __init__(self, listener: int, zygote: int, scratch: str, scratch_bytes: int) -> None:
@@ -58,7 +58,7 @@ class Supervisor:
         self._sweeping = False
 
     def serve(self) -> None:
-        """Answer every call. Returns when nobody is left to ask."""
+        """Answer every call until no process is left that could make one."""
         with contextlib.suppress(OSError):  # Linux 6.6 and newer
             fcntl.ioctl(self._listener, _SET_FLAGS, _SYNCHRONOUS_WAKE_UP)
         buffer, poller = bytearray(_NOTIFICATION.size), select.poll()
@@ -70,7 +70,7 @@ class Supervisor:
                 continue
             try:
                 fcntl.ioctl(self._listener, _RECEIVE, buffer, True)
-            except (FileNotFoundError, InterruptedError):  # the caller was killed meanwhile
+            except (FileNotFoundError, InterruptedError):  # the caller was killed in the meantime
                 continue
             notification, thread, _, number, _, _, *arguments = _NOTIFICATION.unpack(buffer)
             answer = self._answer(notification, SystemCall(self._names.get(number, ""), thread, tuple(arguments)))
@@ -78,7 +78,7 @@ class Supervisor:
                 fcntl.ioctl(self._listener, _SEND, _RESPONSE.pack(notification, *answer))
 
     def _answer(self, notification: int, call: SystemCall) -> tuple[int, int, int]:
-        """Result, error number (negative) and flags."""
+        """Return result, negative error number and flags of a response."""
         try:
             result = self._decide(call)
             if isinstance(result, tuple):
@@ -86,12 +86,12 @@ class Supervisor:
                 return self._add_file(notification, file, close_on_exec), 0, 0
         except OSError as error:
             return 0, -(error.errno or errno.EPERM), 0
-        except (ArithmeticError, ValueError):  # a number that no call can have
+        except (ArithmeticError, ValueError):  # arguments that no valid call can have
             return 0, -errno.EINVAL, 0
         return 0, 0, 0 if result else _CONTINUE
 
     def _check_files(self) -> None:
-        """End a program whose files have grown far over the limit: a file system of its own would have refused."""
+        """Kill a program whose files have grown far above the limit."""
         processes = [*self._descendants()]
         if not processes:
             self._files.reset()
@@ -102,7 +102,7 @@ class Supervisor:
                     self._signal(process, signal.SIGKILL)
 
     def _add_file(self, notification: int, file: int, flags: int) -> int:
-        """Make a file of this process the caller's, and return its number there."""
+        """Install a descriptor of this process in the caller, and return its number there."""
         request = bytearray(_ADD_FD_REQUEST.pack(notification, 0, file, 0, flags))
         try:
             number: int = fcntl.ioctl(self._listener, _ADD_FD, request, True)
@@ -111,10 +111,12 @@ class Supervisor:
             os.close(file)
 
     def _decide(self, call: SystemCall) -> bool | tuple[int, int]:
-        """Whether the call was carried out here; if not, the kernel does it. Or a file that the caller is given.
+        """Decide a system call.
+
+        True if it was carried out here, False if the kernel shall do it, or a descriptor for the caller.
 
         Raises:
-            OSError: the call fails, with this error number.
+            OSError: The call fails with this error number.
         """
         if call.name in ("clone", "fork", "vfork"):
             self._start(call.thread)
@@ -134,7 +136,7 @@ class Supervisor:
             return
         if self._sweeping or time.monotonic() < self._full_until:
             raise RefusedError(errno.EAGAIN)
-        if self._started >= _MAX_TASKS - 2:  # beside the zygote and the program's first process
+        if self._started >= _MAX_TASKS - 2:  # besides the zygote and the program's first process
             self._started = sum(len(threads_of(process)) for process in self._descendants()) - 1
             if self._started >= _MAX_TASKS - 2:
                 self._full_until = time.monotonic() + _FULL_SECONDS
@@ -142,7 +144,7 @@ class Supervisor:
         self._started += 1
 
     def _descendants(self) -> Iterator[int]:
-        """Every process of the sandbox but its zygote."""
+        """Yield every process of the sandbox except its zygote."""
         pending = [*_children(self._zygote)]
         while pending:
             process = pending.pop()
@@ -150,8 +152,10 @@ class Supervisor:
             pending += _children(process)
 
     def _kill(self, thread: int, target: int, number: int) -> bool:
-        """Send a signal within the sandbox, as kill(2) does. False for one to the caller itself, which the kernel
-        delivers before the call returns."""
+        """Send a signal within the sandbox, as kill(2) does.
+
+        False for a signal to the caller itself, which the kernel delivers before the call returns.
+        """
         caller = caller_of(thread)
         if target == caller:
             return False
@@ -175,10 +179,10 @@ class Supervisor:
         return True
 
     def _signal(self, process: int, number: int) -> None:
-        """Send a signal to a process that is certainly one of the sandbox's: its number may be another's meanwhile."""
+        """Send a signal to a process after verifying that it is still one of the sandbox's, since pids are reused."""
         try:
             handle = os.pidfd_open(process)
-        except OSError:  # there is none, or it is a thread of one
+        except OSError:  # it does not exist, or is a thread
             raise ProcessLookupError(errno.ESRCH, "no such process") from None
         try:
             if not self._is_descendant(process):
@@ -204,9 +208,9 @@ def _check_thread(call: SystemCall) -> None:
 
 
 def _parent(process: int) -> int:
-    """A process's parent; 0 where it has ended."""
+    """Return a process's parent; 0 if the process has ended."""
     try:
-        with open(f"/proc/{process}/stat", "rb") as file:  # noqa: PTH123  for every signal; pathlib takes longer
+        with open(f"/proc/{process}/stat", "rb") as file:  # noqa: PTH123  called for every signal; pathlib is slower
             return int(file.read().rpartition(b")")[2].split()[1])
     except (FileNotFoundError, ProcessLookupError):
         return 0

@@ -1,4 +1,4 @@
-"""A system call that waits for a supervisor's answer, and what can be learned of the process that makes it."""
+"""A system call that waits for the supervisor's answer, and facts about the process that makes it."""
 
 import errno
 import os
@@ -8,7 +8,7 @@ _MAX_PATH = 4096
 
 
 class SystemCall(NamedTuple):
-    """The call's name, the thread that makes it, and its arguments."""
+    """The call's name, the id of the thread that makes it, and its raw arguments."""
 
     name: str
     thread: int
@@ -16,23 +16,42 @@ class SystemCall(NamedTuple):
 
 
 class RefusedError(OSError):
-    """The call fails with this error number."""
+    """The system call fails with an error number.
+
+    Args:
+        number: From `errno`.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(number, os.strerror(number))
 
 
 def signed(value: int) -> int:
-    """An argument as the C `int` that it is."""
+    """Convert an argument to the C `int` that it is.
+
+    Args:
+        value: The raw 64-bit argument.
+
+    Returns:
+        Its low 32 bits, signed.
+    """
     value &= 0xFFFFFFFF
     return value - (1 << 32) if value >> 31 else value
 
 
 def memory(thread: int, address: int, size: int) -> bytes:
-    """Bytes of a thread's memory, fewer where its pages end.
+    """Read a thread's memory.
+
+    Args:
+        thread: Its id.
+        address: Where to start.
+        size: Bytes to read.
+
+    Returns:
+        The bytes; fewer where mapped memory ends.
 
     Raises:
-        OSError: there is no memory at that address.
+        OSError: Nothing is mapped at that address.
     """
     file = os.open(f"/proc/{thread}/mem", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -44,7 +63,18 @@ def memory(thread: int, address: int, size: int) -> bytes:
 
 
 def text(thread: int, address: int) -> bytes:
-    """A string in a thread's memory, without its zero; the page behind its end may not be there."""
+    """Read a C string from a thread's memory, without touching the page after its end, which may not exist.
+
+    Args:
+        thread: Its id.
+        address: Where the string starts.
+
+    Returns:
+        The string without its terminator.
+
+    Raises:
+        RefusedError: It is longer than a path may be, or not mapped.
+    """
     read = b""
     while b"\0" not in read:
         if len(read) >= _MAX_PATH:
@@ -58,8 +88,18 @@ def text(thread: int, address: int) -> bytes:
 
 
 def caller_of(thread: int) -> int:
-    """The process that a thread belongs to."""
-    with open(f"/proc/{thread}/status", "rb") as file:  # noqa: PTH123  for every call; pathlib takes longer
+    """Find the process that a thread belongs to.
+
+    Args:
+        thread: Its id.
+
+    Returns:
+        The pid.
+
+    Raises:
+        RefusedError: /proc does not name one.
+    """
+    with open(f"/proc/{thread}/status", "rb") as file:  # noqa: PTH123  called for every system call; pathlib is slower
         for line in file:
             if line.startswith(b"Tgid:"):
                 return int(line[5:])
@@ -67,7 +107,14 @@ def caller_of(thread: int) -> int:
 
 
 def threads_of(process: int) -> list[int]:
-    """The numbers of a process's threads; none where it has ended."""
+    """List the threads of a process.
+
+    Args:
+        process: Its pid.
+
+    Returns:
+        Thread ids; empty if the process has ended.
+    """
     try:
         return [int(name) for name in os.listdir(f"/proc/{process}/task")]  # noqa: PTH208
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""From a program to what a jail is asked, run by run. What the answers come to is in `outcomes`."""
+"""Turn a program into requests to a jail, one for each run. The answers are evaluated in `outcomes`."""
 
 import math
 import signal
@@ -12,22 +12,22 @@ from plum_hub.execution.cases import cases_of
 from plum_hub.execution.outcomes import PartialResults, RunOutcome, execution, failed_readings
 
 _CONTENDED, _CONTENDED_SECONDS = 1.1, 0.05
-"""By how much more wall time than CPU time passes where a core is shared."""
+"""Ratio of wall to CPU time, and seconds on top, above which a core was shared with other processes."""
 
 
 class ProgramTrial:
-    """One program in one jail: asks for its runs one by one, within one budget, and takes what is told of each.
+    """One program in one jail: requests its runs one by one, within one budget, and collects the reports.
 
     Args:
-        program: what to run.
-        overhead_bytes: the address space that the jail itself needs.
-        time_share: of the program's time limits, what this trial may use. More than 1 also extends the limits that
-            cases have of their own.
-        compiled: the program as `scribe.Scribe` has compiled it; empty if it has not.
+        program: The program to run.
+        overhead_bytes: Address space of the jail itself.
+        time_share: Fraction of the program's time limits for this trial. More than 1 also extends the limits of single
+            cases.
+        compiled: The program's marshalled code; empty if it was not compiled ahead.
 
     Raises:
-        SandboxError: no process can have the program's limits.
-        ValueError: an expected value is not a literal.
+        SandboxError: The program's limits cannot be set for any process.
+        ValueError: An expected value is not a literal.
     """
 
     def __init__(self, program: Program, overhead_bytes: int, time_share: float, compiled: bytes = b"") -> None:
@@ -43,12 +43,19 @@ class ProgramTrial:
         self._module_pending = bool(self.cases.module_cases) or not self._pending
         self._runs: list[RunOutcome] = []
         self._failed_readings: set[bool] = set()
-        """As `outcomes.lost_in`, of the scripts so far."""
+        """`outcomes.failed_readings` of the scripts so far."""
         watched = program.decisive and len(self.cases.module_cases) > 1 and not self.cases.statements
         self._partial = PartialResults(program, self.cases) if watched else None
 
     def request(self, cached_cases: str) -> bytes:
-        """The message that has a jail do the next run. `met` names the cases that it had last."""
+        """Build the request for the next run.
+
+        Args:
+            cached_cases: Name of the cases that the jail received last (`Cases.name`); they are not sent again.
+
+        Returns:
+            A message for the jail.
+        """
         limits, program = self._program.limits, self._program
         script = None if self._module_pending else self._case(self._pending[0])
         stdin = b"" if script is None else script.stdin.encode(errors="surrogatepass")
@@ -83,19 +90,31 @@ class ProgramTrial:
 
     @property
     def is_last_run(self) -> bool:
-        """Whether there is no run to ask for behind the one that is asked for."""
+        """Whether no run follows the one that was requested."""
         return len(self._pending) <= (not self._module_pending)
 
     def observe(self, part: bytes) -> bool:
-        """Take results of the run that goes on. Whether they decide, so that no more of it is wanted."""
+        """Take results of the run in progress.
+
+        Args:
+            part: Further frames, all complete.
+
+        Returns:
+            Whether they decide the verdict for the first time, so that the run can be stopped.
+        """
         return self._partial is not None and not self._partial.decided and self._partial.take(part)
 
     def take(self, header: bytes, body: bytes, killed_for_memory: Callable[[], bool]) -> bool:
-        """Take what is told of the run that was asked for last; False when there are more to do.
+        """Take the report of the run that was requested last.
 
         Args:
-            header, body: the jail's answer.
-            killed_for_memory: whether the kernel stopped a process of the run because all together had too much.
+            header: The jail's answer: a packed `wire.RunReport`.
+            body: Tokens, results and output.
+            killed_for_memory: Whether the kernel killed a process of the run because all together exceeded the memory
+                limit.
+
+        Returns:
+            Whether this was the last run.
         """
         run = RunOutcome.of(header, body)
         if self._module_pending and self._partial is not None and self._partial.decided:
@@ -113,19 +132,19 @@ class ProgramTrial:
 
     @property
     def contended(self) -> bool:
-        """Whether the program had to share its processor core, so far.
+        """Whether the program had to share its processor core so far.
 
-        CPU time does not count the time of others, and grows all the same when they use the caches in between: by
-        about 30 % at a load of 7 on 2 cores.
+        CPU time excludes the time of other processes but grows when they evict the caches: by about 30 % at a load of 7
+        on 2 cores.
         """
         wall, cpu = (sum(getattr(run.report, clock) for run in self._runs) for clock in ("wall", "cpu"))
         return bool(wall > _CONTENDED * cpu + _CONTENDED_SECONDS)
 
     @property
     def clean(self) -> bool:
-        """Whether the jail may be used again."""
+        """Whether the jail can be used again."""
         return self._runs[-1].report.clean
 
     def execution(self) -> Execution:
-        """What the program did."""
+        """Return what the program did."""
         return execution(self._program, self.cases, self._runs)

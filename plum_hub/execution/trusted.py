@@ -1,8 +1,7 @@
-"""The modules that test statements lean on, and how they are put back before each statement. Part of the inside of a
-jail.
+"""Restore modules that test statements depend on, before each statement. Part of the inside of a jail.
 
-A statement is judged in the process of the program that it tests: `assert Counter(f(x)) == Counter([1])` is worth as
-much as `Counter.__eq__` is.
+A statement is judged in the process of the program that it tests: `assert Counter(f(x)) == Counter([1])` is only worth
+as much as `Counter.__eq__`.
 """
 
 import importlib
@@ -23,7 +22,7 @@ _HEAP_TYPE = 1 << 9  # of `type.__flags__`: a class whose attributes can be set
 
 
 class Module(NamedTuple):
-    """A module as it was before any program ran: its names, and what can be changed inside what they stand for."""
+    """A module as it was before any program ran: its names, and the mutable attributes of what they refer to."""
 
     name: str
     module: types.ModuleType
@@ -36,7 +35,14 @@ _KNOWN: dict[str, Module] = {}
 
 
 def named(source: str) -> tuple[Module, ...]:
-    """The modules that a statement names, loaded and remembered: to be asked before any program runs here."""
+    """Import and remember the modules that a statement names. Must be called before any program runs in this process.
+
+    Args:
+        source: The statement.
+
+    Returns:
+        Those of the restorable modules whose names occur in it.
+    """
     names = sorted(_NAMES.intersection(_WORDS.findall(source)))
     for name in names:
         if name not in _KNOWN:
@@ -45,7 +51,14 @@ def named(source: str) -> tuple[Module, ...]:
 
 
 def restored(modules: Iterable[Module]) -> Iterator[object]:
-    """Puts the modules back when its only element is asked for, by C code alone: the program may have changed ours."""
+    """Build an iterator that restores modules, using C code only, since the program may have changed ours.
+
+    Args:
+        modules: The modules to restore.
+
+    Returns:
+        An iterator with one element; requesting it restores them.
+    """
     dicts = [sys.modules, *(vars(one.module) for one in modules)]
     items = [[(one.name, one.module) for one in modules], *(one.names for one in modules)]
     objects, attributes, values = [
@@ -63,7 +76,7 @@ def _remembered(name: str) -> Module:
 
 
 def _settings(value: object) -> Iterator[tuple[object, str, Any]]:
-    """What of a function or a class can be set, and what it is."""
+    """Yield the attributes of a function or class that can be set, with their values."""
     if isinstance(value, types.FunctionType):
         for attribute in ("__code__", "__defaults__", "__kwdefaults__"):
             yield value, attribute, getattr(value, attribute)

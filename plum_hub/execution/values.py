@@ -1,4 +1,4 @@
-"""How a value leaves the jail: JSON, in which every builtin type that JSON lacks is an object with one key.
+"""Encoding of values that leave the jail: JSON, with one-key objects for builtin types that JSON lacks.
 
     i  an int beyond 64 bits, as hexadecimal        f  nan, inf, -inf          c  complex: real, imaginary
     b  bytes, as hexadecimal                        t  tuple                   r  range: start, stop, step
@@ -6,11 +6,11 @@
     a  a numpy array, as nested lists               (a numpy scalar is its item)
     q  a Fraction: numerator, denominator           m  a Decimal, as text
 
-Only builtin types and these exact numbers have an encoding, and what extends one, as the builtin that it holds. What
-Python compares as equal to a builtin is encoded as that builtin: a view of a dictionary's keys or items is a set, a
-`bytearray` and a `memoryview` of bytes are bytes, a mapping proxy is a dictionary, and so is what `collections` wraps
-around a builtin. What comes out of `decode` is plain again, and nothing in the text can name anything else. This module
-also runs inside the jail, so it imports the standard library only.
+Only builtin types and these exact numbers have an encoding; a subclass is encoded as the builtin that it holds. What
+Python considers equal to a builtin is encoded as that builtin: a view of a dictionary's keys or items is a set,
+`bytearray` and `memoryview` of bytes are bytes, a mapping proxy is a dictionary, and the wrappers of `collections` are
+what they wrap. `decode` returns plain builtins, and nothing in the text can name anything else. This module also runs
+inside the jail, so it imports the standard library only.
 """
 
 import json.encoder
@@ -24,11 +24,11 @@ from itertools import islice
 from typing import Any
 
 MAX_BYTES = 16_000_000
-"""The longest encoded value that is carried: a list of a million numbers has half of it."""
+"""The longest encoded value that is transferred: a list of a million numbers takes half of it."""
 _TOO_LONG = f"a value of more than {MAX_BYTES} bytes"
 
 _MAX_DEPTH = 200
-"""As deep as Python reads brackets in source, so that no expected value is deeper."""
+"""Python's own limit of nested brackets in source, so no expected value is deeper."""
 _CHUNK = 1000
 _MAX_EXACT = 1 << 14
 """Bits of a Fraction's integers, and characters of a Decimal: longer ones take quadratic time to reduce and compare."""
@@ -45,30 +45,43 @@ _TAGS: dict[type, str] = {tuple: "t", set: "s", frozenset: "z"}
 
 @dataclass(frozen=True)
 class Array:
-    """A numpy array outside a jail, where there is no numpy: its elements, in nested lists."""
+    """A numpy array outside a jail, where there is no numpy: its elements, as nested lists."""
 
     items: Any
 
 
 class UnsupportedValueError(ValueError):
-    """The value has no encoding: Python finds it equal to no builtin. The message is its type's name."""
+    """The value has no encoding: Python considers it equal to no builtin. The message is its type's name."""
 
 
 class TooLargeValueError(ValueError):
-    """The value may be right, and is longer or deeper than is carried. The message says which."""
+    """The value may be correct, but is too long or too deep to transfer. The message says which."""
 
 
 def name_of(kind: type) -> str:
-    """The class's name, even if its metaclass says otherwise."""
+    """Read a class's name, even if its metaclass lies about it.
+
+    Args:
+        kind: The class.
+
+    Returns:
+        Its name.
+    """
     return str(_NAME_SLOT.__get__(kind))
 
 
 def encode(value: object) -> bytes:
-    """The value's encoding.
+    """Encode a value.
+
+    Args:
+        value: Anything that a program returned.
+
+    Returns:
+        ASCII JSON of at most `MAX_BYTES` bytes.
 
     Raises:
-        UnsupportedValueError: it is not made of plain builtins.
-        TooLargeValueError: it is deeper or longer than is carried.
+        UnsupportedValueError: It is not made of plain builtins.
+        TooLargeValueError: It is too deep or too long.
     """
     text = _written(value, 0).encode()
     if len(text) > MAX_BYTES:
@@ -77,7 +90,10 @@ def encode(value: object) -> bytes:
 
 
 def _written(value: Any, depth: int) -> str:
-    """The JSON text. `json.dumps` would need the tagged tree first, and touches ten times as many objects."""
+    """Return the JSON text.
+
+    `json.dumps` would need a tree of tagged values first, and touch ten times as many objects.
+    """
     kind = type(value)
     if value is None or kind is bool:
         return _CONSTANTS[value]
@@ -110,24 +126,24 @@ def _written(value: Any, depth: int) -> str:
 
 
 def _viewed(value: memoryview) -> object:
-    """The bytes that a `memoryview` shows, to which Python finds it equal; one of anything else is equal to none."""
+    """Return the bytes that a `memoryview` is equal to; a view of anything else equals no builtin."""
     if value.format == "B" and value.ndim == 1:
         return memoryview.tobytes(value)
     raise UnsupportedValueError("memoryview")
 
 
 def _as_builtin(kind: type, read: Callable[[Any], object]) -> None:
-    """Encode a type as the builtin that `read` gives for a value of it."""
+    """Encode a type as the builtin that `read` returns for a value of it."""
     _OTHERS[kind] = lambda value, depth: _written(read(value), depth + 1)
 
 
 def _as_set(kind: Any) -> None:
-    """Encode a type as the set of what its own iterator gives."""
+    """Encode a type as the set of what its own iterator yields."""
     _OTHERS[kind] = lambda value, depth: f'{{"s":[{_all_written(kind.__iter__(value), depth)}]}}'
 
 
 def _know_likenesses() -> None:
-    """Give an encoding to what is no builtin and equal to one."""
+    """Register types that are not builtins but equal to one."""
     held = object.__getattribute__
     _as_builtin(bytearray, lambda value: bytes(bytearray.__add__(value, b"")))
     _as_builtin(memoryview, _viewed)
@@ -140,7 +156,7 @@ def _know_likenesses() -> None:
 
 
 def know_numpy() -> None:
-    """Give the scalars and arrays of numpy an encoding. They are read by numpy's own methods, bound here once."""
+    """Register the scalars and arrays of numpy. They are read by numpy's own methods, bound here once."""
     import numpy as np
 
     item, listed = np.generic.item, np.ndarray.tolist
@@ -149,11 +165,13 @@ def know_numpy() -> None:
 
 
 def _plain(kind: type) -> type:
-    """The builtin type that a class extends: an `IntEnum`, a `Counter` and a named tuple count as what they hold, which
-    is what the builtin's own methods read, whatever the class says of itself.
+    """Return the builtin type that a class extends.
+
+    An `IntEnum`, a `Counter` and a named tuple count as what they hold, which the builtin's own methods read, whatever
+    the class claims.
 
     Raises:
-        UnsupportedValueError: it extends none that has an encoding.
+        UnsupportedValueError: It extends no type that has an encoding.
     """
     _know_exact_numbers()
     bases: tuple[type, ...] = _BASES.__get__(kind)
@@ -164,8 +182,10 @@ def _plain(kind: type) -> type:
 
 
 def _know_exact_numbers() -> None:
-    """Give `Fraction` and `Decimal` an encoding once the program has loaded them, which here would make every fork
-    dearer."""
+    """Register `Fraction` and `Decimal` once the program has imported them.
+
+    Importing them here would make every fork slower.
+    """
     if decimals := sys.modules.get("decimal"):
         shown = decimals.Decimal.__str__
         _OTHERS[decimals.Decimal] = lambda value, _depth: f'{{"m":"{shown(value)}"}}'
@@ -177,7 +197,7 @@ def _know_exact_numbers() -> None:
 
 
 def _merged(maps: Any) -> dict[object, object]:
-    """What a `ChainMap` of dictionaries holds: the first of them that has a key decides."""
+    """Return the contents of a `ChainMap` of dictionaries: the first that has a key decides."""
     found: dict[object, object] = {}
     for one in reversed([*list.__iter__(maps)]):
         dict.update(found, dict.items(one))
@@ -185,7 +205,10 @@ def _merged(maps: Any) -> dict[object, object]:
 
 
 def _all_written(values: Iterator[Any], depth: int) -> str:
-    """The items' texts. Of many no more is written than is carried, since texts take many times an item's memory."""
+    """Join the items' texts.
+
+    A long sequence is written only up to the size limit, since the texts take many times the memory of the items.
+    """
     if operator.length_hint(values) <= _CHUNK:
         return ",".join([_written(item, depth + 1) for item in values])
     texts, length = [], 0
@@ -198,15 +221,18 @@ def _all_written(values: Iterator[Any], depth: int) -> str:
 
 
 def decode(text: bytes, max_hashed: int) -> Any:
-    """The value that `encode` was given.
+    """Decode what `encode` returned.
 
     Args:
-        text: what came out of a jail; anything may have written it.
-        max_hashed: the largest set or dictionary that is built, because keys that were chosen to collide take
-            quadratic time. No right answer has a larger one than the expected value.
+        text: What came out of a jail; anything may have written it.
+        max_hashed: Size of the largest set or dictionary that is built, because keys chosen to collide take quadratic
+            time. No correct answer has a larger one than the expected value.
+
+    Returns:
+        The value, made of plain builtins, exact numbers and `Array`.
 
     Raises:
-        ValueError: this is not an encoding, or a set or dictionary in it is larger than `max_hashed`.
+        ValueError: This is not an encoding, or it contains a set or dictionary larger than `max_hashed`.
     """
     if len(text) > MAX_BYTES:
         raise ValueError(f"an encoded value of more than {MAX_BYTES} bytes")

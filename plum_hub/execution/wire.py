@@ -1,6 +1,6 @@
-"""Messages between the judge and a zygote: two lengths, a header, and bytes that only their reader understands.
+"""Messages between the judge and a zygote: two lengths, a header, and a body.
 
-The header is JSON while a jail starts and when it can go on no more; runs and reports are packed structures, because
+The header is JSON during startup and after a fatal error. Requests and reports of runs are packed structures, because
 what a zygote touches for each program costs more than what it does.
 """
 
@@ -13,29 +13,46 @@ from typing import Any, NamedTuple
 LENGTHS = struct.Struct("<II")
 
 FRAME = struct.Struct("<cI")
-"""Before each result of a program, and each program to be compiled: its kind, and how many bytes follow."""
+"""Header of each result of a program and of each program to compile: its kind, and the number of bytes that follow."""
 
 COMPILED, LOADED, NOT_LOADED, VALUE, UNSUPPORTED, TOO_LARGE, RAISED, OUT_OF_MEMORY, TOKEN, DONE = (
     bytes([byte]) for byte in b"CLNVUBRMTS"
 )
-"""Kinds of results. A token makes the `DONE` of the statement behind it good."""
+"""Kinds of results. A token validates the `DONE` of the statement that follows it."""
 
 MODULE, SCRIPT, PROBE, COMPILE = b"m", b"s", b"p", b"c"
-"""What is asked: to run a module and its cases, a program with standard input, or the look around a new jail; or, in a
-jail that runs no programs, to compile some."""
+"""Kinds of requests: run a module and its cases, run a program with standard input, or probe a new jail; or, in a jail
+that runs no programs, compile some.
+"""
 
 PART, STOP = b"r", b"x"
-"""Headers of their own. A zygote's `PART` holds further results of the run that it is at; a judge's `STOP`, that no
-more of the run with this number is wanted (`stop`)."""
+"""Headers of one byte. A zygote's `PART` carries further results of the current run; a judge's `STOP` ends the run with
+the number in its body (`stop`).
+"""
 
 TOKEN_BYTES = 8
+"""Size of the random token that proves a statement's success."""
 
 
 class RunRequest(NamedTuple):
-    """One run. Times in seconds, sizes in bytes; the body is code (`compiled` says whether marshalled or as source),
-    cases (none: those of the last run), entry point and standard input, one behind the other. `watched`: whether
-    results are sent while it goes on, too. `grace`: what the limits that cases name for themselves are multiplied
-    by."""
+    """One run: times in seconds, sizes in bytes.
+
+    The body is code, cases, entry point and standard input, concatenated.
+
+    Attributes:
+        kind: `MODULE`, `SCRIPT`, `PROBE` or `COMPILE`.
+        compiled: Whether the code is marshalled; otherwise it is source.
+        watched: Whether results are sent during the run too.
+        statements: Number of statements in the cases.
+        cpu: Limit of CPU time.
+        wall: Limit of wall time.
+        memory: Limit of the address space.
+        output: Limit of a script's output.
+        code: Size of the code.
+        cases: Size of the cases; 0 to use those of the last run.
+        entry_point: Size of the entry point.
+        grace: Factor on the limits of single cases.
+    """
 
     kind: bytes
     compiled: bool = False
@@ -52,9 +69,23 @@ class RunRequest(NamedTuple):
 
 
 class RunReport(NamedTuple):
-    """How a run ended. `stopped` names the limit that it was over: `c` CPU time, `w` wall time, `o` output; `d` where
-    the judge had it ended; else `-`. The body is the tokens of its statements, the results, what a script printed, and
-    the end of what else was printed, one behind the other."""
+    """How a run ended.
+
+    The body is the tokens of its statements, the results, what a script printed, and the end of what else was printed,
+    concatenated.
+
+    Attributes:
+        stopped: The limit that was exceeded: `c` CPU time, `w` wall time, `o` output; `d` if the judge stopped the run;
+            else `-`.
+        exit: Exit status; negative for the signal that killed the process.
+        clean: Whether the jail can be reused.
+        cpu: CPU seconds.
+        wall: Wall seconds.
+        peak_kb: Peak resident memory.
+        tokens: Size of the tokens.
+        results: Size of the results.
+        output: Size of a script's output.
+    """
 
     stopped: bytes
     exit: int
@@ -72,17 +103,39 @@ TOLD = struct.Struct("<ci?ddQIII")
 
 
 def framed(kind: bytes, content: bytes) -> bytes:
-    """One frame."""
+    """Build a frame.
+
+    Args:
+        kind: One of the kinds above.
+        content: The content.
+
+    Returns:
+        The frame.
+    """
     return FRAME.pack(kind, len(content)) + content
 
 
 def stop(number: int) -> bytes:
-    """The message that ends a run; they are counted from 1."""
+    """Build the message that stops a run.
+
+    Args:
+        number: The run; counted from 1.
+
+    Returns:
+        The message.
+    """
     return pack(STOP, number.to_bytes(8, "little"))
 
 
 def frames(text: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and content of each frame, as far as they are whole."""
+    """Parse frames.
+
+    Args:
+        text: Concatenated frames; an incomplete last one is ignored.
+
+    Yields:
+        Kind and content of each.
+    """
     place = 0
     while place + FRAME.size <= len(text):
         kind, length = FRAME.unpack_from(text, place)
@@ -93,14 +146,29 @@ def frames(text: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def pack(header: bytes | dict[str, Any], body: bytes = b"") -> bytes:
-    """One message; a dictionary becomes JSON."""
+    """Build a message.
+
+    Args:
+        header: A dictionary is encoded as JSON.
+        body: The body.
+
+    Returns:
+        The message.
+    """
     if isinstance(header, dict):
         header = json.dumps(header, separators=(",", ":")).encode()
     return LENGTHS.pack(len(header), len(body)) + header + body
 
 
 def unpack(received: bytearray) -> tuple[bytes, bytes] | None:
-    """Take the first message out of what was received, or None as long as it is not all there."""
+    """Remove the first message from what was received.
+
+    Args:
+        received: Changed in place.
+
+    Returns:
+        Header and body, or None if the message is incomplete.
+    """
     if not holds_message(received):
         return None
     first, second = LENGTHS.unpack_from(received)
@@ -111,12 +179,25 @@ def unpack(received: bytearray) -> tuple[bytes, bytes] | None:
 
 
 def holds_message(received: bytearray) -> bool:
-    """Whether `unpack` would take one out."""
+    """Check whether `unpack` would return a message.
+
+    Args:
+        received: What was received.
+
+    Returns:
+        Whether it starts with a complete message.
+    """
     return len(received) >= LENGTHS.size and len(received) >= LENGTHS.size + sum(LENGTHS.unpack_from(received))
 
 
 def send(socket: int, header: bytes | dict[str, Any], body: bytes = b"") -> None:
-    """Write one message, however long it takes."""
+    """Write one message, however long it takes.
+
+    Args:
+        socket: File descriptor.
+        header: As for `pack`.
+        body: The body.
+    """
     message = pack(header, body)
     while sent := os.write(socket, message):
         if sent == len(message):
@@ -125,10 +206,16 @@ def send(socket: int, header: bytes | dict[str, Any], body: bytes = b"") -> None
 
 
 def receive(socket: int) -> tuple[bytes, bytes]:
-    """Read one message and not a byte more, however long it takes.
+    """Read exactly one message, however long it takes.
+
+    Args:
+        socket: File descriptor.
+
+    Returns:
+        Header and body.
 
     Raises:
-        EOFError: the other side is gone.
+        EOFError: The other side is gone.
     """
     first, second = LENGTHS.unpack(_read(socket, LENGTHS.size))
     return _read(socket, first), _read(socket, second)

@@ -1,4 +1,4 @@
-"""The judge's end of one zygote: has it shut in, has it prove itself, sends it work and takes its answers."""
+"""The judge's side of one zygote: start and verify it, send it work, receive its answers."""
 
 import contextlib
 import itertools
@@ -36,69 +36,92 @@ SCRATCH_MB = 64
 _REQUIRED_STATUS = {"NoNewPrivs": "1", "Seccomp": "2", "CapEff": "0" * 16, "CapPrm": "0" * 16, "CapBnd": "0" * 16}
 _NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "user")
 _GROUP_SPARE_BYTES, _GROUP_PROCESSES = 512 << 20, 96
-"""What a jail's control group may have beyond one program's memory, for the zygote, scratch and the results; and its
-processes and threads."""
+"""Memory of a jail's control group on top of one program's, for the zygote, scratch and results; and the number of its
+processes and threads.
+"""
 _NUMBERS = itertools.count()
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from plum_hub.execution.{} import main; main(sys.argv[2])"
 
 
 class BrokenWorkerError(Exception):
-    """This zygote cannot be used any more; a fresh one may do."""
+    """This zygote cannot be used any more; a new one may work."""
 
 
 class Enclosure(Protocol):
-    """What a zygote is shut in; started with the zygote's end of a socket, which is closed here afterwards, and with
-    the core that it should stay on, if any."""
+    """What isolates a zygote.
+
+    It is started with the zygote's end of a socket, which the caller closes afterwards, and with the processor core to
+    stay on, if any.
+    """
 
     name: str
     hint: str
-    """Where a refusal leads."""
+    """What a refusal advises."""
     startup_messages: bytes
-    """What the judge sends it first."""
+    """What the judge sends first."""
     startup_keys: frozenset[str]
-    """What it and its zygote then tell the judge."""
+    """The keys that the enclosure and its zygote then send to the judge."""
     probe_targets: dict[str, Any]
-    """What the look around is told beside a port and a file of this machine's."""
+    """Further targets for the probe (`probe.py`), besides a port and a file of this machine."""
 
     def verify(self, greeting: dict[str, Any]) -> str:
-        """Check it from where no program reaches, the user that it runs as too, and return the zygote's
-        /proc/PID/status.
+        """Verify the enclosure, and the user that it runs as, by means that no program can influence.
+
+        Args:
+            greeting: What was sent under `startup_keys`.
+
+        Returns:
+            The zygote's /proc/PID/status.
 
         Raises:
-            SandboxError: it is not shut.
+            SandboxError: It is not sealed.
         """
         ...
 
     def allow(self, memory_bytes: int) -> None:
-        """Set what all its processes together may have, where it can."""
+        """Set the memory limit of all its processes together, where that is possible.
+
+        Args:
+            memory_bytes: The limit, without the enclosure's own overhead.
+        """
         ...
 
     def memory_kills(self) -> int:
-        """How many of its processes the kernel has killed so far because they had too much together."""
+        """Return how many of its processes the kernel has killed so far because of that limit."""
         ...
 
     def exit_reason(self) -> str:
-        """Why it ended, if it says so."""
+        """Return why it ended, if known, in parentheses; else an empty string."""
         ...
 
     def close(self) -> None:
-        """See that nothing of it is left, once the socket is closed."""
+        """Ensure that nothing of it is left, after the socket was closed."""
         ...
 
 
 class Jail:
-    """A zygote in namespaces of its own (`boot.py`)."""
+    """A zygote in namespaces of its own (`boot.py`).
+
+    Args:
+        theirs: The zygote's end of a socket.
+        core: Processor core to stay on; None for any.
+        packages: Folder that numpy is installed in; empty if programs may not use it.
+        extra_settings: Further keys of the argument of `boot`.
+
+    Raises:
+        SandboxError: No process could be started.
+    """
 
     name = "jail"
     hint = (
-        "`--set verdicts.sandbox=auto` (`plum-hub judge --sandbox auto`) takes another sandbox where there is one, for "
-        "a run that was begun with this one together with `--run NEW --carry-over OLD`; "
-        "`plum-hub doctor` says what this machine lacks"
+        "`--set verdicts.sandbox=auto` (`plum-hub judge --sandbox auto`) uses another sandbox where one is available "
+        "(for a run started with this one, together with `--run NEW --carry-over OLD`); "
+        "`plum-hub doctor` lists what this machine lacks"
     )
     startup_messages = b""
     startup_keys = frozenset({"init", "ready"})
     boot = "boot"
-    """The module that shuts it."""
+    """The module that isolates the zygote."""
 
     def __init__(
         self, theirs: socket.socket, core: int | None, packages: str = "", extra_settings: dict[str, Any] | None = None
@@ -120,65 +143,115 @@ class Jail:
                 env={}, cwd="/", pass_fds=[theirs.fileno()], start_new_session=True,
             )  # fmt: skip
         except OSError as error:
-            raise SandboxError(f"no process could be started for a {self.name} ({error}); {self.hint}") from error
+            raise SandboxError(
+                f"the process of a {self.name} sandbox could not be started ({error}); {self.hint}"
+            ) from error
 
     def verify(self, greeting: dict[str, Any]) -> str:
-        """See `Enclosure`. The kernel answers, which nothing inside can make lie."""
+        """Check the zygote's namespaces and user from outside. The kernel reports, so nothing inside can lie.
+
+        Args:
+            greeting: What the boot process sent; `init` is the zygote's pid.
+
+        Returns:
+            The zygote's /proc/PID/status.
+
+        Raises:
+            SandboxError: It shares a namespace with this process, or runs as the wrong user.
+        """
         init = int(greeting["init"])
         for name in _NAMESPACES:
             if os.readlink(f"/proc/{init}/ns/{name}") == os.readlink(f"/proc/self/ns/{name}"):  # noqa: PTH115
-                raise SandboxError(f"a jail shares this machine's {name} namespace ({name} namespace); {self.hint}")
+                raise SandboxError(
+                    f"the jail shares the {name} namespace of this machine ({name} namespace); {self.hint}"
+                )
         return self.admit(init)
 
     def admit(self, zygote: int) -> str:
-        """Put a zygote into the control group, if there is one, and return its /proc/PID/status."""
+        """Move a zygote into the control group, if there is one, and check its user.
+
+        Args:
+            zygote: Its pid.
+
+        Returns:
+            Its /proc/PID/status.
+
+        Raises:
+            SandboxError: It runs as the wrong user.
+        """
         if self._group is not None:
             self._group.add(zygote)
         text = Path(f"/proc/{zygote}/status").read_text()
         if not self._runs_as(user_of(text)):
-            raise SandboxError(f"a {self.name} runs as another user than it should (user); {self.hint}")
+            raise SandboxError(f"the {self.name} sandbox runs as the wrong user (user); {self.hint}")
         return text
 
     def _runs_as(self, users: set[str]) -> bool:
         return "0" not in users
 
     def allow(self, memory_bytes: int) -> None:
-        """See `Enclosure`. Each process has its own limit too; this is for all that a program starts."""
+        """Set the memory limit of all processes together; each process has its own limit too.
+
+        Args:
+            memory_bytes: The limit of a program.
+        """
         if self._group is not None:
             self._group.limit(memory_bytes + _GROUP_SPARE_BYTES)
 
     def memory_kills(self) -> int:
-        """See `Enclosure`."""
+        """Return how many of its processes the kernel has killed so far because of the memory limit."""
         return self._group.oom_kills() if self._group is not None else 0
 
     def exit_reason(self) -> str:
-        """See `Enclosure`."""
+        """Return an empty string: a jail leaves no message."""
         return ""
 
     def close(self) -> None:
-        """See `Enclosure`. The process that waits outside sees the socket close and kills what is inside."""
+        """Wait for the process outside, and remove the control group.
+
+        That process sees the socket close and kills what is inside.
+        """
         self._process.wait()
         if self._group is not None:
             self._group.remove()
 
 
 def user_of(status: str) -> set[str]:
-    """The users that a /proc/PID/status names: real, effective, saved and of the file system."""
+    """Parse the user ids of a process.
+
+    Args:
+        status: Its /proc/PID/status.
+
+    Returns:
+        The real, effective, saved and file system user ids.
+    """
     return {user for line in status.splitlines() if line.startswith("Uid:") for user in line.split()[1:]}
 
 
 class Worker:
-    """One zygote, proved before it is handed out. `close` ends it and everything in it."""
+    """One zygote, verified before it is used.
+
+    Args:
+        enclose: Starts an enclosure from the zygote's end of a socket and the core to stay on.
+        core: Processor core to stay on; None for any.
+
+    Attributes:
+        overhead_bytes: Address space of the zygote, which every program's process starts with.
+
+    Raises:
+        SandboxError: The enclosure is refused on this machine, or is not sealed.
+        BrokenWorkerError: It did not start; another attempt may succeed.
+    """
 
     def __init__(
         self, enclose: Callable[[socket.socket, int | None], Enclosure] = Jail, core: int | None = None
     ) -> None:
         self.core = core
         self.cached_cases = ""
-        """The name of the cases that the zygote had last."""
+        """Name of the cases that the zygote received last (`cases.Cases.name`)."""
         self._memory_kills = 0
         self._run = 2
-        """The number of the run that is answered next; the first is the look around."""
+        """Number of the run that is answered next; the first is the probe."""
         self._received = bytearray()
         self._unsent = bytearray()
         self.socket, theirs = socket.socketpair()
@@ -212,24 +285,26 @@ class Worker:
         return greeting
 
     def _address_space(self, text: str) -> int:
-        """Hold the zygote's /proc/PID/status against what must stand there, and return its address space's bytes."""
+        """Check the zygote's /proc/PID/status, and return the size of its address space in bytes."""
         status = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
         if "VmSize" not in status:
             raise BrokenWorkerError("its zygote died")
         for name, required in _REQUIRED_STATUS.items():
             if status.get(name, "").strip() != required:
-                raise self._refusal(f"a {self._enclosure.name}'s {name} is {status.get(name)}, not {required} ({name})")
+                raise self._refusal(
+                    f"the {self._enclosure.name} has {name} {status.get(name)} instead of {required} ({name})"
+                )
         return int(status["VmSize"].split()[0]) * 1024
 
     def _refusal(self, reason: str) -> SandboxError:
         return SandboxError(f"{reason}; {self._enclosure.hint}")
 
     def _probe(self) -> None:
-        """Let a child like any program's try to get out, with something real on this side to get at."""
+        """Let a child like any program's try to escape, with real targets outside."""
         with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
             Path(folder).chmod(0o755)
             canary = Path(folder, "canary")
-            canary.write_text("a jail that can read this is not one")
+            canary.write_text("a jail in which this can be read is not sealed")
             before = canary.stat()
             outside = {"port": listener.getsockname()[1], "canary": str(canary), **self._enclosure.probe_targets}
             probe, memory = json.dumps(outside).encode(), self.overhead_bytes + (1 << 30)
@@ -239,15 +314,15 @@ class Worker:
             listener.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 listener.accept()
-                raise self._refusal(f"a {self._enclosure.name} reached this machine's network (network)")
+                raise self._refusal(f"the {self._enclosure.name} can reach the network of this machine (network)")
             if Path(folder, "canary.written").exists():
-                raise self._refusal(f"a {self._enclosure.name} wrote outside its scratch (mounts)")
+                raise self._refusal(f"the {self._enclosure.name} can write outside its scratch folder (mounts)")
             if (after := canary.stat())[:8] != before[:8] or after.st_mtime_ns != before.st_mtime_ns:
-                raise self._refusal(f"a {self._enclosure.name} changed a file outside its scratch (mounts)")
+                raise self._refusal(f"the {self._enclosure.name} can change a file outside its scratch folder (mounts)")
         if header[:1] == b"{":
             raise BrokenWorkerError(header.decode())
         if holes := json.loads(body[FRAME.size : RunReport(*TOLD.unpack(header)).results]):
-            raise self._refusal(f"a {self._enclosure.name} on this machine is not shut ({'; '.join(holes)})")
+            raise self._refusal(f"the {self._enclosure.name} is not sealed on this machine ({'; '.join(holes)})")
 
     def _receive_message(self) -> tuple[bytes, bytes]:
         deadline = time.monotonic() + _START_SECONDS
@@ -269,16 +344,23 @@ class Worker:
         self._received += chunk
 
     def send(self, request: bytes) -> None:
-        """Begin to send a request; `pump` sends the rest, and finds out if the zygote is gone."""
+        """Start sending a request; `pump` sends the rest and detects a lost zygote.
+
+        Args:
+            request: A message.
+        """
         self._unsent += request
         with contextlib.suppress(BrokenWorkerError):
             self._write()
 
     def pump(self) -> tuple[bytes, bytes] | None:
-        """Send and receive what can be without waiting, and return an answer, or a part of one, if it is complete.
+        """Send and receive what is possible without waiting.
+
+        Returns:
+            Header and body of an answer, or of a part of one, once it is complete; else None.
 
         Raises:
-            BrokenWorkerError: the zygote is gone, or said that it cannot go on.
+            BrokenWorkerError: The zygote is gone, or reported that it cannot continue.
         """
         self._write()
         self._read()
@@ -289,7 +371,7 @@ class Worker:
         return message
 
     def stop(self) -> None:
-        """Have the run end whose answer comes next."""
+        """Stop the run whose answer comes next."""
         self.send(stop(self._run))
 
     def _write(self) -> None:
@@ -303,7 +385,7 @@ class Worker:
 
     @property
     def has_answer(self) -> bool:
-        """Whether `pump` would return an answer that came together with the last."""
+        """Whether `pump` would return an answer that arrived together with the last."""
         return holds_message(self._received)
 
     @property
@@ -312,17 +394,21 @@ class Worker:
         return bool(self._unsent)
 
     def allow(self, memory_bytes: int) -> None:
-        """Set what the next program and all that it starts may have together, where that can be set."""
+        """Set the memory limit of the next program and all its processes together, where that is possible.
+
+        Args:
+            memory_bytes: The limit.
+        """
         self._enclosure.allow(memory_bytes)
 
     def has_killed_for_memory(self) -> bool:
-        """Whether the kernel has killed a process in there since this was asked last, because they had too much."""
+        """Return whether the kernel has killed a process for exceeding the memory limit since the last call."""
         before, self._memory_kills = self._memory_kills, self._enclosure.memory_kills()
         return self._memory_kills > before
 
     def close(self) -> None:
-        """End the zygote and all that it is shut in with."""
+        """End the zygote and its enclosure."""
         with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)  # reaches the other side even if a fork of ours holds a copy
+            self.socket.shutdown(socket.SHUT_RDWR)  # effective even if a forked process holds a copy
         self.socket.close()
         self._enclosure.close()

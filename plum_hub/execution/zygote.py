@@ -1,14 +1,14 @@
 """The first process of a jail: warm, single-threaded, and the parent of every program.
 
 It forks a child for each run, measures it, kills whatever the run leaves behind, and passes on what the child wrote
-without understanding it. It never holds an expected value. Nothing that runs here comes from a program; of a suite,
-only cases that a child has compiled unharmed are compiled here, so that the samples that follow find them ready. A
-zygote that compiles programs (`scribe.py`) runs none.
+without interpreting it. It never holds an expected value. It runs no code of any program; of a suite, it compiles only
+cases that a child has compiled without harm, so that the following samples find them ready. A zygote that compiles
+programs (`scribe.py`) runs none.
 
-What a program costs beside its own work is, for the most part, page faults: each page that a child or, after a fork,
-this process writes to is copied or at least unlocked, and in Python to look at an object is to write to it. So the loop
-touches few objects, what a child does has been done here before (`sandbox_child.warm_up`), and no half-used pages are
-left to it (`preparation.fill_holes`).
+Most of a program's cost beyond its own work is page faults: each page that a child, or after a fork this process,
+writes to is copied or at least unlocked, and in Python even reading an object writes to it. So the loop touches few
+objects, what a child does has been done here before (`sandbox_child.warm_up`), and no half-used pages are left
+(`preparation.fill_holes`).
 """
 
 import gc
@@ -42,13 +42,13 @@ from plum_hub.execution.wire import (
     send,
 )
 
-# What many programs import. Each module makes every fork dearer, so what few import is left to them.
+# What many programs import. Each module makes forks slower, so rarely used ones are left out.
 _PRELOADED = [
     "bisect", "collections", "copy", "dataclasses", "datetime", "enum", "functools", "heapq", "itertools", "json",
     "math", "operator", "re", "string", "typing",
 ]  # fmt: skip
 _NOT_LOADED = tuple(pattern.removesuffix("*") for pattern in MEMORY_READERS)
-"""Of the builtin modules; an interpreter may be built with these among them."""
+"""Prefixes of builtin modules that are not preloaded; some interpreters are built with these among them."""
 _FILES = 256
 _FIXED_LIMITS = {
     resource.RLIMIT_CORE: 0,
@@ -57,38 +57,38 @@ _FIXED_LIMITS = {
     resource.RLIMIT_FSIZE: 64 << 20,
 }
 _PROCESSES_OF_ALL = 1 << 22
-_KEPT_BYTES = 1 << 20  # a buffer that was filled further is given back
-_COMPILED_BYTES = 4 << 20  # cases of more text are compiled in every child
+_KEPT_BYTES = 1 << 20  # a buffer that was filled further is replaced
+_COMPILED_BYTES = 4 << 20  # larger cases are compiled in every child
 _TAIL = 2000  # bytes of output that are kept
 _SHORTEST_WAIT, _OUTPUT_WAIT, _WATCHED_WAIT = 0.01, 0.05, 0.02  # seconds
 _CORES = os.cpu_count() or 1
-_STATE = slice(0, sandbox_child.RESULTS)  # of the buffer: whether the child has entered, or why it could not
+_STATE = slice(0, sandbox_child.RESULTS)  # part of the buffer: whether the child has entered, or why not
 _ENTERED = b"entered".ljust(_STATE.stop - _STATE.start, b"\0")
 
 
 def main(control: int, packages: str = "", children: int | None = None) -> None:
-    """Get ready, and serve the judge over one socket until it goes.
+    """Prepare, and serve the judge over one socket until it is gone.
 
     Args:
-        control: the socket's file descriptor.
-        packages: a folder whose numpy programs may use.
-        children: where there is no pid namespace, the descriptor of this process's /proc/PID/task/PID/children. Its
-            working folder is the scratch folder then.
+        control: The socket's file descriptor.
+        packages: Folder whose numpy programs may use; empty for none.
+        children: Without a pid namespace, the descriptor of this process's /proc/PID/task/PID/children; its working
+            folder is then the scratch folder.
     """
     prepare(packages, children)
-    inherited, control = control, os.dup(control)  # to a number that `_enter` closes
+    inherited, control = control, os.dup(control)  # moved to a descriptor that `_enter` closes
     os.close(inherited)
     send(control, {"ready": True})
     serve(control, control, children)
 
 
 def serve(requests: int, answers: int, children: int | None = None) -> None:
-    """Serve the judge until it goes.
+    """Serve the judge until it is gone.
 
     Args:
-        requests: the file descriptor that requests come from.
-        answers: the one that answers go to; may be the same. Both are below 256.
-        children: as in `main`.
+        requests: File descriptor that requests come from.
+        answers: File descriptor that answers go to; may be the same. Both are below 256.
+        children: As for `main`.
     """
     jail = _Jail(requests, answers, children)
     while True:
@@ -102,8 +102,15 @@ def serve(requests: int, answers: int, children: int | None = None) -> None:
 
 
 def prepare(packages: str = "", children: int | None = None) -> None:
-    """Load what programs are likely to import, hide what they must not reach, and make every fork cheap. The arguments
-    are those of `main`."""
+    """Import what programs are likely to use, hide what they must not reach, and make forks cheap.
+
+    Args:
+        packages: As for `main`.
+        children: As for `main`.
+
+    Raises:
+        SystemExit: This process is neither the first of a pid namespace nor supervised.
+    """
     if os.getpid() != 1 and children is None:
         raise SystemExit("a zygote runs as the first process of its own pid namespace, or with a supervisor")
     for name in (*sys.builtin_module_names, *_PRELOADED):
@@ -117,7 +124,7 @@ def prepare(packages: str = "", children: int | None = None) -> None:
     for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     limits = dict(_FIXED_LIMITS)
-    if children is not None:  # this one counts the user's on the whole machine; a supervisor counts ours
+    if children is not None:  # it counts the user's on the whole machine; a supervisor counts the sandbox's
         limits[resource.RLIMIT_NPROC] = _PROCESSES_OF_ALL
     for limit, value in limits.items():
         most = resource.getrlimit(limit)[1]
@@ -131,7 +138,7 @@ def prepare(packages: str = "", children: int | None = None) -> None:
 
 
 class _Jail:
-    """What lasts from run to run: the buffer for results, and the cases that came last."""
+    """State that lasts from run to run: the buffer for results, and the cases received last."""
 
     def __init__(self, requests: int, answers: int, children: int | None) -> None:
         self._requests, self._answers, self._children = requests, answers, children
@@ -147,66 +154,68 @@ class _Jail:
         self._folder = folders[0]
 
     def serve(self) -> None:
-        """Take what the judge asks next, do it and answer.
+        """Receive the next request, carry it out and answer.
 
         Raises:
-            EOFError, ConnectionError: the judge is gone.
-            OSError: the run could not be done.
+            EOFError, ConnectionError: The judge is gone.
+            OSError: The run could not be carried out.
         """
         header, body = self._next.popleft() if self._next else receive(self._requests)
-        if header == STOP:  # the run that was meant has ended meanwhile
+        if header == STOP:  # the run that was meant has already ended
             return
         self._number += 1
-        asked = RunRequest(*ASKED.unpack(header))
-        if asked.kind == COMPILE:
-            resource.setrlimit(resource.RLIMIT_AS, (asked.memory, asked.memory))
+        request = RunRequest(*ASKED.unpack(header))
+        if request.kind == COMPILE:
+            resource.setrlimit(resource.RLIMIT_AS, (request.memory, request.memory))
             send(self._answers, COMPILE, compiler.answer(body))
         else:
-            self._run(asked, body)
+            self._run(request, body)
 
-    def _run(self, asked: RunRequest, body: bytes) -> None:
-        """Do one run and tell how it ended."""
-        entry, stdin = asked.code + asked.cases, asked.code + asked.cases + asked.entry_point
-        if asked.kind == MODULE:
-            self._take_cases(body[asked.code : entry])
-        files = scratch.script_files(body[stdin:], self._folder) if asked.kind == SCRIPT else ()
-        self.tokens = os.urandom(TOKEN_BYTES * asked.statements)
+    def _run(self, request: RunRequest, body: bytes) -> None:
+        """Carry out one run and report how it ended."""
+        entry, stdin = request.code + request.cases, request.code + request.cases + request.entry_point
+        if request.kind == MODULE:
+            self._take_cases(body[request.code : entry])
+        files = scratch.script_files(body[stdin:], self._folder) if request.kind == SCRIPT else ()
+        self.tokens = os.urandom(TOKEN_BYTES * request.statements)
         reader, writer = os.pipe()
         os.dup2(writer, 1)
         os.dup2(writer, 2)
         os.close(writer)
-        seconds = int(asked.cpu) + 3
-        limits = ((resource.RLIMIT_CPU, (seconds, seconds)), (resource.RLIMIT_AS, (asked.memory, asked.memory)))
+        seconds = int(request.cpu) + 3
+        limits = ((resource.RLIMIT_CPU, (seconds, seconds)), (resource.RLIMIT_AS, (request.memory, request.memory)))
         poller = select.poll()
         poller.register(reader, select.POLLIN)
-        poller.register(self._requests, 0)  # says only that the judge is gone
+        poller.register(self._requests, 0)  # only reports that the judge is gone
         started = time.monotonic()
-        pid = os.fork()  # up to the wait for the child, the less is touched the better
+        pid = os.fork()  # from here to the wait, touch as few objects as possible
         if pid == 0:
             try:
                 self._enter(limits, files)
-                sandbox_child.extend_timers(asked.grace)
-                text = body[: asked.code]
-                program = text if asked.compiled else text.decode(errors="surrogatepass")
-                work = [self._pipeline(asked.kind, program, body[entry:stdin])]
-                vars(self).clear()  # frames below the program's code lead here, and to nothing more
+                sandbox_child.extend_timers(request.grace)
+                text = body[: request.code]
+                program = text if request.compiled else text.decode(errors="surrogatepass")
+                work = [self._pipeline(request.kind, program, body[entry:stdin])]
+                vars(self).clear()  # a program's frames lead to this object, so it must hold nothing
                 sandbox_child.run(work)
             finally:
                 os._exit(1)
-        stopped, tail = self._watch(poller, pid, started, asked, files)
+        stopped, tail = self._watch(poller, pid, started, request, files)
         _, status, usage = os.wait4(pid, 0)
         cpu = usage.ru_utime + usage.ru_stime + self._end_what_is_left()
         os.dup2(self._nothing, 1)
         os.dup2(self._nothing, 2)
         tail = _drain(reader, tail)
-        output = scratch.printed(files, asked.output)
+        output = scratch.printed(files, request.output)
         if stopped == b"-":
-            stopped = b"c" if cpu > asked.cpu else b"o" if len(output) > asked.output else b"-"
+            stopped = b"c" if cpu > request.cpu else b"o" if len(output) > request.output else b"-"
         results = self._results()
         clean = self._clean()
         code, wall = os.waitstatus_to_exitcode(status), time.monotonic() - started
-        told = TOLD.pack(stopped, code, clean, cpu, wall, usage.ru_maxrss, len(self.tokens), len(results), len(output))
-        send(self._answers, told, self.tokens + results + output + tail)
+        report = TOLD.pack(
+            stopped, code, clean, cpu, wall, usage.ru_maxrss, len(self.tokens), len(results), len(output)
+        )
+        send(self._answers, report, self.tokens + results + output + tail)
 
     def _end_what_is_left(self) -> float:
         return _kill_everything_else() if self._children is None else _end_children(self._children)
@@ -228,8 +237,11 @@ class _Jail:
         return sandbox_child.pipeline(self.buffer, parts)
 
     def _enter(self, limits: Iterable[tuple[int, tuple[int, int]]], files: tuple[int, ...]) -> None:
-        """Make this child a program's. What goes wrong here is told where no program can write: until the child has
-        entered, its end says nothing about the program."""
+        """Make this child a program's process.
+
+        Errors are reported where no program can write: until the child has entered, its end says nothing about the
+        program.
+        """
         try:
             if files:
                 os.dup2(files[0], 0)
@@ -242,25 +254,26 @@ class _Jail:
             self.buffer[_STATE] = text[: len(_ENTERED)].ljust(len(_ENTERED), b"\0")
             raise
         self.buffer[_STATE] = _ENTERED
-        if self.tokens or files:  # a child of the program's has no part in its proofs; values it may spoil, not forge
+        if self.tokens or files:  # a program's children must not write proofs; values they may spoil, but not forge
             self.buffer.madvise(mmap.MADV_DONTFORK)
 
     def _watch(
-        self, poller: select.poll, pid: int, started: float, asked: RunRequest, files: tuple[int, ...]
+        self, poller: select.poll, pid: int, started: float, request: RunRequest, files: tuple[int, ...]
     ) -> tuple[bytes, bytes]:
-        """Wait until the child ends, or end it when it is over a limit. Returns the limit, and the end of what was
-        printed.
+        """Wait until the child ends, or kill it once it exceeds a limit.
+
+        Returns the limit, and the end of what was printed.
 
         Raises:
-            EOFError: the judge is gone.
+            EOFError: The judge is gone.
         """
         end = os.pidfd_open(pid)
         poller.register(end, select.POLLIN)
-        longest = _OUTPUT_WAIT if files else _WATCHED_WAIT if asked.watched else asked.wall
+        longest = _OUTPUT_WAIT if files else _WATCHED_WAIT if request.watched else request.wall
         self._whole = self._shown = sandbox_child.RESULTS
-        left, tail, stopped = min(asked.cpu, asked.wall), b"", b"-"
+        left, tail, stopped = min(request.cpu, request.wall), b"", b"-"
         while stopped == b"-":
-            # No thread earns CPU time faster than wall time, so nothing can be over its limit before this.
+            # Threads use CPU time no faster than wall time on each core, so no limit can be exceeded before this.
             ready = [number for number, _ in poller.poll(1000 * min(max(left / _CORES, _SHORTEST_WAIT), longest))]
             if end in ready:
                 break
@@ -268,15 +281,15 @@ class _Jail:
                 stopped = b"d" if self._is_told_to_stop() else b"-"
             elif ready:
                 tail = (tail + os.read(ready[0], 1 << 16))[-_TAIL:]
-            elif asked.watched:
+            elif request.watched:
                 self._show(poller)
-            # The kernel's name for that process's CPU time: see clock_getcpuclockid(3).
-            cpu_left = asked.cpu - time.clock_gettime((~pid << 3) | 2)
-            wall_left = asked.wall - (time.monotonic() - started)
+            # The clock id of that process's CPU time: see clock_getcpuclockid(3).
+            cpu_left = request.cpu - time.clock_gettime((~pid << 3) | 2)
+            wall_left = request.wall - (time.monotonic() - started)
             left = min(cpu_left, wall_left)
             if left <= 0 and stopped == b"-":
                 stopped = b"c" if cpu_left <= 0 else b"w"
-            elif files and os.fstat(files[1]).st_size > asked.output:
+            elif files and os.fstat(files[1]).st_size > request.output:
                 stopped = b"o"
         os.close(end)
         if stopped != b"-":
@@ -284,15 +297,15 @@ class _Jail:
         return stopped, tail
 
     def _show(self, poller: select.poll) -> None:
-        """Send the results that were whole when this was asked last: the child may be at the latest frame."""
+        """Send the results that were complete at the last call: the child may still be writing the newest frame."""
         if self._whole > self._shown:
-            poller.modify(self._requests, select.POLLIN)  # from now on the judge may have something to say
+            poller.modify(self._requests, select.POLLIN)  # from now on the judge may answer
             send(self._answers, PART, self.buffer[self._shown : self._whole])
             self._shown = self._whole
         self._whole, _ = self._find_end(self._whole)
 
     def _is_told_to_stop(self) -> bool:
-        """Read what the judge says during a run: that no more of it is wanted, or what is to be done next."""
+        """Read a message that arrived during a run: stop this run, or the next request."""
         header, body = receive(self._requests)
         if header == STOP:
             return int.from_bytes(body, "little") == self._number
@@ -300,7 +313,7 @@ class _Jail:
         return False
 
     def _take_cases(self, text: bytes) -> None:
-        """Keep new cases for the programs that follow; compile them here once a child has done it unharmed."""
+        """Keep new cases for the following programs; compile them here once a child has compiled them without harm."""
         if text:
             self.cases = tuple((kind, source) for kind, source in json.loads(text))
             self._compiles, self._small = False, len(text) <= _COMPILED_BYTES
@@ -311,10 +324,10 @@ class _Jail:
         gc.freeze()
 
     def _results(self) -> bytes:
-        """What the run wrote; the buffer is empty again.
+        """Return what the run wrote, and clear the buffer.
 
         Raises:
-            ChildProcessError: the child never came to be the program's.
+            ChildProcessError: The child ended before it became the program's process.
         """
         state, buffer = self.buffer[_STATE], self.buffer
         if state != _ENTERED:
@@ -331,7 +344,7 @@ class _Jail:
         return results
 
     def _find_end(self, place: int) -> tuple[int, int]:
-        """Where the last of the results from a place on begins, and where it ends."""
+        """Return where the last complete frame from `place` on starts, and where it ends."""
         last, unpack, buffer = place, FRAME.unpack_from, self.buffer
         while place + FRAME.size <= sandbox_child.RESULT_BYTES:
             kind, length = unpack(buffer, place)
@@ -342,7 +355,7 @@ class _Jail:
 
 
 def _kill_everything_else() -> float:
-    """End every other process of this jail, and return the CPU seconds that they used."""
+    """Kill every other process of this jail; return the CPU seconds that they used."""
     if os.getpid() != 1:
         raise SystemExit("a zygote kills inside its own pid namespace only")
     seconds = 0.0
@@ -350,7 +363,7 @@ def _kill_everything_else() -> float:
         try:
             os.kill(-1, signal.SIGKILL)
         except ProcessLookupError:
-            return seconds  # not even one that has ended and was not waited for
+            return seconds  # not even a zombie
         try:
             _, _, usage = os.wait4(-1, 0)
         except ChildProcessError:
@@ -359,8 +372,10 @@ def _kill_everything_else() -> float:
 
 
 def _end_children(children: int) -> float:
-    """End every process below this one, and return the CPU seconds that they used. Those whose parent has ended become
-    this one's children, and none of those is anything else before this process has waited for it."""
+    """Kill every descendant; return the CPU seconds that they used.
+
+    Orphans become children of this process, and only this process can reap its children, so no pid is reused meanwhile.
+    """
     seconds = 0.0
     while True:
         try:
@@ -375,7 +390,7 @@ def _end_children(children: int) -> float:
 
 
 def _drain(reader: int, tail: bytes) -> bytes:
-    """The end of what was printed. Whoever could print is dead, so this ends."""
+    """Read the end of what was printed. Every process that could print is dead, so this ends."""
     while text := os.read(reader, 1 << 16):
         tail = (tail + text)[-_TAIL:]
     os.close(reader)

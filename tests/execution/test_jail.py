@@ -56,7 +56,7 @@ def test_a_machine_without_isolation_is_refused_with_the_layer_that_it_lacks() -
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("plum_hub.errors.SandboxError: programs cannot be isolated on this machine (namespaces: ")
-    assert last.endswith("`plum-hub doctor` says what this machine lacks")
+    assert last.endswith("`plum-hub doctor` lists what this machine lacks")
 
 
 @pytest.mark.usefixtures("judge")

@@ -164,7 +164,13 @@ def test_a_machine_with_neither_is_refused_in_one_line(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 7
     (line,) = done.stderr.splitlines()
-    for part in ("jail: ", "landlock: landlock: this kernel has none", "docker: ", "use one that", "`plum-hub doctor`"):
+    for part in (
+        "jail: ",
+        "landlock: landlock: this kernel has no Landlock",
+        "docker: ",
+        "use a machine that",
+        "`plum-hub doctor`",
+    ):
         assert part in line
 
 
