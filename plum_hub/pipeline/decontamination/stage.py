@@ -50,7 +50,7 @@ def run_decontamination(context: Context) -> None:
     context.progress.begin(STAGE, rows.instructions + rows.samples, 0)
     findings = list(_findings(context, owed))
     with run.appending(Drop) as drop:
-        left_out = removed(run)
+        left_out = removed_ids(run)
         for one in _drops(run, findings):
             if one.id not in left_out:
                 left_out.add(one.id)
@@ -78,7 +78,7 @@ def _at_hand(context: Context, names: Sequence[str]) -> list[Targets]:
     return found
 
 
-def removed(run: Run) -> set[str]:
+def removed_ids(run: Run) -> set[str]:
     """The ids of all rows that this stage has left out."""
     return {name for name, stage in run.columns(Drop, "id", "stage") if stage == STAGE}
 
