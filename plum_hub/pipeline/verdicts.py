@@ -15,7 +15,7 @@ from plum_hub.answers.code import EXTRACTION
 from plum_hub.errors import RunError
 from plum_hub.execution import Judge
 from plum_hub.judging.cases import limits_of
-from plum_hub.judging.stream import Judgement, Submission, judged
+from plum_hub.judging.stream import Judgement, Submission, judge_submissions
 from plum_hub.pipeline.base import Context, carried_over
 from plum_hub.progress import Progress
 from plum_hub.recipe import Recipe
@@ -132,7 +132,7 @@ class _VerdictsStage:
     def carry_out(self) -> None:
         """Judge the pending samples, until no more come or `halt` is set."""
         settings = self.run.recipe.verdicts
-        stream = judged(self._submissions(), self.judge, limits_of(settings), frozenset(settings.mypy_codes))
+        stream = judge_submissions(self._submissions(), self.judge, limits_of(settings), frozenset(settings.mypy_codes))
         try:
             with self.judge, self.run.appending(Verdict) as append, closing(stream):
                 for judgement in stream:
