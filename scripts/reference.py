@@ -111,9 +111,9 @@ def recipe_page() -> str:
     """Return the page of recipe keys."""
     introduction = (
         "A recipe is one YAML file: `plum-hub build-dataset --recipe FILE`. Each key can also be set on the command "
-        "line: `--set samples.per_instruction=10`. A run folder keeps its resolved recipe, and `--recipe RUN/recipe.yaml` "
-        "makes the same run again. Shipped recipes: `oss-instruct`, `evol-instruct-code` and `sharegpt` (the paper's "
-        "settings), `starter`, `quickstart`."
+        "line: `--set samples.per_instruction=10`. A run folder keeps its resolved recipe, and "
+        "`--recipe RUN/recipe.yaml` makes the same run again. Shipped recipes: "
+        "`oss-instruct`, `evol-instruct-code` and `sharegpt` (the paper's settings), `starter`, `quickstart`."
     )
     top, parts = ["| key | default | meaning |", "|---|---|---|"], []
     meanings = attribute_docs(Recipe)
@@ -135,8 +135,8 @@ def recipe_page() -> str:
 def engines_page() -> str:
     """Return the page of engine keys."""
     introduction = (
-        "An engine runs or asks a model. On the command line it is `ENGINE:MODEL`, or a model alone for the engine that "
-        "is installed; `--set policy.KEY=VALUE` and `--set generator.KEY=VALUE` set its keys."
+        "An engine runs or asks a model. On the command line it is `ENGINE:MODEL`, or a model alone for the engine "
+        "that is installed; `--set policy.KEY=VALUE` and `--set generator.KEY=VALUE` set its keys."
     )
     parts = []
     union, _ = get_args(EngineConfig)

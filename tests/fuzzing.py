@@ -26,7 +26,7 @@ from plum_hub.evaluation.folder import EvaluationFolder
 from plum_hub.evaluation.generations import benchmark_of, read_generations
 from plum_hub.instructions import InstructionsConfig, load
 from plum_hub.instructions.hub import declared_license, read_folder
-from plum_hub.judging.inputs import read_candidates, read_suites
+from plum_hub.judging.inputs import read_programs, read_suites
 from plum_hub.pipeline.status import summarise
 from plum_hub.publishing.model_checkpoint import opened
 from plum_hub.publishing.repository import releases
@@ -441,7 +441,7 @@ _CONTEST_ROW = dict.fromkeys(
 
 def _judge(folder: Path) -> None:
     suites = read_suites(folder / "suites.jsonl")
-    for _ in read_candidates(folder / "samples.jsonl", suites):
+    for _ in read_programs(folder / "samples.jsonl", suites):
         pass
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from plum_hub.pipeline.budget import Extent, Speed, fitting, speed_of, told
+from plum_hub.pipeline.budget import Extent, Speed, decision_message, fit_extent, speed_of
 from plum_hub.recipe import BudgetConfig
 from tests.rehearsal import command, plum_hub, rows, write_rehearsal
 
@@ -39,7 +39,7 @@ def seconds(extent: Extent) -> float:
     ],
 )
 def test_as_much_as_fits(time: float, instructions: int, responses: int, samples: int) -> None:
-    found = fitting(WANTED, 10, time, seconds)
+    found = fit_extent(WANTED, 10, time, seconds)
     assert found == Extent(instructions=instructions, responses=responses, samples=samples)
 
 
@@ -53,7 +53,7 @@ def test_as_much_as_fits(time: float, instructions: int, responses: int, samples
 )
 def test_never_more_than_the_recipe_asks_nor_nothing(wanted: Extent) -> None:
     for time_ in range(-1, 400, 3):
-        found = fitting(wanted, 10, time_, seconds)
+        found = fit_extent(wanted, 10, time_, seconds)
         assert min(10, wanted.instructions) <= found.instructions <= wanted.instructions
         assert min(1, wanted.responses) <= found.responses <= wanted.responses
         assert min(2, wanted.samples) <= found.samples <= wanted.samples
@@ -73,9 +73,12 @@ def test_one_moment_is_enough_for_a_speed() -> None:
 
 def test_the_line_says_what_is_less_than_asked() -> None:
     fits = Extent(instructions=14, responses=3, samples=10)
-    assert told(fits, WANTED, 41.4, 10) == "this machine writes 41 tokens/s: 14 of 40 instructions fit 10 minutes"
+    assert (
+        decision_message(fits, WANTED, 41.4, 10)
+        == "this machine writes 41 tokens/s: 14 of 40 instructions fit 10 minutes"
+    )
     least = Extent(instructions=10, responses=2, samples=5)
-    assert told(least, WANTED, 18, 10) == (
+    assert decision_message(least, WANTED, 18, 10) == (
         "this machine writes 18 tokens/s: 10 of 40 instructions fit 10 minutes, "
         "with 2 instead of 3 responses each and 5 instead of 10 samples each"
     )

@@ -61,28 +61,28 @@ def has_close(numbers, threshold):
 def test_the_share_of_a_statement_that_a_text_holds(text: str, share: float) -> None:
     statements = Statements[str](8)
     statements.add({"it": STATEMENT})
-    assert statements.held(text).get("it", 0.0) == pytest.approx(share)
+    assert statements.coverage(text).get("it", 0.0) == pytest.approx(share)
 
 
 def test_a_turn_of_phrase_of_many_problems_is_no_evidence() -> None:
     statements = Statements[int](8)
     statements.add({n: f"Write a python function to find the sum of all {'x' * n} things" for n in range(1, 12)})
-    assert statements.held("Write a python function to find the sum of all pages") == {}
-    assert statements.held("to find the sum of all xxx things") == {3: pytest.approx(8 / 12)}
+    assert statements.coverage("Write a python function to find the sum of all pages") == {}
+    assert statements.coverage("to find the sum of all xxx things") == {3: pytest.approx(8 / 12)}
 
 
 def test_a_statement_shorter_than_an_ngram_is_held_by_its_copy_only() -> None:
     statements = Statements[str](8)
     statements.add({"short": "Reverse the given string."})
-    assert statements.held("reverse the  given string") == {"short": 1.0}
-    assert statements.held("Reverse the given string and print it, then print it once more") == {}
+    assert statements.coverage("reverse the  given string") == {"short": 1.0}
+    assert statements.coverage("Reverse the given string and print it, then print it once more") == {}
 
 
 def test_a_solution_under_other_names_is_the_same() -> None:
-    forms = {next(functions(code)).form for code in (CLOSE, RENAMED)}
+    forms = {next(functions(code)).canonical for code in (CLOSE, RENAMED)}
     assert len(forms) == 1
     for change in (("!=", "=="), ("abs", "len"), ("True", "False"), ("at, one", "one, at")):
-        assert next(functions(CLOSE.replace(*change))).form not in forms, change
+        assert next(functions(CLOSE.replace(*change))).canonical not in forms, change
 
 
 def test_a_program_that_python_cannot_read_has_no_functions() -> None:
@@ -116,16 +116,16 @@ def instruction(text: str) -> Instruction:
 
 def found(code: str, entry_point: str = "", asked: str = "Something else", text: str = "") -> list[ContaminationMatch]:
     matching = BenchmarkMatcher([benchmark()], 8, 0.5)
-    assert matching.of_instruction(instruction(asked)) == []
-    direct = matching.of_sample(sample(code, text), entry_point)
+    assert matching.match_instruction(instruction(asked)) == []
+    direct = matching.match_sample(sample(code, text), entry_point)
     if not matching.trials:
         return direct
     with Judge() as judge:
-        return [*direct, *matching.of_trials(judge)]
+        return [*direct, *matching.match_trials(judge)]
 
 
 def test_each_measure_finds_its_own() -> None:
-    [by_text] = BenchmarkMatcher([benchmark()], 8, 0.5).of_instruction(instruction(f"Do this. {STATEMENT}"))
+    [by_text] = BenchmarkMatcher([benchmark()], 8, 0.5).match_instruction(instruction(f"Do this. {STATEMENT}"))
     assert (by_text.measure, by_text.row, by_text.task) == ("instruction", "i", "B/0")
     assert "100%" in by_text.detail
     [recited] = found("x = 1", text=f"{STATEMENT}\n```python\nx = 1\n```")
@@ -141,7 +141,7 @@ def test_a_program_is_run_only_where_it_may_pass() -> None:
     assert found(OTHERWISE.replace("has_close", "other")) == []
     three = OTHERWISE.replace("(numbers, threshold)", "(numbers, threshold, third)")
     matching = BenchmarkMatcher([benchmark()], 8, 0.5)
-    assert matching.of_sample(sample(three), "has_close") == []
+    assert matching.match_sample(sample(three), "has_close") == []
     assert matching.trials == 0
     likely = "Say whether any two numbers of the list are closer than some bound."
     renamed = OTHERWISE.replace("has_close", "other")
@@ -153,7 +153,7 @@ def test_a_solution_that_anybody_writes_is_no_evidence() -> None:
     small = "def add(a, b):\n    return a + b\n"
     assert next(functions(small)).size < SMALLEST_SOLUTION <= next(functions(CLOSE)).size
     matching = BenchmarkMatcher([benchmark(reference=small, entry_point="add", problem=None)], 8, 0.5)
-    assert matching.of_sample(sample(small.replace("add", "plus")), "") == []
+    assert matching.match_sample(sample(small.replace("add", "plus")), "") == []
 
 
 def test_the_recipe_knows_every_benchmark() -> None:
@@ -170,7 +170,7 @@ def test_every_benchmark_finds_itself() -> None:
         found = targets(name, DATA)
         matching = BenchmarkMatcher([found], 8, 0.5)
         for target in found.problems:
-            tasks = {one.task for one in matching.of_instruction(instruction(target.statement))}
+            tasks = {one.task for one in matching.match_instruction(instruction(target.statement))}
             assert target.task in tasks or not target.statement.strip(), target.task
 
 

@@ -11,9 +11,9 @@ from plum_hub.engines.base import Sampling
 from plum_hub.engines.dtype import cpu_dtype
 from plum_hub.errors import RunError
 from plum_hub.evaluation.estimate import _as_begun
-from plum_hub.pipeline.base import Context, RowRequest, ask, made_by
-from plum_hub.pipeline.build import begun
-from plum_hub.pipeline.precision import compared
+from plum_hub.pipeline.base import Context, RowRequest, engine_inputs, generate_rows
+from plum_hub.pipeline.build import find_run
+from plum_hub.pipeline.precision import dtype_note_on
 from plum_hub.progress import Progress
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Sample
@@ -66,17 +66,17 @@ def _sealed_by_an_earlier_version(recipe: Recipe) -> Recipe:
 def test_auto_is_sealed_as_what_it_is_here(model: Path, engine: str, tmp_path: Path) -> None:
     sealed = _recipe(model, engine).pinned("0")
     assert sealed.to_yaml().count("dtype: float32") == 2  # the policy, which is the generator too
-    assert made_by(sealed.policy)[-1] == {"dtype": "float32"}
+    assert engine_inputs(sealed.policy)[-1] == {"dtype": "float32"}
     assert sealed.policy.fixed_dtype == "float32"
-    assert made_by(_recipe(model, engine, "bfloat16").pinned("0").policy) != made_by(sealed.policy)
+    assert engine_inputs(_recipe(model, engine, "bfloat16").pinned("0").policy) != engine_inputs(sealed.policy)
     Run.create(tmp_path / "run", sealed)
-    assert begun(_recipe(model, engine), tmp_path / "run") is not None
+    assert find_run(_recipe(model, engine), tmp_path / "run") is not None
 
 
 def test_a_run_goes_on_elsewhere_in_the_numbers_it_began_in(model: Path, tmp_path: Path) -> None:
     assert cpu_dtype() == "float32"
     Run.create(tmp_path / "run", _recipe(model, dtype="bfloat16").pinned("0"))
-    run = begun(_recipe(model), tmp_path / "run")  # the command leaves it open, and was given on another machine
+    run = find_run(_recipe(model), tmp_path / "run")  # the command leaves it open, and was given on another machine
     assert run is not None
     told = _Told()
     context = Context(run=run, progress=told)
@@ -88,7 +88,7 @@ def test_a_run_goes_on_elsewhere_in_the_numbers_it_began_in(model: Path, tmp_pat
             seed=1,
             keep=lambda answer, _: Drop(id=answer.id, stage="samples", reason="test", instruction_id=""),
         )
-        ask(context, Sample, run.recipe.policy, {name: asked}, Sampling(temperature=0, top_p=1, max_tokens=2))
+        generate_rows(context, Sample, run.recipe.policy, {name: asked}, Sampling(temperature=0, top_p=1, max_tokens=2))
     opened = context.engines.open(run.recipe.policy)
     assert {str(weight.dtype) for weight in opened._model.parameters()} == {"torch.bfloat16"}
     context.engines.close()
@@ -96,19 +96,19 @@ def test_a_run_goes_on_elsewhere_in_the_numbers_it_began_in(model: Path, tmp_pat
     assert "computes in bfloat16" in told.lines[0]
     assert "--run DIR --set policy.dtype=float32" in told.lines[0]
     with pytest.raises(RunError, match=r"policy\.dtype"):
-        begun(_recipe(model, dtype="float32"), tmp_path / "run")
+        find_run(_recipe(model, dtype="float32"), tmp_path / "run")
 
 
 @pytest.mark.parametrize("engine", ["transformers", "vllm"])
 def test_a_run_of_an_earlier_version_goes_on(model: Path, engine: str, tmp_path: Path) -> None:
     old = _sealed_by_an_earlier_version(_recipe(model, engine).pinned("0"))
     Run.create(tmp_path / "run", old)
-    run = begun(_recipe(model, engine), tmp_path / "run")
+    run = find_run(_recipe(model, engine), tmp_path / "run")
     assert run is not None
-    assert made_by(run.recipe.policy)[-1] == {"dtype": "auto"}  # so that its rows are still known
+    assert engine_inputs(run.recipe.policy)[-1] == {"dtype": "auto"}  # so that its rows are still known
     assert run.recipe.policy.fixed_dtype is None  # and no card says what is not known
     with pytest.raises(RunError, match=r"policy\.dtype"):
-        begun(_recipe(model, engine, "float32"), tmp_path / "run")
+        find_run(_recipe(model, engine, "float32"), tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_run_of_an_earlier_version_goes_on(model: Path, engine: str, tmp_path:
 )
 def test_what_is_said(engine: str, dtype: str, fast: str, resumed: bool, words: str | None) -> None:
     kind = {"vllm": VllmConfig, "transformers": TransformersConfig}[engine]
-    said = compared(kind(model="org/m", dtype=dtype), fast, ANEW, resumed=resumed)  # type: ignore[arg-type]
+    said = dtype_note_on(kind(model="org/m", dtype=dtype), fast, ANEW, resumed=resumed)  # type: ignore[arg-type]
     if words is None:
         assert said is None
         return

@@ -97,7 +97,7 @@ def test_one_run_for_both_rules_and_none_that_decides_nothing(tmp_path: Path, ju
     ],
 )
 def test_programs_that_differ_in_nothing_that_runs_are_alike(code: str, other: str, alike: bool) -> None:
-    one, two = PreparedProgram(code, {}).likeness, PreparedProgram(other, {}).likeness
+    one, two = PreparedProgram(code, {}).equality_key, PreparedProgram(other, {}).equality_key
     assert one is not None
     assert two is not None
     assert (one == two) == alike
@@ -117,7 +117,7 @@ def test_programs_that_differ_in_nothing_that_runs_are_alike(code: str, other: s
     ],
 )
 def test_a_program_that_can_see_its_own_lines_is_like_no_other(code: str) -> None:
-    assert PreparedProgram(code, {}).likeness is None
+    assert PreparedProgram(code, {}).equality_key is None
 
 
 def test_only_what_is_owed_is_judged(tmp_path: Path, judge: Judge) -> None:

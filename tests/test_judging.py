@@ -10,7 +10,7 @@ import pytest
 
 from plum_hub.errors import SandboxError, StaticCheckError
 from plum_hub.execution import Judge, Limits, Program
-from plum_hub.judging.stream import Judgement, Submission, judged
+from plum_hub.judging.stream import Judgement, Submission, judge_submissions
 from plum_hub.records import TestCase
 from plum_hub.static import DROP_CODES
 
@@ -33,7 +33,7 @@ def judge() -> Iterator[Judge]:
 
 
 def judge_all(judge: Judge, *submissions: Submission) -> dict[str, Judgement]:
-    found = list(judged(submissions, judge, Limits(cpu_seconds=1.0), DROP_CODES))
+    found = list(judge_submissions(submissions, judge, Limits(cpu_seconds=1.0), DROP_CODES))
     assert len(found) == len(submissions)
     return {one.id: one for one in found}
 
@@ -81,7 +81,7 @@ def test_a_judgement_waits_for_no_later_submission_and_serves_its_equals(judge: 
         yield submission("again", UNLIKE)
 
     found = []
-    for one in judged(slowly(), judge, Limits(), DROP_CODES):
+    for one in judge_submissions(slowly(), judge, Limits(), DROP_CODES):
         known.set()
         found.append(one)
     assert [one.id for one in found] == ["first", "again"]
@@ -97,7 +97,7 @@ def test_submissions_are_taken_no_faster_than_they_are_judged(judge: Judge, code
             assert number - given < HELD
             yield submission(str(number), code)
 
-    stream = judged(endless(), judge, Limits(), DROP_CODES)
+    stream = judge_submissions(endless(), judge, Limits(), DROP_CODES)
     for given, _ in enumerate(stream, 1):
         if given == 3 * HELD:
             break
@@ -107,7 +107,9 @@ def test_submissions_are_taken_no_faster_than_they_are_judged(judge: Judge, code
 
 def test_a_caller_that_stops_early_ends_the_threads_and_frees_the_judge(judge: Judge) -> None:
     before = set(threading.enumerate())
-    stream = judged((submission(str(number), f"{RIGHT}# {number}") for number in count()), judge, Limits(), DROP_CODES)
+    stream = judge_submissions(
+        (submission(str(number), f"{RIGHT}# {number}") for number in count()), judge, Limits(), DROP_CODES
+    )
     assert next(stream).status == "passed"
     stream.close()
     assert threads_end(before)
@@ -123,7 +125,7 @@ def test_an_error_of_the_submissions_comes_after_what_was_before_it(judge: Judge
     before = set(threading.enumerate())
     found: list[str] = []
     with pytest.raises(LookupError, match="no more"):
-        found.extend(one.id for one in judged(broken(), judge, Limits(), DROP_CODES))
+        found.extend(one.id for one in judge_submissions(broken(), judge, Limits(), DROP_CODES))
     assert sorted(found) == ["a", "b"]
     assert threads_end(before)
 
@@ -133,7 +135,7 @@ def test_an_error_of_the_judge_ends_everything(judge: Judge) -> None:
     busy = judge.run([Program(id=str(n), code="", entry_point=None, cases=(), limits=Limits()) for n in range(9)])
     next(busy)
     with pytest.raises(SandboxError, match="already running"):
-        list(judged((submission(str(n), f"{RIGHT}# {n}") for n in count()), judge, Limits(), DROP_CODES))
+        list(judge_submissions((submission(str(n), f"{RIGHT}# {n}") for n in count()), judge, Limits(), DROP_CODES))
     assert len(list(busy)) == 8
     assert threads_end(before)
 
@@ -143,7 +145,7 @@ def test_an_error_of_the_checker_ends_everything(judge: Judge, tmp_path: Path, m
     monkeypatch.setenv("PLUM_HUB_HOME", str(tmp_path / "file"))
     before = set(threading.enumerate())
     with pytest.raises(StaticCheckError):
-        list(judged((submission(str(n), RIGHT) for n in count()), judge, Limits(), DROP_CODES))
+        list(judge_submissions((submission(str(n), RIGHT) for n in count()), judge, Limits(), DROP_CODES))
     assert threads_end(before)
 
 

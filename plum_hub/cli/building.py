@@ -16,7 +16,7 @@ from plum_hub.engines import parse_engine
 from plum_hub.errors import RecipeError, UsageError
 from plum_hub.files import writing
 from plum_hub.pipeline.base import Context, EnginePool
-from plum_hub.pipeline.build import begun, build, default_folder, prepare
+from plum_hub.pipeline.build import build, default_folder, find_run, prepare
 from plum_hub.pipeline.estimate import BuildEstimate, plan
 from plum_hub.pipeline.published import GENERATE
 from plum_hub.pipeline.status import RunStatus, summarise
@@ -59,7 +59,7 @@ def carry_out(given: BuildArguments) -> None:
     recipe, folder = composed(given, progress.say)
     donor = Run.donor(given.carry_over) if given.carry_over else None
     if given.dry_run:
-        _show_plan(given, plan(recipe.filled(), begun(recipe, folder), donor))
+        _show_plan(given, plan(recipe.filled(), find_run(recipe, folder), donor))
         return
     engines = EnginePool()
     try:

@@ -1,5 +1,6 @@
 """What `judge` does with its options, and how it shows what came of them."""
 
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import ValidationError
@@ -44,7 +45,7 @@ def show_count(order: JudgeOptions, count: VerdictCount, *, as_json: bool) -> No
                 "judged_now": count.fresh,
                 "seconds": round(count.seconds, 3),
                 "per_second": count.per_second,
-                "harness": count.harness,
+                "harness": asdict(count.harness),
             }
         )
         return

@@ -19,10 +19,10 @@ def show(run: Path, id: str, as_json: bool) -> None:  # noqa: A002 - click names
     Example:  plum-hub show runs/starter-qwen2.5-coder-0.5b-instruct 3f2a
     """
     from plum_hub.cli.screen import echo_json, story_screen
-    from plum_hub.pipeline.show import story
+    from plum_hub.pipeline.show import look_up
     from plum_hub.run import Run
 
-    found = story(Run.open(run), id)
+    found = look_up(Run.open(run), id)
     if as_json:
         echo_json(found.as_json())
     else:

@@ -17,11 +17,11 @@ def status(run: Path, as_json: bool) -> None:
     Example:  plum-hub status runs/starter-qwen2.5-coder-0.5b-instruct
     """
     from plum_hub.cli.screen import echo_json, facts, summary_tables
-    from plum_hub.pipeline.status import at_work, last_release, summarise
+    from plum_hub.pipeline.status import is_running, last_release, summarise
     from plum_hub.run import Run
 
     opened = Run.open(run)
-    summary, busy, released = summarise(opened), at_work(opened), last_release(opened)
+    summary, busy, released = summarise(opened), is_running(opened), last_release(opened)
     if as_json:
         echo_json({**summary.as_json(), "at_work": busy, "last_release": released})
     else:

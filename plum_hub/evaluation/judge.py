@@ -24,7 +24,7 @@ from plum_hub.evaluation.folder import EvaluationFolder, SuiteVerdict
 from plum_hub.evaluation.protocol import Protocol, judged_code
 from plum_hub.evaluation.sampling import ProblemProgram
 from plum_hub.execution import Judge, Limits
-from plum_hub.judging.stream import Judgement, Submission, judged
+from plum_hub.judging.stream import Judgement, Submission, judge_submissions
 from plum_hub.progress import Progress
 from plum_hub.records import CaseOutcome, digest
 
@@ -60,9 +60,9 @@ class PreparedProgram:
     names: Mapping[str, str]
 
     @cached_property
-    def likeness(self) -> str | None:
+    def equality_key(self) -> str | None:
         """Of programs that differ in comments and layout alone, as samples often do; they share a run."""
-        return _likeness(self.code)
+        return _equality_key(self.code)
 
 
 @dataclass
@@ -137,7 +137,7 @@ class EvaluationVerdicts:
         grouped = sorted(batch, key=lambda entry: (entry.benchmark, self._places[entry.benchmark][entry.problem]))
         for measure in dict.fromkeys(name for one in self.chosen.values() for name in one.measures):
             owed = list(self._owed(grouped, measure))
-            with closing(judged(self._submissions(owed), self.judge, Limits(), _SYNTAX_ONLY)) as stream:
+            with closing(judge_submissions(self._submissions(owed), self.judge, Limits(), _SYNTAX_ONLY)) as stream:
                 for judgement in stream if owed else ():
                     if self.halt.is_set():
                         return
@@ -187,7 +187,7 @@ class EvaluationVerdicts:
                 cases=problem.cases(suite),
                 limits=limits_of(problem.limits.get(suite, problem.cpu_seconds)),
                 decisive=True,
-                likeness=ready.likeness,
+                equality_key=ready.equality_key,
             )
 
     def _verdicts(self, judgement: Judgement) -> Iterator[SuiteVerdict]:
@@ -234,7 +234,7 @@ def together(entries: Sequence[ProblemProgram]) -> Iterator[Sequence[ProblemProg
     return (entries[start : start + _TOGETHER] for start in range(0, len(entries), _TOGETHER))
 
 
-def _likeness(code: str | None) -> str | None:
+def _equality_key(code: str | None) -> str | None:
     """The digest of a program's syntax tree, from which Python makes all that runs but the positions of things in the
     text. None where there is no tree, and where a name or a text in it leads to positions or to the text itself."""
     tree = None if code is None else parse(code)

@@ -34,8 +34,8 @@ from plum_hub.evaluation.sampling import (
 )
 from plum_hub.evaluation.scoring import BenchmarkOutcomes, EvaluationResults, JudgedSample, scores_of
 from plum_hub.execution import Judge
-from plum_hub.pipeline.base import EnginePool, answers
-from plum_hub.pipeline.precision import told_numbers
+from plum_hub.pipeline.base import EnginePool, completions
+from plum_hub.pipeline.precision import dtype_note
 from plum_hub.progress import Progress
 from plum_hub.records import Sample, Score, digest
 from plum_hub.statistics import sampling_error
@@ -130,12 +130,12 @@ class _EvaluationRun:
         judging: EvaluationVerdicts,
     ) -> None:
         engines = EnginePool()
-        if owed and (note := told_numbers(config, "--run DIR", resumed=bool(there))):
+        if owed and (note := dtype_note(config, "--run DIR", resumed=bool(there))):
             self.progress.say(note)
         try:
             with self.folder.appending_samples() as append:
                 asked = requests(config, owed)
-                for completion, engine in answers(engines, config, asked, self.progress) if owed else ():
+                for completion, engine in completions(engines, config, asked, self.progress) if owed else ():
                     one = owed[completion.id]
                     there[one.id] = sample = one.sample(completion, engine)
                     append(sample)

@@ -13,7 +13,7 @@ from plum_hub.engines.tokenizer import begun_answers
 from plum_hub.errors import EngineError
 from plum_hub.evaluation.config import SelectedBenchmark
 from plum_hub.evaluation.protocol import ProblemPrompt, PromptStyle, Protocol, problem_prompt, style_for
-from plum_hub.pipeline.base import made_by, seed_of
+from plum_hub.pipeline.base import engine_inputs, seed_of
 from plum_hub.records import Sample, digest
 
 
@@ -112,7 +112,7 @@ def wanted_samples(
             sampling = [asked.sampling.temperature, asked.sampling.top_p, asked.sampling.max_tokens, asked.digest]
             for index in range(protocol.samples):
                 seed = seed_of(protocol.seed, problem.id, index)
-                name = digest(made_by(config), problem.id, asked.prompt, asked.before, sampling, seed, index)
+                name = digest(engine_inputs(config), problem.id, asked.prompt, asked.before, sampling, seed, index)
                 others = found[name].benchmarks if name in found else ()
                 found[name] = SampleRequest(
                     name, (*others, benchmark.name), problem.id, problem.entry_point, index, seed, asked

@@ -1,4 +1,4 @@
-"""From our records to what a sandbox runs: the one place where a suite's cases become a program's."""
+"""Convert suites to what a sandbox runs: the only place where the cases of a suite become those of a program."""
 
 from typing import Literal
 
@@ -9,7 +9,14 @@ from plum_hub.records import TestCase
 
 
 def limits_of(config: VerdictsConfig) -> Limits:
-    """The sandbox's limits under a recipe."""
+    """Convert the limits of a recipe to those of a sandbox.
+
+    Args:
+        config: The section of the recipe.
+
+    Returns:
+        The limits of one program.
+    """
     return Limits(
         cpu_seconds=config.cpu_seconds,
         wall_seconds=config.wall_seconds,
@@ -19,17 +26,42 @@ def limits_of(config: VerdictsConfig) -> Limits:
 
 
 def program(name: str, code: str, entry_point: str, cases: tuple[TestCase, ...], limits: Limits) -> Program:
-    """A program to be judged by a suite's cases; `name` comes back with its execution."""
+    """Build a program that is judged by the cases of a suite.
+
+    Args:
+        name: Id of the program, which its execution repeats.
+        code: Source code.
+        entry_point: Name of the function or class under test; "" for a script.
+        cases: The cases.
+        limits: What the program may use.
+
+    Returns:
+        The program.
+    """
     return Program(id=name, code=code, entry_point=entry_point or None, cases=sandbox_cases(cases), limits=limits)
 
 
 def sandbox_cases(cases: tuple[TestCase | Case, ...]) -> tuple[Case, ...]:
-    """A suite's cases as a sandbox takes them; a benchmark has them so already."""
+    """Convert the cases of a suite. Cases of benchmarks are in the sandbox's form already.
+
+    Args:
+        cases: The cases.
+
+    Returns:
+        The cases, in the same order.
+    """
     return tuple(_case(case) if isinstance(case, TestCase) else case for case in cases)
 
 
 def judged_at(case: TestCase | Case) -> Literal["outside", "inside"]:
-    """Where a case is decided: a statement inside the program's own process, the others outside it."""
+    """Tell where a case is decided.
+
+    Args:
+        case: The case.
+
+    Returns:
+        `inside` the program's own process for a statement, otherwise `outside`.
+    """
     statement = case.kind == "statement" if isinstance(case, TestCase) else isinstance(case, Statement)
     return "inside" if statement else "outside"
 
@@ -50,7 +82,14 @@ def _case(case: TestCase) -> Case:
 
 
 def evidence(execution: Execution) -> str:
-    """The first thing that went wrong, in one line."""
+    """Describe the first failure of an execution.
+
+    Args:
+        execution: An execution that did not pass.
+
+    Returns:
+        One line.
+    """
     for number, case in enumerate(execution.cases, 1):
         if case.outcome not in ("passed", "not_run"):
             return f"{execution.status}: case {number} {case.outcome}: {case.detail}"

@@ -1,12 +1,12 @@
-"""Programs and suites out of any files: what `plum-hub judge` and the `evaluate` metric read.
+"""Read programs and suites from files of any kind, for `plum-hub judge` and the `evaluate` metric.
 
-    samples   `sample_id`, `instruction_id`, `code`           (also `samples` of a run, a release: `id` for `sample_id`)
+    samples   `sample_id`, `instruction_id`, `code`           (also `samples` of a run or release: `id` for `sample_id`)
     suites    `instruction_id`, `entry_point`, `cases`        (also `suites` of a run, `test_suites` of a release)
 
-`code` is a program, or null where an answer held none. `entry_point` may be missing, null or "" for a script. A case is
-an assertion in Python; or an object with `call`, `expected` and perhaps `tolerance`; with `statement`; with `stdin` and
+`code` is a program, or null if an answer held none. `entry_point` may be missing, null or "" for a script. A case is an
+assertion in Python; or an object with `call`, `expected` and optionally `tolerance`; with `statement`; with `stdin` and
 `stdout`; or with `input` and `output`. `cases` may also be one text: a test module, whose tests are run as pytest or
-unittest would run them. Cases that can fail no program are refused.
+unittest would run them. Cases that no program could fail are refused.
 """
 
 import ast
@@ -23,41 +23,48 @@ from plum_hub.instructions.files import SUFFIXES, read_rows
 from plum_hub.records import TestCase, digest
 
 _TEXTS: tuple[tuple[str, ...], ...] = (("call", "expected"), ("statement",), ("stdin", "stdout"))
-"""The fields of each kind of case, the first of which says which kind it is."""
+"""The fields of each kind of case. The first one tells the kinds apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubmittedSuite:
-    """What one instruction's programs are judged by; `id` is the digest of the rest, `entry_point` "" for a script."""
+    """The tests of one instruction's programs."""
 
     id: str
+    """Digest of the other fields."""
     entry_point: str
+    """Name of the function or class under test; "" for a script."""
     cases: tuple[TestCase, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubmittedProgram:
-    """One program, as its file has it."""
+    """One program of a file."""
 
     sample_id: str
     instruction_id: str
     code: str | None
+    """None if the answer held no program."""
 
 
 def read_suites(path: Path) -> dict[str, SubmittedSuite]:
-    """The suites of a file, by the id of their instruction.
+    """Read the suites of a file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The suites by the id of their instruction.
 
     Raises:
-        UsageError: the file cannot be read as such; it names the line.
+        UsageError: The file cannot be read, or a suite is invalid or a duplicate; the message names the line.
     """
     suites: dict[str, SubmittedSuite] = {}
     seen: dict[str, str] = {}
     for where, row in _rows(path):
         name = _text(row, "instruction_id", where)
         if name in suites:
-            raise UsageError(
-                f"{where}: instruction {name!r} has a suite already, at {seen[name]}: judge by one suite at a time"
-            )
+            raise UsageError(f"{where}: instruction {name!r} has a suite already, at {seen[name]}: give each one suite")
         seen[name] = where
         entry_point = "" if row.get("entry_point") is None else _text(row, "entry_point", where)
         try:
@@ -73,17 +80,24 @@ def read_suites(path: Path) -> dict[str, SubmittedSuite]:
     return suites
 
 
-def read_candidates(path: Path, suites: Mapping[str, SubmittedSuite]) -> Iterator[SubmittedProgram]:
-    """The programs of a file, one at a time.
+def read_programs(path: Path, suites: Mapping[str, SubmittedSuite]) -> Iterator[SubmittedProgram]:
+    """Read the programs of a file, one at a time.
+
+    Args:
+        path: The file.
+        suites: The suites by the id of their instruction.
+
+    Yields:
+        The programs, in file order.
 
     Raises:
-        UsageError: the file cannot be read as such, an id is there twice, or a program has no suite; it names the line.
+        UsageError: The file cannot be read, an id occurs twice, or a program has no suite; the message names the line.
     """
     seen: dict[str, str] = {}
     for where, row in _rows(path):
         name = _text(row, "sample_id" if "sample_id" in row or "id" not in row else "id", where)
         if name in seen:
-            raise UsageError(f"{where}: sample {name!r} is there already, at {seen[name]}: give each its own id")
+            raise UsageError(f"{where}: sample {name!r} exists already, at {seen[name]}: give each its own id")
         seen[name] = where
         instruction = _text(row, "instruction_id", where)
         if instruction not in suites:
@@ -96,7 +110,7 @@ def read_candidates(path: Path, suites: Mapping[str, SubmittedSuite]) -> Iterato
 
 def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if not path.name.endswith(SUFFIXES):
-        raise UsageError(f"{path}: what kind of file is this? Read are {', '.join(SUFFIXES)}: name it so")
+        raise UsageError(f"{path}: unknown kind of file: rename it to end in one of {', '.join(SUFFIXES)}")
     try:
         for number, row in read_rows(path):
             yield f"{path}:{number}", row
@@ -113,18 +127,18 @@ def _value(row: Mapping[str, Any], column: str, where: str) -> Any:
 def _text(row: Mapping[str, Any], column: str, where: str) -> str:
     value = _value(row, column, where)
     if not isinstance(value, str):
-        raise UsageError(f"{where}: {column} is {_shown(value)}, not text: write it as a JSON string")
+        raise UsageError(f"{where}: {column} is {_describe(value)}, not text: write it as a JSON string")
     return value
 
 
 def _cases(given: object, entry_point: str) -> tuple[TestCase, ...]:
-    """The cases of one row; a `ValueError` says what is wrong with them."""
+    """Parse the cases of one row; a `ValueError` says what is wrong with them."""
     if isinstance(given, str):
         return read_tests(given, entry_point)
     if not isinstance(given, list):
-        raise ValueError(f"cases is {_shown(given)}, not a list: write a list of assertions or objects")
+        raise ValueError(f"cases is {_describe(given)}, not a list: write a list of assertions or objects")
     if not given:
-        raise ValueError("cases is empty, and a program that nothing tests proves nothing: add one, or drop the suite")
+        raise ValueError("cases is empty, and a suite without cases tests nothing: add one, or remove the suite")
     cases: list[TestCase] = []
     for number, item in enumerate(given, 1):
         try:
@@ -136,11 +150,11 @@ def _cases(given: object, entry_point: str) -> tuple[TestCase, ...]:
 
 
 def _assertion(source: str, entry_point: str) -> tuple[TestCase, ...]:
-    """The case of one text: a call where it is one assertion that splits, else all of it as one statement; or the cases
-    of the tests that it defines."""
-    found = module_cases(source, entry_point)
-    is_one = len(found) == 1 or contains_tests(source, entry_point)
-    return found if is_one else (TestCase(kind="statement", statement=source),)
+    """Parse a case that is text: one assertion that splits becomes a call, a test module the cases of its tests, and
+    anything else one statement."""
+    cases = module_cases(source, entry_point)
+    is_one = len(cases) == 1 or contains_tests(source, entry_point)
+    return cases if is_one else (TestCase(kind="statement", statement=source),)
 
 
 def _objects(item: object, entry_point: str) -> tuple[TestCase, ...]:
@@ -152,37 +166,37 @@ def _objects(item: object, entry_point: str) -> tuple[TestCase, ...]:
 
 def _object(item: object) -> TestCase:
     if not isinstance(item, dict):
-        raise ValueError(f"is {_shown(item)}, neither an assertion nor an object: mend it")
-    given = {key: value for key, value in item.items() if value is not None}  # Parquet has all fields in each row
+        raise ValueError(f"is {_describe(item)}, neither an assertion nor an object: correct it")
+    values = {key: value for key, value in item.items() if value is not None}  # in Parquet every row has all fields
     for old, new in (("input", "stdin"), ("output", "stdout")):
-        if old in given and "stdin" not in item:
-            given[new] = given.pop(old)
-    fields = next((fields for fields in _TEXTS if fields[0] in given), None)
+        if old in values and "stdin" not in item:
+            values[new] = values.pop(old)
+    fields = next((fields for fields in _TEXTS if fields[0] in values), None)
     if fields is None:
         raise ValueError("has none of call, statement, stdin and input: write one of them")
     kind = "stdio" if fields[0] == "stdin" else fields[0]
     allowed = {*fields, "kind"} | ({"tolerance"} if kind == "call" else set())
-    if unknown := sorted(map(str, given.keys() - allowed)):
-        raise ValueError(f"a {kind} case has no {', '.join(unknown)}: take it out")
-    if given.setdefault("kind", kind) != kind:
-        raise ValueError(f"is of kind {given['kind']!r}, but has {fields[0]}: mend either")
+    if unknown := sorted(map(str, values.keys() - allowed)):
+        raise ValueError(f"a {kind} case has no {', '.join(unknown)}: remove it")
+    if values.setdefault("kind", kind) != kind:
+        raise ValueError(f"is of kind {values['kind']!r}, but has {fields[0]}: correct either")
     for field in fields:
-        if not isinstance(given.get(field), str):
-            raise ValueError(f"{field} is {_shown(given.get(field))}, not text: write it as a JSON string")
-    case = TestCase(**given)
-    _prove(case)
+        if not isinstance(values.get(field), str):
+            raise ValueError(f"{field} is {_describe(values.get(field))}, not text: write it as a JSON string")
+    case = TestCase(**values)
+    _check(case)
     return case
 
 
-def _prove(case: TestCase) -> None:
-    """Raise a `ValueError` if the judge could not read the case: that would be no program's fault."""
+def _check(case: TestCase) -> None:
+    """Raise a `ValueError` if the judge could not read the case, which would be no program's fault."""
     if case.kind == "statement":
         _parsed(str(case.statement))
     if case.kind != "call":
         return
     tree = _parsed(str(case.call))
     if len(tree.body) != 1 or not isinstance(tree.body[0], ast.Expr):
-        raise ValueError(f"call is no expression: {case.call!r:.80}; write a statement instead")
+        raise ValueError(f"call is not an expression: {case.call!r:.80}; write a statement instead")
     try:
         parse_expected(str(case.expected))
     except ValueError as error:
@@ -191,16 +205,16 @@ def _prove(case: TestCase) -> None:
     if tolerance is not None and not (
         isinstance(tolerance, (int, float)) and math.isfinite(tolerance) and tolerance >= 0
     ):
-        raise ValueError(f"tolerance is {_shown(tolerance)}, not a number from 0 up: mend it")
+        raise ValueError(f"tolerance is {_describe(tolerance)}, not a number of at least 0: correct it")
 
 
 def _parsed(source: str) -> ast.Module:
     tree = parse_tests(source)
     if not tree.body:
-        raise ValueError(f"is not Python: {source!r:.80}; mend it")
+        raise ValueError(f"is not Python: {source!r:.80}; correct it")
     return tree
 
 
-def _shown(value: object) -> str:
-    """A wrong value, short enough for a line."""
+def _describe(value: object) -> str:
+    """Describe an invalid value, short enough for a line."""
     return "missing" if value is None else f"a {type(value).__name__} ({str(value)[:40]})"

@@ -1,9 +1,9 @@
-"""From submitted programs to what came of them, as one stream: duplicates are found, sources are compiled and checked
-in batches in the background, and meanwhile the judge runs what was checked before.
+"""Judge submitted programs as one stream. Duplicates are detected, and sources are checked in batches in the background
+while the judge runs those that were checked before.
 
     submissions -> [reading] -> inbox -> [checking] -> outbox -> judge -> judgements
 
-Both queues are bounded, so whatever the number of submissions, a few thousand are held.
+Both queues are bounded, so that a few thousand submissions are in memory, however many there are.
 """
 
 import time
@@ -22,45 +22,47 @@ from plum_hub.records import CaseOutcome, Outcome, Status, TestCase, digest
 from plum_hub.static import Checker, CheckResult
 
 _FIRST, _GROWTH, _BATCH = 64, 4, 2000
-"""Submissions in one static check: few at first, so that the judge soon has work, then more, since each check costs
-something whatever their number."""
+"""Submissions in one static check: few at first, so that the judge soon has work, then more, because each check has a
+fixed cost."""
 _MOMENT = 0.05
-"""Seconds to wait for more when something is there: nothing to a slow engine, and enough for a file to be read."""
+"""Seconds to wait for more submissions: negligible beside a slow engine, and enough to read a file."""
 _CHECK_SHARE = 0.1
 _LONGEST_WAIT = 30.0
-"""Submissions that come slowly wait for one another, so that checks take no more than that share of the time, but no
+"""Submissions that arrive slowly are collected, so that checks take no more than `_CHECK_SHARE` of the time, but for no
 longer than this (seconds)."""
 _REMEMBERED = 200_000
-"""Test cases of the latest results, which are kept for duplicates that come later: some 70 MB where each case says
-something else. The duplicate of an older program is run again."""
+"""Test cases of the latest results that are kept for later duplicates: about 70 MB if every case has its own detail. A
+duplicate of an older program is run again."""
 
 _SUITES = 64
-"""Suites whose cases are kept in the sandbox's form."""
+"""Suites whose converted cases are kept."""
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """A program (None: the answer held none) and the suite it is to pass. `suite_id` stands for `entry_point` (empty
-    for a script), `cases`, `limits` and `decisive`: equal programs with equal `suite_id` share one run."""
+    """A program and the suite that judges it. Equal programs with equal `suite_id` share one run."""
 
     id: str
     code: str | None
+    """None if the answer held no program."""
     suite_id: str
+    """Stands for `entry_point`, `cases`, `limits` and `decisive`."""
     entry_point: str
+    """Name of the function or class under test; "" for a script."""
     cases: tuple[TestCase | Case, ...]
     limits: Limits | None = None
-    """The suite's own, where it has its own."""
+    """Limits of this suite; None for those of the stream."""
     decisive: bool = False
-    """Whether cases behind what decides matter to nobody: see `Program`."""
-    likeness: str | None = None
-    """What programs have in common that count as equal; that they are the same to the letter, where it is None."""
+    """Whether the run may end at the case that decides the result: see `Program`."""
+    equality_key: str | None = None
+    """Key that programs share if they count as equal; None to compare their text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What came of the submission `id`: the fields of a `Verdict`, which mean the same."""
+    """The result of the submission `id`. The fields are those of a `Verdict`."""
 
     id: str
     status: Status
@@ -71,24 +73,28 @@ class Judgement:
     output: str
 
 
-def judged(
+def judge_submissions(
     submissions: Iterable[Submission], judge: Judge, limits: Limits, codes: frozenset[str]
 ) -> Generator[Judgement, None, None]:
-    """Judge every submission and yield each judgement as soon as it is known, in any order.
+    """Judge submissions.
 
-    Submissions are taken in a thread of their own, and no faster than they are judged; they may be slow to come.
-    A caller that stops early waits for nothing: the threads end with the check that is under way.
+    They are taken in their own thread, no faster than they are judged, and may arrive slowly. A caller that stops early
+    waits for nothing: the threads end with the check that is running.
 
     Args:
-        submissions: each with an id of its own.
-        judge: runs nothing else meanwhile.
-        limits: of each program whose suite has none of its own.
-        codes: the mypy error codes that make a `static_error`; with none, only syntax is checked.
+        submissions: Submissions with unique ids.
+        judge: Runs the programs, and nothing else meanwhile.
+        limits: Limits of programs whose suite has none of its own.
+        codes: The mypy error codes that make a `static_error`; if empty, only the syntax is checked.
+
+    Yields:
+        Each judgement as soon as it is known, in any order.
 
     Raises:
-        SandboxError, StaticCheckError: nothing was decided about what was not yielded (law 1).
-        ValueError: an expected value is not a literal.
-        Exception: whatever `submissions` raises, after what came before it has been judged.
+        SandboxError: The sandbox failed. Nothing was decided about submissions without a judgement (law 1).
+        StaticCheckError: mypy failed, with the same consequence.
+        ValueError: An expected value is not a literal.
+        Exception: Whatever `submissions` raises, after those before it have been judged.
     """
     inbox: _Queue[Submission] = _Queue(_BATCH)
     outbox: _Queue[_Checked] = _Queue(_BATCH)
@@ -118,7 +124,7 @@ class _Queue(Generic[_T]):
         return len(self._items)
 
     def put(self, item: _T) -> bool:
-        """Wait for room; False when the queue has been ended and the item is lost."""
+        """Wait for room and add an item; False if the queue has ended and the item is lost."""
         with self._changed:
             self._changed.wait_for(lambda: self._ended or len(self._items) < self._size)
             if not self._ended:
@@ -127,7 +133,7 @@ class _Queue(Generic[_T]):
             return not self._ended
 
     def take(self, most: int, wait: float = 0.0) -> list[_T]:
-        """Wait for an item, then up to `wait` seconds for `most` of them; nothing at the end."""
+        """Wait for an item, then up to `wait` seconds for `most` of them; empty at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._ended or self._items)
             self._changed.wait_for(lambda: self._ended or len(self._items) >= most, wait)
@@ -136,7 +142,7 @@ class _Queue(Generic[_T]):
             return taken
 
     def end(self) -> None:
-        """Nothing more is put; what is there may still be taken."""
+        """Accept no more items; those in the queue may still be taken."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
@@ -144,7 +150,7 @@ class _Queue(Generic[_T]):
 
 @dataclass(frozen=True)
 class _Checked:
-    """A submission with the digest of its code, and what the static check found; None where there is no code."""
+    """A submission with the digest of its code and the result of the static check, None if there is no code."""
 
     submission: Submission
     digest: str
@@ -180,38 +186,38 @@ def _check(inbox: _Queue[Submission], outbox: _Queue[_Checked], codes: frozenset
 
 
 def _checked(batch: Sequence[Submission], checker: Checker) -> Iterator[_Checked]:
-    digests = [one.likeness or digest(one.code) for one in batch]
-    found = checker.check({key: one.code for key, one in zip(digests, batch, strict=True) if one.code is not None})
-    return (_Checked(one, key, found.get(key)) for key, one in zip(digests, batch, strict=True))
+    digests = [one.equality_key or digest(one.code) for one in batch]
+    findings = checker.check({key: one.code for key, one in zip(digests, batch, strict=True) if one.code is not None})
+    return (_Checked(one, key, findings.get(key)) for key, one in zip(digests, batch, strict=True))
 
 
 @dataclass
 class _JudgeStage:
-    """The end of the stream: runs what has been checked, and gives equal programs one result."""
+    """The end of the stream: runs the checked programs, and gives equal programs one result."""
 
     checked: _Queue[_Checked]
     judge: Judge
     limits: Limits
     suites: OrderedDict[str, tuple[Case, ...]] = field(default_factory=OrderedDict)
     running: dict[str, list[str]] = field(default_factory=dict)
-    """The submissions that wait for a program's run, by what makes programs equal."""
+    """Ids of the submissions that wait for a run, by the key of equal programs."""
     recent: OrderedDict[str, Judgement] = field(default_factory=OrderedDict)
     remembered: int = 0
     """Test cases in `recent`."""
     known: list[Judgement] = field(default_factory=list)
-    """Judgements without a run of their own, not yielded yet."""
+    """Judgements that need no run and were not yielded yet."""
     sharing: int = 0
-    """Submissions in `known` and `running` that made no program, since results were yielded last."""
+    """Submissions in `known` and `running` that made no program of their own, since results were last yielded."""
 
     def run(self) -> Iterator[Judgement]:
-        """Judge until the stream ends. A run of the judge ends where nothing more is ready, so that what it holds is
-        never kept back by submissions that are slow to come."""
+        """Judge until the stream ends. A run of the judge ends when nothing more is ready, so that its results never
+        wait for submissions that arrive slowly."""
         while first := self.checked.take(1):
             for execution in self.judge.run(self._programs(first[0])):
-                done = _executed(execution)
-                self._remember(execution.id, done)
+                judgement = _executed(execution)
+                self._remember(execution.id, judgement)
                 for name in self.running.pop(execution.id):
-                    yield replace(done, id=name)
+                    yield replace(judgement, id=name)
                 yield from self._known()
             yield from self._known()
 
@@ -227,14 +233,14 @@ class _JudgeStage:
         yield from known
 
     def _programs(self, first: _Checked) -> Iterator[Program]:
-        """What has to be run of what is ready."""
-        made = self._program(first)
+        """Yield the programs to run of the submissions that are ready."""
+        program = self._program(first)
         while True:
-            if made is not None:
-                yield made
+            if program is not None:
+                yield program
             if not self.checked or self.sharing > _BATCH:
                 return
-            made = self._program(self.checked.take(1)[0])
+            program = self._program(self.checked.take(1)[0])
 
     def _program(self, one: _Checked) -> Program | None:
         submission, finding = one.submission, one.finding
@@ -246,7 +252,7 @@ class _JudgeStage:
         elif submission.code is None or finding is None:
             self.known.append(_not_run(submission, "no_code", "no code in the answer"))
         elif finding.status != "ok":
-            self.known.append(_not_run(submission, finding.status, _said(finding)))
+            self.known.append(_not_run(submission, finding.status, _messages(finding)))
         else:
             self.running[key] = [submission.id]
             cases = self._cases(submission)
@@ -262,7 +268,7 @@ class _JudgeStage:
         return None
 
     def _cases(self, submission: Submission) -> tuple[Case, ...]:
-        """The sandbox's cases, the same object for all samples of a suite: it knows them by that."""
+        """Return the converted cases: one object for all samples of a suite, by which the sandbox recognises them."""
         if submission.suite_id not in self.suites:
             self.suites[submission.suite_id] = sandbox_cases(submission.cases)
             if len(self.suites) > _SUITES:
@@ -270,7 +276,7 @@ class _JudgeStage:
         return self.suites[submission.suite_id]
 
 
-def _said(finding: CheckResult) -> str:
+def _messages(finding: CheckResult) -> str:
     return "; ".join(f"line {error.line}: {error.message} [{error.code}]" for error in finding.errors)
 
 
@@ -300,5 +306,5 @@ def _executed(execution: Execution) -> Judgement:
 
 @lru_cache(maxsize=1024)
 def _outcome(outcome: Outcome, detail: str = "", judged: Literal["outside", "inside"] = "outside") -> CaseOutcome:
-    """One object for equal outcomes: most are."""
+    """Return one object for equal outcomes, since most are equal."""
     return CaseOutcome(outcome=outcome, detail=detail, judged=judged)

@@ -1,13 +1,13 @@
-"""A file of verdicts over any programs and suites, with no run folder: the library behind `plum-hub judge`.
+"""A file of verdicts on any programs and suites, without a run folder: the library behind `plum-hub judge`.
 
-The file is one JSON object a line, in the order in which the verdicts became known:
+The file has one JSON object per line, in the order in which the verdicts became known:
 
-    id                              digest of sample, code, suite and harness: the same inputs, the same id
+    id                              digest of sample, code, suite and harness: equal inputs, equal id
     sample_id, instruction_id       as in the samples
-    status                          what happened: passed, failed, timed_out, ... (ARCHITECTURE.md, chapter 4)
+    status                          passed, failed, timed_out, ... (ARCHITECTURE.md, chapter 4)
     cases                           {outcome, detail, judged} of each case, in the suite's order
-    detail, output                  the first thing that went wrong; the end of what the program printed
-    cpu_seconds, peak_memory_mb     null for a program that was not run
+    detail, output                  the first failure; the end of what the program printed
+    cpu_seconds, peak_memory_mb     null for a program that did not run
     harness                         versions of sandbox and static check, and the limits
 """
 
@@ -17,83 +17,107 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from plum_hub.errors import RunError, UsageError
-from plum_hub.execution import Judge
+from plum_hub.execution import Judge, Limits
 from plum_hub.execution.base import SandboxName
 from plum_hub.files import locked, writing
 from plum_hub.judging.cases import limits_of
-from plum_hub.judging.inputs import SubmittedProgram, SubmittedSuite, read_candidates, read_suites
-from plum_hub.judging.stream import Judgement, Submission, judged
-from plum_hub.lines import appending, object_of, whole_lines
+from plum_hub.judging.inputs import SubmittedProgram, SubmittedSuite, read_programs, read_suites
+from plum_hub.judging.stream import Judgement, Submission, judge_submissions
+from plum_hub.lines import Row, appending, object_of, whole_lines
 from plum_hub.progress import Progress
 from plum_hub.recipe import VerdictsConfig
 from plum_hub.records import digest
 from plum_hub.static import checker_version
 
-_BEGINNING = b'{"id":"'
-"""How a row begins; a torn line that begins otherwise is somebody else's and is not cut off."""
-_OTHERS = "{where}: is no verdict of plum-hub judge: name another file with --out; this one was not touched"
+_ROW_START = b'{"id":"'
+"""How a row begins. An incomplete line that begins otherwise was not written by plum-hub and is not removed."""
+_FOREIGN = "{where}: not a verdict of plum-hub judge: name another file with --out (this one was not changed)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeOptions:
-    """What to judge by what, how, and where the verdicts go."""
+    """What to judge, by which suites and settings, and where the verdicts go."""
 
     samples: Path
+    """File of the programs."""
     suites: Path
+    """File of the suites."""
     out: Path
+    """File of the verdicts."""
     settings: VerdictsConfig
+    """Limits and static check."""
     workers: int | None = None
+    """Programs that run at the same time; one per core if None."""
     sandbox: SandboxName = "auto"
     numpy: bool = False
+    """Whether programs may use numpy."""
+
+
+@dataclass(frozen=True)
+class Harness:
+    """Everything beside program and suite that decides a verdict."""
+
+    sandbox: str
+    """Version of the sandbox."""
+    static_check: str
+    """Version of the static check."""
+    limits: Limits
+    """What a program may use."""
 
 
 @dataclass
 class VerdictCount:
-    """What the file of verdicts holds now, and what this call added to it in so many seconds."""
+    """What the file of verdicts holds, and what this call added."""
 
-    harness: dict[str, Any]
+    harness: Harness
+    """Versions and limits that every verdict in the file was made with."""
     statuses: Counter[str] = field(default_factory=Counter)
+    """Verdicts with each status."""
     fresh: int = 0
+    """Verdicts that this call made."""
     seconds: float = 0.0
+    """Time that judging took."""
 
     @property
     def per_second(self) -> float | None:
-        """Programs a second of this call; None when nothing was owed."""
+        """Programs per second of this call; None if it judged none."""
         return round(self.fresh / self.seconds, 1) if self.fresh else None
 
 
-def judge_file(order: JudgeOptions, progress: Progress) -> VerdictCount:
-    """Judge every sample that has no verdict in the file, each appended as soon as it is known.
+def judge_file(options: JudgeOptions, progress: Progress) -> VerdictCount:
+    """Judge every sample that has no verdict in the file. Each verdict is appended as soon as it is known.
+
+    Args:
+        options: What to judge, how, and where to.
+        progress: Is told about each verdict.
+
+    Returns:
+        The content of the file.
 
     Raises:
-        UsageError: the samples or the suites cannot be read.
-        RunError: the file holds something else, another process writes it, or it cannot be written.
-        SandboxError: programs cannot be run here, or the sandbox broke; no verdict is made of that.
-        StaticCheckError: the same for mypy.
+        UsageError: The samples or the suites cannot be read, or the output is one of them.
+        RunError: The file holds something else, is being written by another process, or cannot be written.
+        SandboxError: Programs cannot be run on this machine, or the sandbox failed. This makes no verdict.
+        StaticCheckError: mypy cannot be run, or failed.
     """
-    _refuse_an_input(order)
-    suites = read_suites(order.suites)
-    contents = [_content(one, suites) for one in read_candidates(order.samples, suites)]
-    limits, codes = limits_of(order.settings), frozenset(order.settings.mypy_codes)
-    with Judge(order.workers, sandbox=order.sandbox, numpy=order.numpy) as judge, _locked(order.out):
-        count = VerdictCount(
-            harness={
-                "sandbox": judge.harness_version,
-                "static_check": checker_version(codes),
-                "limits": asdict(limits),
-            }
-        )
-        wanted = {_name(content, count.harness) for content in contents}
-        done = _done(order, wanted, count)
+    _check_output(options)
+    suites = read_suites(options.suites)
+    digests = [_content_digest(one, suites) for one in read_programs(options.samples, suites)]
+    limits, codes = limits_of(options.settings), frozenset(options.settings.mypy_codes)
+    with Judge(options.workers, sandbox=options.sandbox, numpy=options.numpy) as judge, _locked(options.out):
+        count = VerdictCount(Harness(judge.harness_version, checker_version(codes), limits))
+        expected = {_verdict_id(content, count.harness) for content in digests}
+        done = _done(options, expected, count)
         pending: dict[str, SubmittedProgram] = {}
-        progress.begin("judge", len(wanted), len(done))
-        with appending(order.out) as append:
+        progress.begin("judge", len(expected), len(done))
+        with appending(options.out) as append:
             began = time.monotonic()
-            owed = _owed(order.samples, suites, lambda content: _name(content, count.harness), done, pending)
-            for judgement in judged(owed, judge, limits, codes):
+            submissions = _submissions(
+                options.samples, suites, lambda content: _verdict_id(content, count.harness), done, pending
+            )
+            for judgement in judge_submissions(submissions, judge, limits, codes):
                 append(_row(pending.pop(judgement.id), judgement, count.harness))
                 count.statuses[judgement.status] += 1
                 count.fresh += 1
@@ -103,22 +127,22 @@ def judge_file(order: JudgeOptions, progress: Progress) -> VerdictCount:
     return count
 
 
-def _refuse_an_input(order: JudgeOptions) -> None:
-    for given in (order.samples, order.suites):
-        if order.out.exists() and given.exists() and order.out.samefile(given):
-            raise UsageError(f"--out {order.out} is the file {given} that is read: name another")
-    if order.out.exists() and not order.out.is_file():
-        raise UsageError(f"--out {order.out} is no plain file, and could not be gone on with: name one")
-    if order.out.suffix in (".gz", ".parquet"):
-        raise UsageError(f"--out {order.out}: verdicts are written as JSON lines: name a .jsonl file")
+def _check_output(options: JudgeOptions) -> None:
+    for source in (options.samples, options.suites):
+        if options.out.exists() and source.exists() and options.out.samefile(source):
+            raise UsageError(f"--out {options.out} is the input file {source}: name another")
+    if options.out.exists() and not options.out.is_file():
+        raise UsageError(f"--out {options.out} is not a regular file, which a later call could resume: name one")
+    if options.out.suffix in (".gz", ".parquet"):
+        raise UsageError(f"--out {options.out}: verdicts are written as JSON lines: name a .jsonl file")
 
 
-def _content(one: SubmittedProgram, suites: dict[str, SubmittedSuite]) -> str:
-    return digest(one.sample_id, one.instruction_id, one.code, suites[one.instruction_id].id)
+def _content_digest(program: SubmittedProgram, suites: dict[str, SubmittedSuite]) -> str:
+    return digest(program.sample_id, program.instruction_id, program.code, suites[program.instruction_id].id)
 
 
-def _name(content: str, harness: dict[str, Any]) -> str:
-    return digest(content, harness)
+def _verdict_id(content: str, harness: Harness) -> str:
+    return digest(content, asdict(harness))
 
 
 @contextmanager
@@ -131,55 +155,58 @@ def _locked(out: Path) -> Iterator[None]:
         yield
 
 
-def _done(order: JudgeOptions, wanted: set[str], count: VerdictCount) -> set[str]:
-    """The ids that the file holds, all of them wanted; their statuses are counted."""
+def _done(options: JudgeOptions, expected: set[str], count: VerdictCount) -> set[str]:
+    """Return the ids in the file, all of which must be expected, and count their statuses."""
     done: set[str] = set()
     whole = 0
-    for number, line in whole_lines(order.out):
-        where = f"{order.out}:{number}"
+    for number, line in whole_lines(options.out):
+        where = f"{options.out}:{number}"
         whole += len(line)
         try:
             row = object_of(line)
             name, sample, status, harness = (row[key] for key in ("id", "sample_id", "status", "harness"))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             if number > 1 and done:
-                raise RunError(f"{where}: is damaged: delete this line to have its verdict made again") from error
-            raise RunError(_OTHERS.format(where=where)) from error
-        if name not in wanted:
+                raise RunError(
+                    f"{where}: is damaged: delete this line and run the same command again to judge its program again"
+                ) from error
+            raise RunError(_FOREIGN.format(where=where)) from error
+        if name not in expected:
             raise RunError(
                 f"{where}: was made {_difference(sample, harness, count.harness)}, and such verdicts are never mixed: "
-                "name another file with --out, or delete this one to judge anew"
+                "name another file with --out, or delete this one to judge again"
             )
         if name not in done:
             count.statuses[status] += 1
         done.add(name)
-    with order.out.open("rb") as file:
+    with options.out.open("rb") as file:
         file.seek(whole)
-        torn = file.read(len(_BEGINNING))
-    if not _BEGINNING.startswith(torn):
-        raise RunError(_OTHERS.format(where=order.out))
+        torn = file.read(len(_ROW_START))
+    if not _ROW_START.startswith(torn):
+        raise RunError(_FOREIGN.format(where=options.out))
     return done
 
 
-def _difference(sample: object, before: object, now: dict[str, Any]) -> str:
-    """Why a verdict is none that this call would make."""
+def _difference(sample: object, before: object, harness: Harness) -> str:
+    """Explain why this call would not make a verdict that is in the file."""
+    now: Row = asdict(harness)
     if before == now or not isinstance(before, dict):
-        return f"of sample {sample!r}, which has changed since, or its suite has, or it is gone"
-    old, new = ({**harness, **harness.get("limits", {}), "limits": None} for harness in (before, now))
+        return f"of sample {sample!r}, which has changed or been removed since, or its suite has"
+    old, new = ({**one, **one.get("limits", {}), "limits": None} for one in (before, now))
     return "with " + ", ".join(f"{key} {old.get(key)}, not {new[key]}" for key in new if old.get(key) != new[key])
 
 
-def _owed(
+def _submissions(
     samples: Path,
     suites: dict[str, SubmittedSuite],
-    name_of: Callable[[str], str],
+    id_of: Callable[[str], str],
     done: set[str],
     pending: dict[str, SubmittedProgram],
 ) -> Iterator[Submission]:
-    """The programs that have no verdict, one at a time; each is in `pending` until it has one."""
-    for one in read_candidates(samples, suites):
+    """Yield the programs without a verdict, one at a time. Each is in `pending` until it has one."""
+    for one in read_programs(samples, suites):
         suite = suites[one.instruction_id]
-        name = name_of(_content(one, suites))
+        name = id_of(_content_digest(one, suites))
         if name not in done:
             pending[name] = one
             yield Submission(
@@ -187,16 +214,16 @@ def _owed(
             )
 
 
-def _row(one: SubmittedProgram, judgement: Judgement, harness: dict[str, Any]) -> dict[str, Any]:
+def _row(program: SubmittedProgram, judgement: Judgement, harness: Harness) -> Row:
     return {
         "id": judgement.id,
-        "sample_id": one.sample_id,
-        "instruction_id": one.instruction_id,
+        "sample_id": program.sample_id,
+        "instruction_id": program.instruction_id,
         "status": judgement.status,
         "cases": [asdict(case) for case in judgement.cases],
         "detail": judgement.detail,
         "output": judgement.output,
         "cpu_seconds": judgement.cpu_seconds,
         "peak_memory_mb": judgement.peak_memory_mb,
-        "harness": harness,
+        "harness": asdict(harness),
     }

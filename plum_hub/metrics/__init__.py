@@ -11,5 +11,12 @@ from pathlib import Path
 
 
 def path(name: str = "code_eval") -> str:
-    """Where the metric lies: what `evaluate.load` takes."""
+    """Return the path of a metric, for `evaluate.load`.
+
+    Args:
+        name: Name of the metric.
+
+    Returns:
+        The folder that holds the metric's script.
+    """
     return str(Path(__file__).with_name(name))

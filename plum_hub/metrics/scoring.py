@@ -1,20 +1,33 @@
-"""What the metric `code_eval` computes: programs against tests, and pass@k."""
+"""The computation of the metric `code_eval`: judge programs by tests, and estimate pass@k."""
 
 from collections.abc import Iterator, Sequence
 from statistics import fmean
-from typing import Any, TypeAlias
+from typing import TypeAlias, TypedDict
 
 from plum_hub.answers.checks import read_tests
 from plum_hub.execution import Judge, Limits
-from plum_hub.judging.stream import Judgement, Submission, judged
+from plum_hub.judging.stream import Judgement, Submission, judge_submissions
 from plum_hub.passk import pass_at_k
 
-Results: TypeAlias = dict[int, list[tuple[int, dict[str, Any]]]]
-"""For each problem, by its position, its programs' positions and what happened to each: `task_id`, `passed`, `result`
-(in words) and `completion_id`."""
+
+class ProgramResult(TypedDict):
+    """The result of one program, in the form of `code_eval`."""
+
+    task_id: int
+    """Position of the problem."""
+    passed: bool
+    result: str
+    """`passed`, `timed out`, or `failed:` and the reason."""
+    completion_id: int
+    """Position of the program among those of the problem."""
+
+
+Results: TypeAlias = dict[int, list[tuple[int, ProgramResult]]]
+"""The results of each problem, by its position: pairs of a program's position and its result."""
 
 _WALL_FACTOR = 10.0
-"""Wall time allowed for each second of CPU time: CPU time decides, so that a busy machine fails no right program."""
+"""Seconds of wall-clock time allowed for each second of CPU time. CPU time decides, so that no correct program fails on
+a busy machine."""
 
 
 def score(
@@ -25,23 +38,28 @@ def score(
     workers: int = 4,
     timeout: float = 3.0,
 ) -> tuple[dict[str, float], Results]:
-    """The mean pass@k over problems, for each k of which every problem has enough programs, and each program's result.
+    """Judge programs and estimate pass@k.
 
     Args:
-        predictions: for each problem its programs.
-        references: for each problem its tests, as Python.
+        predictions: The programs of each problem.
+        references: The tests of each problem, as Python source.
+        k: Values of k. Those larger than the number of programs of some problem are left out.
+        workers: Programs that run at the same time.
         timeout: CPU seconds of a program.
 
+    Returns:
+        The mean pass@k over the problems for each k, and the result of each program.
+
     Raises:
-        ValueError: a reference is not Python.
-        SandboxError: programs cannot be run here. Says nothing about any of them.
+        ValueError: A reference is not valid Python; the message names its position.
+        SandboxError: Programs cannot be run on this machine. This says nothing about them.
     """
     limits = Limits(cpu_seconds=timeout, wall_seconds=_WALL_FACTOR * timeout)
     submissions = list(_submissions(predictions, references))
     results: Results = {task: [] for task in range(len(predictions))}
     numpy = any("numpy" in text for texts in (*predictions, references) for text in texts)
     with Judge(workers, numpy=numpy) as judge:
-        for judgement in judged(submissions, judge, limits, frozenset()):
+        for judgement in judge_submissions(submissions, judge, limits, frozenset()):
             task, completion = map(int, judgement.id.split(":"))
             results[task].append((completion, _result(task, completion, judgement)))
     for entries in results.values():
@@ -64,7 +82,7 @@ def _submissions(predictions: Sequence[Sequence[str]], references: Sequence[str]
             yield Submission(id=f"{task}:{completion}", code=code, suite_id=str(task), entry_point="", cases=cases)
 
 
-def _result(task: int, completion: int, judgement: Judgement) -> dict[str, Any]:
+def _result(task: int, completion: int, judgement: Judgement) -> ProgramResult:
     words = {"passed": "passed", "timed_out": "timed out"}
     result = words.get(judgement.status, f"failed: {judgement.detail.removeprefix('failed: ')}")
     return {

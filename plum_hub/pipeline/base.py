@@ -1,4 +1,4 @@
-"""What a stage gets in hand, and the one loop that asks an engine and keeps each answer as it arrives."""
+"""The context that every stage gets, and the loop that has an engine generate rows and keeps each as it arrives."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Generic
 
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Completion, Engine, Prompt, Request, Sampling
-from plum_hub.pipeline.precision import told_numbers
+from plum_hub.pipeline.precision import dtype_note
 from plum_hub.pipeline.rates import remember
 from plum_hub.progress import Progress
 from plum_hub.recipe import SamplesConfig, SuitesConfig
@@ -18,25 +18,40 @@ from plum_hub.run import Run
 
 
 class EnginePool:
-    """Opens an engine once and keeps it for the next stage that wants the same; holds one at a time, since two models
-    seldom fit beside each other."""
+    """Keeps the engine that was opened last, for the next stage with the same configuration.
+
+    It holds one engine at a time, because two models seldom fit on one machine.
+    """
 
     def __init__(self) -> None:
         self._config: EngineConfig | None = None
         self._engine: Engine | None = None
-        self._told: set[str] = set()
+        self._notes: set[str] = set()
 
-    def tell_once(self, note: str) -> bool:
-        """Whether this is the first stage that has this to say."""
-        new = note not in self._told
-        self._told.add(note)
+    def is_new_note(self, note: str) -> bool:
+        """Return whether a message is new, and remember it.
+
+        Args:
+            note: The message.
+
+        Returns:
+            False if an earlier stage has shown it.
+        """
+        new = note not in self._notes
+        self._notes.add(note)
         return new
 
     def open(self, config: EngineConfig) -> Engine:
-        """The engine of `config`, which is pinned, ready.
+        """Return the engine of a configuration, opening it if another one is open.
+
+        Args:
+            config: The pinned configuration.
+
+        Returns:
+            The engine, ready to generate.
 
         Raises:
-            EngineError: it cannot be had.
+            EngineError: The engine cannot be opened.
         """
         if self._engine is None or config != self._config:
             self.close()
@@ -44,7 +59,7 @@ class EnginePool:
         return self._engine
 
     def close(self) -> None:
-        """Free the engine that is open, if any."""
+        """Close the open engine, if any."""
         if self._engine is not None:
             self._engine.close()
         self._engine = self._config = None
@@ -56,100 +71,135 @@ class Context:
 
     run: Run
     started: float = field(default_factory=time.monotonic)
-    """When the build began, by `time.monotonic()`: a recipe's `budget.minutes` are counted from here."""
+    """When the build began, by `time.monotonic()`. A recipe's `budget.minutes` are counted from then."""
     progress: Progress = field(default_factory=Progress)
     engines: EnginePool = field(default_factory=EnginePool)
     donor: Run | None = None
-    """An older run whose rows are taken over where the new recipe would make the very same (`--carry-over`)."""
+    """An older run whose rows are taken over where the new recipe would make the same ones (`--carry-over`)."""
     benchmark_data: Path | None = None
-    """A folder that holds benchmarks, for the stage `decontamination` (`--benchmark-data`)."""
+    """Folder with the files of benchmarks, for the stage `decontamination` (`--benchmark-data`)."""
 
 
 @dataclass(frozen=True)
 class RowRequest(Generic[KeptT]):
-    """One answer that is wanted: the id of the row it becomes, the request, and how to make the row."""
+    """A row to be generated: its id, the request to the engine, and how its answer becomes the row."""
 
     id: str
     instruction_id: str
     prompt: Prompt
     seed: int
     keep: Callable[[Completion, str], KeptT | Drop]
-    """From the completion and the engine's name and version to the row, or to the drop."""
+    """Makes the row, or a drop, from the completion and the engine's name and version."""
 
 
-def made_by(config: EngineConfig) -> list[object]:
-    """What of an engine goes into a row's id: what decides about its text, not where it lies or how fast it runs."""
+def engine_inputs(config: EngineConfig) -> list[object]:
+    """List what identifies an engine in the id of a row: what determines its text, not where it runs or how fast.
+
+    Args:
+        config: The pinned configuration.
+
+    Returns:
+        JSON values for `digest`.
+    """
     return [config.type, config.public().model, config.revision, config.text_settings()]
 
 
 def sampling_of(settings: SuitesConfig | SamplesConfig, stop: tuple[str, ...] = ()) -> Sampling:
-    """The recipe's settings in an engine's words."""
+    """Convert the settings of a stage to those of a request.
+
+    Args:
+        settings: The section of the recipe.
+        stop: Strings at which the answer ends.
+
+    Returns:
+        The sampling settings.
+    """
     return Sampling(temperature=settings.temperature, top_p=settings.top_p, max_tokens=settings.max_tokens, stop=stop)
 
 
 def seed_of(base: int, *parts: object) -> int:
-    """A seed for one request: 31 bits from the recipe's seed and what is asked, so that no request's randomness
-    depends on its neighbours."""
+    """Derive the seed of one request, so that its randomness does not depend on other requests.
+
+    Args:
+        base: Seed in the recipe.
+        parts: What identifies the request.
+
+    Returns:
+        An integer of 31 bits.
+    """
     return int(digest(base, *parts), 16) & 0x7FFF_FFFF
 
 
-def unanswered(
+def pending_requests(
     context: Context,
     kind: type[KeptT],
     stage: str,
-    asks: Sequence[RowRequest[KeptT]],
+    requests: Sequence[RowRequest[KeptT]],
     renew: Callable[[KeptT], KeptT] = lambda row: row,
 ) -> dict[str, RowRequest[KeptT]]:
-    """Begin a stage: take over what the donor has of it, and return what is then still to be asked, by id.
+    """Begin a stage: take over the rows that the donor has, and find those that remain to be generated.
 
     Args:
-        context: the run, and the donor if there is one.
-        kind: the records that the stage makes.
-        stage: its name.
-        asks: every answer that is wanted.
-        renew: brings a donor's row up to this version.
+        context: The run, and the donor if there is one.
+        kind: The record class of the stage.
+        stage: Name of the stage.
+        requests: All rows of the stage.
+        renew: Brings a row of the donor up to this version.
+
+    Returns:
+        The remaining requests, by id.
+
+    Raises:
+        RunError: A file of either run is damaged, or the run cannot be written.
     """
     run = context.run
     done = run.ids(kind) | {drop.id for drop in run.rows(Drop) if drop.stage == stage}
-    owed = {one.id: one for one in asks if one.id not in done}
-    context.progress.begin(stage, len(asks), len(asks) - len(owed))
+    pending = {request.id: request for request in requests if request.id not in done}
+    context.progress.begin(stage, len(requests), len(requests) - len(pending))
     with run.appending(kind) as append:
-        for row in carried_over(context.donor, kind, owed):
-            if owed.pop(row.id, None) is not None:
+        for row in carried_over(context.donor, kind, pending):
+            if pending.pop(row.id, None) is not None:
                 append(renew(row))
                 context.progress.advance()
-    return owed
+    return pending
 
 
-def ask(
+def generate_rows(
     context: Context,
     kind: type[KeptT],
     config: EngineConfig,
-    owed: Mapping[str, RowRequest[KeptT]],
+    pending: Mapping[str, RowRequest[KeptT]],
     sampling: Sampling,
     halt: Event | None = None,
 ) -> int:
-    """End a stage: have an engine answer what is owed, and append each row as soon as its answer arrives. When `halt`
-    is set it ends after the next answer.
+    """Finish a stage: have an engine generate the pending rows, and append each as soon as its answer arrives.
+
+    Args:
+        context: The run.
+        kind: The record class of the stage.
+        config: The pinned configuration of the engine.
+        pending: The pending requests, by id.
+        sampling: How each answer is sampled.
+        halt: If it gets set, the stage ends after the next answer.
 
     Returns:
-        Tokens that were written.
+        The number of generated tokens.
 
     Raises:
-        EngineError: the engine cannot be had or broke; answers that came before are kept.
+        EngineError: The engine cannot be opened or failed. Rows that arrived before are kept.
     """
     tokens = 0
-    if owed:
+    if pending:
         role = "generator" if kind is Response else "policy"
-        there = context.run.path(kind)
-        resumed = there.exists() and there.stat().st_size > 0
-        note = told_numbers(config, f"--run DIR --set {role}.dtype={{dtype}}", resumed=resumed)
-        if note is not None and context.engines.tell_once(note):
+        path = context.run.path(kind)
+        resumed = path.exists() and path.stat().st_size > 0
+        note = dtype_note(config, f"--run DIR --set {role}.dtype={{dtype}}", resumed=resumed)
+        if note is not None and context.engines.is_new_note(note):
             context.progress.say(note)
-        requests = [Request(id=one.id, prompt=one.prompt, seed=one.seed, sampling=sampling) for one in owed.values()]
+        requests = [Request(id=row.id, prompt=row.prompt, seed=row.seed, sampling=sampling) for row in pending.values()]
         with context.run.keeping(kind) as keep:
-            for completion, name in answers(context.engines, config, requests, context.progress):
-                keep(owed[completion.id].keep(completion, name))
+            for completion, name in completions(context.engines, config, requests, context.progress):
+                keep(pending[completion.id].keep(completion, name))
                 context.progress.advance(tokens=completion.completion_tokens)
                 tokens += completion.completion_tokens
                 if halt is not None and halt.is_set():
@@ -158,16 +208,24 @@ def ask(
     return tokens
 
 
-def answers(
+def completions(
     engines: EnginePool, config: EngineConfig, requests: Sequence[Request], progress: Progress
 ) -> Iterator[tuple[Completion, str]]:
-    """Have an engine answer, and yield each completion as it arrives, with the engine's name and version. How fast the
-    engine was is remembered; the loading of its model and the tokens under way are told to `progress`.
+    """Have an engine answer requests. Its speed is remembered for estimates.
+
+    Args:
+        engines: The pool that opens the engine.
+        config: The pinned configuration of the engine.
+        requests: The requests.
+        progress: Is told about the loading of the model and about generated tokens.
+
+    Yields:
+        Each completion as it arrives, with the engine's name and version.
 
     Raises:
-        EngineError: the engine cannot be had or broke; answers that came before stand.
+        EngineError: The engine cannot be opened or failed.
     """
-    engine = opened(engines, config, progress)
+    engine = open_engine(engines, config, progress)
     engine.on_tokens = progress.wrote
     name = f"{engine.identity.engine} {engine.identity.engine_version}"
     began, tokens = time.monotonic(), 0
@@ -177,18 +235,38 @@ def answers(
     remember(config, tokens, time.monotonic() - began)
 
 
-def opened(engines: EnginePool, config: EngineConfig, progress: Progress) -> Engine:
-    """The engine of `config`, ready; what it waits for is told to `progress`.
+def open_engine(engines: EnginePool, config: EngineConfig, progress: Progress) -> Engine:
+    """Open an engine and report the wait.
+
+    Args:
+        engines: The pool that opens the engine.
+        config: The pinned configuration of the engine.
+        progress: Is told about the loading of the model.
+
+    Returns:
+        The engine, ready to generate.
 
     Raises:
-        EngineError: it cannot be had.
+        EngineError: The engine cannot be opened.
     """
     with progress.waiting(f"loading {PurePath(config.model).name or config.type}"):
         return engines.open(config)
 
 
-def carried_over(donor: Run | None, kind: type[KeptT], owed: Iterable[str]) -> Iterator[KeptT]:
-    """The donor's rows that are owed here: same id, so made from the same inputs (law 4)."""
+def carried_over(donor: Run | None, kind: type[KeptT], pending: Iterable[str]) -> Iterator[KeptT]:
+    """Find the rows of the donor that are pending here. Equal ids mean equal inputs (law 4).
+
+    Args:
+        donor: The older run, or None.
+        kind: The record class.
+        pending: Ids of the pending rows.
+
+    Yields:
+        The rows of the donor.
+
+    Raises:
+        RunError: A file of the donor is damaged.
+    """
     if donor is not None:
-        wanted = set(owed)
+        wanted = set(pending)
         yield from (row for row in donor.rows(kind) if row.id in wanted)

@@ -1,5 +1,5 @@
-"""`build-dataset` as a library: seal a recipe into a run folder, or find the run it has already begun, and drive the
-stages up to the labelled preferences."""
+"""`build-dataset` as a library: seal a recipe into a run folder, or resume its run, and drive the stages up to the
+labelled preferences."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,13 +24,18 @@ STAGES: tuple[Callable[[Context], None], ...] = (
     run_decontamination,
     run_preferences,
 )
+"""The stages of a build, in order."""
 
 
 def build(context: Context, stages: Sequence[Callable[[Context], None]] = STAGES) -> None:
-    """Do what is owed, stage by stage. Running it again on a complete run does nothing.
+    """Run the stages; each makes only the rows that are missing. On a complete run it does nothing.
+
+    Args:
+        context: The run and how to work on it.
+        stages: The stages, in order.
 
     Raises:
-        PlumError: a stage cannot be carried out; all rows made so far are kept, and the same call goes on from there.
+        PlumError: A stage failed. All rows made so far are kept, and the same call resumes from there.
     """
     with context.run.lock():
         for stage in stages:
@@ -38,22 +43,38 @@ def build(context: Context, stages: Sequence[Callable[[Context], None]] = STAGES
 
 
 def prepare(recipe: Recipe, folder: Path) -> Run:
-    """The run of `recipe` in `folder`: the one begun before, or a new one with every revision pinned.
+    """Open the run of a recipe, or create it with every revision pinned.
+
+    Args:
+        recipe: The recipe as the user gave it.
+        folder: The run folder.
+
+    Returns:
+        The run.
 
     Raises:
-        RunError: the folder holds a run of another recipe; the message names the keys that differ.
-        EngineError, InstructionsError, HubError: a model, source or release is unknown or cannot be reached.
-        SandboxError: programs cannot be isolated on this machine.
+        RunError: The folder holds a run of another recipe; the message names the keys that differ.
+        EngineError: A model is unknown or cannot be reached.
+        InstructionsError: The source of the instructions cannot be read.
+        HubError: A source or release is unknown or cannot be reached.
+        SandboxError: Programs cannot be isolated on this machine.
     """
-    run = begun(recipe, folder)
-    return Run.create(folder, sealed(recipe.filled())) if run is None else run
+    run = find_run(recipe, folder)
+    return Run.create(folder, seal_recipe(recipe.filled())) if run is None else run
 
 
-def begun(recipe: Recipe, folder: Path) -> Run | None:
-    """The run of `recipe` that was begun in `folder`, or None where there is no run.
+def find_run(recipe: Recipe, folder: Path) -> Run | None:
+    """Find the run of a recipe.
+
+    Args:
+        recipe: The recipe as the user gave it.
+        folder: The run folder.
+
+    Returns:
+        The run, or None if the folder holds none.
 
     Raises:
-        RunError: the folder holds a run of another recipe, or something else.
+        RunError: The folder holds a run of another recipe, or is a file.
     """
     if not (folder / "recipe.yaml").exists():
         if folder.exists() and not folder.is_dir():
@@ -69,8 +90,21 @@ def begun(recipe: Recipe, folder: Path) -> Run | None:
     return run
 
 
-def sealed(recipe: Recipe) -> Recipe:
-    """The recipe with every revision pinned, prompt and sandbox decided, so that it makes the same rows tomorrow."""
+def seal_recipe(recipe: Recipe) -> Recipe:
+    """Pin every revision and decide the prompt and the sandbox, so that the recipe makes the same rows tomorrow.
+
+    Args:
+        recipe: The recipe, with defaults filled in.
+
+    Returns:
+        A new recipe.
+
+    Raises:
+        EngineError: A model is unknown, cannot be reached, or has no chat template and needs one.
+        HubError: A source or release is unknown or cannot be reached.
+        InstructionsError: The source of the instructions cannot be read.
+        SandboxError: Programs cannot be isolated on this machine.
+    """
     generate = recipe.suites.source == GENERATE
     pinned = recipe.pinned(load(recipe.instructions).revision if generate else recipe.instructions.revision)
     if generate and not pinned.generator.takes_conversations():
@@ -89,7 +123,14 @@ def sealed(recipe: Recipe) -> Recipe:
 
 
 def default_folder(recipe: Recipe) -> Path:
-    """Where a run goes when `--run` does not say: `runs/<instructions>-<model>`."""
+    """Name the run folder for when `--run` is not given.
+
+    Args:
+        recipe: The recipe, with defaults filled in.
+
+    Returns:
+        `runs/<instructions>-<model>`.
+    """
     repo, _, tag = recipe.suites.source.partition("@")
     origin = slug(recipe.instructions.source) if repo == GENERATE else f"{slug(repo)}-{slug(tag)}"
     return Path("runs") / f"{origin.removeprefix('plum-')}-{slug(recipe.policy.public().model)}"

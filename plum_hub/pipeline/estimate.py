@@ -1,16 +1,15 @@
-"""`--dry-run`: what a build will ask for, how long that takes and what it costs, before anything is spent.
+"""`--dry-run`: the requests, time and cost of a build, before anything is spent.
 
-Tokens are estimated from what the run has already generated, else from `_TOKENS`; time from the rate measured on this
-machine (`plum_hub.pipeline.rates`), money from the prices in the engine's settings; each is absent where unknown.
+Tokens are estimated from what the run has already generated, or else from `_TOKENS`; time from the rate measured on
+this machine (`plum_hub.pipeline.rates`); cost from the prices in the engine's settings. Each is absent if unknown.
 """
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from plum_hub.engines import EngineConfig
-from plum_hub.pipeline.instructions import wanted_rows
+from plum_hub.pipeline.instructions import load_rows
 from plum_hub.pipeline.published import GENERATE
 from plum_hub.pipeline.rates import recall
 from plum_hub.prompts import render
@@ -18,29 +17,29 @@ from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Instruction, Response, Sample, TestSuite
 from plum_hub.run import Run
 
-_CHARACTERS_A_TOKEN = 3.5
-"""Of English and Python under common tokenizers; for prompts only."""
+_CHARACTERS_PER_TOKEN = 3.5
+"""Characters per token of English and Python under common tokenizers; used for prompts only."""
 _TOKENS = {"responses": 450, "samples": 220}
-"""Tokens of an answer where this run has none yet, rather high than low: runs with the Qwen2.5-Coder models gave 230 to
-350, and 180 to 250."""
-_KEPT = 0.64
+"""Tokens of an answer if this run has none yet, rather high than low. Runs with the Qwen2.5-Coder models had 230 to 350
+for responses, and 180 to 250 for samples."""
+_KEPT_SHARE = 0.64
 """Share of instructions expected to keep a suite: the paper's self-consistency rate on OSS-Instruct (Table 1)."""
 
 
 @dataclass(frozen=True)
 class EstimateStep:
-    """One stage's requests to one engine."""
+    """The requests of one stage to one engine."""
 
     stage: str
     engine: str
     requests: int
-    """Still owed."""
+    """Requests that remain to be made."""
     prompt_tokens: int
     completion_tokens: int
     seconds: float | None
-    """None where this engine was never measured on this machine."""
+    """None if the speed of this engine was never measured on this machine."""
     usd: float | None
-    """None where the price is unknown; 0 for a model that runs here."""
+    """Cost in US dollars: None if the price is unknown, 0 for a model that runs locally."""
 
 
 @dataclass(frozen=True)
@@ -51,21 +50,27 @@ class BuildEstimate:
     suites_expected: int
     steps: list[EstimateStep]
 
-    def as_json(self) -> dict[str, Any]:
-        """The plan as JSON values."""
+    def as_json(self) -> dict[str, object]:
+        """Return the estimate as JSON values."""
         return asdict(self)
 
 
 def plan(recipe: Recipe, run: Run | None, donor: Run | None = None) -> BuildEstimate:
-    """Count what is owed. Reads the instructions (from their Hub, if they are there), asks no model.
+    """Count the requests that a build still has to make. Reads the instructions (from the Hub if they are there), asks
+    no model.
 
     Args:
-        recipe: filled in; need not be pinned.
-        run: the run begun before, whose rows are not made again.
-        donor: the older run named by `--carry-over`; its rows of the same instructions count as made, at most.
+        recipe: The recipe, with defaults filled in; it need not be pinned.
+        run: The run to resume, or None.
+        donor: The run named by `--carry-over`, or None. All its rows for the same instructions count as made, which is
+            an upper bound.
+
+    Returns:
+        The estimate.
 
     Raises:
-        InstructionsError, HubError: the source cannot be had.
+        InstructionsError: The source of the instructions cannot be read.
+        HubError: The source cannot be reached.
     """
     responses, samples = recipe.suites.responses, recipe.samples.per_instruction
     assert responses is not None
@@ -75,26 +80,28 @@ def plan(recipe: Recipe, run: Run | None, donor: Run | None = None) -> BuildEsti
     source = run or donor
     written = [row for row in source.rows(Response) if row.instruction_id in texts] if source else []
     sampled = [row for row in source.rows(Sample) if row.instruction_id in texts] if source else []
-    served = {row.instruction_id for row in source.rows(TestSuite) if row.instruction_id in texts} if source else set()
+    with_suite = (
+        {row.instruction_id for row in source.rows(TestSuite) if row.instruction_id in texts} if source else set()
+    )
     refused = Counter(drop.stage for drop in source.rows(Drop) if drop.reason == "refused") if source else Counter()
-    kept, decided = len(served), len({row.instruction_id for row in written} | served)
-    suites = kept + round((len(texts) - decided) * (_KEPT if generate else 1.0))
-    length = sum(map(len, texts.values())) / max(1, len(texts)) / _CHARACTERS_A_TOKEN
+    kept, decided = len(with_suite), len({row.instruction_id for row in written} | with_suite)
+    suites = kept + round((len(texts) - decided) * (_KEPT_SHARE if generate else 1.0))
+    length = sum(map(len, texts.values())) / max(1, len(texts)) / _CHARACTERS_PER_TOKEN
     steps = []
     if generate:
-        prompt = length + len(render("suite", instruction="")) / _CHARACTERS_A_TOKEN
-        owed = max(0, len(texts) * responses - len(written) - refused["responses"])
-        steps.append(_step("responses", recipe.generator, owed, prompt, _mean(written, "responses")))
-    prompt = length + len(render("solve_chat", instruction="", starter_code="")) / _CHARACTERS_A_TOKEN
-    owed = max(0, suites * samples - len(sampled) - refused["samples"])
-    steps.append(_step("samples", recipe.policy, owed, prompt, _mean(sampled, "samples")))
+        prompt = length + len(render("suite", instruction="")) / _CHARACTERS_PER_TOKEN
+        pending = max(0, len(texts) * responses - len(written) - refused["responses"])
+        steps.append(_step("responses", recipe.generator, pending, prompt, _mean(written, "responses")))
+    prompt = length + len(render("solve_chat", instruction="", starter_code="")) / _CHARACTERS_PER_TOKEN
+    pending = max(0, suites * samples - len(sampled) - refused["samples"])
+    steps.append(_step("samples", recipe.policy, pending, prompt, _mean(sampled, "samples")))
     return BuildEstimate(instructions=len(texts), suites_expected=suites, steps=steps)
 
 
 def _texts(recipe: Recipe, run: Run | None) -> Iterator[tuple[str, str]]:
-    """The instructions, by id: the run's own where it has them."""
+    """Yield the ids and texts of the instructions: those of the run, if it has any."""
     known = [(row.id, row.text) for row in run.rows(Instruction)] if run else []
-    yield from known or ((row.id, row.text) for row in wanted_rows(recipe) if isinstance(row, Instruction))
+    yield from known or ((row.id, row.text) for row in load_rows(recipe) if isinstance(row, Instruction))
 
 
 def _mean(rows: list[Response] | list[Sample], stage: str) -> float:

@@ -1,5 +1,7 @@
-"""`--suites REPO@TAG`: take instructions and test suites from a published dataset, so that the costly step is paid for
-once and many policies are sampled against the same suites."""
+"""`--suites REPO@TAG`: take instructions and test suites from a published dataset.
+
+The costly step is paid for once, and many policies are sampled against the same suites.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,62 +14,84 @@ from plum_hub.records import Instruction, TestSuite
 from plum_hub.release.reading import config_files, instruction_of, read_rows, suite_of
 
 GENERATE = "generate"
+"""The value of `suites.source` that has the generator write the suites."""
 
 
 def resolve_suites(config: SuitesConfig) -> SuitesConfig:
-    """The settings with the commit that `REPO@TAG` stands for; as they are for `generate`.
+    """Pin the commit that `REPO@TAG` stands for.
+
+    Args:
+        config: The section of the recipe.
+
+    Returns:
+        The settings with their revision; unchanged for `generate`.
 
     Raises:
-        RecipeError: it is neither.
-        HubError: no such repository or revision.
+        RecipeError: The source is neither `generate` nor `REPO@TAG`.
+        HubError: There is no such repository or revision.
     """
     if config.source == GENERATE:
         return config
     return config.model_copy(update={"revision": release_folder(config).name})
 
 
-def published(config: SuitesConfig) -> Iterator[tuple[Instruction, TestSuite]]:
-    """Every instruction of a release with its suite.
+def published_suites(config: SuitesConfig) -> Iterator[tuple[Instruction, TestSuite]]:
+    """Read every instruction of a release with its suite.
+
+    Args:
+        config: The section of the recipe.
+
+    Yields:
+        Pairs of an instruction and a suite.
 
     Raises:
-        RecipeError: the source is not written as `REPO@TAG`.
-        HubError: the release cannot be had, or has no test suites.
+        RecipeError: The source is not of the form `REPO@TAG`.
+        HubError: The release cannot be downloaded, is damaged, or has no test suites.
     """
     files = config_files(release_folder(config), "test_suites")
     if not files:
         raise HubError(
-            f"{config.source}: has no test suites; name a dataset that plum-hub published with --suites REPO@TAG"
+            f"{config.source}: has no test suites; name a dataset published by plum-hub with --suites REPO@TAG"
         )
-    with as_published(config.source):
+    with reading_release(config.source):
         for row in read_rows(files):
             yield instruction_of(row), suite_of(row)
 
 
 @contextmanager
-def as_published(source: str) -> Iterator[None]:
-    """Read the rows or the manifest of a release.
+def reading_release(source: str) -> Iterator[None]:
+    """Turn errors in the content of a release, raised within the block, into one that names the release.
 
     Args:
-        source: its name, for the message.
+        source: Name of the release, for the message.
+
+    Yields:
+        Nothing.
 
     Raises:
-        HubError: they are damaged, or another program's.
+        HubError: The content is damaged, or was not published by plum-hub.
     """
     try:
         yield
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise HubError(
-            f"{source}: is not as plum-hub publishes a dataset ({type(error).__name__}: {str(error)[:200]}); name "
-            "another version, or look at it with  plum-hub verify"
+            f"{source}: was not published by plum-hub, or is damaged ({type(error).__name__}: {str(error)[:200]}); "
+            "name another version, or check it with  plum-hub verify"
         ) from error
 
 
 def release_folder(config: SuitesConfig) -> Path:
-    """The release's files on this machine; the folder is named after the commit.
+    """Download a release.
+
+    Args:
+        config: The section of the recipe.
+
+    Returns:
+        The local folder with its files. Its name is the commit.
 
     Raises:
-        RecipeError: the source is not written as `REPO@TAG`.
-        HubError: the release cannot be had.
+        RecipeError: The source is not of the form `REPO@TAG`.
+        HubError: The release cannot be downloaded.
     """
     repo, _, tag = config.source.partition("@")
     if "/" not in repo or not tag:

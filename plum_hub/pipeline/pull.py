@@ -1,7 +1,7 @@
-"""`pull` as a library: a run folder made from a release, to go on from there.
+"""`pull` as a library: turn a release back into a run folder, to continue from there.
 
-The run takes its test suites from the release, as `--suites` does: with the same policy it has all its samples and
-verdicts already, and with another one it samples anew. What the release left out before its suites is not in it.
+The run takes its test suites from the release, as `--suites` does. With the same policy it has all samples and verdicts
+already; with another policy it samples again. Rows that the release left out before its suites are not in it.
 """
 
 import shutil
@@ -13,7 +13,7 @@ from plum_hub.files import writing
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.decontamination.stage import STAGE as DECONTAMINATION
 from plum_hub.pipeline.preferences import run_preferences
-from plum_hub.pipeline.published import as_published, published, release_folder
+from plum_hub.pipeline.published import published_suites, reading_release, release_folder
 from plum_hub.pipeline.samples import STAGE as SAMPLES
 from plum_hub.pipeline.verdicts import STAGE as VERDICTS
 from plum_hub.recipe import SuitesConfig
@@ -24,24 +24,27 @@ from plum_hub.release.reading import config_files, read_rows, sample_of, verdict
 from plum_hub.run import Run
 
 _STAGES = (SAMPLES, VERDICTS, DECONTAMINATION, PREFERENCES)
-"""What these left out is taken over, where its instruction is in the release."""
+"""Stages whose drops are taken over, if their instruction is in the release."""
 
 
 def pull(source: str, folder: Path, hub: str) -> Run:
-    """Make the run folder, whole or not at all.
+    """Make a run folder from a release, completely or not at all.
 
     Args:
-        source: `REPO@TAG`.
-        folder: a folder that is not there yet, or is empty.
-        hub: as `--hub` takes it.
+        source: The release, as `REPO@TAG`.
+        folder: A folder that does not exist or is empty.
+        hub: The Hub, as `--hub` takes it.
+
+    Returns:
+        The run.
 
     Raises:
-        HubError: the release cannot be had, or is none of plum-hub's.
-        RecipeError: `source` is not written so.
-        RunError: the folder holds something, or cannot be written.
+        HubError: The release cannot be downloaded, or was not published by plum-hub.
+        RecipeError: `source` is not of the form `REPO@TAG`.
+        RunError: The folder is not empty, or cannot be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder}: is there already; name a new folder with --run DIR")
+        raise RunError(f"{folder}: exists already; name a new folder with --run DIR")
     config = SuitesConfig(source=source, hub=hub)
     release = release_folder(config)
     partial = folder.with_name(f"{folder.name}.partial")
@@ -57,10 +60,11 @@ def pull(source: str, folder: Path, hub: str) -> Run:
 
 
 def _recipe(config: SuitesConfig, release: Path) -> recipes.Recipe:
-    """The release's own, with the release as the source of its suites."""
+    """Return the recipe of the release, with the release as the source of its suites."""
     if not (release / RECIPE).is_file() or not (release / MANIFEST).is_file():
         raise HubError(
-            f"{config.source}: is no release of plum-hub, which has a recipe.yaml; name another with REPO@TAG"
+            f"{config.source}: is not a release of plum-hub, which would have a recipe.yaml; name another "
+            "one as REPO@TAG"
         )
     made = recipes.parse(recipes.read(release / RECIPE), f"{config.source} recipe.yaml")
     suites = {"source": config.source, "revision": release.name, "hub": config.hub}
@@ -77,18 +81,18 @@ def _fill(run: Run, release: Path) -> None:
     source = run.recipe.suites.source
     with run.appending(Instruction) as instruction, run.appending(TestSuite) as suite:
         seen: set[str] = set()
-        for its, one in published(run.recipe.suites):
+        for its, one in published_suites(run.recipe.suites):
             if its.id not in seen:
                 seen.add(its.id)
                 instruction(its)
             suite(one)
-    with as_published(source):
+    with reading_release(source):
         lineage = read_manifest(release, VerifiableManifest).lineage
-    with as_published(source), run.appending(Sample) as sample, run.appending(Verdict) as verdict:
+    with reading_release(source), run.appending(Sample) as sample, run.appending(Verdict) as verdict:
         for row in read_rows(config_files(release, "samples")):
             sample(sample_of(row, lineage))
             verdict(verdict_of(row, lineage))
-    with as_published(source), run.appending(Drop) as drop:
+    with reading_release(source), run.appending(Drop) as drop:
         for row in read_rows(config_files(release, "dropped")):
             if row["stage"] in _STAGES and row["instruction_id"] in seen:
                 drop(Drop(**row))

@@ -1,4 +1,4 @@
-"""How fast an engine was on this machine the last time, so that a plan's time is measured, not guessed (law 10)."""
+"""Measured speeds of engines on this machine, so that estimates rest on measurements (law 10)."""
 
 import json
 from contextlib import suppress
@@ -9,13 +9,19 @@ from plum_hub.errors import RunError
 from plum_hub.files import write_whole
 from plum_hub.home import home
 
-_LEAST_TOKENS = 2000
-"""Fewer tokens than this say more about start-up than about speed."""
+_MIN_TOKENS = 2000
+"""With fewer tokens, the time is dominated by start-up."""
 
 
 def remember(config: EngineConfig, tokens: int, seconds: float) -> None:
-    """Note a stage's generated tokens a second; a plan is not worth failing a run for, so a full disk is no error."""
-    if tokens < _LEAST_TOKENS or seconds <= 0:
+    """Record the speed of an engine. A full disk is ignored, because an estimate is not worth failing a run for.
+
+    Args:
+        config: The configuration of the engine.
+        tokens: Generated tokens; small numbers are ignored.
+        seconds: The time they took.
+    """
+    if tokens < _MIN_TOKENS or seconds <= 0:
         return
     rates = _read()
     rates[_key(config)] = round(tokens / seconds, 1)
@@ -24,7 +30,14 @@ def remember(config: EngineConfig, tokens: int, seconds: float) -> None:
 
 
 def recall(config: EngineConfig) -> float | None:
-    """Generated tokens a second of this engine and model on this machine, or None where it never ran."""
+    """Return the last measured speed of an engine.
+
+    Args:
+        config: The configuration of the engine.
+
+    Returns:
+        Generated tokens per second on this machine, or None if it was never measured.
+    """
     return _read().get(_key(config))
 
 

@@ -1,67 +1,73 @@
-"""What a run has and what became of the rest: the numbers behind `status` and the end of `build-dataset`."""
+"""The rows that a run has and lacks, and its drops: the numbers behind `status` and the end of `build-dataset`."""
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from plum_hub.errors import RunError
 from plum_hub.files import is_locked
 from plum_hub.lines import object_of
-from plum_hub.pipeline.decontamination.stage import removed
+from plum_hub.pipeline.decontamination.stage import removed_ids
 from plum_hub.pipeline.published import GENERATE
 from plum_hub.pipeline.suites import self_consistency
 from plum_hub.records import Instruction, Preference, Response, Sample, TestSuite, Verdict
 from plum_hub.run import FILES, Run
 
-KINDS = (Instruction, Response, TestSuite, Sample, Verdict, Preference)
+_KINDS = (Instruction, Response, TestSuite, Sample, Verdict, Preference)
+"""The kinds of rows that are counted, in the order of the stages."""
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """Counts over a whole run. Shares are None where nothing was counted yet (law 10)."""
+    """Counts over a whole run. Shares are None if nothing was counted yet (law 10)."""
 
     rows: dict[str, int]
-    """Rows of each kind."""
+    """Number of rows of each kind."""
     wanted: dict[str, int | None]
-    """Rows that each kind's stage has to make or leave out; of instructions, to make. None where that hangs on a stage
-    that has not ended."""
+    """Rows that each stage has to make or leave out in all; for instructions, to make. None if that depends on a stage
+    that is not complete."""
     dropped: dict[str, dict[str, int]]
-    """Rows left out: stage, reason, count."""
+    """Number of rows left out, by stage and reason."""
     statuses: dict[str, int]
-    """Verdicts of each status."""
+    """Number of verdicts with each status."""
     chosen: int
     rejected: int
     labelled_instructions: int
     """Instructions with at least one preference."""
     self_consistency: float | None
-    """Share of the decided responses whose reference solution passes their own tests (paper, Table 1); None also where
-    the suites were published ones."""
+    """Share of the decided responses whose reference solution passes their own tests (paper, Table 1). None also if the
+    suites were published ones."""
     engines: dict[str, list[str]]
-    """The engines and versions that wrote responses and samples."""
+    """Names and versions of the engines that wrote responses and samples."""
 
-    def as_json(self) -> dict[str, Any]:
-        """The summary as JSON values, for `--json`."""
+    def as_json(self) -> dict[str, object]:
+        """Return the summary as JSON values, for `--json`."""
         return dict(vars(self))
 
 
 def summarise(run: Run) -> RunStatus:
-    """Read the whole run once.
+    """Count the rows of a run.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The counts.
 
     Raises:
-        RunError: a file of the run is damaged.
+        RunError: A file of the run is damaged.
     """
-    rows = {FILES[kind]: 0 for kind in KINDS}
+    rows = {FILES[kind]: 0 for kind in _KINDS}
     engines: dict[str, set[str]] = {"responses": set(), "samples": set()}
     rows["instructions"] = sum(1 for _ in run.columns(Instruction, "id"))
     rows["suites"] = sum(1 for _ in run.columns(TestSuite, "id"))
     for (engine,) in run.columns(Response, "engine"):
         rows["responses"] += 1
         engines["responses"].add(engine)
-    gone, left_out = removed(run), 0
+    removed, left_out = removed_ids(run), 0
     for name, engine in run.columns(Sample, "id", "engine"):
         rows["samples"] += 1
-        left_out += name in gone
+        left_out += name in removed
         engines["samples"].add(engine)
     statuses = Counter(status for (status,) in run.columns(Verdict, "status"))
     labels: Counter[bool] = Counter()
@@ -89,36 +95,49 @@ def summarise(run: Run) -> RunStatus:
 
 
 def _wanted(run: Run, rows: Mapping[str, int], dropped: Mapping[str, int], left_out: int) -> dict[str, int | None]:
-    """Each stage's `RunStatus.wanted`, from the sealed recipe and from what the stages before it have made; `left_out`
-    samples were found in a benchmark, and are to have no preference."""
+    """Return `RunStatus.wanted`, from the recipe and what the stages have made. `left_out` samples matched a benchmark
+    and get no preference."""
     recipe = run.recipe
     generated = recipe.suites.source == GENERATE
     assert recipe.suites.responses is not None  # a sealed recipe is filled in
     assert recipe.samples.per_instruction is not None
-    # A stage makes its file when it begins, so the instructions are all there once the next stage has one.
+    # A stage makes its file when it begins, so the instructions are complete once the next stage has a file.
     loaded = run.path(Response if generated else TestSuite).exists()
     responses = rows["instructions"] * recipe.suites.responses if generated else 0
     suites = responses - dropped.get("responses", 0) if generated else rows["instructions"]
     decided = loaded and rows["suites"] + dropped.get("suites", 0) == suites
     samples = rows["suites"] * recipe.samples.per_instruction if decided else None
-    answered = None if samples is None else samples - dropped.get("samples", 0)
+    sampled = None if samples is None else samples - dropped.get("samples", 0)
     return {
         "instructions": rows["instructions"] if loaded else recipe.instructions.limit,
         "responses": responses if loaded else None,
         "suites": suites if loaded else None,
         "samples": samples,
-        "verdicts": answered,
-        "preferences": None if answered is None else answered - left_out,
+        "verdicts": sampled,
+        "preferences": None if sampled is None else sampled - left_out,
     }
 
 
-def at_work(run: Run) -> bool:
-    """Whether a process is working on the run now."""
+def is_running(run: Run) -> bool:
+    """Tell whether a process is working on a run now.
+
+    Args:
+        run: The run.
+
+    Returns:
+        True if another process holds the run's lock.
+    """
     return is_locked(run.folder / ".lock")
 
 
 def last_release(run: Run) -> dict[str, str] | None:
-    """`repo` and `tag` of what was published last, None where nothing was.
+    """Return where a run was published last.
+
+    Args:
+        run: The run.
+
+    Returns:
+        `repo` and `tag`, or None if it was not published.
 
     Raises:
         RunError: releases.jsonl is damaged.

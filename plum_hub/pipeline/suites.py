@@ -1,9 +1,9 @@
 """Stage `suites`: have a generator write a reference solution, starter code and test cases for each instruction, and
-keep what agrees with itself (paper, section 3, "Generating high-quality test cases").
+keep the self-consistent ones (paper, section 3, "Generating high-quality test cases").
 
-First every answer is asked for and kept word for word (`responses`), because answers cost money; then each is read and
-run. A suite is kept only if its own reference passes it, twice alike, and a stub fails it (law 3). An instruction keeps
-one suite: the one with the most cases, the earliest of equals.
+Every answer is first stored unchanged (`responses`), because answers cost money, and then parsed and run. A suite is
+kept only if its own reference passes it twice and stubs fail it (law 3). An instruction keeps one suite: the one with
+the most cases, and the earliest of equals.
 """
 
 from collections import defaultdict
@@ -15,56 +15,72 @@ from plum_hub.answers.suite import ParsedSuite, Unusable, make_stub, parse_suite
 from plum_hub.engines.base import Completion
 from plum_hub.execution import Execution, Judge
 from plum_hub.judging.cases import evidence, limits_of, program
-from plum_hub.pipeline.base import Context, RowRequest, ask, made_by, sampling_of, seed_of, unanswered
-from plum_hub.pipeline.budget import RESPONSE_TOKENS, affordable
-from plum_hub.pipeline.published import GENERATE, published
+from plum_hub.pipeline.base import (
+    Context,
+    RowRequest,
+    engine_inputs,
+    generate_rows,
+    pending_requests,
+    sampling_of,
+    seed_of,
+)
+from plum_hub.pipeline.budget import RESPONSE_TOKENS, within_budget
+from plum_hub.pipeline.published import GENERATE, published_suites
 from plum_hub.prompts import conversation, prompt_digest
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Instruction, Response, TestSuite, digest
 
 STAGE = "suites"
-SPARE = "spare_suite"
-"""Why a suite that agrees with itself is left out: its instruction has a better one."""
-AGREES = (SPARE, "stub_passed")
-"""The reasons for which a suite that agrees with itself is left out all the same."""
+"""Name of the stage."""
+_SPARE = "spare_suite"
+"""Reason of a self-consistent suite that is left out because its instruction has a better one."""
+_SELF_CONSISTENT = (_SPARE, "stub_passed")
+"""Reasons for which a self-consistent suite is left out."""
 _STUBS: dict[str, Stub] = {"stub": "none", "stub raises": "raises", "stub echo": "echo"}
 _ROLES = ("reference", "again", *_STUBS)
 _DOES: dict[Stub, str] = {"none": "returns None", "raises": "raises an error", "echo": "returns its argument"}
 _BATCH = 64
-"""Instructions that are proved together, and lost together by a kill: seconds of work."""
+"""Instructions whose suites are checked together, and lost together by a kill: seconds of work."""
 
 
 def run_suites(context: Context) -> None:
-    """Ask for what is owed, then prove what is not decided.
+    """Generate the missing responses, then decide which suites to keep.
+
+    Args:
+        context: The run.
 
     Raises:
-        EngineError: the generator cannot be had.
-        HubError: the published suites cannot be had.
-        SandboxError: programs cannot be run here.
+        EngineError: The generator cannot be opened or failed.
+        HubError: The published suites cannot be downloaded.
+        SandboxError: Programs cannot be run on this machine.
     """
     if context.run.recipe.suites.source == GENERATE:
-        _ask_generator(context)
+        _generate(context)
         _decide(context)
     else:
         _take_published(context)
 
 
 def self_consistency(kept: int, reasons: Mapping[str, int]) -> tuple[int, int]:
-    """How many responses agree with themselves, and of how many (paper, Table 1).
+    """Count the self-consistent responses (paper, Table 1).
 
     Args:
-        kept: suites in the run.
-        reasons: why this stage left the others out, with counts. `flaky` ones do not pass twice, so do not agree.
+        kept: Suites in the run.
+        reasons: Number of drops of this stage for each reason. `flaky` suites do not pass twice, so they are not
+            self-consistent.
+
+    Returns:
+        The number of self-consistent responses, and the number of decided ones.
     """
-    return kept + sum(reasons.get(reason, 0) for reason in AGREES), kept + sum(reasons.values())
+    return kept + sum(reasons.get(reason, 0) for reason in _SELF_CONSISTENT), kept + sum(reasons.values())
 
 
 def _take_published(context: Context) -> None:
-    """Append the suites of the release that the recipe names; they were proved before they were published."""
+    """Append the suites of the release that the recipe names. They were checked before they were published."""
     run = context.run
     done = run.ids(TestSuite)
-    wanted = run.ids(Instruction)
-    suites = [suite for _, suite in published(run.recipe.suites) if suite.instruction_id in wanted]
+    instruction_ids = run.ids(Instruction)
+    suites = [suite for _, suite in published_suites(run.recipe.suites) if suite.instruction_id in instruction_ids]
     context.progress.begin(STAGE, len(suites), len(done))
     with run.appending(TestSuite) as append:
         for suite in suites:
@@ -74,27 +90,27 @@ def _take_published(context: Context) -> None:
     context.progress.end()
 
 
-def _ask_generator(context: Context) -> None:
+def _generate(context: Context) -> None:
     recipe = context.run.recipe
     engine, settings = recipe.generator, recipe.suites
     assert settings.responses is not None  # a sealed recipe is filled in
-    asks = [
-        _ask_one(recipe, instruction, index)
+    requests = [
+        _request(recipe, instruction, index)
         for instruction in context.run.rows(Instruction)
         for index in range(settings.responses)
     ]
     sampling = sampling_of(settings)
-    asks = affordable(context, Response, engine, asks, sampling)
-    owed = unanswered(context, Response, "responses", asks)
+    requests = within_budget(context, Response, engine, requests, sampling)
+    pending = pending_requests(context, Response, "responses", requests)
     context.progress.expect(min(RESPONSE_TOKENS, settings.max_tokens))
-    ask(context, Response, engine, owed, sampling)
+    generate_rows(context, Response, engine, pending, sampling)
 
 
-def _ask_one(recipe: Recipe, instruction: Instruction, index: int) -> RowRequest[Response]:
+def _request(recipe: Recipe, instruction: Instruction, index: int) -> RowRequest[Response]:
     settings, prompt_id = recipe.suites, prompt_digest("suite")
     seed = seed_of(settings.seed, instruction.id, index)
     sampling = [settings.temperature, settings.top_p, settings.max_tokens]
-    name = digest(instruction.id, prompt_id, made_by(recipe.generator), sampling, seed, index)
+    name = digest(instruction.id, prompt_id, engine_inputs(recipe.generator), sampling, seed, index)
 
     def keep(completion: Completion, engine: str) -> Response | Drop:
         if completion.finish_reason == "refused":
@@ -119,7 +135,7 @@ def _ask_one(recipe: Recipe, instruction: Instruction, index: int) -> RowRequest
 
 
 def _decide(context: Context) -> None:
-    """Read and prove the responses of every instruction that has an undecided one."""
+    """Parse and check the responses of every instruction that has an undecided one."""
     run = context.run
     decided = {suite.response_id for suite in run.rows(TestSuite)}
     decided |= {drop.id for drop in run.rows(Drop) if drop.stage == STAGE}
@@ -128,20 +144,34 @@ def _decide(context: Context) -> None:
         groups[response.instruction_id].append(response)
     total = sum(map(len, groups.values()))
     context.progress.begin(STAGE, total, len(decided))
-    served = {suite.instruction_id for suite in run.rows(TestSuite)}
-    owed = [left for group in groups.values() if (left := [one for one in group if one.id not in decided])]
+    with_suite = {suite.instruction_id for suite in run.rows(TestSuite)}
+    pending = [undecided for group in groups.values() if (undecided := [one for one in group if one.id not in decided])]
     settings = run.recipe.verdicts
     with Judge(sandbox=settings.sandbox, numpy=settings.numpy) as judge, run.keeping(TestSuite) as keep:
-        for start in range(0, len(owed), _BATCH):
-            for row in prove(owed[start : start + _BATCH], served, judge, run.recipe):
+        for start in range(0, len(pending), _BATCH):
+            for row in prove(pending[start : start + _BATCH], with_suite, judge, run.recipe):
                 keep(row)
                 context.progress.advance()
     context.progress.end()
 
 
-def prove(groups: list[list[Response]], served: set[str], judge: Judge, recipe: Recipe) -> Iterator[TestSuite | Drop]:
-    """Read and run a batch of instructions' undecided responses; one row for each, whatever became of it. An
-    instruction in `served` has its suite already."""
+def prove(
+    groups: list[list[Response]], with_suite: set[str], judge: Judge, recipe: Recipe
+) -> Iterator[TestSuite | Drop]:
+    """Parse and run the undecided responses of a batch of instructions.
+
+    Args:
+        groups: Responses by instruction.
+        with_suite: Instructions that have a suite already.
+        judge: Runs the programs.
+        recipe: Gives the limits.
+
+    Yields:
+        A suite or a drop for each response.
+
+    Raises:
+        SandboxError: Programs cannot be run on this machine.
+    """
     limits = limits_of(recipe.verdicts)
     read: dict[str, ParsedSuite | Unusable] = {
         response.id: parse_suite(response.text, min_cases=recipe.suites.min_cases, max_cases=recipe.suites.max_cases)
@@ -171,26 +201,26 @@ def prove(groups: list[list[Response]], served: set[str], judge: Judge, recipe: 
             else:
                 assert isinstance(suite, ParsedSuite)
                 consistent.append(_suite(response, suite))
-        # The suite goes before the spare ones, so that a kill between them leaves no spare without a suite.
+        # The suite precedes the spare ones, so that a kill between them leaves no spare one without a suite.
         best = max(consistent, key=lambda suite: len(suite.cases), default=None)  # the earliest of equals
-        if best is not None and best.instruction_id not in served:
+        if best is not None and best.instruction_id not in with_suite:
             yield best
             consistent.remove(best)
         for spare in consistent:
-            yield Drop(id=spare.response_id, stage=STAGE, reason=SPARE, instruction_id=spare.instruction_id)
+            yield Drop(id=spare.response_id, stage=STAGE, reason=_SPARE, instruction_id=spare.instruction_id)
 
 
 def _verdict_on(
     response: Response, suite: ParsedSuite | Unusable, executions: Mapping[str, Execution]
 ) -> tuple[str | None, str]:
-    """Why a suite is left out, and the evidence; None when it agrees with itself."""
+    """Return why a suite is left out, and the evidence; None if it is self-consistent."""
     if isinstance(suite, Unusable):
         return suite.reason, suite.detail
-    reference, again = (executions[f"{response.id}:{role}"] for role in _ROLES[:2])
+    reference, second = (executions[f"{response.id}:{role}"] for role in _ROLES[:2])
     if reference.status != "passed":
         return "reference_failed", evidence(reference)
-    if again.status != "passed":
-        return "flaky", evidence(again)
+    if second.status != "passed":
+        return "flaky", evidence(second)
     for role, stub in _STUBS.items():
         if executions[f"{response.id}:{role}"].status == "passed":
             return "stub_passed", f"a stub that {_DOES[stub]} passes every case"

@@ -1,7 +1,7 @@
-"""Stage `verdicts`: what happened when each sample met its suite: first the static check, then the sandbox.
+"""Stage `verdicts`: judge each sample by its suite, first with the static check, then in the sandbox.
 
-It goes on in a thread of its own while the samples are made. The file of samples is the queue between the two: a sample
-is judged as soon as it is kept, however far behind the judge is, and memory does not grow with the run.
+It runs in its own thread while the samples are generated. The file of samples is the queue between the two: a sample is
+judged as soon as it is kept, however far behind the judge is, and memory does not grow with the run.
 """
 
 import json
@@ -15,7 +15,7 @@ from plum_hub.answers.code import EXTRACTION
 from plum_hub.errors import RunError
 from plum_hub.execution import Judge
 from plum_hub.judging.cases import limits_of
-from plum_hub.judging.stream import Judgement, Submission, judged
+from plum_hub.judging.stream import Judgement, Submission, judge_submissions
 from plum_hub.pipeline.base import Context, carried_over
 from plum_hub.progress import Progress
 from plum_hub.recipe import Recipe
@@ -24,59 +24,71 @@ from plum_hub.run import Run
 from plum_hub.static import checker_version
 
 STAGE = "verdicts"
-_LOOK_SECONDS = 0.1
-"""How often the file of samples is looked at for new ones."""
-_PARTING_SECONDS = 1.0
-"""How long a failure of the other side waits for judging to end, which waits for the programs that run in this moment.
-After that it is left alone, and makes no more rows."""
+"""Name of the stage."""
+_POLL_SECONDS = 0.1
+"""How often the file of samples is read for new ones."""
+_SHUTDOWN_SECONDS = 1.0
+"""How long a failure elsewhere waits for judging to stop, which first waits for the programs that are running. After
+that the thread is abandoned, and makes no more rows."""
 
 _MIXED = (
     "{run}: its verdicts were made by another version of the sandbox, Python, mypy or the extraction of programs than "
-    "is here ({sandbox}, {static_check}, extraction {extraction}), and verdicts of two are never mixed; judge anew: "
+    "the present one ({sandbox}, {static_check}, extraction {extraction}), and verdicts of two versions are never "
+    "mixed; judge again:  "
     "plum-hub build-dataset --recipe {run}/recipe.yaml --run {run}-2 --carry-over {run}"
 )
 
 
 @contextmanager
 def judging(context: Context, samples: int) -> Iterator[Event]:
-    """Give a verdict to every sample, those too that are appended while the block goes on; the block's end waits for
-    the last. An error inside the block ends the judging soon, and what it has not decided is owed.
+    """Judge every sample, including those that are appended while the block runs. The end of the block waits for the
+    last one.
+
+    An error inside the block stops the judging soon; samples without a verdict are judged by the next call.
 
     Args:
-        samples: how many there will be at most.
+        context: The run.
+        samples: Most samples that there will be.
 
     Yields:
-        An event that is set when judging broke, for the block to end early; the error comes at its end.
+        An event that is set if judging failed, so that the block can end early. The error is raised at its end.
 
     Raises:
-        RunError: the run holds verdicts of another version of the sandbox or the static check (before the block).
-        SandboxError: programs cannot be run here, or the sandbox broke; no verdict is made of that (law 1).
-        StaticCheckError: the same for mypy.
+        RunError: The run holds verdicts of another version of the sandbox or the static check (raised before the
+            block).
+        SandboxError: Programs cannot be run on this machine, or the sandbox failed. This makes no verdict (law 1).
+        StaticCheckError: mypy cannot be run, or failed.
     """
     settings = context.run.recipe.verdicts
-    work = _VerdictsStage(context.run, Judge(sandbox=settings.sandbox, numpy=settings.numpy), context.progress.beside())
-    work.begin(context.donor, samples)
-    pool = ThreadPool(1)  # of a daemon, which no exit waits for
-    task = pool.apply_async(work.carry_out)
+    verdicts = _VerdictsStage(
+        context.run, Judge(sandbox=settings.sandbox, numpy=settings.numpy), context.progress.beside()
+    )
+    verdicts.begin(context.donor, samples)
+    pool = ThreadPool(1)  # its thread is a daemon, so that the process can exit
+    task = pool.apply_async(verdicts.carry_out)
     pool.close()
     try:
-        yield work.halt
-        work.sampled.set()
+        yield verdicts.halt
+        verdicts.sampled.set()
         task.get()
     finally:
-        work.halt.set()
-        work.sampled.set()
-        task.wait(_PARTING_SECONDS)
+        verdicts.halt.set()
+        verdicts.sampled.set()
+        task.wait(_SHUTDOWN_SECONDS)
 
 
 def harness_of(recipe: Recipe, sandbox: str, static_check: str, extraction: str) -> dict[str, object]:
-    """Everything beside sample and suite that decides about a verdict: part of its id, and of the manifest.
+    """Gather everything beside sample and suite that decides a verdict. It is part of the verdict's id, and of the
+    manifest.
 
     Args:
-        recipe: gives the limits.
-        sandbox: version of the sandbox.
-        static_check: version of the static check.
-        extraction: version of the extraction of programs; "" for rows of before it was part of the id.
+        recipe: Gives the limits.
+        sandbox: Version of the sandbox.
+        static_check: Version of the static check.
+        extraction: Version of the extraction of programs; "" for rows made before it was part of the id.
+
+    Returns:
+        JSON values for `digest`.
     """
     versions = {"sandbox": sandbox, "static_check": static_check} | ({"extraction": extraction} if extraction else {})
     return {**versions, "limits": asdict(limits_of(recipe.verdicts))}
@@ -88,15 +100,15 @@ class _VerdictsStage:
     judge: Judge
     progress: Progress
     sampled: Event = field(default_factory=Event)
-    """Set when no more samples come."""
+    """Set when no more samples will come."""
     halt: Event = field(default_factory=Event)
-    """Set when either side has come to its end: the other may stop."""
+    """Set when either side has ended, so that the other may stop."""
     done: set[str] = field(default_factory=set)
     waiting: dict[str, Sample] = field(default_factory=dict)
     """Samples that are being judged, by the id of their verdict."""
 
     def begin(self, donor: Run | None, samples: int) -> None:
-        """Find what is done, and take over what the donor has."""
+        """Find the verdicts that exist, and take over those of the donor."""
         recipe = self.run.recipe
         self.static_check = checker_version(frozenset(recipe.verdicts.mypy_codes))
         self.harness = harness_of(recipe, self.judge.harness_version, self.static_check, EXTRACTION)
@@ -109,18 +121,18 @@ class _VerdictsStage:
         self.progress.begin(STAGE, samples, len(self.done))
         if donor is None:
             return
-        owed = {self._name(sample) for sample in self.run.rows(Sample)} - self.done
+        pending = {self._name(sample) for sample in self.run.rows(Sample)} - self.done
         with self.run.appending(Verdict) as append:
-            for verdict in carried_over(donor, Verdict, owed):
+            for verdict in carried_over(donor, Verdict, pending):
                 if verdict.id not in self.done:
                     self.done.add(verdict.id)
                     append(verdict)
                     self.progress.advance()
 
     def carry_out(self) -> None:
-        """Judge what is owed, until no more samples come or `halt` is set."""
+        """Judge the pending samples, until no more come or `halt` is set."""
         settings = self.run.recipe.verdicts
-        stream = judged(self._submissions(), self.judge, limits_of(settings), frozenset(settings.mypy_codes))
+        stream = judge_submissions(self._submissions(), self.judge, limits_of(settings), frozenset(settings.mypy_codes))
         try:
             with self.judge, self.run.appending(Verdict) as append, closing(stream):
                 for judgement in stream:
@@ -145,7 +157,7 @@ class _VerdictsStage:
             suite = suites.get(sample.suite_id)
             if suite is None:
                 raise RunError(
-                    f"sample {sample.id}: its suite {sample.suite_id} is not in the run; bring suites.jsonl back"
+                    f"sample {sample.id}: its suite {sample.suite_id} is not in the run; restore suites.jsonl"
                 )
             self.waiting[name] = sample
             yield Submission(
@@ -153,30 +165,24 @@ class _VerdictsStage:
             )
 
     def _samples(self) -> Iterator[Sample]:
-        """The file's samples, and those that are appended to it, until `sampled` is set."""
+        """Yield the samples in the file, and those that are appended to it until `sampled` is set."""
         position, ended = 0, False
         while not ended:
-            ended = self.sampled.wait(_LOOK_SECONDS)  # first, so that what was kept before it is seen
+            ended = self.sampled.wait(_POLL_SECONDS)  # before reading, so that the last samples are seen
             with self.run.path(Sample).open("rb") as file:
                 file.seek(position)
                 for line in file:
                     if not line.endswith(b"\n"):
-                        break  # being written, or torn and about to be cut off
+                        break  # being written, or incomplete and about to be removed
                     position += len(line)
                     yield from_json(Sample, json.loads(line))
 
     def _verdict(self, sample: Sample, judgement: Judgement) -> Verdict:
         return Verdict(
-            id=judgement.id,
+            **vars(judgement),  # its fields mean the same
             sample_id=sample.id,
             suite_id=sample.suite_id,
             instruction_id=sample.instruction_id,
-            status=judgement.status,
-            cases=judgement.cases,
-            detail=judgement.detail,
-            cpu_seconds=judgement.cpu_seconds,
-            peak_memory_mb=judgement.peak_memory_mb,
-            output=judgement.output,
             sandbox=self.judge.harness_version,
             static_check=self.static_check,
         )

@@ -16,7 +16,7 @@ from plum_hub.files import writing
 from plum_hub.hubs.client import history
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.build import default_folder
-from plum_hub.pipeline.decontamination.stage import removed
+from plum_hub.pipeline.decontamination.stage import removed_ids
 from plum_hub.publishing.lineage import lineage_of
 from plum_hub.publishing.repository import PublishOptions, Released, Repository, remember
 from plum_hub.records import Drop, Instruction, Preference, Sample, TestSuite, Verdict
@@ -109,7 +109,7 @@ def _newest(place: Repository) -> PreviousRelease | None:
 
 def _contents(run: Run, lineage: Lineage, card: Callable[[ReleaseCounts], str]) -> ReleaseContents:
     """What is released of a run: all but what was found in a benchmark."""
-    gone = removed(run)
+    gone = removed_ids(run)
     instructions = {row.id: row for row in run.rows(Instruction)}
     return ReleaseContents(
         lineage=lineage,

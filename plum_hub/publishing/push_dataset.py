@@ -2,7 +2,7 @@
 
 from plum_hub.errors import RunError
 from plum_hub.pipeline.base import Context
-from plum_hub.pipeline.decontamination.stage import removed, run_decontamination
+from plum_hub.pipeline.decontamination.stage import removed_ids, run_decontamination
 from plum_hub.pipeline.preferences import run_preferences
 from plum_hub.pipeline.status import summarise
 from plum_hub.publishing.dataset import release
@@ -28,7 +28,7 @@ def push(context: Context, destination: PublishOptions | None) -> Released:
 
 def _refuse_unfinished(run: Run) -> None:
     summary = summarise(run)
-    if gone := removed(run):
+    if gone := removed_ids(run):
         gone -= run.ids(Instruction) | run.ids(TestSuite) | run.ids(Sample)  # before the run was pulled
     for kind in ("samples", "verdicts"):
         wanted = summary.wanted[kind]

@@ -11,7 +11,7 @@ from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Sampling
 from plum_hub.errors import RecipeError
 from plum_hub.judging.cases import limits_of
-from plum_hub.pipeline.base import made_by, sampling_of, seed_of
+from plum_hub.pipeline.base import engine_inputs, sampling_of, seed_of
 from plum_hub.pipeline.published import GENERATE
 from plum_hub.pipeline.verdicts import harness_of
 from plum_hub.prompts import prompt_digest
@@ -73,7 +73,7 @@ class Provenance:
         if _is_private(self.recipe.policy):
             return None
         sampling = [settings.temperature, settings.top_p, settings.max_tokens]
-        prompt, made = self.lineage.prompts.get(self.template), made_by(self.recipe.policy)
+        prompt, made = self.lineage.prompts.get(self.template), engine_inputs(self.recipe.policy)
         return digest(suite.instruction_id, suite.id, prompt, made, sampling, self.seed(suite, index), index)
 
     def response_ids(self, instruction_id: str) -> set[str] | None:
@@ -82,7 +82,7 @@ class Provenance:
         if settings.source != GENERATE or _is_private(self.recipe.generator) or settings.responses is None:
             return None
         sampling = [settings.temperature, settings.top_p, settings.max_tokens]
-        prompt, made = self.lineage.prompts.get("suite"), made_by(self.recipe.generator)
+        prompt, made = self.lineage.prompts.get("suite"), engine_inputs(self.recipe.generator)
         seeds = [(seed_of(settings.seed, instruction_id, index), index) for index in range(settings.responses)]
         return {digest(instruction_id, prompt, made, sampling, seed, index) for seed, index in seeds}
 

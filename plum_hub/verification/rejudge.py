@@ -6,7 +6,7 @@ from functools import partial
 
 from plum_hub.execution import Judge
 from plum_hub.judging.cases import evidence, limits_of, program
-from plum_hub.judging.stream import Judgement, Submission, judged
+from plum_hub.judging.stream import Judgement, Submission, judge_submissions
 from plum_hub.progress import Progress
 from plum_hub.records import CaseOutcome, Status, TestSuite
 from plum_hub.release.preferences import PreferencesConfig
@@ -76,7 +76,7 @@ def _judged(
             )
 
     settings = terms.recipe.verdicts
-    for judgement in judged(submissions(), judge, limits_of(settings), frozenset(settings.mypy_codes)):
+    for judgement in judge_submissions(submissions(), judge, limits_of(settings), frozenset(settings.mypy_codes)):
         progress.advance()
         yield waiting.pop(judgement.id), judgement
 

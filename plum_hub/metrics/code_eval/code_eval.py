@@ -1,6 +1,6 @@
-"""The metric `code_eval` of Hugging Face `evaluate`, with the programs judged in a jail.
+"""The metric `code_eval` of Hugging Face `evaluate`, with programs that run in a sandbox.
 
-`evaluate.load` copies this one file into its cache and imports it there, so all that it does is in `plum_hub`.
+`evaluate.load` copies this file into its cache and imports it there, so the implementation is in `plum_hub`.
 """
 
 from collections.abc import Sequence
@@ -13,19 +13,19 @@ from plum_hub.metrics.scoring import Results, score
 
 _DESCRIPTION = """\
 pass@k by the unbiased estimator of "Evaluating Large Language Models Trained on Code" (arXiv 2107.03374). Programs run
-in isolation, and where a test can be split into a call and an expected value, the value never meets the program.
+in isolation. If a test can be split into a call and an expected value, the program never sees the value.
 """
 
 _INPUTS = """
 Args:
-    predictions: for each problem a list of programs.
-    references: for each problem its tests, as Python.
-    k: the numbers of programs to consider (default: 1, 10, 100).
-    num_workers: how many programs run at a time (default: 4).
-    timeout: seconds of CPU time a program may take (default: 3.0); one that sleeps is stopped after ten times as long.
+    predictions: A list of programs for each problem.
+    references: The tests of each problem, as Python source.
+    k: Numbers of programs to consider (default: 1, 10, 100).
+    num_workers: Programs that run at the same time (default: 4).
+    timeout: CPU seconds of a program (default: 3.0). One that sleeps is stopped after ten times as long.
 Returns:
-    pass_at_k: the mean pass@k of the problems, for each k of which every problem has enough programs.
-    results: for each problem, by its position, a list of (position of the program, what happened to it).
+    pass_at_k: The mean pass@k over the problems, for each k for which every problem has enough programs.
+    results: For each problem, by its position, a list of (position of the program, result of the program).
 Example:
     >>> code_eval = evaluate.load(plum_hub.metrics.path())
     >>> candidates = [["def add(a, b): return a * b", "def add(a, b): return a + b"]]
@@ -36,7 +36,7 @@ Example:
 
 
 class CodeEval(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
-    """`compute` takes and gives what `code_eval` does."""
+    """A replacement for `code_eval`: `compute` has the same arguments and results."""
 
     def _info(self) -> Any:
         features = {

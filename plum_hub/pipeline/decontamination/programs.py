@@ -1,7 +1,9 @@
-"""Whether a function is a benchmark's own solution under other names: equal syntax trees, without what does not run.
+"""Detect functions that are a benchmark's own solution under other names: equal syntax trees, without what does not
+run.
 
-Left out are comments, docstrings, other bare constants and annotations; the function's own name and whatever it binds
-go by the order in which they appear. Names from outside, attributes, constants and the order of statements stay.
+Comments, docstrings, other bare constants and annotations are ignored. The function's own name and the names that it
+binds are numbered in order of appearance. Names from outside, attributes, constants and the order of statements must be
+equal.
 """
 
 import ast
@@ -17,35 +19,37 @@ _SKIPPED = frozenset({"annotation", "returns", "type_comment", "type_ignores", "
 
 @dataclass(frozen=True)
 class Function:
-    """A function of a program. Its tree is written down only when it is asked for, since most differ at a glance."""
+    """A function of a program. Its canonical form is computed when needed, since most differ in `shape`."""
 
     node: ast.FunctionDef | ast.AsyncFunctionDef
 
     @property
     def name(self) -> str:
-        """What calls it."""
+        """Name of the function."""
         return self.node.name
 
     @property
-    def fewest(self) -> int:
-        """Arguments that it must be given by position."""
+    def min_arguments(self) -> int:
+        """Positional arguments that it requires."""
         return self._named - len(self.node.args.defaults)
 
     @property
-    def most(self) -> int | None:
-        """Arguments that it may be given by position; None for any number."""
+    def max_arguments(self) -> int | None:
+        """Positional arguments that it accepts; None for any number."""
         return None if self.node.args.vararg else self._named
 
     @cached_property
-    def glance(self) -> tuple[object, ...]:
-        """Of functions with equal forms, this is equal too."""
-        kinds = (ast.Assign if isinstance(item, ast.AnnAssign) else type(item) for item in _running(self.node.body))
+    def shape(self) -> tuple[object, ...]:
+        """A cheap property that is equal for functions with equal canonical forms."""
+        kinds = (
+            ast.Assign if isinstance(item, ast.AnnAssign) else type(item) for item in _without_inert(self.node.body)
+        )
         return self._named, *kinds
 
     @cached_property
-    def form(self) -> str:
-        """The same text for functions that are the same but for names and what does not run; "" for one nested too deep
-        to be written down, which no benchmark has."""
+    def canonical(self) -> str:
+        """Text that is equal for functions that differ only in names and in what does not run. "" for a function nested
+        too deeply to be written down; no benchmark has one."""
         try:
             return "".join(self._written.parts)
         except RecursionError:
@@ -53,7 +57,7 @@ class Function:
 
     @property
     def size(self) -> int:
-        """Nodes of the tree that `form` stands for."""
+        """Number of nodes in the canonical tree."""
         return self._written.size
 
     @cached_property
@@ -66,13 +70,20 @@ class Function:
 
 
 def functions(code: str) -> Iterator[Function]:
-    """The functions at the top level of a program; none where it does not parse."""
+    """Parse the functions at the top level of a program.
+
+    Args:
+        code: The program.
+
+    Returns:
+        The functions; none if the program does not parse.
+    """
     tree = parse(code)
     return (Function(node) for node in (tree.body if tree is not None else ()) if isinstance(node, FunctionNode))
 
 
 class _Writer:
-    """Writes a function's tree in one line."""
+    """Writes the tree of a function in one line."""
 
     def __init__(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self.parts: list[str] = []
@@ -103,10 +114,10 @@ class _Writer:
     def _field(self, node: ast.AST, field: str, value: Any) -> None:
         if isinstance(value, str) and (
             field == "name" or (field == "arg" and isinstance(node, ast.arg))
-        ):  # of a function, class, caught exception or argument
+        ):  # name of a function, class, caught exception or argument
             self.parts.append(f"${self._name(value)}")
         elif field in ("body", "orelse", "finalbody") and isinstance(value, list):
-            self._write(_running(value))
+            self._write(_without_inert(value))
         else:
             self._write(value)
 
@@ -123,7 +134,7 @@ class _Writer:
 
 
 def _bound(function: ast.AST) -> set[str]:
-    """Every name that the function binds anywhere inside, and its own; not what it imports."""
+    """Return every name that the function binds, and its own; not those it imports."""
     bound = set()
     for node in ast.walk(function):
         match node:
@@ -136,8 +147,8 @@ def _bound(function: ast.AST) -> set[str]:
     return bound
 
 
-def _running(body: list[ast.stmt]) -> list[ast.stmt]:
-    """A body without docstrings, other bare constants and mere announcements of a type."""
+def _without_inert(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Return a body without docstrings, other bare constants and bare annotations."""
     return [
         item
         for item in body

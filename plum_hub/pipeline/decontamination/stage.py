@@ -1,9 +1,9 @@
-"""Stage `decontamination`: leave out what is, or contains, a problem of a benchmark, so that scores of a model that was
-trained on the release mean something.
+"""Stage `decontamination`: leave out rows that are, or contain, problems of benchmarks, so that benchmark scores of a
+model trained on the release mean something.
 
-A benchmark is compared where it is at hand (`targets`), once for the run's rows; what was compared is kept in
-`comparisons.jsonl`, and what was found is left out with its evidence, an instruction together with its suite and
-samples. A row once left out stays so.
+A benchmark is compared if its data is available (`targets`), once for the rows of the run. What was compared is
+recorded in `comparisons.jsonl`. Matches are left out with their evidence, an instruction together with its suite and
+samples. A row that was left out stays so.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from plum_hub.pipeline.decontamination.matching import (
     SUSPICIOUS,
     BenchmarkMatcher,
     ContaminationMatch,
-    count,
+    count_matches,
 )
 from plum_hub.pipeline.decontamination.targets import Targets, targets
 from plum_hub.records import Drop, Instruction, Sample, TestSuite, digest
@@ -28,41 +28,46 @@ from plum_hub.release.lineage import ContaminationReport, Decontamination
 from plum_hub.run import Run
 
 STAGE = "decontamination"
+"""Name of the stage."""
 _FILE = "comparisons.jsonl"
 _METHOD = 1
-"""Of the rules in this package: other rules compare anew."""
+"""Version of the rules in this package; another version compares again."""
 
 
 def run_decontamination(context: Context) -> None:
-    """Compare the run's rows with every benchmark of the recipe that is at hand and was not compared yet.
+    """Compare the rows with every benchmark of the recipe that is available and was not compared yet.
+
+    Args:
+        context: The run.
 
     Raises:
-        SandboxError: a sample has to be run, and programs cannot be run here.
+        SandboxError: A sample has to be run, and programs cannot be run on this machine.
+        RunError: A file of the run is damaged or cannot be written.
     """
     run, settings = context.run, context.run.recipe.decontamination
     if not settings.benchmarks:
         return
     rows = _RowSelection.of(run)
     done = {one.benchmark for one in _comparisons(run, rows.digest)}
-    owed = _at_hand(context, [name for name in settings.benchmarks if name not in done])
-    if not owed:
+    pending = _available(context, [name for name in settings.benchmarks if name not in done])
+    if not pending:
         return
     context.progress.begin(STAGE, rows.instructions + rows.samples, 0)
-    findings = list(_findings(context, owed))
+    matches = list(_findings(context, pending))
     with run.appending(Drop) as drop:
-        left_out = removed(run)
-        for one in _drops(run, findings):
+        left_out = removed_ids(run)
+        for one in _drops(run, matches):
             if one.id not in left_out:
                 left_out.add(one.id)
                 drop(one)
     with appending(_path(run)) as append:
-        for benchmark in owed:
-            append({"id": _name(run, rows.digest, benchmark.benchmark), **asdict(_row(benchmark, rows, findings))})
+        for benchmark in pending:
+            append({"id": _name(run, rows.digest, benchmark.benchmark), **asdict(_row(benchmark, rows, matches))})
     context.progress.end()
 
 
-def _at_hand(context: Context, names: Sequence[str]) -> list[Targets]:
-    """Those of the benchmarks that are at hand; says why the others are not."""
+def _available(context: Context, names: Sequence[str]) -> list[Targets]:
+    """Load the benchmarks that are available, and report why the others are not."""
     found, missing = [], {}
     for name in names:
         try:
@@ -71,23 +76,38 @@ def _at_hand(context: Context, names: Sequence[str]) -> list[Targets]:
             missing[name] = str(error)
     if context.benchmark_data is None and len(missing) > 1:
         others = ", ".join(name for name in missing if name != "humaneval")
-        context.progress.say(f"{STAGE}: not compared with {others}; --benchmark-data DIR names a folder that has them")
+        context.progress.say(
+            f"{STAGE}: not compared with {others}; name a folder with their data with --benchmark-data DIR"
+        )
         missing = {name: why for name, why in missing.items() if name == "humaneval"}
     for name, why in missing.items():
         context.progress.say(f"{STAGE}: {name} is not compared: {why}")
     return found
 
 
-def removed(run: Run) -> set[str]:
-    """The ids of all rows that this stage has left out."""
+def removed_ids(run: Run) -> set[str]:
+    """Return the ids of all rows that this stage has left out.
+
+    Args:
+        run: The run.
+
+    Returns:
+        Ids of instructions, suites and samples.
+    """
     return {name for name, stage in run.columns(Drop, "id", "stage") if stage == STAGE}
 
 
 def decontamination_of(run: Run) -> Decontamination:
-    """What the run's rows were compared with, and what was found.
+    """Summarise what the rows of a run were compared with, and the matches.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The summary, for the card and the manifest.
 
     Raises:
-        RunError: the list of comparisons is damaged.
+        RunError: The list of comparisons is damaged.
     """
     settings = run.recipe.decontamination
     rows = _RowSelection.of(run).digest if _path(run).exists() else ""
@@ -104,7 +124,7 @@ def decontamination_of(run: Run) -> Decontamination:
 
 @dataclass(frozen=True)
 class _RowSelection:
-    """How many rows are compared, and which."""
+    """Which rows are compared, and how many."""
 
     instructions: int
     samples: int
@@ -112,35 +132,36 @@ class _RowSelection:
 
     @classmethod
     def of(cls, run: Run) -> "_RowSelection":
+        """Return the selection of a run's instructions and samples."""
         instructions, samples = sorted(run.ids(Instruction)), sorted(run.ids(Sample))
         ids = hashlib.sha256("\n".join([*instructions, "", *samples]).encode()).hexdigest()
         return cls(len(instructions), len(samples), ids)
 
 
 def _findings(context: Context, benchmarks: list[Targets]) -> Iterator[ContaminationMatch]:
-    """All that is found; the samples of an instruction that is found are not looked at."""
+    """Yield all matches. Samples of an instruction that matches are not compared."""
     run, settings = context.run, context.run.recipe.decontamination
-    matching = BenchmarkMatcher(benchmarks, settings.ngram, settings.overlap)
-    gone = set()
+    matcher = BenchmarkMatcher(benchmarks, settings.ngram, settings.overlap)
+    matched = set()
     for instruction in run.rows(Instruction):
-        for one in matching.of_instruction(instruction):
-            gone.add(instruction.id)
+        for one in matcher.match_instruction(instruction):
+            matched.add(instruction.id)
             yield one
         context.progress.advance()
     entry_points = {suite.id: suite.entry_point for suite in run.rows(TestSuite)}
     for sample in run.rows(Sample):
-        if sample.instruction_id not in gone:
-            yield from matching.of_sample(sample, entry_points[sample.suite_id])
+        if sample.instruction_id not in matched:
+            yield from matcher.match_sample(sample, entry_points[sample.suite_id])
         context.progress.advance()
-    if matching.trials:
+    if matcher.trials:
         with Judge(sandbox=run.recipe.verdicts.sandbox) as judge:
-            yield from matching.of_trials(judge)
+            yield from matcher.match_trials(judge)
 
 
-def _drops(run: Run, findings: Iterable[ContaminationMatch]) -> Iterator[Drop]:
-    """A row for everything that is left out; the first finding of a row is its evidence."""
+def _drops(run: Run, matches: Iterable[ContaminationMatch]) -> Iterator[Drop]:
+    """Yield a drop for every row that is left out; the first match of a row is its evidence."""
     evidence: dict[str, ContaminationMatch] = {}
-    for one in findings:
+    for one in matches:
         evidence.setdefault(one.row, one)
     for instruction in run.rows(Instruction):
         if instruction.id in evidence:
@@ -163,7 +184,7 @@ def _with_instruction(name: str, instruction: str, by: ContaminationMatch) -> Dr
     return Drop(id=name, stage=STAGE, reason="of_benchmark_instruction", instruction_id=instruction, detail=by.detail)
 
 
-def _row(benchmark: Targets, rows: _RowSelection, findings: Iterable[ContaminationMatch]) -> ContaminationReport:
+def _row(benchmark: Targets, rows: _RowSelection, matches: Iterable[ContaminationMatch]) -> ContaminationReport:
     return ContaminationReport(
         benchmark=benchmark.benchmark,
         revision=benchmark.revision,
@@ -171,12 +192,12 @@ def _row(benchmark: Targets, rows: _RowSelection, findings: Iterable[Contaminati
         tests_run=any(target.problem is not None for target in benchmark.problems),
         instructions=rows.instructions,
         samples=rows.samples,
-        found=count(findings, benchmark.benchmark),
+        found=count_matches(matches, benchmark.benchmark),
     )
 
 
 def _comparisons(run: Run, rows: str) -> Iterator[ContaminationReport]:
-    """The comparisons of the run's present rows, under its settings."""
+    """Yield the comparisons of the run's present rows under its settings."""
     path = _path(run)
     for number, line in whole_lines(path):
         try:
@@ -184,13 +205,13 @@ def _comparisons(run: Run, rows: str) -> Iterator[ContaminationReport]:
             name = row.pop("id")
             comparison = ContaminationReport(**row)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"{path}:{number}: not a comparison ({error}); delete this line to compare anew") from error
+            raise RunError(f"{path}:{number}: not a comparison ({error}); delete this line to compare again") from error
         if name == _name(run, rows, comparison.benchmark):
             yield comparison
 
 
 def _name(run: Run, rows: str, benchmark: str) -> str:
-    """What a comparison was made from."""
+    """Return the id of a comparison: the digest of what it was made from."""
     settings = run.recipe.decontamination
     return digest(_METHOD, benchmark, rows, settings.ngram, settings.overlap)
 

@@ -1,4 +1,4 @@
-"""The problems of benchmarks as a release is compared with them."""
+"""The problems of benchmarks that a release is compared with."""
 
 import ast
 import re
@@ -14,13 +14,13 @@ from plum_hub.benchmarks.humaneval import HumanEval
 from plum_hub.errors import BenchmarkError
 
 _PLUS = {"humaneval+": HUMANEVAL_PLUS, "mbpp+": MBPP_PLUS}
-"""Their tests are those of the benchmarks that they extend, and more: a program that passes them passes those. So
-these are compared by their statements and solutions, which need no program to be run."""
+"""The tests of these benchmarks include those of the benchmarks they extend, so a program that passes them passes those
+too. They are compared by statement and solution only, which runs no programs."""
 _EXAMPLES = re.compile(
     r"^[ \t*#_]*(?:>>>|assert |(?:for )?examples?\b|sample (?:input|output)\b)", re.IGNORECASE | re.MULTILINE
 )
-_FEWEST = 8
-"""Words of a statement without its examples; one of fewer keeps them."""
+_MIN_WORDS = 8
+"""Words that a statement must have without its examples; otherwise the examples are kept."""
 _METHOD = re.compile(r"def (\w+)\(self")
 
 
@@ -30,11 +30,13 @@ class Target:
 
     task: str
     statement: str
+    """The task in words."""
     entry_point: str | None
-    """The function that the tests call; None where they do not call one."""
+    """The function that the tests call; None if they call none."""
     reference: str | None
+    """The benchmark's solution; None if it has none."""
     problem: Problem | None
-    """Where its tests can be run."""
+    """The problem with its tests; None if they are not run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,18 +49,24 @@ class Targets:
 
 
 def targets(name: str, folder: Path | None) -> Targets:
-    """The problems of a benchmark that is at hand: it lies in `folder`; or it is HumanEval, which has a package and is
-    small enough to be fetched.
+    """Load the problems of a benchmark that is available locally, or HumanEval, which is small enough to be downloaded.
+
+    Args:
+        name: Name of the benchmark.
+        folder: Folder with the data of benchmarks, or None.
+
+    Returns:
+        The problems.
 
     Raises:
-        BenchmarkError: it is not at hand, or is another version; or there is no benchmark of this name.
+        BenchmarkError: The benchmark is unknown, not available, or of another version.
     """
     if name == "humaneval":
         return _humaneval(folder)
     if folder is None:
-        raise BenchmarkError(f"{name} is not at hand; give a folder that holds it with --benchmark-data DIR")
+        raise BenchmarkError(f"{name} is not available; name a folder with its data with --benchmark-data DIR")
     if name in _PLUS:
-        found = load_content(_PLUS[name], folder)
+        data = load_content(_PLUS[name], folder)
         rows = tuple(
             Target(
                 task=row["task_id"],
@@ -67,24 +75,24 @@ def targets(name: str, folder: Path | None) -> Targets:
                 reference=row["prompt"] + row["canonical_solution"],
                 problem=None,
             )
-            for row in found.rows
+            for row in data.rows
         )
-        return Targets(benchmark=name, revision=found.revision, problems=rows)
+        return Targets(benchmark=name, revision=data.revision, problems=rows)
     benchmark = load(name, source=folder)
     return Targets(benchmark=name, revision=benchmark.revision, problems=tuple(map(_target, benchmark.problems())))
 
 
 def _humaneval(folder: Path | None) -> Targets:
-    for place in (folder, None) if folder else (None,):
-        benchmark = HumanEval(place)
+    for source in (folder, None) if folder else (None,):
+        benchmark = HumanEval(source)
         try:
             problems = tuple(map(_target, benchmark.problems()))
         except BenchmarkError:
-            if place is None:
+            if source is None:
                 raise
         else:
             return Targets(benchmark=benchmark.name, revision=benchmark.revision, problems=problems)
-    raise AssertionError("the last place either has it or raises")
+    raise AssertionError("the last source either has it or raises")
 
 
 def _target(problem: Problem) -> Target:
@@ -99,10 +107,10 @@ def _target(problem: Problem) -> Target:
 
 
 def _statement(text: str, entry_point: str | None) -> str:
-    """The words of a task: of a function to be completed, its docstring; and no examples, which a copy may lack."""
+    """Return the task in words, without examples, which a copy may lack; of a function to complete, its docstring."""
     if entry_point is not None and (tree := parse(f"{text}\n    pass\n")) is not None:
         node = definitions(tree).get(entry_point)
-        if isinstance(node, DefinitionNode) and (said := ast.get_docstring(node)):
-            text = said
+        if isinstance(node, DefinitionNode) and (docstring := ast.get_docstring(node)):
+            text = docstring
     words = _EXAMPLES.split(text, maxsplit=1)[0]
-    return words if len(words.split()) >= _FEWEST else text
+    return words if len(words.split()) >= _MIN_WORDS else text

@@ -1,10 +1,10 @@
-"""How much of a problem's statement a text holds.
+"""The share of a problem's statement that a text holds.
 
-Words are compared without case, punctuation and underscores. A word of the statement counts as held where the text has
-an n-gram that it is part of; a text is a match where it holds more than a given share of the statement's words. N-grams
-of 8 words and more than half are the rule of Tülu 3 (arXiv 2411.15124, section 3.2). An n-gram of more than ten
-problems of one benchmark is a turn of phrase ("write a python function to find the") and no evidence, as for GPT-3
-(arXiv 2005.14165, appendix C).
+Words are compared without case, punctuation and underscores. A word of the statement is covered if the text has an
+n-gram that contains it; a text matches if it covers more than a given share of the statement's words. N-grams of 8
+words and a share of one half are the rule of Tülu 3 (arXiv 2411.15124, section 3.2). An n-gram in more than ten
+problems of one benchmark is a common phrase ("write a python function to find the") and no evidence, as in GPT-3 (arXiv
+2005.14165, appendix C).
 """
 
 import re
@@ -14,25 +14,30 @@ from typing import Generic, TypeVar
 
 _WORD = re.compile(r"[^\W_]+")
 _COMMON = 10
+"""Most problems of a benchmark that an n-gram may be in to count."""
 
 _KeyT = TypeVar("_KeyT", bound=Hashable)
 
 
 class Statements(Generic[_KeyT]):
-    """Statements of problems, to be looked for in texts.
+    """Statements of problems, to be searched for in texts.
 
     Args:
-        ngram: words of an n-gram. A statement of fewer words is held by a text that is nothing else.
+        ngram: Words of an n-gram. A shorter statement only matches a text that consists of it.
     """
 
     def __init__(self, ngram: int) -> None:
         self._ngram = ngram
         self._lengths: dict[_KeyT, int] = {}
-        self._places: dict[tuple[str, ...], list[tuple[_KeyT, int]]] = defaultdict(list)
+        self._positions: dict[tuple[str, ...], list[tuple[_KeyT, int]]] = defaultdict(list)
         self._short: dict[tuple[str, ...], list[_KeyT]] = defaultdict(list)
 
     def add(self, statements: Mapping[_KeyT, str]) -> None:
-        """Take in the statements of one benchmark, by the problems' names."""
+        """Add the statements of one benchmark.
+
+        Args:
+            statements: Statements by the key of their problem.
+        """
         split = {key: _words(text) for key, text in statements.items()}
         grams = {key: self._grams(words) for key, words in split.items()}
         problems = Counter(gram for found in grams.values() for gram in set(found))
@@ -42,20 +47,27 @@ class Statements(Generic[_KeyT]):
                 self._short[tuple(words)].append(key)
             for start, gram in enumerate(grams[key]):
                 if problems[gram] <= _COMMON:
-                    self._places[gram].append((key, start))
+                    self._positions[gram].append((key, start))
 
-    def held(self, text: str) -> dict[_KeyT, float]:
-        """The share of each statement's words that the text holds; statements of which it holds none are left out."""
+    def coverage(self, text: str) -> dict[_KeyT, float]:
+        """Compute the share of each statement's words that a text covers.
+
+        Args:
+            text: The text.
+
+        Returns:
+            Shares from 0 to 1, by the key of the problem. Statements without a covered word are left out.
+        """
         words = _words(text)
         if len(words) < self._ngram:
             return dict.fromkeys(self._short.get(tuple(words), ()), 1.0)
-        places = self._places
-        found: dict[_KeyT, set[int]] = {}
+        positions = self._positions
+        covered: dict[_KeyT, set[int]] = {}
         for gram in self._grams(words):
-            if gram in places:
-                for key, start in places[gram]:
-                    found.setdefault(key, set()).update(range(start, start + self._ngram))
-        return {key: len(held) / self._lengths[key] for key, held in found.items()}
+            if gram in positions:
+                for key, start in positions[gram]:
+                    covered.setdefault(key, set()).update(range(start, start + self._ngram))
+        return {key: len(words_covered) / self._lengths[key] for key, words_covered in covered.items()}
 
     def _grams(self, words: list[str]) -> list[tuple[str, ...]]:
         return list(zip(*(words[start:] for start in range(self._ngram)), strict=False))

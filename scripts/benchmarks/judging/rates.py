@@ -12,7 +12,7 @@ from typing import Any
 from judging.material import Kind, Sample, Task, canonical, mixed, peer, tasks
 
 from plum_hub.execution import Call, Judge, Limits, Program, Statement
-from plum_hub.judging.stream import Submission, judged
+from plum_hub.judging.stream import Submission, judge_submissions
 from plum_hub.records import TestCase
 from plum_hub.static import DROP_CODES
 
@@ -174,7 +174,7 @@ def end_to_end(python: Path, folder: Path, *, workers: int, repeats: int, plus: 
     submissions = [_submission(task, number) for task in found for number in range(repeats)]
     start, cpu = time.perf_counter(), _cpu()
     with Judge(workers=workers) as judge:
-        judgements = list(judged(submissions, judge, _HEAVY, DROP_CODES))
+        judgements = list(judge_submissions(submissions, judge, _HEAVY, DROP_CODES))
         seconds = time.perf_counter() - start
     cpu_ms = 1000 * (_cpu() - cpu) / len(judgements)
     bare = peer(python, _PEERS[FLOOR], folder, [_bare(task) for task in found], workers)

@@ -48,7 +48,7 @@ def made(folder: Path, samples: int) -> Path:
 def _begun(folder: Path, run: Path) -> Any:
     """Return the sealed recipe; no benchmark is compared, since the peer compares none either."""
     from plum_hub.engines.scripted import ScriptedConfig
-    from plum_hub.pipeline.build import sealed
+    from plum_hub.pipeline.build import seal_recipe
     from plum_hub.recipe import Recipe
     from plum_hub.run import Run
 
@@ -62,7 +62,8 @@ def _begun(folder: Path, run: Path) -> Any:
         "samples": {"per_instruction": SAMPLES},
         "decontamination": {"benchmarks": []},
     }
-    return Run.create(run, sealed(Recipe.model_validate({"policy": engine, "generator": engine} | settings).filled()))
+    recipe = Recipe.model_validate({"policy": engine, "generator": engine} | settings)
+    return Run.create(run, seal_recipe(recipe.filled()))
 
 
 def _lines(instructions: int) -> Iterator[tuple[type, str]]:
