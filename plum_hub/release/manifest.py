@@ -138,6 +138,9 @@ def read_manifest(folder: Path, kind: type[ManifestT]) -> ManifestT:
         folder: The release's folder.
         kind: What to read. Keys that it does not know are ignored, so releases of later versions can be read too.
 
+    Returns:
+        The manifest, or the part.
+
     Raises:
         FileNotFoundError: There is no manifest.
         OSError: It cannot be read.
