@@ -1,12 +1,13 @@
-"""The pictures of a card, as SVG text: what is in them is the counts, so the same counts give the same bytes."""
+"""The figures of a dataset card, as SVG text. The same counts give the same bytes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Literal
 
 BINS = 10
-"""Of the histogram of pass ratios, each as wide as the others; the last one holds 1 too."""
+"""Bins of the histogram of pass ratios, of equal width; the last one includes 1."""
 FOLDER = "figures"
+"""The folder of a release that has the figures."""
 
 _GREEN, _RED, _GREY, _BLUE = "#2e7d32", "#c62828", "#757575", "#1565c0"
 _TEXT = 'font-family="Helvetica, Arial, DejaVu Sans, sans-serif" font-size="13" fill="#212121"'
@@ -14,7 +15,14 @@ _WIDTH, _MARGIN, _ROW = 640, 16, 26
 
 
 def pass_ratios(ratios: Iterable[tuple[int, int]]) -> tuple[int, ...]:
-    """How many suites fall into each bin, from each suite's samples that passed and all of its samples."""
+    """Count suites by the share of their samples that pass them.
+
+    Args:
+        ratios: For each suite, how many of its samples passed, and how many it has (at least one).
+
+    Returns:
+        The number of suites in each of the `BINS` bins from 0 to 1.
+    """
     bins = [0] * BINS
     for passed, samples in ratios:
         bins[min(passed * BINS // samples, BINS - 1)] += 1
@@ -22,7 +30,14 @@ def pass_ratios(ratios: Iterable[tuple[int, int]]) -> tuple[int, ...]:
 
 
 def histogram(bins: Sequence[int]) -> str:
-    """The histogram of pass ratios (the paper's Figure 2)."""
+    """Draw the histogram of pass ratios (PLUM, arXiv 2406.06887, Figure 2).
+
+    Args:
+        bins: Number of suites in each bin, as from `pass_ratios`.
+
+    Returns:
+        The SVG.
+    """
     height, left, bottom = 260, 48, 212
     step = (_WIDTH - left - _MARGIN) / len(bins)
     tallest = max(*bins, 1)
@@ -38,7 +53,15 @@ def histogram(bins: Sequence[int]) -> str:
 
 
 def statuses(counts: Mapping[str, int], labels: Mapping[str, bool | None]) -> str:
-    """Samples by verdict: green is chosen, red rejected, grey without a label."""
+    """Draw the samples by verdict: chosen in green, rejected in red, unlabelled in grey.
+
+    Args:
+        counts: Samples by status.
+        labels: The label of each status: True for chosen, False for rejected, None for none.
+
+    Returns:
+        The SVG.
+    """
     colours = {True: _GREEN, False: _RED, None: _GREY}
     left, room = 150, _WIDTH - 150 - 150
     most, total = max(*counts.values(), 1), max(sum(counts.values()), 1)

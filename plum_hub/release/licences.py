@@ -1,6 +1,6 @@
-"""Which licence a dataset has whose instructions come under several: the strictest, since its rows hold their texts.
+"""The licence of a dataset whose sources have several: the strictest one, because its rows contain their texts.
 
-This is a reading of the licences' own summaries, for the card; it is no legal advice.
+The order follows the licences' own summaries and is meant for the card; it is not legal advice.
 """
 
 from collections.abc import Iterable
@@ -9,16 +9,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Licence:
-    """A licence by its name on the Hub, how strict it is among those here, and what it asks for."""
+    """A licence that the Hub knows."""
 
     id: str
+    """Its identifier on the Hub."""
     strictness: int
+    """Its rank among the licences of this module; higher is stricter."""
     asks: str
+    """What it requires, as a phrase for the card."""
     share_alike: bool = False
+    """Whether derived works must have the same licence."""
 
 
 OTHER = "other"
-"""The Hub's word for terms that are none of its licences, or are not known."""
+"""The Hub's identifier for terms that are unknown, or that are not one of its licences."""
 
 _KNOWN = {
     licence.id: licence
@@ -40,23 +44,32 @@ _KNOWN = {
 }
 
 
-def known(name: str | None) -> Licence | None:
-    """The licence that `name` means, in whatever spelling ("CC BY-NC-SA 4.0"), or None."""
+def _find(name: str | None) -> Licence | None:
+    """Find a licence by its name, in any spelling ("CC BY-NC-SA 4.0"); None if it is not one of those here."""
     return None if name is None else _KNOWN.get("-".join(name.lower().split()))
 
 
 @dataclass(frozen=True)
 class Inherited:
-    """The licence of the whole, by its name on the Hub, and why it is this one, as a sentence."""
+    """The licence of a work that is derived from several sources."""
 
     id: str
+    """Its identifier on the Hub."""
     why: str
+    """The reason, as a sentence for the card."""
 
 
 def inherited(names: Iterable[str | None]) -> Inherited:
-    """The strictest of the sources' licences; `other` where one is not known, or where no licence meets them all."""
+    """Find the licence of a work from those of its sources.
+
+    Args:
+        names: The licence that each source states; None for a source that states none.
+
+    Returns:
+        The strictest of them, or `other` where one is unknown or no single licence satisfies all of them.
+    """
     stated = list(names)
-    licences = [licence for name in stated if (licence := known(name)) is not None]
+    licences = [licence for name in stated if (licence := _find(name)) is not None]
     strictest = max(licences, key=lambda licence: licence.strictness, default=None)
     if strictest is None or len(licences) < len(stated):
         others = "" if strictest is None else f" The strictest of the others asks: {strictest.asks}."

@@ -1,4 +1,4 @@
-"""What a release was made from, and what was counted while it was written: the facts of the card and the manifest."""
+"""What a released dataset was made from: the facts of its card and manifest."""
 
 import re
 from collections.abc import Mapping
@@ -13,91 +13,113 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def hub_id(name: str, revision: str) -> str | None:
-    """`name` where it is a repository on a Hub; None for a path, whose revision is the sha256 of what lies there."""
+    """Tell whether a source or model is a repository on a Hub.
+
+    Args:
+        name: Its name: `NAMESPACE/NAME`, or a path.
+        revision: Its revision; that of a path is `sha256:…` of its content.
+
+    Returns:
+        The name of the repository, or None for a path.
+    """
     return name if _HUB_ID.fullmatch(name) and not revision.startswith("sha256:") else None
 
 
 def published_name(name: str, revision: str) -> str:
-    """`name` as it may be published: a path on this machine is cut to its last part."""
+    """Shorten a name to what may be published, which excludes the paths of this machine.
+
+    Args:
+        name: The name of a source or model: `NAMESPACE/NAME`, or a path.
+        revision: Its revision.
+
+    Returns:
+        The name of the repository, or the last part of the path.
+    """
     return hub_id(name, revision) or PurePath(name).name
 
 
 @dataclass(frozen=True, kw_only=True)
 class InstructionSource:
-    """Where instructions come from. `license` is what the source states about itself, None where it states nothing."""
+    """A dataset or file that instructions come from."""
 
     name: str
     revision: str
+    """A commit, or `sha256:…` of a file's content."""
     license: str | None
+    """The licence that the source states; None where it states none."""
 
     @property
     def public_name(self) -> str:
-        """Its published name."""
+        """The name without the path of this machine."""
         return published_name(self.name, self.revision)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelProvenance:
-    """A model that wrote text: the generator of suites or the policy. `weights` says what the weights are where that
-    is known and not plain, as in "dequantised from Q4_K_M"; `dtype` the numbers that its engine computed in, where that
-    is known."""
+    """A model that generated text: the generator of the suites, or the policy."""
 
     identity: EngineIdentity
     sampling: Sampling
     weights: str | None = None
+    """Where the weights come from if they are not the original ones, as in "dequantised from Q4_K_M"."""
     dtype: str | None = None
+    """The data type that the engine computed in; None where it is not known."""
 
     @property
     def name(self) -> str:
-        """The model's published name; a server's own name for it may hold slashes too, so only a path is cut."""
+        """The model's published name. Only a path is shortened: a server's own model names may contain slashes too."""
         path = PurePath(self.identity.model)
         return path.name if path.is_absolute() else self.identity.model
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelfConsistency:
-    """How many of the generator's responses passed their own tests (the paper's Table 1)."""
+    """How many of the generator's responses passed their own tests (PLUM, arXiv 2406.06887, Table 1)."""
 
     responses: int
     passed: int
 
     @property
     def percent(self) -> float:
-        """The rate, from 0 to 100."""
+        """The share that passed, from 0 to 100."""
         return 100 * self.passed / self.responses
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContaminationReport:
-    """A benchmark that the rows were held against, and how many of them were found in it."""
+    """How much of a benchmark was found in the rows."""
 
     benchmark: str
     revision: str
     tasks: int
+    """Tasks of the benchmark."""
     tests_run: bool
-    """Whether samples were run against its tests; else only statements and solutions were compared."""
+    """Whether samples were run against the benchmark's tests; else only statements and solutions were compared."""
     instructions: int
+    """Instructions that were compared."""
     samples: int
-    """How many instructions and samples were compared."""
+    """Samples that were compared."""
     found: Mapping[str, int]
-    """Rows by what found them: `instruction` (its text), and of samples `text`, `solution` and `behaviour`."""
+    """Rows that were found, by how: instructions by their text (`instruction`), samples by `text`, `solution` and
+    `behaviour`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decontamination:
-    """What the rows were held against before the release, and what was found and left out."""
+    """Which benchmarks the rows were compared with before the release, how, and what was found and left out."""
 
     ngram: int
-    """Words of an n-gram."""
+    """Words in an n-gram."""
     overlap: float
-    """A text was left out if it held a greater share of a statement's words."""
+    """Share of a task statement's words, from 0 to 1, above which a text that contains them was left out."""
     smallest_solution: int
-    """Nodes of the syntax tree of a solution that was looked for."""
+    """Syntax-tree nodes that a benchmark's solution must have to be searched for."""
     suspicious: float
-    """The share of a statement's words in an instruction from which on its answers were run against the tests."""
+    """Share of a task statement's words in an instruction, from 0 to 1, from which its answers were run against the
+    benchmark's tests."""
     compared: tuple[ContaminationReport, ...]
     not_compared: tuple[str, ...]
-    """Benchmarks of the recipe that were not at hand."""
+    """Benchmarks of the recipe that were not available."""
 
 
 @dataclass(frozen=True, kw_only=True)

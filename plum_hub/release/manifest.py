@@ -106,13 +106,16 @@ class Manifest(VerifiableManifest):
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as JSON values, without `previous` where there is none."""
         previous = {} if self.previous is None else {"previous": asdict(self.previous)}
-        return previous | {
-            "lineage": self.lineage.to_json(),
-            "counts": asdict(self.counts),
-            "columns": self.columns,
-            "content": self.content,
-            "files": [asdict(file) for file in self.files],
-        }
+        return _as_read(
+            previous
+            | {
+                "lineage": self.lineage.to_json(),
+                "counts": asdict(self.counts),
+                "columns": self.columns,
+                "content": self.content,
+                "files": [asdict(file) for file in self.files],
+            }
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +128,13 @@ class ModelManifest:
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as JSON values."""
-        return {"lineage": asdict(self.lineage), "files": [asdict(file) for file in self.files]}
+        return _as_read({"lineage": asdict(self.lineage), "files": [asdict(file) for file in self.files]})
+
+
+def _as_read(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values as reading the file would give them, so that manifests can be compared: lists, no tuples."""
+    found: dict[str, Any] = json.loads(json.dumps(values))
+    return found
 
 
 ManifestT = TypeVar("ManifestT", ManifestHeader, VerifiableManifest, Manifest, ModelManifest)
@@ -137,6 +146,9 @@ def read_manifest(folder: Path, kind: type[ManifestT]) -> ManifestT:
     Args:
         folder: The release's folder.
         kind: What to read. Keys that it does not know are ignored, so releases of later versions can be read too.
+
+    Returns:
+        The manifest, or the part.
 
     Raises:
         FileNotFoundError: There is no manifest.

@@ -1,12 +1,11 @@
-"""Writes the folder of a model that is pushed: weights, tokenizer, what made them, card and manifest; and says which
-version it is.
+"""The folder of a published model: weights, tokenizer, the record of the training, card and manifest.
 
-    adapter_model.safetensors, adapter_config.json     an adapter, which names its base as the world knows it
-    model*.safetensors, config.json                    or a whole model
-    tokenizer*, chat_template.jinja, generation_config.json
-    training.json, metrics.jsonl, report/*.png         the training: settings, rows, versions; each step; its curves
-    .eval_results/*.yaml                               scores, as the Hub shows them
-    README.md, manifest.json
+adapter_model.safetensors, adapter_config.json     an adapter; its configuration has the base's public name
+model*.safetensors, config.json                    or a whole model
+tokenizer*, chat_template.jinja, generation_config.json
+training.json, metrics.jsonl, report/*.png         the training: settings, rows and versions; each step; curves
+.eval_results/*.yaml                               scores, in the Hub's format
+README.md, manifest.json
 """
 
 import json
@@ -19,7 +18,7 @@ from typing import Any
 
 from plum_hub.files import writing
 from plum_hub.release import versions
-from plum_hub.release.manifest import CARD, MANIFEST, HashedFile, ModelManifest, hashed_file, read_manifest
+from plum_hub.release.manifest import CARD, MANIFEST, ModelManifest, hashed_file, read_manifest
 from plum_hub.release.model_lineage import ModelLineage
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -34,34 +33,40 @@ _TOKENIZER = (
     "*.model",
 )
 _ABOUT = (CARD, "training.json", "metrics.jsonl", "report/", ".eval_results/")
-"""Files that say something of a model and do not change what it writes."""
+"""Files that describe a model without changing its output."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelContents:
-    """What goes into a tree."""
+    """Everything that goes into a model's release."""
 
     lineage: ModelLineage
     checkpoint: Path
-    """The folder of the training."""
+    """The folder of the training, with `training.json` and `metrics.jsonl`."""
     model: Path
-    """The folder with the weights: that one, or `merged` in it."""
+    """The folder with the weights: `checkpoint`, or `merged` in it."""
     generation_config: Path | None
-    """The base's, for an adapter, whose folder has none."""
+    """The base's file for an adapter, whose folder has none; else None."""
     curves: Callable[[Path, Path], list[Path]]
-    """Draws `metrics.jsonl` into a folder."""
+    """Draws a `metrics.jsonl` (first argument) into a folder (second), and returns the figures' paths."""
     results: Mapping[str, str]
-    """The files of `.eval_results`."""
+    """Text of each file in `.eval_results`, by its name."""
     card: Callable[[tuple[str, ...]], str]
-    """Gives the text of README.md, from the pictures in `report/`."""
+    """Renders README.md from the paths of the figures, relative to the release."""
 
 
 def write_model_tree(folder: Path, contents: ModelContents) -> ModelManifest:
-    """Write the whole tree, or nothing, and return what its manifest says. Weights are linked, not copied, where the
-    disk allows it.
+    """Write a model's release. The folder appears, or is replaced, only when all files are complete.
+
+    Args:
+        folder: Where to write. Weights are hard-linked instead of copied where the file system allows it.
+        contents: What goes into it.
+
+    Returns:
+        The manifest.
 
     Raises:
-        RunError: the disk is full or the folder is not writable.
+        RunError: The disk is full or the folder is not writable.
     """
     partial = folder.with_name(f"{folder.name}.partial")
     with writing(folder):
@@ -101,22 +106,31 @@ def with_model_card(folder: Path, card: str) -> ModelManifest:
     manifest = read_manifest(folder, ModelManifest)
     with writing(folder):
         (folder / CARD).write_text(card, encoding="utf-8", newline="\n")
-        changed: HashedFile = hashed_file(folder, folder / CARD)
+        changed = hashed_file(folder, folder / CARD)
         manifest = replace(manifest, files=tuple(changed if file.path == CARD else file for file in manifest.files))
         _write_json(folder / MANIFEST, manifest.to_json())
     return manifest
 
 
 def stated(manifest: Mapping[str, Any]) -> versions.Stated:
-    """A manifest as `plum_hub.release.versions` reads it: another base or form is a major version, other weights,
-    tokenizer or generation settings a minor one, all else a patch."""
+    """Express a model's manifest in the terms of `plum_hub.release.versions`.
+
+    A different base or form makes a major version; different weights, tokenizer or generation settings a minor one;
+    anything else a patch.
+
+    Args:
+        manifest: The content of the model's `manifest.json`.
+
+    Returns:
+        A manifest with form and base as its only columns, in which weights and tokenizer count as tables.
+    """
     lineage = manifest["lineage"]
     files = [{**file, "rows": None if file["path"].startswith(_ABOUT) else 0} for file in manifest["files"]]
     return {"columns": {"model": [lineage["form"], lineage["base"]["name"]]}, "files": files}
 
 
 def _files(contents: ModelContents) -> list[Path]:
-    """The files that are published as they are."""
+    """List the files that are published unchanged."""
     weights = ("adapter_model.safetensors",) if contents.lineage.form == "adapter" else _WEIGHTS
     found = {path for pattern in (*weights, *_TOKENIZER) for path in contents.model.glob(pattern) if path.is_file()}
     about = {contents.checkpoint / name for name in ("training.json", "metrics.jsonl")}
@@ -124,7 +138,7 @@ def _files(contents: ModelContents) -> list[Path]:
 
 
 def _adapter_config(contents: ModelContents) -> dict[str, Any]:
-    """PEFT's configuration, with the base's public name in place of wherever it lay."""
+    """Return PEFT's configuration with the base's public name instead of its local path."""
     base = contents.lineage.base
     return _read(contents.model / ADAPTER_CONFIG) | {"base_model_name_or_path": base.name, "revision": base.commit}
 
@@ -141,5 +155,5 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 def _link(source: Path, target: Path) -> None:
     try:
         os.link(source.resolve(), target)
-    except OSError:  # another disk, or one without links
+    except OSError:  # another file system, or one without hard links
         shutil.copyfile(source, target)

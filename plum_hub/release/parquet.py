@@ -1,6 +1,6 @@
-"""Rows to the Parquet files of one config, a row group at a time, so that memory does not grow with the rows.
+"""Writing the Parquet files of a config, one row group at a time, so that memory does not grow with the rows.
 
-The same rows give the same bytes wherever pyarrow is the same: nothing is written that the rows do not decide.
+The same rows give the same bytes under the same version of pyarrow: nothing else goes into the files.
 """
 
 import zlib
@@ -16,14 +16,22 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 ROWS_PER_GROUP = 2_000
-"""Some 10 MB as Python objects, at 5 kB a row."""
-ROWS_PER_FILE = 250_000
-"""Some hundreds of MB a file: few enough files for a commit, small enough to read alone."""
+"""Rows in a row group: about 10 MB as Python objects, at 5 kB a row."""
+_ROWS_PER_FILE = 250_000
+"""Rows in a file: a few hundred MB, which keeps the number of files in a commit low and each file easy to load."""
 _BUCKETS = 64
 
 
-def batches(rows: Iterable[dict[str, Any]], schema: "pa.Schema") -> "Iterator[pa.Table]":
-    """The rows as tables of at most `ROWS_PER_GROUP` rows."""
+def tables_of(rows: Iterable[dict[str, Any]], schema: "pa.Schema") -> "Iterator[pa.Table]":
+    """Convert rows to tables.
+
+    Args:
+        rows: The rows, by column name.
+        schema: The columns.
+
+    Yields:
+        Tables of at most `ROWS_PER_GROUP` rows.
+    """
     import pyarrow as pa
 
     remaining = iter(rows)
@@ -31,39 +39,57 @@ def batches(rows: Iterable[dict[str, Any]], schema: "pa.Schema") -> "Iterator[pa
         yield pa.Table.from_pylist(batch, schema)
 
 
-def grouped(tables: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
-    """The same rows in tables of `ROWS_PER_GROUP`, so that however they come they make the same files."""
+def regrouped(tables: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
+    """Regroup rows, so that the files do not depend on how the rows arrive.
+
+    Args:
+        tables: Tables of any size, with the same columns.
+
+    Yields:
+        The same rows in tables of `ROWS_PER_GROUP`; the last one may have fewer.
+    """
     import pyarrow as pa
 
-    rest: pa.Table | None = None
+    remainder: pa.Table | None = None
     for table in tables:
-        held = table if rest is None else pa.concat_tables([rest, table])
-        whole = held.num_rows - held.num_rows % ROWS_PER_GROUP
-        for start in range(0, whole, ROWS_PER_GROUP):
-            yield held.slice(start, ROWS_PER_GROUP).combine_chunks()
-        rest = held.slice(whole)
-    if rest is not None and rest.num_rows:
-        yield rest.combine_chunks()
+        pending = table if remainder is None else pa.concat_tables([remainder, table])
+        complete = pending.num_rows - pending.num_rows % ROWS_PER_GROUP
+        for start in range(0, complete, ROWS_PER_GROUP):
+            yield pending.slice(start, ROWS_PER_GROUP).combine_chunks()
+        remainder = pending.slice(complete)
+    if remainder is not None and remainder.num_rows:
+        yield remainder.combine_chunks()
 
 
-def ahead(tables: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
-    """The same tables, each made by another thread while the one before is written: pyarrow works without Python's
-    lock."""
+def prefetched(tables: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
+    """Prefetch one table: a second thread prepares it while the caller writes the one before.
+
+    This pays because pyarrow releases Python's global interpreter lock.
+
+    Args:
+        tables: The tables.
+
+    Yields:
+        The same tables.
+    """
     remaining = iter(tables)
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, remaining, None)
-        while (table := coming.result()) is not None:
-            coming = pool.submit(next, remaining, None)
+        upcoming = pool.submit(next, remaining, None)
+        while (table := upcoming.result()) is not None:
+            upcoming = pool.submit(next, remaining, None)
             yield table
 
 
-def write_parquet(folder: Path, tables: "Iterable[pa.Table]", rows_per_file: int = ROWS_PER_FILE) -> dict[Path, int]:
-    """Write `train-00000-of-0000N.parquet` into `folder`, which is made only if there is a row.
+def write_parquet(folder: Path, tables: "Iterable[pa.Table]", rows_per_file: int = _ROWS_PER_FILE) -> dict[Path, int]:
+    """Write the files `train-00000-of-0000N.parquet` of a config.
 
-    A file is closed after the table with which it reaches `rows_per_file`.
+    Args:
+        folder: The config's folder, which is created only if there is a row.
+        tables: The rows.
+        rows_per_file: A file is closed after the table with which it reaches this number of rows.
 
     Returns:
-        The rows of each file.
+        The number of rows in each file, by its path.
     """
     parts: list[int] = []
     writer: pq.ParquetWriter | None = None
@@ -93,15 +119,20 @@ def _open(path: Path, schema: "pa.Schema") -> "pq.ParquetWriter":
     return pq.ParquetWriter(path, schema, compression="zstd")
 
 
-def scattered(tables: "Iterable[pa.Table]", key: str, scratch: Path) -> "Iterator[pa.Table]":
-    """The same rows, in an order that only their keys decide and that has nothing to do with how they came.
+def in_hash_order(tables: "Iterable[pa.Table]", key: str, scratch: Path) -> "Iterator[pa.Table]":
+    """Sort rows by a hash of their keys, which does not depend on the order in which they arrive.
 
-    Trainers that estimate KL by pairing each prompt with its neighbour's completion need neighbours of different
-    prompts. The rows go through `_BUCKETS` files on disk, and one bucket at a time is in memory.
+    Trainers that estimate the KL term by pairing each prompt with a neighbour's completion (KTO, arXiv 2402.01306)
+    need neighbours with different prompts. The rows pass through `_BUCKETS` files on disk, of which one at a time is in
+    memory.
 
     Args:
-        key: a column of ids, unique among the rows.
-        scratch: a folder on disk with room for all rows; it is left as it was.
+        tables: The rows.
+        key: A column of ids, unique among the rows.
+        scratch: A folder on a disk with room for all rows; it is left unchanged.
+
+    Yields:
+        The same rows, a bucket at a time.
     """
     import pyarrow as pa
 
@@ -109,7 +140,7 @@ def scattered(tables: "Iterable[pa.Table]", key: str, scratch: Path) -> "Iterato
         writers: dict[int, pa.RecordBatchStreamWriter] = {}
         try:
             for table in tables:
-                _scatter(table, key, Path(folder), writers)
+                _partition(table, key, Path(folder), writers)
         finally:
             for writer in writers.values():
                 writer.close()
@@ -120,19 +151,19 @@ def scattered(tables: "Iterable[pa.Table]", key: str, scratch: Path) -> "Iterato
             yield rows.combine_chunks().take(sorted(range(len(names)), key=names.__getitem__))
 
 
-def _scatter(table: "pa.Table", key: str, folder: Path, writers: "dict[int, pa.RecordBatchStreamWriter]") -> None:
-    """Append each row of the table to the file of its bucket."""
+def _partition(table: "pa.Table", key: str, folder: Path, writers: "dict[int, pa.RecordBatchStreamWriter]") -> None:
+    """Append each row of a table to the file of its bucket."""
     import pyarrow as pa
 
     members: list[list[int]] = [[] for _ in range(_BUCKETS)]
     for row, name in enumerate(table[key].to_pylist()):
         members[_hash(name) % _BUCKETS].append(row)
-    dealt, start = table.combine_chunks().take([row for rows in members for row in rows]), 0
+    partitioned, start = table.combine_chunks().take([row for rows in members for row in rows]), 0
     for bucket, rows in enumerate(members):
         if rows and bucket not in writers:
             writers[bucket] = pa.ipc.new_stream(str(folder / str(bucket)), table.schema)
         if rows:
-            writers[bucket].write_table(dealt.slice(start, len(rows)))
+            writers[bucket].write_table(partitioned.slice(start, len(rows)))
         start += len(rows)
 
 

@@ -1,8 +1,9 @@
-"""The paper's rule, from verdicts to labels: a pure function of records, so that it is re-made at no cost.
+"""The labelling rule of PLUM (arXiv 2406.06887), from verdicts to preferences.
 
-`passed` is chosen; `failed` and `timed_out` are rejected; every other status says that the program could not be judged
-as a solution, and its sample is left out (ARCHITECTURE.md, chapter 4). In the paper's ablation (section 4.3, Figure 3)
-only programs that do not execute are rejected, beside the same chosen ones. Every row left out is a `Drop` (law 6).
+It is a pure function of records, so labels can be recomputed at no cost. `passed` is chosen; `failed` and `timed_out`
+are rejected; every other status means that the program could not be judged as a solution, and its sample is left out
+(ARCHITECTURE.md, chapter 4). In the paper's ablation (section 4.3, Figure 3) only programs that do not execute are
+rejected, against the same chosen ones. Every row that is left out becomes a `Drop` (law 6).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,17 +25,17 @@ _REJECTED: dict[Rejected, frozenset[Status]] = {
 _RULES: dict[Rejected, str] = {
     "failing": "plum",
     "non_executable": "plum-non-executable-only",
-    "both": "plum-non-executable",  # the name that its rows had when it was the only other rule
+    "both": "plum-non-executable",  # the name from before there was a third rule, kept for the ids of its rows
 }
 
 
 class PreferencesConfig(BaseModel):
-    """How verdicts become preferences."""
+    """The rule by which verdicts become preferences."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     keep_truncated: bool = False
-    """Whether to keep samples that reached `max_tokens` before they ended."""
+    """Whether to keep samples that were cut off at `max_tokens`."""
 
     rejected: Rejected = "failing"
     """What is rejected: `failing` programs (the paper's rule); `non_executable` ones alone, which do not load or which
@@ -46,19 +47,26 @@ class PreferencesConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read_former_key(cls, values: Any) -> Any:
-        """Read `non_executable`, which recipes of earlier releases have instead of `rejected`."""
+        """Translate `non_executable`, which recipes of earlier releases have instead of `rejected`."""
         if not isinstance(values, dict) or not isinstance(former := values.get("non_executable"), bool):
             return values
         others = {key: value for key, value in values.items() if key != "non_executable"}
         return {"rejected": "both" if former else "failing", **others}
 
     def label(self, status: Status) -> bool | None:
-        """True for chosen, False for rejected, None for a sample that gets no label."""
+        """Label a status.
+
+        Args:
+            status: The status of a verdict.
+
+        Returns:
+            True for chosen, False for rejected, None for no label.
+        """
         return True if status == "passed" else False if status in _REJECTED[self.rejected] else None
 
     @property
     def rule(self) -> str:
-        """Names the rule in the ids of its rows; another rule over the same verdicts makes other rows."""
+        """The rule's name, part of the ids of its rows: another rule over the same verdicts makes other rows."""
         return _RULES[self.rejected]
 
 
@@ -71,22 +79,22 @@ def preferences(
     """Label the samples of one suite.
 
     A suite that no sample passes may itself be wrong, so without a chosen sample none of its samples is kept
-    (`no_chosen_sample`). A labelled sample that was cut at `max_tokens` is dropped as `truncated`, whatever its label:
-    the trainer puts an end-of-text token behind every completion, and a completion that never ended of itself would
-    teach the policy not to finish its answers. Truncated samples do not count as chosen ones.
+    (`no_chosen_sample`). A labelled sample that was cut off at `max_tokens` is dropped as `truncated`, whatever its
+    label: the trainer appends an end-of-text token to every completion, so one that never ended by itself would teach
+    the policy to stop in the middle of its answers. Truncated samples do not count as chosen ones.
 
     Args:
-        samples: all samples of one suite.
-        verdicts: the verdict of each of them, by sample id.
-        prompt: gives the prompt that a sample answered.
-        config: which samples have a label, and whether truncated ones are kept.
+        samples: All samples of one suite.
+        verdicts: The verdict of each of them, by sample id.
+        prompt: Returns the prompt that a sample answered.
+        config: Which samples have a label, and whether truncated ones are kept.
 
     Yields:
-        One row for each sample, in the samples' order. A Drop's id is the sample's; its reason is the verdict's status,
-        `truncated` or `no_chosen_sample`.
+        One row for each sample, in the samples' order. The id of a `Drop` is the sample's; its reason is the verdict's
+        status, `truncated` or `no_chosen_sample`.
 
     Raises:
-        KeyError: a sample has no verdict; the stage before is not complete.
+        KeyError: A sample has no verdict, because the stage before is incomplete.
     """
     judged = [(sample, verdicts[sample.id]) for sample in samples]
     reasons = [_reason(sample, verdict, config) for sample, verdict in judged]
@@ -107,7 +115,7 @@ def preferences(
 
 
 def _reason(sample: Sample, verdict: Verdict, config: PreferencesConfig) -> str | None:
-    """Why this sample can carry no label, seen alone."""
+    """Return why a sample cannot have a label, whatever the other samples are; None if it can."""
     if config.label(verdict.status) is None:
         return verdict.status
     if sample.finish_reason == "length" and not config.keep_truncated:

@@ -29,7 +29,10 @@ def config_files(folder: Path, config: Config) -> list[Path]:
 
     Args:
         folder: The release's folder.
-        config: The config; one without rows has no files.
+        config: The config.
+
+    Returns:
+        Their paths; none for a config without rows.
     """
     return sorted((folder / config).glob("*.parquet"))
 
@@ -105,6 +108,9 @@ def instruction_of(row: Row) -> Instruction:
     Args:
         row: The row.
 
+    Returns:
+        The instruction.
+
     Raises:
         KeyError: A column is missing.
     """
@@ -124,6 +130,9 @@ def suite_of(row: Row) -> TestSuite:
     Args:
         row: The row.
 
+    Returns:
+        The suite.
+
     Raises:
         ValueError, TypeError, KeyError: A value is missing or has the wrong type.
     """
@@ -136,7 +145,10 @@ def sample_of(row: Row, lineage: RowsLineage | None = None) -> Sample:
     Args:
         row: The row.
         lineage: The release's, which says what the row does not: the engine, and the version of the extraction. None
-            leaves both open.
+            leaves both empty.
+
+    Returns:
+        The sample.
 
     Raises:
         ValueError, TypeError, KeyError: A value is missing or has the wrong type.
@@ -154,7 +166,10 @@ def verdict_of(row: Row, lineage: RowsLineage | None = None) -> Verdict:
     Args:
         row: The row.
         lineage: The release's, which says what the row does not: the versions of the sandbox and of the static check.
-            None leaves both open.
+            None leaves both empty.
+
+    Returns:
+        The verdict.
 
     Raises:
         ValueError, TypeError, KeyError: A value is missing or has the wrong type.

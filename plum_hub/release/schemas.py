@@ -1,4 +1,4 @@
-"""The columns of a released dataset, in one place: the Parquet files and the card's tables both follow them."""
+"""The columns of a released dataset: the Parquet files and the tables on the card both follow them."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -21,29 +21,47 @@ CASES = (
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, its type as the card shows it, and what it holds."""
+    """One column of a config."""
 
     name: str
     type: str
+    """Its Arrow type, as the card shows it."""
     meaning: str
+    """Its description on the card."""
 
 
 def columns(config: Config, *, conversational: bool) -> tuple[Column, ...]:
-    """The columns of a config; `conversational` says whether prompts are conversations or plain text."""
+    """Return the columns of a config.
+
+    Args:
+        config: The config.
+        conversational: Whether prompts are conversations; else they are plain text.
+
+    Returns:
+        The columns, in the order of the files.
+    """
     if config in ("kto", "dpo", "sft"):
         return _training_columns(config, MESSAGES if conversational else "string")
     return _RECORD_COLUMNS[config]
 
 
 def schema(config: Config, *, conversational: bool) -> "pa.Schema":
-    """The Arrow schema of a config."""
+    """Return the Arrow schema of a config.
+
+    Args:
+        config: The config.
+        conversational: Whether prompts are conversations; else they are plain text.
+
+    Returns:
+        The schema, in the order of the files.
+    """
     import pyarrow as pa
 
     return pa.schema([(column.name, _arrow(column.type)) for column in columns(config, conversational=conversational)])
 
 
 def _arrow(name: str) -> "pa.DataType":
-    """The Arrow type that the card calls `name`: a scalar, or `list<{field: scalar, ...}>`."""
+    """Parse the name of an Arrow type: a scalar, or `list<{field: scalar, ...}>`."""
     import pyarrow as pa
 
     if not name.startswith("list<{"):
@@ -121,4 +139,4 @@ _RECORD_COLUMNS: dict[Config, tuple[Column, ...]] = {
 }
 
 CONFIGS: tuple[Config, ...] = ("kto", "dpo", "sft", "samples", "test_suites", "dropped")
-"""In the order of the card; `kto` is the default."""
+"""Every config, in the order of the card; `kto` is the default."""

@@ -1,4 +1,4 @@
-"""Writes the folder that is pushed: the Parquet files of every config, the card, the recipe and the manifest."""
+"""The folder of a released dataset: the Parquet files of every config, the card, the recipe and the manifest."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from plum_hub.release.figures import FOLDER as FIGURES
 from plum_hub.release.figures import histogram, pass_ratios, statuses
 from plum_hub.release.lineage import Lineage, published_name
 from plum_hub.release.manifest import CARD, MANIFEST, RECIPE, FileEntry, Manifest, ReleaseCounts, hashed_file
-from plum_hub.release.parquet import ahead, batches, grouped, scattered, write_parquet
+from plum_hub.release.parquet import in_hash_order, prefetched, regrouped, tables_of, write_parquet
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.schemas import CONFIGS, Config, columns, schema
 from plum_hub.release.view_tables import dpo_tables, kto_table, sft_table
@@ -28,39 +28,44 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseContents:
-    """What goes into a tree. Each iterable is read as a stream, of tables as `plum_hub.columns` has them;
-    `preferences` is read once for each of its views, so it must be one that can be read again (no iterator)."""
+    """Everything that goes into a dataset's release. Rows are streamed, as tables of `plum_hub.columns`."""
 
     lineage: Lineage
     recipe: str
     """The resolved recipe, as YAML."""
     preferences: "Iterable[pa.Table]"
-    """The rows of a suite next to one another."""
+    """The labelled samples, those of a suite next to one another. They are read once for each view, so this cannot be
+    an iterator."""
     rule: PreferencesConfig
-    """How they became preferences."""
+    """The rule by which verdicts became preferences."""
     samples: "Iterable[tuple[pa.Table, pa.Table]]"
-    """Every sample, labelled or not, and in the same rows their verdicts."""
+    """Every sample, labelled or not, and a table of their verdicts in the same order."""
     suites: Iterable[tuple[Instruction, TestSuite]]
     dropped: "Iterable[pa.Table]"
     card: Callable[[ReleaseCounts], str]
-    """Gives the text of README.md, from what was counted."""
+    """Renders README.md from the counts."""
 
 
 def write_tree(folder: Path, contents: ReleaseContents) -> Manifest:
-    """Write the whole tree, or nothing: `folder` appears (or is replaced) only when the last file is written.
+    """Write a dataset's release. The folder appears, or is replaced, only when all files are complete.
 
-    A config without rows is left out.
+    Args:
+        folder: Where to write: a new folder, an empty one, or an earlier release.
+        contents: What goes into it. A config without rows is left out.
+
+    Returns:
+        The manifest.
 
     Raises:
-        NothingToReleaseError: there is no preference.
-        RunError: the disk is full, the folder is not writable, or it holds something that is no tree.
+        NothingToReleaseError: There are no preferences.
+        RunError: The disk is full, the folder is not writable, or it contains other files than a release.
         ValueError: `preferences` is an iterator, or the rows of a suite are not next to one another.
     """
     conversational = _are_conversational(contents.preferences)
     partial = folder.with_name(f"{folder.name}.partial")
     try:
         if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
-            raise RunError(f"{folder} holds other files than a release: move them away, or choose another folder")
+            raise RunError(f"{folder}: contains other files than a release; move them away, or choose another folder")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         manifest = _write(partial, contents, conversational)
@@ -68,17 +73,25 @@ def write_tree(folder: Path, contents: ReleaseContents) -> Manifest:
         partial.rename(folder)
     except OSError as error:
         raise RunError(
-            f"the release could not be written to {folder}: {error.strerror or error}; "
-            "make room or give write access, then run the same command again"
+            f"{folder}: the release cannot be written ({error.strerror or error}); "
+            "free disk space or grant write access, then run the same command again"
         ) from error
     return manifest
 
 
 def with_card(folder: Path, manifest: Manifest, card: str) -> Manifest:
-    """The same tree with another README.md, and what else the manifest may say otherwise than it did.
+    """Replace the card of a written release, and its entry in the manifest.
+
+    Args:
+        folder: The release, as `write_tree` wrote it.
+        manifest: Its manifest, in which other facts than the files may have changed.
+        card: The new text of README.md.
+
+    Returns:
+        The new manifest.
 
     Raises:
-        RunError: as `write_tree`.
+        RunError: The disk is full or the folder is not writable.
     """
     path = folder / CARD
     with writing(path):
@@ -90,11 +103,13 @@ def with_card(folder: Path, manifest: Manifest, card: str) -> Manifest:
 
 
 def _are_conversational(preferences: "Iterable[pa.Table]") -> bool:
-    """Whether the prompts are conversations; one policy is asked in one way throughout."""
+    """Tell whether the prompts are conversations; one policy is prompted in one way throughout."""
     from pyarrow.types import is_list
 
     if iter(preferences) is preferences:
-        raise ValueError("the preferences are an iterator, which can be read only once: give a list or the like")
+        raise ValueError(
+            "the preferences are an iterator, which can be read only once: pass a list or another iterable"
+        )
     first = next((table for table in preferences if table.num_rows), None)
     if first is None:
         raise NothingToReleaseError(
@@ -105,22 +120,22 @@ def _are_conversational(preferences: "Iterable[pa.Table]") -> bool:
 
 
 def _write(root: Path, contents: ReleaseContents, conversational: bool) -> Manifest:
-    count = _Count()
+    counter = _RowCounter()
     files: dict[Path, int] = {}
     content: dict[Config, str] = {}
     for config in CONFIGS:
         typed, digest = schema(config, conversational=conversational), RowsDigest()
-        tables: Iterable[pa.Table] = map(partial(count.add, config, typed), _tables(config, typed, contents))
-        ordered = scattered(tables, key="sample_id", scratch=root) if config == "kto" else grouped(tables)
-        written = write_parquet(root / config, ahead(map(digest.add, ordered)))
+        tables: Iterable[pa.Table] = map(partial(counter.add, config, typed), _tables(config, typed, contents))
+        ordered = in_hash_order(tables, key="sample_id", scratch=root) if config == "kto" else regrouped(tables)
+        written = write_parquet(root / config, prefetched(map(digest.add, ordered)))
         if written:
-            count.rows[config] = sum(written.values())
+            counter.rows[config] = sum(written.values())
             content[config] = digest.hexdigest()
         files |= written
-    counts = count.finished(conversational)
+    counts = counter.finish(conversational)
     (root / FIGURES).mkdir()
-    for name, drawing in _figures(counts, contents.rule):
-        (root / FIGURES / name).write_text(drawing, encoding="utf-8", newline="\n")
+    for name, svg in _figures(counts, contents.rule):
+        (root / FIGURES / name).write_text(svg, encoding="utf-8", newline="\n")
     (root / RECIPE).write_text(contents.recipe, encoding="utf-8", newline="\n")
     (root / CARD).write_text(contents.card(counts), encoding="utf-8", newline="\n")
     manifest = Manifest(
@@ -138,7 +153,7 @@ def _write(root: Path, contents: ReleaseContents, conversational: bool) -> Manif
 
 
 def _figures(counts: ReleaseCounts, rule: PreferencesConfig) -> Iterator[tuple[str, str]]:
-    """The card's pictures, by the names of their files."""
+    """Yield the card's figures by file name."""
     if counts.statuses:
         yield "pass_ratios.svg", histogram(counts.pass_ratios)
         yield "verdicts.svg", statuses(counts.statuses, {status: rule.label(status) for status in get_args(Status)})
@@ -149,8 +164,8 @@ def _write_manifest(root: Path, manifest: Manifest) -> None:
     (root / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
 
 
-class _Count:
-    """Counts the rows as their tables stream by."""
+class _RowCounter:
+    """Counts rows as their tables are streamed."""
 
     def __init__(self) -> None:
         self.rows: Counter[Config] = Counter()
@@ -161,7 +176,7 @@ class _Count:
         self.passed: Counter[str] = Counter()
 
     def add(self, config: Config, typed: "pa.Schema", rows: "pa.Table") -> "pa.Table":
-        """The rows in the columns of a config."""
+        """Count the rows of a table, and return it with the columns of the config."""
         table = rows.select(typed.names).cast(typed)
         if config == "kto":
             self.labels.update(table["label"].to_pylist())
@@ -175,7 +190,7 @@ class _Count:
                 self.dropped.setdefault(stage, Counter())[reason] += 1
         return table
 
-    def finished(self, conversational: bool) -> ReleaseCounts:
+    def finish(self, conversational: bool) -> ReleaseCounts:
         return ReleaseCounts(
             conversational=conversational,
             rows=dict(self.rows),
@@ -188,20 +203,20 @@ class _Count:
 
 
 def _tables(config: Config, typed: "pa.Schema", contents: ReleaseContents) -> "Iterable[pa.Table]":
-    """The rows of a config, among others with the columns of its schema."""
+    """Return the rows of a config, with the columns of its schema and perhaps others."""
     tables: dict[Config, Callable[[], Iterable[pa.Table]]] = {
         "kto": lambda: map(kto_table, contents.preferences),
         "dpo": lambda: dpo_tables(contents.preferences, contents.rule.seed),
         "sft": lambda: map(sft_table, contents.preferences),
-        "samples": lambda: (_judged(*pair) for pair in contents.samples),
-        "test_suites": lambda: batches((_suite_row(*pair) for pair in contents.suites), typed),
+        "samples": lambda: (_with_verdicts(*pair) for pair in contents.samples),
+        "test_suites": lambda: tables_of((_suite_row(*pair) for pair in contents.suites), typed),
         "dropped": lambda: contents.dropped,
     }
     return tables[config]()
 
 
-def _judged(samples: "pa.Table", verdicts: "pa.Table") -> "pa.Table":
-    """The samples with the columns of their verdicts."""
+def _with_verdicts(samples: "pa.Table", verdicts: "pa.Table") -> "pa.Table":
+    """Return the samples with the columns of their verdicts."""
     named = samples.rename_columns({"id": "sample_id"})
     for name, column in zip(verdicts.schema.names, verdicts.columns, strict=True):
         if name not in named.schema.names:

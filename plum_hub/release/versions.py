@@ -1,5 +1,7 @@
-"""Which version a release is, by what it holds: other columns make a major one, other rows a minor one, anything else,
-as the card, a patch. A tag is `vMAJOR.MINOR.PATCH`; others say nothing here.
+"""The version of a release, which follows from its content.
+
+Different columns make a major version, different rows a minor one, and anything else, such as the card, a patch. Tags
+of versions are `vMAJOR.MINOR.PATCH`; other tags are ignored.
 """
 
 import re
@@ -7,14 +9,22 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 FIRST = "v1.0.0"
+"""The version of a first release."""
 _VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
 
 Stated: TypeAlias = Mapping[str, Any]
-"""What a `manifest.json` says."""
+"""The content of a `manifest.json`, of any version of plum-hub."""
 
 
 def newest_first(tags: Iterable[str]) -> list[str]:
-    """The tags that are versions."""
+    """Sort version tags, and leave out all others.
+
+    Args:
+        tags: The tags of a repository.
+
+    Returns:
+        Its versions, the newest first.
+    """
     found = [tuple(map(int, match.groups())) for tag in tags if (match := _VERSION.fullmatch(tag))]
     return ["v{}.{}.{}".format(*version) for version in sorted(found, reverse=True)]
 
@@ -22,8 +32,15 @@ def newest_first(tags: Iterable[str]) -> list[str]:
 def same_rows(theirs: Stated, mine: Stated) -> bool:
     """Tell whether two releases have the same rows.
 
-    Where both manifests digest their rows, the digests decide; the bytes of a Parquet file also follow the version of
-    pyarrow. Else the sha256 of every table does.
+    If both manifests have digests of their rows, these decide, because the bytes of a Parquet file also depend on the
+    version of pyarrow. Otherwise the SHA-256 of every table decides.
+
+    Args:
+        theirs: The manifest of one release.
+        mine: The manifest of the other.
+
+    Returns:
+        True if they have.
     """
     if "content" in theirs and "content" in mine:
         return bool(theirs["content"] == mine["content"])
@@ -31,19 +48,27 @@ def same_rows(theirs: Stated, mine: Stated) -> bool:
 
 
 def same_release(theirs: Stated, mine: Stated) -> bool:
-    """Tell whether two manifests say the same, but for the bytes that equal rows are stored as."""
+    """Tell whether two manifests are equal, apart from the bytes that store equal rows.
+
+    Args:
+        theirs: The manifest of one release.
+        mine: The manifest of the other.
+
+    Returns:
+        True if they are.
+    """
     if "content" in theirs and "content" in mine:
         return _without_bytes(theirs) == _without_bytes(mine)
     return theirs == mine
 
 
 def _tables(manifest: Stated) -> dict[str, str]:
-    """The sha256 of every table, by its path."""
+    """Return the SHA-256 of every table, by its path."""
     return {file["path"]: file["sha256"] for file in manifest["files"] if file["rows"] is not None}
 
 
 def _without_bytes(manifest: Stated) -> dict[str, Any]:
-    """A manifest without the bytes of its tables, whose rows it digests."""
+    """Return a manifest without the hashes and sizes of its tables, whose rows have a digest of their own."""
     files = [
         file if file["rows"] is None else {"path": file["path"], "rows": file["rows"]} for file in manifest["files"]
     ]
@@ -51,7 +76,16 @@ def _without_bytes(manifest: Stated) -> dict[str, Any]:
 
 
 def following(newest: str, theirs: Stated | None, mine: Stated) -> str:
-    """The version after `newest`, whose manifest is `theirs` (None where it has none), for a tree of `mine`."""
+    """Return the next version.
+
+    Args:
+        newest: The newest version so far.
+        theirs: Its manifest; None where it has none.
+        mine: The manifest of the release that needs a version.
+
+    Returns:
+        The version that follows from what changed.
+    """
     match = _VERSION.fullmatch(newest)
     assert match is not None
     major, minor, patch = map(int, match.groups())
@@ -63,5 +97,5 @@ def following(newest: str, theirs: Stated | None, mine: Stated) -> str:
 
 
 def _other_columns(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
-    """Whether a config that both have has other columns; one without rows has none."""
+    """Tell whether a config of both releases has different columns; one without rows has no columns at all."""
     return any(theirs[config] != mine[config] for config in theirs.keys() & mine.keys())

@@ -1,5 +1,7 @@
-"""The views of `plum_hub.release.views` over tables of preferences, for files of any size: the same rows in the same
-order, which `verify` makes once more by the other page."""
+"""The views of `plum_hub.release.views` over Arrow tables, for releases of any size.
+
+They give the same rows in the same order. `verify` recomputes them with the other module, so each checks the other.
+"""
 
 from collections.abc import Iterable, Iterator
 from itertools import count
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class _PairKey(NamedTuple):
-    """A preference's row in its table, and what decides about its pair."""
+    """The position of a preference in its table, and the columns that decide its pair."""
 
     row: int
     instruction_id: str
@@ -22,66 +24,87 @@ class _PairKey(NamedTuple):
 
 
 def kto_table(preferences: "pa.Table") -> "pa.Table":
-    """As `views.kto_rows`."""
-    return _answered(preferences).select(["prompt", "completion", "label", "instruction_id", "sample_id"])
+    """Build the rows of config `kto`, as `views.kto_rows` does.
+
+    Args:
+        preferences: Preferences, as a table of `plum_hub.columns`.
+
+    Returns:
+        The rows, in the same order.
+    """
+    return _with_messages(preferences).select(["prompt", "completion", "label", "instruction_id", "sample_id"])
 
 
 def sft_table(preferences: "pa.Table") -> "pa.Table":
-    """As `views.sft_rows`."""
-    chosen = _answered(preferences.filter(preferences["label"]))
+    """Build the rows of config `sft`, as `views.sft_rows` does.
+
+    Args:
+        preferences: Preferences, as a table of `plum_hub.columns`.
+
+    Returns:
+        The rows of the chosen ones, in the same order.
+    """
+    chosen = _with_messages(preferences.filter(preferences["label"]))
     return chosen.select(["prompt", "completion", "instruction_id", "sample_id"])
 
 
 def dpo_tables(tables: "Iterable[pa.Table]", seed: int) -> "Iterator[pa.Table]":
-    """As `views.dpo_rows`.
+    """Build the rows of config `dpo`, as `views.dpo_rows` does.
+
+    Args:
+        tables: Preferences, as tables of `plum_hub.columns`; those of a suite next to one another.
+        seed: Seed of the sampling that balances the pairs.
+
+    Yields:
+        The rows, in tables that end with a suite.
 
     Raises:
-        ValueError: as `views.by_suite`.
+        ValueError: The rows of a suite are not next to one another.
     """
     seen: set[str] = set()
     for table in _whole_suites(tables):
         columns = (table[name].to_pylist() for name in _PairKey._fields[1:])
-        places = map(_PairKey, count(), *columns)
-        drawn = [pair for rows in by_suite(places, seen) for pair in pairs(rows, seed)]
-        answered = _answered(table)
-        better = answered.take([one.row for one, _ in drawn]) if drawn else answered.slice(0, 0)
-        worse = answered.take([other.row for _, other in drawn]) if drawn else better
-        yield _side_by_side(better, worse)
+        keys = map(_PairKey, count(), *columns)
+        drawn = [pair for rows in by_suite(keys, seen) for pair in pairs(rows, seed)]
+        rows_as_messages = _with_messages(table)
+        chosen = rows_as_messages.take([key.row for key, _ in drawn]) if drawn else rows_as_messages.slice(0, 0)
+        rejected = rows_as_messages.take([key.row for _, key in drawn]) if drawn else chosen
+        yield _paired(chosen, rejected)
 
 
-def _side_by_side(better: "pa.Table", worse: "pa.Table") -> "pa.Table":
+def _paired(chosen: "pa.Table", rejected: "pa.Table") -> "pa.Table":
     import pyarrow as pa
 
     return pa.table(
         {
-            "prompt": better["prompt"],
-            "chosen": better["completion"],
-            "rejected": worse["completion"],
-            "instruction_id": better["instruction_id"],
-            "chosen_sample_id": better["sample_id"],
-            "rejected_sample_id": worse["sample_id"],
+            "prompt": chosen["prompt"],
+            "chosen": chosen["completion"],
+            "rejected": rejected["completion"],
+            "instruction_id": chosen["instruction_id"],
+            "chosen_sample_id": chosen["sample_id"],
+            "rejected_sample_id": rejected["sample_id"],
         }
     )
 
 
 def _whole_suites(tables: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
-    """The same rows in tables that end where a suite does."""
+    """Regroup rows, so that every table ends with a suite."""
     import pyarrow as pa
 
-    begun: pa.Table | None = None
+    remainder: pa.Table | None = None
     for table in tables:
-        held = table if begun is None else pa.concat_tables([begun, table])
-        suites = held["suite_id"].to_pylist()
+        pending = table if remainder is None else pa.concat_tables([remainder, table])
+        suites = pending["suite_id"].to_pylist()
         end = next((row for row in range(len(suites) - 1, 0, -1) if suites[row - 1] != suites[-1]), 0)
-        begun = held.slice(end)
+        remainder = pending.slice(end)
         if end:
-            yield held.slice(0, end).combine_chunks()
-    if begun is not None:
-        yield begun.combine_chunks()
+            yield pending.slice(0, end).combine_chunks()
+    if remainder is not None:
+        yield remainder.combine_chunks()
 
 
-def _answered(preferences: "pa.Table") -> "pa.Table":
-    """The same, whose completion is what the prompt is: a conversation, of one message, or plain text."""
+def _with_messages(preferences: "pa.Table") -> "pa.Table":
+    """Turn completions into conversations of one message where the prompts are conversations."""
     import pyarrow as pa
 
     if not pa.types.is_list(preferences.schema.field("prompt").type):

@@ -1,7 +1,7 @@
-"""Preferences as the rows that TRL's trainers read: KTO (unpaired), DPO (paired), SFT (chosen only). Pure functions.
+"""Preferences in the formats of TRL's trainers: KTO (unpaired), DPO (paired), SFT (chosen only). Pure functions.
 
-A prompt that is a conversation gives TRL's conversational format, where a completion is a list with one assistant
-message; a plain prompt gives plain strings.
+A prompt that is a conversation gives TRL's conversational format, in which a completion is a list with one assistant
+message; a plain prompt gives plain strings (https://huggingface.co/docs/trl/dataset_formats).
 """
 
 import random
@@ -13,26 +13,41 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from plum_hub.records import Message, Preference, digest
 
 Row: TypeAlias = dict[str, Any]
+"""One row of a view, by column name."""
 
 
 class LabelledRow(Protocol):
-    """What of a preference decides about its pair."""
+    """The fields of a preference that decide its pair."""
 
     @property
-    def instruction_id(self) -> str: ...
+    def instruction_id(self) -> str:
+        """Id of the instruction."""
+
     @property
-    def suite_id(self) -> str: ...
+    def suite_id(self) -> str:
+        """Id of the test suite."""
+
     @property
-    def sample_id(self) -> str: ...
+    def sample_id(self) -> str:
+        """Id of the sample."""
+
     @property
-    def label(self) -> bool: ...
+    def label(self) -> bool:
+        """True for chosen, False for rejected."""
 
 
 LabelledT = TypeVar("LabelledT", bound=LabelledRow)
 
 
 def kto_rows(preferences: Iterable[Preference]) -> Iterator[Row]:
-    """Each preference as one row of TRL's unpaired preference format."""
+    """Convert preferences to TRL's unpaired preference format.
+
+    Args:
+        preferences: Chosen and rejected samples.
+
+    Yields:
+        One row for each.
+    """
     for preference in preferences:
         yield {
             "prompt": preference.prompt,
@@ -44,7 +59,14 @@ def kto_rows(preferences: Iterable[Preference]) -> Iterator[Row]:
 
 
 def sft_rows(preferences: Iterable[Preference]) -> Iterator[Row]:
-    """Each chosen preference as one row of TRL's prompt-completion format."""
+    """Convert the chosen preferences to TRL's prompt-completion format.
+
+    Args:
+        preferences: Chosen and rejected samples.
+
+    Yields:
+        One row for each chosen one.
+    """
     for preference in preferences:
         if preference.label:
             yield {
@@ -56,35 +78,46 @@ def sft_rows(preferences: Iterable[Preference]) -> Iterator[Row]:
 
 
 def dpo_rows(preferences: Iterable[Preference], seed: int) -> Iterator[Row]:
-    """Balanced pairs: for each suite min(#chosen, #rejected) of them, every sample at most once.
+    """Convert preferences to balanced pairs in TRL's preference format.
 
-    Pairs are made within a suite, because all its samples answer one and the same prompt. Which samples pair is drawn
-    from `seed` and the ids alone, so it depends neither on the order of a suite's rows nor on the other suites.
+    Each suite gives min(#chosen, #rejected) pairs, with every sample in at most one. Pairs are formed within a suite,
+    because all its samples answer the same prompt. The pairing depends on `seed` and the ids alone, neither on the
+    order of a suite's rows nor on other suites.
+
+    Args:
+        preferences: Chosen and rejected samples, those of a suite next to one another.
+        seed: Seed of the sampling.
+
+    Yields:
+        One row for each pair.
 
     Raises:
-        ValueError: as `by_suite`.
+        ValueError: The rows of a suite are not next to one another.
     """
     for rows in by_suite(preferences, set()):
-        for better, worse in pairs(rows, seed):
+        for chosen, rejected in pairs(rows, seed):
             yield {
-                "prompt": better.prompt,
-                "chosen": _completion(better),
-                "rejected": _completion(worse),
-                "instruction_id": better.instruction_id,
-                "chosen_sample_id": better.sample_id,
-                "rejected_sample_id": worse.sample_id,
+                "prompt": chosen.prompt,
+                "chosen": _completion(chosen),
+                "rejected": _completion(rejected),
+                "instruction_id": chosen.instruction_id,
+                "chosen_sample_id": chosen.sample_id,
+                "rejected_sample_id": rejected.sample_id,
             }
 
 
 def by_suite(preferences: Iterable[LabelledT], seen: set[str]) -> Iterator[list[LabelledT]]:
-    """The rows of one suite after the other, holding one suite in memory at a time.
+    """Group rows by suite, with one suite in memory at a time.
 
     Args:
-        preferences: the rows.
-        seen: the suites that were there before; these are added.
+        preferences: The rows.
+        seen: Ids of the suites of earlier calls; those of this call are added.
+
+    Yields:
+        The rows of each suite.
 
     Raises:
-        ValueError: the rows of a suite are not next to one another, so that its pairs would not be balanced.
+        ValueError: The rows of a suite are not next to one another, so its pairs would not be balanced.
     """
     for suite_id, rows in groupby(preferences, key=attrgetter("suite_id")):
         if suite_id in seen:
@@ -94,7 +127,15 @@ def by_suite(preferences: Iterable[LabelledT], seen: set[str]) -> Iterator[list[
 
 
 def pairs(rows: Iterable[LabelledT], seed: int) -> Iterator[tuple[LabelledT, LabelledT]]:
-    """The pairs of one suite, the chosen row first."""
+    """Draw the pairs of one suite.
+
+    Args:
+        rows: All labelled rows of the suite, in any order; at least one.
+        seed: Seed of the sampling.
+
+    Yields:
+        Pairs of a chosen and a rejected row.
+    """
     ordered = sorted(rows, key=attrgetter("sample_id"))
     chosen = [row for row in ordered if row.label]
     rejected = [row for row in ordered if not row.label]

@@ -10,7 +10,7 @@ from plum_hub.answers.code import extract_code
 from plum_hub.pipeline.samples import prompt_of
 from plum_hub.records import Drop, Preference, Prompt, Sample, digest
 from plum_hub.release.manifest import RowCounts
-from plum_hub.release.parquet import scattered
+from plum_hub.release.parquet import in_hash_order
 from plum_hub.release.preferences import STAGE, preferences
 from plum_hub.release.reading import config_files, read_rows
 from plum_hub.release.schemas import Config
@@ -145,7 +145,7 @@ def check_order(folder: Path, findings: Findings) -> None:
 
     names = [row["sample_id"] for row in read_rows(config_files(folder, "kto"), ("sample_id",))]
     with TemporaryDirectory(prefix="plum-hub-audit-") as scratch:
-        ordered = scattered(
+        ordered = in_hash_order(
             [pa.table({"sample_id": pa.array(names, pa.string())})], key="sample_id", scratch=Path(scratch)
         )
         made = [name for table in ordered for name in table["sample_id"].to_pylist()]

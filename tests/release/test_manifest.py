@@ -8,12 +8,15 @@ from pydantic import ValidationError
 
 from plum_hub.release.manifest import (
     MANIFEST,
+    HashedFile,
     Manifest,
     ManifestHeader,
+    ModelManifest,
     PreviousRelease,
     VerifiableManifest,
     read_manifest,
 )
+from plum_hub.release.model_lineage import BaseModelRef, ModelLineage, TrainedOn
 from plum_hub.release.tree import with_card, write_tree
 from tests.release.rows import contents
 
@@ -27,6 +30,17 @@ def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
 def test_a_manifest_reads_back_as_it_was_written(tmp_path: Path) -> None:
     written = write_tree(tmp_path / "dataset", contents())
     assert read_manifest(tmp_path / "dataset", Manifest).to_json() == written.to_json()
+    assert json.loads((tmp_path / "dataset" / MANIFEST).read_bytes()) == written.to_json()
+
+
+def test_a_manifest_of_a_model_is_compared_as_it_is_read() -> None:
+    base = BaseModelRef(name="tiny", commit=None, revision="r", weights=None, license="mit")
+    data = TrainedOn(
+        name="run", revision="r", rows=1, sha256="s", repo=None, tag=None, commit=None, licenses=("mit", None)
+    )
+    lineage = ModelLineage(form="adapter", method="kto", base=base, data=data, on_policy=True)
+    values = ModelManifest(lineage=lineage, files=(HashedFile(path="a", sha256="s", size=1),)).to_json()
+    assert values == json.loads(json.dumps(values))
 
 
 def test_the_parts_of_a_manifest(tmp_path: Path) -> None:

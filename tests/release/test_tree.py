@@ -11,7 +11,7 @@ import pyarrow.parquet as pq  # noqa: TID253
 import pytest
 
 from plum_hub.errors import NothingToReleaseError, RunError
-from plum_hub.release.parquet import ROWS_PER_GROUP, batches, write_parquet
+from plum_hub.release.parquet import ROWS_PER_GROUP, tables_of, write_parquet
 from plum_hub.release.schemas import CONFIGS, columns, schema
 from plum_hub.release.tree import with_card, write_tree
 from tests.release.rows import CHAT, contents, judged, preference, suite, tables
@@ -135,7 +135,7 @@ def test_many_rows_are_split_over_files(tmp_path: Path) -> None:
 def test_rows_are_read_as_they_are_needed() -> None:
     read: list[int] = []
     rows = ({"n": read.append(n) or n} for n in range(3 * ROWS_PER_GROUP))
-    tables = batches(rows, pa.schema([("n", pa.int64())]))
+    tables = tables_of(rows, pa.schema([("n", pa.int64())]))
     assert next(tables).num_rows == ROWS_PER_GROUP == len(read)
 
 
