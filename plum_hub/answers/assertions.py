@@ -1,4 +1,4 @@
-"""One assertion, in any of the forms in which models write them, as test cases."""
+"""Convert one assertion, in any of the forms that models write, to test cases."""
 
 import ast
 import cmath
@@ -19,12 +19,26 @@ _REVERSE = ast.keyword(arg="reverse", value=ast.Constant(value=True))
 
 
 def is_assertion(statement: ast.stmt) -> bool:
-    """Whether a statement checks something: an assert, a unittest call, `with raises(...)`, or holds one inside."""
+    """Whether a statement checks something.
+
+    Args:
+        statement: Any statement.
+
+    Returns:
+        True for an assert, a unittest call, `with raises(...)`, and a statement that contains one of these.
+    """
     return any(map(is_check, ast.walk(statement)))
 
 
 def read_assertion(statement: ast.stmt) -> Iterator[TestCase]:
-    """The cases of one assertion that stands alone: calls where it can be split, else the statement as it is."""
+    """Convert one self-contained assertion to test cases.
+
+    Args:
+        statement: The assertion.
+
+    Yields:
+        A case of the kind `call` for each part that compares a call with a literal; the unchanged statement otherwise.
+    """
     match statement:
         case ast.Assert(test=ast.BoolOp(op=ast.And(), values=tests)):
             for test in tests:
@@ -36,14 +50,30 @@ def read_assertion(statement: ast.stmt) -> Iterator[TestCase]:
 
 
 def make_call_case(call: ast.expr, expected: ast.expr, tolerance: float | None = None) -> TestCase | None:
-    """A case of the kind `call`, or None where the expected value is no literal or the call is one."""
+    """Make a test case of the kind `call`.
+
+    Args:
+        call: The expression to evaluate.
+        expected: The expression of the expected value.
+        tolerance: Largest absolute difference that passes; None requires equality.
+
+    Returns:
+        The case, or None if the expected value is not a literal or the call reads no name.
+    """
     if not is_literal(expected) or not loaded_names(call):
         return None
     return TestCase(kind="call", call=ast.unparse(call), expected=ast.unparse(expected), tolerance=tolerance)
 
 
 def call_to_statement(case: TestCase) -> str:
-    """A call as a statement that asserts the same, for where other statements have to stand before it."""
+    """Rewrite a call case as an equivalent assert statement, for use behind other statements.
+
+    Args:
+        case: A case of the kind `call`.
+
+    Returns:
+        The source of the statement.
+    """
     expected = str(case.expected)
     if case.tolerance is not None:
         return f"assert abs({case.call} - {expected}) <= {case.tolerance!r}\n"
@@ -54,7 +84,14 @@ def call_to_statement(case: TestCase) -> str:
 
 
 def is_literal(node: ast.expr) -> bool:
-    """Whether the judge can read the expression as a value without running it."""
+    """Whether the judge can evaluate an expression without running it.
+
+    Args:
+        node: The expression.
+
+    Returns:
+        True if `parse_literal` reads its source.
+    """
     return _value(node) is not _NO_VALUE
 
 
@@ -75,10 +112,10 @@ def _read_test(test: ast.expr) -> TestCase | None:
             return _read_close(call)
         case ast.Call() as call:
             return make_call_case(_truth(call), ast.Constant(value=True))
-        case ast.Compare(left=left, ops=[ast.Lt() | ast.LtE() as order], comparators=[limit]):
-            return _read_distance(left, limit, strict=isinstance(order, ast.Lt))
-        case ast.Compare(left=limit, ops=[ast.Gt() | ast.GtE() as order], comparators=[left]):
-            return _read_distance(left, limit, strict=isinstance(order, ast.Gt))
+        case ast.Compare(left=left, ops=[ast.Lt() | ast.LtE() as operator], comparators=[limit]):
+            return _read_distance(left, limit, strict=isinstance(operator, ast.Lt))
+        case ast.Compare(left=limit, ops=[ast.Gt() | ast.GtE() as operator], comparators=[left]):
+            return _read_distance(left, limit, strict=isinstance(operator, ast.Gt))
         case ast.Compare(left=call, ops=[ast.Is() | ast.IsNot() as same], comparators=[ast.Constant(value=value)]):
             return _read_identity(call, value, isinstance(same, ast.Is))
         case ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]):
@@ -97,19 +134,21 @@ def _read_equality(left: ast.expr, right: ast.expr) -> TestCase | None:
 
 
 def _read_closeness(tested: ast.expr, close: ast.Call) -> TestCase | None:
-    """`f(x) == pytest.approx(v)`, also with the call inside: then its value says how near it has to be."""
-    form, (inner, *rest) = called_name(close.func), close.args
-    names = zip(("rel", "abs", "nan_ok"), rest, strict=False)
-    words = [*(ast.keyword(arg=name, value=item) for name, item in names), *close.keywords]
+    """Read `f(x) == pytest.approx(v)`, or `pytest.approx(f(x)) == v`, in which the result defines the tolerance."""
+    function, (inner, *rest) = called_name(close.func), close.args
+    positional = zip(("rel", "abs", "nan_ok"), rest, strict=False)
+    keywords = [*(ast.keyword(arg=name, value=item) for name, item in positional), *close.keywords]
     if is_literal(inner):
-        return _closeness_case(form, tested, inner, words)
-    return _closeness_case(form, inner, tested, [*words, _REVERSE] if form == "approx" else words)
+        return _closeness_case(function, tested, inner, keywords)
+    return _closeness_case(function, inner, tested, [*keywords, _REVERSE] if function == "approx" else keywords)
 
 
-def _closeness_case(form: str, tested: ast.expr, expected: ast.expr, keywords: list[ast.keyword]) -> TestCase | None:
-    """A call whose value should be close to a literal; None where the judge cannot read one."""
-    wanted = ast.Call(func=ast.Name(id=form, ctx=ast.Load()), args=[expected], keywords=keywords)
-    text = ast.unparse(ast.fix_missing_locations(wanted))
+def _closeness_case(
+    function: str, tested: ast.expr, expected: ast.expr, keywords: list[ast.keyword]
+) -> TestCase | None:
+    """Make a case for a call whose value must be close to a literal; None if the judge cannot read the expectation."""
+    closeness = ast.Call(func=ast.Name(id=function, ctx=ast.Load()), args=[expected], keywords=keywords)
+    text = ast.unparse(ast.fix_missing_locations(closeness))
     try:
         parse_expected(text)
     except ValueError:
@@ -120,7 +159,7 @@ def _closeness_case(form: str, tested: ast.expr, expected: ast.expr, keywords: l
 
 
 def _holds_nan(value: Any) -> bool:
-    """Whether a value is not equal to itself, or holds what is not: no answer is equal to it."""
+    """Whether a value is or contains NaN, to which no answer can be equal."""
     match value:
         case dict():
             return any(map(_holds_nan, [*value, *value.values()]))
@@ -130,8 +169,11 @@ def _holds_nan(value: Any) -> bool:
 
 
 def _read_identity(call: ast.expr, value: object, positive: bool) -> TestCase | None:
-    """`f(x) is True`. What the call gives reaches the judge as itself only if it is one of the constants, so that 1 is
-    not taken for True; the expression says nothing of which is expected."""
+    """Read `f(x) is True` and its variants.
+
+    The expression maps the constants to themselves and everything else to a list, so that 1 is not accepted for
+    True. It does not reveal which constant is expected.
+    """
     if value is None and positive:
         return make_call_case(call, ast.Constant(value=None))
     if not (value is None or value is True or value is False):
@@ -144,7 +186,7 @@ def _read_identity(call: ast.expr, value: object, positive: bool) -> TestCase | 
 
 
 def _read_distance(left: ast.expr, limit: ast.expr, *, strict: bool) -> TestCase | None:
-    """`abs(f(x) - v) <= tolerance`, either way round; `<` is `<=` of the number below."""
+    """Read `abs(f(x) - v) <= tolerance`, in either order; `<` becomes `<=` with the next smaller float."""
     match left:
         case ast.Call(func=ast.Name(id="abs"), args=[ast.BinOp(left=one, op=ast.Sub(), right=other)], keywords=[]):
             call, expected = (one, other) if is_literal(other) else (other, one)
@@ -156,14 +198,14 @@ def _read_distance(left: ast.expr, limit: ast.expr, *, strict: bool) -> TestCase
 
 
 def _is_finite(value: Any) -> bool:
-    """Whether a literal is a number that another can be subtracted from with a finite result."""
+    """Whether a literal is a number whose difference from another number is finite."""
     return isinstance(value, int | float | complex | Fraction) and (
         isinstance(value, int | Fraction) or cmath.isfinite(value)
     )
 
 
 def _read_close(call: ast.Call) -> TestCase | None:
-    """`math.isclose(f(x), v, rel_tol=..., abs_tol=...)`, either way round."""
+    """Read `math.isclose(f(x), v, rel_tol=..., abs_tol=...)`, in either order."""
     if len(call.args) != 2:
         return None
     tested, expected = call.args if is_literal(call.args[1]) else reversed(call.args)
@@ -171,7 +213,7 @@ def _read_close(call: ast.Call) -> TestCase | None:
 
 
 def _tolerance(node: ast.expr) -> float | None:
-    """A literal tolerance from 0 up as a float that is equal to it."""
+    """Evaluate a literal tolerance of at least 0; None unless a float represents it exactly."""
     match node:
         case ast.BinOp(left=ast.Constant(value=int() | float() as base), op=ast.Pow(), right=exponent):
             power = _value(exponent)  # 10**-6
@@ -188,5 +230,8 @@ def _tolerance(node: ast.expr) -> float | None:
 
 
 def _truth(call: ast.expr) -> ast.expr:
-    """`assert f(x)` asks for a true value, not for True. No name is used, as the program may have its own."""
+    """Convert an expression to its truth value, as `assert f(x)` accepts any true value.
+
+    The result uses no name, because the program may redefine `bool`.
+    """
     return ast.UnaryOp(op=ast.Not(), operand=ast.UnaryOp(op=ast.Not(), operand=call))

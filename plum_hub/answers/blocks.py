@@ -1,4 +1,7 @@
-"""The fenced code blocks of a model's answer, read the way models write them, not the way Markdown is defined."""
+"""Parse a model's answer into fenced code blocks and prose.
+
+The rules follow what models write rather than the Markdown specification.
+"""
 
 from dataclasses import dataclass
 
@@ -9,7 +12,14 @@ from plum_hub.answers.source import is_program, parse
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block. `label` is the last line of text before it; `closed` is False where the answer was cut."""
+    """One fenced block.
+
+    Attributes:
+        language: Language of the info string in lower case; empty if there is none.
+        code: Content of the block.
+        label: Last non-empty line of text before the block.
+        closed: False if the answer ends before the closing fence.
+    """
 
     language: str
     code: str
@@ -18,11 +28,15 @@ class Block:
 
     @property
     def is_python(self) -> bool:
+        """Whether the info string names Python."""
         return is_python(self.language)
 
     @property
     def may_be_python(self) -> bool:
-        """Whether its info string says Python or nothing, or says `text` or the like of what is a program."""
+        """Whether the block can be Python.
+
+        Its info string names Python or is missing, or is neutral (`text`, for example) and the content is a program.
+        """
         if not self.language or self.is_python:
             return True
         return is_neutral(self.language) and (is_program(parse(self.code)) or self.code.startswith(">>> "))
@@ -30,8 +44,14 @@ class Block:
 
 @dataclass(frozen=True)
 class ParsedAnswer:
-    """An answer taken apart: all of it, the text before the first fence, all text outside fences, and the blocks in
-    order."""
+    """A parsed answer.
+
+    Attributes:
+        text: The answer without reasoning and special tokens.
+        preamble: Text before the first fence.
+        prose: All text outside fences.
+        blocks: Non-empty blocks in the order of the answer.
+    """
 
     text: str
     preamble: str
@@ -40,14 +60,21 @@ class ParsedAnswer:
 
 
 def read_answer(text: str) -> ParsedAnswer:
-    """Take an answer apart. Reasoning and special tokens are left out; empty blocks are not blocks."""
+    """Parse an answer into blocks and prose.
+
+    Args:
+        text: The model's answer, verbatim.
+
+    Returns:
+        The parts, without reasoning, special tokens and empty blocks.
+    """
     text = visible_text(text)
-    found = scan(text)
+    scanned = scan(text)
     blocks: list[Block] = []
-    for block in found.blocks:
-        before = (piece.strip() for line, piece in reversed(found.outside) if line <= block.first)
+    for block in scanned.blocks:
+        before = (piece.strip() for line, piece in reversed(scanned.outside) if line <= block.first)
         label = next((piece for piece in before if piece), "")
         blocks.append(Block(block.language, block.code, label, block.closed))
-    first = found.blocks[0].first if found.blocks else None
-    preamble = [piece for line, piece in found.outside if first is None or line <= first]
-    return ParsedAnswer(text, "\n".join(preamble), "\n".join(piece for _, piece in found.outside), tuple(blocks))
+    first = scanned.blocks[0].first if scanned.blocks else None
+    preamble = [piece for line, piece in scanned.outside if first is None or line <= first]
+    return ParsedAnswer(text, "\n".join(preamble), "\n".join(piece for _, piece in scanned.outside), tuple(blocks))

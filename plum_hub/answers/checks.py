@@ -1,4 +1,4 @@
-"""A test module, as benchmarks and people write them, as test cases."""
+"""Convert a test module, as benchmarks and users write them, to test cases."""
 
 import ast
 import doctest
@@ -14,16 +14,22 @@ from plum_hub.records import TestCase
 
 
 def read_tests(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
-    """A test module as cases: one for each assertion where it holds nothing but assertions and imports, HumanEval's
-    `check(candidate)` written out; one for each test that a runner would run; else all of it as one statement, since
-    its parts may need one another.
+    """Convert a test module to test cases that can fail a program.
+
+    A module that contains only assertions and imports gives a case for each assertion, with HumanEval's
+    `check(candidate)` expanded. Otherwise each test that a test runner would collect gives a case. If the parts
+    depend on one another, the whole module becomes one statement.
 
     Args:
-        source: the module, or a text of doctests.
-        entry_point: what the program has to define; "" where that is not known.
+        source: The module, or a text of doctests.
+        entry_point: The name that the program must define; "" if unknown.
+
+    Returns:
+        The cases in source order.
 
     Raises:
-        ValueError: it is not Python, wants what is not run here, or can fail no program; the message says which.
+        ValueError: The source is not Python, requires an unsupported feature, or cannot fail any program; the
+            message says which.
     """
     if parse(source) is None and ">>> " in source:
         cases = _doctests([source])
@@ -38,10 +44,21 @@ def read_tests(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
 
 
 def module_cases(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
-    """See `read_tests`; whether anything in the cases can fail is not asked."""
+    """Convert a test module to test cases without checking that they can fail; see `read_tests`.
+
+    Args:
+        source: The module.
+        entry_point: The name that the program must define; "" if unknown.
+
+    Returns:
+        The cases in source order.
+
+    Raises:
+        ValueError: The source is not Python, requires an unsupported feature, or skips all its tests.
+    """
     tree = parse_tests(source)
     if not tree.body:
-        raise ValueError(f"is not Python: {source!r:.80} (no statement); mend it")
+        raise ValueError(f"is not Python: {source!r:.80} (no statement); fix it")
     checks = _checks(tree.body)
     if checks is not None:
         return _split([], checks)
@@ -50,7 +67,7 @@ def module_cases(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
     ]
     module = collect_tests([node for node in tree.body if node not in future], entry_point)
     if not module.tests and module.has_skipped:
-        raise ValueError("every test in it is skipped, so that nothing is tested: take out the skips")
+        raise ValueError("all of its tests are skipped: remove the skip marks")
     if not module.tests and ast.unparse(tree) == ast.unparse(
         ast.Module(body=[*future, *map(lower_closeness, module.preamble)], type_ignores=[])
     ):
@@ -61,10 +78,17 @@ def module_cases(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
 
 
 def contains_tests(source: str, entry_point: str) -> bool:
-    """Whether a runner would find tests in the source that it does not run by itself.
+    """Whether a source has tests that a test runner would collect and the module itself does not call.
+
+    Args:
+        source: The module.
+        entry_point: The name that the program must define.
+
+    Returns:
+        True if there are such tests, skipped ones included.
 
     Raises:
-        ValueError: see `read_tests`.
+        ValueError: See `read_tests`.
     """
     module = collect_tests(parse_tests(source).body, entry_point)
     return bool(module.tests) or module.has_skipped
@@ -75,7 +99,15 @@ def _is_import(node: ast.stmt) -> bool:
 
 
 def require_can_fail(cases: Sequence[TestCase], entry_point: str) -> None:
-    """Raise a `ValueError` if the cases, one after the other, can fail no program."""
+    """Reject cases that no program can fail.
+
+    Args:
+        cases: Cases that run in this order.
+        entry_point: The name that the program must define; "" if unknown.
+
+    Raises:
+        ValueError: Neither a single case nor all together can fail a program.
+    """
     calls = (case for case in cases if case.kind == "call")
     if any(case.kind == "stdio" for case in cases) or any(
         why_cannot_fail(_body([one]), entry_point) is None for one in calls
@@ -83,11 +115,19 @@ def require_can_fail(cases: Sequence[TestCase], entry_point: str) -> None:
         return
     reason = why_cannot_fail(_body(cases), entry_point)
     if reason is not None:
-        raise ValueError(f"{reason}: mend the tests, or drop the suite")
+        raise ValueError(f"{reason}: fix the tests, or remove the suite")
 
 
 def can_fail(case: TestCase, entry_point: str) -> bool:
-    """Whether a case is Python and may fail a program."""
+    """Whether a case may fail a program.
+
+    Args:
+        case: The case.
+        entry_point: The name that the program must define; "" if unknown.
+
+    Returns:
+        False if the case is not Python or holds whatever the program does.
+    """
     if case.kind == "stdio":
         return True
     try:
@@ -97,19 +137,25 @@ def can_fail(case: TestCase, entry_point: str) -> bool:
 
 
 def parse_tests(source: str) -> ast.Module:
-    """The tree of a text that Python takes as a module.
+    """Parse and compile a test module.
+
+    Args:
+        source: The module.
+
+    Returns:
+        The syntax tree.
 
     Raises:
-        ValueError: it is not; the message names the line.
+        ValueError: The source is not Python; the message names the line.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             compile(source, "<tests>", "exec", dont_inherit=True)
     except SyntaxError as error:
-        raise ValueError(f"is not Python: {source!r:.80} (line {error.lineno}: {error.msg}); mend it") from error
+        raise ValueError(f"is not Python: {source!r:.80} (line {error.lineno}: {error.msg}); fix it") from error
     except (ValueError, MemoryError, RecursionError, OverflowError) as error:
-        raise ValueError(f"is not Python: {source!r:.80} ({error}); mend it") from error
+        raise ValueError(f"is not Python: {source!r:.80} ({error}); fix it") from error
     return ast.parse(source)
 
 
@@ -118,7 +164,7 @@ def _body(cases: Sequence[TestCase]) -> list[ast.stmt]:
 
 
 def _planned(module: TestModule, future: list[ast.stmt]) -> tuple[TestCase, ...]:
-    """A case for each test where they share nothing that changes, else one for all."""
+    """Make one case per test if the tests share no mutable state, else one case of all."""
     imports = [node for node in module.preamble if _is_import(node)]
     checks = _checks([node for node in module.preamble if not _is_import(node)])
     if not module.tests and checks is not None:
@@ -141,13 +187,16 @@ def _planned(module: TestModule, future: list[ast.stmt]) -> tuple[TestCase, ...]
 
 
 def _alone(test: list[ast.stmt], bound: set[str]) -> list[ast.stmt] | None:
-    """The assertions of a test that is nothing but assertions of the program; None for any other."""
+    """Return the assertions of a test that consists of nothing but assertions about the program; None otherwise."""
     match test:
         case [ast.FunctionDef(args=ast.arguments(args=[]), decorator_list=[]) as function, ast.Expr()]:
             checks = _checks(function.body)
-        case [ast.FunctionDef(args=ast.arguments(args=[one])) as function, ast.Expr(value=ast.Call(args=[given]))]:
+        case [
+            ast.FunctionDef(args=ast.arguments(args=[parameter])) as function,
+            ast.Expr(value=ast.Call(args=[argument])),
+        ]:
             checks = _checks(function.body)
-            checks = None if checks is None else [substitute(check, {one.arg: given}) for check in checks]
+            checks = None if checks is None else [substitute(check, {parameter.arg: argument}) for check in checks]
         case [ast.ClassDef(bases=[], body=[*items]), ast.Expr(value=ast.Call(func=ast.Lambda() as runner))] if (
             len(calls := [item for item in ast.walk(runner) if isinstance(item, ast.Call)]) == 1
             and isinstance(calls[0].func, ast.Attribute)
@@ -163,7 +212,7 @@ def _alone(test: list[ast.stmt], bound: set[str]) -> list[ast.stmt] | None:
 
 
 def _shares(module: TestModule) -> bool:
-    """Whether tests may depend on one another, or on what the module does before them."""
+    """Whether tests may depend on one another or on what the module does before them."""
     for node in module.preamble:
         match node:
             case ast.Import() | ast.ImportFrom() | ast.FunctionDef() | ast.ClassDef() | ast.AsyncFunctionDef():
@@ -180,7 +229,7 @@ def _shares(module: TestModule) -> bool:
 
 
 def _split(imports: Sequence[ast.stmt], checks: Sequence[ast.stmt]) -> tuple[TestCase, ...]:
-    """One or more cases for each assertion, with the imports that it uses in front."""
+    """Make cases for each assertion, preceded by the imports that it uses."""
     cases: list[TestCase] = []
     for check in checks:
         needed = [node for node in imports if stored_names(node) & (loaded_names(check) | {"*"})]
@@ -192,35 +241,35 @@ def _split(imports: Sequence[ast.stmt], checks: Sequence[ast.stmt]) -> tuple[Tes
 
 
 def _only_math(needed: Sequence[ast.stmt], check: ast.stmt) -> bool:
-    """Whether `math` is imported for `math.isclose` alone, which the judge applies itself."""
+    """Whether `math` is imported only for `math.isclose`, which the judge evaluates itself."""
     names = [item for item in ast.walk(check) if isinstance(item, ast.Name) and item.id == "math"]
     closes = [item for item in ast.walk(check) if isinstance(item, ast.Attribute) and item.attr == "isclose"]
     return ast.unparse(ast.Module(body=list(needed), type_ignores=[])) == "import math" and len(names) == len(closes)
 
 
 def _doctests(texts: Sequence[str]) -> tuple[TestCase, ...]:
-    """The examples of each text: a call each where they stand alone, else one statement of all."""
-    lines: list[str] = []
+    """Convert doctest examples: one call case each if they are independent, else one statement of all."""
+    statements: list[str] = []
     for text in texts:
         try:
             examples = doctest.DocTestParser().get_examples(text)
         except ValueError as error:
-            raise ValueError(f"its doctests cannot be read ({error}): mend them") from error
-        lines += map(_doctest, examples)
-    if not lines:
-        raise ValueError("its doctests hold no example: mend them")
-    if all(line.startswith("assert ") for line in lines):
-        return tuple(case for line in lines for case in read_assertion(ast.parse(line).body[0]))
-    return (TestCase(kind="statement", statement="".join(lines)),)
+            raise ValueError(f"its doctests cannot be parsed ({error}): fix them") from error
+        statements += map(_doctest, examples)
+    if not statements:
+        raise ValueError("its doctests contain no example: add one")
+    if all(line.startswith("assert ") for line in statements):
+        return tuple(case for line in statements for case in read_assertion(ast.parse(line).body[0]))
+    return (TestCase(kind="statement", statement="".join(statements)),)
 
 
 def _doctest(example: doctest.Example) -> str:
-    """What an example's value prints must be what stands below it."""
+    """Convert one example to a statement that compares the printed value with the expected text."""
     tree = parse_tests(example.source)
     prints = "print" in loaded_names(tree)
     want = example.want.rstrip("\n")
     if example.options:
-        raise ValueError(f"its doctests have options: take them out ({example.source.strip()!r:.60})")
+        raise ValueError(f"its doctests have options: remove them ({example.source.strip()!r:.60})")
     match tree.body:
         case [ast.Expr(value=value)] if example.exc_msg is not None:
             name = example.exc_msg.partition(":")[0].strip()
@@ -235,7 +284,10 @@ def _doctest(example: doctest.Example) -> str:
 
 
 def _checks(body: list[ast.stmt]) -> list[ast.stmt] | None:
-    """The assertions of a module that holds nothing else, with the calls of its `check` functions written out."""
+    """Return the assertions of a module that contains nothing else; None otherwise.
+
+    Calls of `check` functions are expanded.
+    """
     checks: list[ast.stmt] = []
     functions: dict[str, tuple[str, list[ast.stmt]]] = {}
     for statement in body:

@@ -1,8 +1,8 @@
-"""The program in a model's answer.
+"""Extract the program from a model's answer.
 
-The program is kept as the model wrote it: nothing is reordered or cut out of it, and nothing is repaired but characters
-that cannot be seen. What is decided here is only where it begins and ends: which fenced blocks belong to it, or which
-lines where nothing is fenced.
+The program is kept as the model wrote it: nothing is reordered, cut out or repaired, except for invisible
+characters. This module only decides which fenced blocks, or which lines of an answer without fences, belong to the
+program.
 """
 
 import ast
@@ -22,8 +22,9 @@ from plum_hub.answers.source import (
 )  # fmt: skip
 
 EXTRACTION = "2"
-"""Version of the rules by which a program is found in an answer. It is part of a verdict's id, since those rules decide
-what was judged: raise it whenever an answer could give another program."""
+"""Version of the extraction rules. It is part of a verdict's id, because the rules decide which program is judged:
+raise it whenever an answer could give a different program.
+"""
 
 _CODE_LINE = re.compile(
     r"(?:from [\w.]+ import \S|import [\w.]+(?: as \w+)?(?:, [\w.]+(?: as \w+)?)*\s*(?:#.*)?$"
@@ -36,26 +37,26 @@ _PROMPT = re.compile(r"^(?:>>>|\.\.\.)(?: |$)")
 
 
 def extract_code(text: str, entry_point: str | None) -> str | None:
-    """The program that answers a task.
+    """Extract the program that answers a task.
 
-    A fenced block that defines the entry point is preferred, the last complete one if there are several, because models
-    correct themselves; it is joined with those other blocks that define a name it misses, and blocks of example usage
-    stay out. Without an entry point it is the last block that reads input and is complete, else the longest that
-    parses. Text without a fence, or before a stray one, is a program if it reads as one.
-    A prompt that ends inside the program must be put before its answer by the caller.
+    A fenced block that defines the entry point is preferred; of several, the last complete one, because models
+    correct themselves. It is joined with the other blocks that define names it lacks; blocks of example usage are
+    left out. Without an entry point, the last complete block that reads input is chosen, else the longest that
+    parses. Text without a fence, or before a stray one, is a program if it parses as one. If the prompt ends inside
+    the program, the caller must prepend it to the answer.
 
     Args:
-        text: the model's answer, word for word.
-        entry_point: the function or class that the program must define; None or "" for a script.
+        text: The model's answer, verbatim.
+        entry_point: The function or class that the program must define; None or "" for a script.
 
     Returns:
-        The source, which need not parse; None when there is no code.
+        The source, which need not parse; None if there is no code.
     """
     answer = read_answer(text)
     name = entry_point or ""
-    for whole in map(_readable, (answer.text, answer.preamble)):
-        if is_program(parse(whole), name):
-            return whole.strip("\n") + "\n"
+    for candidate in map(_readable, (answer.text, answer.preamble)):
+        if is_program(parse(candidate), name):
+            return candidate.strip("\n") + "\n"
     return (
         choose_program(answer.blocks, name)
         or _plain_program(answer.prose, name)
@@ -65,40 +66,48 @@ def extract_code(text: str, entry_point: str | None) -> str | None:
 
 
 def choose_program(blocks: Sequence[Block], name: str) -> str | None:
-    """The program among the blocks: the one that defines `name` ("" for any program), with those that it needs."""
+    """Choose the program among fenced blocks.
+
+    Args:
+        blocks: Blocks in the order of the answer.
+        name: The name that the program must define; "" for any program.
+
+    Returns:
+        The chosen block joined with the blocks that it needs; None if no block qualifies.
+    """
     candidates = [replace(block, code=_readable(block.code)) for block in blocks if block.may_be_python]
     chosen = _defining(candidates, name) if name else _script(candidates)
     return None if chosen is None else _joined(chosen, candidates, name)
 
 
 def _defines(code: str, name: str) -> bool:
-    """Whether the code defines the name at its top level, judged by eye where it does not parse."""
+    """Whether code defines a name at its top level; decided by a regular expression if the code does not parse."""
     if (tree := parse(code)) is not None:
         return _definition(tree, name) is not None
     return re.search(rf"^(?:(?:async )?def|class) {re.escape(name)}\b", code, re.MULTILINE) is not None
 
 
 def _definition(tree: ast.Module, name: str) -> ast.stmt | None:
-    """The statement that binds a name last; to import it from elsewhere is not to define it."""
+    """Return the last statement that binds a name, unless it is an import."""
     statement = definitions(tree).get(name)
     return None if isinstance(statement, ast.Import | ast.ImportFrom) else statement
 
 
 def _defining(candidates: Sequence[Block], name: str) -> Block | None:
-    """The last of the most complete blocks that define the name."""
-    found = [(_completeness(block.code, name), place) for place, block in enumerate(candidates)]
-    rank, place = max(((rank, place) for rank, place in found if rank), default=(0, 0))
-    return candidates[place] if rank else None
+    """Return the last of the most complete blocks that define the name."""
+    ranks = [(_completeness(block.code, name), index) for index, block in enumerate(candidates)]
+    rank, index = max(((rank, index) for rank, index in ranks if rank), default=(0, 0))
+    return candidates[index] if rank else None
 
 
 def _completeness(code: str, name: str) -> int:
-    """How much of the name's definition a block holds: 0 nothing, 5 all of it."""
+    """Rate how much of the name's definition a block contains, from 0 (nothing) to 5 (all of it)."""
     if not _defines(code, name):
         return 0
     tree = parse(code)
     if tree is None:
-        begun = parse(longest_valid_prefix(code.split("\n")))
-        node = None if begun is None else _definition(begun, name)
+        prefix = parse(longest_valid_prefix(code.split("\n")))
+        node = None if prefix is None else _definition(prefix, name)
         return 1 if node is None or _is_sketch(node) else 3
     node = _definition(tree, name)
     assert node is not None
@@ -112,7 +121,7 @@ def _is_sketch(node: ast.stmt) -> bool:
     if is_stub(node):
         return True
     if isinstance(node, ast.ClassDef):
-        return False  # abstract methods and protocols are written so
+        return False  # abstract methods and protocols look like sketches
     parts = (part for part in ast.walk(node) if isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
     return isinstance(node, DefinitionNode) and any(part.value.value is ... for part in parts)  # type: ignore[attr-defined]
 
@@ -135,20 +144,21 @@ def _reads_and_writes(code: str) -> bool:
 
 
 def _joined(chosen: Block, candidates: Sequence[Block], name: str) -> str:
-    """The chosen block with the other blocks that define what it misses, in the order of the answer.
+    """Join the chosen block with the blocks that define names it lacks, in the order of the answer.
 
-    An earlier version of the answer is only joined for what nothing else defines; the later definition then counts.
+    Earlier versions of the answer are joined only for names that no other block defines; the later definition then
+    takes precedence.
     """
     tree = parse(chosen.code)
-    at = next(index for index, block in enumerate(candidates) if block is chosen)
-    parts = {at}
+    position = next(index for index, block in enumerate(candidates) if block is chosen)
+    parts = {position}
     missing = missing_names(tree) if tree is not None else set()
     for versions in (False, True):
         for index, block in enumerate(candidates):
             if not missing or index in parts or (bool(name) and _defines(block.code, name)) is not versions:
                 continue
             other = parse(block.code)
-            if other is None or (versions and index > at) or not missing & definitions(other).keys():
+            if other is None or (versions and index > position) or not missing & definitions(other).keys():
                 continue
             parts.add(index)
             missing = (missing | missing_names(other)) - definitions(other).keys()
@@ -158,17 +168,17 @@ def _joined(chosen: Block, candidates: Sequence[Block], name: str) -> str:
 
 
 def _mislabelled(blocks: Sequence[Block], name: str) -> str | None:
-    """A block that says it is something else, and is Python that defines the name."""
+    """Choose among blocks that are labelled as another language but are Python and define the name."""
     others = [replace(block, language="") for block in blocks if not block.may_be_python]
-    found = [block for block in others if is_program(parse(block.code), name)]
-    return choose_program(found, name)
+    programs = [block for block in others if is_program(parse(block.code), name)]
+    return choose_program(programs, name)
 
 
 def _plain_program(text: str, name: str) -> str | None:
-    """The program in text without fences: from a line of code to the last line that still parses."""
+    """Find the program in text without fences, from a line of code to the last line up to which the text parses."""
     lines = _readable(text).split("\n")
-    found = list(_pieces(lines, name))
-    if (program := choose_program(found, name)) is not None:
+    pieces = list(_pieces(lines, name))
+    if (program := choose_program(pieces, name)) is not None:
         return program
     starts = [index for index, line in enumerate(lines) if _CODE_LINE.match(line)]
     rest = "\n".join(lines[starts[0] :]).strip("\n") + "\n" if starts else ""
@@ -176,22 +186,22 @@ def _plain_program(text: str, name: str) -> str | None:
 
 
 def _pieces(lines: Sequence[str], name: str) -> Iterator[Block]:
-    """Each run of lines that is a program, as a block; all of them for a name, else the first."""
-    at = 0
-    while at < len(lines):
-        if not _CODE_LINE.match(lines[at]):
-            at += 1
+    """Yield each run of lines that is a program as a block; without a name, only the first."""
+    start = 0
+    while start < len(lines):
+        if not _CODE_LINE.match(lines[start]):
+            start += 1
             continue
-        program = longest_valid_prefix(list(lines[at:]))
+        program = longest_valid_prefix(list(lines[start:]))
         if is_program(parse(program)):
             yield Block("python", program.strip("\n") + "\n", "", closed=True)
             if not name:
                 return
-        at += max(1, program.count("\n") + 1) if program else 1
+        start += max(1, program.count("\n") + 1) if program else 1
 
 
 def _readable(code: str) -> str:
-    """The code without prompts and characters that cannot be seen, where it parses without them only."""
+    """Remove prompts and invisible characters from code that parses only without them."""
     if _PROMPT.match(code) and parse(code) is None:
         lines = [line[4:] for line in code.split("\n") if _PROMPT.match(line)]
         return "\n".join(lines) + "\n"

@@ -1,6 +1,6 @@
-"""What the statements of a program do to its names: which they read, bind and change, at once or when called.
+"""Determine which names the statements of a program read, bind and modify, directly or through calls.
 
-Scopes are those of Python's own symbol tables, so that a local name is not taken for the module's of the same name.
+Scopes come from Python's own symbol tables, so that a local name is not confused with the module's name.
 """
 
 import ast
@@ -13,7 +13,7 @@ from functools import cached_property
 from plum_hub.answers.source import DefinitionNode, FunctionNode, parse
 
 ANY_NAME = "*"
-"""Stands for every name, where a program computes the names that it reads or changes."""
+"""Stands for every name, where a program computes the names that it reads or modifies."""
 
 _STRING = re.compile(r"""(?sx) "{3}.*?"{3} | '{3}.*?'{3} | "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' """)
 _NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
@@ -28,28 +28,49 @@ OUTPUT_CALLS = frozenset(
     | {"_exit", "system", "sleep", "timeit", "info", "debug", "warning", "error", "exception", "critical", "log"}
     | {"read", "readline", "readlines", "run_docstring_examples", "Popen", "check_call", "call"}
 )
-"""Calls that, standing alone, tell of a solution or wait, and prepare nothing."""
+"""Functions whose calls, as statements, only report results or wait, and prepare nothing."""
 
 
 def names_in(source: str) -> set[str]:
-    """The names that stand in source code outside its strings and behind no dot; quick, for long arguments of tests."""
+    """Find identifiers by regular expression, outside strings and not after a dot; fast on long test arguments.
+
+    Args:
+        source: Python source.
+
+    Returns:
+        The identifiers, keywords included.
+    """
     return set(_NAME.findall(_STRING.sub(" ", source)))
 
 
 def executed_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """The node and what in it runs with it: not the bodies of functions that are only defined."""
+    """Iterate over the nodes that run when a node runs, which excludes the bodies of functions that are only defined.
+
+    Args:
+        node: A statement or expression.
+
+    Yields:
+        The node and its executed descendants.
+    """
     yield node
-    inner: Iterable[ast.AST] = ast.iter_child_nodes(node)
+    children: Iterable[ast.AST] = ast.iter_child_nodes(node)
     if isinstance(node, FunctionNode):
-        inner = [*node.decorator_list, *node.args.defaults, *(one for one in node.args.kw_defaults if one)]
+        children = [*node.decorator_list, *node.args.defaults, *(one for one in node.args.kw_defaults if one)]
     elif isinstance(node, ast.Lambda):
-        inner = [*node.args.defaults, *(one for one in node.args.kw_defaults if one)]
-    for child in inner:
+        children = [*node.args.defaults, *(one for one in node.args.kw_defaults if one)]
+    for child in children:
         yield from executed_nodes(child)
 
 
 def root_name(node: ast.AST) -> str | None:
-    """The name from which an expression of attributes, items and calls of methods goes out."""
+    """Find the variable at the base of an expression of attributes, subscripts and method calls.
+
+    Args:
+        node: An expression, such as `a.b[0].c()`.
+
+    Returns:
+        The name (`a`); `ANY_NAME` for `globals()` and its like; None if there is no such variable.
+    """
     while True:
         match node:
             case ast.Name(id=name):
@@ -65,25 +86,24 @@ def root_name(node: ast.AST) -> str | None:
 
 
 def _read_names(statement: ast.stmt) -> frozenset[str]:
-    """The names of the module that a statement reads, in whatever scope; with `ANY_NAME` where it looks them up by
-    text."""
+    """Return the module's names that a statement reads, with `ANY_NAME` if it looks names up dynamically."""
     source = ast.unparse(ast.fix_missing_locations(ast.Module([statement], type_ignores=[])))
     try:
-        found = set(_global_reads(symtable.symtable(source, "", "exec")))
-    except SyntaxError:  # such as a `return` outside a function
-        found = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+        names = set(_global_reads(symtable.symtable(source, "", "exec")))
+    except SyntaxError:  # for example, a `return` outside a function
+        names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
     for node in ast.walk(statement):
         annotation = getattr(node, "annotation", None) or getattr(node, "returns", None)
         for part in ast.walk(annotation) if isinstance(annotation, ast.AST) else ():
             if isinstance(part, ast.Name):
-                found.add(part.id)
+                names.add(part.id)
             elif isinstance(part, ast.Constant) and isinstance(part.value, str) and (tree := parse(part.value)):
-                found |= {name.id for name in ast.walk(tree) if isinstance(name, ast.Name)}
+                names |= {name.id for name in ast.walk(tree) if isinstance(name, ast.Name)}
         if isinstance(node, ast.Attribute) and node.attr == "modules" and root_name(node) == "sys":
-            found.add(ANY_NAME)
+            names.add(ANY_NAME)
         if isinstance(node, ast.Call) and root_name(node.func) == "vars" and not node.args:
-            found.add(ANY_NAME)
-    return frozenset(found | ({ANY_NAME} if found & _DYNAMIC else set()))
+            names.add(ANY_NAME)
+    return frozenset(names | ({ANY_NAME} if names & _DYNAMIC else set()))
 
 
 def _global_reads(table: symtable.SymbolTable) -> Iterator[str]:
@@ -97,11 +117,18 @@ def _global_reads(table: symtable.SymbolTable) -> Iterator[str]:
 
 
 def bound_names(statement: ast.stmt) -> Iterator[str]:
-    """The names that a statement of the module binds or deletes when it runs."""
+    """Iterate over the names that a module-level statement binds or deletes when it runs.
+
+    Args:
+        statement: The statement.
+
+    Yields:
+        Names, possibly repeated.
+    """
     if isinstance(statement, DefinitionNode):
         yield statement.name
     walk = executed_nodes(statement)
-    if isinstance(statement, DefinitionNode):  # what is bound in a class's body is its own
+    if isinstance(statement, DefinitionNode):  # names bound in a class body are local to it
         walk = (one for part in statement.decorator_list for one in executed_nodes(part))
     for node in walk:
         match node:
@@ -118,7 +145,14 @@ def bound_names(statement: ast.stmt) -> Iterator[str]:
 
 
 def changed_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
-    """The names whose values are changed in place by what runs: items, attributes, and methods that change."""
+    """Iterate over the names whose values are modified in place: by items, attributes or mutating methods.
+
+    Args:
+        nodes: Nodes that run.
+
+    Yields:
+        Names, possibly repeated; `ANY_NAME` for `exec`.
+    """
     for node in nodes:
         match node:
             case ast.Attribute(ctx=ast.Store() | ast.Del()) | ast.Subscript(ctx=ast.Store() | ast.Del()):
@@ -144,42 +178,74 @@ def _known(name: str | None) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class ProgramFunctions:
-    """The functions and classes of a program, by name, methods included: what a call of one may change or reach."""
+    """The functions, classes and methods of a program by name, with what a call of each may modify or reach.
+
+    Attributes:
+        tree: The program.
+        entry_point: The name that the tests call; its own effects are not followed.
+    """
 
     tree: ast.Module
     entry_point: str
     _reads: dict[int, frozenset[str]] = field(default_factory=dict)
 
     def reads(self, statement: ast.stmt) -> frozenset[str]:
-        """See `_read_names`."""
+        """Find the module's names that a statement reads in any scope; cached.
+
+        Args:
+            statement: The statement.
+
+        Returns:
+            The names, with `ANY_NAME` if the statement looks names up dynamically.
+        """
         if id(statement) not in self._reads:
             self._reads[id(statement)] = _read_names(statement)
         return self._reads[id(statement)]
 
     @cached_property
     def _named(self) -> dict[str, list[ast.stmt]]:
-        found: dict[str, list[ast.stmt]] = {}
+        definitions_by_name: dict[str, list[ast.stmt]] = {}
         for statement in self.tree.body:
             for name in bound_names(statement):
-                found.setdefault(name, []).append(statement)
+                definitions_by_name.setdefault(name, []).append(statement)
             for node in ast.walk(statement):
                 if isinstance(node, ast.ClassDef):
                     for method in node.body:
                         if isinstance(method, FunctionNode):
-                            found.setdefault(f".{method.name}", []).append(method)
-        return found
+                            definitions_by_name.setdefault(f".{method.name}", []).append(method)
+        return definitions_by_name
 
     def defines(self, name: str) -> bool:
-        """Whether the program defines a function or class of this name."""
+        """Whether the program defines a function or class of this name.
+
+        Args:
+            name: The name; methods have a leading dot.
+
+        Returns:
+            True if there is such a definition.
+        """
         return any(isinstance(statement, DefinitionNode) for statement in self._named.get(name, ()))
 
     def reaches_entry(self, nodes: Iterable[ast.AST]) -> bool:
-        """Whether what runs calls the entry point, itself or through functions of the program."""
+        """Whether nodes call the entry point, directly or through functions of the program.
+
+        Args:
+            nodes: Nodes that run.
+
+        Returns:
+            True if the entry point is reachable.
+        """
         return self.entry_point in self._closure(_loads(nodes))
 
     def changed_by_calls(self, nodes: Iterable[ast.AST]) -> frozenset[str]:
-        """The names that functions of the program change, which what runs calls; what the entry point itself does is
-        left out."""
+        """Find the names that the called functions of the program modify; effects of the entry point are left out.
+
+        Args:
+            nodes: Nodes that run.
+
+        Returns:
+            The names.
+        """
         called: set[str] = set()
         for node in nodes:
             match node:
@@ -190,8 +256,15 @@ class ProgramFunctions:
         return self._changes(called)
 
     def changed_by_decorators(self, node: ast.AST) -> frozenset[str]:
-        """The names that the decorators of a definition change, and the objects whose methods they are."""
-        found: set[str] = set()
+        """Find the names that the decorators inside a definition modify, and the objects whose methods they are.
+
+        Args:
+            node: The definition.
+
+        Returns:
+            The names.
+        """
+        changed: set[str] = set()
         called: set[str] = set()
         for part in ast.walk(node):
             for decorator in part.decorator_list if isinstance(part, DefinitionNode) else ():
@@ -201,41 +274,48 @@ class ProgramFunctions:
                         called.add(name)
                     case ast.Attribute(attr=name):
                         called.add(f".{name}")
-                        found |= set(_known(root_name(function)))
-        return frozenset(found) | self._changes(called)
+                        changed |= set(_known(root_name(function)))
+        return frozenset(changed) | self._changes(called)
 
     def changed_by_class(self, node: ast.ClassDef) -> frozenset[str]:
-        """The names that the bases and the metaclass of a class may change when it is defined."""
-        of = [*node.bases, *(keyword.value for keyword in node.keywords)]
-        return self._changes({name for one in of for name in _known(root_name(one))})
+        """Find the names that the bases and the metaclass of a class may modify when it is defined.
+
+        Args:
+            node: The class.
+
+        Returns:
+            The names.
+        """
+        bases = [*node.bases, *(keyword.value for keyword in node.keywords)]
+        return self._changes({name for one in bases for name in _known(root_name(one))})
 
     def _changes(self, called: set[str]) -> frozenset[str]:
-        found: set[str] = set()
+        changed: set[str] = set()
         for name in self._closure(called):
             if name != self.entry_point:
                 for statement in self._named.get(name, ()):
                     if isinstance(statement, DefinitionNode):
-                        found |= self._written(statement)
-        return frozenset(found)
+                        changed |= self._written(statement)
+        return frozenset(changed)
 
     def _written(self, definition: ast.stmt) -> set[str]:
-        """What a definition's own code assigns through `global`, or changes of the module's."""
+        """Return the names that a definition assigns through `global`, or modifies in place."""
         nodes = list(ast.walk(definition))
         declared = {name for node in nodes if isinstance(node, ast.Global) for name in node.names}
         return declared | (set(changed_names(nodes)) & (self.reads(definition) | {ANY_NAME}))
 
     def _closure(self, names: Iterable[str]) -> set[str]:
-        found: set[str] = set()
-        waiting = list(names)
-        while waiting:
-            name = waiting.pop()
-            if name in found:
+        reached: set[str] = set()
+        pending = list(names)
+        while pending:
+            name = pending.pop()
+            if name in reached:
                 continue
-            found.add(name)
+            reached.add(name)
             for statement in self._named.get(name, ()):
                 if name != self.entry_point and not isinstance(statement, ast.Import | ast.ImportFrom):
-                    waiting += self.reads(statement)
-        return found
+                    pending += self.reads(statement)
+        return reached
 
 
 def _loads(nodes: Iterable[ast.AST]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The part of a program that its entry point and the tests need."""
+"""Reduce a program to the part that its entry point and the tests need."""
 
 import ast
 from collections.abc import Collection, Iterable, Iterator
@@ -19,21 +19,23 @@ _HANDED_OUT = frozenset({"items", "values", "keys", "get", "setdefault", "__geti
 
 
 def needed_code(code: str, entry_point: str | None, used: Iterable[str] = ()) -> str:
-    """The program without what only tries it out.
+    """Remove code that only tries the program out.
 
-    Kept, in their order, are the imports and whatever the entry point or the tests reach: by name, through `global`, by
-    statements that fill or change what they reach, and by decorators that register something there. Where a program
-    looks names up by text, all that it defines is kept. Assertions, calls that print or only call the entry point,
-    `if __name__ == "__main__":` and lines after the first that is no Python go. Models add examples to their answers,
-    some of them wrong, and EvalPlus takes answers without them.
+    Models append examples to their answers, some of them wrong, and EvalPlus judges answers without them. The
+    imports and everything that the entry point or the tests reach are kept, in their order: by name, through
+    `global`, by statements that fill or modify what is reached, and by decorators that register something in it. If
+    a program looks names up dynamically, all its definitions are kept. Assertions, calls that print or only call
+    the entry point, `if __name__ == "__main__":` blocks, and everything from the first line that is not Python are
+    removed.
 
     Args:
-        code: the program.
-        entry_point: the function that the tests call.
-        used: further names that the tests use.
+        code: The program.
+        entry_point: The function that the tests call.
+        used: Other names that the tests use.
 
     Returns:
-        The code as it is where there is no entry point, it does not define it, or it does not begin with Python.
+        The reduced program; the code unchanged if there is no entry point, the code does not define it, or the code
+        does not start with Python.
     """
     program = longest_valid_prefix(code.split("\n"))
     tree = parse(program)
@@ -41,7 +43,7 @@ def needed_code(code: str, entry_point: str | None, used: Iterable[str] = ()) ->
         return code
     try:
         kept = _Needed(tree, entry_point).reached({entry_point, *used})
-    except RecursionError:  # nested as no solution is
+    except RecursionError:  # no real solution is nested that deeply
         return code
     lines = {number for node in kept for number in range(_first_line(node), (node.end_lineno or 0) + 1)}
     return "".join(f"{line}\n" for number, line in enumerate(program.split("\n"), 1) if number in lines)
@@ -50,35 +52,38 @@ def needed_code(code: str, entry_point: str | None, used: Iterable[str] = ()) ->
 def missing_helpers(
     code: str, given: str, entry_point: str | None, used: Collection[str], *, tests_only: bool = False
 ) -> str:
-    """The part of the given code that a program leaves out though it or the tests need it; "" if there is none.
+    """Find helpers of the prompt that a program omits although it or the tests need them.
 
-    A prompt may define a helper that its tests use. An answer repeats it or leaves it out, and both are right. Imports
-    that the program itself lacks are not supplied: a benchmark's official judge does not either.
+    A prompt may define a helper that its tests use; an answer may repeat or omit it. Imports that the program
+    itself lacks are not supplied, as a benchmark's official judge does not supply them either.
 
     Args:
-        code: the program.
-        given: the code that the prompt shows.
-        entry_point: the function that the program is to define; it is never supplied.
-        used: the names that the tests use.
-        tests_only: whether names that only the program misses are not supplied.
+        code: The program.
+        given: The code that the prompt shows.
+        entry_point: The function that the program must define; it is never supplied.
+        used: The names that the tests use.
+        tests_only: Supply only what the tests use, not what the program alone lacks.
+
+    Returns:
+        The source of the helpers; "" if nothing is missing.
     """
-    shown = parse(given)
-    defined = {} if shown is None else definitions(shown)
+    prompt = parse(given)
+    defined = {} if prompt is None else definitions(prompt)
     offered = {name for name, node in defined.items() if not isinstance(node, ast.Import | ast.ImportFrom)}
     offered.discard(entry_point or "")
-    if shown is None or not (offered & set(used) if tests_only else offered) or (tree := parse(code)) is None:
+    if prompt is None or not (offered & set(used) if tests_only else offered) or (tree := parse(code)) is None:
         return ""
-    there = definitions(tree).keys()
+    own = definitions(tree).keys()
     missing = set() if tests_only else missing_names(tree)
-    wanted = (missing | set(used)) & offered - there
-    if not wanted:
+    needed = (missing | set(used)) & offered - own
+    if not needed:
         return ""
-    kept = _Needed(shown, "").reached(wanted)
+    kept = _Needed(prompt, "").reached(needed)
     return "".join(f"{ast.unparse(node)}\n" for node in kept)
 
 
 class _Needed:
-    """Which statements of a module are reached from some of its names."""
+    """Determines which statements of a module are reachable from some of its names."""
 
     def __init__(self, tree: ast.Module, entry_point: str) -> None:
         self._body = tree.body
@@ -87,29 +92,29 @@ class _Needed:
         self._imported = {name for node in tree.body if _imports(node) for name in bound_names(node)}
         self._aliases: dict[str, set[str]] = {}
         for node in tree.body:
-            for name, of in _aliases(node):
-                self._aliases.setdefault(name, set()).add(of)
-        self._tries: set[int] = set()
+            for name, other in _aliases(node):
+                self._aliases.setdefault(name, set()).add(other)
+        self._trials: set[int] = set()
         results: set[str] = set()
         for node in tree.body:
             if not isinstance(node, DefinitionNode) and (
                 results & self._functions.reads(node) or self._functions.reaches_entry(executed_nodes(node))
             ):
-                self._tries.add(id(node))
+                self._trials.add(id(node))
                 results |= set(bound_names(node)) | set(changed_names(executed_nodes(node)))
                 results -= self._imported | {entry_point}
 
     def reached(self, names: Iterable[str]) -> list[ast.stmt]:
-        """The statements to be kept, in their order."""
+        """Return the statements to keep, in source order."""
         needed = set(names)
         affected = {id(node): self._affects(node) for node in self._body if not _is_trial(node)}
         kept: set[int] = set()
-        while found := [
+        while added := [
             node
             for node in self._body
             if id(node) in affected and id(node) not in kept and self._is_kept(node, affected[id(node)], needed)
         ]:
-            for node in found:
+            for node in added:
                 kept.add(id(node))
                 needed |= self._functions.reads(node)
         return [node for node in self._body if id(node) in kept and not _is_framework(node, needed)]
@@ -118,7 +123,7 @@ class _Needed:
         direct, through_calls = affected
         if needed & direct:
             return True
-        if id(node) in self._tries or self._prints(node):
+        if id(node) in self._trials or self._prints(node):
             return False
         if _imports(node) or ANY_NAME in direct | through_calls or needed & through_calls:
             return True
@@ -127,7 +132,7 @@ class _Needed:
         return ANY_NAME in needed and not isinstance(node, ast.Expr) and "input" not in self._functions.reads(node)
 
     def _affects(self, node: ast.stmt) -> tuple[set[str], set[str]]:
-        """The names that a statement binds or changes: by itself, and by what it calls."""
+        """Return the names that a statement binds or modifies: directly, and through calls."""
         if isinstance(node, DefinitionNode):
             direct = {node.name}
             calls = set(self._functions.changed_by_decorators(node)) - self._imported
@@ -139,7 +144,7 @@ class _Needed:
         nodes = list(executed_nodes(node))
         changing = (part for part in nodes if not self._calls_entry(part))
         direct = set(bound_names(node)) | (set(changed_names(changing)) - self._imported)
-        direct |= {of for name in direct for of in self._aliased(name)}
+        direct |= {other for name in direct for other in self._aliased(name)}
         calls = set()
         for part in nodes:
             if isinstance(part, ast.Expr) and isinstance(part.value, ast.Call) and not self._prints(part):
@@ -150,18 +155,18 @@ class _Needed:
         for inner in nodes:
             if isinstance(inner, DefinitionNode):
                 calls |= self._functions.changed_by_decorators(inner)
-        calls |= {of for name in calls for of in self._aliased(name)}
+        calls |= {other for name in calls for other in self._aliased(name)}
         return direct, calls - self._imported
 
     def _aliased(self, name: str) -> set[str]:
-        found: set[str] = set()
-        waiting = [name]
-        while waiting:
-            for of in self._aliases.get(waiting.pop(), ()):
-                if of not in found:
-                    found.add(of)
-                    waiting.append(of)
-        return found
+        aliased: set[str] = set()
+        pending = [name]
+        while pending:
+            for other in self._aliases.get(pending.pop(), ()):
+                if other not in aliased:
+                    aliased.add(other)
+                    pending.append(other)
+        return aliased
 
     def _prints(self, node: ast.AST) -> bool:
         match node:
@@ -189,7 +194,7 @@ class _Needed:
 
 
 def _aliases(node: ast.stmt) -> Iterator[tuple[str, str]]:
-    """Each name that may stand for another's value, or for a part of it, with that other."""
+    """Yield pairs of a name and another name whose value, or part of it, the first may share."""
     for part in executed_nodes(node):
         match part:
             case ast.Assign(targets=targets, value=value):
@@ -207,8 +212,10 @@ def _aliases(node: ast.stmt) -> Iterator[tuple[str, str]]:
 
 
 def _displayed(value: ast.expr) -> Iterator[ast.expr]:
-    """The expressions whose values a value is or holds; none for what a function returns, which is new, but a method
-    may hand something out of its object."""
+    """Yield the expressions whose objects a value is or contains.
+
+    A function's result is taken to be new; a method may return a part of its object.
+    """
     match value:
         case ast.Tuple(elts=items) | ast.List(elts=items) | ast.Set(elts=items) | ast.Dict(values=items):
             for item in items:
@@ -225,13 +232,13 @@ def _displayed(value: ast.expr) -> Iterator[ast.expr]:
 
 
 def _imports(node: ast.stmt) -> bool:
-    """Whether it is an import, or an attempt at one."""
-    inside = ast.walk(node) if isinstance(node, ast.Try | ast.If) else [node]
-    return any(isinstance(part, ast.Import | ast.ImportFrom) for part in inside)
+    """Whether a statement is an import or a conditional import."""
+    parts = ast.walk(node) if isinstance(node, ast.Try | ast.If) else [node]
+    return any(isinstance(part, ast.Import | ast.ImportFrom) for part in parts)
 
 
 def _is_framework(node: ast.stmt, needed: set[str]) -> bool:
-    """Whether it imports what only tests use, and nothing that is kept uses it."""
+    """Whether a statement imports only test frameworks that no kept code uses."""
     if not isinstance(node, ast.Import | ast.ImportFrom):
         return False
     modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]

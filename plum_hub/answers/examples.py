@@ -1,4 +1,4 @@
-"""Tests that are no assertions: printed examples, doctests, and pairs of input and output."""
+"""Read tests that are not assertions: printed examples, doctests, and pairs of input and output."""
 
 import ast
 import doctest
@@ -23,7 +23,14 @@ _PAIR = re.compile(
 
 
 def printed_cases(text: str) -> Iterator[TestCase]:
-    """The cases of `>>> f(2)` with its value below, and of `print(f(2))  # Output: 4`, where the value is a literal."""
+    """Read printed examples: `>>> f(2)` with its value below, and `print(f(2))  # Output: 4`.
+
+    Args:
+        text: The model's answer.
+
+    Yields:
+        A call case for each example whose value is a literal.
+    """
     for block in read_answer(text).blocks:
         if not block.may_be_python:
             continue
@@ -33,7 +40,14 @@ def printed_cases(text: str) -> Iterator[TestCase]:
 
 
 def stdio_cases(text: str) -> Iterator[TestCase]:
-    """Pairs of input and output: blocks labelled so, or `Input: ...` and `Output: ...` one below the other."""
+    """Read pairs of input and output: blocks with these labels, or `Input: ...` followed by `Output: ...`.
+
+    Args:
+        text: The model's answer.
+
+    Yields:
+        A case of standard input and output for each pair.
+    """
     answer = read_answer(text)
     stdin: str | None = None
     for block in answer.blocks:
@@ -56,13 +70,13 @@ def _plain(text: str) -> str:
 def _doctests(code: str) -> Iterator[TestCase]:
     try:
         examples = doctest.DocTestParser().get_examples(code)
-    except ValueError:  # a prompt without its space: no doctest
+    except ValueError:  # a prompt without a space is not a doctest
         return
     for example in examples:
         call, expected = parse(example.source), parse(example.want.strip())
         match call, expected:
-            case ast.Module(body=[ast.Expr(value=value)]), ast.Module(body=[ast.Expr(value=wanted)]):
-                if (case := make_call_case(value, wanted)) is not None:
+            case ast.Module(body=[ast.Expr(value=value)]), ast.Module(body=[ast.Expr(value=expected_value)]):
+                if (case := make_call_case(value, expected_value)) is not None:
                     yield case
 
 
@@ -71,7 +85,7 @@ def _commented(tree: ast.Module, lines: list[str]) -> Iterator[TestCase]:
         match node:
             case ast.Expr(value=ast.Call(func=ast.Name(id="print"), args=[ast.Call() as call], keywords=[])):
                 comment = _COMMENT.search(lines[(node.end_lineno or node.lineno) - 1][node.end_col_offset or 0 :])
-                wanted = parse(comment[1]) if comment else None
-                match wanted:
+                expected = parse(comment[1]) if comment else None
+                match expected:
                     case ast.Module(body=[ast.Expr(value=value)]) if (case := make_call_case(call, value)) is not None:
                         yield case

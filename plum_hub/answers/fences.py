@@ -1,7 +1,7 @@
-"""Where the fenced code blocks of an answer begin and end.
+"""Find the fenced code blocks of an answer.
 
-Models do not write Markdown by its definition: closing fences carry prose or stand at the end of a line of code, code
-stands on the opening fence's own line, and docstrings hold fences of their own. So a line with a fence is only a
+Models do not follow the Markdown specification: closing fences carry prose or stand at the end of a line of code,
+code stands on the opening fence's line, and docstrings contain fences. A line with a fence is therefore only a
 candidate for the end of a block; the end is the first candidate up to which the code parses.
 """
 
@@ -15,7 +15,7 @@ from itertools import islice
 from plum_hub.answers.source import parse
 
 _FENCE = re.compile(r"^(?P<before>.*?)(?P<fence>`{3,}|~{3,})(?P<info>.*)$")
-_MARKERS = re.compile(r"[\s>]*(?:[-*+]|\d+[.)])?\s*$")  # what Markdown puts before a block: quotes and list items
+_MARKERS = re.compile(r"[\s>]*(?:[-*+]|\d+[.)])?\s*$")  # Markdown's quote and list markers before a block
 _INFO = re.compile(r"\{\s*\.?(?P<braced>[\w+#.-]+)[^}]*\}|(?P<word>[\w+#.-]+)")
 _PYTHON = re.compile(r"(?:[ic]|micro)?py(?:thon)?(?:[-_.]?\d[\d.]*)?(?:[-_#].*)?|.+\.py")
 _NEUTRAL_WORDS = """text txt plain plaintext plain_text raw none code pycon python-repl pyrepl doctest default solution
@@ -32,13 +32,21 @@ _ATTRIBUTES = re.compile(r"$|[:,\[{(]|[\w-]+=\S|[\w./-]+$")
 _CODE = re.compile(
     r"(?:async )?def \w+\s*\(|class \w+\s*[(:]|from [\w.]+ import \S|import \w|@\w|[A-Za-z_]\w* [-+*/|&]?= \S|print\("
 )
-_TRIES = 40
-"""Candidates for the end of one block that are parsed; each costs time in proportion to the block."""
+_MAX_CANDIDATES = 40
+"""Candidates for the end of one block that are parsed; each takes time in proportion to the block."""
 
 
 @dataclass(frozen=True)
 class FencedBlock:
-    """One block as it stands in the answer: `first` and `last` are the lines of its fences, or of its last code."""
+    """One fenced block of an answer.
+
+    Attributes:
+        language: Language of the info string in lower case; empty if there is none.
+        code: Content of the block.
+        first: Line of the opening fence, from 0.
+        last: Line of the closing fence, or the last line of code if the block is not closed.
+        closed: Whether there is a closing fence.
+    """
 
     language: str
     code: str
@@ -49,7 +57,12 @@ class FencedBlock:
 
 @dataclass(frozen=True)
 class ScannedText:
-    """The blocks of an answer, and each piece of text outside them with the line that it stands on."""
+    """An answer divided into blocks and text.
+
+    Attributes:
+        blocks: The blocks in order.
+        outside: Each piece of text outside the blocks with its line number, from 0.
+    """
 
     blocks: tuple[FencedBlock, ...]
     outside: tuple[tuple[int, str], ...]
@@ -62,7 +75,7 @@ class _Opening:
     language: str
     first_code: str
     whole: str | None = None
-    """The code, where the block ends on the line on which it begins."""
+    """The code, if the block ends on the line on which it starts."""
 
     @property
     def is_quoted(self) -> bool:
@@ -71,7 +84,14 @@ class _Opening:
 
 @dataclass(frozen=True)
 class _End:
-    """A line that may end a block: what of it is still code, and what is text behind the fence."""
+    """A line that may end a block.
+
+    Attributes:
+        line: Line number, from 0.
+        code: Code before the fence on this line.
+        after: Text behind the fence.
+        closes: False if the line opens another block, or the text ends.
+    """
 
     line: int
     code: str | None
@@ -80,58 +100,79 @@ class _End:
 
 
 def is_python(language: str) -> bool:
-    """Whether an info string's language names Python."""
+    """Whether an info string's language names Python.
+
+    Args:
+        language: The language in lower case.
+
+    Returns:
+        True for `python`, `py`, `python3`, `ipython`, file names ending in `.py`, and the like.
+    """
     return _PYTHON.fullmatch(language) is not None
 
 
 def is_neutral(language: str) -> bool:
-    """Whether an info string's language says nothing against Python."""
+    """Whether an info string's language leaves open that the block is Python.
+
+    Args:
+        language: The language in lower case.
+
+    Returns:
+        True for no language, `text`, `code`, `pycon` and the like.
+    """
     return not language or language in _NEUTRAL
 
 
 def scan(text: str) -> ScannedText:
-    """Find the fenced blocks. A block without a closing fence ends where another is opened, or with the text."""
+    """Find the fenced blocks. A block without a closing fence ends where another is opened, or with the text.
+
+    Args:
+        text: The answer.
+
+    Returns:
+        The blocks and the text outside them.
+    """
     lines = text.split("\n")
     blocks: list[FencedBlock] = []
     outside: list[tuple[int, str]] = []
-    at = 0
-    while at < len(lines):
-        opening = _opening(lines[at])
+    line = 0
+    while line < len(lines):
+        opening = _opening(lines[line])
         if opening is None:
-            outside.append((at, lines[at]))
-            at += 1
+            outside.append((line, lines[line]))
+            line += 1
             continue
-        outside.append((at, opening.before))
+        outside.append((line, opening.before))
         if opening.whole is not None:
-            blocks.append(FencedBlock(opening.language, opening.whole + "\n", at, at, closed=True))
-            at += 1
+            blocks.append(FencedBlock(opening.language, opening.whole + "\n", line, line, closed=True))
+            line += 1
             continue
-        end = _end(lines, at, opening)
+        end = _end(lines, line, opening)
         last = min(end.line, len(lines) - 1) if end.closes else end.line - 1
-        blocks.extend(_block(_code(lines, at, opening, end), opening, at, last, closed=end.closes))
+        blocks.extend(_block(_code(lines, line, opening, end), opening, line, last, closed=end.closes))
         if end.after:
             outside.append((end.line, end.after))
-        at = end.line + 1 if end.closes else end.line
+        line = end.line + 1 if end.closes else end.line
     return ScannedText(tuple(blocks), tuple(outside))
 
 
 def _block(code: str, opening: _Opening, first: int, last: int, *, closed: bool) -> Iterator[FencedBlock]:
-    """The block; of one that holds Markdown, the blocks in it."""
+    """Yield the block; if it contains Markdown, the blocks within it."""
     if (opening.language in _MARKUP or not opening.language) and "```" in code and parse(code) is None:
         inner = scan(code).blocks
         if inner:
-            for one in inner:
-                yield FencedBlock(one.language, one.code, first, last, one.closed)
+            for block in inner:
+                yield FencedBlock(block.language, block.code, first, last, block.closed)
             return
     if code:
         yield FencedBlock(opening.language, code, first, last, closed)
 
 
 def _opening(line: str) -> _Opening | None:
-    found = _FENCE.match(line)
-    if found is None:
+    match = _FENCE.match(line)
+    if match is None:
         return None
-    before, fence, info = found["before"], found["fence"], found["info"].strip()
+    before, fence, info = match["before"], match["fence"], match["info"].strip()
     whole = None
     if fence[0] in info:
         if not info.endswith(fence) or fence[0] in info.removesuffix(fence) or not _MARKERS.match(before):
@@ -146,11 +187,11 @@ def _opening(line: str) -> _Opening | None:
 
 
 def _read_info(info: str) -> tuple[str, str]:
-    """The language of an info string, in lower case, and the code that stands behind it."""
-    found = _INFO.match(info)
-    if found is None or (not is_python(found[0].lower()) and _CODE.match(info)):
+    """Split an info string into its language, in lower case, and the code behind it."""
+    match = _INFO.match(info)
+    if match is None or (not is_python(match[0].lower()) and _CODE.match(info)):
         return "", info if _CODE.match(info) else ""
-    language, rest = (found["braced"] or found["word"]).lower(), info[found.end() :].strip()
+    language, rest = (match["braced"] or match["word"]).lower(), info[match.end() :].strip()
     if language in ("code-cell", "code-block", "sourcecode") and rest:
         language, rest = rest.split()[0].lower(), ""
     if _ATTRIBUTES.match(rest) and not _CODE.match(rest):
@@ -162,31 +203,31 @@ def _is_known(language: str) -> bool:
     return is_python(language) or language in _OTHER or language in _NEUTRAL
 
 
-def _end(lines: Sequence[str], at: int, opening: _Opening) -> _End:
-    """Where a block ends: at the first candidate up to which it parses, else at the first."""
-    ends = list(islice(_ends(lines, at, opening, len(opening.fence)), _TRIES))
-    ends = ends or list(islice(_ends(lines, at, opening, 3), _TRIES))
+def _end(lines: Sequence[str], start: int, opening: _Opening) -> _End:
+    """Find the end of a block: the first candidate up to which it parses, else the first candidate."""
+    ends = list(islice(_ends(lines, start, opening, len(opening.fence)), _MAX_CANDIDATES))
+    ends = ends or list(islice(_ends(lines, start, opening, 3), _MAX_CANDIDATES))
     if not ends:
         return _End(len(lines), None, None, closes=False)
     first = ends[0]
-    code = _code(lines, at, opening, first)
+    code = _code(lines, start, opening, first)
     if opening.language in _OTHER:
         return first
-    is_whole = parse(code) is not None
+    parses = parse(code) is not None
     in_comment = first.code is not None and "#" in first.code
-    if (is_whole and not in_comment) or not (in_comment or '"""' in code or "'''" in code):
+    if (parses and not in_comment) or not (in_comment or '"""' in code or "'''" in code):
         return first
     for end in (*ends[1:], _End(len(lines), None, None, closes=False)):
-        if parse(_code(lines, at, opening, end)) is not None:
+        if parse(_code(lines, start, opening, end)) is not None:
             return end
-    if not is_whole and _indent(lines[first.line]) > _indent(lines[at]) and _ends_in_string(code):
-        return next((end for end in ends[1:] if not _ends_in_string(_code(lines, at, opening, end))), first)
+    if not parses and _indent(lines[first.line]) > _indent(lines[start]) and _ends_in_string(code):
+        return next((end for end in ends[1:] if not _ends_in_string(_code(lines, start, opening, end))), first)
     return first
 
 
-def _ends(lines: Sequence[str], at: int, opening: _Opening, shortest: int) -> Iterator[_End]:
+def _ends(lines: Sequence[str], start: int, opening: _Opening, shortest: int) -> Iterator[_End]:
     mark = opening.fence[0]
-    for number in range(at + 1, len(lines)):
+    for number in range(start + 1, len(lines)):
         line = _unquoted(lines[number], opening)
         if mark * 3 not in line:
             continue
@@ -195,31 +236,31 @@ def _ends(lines: Sequence[str], at: int, opening: _Opening, shortest: int) -> It
         rest = stripped[size:]
         if size >= shortest:
             if mark not in rest:
-                again = _reopens(rest)
-                yield _End(number, None, None if again else rest.strip(), closes=not again)
-            elif _opening(line) is not None:  # a block on one line
+                reopens = _reopens(rest)
+                yield _End(number, None, None if reopens else rest.strip(), closes=not reopens)
+            elif _opening(line) is not None:  # a one-line block
                 yield _End(number, None, None, closes=False)
         elif not size and stripped.endswith(mark * shortest) and mark not in stripped.rstrip(mark):
             yield _End(number, line.rstrip().rstrip(mark), None)
 
 
 def _reopens(rest: str) -> bool:
-    """Whether what stands behind a fence makes it the beginning of another block."""
+    """Whether the text behind a fence makes it the start of another block."""
     language, code = _read_info(rest.strip())
     if is_python(language) and rest.startswith((language[0], language[0].upper(), "{", " ")):
         return bool(code) or _ATTRIBUTES.match(rest.strip()[len(language) :].strip()) is not None or "{" in rest
-    plain = re.fullmatch(r"[ \t]*([\w+#-]+)(?:[ \t]+(?:\{.*\}|[\w-]+=\S.*))?", rest)
-    return plain is not None and (_is_known(plain[1].lower()) or (plain[1].islower() and rest[0] not in " \t"))
+    match = re.fullmatch(r"[ \t]*([\w+#-]+)(?:[ \t]+(?:\{.*\}|[\w-]+=\S.*))?", rest)
+    return match is not None and (_is_known(match[1].lower()) or (match[1].islower() and rest[0] not in " \t"))
 
 
-def _code(lines: Sequence[str], at: int, opening: _Opening, end: _End) -> str:
-    """The code of a block up to a candidate for its end, without the indentation of the block; "" if there is none."""
-    body = [_unquoted(line, opening) for line in lines[at + 1 : end.line]]
+def _code(lines: Sequence[str], start: int, opening: _Opening, end: _End) -> str:
+    """Return the code of a block up to a candidate for its end, dedented; "" if there is none."""
+    body = [_unquoted(line, opening) for line in lines[start + 1 : end.line]]
     if end.code is not None:
         body.append(end.code)
     margin = min((_indent(line) for line in body if line.strip()), default=0)
     if opening.first_code:
-        margin = min(margin, _indent(lines[at]))
+        margin = min(margin, _indent(lines[start]))
         body = [" " * margin + opening.first_code, *body]
     code = (
         "\n".join(line[margin:] if not line[:margin].strip() else line for line in body) if margin else "\n".join(body)
@@ -242,6 +283,6 @@ def _ends_in_string(code: str) -> bool:
             pass
     except tokenize.TokenError as error:
         return "string" in str(error)
-    except SyntaxError:  # an indentation that fits nothing
+    except SyntaxError:  # inconsistent indentation
         return False
     return False

@@ -1,8 +1,8 @@
-"""Checks of unittest and pytest as plain Python.
+"""Rewrite the assertions of unittest and pytest as plain Python.
 
-A sandbox has no pytest, and unittest lies in a program's reach: a program could replace `assertEqual`. So each check
-becomes an `assert` or a `try`. What is written here names nothing that a program could have defined: it is syntax, or
-comes from `__builtins__`, which a sandbox sets anew for each statement.
+A sandbox has no pytest, and a program can reach unittest: it could replace `assertEqual`. Each assertion therefore
+becomes an `assert` or a `try`. The generated code uses no name that a program could have defined: only syntax, and
+`__builtins__`, which a sandbox restores for each statement.
 """
 
 import ast
@@ -27,11 +27,11 @@ _TEMPLATES = {
     "assertCountEqual": "(lambda one, other: one.__len__() == other.__len__() and [one.count(item) for item in one] == "
     "[other.count(item) for item in one])([*{0}], [*{1}])",
 }  # fmt: skip
-"""Methods of `unittest.TestCase`, as what they assert of their arguments."""
+"""Methods of `unittest.TestCase` with the expression that each asserts."""
 _RAISES = ("raises", "assertRaises", "assertRaisesRegex")
 _ALMOST = {"assertAlmostEqual": ast.Eq, "assertAlmostEquals": ast.Eq, "assertNotAlmostEqual": ast.NotEq}
 CLOSENESS_CALLS = ("approx", "almost_equal")
-"""Calls that are equal to what is close: `f() == approx(1.0)`."""
+"""Calls whose result is equal to close values: `f() == approx(1.0)`."""
 _SAME = """(lambda has: (lambda number: (lambda same:
     has(value, "__len__") and value.__len__() == wanted.__len__() and False not in [
         same(*pair) and pair[1].__class__ is not wanted.__class__ for pair in __builtins__["zip"](value, wanted)]
@@ -55,7 +55,14 @@ _NodeT = TypeVar("_NodeT", bound=ast.AST)
 
 
 def called_name(function: ast.expr) -> str:
-    """The last name of what is called: `approx` of `pytest.approx`."""
+    """Return the last component of a called name: `approx` for `pytest.approx`.
+
+    Args:
+        function: The expression that is called.
+
+    Returns:
+        The name; "" if the expression is neither a name nor an attribute.
+    """
     match function:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name
@@ -63,7 +70,14 @@ def called_name(function: ast.expr) -> str:
 
 
 def is_check(node: ast.AST) -> bool:
-    """Whether a node is itself a check: an assert, a raised AssertionError, a method of unittest, `raises(...)`."""
+    """Whether a node is itself a check.
+
+    Args:
+        node: Any node.
+
+    Returns:
+        True for an assert, a raised AssertionError, an assertion method of unittest, and `raises(...)`.
+    """
     match node:
         case ast.Assert() | ast.Raise(exc=ast.Name(id="AssertionError") | ast.Call(func=ast.Name(id="AssertionError"))):
             return True
@@ -74,45 +88,66 @@ def is_check(node: ast.AST) -> bool:
 
 
 def to_plain(statement: ast.stmt) -> ast.stmt:
-    """A copy of a statement in which each check, wherever it stands, is plain Python; `pytest.approx` is left."""
+    """Rewrite every check inside a statement as plain Python; `pytest.approx` remains.
+
+    Args:
+        statement: The statement; it is not modified.
+
+    Returns:
+        One statement that is equivalent.
+    """
     body = to_plain_body([statement])
     return body[0] if len(body) == 1 else ast.fix_missing_locations(ast.If(ast.Constant(value=True), body, []))
 
 
 def to_plain_body(statements: Iterable[ast.stmt]) -> list[ast.stmt]:
-    """Copies of statements in which each check, wherever it stands, is plain Python; `pytest.approx` is left."""
+    """Rewrite every check inside statements as plain Python; `pytest.approx` remains.
+
+    Args:
+        statements: The statements; they are not modified.
+
+    Returns:
+        Equivalent statements, at least one.
+    """
     module = ast.Module(body=[deepcopy(statement) for statement in statements], type_ignores=[])
     _Plain().visit(module)
     return ast.fix_missing_locations(module).body or [ast.Pass()]
 
 
 def lower_closeness(statement: _NodeT) -> _NodeT:
-    """A copy in which comparisons with `approx` and its like are expressions that need no library."""
-    found: _NodeT = ast.fix_missing_locations(_Lowered().visit(deepcopy(statement)))
-    return found
+    """Replace comparisons with `approx` and similar calls by expressions that need no library.
+
+    Args:
+        statement: The statement; it is not modified.
+
+    Returns:
+        An equivalent copy.
+    """
+    copy: _NodeT = ast.fix_missing_locations(_Lowered().visit(deepcopy(statement)))
+    return copy
 
 
 class _Plain(ast.NodeTransformer):
     def visit_Expr(self, node: ast.Expr) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
         match node.value:
-            case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=words) if name in _TEMPLATES:
-                form = _TEMPLATES[name]
-                named = {word.arg: word.value for word in words}
+            case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=keywords) if name in _TEMPLATES:
+                template = _TEMPLATES[name]
+                named = {word.arg: word.value for word in keywords}
                 args = [*args, *(named[key] for key in ("first", "second", "expr", "obj", "member") if key in named)]
-                if len(args) >= form.count("{"):
-                    return ast.Assert(test=_expression(form, args), msg=None)
-            case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=words) if name in _ALMOST:
-                return _almost(_ALMOST[name](), args, words) or node
+                if len(args) >= template.count("{"):
+                    return ast.Assert(test=_expression(template, args), msg=None)
+            case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=keywords) if name in _ALMOST:
+                return _almost(_ALMOST[name](), args, keywords) or node
             case ast.Call(func=ast.Attribute(attr="fail", value=ast.Name(id="self" | "pytest"))):
                 return ast.Assert(test=ast.Constant(value=False), msg=None)
-            case ast.Call(func=ast.Attribute(attr=name), args=[error, function, *args], keywords=words) if (
+            case ast.Call(func=ast.Attribute(attr=name), args=[error, function, *args], keywords=keywords) if (
                 name in _RAISES and not (name == "assertRaisesRegex" and len(args) == 0)
             ):
                 pattern = function if name == "assertRaisesRegex" else None
                 if pattern is not None:
                     function, args = args[0], args[1:]
-                call = ast.Call(func=function, args=args, keywords=words)
+                call = ast.Call(func=function, args=args, keywords=keywords)
                 return _must_raise([ast.Expr(value=call)], error, pattern)
         return node
 
@@ -147,11 +182,11 @@ class _Lowered(ast.NodeTransformer):
 
 
 def _close(value: ast.expr, close: ast.Call) -> ast.expr:
-    """The comparison of a value with a closeness, as a call of a function that is written out."""
+    """Return the comparison of a value with a closeness call as a call of a lambda."""
     names = ("rel", "abs", "nan_ok") if called_name(close.func) == "approx" else ("places",)
-    given = dict(zip(names, close.args[1:], strict=False))
-    given |= {str(word.arg): word.value for word in close.keywords}
-    text = {name: ast.unparse(item) for name, item in given.items()}
+    arguments_by_name = dict(zip(names, close.args[1:], strict=False))
+    arguments_by_name |= {str(keyword.arg): keyword.value for keyword in close.keywords}
+    text = {name: ast.unparse(item) for name, item in arguments_by_name.items()}
     if called_name(close.func) == "approx":
         relative = text.get("rel", "0" if "abs" in text else "1e-06")
         body = f"(lambda value, wanted, relative, absolute, nan_ok: {_SAME})"
@@ -166,30 +201,32 @@ def _close(value: ast.expr, close: ast.Call) -> ast.expr:
     return ast.parse(source, mode="eval").body
 
 
-def _almost(order: ast.cmpop, arguments: list[ast.expr], keywords: list[ast.keyword]) -> ast.stmt | None:
-    """The assertion of `assertAlmostEqual`; None where its arguments are not written out."""
-    named = {str(word.arg): word.value for word in keywords}
+def _almost(operator: ast.cmpop, arguments: list[ast.expr], keywords: list[ast.keyword]) -> ast.stmt | None:
+    """Return the assertion of `assertAlmostEqual`; None if its arguments are not given explicitly."""
+    named = {str(keyword.arg): keyword.value for keyword in keywords}
     values = [*arguments[:2], *(named[name] for name in ("first", "second") if name in named)]
     if len(values) != 2:
         return None
     named |= dict(zip(("places", "msg", "delta"), arguments[2:], strict=False))
     named = {name: value for name, value in named.items() if ast.unparse(value) != "None"}
     kept = [ast.keyword(arg=name, value=named[name]) for name in ("places", "delta") if name in named]
-    value, wanted = reversed(values) if isinstance(values[0], ast.Constant | ast.UnaryOp) else values
-    close = ast.Call(func=ast.Name(id="almost_equal", ctx=ast.Load()), args=[wanted], keywords=kept)
-    return ast.Assert(test=ast.Compare(left=value, ops=[order], comparators=[close]), msg=None)
+    value, expected = reversed(values) if isinstance(values[0], ast.Constant | ast.UnaryOp) else values
+    close = ast.Call(func=ast.Name(id="almost_equal", ctx=ast.Load()), args=[expected], keywords=kept)
+    return ast.Assert(test=ast.Compare(left=value, ops=[operator], comparators=[close]), msg=None)
 
 
-def _expression(form: str, arguments: Iterable[ast.expr]) -> ast.expr:
-    source = form.format(*(f"({ast.unparse(argument)})" for argument in arguments))
+def _expression(template: str, arguments: Iterable[ast.expr]) -> ast.expr:
+    source = template.format(*(f"({ast.unparse(argument)})" for argument in arguments))
     return ast.parse(source, mode="eval").body
 
 
 def _must_raise(
     body: list[ast.stmt], error: ast.expr, pattern: ast.expr | None = None, name: ast.expr | None = None
 ) -> list[ast.stmt]:
-    """The body in a `try` that is wrong when it comes to its end. The error is kept where it is asked for, as pytest
-    (`value`) and unittest (`exception`) give it."""
+    """Wrap the body in a `try` that fails if nothing is raised.
+
+    If a name is given, the error is bound to it as pytest (`value`) and unittest (`exception`) provide it.
+    """
     message = ast.Constant(value=f"{ast.unparse(error)} was not raised")
     handler: list[ast.stmt] = []
     if pattern is not None:
@@ -199,5 +236,5 @@ def _must_raise(
         holder = f"class {name.id}:\n    value = exception = _error_\n    type = _error_.__class__"
         handler += ast.parse(holder).body
     caught = ast.ExceptHandler(type=error, name="_error_" if handler else None, body=handler or [ast.Pass()])
-    otherwise = ast.Assert(test=ast.Constant(value=False), msg=message)
-    return [ast.Try(body=body, handlers=[caught], orelse=[otherwise], finalbody=[])]
+    not_raised = ast.Assert(test=ast.Constant(value=False), msg=message)
+    return [ast.Try(body=body, handlers=[caught], orelse=[not_raised], finalbody=[])]

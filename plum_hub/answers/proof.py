@@ -1,7 +1,8 @@
-"""Whether test statements can fail a program: a suite that cannot is no proof of anything.
+"""Decide whether test statements can fail a program; a suite that cannot proves nothing.
 
-Nothing is run. What is found is what certainly proves nothing: statements that never call the program, checks that are
-defined and not reached, that hold whatever the program does, or whose failure is caught and forgotten.
+Nothing is executed. The analysis reports only what certainly proves nothing: statements that never call the
+program, checks that are defined but not reached, checks that hold whatever the program does, and checks whose
+failure is caught and discarded.
 """
 
 import ast
@@ -21,11 +22,15 @@ _LEAVE = frozenset({"fail", "exit", "_exit"})
 
 
 def why_cannot_fail(body: Sequence[ast.stmt], entry_point: str) -> str | None:
-    """Why statements, run one after the other, can fail no program; None if they may.
+    """Explain why statements, executed in order, cannot fail any program.
 
     Args:
-        body: statements as they are run.
-        entry_point: the name that a program must define; "" where any name that nothing else defines is the program's.
+        body: The statements.
+        entry_point: The name that the program must define; "" if every name that nothing else defines is the
+            program's.
+
+    Returns:
+        The reason; None if the statements may fail a program.
     """
     reached = list(_Reach(body).nodes())
     roots = {entry_point, "solution"} | missing_names(ast.Module(body=list(body), type_ignores=[]))
@@ -43,7 +48,7 @@ def why_cannot_fail(body: Sequence[ast.stmt], entry_point: str) -> str | None:
 
 
 def _called_builtins(body: Sequence[ast.stmt]) -> set[str]:
-    """Builtins that are called and are no types: a program whose name is not known may be one of that name."""
+    """Return the called builtins that are not types: a program of unknown name may have that name."""
     names = {
         node.func.id
         for statement in body
@@ -55,7 +60,7 @@ def _called_builtins(body: Sequence[ast.stmt]) -> set[str]:
 
 
 class _Reach:
-    """The statements that are reached, and whose failure is not forgotten."""
+    """Finds the statements that are reached and whose failure is not discarded."""
 
     def __init__(self, body: Sequence[ast.stmt]) -> None:
         self._body = body
@@ -65,7 +70,7 @@ class _Reach:
                 self._defined.setdefault(node.name, []).append(node)
 
     def nodes(self) -> Iterator[ast.AST]:
-        """Simple statements, and the headers of compound ones; functions once they are used by name."""
+        """Yield simple statements and the headers of compound ones; functions once they are used by name."""
         seen: set[int] = set()
         queue = [list(self._body)]
         while queue:
@@ -112,24 +117,25 @@ class _Reach:
                         yield from self._walk(case.body)
                 case _:
                     yield node
-            if isinstance(node, _COMPOUND):  # what is done inside may depend on all that is looked at there
+            if isinstance(node, _COMPOUND):  # statements inside may depend on every name in the compound statement
                 yield ast.Tuple(elts=[item for item in ast.walk(node) if isinstance(item, ast.Name)], ctx=ast.Load())
             if isinstance(node, _ENDS):
                 return
 
     def _try(self, node: ast.Try) -> Iterator[ast.AST]:
-        forgets = any(_catches(handler.type) and not self._tells(handler.body) for handler in node.handlers)
+        discards = any(_catches(handler.type) and not self._reports(handler.body) for handler in node.handlers)
         inner = list(self._walk(node.body))
-        if not forgets:
+        if not discards:
             yield from inner
-        else:  # the names are used all the same, which later checks may look at
+        else:  # the names are used nevertheless, and later checks may read them
             yield from (item for item in inner if not isinstance(item, ast.Assert | ast.Raise | ast.Expr))
         for handler in node.handlers:
             yield from self._walk(handler.body)
         yield from self._walk(node.orelse)
         yield from self._walk(node.finalbody)
 
-    def _tells(self, body: Sequence[ast.stmt]) -> bool:
+    def _reports(self, body: Sequence[ast.stmt]) -> bool:
+        """Whether a handler raises, asserts or exits."""
         return any(
             isinstance(item, ast.Raise | ast.Assert)
             or (isinstance(item, ast.Call) and called_name(item.func) in _LEAVE)
@@ -151,7 +157,7 @@ def _suppresses(context: ast.expr) -> bool:
 
 
 def _tainted(reached: Iterable[ast.AST], roots: set[str]) -> set[str]:
-    """Variables that may hold what the program gave or changed."""
+    """Return the variables that may hold what the program returned or modified."""
     nodes = list(reached)
     stored = Counter(
         item.id
@@ -167,16 +173,16 @@ def _tainted(reached: Iterable[ast.AST], roots: set[str]) -> set[str]:
         for name in stored_names(node)
     }
     fixed = {name for name in constant if stored[name] == 1} | roots | _BUILTINS
-    found = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    tainted = {node.arg for node in nodes if isinstance(node, ast.arg)}
     while True:
-        more = set(found)
+        more = set(tainted)
         for node in nodes:
             names = {item.id for item in ast.walk(node) if isinstance(item, ast.Name)}
             if not isinstance(node, ast.Import | ast.ImportFrom) and names & (roots | more):
                 more |= names - fixed
-        if more == found:
-            return found
-        found = more
+        if more == tainted:
+            return tainted
+        tainted = more
 
 
 def _calls(node: ast.AST, roots: set[str]) -> bool:
@@ -202,27 +208,30 @@ def _depends(test: ast.expr, roots: set[str], tainted: set[str]) -> bool:
         match item:
             case ast.Call(func=function) if loaded_names(function) & (roots | tainted) - _LOOK_ONLY:
                 return True
-            case ast.Call(func=function, args=args, keywords=words) if called_name(function) not in _LOOK_ONLY:
-                if any(loaded_names(given) & (roots | tainted) for given in [*args, *(word.value for word in words)]):
+            case ast.Call(func=function, args=args, keywords=keywords) if called_name(function) not in _LOOK_ONLY:
+                if any(
+                    loaded_names(argument) & (roots | tainted)
+                    for argument in [*args, *(keyword.value for keyword in keywords)]
+                ):
                     return True
             case ast.Name(id=name) if name in tainted - roots:
                 return True
             case ast.Attribute(value=ast.Name(id=name)) if name in roots:
                 return True
-            case ast.Compare(left=left, ops=[order], comparators=[right]) if _compares_a_value(
-                left, order, right, roots
+            case ast.Compare(left=left, ops=[operator], comparators=[right]) if _compares_a_value(
+                left, operator, right, roots
             ):
                 return True
-    # A test that fails as it stands is a check too: `else: assert False`.
+    # A test that always fails is a check, too: `else: assert False`.
     return isinstance(test, ast.Constant) and not test.value
 
 
-def _compares_a_value(left: ast.expr, order: ast.cmpop, right: ast.expr, roots: set[str]) -> bool:
-    """Whether a variable of the program's is compared with a value; that something is not None says nothing of it."""
+def _compares_a_value(left: ast.expr, operator: ast.cmpop, right: ast.expr, roots: set[str]) -> bool:
+    """Whether a variable of the program is compared with a value; a comparison with None does not count."""
     sides = (left, right)
     named = any(isinstance(side, ast.Name) and side.id in roots for side in sides)
     nothing = any(isinstance(side, ast.Constant) and side.value is None for side in sides)
-    return named and not nothing and not isinstance(order, ast.Is | ast.IsNot)
+    return named and not nothing and not isinstance(operator, ast.Is | ast.IsNot)
 
 
 def _always_holds(test: ast.expr) -> bool:

@@ -1,7 +1,7 @@
-"""The part of an answer that is meant for the reader: without reasoning, and without what serving leaves behind.
+"""Extract the part of an answer that is meant for the reader, without reasoning and control tokens.
 
-Chat templates often end with the opening tag of the reasoning, so that only the closing one is in the text; harmony
-has channels; and a program may well hold such a tag in a string or a comment, where it is code.
+Chat templates often end with the opening tag of the reasoning, so that the text has only the closing one; the
+harmony format has channels; and a program may contain such a tag in a string or comment, where it is code.
 """
 
 import io
@@ -27,7 +27,9 @@ _TAG = re.compile(
 _FINAL = re.compile(r"<\|channel\|>\s*final\b[^<\n]*(?:<\|constrain\|>[^<\n]*)?<\|message\|>")
 _CHANNEL = re.compile(r"(?:<\|start\|>[^<\n]*)?<\|channel\|>")
 _MESSAGE_END = re.compile(r"<\|(?:return|end|start|channel|call)\|>")
-_BARE_FINAL = re.compile(r"\A\s*(?:assistant)?analysis(?=[A-Z\s]).*assistantfinal", re.DOTALL)  # tokens left out
+_BARE_FINAL = re.compile(
+    r"\A\s*(?:assistant)?analysis(?=[A-Z\s]).*assistantfinal", re.DOTALL
+)  # harmony with its special tokens stripped
 _END = re.compile(
     r"<\|(?:im_end|im_start|endoftext|eot_id|end_of_text|eom_id|start_header_id|end|return|EOT|endofmask|end_of_turn"
     r"|END_OF_TURN_TOKEN|end_of_sentence|user|file_sep)\|>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>|</s>(?=\s|<|\Z)"
@@ -40,10 +42,16 @@ _TOKENS = frozenset({tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRI
 
 
 def visible_text(text: str) -> str:
-    """What an answer says: without reasoning, special tokens and a byte order mark, with line feeds as line ends.
+    """Remove reasoning, special tokens and a byte order mark, and normalize line ends.
 
-    Reasoning that was cut in the middle is followed by no answer. Behind a closing tag that nothing opened stands the
-    answer, whatever stands before it; of several the last counts.
+    Reasoning that is cut off is followed by no answer. The answer follows a closing tag without an opening one,
+    whatever precedes it; of several such tags, the last counts.
+
+    Args:
+        text: The model's answer, verbatim.
+
+    Returns:
+        The visible text with line feeds as line ends.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     if "<" not in text and "[" not in text and "◁" not in text and "assistantfinal" not in text:
@@ -52,31 +60,31 @@ def visible_text(text: str) -> str:
 
 
 def _final_channel(text: str) -> str:
-    """The last message in harmony's channel `final`; what comes before the first channel where there is none."""
+    """Return the last message of harmony's channel `final`, or the text before the first channel if there is none."""
     marked = _MarkedText(text)
-    channels = [found for found in _CHANNEL.finditer(text) if not marked.is_code(found.start(), found.end())]
+    channels = [match for match in _CHANNEL.finditer(text) if not marked.is_code(match.start(), match.end())]
     if not channels:
-        found = _BARE_FINAL.match(text)
-        return text[found.end() :] if found else text
-    finals = [found for found in _FINAL.finditer(text) if not marked.is_code(found.start(), found.end())]
+        match = _BARE_FINAL.match(text)
+        return text[match.end() :] if match else text
+    finals = [match for match in _FINAL.finditer(text) if not marked.is_code(match.start(), match.end())]
     if not finals:
         return text[: channels[0].start()]
-    rest = text[finals[-1].end() :]
-    marked = _MarkedText(rest)
-    ends = (one.start() for one in _MESSAGE_END.finditer(rest) if not marked.is_code(one.start(), one.end()))
-    return rest[: next(ends, len(rest))]
+    message = text[finals[-1].end() :]
+    marked = _MarkedText(message)
+    ends = (match.start() for match in _MESSAGE_END.finditer(message) if not marked.is_code(match.start(), match.end()))
+    return message[: next(ends, len(message))]
 
 
 def _to_the_end(text: str) -> str:
-    """The text up to the first token that ends a turn or a document."""
+    """Cut the text at the first token that ends a turn or a document."""
     text = _BEGIN.sub("", text)
     if _END.search(text) is None:
         return text
     marked = _MarkedText(text)
-    for found in _END.finditer(text):
-        struck = found[0] == "</s>" and "<s>" in text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
-        if not struck and not marked.is_code(found.start(), found.end()) and not marked.is_quoted(found):
-            return text[: found.start()]
+    for match in _END.finditer(text):
+        is_html = match[0] == "</s>" and "<s>" in text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
+        if not is_html and not marked.is_code(match.start(), match.end()) and not marked.is_quoted(match):
+            return text[: match.start()]
     return text
 
 
@@ -91,73 +99,75 @@ class _Tag:
 def _without_reasoning(text: str) -> str:
     tags = _tags(text)
     kept: list[str] = []
-    at = 0
+    position = 0
     while tags:
         tag = tags.pop(0)
         if not tag.opens:
-            kept, at = [], tag.end
+            kept, position = [], tag.end
             continue
         closing = next((one for one in tags if not one.opens and one.name == tag.name), None)
         closing = closing or next((one for one in tags if not one.opens), None)
         if closing is None:
             if text[text.rfind("\n", 0, tag.start) + 1 : tag.start].strip():
-                continue  # the tag's name in a sentence
-            return "".join(kept) + text[at : tag.start]
-        kept.append(text[at : tag.start])
-        tags, at = tags[tags.index(closing) + 1 :], closing.end
-    return "".join(kept) + text[at:]
+                continue  # the tag is mentioned in a sentence
+            return "".join(kept) + text[position : tag.start]
+        kept.append(text[position : tag.start])
+        tags, position = tags[tags.index(closing) + 1 :], closing.end
+    return "".join(kept) + text[position:]
 
 
 def _tags(text: str) -> list[_Tag]:
-    """The tags that mark reasoning, without those that are code or are only spoken of."""
-    found = list(_TAG.finditer(text))
-    marked = _MarkedText(text) if found else None
+    """Return the tags that mark reasoning, without those that are code, quoted or mentioned."""
+    matches = list(_TAG.finditer(text))
+    marked = _MarkedText(text) if matches else None
     tags: list[_Tag] = []
-    for one in found:
+    for match in matches:
         assert marked is not None
-        groups = one.groupdict()
+        groups = match.groupdict()
         name = next(groups[key] for key in ("tag", "square", "of", "upper", "bar", "wide") if groups[key]).lower()
         side = groups["side"] or groups["upper_side"]
         slash = any(groups[key] for key in ("slash", "square_slash", "bar_slash", "wide_slash"))
         opens = side.lower() != "end" if side else not slash
-        if not (marked.is_code(one.start(), one.end()) or marked.is_quoted(one) or _is_spoken_of(text, one, opens)):
-            tags.append(_Tag(name, opens, one.start(), one.end()))
+        if not (
+            marked.is_code(match.start(), match.end()) or marked.is_quoted(match) or _is_mentioned(text, match, opens)
+        ):
+            tags.append(_Tag(name, opens, match.start(), match.end()))
     return tags
 
 
-def _is_spoken_of(text: str, found: re.Match[str], opens: bool) -> bool:
+def _is_mentioned(text: str, match: re.Match[str], opens: bool) -> bool:
     """Whether a closing tag is a word of a sentence: `it stops at </think> as asked`."""
-    before = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
+    before = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
     return (
-        not opens and bool(before.strip()) and before.endswith(" ") and bool(re.match(r" [a-z]", text[found.end() :]))
+        not opens and bool(before.strip()) and before.endswith(" ") and bool(re.match(r" [a-z]", text[match.end() :]))
     )
 
 
 @dataclass(frozen=True)
 class _MarkedText:
-    """A text with its fenced blocks, to tell what in it is code."""
+    """A text with its fenced blocks, used to decide which parts of it are code."""
 
     text: str
     _spans: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
 
     def is_code(self, start: int, end: int) -> bool:
-        """Whether a tag belongs to a program's strings or comments, or to a block that is no program."""
+        """Whether a tag is part of a program's string or comment, or of a block in another language."""
         line = bisect_right(self._starts, start) - 1
         if self._is_program:
             return _covers(self._strings(0, self.text), start, end)
-        at = bisect_right(self._blocks, line, key=lambda block: block.first) - 1
-        if at >= 0 and line <= self._blocks[at].last:
-            return self._is_in_block(self._blocks[at], start, end)
+        index = bisect_right(self._blocks, line, key=lambda block: block.first) - 1
+        if index >= 0 and line <= self._blocks[index].last:
+            return self._is_in_block(self._blocks[index], start, end)
         return self._is_in_line(start, end)
 
-    def is_quoted(self, found: re.Match[str]) -> bool:
-        """Whether a tag stands in quotes, or in code within a line of text."""
-        before, after = self.text[: found.start()][-1:], self.text[found.end() :][:1]
+    def is_quoted(self, match: re.Match[str]) -> bool:
+        """Whether a tag is in quotes, or in inline code."""
+        before, after = self.text[: match.start()][-1:], self.text[match.end() :][:1]
         if before and before == after and before in "'\"`":
             return True
-        start = self.text.rfind("\n", 0, found.start()) + 1
-        rest = self.text[found.end() :].split("\n", 1)[0]
-        ticks = self.text[start : found.start()]
+        start = self.text.rfind("\n", 0, match.start()) + 1
+        rest = self.text[match.end() :].split("\n", 1)[0]
+        ticks = self.text[start : match.start()]
         return "```" not in ticks + rest and ticks.count("`") % 2 == 1 and "`" in rest
 
     @cached_property
@@ -194,7 +204,7 @@ class _MarkedText:
         return tree is not None and bool(tree.body) and _covers(self._strings(first, line), start, end)
 
     def _strings(self, offset: int, source: str) -> list[tuple[int, int]]:
-        """Where the strings and comments of the source are in the text."""
+        """Return the positions in the text of the strings and comments of the source."""
         if offset in self._spans:
             return self._spans[offset]
         lines = source.split("\n")
@@ -205,14 +215,14 @@ class _MarkedText:
         try:
             for token in tokenize.generate_tokens(io.StringIO(source).readline):
                 before = lines[token.start[0] - 1][: token.start[1]][-1:] if token.start[0] <= len(lines) else ""
-                if token.type in _TOKENS and not before.isalnum():  # the apostrophe of "I'll" begins no string
+                if token.type in _TOKENS and not before.isalnum():  # the apostrophe of "I'll" does not start a string
                     spans.append((starts[token.start[0] - 1] + token.start[1], starts[token.end[0] - 1] + token.end[1]))
         except (tokenize.TokenError, SyntaxError):
-            pass  # what was read before the error counts
+            pass  # spans found before the error are kept
         self._spans[offset] = spans
         return spans
 
 
 def _covers(spans: Sequence[tuple[int, int]], start: int, end: int) -> bool:
-    at = bisect_right(spans, start, key=lambda span: span[0]) - 1
-    return at >= 0 and end <= spans[at][1]
+    index = bisect_right(spans, start, key=lambda span: span[0]) - 1
+    return index >= 0 and end <= spans[index][1]

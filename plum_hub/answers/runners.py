@@ -1,7 +1,8 @@
-"""What a test runner would run: pytest's functions and classes, unittest's classes, a `check` that nobody calls.
+"""Collect the tests that a test runner would run.
 
-Each test becomes its definition and, right behind it, a call. A program that it tests cannot put another function in
-its place, because the function is module anew from code before each call, and nothing runs between the two.
+These are pytest's functions and classes, unittest's classes, and an uncalled `check`. Each test becomes its
+definition followed immediately by a call. A program under test cannot replace the function, because it is defined
+again before each call and nothing runs between the two.
 """
 
 import ast
@@ -25,7 +26,7 @@ _NOT_RUN = frozenset({
     "skipTest", "enterContext", "assertLogs", "assertNoLogs", "assertWarns", "assertWarnsRegex", "importorskip",
     "addClassCleanup", "enterClassContext", "warns", "deprecated_call", "addTypeEqualityFunc",
 })  # fmt: skip
-"""What of the frameworks is named in a refusal, as nothing here does it."""
+"""Features of the frameworks that are not supported; a refusal names them."""
 _PREPARES = ("setup_class", "setUpClass"), ("setUp", "setup_method", "setup"), ("tearDown", "teardown_method"), (
     "tearDownClass", "teardown_class"
 )  # fmt: skip
@@ -33,19 +34,31 @@ _PREPARES = ("setup_class", "setUpClass"), ("setUp", "setup_method", "setup"), (
 
 @dataclass
 class TestModule:
-    """A test module, ready to be run: what comes first, and each test that nothing in the module calls."""
+    """A test module, ready to run.
+
+    Attributes:
+        preamble: Statements before the tests.
+        tests: Each test that nothing in the module calls: its definition and call.
+        has_skipped: Whether the module has tests that are marked to be skipped.
+    """
 
     preamble: list[ast.stmt]
     tests: list[list[ast.stmt]] = field(default_factory=list)
     has_skipped: bool = False
-    """Whether the module has tests that are to be skipped."""
 
 
 def collect_tests(body: Sequence[ast.stmt], entry_point: str) -> TestModule:
-    """The statements of a test module, and its tests with their calls.
+    """Collect the tests of a module, each with its call.
+
+    Args:
+        body: The statements of the module.
+        entry_point: The name that the program must define; "" if unknown.
+
+    Returns:
+        The preamble and the tests.
 
     Raises:
-        ValueError: it wants what is not run here; the message names it.
+        ValueError: The module requires an unsupported feature; the message names it.
     """
     statements = to_plain_body(_unguarded(_imports(body, entry_point)))
     frameworks = _FRAMEWORKS | {name for node in statements for name in _framework_names(node)}
@@ -57,30 +70,30 @@ def collect_tests(body: Sequence[ast.stmt], entry_point: str) -> TestModule:
     fixtures = {node.name: node for node in statements if isinstance(node, FunctionNode) and _is_fixture(node)}
     tests = [node for node in statements if node not in fixtures.values() and _is_test(node, classes, used)]
     prefixed = [node for node in tests if isinstance(node, ast.ClassDef) or str(vars(node)["name"]).startswith("test")]
-    chosen = prefixed or tests
-    module.preamble = [_bare(node) for node in statements if node not in chosen or vars(node)["name"] in used]
-    for node in chosen:
+    selected = prefixed or tests
+    module.preamble = [_bare(node) for node in statements if node not in selected or vars(node)["name"] in used]
+    for node in selected:
         if isinstance(node, ast.ClassDef):
-            found = list(_methods(node, classes, fixtures))
+            runs = list(_methods(node, classes, fixtures))
         elif _is_skipped(node):
-            found = []
+            runs = []
         else:
-            found = [_called(node, fixtures, entry_point, statements)]
-        module.has_skipped = module.has_skipped or not found
-        module.tests += found
+            runs = [_called(node, fixtures, entry_point, statements)]
+        module.has_skipped = module.has_skipped or not runs
+        module.tests += runs
     _refuse_frameworks([*module.preamble, *(node for test in module.tests for node in test)], frameworks)
     return module
 
 
 def _imports(body: Sequence[ast.stmt], entry_point: str) -> Iterator[ast.stmt]:
-    """The module with the program's own module, whatever it is called, as `solution`."""
+    """Yield the statements with the program's own module, whatever its name, imported as `solution`."""
     for node in body:
         match node:
             case ast.ImportFrom(module=module, names=names, level=level) if level or _is_program(
                 module or "", {alias.name for alias in names}, entry_point
             ):
                 kept = [alias for alias in names if alias.name != "*" and alias.asname not in (None, alias.name)]
-                if kept:  # without another name it is the program's name already
+                if kept:  # names without an alias are the program's own
                     yield ast.copy_location(ast.ImportFrom(module="solution", names=kept, level=0), node)
             case ast.Import(names=names) if any(_is_program(alias.name, set(), entry_point) for alias in names):
                 for alias in names:
@@ -120,8 +133,8 @@ def _framework_names(node: ast.stmt) -> set[str]:
 
 
 def _without_runners(statements: list[ast.stmt], frameworks: Set[str]) -> list[ast.stmt]:
-    """Without the imports of the frameworks, and what loads and runs tests by them."""
-    gone: set[str] = set()
+    """Remove the imports of the frameworks and the code that loads and runs tests through them."""
+    removed: set[str] = set()
     kept: list[ast.stmt] = []
     for node in statements:
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -132,10 +145,10 @@ def _without_runners(statements: list[ast.stmt], frameworks: Set[str]) -> list[a
         simple = isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign | ast.Raise)
         named = {item.attr for item in ast.walk(node) if isinstance(item, ast.Attribute)} | loaded_names(node)
         runs = loaded_names(node) & frameworks and named & _RUNNERS
-        if simple and (runs or loaded_names(node) & gone):
-            gone |= stored_names(node)
+        if simple and (runs or loaded_names(node) & removed):
+            removed |= stored_names(node)
         elif not isinstance(node, ast.ClassDef | ast.FunctionDef) and not simple and runs:
-            raise ValueError("it runs its tests by a loader of its own: leave that out, they are run without it")
+            raise ValueError("it runs its tests through a loader: remove the loader, the tests run without it")
         else:
             kept.append(node)
     return kept
@@ -146,39 +159,41 @@ def _refuse_unknown(statements: Sequence[ast.stmt]) -> None:
         for node in ast.walk(top):
             name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
             if name in _NOT_RUN and (isinstance(node, ast.Attribute) or name[:4] in ("skip", "expe")):
-                raise ValueError(f"line {getattr(node, 'lineno', 0)}: {name} is not supported in tests: take it out")
+                raise ValueError(f"line {getattr(node, 'lineno', 0)}: {name} is not supported in tests: remove it")
             if isinstance(node, ast.AsyncFunctionDef) and node.name.startswith("test"):
                 raise ValueError(f"line {node.lineno}: {node.name} is async: use asyncio.run inside a plain test")
         if isinstance(top, ast.Import | ast.ImportFrom):
             names = [top.module or ""] if isinstance(top, ast.ImportFrom) else [alias.name for alias in top.names]
             for name in names:
                 if name.split(".")[0] not in {*sys.stdlib_module_names, "numpy", "solution"}:
-                    raise ValueError(f"line {top.lineno}: it imports {name}, which no sandbox has: take it out")
+                    raise ValueError(
+                        f"line {top.lineno}: it imports {name}, which is not available in a sandbox: remove the import"
+                    )
 
 
 def _refuse_frameworks(statements: Sequence[ast.stmt], frameworks: Set[str]) -> None:
-    """Refuse what is left of the frameworks once all that is run here has been written out."""
+    """Reject uses of the frameworks that remain after all supported ones have been rewritten."""
     bound = {name for node in statements for name in stored_names(node)}
     for top in statements:
         for node in ast.walk(lower_closeness(top)):
             if isinstance(node, ast.Name) and node.id in frameworks - bound and isinstance(node.ctx, ast.Load):
                 where = f"line {node.lineno}: " if hasattr(node, "lineno") else ""
-                raise ValueError(f"{where}a use of {node.id} that is not supported in tests: write it as an assert")
+                raise ValueError(f"{where}this use of {node.id} is not supported in tests: write it as an assert")
         if "pytestmark" in stored_names(top):
-            raise ValueError("pytestmark is not supported in tests: take it out")
+            raise ValueError("pytestmark is not supported in tests: remove it")
 
 
 def _reached(statements: Sequence[ast.stmt]) -> set[str]:
-    """The names of definitions that the module itself uses, directly or not."""
+    """Return the names of definitions that the module itself uses, directly or indirectly."""
     defined = {node.name: node for node in statements if isinstance(node, DefinitionNode)}
     queue = [name for node in statements if not isinstance(node, DefinitionNode) for name in loaded_names(node)]
-    found: set[str] = set()
+    reached: set[str] = set()
     while queue:
         name = queue.pop()
-        if name in defined and name not in found:
-            found.add(name)
+        if name in defined and name not in reached:
+            reached.add(name)
             queue += loaded_names(defined[name])
-    return found
+    return reached
 
 
 def _is_test(node: ast.stmt, classes: dict[str, ast.ClassDef], used: set[str]) -> bool:
@@ -188,7 +203,7 @@ def _is_test(node: ast.stmt, classes: dict[str, ast.ClassDef], used: set[str]) -
 
 
 def _family(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> list[ast.ClassDef]:
-    """The class and its bases in the module, nearest first."""
+    """Return the class and its bases in the module, nearest first."""
     bases = [classes[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in classes]
     return [node, *(one for base in bases if base is not node for one in _family(base, classes))]
 
@@ -215,7 +230,7 @@ def _is_skipped(node: ast.stmt) -> bool:
 
 
 def _bare(node: ast.stmt) -> ast.stmt:
-    """A definition without marks, fixtures' decorators and the base class of unittest."""
+    """Return a definition without marks, fixture decorators and unittest's base class."""
     if not isinstance(node, DefinitionNode):
         return node
     copy = deepcopy(node)
@@ -239,7 +254,7 @@ def _is_super_call(node: ast.stmt) -> bool:
 def _methods(
     node: ast.ClassDef, classes: dict[str, ast.ClassDef], fixtures: dict[str, ast.FunctionDef | ast.AsyncFunctionDef]
 ) -> Iterator[list[ast.stmt]]:
-    """The class and a call, for each of its tests."""
+    """Yield the class and a call for each of its tests."""
     if _is_skipped(node):
         return
     if _decorated(node, "parametrize"):
@@ -260,7 +275,7 @@ def _methods(
 
 
 def _step(case: str, method: ast.FunctionDef | ast.AsyncFunctionDef, test: str) -> str:
-    """A call of what stands around each test; pytest gives it the test, where it wants that."""
+    """Return a call of a set-up or tear-down method; pytest passes the test to those that take a parameter."""
     return f"{case}.{method.name}({f'{case}.{test}' if len(method.args.args) > 1 else ''})"
 
 
@@ -270,13 +285,13 @@ def _called(
     entry_point: str,
     statements: Sequence[ast.stmt],
 ) -> list[ast.stmt]:
-    """A test function and its call."""
+    """Return a test function and its call."""
     assert isinstance(node, ast.FunctionDef)
     required = len(node.args.args) - len(node.args.defaults)
     if required == 1 and not node.name.startswith("test"):
         if not entry_point:
             raise ValueError(
-                f"nothing calls {node.name}({node.args.args[0].arg}), and no entry_point says with what: add it"
+                f"nothing calls {node.name}({node.args.args[0].arg}), and no entry_point names its argument: add it"
             )
         return [_bare(node), *ast.parse(f"{node.name}({entry_point})").body]
     call, loops = _arguments(node, fixtures, skip=0)
@@ -291,39 +306,40 @@ def _arguments(
     fixtures: dict[str, ast.FunctionDef | ast.AsyncFunctionDef],
     skip: int,
 ) -> tuple[str, list[tuple[str, str]]]:
-    """The arguments of a test's call, and the loops around it: target and table."""
+    """Return the arguments of a test's call, and the loops around it as pairs of target and table."""
     loops: list[tuple[str, str]] = []
-    given: dict[str, str] = {}
+    arguments: dict[str, str] = {}
     others = False
     for decorator in node.decorator_list:
         match decorator:
-            case ast.Call(func=ast.Attribute(attr="parametrize"), args=[names, table, *_], keywords=words):
-                if any(word.arg == "indirect" for word in words):
-                    raise ValueError(f"line {node.lineno}: parametrize with indirect is not supported: take it out")
+            case ast.Call(func=ast.Attribute(attr="parametrize"), args=[names, table, *_], keywords=keywords):
+                if any(keyword.arg == "indirect" for keyword in keywords):
+                    raise ValueError(f"line {node.lineno}: parametrize with indirect is not supported: remove it")
                 targets = _parameter_names(names)
-                variables = [f"__{len(loops)}_{place}__" for place in range(len(targets))]
-                given |= dict(zip(targets, variables, strict=True))
+                variables = [f"__{len(loops)}_{index}__" for index in range(len(targets))]
+                arguments |= dict(zip(targets, variables, strict=True))
                 loops.append((_target(variables, names), ast.unparse(_ParamRows().visit(deepcopy(table)))))
             case _:
                 others = others or not re.match(r"(pytest|unittest)\.|mark\.|staticmethod", ast.unparse(decorator))
     parameters = node.args.args[skip:] if not _decorated(node, "staticmethod") else node.args.args
     needed = parameters[: len(parameters) - len(node.args.defaults)] if node.args.defaults else parameters
-    for one in needed:
-        if one.arg not in given and one.arg in fixtures:
-            given[one.arg] = _fixture(one.arg, fixtures, ())
-        elif one.arg not in given and not others:
+    for parameter in needed:
+        if parameter.arg not in arguments and parameter.arg in fixtures:
+            arguments[parameter.arg] = _fixture(parameter.arg, fixtures, ())
+        elif parameter.arg not in arguments and not others:
             raise ValueError(
-                f"line {node.lineno}: {node.name} wants {one.arg!r}, which is no fixture of its own: take it out"
+                f"line {node.lineno}: {node.name} needs the fixture {parameter.arg!r}, which the tests do not define: "
+                "remove it"
             )
-    return ", ".join(f"{name}={value}" for name, value in given.items()), loops[::-1]
+    return ", ".join(f"{name}={value}" for name, value in arguments.items()), loops[::-1]
 
 
-def _fixture(name: str, fixtures: dict[str, ast.FunctionDef | ast.AsyncFunctionDef], above: tuple[str, ...]) -> str:
+def _fixture(name: str, fixtures: dict[str, ast.FunctionDef | ast.AsyncFunctionDef], callers: tuple[str, ...]) -> str:
     function = fixtures[name]
     inner = [one.arg for one in function.args.args]
-    if name in above or not set(inner) <= fixtures.keys() or _decorated(function, "params"):
-        raise ValueError(f"line {function.lineno}: the fixture {name} wants what is not supported: take it out")
-    call = f"{name}({', '.join(f'{one}={_fixture(one, fixtures, (*above, name))}' for one in inner)})"
+    if name in callers or not set(inner) <= fixtures.keys() or _decorated(function, "params"):
+        raise ValueError(f"line {function.lineno}: the fixture {name} needs something that is not supported: remove it")
+    call = f"{name}({', '.join(f'{one}={_fixture(one, fixtures, (*callers, name))}' for one in inner)})"
     generates = any(isinstance(item, ast.Yield) for item in ast.walk(function))
     return f"{call}.__next__()" if generates else call
 
@@ -334,7 +350,7 @@ def _parameter_names(names: ast.expr) -> list[str]:
             return [name.strip() for name in text.split(",") if name.strip()]
         case ast.List(elts=items) | ast.Tuple(elts=items):
             return [str(item.value) for item in items if isinstance(item, ast.Constant)]
-    raise ValueError(f"line {names.lineno}: parametrize has names that are not written out: write them as a string")
+    raise ValueError(f"line {names.lineno}: parametrize has names that are not literal: write them as a string")
 
 
 def _target(variables: list[str], names: ast.expr) -> str:
@@ -343,14 +359,14 @@ def _target(variables: list[str], names: ast.expr) -> str:
 
 
 class _ParamRows(ast.NodeTransformer):
-    """`pytest.param(1, 2, id="x")` is the row (1, 2)."""
+    """Replace `pytest.param(1, 2, id="x")` by the row (1, 2)."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         match node:
-            case ast.Call(func=ast.Attribute(attr="param"), args=args, keywords=words):
-                if any(word.arg == "marks" for word in words):
-                    raise ValueError(f"line {node.lineno}: marks of a pytest.param are not supported: take them out")
+            case ast.Call(func=ast.Attribute(attr="param"), args=args, keywords=keywords):
+                if any(keyword.arg == "marks" for keyword in keywords):
+                    raise ValueError(f"line {node.lineno}: marks of a pytest.param are not supported: remove them")
                 return args[0] if len(args) == 1 else ast.Tuple(elts=args, ctx=ast.Load())
         return node
 

@@ -1,4 +1,4 @@
-"""What can be known of Python source without running it: whether it parses, which names it defines, which it uses."""
+"""Analyse Python source without running it: whether it parses, and which names it defines and uses."""
 
 import ast
 import builtins
@@ -15,14 +15,21 @@ _NodeT = TypeVar("_NodeT", bound=ast.AST)
 
 
 def parse(source: str) -> ast.Module | None:
-    """The syntax tree, or None where there is none: an error in the syntax, a null byte, nesting too deep."""
+    """Parse a module.
+
+    Args:
+        source: Python source.
+
+    Returns:
+        The syntax tree; None for a syntax error, a null byte or nesting that is too deep.
+    """
     return _parse_with_error_line(source)[0]
 
 
 def _parse_with_error_line(source: str) -> tuple[ast.Module | None, int]:
-    """The syntax tree and 0; or None and the line of the first syntax error (0 where no line is to blame)."""
+    """Return the syntax tree and 0, or None and the line of the first syntax error (0 if no line is known)."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an invalid escape in the source is not our caller's warning
+        warnings.simplefilter("ignore")  # a warning about the source does not concern the caller
         try:
             return ast.parse(source), 0
         except SyntaxError as error:
@@ -32,22 +39,43 @@ def _parse_with_error_line(source: str) -> tuple[ast.Module | None, int]:
 
 
 def longest_valid_prefix(lines: list[str]) -> str:
-    """The lines up to the first that is no Python (prose after a program, or a line cut in the middle); "" if none."""
+    """Cut a text at the first line that is not Python, such as prose or a truncated line.
+
+    Args:
+        lines: The lines of the text.
+
+    Returns:
+        The lines before it, joined; "" if there are none.
+    """
     while lines:
-        tree, line = _parse_with_error_line("\n".join(lines))
+        tree, error_line = _parse_with_error_line("\n".join(lines))
         if tree is not None:
             return "\n".join(lines)
-        lines = lines[: min(line - 1, len(lines) - 1)] if line else []
+        lines = lines[: min(error_line - 1, len(lines) - 1)] if error_line else []
     return ""
 
 
 def definitions(tree: ast.Module) -> dict[str, ast.stmt]:
-    """What the module defines at its top level: each name with the statement that binds it last."""
+    """Map the names that a module binds at its top level to the statements that bind them last.
+
+    Args:
+        tree: The module.
+
+    Returns:
+        Statements by name, in source order.
+    """
     return {name: statement for statement in tree.body for name in stored_names(statement)}
 
 
 def stored_names(statement: ast.stmt) -> set[str]:
-    """The names that a statement binds in its own scope."""
+    """Find the names that a statement binds in its own scope.
+
+    Args:
+        statement: The statement.
+
+    Returns:
+        The names.
+    """
     if isinstance(statement, DefinitionNode):
         return {statement.name}
     if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -58,7 +86,14 @@ def stored_names(statement: ast.stmt) -> set[str]:
 
 
 def loaded_names(node: ast.AST) -> set[str]:
-    """Every name that is read anywhere inside, whether or not it is also bound there."""
+    """Find every name that is read anywhere inside a node, whether or not it is also bound there.
+
+    Args:
+        node: Any node.
+
+    Returns:
+        The names.
+    """
     return {item.id for item in ast.walk(node) if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Load)}
 
 
@@ -66,8 +101,11 @@ def is_program(tree: ast.Module | None, name: str = "") -> bool:
     """Whether a tree is a program, rather than a word or a number that happens to parse.
 
     Args:
-        tree: what was parsed; None for what does not parse.
-        name: what it must define at its top level; "" for any program.
+        tree: The tree; None if the source did not parse.
+        name: The name that it must define at its top level; "" for any program.
+
+    Returns:
+        True if the tree qualifies.
     """
     if tree is None:
         return False
@@ -80,7 +118,14 @@ def is_program(tree: ast.Module | None, name: str = "") -> bool:
 
 
 def missing_names(tree: ast.Module) -> set[str]:
-    """The names that the module reads, and that neither it nor Python defines: what it needs from elsewhere."""
+    """Find the names that a module reads but neither it nor Python defines.
+
+    Args:
+        tree: The module.
+
+    Returns:
+        The names.
+    """
     bound = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     for node in ast.walk(tree):
         if isinstance(node, ast.stmt):
@@ -93,13 +138,20 @@ def missing_names(tree: ast.Module) -> set[str]:
 
 
 def is_stub(statement: ast.stmt) -> bool:
-    """Whether a function or class is only announced: its bodies are empty but for a docstring."""
+    """Whether a function or class is only declared: its bodies are empty except for a docstring.
+
+    Args:
+        statement: A statement.
+
+    Returns:
+        True for a stub; False for any other statement.
+    """
     if isinstance(statement, FunctionNode):
         return all(map(_does_nothing, statement.body))
     if isinstance(statement, ast.ClassDef):
         methods = [item for item in statement.body if isinstance(item, DefinitionNode)]
-        announced = [item for item in methods if is_stub(item)]
-        return bool(announced) and all(item in announced or item.name == "__init__" for item in methods)
+        stubs = [item for item in methods if is_stub(item)]
+        return bool(stubs) and all(item in stubs or item.name == "__init__" for item in methods)
     return False
 
 
@@ -121,20 +173,30 @@ class _Substitute(ast.NodeTransformer):
         return node if value is None else deepcopy(value)
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-        """`(1, 2)[0]` is 1, and `{"n": 3}["n"]` is 3: what a table of cases leaves behind."""
+        """Evaluate `(1, 2)[0]` and `{"n": 3}["n"]`, which result from the substitution of table rows."""
         self.generic_visit(node)
         match node:
-            case ast.Subscript(value=ast.List(elts=items) | ast.Tuple(elts=items), slice=ast.Constant(value=int(at))):
-                return items[at] if at < len(items) else node
-            case ast.Subscript(value=ast.Dict(keys=keys, values=values), slice=ast.Constant(value=wanted)):
+            case ast.Subscript(
+                value=ast.List(elts=items) | ast.Tuple(elts=items), slice=ast.Constant(value=int(index))
+            ):
+                return items[index] if index < len(items) else node
+            case ast.Subscript(value=ast.Dict(keys=keys, values=values), slice=ast.Constant(value=wanted_key)):
                 for key, value in zip(keys, values, strict=True):
-                    if isinstance(key, ast.Constant) and key.value == wanted:
+                    if isinstance(key, ast.Constant) and key.value == wanted_key:
                         return value
         return node
 
 
 def substitute(node: _NodeT, values: Mapping[str, ast.expr]) -> _NodeT:
-    """A copy in which each name is replaced by its value; names that the node binds itself are left alone."""
+    """Replace names by values, except names that the node itself binds.
+
+    Args:
+        node: A statement or expression; it is not modified.
+        values: Expressions by name.
+
+    Returns:
+        A copy with the values in place.
+    """
     bound = {item.arg for item in ast.walk(node) if isinstance(item, ast.arg)}
     for item in ast.walk(node):
         if isinstance(item, ast.comprehension):
@@ -144,6 +206,13 @@ def substitute(node: _NodeT, values: Mapping[str, ast.expr]) -> _NodeT:
 
 
 def unparse(statements: Iterable[ast.stmt]) -> str:
-    """The statements as the source of a module."""
+    """Convert statements to the source of a module.
+
+    Args:
+        statements: The statements, in order.
+
+    Returns:
+        The source, ending in a newline.
+    """
     module = ast.Module(body=list(statements), type_ignores=[])
     return ast.unparse(ast.fix_missing_locations(module)) + "\n"

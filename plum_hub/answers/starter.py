@@ -1,4 +1,4 @@
-"""Starter code: what a solver is given. Signatures and docstrings stay, bodies go."""
+"""Make starter code, the signatures and docstrings that a solver receives, and stubs from a reference solution."""
 
 import ast
 import builtins
@@ -23,45 +23,70 @@ _HARMLESS_DECORATORS = frozenset({"staticmethod", "classmethod", "property", "da
 
 
 def make_starter(reference: ast.Module, entry_point: str, used: Iterable[str]) -> str:
-    """Starter code made of a reference solution: the entry point, and whatever else the tests use.
+    """Make starter code from a reference solution: the entry point and whatever else the tests use, with empty bodies.
 
-    Classes that only hold data are kept whole, because a solver could not guess them; so are the imports, constants
-    and base classes that the kept signatures need.
+    Classes that only hold data are kept whole, because a solver could not guess them, and so are the imports,
+    constants and base classes that the kept signatures need.
+
+    Args:
+        reference: The reference solution.
+        entry_point: The name that the tests call.
+        used: Other names that the tests use.
+
+    Returns:
+        The source of the starter code.
     """
     defined = definitions(reference)
-    wanted = {entry_point, *used} & defined.keys()
+    names = {entry_point, *used} & defined.keys()
     while True:
-        kept = [_emptied(statement, entry_point) for statement in reference.body if stored_names(statement) & wanted]
+        kept = [_emptied(statement, entry_point) for statement in reference.body if stored_names(statement) & names]
         missing = missing_names(ast.Module(body=kept, type_ignores=[]))
         needed = missing & defined.keys() if missing <= defined.keys() else missing & defined.keys() | {"*"}
-        if needed & defined.keys() <= wanted:
+        if needed & defined.keys() <= names:
             return unparse(kept)
-        wanted |= needed  # "*" is what `from typing import *` binds, as far as anyone can see
+        names |= needed  # `from typing import *` binds "*", as far as the source tells
 
 
 def is_valid_starter(starter_code: str, reference: ast.Module, entry_point: str, used: Iterable[str]) -> bool:
-    """Whether given starter code can serve: it parses, gives nothing away, has the reference's parameters, and defines
-    every name that the tests use."""
+    """Whether starter code of an answer can be used.
+
+    Args:
+        starter_code: The starter code.
+        reference: The reference solution.
+        entry_point: The name that the tests call.
+        used: Other names that the tests use.
+
+    Returns:
+        True if it parses, does not implement the entry point, has the reference's parameters, and defines all used
+        names.
+    """
     tree = parse(starter_code)
     if tree is None:
         return False
-    given, wanted = definitions(tree), definitions(reference)
-    entry = given.get(entry_point)
-    if entry is None or not is_stub(entry) or not set(used) <= given.keys():
+    starter, expected = definitions(tree), definitions(reference)
+    entry = starter.get(entry_point)
+    if entry is None or not is_stub(entry) or not set(used) <= starter.keys():
         return False
-    return _signatures(entry) == _signatures(wanted[entry_point])
+    return _signatures(entry) == _signatures(expected[entry_point])
 
 
 Stub: TypeAlias = Literal["none", "raises", "echo"]
-"""What every function of a stub does: return None, raise, return its first argument."""
+"""Behavior of every function of a stub: return None, raise NotImplementedError, or return its first argument."""
 
 
 def make_stub_code(starter_code: str, entry_point: str, stub: Stub = "none") -> str:
-    """A program with the starter code's names in which every function does the same. It loads, whatever the starter
-    code refers to: annotations are not evaluated, and foreign imports, decorators and base classes are left out.
+    """Make a program that defines the starter code's names and solves nothing.
+
+    The program always loads: annotations are not evaluated, and foreign imports, decorators and base classes are
+    removed.
 
     Args:
-        stub: what the functions do. Constructors do nothing.
+        starter_code: The starter code.
+        entry_point: The name that the tests call.
+        stub: What the functions do. Constructors do nothing.
+
+    Returns:
+        The source of the stub.
     """
     tree = parse(starter_code)
     if tree is None:
@@ -85,7 +110,7 @@ def make_stub_code(starter_code: str, entry_point: str, stub: Stub = "none") -> 
 
 
 def _emptied(statement: ast.stmt, entry_point: str) -> ast.stmt:
-    """A copy of a definition with empty bodies; any other statement as it is."""
+    """Return a copy of a definition with empty bodies; other statements and data classes unchanged."""
     if not isinstance(statement, DefinitionNode) or (statement.name != entry_point and is_data_class(statement)):
         return statement
     copy = ast.parse(ast.unparse(statement)).body[0]
@@ -98,25 +123,32 @@ def _emptied(statement: ast.stmt, entry_point: str) -> ast.stmt:
 def _acting(statement: ast.stmt, stub: Stub) -> ast.stmt:
     for function in [node for node in ast.walk(statement) if isinstance(node, FunctionNode)]:
         parameters = [*function.args.posonlyargs, *function.args.args]
-        given = [one.arg for one in parameters if one.arg not in ("self", "cls")]
+        arguments = [parameter.arg for parameter in parameters if parameter.arg not in ("self", "cls")]
         if function.name == "__init__" or not isinstance(function.body[-1], ast.Pass):
             continue
         if stub == "raises":
             function.body[-1:] = ast.parse("raise NotImplementedError").body
-        elif stub == "echo" and given:
-            function.body[-1:] = [ast.Return(value=ast.Name(id=given[0], ctx=ast.Load()))]
+        elif stub == "echo" and arguments:
+            function.body[-1:] = [ast.Return(value=ast.Name(id=arguments[0], ctx=ast.Load()))]
     return statement
 
 
 def is_data_class(statement: ast.stmt) -> bool:
-    """A class with no method but `__init__`, `__eq__` and their like."""
+    """Whether a statement is a class whose only methods are special ones, such as `__init__` and `__eq__`.
+
+    Args:
+        statement: A statement.
+
+    Returns:
+        False for any other statement, too.
+    """
     return isinstance(statement, ast.ClassDef) and all(
         item.name.startswith("__") for item in statement.body if isinstance(item, FunctionNode)
     )
 
 
 def _loadable(statement: ast.stmt, known: set[str]) -> ast.stmt:
-    """Without the parts of a definition that are evaluated when it is loaded and may not be there."""
+    """Remove the parts of a definition that are evaluated at load time and may be undefined."""
     for node in ast.walk(statement):
         if isinstance(node, DefinitionNode):
             node.decorator_list = [item for item in node.decorator_list if _is_harmless(item, known)]
@@ -131,7 +163,7 @@ def _loadable(statement: ast.stmt, known: set[str]) -> ast.stmt:
 
 
 def _is_declaration(item: ast.stmt, known: set[str]) -> bool:
-    """What a class body may hold that cannot fail when it is loaded."""
+    """Whether a statement of a class body cannot fail at load time."""
     match item:
         case ast.Assign(value=value):
             return is_literal(value)
@@ -154,7 +186,7 @@ def _is_harmless(decorator: ast.expr, known: set[str]) -> bool:
 
 
 def _signatures(statement: ast.stmt) -> dict[str, list[str]]:
-    """The parameter names of a function, or of every public method of a class, by the function's name."""
+    """Return the parameter names of a function, or of every public method of a class, by function name."""
     functions = [node for node in ast.walk(statement) if isinstance(node, FunctionNode)]
     if isinstance(statement, FunctionNode):
         functions = [statement]

@@ -1,8 +1,8 @@
-"""A generator's answer, read as a test suite: starter code, reference solution, entry point and cases.
+"""Parse a generator's answer as a test suite: starter code, reference solution, entry point and cases.
 
-The answer is asked for by the prompt `suite`, but models answer in many ways: blocks are recognised by what they hold
-first, and by their headings second. Nothing is run here: whether the reference passes its own cases, and whether a
-stub fails them (law 3), is for the sandbox to show.
+The prompt `suite` requests the answer, but models answer in many ways: blocks are recognized by their content first
+and by their headings second. Nothing is executed: the sandbox shows later whether the reference passes its own
+cases and whether a stub fails them.
 """
 
 import ast
@@ -44,8 +44,9 @@ Reason: TypeAlias = Literal[
     "contradictory",
     "all_expected_equal",
 ]
-"""Why an answer is no suite. `cannot_fail`: without the tests that hold whatever the program does, or that are no
-Python, too few are left. `all_expected_equal`: a function that returns a constant would pass."""
+"""Why an answer is not a usable suite. `cannot_fail`: too few tests remain without those that are not Python or hold
+whatever the program does. `all_expected_equal`: a function that returns a constant would pass.
+"""
 
 _REFUSAL = re.compile(r"(?i)\b(?:i'?m sorry|i (?:can ?not|can't|am unable|won't)|as an ai)\b")
 _TESTS_LABEL = re.compile(r"(?i)\b(?:unit ?tests?|tests?|test cases?|assert\w*|usage|verify)\b")
@@ -59,7 +60,14 @@ _SCRIPT_STARTER = "# Read the input from standard input and print the answer to 
 
 @dataclass(frozen=True)
 class ParsedSuite:
-    """What a generator's answer says; `entry_point` is "" for a script that is tested by its input and output."""
+    """A parsed test suite.
+
+    Attributes:
+        entry_point: The name that the cases call; "" for a script that is tested by its input and output.
+        starter_code: Signatures and docstrings for the solver.
+        reference: The reference solution.
+        cases: The test cases, in the order of the answer.
+    """
 
     entry_point: str
     starter_code: str
@@ -69,7 +77,12 @@ class ParsedSuite:
 
 @dataclass(frozen=True)
 class Unusable:
-    """Why an answer is no suite, and what was seen."""
+    """The reason why an answer is not a usable suite.
+
+    Attributes:
+        reason: Machine-readable reason.
+        detail: Explanation, with the offending text where there is one.
+    """
 
     reason: Reason
     detail: str = ""
@@ -77,7 +90,13 @@ class Unusable:
 
 @dataclass(frozen=True)
 class _SuiteBlock:
-    """One block, parsed and divided: `program` is the block without its tests."""
+    """One parsed block, divided into program and tests.
+
+    Attributes:
+        program: The block without its tests.
+        tests: Statements of the tests.
+        holds_tests: Whether it has tests or is labelled as such.
+    """
 
     program: Block
     tests: Sequence[ast.stmt]
@@ -89,15 +108,32 @@ class _SuiteBlock:
 
 
 def parse_suite(text: str, *, min_cases: int = 3, max_cases: int = 5) -> ParsedSuite | Unusable:
-    """Read a generator's answer; of more than `max_cases` cases the first are kept."""
+    """Parse a generator's answer.
+
+    Args:
+        text: The answer, verbatim.
+        min_cases: Fewest cases of a usable suite.
+        max_cases: Most cases that are kept; the first ones win.
+
+    Returns:
+        The suite, or the reason why there is none.
+    """
     try:
         return _parse_suite(text, min_cases, max_cases)
-    except RecursionError:  # the tree's own nesting; what is deeper than Python's stack is no exercise
+    except RecursionError:  # the source is nested more deeply than Python's stack allows
         return Unusable("syntax_error", "nested too deeply")
 
 
 def make_stub(suite: ParsedSuite | TestSuite, stub: Stub = "none") -> str:
-    """A program that solves nothing under the suite's names, and loads: a suite that it passes tests nothing."""
+    """Make a program that loads and solves nothing under the suite's names; a suite that it passes tests nothing.
+
+    Args:
+        suite: The suite.
+        stub: What its functions do.
+
+    Returns:
+        The source of the stub.
+    """
     return make_stub_code(suite.starter_code, suite.entry_point, stub)
 
 
@@ -119,23 +155,26 @@ def _parse_suite(text: str, min_cases: int, max_cases: int) -> ParsedSuite | Unu
         return Unusable(
             "syntax_error" if broken else "no_reference", f"{entry_point} is not implemented in what parses"
         )
-    found = _cases(parts, text, tree, min_cases)
-    cases = [case for case in found if can_fail(case, entry_point)]
-    if len(cases) < min_cases <= len(found):
-        lost = next(case for case in found if case not in cases)
-        return Unusable("cannot_fail", f"{len(cases)} of {min_cases}; not {lost.statement or lost.call!r:.150}")
+    all_cases = _cases(parts, text, tree, min_cases)
+    cases = [case for case in all_cases if can_fail(case, entry_point)]
+    if len(cases) < min_cases <= len(all_cases):
+        rejected = next(case for case in all_cases if case not in cases)
+        return Unusable("cannot_fail", f"{len(cases)} of {min_cases}; not {rejected.statement or rejected.call!r:.150}")
     if (problem := _problem(cases, min_cases)) is not None:
         return problem
     cases = cases[:max_cases]
     used = {name for case in cases for name in _names(case)} & _own(tree).keys()
-    given = [part.program.code for part in parts if _is_announcement(part.tree)]
-    starter = next((code for code in given if is_valid_starter(code, tree, entry_point, used)), None)
+    starters = [part.program.code for part in parts if _is_announcement(part.tree)]
+    starter = next((code for code in starters if is_valid_starter(code, tree, entry_point, used)), None)
     return ParsedSuite(entry_point, starter or make_starter(tree, entry_point, used), reference, tuple(cases))
 
 
 def _divide(block: Block) -> _SuiteBlock | None:
-    """Separate a block's tests from its program. Tests are test functions and classes, and everything after the last
-    definition when it holds an assertion; a block of tests that was cut loses its last line only."""
+    """Separate a block's tests from its program.
+
+    Tests are test functions and classes, and everything after the last definition if it contains an assertion. A
+    truncated block of tests loses only its last line.
+    """
     headed = bool(_TESTS_LABEL.search(block.label)) and not _SOLUTION_LABEL.search(block.label)
     code = block.code
     if parse(code) is None and (headed or not block.closed or "assert " in code):
@@ -171,12 +210,12 @@ def _imports_framework(node: ast.stmt) -> bool:
 
 
 def _last_resort(part: _SuiteBlock) -> int:
-    """Blocks under a heading that says solution first, blocks with tests in them last."""
+    """Rank blocks as sources of the solution: headed as solution 0, others 1, with tests 2."""
     return 0 if _SOLUTION_LABEL.search(part.program.label) else 2 if part.holds_tests else 1
 
 
 def _is_announcement(tree: ast.Module) -> bool:
-    """Whether a block is starter code: it defines something, and implements nothing."""
+    """Whether a block is starter code: it defines something and implements nothing."""
     defined = [node for node in tree.body if isinstance(node, DefinitionNode)]
     return bool(defined) and any(map(is_stub, defined)) and all(map(_is_empty, defined))
 
@@ -187,17 +226,17 @@ def _is_empty(node: ast.stmt) -> bool:
 
 
 def _entry_point(parts: Iterable[_SuiteBlock]) -> str | None:
-    """The function or class that the tests use most, among those of the starter code if there are any."""
+    """Return the function or class that the tests use most, among those of the starter code if there are any."""
     ranked = sorted(parts, key=_last_resort)
     counts = Counter(name for part in ranked for node in part.tests for name in _all_loads(node))
-    announced = [part for part in ranked if _is_announcement(part.tree)]
-    for group in (announced, [part for part in ranked if _last_resort(part) < 2], ranked):
+    starters = [part for part in ranked if _is_announcement(part.tree)]
+    for group in (starters, [part for part in ranked if _last_resort(part) < 2], ranked):
         nodes = [node for part in group for node in part.tree.body if isinstance(node, DefinitionNode)]
         names = [node.name for node in nodes if not is_data_class(node)] or [node.name for node in nodes]
         if used := [name for name in names if counts[name]]:
             return max(used, key=lambda name: counts[name])
         if names and not counts:
-            return names[-1] if group is not announced else names[0]
+            return names[-1] if group is not starters else names[0]
     return None
 
 
@@ -206,24 +245,24 @@ def _all_loads(node: ast.AST) -> list[str]:
 
 
 def _cases(parts: Sequence[_SuiteBlock], text: str, reference: ast.Module, min_cases: int) -> list[TestCase]:
-    """The cases that use something of the reference, each once; printed examples too where assertions are too few."""
+    """Return the distinct cases that use the reference; printed examples are added if assertions are too few."""
     defined = _own(reference)
     stateless = frozenset(name for name, node in defined.items() if _is_stateless(node))
-    found = [
+    cases = [
         _with_helpers(case, _helpers(part, reference, defined.keys()))
         for part in parts
         for case in read_cases(part.tests, stateless)
     ]
-    usable = _once(case for case in found if _names(case) & defined.keys())
+    usable = _once(case for case in cases if _names(case) & defined.keys())
     if len(usable) < min_cases:
         usable = _once([*usable, *(case for case in printed_cases(text) if _names(case) & defined.keys())])
     return usable
 
 
 def _own(tree: ast.Module) -> dict[str, ast.stmt]:
-    """What a module defines itself: a solver need not import what the reference imports."""
-    found = definitions(tree)
-    return {name: node for name, node in found.items() if not isinstance(node, ast.Import | ast.ImportFrom)}
+    """Return the definitions of a module without its imports, which a solver need not repeat."""
+    names = definitions(tree)
+    return {name: node for name, node in names.items() if not isinstance(node, ast.Import | ast.ImportFrom)}
 
 
 def _is_stateless(node: ast.stmt) -> bool:
@@ -233,23 +272,23 @@ def _is_stateless(node: ast.stmt) -> bool:
 
 
 def _helpers(part: _SuiteBlock, reference: ast.Module, defined: Iterable[str]) -> dict[str, ast.stmt]:
-    """What a case may need and a solver need not have: imports, and what the tests' own block defines for itself."""
-    inner = [node for test in part.tests for node in ast.walk(test)]
-    imports = [node for node in [*reference.body, *inner] if isinstance(node, ast.Import | ast.ImportFrom)]
+    """Return what a case may need and a solver need not define: imports, and definitions in the block of the tests."""
+    nodes = [node for test in part.tests for node in ast.walk(test)]
+    imports = [node for node in [*reference.body, *nodes] if isinstance(node, ast.Import | ast.ImportFrom)]
     statements = [*imports, *part.tree.body, *(node for node in part.tests if isinstance(node, DefinitionNode))]
     return {name: node for node in statements for name in stored_names(node) - set(defined) if not is_assertion(node)}
 
 
 def _with_helpers(case: TestCase, helpers: dict[str, ast.stmt]) -> TestCase:
-    """The case with the helpers that it uses in front; a call then becomes a statement."""
+    """Prepend the helpers that a case uses, which turns a call into a statement."""
     needed = _names(case) & helpers.keys()
     while more := {name for one in needed for name in loaded_names(helpers[one])} & helpers.keys() - needed:
         needed |= more
     if not needed:
         return case
-    front = [node for node in dict.fromkeys(helpers.values()) if stored_names(node) & needed]
+    helpers_used = [node for node in dict.fromkeys(helpers.values()) if stored_names(node) & needed]
     check = case.statement or call_to_statement(case)
-    return TestCase(kind="statement", statement=unparse(front) + check)
+    return TestCase(kind="statement", statement=unparse(helpers_used) + check)
 
 
 def _names(case: TestCase) -> set[str]:
@@ -262,7 +301,7 @@ def _once(cases: Iterable[TestCase]) -> list[TestCase]:
 
 
 def _problem(cases: Sequence[TestCase], min_cases: int) -> Unusable | None:
-    """What is wrong with a list of cases, if anything is."""
+    """Return what makes a list of cases unusable, if anything."""
     expected: dict[str, str] = {}
     for case in cases:
         if case.call is not None and case.expected is not None:
@@ -279,7 +318,7 @@ def _problem(cases: Sequence[TestCase], min_cases: int) -> Unusable | None:
 
 
 def _script(text: str, solutions: Sequence[Block], min_cases: int, max_cases: int) -> ParsedSuite | Unusable:
-    """The suite of a program that reads standard input: pairs of input and output."""
+    """Return the suite of a program that reads standard input: pairs of input and output."""
     cases = _once(stdio_cases(text))
     reference = choose_program([block for block in solutions if re.search(r"\binput\(|\bstdin\b", block.code)], "")
     if reference is None or not cases:
@@ -288,7 +327,7 @@ def _script(text: str, solutions: Sequence[Block], min_cases: int, max_cases: in
 
 
 def _headed_sections(text: str) -> list[Block]:
-    """An answer without fences, divided at its headings."""
+    """Split an answer without fences at its headings."""
     pieces = _HEADING.split(text)
     labelled = [("", pieces[0]), *zip(pieces[1::2], pieces[2::2], strict=True)]
     return [

@@ -1,7 +1,7 @@
-"""Is a task about Python, and does a chat message ask for a program that tests could judge? By keywords only.
+"""Decide by keywords whether a task is about Python and whether a chat message requests testable code.
 
-These are modest filters: they look at words, not at meaning. What they let through wrongly costs a few generated
-suites that no reference passes; what they keep out is counted in the run's report.
+These filters look at words, not at meaning. A task that passes wrongly costs a few generated suites that no
+reference passes; the tasks that are removed are counted in the run's report.
 """
 
 import re
@@ -17,13 +17,13 @@ _OTHER_LANGUAGES = frozenset({
     "shell", "solidity", "sql", "sqlite", "swift", "tcl", "ts", "tsx", "typescript", "vb", "vb.net", "vba", "verilog",
     "vhdl", "visual basic", "xml", "zig",
 })  # fmt: skip
-"""Values that a language column may have; anything else there (`en`, say) is no programming language."""
+"""Programming languages that a language column may name; other values, such as `en`, are not programming languages."""
 
 _VERSION = re.compile(r"[\s:/-]*\(?v?[\d.]+x?\)?$")
 
 _PYTHON = re.compile(r"python|```py\b|\bnumpy\b|\bpandas\b|^\s*def \w+\(.*\).*:\s*$", re.IGNORECASE | re.MULTILINE)
 
-# `c`, `r` and `go` are languages only where the words beside them say so.
+# `c`, `r` and `go` are languages only in the context of certain words.
 _OTHER_LANGUAGE = re.compile(
     r"""
     \b(?: java | javascript | typescript | kotlin | swift | ruby | rust | php | perl | haskell | scala | golang | matlab
@@ -51,8 +51,8 @@ _REQUEST = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
-# What such a program does cannot be told from its return values: it needs a network, a screen, a file, a device or a
-# trained model, asks its user, or is prose.
+# Such a program cannot be judged by its return values: it needs a network, a screen, a file, a device or a trained
+# model, prompts its user, or is prose.
 _UNTESTABLE = re.compile(
     r"""
     \b(?: flask | django | fastapi | streamlit | apis? | https? | urls? | website | web\ ?page | scrap\w+ | selenium
@@ -71,13 +71,14 @@ _UNTESTABLE = re.compile(
 
 
 def programming_language(value: str) -> str | None:
-    """Recognise the value of a language column.
+    """Normalize the value of a language column.
 
     Args:
-        value: as `Python`, `python 3.11`, `C++17` or `en`.
+        value: For example `Python`, `python 3.11`, `C++17` or `en`.
 
     Returns:
-        `python`, another language's name in lower case, or None where it names no programming language.
+        `python`, the name of another language in lower case, or None if the value does not name a programming
+        language.
     """
     name = value.strip().lower()
     for known in (name, _VERSION.sub("", name)):
@@ -89,8 +90,15 @@ def programming_language(value: str) -> str | None:
 
 
 def concerns_python(text: str, named_language: str | None = None) -> bool:
-    """Whether a task can be meant for Python: its language column says so; or, without one, it speaks of Python or of
-    no programming language at all."""
+    """Whether a task can be meant for Python.
+
+    Args:
+        text: The task.
+        named_language: Value of the language column, normalized by `programming_language`; it takes precedence.
+
+    Returns:
+        Without a named language, True if the text mentions Python or no programming language at all.
+    """
     if named_language in _PYTHON_NAMES:
         return True
     if named_language in _OTHER_LANGUAGES:
@@ -99,11 +107,25 @@ def concerns_python(text: str, named_language: str | None = None) -> bool:
 
 
 def mentions_python(text: str) -> bool:
-    """Whether Python is named, one of its libraries is, or a `def` line stands in the text."""
+    """Whether a text mentions Python.
+
+    Args:
+        text: The task.
+
+    Returns:
+        True if the text contains the name of Python or of one of its libraries, or a `def` line.
+    """
     return _PYTHON.search(text) is not None
 
 
 def asks_for_testable_code(text: str) -> bool:
-    """Whether a chat message asks for a function, class or algorithm, and nothing in it speaks of what tests in a
-    sealed process cannot see."""
+    """Whether a chat message asks for code that tests in a sandbox can judge.
+
+    Args:
+        text: The message.
+
+    Returns:
+        True if it asks for a function, class or algorithm and mentions nothing outside a sandbox, such as a network
+        or a screen.
+    """
     return _REQUEST.search(text) is not None and _UNTESTABLE.search(text) is None

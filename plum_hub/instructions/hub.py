@@ -1,7 +1,7 @@
-"""Fetch datasets of instructions from a Hub, at a commit.
+"""Download instruction datasets from a Hub at a commit.
 
-Only `huggingface_hub` speaks to the Hub, and only to find the commit and bring its files. They are then read from the
-folder: `load_dataset(repo, revision=...)` without a network may answer with another revision's rows, a folder cannot.
+`huggingface_hub` resolves the commit and downloads the files, which are then read from the folder.
+`load_dataset(repo, revision=...)` is not used because without a network it may return the rows of another revision.
 """
 
 import re
@@ -15,15 +15,20 @@ from plum_hub.hubs.front_matter import FrontMatterError, read, texts
 from plum_hub.instructions.files import SUFFIXES, Row, read_rows
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_INSTEAD = "take `--instructions starter`, or a local file"
+_INSTEAD = "use `--instructions starter`, or a local file"
 
 
 @dataclass(frozen=True, kw_only=True)
 class KnownDataset:
-    """A dataset on the public Hub that has a name of its own here.
+    """A dataset on the public Hub that has a short name.
 
-    `revision` is the commit that the name stands for; None where no commit could be confirmed from published work, so
-    that `main` is resolved when a run starts and the commit is sealed in that run's recipe."""
+    Attributes:
+        repo: The Hub repository.
+        file: The file with the rows.
+        revision: The commit that the name stands for. None if published work confirms no commit: `main` is then
+            resolved when a run starts, and the commit is sealed in the run's recipe.
+        license: License as declared on the dataset card.
+    """
 
     repo: str
     file: str
@@ -52,13 +57,21 @@ KNOWN_DATASETS = {
         license="apache-2.0",
     ),
 }
+"""The three instruction sets of the PLUM paper, by short name."""
 
 
 def resolve(repo: str, revision: str | None) -> str:
-    """The commit that a revision of a dataset stands for; None is `main`. A full commit is not asked for again.
+    """Resolve a dataset's revision to a commit.
+
+    Args:
+        repo: The Hub repository.
+        revision: Commit, tag or branch; None is `main`. A full commit is returned without a request.
+
+    Returns:
+        The commit.
 
     Raises:
-        InstructionsError: the Hub cannot be reached, or has no such dataset or revision for this user.
+        InstructionsError: The Hub is unreachable, or has no such dataset or revision for this user.
     """
     if revision is not None and _COMMIT.fullmatch(revision):
         return revision
@@ -69,24 +82,41 @@ def resolve(repo: str, revision: str | None) -> str:
 
 
 def fetch_file(repo: str, commit: str, file: str) -> Path:
-    """Bring one file of a dataset into the Hub cache, if it is not there.
+    """Download one file of a dataset unless it is in the Hub cache.
+
+    Args:
+        repo: The Hub repository.
+        commit: The commit.
+        file: Path in the repository.
+
+    Returns:
+        The path in the cache.
 
     Raises:
-        InstructionsError: as for `resolve`, or the dataset has no such file at that commit.
+        InstructionsError: See `resolve`; or the dataset has no such file at that commit.
     """
     from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
 
     with _translate_errors(repo, commit):
         if not isinstance(try_to_load_from_cache(repo, file, revision=commit, repo_type="dataset"), str):
-            HfApi().dataset_info(repo, revision=commit)  # fails at once and clearly, where a download tries on and on
+            HfApi().dataset_info(
+                repo, revision=commit
+            )  # fails at once with a clear error, whereas a download retries for long
         return Path(hf_hub_download(repo, file, repo_type="dataset", revision=commit))
 
 
 def fetch_folder(repo: str, commit: str) -> Path:
-    """Bring a whole dataset into the Hub cache.
+    """Download a whole dataset unless it is in the Hub cache.
+
+    Args:
+        repo: The Hub repository.
+        commit: The commit.
+
+    Returns:
+        The folder in the cache.
 
     Raises:
-        InstructionsError: as for `resolve`.
+        InstructionsError: See `resolve`.
     """
     from huggingface_hub import snapshot_download
 
@@ -95,7 +125,14 @@ def fetch_folder(repo: str, commit: str) -> Path:
 
 
 def declared_license(folder: Path) -> str | None:
-    """The licence that the card in a dataset's folder declares; None where there is no card or no licence in it."""
+    """Read the license that a dataset card declares.
+
+    Args:
+        folder: The dataset's files.
+
+    Returns:
+        License identifiers, separated by commas; None if there is no card or it declares no license.
+    """
     card = folder / "README.md"
     try:
         declared = texts(read(card.read_text(encoding="utf-8")).get("license")) if card.is_file() else []
@@ -105,18 +142,21 @@ def declared_license(folder: Path) -> str | None:
 
 
 def read_folder(folder: Path, repo: str, columns: Collection[str] | None = None) -> Iterator[tuple[int, Row]]:
-    """Yield each row of a dataset's `train` split, with its position from 1.
+    """Iterate over the rows of a dataset's `train` split.
 
-    Which files are that split, `datasets` says. JSON and Parquet are then read here, file by file: `datasets` wants one
-    type for each column of all files, also of those that nobody needs.
+    `datasets` determines which files belong to the split. JSON and Parquet are then read by `read_rows`, file by
+    file, because `datasets` requires one type per column across all files, even for unused columns.
 
     Args:
-        folder: the dataset's files.
-        repo: its name, for messages.
-        columns: as `read_rows` takes them.
+        folder: The dataset's files.
+        repo: The dataset's name, for messages.
+        columns: Columns to read; see `read_rows`.
+
+    Yields:
+        Each row with its position, from 1.
 
     Raises:
-        InstructionsError: the folder is no dataset with such a split, or a file of it cannot be read.
+        InstructionsError: The folder is not a dataset with a `train` split, or a file cannot be read.
     """
     files = _train_files(folder, repo)
     if files is None:
@@ -126,7 +166,7 @@ def read_folder(folder: Path, repo: str, columns: Collection[str] | None = None)
 
 
 def _train_files(folder: Path, repo: str) -> list[Path] | None:
-    """The files of the `train` split in their order; None where they are of a kind that only `datasets` reads."""
+    """Return the files of the `train` split in order; None if only `datasets` can read them."""
     from datasets import load_dataset_builder
 
     with _translate_read_errors(repo):
@@ -134,16 +174,16 @@ def _train_files(folder: Path, repo: str) -> list[Path] | None:
     splits = config.data_files or {}
     if splits and "train" not in splits:
         raise InstructionsError(
-            f"the dataset {repo} has no split `train`, only {', '.join(map(str, splits))}: download the one data file "
-            "that you mean and give its path"
+            f"the dataset {repo} has no split `train`, only {', '.join(map(str, splits))}: download the data file "
+            "that you need and give its path"
         )
     files = [Path(str(name)) for name in splits.get("train", [])]
-    ours = all(path.name.endswith(SUFFIXES) and path.is_file() for path in files)
-    return files if files and ours and getattr(config, "field", None) is None else None
+    supported = all(path.name.endswith(SUFFIXES) and path.is_file() for path in files)
+    return files if files and supported and getattr(config, "field", None) is None else None
 
 
 def _loaded(folder: Path, repo: str) -> Iterator[Row]:
-    """The rows as `datasets` reads them."""
+    """Yield the rows as `datasets` reads them."""
     from datasets import load_dataset
 
     with _translate_read_errors(repo):
@@ -152,7 +192,7 @@ def _loaded(folder: Path, repo: str) -> Iterator[Row]:
 
 @contextmanager
 def _translate_read_errors(repo: str) -> Iterator[None]:
-    """Turn what `datasets` raises over data files into one line."""
+    """Convert the exceptions that `datasets` raises for data files to one-line errors."""
     import yaml
     from datasets.exceptions import DatasetsError
     from pyarrow import ArrowException
@@ -165,30 +205,35 @@ def _translate_read_errors(repo: str) -> Iterator[None]:
     ) as error:  # fmt: skip
         why = " ".join(f"{error} {error.__cause__ or ''}".split())[:300]
         raise InstructionsError(
-            f"the dataset {repo} cannot be read ({why}): download the one data file that you mean and give its path"
+            f"the dataset {repo} cannot be read ({why}): download the data file that you need and give its path"
         ) from error
 
 
 @contextmanager
 def _translate_errors(repo: str, revision: str | None) -> Iterator[None]:
-    """Turn what the client raises into one line and a next step. (To it, a gated dataset is also a missing one.)"""
+    """Convert the client's exceptions to one-line errors with a remedy.
+
+    The order matters: to the client, a gated dataset is also a missing one.
+    """
     from huggingface_hub import errors
 
-    at = f"{repo} at {revision}" if revision else repo
+    dataset = f"{repo} at {revision}" if revision else repo
     try:
         yield
     except errors.GatedRepoError as error:
-        message = f"the dataset {repo} is gated: ask for access on its page, then `hf auth login`; or {_INSTEAD}"
+        message = f"the dataset {repo} is gated: request access on its page, then run `hf auth login`; or {_INSTEAD}"
         raise InstructionsError(message) from error
     except errors.RepositoryNotFoundError as error:
-        message = f"no dataset {repo} on this Hub, or it is private: mend the name or `hf auth login`; or {_INSTEAD}"
+        message = (
+            f"no dataset {repo} on this Hub, or it is private: fix the name, or run `hf auth login`; or {_INSTEAD}"
+        )
         raise InstructionsError(message) from error
     except (errors.RevisionNotFoundError, errors.RemoteEntryNotFoundError) as error:
-        message = f"the dataset {at} has no such revision or file: mend `revision` (a commit, tag or branch)"
+        message = f"the dataset {dataset} has no such revision or file: fix `revision` (a commit, tag or branch)"
         raise InstructionsError(message) from error
     except errors.HFValidationError as error:
-        raise InstructionsError(f"{repo!r} is no dataset's name: give NAMESPACE/NAME; or {_INSTEAD}") from error
+        raise InstructionsError(f"{repo!r} is not a dataset name: give NAMESPACE/NAME; or {_INSTEAD}") from error
     except (errors.HTTPError, OSError) as error:
         why = " ".join(str(error).split())[:200]
-        message = f"the dataset {at} could not be fetched ({why}): look to the network, or try later; or {_INSTEAD}"
+        message = f"the dataset {dataset} could not be fetched ({why}): check the network, or try later; or {_INSTEAD}"
         raise InstructionsError(message) from error

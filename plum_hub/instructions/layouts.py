@@ -1,12 +1,12 @@
-"""Which column of a row holds the task, and which its programming language.
+"""Detect which columns of a row contain the task and its programming language.
 
-The known sources need no mapping of their own: their layouts are recognised by their columns, so that a local copy or
-an excerpt of one is read just as the original.
+Known sources need no configuration: their layouts are detected from their columns, so that a local copy or an
+excerpt is read like the original.
 
 - OSS-Instruct: `problem`, with `lang`.
-- Evol-Instruct-Code and Code Alpaca: `instruction`, with an `input` that is part of the task where there is one.
-- ShareGPT: `conversations`, of which the first human turn; or prompts taken out of theirs, `prompt` with `first_turn`.
-- Conversations of any other origin: `messages` or `conversations`, of which the first human turn.
+- Evol-Instruct-Code and Code Alpaca: `instruction`, with an optional `input` that is part of the task.
+- ShareGPT: the first human turn of `conversations`; or extracted prompts, `prompt` with `first_turn`.
+- Other conversations: the first human turn of `messages` or `conversations`.
 """
 
 import re
@@ -19,23 +19,29 @@ from plum_hub.instructions.filters import programming_language
 from plum_hub.instructions.turns import HUMAN, MODEL, SYSTEM, Turn, UnreadableTurnsError, plain_text, read_turns
 
 _TEXT_COLUMNS = ("instruction", "prompt", "problem", "text", "question")
-"""Names that a column of tasks goes by; used when no column is asked for and exactly one of them is there."""
+"""Column names for tasks, used if no column is configured and exactly one of them exists."""
 
 _LANGUAGE_COLUMNS = ("lang", "language", "programming_language")
 _CHAT_COLUMNS = ("conversations", "messages")
 ID_COLUMNS = ("id", "raw_index", "task_id")
 COLUMNS = frozenset({*_TEXT_COLUMNS, *_LANGUAGE_COLUMNS, *_CHAT_COLUMNS, *ID_COLUMNS, "input", "first_turn"})
-"""Every column that may be read beside the one asked for."""
+"""Every column that may be read besides the configured one."""
 
 _SHAREGPT = re.compile(r"[A-Za-z0-9](?=[a-z0-9]*[A-Z])[A-Za-z0-9]{6}_[0-9]+")
-"""The id of a piece of ShareGPT: seven random letters and digits, and the position of its first turn. A word with a
-number (`dialog1_4`) is told from these by its case."""
-_NUMBERED = re.compile(r"(?P<chat>.*)_(?P<place>\d+)", re.DOTALL)
+"""The id of a piece of ShareGPT: seven random letters and digits, and the position of its first turn. Mixed case
+distinguishes it from a word with a number, such as `dialog1_4`.
+"""
+_NUMBERED = re.compile(r"(?P<chat>.*)_(?P<position>\d+)", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParsedTask:
-    """What a row holds: a text, or the reason why it has none."""
+    """The task of a row, or the reason why there is none.
+
+    Attributes:
+        text: Anything at all in a malformed row; None if there is no value.
+        reason: Reason to drop the row.
+    """
 
     text: object
     """Anything at all in a row gone wrong; None where there is nothing."""
@@ -44,7 +50,13 @@ class ParsedTask:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Where the rows of one source keep what we need."""
+    """The columns of one source.
+
+    Attributes:
+        column: The column with the task.
+        chat: Rows are people's chats. Only the opening turn counts, and only if it asks for a program.
+        sharegpt: The source is ShareGPT itself, whatever its ids look like.
+    """
 
     column: str
     chat: bool
@@ -53,7 +65,14 @@ class Layout:
     """The source is ShareGPT itself, whatever its ids look like."""
 
     def read_task(self, row: Row) -> ParsedTask:
-        """The task as it stands in the row."""
+        """Read the task of a row.
+
+        Args:
+            row: The row.
+
+        Returns:
+            The task, verbatim.
+        """
         value = row.get(self.column)
         try:
             turns = self._turns(value)
@@ -71,20 +90,27 @@ class Layout:
         if self.chat and self._is_sharegpt(row, turns):
             return ParsedTask(
                 text=value.replace("\\_", "_")
-            )  # ShareGPT went through Markdown, which escaped every name
-        extra = row.get("input") if self.column == "instruction" else None
-        return ParsedTask(text=f"{value.rstrip()}\n\n{extra}" if isinstance(extra, str) and extra else value)
+            )  # ShareGPT was converted through Markdown, which escaped underscores
+        extra_input = row.get("input") if self.column == "instruction" else None
+        return ParsedTask(
+            text=f"{value.rstrip()}\n\n{extra_input}" if isinstance(extra_input, str) and extra_input else value
+        )
 
     def named_language(self, row: Row) -> str | None:
-        """The programming language that the row itself names, in lower case and without its version; None where no
-        column names one."""
-        values = [one for name in _LANGUAGE_COLUMNS for one in _texts(row.get(name))]
-        found = [language for value in values if (language := programming_language(value))]
-        return "python" if "python" in found else next(iter(found), None)
+        """Read the programming language that the row names.
+
+        Args:
+            row: The row.
+
+        Returns:
+            The language in lower case, without a version; None if no column names one.
+        """
+        values = [text for name in _LANGUAGE_COLUMNS for text in _texts(row.get(name))]
+        languages = [language for value in values if (language := programming_language(value))]
+        return "python" if "python" in languages else next(iter(languages), None)
 
     def _turns(self, value: object) -> list[Turn] | None:
-        """The turns in a value, None where it has none: a text in a column of tasks is one, and a plain text in a
-        column of conversations too."""
+        """Return the turns of a value; None for plain text and for a missing value."""
         chat, is_text = self.column in _CHAT_COLUMNS, isinstance(value, str)
         try:
             turns = read_turns(value)
@@ -99,22 +125,22 @@ class Layout:
         return turns
 
     def _is_sharegpt(self, row: Row, turns: list[Turn] | None) -> bool:
-        """Whether the row is a piece of ShareGPT: by its source, its `first_turn`, or its form and id."""
+        """Whether the row is a piece of ShareGPT: by its source, its `first_turn`, or its shape and id."""
         if self.sharegpt or isinstance(row.get("first_turn"), bool):
             return True
         return _has_sharegpt_shape(turns) and _SHAREGPT.fullmatch(str(row.get("id"))) is not None
 
 
 class ConversationPieces:
-    """Which rows of a source continue a conversation of which an earlier row holds the beginning.
+    """Detects rows that continue a conversation whose beginning is in an earlier row.
 
-    ShareGPT's files are split: a piece's id ends in the position of its first turn, `_0` for an opening one. Elsewhere
-    a number at the end of an id only counts the rows, so it is read as a position where the id is one of ShareGPT's,
-    or where the row follows upon an opening piece of the same name and its position fits: even, and behind all turns
-    that came before.
+    ShareGPT's files are split: a piece's id ends in the position of its first turn, `_0` for an opening one. In
+    other sources, a number at the end of an id only counts rows. It is therefore read as a position only if the id
+    has ShareGPT's shape, or if the row follows an opening piece of the same name and the position is even and
+    beyond all earlier turns.
 
     Args:
-        layout: of the source, whose rows are to be given in their order.
+        layout: The layout of the source, whose rows must be passed in order.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -123,23 +149,30 @@ class ConversationPieces:
         self._next = 0
 
     def is_continuation(self, row: Row) -> bool:
-        """Whether the row is a later piece of a conversation."""
+        """Whether a row is a later piece of a conversation.
+
+        Args:
+            row: The next row of the source.
+
+        Returns:
+            True if the conversation starts in an earlier row.
+        """
         if not self._layout.chat:
             return False
-        if isinstance(opens := row.get("first_turn"), bool):
-            return not opens
+        if isinstance(first_turn := row.get("first_turn"), bool):
+            return not first_turn
         piece = _NUMBERED.fullmatch(str(row.get("id", "")))
         turns = self._read(row)
-        if piece is None or not piece["place"].isascii() or not _has_sharegpt_shape(turns):
+        if piece is None or not piece["position"].isascii() or not _has_sharegpt_shape(turns):
             self._chat = None
             return False
         assert turns is not None
-        place = int(piece["place"][:18])
-        follows = piece["chat"] == self._chat and place % 2 == 0 and place >= self._next
-        self._chat = piece["chat"] if place == 0 or follows else None
-        self._next = place + len(turns)
+        position = int(piece["position"][:18])
+        follows = piece["chat"] == self._chat and position % 2 == 0 and position >= self._next
+        self._chat = piece["chat"] if position == 0 or follows else None
+        self._next = position + len(turns)
         known = self._layout.sharegpt or _SHAREGPT.fullmatch(piece[0]) is not None
-        return place > 0 and (known or follows)
+        return position > 0 and (known or follows)
 
     def _read(self, row: Row) -> list[Turn] | None:
         try:
@@ -149,34 +182,41 @@ class ConversationPieces:
 
 
 def detect_layout(columns: Collection[str], column: str | None, where: str, *, sharegpt: bool = False) -> Layout:
-    """Find the layout from the names of a source's columns.
+    """Detect the layout from the names of a source's columns.
 
     Args:
-        columns: the names of the columns that are there.
-        column: the column to take the task from; None to guess.
-        where: the source, for the message.
-        sharegpt: whether the source is ShareGPT.
+        columns: The existing columns.
+        column: The column with the task; None detects it.
+        where: The source, for the message.
+        sharegpt: Whether the source is ShareGPT.
+
+    Returns:
+        The layout.
 
     Raises:
-        InstructionsError: the column is not there, or none or several could be meant; lists those that are there.
+        InstructionsError: The column does not exist, or none or several qualify; the message lists the existing ones.
     """
-    there = ", ".join(sorted(columns)) or "none"
+    existing = ", ".join(sorted(columns)) or "none"
     if column is not None and column not in columns:
         raise InstructionsError(
-            f"{where} has no column {column!r}; its columns: {there}. Name one with `SOURCE:COLUMN`"
+            f"{where} has no column {column!r}; its columns: {existing}. Name one with `SOURCE:COLUMN`"
         )
     if column is None:
         chats = [name for name in _CHAT_COLUMNS if name in columns]
-        found = chats or [name for name in _TEXT_COLUMNS if name in columns]
-        if len(found) != 1:
-            problem = f"could hold the tasks in {' or '.join(found)}" if found else "has no column known to hold tasks"
-            raise InstructionsError(f"{where} {problem}; its columns: {there}. Name one with `SOURCE:COLUMN`")
-        column = found[0]
+        candidates = chats or [name for name in _TEXT_COLUMNS if name in columns]
+        if len(candidates) != 1:
+            problem = (
+                f"has several possible task columns, {' and '.join(candidates)}"
+                if candidates
+                else "has no known task column"
+            )
+            raise InstructionsError(f"{where} {problem}; its columns: {existing}. Name one with `SOURCE:COLUMN`")
+        column = candidates[0]
     return Layout(column=column, chat=column in _CHAT_COLUMNS or "first_turn" in columns, sharegpt=sharegpt)
 
 
 def _opening(turns: list[Turn]) -> ParsedTask:
-    """The first turn of a conversation that a person opens; what is said to the model as its system is passed over."""
+    """Return the first turn of a conversation, if a person has it; system messages are skipped."""
     for turn in turns:
         if turn.speaker in HUMAN:
             return ParsedTask(text=turn.text, reason="not_text" if turn.text is None else None)
@@ -192,7 +232,7 @@ def _has_sharegpt_shape(turns: list[Turn] | None) -> bool:
 
 
 def _texts(value: object) -> list[str]:
-    """The texts of a value: itself, or those in a list."""
+    """Return the strings of a value: the value itself, or those of a list."""
     if isinstance(value, str):
         return [value]
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []

@@ -1,4 +1,4 @@
-"""Open a source of instructions: find its revision, clean its rows, say what was left out and why, choose a subset.
+"""Open a source of instructions: resolve its revision, clean its rows, report drops, select a subset.
 
 A source is one of
 - `starter`: the tasks that ship with the package;
@@ -33,65 +33,90 @@ _FILE = re.compile(
 _REPO = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^:]+))?(?::(?P<column>.+))?")
 
 _PEEKED_ROWS = 1000
-"""Rows that are looked at for a column, beside the first."""
+"""Rows besides the first that are searched for a column."""
 
 
 class InstructionsConfig(BaseModel):
-    """Which instructions a run is about."""
+    """The instructions of a run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str = "oss-instruct"
-    """`starter`, `oss-instruct`, `evol-instruct-code`, `sharegpt`, a Hub dataset
-    `NAMESPACE/NAME[@REVISION][:COLUMN]`, or a local `.jsonl`, `.json` (either also `.gz`) or `.parquet` file,
-    `PATH[:COLUMN]`."""
+    """`starter`, `oss-instruct`, `evol-instruct-code`, `sharegpt`, a Hub dataset `NAMESPACE/NAME[@REVISION][:COLUMN]`,
+    or a local `.jsonl`, `.json` (either also `.gz`) or `.parquet` file, `PATH[:COLUMN]`.
+    """
 
     revision: str | None = None
-    """Commit, tag or branch of a Hub dataset; `sha256:…` of a file, which then must not have changed. Wins over an `@`
-    in `source`. A run seals here what it resolved. Left out: the commit known for a named source, else `main`."""
+    """Commit, tag or branch of a Hub dataset; `sha256:…` of a file, which must then be unchanged. Takes precedence
+    over an `@` in `source`. A run seals the resolved revision here. Default: the known commit of a named source,
+    else `main`.
+    """
 
     column: str | None = None
-    """Column that holds the task. Wins over a `:` in `source`. Left out: the only one of `instruction`, `prompt`,
-    `problem`, `text`, `question` that is there, or `conversations` or `messages`. A conversation, in whatever form,
-    gives its first turn, if a person has it."""
+    """Column that contains the task. Takes precedence over a `:` in `source`. Default: the only existing one of
+    `instruction`, `prompt`, `problem`, `text`, `question`, or else `conversations` or `messages`. A conversation,
+    in any shape, gives its first turn, if a person has it.
+    """
 
     limit: int | None = Field(default=None, ge=1)
-    """At most this many instructions, chosen among the clean ones by `seed`; left out, all."""
+    """Maximum number of instructions, selected by `seed` after cleaning. Default: all."""
 
     python_only: bool = True
-    """Leave out tasks for other programming languages: by the language column where there is one, else by keywords."""
+    """Remove tasks for other programming languages, by the language column where there is one, else by keywords."""
 
     near_duplicates: float = Field(default=0.8, gt=0, le=1)
-    """Jaccard similarity, of character 5-grams, from which on a task repeats an earlier one; 1.0 takes out exact
-    repeats only."""
+    """Jaccard similarity, of character 5-grams, from which a task duplicates an earlier one; 1.0 removes only exact
+    duplicates.
+    """
 
     seed: int = 0
-    """Which instructions `limit` chooses: those whose hash with the seed is lowest, so that rows added to the source
-    later displace few of them."""
+    """Seed of the selection by `limit`: the instructions with the lowest hashes, so that rows added to the source
+    later displace few of them.
+    """
 
     min_characters: int = Field(default=20, ge=1)
-    """Shorter tasks are left out."""
+    """Minimum length of a task, in characters; shorter tasks are removed."""
 
     max_characters: int = Field(default=6000, ge=1)
-    """Longer tasks are left out: they would not fit beside an answer in a small model's context."""
+    """Maximum length of a task, in characters; longer tasks are removed, because they would not fit beside an answer
+    in a small model's context.
+    """
 
     held_out: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the instructions that belong to the part `held_out`, the others to `training`. An instruction's own hash
-    decides, so it is on the same side in every source; near duplicates have gone by then."""
+    """Fraction of the instructions that form the part `held_out`; the others form `training`. An instruction's own
+    hash decides, so that it is on the same side in every source. Near-duplicates are removed before the split.
+    """
 
     part: Literal["all", "training", "held_out"] = "all"
-    """Which of them the run is about."""
+    """Part of the instructions that the run uses."""
 
-    def selects(self, name: str) -> bool:
-        """Whether the instruction of this id belongs to the part."""
-        held_out = int(digest("held out", name), 16) < self.held_out * 2**64
+    def selects(self, instruction_id: str) -> bool:
+        """Whether an instruction belongs to the configured part.
+
+        Args:
+            instruction_id: Id of the instruction.
+
+        Returns:
+            Always True for the part `all`.
+        """
+        held_out = int(digest("held out", instruction_id), 16) < self.held_out * 2**64
         return self.part == "all" or held_out == (self.part == "held_out")
 
 
 @dataclass(kw_only=True)
 class LoadedInstructions:
-    """An opened source. `rows` can be walked once: drops come as they are met; instructions come in the source's order,
-    as they are met or, under a `limit`, after the last drop."""
+    """An opened source.
+
+    Attributes:
+        revision: The revision to seal in the recipe: a commit, or `sha256:` and 16 hex digits for a file.
+        license: License of the dataset, if declared.
+        name: Name of the source, for messages.
+        columns: Column names of the first row, or of the first rows together if that row lacks the task's column.
+        rows: Drops as they occur, and instructions in the source's order; with a `limit`, the instructions follow
+            the last drop. Can be iterated once.
+        beyond_limit: Clean instructions that `limit` did not select, valid after `rows` is exhausted. They are not
+            drops.
+    """
 
     revision: str
     """What to seal in the recipe: a commit, or `sha256:` and 16 hex digits of a file."""
@@ -107,7 +132,12 @@ class LoadedInstructions:
 
 @dataclass(frozen=True, kw_only=True)
 class PaperSettings:
-    """How much the PLUM paper makes of each instruction of a source."""
+    """The PLUM paper's sampling settings for one instruction source.
+
+    Attributes:
+        responses: Test suites requested from the generator per instruction.
+        samples: Solutions sampled from the policy per instruction.
+    """
 
     responses: int
     """Suites asked of the generator."""
@@ -117,7 +147,7 @@ class PaperSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class _OpenedSource:
-    """The raw rows of a source, numbered, and what every instruction made of them will say of its origin."""
+    """The numbered raw rows of a source, with the provenance of its instructions."""
 
     name: str
     revision: str
@@ -127,26 +157,40 @@ class _OpenedSource:
 
 
 def paper_settings(source: str) -> PaperSettings:
-    """The paper's settings for a source: 3 suites and 20 samples an instruction, 6 and 50 for Evol-Instruct-Code."""
+    """Return the PLUM paper's settings for a source.
+
+    Args:
+        source: A source as in `InstructionsConfig.source`.
+
+    Returns:
+        6 suites and 50 samples for Evol-Instruct-Code, 3 and 20 for any other source.
+    """
     evol = source == "evol-instruct-code" or source.startswith(hub.KNOWN_DATASETS["evol-instruct-code"].repo)
     return PaperSettings(responses=6, samples=50) if evol else PaperSettings(responses=3, samples=20)
 
 
 def load(config: InstructionsConfig) -> LoadedInstructions:
-    """Open the source, and clean and choose its rows as they are walked.
+    """Open a source; its rows are cleaned and selected during iteration.
 
-    A Hub dataset is downloaded here. The first row is read here, so that a source without the column fails at once.
+    A Hub dataset is downloaded immediately, and the first row is read, so that a source without the column fails at
+    once.
+
+    Args:
+        config: The source and its filters.
+
+    Returns:
+        The opened source.
 
     Raises:
-        InstructionsError: the source is unknown, unreachable, empty, changed, or lacks the column; while walking: a
-            line is not UTF-8 or not JSON. Rows walked before that stand.
+        InstructionsError: The source is unknown, unreachable, empty, changed, or lacks the column. During
+            iteration: a line is not UTF-8 or not JSON; rows yielded before are valid.
     """
     opened = _open(config)
     first = next(opened.rows, None)
     if first is None:
-        raise InstructionsError(f"{opened.name} has no rows: give another --instructions, as `starter`")
-    layout, columns, begun = _detect_layout_of_rows(first, opened, sharegpt=config.source == "sharegpt")
-    cleaned = _clean(chain(begun, opened.rows), layout, opened, config)
+        raise InstructionsError(f"{opened.name} has no rows: give another --instructions, for example `starter`")
+    layout, columns, peeked = _detect_layout_of_rows(first, opened, sharegpt=config.source == "sharegpt")
+    cleaned = _clean(chain(peeked, opened.rows), layout, opened, config)
     loaded = LoadedInstructions(
         revision=opened.revision, license=opened.license, name=opened.name, columns=columns, rows=cleaned
     )
@@ -158,8 +202,10 @@ def load(config: InstructionsConfig) -> LoadedInstructions:
 def _detect_layout_of_rows(
     first: tuple[int, Row], opened: _OpenedSource, *, sharegpt: bool
 ) -> tuple[Layout, frozenset[str], list[tuple[int, Row]]]:
-    """The layout by the first row or, where that one lacks the column, by the columns of the first rows together; with
-    these columns, and the rows that were read for it."""
+    """Detect the layout from the first row or, if that row lacks the column, from the first rows together.
+
+    Returns the layout, the columns, and the rows that were read.
+    """
     rows, columns = [first], frozenset(first[1])
     try:
         return detect_layout(columns, opened.column, opened.name, sharegpt=sharegpt), columns, rows
@@ -190,8 +236,8 @@ def _open(config: InstructionsConfig) -> _OpenedSource:
             name=match["repo"], revision=commit, license=hub.declared_license(folder), rows=rows, column=column
         )
     raise InstructionsError(
-        f"--instructions {config.source!r} is no source: give starter, {', '.join(hub.KNOWN_DATASETS)}, a Hub dataset "
-        f"NAMESPACE/NAME[@REVISION][:COLUMN], or a {', '.join(SUFFIXES)} file"
+        f"--instructions {config.source!r} is not a source: give starter, {', '.join(hub.KNOWN_DATASETS)}, a Hub "
+        f"dataset NAMESPACE/NAME[@REVISION][:COLUMN], or a {', '.join(SUFFIXES)} file"
     )
 
 
@@ -201,7 +247,7 @@ def _open_file(
     revision = fingerprint(path)
     if config.revision not in (None, revision):
         raise InstructionsError(
-            f"{path} is {revision} now, and {config.revision} is asked for: bring the old file back, or start a new run"
+            f"{path} is {revision} now, but {config.revision} is required: restore the old file, or start a new run"
         )
     return _OpenedSource(
         name=name,
@@ -229,19 +275,19 @@ def _clean(
             drop_id = digest("instructions", opened.name, opened.revision, number)
             yield Drop(id=drop_id, stage="instructions", reason=reason, instruction_id=text_id, detail=detail)
             continue
-        own_id = next((str(row[name]) for name in ID_COLUMNS if row.get(name) is not None), str(number))
+        row_id = next((str(row[name]) for name in ID_COLUMNS if row.get(name) is not None), str(number))
         yield Instruction(
             id=text_id,
             text=text,
             source=opened.name,
             revision=opened.revision,
-            row=own_id,
+            row=row_id,
             license=opened.license,
         )
 
 
 def _unfit(value: object, text: str, row: Row, layout: Layout, config: InstructionsConfig) -> str | None:
-    """Why a row is left out before duplicates are looked for, or None. `text` is the value, tidied."""
+    """Return the reason to drop a row, besides duplicates, or None; `text` is the normalized value."""
     if value is not None and not (isinstance(value, str) and _is_unicode(value)):
         return "not_text"
     if not text:
@@ -250,34 +296,34 @@ def _unfit(value: object, text: str, row: Row, layout: Layout, config: Instructi
         return "too_short"
     if len(text) > config.max_characters:
         return "too_long"
-    named = layout.named_language(row)
-    # Most chats are not about code at all, so there silence about languages does not speak for Python.
+    language = layout.named_language(row)
+    # Most chats are not about code, so that a chat without any language does not count as Python.
     if config.python_only and not (
-        mentions_python(text) if layout.chat and named is None else concerns_python(text, named)
+        mentions_python(text) if layout.chat and language is None else concerns_python(text, language)
     ):
         return "not_python"
     return "not_a_request" if layout.chat and not asks_for_testable_code(text) else None
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether the text can be written as UTF-8: JSON may hold half a surrogate pair, files and Parquet may not."""
+    """Whether a text can be encoded as UTF-8: JSON may contain a lone surrogate, files and Parquet may not."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _choose(
     cleaned: Iterator[Instruction | Drop], limit: int, seed: int, loaded: LoadedInstructions
 ) -> Iterator[Instruction | Drop]:
-    """Pass drops on; keep the `limit` instructions whose hash is lowest, and yield them last, in their first order."""
-    chosen: list[tuple[int, int, Instruction]] = []  # a heap whose top is the highest hash: (-hash, position, ...)
+    """Pass on drops; keep the `limit` instructions with the lowest hashes and yield them last, in source order."""
+    selected: list[tuple[int, int, Instruction]] = []  # a heap with the highest hash on top: (-hash, position, ...)
     for position, row in enumerate(cleaned):
         if isinstance(row, Drop):
             yield row
             continue
         entry = (-int(digest(seed, row.id), 16), position, row)
-        if len(chosen) < limit:
-            heapq.heappush(chosen, entry)
+        if len(selected) < limit:
+            heapq.heappush(selected, entry)
         else:
-            heapq.heappushpop(chosen, entry)
+            heapq.heappushpop(selected, entry)
             loaded.beyond_limit += 1
-    for _, _, instruction in sorted(chosen, key=lambda entry: entry[1]):
+    for _, _, instruction in sorted(selected, key=lambda entry: entry[1]):
         yield instruction

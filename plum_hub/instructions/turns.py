@@ -1,9 +1,9 @@
-"""Read the turns of a conversation in every form in which datasets keep them.
+"""Parse the turns of a conversation in all shapes in which datasets store them.
 
-Forms: a list of turns; a mapping of lists, one for each field; either of them as JSON or as Python's `repr` in a text,
-which is what CSV exports hold. The speaker of a turn is in `from`, `role`, ..., its text in `value`, `content` or
-`text`; Parquet pads turns of several forms with nulls, so a field counts only where it is not null. A content may be
-a list of parts.
+Shapes: a list of turns; a mapping of lists, one per field; and the JSON or Python `repr` of either in a string, as
+in CSV exports. The speaker of a turn is in `from`, `role`, ..., its text in `value`, `content` or `text`. Parquet
+pads turns of several shapes with nulls, so that a field counts only if it is not null. A content may be a list of
+parts.
 """
 
 import ast
@@ -20,23 +20,29 @@ MODEL = frozenset({
     "response", "answer", "output", "tool", "function", "function_call", "function_response", "observation", "ipython",
     "environment", "tool_call", "tool_response",
 })  # fmt: skip
-"""Speakers, in lower case; `MODEL` holds whatever answers, tools included."""
+"""Names of speakers in lower case. `MODEL` contains everything that answers, tools included."""
 
 _SPEAKERS = ("from", "role", "speaker", "author")
 _TEXTS = ("value", "content", "text")
 _WRAPPERS = ("messages", "conversations", "conversation", "turns")
 _TEXT_PARTS = ("text", "input_text")
 _MAX_REPR_CHARACTERS = 1_000_000
-"""Characters that are read as Python: its parser needs a hundred times their size in memory."""
+"""Longer strings are not parsed as Python, whose parser needs a hundred times their size in memory."""
 
 
 class UnreadableTurnsError(ValueError):
-    """What is there is no conversation. The message is the reason under which the row is left out."""
+    """A value looks like a conversation but cannot be read; the message is the reason of the drop."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One turn. `speaker` is in lower case; `text` is None where it has parts that are no text, as images."""
+    """One turn of a conversation.
+
+    Attributes:
+        speaker: The speaker in lower case.
+        text: The text; None if some parts are not text, such as images.
+        from_value: Whether the row stores the turn as ShareGPT does, as `from` and `value`.
+    """
 
     speaker: str
     text: str | None
@@ -45,16 +51,16 @@ class Turn:
 
 
 def read_turns(value: object) -> list[Turn] | None:
-    """Read a value as the turns of a conversation.
+    """Parse a value as the turns of a conversation.
 
     Args:
-        value: what a column holds.
+        value: The content of a column.
 
     Returns:
-        The turns, in order; None where the value has not the shape of a conversation at all.
+        The turns in order; None if the value does not have the shape of a conversation.
 
     Raises:
-        UnreadableTurnsError: it has that shape, and a turn in it cannot be read.
+        UnreadableTurnsError: The value has that shape, but a turn cannot be read.
     """
     if isinstance(value, str):
         value = _parsed(value)
@@ -62,20 +68,23 @@ def read_turns(value: object) -> list[Turn] | None:
         value = _of_mapping(value)
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         return None
-    given = [_parsed(turn) if isinstance(turn, str) else turn for turn in value]
-    found = [_turn(turn) for turn in given if not _is_padding(turn)]
-    if found and all(turn is None for turn in found):
+    items = [_parsed(turn) if isinstance(turn, str) else turn for turn in value]
+    turns = [_turn(turn) for turn in items if not _is_padding(turn)]
+    if turns and all(turn is None for turn in turns):
         return None
-    if any(turn is None for turn in found):
+    if any(turn is None for turn in turns):
         raise UnreadableTurnsError("unreadable_turns")
-    return [turn for turn in found if turn is not None]
+    return [turn for turn in turns if turn is not None]
 
 
 def plain_text(content: object) -> str | None:
-    """The text of a content: a text, a part, or a list of parts whose texts are joined; None if not all of it is text.
+    """Extract the text of a message's content.
 
     Args:
-        content: a text, `{"type": "text", "text": ...}`, `{"parts": [...]}`, or a list of these.
+        content: A string, `{"type": "text", "text": ...}`, `{"parts": [...]}`, or a list of these.
+
+    Returns:
+        The text, with the parts of a list joined by newlines; None if some part is not text.
     """
     if content is None or isinstance(content, str):
         return content
@@ -87,13 +96,13 @@ def plain_text(content: object) -> str | None:
         return text if isinstance(text, str) and (kind is None or kind in _TEXT_PARTS) else None
     if isinstance(content, Sequence) and not isinstance(content, bytes) and content:
         parts = [plain_text(part) for part in content if part is not None]
-        whole = [part for part in parts if part is not None]
-        return "\n".join(whole) if len(whole) == len(parts) else None
+        texts = [part for part in parts if part is not None]
+        return "\n".join(texts) if len(texts) == len(parts) else None
     return None
 
 
 def _parsed(text: str) -> object:
-    """The JSON or Python value that a text writes, if it has the look of one; else the text."""
+    """Parse a string that looks like JSON or a Python literal; return other strings unchanged."""
     stripped = text.strip()
     if not stripped or stripped[0] + stripped[-1] not in ("[]", "{}"):
         return text
@@ -103,14 +112,14 @@ def _parsed(text: str) -> object:
         pass
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an odd escape in a string is the author's affair
+            warnings.simplefilter("ignore")  # warnings about the string's escapes do not concern the user
             return ast.literal_eval(stripped) if len(stripped) <= _MAX_REPR_CHARACTERS else text
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return text
 
 
 def _of_mapping(value: Mapping[Any, Any]) -> object:
-    """A mapping of lists as a list of turns; a single turn, or what wraps a conversation, as its turns."""
+    """Convert a mapping of lists, a single turn, or a wrapped conversation to a list of turns."""
     for wrapper in _WRAPPERS:
         if isinstance(value.get(wrapper), list):
             return value[wrapper]
@@ -123,27 +132,27 @@ def _of_mapping(value: Mapping[Any, Any]) -> object:
 
 
 def _is_padding(turn: object) -> bool:
-    """Whether nothing is in it but nulls."""
+    """Whether a turn contains nothing but nulls."""
     return turn is None or (isinstance(turn, Mapping) and bool(turn) and all(one is None for one in turn.values()))
 
 
 def _turn(turn: object) -> Turn | None:
-    """A turn; None where it names no speaker."""
+    """Parse one turn; None if it names no speaker."""
     if isinstance(turn, Sequence) and not isinstance(turn, str | bytes) and len(turn) == 2:
-        turn = {"role": turn[0], "content": turn[1]}  # pairs of speaker and text
+        turn = {"role": turn[0], "content": turn[1]}  # a pair of speaker and text
         if not isinstance(turn["role"], str) or turn["role"].strip().lower() not in HUMAN | SYSTEM | MODEL:
             return None
     if not isinstance(turn, Mapping):
         return None
-    said_by = next((name for name in _SPEAKERS if turn.get(name) is not None), None)
-    if said_by is None:
+    speaker_field = next((name for name in _SPEAKERS if turn.get(name) is not None), None)
+    if speaker_field is None:
         return None
-    speaker = turn[said_by]
+    speaker = turn[speaker_field]
     if isinstance(speaker, Mapping):
-        speaker = speaker.get("role")  # ChatGPT's own exports
+        speaker = speaker.get("role")  # the format of ChatGPT's exports
     if not isinstance(speaker, str):
         return None
     field = next((name for name in _TEXTS if turn.get(name) is not None), None)
     text = None if field is None else plain_text(turn[field])
     missing = field is None or turn[field] in ("", [])
-    return Turn(speaker.strip().lower(), "" if missing else text, (said_by, field) == ("from", "value"))
+    return Turn(speaker.strip().lower(), "" if missing else text, (speaker_field, field) == ("from", "value"))

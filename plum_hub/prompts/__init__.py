@@ -1,7 +1,7 @@
-"""The prompts, one a file. A prompt's digest is in every row that it made.
+"""Prompt templates, one file each. The digest of a prompt is recorded in every row generated with it.
 
-`suite` asks a generator for a test suite (`answers.suite` reads the answer); `solve_chat` asks a chat model for a
-solution and `solve_completion` leads a base model into writing one (`answers.code` finds the program in the answer).
+`suite` asks a generator for a test suite (parsed by `answers.suite`). `solve_chat` asks a chat model for a
+solution, and `solve_completion` leads a base model into writing one (extracted by `answers.code`).
 """
 
 import hashlib
@@ -15,10 +15,17 @@ _TURN = re.compile(r"^<!-- (user|assistant) -->\n", re.MULTILINE)
 
 
 def render(name: str, **values: str) -> str:
-    """The prompt with each `{{ key }}` replaced by its value; braces inside a value stay as they are.
+    """Render a prompt, replacing each `{{ key }}` by its value; braces inside a value are kept.
+
+    Args:
+        name: Name of the prompt's file, without `.md`.
+        values: Values by placeholder.
+
+    Returns:
+        The text.
 
     Raises:
-        KeyError: a placeholder has no value, or a value has no placeholder.
+        KeyError: A placeholder has no value, or a value has no placeholder.
     """
     text = _text(name)
     _check(name, text, values)
@@ -26,11 +33,20 @@ def render(name: str, **values: str) -> str:
 
 
 def conversation(name: str, **values: str) -> list[dict[str, str]]:
-    """The prompt as messages. A file is one user's turn, or several turns, each under `<!-- user -->` or
-    `<!-- assistant -->`: worked examples that weak models follow far better than a description.
+    """Render a prompt as chat messages.
+
+    A file is one user message, or several messages under `<!-- user -->` and `<!-- assistant -->`: worked examples,
+    which weak models follow far better than a description.
+
+    Args:
+        name: Name of the prompt's file, without `.md`.
+        values: Values by placeholder.
+
+    Returns:
+        Messages with `role` and `content`.
 
     Raises:
-        KeyError: as `render`.
+        KeyError: A placeholder has no value, or a value has no placeholder.
     """
     text = _text(name)
     _check(name, text, values)
@@ -43,7 +59,14 @@ def conversation(name: str, **values: str) -> list[dict[str, str]]:
 
 @cache
 def prompt_digest(name: str) -> str:
-    """The first 16 hex digits of the SHA-256 of the prompt's file: another text is another prompt."""
+    """Compute the digest that identifies a prompt's text.
+
+    Args:
+        name: Name of the prompt's file, without `.md`.
+
+    Returns:
+        The first 16 hex digits of the SHA-256 of the file.
+    """
     return hashlib.sha256(_text(name).encode()).hexdigest()[:16]
 
 

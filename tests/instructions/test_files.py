@@ -53,7 +53,7 @@ def test_a_file_that_changed_since_it_was_sealed_is_refused(tmp_path: Path) -> N
     sealed = load(InstructionsConfig(source=str(path))).revision
     assert len(walk(path, revision=sealed)[0]) == 2
     write_lines(path, ROWS[:1])
-    with pytest.raises(InstructionsError, match=r"t\.jsonl is sha256:\w+ now, and sha256:\w+ is asked for"):
+    with pytest.raises(InstructionsError, match=r"t\.jsonl is sha256:\w+ now, but sha256:\w+ is required"):
         walk(path, revision=sealed)
 
 
@@ -79,7 +79,7 @@ def test_blank_lines_are_skipped_and_a_mark_of_byte_order_is_no_text(tmp_path: P
         ("t.jsonl", b"", r"t\.jsonl has no rows: give another"),
         ("t.jsonl", b"\n\n", r"t\.jsonl has no rows"),
         ("t.json", b"[]", r"t\.json has no rows"),
-        ("t.json", b'{"instruction": "x"}', r"t\.json holds no JSON array of objects"),
+        ("t.json", b'{"instruction": "x"}', r"t\.json is not a JSON array of objects"),
         ("t.json", b'[\n{"instruction": }]', r"t\.json:2 is not valid JSON .*\.jsonl"),
         ("t.json", b"[" * 100_000, r"t\.json is nested too deeply"),
         ("t.json", b'[{"text": ' + b"7" * 5000 + b"}]", r"t\.json has a number of more than 4300 digits"),
@@ -87,8 +87,8 @@ def test_blank_lines_are_skipped_and_a_mark_of_byte_order_is_no_text(tmp_path: P
         ("t.jsonl.gz", b'{"instruction": "x"}\n', r"t\.jsonl\.gz is damaged or not gzip"),
         ("t.parquet", b"PAR1 and no more", r"t\.parquet is not readable Parquet"),
         ("t.jsonl", b'["instruction"]\n', r"t\.jsonl:1 is a JSON list, not an object"),
-        ("t.jsonl", b'{"goal": "x", "id": 1}\n', r"no column known to hold tasks; its columns: goal, id\."),
-        ("t.jsonl", b'{"prompt": "x", "text": "y"}\n', r"could hold the tasks in prompt or text; its columns:"),
+        ("t.jsonl", b'{"goal": "x", "id": 1}\n', r"no known task column; its columns: goal, id\."),
+        ("t.jsonl", b'{"prompt": "x", "text": "y"}\n', r"several possible task columns, prompt and text; its columns:"),
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_one_clear_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -107,7 +107,7 @@ def test_a_column_that_is_not_there_lists_those_that_are(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (b'{"instruction": "torn', r"t\.jsonl:3 is not valid JSON \(Unterminated string.*mend or delete that line"),
+        (b'{"instruction": "torn', r"t\.jsonl:3 is not valid JSON \(Unterminated string.*fix or delete this line"),
         ('{"instruction": "Écris une fonction"}'.encode("latin-1"), r"t\.jsonl:3 is not UTF-8 \(byte 0xc9\)"),
         (b"42", r"t\.jsonl:3 is a JSON int, not an object"),
         (b'{"instruction": ' + b"[" * 100_000, r"t\.jsonl:3 is nested too deeply"),
@@ -138,10 +138,10 @@ def test_a_gzip_file_cut_short_is_an_error_after_its_whole_rows(tmp_path: Path) 
     ("source", "message"),
     [
         ("nowhere.jsonl", r"nowhere\.jsonl does not exist: give --instructions"),
-        ("{folder}", r"is no source: give starter, oss-instruct"),
+        ("{folder}", r"is not a source: give starter, oss-instruct"),
         ("{folder}.jsonl", r"\.jsonl is a folder, not a file"),
-        ("{folder}/tasks.csv", r"tasks\.csv' is no source: .*\.parquet file"),
-        ("no such thing", r"'no such thing' is no source"),
+        ("{folder}/tasks.csv", r"tasks\.csv' is not a source: .*\.parquet file"),
+        ("no such thing", r"'no such thing' is not a source"),
     ],
 )
 def test_a_source_that_is_none(tmp_path: Path, source: str, message: str) -> None:

@@ -146,7 +146,7 @@ def test_the_data_files_are_those_that_the_card_names(client: Client) -> None:
 def test_what_a_hub_has_not_is_one_clear_line(client: Client) -> None:
     client.run(PUBLISH, ["local/bare", "v1", {"notes.bin": "nothing"}])
     messages = {
-        "local/tasks": "has no column known to hold tasks; its columns: note, task.",
+        "local/tasks": "has no known task column; its columns: note, task.",
         "local/tasks:goal": "has no column 'goal'; its columns: note, task.",
         "local/tasks@v9:task": "the dataset local/tasks at v9 has no such revision",
         "local/nowhere:task": "no dataset local/nowhere on this Hub, or it is private",
