@@ -154,7 +154,7 @@ def _dataset(
 def _check_rows(dataset: FetchedRelease, lineage: CheckedModelLineage, findings: Findings) -> None:
     said = lineage.data
     try:
-        found = digest_of(dataset, said.model_dump(), lineage.method)
+        found = digest_of(dataset, said.revision, lineage.method)
     except (PlumError, ValueError, TypeError, KeyError) as error:
         found = f"they cannot be read: {error}"
     what = f"{dataset.repo}@{dataset.version}, digest of the rows that {lineage.method} reads"
