@@ -45,6 +45,6 @@ def _refuse_unfinished(run: Run) -> None:
         made = summary.rows[kind] + sum(summary.dropped.get(kind, {}).values()) + len(lost)
         if expected is None or made < expected:
             raise RunError(
-                f"{run.folder}: is not complete ({made} of {expected or 'more'} {kind}); finish it first: "
+                f"{run.folder}: is not complete ({made} {kind}; expected {expected or 'more'}); finish it first: "
                 f"plum-hub build-dataset --recipe {run.folder}/recipe.yaml --run {run.folder}"
             )
