@@ -56,8 +56,8 @@ def read_scores(folders: Sequence[Path], trained: TrainedCheckpoint, name: str) 
         role = "model" if revisions == {own} else "base" if revisions == {base_revision} else ""
         if not role:
             raise UsageError(
-                f"--results {folder}: evaluated {scores[0].model} at {', '.join(sorted(revisions))}, which is neither this "
-                f"model ({own or 'has no merged weights'}) nor its base ({base_revision}); evaluate one of them"
+                f"--results {folder}: evaluated {scores[0].model} at {', '.join(sorted(revisions))}, which is neither "
+                f"this model ({own or 'has no merged weights'}) nor its base ({base_revision}); evaluate one of them"
             )
         if role in found:
             raise UsageError(f"--results: {found[role]} and {folder} both evaluated the {role}; give one of them")
