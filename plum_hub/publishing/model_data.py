@@ -115,7 +115,10 @@ def _releases(data: DataRecord, run: Path | None, hub: str) -> Iterator[tuple[Fe
     if COMMIT.fullmatch(data.revision):
         candidates = [(data.name, data.revision, hub)]
     elif run is not None:
-        candidates = [(release.repo, release.tag, release.hub or hub) for release in reversed(read_releases(run))]
+        candidates = [
+            (release.repo, release.tag or release.commit, release.hub or hub)
+            for release in reversed(read_releases(run))
+        ]
         if not candidates:
             yield None, f"publish it first, with  plum-hub push-dataset {run}"
     for repo, version, where in candidates:

@@ -94,7 +94,7 @@ class Released:
 
 
 class ReleaseRecord(FileRecord):
-    """A line of `releases.jsonl`, which a run or a checkpoint keeps of each of its tagged releases."""
+    """A line of `releases.jsonl`, which a run or a checkpoint keeps of each of its releases."""
 
     optional_keys = frozenset({"model", "license"})
 
@@ -102,7 +102,8 @@ class ReleaseRecord(FileRecord):
     """When it was published: ISO 8601, in UTC."""
     folder: str | None = None
     repo: str
-    tag: str
+    tag: str | None
+    """None for a pull request, which an early version recorded too."""
     commit: str
     url: str | None = None
     hub: str | None = None

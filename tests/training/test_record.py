@@ -91,8 +91,10 @@ def test_a_release_is_recorded_once_and_a_pull_request_never(tmp_path: Path) -> 
     keys = ["at", "folder", "repo", "tag", "commit", "url", "hub", "endpoint", "load_line", "model", "license"]
     assert list(row) == keys
     assert (row["tag"], row["endpoint"], row["license"]) == ("v1.0.0", None, "mit")
-    (tmp_path / "releases.jsonl").write_text('{"repo":"a/b","tag":"v1","commit":"c"}\n')
-    assert [one.tag for one in read_releases(tmp_path)] == ["v1"]
+    (tmp_path / "releases.jsonl").write_text(
+        '{"repo":"a/b","tag":"v1","commit":"c"}\n{"repo":"a/b","tag":null,"commit":"d"}\n'
+    )
+    assert [one.tag for one in read_releases(tmp_path)] == ["v1", None]  # as early versions wrote them
     (tmp_path / "releases.jsonl").write_text('{"repo":"a/b","tag":"v1"}\n')
     with pytest.raises(RunError, match=r"releases\.jsonl:1: not a release \(commit: Field required\)"):
         read_releases(tmp_path)
