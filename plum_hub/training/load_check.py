@@ -3,7 +3,7 @@
     python -m plum_hub.training.load_check SPEC            answers fixed prompts with the local checkpoint
     python -m plum_hub.training.load_check SPEC COMMIT     loads the published model at a commit, and compares
 
-Exit code 0 means that both give the same tokens for the same prompts, and the same logits within `TOLERANCE`; otherwise
+Exit code 0 means that both give the same tokens for the same prompts, and the same logits within the tolerance; otherwise
 the last line on stderr names the difference. SPEC is a file that `LoadCheckSpec.write` wrote.
 """
 
@@ -25,7 +25,7 @@ _PROMPTS = (
 )
 _TOKENS = 16
 """Tokens per answer."""
-TOLERANCE = 1e-3
+_TOLERANCE = 1e-3
 """Largest difference between two logits that may come from the order of floating-point sums."""
 
 
@@ -134,7 +134,7 @@ def compare(theirs: "dict[str, torch.Tensor]", ours: "dict[str, torch.Tensor]") 
             differences += [] if torch.equal(mine, other) else [f"{name} differ"]
         else:
             largest = max(largest, (mine - other).abs().max().item())
-            differences += [] if torch.allclose(mine, other, rtol=0, atol=TOLERANCE) else [f"{name} differ"]
+            differences += [] if torch.allclose(mine, other, rtol=0, atol=_TOLERANCE) else [f"{name} differ"]
     return differences, largest
 
 
