@@ -28,8 +28,8 @@ from plum_hub.instructions import InstructionsConfig, load
 from plum_hub.instructions.hub import declared_license, read_folder
 from plum_hub.judging.inputs import read_programs, read_suites
 from plum_hub.pipeline.status import summarise
-from plum_hub.publishing.model_checkpoint import opened
-from plum_hub.publishing.repository import releases
+from plum_hub.publishing.model_checkpoint import open_checkpoint
+from plum_hub.publishing.repository import read_releases
 from plum_hub.records import Instruction, Preference, Response, Sample, TestSuite, Verdict
 from plum_hub.release.manifest import VerifiableManifest
 from plum_hub.reports.curves import draw
@@ -39,6 +39,7 @@ from plum_hub.training.data import read_data
 from plum_hub.training.settings import compose
 from plum_hub.verification.files import check_files, check_manifest
 from plum_hub.verification.findings import Findings
+from tests.training.records import ROUND, TRAINING
 
 Draw = random.Random
 
@@ -403,16 +404,6 @@ _SCORES = {
     },
 }
 _SCORED = json.dumps(_SCORES).encode()
-_TRAINING = {
-    "finished": True,
-    "decided": {"weights": "lora"},
-    "settings": {"method": "kto"},
-    "model": {"name": "m", "revision": "r"},
-    "data": {"name": "d", "revision": "r"},
-    "rows": {},
-    "steps": 1,
-    "processes": 1,
-}
 _MANIFEST = {
     "schema_version": 1,
     "counts": {"rows": {}, "dropped": {}, "conversational": True},
@@ -463,7 +454,7 @@ def _training(name: str) -> Callable[[Path], None]:
     def read(folder: Path) -> None:
         for method in ("kto", "dpo", "sft"):
             try:
-                read_data(str(folder / name), method, "embedded").facts()  # type: ignore[arg-type]
+                read_data(str(folder / name), method, "embedded").record()  # type: ignore[arg-type]
             except PlumError as error:
                 assert "\n" not in str(error)
 
@@ -524,7 +515,7 @@ def _metrics(folder: Path) -> None:
 
 
 def _of_releases(folder: Path) -> None:
-    releases(folder)
+    read_releases(folder)
 
 
 def _dataset(folder: Path) -> None:
@@ -590,8 +581,8 @@ READERS = (
     Reader(
         "a checkpoint",
         "training.json",
-        json.dumps(_TRAINING).encode(),
-        lambda at: opened(at, None),
+        json.dumps(TRAINING).encode(),
+        lambda at: open_checkpoint(at, None),
         (("adapter_model.safetensors", b""),),
     ),
     Reader(
@@ -600,7 +591,7 @@ READERS = (
         _lines({"step": 1, "loss": 0.5, "seconds": 1.0}, {"step": 2, "loss": 0.4, "kl": 0.1}),
         _metrics,
     ),
-    Reader("rounds", "rounds.jsonl", _lines({"round": 1, "gain": {"low": 0.1}}), lambda at: RoundsFolder(at).done()),
+    Reader("rounds", "rounds.jsonl", _lines(ROUND), lambda at: RoundsFolder(at).records()),
     Reader("a manifest", "manifest.json", json.dumps(_MANIFEST).encode(), _audit),
     Reader("scripted answers", "answers.jsonl", _lines({"contains": "x", "texts": ["y"]}), _script),
     Reader(

@@ -22,14 +22,14 @@ from plum_hub.hubs.embedded import EmbeddedHub
 from plum_hub.loading import FetchedRelease
 from plum_hub.progress import Progress
 from plum_hub.publishing.model import ModelPublishRequest, push_model
-from plum_hub.publishing.model_base import base_of
-from plum_hub.publishing.model_checkpoint import opened
-from plum_hub.publishing.model_results import measured
-from plum_hub.publishing.preview import card_of, tree_of
+from plum_hub.publishing.model_base import resolve_base
+from plum_hub.publishing.model_checkpoint import open_checkpoint
+from plum_hub.publishing.model_results import read_scores
+from plum_hub.publishing.preview import read_card, write_tree
 from plum_hub.publishing.repository import PublishOptions, Released
 from plum_hub.records import Score
 from plum_hub.release.model_lineage import BaseModelRef
-from plum_hub.training.load_check import answers, differing
+from plum_hub.training.load_check import answer, compare
 from plum_hub.training.run import TrainingRequest, prepare, train
 from plum_hub.training.settings import compose
 from plum_hub.verification.findings import MODEL_MEANINGS
@@ -124,7 +124,7 @@ def test_the_tree_says_where_it_comes_from_and_not_where_it_lay(world: World) ->
     assert "![loss](report/loss.png)" in card
     names = {path.name for path in tree.iterdir()}
     assert names >= {"adapter_model.safetensors", "tokenizer.json", "generation_config.json", "training.json", "report"}
-    assert card_of(tree_of(world.checkpoint)).startswith("# tiny-plum-kto\n")
+    assert read_card(write_tree(world.checkpoint)).startswith("# tiny-plum-kto\n")
 
 
 def test_the_same_is_one_version(world: World) -> None:
@@ -163,7 +163,7 @@ def test_killed_before_the_tag_it_ends_with_one_release_and_both_load_in_a_fresh
     assert process.wait() == -signal.SIGKILL
     commit = git(world, MERGED, "rev-parse", "main").strip()
     assert git(world, MERGED, "tag") == ""
-    released = pushed(world.checkpoint, MERGED, wish="merged")
+    released = pushed(world.checkpoint, MERGED, weights="merged")
     assert (released.tag, released.commit) == ("v1.0.0", commit)
     environment = {**os.environ, "HF_ENDPOINT": world.hub.endpoint}
     done = subprocess.run(
@@ -193,9 +193,9 @@ def test_another_model_gives_other_answers(world: World) -> None:
     models = [
         AutoModelForCausalLM.from_pretrained(path) for path in (world.folder / "tiny", world.checkpoint / "merged")
     ]
-    base, trained, again = (dict(answers(model, tokenizer)) for model in (*models, models[1]))
-    assert differing(again, trained) == ([], 0.0)
-    parted, largest = differing(trained, base)
+    base, trained, again = (dict(answer(model, tokenizer)) for model in (*models, models[1]))
+    assert compare(again, trained) == ([], 0.0)
+    parted, largest = compare(trained, base)
     assert "the logits after prompt 1 differ" in parted
     assert largest > 0.01
 
@@ -293,11 +293,11 @@ def evaluation(folder: Path, revision: str, solved: int) -> Path:
 
 
 def test_only_scores_of_these_weights_and_their_base_are_shown(world: World, tmp_path: Path) -> None:
-    trained = opened(world.checkpoint, None)
-    base_revision = trained.facts["model"]["revision"]
+    trained = open_checkpoint(world.checkpoint, None)
+    base_revision = trained.record.model.revision
     own = evaluation(tmp_path / "own", f"sha256:{folder_sha256(world.checkpoint / 'merged')}", 3)
     base = evaluation(tmp_path / "base", base_revision, 2)
-    found = measured([own, base], trained, base_revision, "coder")
+    found = read_scores([own, base], trained, "coder")
     assert found.results is not None
     [gain] = found.results.gains
     assert (gain["first"], gain["second"]) == (0.5, 0.75)
@@ -307,28 +307,28 @@ def test_only_scores_of_these_weights_and_their_base_are_shown(world: World, tmp
     other = evaluation(tmp_path / "other", "sha256:" + "1" * 64, 3)
     for folders, said in (
         ([other], "neither this model"),
-        ([own, own], "both asked the model"),
+        ([own, own], "both evaluated the model"),
         ([base], "the model not"),
     ):
         with pytest.raises(UsageError, match=said):
-            measured(folders, trained, base_revision, "coder")
+            read_scores(folders, trained, "coder")
 
 
 def test_a_base_in_a_folder_goes_by_the_name_that_the_world_knows(world: World, tmp_path: Path) -> None:
-    trained = opened(world.checkpoint, None)
-    assert base_of(trained, None, "mit").facts == BaseModelRef(
-        name="tiny", commit=None, revision=trained.facts["model"]["revision"], weights=None, license="mit"
+    trained = open_checkpoint(world.checkpoint, None)
+    assert resolve_base(trained, None, "mit").facts == BaseModelRef(
+        name="tiny", commit=None, revision=trained.record.model.revision, weights=None, license="mit"
     )
     base = Path(shutil.copytree(world.folder / "tiny", tmp_path / "base"))
     (base / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
     row = {"repo": "me/round-1", "tag": "v1.0.0", "commit": "c" * 40, "license": "cc-by-4.0"}
-    row["model"] = trained.facts["model"]["revision"]
+    row["model"] = trained.record.model.revision
     (base / "releases.jsonl").write_text(json.dumps(row) + "\n")
-    found = base_of(trained, str(base), None).facts
+    found = resolve_base(trained, str(base), None).facts
     assert (found.name, found.commit, found.license) == ("me/round-1", "c" * 40, "cc-by-4.0")
     known = SIZES["0.5b"]
     (base / NOTE).write_text(json.dumps({"model": known.repo, "weights": "dequantised from Q4_K_M GGUF"}))
-    found = base_of(trained, str(base), None).facts
+    found = resolve_base(trained, str(base), None).facts
     assert (found.name, found.commit, found.license) == (known.repo, known.revision, "apache-2.0")
     assert found.weights == "dequantised from Q4_K_M GGUF"
 
@@ -341,10 +341,10 @@ def test_what_cannot_be_published_is_said_in_a_line(world: World, tmp_path: Path
         return str(caught.value)
 
     assert "there is no such folder" in refusal(tmp_path / "gone")
-    assert "is no checkpoint of  plum-hub train" in refusal(tmp_path)
+    assert "is not a checkpoint of  plum-hub train" in refusal(tmp_path)
     copy = tmp_path / "copy"
     shutil.copytree(world.checkpoint, copy, ignore=shutil.ignore_patterns("merged", "release"))
-    assert "has no merged/ with a whole model; train with --set merge=true" in refusal(copy, wish="merged")
+    assert "has no merged/ with a whole model; train with --set merge=true" in refusal(copy, weights="merged")
     assert "is not the folder of the model that was trained" in refusal(copy, base=str(tmp_path / "gone"))
     assert "is not the folder of the model that was trained" in refusal(copy, base=str(world.checkpoint / "merged"))
     facts = json.loads((copy / "training.json").read_text())

@@ -19,12 +19,14 @@ from plum_hub.instructions.sources import InstructionsConfig
 from plum_hub.loading import fetch_release
 from plum_hub.records import CaseOutcome, Drop, Preference, Verdict, digest
 from plum_hub.rounds.folder import RoundsFolder
-from plum_hub.rounds.gain import gain
+from plum_hub.rounds.gain import measure_gain
 from plum_hub.rounds.labels import check_answers, check_labels
 from plum_hub.run import Run
 from plum_hub.training.checkpoint import CHECKPOINT, TrainingFolder
+from plum_hub.training.record import TrainingRecord
 from tests.rehearsal import rows
 from tests.training import toy
+from tests.training.records import TRAINING
 from tests.training.solver import task, write_solver, write_tasks
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -148,8 +150,8 @@ def test_the_gain_is_that_of_the_verdicts(two_rounds: tuple[Path, list[dict[str,
     for number, row in enumerate(found):
         assert (row["gain"]["before"], row["gain"]["after"]) == pytest.approx((rates[number], rates[number + 1]))
         assert row["gain"]["low"] <= row["gain"]["gain"] <= row["gain"]["high"]
-    first = "go on" if found[0]["gain"]["low"] > 0 else "go on without a gain, as asked"
-    assert [row["decision"] for row in found] == [first, "end: the last that was asked for"]
+    first = "continue" if found[0]["gain"]["low"] > 0 else "continue without a gain, as requested"
+    assert [row["decision"] for row in found] == [first, "end: the last round requested"]
 
 
 def test_what_is_done_is_not_done_again(two_rounds: tuple[Path, list[dict[str, Any]]]) -> None:
@@ -196,11 +198,11 @@ def test_a_round_of_one_label_says_what_mends_it(tmp_path: Path) -> None:
         if not label:
             check_labels(1, run, "sft")
             with pytest.raises(
-                TrainingError, match=r"^round 1: all 1 labelled .* kto needs both labels: say --method sft"
+                TrainingError, match=r"^round 1: all 1 labelled .* kto needs both labels: pass --method sft"
             ):
                 check_labels(1, run, "kto")
             with pytest.raises(
-                TrainingError, match=r"^round 3: .* dpo needs both labels: end with --rounds 2, or begin"
+                TrainingError, match=r"^round 3: .* dpo needs both labels: end with --rounds 2, or start over"
             ):
                 check_labels(3, run, "dpo")
         ids = {"id": f"{label}", "instruction_id": "a", "suite_id": "a", "sample_id": f"{label}", "verdict_id": ""}
@@ -214,9 +216,10 @@ def test_settings_may_change_until_something_was_trained(tmp_path: Path) -> None
     folder = RoundsFolder(tmp_path / "rounds")
     for method in ("kto", "sft"):
         folder.check(recipe, {"method": method})
-    TrainingFolder(folder.round(1) / CHECKPOINT).write({"finished": False})
+    record = TrainingRecord.from_json(json.dumps(TRAINING | {"finished": False}).encode())
+    TrainingFolder(folder.round(1) / CHECKPOINT).write(record)
     folder.check(recipe, {"method": "sft"})
-    with pytest.raises(RunError, match=r"holds rounds of another kind \(method: sft -> kto\)"):
+    with pytest.raises(RunError, match=r"holds rounds with other settings \(method: sft -> kto\)"):
         folder.check(recipe, {"method": "kto"})
 
 
@@ -267,20 +270,20 @@ def judged(folder: Path, passed: Mapping[str, Sequence[bool]]) -> Run:
 def test_a_gain_is_paired_by_instruction(tmp_path: Path) -> None:
     before = judged(tmp_path / "before", {"a": [True, False], "b": [False, False], "c": [True, True], "gone": [True]})
     after = judged(tmp_path / "after", {"a": [True, True], "b": [True, False], "c": [True, True]})
-    found = gain(before, after, [])
+    found = measure_gain(before, after, [])
     assert (found.instructions, found.before, found.after) == (3, 0.5, pytest.approx(5 / 6))
     assert found.gain == pytest.approx(1 / 3)
     assert (found.low, found.high) == (0, 0.5)
     assert found.p_value is None
-    assert not found.found
+    assert not found.significant
 
 
 def test_single_answers_are_compared_by_mcnemars_test(tmp_path: Path) -> None:
     before = judged(tmp_path / "before", {str(number): [number > 7] for number in range(10)})
     after = judged(tmp_path / "after", {str(number): [True] for number in range(10)})
-    found = gain(before, after, [])
+    found = measure_gain(before, after, [])
     assert found.p_value == pytest.approx(2 / 2**8)
-    assert found.found
+    assert found.significant
 
 
 def test_nothing_is_measured_on_what_was_trained_on(tmp_path: Path) -> None:
@@ -289,5 +292,5 @@ def test_nothing_is_measured_on_what_was_trained_on(tmp_path: Path) -> None:
     with runs[2].appending(Preference) as append:
         append(Preference(id="", instruction_id="b", **label))
     with pytest.raises(RunError, match="1 of its instructions were trained on, as b"):
-        gain(runs[0], runs[1], runs[2:])
-    assert gain(runs[0], runs[1], []).instructions == 2
+        measure_gain(runs[0], runs[1], runs[2:])
+    assert measure_gain(runs[0], runs[1], []).instructions == 2

@@ -18,10 +18,10 @@ def card(folder: Path, preview: bool) -> None:
       plum-hub card runs/starter-qwen2.5-coder-0.5b-instruct --preview
     """
     from plum_hub.cli.screen import facts, show_markdown
-    from plum_hub.publishing.preview import card_of, tree_of, write_page
+    from plum_hub.publishing.preview import read_card, write_page, write_tree
 
-    tree = tree_of(folder)
-    text = card_of(tree)
+    tree = write_tree(folder)
+    text = read_card(tree)
     if preview:
         show_markdown(text)
         facts([("page", str(write_page(tree, text)))])

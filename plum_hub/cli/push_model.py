@@ -11,8 +11,8 @@ from plum_hub.cli.destination import model_destination_options
 @click.command("push-model")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @model_destination_options
-@click.option("--merged", "wish", flag_value="merged", help="Publish the whole model that `--set merge=true` made.")
-@click.option("--adapter", "wish", flag_value="adapter", help="Publish LoRA's adapters (the default).")
+@click.option("--merged", "weights", flag_value="merged", help="Publish the whole model that `--set merge=true` made.")
+@click.option("--adapter", "weights", flag_value="adapter", help="Publish LoRA's adapters (the default).")
 @click.option("--base", help="Where the model that was trained lies.  [default: where it lay then]")
 @click.option("--base-license", metavar="ID", help="Its licence.  [default: what its card states]")
 @click.option(

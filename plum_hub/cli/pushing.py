@@ -18,7 +18,7 @@ def push_checkpoint(given: Mapping[str, Any]) -> None:
         PlumError: with its exit code.
     """
     destination = PublishArguments(**{name: given[name] for name in _WHERE}).destination()
-    names = ("checkpoint", "wish", "base", "base_license", "run", "results")
+    names = ("checkpoint", "weights", "base", "base_license", "run", "results")
     progress = screen.progress(given["quiet"])
     try:
         released = push_model(ModelPublishRequest(**{name: given[name] for name in names}), destination, progress)

@@ -9,6 +9,7 @@ from plum_hub.cli import screen
 from plum_hub.cli.building import BuildArguments, composed
 from plum_hub.recipe import Recipe
 from plum_hub.rounds.folder import RoundsFolder
+from plum_hub.rounds.record import RoundDataset, RoundModel, RoundRecord
 from plum_hub.rounds.run import RoundsRequest, run_rounds
 from plum_hub.training.settings import TrainingSettings, compose
 
@@ -38,7 +39,7 @@ def carry_out(given: dict[str, Any]) -> None:
     )
     rows = run_rounds(wanted, RoundsFolder(folder), lambda: screen.progress(given["quiet"]))
     if given["as_json"]:
-        screen.echo_json({"run": str(folder), "rounds": rows})
+        screen.echo_json({"run": str(folder), "rounds": [row.model_dump(mode="json") for row in rows]})
     else:
         _show(folder, rows)
 
@@ -68,28 +69,28 @@ def _recipe(building: BuildArguments, given: Mapping[str, Any]) -> tuple[Recipe,
     return recipe, folder, f"plum-{default.name}"[: 96 - len(_ENDING)].rstrip("-.") + _ENDING
 
 
-def _show(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def _show(folder: Path, rows: Sequence[RoundRecord]) -> None:
     for row in rows:
-        gain = row["gain"]
-        passing = f"{gain['before']:.1%} -> {gain['after']:.1%} of {row['samples_each']} samples each"
+        gain = row.gain
+        passing = f"{gain.before:.1%} -> {gain.after:.1%} of {row.samples_each} samples each"
         points = "{:+.1f} points, 95 % interval {:+.1f} to {:+.1f}".format(
-            *(100 * gain[key] for key in ("gain", "low", "high"))
+            *(100 * share for share in (gain.gain, gain.low, gain.high))
         )
-        test = "" if gain["p_value"] is None else f", McNemar p = {gain['p_value']:.3g}"
+        test = "" if gain.p_value is None else f", McNemar p = {gain.p_value:.3g}"
         screen.facts(
             [
-                (f"round {row['round']}", row["decision"]),
-                ("dataset", _where(row["dataset"])),
-                ("model", _where(row["model"])),
-                ("checkpoint", str(folder / row["checkpoint"])),
-                ("passing", f"{passing}, {gain['instructions']:,} held-out instructions"),
+                (f"round {row.round}", row.decision),
+                ("dataset", _where(row.dataset)),
+                ("model", _where(row.model)),
+                ("checkpoint", str(folder / row.checkpoint)),
+                ("passing", f"{passing}, {gain.instructions:,} held-out instructions"),
                 ("gain", points + test),
             ]
         )
     screen.facts([("run", str(folder))])
 
 
-def _where(release: Mapping[str, Any]) -> str:
-    if not release.get("repo"):
+def _where(release: RoundDataset | RoundModel) -> str:
+    if not release.repo:
         return "not published (--hub none)"
-    return f"{release['repo']} {release['tag']}, commit {release['commit']}"
+    return f"{release.repo} {release.tag}, commit {release.commit}"

@@ -1,7 +1,7 @@
 """Stage `release`: write the tree, publish it as one commit, read it back, tag it.
 
-The version follows the content (`plum_hub.release.versions`): a first release is v1.0.0, and the same content is the
-release that is there already.
+The version follows from the content (`plum_hub.release.versions`): a first release is v1.0.0, and content that is
+published already keeps its version.
 """
 
 import json
@@ -18,7 +18,7 @@ from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.build import default_folder
 from plum_hub.pipeline.decontamination.stage import removed_ids
 from plum_hub.publishing.lineage import lineage_of
-from plum_hub.publishing.repository import PublishOptions, Released, Repository, remember
+from plum_hub.publishing.repository import PublishOptions, Released, Repository, record_release
 from plum_hub.records import Drop, Instruction, Preference, Sample, TestSuite, Verdict
 from plum_hub.release.lineage import Lineage
 from plum_hub.release.manifest import MANIFEST, PreviousRelease, ReleaseCounts
@@ -30,37 +30,44 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def release(context: Context, destination: PublishOptions | None) -> Released:
-    """Write the run's release and publish it; publishing again what is there already changes nothing.
+def release(context: Context, options: PublishOptions | None) -> Released:
+    """Write the run's release and publish it; content that is published already changes nothing.
+
+    Args:
+        context: The run, and the progress reporter.
+        options: Where to publish; None only writes the release.
+
+    Returns:
+        The release.
 
     Raises:
-        NothingToReleaseError: no instruction has a chosen sample.
-        HubError: the Hub cannot be reached or refuses.
-        RunError: the tree cannot be written.
+        NothingToReleaseError: No instruction has a chosen sample.
+        HubError: The Hub cannot be reached or refuses.
+        RunError: The tree cannot be written.
     """
     with context.run.lock():
-        return _release(context, destination)
+        return _release(context, options)
 
 
-def _release(context: Context, destination: PublishOptions | None) -> Released:
+def _release(context: Context, options: PublishOptions | None) -> Released:
     run = context.run
-    if destination is None:
-        return Released(folder=str(_DatasetTree(run, default_name(run), FIRST).folder))
-    with destination.opened(default_name(run), "dataset") as place:
-        write = partial(_DatasetTree, run, place.repo, before=partial(_newest, place))
-        load_line = f'load_dataset("{place.repo}", "kto", revision="{{}}")'
-        released = place.publish(write, load_line.format, context.progress)
-    remember(run.folder, released)
+    if options is None:
+        return Released(folder=str(_DatasetTree(run, _default_name(run), FIRST).folder))
+    with options.open(_default_name(run), "dataset") as repository:
+        write = partial(_DatasetTree, run, repository.repo, before=partial(_newest, repository))
+        load_line = f'load_dataset("{repository.repo}", "kto", revision="{{}}")'
+        released = repository.publish(write, load_line.format, context.progress)
+    record_release(run.folder, released)
     return released
 
 
-def default_name(run: Run) -> str:
-    """The repository's name when `--repo` does not say: `plum-<instructions>-<model>`, at most 96 characters."""
+def _default_name(run: Run) -> str:
+    """Name the repository `plum-<instructions>-<model>`, cut to the Hub's 96 characters."""
     return f"plum-{default_folder(run.recipe).name}"[:96].rstrip("-.")
 
 
 class _DatasetTree:
-    """The tree of a run, written once; only its card, which names the tag, is written anew for another tag."""
+    """The tree of a run, written once; only the card, which names the tag, is rewritten for another tag."""
 
     def __init__(
         self, run: Run, repo: str, tag: str, before: Callable[[], PreviousRelease | None] = lambda: None
@@ -75,13 +82,21 @@ class _DatasetTree:
 
     @property
     def manifest(self) -> Stated:
-        """What the manifest says."""
-        found: Stated = json.loads((self.folder / MANIFEST).read_bytes())
-        return found
+        """Content of the manifest."""
+        manifest: Stated = json.loads((self.folder / MANIFEST).read_bytes())
+        return manifest
 
     def under(self, tag: str, there: Stated | None) -> Stated:
-        """As `Tree.under`; the manifest then names the release before."""
-        manifest = replace(self._manifest, previous=_named(there) if there else self._before())
+        """Rewrite the card for a tag, and name the previous release in the manifest.
+
+        Args:
+            tag: The tag that the card is to name.
+            there: Manifest of the release that has this tag already, if any.
+
+        Returns:
+            Content of the manifest after that.
+        """
+        manifest = replace(self._manifest, previous=_previous(there) if there else self._before())
         self._manifest = with_card(self.folder, manifest, self._card(tag, manifest.counts))
         return self.manifest
 
@@ -94,50 +109,52 @@ class _DatasetTree:
         )
 
 
-def _named(manifest: Stated) -> PreviousRelease | None:
-    """The release that a manifest names as the one before it."""
+def _previous(manifest: Stated) -> PreviousRelease | None:
+    """Read the release that a manifest names as the previous one."""
     found = manifest.get("previous")
     return PreviousRelease(**found) if isinstance(found, dict) and found.keys() == {"tag", "commit"} else None
 
 
-def _newest(place: Repository) -> PreviousRelease | None:
-    """The newest version whose commit is on the branch."""
-    commits = set(history(place.repo, place.destination.branch, place.target)) if place.tags else set()
-    versions = newest_first(place.tags)
-    return next((PreviousRelease(tag, place.tags[tag]) for tag in versions if place.tags[tag] in commits), None)
+def _newest(repository: Repository) -> PreviousRelease | None:
+    """Find the newest version whose commit is on the branch."""
+    tags = repository.tags
+    commits = set(history(repository.repo, repository.options.branch, repository.target)) if tags else set()
+    return next((PreviousRelease(tag, tags[tag]) for tag in newest_first(tags) if tags[tag] in commits), None)
 
 
 def _contents(run: Run, lineage: Lineage, card: Callable[[ReleaseCounts], str]) -> ReleaseContents:
-    """What is released of a run: all but what was found in a benchmark."""
-    gone = removed_ids(run)
+    """Collect what is released of a run: everything but what was found in a benchmark."""
+    contaminated = removed_ids(run)
     instructions = {row.id: row for row in run.rows(Instruction)}
     return ReleaseContents(
         lineage=lineage,
         recipe=run.recipe.public().to_yaml(),
         preferences=_Preferences(run),
         rule=run.recipe.preferences,
-        samples=_judged(run, gone),
-        suites=((instructions[row.instruction_id], row) for row in run.rows(TestSuite) if row.id not in gone),
+        samples=_judged(run, contaminated),
+        suites=((instructions[row.instruction_id], row) for row in run.rows(TestSuite) if row.id not in contaminated),
         dropped=run.tables(Drop),
         card=card,
     )
 
 
-def _judged(run: Run, gone: set[str]) -> "Iterator[tuple[pa.Table, pa.Table]]":
-    """Every sample with its verdict; verdicts come in another order, and are too many to be held."""
-    samples, again = tee(_kept(table, gone) for table in run.tables(Sample))
+def _judged(run: Run, contaminated: set[str]) -> "Iterator[tuple[pa.Table, pa.Table]]":
+    """Pair samples with their verdicts, which come in another order and do not fit into memory."""
+    samples, again = tee(_kept(table, contaminated) for table in run.tables(Sample))
     names = (table["id"].to_pylist() for table in again if table.num_rows)
     return zip((table for table in samples if table.num_rows), run.matching(Verdict, "sample_id", names), strict=True)
 
 
-def _kept(samples: "pa.Table", gone: set[str]) -> "pa.Table":
+def _kept(samples: "pa.Table", contaminated: set[str]) -> "pa.Table":
     import pyarrow as pa
 
-    return samples.filter(pa.array(name not in gone for name in samples["id"].to_pylist())) if gone else samples
+    if not contaminated:
+        return samples
+    return samples.filter(pa.array(name not in contaminated for name in samples["id"].to_pylist()))
 
 
 class _Preferences(Iterable["pa.Table"]):
-    """The run's preferences, read anew from disk each time they are walked."""
+    """The run's preferences, read from disk on every iteration."""
 
     def __init__(self, run: Run) -> None:
         self._run = run

@@ -1,4 +1,4 @@
-"""What a run's release was made from, read off the run: the facts of the card and the manifest."""
+"""What a run's release was made from, as the run records it: facts for the card and the manifest."""
 
 import json
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from plum_hub.pipeline.decontamination.stage import decontamination_of
 from plum_hub.pipeline.published import GENERATE
 from plum_hub.pipeline.suites import STAGE as SUITES
 from plum_hub.pipeline.suites import self_consistency
-from plum_hub.publishing.row_versions import provenance_of
+from plum_hub.publishing.row_versions import row_versions
 from plum_hub.recipe import SamplesConfig, SuitesConfig
 from plum_hub.records import Instruction, Response, Sample, TestSuite
 from plum_hub.release.lineage import InstructionSource, Lineage, ModelProvenance, SelfConsistency
@@ -21,16 +21,22 @@ from plum_hub.run import Run
 
 
 def lineage_of(run: Run) -> Lineage:
-    """The lineage of what the run would release now.
+    """Collect the lineage of the release that the run would make now.
+
+    Args:
+        run: The run.
+
+    Returns:
+        Sources, models, settings and versions.
 
     Raises:
-        RunError: the rows do not vouch for what made them.
+        RunError: The rows do not prove which versions made them.
     """
     recipe = run.recipe
     origins = dict.fromkeys(run.columns(Instruction, "source", "revision", "license"))
     generated = recipe.suites.source == GENERATE
-    made = provenance_of(run)
-    assert recipe.samples.per_instruction is not None  # a sealed recipe is filled in
+    versions = row_versions(run)
+    assert recipe.samples.per_instruction is not None  # a sealed recipe has every default filled in
     policy_engines = (engine for (engine,) in run.columns(Sample, "engine"))
     generator_engines = (engine for (engine,) in run.columns(Response, "engine"))
     return Lineage(
@@ -38,23 +44,23 @@ def lineage_of(run: Run) -> Lineage:
             InstructionSource(name=name, revision=revision, license=terms) for name, revision, terms in origins
         ),
         instructions=sum(1 for _ in run.columns(Instruction, "id")),
-        policy=_author(recipe.policy, recipe.samples, policy_engines),
+        policy=_model(recipe.policy, recipe.samples, policy_engines),
         samples_per_suite=recipe.samples.per_instruction,
-        generator=_author(recipe.generator, recipe.suites, generator_engines) if generated else None,
+        generator=_model(recipe.generator, recipe.suites, generator_engines) if generated else None,
         suites_from=None if generated else recipe.suites.source,
         self_consistency=_self_consistency(run) if generated else None,
-        harness_version=made.sandbox,
-        checker_version=made.static_check,
-        extraction=made.extraction,
+        harness_version=versions.sandbox,
+        checker_version=versions.static_check,
+        extraction=versions.extraction,
         limits=limits_of(recipe.verdicts),
-        prompts=made.prompts,
-        packages=made.packages,
+        prompts=versions.prompts,
+        packages=versions.packages,
         decontamination=decontamination_of(run),
     )
 
 
-def _author(config: EngineConfig, settings: SuitesConfig | SamplesConfig, engines: Iterable[str]) -> ModelProvenance:
-    """The model that wrote a stage's rows; its engine's version is the rows' own word."""
+def _model(config: EngineConfig, settings: SuitesConfig | SamplesConfig, engines: Iterable[str]) -> ModelProvenance:
+    """Describe the model that wrote a stage's rows; the engine's version comes from the rows."""
     names = sorted({name.partition(" ")[2] for name in engines})
     return ModelProvenance(
         identity=EngineIdentity(
@@ -70,7 +76,7 @@ def _author(config: EngineConfig, settings: SuitesConfig | SamplesConfig, engine
 
 
 def _weights(model: str) -> str | None:
-    """What the weights of a folder are, where `scripts/fetch-model` left a note about it."""
+    """Read the note on a folder's weights that `scripts/fetch-model` leaves."""
     try:
         note = json.loads((Path(model).expanduser() / NOTE).read_text(encoding="utf-8"))
         return str(note["weights"])
@@ -79,6 +85,7 @@ def _weights(model: str) -> str | None:
 
 
 def _self_consistency(run: Run) -> SelfConsistency:
+    """Count the suites whose own reference solution passes them."""
     reasons = {reason: count for (stage, reason), count in run.drop_reasons().items() if stage == SUITES}
     passed, responses = self_consistency(sum(1 for _ in run.columns(TestSuite, "id")), reasons)
     return SelfConsistency(responses=responses, passed=passed)

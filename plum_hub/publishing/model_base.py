@@ -1,4 +1,4 @@
-"""The model that was trained: where it lies on this machine, and what the world calls it."""
+"""The base model of a checkpoint: where it is on this machine, and its public name."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,34 +12,38 @@ from plum_hub.errors import EngineError, TrainingError
 from plum_hub.hubs.front_matter import FrontMatterError, read, texts
 from plum_hub.lines import object_of
 from plum_hub.publishing.model_checkpoint import TrainedCheckpoint
-from plum_hub.publishing.repository import releases
+from plum_hub.publishing.repository import read_releases
 from plum_hub.release.model_lineage import BaseModelRef
 from plum_hub.release.model_tree import ADAPTER_CONFIG
 from plum_hub.training.checkpoint import CHECKPOINT
 
 _PLAIN = "the publisher's own"
-"""How a note begins whose weights are those of the repository."""
+"""How the note on weights begins if they are unchanged from the repository."""
 
 
 @dataclass(frozen=True)
 class ResolvedBase:
-    """The base of a checkpoint."""
+    """The base model of a checkpoint, located."""
 
     model: str | None
-    """What opens it here: a folder or a Hub repository; None where the folder is gone."""
+    """Local folder or Hub repository; None where the folder no longer exists."""
     commit: str | None
-    """Of that repository."""
+    """Commit of the repository; None for a folder."""
     facts: BaseModelRef
+    """Public name, revision and licence."""
 
     def folder(self) -> Path:
-        """A folder with its weights and configuration.
+        """Download the model if it is on a Hub.
+
+        Returns:
+            Local folder with its weights and configuration.
 
         Raises:
-            TrainingError: it cannot be had.
+            TrainingError: It cannot be downloaded.
         """
         if self.commit is None and self.model is not None:
             return Path(self.model)
-        from httpx2 import HTTPError  # what the Hub's client lets through when a connection fails
+        from httpx2 import HTTPError  # raised by huggingface_hub when a connection fails
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -48,18 +52,25 @@ class ResolvedBase:
             return Path(snapshot_download(str(self.model), revision=self.commit, allow_patterns=patterns))
         except (HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OSError) as error:
             raise TrainingError(
-                f"{self.model} at {self.commit} cannot be had ({in_a_line(error)}), and the adapters belong to it: say "
-                "where it lies with --base DIR"
+                f"{self.model} at {self.commit} cannot be downloaded ({in_a_line(error)}), and the adapters need it: "
+                "name a local copy with --base DIR"
             ) from error
 
     def file(self, name: str) -> Path | None:
-        """One of its files, on this machine; None where it has none or cannot be reached."""
+        """Download one of the model's files if it is on a Hub.
+
+        Args:
+            name: Path within the model.
+
+        Returns:
+            Local file; None where the model has no such file or cannot be reached.
+        """
         if self.model is None:
             return None
         if self.commit is None:
             path = Path(self.model) / name
             return path if path.is_file() else None
-        from httpx2 import HTTPError  # what the Hub's client lets through when a connection fails
+        from httpx2 import HTTPError  # raised by huggingface_hub when a connection fails
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError
 
@@ -69,33 +80,36 @@ class ResolvedBase:
             return None
 
 
-def base_of(trained: TrainedCheckpoint, given: str | None, licence: str | None) -> ResolvedBase:
-    """The base of a checkpoint.
+def resolve_base(trained: TrainedCheckpoint, given: str | None, licence: str | None) -> ResolvedBase:
+    """Locate the base model of a checkpoint, and find its public name.
 
     Args:
-        trained: the checkpoint.
-        given: where it lies, by the user's own word; None for where it lay when it was trained.
-        licence: its licence, by the user's own word; None for what it states itself.
+        trained: The checkpoint.
+        given: Its folder, from the user; None for where it was when the training started.
+        licence: Its licence, from the user; None for the one that its card states.
+
+    Returns:
+        The base model. A folder that no longer exists is allowed for whole weights, which do not need it.
 
     Raises:
-        TrainingError: an adapter's base is gone, or is another one.
+        TrainingError: The base of an adapter is missing, or `given` is another model.
     """
-    said = trained.facts["model"]
-    model = given or _where(trained) or str(said["name"])
+    base_model = trained.record.model
+    model = given or _trained_from(trained) or base_model.name
     folder = Path(model).expanduser()
-    on_hub = COMMIT.fullmatch(said["revision"]) is not None
-    commit = said["revision"] if on_hub else None
-    plain = BaseModelRef(name=said["name"], commit=commit, revision=said["revision"], weights=None, license=None)
+    on_hub = COMMIT.fullmatch(base_model.revision) is not None
+    commit = base_model.revision if on_hub else None
+    plain = BaseModelRef(name=base_model.name, commit=commit, revision=base_model.revision, weights=None, license=None)
     if folder.is_dir() and on_hub:
         base = ResolvedBase(str(folder), None, plain)
     elif on_hub:
-        base = ResolvedBase(said["name"], commit, plain)
-    elif folder.is_dir() and _is_revision(folder, said["revision"]):
-        base = ResolvedBase(str(folder), None, _named(folder, plain))
+        base = ResolvedBase(base_model.name, commit, plain)
+    elif folder.is_dir() and _is_revision(folder, base_model.revision):
+        base = ResolvedBase(str(folder), None, _public_name(folder, plain))
     elif trained.form == "adapter" or given:
         raise TrainingError(
-            f"{model}: is not the folder of the model that was trained ({said['name']}, {said['revision']}): say where "
-            "that lies with --base DIR"
+            f"{model}: is not the folder of the model that was trained ({base_model.name}, {base_model.revision}): "
+            "name that folder with --base DIR"
         )
     else:
         base = ResolvedBase(None, None, plain)
@@ -103,42 +117,46 @@ def base_of(trained: TrainedCheckpoint, given: str | None, licence: str | None) 
     return replace(base, facts=replace(base.facts, license=terms))
 
 
-def _where(trained: TrainedCheckpoint) -> str | None:
-    """What PEFT wrote down when the adapters were made."""
+def _trained_from(trained: TrainedCheckpoint) -> str | None:
+    """Read where the base model was when PEFT made the adapters."""
     path = trained.folder / ADAPTER_CONFIG
     if not path.is_file():
         return None
     try:
         found = object_of(path.read_bytes()).get("base_model_name_or_path")
     except (OSError, ValueError) as error:
-        raise TrainingError(f"{path}: cannot be read ({error}); bring the file back, or train anew") from error
+        raise TrainingError(f"{path}: cannot be read ({error}); restore the file, or train again") from error
     return found if isinstance(found, str) else None
 
 
 def _is_revision(folder: Path, revision: str) -> bool:
     try:
         return f"sha256:{folder_sha256(folder)}" == revision
-    except EngineError:  # it holds no model
+    except EngineError:  # the folder holds no model
         return False
 
 
-def _named(folder: Path, plain: BaseModelRef) -> BaseModelRef:
-    """A model in a folder by the name of the repository that it stands for, where it does for one."""
+def _public_name(folder: Path, plain: BaseModelRef) -> BaseModelRef:
+    """Name a model in a folder by the repository that it came from or was published to, if known."""
     note = _read(folder / NOTE)
     weights = str(note.get("weights", _PLAIN))
     named = replace(plain, weights=None if weights.startswith(_PLAIN) else weights)
     if "model" in note:
-        commits = {one.repo: one.revision for one in SIZES.values()}
+        commits = {known.repo: known.revision for known in SIZES.values()}
         return replace(named, name=note["model"], commit=commits.get(note["model"]))
-    for checkpoint in (folder, folder.parent, folder.parent / CHECKPOINT):  # the last: a round's model lies beside it
-        for row in releases(checkpoint):
-            if row.get("model") == plain.revision:
-                return replace(plain, name=row["repo"], commit=row["commit"], license=row["license"])
+    for checkpoint in (
+        folder,
+        folder.parent,
+        folder.parent / CHECKPOINT,
+    ):  # the last one: a round keeps its model next to its checkpoint
+        for release in read_releases(checkpoint):
+            if release.model == plain.revision:
+                return replace(plain, name=release.repo, commit=release.commit, license=release.license)
     return named
 
 
 def _stated_licence(card: Path | None) -> str | None:
-    """What a card's front matter says."""
+    """Read the licence from a card's front matter."""
     try:
         stated = texts(read(card.read_text(encoding="utf-8")).get("license")) if card else []
     except (FrontMatterError, OSError, UnicodeDecodeError):
@@ -147,6 +165,7 @@ def _stated_licence(card: Path | None) -> str | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """Read a JSON object; empty where it is missing or invalid."""
     try:
         return object_of(path.read_bytes())
     except (OSError, ValueError):

@@ -1,45 +1,48 @@
-"""The rows that a model was trained on: whether a published dataset holds these very rows.
+"""Find the published dataset that holds exactly the rows that a model was trained on.
 
-`training.json` has the digest of the rows as they were read. From a release they are read again in the same way; those
-of a run lay in the order of its suites and samples, in which a release of that run gives them too.
+`training.json` has the digest of the rows as they were read. Rows of a release are read again in the same way; rows of
+a run were in the order of its suites and samples, which a release of that run restores.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from plum_hub.engines.names import COMMIT
 from plum_hub.errors import HubError, RunError
 from plum_hub.hubs.front_matter import FrontMatterError, read, texts
 from plum_hub.loading import FetchedRelease, fetch_release
 from plum_hub.progress import Progress
-from plum_hub.publishing.repository import releases
+from plum_hub.publishing.repository import read_releases
 from plum_hub.records import Preference
 from plum_hub.release.manifest import CARD, MANIFEST
 from plum_hub.release.model_lineage import TrainedOn
 from plum_hub.release.reading import config_files, read_rows
 from plum_hub.release.schemas import Method
 from plum_hub.run import Run
-from plum_hub.training.data import TrainingData, preference_of, read_data, views
+from plum_hub.training.data import TrainingData, method_rows, preference_of, read_data
+from plum_hub.training.record import DataRecord
 
 
-def trained_on(said: Mapping[str, Any], method: Method, run: Path | None, hub: str, progress: Progress) -> TrainedOn:
-    """The rows of a training, with the published dataset that holds them, where there is one.
+def find_dataset(data: DataRecord, method: Method, run: Path | None, hub: str, progress: Progress) -> TrainedOn:
+    """Find the published dataset that holds the rows of a training.
 
     Args:
-        said: the section `data` of `training.json`.
-        method: of the training.
-        run: the run that was trained on, where it is known.
-        hub: where a dataset is looked for that was trained on by its name.
-        progress: told why nothing published is named.
+        data: Section `data` of `training.json`.
+        method: Training method.
+        run: The run that was trained on, where it is known.
+        hub: Hub of a dataset that was trained on by its repository name.
+        progress: Reports why no dataset is named.
+
+    Returns:
+        The rows, and the dataset where there is one.
     """
     found, why = None, "it is not published"
-    for release, reason in _releases(said, run, hub):
+    for release, reason in _releases(data, run, hub):
         if release is None:
             why = reason
-        elif digest_of(release, said, method) == said["sha256"]:
+        elif digest_of(release, data.revision, method) == data.sha256:
             found = release
             break
         else:
@@ -47,7 +50,10 @@ def trained_on(said: Mapping[str, Any], method: Method, run: Path | None, hub: s
     if found is None:
         progress.say(f"the card names no dataset: {why}")
     return TrainedOn(
-        **{key: said[key] for key in ("name", "revision", "rows", "sha256")},
+        name=data.name,
+        revision=data.revision,
+        rows=data.rows,
+        sha256=data.sha256,
         repo=None if found is None else found.repo,
         tag=None if found is None else _tag(found),
         commit=None if found is None else found.commit,
@@ -55,47 +61,68 @@ def trained_on(said: Mapping[str, Any], method: Method, run: Path | None, hub: s
     )
 
 
-def source_run(said: Mapping[str, Any], checkpoint: Path, given: Path | None) -> Path | None:
-    """The run that a checkpoint was trained on: the one that is given, that it lies in, or of that name beside it.
+def find_run(data: DataRecord, checkpoint: Path, given: Path | None) -> Path | None:
+    """Find the run that a checkpoint was trained on: the given one, its parent folder, or that name in `runs`.
+
+    Args:
+        data: Section `data` of `training.json`.
+        checkpoint: Folder of the checkpoint.
+        given: The run, from the user; None to search for it.
+
+    Returns:
+        The run with the recorded revision; None where it is not found.
 
     Raises:
-        RunError: the one that is given is another run.
+        RunError: The given run is another one.
     """
-    for folder in [given] if given else [checkpoint.absolute().parent, Path("runs") / said["name"]]:
+    for folder in [given] if given else [checkpoint.absolute().parent, Path("runs") / data.name]:
         seal = folder / "recipe.sha256"
-        if seal.is_file() and said["revision"] == f"sha256:{seal.read_text(encoding='ascii').strip()}":
+        if seal.is_file() and data.revision == f"sha256:{seal.read_text(encoding='ascii').strip()}":
             return folder
     if given:
         Run.open(given)
-        raise RunError(f"{given}: is not the run that was trained on ({said['name']}, {said['revision']})")
+        raise RunError(f"{given}: is not the run that was trained on ({data.name}, {data.revision})")
     return None
 
 
-def digest_of(release: FetchedRelease, said: Mapping[str, Any], method: Method) -> str | None:
-    """The digest that the rows of a dataset have when they are read as the training read them; None where it has none
-    such."""
+def digest_of(release: FetchedRelease, revision: str, method: Method) -> str | None:
+    """Compute the digest of a dataset's rows when they are read as the training read them.
+
+    Args:
+        release: The dataset, downloaded.
+        revision: Recorded revision of the training data: a commit where a repository was trained on.
+        method: Training method.
+
+    Returns:
+        The digest, as in `training.json`; None where a run was trained on and the dataset is not a release of plum-hub.
+
+    Raises:
+        PlumError: The dataset cannot be read.
+    """
     folder = release.folder
-    if COMMIT.fullmatch(said["revision"]):
+    if COMMIT.fullmatch(revision):
         data = read_data(f"{release.repo}@{release.commit}", method, release.hub)
     elif (folder / MANIFEST).is_file():
         preferences = sorted(_preferences(folder), key=lambda row: row.suite_id)
-        data = TrainingData("", "", views(preferences, method, _seed(folder)), None)
+        data = TrainingData("", "", method_rows(preferences, method, _seed(folder)), None)
     else:
         return None
-    digest: str = data.facts()["sha256"]
-    return digest
+    return data.digest()
 
 
-def _releases(said: Mapping[str, Any], run: Path | None, hub: str) -> Iterator[tuple[FetchedRelease | None, str]]:
-    """Published datasets that may hold the rows, or why one cannot be had."""
-    wanted: list[tuple[str, str, str]] = []
-    if COMMIT.fullmatch(said["revision"]):
-        wanted = [(said["name"], said["revision"], hub)]
+def _releases(data: DataRecord, run: Path | None, hub: str) -> Iterator[tuple[FetchedRelease | None, str]]:
+    """Yield published datasets that may hold the rows, or why one cannot be fetched."""
+    candidates: list[tuple[str, str, str]] = []
+    if COMMIT.fullmatch(data.revision):
+        candidates = [(data.name, data.revision, hub)]
     elif run is not None:
-        wanted = [(row["repo"], row["tag"], row["hub"]) for row in reversed(releases(run))]
-        if not wanted:
+        candidates = [
+            (release.repo, release.tag or release.commit, release.hub or hub)
+            for release in reversed(read_releases(run))
+        ]
+        if not candidates:
             yield None, f"publish it first, with  plum-hub push-dataset {run}"
-    for repo, version, where in wanted:
+    for repo, version, where in candidates:
         try:
             yield fetch_release(repo, version, where), ""
         except HubError as error:
@@ -103,7 +130,8 @@ def _releases(said: Mapping[str, Any], run: Path | None, hub: str) -> Iterator[t
 
 
 def _preferences(folder: Path) -> Iterator[Preference]:
-    """The labelled rows of a release, in the order of its samples."""
+    """Yield the labelled rows of a release, in the order of its samples."""
+
     labelled: dict[str, Preference] = {}
     for path in config_files(folder, "kto"):
         rows = enumerate(read_rows([path]))
@@ -114,21 +142,21 @@ def _preferences(folder: Path) -> Iterator[Preference]:
 
 
 def _seed(folder: Path) -> int:
-    """Of the pairs."""
+    """Read the sampling seed of dpo's pairs."""
     from plum_hub import recipe as recipes
 
     return recipes.parse(recipes.read(folder / "recipe.yaml"), "recipe.yaml").preferences.seed
 
 
 def _tag(release: FetchedRelease) -> str | None:
-    """The version that the dataset's commit has."""
+    """Return the tag of the dataset's commit, if any."""
     if release.version != release.commit:
         return release.version
     return next((tag for tag, commit in sorted(release.tags.items()) if commit == release.commit), None)
 
 
 def _licences(folder: Path | None) -> tuple[str | None, ...]:
-    """What the sources of a dataset state, or its card; one None where nothing does."""
+    """Read the licences of a dataset's sources, else of its card; a single None where neither states one."""
     if folder is None:
         return (None,)
     if (folder / MANIFEST).is_file():

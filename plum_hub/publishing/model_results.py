@@ -1,5 +1,7 @@
-"""What evaluations say of a model and of its base, for the card. An evaluation is taken for one of them only if it
-asked exactly those weights, by their digest or commit."""
+"""Scores of a model and of its base from evaluations, for the card.
+
+An evaluation counts for one of them only if it evaluated exactly those weights, by their digest or commit.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -24,23 +26,28 @@ class MeasuredScores:
     """Scores for a card, and the files of `.eval_results`."""
 
     results: ModelResults | None
+    """None where no evaluation was given."""
     files: dict[str, str]
+    """Content of each file, by name."""
 
 
-def measured(folders: Sequence[Path], trained: TrainedCheckpoint, base_revision: str, name: str) -> MeasuredScores:
-    """Sort evaluations' folders into those of the model and its base, and read them.
+def read_scores(folders: Sequence[Path], trained: TrainedCheckpoint, name: str) -> MeasuredScores:
+    """Read the evaluations of a model and its base, in either order.
 
     Args:
-        folders: at most one of each.
-        trained: the model.
-        base_revision: which base was trained.
-        name: of the model, in the `model-index`.
+        folders: Folders of evaluations, at most one of each.
+        trained: The model.
+        name: Name of the model in the `model-index`.
+
+    Returns:
+        Scores, and the comparison where both were evaluated.
 
     Raises:
-        RunError: a folder has no scores.
-        UsageError: an evaluation asked another model, or two asked the same; or nothing measured this one.
+        RunError: A folder has no valid scores.
+        UsageError: An evaluation is of another model, two are of the same, or none is of this model.
     """
-    whole = trained.folder / MERGED if trained.facts["decided"]["weights"] == "lora" else trained.folder
+    base_revision = trained.record.model.revision
+    whole = trained.folder / MERGED if trained.record.decided.weights == "lora" else trained.folder
     own = f"sha256:{folder_sha256(whole)}" if (whole / "config.json").is_file() else None
     found: dict[str, Path] = {}
     for folder in folders:
@@ -49,20 +56,21 @@ def measured(folders: Sequence[Path], trained: TrainedCheckpoint, base_revision:
         role = "model" if revisions == {own} else "base" if revisions == {base_revision} else ""
         if not role:
             raise UsageError(
-                f"--results {folder}: asked {scores[0].model} at {', '.join(sorted(revisions))}, which is neither this "
-                f"model ({own or 'has no merged weights'}) nor its base ({base_revision}); evaluate one of them"
+                f"--results {folder}: evaluated {scores[0].model} at {', '.join(sorted(revisions))}, which is neither "
+                f"this model ({own or 'has no merged weights'}) nor its base ({base_revision}); evaluate one of them"
             )
         if role in found:
-            raise UsageError(f"--results: {found[role]} and {folder} both asked the {role}; give one of them")
+            raise UsageError(f"--results: {found[role]} and {folder} both evaluated the {role}; give one of them")
         found[role] = folder
     if "model" not in found:
         if found:
-            raise UsageError("--results: the base was measured and the model not; evaluate it, and give both folders")
+            raise UsageError("--results: the base was evaluated and the model not; evaluate it, and give both folders")
         return MeasuredScores(None, {})
-    return _measured(found, merged=own is not None and trained.form != "full", name=name)
+    return _results(found, merged=own is not None and trained.form != "full", name=name)
 
 
-def _measured(found: dict[str, Path], *, merged: bool, name: str) -> MeasuredScores:
+def _results(found: dict[str, Path], *, merged: bool, name: str) -> MeasuredScores:
+    """Put the scores into the forms that the card and the Hub need."""
     scores = _scores(found["model"])
     base = _scores(found["base"]) if "base" in found else None
     comparison = compare(found["base"], found["model"]) if base else PairedComparison((), ())

@@ -1,4 +1,4 @@
-"""The card of a run or a checkpoint before it is published: its text, and the page that a browser shows."""
+"""Preview the card of a run or a checkpoint before it is published, as text and as an HTML page."""
 
 import re
 from html import escape
@@ -20,30 +20,50 @@ _STYLE = (
 )
 
 
-def tree_of(folder: Path) -> Path:
-    """The tree that the run or the checkpoint in a folder would be published as, written there.
+def write_tree(folder: Path) -> Path:
+    """Write the release that a run or a checkpoint would be published as.
+
+    Args:
+        folder: The run or the checkpoint.
+
+    Returns:
+        Folder of the release, within `folder`.
 
     Raises:
-        NothingToReleaseError: no instruction has a chosen sample.
-        TrainingError: the training is not finished, or its base is gone.
-        RunError: it is neither a run nor a checkpoint, or the tree cannot be written.
+        NothingToReleaseError: No instruction has a chosen sample.
+        TrainingError: The training is not finished, or its base model is missing.
+        RunError: The folder is neither a run nor a checkpoint, or the release cannot be written.
     """
-    if TrainingFolder(folder).facts() is not None:
+    if TrainingFolder(folder).record() is not None:
         return Path(push_model(ModelPublishRequest(checkpoint=folder), None, Progress()).folder)
     return Path(release(Context(run=Run.open(folder)), None).folder)
 
 
-def card_of(tree: Path) -> str:
-    """The text of a tree's card, without its front matter."""
+def read_card(tree: Path) -> str:
+    """Read the card of a release.
+
+    Args:
+        tree: Folder of the release.
+
+    Returns:
+        Markdown, without the front matter.
+    """
     text = (tree / CARD).read_text(encoding="utf-8")
     return text.split("\n---\n", 1)[1].lstrip("\n")
 
 
 def write_page(tree: Path, card: str) -> Path:
-    """The card as an HTML page, beside the tree whose pictures it shows.
+    """Render a card as an HTML page, next to the release whose pictures it shows.
+
+    Args:
+        tree: Folder of the release.
+        card: Markdown of the card, without the front matter.
+
+    Returns:
+        The page, `card.html`.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: The page cannot be written.
     """
     from markdown_it import MarkdownIt
 

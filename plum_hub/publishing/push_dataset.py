@@ -1,4 +1,4 @@
-"""`push-dataset` as a library: publish what a complete run has, without asking a model for anything."""
+"""Publish a complete run, without asking a model for anything: `push-dataset` as a library."""
 
 from plum_hub.errors import RunError
 from plum_hub.pipeline.base import Context
@@ -11,30 +11,40 @@ from plum_hub.records import Instruction, Sample, TestSuite
 from plum_hub.run import Run
 
 
-def push(context: Context, destination: PublishOptions | None) -> Released:
-    """Hold the run against the benchmarks that are at hand, label it and publish it.
+def push(context: Context, options: PublishOptions | None) -> Released:
+    """Decontaminate the run against the benchmarks available here, label it and publish it.
+
+    Args:
+        context: The run, the benchmark data and the progress reporter.
+        options: Where to publish; None only writes the release.
+
+    Returns:
+        The release.
 
     Raises:
-        RunError: the run is not complete.
-        PlumError: as `release`.
+        RunError: The run is not complete.
+        PlumError: As `release`.
     """
     run = context.run
     with run.lock():
         _refuse_unfinished(run)
         run_decontamination(context)
         run_preferences(context)
-    return release(context, destination)
+    return release(context, options)
 
 
 def _refuse_unfinished(run: Run) -> None:
+    """Check that every sample has its verdict or was dropped."""
     summary = summarise(run)
-    if gone := removed_ids(run):
-        gone -= run.ids(Instruction) | run.ids(TestSuite) | run.ids(Sample)  # before the run was pulled
+    if lost := removed_ids(run):
+        lost -= (
+            run.ids(Instruction) | run.ids(TestSuite) | run.ids(Sample)
+        )  # what is still here; the rest was lost before the run was pulled
     for kind in ("samples", "verdicts"):
-        wanted = summary.wanted[kind]
-        made = summary.rows[kind] + sum(summary.dropped.get(kind, {}).values()) + len(gone)
-        if wanted is None or made < wanted:
+        expected = summary.wanted[kind]
+        made = summary.rows[kind] + sum(summary.dropped.get(kind, {}).values()) + len(lost)
+        if expected is None or made < expected:
             raise RunError(
-                f"{run.folder}: is not complete ({made} {kind}, wanted are {wanted or 'more'}); end it first: "
+                f"{run.folder}: is not complete ({made} {kind}; expected {expected or 'more'}); finish it first: "
                 f"plum-hub build-dataset --recipe {run.folder}/recipe.yaml --run {run.folder}"
             )

@@ -1,5 +1,7 @@
-"""Where a release goes, and the way there: its version follows from what it holds, one commit is read back, then
-tagged. A tag never moves (law 7)."""
+"""Publish a release: its version follows from its content, one commit is read back, then tagged.
+
+A tag never moves (law 7).
+"""
 
 import json
 import shutil
@@ -14,11 +16,12 @@ from plum_hub.errors import RunError
 from plum_hub.files import writing
 from plum_hub.hubs import client
 from plum_hub.hubs.embedded import default_root
-from plum_hub.lines import appending, object_of, whole_lines
+from plum_hub.lines import appending, whole_lines
 from plum_hub.progress import Progress
 from plum_hub.release import model_tree
 from plum_hub.release.manifest import MANIFEST
 from plum_hub.release.versions import FIRST, Stated, following, newest_first, same_release, same_rows
+from plum_hub.training.record import FileRecord
 
 _RELEASES = "releases.jsonl"
 
@@ -28,22 +31,29 @@ class PublishOptions:
     """Where to publish, and how."""
 
     hub: str
-    """As `--hub` takes it."""
+    """Hub, as `--hub` takes it: auto, public, embedded or a URL."""
     repo: str | None = None
     """`NAME` or `NAMESPACE/NAME`; None for the default name."""
     private: bool = False
     tag: str | None = None
-    """The version; None for the one that follows from the content."""
+    """Version; None for the one that follows from the content."""
     branch: str = "main"
     create_pr: bool = False
-    """Propose the release for the branch; nothing is tagged."""
+    """Open a pull request for the branch; nothing is tagged."""
 
     @contextmanager
-    def opened(self, default_name: str, kind: client.Kind) -> Iterator["Repository"]:
-        """The repository that is meant, on a Hub that answers for the time of the `with` block.
+    def open(self, default_name: str, kind: client.Kind) -> Iterator["Repository"]:
+        """Connect to the Hub, and resolve the repository, for the time of the block.
+
+        Args:
+            default_name: Name of the repository where `repo` is None.
+            kind: What the repository holds.
+
+        Yields:
+            The repository, which need not exist yet.
 
         Raises:
-            HubError: the Hub cannot be reached or refuses.
+            HubError: The Hub cannot be reached or refuses.
         """
         with client.connected(client.choose_target(self.hub)) as target:
             name = self.repo or default_name
@@ -53,58 +63,91 @@ class PublishOptions:
 
 @dataclass(frozen=True)
 class Released:
-    """What became of a run or a checkpoint. Without a destination only `folder` is there."""
+    """A release of a run or a checkpoint. Unless it was published, only `folder` is set."""
 
     folder: str
+    """Folder with the files of the release."""
     repo: str | None = None
     tag: str | None = None
     """None for a pull request."""
     commit: str | None = None
     url: str | None = None
+    """Page of the version, or of the pull request."""
     hub: str | None = None
-    """What `--hub` must say to find it again."""
+    """Value of `--hub` that finds it again."""
     endpoint: str | None = None
-    """The Hub's address where it is neither the public one nor embedded."""
+    """Address of the Hub, unless it is the public or the embedded one."""
     load_line: str | None = None
-    """What a user pastes to load it; for a dataset after `from datasets import load_dataset`."""
-
-    def where(self) -> dict[str, str | None]:
-        """What finds it again."""
-        return {"repo": self.repo, "tag": self.tag, "commit": self.commit, "hub": self.hub}
+    """Code that loads it; for a dataset it follows `from datasets import load_dataset`."""
 
     def facts(self) -> list[tuple[str, str]]:
-        """Named values for a screen."""
+        """Describe the release for a screen.
+
+        Returns:
+            Pairs of name and value.
+        """
         if self.repo is None:
             return [("release", f"{self.folder} (not published: --hub none)")]
-        where = f"embedded, kept in {default_root()}" if self.hub == "embedded" else str(self.url)
-        named = self.tag or "pull request"
-        return [("release", f"{self.repo} {named}, commit {self.commit}"), ("hub", where)]
+        where = f"embedded, stored in {default_root()}" if self.hub == "embedded" else str(self.url)
+        version = self.tag or "pull request"
+        return [("release", f"{self.repo} {version}, commit {self.commit}"), ("hub", where)]
+
+
+class ReleaseRecord(FileRecord):
+    """A line of `releases.jsonl`, which a run or a checkpoint keeps of each of its releases."""
+
+    optional_keys = frozenset({"model", "license"})
+
+    at: str | None = None
+    """When it was published: ISO 8601, in UTC."""
+    folder: str | None = None
+    repo: str
+    tag: str | None
+    """None for a pull request, which an early version recorded too."""
+    commit: str
+    url: str | None = None
+    hub: str | None = None
+    """Value of `--hub` that finds it again."""
+    endpoint: str | None = None
+    load_line: str | None = None
+    model: str | None = None
+    """For a whole model, `sha256:…` of its files; a training from these files finds the published name by it."""
+    license: str | None = None
+    """For a model, its licence."""
 
 
 class Tree(Protocol):
-    """A folder to be published, whose card names the tag that it is written for."""
+    """A folder to publish, whose card names the tag that it is written for."""
 
     folder: Path
 
     @property
     def manifest(self) -> Stated:
-        """What its manifest says."""
+        """Content of the manifest."""
 
     def under(self, tag: str, there: Stated | None, /) -> Stated:
-        """What the manifest says when the card names this tag, as it then does; `there` is the manifest of the release
-        that has this tag already."""
+        """Rewrite the card for a tag.
+
+        Args:
+            tag: The tag that the card is to name.
+            there: Manifest of the release that has this tag already, if any.
+
+        Returns:
+            Content of the manifest after that.
+        """
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository on a Hub that answers."""
+    """A repository on a connected Hub."""
 
-    destination: PublishOptions
+    options: PublishOptions
     repo: str
+    """`NAMESPACE/NAME`."""
     kind: client.Kind
     target: client.HubTarget
     tags: Mapping[str, str]
-    """Those that it has, each with its commit."""
+    """Existing tags, each with its commit."""
 
     def publish(
         self,
@@ -113,28 +156,38 @@ class Repository:
         progress: Progress,
         proof: AbstractContextManager[tuple[str, ...]] | None = None,
     ) -> Released:
-        """Write a tree and publish it under the version that follows from its content; what is there already changes
-        nothing. `proof` gives the command that must succeed before a tag is set, and is entered only where one is.
+        """Write a tree and publish it under the version that follows from its content.
+
+        If the content is published already, nothing changes.
+
+        Args:
+            write: Writes the tree, with a card for the given tag.
+            load_line: Returns the code that loads a given revision.
+            progress: Progress reporter.
+            proof: Gives the command that must succeed before a tag is set; entered only where one will be set.
+
+        Returns:
+            The release.
 
         Raises:
-            HubError: the Hub refuses, or what is there is not what was sent, or the proof failed.
-            RunError: the tree cannot be written.
+            HubError: The Hub refuses, the files read back are not those that were sent, or the proof failed.
+            RunError: The tree cannot be written.
         """
         progress.begin("release", 1, 0)
         tree, tag = self._versioned(write)
-        untagged = tag not in self.tags and not self.destination.create_pr
+        untagged = tag not in self.tags and not self.options.create_pr
         with proof if proof and untagged else nullcontext(()) as command:
             request = client.PublishRequest(
                 folder=tree.folder,
                 repo=self.repo,
                 tag=tag,
                 message=f"plum-hub release {tag}",
-                private=self.destination.private,
-                branch=self.destination.branch,
-                create_pr=self.destination.create_pr,
+                private=self.options.private,
+                branch=self.options.branch,
+                create_pr=self.options.create_pr,
                 kind=self.kind,
                 proof=command,
-                new=tag not in self.tags and self.destination.tag is None,
+                new=tag not in self.tags and self.options.tag is None,
             )
             published = client.publish_repo(request, self.target)
         progress.advance()
@@ -145,32 +198,32 @@ class Repository:
             tag=published.tag,
             commit=published.commit,
             url=published.url,
-            hub="embedded" if self.target.embedded else self.destination.hub,
+            hub="embedded" if self.target.embedded else self.options.hub,
             endpoint=None if self.target.embedded else self.target.endpoint,
             load_line=load_line(published.tag or published.commit),
         )
 
     def _versioned(self, write: Callable[[str], Tree]) -> tuple[Tree, str]:
-        """The tree, written for the tag of its content, and that tag."""
-        found = [] if self.destination.tag else newest_first(self.tags)
-        tag = self.destination.tag or next(iter(found), FIRST)
+        """Write the tree for the tag that its content has or gets."""
+        versions = [] if self.options.tag else newest_first(self.tags)
+        tag = self.options.tag or next(iter(versions), FIRST)
         tree = write(tag)
         newest = self._manifest(tag)
         stated: Callable[[Stated], Stated] = model_tree.stated if self.kind == "model" else dict
         mine = stated(tree.manifest)
-        for tag in found:
-            theirs = newest if tag == found[0] else self._manifest(tag)
+        for tag in versions:
+            theirs = newest if tag == versions[0] else self._manifest(tag)
             # A release names its tag, and may name the one before it, so equal ones are equal only then.
             if theirs and same_rows(stated(theirs), mine) and same_release(theirs, tree.under(tag, theirs)):
                 self._adopt(tree, tag, theirs)
                 return tree, tag
-        if found:
-            tag = following(found[0], newest and stated(newest), mine)
+        if versions:
+            tag = following(versions[0], newest and stated(newest), mine)
         tree.under(tag, newest if tag in self.tags else None)
         return tree, tag
 
     def _adopt(self, tree: Tree, tag: str, theirs: Stated) -> None:
-        """Take over the files of a release that is the same but for the bytes of its tables."""
+        """Take over the files of a release that differs only in the bytes of its tables."""
         mine = {file["path"]: file["sha256"] for file in tree.manifest["files"]}
         other = [file["path"] for file in theirs["files"] if file["sha256"] != mine[file["path"]]]
         if other:
@@ -180,7 +233,7 @@ class Repository:
                     shutil.copyfile(there / name, tree.folder / name)
 
     def _manifest(self, tag: str) -> Stated | None:
-        """What the manifest of a release says; None where it has none, or another program's."""
+        """Read the manifest of a release; None where it has none, or another program's."""
         path = client.fetch_file(self.repo, tag, MANIFEST, self.target, self.kind) if tag in self.tags else None
         try:
             found: Any = None if path is None else json.loads(path.read_bytes())
@@ -189,34 +242,50 @@ class Repository:
         return found if isinstance(found, dict) and "lineage" in found else None
 
 
-def releases(folder: Path) -> list[dict[str, Any]]:
-    """Where a run or a checkpoint was published, as its folder remembers it; the newest last.
+def read_releases(folder: Path) -> list[ReleaseRecord]:
+    """Read where a run or a checkpoint was published.
+
+    Args:
+        folder: The run or the checkpoint.
+
+    Returns:
+        Its releases, the newest last.
 
     Raises:
-        RunError: a line is damaged.
+        RunError: A line is damaged.
     """
-    found: list[dict[str, Any]] = []
+    records = []
     for number, line in whole_lines(folder / _RELEASES):
         try:
-            row = object_of(line)
-            found.append(row | {key: row[key] for key in ("repo", "tag", "commit")})
-        except (ValueError, TypeError, KeyError) as error:
+            records.append(ReleaseRecord.from_json(line))
+        except ValueError as error:
             raise RunError(
-                f"{folder / _RELEASES}:{number}: is no release ({error}); bring the file back, or delete this line"
+                f"{folder / _RELEASES}:{number}: not a release ({error}); restore the file, or delete this line"
             ) from error
-    return found
+    return records
 
 
-def remember(folder: Path, released: Released, **more: Any) -> None:
-    """Append a release to those of a folder, with what else shall be known of it, unless it is the last one there; a
-    pull request is none.
+def record_release(folder: Path, released: Released, *, model: str | None = None, licence: str | None = None) -> None:
+    """Append a release to those of a folder, unless it is the last one there. A pull request is not a release.
+
+    Args:
+        folder: The run or the checkpoint.
+        released: The release.
+        model: For a whole model, `sha256:…` of its files.
+        licence: For a model, its licence.
 
     Raises:
-        RunError: the list is damaged, or cannot be written.
+        RunError: The list is damaged, or cannot be written.
     """
     if released.tag is None:
         return
-    last = (releases(folder) or [{}])[-1]
-    if not released.where().items() <= last.items():
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    record = ReleaseRecord(**{"at": now, **asdict(released), "model": model, "license": licence})
+    last = read_releases(folder)[-1:]
+    if not any(_same_version(record, earlier) for earlier in last):
         with appending(folder / _RELEASES) as append:
-            append({"at": datetime.now(UTC).isoformat(timespec="seconds"), **asdict(released), **more})
+            append(record.model_dump(mode="json"))
+
+
+def _same_version(one: ReleaseRecord, other: ReleaseRecord) -> bool:
+    return (one.repo, one.tag, one.commit, one.hub) == (other.repo, other.tag, other.commit, other.hub)

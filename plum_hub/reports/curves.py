@@ -1,4 +1,4 @@
-"""The curves of a training, as PNG: what its `metrics.jsonl` says of each step, and nothing that it does not say."""
+"""Plot the curves of a training from its `metrics.jsonl`, as PNG."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from plum_hub.errors import TrainingError
 from plum_hub.files import writing
 from plum_hub.lines import object_of, whole_lines
 
-_GREEN, _RED, _BLUE = "#2e7d32", "#c62828", "#1565c0"  # as in a dataset's figures: green is chosen, red rejected
+_GREEN, _RED, _BLUE = "#2e7d32", "#c62828", "#1565c0"  # as in a dataset's figures: chosen is green, rejected red
 _INCHES, _DOTS = (6.4, 3.2), 150
 _MANY = 20
-"""From so many steps on a line is drawn faintly, and over it the mean of the last tenth of the steps."""
+"""Number of steps above which the raw line is faint, and a moving average over a tenth of the steps is drawn on it."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class _Picture:
     title: str
     unit: str
     lines: Mapping[str, tuple[str, str]]
-    """What metrics to draw, each with its name in the legend and its colour."""
+    """Metrics to draw, each with its legend and colour."""
 
 
 _PICTURES = (
@@ -50,18 +50,18 @@ _SFT = (
 
 
 def draw(metrics: Path, folder: Path) -> list[Path]:
-    """Draw the curves of a training; the same metrics give the same bytes.
+    """Draw the curves of a training. The same metrics give the same bytes; metrics that were not logged are not drawn.
 
     Args:
-        metrics: its `metrics.jsonl`.
-        folder: where the pictures go, made where it is not there.
+        metrics: File `metrics.jsonl` of the training.
+        folder: Folder for the pictures, created if missing.
 
     Returns:
         The pictures, in the order to show them; none where no step was taken.
 
     Raises:
-        TrainingError: `metrics` cannot be read.
-        RunError: a picture cannot be written.
+        TrainingError: A line of `metrics` is invalid.
+        RunError: A picture cannot be written.
     """
     rows = [_numbers(metrics, number, line) for number, line in whole_lines(metrics)]
     drawn = []
@@ -76,29 +76,29 @@ def draw(metrics: Path, folder: Path) -> list[Path]:
 
 
 def _numbers(metrics: Path, number: int, line: bytes) -> dict[str, float]:
-    """The numbers of a line of metrics."""
+    """Parse the numbers of a line of metrics."""
     try:
         row = {key: value for key, value in object_of(line).items() if isinstance(value, int | float)}
         for value in row.values():
-            isfinite(value)  # or it is longer than any float
+            isfinite(value)  # raises for an integer beyond the range of a float
         if not isinstance(row["step"], int):
-            raise ValueError("its step is no whole number")
+            raise ValueError("its step is not an integer")
         return row
     except (ValueError, KeyError, OverflowError) as error:
         raise TrainingError(
-            f"{metrics}:{number}: is no line of metrics ({type(error).__name__}: {error}); bring the training's "
-            "metrics.jsonl back"
+            f"{metrics}:{number}: not a line of metrics ({type(error).__name__}: {error}); restore the training's "
+            "metrics.jsonl"
         ) from error
 
 
 def _lines(picture: _Picture, rows: Sequence[Mapping[str, float]]) -> dict[str, tuple[list[float], list[float]]]:
-    """The steps and values of each metric; a batch of one label says nothing of the other."""
-    found = {}
+    """Return steps and values of each metric; a batch with one label has no metrics of the other."""
+    lines = {}
     for key in picture.lines:
         points = [(row["step"], row[key]) for row in rows if isfinite(row.get(key, float("nan")))]
         if points:
-            found[key] = ([step for step, _ in points], [value for _, value in points])
-    return found
+            lines[key] = ([step for step, _ in points], [value for _, value in points])
+    return lines
 
 
 def _draw(picture: _Picture, lines: Mapping[str, tuple[list[float], list[float]]], path: Path) -> None:
@@ -125,7 +125,7 @@ def _draw(picture: _Picture, lines: Mapping[str, tuple[list[float], list[float]]
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
-    """At each step the mean of the last tenth of all steps."""
+    """Return the moving average over a tenth of the steps."""
     window = max(2, len(values) // 10)
     means = []
     for end in range(1, len(values) + 1):

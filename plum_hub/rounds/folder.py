@@ -1,19 +1,19 @@
-"""What lies where in a folder of rounds, and what is remembered of each."""
+"""Paths within a folder of rounds, and the records of finished rounds."""
 
 import json
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from plum_hub.engines.revision import NOTE
 from plum_hub.errors import RunError
 from plum_hub.files import write_whole, writing
-from plum_hub.lines import appending, object_of, whole_lines
+from plum_hub.lines import appending, whole_lines
 from plum_hub.recipe import Recipe, differences
+from plum_hub.rounds.record import RoundRecord
 from plum_hub.run import Run
-from plum_hub.training.checkpoint import CHECKPOINT, FACTS, MERGED, METRICS
+from plum_hub.training.checkpoint import CHECKPOINT, MERGED, METRICS, RECORD
 
 
 class RoundsFolder:
@@ -23,78 +23,111 @@ class RoundsFolder:
         self.path = path
 
     def round(self, number: int) -> Path:
-        """The run that round `number` trains on; of 0 the run that holds all test suites."""
+        """Return the folder of a round's run.
+
+        Args:
+            number: Number of the round; 0 is the run with all test suites.
+
+        Returns:
+            The run that the round trains on.
+        """
         return self.path / "rounds" / f"{number:04}"
 
     def held_out(self, number: int) -> Path:
-        """The run in which the model that round `number` ended with answers the held-out instructions."""
+        """Return the folder of a round's held-out run.
+
+        Args:
+            number: Number of the round; 0 is the model that the first round begins with.
+
+        Returns:
+            The run in which the model that the round ended with answers the held-out instructions.
+        """
         return self.round(number) / "held-out"
 
     def model(self, number: int, name: str) -> Path:
-        """The whole model that round `number` ended with, under a name that says what it is."""
+        """Return the folder of the whole model that a round ended with.
+
+        Args:
+            number: Number of the round.
+            name: Name of the model that the first round began with.
+
+        Returns:
+            The folder, whose name tells the model and the round.
+        """
         return self.round(number) / f"{name}-round-{number}"
 
-    def done(self) -> list[dict[str, Any]]:
-        """What is remembered of the rounds that came to their end.
+    def records(self) -> list[RoundRecord]:
+        """Read the records of all finished rounds.
+
+        Returns:
+            One record per round, in order.
 
         Raises:
             RunError: rounds.jsonl is damaged.
         """
         path = self.path / "rounds.jsonl"
-        found = []
+        records = []
         for number, line in whole_lines(path):
             try:
-                found.append(object_of(line))
+                records.append(RoundRecord.from_json(line))
             except ValueError as error:
                 raise RunError(
-                    f"{path}:{number}: is no round ({error}); delete this line to have it made anew"
+                    f"{path}:{number}: not the record of a round ({error}); delete this line to run the round again"
                 ) from error
-        return found
+        return records
 
-    def note(self, row: Mapping[str, Any]) -> None:
-        """Remember a round."""
+    def append(self, record: RoundRecord) -> None:
+        """Append the record of a finished round.
+
+        Args:
+            record: Its record.
+        """
         with appending(self.path / "rounds.jsonl") as append:
-            append(row)
+            append(record.model_dump(mode="json"))
 
-    def check(self, recipe: Recipe, settings: Mapping[str, Any]) -> None:
-        """Find that nothing is here, or rounds of this recipe and these settings of training, which are then kept. The
-        settings may change until something was trained.
+    def check(self, recipe: Recipe, settings: Mapping[str, object]) -> None:
+        """Check that the folder is free, or holds rounds with this recipe and these settings; then keep the settings.
+
+        Args:
+            recipe: Recipe of the run on all instructions.
+            settings: Training settings as JSON values. They may change until something was trained.
 
         Raises:
-            RunError: the folder holds other rounds, or something else; the message names what differs.
+            RunError: The folder holds other rounds, whose differences the message names, or something else.
         """
         path = self.path / "settings.json"
         first = self.round(0)
-        changed = []
+        changes = []
         if (first / "recipe.yaml").exists():
             old = Run.open(first).recipe
-            changed = differences(old, recipe.filled().adopting(old))
+            changes = differences(old, recipe.filled().adopting(old))
         if path.exists():
-            began = (self.round(1) / CHECKPOINT / FACTS).exists()
-            before = json.loads(path.read_bytes()) if began else settings
-            changed += [
+            trained = (self.round(1) / CHECKPOINT / RECORD).exists()
+            before = json.loads(path.read_bytes()) if trained else settings
+            changes += [
                 f"{key}: {before.get(key)} -> {value}" for key, value in settings.items() if before.get(key) != value
             ]
         elif self.path.exists() and (
-            not self.path.is_dir() or any(one.suffix != ".new" for one in self.path.iterdir())
+            not self.path.is_dir() or any(entry.suffix != ".new" for entry in self.path.iterdir())
         ):
-            raise RunError(f"{self.path}: holds something that is no folder of rounds; name another with --run DIR")
-        if changed:
+            raise RunError(f"{self.path}: not a folder of rounds; name another with --run DIR")
+        if changes:
             raise RunError(
-                f"{self.path}: holds rounds of another kind ({'; '.join(changed[:4])}); go on with their settings, or "
-                "name another folder with --run DIR"
+                f"{self.path}: holds rounds with other settings ({'; '.join(changes[:4])}); continue with their "
+                "settings, or name another folder with --run DIR"
             )
         write_whole(path, json.dumps(settings, indent=2) + "\n")
 
 
 def keep_model(checkpoint: Path, model: Path, weights: str) -> None:
-    """Give a checkpoint's whole model a folder of its own, whole or not at all. Its files are not copied where the file
-    system can give them a second name.
+    """Give a checkpoint's whole model a folder of its own, complete or not at all.
+
+    Files are hard-linked where the file system allows it, else copied.
 
     Args:
-        checkpoint: a finished training.
-        model: the folder.
-        weights: what the weights are, for cards.
+        checkpoint: Folder of a finished training.
+        model: Folder to make.
+        weights: Description of the weights, for cards.
     """
     merged = checkpoint / MERGED
     partial = model.with_name(f"{model.name}.partial")
@@ -102,14 +135,14 @@ def keep_model(checkpoint: Path, model: Path, weights: str) -> None:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         for file in (merged if merged.is_dir() else checkpoint).iterdir():
-            if file.is_file() and file.name not in (FACTS, METRICS):
-                _second_name(file, partial / file.name)
+            if file.is_file() and file.name not in (RECORD, METRICS):
+                _link(file, partial / file.name)
         (partial / NOTE).write_text(json.dumps({"weights": weights}, indent=2) + "\n", encoding="utf-8")
         partial.replace(model)
 
 
-def _second_name(file: Path, other: Path) -> None:
+def _link(source: Path, target: Path) -> None:
     try:
-        os.link(file, other)
-    except OSError:  # the file system has one name for a file
-        shutil.copy2(file, other)
+        os.link(source, target)
+    except OSError:  # the file system has no hard links
+        shutil.copy2(source, target)

@@ -1,4 +1,4 @@
-"""What a round has gained: the trained model against the one that it began with, on the same held-out instructions."""
+"""The gain of a round: the trained model against the model it began with, on the same held-out instructions."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -13,59 +13,67 @@ from plum_hub.statistics import bootstrap_interval, mcnemar
 
 @dataclass(frozen=True, kw_only=True)
 class RoundGain:
-    """The share of samples that pass, as a mean over instructions. Shares, not per cent."""
+    """Pass rates before and after a round: mean over instructions of the share of samples that pass, from 0 to 1."""
 
     instructions: int
+    """Held-out instructions that both models answered."""
     ids: str
-    """The digest of their ids."""
+    """Digest of their ids."""
     trained_on: int
-    """How many of them any round has trained on: none, or there is no gain to speak of."""
+    """How many of them any round trained on: always 0, or no gain is reported."""
     before: float
     after: float
     gain: float
+    """Mean difference of the pass rates, from -1 to 1."""
     low: float
-    """Of the 95 % interval of the gain, by the paired bootstrap over instructions."""
+    """Lower bound of the gain's 95 % interval, by the paired bootstrap over instructions."""
     high: float
+    """Upper bound of that interval."""
     p_value: float | None
     """McNemar's exact test, two-sided; None where an instruction has several samples."""
 
     @property
-    def found(self) -> bool:
-        """Whether the paired test finds one: the whole interval lies above 0."""
+    def significant(self) -> bool:
+        """Whether the whole 95 % interval lies above 0."""
         return self.low > 0
 
 
-def gain(before: Run, after: Run, trainings: Iterable[Run]) -> RoundGain:
-    """Compare two models' verdicts on the instructions that both answered.
+def measure_gain(before: Run, after: Run, trainings: Iterable[Run]) -> RoundGain:
+    """Compare the verdicts of two models on the instructions that both answered.
 
     Args:
-        before: the held-out run of the model that a round began with.
-        after: that of the model that it trained.
-        trainings: every run that `after` was trained on.
+        before: Held-out run of the model that the round began with.
+        after: Held-out run of the model that the round trained.
+        trainings: Every run that the trained model was trained on.
+
+    Returns:
+        Pass rates, gain and its interval.
 
     Raises:
-        RunError: an instruction was trained on; or there is none that both answered.
+        RunError: An instruction was trained on, or both models answered none in common.
     """
-    rates, others = _rates(before), _rates(after)
-    common = sorted(rates.keys() & others.keys())
+    first, second = _rates(before), _rates(after)
+    common = sorted(first.keys() & second.keys())
     if not common:
-        raise RunError(f"{after.folder}: has no verdicts on what {before.folder} was asked; bring their files back")
+        raise RunError(
+            f"{after.folder}: has no verdicts on the instructions of {before.folder}; restore the files of both"
+        )
     seen = {row.instruction_id for training in trainings for row in training.rows(Preference)} & {*common}
     if seen:
         raise RunError(
-            f"{after.folder}: {len(seen)} of its instructions were trained on, as {min(seen)}, and nothing is measured "
-            "on them; begin anew with --run DIR"
+            f"{after.folder}: {len(seen)} of its instructions were trained on, as {min(seen)}, so no gain can be "
+            "measured on them; start over with --run DIR"
         )
-    differences = [others[name][0] - rates[name][0] for name in common]
+    differences = [second[name][0] - first[name][0] for name in common]
     low, high = bootstrap_interval(differences)
-    single = all(table[name][1] == 1 for table in (rates, others) for name in common)
+    single = all(rates[name][1] == 1 for rates in (first, second) for name in common)
     lost, won = (sum(difference * sign > 0 for difference in differences) for sign in (-1, 1))
     return RoundGain(
         instructions=len(common),
         ids=digest(*common),
         trained_on=len(seen),
-        before=fmean(rates[name][0] for name in common),
-        after=fmean(others[name][0] for name in common),
+        before=fmean(first[name][0] for name in common),
+        after=fmean(second[name][0] for name in common),
         gain=fmean(differences),
         low=low,
         high=high,
@@ -74,7 +82,7 @@ def gain(before: Run, after: Run, trainings: Iterable[Run]) -> RoundGain:
 
 
 def _rates(run: Run) -> dict[str, tuple[float, int]]:
-    """Of each instruction the share of its samples that passed, and how many there are."""
+    """Return for each instruction the share of samples that passed, and the number of samples."""
     samples: Counter[str] = Counter()
     passed: Counter[str] = Counter()
     for verdict in run.rows(Verdict):

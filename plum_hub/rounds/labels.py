@@ -1,5 +1,7 @@
-"""Whether a round has what it needs to go on: labels to learn from, and answers to be measured by. Both are looked at
-before the round publishes or trains anything."""
+"""Check whether a round can continue: labels to learn from, and answers to measure.
+
+Both checks come before the round publishes or trains anything.
+"""
 
 from collections import Counter
 
@@ -12,47 +14,56 @@ from plum_hub.run import Run
 
 
 def check_labels(number: int, run: Run, method: Method) -> None:
-    """Find that a round's samples have the labels that its method learns from.
+    """Check that a round's samples have the labels that its method needs.
+
+    Args:
+        number: Number of the round, from 1.
+        run: The round's run, labelled.
+        method: Training method.
 
     Raises:
-        NothingToReleaseError: no sample is chosen.
-        TrainingError: none is rejected, and the method needs such.
+        NothingToReleaseError: No sample is chosen.
+        TrainingError: No sample is rejected, and the method needs both labels.
     """
     labels = Counter(label for (label,) in run.columns(Preference, "label"))
     if not labels[True]:
         raise NothingToReleaseError(
-            f"round {number}: no sample in {run.folder} is chosen ({_judged(run)}), so there is nothing to learn: "
-            "begin anew with a stronger --model, more samples (--set samples.per_instruction=N) or easier "
+            f"round {number}: no sample in {run.folder} is chosen ({_statuses(run)}), so there is nothing to learn: "
+            "start over with a stronger --model, more samples (--set samples.per_instruction=N) or easier "
             "--instructions, and --run DIR"
         )
     if method != "sft" and not labels[False]:
-        mend = "say --method sft in the same folder" if number == 1 else f"end with --rounds {number - 1}"
+        remedy = "pass --method sft in the same folder" if number == 1 else f"end with --rounds {number - 1}"
         raise TrainingError(
             f"round {number}: all {labels[True]:,} labelled samples in {run.folder} are chosen, and {method} needs "
-            f"both labels: {mend}, or begin anew with harder --instructions and --run DIR"
+            f"both labels: {remedy}, or start over with harder --instructions and --run DIR"
         )
 
 
 def check_answers(number: int, run: Run) -> None:
-    """Find that a round's first model answered held-out instructions.
+    """Check that the model that a round began with answered held-out instructions.
+
+    Args:
+        number: Number of the round, from 1.
+        run: The held-out run of that model.
 
     Raises:
-        RunError: it answered none.
+        RunError: It answered none.
     """
     if next(run.columns(Verdict, "id"), None) is None:
         raise RunError(
-            f"round {number}: {run.folder} has no verdicts ({_unanswered(run)}), so no gain could be measured: "
-            "begin anew with a --model whose context holds the prompts, or other --instructions, and --run DIR"
+            f"round {number}: {run.folder} has no verdicts ({_no_samples(run)}), so no gain could be measured: "
+            "start over with a --model whose context holds the prompts, or other --instructions, and --run DIR"
         )
 
 
-def _judged(run: Run) -> str:
-    """What became of the samples, with counts."""
+def _statuses(run: Run) -> str:
+    """Count the verdicts by status."""
     statuses = Counter(status for (status,) in run.columns(Verdict, "status"))
     statuses["truncated"] = run.drop_reasons()[PREFERENCES, "truncated"]
-    return ", ".join(f"{count:,} {status}" for status, count in statuses.items() if count) or _unanswered(run)
+    return ", ".join(f"{count:,} {status}" for status, count in statuses.items() if count) or _no_samples(run)
 
 
-def _unanswered(run: Run) -> str:
-    """Why there are no samples."""
+def _no_samples(run: Run) -> str:
+    """Say why there are no samples."""
     return next((drop.detail for drop in run.rows(Drop) if drop.stage == SAMPLES), "no samples")

@@ -1,8 +1,9 @@
-"""From one round to the next: sample the training instructions with the newest model, judge, label, publish, train, and
-measure what that gained on the held-out instructions. Kill it anywhere: the same call goes on from there.
+"""Run rounds: sample the training instructions with the newest model, judge, label, publish, train, and measure.
 
-Rounds end by themselves with the first whose gain the paired test does not find: its 95 % interval is not wholly above
-0. The reference of each round's training is the model that the round began with, which wrote the round's samples.
+The gain is measured on the held-out instructions. After an interruption at any point the same call resumes.
+
+Rounds stop with the first whose gain is not significant: its 95 % interval is not entirely above 0. The reference model
+of each training is the model that the round began with, which wrote the round's samples.
 """
 
 import json
@@ -10,11 +11,10 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from plum_hub.engines.base import LocalSettings
 from plum_hub.errors import RunError, TrainingError, UsageError
@@ -26,143 +26,163 @@ from plum_hub.pipeline.suites import run_suites
 from plum_hub.progress import Progress
 from plum_hub.publishing.dataset import release
 from plum_hub.publishing.model import ModelPublishRequest, push_model
-from plum_hub.publishing.repository import PublishOptions
+from plum_hub.publishing.repository import PublishOptions, Released
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Instruction, Preference, RecordT, Response, TestSuite, digest
 from plum_hub.rounds.folder import RoundsFolder, keep_model
-from plum_hub.rounds.gain import RoundGain, gain
+from plum_hub.rounds.gain import RoundGain, measure_gain
 from plum_hub.rounds.labels import check_answers, check_labels
+from plum_hub.rounds.record import RoundDataset, RoundInstructions, RoundModel, RoundRecord, RoundRows
 from plum_hub.run import Run, slug
-from plum_hub.training.base import PinnedModel, pinned
+from plum_hub.training.base import PinnedModel, pin_model
 from plum_hub.training.checkpoint import CHECKPOINT, MERGED, TrainingFolder
-from plum_hub.training.launch import tied
+from plum_hub.training.launch import child_command
 from plum_hub.training.settings import TrainingSettings
 
 _SUITES = (run_instructions, run_suites)
-_HELD_OUT = (*_SUITES, run_samples)  # and verdicts; without labels nothing can train on them
+_HELD_OUT = (*_SUITES, run_samples)  # with verdicts; without labels nothing can train on them
 
 
 @dataclass(frozen=True, kw_only=True)
 class RoundsRequest:
-    """Rounds, as they are asked for."""
+    """What rounds to run."""
 
     recipe: Recipe
-    """Of a run on all instructions, with the share that is held out."""
+    """Recipe of a run on all instructions, with the share that is held out."""
     rounds: int
+    """Maximum number of rounds."""
     settings: TrainingSettings
     destination: PublishOptions | None
-    """Where each round's dataset and model go: all to one repository of either kind, as its versions."""
+    """Where each round's dataset and model are published, as versions of one repository of either kind; None publishes
+    nothing."""
     keep_going: bool = False
-    """Whether also rounds that gained nothing are followed by another."""
+    """Continue after a round without a significant gain."""
     benchmark_data: Path | None = None
+    """Folder with benchmarks, for decontamination."""
     processes: int = 1
-    """How many train together."""
+    """Number of processes that train together."""
     quiet: bool = False
-    """Whether the training's own process shows nothing."""
+    """Show nothing from the process that trains."""
 
 
-def run_rounds(wanted: RoundsRequest, folder: RoundsFolder, progress: Callable[[], Progress]) -> list[dict[str, Any]]:
-    """Do the rounds that are owed, and return what is remembered of all.
+def run_rounds(request: RoundsRequest, folder: RoundsFolder, progress: Callable[[], Progress]) -> list[RoundRecord]:
+    """Run all rounds that are not finished yet.
 
     Args:
-        wanted: what to do.
-        folder: where.
-        progress: gives each phase its own, since a training shows its own progress between them.
+        request: What rounds to run.
+        folder: Where they are kept.
+        progress: Makes a progress reporter for each phase, since a training shows its own progress between them.
+
+    Returns:
+        The records of all rounds so far.
 
     Raises:
-        UsageError: the model that samples cannot be trained.
-        RunError: the folder holds other rounds; or no instruction is held out, or none is left; or none that is held
-            out is answered.
-        NothingToReleaseError, TrainingError: a round has no labels that its method could learn from.
-        PlumError: a phase cannot be carried out; everything made so far is kept.
+        UsageError: The model that samples cannot be trained.
+        RunError: The folder holds other rounds; no instruction is held out, or none is left to train on; or no held-out
+            instruction was answered.
+        NothingToReleaseError: A round has no chosen sample.
+        TrainingError: A round lacks labels that its method needs, or its training failed.
+        PlumError: Another phase failed; everything made so far is kept.
     """
-    policy = wanted.recipe.policy
+    policy = request.recipe.policy
     if not isinstance(policy, LocalSettings):
         raise UsageError(
             f"{policy.type}:{policy.model} cannot be trained here, and each round trains the model that samples: name "
             "one with --model MODEL"
         )
-    settings = wanted.settings.model_copy(update={"merge": True})  # engines open whole models
-    folder.check(wanted.recipe, settings.model_dump(mode="json"))
-    work = _RoundsRun(wanted, settings, folder, progress, pinned(policy.model, policy.revision))
-    done = folder.done()
+    settings = request.settings.model_copy(update={"merge": True})  # engines open whole models
+    folder.check(request.recipe, settings.model_dump(mode="json"))
+    work = _RoundsRun(request, settings, folder, progress, pin_model(policy.model, policy.revision))
+    records = folder.records()
     try:
-        while len(done) < wanted.rounds and (wanted.keep_going or not done or done[-1]["gain"]["low"] > 0):
-            row = work.round(len(done) + 1)
-            folder.note(row)
-            done.append(row)
+        while len(records) < request.rounds and (request.keep_going or not records or records[-1].gain.significant):
+            record = work.round(len(records) + 1)
+            folder.append(record)
+            records.append(record)
     finally:
         work.engines.close()
-    return done
+    return records
 
 
 class _RoundsRun:
-    """What all rounds share."""
+    """State that all rounds share."""
 
     def __init__(
         self,
-        wanted: RoundsRequest,
+        request: RoundsRequest,
         settings: TrainingSettings,
         folder: RoundsFolder,
         progress: Callable[[], Progress],
         base: PinnedModel,
     ) -> None:
         self.engines = EnginePool()
-        self._wanted, self._settings, self._folder, self._progress = wanted, settings, folder, progress
+        self._request, self._settings, self._folder, self._progress = request, settings, folder, progress
         self._base = base
-        # vLLM changes both for its own process, and a training shall have them as they were.
+        # vLLM changes both for its own process; a training gets them unchanged.
         self._environment, self._cores = dict(os.environ), os.sched_getaffinity(0)
 
-    def round(self, number: int) -> dict[str, Any]:
-        """One round, from samples to what it gained."""
-        wanted, folder = self._wanted, self._folder
+    def round(self, number: int) -> RoundRecord:
+        """Run one round, from samples to its gain."""
+        request, folder = self._request, self._folder
         run = self._run(folder.round(number), "training", number - 1)
-        with self._phase(f"round {number} of {wanted.rounds}: training instructions", run) as context:
+        with self._phase(f"round {number} of {request.rounds}: training instructions", run) as context:
             build(context, STAGES)
         check_labels(number, run, self._settings.method)
         before = self._measured(number - 1)
         check_answers(number, before)
         with self._phase("", run) as context:
-            released = release(context, wanted.destination)
+            dataset = release(context, request.destination)
         self.engines.close()
-        source = f"{released.repo}@{released.tag}" if released.repo else f"round {number}'s own samples"
+        source = f"{dataset.repo}@{dataset.tag}" if dataset.repo else f"round {number}'s own samples"
         self._train(number, source)
         after = self._measured(number)
         model = self._published(number, run)
-        found = gain(before, after, [Run.open(folder.round(earlier)) for earlier in range(1, number + 1)])
-        facts = TrainingFolder(folder.round(number) / CHECKPOINT).facts()
-        assert facts is not None
-        learned = {row.instruction_id for row in run.rows(Preference)}
-        return {
-            "round": number,
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "dataset": released.where(),
-            "checkpoint": f"rounds/{number:04}/{CHECKPOINT}",
-            "start": facts["model"],
-            "model": {"name": after.recipe.policy.public().model, "revision": after.recipe.policy.revision, **model},
-            "rows": {key: facts["rows"][key] for key in ("kept", "chosen", "rejected")},
-            "steps": facts["steps"],
-            "trained_on": {"instructions": len(learned), "ids": digest(*sorted(learned))},
-            "samples_each": run.recipe.samples.per_instruction,
-            "gain": asdict(found),
-            "decision": self._decision(number, found),
-        }
+        gain = measure_gain(before, after, [Run.open(folder.round(earlier)) for earlier in range(1, number + 1)])
+        return self._record(number, (run, after), (dataset, model), gain)
 
-    def _decision(self, number: int, found: RoundGain) -> str:
-        if not found.found and not self._wanted.keep_going:
-            return "stop: no gain was found, since its interval is not wholly above 0"
-        if number >= self._wanted.rounds:
-            return "end: the last that was asked for"
-        return "go on" if found.found else "go on without a gain, as asked"
+    def _record(
+        self, number: int, runs: tuple[Run, Run], published: tuple[Released, Released], gain: RoundGain
+    ) -> RoundRecord:
+        """Describe a finished round, from its training run and held-out run, and from its dataset and model."""
+        (run, after), (dataset, model) = runs, published
+        training = TrainingFolder(self._folder.round(number) / CHECKPOINT).record()
+        assert training is not None
+        learned = {row.instruction_id for row in run.rows(Preference)}
+        policy = after.recipe.policy
+        return RoundRecord(
+            round=number,
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            dataset=RoundDataset(repo=dataset.repo, tag=dataset.tag, commit=dataset.commit, hub=dataset.hub),
+            checkpoint=f"rounds/{number:04}/{CHECKPOINT}",
+            start=training.model,
+            model=RoundModel(
+                name=policy.public().model,
+                revision=policy.revision or "",
+                repo=model.repo,
+                tag=model.tag,
+                commit=model.commit,
+                hub=model.hub,
+            ),
+            rows=RoundRows(kept=training.rows.kept, chosen=training.rows.chosen, rejected=training.rows.rejected),
+            steps=training.steps,
+            trained_on=RoundInstructions(instructions=len(learned), ids=digest(*sorted(learned))),
+            samples_each=run.recipe.samples.per_instruction,
+            gain=gain,
+            decision=self._decision(number, gain),
+        )
+
+    def _decision(self, number: int, gain: RoundGain) -> str:
+        """Say whether another round follows, and why."""
+        if not gain.significant and not self._request.keep_going:
+            return "stop: no gain was found, since its interval is not entirely above 0"
+        if number >= self._request.rounds:
+            return "end: the last round requested"
+        return "continue" if gain.significant else "continue without a gain, as requested"
 
     @cached_property
     def _suites(self) -> Run:
-        """The run of all instructions and their suites.
-
-        Raises:
-            RunError: one of the two parts is empty.
-        """
-        run = prepare(self._wanted.recipe, self._folder.round(0))
+        """The run of all instructions and their suites; neither part of the instructions is empty."""
+        run = prepare(self._request.recipe, self._folder.round(0))
         with self._phase("test suites", run) as context:
             build(context, _SUITES)
         parts = run.recipe.instructions.model_copy(update={"part": "held_out"})
@@ -171,7 +191,7 @@ class _RoundsRun:
         if held_out in (0, len(names)):
             raise RunError(
                 f"{run.folder}: of {len(names):,} instructions with a suite {held_out:,} are held out, and both parts "
-                "need some: begin anew with more instructions, or another --held-out, and --run DIR"
+                "need some: start over with more instructions, or another --held-out, and --run DIR"
             )
         return run
 
@@ -179,7 +199,7 @@ class _RoundsRun:
         return self._folder.model(number, slug(self._base.name))
 
     def _run(self, path: Path, part: str, number: int) -> Run:
-        """The run in which the model that round `number` ended with answers one part of the instructions."""
+        """Open the run in which the model that round `number` ended with answers one part of the instructions."""
         recipe = self._suites.recipe
         policy = recipe.policy
         if number:
@@ -193,70 +213,66 @@ class _RoundsRun:
         return run
 
     def _measured(self, number: int) -> Run:
-        """The held-out instructions, answered by the model that round `number` ended with, and judged."""
+        """Judge the answers of the model that round `number` ended with to the held-out instructions."""
         run = self._run(self._folder.held_out(number), "held_out", number)
         with self._phase(f"held-out instructions, {run.recipe.policy.public().model}", run) as context:
             build(context, _HELD_OUT)
         return run
 
     @contextmanager
-    def _phase(self, what: str, run: Run) -> Iterator[Context]:
+    def _phase(self, title: str, run: Run) -> Iterator[Context]:
+        """Give one phase on a run its context, with a progress reporter of its own."""
         os.sched_setaffinity(0, self._cores)
         progress = self._progress()
-        if what:
-            progress.say(what)
+        if title:
+            progress.say(title)
         try:
-            yield Context(run=run, progress=progress, engines=self.engines, benchmark_data=self._wanted.benchmark_data)
+            yield Context(run=run, progress=progress, engines=self.engines, benchmark_data=self._request.benchmark_data)
         finally:
             progress.close()
 
     def _train(self, number: int, source: str) -> None:
-        """Train in a process of its own, which begins with all of the memory, and keep the whole model.
-
-        Raises:
-            TrainingError: it did not come to its end.
-        """
+        """Train in a child process, to which all memory is free, and keep the whole model."""
         run, model = self._folder.round(number), self._model(number)
         if model.is_dir():
             return
         checkpoint = run / CHECKPOINT
-        facts = TrainingFolder(checkpoint).facts()
-        if facts is None or not facts["finished"]:
+        record = TrainingFolder(checkpoint).record()
+        if record is None or not record.finished:
             os.sched_setaffinity(0, self._cores)
-            command = tied(["train", str(run), "--out", str(checkpoint), "--json", *self._options()])
+            command = child_command(["train", str(run), "--out", str(checkpoint), "--json", *self._options()])
             code = subprocess.run(command, env=self._environment, stdout=subprocess.DEVNULL, check=False).returncode
             if code:
                 raise TrainingError(
-                    f"round {number}: the training ended with {code}; what it said is above: mend that and run the "
-                    "same command again"
+                    f"round {number}: the training failed with exit code {code}; its error is above: fix that and run "
+                    "the same command again"
                 )
         weights = f"{self._base.name}, round {number} of {self._settings.method}, trained on {source}"
         keep_model(checkpoint, model, weights)
 
-    def _published(self, number: int, run: Run) -> dict[str, str | None]:
-        """Where the model that a round ended with was published."""
-        destination = self._wanted.destination
-        if destination is None:
-            return {}
+    def _published(self, number: int, run: Run) -> Released:
+        """Publish the model that a round ended with, unless nothing is published."""
+        destination = self._request.destination
         checkpoint = self._folder.round(number) / CHECKPOINT
-        order = ModelPublishRequest(
-            checkpoint=checkpoint, wish="merged" if (checkpoint / MERGED).is_dir() else None, run=run.folder
-        )
+        if destination is None:
+            return Released(folder=str(checkpoint))
+        merged = (checkpoint / MERGED).is_dir()
+        request = ModelPublishRequest(checkpoint=checkpoint, weights="merged" if merged else None, run=run.folder)
         with self._phase("", run) as context:
-            released = push_model(order, destination, context.progress)
-        return released.where()
+            return push_model(request, destination, context.progress)
 
     def _options(self) -> Iterator[str]:
+        """Yield the options of `plum-hub train`."""
         for key, value in self._settings.model_dump(mode="json", exclude_unset=True).items():
             yield from ("--method", value) if key == "method" else ("--set", f"{key}={json.dumps(value)}")
-        if self._wanted.processes > 1:
-            yield from ("--launch", str(self._wanted.processes))
-        if self._wanted.quiet:
+        if self._request.processes > 1:
+            yield from ("--launch", str(self._request.processes))
+        if self._request.quiet:
             yield "--quiet"
 
 
 def _share(kind: type[RecordT], suites: Run, run: Run) -> None:
-    """Give a run the rows of its instructions, so that every round is judged by the very same suites."""
+    """Copy the rows of a run's instructions into it, so that every round is judged by the same suites."""
     part, have = run.recipe.instructions, run.ids(kind)
     with run.appending(kind) as append:
         for row in suites.rows(kind):

@@ -1,4 +1,4 @@
-"""The model that is trained: its exact revision, configuration and tokenizer, and its weights when they are wanted."""
+"""The model to train, pinned to an exact revision; its weights are loaded only on request."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,33 +14,39 @@ from plum_hub.threads import prepare_threads
 
 @dataclass(frozen=True)
 class PinnedModel:
-    """A model, pinned."""
+    """A model at an exact revision."""
 
     model: str
-    """A Hub repository or a folder."""
+    """Hub repository or local folder."""
     revision: str
-    """The commit, or `sha256:…` of the folder's files."""
+    """Commit of the repository, or `sha256:…` of the folder's files."""
 
     @property
     def name(self) -> str:
-        """The name to publish."""
+        """Public name: the repository, or the folder's name without its path."""
         return published(self.model, self.revision)
 
-    def config(self) -> Any:
-        """The model's configuration.
+    def load_config(self) -> Any:
+        """Load the model's configuration.
+
+        Returns:
+            A `transformers.PretrainedConfig`.
 
         Raises:
-            TrainingError: there is no such model or revision any more.
+            TrainingError: The model or the revision no longer exists.
         """
         from transformers import AutoConfig
 
         return self._load(AutoConfig)
 
-    def tokenizer(self) -> Any:
-        """The model's tokenizer.
+    def load_tokenizer(self) -> Any:
+        """Load the model's tokenizer.
+
+        Returns:
+            A `transformers` tokenizer with an end-of-text token.
 
         Raises:
-            TrainingError: it does not load, or has no end-of-text token.
+            TrainingError: The tokenizer does not load, or has no end-of-text token.
         """
         from transformers import AutoTokenizer
 
@@ -49,57 +55,76 @@ class PinnedModel:
             raise TrainingError(f"{self.model}: its tokenizer has no end-of-text token; train another model")
         return tokenizer
 
-    def weights(self, *, bf16: bool, quantization: Literal["none", "4bit", "8bit"] = "none") -> Any:
-        """The model itself, in bf16 or fp32; or its linear layers quantised, on this process's GPU where there is one.
+    def load_model(self, *, bf16: bool, quantization: Literal["none", "4bit", "8bit"] = "none") -> Any:
+        """Load the model's weights.
+
+        Args:
+            bf16: Load in bfloat16 instead of float32; with quantization, compute in bfloat16.
+            quantization: Quantise the linear layers with bitsandbytes, on this process's GPU where there is one.
+
+        Returns:
+            A causal language model of `transformers`.
 
         Raises:
-            TrainingError: it is no causal language model, or its weights are not there.
+            TrainingError: It is not a causal language model, or its weights are missing.
         """
         import torch
         from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-        numbers = torch.bfloat16 if bf16 else torch.float32
+        dtype = torch.bfloat16 if bf16 else torch.float32
         if quantization == "none":
-            return self._load(AutoModelForCausalLM, dtype=numbers)
-        how = BitsAndBytesConfig(
+            return self._load(AutoModelForCausalLM, dtype=dtype)
+        quantization_config = BitsAndBytesConfig(
             load_in_4bit=quantization == "4bit",
             load_in_8bit=quantization == "8bit",
             bnb_4bit_quant_type="nf4",
-            bnb_4bit_compute_dtype=numbers,
+            bnb_4bit_compute_dtype=dtype,
         )
-        place = {"": torch.cuda.current_device() if torch.cuda.is_available() else "cpu"}
-        return self._load(AutoModelForCausalLM, dtype=numbers, quantization_config=how, device_map=place)
+        device_map = {"": torch.cuda.current_device() if torch.cuda.is_available() else "cpu"}
+        return self._load(
+            AutoModelForCausalLM, dtype=dtype, quantization_config=quantization_config, device_map=device_map
+        )
 
-    def merged(self, adapters: Path) -> Any:
-        """The model with adapters added to its weights; added in fp32, then in the numbers that it came in."""
+    def merge(self, adapters: Path) -> Any:
+        """Merge adapters into the model's weights.
+
+        Args:
+            adapters: Folder of a PEFT adapter.
+
+        Returns:
+            The whole model, merged in float32 and cast to the dtype of the base.
+        """
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(self.weights(bf16=False), str(adapters)).merge_and_unload()
-        return model.to(self.config().dtype or model.dtype)
+        model = PeftModel.from_pretrained(self.load_model(bf16=False), str(adapters)).merge_and_unload()
+        return model.to(self.load_config().dtype or model.dtype)
 
-    def _load(self, kind: Any, **more: Any) -> Any:
+    def _load(self, kind: Any, **options: Any) -> Any:
         from safetensors import SafetensorError
 
         commit = {"revision": self.revision} if on_hub(self.model) else {}
         try:
-            return kind.from_pretrained(located(self.model), **commit, **more)
+            return kind.from_pretrained(located(self.model), **commit, **options)
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise TrainingError(
-                f"{self.model} at revision {self.revision} does not load ({in_a_line(error)}): it is gone, cannot be "
-                "reached, is damaged or is no causal language model; name another with --model"
+                f"{self.model} at revision {self.revision} does not load ({in_a_line(error)}): it no longer exists, "
+                "cannot be reached, is damaged or is not a causal language model; name another with --model"
             ) from error
 
 
-def pinned(model: str, revision: str | None) -> PinnedModel:
-    """The model `MODEL` or `MODEL@REVISION`.
+def pin_model(model: str, revision: str | None) -> PinnedModel:
+    """Resolve a model's name to an exact revision.
 
     Args:
-        model: a folder or a Hub repository.
-        revision: what it must be, where `model` does not say; None takes the newest.
+        model: Local folder, or Hub repository as `MODEL` or `MODEL@REVISION`.
+        revision: Required revision where `model` names none; None takes the newest.
+
+    Returns:
+        The pinned model; nothing of it is loaded.
 
     Raises:
-        EngineError: there is no such model or revision, or the folder holds another one.
-        MissingExtraError: TRL, PEFT or matplotlib, which draws the curves, is not installed.
+        EngineError: The model or the revision does not exist, or the folder holds another revision.
+        MissingExtraError: TRL, PEFT or matplotlib (which draws the curves) is not installed.
     """
     if not all(map(find_spec, ("torch", "trl", "peft", "matplotlib"))):
         raise MissingExtraError("training", "train")
@@ -108,14 +133,20 @@ def pinned(model: str, revision: str | None) -> PinnedModel:
         model, _, own = model.partition("@")
         revision = own or revision
     exact = exact_revision(model, revision)
-    if on_hub(model) and exact == revision:  # a commit, which was taken at its word
+    if on_hub(model) and exact == revision:  # exact_revision does not ask the Hub about a full commit
         check_there(model, exact)
     return PinnedModel(model, exact)
 
 
-def stand_in(tokenizer: Any) -> Any:
-    """A model of next to no size for a trainer that shall only prepare rows: what it makes of them hangs on the
-    tokenizer alone."""
+def placeholder_model(tokenizer: Any) -> Any:
+    """Make a tiny model for a trainer that only prepares rows, which depends on the tokenizer alone.
+
+    Args:
+        tokenizer: Tokenizer of the model to train.
+
+    Returns:
+        A one-layer Qwen2 model with random weights and the tokenizer's vocabulary.
+    """
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     return Qwen2ForCausalLM(

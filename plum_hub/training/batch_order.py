@@ -1,9 +1,10 @@
-"""The order of KTO's rows: batches in which no KL pair shares its prompt and both labels are present, by construction.
+"""The order of KTO's rows: every batch holds both labels, and no KL pair shares its prompt.
 
 TRL's KTO trainer estimates the KL term from mismatched pairs: within each consecutive block of one device's batch size,
-a prompt takes the completion of the row before it, and the first that of the last. It reads the rows in order, and
-batch `i` goes to process `i % world`. So a batch is right when, seen as a ring, no two neighbours have one prompt; and
-the rows are right when they are whole batches, as many for each process. Pure functions of the rows and a seed.
+a prompt takes the completion of the row before it, and the first prompt that of the last row. It reads the rows in
+order, and batch `i` goes to process `i % world`. So a batch is valid when, read as a ring, no two neighbours share a
+prompt; and an epoch is valid when it consists of whole batches, the same number for each process. All functions here
+are pure: they depend on the rows and a seed alone.
 """
 
 import random
@@ -18,68 +19,75 @@ DOMINANT = "its prompt has more rows than other prompts can be mixed with"
 SCARCE = "no row of the other label left to stand beside it"
 REMAINDER = "no whole batch left for every process"
 CROWDED = "no batch found in which its prompt has no neighbour of its own"
+# These reasons are written to training.json and onto model cards.
 
-_LOOKS = 2_000
-"""Batches that are looked at for an exchange, before a row's batch is given up."""
-_ALIKE = 16
-"""Batches whose rows are drawn from one range of lengths, where lengths are grouped."""
+_MAX_EXCHANGES = 2_000
+"""Batches that are tried for an exchange before a row's batch is given up."""
+_LENGTH_BUCKET = 16
+"""Batches whose rows are drawn from one range of lengths, with `by_length`."""
 
 
 @dataclass(frozen=True)
 class RowFacts:
-    """What the order must know of a row."""
+    """What the order depends on in a row."""
 
     prompt: str
-    """Any name that two rows share if and only if they share their prompt."""
+    """Key of the prompt: equal if and only if the prompts are equal."""
     label: bool
     tokens: int
+    """Length of prompt and completion."""
 
 
 @dataclass(frozen=True)
 class BatchShape:
-    """What batches must be."""
+    """Size and number of batches."""
 
     batch: int
-    """Rows of one batch on one device; at least 2."""
+    """Rows per device batch, at least 2."""
     world: int
-    """Processes."""
+    """Number of processes."""
     by_length: bool = False
-    """Whether the rows of a batch shall have like lengths, so that little is padded."""
+    """Group rows of similar length into a batch, which reduces padding."""
 
 
 @dataclass(frozen=True)
 class BatchOrder:
-    """One epoch: positions of rows, batch after batch; and how many rows have no place in it, by reason."""
+    """The rows of one epoch, batch after batch."""
 
     rows: tuple[int, ...]
+    """Positions of rows in the input."""
     left_out: Mapping[str, int]
+    """Rows without a place in this epoch, by reason."""
 
 
-def epochs(rows: Sequence[RowFacts], shape: BatchShape, seed: int, number: int) -> list[BatchOrder]:
-    """So many epochs, each drawn anew. What one had to leave out is taken first in the next."""
-    used: Counter[int] = Counter()
-    found = []
-    for epoch in range(number):
-        order = lay_out(rows, shape, random.Random(digest(seed, epoch)), used)
-        used.update(order.rows)
-        found.append(order)
-    return found
-
-
-def lay_out(rows: Sequence[RowFacts], shape: BatchShape, draw: random.Random, used: Mapping[int, int]) -> BatchOrder:
-    """One epoch.
+def epochs(rows: Sequence[RowFacts], shape: BatchShape, seed: int, count: int) -> list[BatchOrder]:
+    """Draw an order for each epoch. Rows left out of one epoch have priority in the next.
 
     Args:
-        rows: all that may be in it.
-        shape: what batches must be.
-        draw: decides wherever there is a choice.
-        used: how often each position was used before, none where it is not named; the least used come first.
+        rows: All rows that fit.
+        shape: Size and number of batches.
+        seed: Sampling seed; each epoch derives its own.
+        count: Number of epochs.
+
+    Returns:
+        One order per epoch; an order has no rows where no valid batch exists.
     """
+    used: Counter[int] = Counter()
+    orders = []
+    for epoch in range(count):
+        order = _epoch(rows, shape, random.Random(digest(seed, epoch)), used)
+        used.update(order.rows)
+        orders.append(order)
+    return orders
+
+
+def _epoch(rows: Sequence[RowFacts], shape: BatchShape, rng: random.Random, used: Mapping[int, int]) -> BatchOrder:
+    """Lay out one epoch; positions that earlier epochs used least come first."""
     left_out: Counter[str] = Counter()
-    by_need = sorted(range(len(rows)), key=lambda row: (used.get(row, 0), draw.random()))
-    usable = _without_dominant(by_need, rows, shape.batch)
+    by_use = sorted(range(len(rows)), key=lambda row: (used.get(row, 0), rng.random()))
+    usable = _without_dominant(by_use, rows, shape.batch)
     left_out[DOMINANT] = len(rows) - len(usable)
-    labels = [[row for row in usable if rows[row].label is wanted] for wanted in (True, False)]
+    labels = [[row for row in usable if rows[row].label is label] for label in (True, False)]
     scarce = min(map(len, labels))
     whole = len(usable) // shape.batch
     count = min(whole, scarce) // shape.world * shape.world
@@ -88,21 +96,20 @@ def lay_out(rows: Sequence[RowFacts], shape: BatchShape, draw: random.Random, us
         return BatchOrder((), +left_out)
     chosen, rejected = (half[:size] for half, size in zip(labels, _shares(labels, count, shape.batch), strict=True))
     batches = []
-    for some in _slices(chosen, rejected, rows, shape):
-        _separate(some, rows, shape.batch // 2, draw)
-        batches += some
-    good = [batch for batch in batches if _most(batch, rows) <= shape.batch // 2]
-    left_out[CROWDED] = (len(batches) - len(good)) * shape.batch
-    draw.shuffle(good)
-    fitting = good[: len(good) // shape.world * shape.world]
-    left_out[REMAINDER] += (len(good) - len(fitting)) * shape.batch
-    return BatchOrder(tuple(row for batch in fitting for row in _ring(batch, rows, draw)), +left_out)
+    for bucket in _buckets(chosen, rejected, rows, shape):
+        _separate(bucket, rows, shape.batch // 2, rng)
+        batches += bucket
+    valid = [batch for batch in batches if _most_frequent(batch, rows) <= shape.batch // 2]
+    left_out[CROWDED] = (len(batches) - len(valid)) * shape.batch
+    rng.shuffle(valid)
+    even = valid[: len(valid) // shape.world * shape.world]
+    left_out[REMAINDER] += (len(valid) - len(even)) * shape.batch
+    return BatchOrder(tuple(row for batch in even for row in _ring(batch, rows, rng)), +left_out)
 
 
-def _without_dominant(by_need: Sequence[int], rows: Sequence[RowFacts], batch: int) -> list[int]:
-    """The rows without those of a prompt that even perfect mixing could not keep apart: at most `batch // 2` of a batch
-    may have one prompt."""
-    counts = Counter(rows[row].prompt for row in by_need)
+def _without_dominant(by_use: Sequence[int], rows: Sequence[RowFacts], batch: int) -> list[int]:
+    """Drop rows of prompts that even perfect mixing could not keep apart: one prompt fills at most `batch // 2`."""
+    counts = Counter(rows[row].prompt for row in by_use)
     most = batch // 2
     while counts:
         prompt, count = counts.most_common(1)[0]
@@ -113,7 +120,7 @@ def _without_dominant(by_need: Sequence[int], rows: Sequence[RowFacts], batch: i
         if not allowed:
             del counts[prompt]
     kept = []
-    for row in by_need:
+    for row in by_use:
         if counts[rows[row].prompt] > 0:
             counts[rows[row].prompt] -= 1
             kept.append(row)
@@ -121,66 +128,70 @@ def _without_dominant(by_need: Sequence[int], rows: Sequence[RowFacts], batch: i
 
 
 def _shares(labels: Sequence[Collection[int]], count: int, batch: int) -> tuple[int, int]:
-    """How many rows of each label `count` batches take: as they stand to each other, and one a batch at least."""
+    """Split the rows of `count` batches by label: in proportion, with at least one of each label per batch."""
     chosen, rejected = map(len, labels)
     total = count * batch
-    wanted = round(total * chosen / (chosen + rejected))
-    wanted = min(max(wanted, count, total - rejected), chosen, total - count)
-    return wanted, total - wanted
+    share = round(total * chosen / (chosen + rejected))
+    share = min(max(share, count, total - rejected), chosen, total - count)
+    return share, total - share
 
 
-def _slices(
+def _buckets(
     chosen: Sequence[int], rejected: Sequence[int], rows: Sequence[RowFacts], shape: BatchShape
 ) -> list[list[list[int]]]:
-    """The rows dealt to batches, label by label and prompt by prompt, so that each batch gets its share of both labels
-    and as few rows of one prompt as can be; in slices of like length where that is wanted."""
+    """Deal the rows to batches, label by label and prompt by prompt, so that labels and prompts spread evenly.
+
+    With `by_length` the batches come in buckets of similar length, else in one bucket.
+    """
     count = (len(chosen) + len(rejected)) // shape.batch
-    edges = [*range(0, count, _ALIKE), count] if shape.by_length else [0, count]
+    edges = [*range(0, count, _LENGTH_BUCKET), count] if shape.by_length else [0, count]
     if shape.by_length:
         chosen, rejected = (sorted(half, key=lambda row: rows[row].tokens) for half in (chosen, rejected))
-    found = []
+    buckets = []
     for begin, end in pairwise(edges):
         first, last = (round(len(chosen) * edge / count) for edge in (begin, end))
-        some = chosen[first:last], rejected[begin * shape.batch - first : end * shape.batch - last]
-        dealt = [row for half in some for row in _together(half, rows)]
-        found.append([dealt[number :: end - begin] for number in range(end - begin)])
-    return found
+        halves = chosen[first:last], rejected[begin * shape.batch - first : end * shape.batch - last]
+        dealt = [row for half in halves for row in _by_prompt(half, rows)]
+        buckets.append([dealt[number :: end - begin] for number in range(end - begin)])
+    return buckets
 
 
-def _together(half: Sequence[int], rows: Sequence[RowFacts]) -> list[int]:
-    """Rows of one prompt next to one another, prompts in the order in which they are first met."""
+def _by_prompt(half: Sequence[int], rows: Sequence[RowFacts]) -> list[int]:
+    """Group rows by prompt, in the order in which prompts first occur."""
     first = {prompt: place for place, prompt in reversed([*enumerate(rows[row].prompt for row in half)])}
     return sorted(half, key=lambda row: first[rows[row].prompt])
 
 
-def _separate(batches: list[list[int]], rows: Sequence[RowFacts], most: int, draw: random.Random) -> None:
-    """Exchange rows of one label between batches, until no batch has more than `most` rows of one prompt; a batch for
-    which no exchange is found stays as it is."""
+def _separate(batches: list[list[int]], rows: Sequence[RowFacts], most: int, rng: random.Random) -> None:
+    """Exchange rows of one label between batches until no batch has more than `most` rows of one prompt.
+
+    A batch for which no exchange is found stays as it is.
+    """
     counts = [Counter(rows[row].prompt for row in batch) for batch in batches]
     for mine, batch in enumerate(batches):
         for place, row in enumerate(batch):
             prompt = rows[row].prompt
             if counts[mine][prompt] <= most:
                 continue
-            start = draw.randrange(len(batches))
-            for step in range(min(len(batches), _LOOKS)):
+            start = rng.randrange(len(batches))
+            for step in range(min(len(batches), _MAX_EXCHANGES)):
                 other = (start + step) % len(batches)
                 if other == mine or counts[other][prompt] >= most:
                     continue
-                there = _exchangeable(batches[other], row, rows, counts[mine], most)
-                if there is not None:
-                    theirs = batches[other][there]
-                    batch[place], batches[other][there] = theirs, row
-                    for mover, lost, won in ((row, mine, other), (theirs, other, mine)):
-                        counts[lost][rows[mover].prompt] -= 1
-                        counts[won][rows[mover].prompt] += 1
+                partner = _exchangeable(batches[other], row, rows, counts[mine], most)
+                if partner is not None:
+                    theirs = batches[other][partner]
+                    batch[place], batches[other][partner] = theirs, row
+                    for moved, source, target in ((row, mine, other), (theirs, other, mine)):
+                        counts[source][rows[moved].prompt] -= 1
+                        counts[target][rows[moved].prompt] += 1
                     break
 
 
 def _exchangeable(
     batch: Sequence[int], row: int, rows: Sequence[RowFacts], here: Mapping[str, int], most: int
 ) -> int | None:
-    """The place in `batch` of a row that may come here instead of `row`."""
+    """Find the position in `batch` of a row that may replace `row` in a batch with the prompt counts `here`."""
     for place, candidate in enumerate(batch):
         facts = rows[candidate]
         if facts.label is rows[row].label and facts.prompt != rows[row].prompt and here.get(facts.prompt, 0) < most:
@@ -188,15 +199,17 @@ def _exchangeable(
     return None
 
 
-def _most(batch: Sequence[int], rows: Sequence[RowFacts]) -> int:
-    """How many rows of a batch share the prompt that most of them share."""
+def _most_frequent(batch: Sequence[int], rows: Sequence[RowFacts]) -> int:
+    """Count the rows of the most frequent prompt of a batch."""
     return max(Counter(rows[row].prompt for row in batch).values())
 
 
-def _ring(batch: Sequence[int], rows: Sequence[RowFacts], draw: random.Random) -> list[int]:
-    """The batch in an order in which no neighbours share a prompt, nor the last and the first: prompts with the most
-    rows come first, on every second place."""
-    mixed = draw.sample(batch, len(batch))
+def _ring(batch: Sequence[int], rows: Sequence[RowFacts], rng: random.Random) -> list[int]:
+    """Order a batch so that neighbours, the last and the first included, differ in their prompts.
+
+    The most frequent prompts come first, on every second place.
+    """
+    mixed = rng.sample(batch, len(batch))
     counts = Counter(rows[row].prompt for row in mixed)
     names = {prompt: (-count, place) for place, (prompt, count) in enumerate(counts.items())}
     mixed.sort(key=lambda row: names[rows[row].prompt])

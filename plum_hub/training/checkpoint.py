@@ -1,62 +1,35 @@
-"""The folder of a training, which knows what began it, where it stands and how it ended.
+"""The folder of a training: its record, metrics, intermediate checkpoints and final weights.
 
 checkpoint/
-  training.json         settings, model, rows, order and versions; `finished` says whether it came to its end
-  metrics.jsonl         one line a step
-  report/               its curves, as PNG
-  tensorboard/          with `report_to` the same metrics for it
-  steps/checkpoint-N/   weights, optimiser and position after step N; `complete` is written last; gone at the end
+  training.json         `TrainingRecord`: settings, model, rows, order and versions; `finished` once it is complete
+  metrics.jsonl         one line per optimiser step
+  report/               loss and reward curves, as PNG
+  tensorboard/          the same metrics, with `report_to`
+  steps/checkpoint-N/   weights, optimiser and position after step N; `complete` is written last; removed at the end
   adapter_model.safetensors (lora) or model.safetensors (full), and the tokenizer
-      merged/               with `merge` the whole model, adapters added
+  merged/               with `merge`, the whole model with the adapters merged
 """
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Self
-
-from pydantic import BaseModel, ConfigDict, model_validator
+from typing import Any
 
 from plum_hub.errors import TrainingError
 from plum_hub.files import locked, write_whole, writing
 from plum_hub.lines import appending, object_of, whole_lines
+from plum_hub.training.record import TrainingRecord
 
 CHECKPOINT = "checkpoint"
-"""The folder's name in a run."""
+"""Name of the checkpoint folder within a run."""
 STEPS, MERGED, METRICS, REPORT, TENSORBOARD = "steps", "merged", "metrics.jsonl", "report", "tensorboard"
-FACTS = "training.json"
+RECORD = "training.json"
 _COMPLETE = "complete"
 _LOCK = ".lock"
 _SEALED = ("settings", "model", "data", "processes")
-"""The facts that a training may not change between its starts."""
-
-
-class _Named(BaseModel):
-    """What has a name and a revision."""
-
-    name: str
-    revision: str
-
-
-class _Facts(BaseModel):
-    """What `training.json` must say to be gone on with or published; it says more."""
-
-    model_config = ConfigDict(strict=True)
-
-    finished: bool
-    settings: dict[str, Any]
-    decided: dict[str, Any]
-    model: _Named
-    data: _Named
-
-    @model_validator(mode="after")
-    def _told(self) -> Self:
-        if not isinstance(self.decided.get("weights"), str) or not isinstance(self.settings.get("method"), str):
-            raise ValueError("settings.method and decided.weights are to be texts")
-        return self
+"""Sections of the record that must not change between starts of one training."""
 
 
 class TrainingFolder:
@@ -65,61 +38,75 @@ class TrainingFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def facts(self) -> dict[str, Any] | None:
-        """What `training.json` says; None where no training began.
+    def record(self) -> TrainingRecord | None:
+        """Read `training.json`.
+
+        Returns:
+            The record; None where no training has started.
 
         Raises:
-            TrainingError: it cannot be read.
+            TrainingError: The file cannot be read or is not such a record.
         """
-        path = self.path / FACTS
+        path = self.path / RECORD
         if not path.exists():
             return None
         try:
-            found = object_of(path.read_bytes())
-            _Facts.model_validate(found)
+            return TrainingRecord.from_json(path.read_bytes())
         except (OSError, ValueError) as error:
-            why = " ".join(str(error).split())[:200]
-            raise TrainingError(f"{path}: cannot be read ({why}); name another folder with --out DIR") from error
-        return found
+            raise TrainingError(f"{path}: cannot be read ({error}); name another folder with --out DIR") from error
 
-    def check(self, facts: Mapping[str, Any]) -> None:
-        """Find that nothing is here, or the very training that `facts` describe.
+    def check(self, record: TrainingRecord) -> None:
+        """Check that the folder is free, or holds an earlier start of the same training.
+
+        Args:
+            record: Record of the training that is about to start.
 
         Raises:
-            TrainingError: the folder holds another training, or something else; the message names what differs.
+            TrainingError: The folder holds another training, whose differences the message names, or other files.
         """
-        begun = self.facts()
-        if begun is None:
+        earlier = self.record()
+        if earlier is None:
             if self.path.exists() and not self._is_free():
-                raise TrainingError(f"{self.path}: holds something that is no training; name a folder with --out DIR")
+                raise TrainingError(
+                    f"{self.path}: holds files that do not belong to a training; name a folder with --out DIR"
+                )
             return
-        differing = [
-            f"{key}: {before} -> {after}"
+        before, after = earlier.model_dump(mode="json"), record.model_dump(mode="json")
+        changes = [
+            f"{key}: {old} -> {new}"
             for section in _SEALED
-            for key, before, after in _differences(section, begun.get(section), facts[section])
+            for key, old, new in _differences(section, before[section], after[section])
         ]
-        if differing:
+        if changes:
             raise TrainingError(
-                f"{self.path}: holds another training ({'; '.join(differing[:4])}); go on with its settings, or name a "
-                "folder with --out DIR"
+                f"{self.path}: holds another training ({'; '.join(changes[:4])}); continue with its settings, or name "
+                "a folder with --out DIR"
             )
 
     def _is_free(self) -> bool:
-        """Whether nothing lies here but what a start leaves that ended before its first step."""
+        """Tell whether only leftovers of a start that ended before its first step are here."""
         if not self.path.is_dir() or self._steps():
             return False
         return all(path.name in (_LOCK, STEPS) or path.suffix == ".new" for path in self.path.iterdir())
 
-    def write(self, facts: Mapping[str, Any]) -> None:
-        """Put `training.json` there, whole."""
-        write_whole(self.path / FACTS, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    def write(self, record: TrainingRecord) -> None:
+        """Replace `training.json` in one step.
+
+        Args:
+            record: Its new content.
+        """
+        write_whole(self.path / RECORD, record.to_json())
 
     def last_step(self) -> Path | None:
-        """The newest complete checkpoint."""
+        """Find the newest complete checkpoint.
+
+        Returns:
+            Its folder; None where there is none.
+        """
         return max((step for step in self._steps() if (step / _COMPLETE).exists()), key=_number, default=None)
 
     def clean(self) -> None:
-        """Remove checkpoints that a kill or a full disk left torn."""
+        """Remove incomplete checkpoints, as a kill or a full disk leaves them."""
         for step in self._steps():
             if not (step / _COMPLETE).exists():
                 shutil.rmtree(step)
@@ -129,10 +116,13 @@ class TrainingFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for this training.
+        """Lock the folder for the time of the block.
+
+        Yields:
+            Nothing.
 
         Raises:
-            TrainingError: another process trains here.
+            TrainingError: Another process is training here.
         """
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -146,29 +136,45 @@ class TrainingFolder:
 
     @contextmanager
     def metrics(self, done: int, *, kept: bool) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-        """Give a function that appends a step's metrics, and forget those of steps after `done`, which are taken again.
-        Where they are not to be kept (in all processes but the first) it does nothing."""
+        """Open the metrics for appending, and drop those of steps that will be taken again.
+
+        Args:
+            done: Last step whose metrics stay.
+            kept: Whether this process writes metrics: only the first of several does.
+
+        Yields:
+            A function that appends the metrics of one step; without `kept` it does nothing.
+        """
         if not kept:
             yield lambda _: None
             return
         path = self.path / METRICS
-        stand = [line for number, line in whole_lines(path) if _step(path, number, line) <= done]
+        lines = [line for number, line in whole_lines(path) if _step(path, number, line) <= done]
         with writing(path):
-            path.write_bytes(b"".join(stand))
+            path.write_bytes(b"".join(lines))
         with appending(path) as append:
             yield append
 
-    def finish(self, facts: Mapping[str, Any]) -> None:
-        """Say that it came to its end, and remove what only an interruption would need, and what the libraries leave:
-        a card that is not ours, and their arguments with this machine's paths in them."""
+    def finish(self, record: TrainingRecord) -> None:
+        """Write the final record, and remove intermediate checkpoints and what the libraries leave behind.
+
+        The libraries leave a card that is not ours, and their arguments with paths of this machine.
+
+        Args:
+            record: Record with `finished` set.
+        """
         for name in ("README.md", "training_args.bin", _LOCK):
             (self.path / name).unlink(missing_ok=True)
-        self.write(facts)
+        self.write(record)
         shutil.rmtree(self.path / STEPS, ignore_errors=True)
 
 
-def complete(step: Path) -> None:
-    """Mark a checkpoint as whole, after everything of it is on disk."""
+def mark_complete(step: Path) -> None:
+    """Flush every file of a checkpoint to disk, then mark it as complete.
+
+    Args:
+        step: Folder of the checkpoint.
+    """
     for path in step.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
@@ -176,11 +182,11 @@ def complete(step: Path) -> None:
 
 
 def _step(path: Path, number: int, line: bytes) -> float:
-    """The step that a line of metrics tells of."""
+    """Read the step number of a line of metrics."""
     try:
         return float(object_of(line)["step"])
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise TrainingError(f"{path}:{number}: is no line of metrics ({error}); delete this line") from error
+        raise TrainingError(f"{path}:{number}: is not a line of metrics ({error}); delete this line") from error
 
 
 def _number(step: Path) -> int:
@@ -188,6 +194,7 @@ def _number(step: Path) -> int:
 
 
 def _differences(name: str, before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield every differing leaf of two JSON values, with its dotted key."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in sorted({*before, *after}):
             yield from _differences(f"{name}.{key}", before.get(key), after.get(key))

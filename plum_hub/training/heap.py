@@ -1,9 +1,9 @@
-"""This process's heap while it trains on a CPU, where tensors come from glibc's malloc.
+"""The process's malloc heap while training on a CPU, where tensors come from glibc.
 
-By default glibc hands large blocks back to the system as soon as they are freed, and has them cleared page by page
-when they are taken again: a seventh of a training's time. And as every batch has its own shapes, what lies free between
-smaller blocks grows from batch to batch. So freed memory is kept, and handed back when the process holds more than it
-should need. Does nothing where the C library is another one.
+By default glibc returns large blocks to the system as soon as they are freed, and the kernel clears their pages when
+they are requested again: a seventh of a training's time. Since every batch has its own shapes, free memory between
+smaller blocks also grows from batch to batch. So freed memory is retained, and trimmed when the process holds more than
+its estimate. With another C library these functions do nothing.
 """
 
 import ctypes
@@ -14,15 +14,19 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHO
 _NEVER = 2**31 - 1
 
 
-def keep() -> None:
-    """From now on keep what is freed."""
+def retain_freed() -> None:
+    """Keep freed memory in this process from now on."""
     if option := getattr(ctypes.CDLL(None), "mallopt", None):
         option(_TRIM_THRESHOLD, _NEVER)
         option(_MMAP_THRESHOLD, _NEVER)
 
 
-def held() -> int:
-    """Bytes of memory that this process holds; 0 where the system does not say."""
+def resident_bytes() -> int:
+    """Return the resident memory of this process.
+
+    Returns:
+        Bytes; 0 where the system does not say.
+    """
     try:
         pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
     except OSError:
@@ -30,7 +34,11 @@ def held() -> int:
     return int(pages) * os.sysconf("SC_PAGESIZE")
 
 
-def give_back(most: int) -> None:
-    """Hand all whole pages that are free back to the system, if more than so many bytes are held."""
-    if held() > most and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
-        trim(0)
+def trim(limit: int) -> None:
+    """Return free pages to the system if the process holds more than a limit.
+
+    Args:
+        limit: Resident memory in bytes up to which nothing is returned.
+    """
+    if resident_bytes() > limit and (malloc_trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        malloc_trim(0)

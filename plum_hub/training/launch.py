@@ -1,4 +1,4 @@
-"""The commands that run a training in a process of its own, or in several by torchrun, for GPUs and for CPUs alike."""
+"""Commands that train in one child process, or in several under torchrun, on GPUs and CPUs alike."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from plum_hub.threads import shared_threads
 
-_TIED = (
+_CHILD = (
     "import ctypes, signal; ctypes.CDLL(None).prctl(1, signal.SIGKILL); "  # 1: PR_SET_PDEATHSIG
     "from plum_hub.cli import main; main()"
 )
@@ -23,14 +23,21 @@ try:
 except (SignalException, ChildFailedError):
     sys.exit(1)
 """
-"""torchrun, which does not outlive the process that started it, and adds no traceback to what its own have said."""
+"""torchrun that dies with its parent, and adds no traceback to the errors of its workers."""
 
 
-def command(processes: int, arguments: Sequence[str]) -> list[str]:
-    """Run `plum-hub` with these arguments in so many processes on this machine.
+def torchrun_command(processes: int, arguments: Sequence[str]) -> list[str]:
+    """Return the equivalent torchrun command, as shown to the user.
 
-    Each computes gradients of its own batches and they are averaged (DDP). For FSDP, DeepSpeed or several machines put
-    `accelerate launch --config_file FILE -m plum_hub` before the same arguments.
+    Each process computes gradients of its own batches, and they are averaged (DDP). For FSDP, DeepSpeed or several
+    machines put `accelerate launch --config_file FILE -m plum_hub` before the same arguments.
+
+    Args:
+        processes: Number of processes on this machine.
+        arguments: Arguments of `plum-hub`.
+
+    Returns:
+        The command, as `subprocess` takes it.
     """
     return [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes),
@@ -38,13 +45,22 @@ def command(processes: int, arguments: Sequence[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def attended(processes: int, arguments: Sequence[str]) -> int:
-    """Run what `command` shows to its end, and return its exit code. None of its processes outlives this one, and
-    Ctrl-C waits until they have ended, since the same command may be given again right after."""
+def launch(processes: int, arguments: Sequence[str]) -> int:
+    """Run `plum-hub` in several processes under torchrun, and wait for them.
+
+    No process outlives this one. Ctrl-C waits until all have ended, since the same command may be run again at once.
+
+    Args:
+        processes: Number of processes on this machine.
+        arguments: Arguments of `plum-hub`.
+
+    Returns:
+        Exit code of torchrun: 0 if every process succeeded.
+    """
     options = ["--standalone", "--nproc-per-node", str(processes), "--no-python"]
-    launcher = [sys.executable, "-c", _TORCHRUN, *options, *tied(arguments)]
-    # torchrun would give each of several processes one thread, however many cores there are.
-    process = subprocess.Popen(launcher, start_new_session=True, env=os.environ | shared_threads(processes))
+    command = [sys.executable, "-c", _TORCHRUN, *options, *child_command(arguments)]
+    # Unless told otherwise, torchrun gives each of several processes one thread, however many cores there are.
+    process = subprocess.Popen(command, start_new_session=True, env=os.environ | shared_threads(processes))
     try:
         return process.wait()
     except KeyboardInterrupt:
@@ -53,7 +69,15 @@ def attended(processes: int, arguments: Sequence[str]) -> int:
         raise
 
 
-def tied(arguments: Sequence[str]) -> list[str]:
-    """Run `plum-hub` with these arguments in a process that does not outlive the one that starts it, so that nobody
-    trains on in a folder that is taken up again."""
-    return [sys.executable, "-c", _TIED, *arguments]
+def child_command(arguments: Sequence[str]) -> list[str]:
+    """Return a command that runs `plum-hub` in a process that the kernel kills with its parent.
+
+    Otherwise an orphan could go on training in a folder that the next start resumes from.
+
+    Args:
+        arguments: Arguments of `plum-hub`.
+
+    Returns:
+        The command, as `subprocess` takes it.
+    """
+    return [sys.executable, "-c", _CHILD, *arguments]

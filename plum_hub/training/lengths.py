@@ -1,4 +1,4 @@
-"""Which rows fit: as many tokens as are allowed, and a prompt that is the beginning of prompt and answer together."""
+"""Keep the rows that fit: at most `max_length` tokens, and prompt tokens that are a prefix of the whole sequence."""
 
 import json
 from collections import Counter
@@ -10,34 +10,45 @@ from plum_hub.engines.template import TemplateRefusalError, render
 from plum_hub.errors import TrainingError
 
 Row: TypeAlias = dict[str, Any]
-"""A row in one of TRL's formats: prompt, completion and label; prompt, chosen and rejected; prompt and completion.
-Beside it `NAME`, and `instruction_id`."""
+"""A row in one of TRL's formats: prompt, completion and label; prompt, chosen and rejected; or prompt and completion.
+It also has the columns `ROW_NAME` and `instruction_id`."""
 
-NAME = "row"
-"""The column that names a row for messages: its samples, or its position from 0. No batch has it."""
+ROW_NAME = "row"
+"""Column with a row's name for messages: its sample ids, or its position from 0. It is in no batch."""
 TOOLS = "tools"
-"""The column of the tools that a conversation may use, as TRL has it: JSON, or None."""
+"""Column with the tools of a conversation, in TRL's format: JSON, or None."""
 
 TOO_LONG = "longer than max_length"
 NO_PREFIX = "the prompt's tokens are not the beginning of the whole"
-_AT_ONCE = 1_000
+_CHUNK = 1_000
+"""Rows that are tokenised at a time."""
 
 
 @dataclass(frozen=True)
-class Fitting:
-    """The rows that fit, each with the tokens of its longest answer with the prompt; and how many do not, by reason."""
+class FittingRows:
+    """The rows that fit, and how many do not."""
 
     rows: list[Row]
     tokens: list[int]
+    """Length of each row's longest sequence, prompt included."""
     left_out: Mapping[str, int]
+    """Rows that do not fit, by reason."""
 
 
-def fitting(rows: Sequence[Row], tokenizer: Any, max_length: int) -> Fitting:
-    """Tokenise every row as TRL does, and keep those that TRL will neither cut nor shift.
+def fitting_rows(rows: Sequence[Row], tokenizer: Any, max_length: int) -> FittingRows:
+    """Tokenise every row as TRL does, and keep those that TRL would neither truncate nor misalign.
+
+    Args:
+        rows: Rows in TRL's format for one method.
+        tokenizer: Tokenizer of the model to train.
+        max_length: Maximum tokens of prompt and answer together.
+
+    Returns:
+        The rows that fit, at least one.
 
     Raises:
-        TrainingError: the rows are conversations and the tokenizer has no chat template, or its template refuses one,
-            or renders a prompt alone otherwise than before an answer; or no row fits.
+        TrainingError: The rows are conversations and the tokenizer has no chat template; the template refuses a
+            conversation, or renders a prompt alone differently than before an answer; or no row fits.
     """
     if rows and not isinstance(rows[0]["prompt"], str) and tokenizer.chat_template is None:
         raise TrainingError(
@@ -47,9 +58,9 @@ def fitting(rows: Sequence[Row], tokenizer: Any, max_length: int) -> Fitting:
     kept: list[Row] = []
     tokens: list[int] = []
     left_out: Counter[str] = Counter()
-    for start in range(0, len(rows), _AT_ONCE):
-        some = rows[start : start + _AT_ONCE]
-        for row, (length, prefixed) in zip(some, _measured(some, tokenizer), strict=True):
+    for start in range(0, len(rows), _CHUNK):
+        chunk = rows[start : start + _CHUNK]
+        for row, (length, prefixed) in zip(chunk, _measure(chunk, tokenizer), strict=True):
             if not prefixed:
                 left_out[NO_PREFIX] += 1
             elif length > max_length:
@@ -58,15 +69,16 @@ def fitting(rows: Sequence[Row], tokenizer: Any, max_length: int) -> Fitting:
                 kept.append(row)
                 tokens.append(length)
     if not kept:
-        raise TrainingError(_nothing(left_out, max_length))
-    return Fitting(kept, tokens, left_out)
+        raise TrainingError(_no_rows(left_out, max_length))
+    return FittingRows(kept, tokens, left_out)
 
 
-def _nothing(left_out: Mapping[str, int], max_length: int) -> str:
+def _no_rows(left_out: Mapping[str, int], max_length: int) -> str:
+    """Explain why no row fits."""
     if left_out.get(NO_PREFIX):
         return (
-            "the model's chat template renders a prompt alone otherwise than before an answer, so that training would "
-            "shift it: train a model whose template keeps the prompt as it is"
+            "the model's chat template renders a prompt alone differently than before an answer, which would misalign "
+            "the training: train a model whose template keeps the prompt as it is"
         )
     return (
         f"none of {sum(left_out.values()):,} rows fits max_length {max_length}: raise it with --set max_length=N"
@@ -75,30 +87,30 @@ def _nothing(left_out: Mapping[str, int], max_length: int) -> str:
     )
 
 
-def _measured(rows: Sequence[Row], tokenizer: Any) -> list[tuple[int, bool]]:
-    """For each row the tokens of its longest sequence, and whether its prompt begins all of them."""
+def _measure(rows: Sequence[Row], tokenizer: Any) -> list[tuple[int, bool]]:
+    """Return for each row the length of its longest sequence, and whether the prompt is a prefix of all of them."""
     prompts = _tokens(rows, [row["prompt"] for row in rows], tokenizer, open_end=True)
     longest, prefixed = [0] * len(rows), [True] * len(rows)
     for answer in ("completion", "chosen", "rejected"):
         if answer not in rows[0]:
             continue
-        texts = [_whole(row["prompt"], row[answer], tokenizer) for row in rows]
-        wholes = _tokens(rows, texts, tokenizer, open_end=False)
-        for number, (prompt, whole) in enumerate(zip(prompts, wholes, strict=True)):
-            longest[number] = max(longest[number], len(whole))
-            prefixed[number] &= whole[: len(prompt)] == prompt
+        texts = [_sequence(row["prompt"], row[answer], tokenizer) for row in rows]
+        sequences = _tokens(rows, texts, tokenizer, open_end=False)
+        for number, (prompt, sequence) in enumerate(zip(prompts, sequences, strict=True)):
+            longest[number] = max(longest[number], len(sequence))
+            prefixed[number] &= sequence[: len(prompt)] == prompt
     return list(zip(longest, prefixed, strict=True))
 
 
-def _whole(prompt: Any, answer: Any, tokenizer: Any) -> Any:
-    """Prompt and answer together; TRL ends a plain answer with the end-of-text token."""
+def _sequence(prompt: Any, answer: Any, tokenizer: Any) -> Any:
+    """Join prompt and answer; like TRL, end a plain-text answer with the end-of-text token."""
     if isinstance(prompt, str) and not answer.endswith(tokenizer.eos_token):
         answer += tokenizer.eos_token
     return prompt + answer
 
 
 def _tokens(rows: Sequence[Row], texts: list[Any], tokenizer: Any, *, open_end: bool) -> list[list[int]]:
-    """The tokens of each row's text or conversation; `open_end` ends a conversation with the beginning of an answer."""
+    """Tokenise each row's text or conversation; `open_end` adds the generation prompt to conversations."""
     if isinstance(texts[0], str):
         return list(tokenizer(text=texts)["input_ids"])
     rendered = [_rendered(row, turns, tokenizer, open_end=open_end) for row, turns in zip(rows, texts, strict=True)]
@@ -106,16 +118,12 @@ def _tokens(rows: Sequence[Row], texts: list[Any], tokenizer: Any, *, open_end: 
 
 
 def _rendered(row: Row, turns: list[dict[str, str]], tokenizer: Any, *, open_end: bool) -> str:
-    """What the chat template makes of a conversation, with the row's tools.
-
-    Raises:
-        TrainingError: the template refuses it; names the row, and the turn at which it does.
-    """
+    """Apply the chat template to a conversation, with the row's tools; a refusal names the row and the turn."""
     tools = json.loads(row[TOOLS]) if row.get(TOOLS) else None
 
-    def refusal(some: list[dict[str, str]]) -> str | None:
+    def refusal(part: list[dict[str, str]]) -> str | None:
         try:
-            render(tokenizer, some, tools=tools, add_generation_prompt=open_end)
+            render(tokenizer, part, tools=tools, add_generation_prompt=open_end)
         except TemplateRefusalError as error:
             return str(error)
         return None
@@ -123,10 +131,10 @@ def _rendered(row: Row, turns: list[dict[str, str]], tokenizer: Any, *, open_end
     try:
         return render(tokenizer, turns, tools=tools, add_generation_prompt=open_end)
     except TemplateRefusalError as error:
-        said = str(error)
-        number = next(n for n in range(1, len(turns) + 1) if n == len(turns) or refusal(turns[:n]) == said)
+        reason = str(error)
+        number = next(n for n in range(1, len(turns) + 1) if n == len(turns) or refusal(turns[:n]) == reason)
         raise TrainingError(
-            f"row {row[NAME]}: the model's chat template refuses turn {number} of {len(turns)}, of role "
-            f"{turns[number - 1]['role']!r} ({said}): change that turn, leave the row out, or train a model whose "
-            "template takes it"
+            f"row {row[ROW_NAME]}: the model's chat template refuses turn {number} of {len(turns)}, of role "
+            f"{turns[number - 1]['role']!r} ({reason}): change that turn, leave the row out, or train a model whose "
+            "template accepts it"
         ) from error

@@ -1,10 +1,10 @@
-"""What a model answers to fixed prompts, as a program in a process of its own:
+"""Check that a published model answers as its checkpoint does: a program for a process of its own.
 
-    python -m plum_hub.training.load_check SPEC            keeps what the model in a folder here answers
-    python -m plum_hub.training.load_check SPEC COMMIT     loads the published one at a commit, and compares
+    python -m plum_hub.training.load_check SPEC            answers fixed prompts with the local checkpoint
+    python -m plum_hub.training.load_check SPEC COMMIT     loads the published model at a commit, and compares
 
-It ends with 0 if both give the same tokens to the same prompts, and the same logits within `TOLERANCE`; else its last
-line on stderr says what differs. SPEC is a file that `LoadCheckSpec.write` wrote.
+Exit code 0: both give the same tokens for the same prompts, and the same logits within the tolerance. Otherwise
+the last line on stderr names the difference. SPEC is a file that `LoadCheckSpec.write` wrote.
 """
 
 import json
@@ -18,44 +18,56 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-PROMPTS = (
+_PROMPTS = (
     "Write a Python function that reverses a string.",
     "Write a Python function `add(a, b)` that adds two integers.",
     "Write a Python function that returns the largest number in a list.",
 )
-TOKENS = 16
-"""Of each answer."""
-TOLERANCE = 1e-3
-"""The largest difference between two logits that the order of sums may make."""
+_TOKENS = 16
+"""Tokens per answer."""
+_TOLERANCE = 1e-3
+"""Largest difference between two logits that may come from the order of floating-point sums."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadCheckSpec:
-    """Which models are compared, and where what is found is kept."""
+    """The two models to compare, and where intermediate files go."""
 
     checkpoint: str
-    """The folder of the model that was trained."""
+    """Folder of the trained model."""
     repo: str
-    """Where it was published."""
+    """Repository that it was published to."""
     base: str | None
-    """The folder of the model that an adapter belongs to; None for a whole model."""
+    """Folder of the model that an adapter belongs to; None for a whole model."""
     scratch: str
-    """A folder for what is kept, and for what is downloaded."""
+    """Folder for the checkpoint's answers and for downloads."""
 
     @property
-    def kept(self) -> Path:
-        """What the checkpoint answered."""
+    def answers(self) -> Path:
+        """File with the checkpoint's answers."""
         return Path(self.scratch) / "answers.safetensors"
 
     def write(self) -> Path:
-        """Put the specification in its scratch folder."""
+        """Write the specification to the scratch folder.
+
+        Returns:
+            The file, for the command line.
+        """
         path = Path(self.scratch) / "spec.json"
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
         return path
 
 
-def loaded(spec: LoadCheckSpec, commit: str | None) -> tuple[Any, Any]:
-    """Model and tokenizer: of the checkpoint, or of the repository at a commit, freshly downloaded."""
+def load(spec: LoadCheckSpec, commit: str | None) -> tuple[Any, Any]:
+    """Load one of the two models.
+
+    Args:
+        spec: The models to compare.
+        commit: Commit of the published model, which is downloaded afresh; None for the local checkpoint.
+
+    Returns:
+        Model and tokenizer.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -74,55 +86,72 @@ def loaded(spec: LoadCheckSpec, commit: str | None) -> tuple[Any, Any]:
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 
 
-def answers(model: Any, tokenizer: Any) -> "Iterator[tuple[str, torch.Tensor]]":
-    """To each prompt its tokens, those of the greedy answer, and the logits of the first of these."""
+def answer(model: Any, tokenizer: Any) -> "Iterator[tuple[str, torch.Tensor]]":
+    """Answer the fixed prompts.
+
+    Args:
+        model: A causal language model in evaluation mode.
+        tokenizer: Its tokenizer.
+
+    Yields:
+        Named tensors: for each prompt its token ids, the token ids of the greedy answer, and the logits of the first
+        answer token, of shape (vocabulary,).
+    """
     import torch
 
-    for number, text in enumerate(PROMPTS, 1):
+    for number, text in enumerate(_PROMPTS, 1):
         turn = [{"role": "user", "content": text}]
         if tokenizer.chat_template:
             text = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
         prompt = tokenizer(text, return_tensors="pt", add_special_tokens=False).to(model.device)
         with torch.no_grad():
-            answer = model.generate(**prompt, do_sample=False, max_new_tokens=TOKENS)
+            output = model.generate(**prompt, do_sample=False, max_new_tokens=_TOKENS)
             logits = model(**prompt).logits[0, -1].float()
-        asked = prompt["input_ids"].shape[1]
+        length = prompt["input_ids"].shape[1]
         yield f"the tokens of prompt {number}", prompt["input_ids"][0].cpu()
-        yield f"the greedy answer to prompt {number}", answer[0, asked:].cpu()
+        yield f"the greedy answer to prompt {number}", output[0, length:].cpu()
         yield f"the logits after prompt {number}", logits.cpu()
 
 
-def differing(theirs: "dict[str, torch.Tensor]", ours: "dict[str, torch.Tensor]") -> tuple[list[str], float]:
-    """What is not the same, and the largest difference of two logits."""
+def compare(theirs: "dict[str, torch.Tensor]", ours: "dict[str, torch.Tensor]") -> tuple[list[str], float]:
+    """Compare the answers of two models.
+
+    Args:
+        theirs: Named tensors of the published model.
+        ours: Named tensors of the checkpoint.
+
+    Returns:
+        A line per difference, and the largest difference of two logits.
+    """
     import torch
 
-    parted, largest = [], 0.0
+    differences, largest = [], 0.0
     for name, mine in ours.items():
         other = theirs[name]
         if mine.shape != other.shape:
-            parted.append(f"{name}: {list(mine.shape)} here, {list(other.shape)} there")
+            differences.append(f"{name}: {list(mine.shape)} here, {list(other.shape)} there")
         elif not mine.is_floating_point():
-            parted += [] if torch.equal(mine, other) else [f"{name} differ"]
+            differences += [] if torch.equal(mine, other) else [f"{name} differ"]
         else:
             largest = max(largest, (mine - other).abs().max().item())
-            parted += [] if torch.allclose(mine, other, rtol=0, atol=TOLERANCE) else [f"{name} differ"]
-    return parted, largest
+            differences += [] if torch.allclose(mine, other, rtol=0, atol=_TOLERANCE) else [f"{name} differ"]
+    return differences, largest
 
 
 def main() -> None:
-    """Keep, or compare with what was kept."""
+    """Write the checkpoint's answers, or compare the published model's with them."""
     from safetensors.torch import load_file, save_file
 
     spec = LoadCheckSpec(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     commit = sys.argv[2] if len(sys.argv) > 2 else None
-    found = dict(answers(*loaded(spec, commit)))
+    answers = dict(answer(*load(spec, commit)))
     if commit is None:
-        save_file(found, spec.kept)
+        save_file(answers, spec.answers)
         return
-    parted, largest = differing(found, load_file(spec.kept))
-    if parted:
+    differences, largest = compare(answers, load_file(spec.answers))
+    if differences:
         sys.exit(
-            f"loaded back it does not answer as the checkpoint does: {'; '.join(parted[:3])} "
+            f"the published model does not answer as the checkpoint does: {'; '.join(differences[:3])} "
             f"(largest difference of two logits {largest:.3g})"
         )
 

@@ -1,5 +1,8 @@
-"""Stage `training`: from labelled rows to a checkpoint. What can be found wrong is found before the weights are loaded;
-a training that was interrupted goes on from its last checkpoint."""
+"""Stage `training`: from labelled rows to a checkpoint.
+
+Problems are found before the weights are loaded where possible; an interrupted training resumes from its last
+checkpoint.
+"""
 
 import os
 import platform
@@ -8,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
 from math import ceil
@@ -21,13 +24,21 @@ from plum_hub.records import digest
 from plum_hub.reports.curves import draw
 from plum_hub.run import slug
 from plum_hub.training import preflight
-from plum_hub.training.balance import SMALLEST, LabelWeights, batch_size, class_weights
-from plum_hub.training.base import PinnedModel, pinned, stand_in
+from plum_hub.training.balance import MIN_BATCH, LabelWeights, batch_size, class_weights
+from plum_hub.training.base import PinnedModel, pin_model, placeholder_model
 from plum_hub.training.batch_order import BatchOrder, BatchShape, RowFacts, epochs
 from plum_hub.training.checkpoint import CHECKPOINT, MERGED, METRICS, REPORT, STEPS, TrainingFolder
 from plum_hub.training.data import PolicyRef, TrainingData, read_data
-from plum_hub.training.device import DevicePlan, plan
-from plum_hub.training.lengths import Fitting, Row, fitting
+from plum_hub.training.device import DevicePlan, plan_device
+from plum_hub.training.lengths import FittingRows, Row, fitting_rows
+from plum_hub.training.record import (
+    EpochRows,
+    MemoryRecord,
+    ModelRevision,
+    RowCounts,
+    TrainingRecord,
+    TrainingTime,
+)
 from plum_hub.training.settings import Batches, TrainingSettings
 
 _PACKAGES = ("plum-hub", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
@@ -35,46 +46,49 @@ _PACKAGES = ("plum-hub", "torch", "transformers", "trl", "peft", "accelerate", "
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """A training, as it is asked for."""
+    """What to train on what."""
 
     source: str
-    """A run folder, `REPO[@REVISION]`, or a file."""
+    """Run folder, file, or repository as `REPO[@REVISION]`."""
     model: str | None
-    """None trains the model that wrote the samples."""
+    """Model to train; None trains the model that wrote the samples."""
     out: Path | None
-    """None: `checkpoint` in the run's folder, else `runs/train-SOURCE`; with the method behind it unless it is kto."""
+    """Checkpoint folder. None: `checkpoint` in the run's folder, else `runs/train-SOURCE`; for methods other than kto
+    with `-METHOD` appended."""
     settings: TrainingSettings
     hub: str = "auto"
+    """Hub of a source repository, as `--hub` takes it."""
     allow_off_policy: bool = False
+    """Train a model that did not write the samples."""
     processes: int = 1
-    """How many will train together."""
+    """Number of processes that train together."""
 
 
 @dataclass(frozen=True)
 class PreparedTraining:
-    """A training that can begin."""
+    """A training that is ready to start; no weights are loaded."""
 
-    wanted: TrainingRequest
+    request: TrainingRequest
     folder: TrainingFolder
     base: PinnedModel
     data: TrainingData
     tokenizer: Any
-    fitting: Fitting
+    fitting: FittingRows
     plan: DevicePlan
     orders: Sequence[BatchOrder]
     """KTO's epochs; empty for the other methods."""
 
     @property
     def rows(self) -> list[Row]:
-        """What the trainer reads: for KTO every epoch, one after the other."""
-        if self.wanted.settings.method != "kto":
+        """Rows that the trainer reads: for KTO every epoch, one after the other."""
+        if self.request.settings.method != "kto":
             return self.fitting.rows
         return [self.fitting.rows[row] for order in self.orders for row in order.rows]
 
     @property
     def weights(self) -> LabelWeights:
-        """KTO's class weights: those that are set, else from the label counts."""
-        settings = self.wanted.settings
+        """KTO's class weights: as set, else from the label counts."""
+        settings = self.request.settings
         if settings.method != "kto":
             return LabelWeights()
         if settings.desirable_weight or settings.undesirable_weight:
@@ -83,244 +97,270 @@ class PreparedTraining:
         return class_weights(sum(labels), len(labels) - sum(labels))
 
     def steps(self, rows: int) -> int:
-        """Steps of the optimiser over so many of what the trainer reads."""
-        settings, batches = self.wanted.settings, self.plan.batches
-        times = 1 if settings.method == "kto" else settings.epochs
-        return times * ceil(ceil(rows / (batches.size * self.wanted.processes)) / batches.to_a_step)
+        """Count the optimiser steps.
 
-    def facts(self) -> dict[str, Any]:
-        """What `training.json` says from the start."""
-        writer = self.data.writer
-        return {
-            "finished": False,
-            "settings": self.wanted.settings.model_dump(mode="json"),
-            "decided": self.plan.decided(),
-            "class_weights": asdict(self.weights),
-            "model": {"name": self.base.name, "revision": self.base.revision},
-            "data": self.data.facts() | {"written_by": writer and {"name": writer.name, "revision": writer.revision}},
-            "on_policy": writer and writer.revision == self.base.revision,
-            "processes": self.wanted.processes,
-            "rows": self._counts(),
-            "steps": self.steps(len(self.rows)),
-            "memory_gb": {"estimated": self.plan.need.total / 1e9, "free": self.plan.available / 1e9},
-            "versions": _versions(),
-        }
+        Args:
+            rows: Rows that the trainer reads, or packed sequences.
 
-    def _counts(self) -> dict[str, Any]:
+        Returns:
+            Steps of the whole training.
+        """
+        settings, batches = self.request.settings, self.plan.batches
+        passes = 1 if settings.method == "kto" else settings.epochs
+        return passes * ceil(ceil(rows / (batches.size * self.request.processes)) / batches.accumulation)
+
+    def record(self) -> TrainingRecord:
+        """Describe the training as it starts.
+
+        Returns:
+            The content of `training.json` before the first step.
+        """
+        data = self.data.record()
+        return TrainingRecord(
+            finished=False,
+            settings=self.request.settings,
+            decided=self.plan.resolved(),
+            class_weights=self.weights,
+            model=ModelRevision(name=self.base.name, revision=self.base.revision),
+            data=data,
+            on_policy=None if data.written_by is None else data.written_by.revision == self.base.revision,
+            processes=self.request.processes,
+            rows=self._counts(),
+            steps=self.steps(len(self.rows)),
+            memory_gb=MemoryRecord(estimated=self.plan.need.total / 1e9, free=self.plan.available / 1e9),
+            versions=_versions(),
+        )
+
+    def _counts(self) -> RowCounts:
         rows = self.fitting.rows
         rejected = len(rows) if "rejected" in rows[0] else sum(not row.get("label", True) for row in rows)
-        return {
-            "read": len(self.data.rows),
-            "left_out": dict(self.fitting.left_out),
-            "kept": len(rows),
-            "chosen": sum(row.get("label", True) for row in rows),
-            "rejected": rejected,
-            "instructions": len({row["instruction_id"] for row in rows}),
-            "longest": max(self.fitting.tokens),
-            "epochs": [{"rows": len(order.rows), "left_out": dict(order.left_out)} for order in self.orders],
-        } | ({"columns_not_read": list(self.data.not_read)} if self.data.not_read else {})
+        return RowCounts(
+            read=len(self.data.rows),
+            left_out=dict(self.fitting.left_out),
+            kept=len(rows),
+            chosen=sum(row.get("label", True) for row in rows),
+            rejected=rejected,
+            instructions=len({row["instruction_id"] for row in rows}),
+            longest=max(self.fitting.tokens),
+            epochs=tuple(EpochRows(rows=len(order.rows), left_out=dict(order.left_out)) for order in self.orders),
+            columns_not_read=list(self.data.ignored_columns) or None,
+        )
 
 
-def prepare(wanted: TrainingRequest) -> PreparedTraining:
-    """Read the rows, pin the model, keep what fits, lay out the order and estimate memory; load no weights.
+def prepare(request: TrainingRequest) -> PreparedTraining:
+    """Read the rows, pin the model, keep what fits, lay out the batches and estimate memory; load no weights.
+
+    Args:
+        request: What to train on what.
+
+    Returns:
+        The training, ready to start. Settings that an earlier start in the same folder resolved keep their values.
 
     Raises:
-        TrainingError: this cannot be trained, and why.
-        PlumError: the source or the model cannot be had.
+        TrainingError: This cannot be trained; the message says why.
+        PlumError: The source or the model cannot be read.
     """
-    settings = wanted.settings
+    settings = request.settings
     if absent := [name for name in settings.report_to if find_spec(name) is None]:
         raise TrainingError(f"report_to: {absent[0]} is not installed: run  pip install {absent[0]}")
-    data = read_data(wanted.source, settings.method, wanted.hub)
-    base = _base(wanted, data.writer)
-    config, tokenizer = base.config(), base.tokenizer()
-    fits = fitting(data.rows, tokenizer, settings.max_length)
-    folder = TrainingFolder(wanted.out or _default_out(wanted))
-    begun = folder.facts() or {}
-    auto = settings.model_copy(update=begun.get("decided", {}))  # what `auto` stood for when it began
-    batches = _batches(auto, fits, wanted.processes)
-    orders = _orders(fits, wanted, batches)
-    longest = settings.max_length if settings.packing else max(fits.tokens)
-    decided = plan(auto, config, batches, longest, wanted.processes)
-    return PreparedTraining(wanted, folder, base, data, tokenizer, fits, decided, orders)
+    data = read_data(request.source, settings.method, request.hub)
+    base = _base(request, data.policy)
+    config, tokenizer = base.load_config(), base.load_tokenizer()
+    fitting = fitting_rows(data.rows, tokenizer, settings.max_length)
+    folder = TrainingFolder(request.out or _default_out(request))
+    earlier = folder.record()
+    resolved = earlier.decided.apply(settings) if earlier else settings
+    batches = _batches(resolved, fitting, request.processes)
+    orders = _orders(fitting, request, batches)
+    longest = settings.max_length if settings.packing else max(fitting.tokens)
+    plan = plan_device(resolved, config, batches, longest, request.processes)
+    return PreparedTraining(request, folder, base, data, tokenizer, fitting, plan, orders)
 
 
 def check(prepared: PreparedTraining) -> preflight.Preflight:
-    """What TRL will do with KTO's rows, read from a trainer of its own with a stand-in for the model.
+    """Read what TRL will do with KTO's rows from a trainer with a placeholder model.
+
+    Args:
+        prepared: A KTO training.
+
+    Returns:
+        Counts of KL pairs and labels over all batches.
 
     Raises:
-        TrainingError: there is nothing to check, since only KTO depends on the order.
+        TrainingError: The method is not KTO, the only one that depends on the order of rows.
     """
-    if prepared.wanted.settings.method != "kto":
+    if prepared.request.settings.method != "kto":
         raise TrainingError("--preflight is for kto: dpo and sft do not depend on the order of their rows")
-    from plum_hub.training.trainer import TrainingJob, arguments, trainer
+    from plum_hub.training.trainer import TrainingJob, make_trainer, trl_config
 
-    quiet()
+    _silence_libraries()
     small = replace(prepared.plan, lora=False, bf16=False, checkpointed=False, precomputed=False, quantization="none")
     with tempfile.TemporaryDirectory() as steps:
-        job = TrainingJob(prepared.wanted.settings, small, prepared.rows, prepared.weights, Path(steps))
-        models = [stand_in(prepared.tokenizer) for _ in range(2)]  # or TRL would load a reference model
-        one = trainer(job, arguments(job, gpu=False), models, prepared.tokenizer)
-        return preflight.read(one, prepared.wanted.processes)
+        job = TrainingJob(prepared.request.settings, small, prepared.rows, prepared.weights, Path(steps))
+        models = [placeholder_model(prepared.tokenizer) for _ in range(2)]  # else TRL would load a reference model
+        trainer = make_trainer(job, trl_config(job, gpu=False), models, prepared.tokenizer)
+        return preflight.read(trainer, prepared.request.processes)
 
 
-def train(prepared: PreparedTraining, progress: Progress) -> dict[str, Any]:
-    """Train, or go on with it, and return what `training.json` says in the end.
+def train(prepared: PreparedTraining, progress: Progress) -> TrainingRecord:
+    """Train, or resume the training; if it is finished already, do nothing.
+
+    Args:
+        prepared: The training.
+        progress: Progress reporter.
+
+    Returns:
+        The final content of `training.json`.
 
     Raises:
-        TrainingError: the folder holds another training; the preflight refuses; it diverged; weights could not be
-            written. The last good checkpoint is kept.
+        TrainingError: The folder holds another training; the preflight check refuses; the training diverged; or weights
+            could not be written. The last good checkpoint is kept.
     """
-    facts, folder = prepared.facts(), prepared.folder
-    folder.check(facts)
-    if (begun := folder.facts()) and begun["finished"]:
-        return begun
+    record, folder = prepared.record(), prepared.folder
+    folder.check(record)
+    if (earlier := folder.record()) and earlier.finished:
+        return earlier
     progress.say(prepared.plan.line())
-    quiet()
+    _silence_libraries()
     with folder.lock() if os.environ.get("RANK", "0") == "0" else nullcontext():
-        one, job = loaded(prepared)
-        if prepared.wanted.settings.packing:
-            facts["rows"]["sequences"] = len(one.train_dataset)
-            facts["steps"] = prepared.steps(len(one.train_dataset))
-        if prepared.wanted.settings.method == "kto":
-            found = preflight.read(one, prepared.wanted.processes)
+        trainer, job = load_trainer(prepared)
+        if prepared.request.settings.packing:
+            sequences = len(trainer.train_dataset)
+            rows = record.rows.model_copy(update={"sequences": sequences})
+            record = record.model_copy(update={"rows": rows, "steps": prepared.steps(sequences)})
+        if prepared.request.settings.method == "kto":
+            found = preflight.read(trainer, prepared.request.processes)
             found.check()
-            facts["preflight"] = found.as_json()
+            record = record.model_copy(update={"preflight": found})
             progress.say(
                 f"order: {found.pairs:,} KL pairs, {found.same_prompt:,} of one prompt; {found.batches:,} batches, "
                 f"{found.single_label:,} of one label; weights: chosen {job.weights.desirable:.3g}, rejected "
                 f"{job.weights.undesirable:.3g}"
             )
-        return _run(prepared, one, job, facts, progress)
+        return _run(prepared, trainer, job, record, progress)
 
 
-def loaded(prepared: PreparedTraining) -> tuple[Any, Any]:
-    """TRL's trainer with the weights loaded, and its job.
+def load_trainer(prepared: PreparedTraining) -> tuple[Any, Any]:
+    """Load the weights into one of TRL's trainers.
+
+    Args:
+        prepared: The training.
+
+    Returns:
+        The trainer and its `TrainingJob`.
 
     Raises:
-        TrainingError: other processes train beside this one than it was told of.
+        TrainingError: The number of processes that train together differs from the request.
     """
     import torch
 
-    from plum_hub.training.trainer import TrainingJob, arguments, trainer
+    from plum_hub.training.trainer import TrainingJob, make_trainer, trl_config
 
-    settings, plan, base = prepared.wanted.settings, prepared.plan, prepared.base
+    settings, plan, base = prepared.request.settings, prepared.plan, prepared.base
     job = TrainingJob(settings, plan, prepared.rows, prepared.weights, prepared.folder.path / STEPS)
-    args = arguments(job, gpu=torch.cuda.is_available())  # before the weights: DeepSpeed prepares their loading
-    if args.world_size != prepared.wanted.processes:
+    config = trl_config(job, gpu=torch.cuda.is_available())  # before the weights: DeepSpeed prepares their loading
+    if config.world_size != prepared.request.processes:
         raise TrainingError(
-            f"{args.world_size} processes train together, and WORLD_SIZE says {prepared.wanted.processes}: start them "
-            f"with --launch {args.world_size} or torchrun"
+            f"{config.world_size} processes train together, and WORLD_SIZE says {prepared.request.processes}: start "
+            f"them with --launch {config.world_size} or torchrun"
         )
     held = settings.method != "sft" and not plan.lora and not plan.precomputed
     models = [
-        base.weights(bf16=plan.bf16 and plan.lora, quantization=plan.quantization) for _ in range(2 if held else 1)
+        base.load_model(bf16=plan.bf16 and plan.lora, quantization=plan.quantization) for _ in range(2 if held else 1)
     ]
-    return trainer(job, args, models, prepared.tokenizer), job
+    return make_trainer(job, config, models, prepared.tokenizer), job
 
 
-def _run(prepared: PreparedTraining, one: Any, job: Any, facts: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """Take the steps, and leave the model in the folder."""
+def _run(
+    prepared: PreparedTraining, trainer: Any, job: Any, record: TrainingRecord, progress: Progress
+) -> TrainingRecord:
+    """Take the steps, and save the model."""
     from plum_hub.training.trainer import TrainingListener, saving, take_steps
 
-    folder, main = prepared.folder, one.is_world_process_zero()
+    folder, main = prepared.folder, trainer.is_world_process_zero()
     if main:
-        folder.write(facts)
+        folder.write(record)
         folder.clean()
     last = folder.last_step()
     done = int(last.name.rpartition("-")[2]) if last else 0
-    progress.begin("training", facts["steps"], done)
+    progress.begin("training", record.steps, done)
     began = time.monotonic()
     with folder.metrics(done, kept=main) as keep:
-        take_steps(one, job, last, TrainingListener(keep, progress.advance))
-    facts["seconds"] = {"of the last start": round(time.monotonic() - began, 1), "from step": done}
+        take_steps(trainer, job, last, TrainingListener(keep, progress.advance))
+    seconds = TrainingTime(of_last_start=round(time.monotonic() - began, 1), from_step=done)
     with saving(folder.path):
-        one.save_model(str(folder.path))
-        if main and prepared.plan.lora and prepared.wanted.settings.merge:
-            prepared.base.merged(folder.path).save_pretrained(folder.path / MERGED)
+        trainer.save_model(str(folder.path))
+        if main and prepared.plan.lora and prepared.request.settings.merge:
+            prepared.base.merge(folder.path).save_pretrained(folder.path / MERGED)
             prepared.tokenizer.save_pretrained(folder.path / MERGED)
-    facts |= {"finished": True, "peak_gb": _peak() / 1e9}
+    record = record.model_copy(update={"seconds": seconds, "finished": True, "peak_gb": _peak_bytes() / 1e9})
     if main:
         draw(folder.path / METRICS, folder.path / REPORT)
-        folder.finish(facts)
+        folder.finish(record)
     progress.end()
-    return facts
+    return record
 
 
-def _base(wanted: TrainingRequest, writer: PolicyRef | None) -> PinnedModel:
-    """The model to train.
-
-    Raises:
-        TrainingError: nobody says which; or it did not write the samples and that is not allowed.
-    """
-    if wanted.model is None:
-        if writer is None or writer.model is None:
-            raise TrainingError(
-                f"{wanted.source}: {'does not say who wrote it' if writer is None else f'was written by {writer.name}'}"
-                ", so there is no model here to train: name one with --model"
-            )
-        return pinned(writer.model, writer.revision)
-    same = writer is not None and wanted.model.partition("@")[0] == writer.model and not Path(wanted.model).is_dir()
-    base = pinned(wanted.model, writer.revision if same and writer else None)
-    if writer is not None and writer.revision != base.revision and not wanted.allow_off_policy:
+def _base(request: TrainingRequest, policy: PolicyRef | None) -> PinnedModel:
+    """Pin the model to train; refuse one that did not write the samples, unless that is allowed."""
+    if request.model is None:
+        if policy is None or policy.model is None:
+            who = "does not say which model wrote it" if policy is None else f"was written by {policy.name}"
+            raise TrainingError(f"{request.source}: {who}, so there is no model here to train: name one with --model")
+        return pin_model(policy.model, policy.revision)
+    same = policy is not None and request.model.partition("@")[0] == policy.model and not Path(request.model).is_dir()
+    base = pin_model(request.model, policy.revision if same and policy else None)
+    if policy is not None and policy.revision != base.revision and not request.allow_off_policy:
         raise TrainingError(
-            f"the samples were written by {writer.name} at {writer.revision}, and {base.name} is at {base.revision}: "
-            "train the model that wrote them (leave --model out), or say --allow-off-policy, which is recorded"
+            f"the samples were written by {policy.name} at {policy.revision}, and {base.name} is at {base.revision}: "
+            "train the model that wrote them (leave --model out), or pass --allow-off-policy, which is recorded"
         )
     return base
 
 
-def _batches(settings: TrainingSettings, fits: Fitting, processes: int) -> Batches:
-    """How many rows make a batch, and how many batches a step.
-
-    Raises:
-        TrainingError: kto has rows of one label only.
-    """
+def _batches(settings: TrainingSettings, fitting: FittingRows, processes: int) -> Batches:
+    """Choose batch size and accumulation; KTO needs both labels."""
     if settings.method != "kto":
-        return settings.batches(SMALLEST, processes)
-    chosen = sum(row["label"] for row in fits.rows)
-    rejected = len(fits.rows) - chosen
+        return settings.batches(MIN_BATCH, processes)
+    chosen = sum(row["label"] for row in fitting.rows)
+    rejected = len(fitting.rows) - chosen
     if not chosen or not rejected:
         raise TrainingError(
-            f"all {len(fits.rows):,} rows are {'chosen' if chosen else 'rejected'}: kto needs both labels"
+            f"all {len(fitting.rows):,} rows are {'chosen' if chosen else 'rejected'}: kto needs both labels"
             + ("; train on the chosen alone with --method sft" if chosen else "")
         )
     return settings.batches(batch_size(chosen, rejected), processes)
 
 
-def _orders(fits: Fitting, wanted: TrainingRequest, batches: Batches) -> list[BatchOrder]:
-    """KTO's epochs.
-
-    Raises:
-        TrainingError: there is not one batch of both labels and different prompts.
-    """
-    settings = wanted.settings
+def _orders(fitting: FittingRows, request: TrainingRequest, batches: Batches) -> list[BatchOrder]:
+    """Lay out KTO's epochs; refuse rows that make not a single valid batch."""
+    settings = request.settings
     if settings.method != "kto":
         return []
     facts = [
         RowFacts(digest(row["prompt"]), row["label"], tokens)
-        for row, tokens in zip(fits.rows, fits.tokens, strict=True)
+        for row, tokens in zip(fitting.rows, fitting.tokens, strict=True)
     ]
-    shape = BatchShape(batches.size, wanted.processes, settings.group_by_length)
+    shape = BatchShape(batches.size, request.processes, settings.group_by_length)
     orders = epochs(facts, shape, settings.seed, settings.epochs)
     if not orders[0].rows:
         reasons = "; ".join(f"{count:,}: {reason}" for reason, count in orders[0].left_out.items())
         raise TrainingError(
-            f"{len(facts):,} rows make no batch of {batches.size} for each of {wanted.processes} processes "
-            f"({reasons}): get more prompts, or make batches smaller with --set batch_size=2"
+            f"{len(facts):,} rows make no batch of {batches.size} for each of {request.processes} processes "
+            f"({reasons}): provide more prompts, or make batches smaller with --set batch_size=2"
         )
     return orders
 
 
-def _default_out(wanted: TrainingRequest) -> Path:
-    method = wanted.settings.method
+def _default_out(request: TrainingRequest) -> Path:
+    method = request.settings.method
     ending = "" if method == "kto" else f"-{method}"
-    source = Path(wanted.source).expanduser()
-    return source / f"{CHECKPOINT}{ending}" if source.is_dir() else Path(f"runs/train-{slug(wanted.source)}{ending}")
+    source = Path(request.source).expanduser()
+    return source / f"{CHECKPOINT}{ending}" if source.is_dir() else Path(f"runs/train-{slug(request.source)}{ending}")
 
 
-def _peak() -> int:
-    """The most bytes that were held at a time, on the GPU where there is one."""
+def _peak_bytes() -> int:
+    """Return the peak memory of the GPU; without one, of the process."""
     import torch
 
     if torch.cuda.is_available():
@@ -332,8 +372,8 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in _PACKAGES}
 
 
-def quiet() -> None:
-    """Silence the bars that libraries draw while they load and tokenise, and bitsandbytes' advice on kernels."""
+def _silence_libraries() -> None:
+    """Disable progress bars of loading and tokenising, and bitsandbytes' advice on kernels."""
     import logging
 
     import datasets

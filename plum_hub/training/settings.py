@@ -1,7 +1,7 @@
-"""Every knob of a training.
+"""Settings of a training.
 
-They are sealed into the checkpoint's folder and not into a run's recipe: one dataset is trained on in many ways, also
-one that no run made, and what is trained must not change the name of what was sampled.
+They are sealed into the checkpoint's folder rather than into a run's recipe: one dataset is trained on in many ways,
+whether a run made it or not, and how a model is trained must not change the ids of what was sampled.
 """
 
 from collections.abc import Iterable
@@ -19,120 +19,146 @@ _RATES: dict[tuple[Method, bool], float] = {
     ("kto", False): 1e-6, ("dpo", False): 1e-6, ("sft", False): 2e-5,
     ("kto", True): 1e-5, ("dpo", True): 1e-5, ("sft", True): 2e-4,
 }  # fmt: skip
-"""TRL's defaults, and ten times that for the few weights of LoRA."""
+"""Default learning rates by method and LoRA: TRL's defaults, and ten times those for LoRA."""
 
 _STEP = 32
-"""Rows of a step, over all processes; TRL's documentation recommends 16 to 128 for kto."""
+"""Rows per optimiser step, over all processes; TRL's documentation recommends 16 to 128 for kto."""
 
 
 @dataclass(frozen=True)
 class Batches:
-    """How rows are taken together."""
+    """Batch size and gradient accumulation."""
 
     size: int
-    """Rows (dpo: pairs) of one device's batch."""
-    to_a_step: int
-    """Batches of one device to a step."""
+    """Rows (dpo: pairs) per device batch."""
+    accumulation: int
+    """Batches per device and optimiser step."""
 
 
 class TrainingSettings(BaseModel):
-    """How a model is trained."""
+    """How a model is trained: the keys of `--set`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Method = "kto"
-    """`kto` on chosen and rejected, `dpo` on balanced pairs of them, `sft` on the chosen alone."""
+    """`kto` on chosen and rejected answers, `dpo` on balanced pairs of them, `sft` on the chosen ones alone."""
     weights: Literal["auto", "lora", "full"] = "auto"
-    """What is trained: low-rank adapters on all linear layers, or every weight. `auto` is lora without a GPU, and where
-    full training would not fit."""
+    """Which weights are trained: low-rank adapters on all linear layers (`lora`), or every weight (`full`). `auto` is
+    lora without a GPU, and where full training would not fit."""
     lora_rank: int = Field(default=16, ge=1)
-    """Rank of the adapters."""
+    """LoRA rank."""
     lora_alpha: int = Field(default=32, ge=1)
-    """Their scale is `lora_alpha / lora_rank`."""
+    """LoRA scale: adapters are multiplied by `lora_alpha / lora_rank`."""
     learning_rate: float | None = Field(default=None, gt=0, lt=1)
-    """Highest rate. When not set: kto and dpo 1e-6, sft 2e-5, with lora ten times that."""
+    """Peak learning rate. Default: 1e-6 for kto and dpo, 2e-5 for sft; with lora ten times that."""
     epochs: int = Field(default=1, ge=1)
-    """How often each row is seen. KTO's batches are drawn anew for each epoch."""
+    """Passes over the rows. KTO's batches are drawn again for each epoch."""
     batch_size: int | None = Field(default=None, ge=2)
-    """Rows (dpo: pairs) of one device's batch, within which kto estimates its KL term. When not set: 4; for kto up to
-    16, as many as it takes for all rows to find a place in a batch of both labels."""
+    """Rows (dpo: pairs) per device batch, within which kto estimates its KL term. Default: 4; for kto up to 16, the
+    smallest at which all rows fit into batches with both labels."""
     accumulation: int | None = Field(default=None, ge=1)
-    """Batches of one device to a step. When not set: as many as bring a step of all processes to about 32 rows."""
+    """Gradient accumulation: batches per device and step. Default: as many as bring a step of all processes to about 32
+    rows."""
     max_length: int = Field(default=1024, ge=16)
-    """Tokens of prompt and completion together; a longer row is left out, never cut."""
+    """Maximum tokens of prompt and completion together; longer rows are left out, never truncated."""
     group_by_length: bool = False
-    """Whether KTO's batches get rows of like length: less padding, and a KL estimate for each range of lengths."""
+    """Whether KTO's batches hold rows of similar length: less padding, and a KL estimate per range of lengths."""
     beta: float = Field(default=0.1, gt=0)
-    """How strongly kto and dpo are held to the reference model."""
+    """KL coefficient of kto and dpo: how strongly the model is held to the reference model."""
     desirable_weight: float | None = Field(default=None, gt=0)
-    """KTO's weight of chosen rows. When neither weight is set, they follow from the label counts."""
+    """KTO loss weight of chosen rows. When neither weight is set, both follow from the label counts."""
     undesirable_weight: float | None = Field(default=None, gt=0)
-    """KTO's weight of rejected rows."""
+    """KTO loss weight of rejected rows."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the steps over which the rate rises; then it falls to 0 in a straight line."""
+    """Share of the steps over which the learning rate rises linearly; then it decays linearly to 0."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """Of AdamW."""
+    """AdamW weight decay."""
     max_grad_norm: float = Field(default=1.0, gt=0)
-    """Longer gradients are shortened to this."""
+    """Gradient clipping: maximum norm."""
     max_kl: float = Field(default=100.0, gt=0)
-    """KTO stops when a batch's KL estimate, in nats, is above this; with beta 0.1 its gradient is nothing by then."""
+    """Abort KTO when a batch's KL estimate exceeds this many nats; with beta 0.1 its gradient has vanished by then."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """What is computed in; `auto` is bf16 where the device computes in it. Trained weights are always kept in fp32,
-    since steps as small as these are lost in bf16."""
+    """Compute precision; `auto` is bf16 where the device computes in it natively. Trained weights are always kept in
+    fp32, since updates this small are lost in bf16."""
     gradient_checkpointing: bool | None = None
-    """Whether activations are computed twice instead of kept. When not set: on a GPU, and where they would not fit."""
+    """Whether activations are recomputed in the backward pass instead of kept. Default: on a GPU, and where they would
+    not fit."""
     reference: Literal["auto", "live", "precomputed"] = "auto"
-    """When the reference model is asked: at each step, or before the first for all rows, which lets it go from memory.
-    `auto`: precomputed for full training; with lora the model without its adapters is the reference, which costs no
-    memory."""
+    """When the reference model's log-probabilities are computed: at each step (`live`), or for all rows before the
+    first (`precomputed`), which frees its memory. `auto`: precomputed for full training; with lora, the model without
+    its adapters is the reference and takes no memory."""
     merge: bool = False
-    """Whether lora's adapters are in the end also added to the model's weights: a whole model in `merged/`, which every
+    """Whether lora's adapters are finally also merged into the model's weights: a whole model in `merged/`, which every
     engine opens."""
     checkpoint_every: int = Field(default=25, ge=1)
-    """Steps between checkpoints, from which a training goes on after an interruption."""
+    """Steps between checkpoints, from which an interrupted training resumes."""
     quantization: Literal["none", "4bit", "8bit"] = "none"
-    """What lora's frozen weights are held in, by bitsandbytes: less memory; slower, and on a CPU much slower."""
+    """Quantisation of lora's frozen weights, by bitsandbytes: less memory; slower, and on a CPU much slower."""
     packing: bool = False
-    """Whether sft's rows share sequences of `max_length` tokens, where none sees another: no padding."""
+    """Whether sft packs rows into sequences of `max_length` tokens, without attention between rows: no padding."""
     memory_gb: float | None = Field(default=None, gt=0)
-    """Memory that may be used; what the device has free when not set."""
+    """Memory limit in GB (10^9 bytes). Default: what the device has free."""
     report_to: tuple[Literal["trackio", "wandb", "tensorboard"], ...] = ()
-    """Where metrics go beside `metrics.jsonl`, by packages that are installed."""
+    """Trackers that receive the metrics besides `metrics.jsonl`; their packages must be installed."""
     seed: int = Field(default=0, ge=0)
-    """Of the order, and of the adapters' first weights."""
+    """Random seed of the row order and of the adapters' initial weights."""
 
     @field_validator("report_to", mode="before")
     @classmethod
-    def _may_be_one_word(cls, value: object) -> object:
+    def _accept_one_name(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _is_one_of_a_kind(self) -> Self:
+    def _check_combinations(self) -> Self:
         if self.method != "kto" and (self.desirable_weight or self.undesirable_weight):
             raise ValueError("desirable_weight and undesirable_weight are for kto; leave them out")
         if self.packing and self.method != "sft":
-            raise ValueError(f"packing is for sft: {self.method} compares rows, and needs each as one; leave it out")
+            raise ValueError(
+                f"packing is for sft: {self.method} compares rows, so each must stay separate; leave it out"
+            )
         if self.quantization != "none" and self.weights == "full":
             raise ValueError("quantization is for lora, since rounded weights cannot be trained; leave one of them out")
         return self
 
-    def batches(self, smallest: int, processes: int) -> Batches:
-        """The batches, filled in: of `smallest` rows where nobody says how many."""
-        rows = self.batch_size or smallest
+    def batches(self, default: int, processes: int) -> Batches:
+        """Fill in batch size and accumulation.
+
+        Args:
+            default: Rows per device batch where `batch_size` is not set.
+            processes: Number of processes that train together.
+
+        Returns:
+            Both, resolved.
+        """
+        rows = self.batch_size or default
         return Batches(rows, self.accumulation or max(1, round(_STEP / (rows * processes))))
 
     def rate(self, *, lora: bool) -> float:
-        """The learning rate, filled in."""
+        """Fill in the learning rate.
+
+        Args:
+            lora: Whether adapters are trained.
+
+        Returns:
+            Peak learning rate: the setting, else the method's default.
+        """
         return self.learning_rate or _RATES[self.method, lora]
 
 
-def compose(settings: Iterable[str], **chosen: object) -> TrainingSettings:
-    """Settings from `KEY=VALUE` lines, the value in YAML, and from what options say.
+def compose(settings: Iterable[str], **options: object) -> TrainingSettings:
+    """Compose settings from `--set KEY=VALUE` and from options of their own.
+
+    Args:
+        settings: `KEY=VALUE` strings, the values in YAML; they take precedence over the options.
+        **options: Settings by key; None leaves a key at its default.
+
+    Returns:
+        Validated settings.
 
     Raises:
-        TrainingError: an unknown key, or a value that is not allowed.
+        TrainingError: A key is unknown, or a value is not allowed.
     """
-    tree: dict[str, Any] = {key: value for key, value in chosen.items() if value is not None}
+    tree: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key:
@@ -145,18 +171,19 @@ def compose(settings: Iterable[str], **chosen: object) -> TrainingSettings:
         where = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             raise TrainingError(
-                f"--set {where}: there is no such key; there are {', '.join(TrainingSettings.model_fields)}"
+                f"--set {where}: there is no such key; the keys are {', '.join(TrainingSettings.model_fields)}"
             ) from error
-        said = first["msg"].removeprefix("Value error, ")
-        raise TrainingError(f"--set {where}={first['input']}: {said}" if where else f"--set: {said}") from error
+        reason = first["msg"].removeprefix("Value error, ")
+        raise TrainingError(f"--set {where}={first['input']}: {reason}" if where else f"--set: {reason}") from error
 
 
 def _value(setting: str, text: str) -> object:
+    """Parse the value of a setting as YAML."""
     try:
         value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # an invalid date is a ValueError
         raise TrainingError(f"--set {setting!r:.200}: the value is not YAML ({in_a_line(error)})") from error
-    if isinstance(value, str):  # YAML takes 1e-6 for a word
+    if isinstance(value, str):  # YAML reads 1e-6 as a string
         try:
             return float(value)
         except ValueError:

@@ -156,7 +156,7 @@ def _dataset(
 def _check_rows(dataset: FetchedRelease, lineage: ModelLineage, findings: Findings) -> None:
     said = lineage.data
     try:
-        found = digest_of(dataset, asdict(said), lineage.method)
+        found = digest_of(dataset, said.revision, lineage.method)
     except (PlumError, ValueError, TypeError, KeyError) as error:
         found = f"they cannot be read: {error}"
     what = f"{dataset.repo}@{dataset.version}, digest of the rows that {lineage.method} reads"

@@ -13,7 +13,7 @@ from pathlib import Path
 from plum_hub.engines.names import COMMIT
 from plum_hub.errors import RunError
 from plum_hub.loading import FetchedRelease, fetch_release
-from plum_hub.publishing.repository import releases
+from plum_hub.publishing.repository import read_releases
 from plum_hub.release.manifest import CARD, MANIFEST, ManifestHeader, PreviousRelease
 from plum_hub.release.versions import newest_first
 from plum_hub.verification.files import check_manifest
@@ -88,7 +88,7 @@ def _published(run: Path, release: FetchedRelease) -> str:
     """The commit that the publisher's run keeps of this version. It may keep several, of Hubs of its own: then the
     release's, if that is among them."""
     named = (release.repo, release.version)
-    kept = [str(row["commit"]) for row in releases(run) if (row["repo"], row["tag"]) == named]
+    kept = [row.commit for row in read_releases(run) if (row.repo, row.tag) == named]
     if not kept:
         path = run / "releases.jsonl"
         raise RunError(f"{path}: does not name {release.repo}@{release.version}; name the run that published it")

@@ -55,13 +55,13 @@ def made_rows(path: Path) -> Path:
 
 def write_rows(options: argparse.Namespace, path: Path) -> None:
     """Write as many rows as the steps need, half of each label, drawn from the data, all short enough."""
-    from plum_hub.training.base import pinned
+    from plum_hub.training.base import pin_model
     from plum_hub.training.data import read_data
-    from plum_hub.training.lengths import fitting
+    from plum_hub.training.lengths import fitting_rows
 
     rows = list(read_data(options.data, "kto", options.hub).rows)
     random.Random(options.seed).shuffle(rows)
-    fits = fitting(rows, pinned(options.model, None).tokenizer(), options.max_length)
+    fits = fitting_rows(rows, pin_model(options.model, None).load_tokenizer(), options.max_length)
     wanted = options.steps * options.batch * ACCUMULATION
     halves = [[row for row in fits.rows if row["label"] is label][: wanted // 2] for label in (True, False)]
     if (fewest := min(map(len, halves))) < wanted // 2:

@@ -61,7 +61,7 @@ def test_what_was_not_logged_is_not_drawn(tmp_path: Path) -> None:
 def test_metrics_that_cannot_be_read_and_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     broken = tmp_path / "broken.jsonl"
     broken.write_text("no metrics\n")
-    with pytest.raises(TrainingError, match=r"bring the training.s metrics"):
+    with pytest.raises(TrainingError, match=r"restore the training.s metrics"):
         draw(broken, tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="cannot be written"):

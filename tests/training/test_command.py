@@ -62,7 +62,7 @@ def test_what_is_wrong_with_the_folder_is_said_before_processes_start(
     source: Path, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(TrainingError, match="holds something that is no training"):
+    with pytest.raises(TrainingError, match="holds files that do not belong to a training"):
         said(toy.command(source, tiny, tmp_path, "--launch", "2"))
     with pytest.raises(RunError, match="Not a directory"):
         said(toy.command(source, tiny, tmp_path / "file" / "out", "--launch", "2"))

@@ -23,12 +23,12 @@ def freed():
     return full - held(), between
 
 seen = [freed()[0]]
-heap.keep()
+heap.retain_freed()
 back, between = freed()
 before = held()
-heap.give_back(2 * heap.held())
+heap.trim(2 * heap.resident_bytes())
 assert before - held() < 20
-heap.give_back(heap.held() // 2)
+heap.trim(heap.resident_bytes() // 2)
 print(json.dumps([*seen, back, before - held()]))
 """
 

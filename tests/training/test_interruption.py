@@ -11,7 +11,7 @@ import pytest
 
 from plum_hub.errors import TrainingError
 from plum_hub.progress import Progress
-from plum_hub.training.run import TrainingRequest, loaded, prepare, train
+from plum_hub.training.run import TrainingRequest, load_trainer, prepare, train
 from plum_hub.training.settings import compose
 from tests.training import toy
 
@@ -52,9 +52,9 @@ def test_killed_and_out_of_disk_it_ends_with_the_same_weights(source: Path, tiny
     assert "the checkpoint before it is kept" in line
 
     settings = compose([*toy.SETTINGS, "learning_rate=1e-3"])
-    facts = train(prepare(TrainingRequest(str(source), str(tiny), broken, settings)), Progress())
-    assert facts["seconds"]["from step"] >= 4
-    assert facts["seconds"]["from step"] in begun
+    record = train(prepare(TrainingRequest(str(source), str(tiny), broken, settings)), Progress())
+    assert record.seconds.from_step >= 4
+    assert record.seconds.from_step in begun
     train(prepare(TrainingRequest(str(source), str(tiny), whole, settings)), Progress())
     weights = [(out / "adapter_model.safetensors").read_bytes() for out in (broken, whole)]
     assert weights[0] == weights[1]
@@ -92,7 +92,7 @@ def test_interrupted_every_kind_of_training_goes_on_as_if_it_had_not_been(
     broken, whole = (TrainingRequest(str(source), str(tiny), tmp_path / name, chosen) for name in ("broken", "whole"))
     with pytest.raises(KeyboardInterrupt):
         train(prepare(broken), Interrupting())
-    assert train(prepare(broken), Progress())["seconds"]["from step"] == 4
+    assert train(prepare(broken), Progress()).seconds.from_step == 4
     train(prepare(whole), Progress())
     (name,) = [path.name for path in (tmp_path / "whole").glob("*.safetensors")]
     assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -100,10 +100,10 @@ def test_interrupted_every_kind_of_training_goes_on_as_if_it_had_not_been(
 
 def test_two_trainings_in_one_folder(source: Path, tiny: Path, tmp_path: Path) -> None:
     ready = prepare(TrainingRequest(str(source), str(tiny), tmp_path / "out", compose(toy.SETTINGS)))
-    ready.folder.write(ready.facts())
+    ready.folder.write(ready.record())
     with ready.folder.lock(), pytest.raises(TrainingError, match="another plum-hub process is training here"):
         train(ready, Progress())
-    assert train(ready, Progress())["finished"]
+    assert train(ready, Progress()).finished
 
 
 def test_all_steps_taken_but_nothing_saved_is_saved_by_the_next_start(source: Path, tiny: Path, tmp_path: Path) -> None:
@@ -115,13 +115,13 @@ def test_all_steps_taken_but_nothing_saved_is_saved_by_the_next_start(source: Pa
     ready = prepare(
         TrainingRequest(str(source), str(tiny), tmp_path / "out", compose([*toy.SETTINGS, "learning_rate=1e-3"]))
     )
-    ready.folder.write(ready.facts())
-    one, job = loaded(ready)
+    ready.folder.write(ready.record())
+    one, job = load_trainer(ready)
     take_steps(one, job, None, TrainingListener(lambda _: None, lambda: None))
     newest = ready.folder.last_step()
     assert newest is not None
     assert newest.name == "checkpoint-18"
-    assert train(ready, Progress())["finished"]
+    assert train(ready, Progress()).finished
     trained = {name: weight for name, weight in one.model.named_parameters() if weight.requires_grad}
     saved = load_file(tmp_path / "out" / "adapter_model.safetensors")
     assert len(saved) == len(trained)
@@ -137,9 +137,9 @@ def test_a_start_that_ended_before_its_first_step_is_begun_anew(source: Path, ti
     with pytest.raises(TrainingError, match=r"does not load .* is damaged"):
         train(prepare(TrainingRequest(str(source), str(torn), out, compose(toy.SETTINGS))), Progress())
     ready = prepare(TrainingRequest(str(source), str(tiny), out, compose(toy.SETTINGS)))
-    loaded(ready)
+    load_trainer(ready)
     assert [path.name for path in out.iterdir() if path.is_dir()] == ["steps"]
-    ready.folder.check(ready.facts())
+    ready.folder.check(ready.record())
     (out / "notes.txt").touch()
-    with pytest.raises(TrainingError, match="holds something that is no training"):
-        ready.folder.check(ready.facts())
+    with pytest.raises(TrainingError, match="holds files that do not belong to a training"):
+        ready.folder.check(ready.record())

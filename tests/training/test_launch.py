@@ -37,8 +37,8 @@ def test_two_processes_share_the_batches(source: Path, tiny: Path, tmp_path: Pat
 
 def test_a_training_does_not_outlive_the_one_that_started_it(tmp_path: Path) -> None:
     code = (
-        "import subprocess, sys; from plum_hub.training.launch import tied\n"
-        "subprocess.run(tied(['hub', 'serve', '--port', '0', '--root', sys.argv[1]]))"
+        "import subprocess, sys; from plum_hub.training.launch import child_command\n"
+        "subprocess.run(child_command(['hub', 'serve', '--port', '0', '--root', sys.argv[1]]))"
     )
     parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None

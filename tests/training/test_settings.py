@@ -8,8 +8,8 @@ import pytest
 
 from plum_hub.errors import TrainingError
 from plum_hub.training.balance import LabelWeights, batch_size, class_weights
-from plum_hub.training.lengths import NO_PREFIX, TOO_LONG, fitting
-from plum_hub.training.memory import MemoryDemand, ModelShape, need
+from plum_hub.training.lengths import NO_PREFIX, TOO_LONG, fitting_rows
+from plum_hub.training.memory import MemoryDemand, ModelShape, estimate_memory
 from plum_hub.training.settings import Batches, compose
 from tests.training import toy
 
@@ -21,7 +21,7 @@ def test_settings_are_composed_and_wrong_ones_named() -> None:
     assert (settings.learning_rate, settings.group_by_length, settings.report_to) == (1e-6, True, ("trackio",))
     assert compose([], method="sft").rate(lora=True) == 2e-4
     for setting, said in {
-        "betta=1": "--set betta: there is no such key; there are method, weights",
+        "betta=1": "--set betta: there is no such key; the keys are method, weights",
         "batch_size=1": "--set batch_size=1: Input should be greater than or equal to 2",
         "beta": "write it as KEY=VALUE",
         "beta=[": "the value is not YAML",
@@ -68,7 +68,7 @@ def test_rows_are_measured_as_trl_tokenises_them(tiny: Path) -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(tiny)
     rows = [row | {"row": str(number)} for number, row in enumerate(toy.rows())]
-    whole = fitting(rows, tokenizer, 10_000)
+    whole = fitting_rows(rows, tokenizer, 10_000)
     assert whole.tokens == [
         len(
             tokenizer.apply_chat_template(row["prompt"] + row["completion"], tokenize=True, return_dict=True)[
@@ -78,7 +78,7 @@ def test_rows_are_measured_as_trl_tokenises_them(tiny: Path) -> None:
         for row in rows
     ]
     middle = sorted(whole.tokens)[36]
-    some = fitting(rows, tokenizer, middle)
+    some = fitting_rows(rows, tokenizer, middle)
     assert some.left_out == {TOO_LONG: sum(tokens > middle for tokens in whole.tokens)}
     assert max(some.tokens) == middle
     assert len(some.rows) + some.left_out[TOO_LONG] == 72
@@ -90,7 +90,7 @@ def test_plain_text_ends_with_the_end_of_text(tiny: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny)
     end = tokenizer.eos_token
     rows = [{"prompt": "def add(", "completion": text, "label": True} for text in ("a, b):", f"a, b):{end}")]
-    assert len(set(fitting(rows, tokenizer, 100).tokens)) == 1
+    assert len(set(fitting_rows(rows, tokenizer, 100).tokens)) == 1
 
 
 def test_a_prompt_that_melts_into_its_answer_is_left_out(tiny: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_prompt_that_melts_into_its_answer_is_left_out(tiny: Path) -> None:
     rows = [{"prompt": prompt, "completion": "urn a", "label": True} for prompt in ("ret", "x\n")]
     alone, whole = (tokenizer(text)["input_ids"] for text in ("ret", "return"))
     assert whole[: len(alone)] != alone
-    found = fitting(rows, tokenizer, 100)
+    found = fitting_rows(rows, tokenizer, 100)
     assert (found.left_out, len(found.rows)) == ({NO_PREFIX: 1}, 1)
 
 
@@ -109,34 +109,40 @@ def test_a_template_that_moves_the_prompt_is_refused(tiny: Path) -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(tiny)
     tokenizer.chat_template = "{{ messages | length }}{% for message in messages %}{{ message.content }}{% endfor %}"
-    with pytest.raises(TrainingError, match="renders a prompt alone otherwise than before an answer"):
-        fitting(toy.rows(), tokenizer, 100)
+    with pytest.raises(TrainingError, match="renders a prompt alone differently than before an answer"):
+        fitting_rows(toy.rows(), tokenizer, 100)
 
 
 def test_memory_follows_the_form() -> None:
-    form = ModelShape(
+    shape = ModelShape(
         parameters=494_000_000,
-        linear=900_000,
-        inside=358_000_000,
+        linear_width=900_000,
+        linear_parameters=358_000_000,
         layers=24,
         hidden=896,
-        inner=4864,
+        intermediate=4864,
         vocabulary=151_936,
     )
     kept: dict[str, Any] = {"weight_bytes": 2, "activation_bytes": 2, "reference": False, "tokens": 1000, "gpu": False}
-    load = MemoryDemand(lora_rank=16, inside_bytes=2, checkpointed=False, **kept)
-    lora = need(form, load)
-    assert lora.weights == 2 * form.parameters
-    assert lora.optimiser == 16 * 16 * form.linear
-    full = need(form, MemoryDemand(None, 2, 2, 4, checkpointed=True, reference=True, tokens=1000, gpu=False))
-    assert full.weights + full.optimiser == (16 + 4) * form.parameters
-    narrow = need(form, MemoryDemand(None, 2, 2, 2, checkpointed=True, reference=True, tokens=1000, gpu=False))
-    assert narrow.weights == full.weights + 2 * form.inside  # autocast's copies
+    demand = MemoryDemand(lora_rank=16, linear_bytes=2, checkpointed=False, **kept)
+    lora = estimate_memory(shape, demand)
+    assert lora.weights == 2 * shape.parameters
+    assert lora.optimiser == 16 * 16 * shape.linear_width
+    full = estimate_memory(
+        shape, MemoryDemand(None, 2, 2, 4, checkpointed=True, reference=True, tokens=1000, gpu=False)
+    )
+    assert full.weights + full.optimiser == (16 + 4) * shape.parameters
+    narrow = estimate_memory(
+        shape, MemoryDemand(None, 2, 2, 2, checkpointed=True, reference=True, tokens=1000, gpu=False)
+    )
+    assert narrow.weights == full.weights + 2 * shape.linear_parameters  # autocast's copies
     assert narrow.activations < lora.activations
-    more = [need(form, replace(load, tokens=tokens, checkpointed=True)).activations for tokens in (512, 1024)]
+    more = [
+        estimate_memory(shape, replace(demand, tokens=tokens, checkpointed=True)).activations for tokens in (512, 1024)
+    ]
     blocks = (10 * 896 + 4 * 4864 + 24 * 896) * 2
     assert more[1] - more[0] == 512 * blocks  # a CPU's tile of logits grows no more
     assert "GB (weights 0.99, " in str(lora)
     assert "GB (weights 0.47, " in str(
-        need(form, MemoryDemand(lora_rank=16, inside_bytes=0.5625, checkpointed=False, **kept))
+        estimate_memory(shape, MemoryDemand(lora_rank=16, linear_bytes=0.5625, checkpointed=False, **kept))
     )

@@ -51,12 +51,12 @@ def run(tiny: Path, tmp_path: Path) -> Path:
 def test_a_run_trains_the_model_that_wrote_it(run: Path, tiny: Path) -> None:
     ready = prepare(TrainingRequest(str(run), None, None, compose(toy.SETTINGS)))
     assert ready.folder.path == run / "checkpoint"
-    facts = ready.facts()
-    assert facts["on_policy"] is True
-    assert facts["model"]["revision"] == facts["data"]["written_by"]["revision"]
-    assert facts["rows"]["instructions"] == 12
+    record = ready.record()
+    assert record.on_policy is True
+    assert record.model.revision == record.data.written_by.revision
+    assert record.rows.instructions == 12
     assert ready.rows[0]["row"].startswith("sample")
-    assert str(tiny) not in json.dumps(facts)  # where a model lies is nobody's business
+    assert str(tiny) not in record.to_json()  # where a model lies is nobody's business
     other = prepare(TrainingRequest(str(run), None, None, compose(toy.SETTINGS, method="sft")))
     assert other.folder.path == run / "checkpoint-sft"
     assert len(other.rows) == 36
@@ -67,14 +67,14 @@ def test_another_model_needs_to_be_allowed(run: Path, tiny: Path, tmp_path: Path
     shutil.copytree(tiny, other)
     settings = compose(toy.SETTINGS)
     assert (
-        prepare(TrainingRequest(str(run), str(other), None, settings)).facts()["on_policy"] is True
+        prepare(TrainingRequest(str(run), str(other), None, settings)).record().on_policy is True
     )  # the very same bytes
     write_tiny_model(other, chat=True)
     (other / "generation_config.json").write_text('{"eos_token_id": 1}')
-    with pytest.raises(TrainingError, match="say --allow-off-policy, which is recorded"):
+    with pytest.raises(TrainingError, match="pass --allow-off-policy, which is recorded"):
         prepare(TrainingRequest(str(run), str(other), None, settings))
     allowed = prepare(TrainingRequest(str(run), str(other), None, settings, allow_off_policy=True))
-    assert allowed.facts()["on_policy"] is False
+    assert allowed.record().on_policy is False
 
 
 def test_a_model_that_has_changed_since_is_refused(tmp_path: Path, run: Path) -> None:
@@ -145,7 +145,7 @@ def test_files_give_every_method_its_rows(source: Path, tmp_path: Path) -> None:
         assert (pair["chosen"][0]["content"][:5], pair["rejected"][0]["content"][:3]) == ("a + b", "def")
     pairs = toy.write(tmp_path / "pairs.jsonl", [{"prompt": "a", "chosen": "b", "rejected": "c"}])
     assert read_data(str(pairs), "dpo", "auto").rows[0]["chosen"] == "b"
-    with pytest.raises(TrainingError, match=r"is no run folder, no \.jsonl or \.parquet file"):
+    with pytest.raises(TrainingError, match=r"not a run folder, a \.jsonl or \.parquet file"):
         read_data(str(tmp_path / "nothing"), "kto", "auto")
 
 
@@ -153,7 +153,7 @@ def test_files_give_every_method_its_rows(source: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("odd", "said"),
     [
-        ({"label": "false"}, 'row 1: its label is "false", where true or false is wanted'),
+        ({"label": "false"}, 'row 1: its label is "false", and must be true or false'),
         ({"label": None}, "row 1: its label is null"),
         ({"prompt": None}, "row 1: prompt, completion must all be texts"),
         ({"completion": None}, "row 1: prompt, completion must all be texts"),
@@ -200,9 +200,9 @@ def test_a_training_begun_in_bf16_says_so_on_a_cpu_that_is_slow_in_it(
     }.items():
         monkeypatch.setenv(name, value)
     auto = prepare(TrainingRequest(str(run), None, None, compose([*toy.SETTINGS, "precision=auto"]))).plan
-    assert auto.decided()["precision"] == "fp32"
+    assert auto.resolved().precision == "fp32"
     assert "slow" not in auto.line()
     asked = prepare(TrainingRequest(str(run), None, None, compose([*toy.SETTINGS, "precision=bf16"]))).plan
-    assert asked.decided()["precision"] == "bf16"
+    assert asked.resolved().precision == "bf16"
     assert "slow on this CPU" in asked.line()
     assert "--set precision=fp32 --out DIR" in asked.line()

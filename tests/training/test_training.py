@@ -8,7 +8,7 @@ import pytest
 
 from plum_hub.errors import EngineError, TrainingError
 from plum_hub.progress import Progress
-from plum_hub.training.run import TrainingRequest, check, loaded, prepare, train
+from plum_hub.training.run import TrainingRequest, check, load_trainer, prepare, train
 from plum_hub.training.settings import compose
 from tests.engines.tiny import write_tiny_model
 from tests.training import toy
@@ -25,14 +25,14 @@ def wanted(source: Path, model: Path, out: Path, *settings: str, **more: Any) ->
 
 def test_kto_raises_chosen_above_rejected(source: Path, tiny: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    facts = train(prepare(wanted(source, tiny, out, "learning_rate=5e-3", "epochs=3")), Progress())
+    record = train(prepare(wanted(source, tiny, out, "learning_rate=5e-3", "epochs=3")), Progress())
     seen = toy.metrics(out)
-    assert [row["step"] for row in seen] == list(range(1, facts["steps"] + 1))
+    assert [row["step"] for row in seen] == list(range(1, record.steps + 1))
     assert seen[-1]["epoch"] == 3
     gains = {label: seen[-1][f"rewards/{label}"] - seen[0][f"rewards/{label}"] for label in ("chosen", "rejected")}
     assert gains["chosen"] > 0.1 > -0.1 > gains["rejected"]  # rewards are beta times the gain in log-probability
-    assert facts["preflight"]["pairs"] == 3 * 72
-    assert facts["preflight"]["same_prompt"] == facts["preflight"]["single_label"] == facts["preflight"]["foreign"] == 0
+    assert record.preflight.pairs == 3 * 72
+    assert record.preflight.same_prompt == record.preflight.single_label == record.preflight.foreign == 0
 
 
 def test_the_checkpoint_loads_and_says_what_made_it(source: Path, tiny: Path, tmp_path: Path) -> None:
@@ -41,17 +41,17 @@ def test_the_checkpoint_loads_and_says_what_made_it(source: Path, tiny: Path, tm
 
     out = tmp_path / "out"
     order = wanted(source, tiny, out)
-    facts = train(prepare(order), Progress())
-    assert json.loads((out / "training.json").read_text()) == facts
-    assert facts["finished"]
-    assert facts["model"]["name"] == "tiny"
-    assert facts["on_policy"] is None
-    assert facts["rows"]["chosen"] == facts["rows"]["rejected"] == 36
+    record = train(prepare(order), Progress())
+    assert json.loads((out / "training.json").read_text()) == record.model_dump(mode="json")
+    assert record.finished
+    assert record.model.name == "tiny"
+    assert record.on_policy is None
+    assert record.rows.chosen == record.rows.rejected == 36
     assert not {"steps", "training_args.bin", "README.md"} & {path.name for path in out.iterdir()}
     AutoPeftModelForCausalLM.from_pretrained(out)
     assert AutoTokenizer.from_pretrained(out).chat_template
     before = (out / "metrics.jsonl").stat().st_mtime_ns
-    assert train(prepare(order), Progress()) == facts  # again: nothing is owed
+    assert train(prepare(order), Progress()) == record  # finished already
     assert (out / "metrics.jsonl").stat().st_mtime_ns == before
     with pytest.raises(TrainingError, match=r"settings\.beta: 0\.1 -> 0\.2"):
         train(prepare(wanted(source, tiny, out, "beta=0.2")), Progress())
@@ -61,8 +61,8 @@ def test_all_weights_with_the_reference_asked_before(source: Path, tiny: Path, t
     from transformers import AutoModelForCausalLM
 
     out = tmp_path / "out"
-    facts = train(prepare(wanted(source, tiny, out, "weights=full", "learning_rate=1e-3")), Progress())
-    assert facts["decided"]["reference"] == "precomputed"
+    record = train(prepare(wanted(source, tiny, out, "weights=full", "learning_rate=1e-3")), Progress())
+    assert record.decided.reference == "precomputed"
     assert toy.metrics(out)[0]["rewards/margins"] == pytest.approx(0, abs=1e-4)
     assert toy.metrics(out)[-1]["rewards/margins"] > 0
     AutoModelForCausalLM.from_pretrained(out)
@@ -82,10 +82,10 @@ def test_a_live_reference_gives_the_same_losses(source: Path, tiny: Path, tmp_pa
 def test_dpo_and_sft_learn_from_the_same_rows(method: str, source: Path, tiny: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     order = wanted(source, tiny, out, "learning_rate=5e-3", "epochs=2", method=method)
-    facts = train(prepare(order), Progress())
+    record = train(prepare(order), Progress())
     seen = toy.metrics(out)
-    assert len(seen) == facts["steps"] == 18
-    assert facts["rows"]["kept"] == 36  # as many pairs, as many chosen
+    assert len(seen) == record.steps == 18
+    assert record.rows.kept == 36  # as many pairs, as many chosen
     assert seen[-1]["loss"] < seen[0]["loss"]
 
 
@@ -101,8 +101,8 @@ def test_preflight_of_a_thousand_prompts_of_twenty_samples(tiny: Path, tmp_path:
     from transformers import AutoTokenizer
 
     from plum_hub.training import preflight
-    from plum_hub.training.base import stand_in
-    from plum_hub.training.trainer import TrainingJob, arguments, trainer
+    from plum_hub.training.base import placeholder_model
+    from plum_hub.training.trainer import TrainingJob, make_trainer, trl_config
 
     rows = [
         {"prompt": f"add {prompt}", "completion": f" {number}", "label": number % 3 == prompt % 3}
@@ -111,9 +111,9 @@ def test_preflight_of_a_thousand_prompts_of_twenty_samples(tiny: Path, tmp_path:
     ]
     path = toy.write(tmp_path / "rows.jsonl", rows)
     ready = prepare(wanted(path, tiny, tmp_path / "out", "batch_size=8", processes=4))
-    job = TrainingJob(ready.wanted.settings, ready.plan, ready.rows, ready.weights, tmp_path / "steps")
-    models = [stand_in(ready.tokenizer) for _ in range(2)]
-    one = trainer(job, arguments(job, gpu=False), models, AutoTokenizer.from_pretrained(tiny))
+    job = TrainingJob(ready.request.settings, ready.plan, ready.rows, ready.weights, tmp_path / "steps")
+    models = [placeholder_model(ready.tokenizer) for _ in range(2)]
+    one = make_trainer(job, trl_config(job, gpu=False), models, AutoTokenizer.from_pretrained(tiny))
     for world in (1, 2, 4):
         found = preflight.read(one, world)
         assert (found.pairs, found.batches) == (20_000, 2500)
@@ -125,17 +125,17 @@ def test_preflight_sees_the_trap(tiny: Path, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     from plum_hub.training import preflight
-    from plum_hub.training.base import stand_in
-    from plum_hub.training.trainer import TrainingJob, arguments, trainer
+    from plum_hub.training.base import placeholder_model
+    from plum_hub.training.trainer import TrainingJob, make_trainer, trl_config
 
     rows = sorted(toy.rows(), key=lambda row: (row["prompt"][0]["content"], row["label"]))
     path = toy.write(tmp_path / "rows.jsonl", rows)
     ready = prepare(wanted(path, tiny, tmp_path / "out"))
     job = TrainingJob(
-        ready.wanted.settings, ready.plan, [row | {"row": ""} for row in rows], ready.weights, tmp_path / "steps"
+        ready.request.settings, ready.plan, [row | {"row": ""} for row in rows], ready.weights, tmp_path / "steps"
     )
     tokenizer = AutoTokenizer.from_pretrained(tiny)
-    found = preflight.read(trainer(job, arguments(job, gpu=False), [stand_in(tokenizer)], tokenizer), 1)
+    found = preflight.read(make_trainer(job, trl_config(job, gpu=False), [placeholder_model(tokenizer)], tokenizer), 1)
     assert found.same_prompt_rate > 0.4
     with pytest.raises(TrainingError, match="KL pairs of one prompt"):
         found.check()
@@ -192,7 +192,9 @@ def test_a_batch_that_is_no_number_is_named(source: Path, tmp_path: Path) -> Non
     weights = load_file(path)
     weights["model.norm.weight"] = torch.full_like(weights["model.norm.weight"], float("nan"))
     save_file(weights, path, metadata={"format": "pt"})
-    with pytest.raises(TrainingError, match=r"step 1: the loss is not a number; the rows of the batch are \d+, \d+, "):
+    with pytest.raises(
+        TrainingError, match=r"step 1: the loss is not a finite number; the rows of the batch are \d+, \d+, "
+    ):
         train(prepare(wanted(source, tmp_path / "broken", tmp_path / "out")), Progress())
 
 
@@ -221,12 +223,12 @@ def test_packed_rows_do_not_see_one_another(source: Path, tiny: Path, tmp_path: 
     losses = []
     for packing in ("false", "true"):
         order = wanted(source, tiny, tmp_path / "out", f"packing={packing}", "batch_size=36", method="sft")
-        one, _ = loaded(prepare(order))
+        one, _ = load_trainer(prepare(order))
         losses.append(one.compute_loss(one.model, next(iter(one.get_train_dataloader()))).item())
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
-    facts = train(prepare(wanted(source, tiny, tmp_path / "packed", "packing=true", method="sft")), Progress())
-    assert facts["rows"]["sequences"] < facts["rows"]["kept"] / 2
-    assert len(toy.metrics(tmp_path / "packed")) == facts["steps"] == -(-facts["rows"]["sequences"] // 4)
+    record = train(prepare(wanted(source, tiny, tmp_path / "packed", "packing=true", method="sft")), Progress())
+    assert record.rows.sequences < record.rows.kept / 2
+    assert len(toy.metrics(tmp_path / "packed")) == record.steps == -(-record.rows.sequences // 4)
 
 
 @pytest.mark.parametrize("quantization", ["4bit", "8bit"])
@@ -240,7 +242,7 @@ def test_adapters_of_a_quantised_base_learn_too(quantization: str, source: Path,
     ready = prepare(wanted(source, tiny, out, *settings, method="sft"))
     exact = prepare(wanted(source, tiny, tmp_path / "exact", method="sft"))
     assert ready.plan.need.weights < exact.plan.need.weights
-    one, _ = loaded(prepare(wanted(source, tiny, tmp_path / "looked at", *settings, method="sft")))
+    one, _ = load_trainer(prepare(wanted(source, tiny, tmp_path / "looked at", *settings, method="sft")))
     numbers = {str(weight.dtype) for weight in one.model.parameters()}
     assert numbers == {"torch.float32", {"4bit": "torch.uint8", "8bit": "torch.int8"}[quantization]}
     train(ready, Progress())
@@ -263,7 +265,7 @@ def test_only_answers_are_scored(source: Path, tiny: Path, tmp_path: Path) -> No
     from trl.kernels.chunked_logprob import _use_triton
     from trl.trainer import utils
 
-    one, _ = loaded(prepare(wanted(source, tiny, tmp_path / "out")))
+    one, _ = load_trainer(prepare(wanted(source, tiny, tmp_path / "out")))
     batch = next(iter(one.get_train_dataloader()))
     seen = []
     for every in (utils._use_triton, _use_triton):

@@ -173,7 +173,7 @@ def test_the_template_gets_a_rows_tools(templated: Callable[[str], Path], tmp_pa
     rows = [row | {"tools": tools if number % 12 < 6 else None} for number, row in enumerate(toy.rows())]
     source = toy.write(tmp_path / "rows.jsonl", rows)
     ready = prepare(TrainingRequest(str(source), str(templated(WITH_TOOLS)), None, compose(toy.SETTINGS)))
-    assert ready.data.not_read == ()
+    assert ready.data.ignored_columns == ()
     found = check(ready)
     assert found.same_prompt == found.cut == 0
     bare = toy.write(tmp_path / "bare.jsonl", toy.rows())
@@ -192,9 +192,11 @@ def test_the_template_gets_a_rows_tools(templated: Callable[[str], Path], tmp_pa
 
 def test_columns_that_are_not_read_are_named(tmp_path: Path) -> None:
     kwargs = [row | {"chat_template_kwargs": {"enable_thinking": False}} for row in toy.rows()]
-    assert read_data(str(toy.write(tmp_path / "a.jsonl", kwargs)), "kto", "auto").not_read == ("chat_template_kwargs",)
+    assert read_data(str(toy.write(tmp_path / "a.jsonl", kwargs)), "kto", "auto").ignored_columns == (
+        "chat_template_kwargs",
+    )
     plain = [row | {"tools": [TOOL]} for row in PLAIN]
-    assert read_data(str(toy.write(tmp_path / "b.jsonl", plain)), "kto", "auto").not_read == ("tools",)
+    assert read_data(str(toy.write(tmp_path / "b.jsonl", plain)), "kto", "auto").ignored_columns == ("tools",)
     wrong = [row | {"tools": "run_tests"} for row in toy.rows()]
-    with pytest.raises(TrainingError, match="row 0: its tools are no list of objects"):
+    with pytest.raises(TrainingError, match="row 0: its tools are not a list of objects"):
         read_data(str(toy.write(tmp_path / "c.jsonl", wrong)), "kto", "auto")

@@ -1,0 +1,67 @@
+"""The content of `rounds.jsonl`: one model writes each line and reads it back."""
+
+from plum_hub.rounds.gain import RoundGain
+from plum_hub.training.record import FileRecord, ModelRevision
+
+
+class RoundDataset(FileRecord):
+    """Where the dataset of a round was published; everything is None with `--hub none`."""
+
+    repo: str | None
+    tag: str | None
+    commit: str | None
+    hub: str | None
+    """Value of `--hub` that finds it again."""
+
+
+class RoundModel(FileRecord):
+    """The model that a round ended with, and where it was published."""
+
+    optional_keys = frozenset({"repo", "tag", "commit", "hub"})
+
+    name: str
+    revision: str
+    """`sha256:…` of the folder's files."""
+    repo: str | None = None
+    tag: str | None = None
+    commit: str | None = None
+    hub: str | None = None
+
+
+class RoundRows(FileRecord):
+    """Rows that a round trained on."""
+
+    kept: int
+    chosen: int
+    rejected: int
+
+
+class RoundInstructions(FileRecord):
+    """Instructions that a round trained on."""
+
+    instructions: int
+    ids: str
+    """Digest of their ids."""
+
+
+class RoundRecord(FileRecord):
+    """Everything that `rounds.jsonl` says of one round."""
+
+    round: int
+    """Number of the round, from 1."""
+    at: str
+    """When the round ended: ISO 8601, in UTC."""
+    dataset: RoundDataset
+    checkpoint: str
+    """Path within the folder of rounds."""
+    start: ModelRevision
+    """Model that the round began with."""
+    model: RoundModel
+    rows: RoundRows
+    steps: int
+    trained_on: RoundInstructions
+    samples_each: int | None
+    """Samples per instruction."""
+    gain: RoundGain
+    decision: str
+    """Whether another round follows, and why."""
