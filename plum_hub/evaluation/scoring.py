@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from plum_hub.evaluation.config import SelectedBenchmark
@@ -115,6 +116,8 @@ class EvaluationResults:
     fresh_verdicts: int = 0
     seconds: float = 0.0
     files: tuple[str, ...] = field(default=())
+    folder: Path = Path()
+    """The folder of all results."""
 
     def disagreements(self) -> list[RuleDisagreement]:
         """Of all benchmarks."""

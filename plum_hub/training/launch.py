@@ -39,12 +39,16 @@ def command(processes: int, arguments: Sequence[str]) -> list[str]:
 
 
 def attended(processes: int, arguments: Sequence[str]) -> int:
-    """Run what `command` shows to its end, and return its exit code. None of its processes outlives this one, and
-    Ctrl-C waits until they have ended, since the same command may be given again right after."""
+    """Run what `command` shows to its end, and return its exit code; its stdout is discarded.
+
+    None of its processes outlives this one, and Ctrl-C waits until they have ended, since the same command may be given
+    again right after."""
     options = ["--standalone", "--nproc-per-node", str(processes), "--no-python"]
     launcher = [sys.executable, "-c", _TORCHRUN, *options, *tied(arguments)]
     # torchrun would give each of several processes one thread, however many cores there are.
-    process = subprocess.Popen(launcher, start_new_session=True, env=os.environ | shared_threads(processes))
+    process = subprocess.Popen(
+        launcher, start_new_session=True, env=os.environ | shared_threads(processes), stdout=subprocess.DEVNULL
+    )
     try:
         return process.wait()
     except KeyboardInterrupt:
