@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from plum_hub import recipe
 from plum_hub.cli import cli
+from plum_hub.cli.help import SectionedGroup
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -154,3 +155,33 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     home = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
     loaded = re.findall(r'(?:src|href)="(https?://[^"]+)"[^>]*(?:rel="stylesheet"|></script>)', home)
     assert loaded == []  # nothing from elsewhere
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_no_summary_of_a_command_is_cut_off(width: int) -> None:
+    done = CliRunner().invoke(cli, ["--help"], prog_name="plum-hub", terminal_width=width)
+    lines = done.output.splitlines()
+    assert not [line for line in lines if line.endswith("...")]
+    for name, command in cli.commands.items():
+        (line,) = (line for line in lines if line.split()[:1] == [name])
+        assert line.endswith(command.short_help or ""), line
+        assert command.short_help is not None, name
+
+
+def test_every_command_is_in_exactly_one_group() -> None:
+    assert isinstance(cli, SectionedGroup)
+    grouped = [name for names in cli.sections.values() for name in names]
+    assert sorted(grouped) == sorted(cli.commands)
+    assert {"Build", "Judge and evaluate", "Train", "Publish", "Check", "Hub"} <= {*cli.sections}
+
+
+@pytest.mark.parametrize("command", ["build-dataset", "evaluate", "train", "judge", "run", "push-model", "verify"])
+def test_long_commands_have_their_options_under_headings(command: str) -> None:
+    shown = CliRunner().invoke(cli, [command, "--help"], prog_name="plum-hub", terminal_width=100).output
+    headings = re.findall(r"^([A-Z][a-z ]+):$", shown, re.MULTILINE)
+    assert len(headings) > 2, headings
+    assert "Options" not in headings  # every option has its heading
+    for option in cli.commands[command].params:
+        if isinstance(option, click.Option):
+            name = re.escape(", ".join(option.opts))
+            assert len(re.findall(rf"^  {name}(?:  | [A-Z\[]| / |$)", shown, re.MULTILINE)) == 1, option.name

@@ -122,7 +122,7 @@ def test_the_table_and_a_second_call_that_owes_nothing(folder: Path) -> None:
     assert "passed" in done.stdout
     before = (folder / "verdicts.jsonl").read_bytes()
     done = plum_hub(judge(folder, "-q"))
-    assert "nothing was owed" in done.stdout
+    assert "all were judged before" in done.stdout
     assert (folder / "verdicts.jsonl").read_bytes() == before
 
 

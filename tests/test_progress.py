@@ -3,7 +3,8 @@ clock is the test's own, so nothing sleeps."""
 
 import pytest
 
-from plum_hub.cli.screen import Lines, LoggedProgress
+from plum_hub.cli.reporters import Lines
+from plum_hub.progress import LoggedProgress
 
 
 class Clock:

@@ -1,61 +1,72 @@
 """`plum-hub build-dataset`: from a model's name to a tagged dataset on a Hub."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from plum_hub.cli.destination import destination_options
+from plum_hub.cli.help import SectionedCommand, options
+from plum_hub.cli.options import AS_JSON, BENCHMARK_DATA, QUIET, RECIPE, SUITES, FilePath, accepted, publishing
 
 
-@click.command("build-dataset")
-@click.option("--model", help="The policy: MODEL or ENGINE:MODEL; a Hub repository or a folder.")
-@click.option(
-    "--generator",
-    help="Who writes the test suites: ENGINE:MODEL.  "
-    "[default: an OpenAI model when OPENAI_API_KEY is set, else the policy]",
+@click.command("build-dataset", cls=SectionedCommand, short_help="Build a preference dataset and publish it.")
+@options(
+    "Models and instructions",
+    click.option("--model", help="The policy: MODEL or ENGINE:MODEL; a Hub repository or a folder."),
+    click.option(
+        "--generator",
+        help="The model that writes the test suites: ENGINE:MODEL.  "
+        "[default: an OpenAI model if OPENAI_API_KEY is set, else the policy]",
+    ),
+    click.option(
+        "--instructions",
+        help="starter, oss-instruct, evol-instruct-code, sharegpt, REPO[@REVISION]:COLUMN or a FILE.  "
+        "[default: oss-instruct]",
+    ),
+    SUITES,
+    BENCHMARK_DATA,
 )
-@click.option(
-    "--instructions",
-    help="starter, oss-instruct, evol-instruct-code, sharegpt, REPO[@REVISION]:COLUMN or a FILE.  "
-    "[default: oss-instruct]",
+@options(
+    "Recipe and run",
+    RECIPE,
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Set a recipe key, as samples.per_instruction=10. Can be repeated.",
+    ),
+    click.option("--run", type=FilePath, help="The run folder.  [default: runs/INSTRUCTIONS-MODEL]"),
+    click.option("--carry-over", type=FilePath, help="An older run whose rows are reused where they are still valid."),
+    click.option("--dry-run", is_flag=True, help="Show requests, tokens, time and cost, and do nothing."),
 )
-@click.option("--suites", help="REPO@TAG: take the test suites of a published dataset instead of generating them.")
-@click.option(
-    "--recipe",
-    type=click.Path(path_type=Path),
-    help="A YAML file with any keys of the recipe, or a shipped recipe's name.",
+@options("Publishing", *publishing("plum-INSTRUCTIONS-MODEL"))
+@options(
+    "Output",
+    AS_JSON,
+    click.option("-v", "--verbose", is_flag=True, help="Show the log records of other libraries too."),
+    QUIET,
 )
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set one key, as samples.per_instruction=10. May be repeated.",
-)
-@click.option(
-    "--run", "folder", type=click.Path(path_type=Path), help="The run's folder.  [default: runs/INSTRUCTIONS-MODEL]"
-)
-@click.option(
-    "--carry-over", type=click.Path(path_type=Path), help="An older run whose still-valid rows are taken over."
-)
-@destination_options
-@click.option("--dry-run", is_flag=True, help="Show rows, requests, tokens, time and money; do nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-@click.option("-v", "--verbose", is_flag=True, help="Show the libraries' own log lines too.")
-@click.option("-q", "--quiet", is_flag=True, help="Show errors and the result only.")
-def build_dataset(**given: Any) -> None:
+def build_dataset(dry_run: bool, as_json: bool, quiet: bool, **given: Any) -> None:
     """Build a preference dataset from a model's own answers, and publish it.
 
-    A generator writes test suites for the instructions; the policy answers each instruction many times; a
-    sandbox runs the answers against the suites; what passes is chosen, what fails is rejected. Run the same
-    command again to go on after an interruption.
+    A generator writes test suites for the instructions; the policy answers each instruction several times; a sandbox
+    runs the answers against the suites. Answers that pass are chosen, answers that fail are rejected. To resume an
+    interrupted build, run the same command again.
 
     \b
     Examples:
       plum-hub build-dataset --model Qwen/CodeQwen1.5-7B-Chat
       plum-hub build-dataset --model ./my-model --instructions tasks.jsonl:text --set samples.per_instruction=10
     """
-    from plum_hub.cli.building import BuildArguments, carry_out
+    from plum_hub.api.dataset import build_dataset as build
+    from plum_hub.api.dataset import estimate_build
+    from plum_hub.cli import reporters, screen, tables
+    from plum_hub.publishing.repository import PublishOptions
 
-    carry_out(BuildArguments(**given))
+    with reporters.progress(quiet) as progress:
+        if dry_run:
+            PublishOptions.chosen(**accepted(PublishOptions.chosen, given))
+            estimate = estimate_build(**accepted(estimate_build, given), progress=progress)
+            return screen.show(estimate, tables.build_estimate, as_json=as_json)
+        result = build(**given, progress=progress)
+    return screen.show(result, tables.build, as_json=as_json)

@@ -4,14 +4,16 @@ from pathlib import Path
 
 import click
 
+from plum_hub.cli.options import FilePath
 
-@click.command()
-@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--preview", is_flag=True, help="Show it as it will look, here and as a page for the browser.")
+
+@click.command(short_help="Show the card that a run or checkpoint would have.")
+@click.argument("folder", metavar="RUN", type=FilePath)
+@click.option("--preview", is_flag=True, help="Render it, in the terminal and as a page for the browser.")
 def card(folder: Path, preview: bool) -> None:
     """Show the card that the run, or the checkpoint, in folder RUN would be published with.
 
-    The whole tree of the release is written to RUN/release, and nothing is published.
+    All files of the release are written to RUN/release, and nothing is published.
 
     \b
     Example:

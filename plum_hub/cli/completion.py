@@ -1,9 +1,9 @@
-"""`plum-hub completion`: the shell script that completes commands and options."""
+"""`plum-hub completion`: the script by which a shell completes commands and options."""
 
 import click
 
 
-@click.command()
+@click.command(short_help="Print the completion script of a shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the completion script of a shell.
@@ -15,7 +15,7 @@ def completion(shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    kind = get_completion_class(shell)
-    assert kind is not None  # click knows the three shells of the choice
+    completer = get_completion_class(shell)
+    assert completer is not None  # click knows the three shells of the choice
     root = click.get_current_context().find_root().command
-    click.echo(kind(root, {}, "plum-hub", "_PLUM_HUB_COMPLETE").source())
+    click.echo(completer(root, {}, "plum-hub", "_PLUM_HUB_COMPLETE").source())

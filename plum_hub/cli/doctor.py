@@ -1,8 +1,10 @@
-"""`plum-hub doctor`: what this machine can do."""
+"""`plum-hub doctor`: what this machine supports."""
 
 from typing import TYPE_CHECKING
 
 import click
+
+from plum_hub.cli.options import AS_JSON, SANDBOX
 
 if TYPE_CHECKING:
     from plum_hub.attacks.runner import AttackOutcome
@@ -10,24 +12,17 @@ if TYPE_CHECKING:
     from plum_hub.execution.layers import Layer
 
 
-@click.command()
+@click.command(short_help="Check what this machine supports: isolation, engines, Hub.")
 @click.option(
-    "--attack", "attacked", is_flag=True, help="Run hostile programs in a sandbox; say which are stopped (~1 min)."
+    "--attack", "attacked", is_flag=True, help="Run hostile programs in a sandbox, and list which are stopped (~1 min)."
 )
-@click.option(
-    "--sandbox",
-    type=click.Choice(["auto", "jail", "landlock", "docker"]),
-    default="auto",
-    show_default=True,
-    help="What is attacked; auto takes the first that can be had.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
+@SANDBOX
+@AS_JSON
 def doctor(attacked: bool, sandbox: "SandboxName", as_json: bool) -> None:
-    """Say whether programs can be isolated here, layer by layer, which engines are installed, and which Hub a build
-    would publish to.
+    """Check whether programs can be isolated on this machine, layer by layer, which engines are installed, and which
+    Hub a build would publish to.
 
-    Exits with 7 where programs cannot be isolated, naming the layer that is missing, and where an attack is not
-    stopped.
+    Exits with 7 if programs cannot be isolated, naming the missing layer, or if an attack is not stopped.
     """
     if attacked:
         _attack(sandbox, as_json)
@@ -45,13 +40,13 @@ def _examine(as_json: bool) -> None:
     if as_json:
         echo_json({**examination.findings, "layers": [asdict(layer) for layer in examination.layers]})
     else:
-        layers = [(layer.name, _say(layer)) for layer in examination.layers]
+        layers = [(layer.name, _state(layer)) for layer in examination.layers]
         facts([*examination.findings.items(), *layers])
     if examination.refusal:
         raise examination.refusal
 
 
-def _say(layer: "Layer") -> str:
+def _state(layer: "Layer") -> str:
     says = f" ({layer.says})" if layer.says else ""
     return f"yes{says}" if layer.present else f"no{says}: {layer.without}"
 
@@ -66,17 +61,17 @@ def _attack(sandbox: "SandboxName", as_json: bool) -> None:
     groups: dict[str, list[AttackOutcome]] = {}
     for outcome in attack(sandbox=sandbox):
         groups.setdefault(outcome.group, []).append(outcome)
-    came = [outcome for group in groups.values() for outcome in group if not outcome.stopped]
-    through = [outcome for outcome in came if not outcome.told]
+    succeeded = [outcome for group in groups.values() for outcome in group if not outcome.stopped]
+    unexpected = [outcome for outcome in succeeded if not outcome.told]
     if as_json:
         echo_json({name: [asdict(outcome) for outcome in group] for name, group in groups.items()})
     else:
         facts([(name, _count(name, group)) for name, group in groups.items()])
-        facts([(outcome.name, _fault(outcome)) for outcome in came])
-    if through:
-        names = ", ".join(outcome.name for outcome in through)
+        facts([(outcome.name, _fault(outcome)) for outcome in succeeded])
+    if unexpected:
+        names = ", ".join(outcome.name for outcome in unexpected)
         raise SandboxError(
-            f"{len(through)} programs got the better of this machine's judge ({names}); run `plum-hub doctor`"
+            f"{len(unexpected)} hostile programs were not stopped on this machine ({names}); run `plum-hub doctor`"
         )
 
 

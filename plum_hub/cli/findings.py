@@ -1,67 +1,29 @@
-"""What `verify` and `diff` do with their options, and how they show what came of it."""
+"""Results of `verify` and `diff`, on stdout."""
 
-import re
-import secrets
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 import click
 from rich.markup import escape
 from rich.table import Table
 
 from plum_hub.cli import screen
-from plum_hub.errors import UsageError, VerificationError
 from plum_hub.verification.dataset import DatasetReport
 from plum_hub.verification.diff import ReleaseDiff
 from plum_hub.verification.findings import MEANINGS, MODEL_MEANINGS, Check, Findings, shown
 from plum_hub.verification.matching import Change, reasons
 from plum_hub.verification.model import ModelReport
-from plum_hub.verification.options import VerifyOptions
-from plum_hub.verification.verify import verify
 
 _LISTED = 12
-"""Rows on the screen of one kind; --json has more."""
+"""Rows of one kind that are printed; --json has more."""
 
 
-def carry_out_verify(given: Mapping[str, Any]) -> None:
-    """Verify, and show what came of it.
-
-    Raises:
-        VerificationError: something does not agree.
-        PlumError: it could not be verified.
-    """
-    order = _order(given)
-    progress = screen.progress(given["quiet"])
-    try:
-        report = verify(order, progress)
-    finally:
-        progress.close()
-    if given["as_json"]:
-        screen.echo_json(report.as_json())
-    elif isinstance(report, ModelReport):
+def show_report(report: DatasetReport | ModelReport) -> None:
+    """Print what `verify` compared, and what does not agree; of a model, also of its dataset."""
+    if isinstance(report, ModelReport):
         _show_model(report)
     else:
-        _show_report(report)
-    if not report.agrees:
-        raise VerificationError(
-            f"{order.repo}@{order.version} is not what it says: {report.differing:,} things do not agree; do not rely "
-            "on it, and show the list to whoever published it"
-        )
-
-
-def _order(given: Mapping[str, Any]) -> VerifyOptions:
-    repo, _, version = given["release"].partition("@")
-    if "/" not in repo or not version:
-        raise UsageError(f"{given['release']}: write it as REPO@TAG, as in  plum-hub verify me/plum-starter@v1.0.0")
-    if given["commit"] is not None and not re.fullmatch(r"[0-9a-f]{7,40}", given["commit"]):
-        raise UsageError(f"--commit {given['commit']}: is no commit: give at least its first 7 hex digits")
-    if given["seed"] is not None and given["sample"] is None:
-        raise UsageError("--seed draws the samples of --sample N: give both, or neither")
-    # Whoever knows the seed beforehand knows which samples are not looked at.
-    seed = given["seed"] if given["seed"] is not None else secrets.randbelow(1 << 31)
-    names = ("sample", "commit", "run", "hub", "workers", "sandbox", "kind", "base")
-    return VerifyOptions(repo=repo, version=version, seed=seed, **{name: given[name] for name in names})
+        _show_dataset(report)
 
 
 def _show_model(report: ModelReport) -> None:
@@ -70,10 +32,10 @@ def _show_model(report: ModelReport) -> None:
     screen.facts([("model", release), ("outcome", _outcome(report.findings))])
     if report.dataset is not None:
         click.echo()
-        _show_report(report.dataset)
+        _show_dataset(report.dataset)
 
 
-def _show_report(report: DatasetReport) -> None:
+def _show_dataset(report: DatasetReport) -> None:
     _show_findings(report.findings, MEANINGS)
     judged = f"{report.judged:,} of {report.samples:,}"
     if report.order.sample is not None:
@@ -83,7 +45,7 @@ def _show_report(report: DatasetReport) -> None:
 
 
 def _outcome(findings: Findings) -> str:
-    return "everything agrees" if findings.agree else f"{findings.differing.total():,} things do not agree"
+    return "everything agrees" if findings.agree else f"{findings.differing.total():,} mismatches"
 
 
 def _show_findings(findings: Findings, meanings: Mapping[Check, str]) -> None:
@@ -98,7 +60,7 @@ def _show_findings(findings: Findings, meanings: Mapping[Check, str]) -> None:
 
 
 def _show_disagreements(findings: Findings) -> None:
-    """Some of each check, so that many of one do not hide another."""
+    """Print the first mismatches of each check, so that many of one do not hide another."""
     if findings.agree:
         return
     table = Table("check", "what", "published", "found here", box=None, header_style="bold red", pad_edge=False)
@@ -111,14 +73,11 @@ def _show_disagreements(findings: Findings) -> None:
     screen.console().print(table)
 
 
-def show_difference(found: ReleaseDiff, *, as_json: bool) -> None:
-    """What differs in the making, the rows of each config, and the labels that flipped."""
-    if as_json:
-        screen.echo_json(found.as_json())
-        return
+def show_difference(found: ReleaseDiff) -> None:
+    """Print what differs in how two releases were made, in the rows of each config, and the labels that flipped."""
     names = (found.old.version, found.new.version)
     if found.making:
-        table = Table("made from", *names, box=None, header_style="bold", pad_edge=False)
+        table = Table("setting", *names, box=None, header_style="bold", pad_edge=False)
         for key, pair in found.making.items():
             table.add_row(escape(key), *(escape("" if value is None else shown(value)) for value in pair))
         screen.console().print(table)

@@ -1,29 +1,32 @@
-"""`plum-hub push-dataset`: publish a run that is already made."""
+"""`plum-hub push-dataset`: publish a complete run."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from plum_hub.cli.destination import destination_options
+from plum_hub.cli.help import SectionedCommand, options
+from plum_hub.cli.options import AS_JSON, BENCHMARK_DATA, QUIET, FilePath, publishing
 
 
-@click.command("push-dataset")
-@click.argument("run", type=click.Path(path_type=Path))
-@destination_options
-@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-@click.option("-q", "--quiet", is_flag=True, help="Show errors and the result only.")
+@click.command("push-dataset", cls=SectionedCommand, short_help="Publish a complete run as a dataset.")
+@click.argument("run", type=FilePath)
+@options("Publishing", *publishing("plum-INSTRUCTIONS-MODEL"), BENCHMARK_DATA)
+@options("Output", AS_JSON, QUIET)
 def push_dataset(run: Path, as_json: bool, quiet: bool, **given: Any) -> None:
     """Publish the complete run in folder RUN as a versioned dataset.
 
-    A first release is v1.0.0. After it, other columns make a major version, other rows a minor one, another card a
-    patch; the same content makes none. All files go up in one commit, are read back and compared, and only then
-    tagged. After whatever went wrong, run the same command again: it goes on from there.
+    The first release is v1.0.0. After it, other columns make a major version, other rows a minor one, another card a
+    patch; equal content makes none. All files are uploaded in one commit, read back, compared, and only then tagged.
+    After an interruption or an error, run the same command again to resume.
 
     \b
     Example:
       plum-hub push-dataset runs/starter-qwen2.5-coder-0.5b-instruct --repo me/plum-starter
     """
-    from plum_hub.cli.releasing import PublishArguments, push_run
+    from plum_hub.api.dataset import push_dataset as push
+    from plum_hub.cli import reporters, screen, tables
 
-    push_run(run, PublishArguments(**given), as_json=as_json, quiet=quiet)
+    with reporters.progress(quiet) as progress:
+        released = push(run, **given, progress=progress)
+    screen.show(released, tables.dataset_release, as_json=as_json)

@@ -1,30 +1,32 @@
-"""`plum-hub status`: how far a run is."""
+"""`plum-hub status`: the progress of a run."""
 
 from pathlib import Path
 
 import click
 
+from plum_hub.cli.options import AS_JSON, FilePath
 
-@click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print the numbers as one JSON object.")
+
+@click.command(short_help="Show the progress of a run, and what was left out.")
+@click.argument("run", type=FilePath)
+@AS_JSON
 def status(run: Path, as_json: bool) -> None:
-    """Show how far the run in folder RUN is: rows made and wanted, what was left out and why.
+    """Show the progress of the run in folder RUN: rows made and wanted, what was left out and why.
 
-    A stage is done when its rows and those left out make up what is wanted; of instructions, the rows alone.
+    A stage is complete when its rows and those left out add up to the rows wanted; for instructions, the rows alone.
 
     \b
     Example:  plum-hub status runs/starter-qwen2.5-coder-0.5b-instruct
     """
-    from plum_hub.cli.screen import echo_json, facts, summary_tables
+    from plum_hub.cli import screen, tables
     from plum_hub.pipeline.status import is_running, last_release, summarise
     from plum_hub.run import Run
 
     opened = Run.open(run)
     summary, busy, released = summarise(opened), is_running(opened), last_release(opened)
     if as_json:
-        echo_json({**summary.as_json(), "at_work": busy, "last_release": released})
+        screen.echo_json({**summary.as_json(), "is_running": busy, "last_release": released})
     else:
-        summary_tables(summary)
+        tables.run_status(summary)
         last = f"{released['repo']} {released['tag']}" if released else "none yet"
-        facts([("at work", "yes, a process is on it now" if busy else "no"), ("last release", last)])
+        screen.facts([("at work", "yes, a process is on it now" if busy else "no"), ("last release", last)])

@@ -1,38 +1,50 @@
 """`plum-hub train`: KTO, DPO or SFT on labelled answers."""
 
-from pathlib import Path
+import os
 from typing import Any
 
 import click
 
+from plum_hub.cli.help import SectionedCommand, options
+from plum_hub.cli.options import AS_JSON, METHOD, QUIET, FilePath
 
-@click.command()
+
+@click.command(cls=SectionedCommand, short_help="Train a model with KTO, DPO or SFT.")
 @click.argument("source")
-@click.option("--method", type=click.Choice(["kto", "dpo", "sft"]), default="kto", show_default=True, help="How.")
-@click.option(
-    "--model", help="What to train: MODEL[@REVISION] or a folder.  [default: the model that wrote the samples]"
+@options(
+    "Training",
+    METHOD,
+    click.option(
+        "--model", help="The model to train: MODEL[@REVISION] or a folder.  [default: the one that wrote the samples]"
+    ),
+    click.option("--allow-off-policy", is_flag=True, help="Allow a model that did not write the samples."),
+    click.option(
+        "--out",
+        type=FilePath,
+        help="The checkpoint folder.  [default: checkpoint in the run, else runs/train-SOURCE; with -dpo, -sft]",
+    ),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Set a training key, as epochs=2. Can be repeated.",
+    ),
+    click.option("--hub", default="auto", show_default=True, help="Where SOURCE is: auto, public, embedded or a URL."),
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="The checkpoint's folder.  [default: checkpoint in the run, else runs/train-SOURCE; with -dpo, -sft]",
+@options(
+    "Execution",
+    click.option("--launch", type=click.IntRange(1, 1024), help="Number of processes on this machine, one per GPU."),
+    click.option("--preflight", is_flag=True, help="Show what TRL would pair and batch, and train nothing."),
 )
-@click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one key, as epochs=2. May be repeated."
-)
-@click.option("--hub", default="auto", show_default=True, help="Where SOURCE is: auto, public, embedded or a URL.")
-@click.option("--allow-off-policy", is_flag=True, help="Train a model that did not write the samples; it is recorded.")
-@click.option("--launch", type=click.IntRange(1, 1024), help="Train in so many processes on this machine, one a GPU.")
-@click.option("--preflight", is_flag=True, help="Show what TRL would pair and batch; train nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-@click.option("-q", "--quiet", is_flag=True, help="Show errors and the result only.")
-def train(**given: Any) -> None:
-    """Train a model on SOURCE: a run's folder, REPO@TAG, or a .jsonl, .json or .parquet file.
+@options("Output", AS_JSON, QUIET)
+def train(source: str, preflight: bool, as_json: bool, quiet: bool, **given: Any) -> None:
+    """Train a model on SOURCE: a run folder, REPO@TAG, or a .jsonl, .json or .parquet file.
 
-    kto takes rows of prompt, completion and label, and lays them out so that no KL pair shares its prompt and every
-    batch holds both labels; dpo takes balanced pairs of them, sft the chosen. Without a GPU it trains LoRA adapters.
-    Rows that are too long are left out and counted, never cut. Run the same command again to go on after an
-    interruption. Under `accelerate launch -m plum_hub` or torchrun it trains in many processes.
+    kto takes rows of prompt, completion and label, and orders them so that no KL pair shares its prompt and every batch
+    holds both labels; dpo takes balanced pairs of them, sft the chosen rows. Without a GPU it trains LoRA adapters.
+    Rows that are too long are left out and counted, never truncated. To resume after an interruption, run the same
+    command again. Under `accelerate launch -m plum_hub` or torchrun it trains in several processes.
 
     \b
     Examples:
@@ -40,6 +52,15 @@ def train(**given: Any) -> None:
       plum-hub train me/plum-oss-instruct@v1.0.0 --launch 8
       plum-hub train rows.jsonl --model ./my-model --method sft --set epochs=3
     """
-    from plum_hub.cli.training import carry_out
+    from plum_hub.api import model as api
+    from plum_hub.cli import reporters, screen, tables
 
-    carry_out(given)
+    with reporters.progress(quiet) as progress:
+        if preflight:
+            found = api.preflight(source, **given, progress=progress)
+            screen.show(found, tables.preflight, as_json=as_json)
+            return found.preflight.check()
+        result = api.train(source, **given, progress=progress)
+    if os.environ.get("RANK", "0") == "0":  # of several processes only the first prints
+        screen.show(result, tables.training, as_json=as_json)
+    return None

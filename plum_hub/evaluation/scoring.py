@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 from plum_hub.evaluation.config import SelectedBenchmark
@@ -108,6 +109,8 @@ class EvaluationResults:
     fresh_verdicts: int = 0
     seconds: float = 0.0
     files: tuple[str, ...] = ()
+    folder: Path = Path()
+    """The folder of all results."""
 
     def disagreements(self) -> list[RuleDisagreement]:
         """Of all benchmarks."""

@@ -4,6 +4,7 @@ A tag never moves (law 7).
 """
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from plum_hub.errors import RunError
+from plum_hub.errors import RunError, UsageError
 from plum_hub.files import writing
 from plum_hub.hubs import client
 from plum_hub.hubs.embedded import default_root
@@ -24,6 +25,10 @@ from plum_hub.release.versions import FIRST, Stated, following, newest_first, sa
 from plum_hub.training.record import FileRecord
 
 _RELEASES = "releases.jsonl"
+_REPO = re.compile(r"(?:[A-Za-z0-9][\w-]*/)?(?!.*(?:--|\.\.))[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
+"""Names that huggingface_hub's `validate_repo_id` accepts."""
+_REF = re.compile(r"(?![/.-])(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)))[^\s~^:?*\[\\\x00-\x1f\x7f]+(?<![/.])")
+"""Names of branches and tags that git accepts (git-check-ref-format)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,57 @@ class PublishOptions:
     branch: str = "main"
     create_pr: bool = False
     """Open a pull request for the branch; nothing is tagged."""
+
+    def __post_init__(self) -> None:
+        """Check the names, before hours of work.
+
+        Raises:
+            UsageError: A name is invalid.
+            HubError: There is no such Hub.
+        """
+        if self.repo is not None and not _REPO.fullmatch(self.repo):
+            raise UsageError(
+                f"--repo {self.repo}: not a name that a Hub accepts; write NAME or NAMESPACE/NAME, of letters and "
+                "digits, with single - _ . between them"
+            )
+        for option, name in (("--tag", self.tag), ("--branch", self.branch)):
+            if name is not None and not _REF.fullmatch(name):
+                raise UsageError(f"{option} {name}: not a name that git accepts; write it as v1.2.0 or as my-branch")
+        client.choose_target(self.hub)
+
+    @classmethod
+    def chosen(
+        cls,
+        *,
+        repo: str | None,
+        hub: str,
+        private: bool,
+        tag: str | None = None,
+        branch: str = "main",
+        create_pr: bool = False,
+    ) -> "PublishOptions | None":
+        """Return the options, or None for `hub="none"`, which publishes nothing.
+
+        Args:
+            repo: As the field of this name, as are the others.
+            hub: As `--hub` takes it.
+            private: Whether to create the repository as private.
+            tag: The release's tag.
+            branch: The branch to commit to.
+            create_pr: Whether to open a pull request.
+
+        Raises:
+            UsageError: The options contradict each other, or a name is invalid.
+            HubError: There is no such Hub.
+        """
+        if hub != "none":
+            return cls(hub=hub, repo=repo, private=private, tag=tag, branch=branch, create_pr=create_pr)
+        if repo or private or tag or create_pr or branch != "main":
+            raise UsageError(
+                "--hub none publishes nothing: remove --repo, --private, --tag, --branch and --create-pr, or choose a "
+                "Hub"
+            )
+        return None
 
     @contextmanager
     def open(self, default_name: str, kind: client.Kind) -> Iterator["Repository"]:

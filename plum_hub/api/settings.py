@@ -1,0 +1,24 @@
+"""What several functions of the API take: paths, and single keys of a recipe or a training."""
+
+import json
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TypeAlias
+
+StrPath: TypeAlias = str | PathLike[str]
+
+Settings: TypeAlias = Mapping[str, object] | Iterable[str]
+"""Single keys: `{"samples.per_instruction": 10}`, or lines as `--set` takes them, `["samples.per_instruction=10"]`."""
+
+
+def setting_lines(settings: Settings) -> tuple[str, ...]:
+    """Return settings as `KEY=VALUE` lines, the values in YAML (of which JSON is a part)."""
+    if isinstance(settings, Mapping):
+        return tuple(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in settings.items())
+    return tuple(settings)
+
+
+def optional_path(path: StrPath | None) -> Path | None:
+    """Return a path that may be missing as a `Path`."""
+    return None if path is None else Path(path)

@@ -1,0 +1,70 @@
+"""Options that several commands have."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+FilePath = click.Path(path_type=Path)
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+QUIET = click.option("-q", "--quiet", is_flag=True, help="Print only errors and the result.")
+WORKERS = click.option(
+    "--workers", type=click.IntRange(1, 1024), help="Programs that run at a time.  [default: one per core]"
+)
+SANDBOX = click.option(
+    "--sandbox",
+    type=click.Choice(["auto", "jail", "landlock", "docker"]),
+    default="auto",
+    show_default=True,
+    help="How programs are isolated; auto takes the first that this machine supports.",
+)
+PRIVATE = click.option("--private", is_flag=True, help="Create the repository as private.")
+BENCHMARK_DATA = click.option(
+    "--benchmark-data",
+    type=click.Path(exists=True, path_type=Path),
+    help="A folder of benchmarks, as in evaluate --data; rows that contain their problems are left out.",
+)
+RECIPE = click.option(
+    "--recipe", type=FilePath, help="A YAML file with any keys of the recipe, or the name of a shipped recipe."
+)
+SUITES = click.option("--suites", metavar="REPO@TAG", help="Use the test suites of a published dataset.")
+METHOD = click.option(
+    "--method", type=click.Choice(["kto", "dpo", "sft"]), default="kto", show_default=True, help="Training method."
+)
+
+_PUBLISH_HUB = "auto (the Hub if there is a token, else embedded), public, embedded, a URL, or none."
+_READ_HUB = "auto (the Hub if there is a token, else embedded, else public), public, embedded, or a URL."
+
+
+def publish_hub() -> Callable[[Any], Any]:
+    """Return `--hub` of a command that publishes."""
+    return click.option("--hub", default="auto", show_default=True, help=_PUBLISH_HUB)
+
+
+def read_hub() -> Callable[[Any], Any]:
+    """Return `--hub` of a command that reads a release."""
+    return click.option("--hub", default="auto", show_default=True, help=_READ_HUB)
+
+
+def publishing(default_repo: str) -> tuple[Callable[[Any], Any], ...]:
+    """Return the options of a release.
+
+    Args:
+        default_repo: How the repository is named by default.
+    """
+    return (
+        click.option("--repo", help=f"Repository, NAME or NAMESPACE/NAME.  [default: {default_repo}]"),
+        publish_hub(),
+        PRIVATE,
+        click.option("--tag", help="Tag of the release.  [default: the version that follows from the content]"),
+        click.option("--branch", default="main", show_default=True, help="Branch to commit to."),
+        click.option("--create-pr", is_flag=True, help="Open a pull request instead; nothing is tagged."),
+    )
+
+
+def accepted(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the given options that a function has a parameter for."""
+    return {name: given[name] for name in inspect.signature(function).parameters if name in given}
