@@ -3,7 +3,7 @@
     python -m plum_hub.training.load_check SPEC            answers fixed prompts with the local checkpoint
     python -m plum_hub.training.load_check SPEC COMMIT     loads the published model at a commit, and compares
 
-Exit code 0: both give the same tokens for the same prompts, and the same logits within the tolerance. Otherwise
+Exit code 0 means that both give the same tokens for the same prompts, and the same logits within a tolerance; otherwise
 the last line on stderr names the difference. SPEC is a file that `LoadCheckSpec.write` wrote.
 """
 
