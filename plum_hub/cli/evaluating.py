@@ -67,7 +67,7 @@ def order(given: Mapping[str, Any]) -> EvaluationConfig:
         model=config,
         generations=file,
         protocol=_protocol(given),
-        any_form=given["prompt"] == "auto",
+        auto_prompt=given["prompt"] == "auto",
         selection=_selection(given),
         data=given["data"],
         partial=given["partial"],
