@@ -1,5 +1,7 @@
-"""Scores for the places where models are described: `.eval_results/*.yaml`, `model-index`, and a table for the card.
-All of them are made from the scores alone."""
+"""Scores in the formats that describe models: `.eval_results/*.yaml`, `model-index`, and a table for the card.
+
+All of them are made from the scores alone.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -1,5 +1,4 @@
-"""Write an evaluation in the formats of other tools: EvalPlus' samples and eval_results.json, and LiveCodeBench's
-output."""
+"""Write an evaluation in the formats of EvalPlus (samples and eval_results.json) and LiveCodeBench."""
 
 import ast
 import json
@@ -75,15 +74,7 @@ def _evalplus_results(outcomes: BenchmarkOutcomes, date: str) -> dict[str, Any]:
 
 
 def _graded(outcomes: BenchmarkOutcomes) -> dict[str, list[contest.Graded]]:
-    """Convert samples to the form of LiveCodeBench's files, under the official reading. As its judge stops there, only
-    the first failure of a sample is included.
-
-    Args:
-        outcomes: The results of the benchmark.
-
-    Returns:
-        The samples of each problem.
-    """
+    """Convert samples to the form of LiveCodeBench's files, under the official reading, each with its first failure."""
     rows: dict[str, list[contest.Graded]] = {}
     for one in outcomes.judged:
         verdict = one.verdicts["base"]
@@ -96,8 +87,7 @@ def _graded(outcomes: BenchmarkOutcomes) -> dict[str, list[contest.Graded]]:
 
 
 def _fail_tests(outcomes: BenchmarkOutcomes, one: JudgedSample, measure: str) -> list[Any]:
-    """Return the arguments of the first failed case. EvalPlus stops there, and lists nothing for a program that does
-    not load."""
+    """Return the arguments of the first failed case, where EvalPlus stops; nothing for a program that does not load."""
     verdict: SuiteVerdict | None = one.verdicts.get(measure)
     if verdict is None or not verdict.failed or verdict.status not in ("failed", "timed_out"):
         return []

@@ -129,8 +129,8 @@ class EvaluationVerdicts:
         return self._prepared[key]
 
     def needed_suites(self, entry: ProblemProgram) -> list[str]:
-        """List the suites whose verdicts matter for the score, as far as is known: all up to a measure that no reading
-        passed.
+        """List the suites whose verdicts matter for the score: all up to a measure that no reading passed, if one is
+        known.
 
         Args:
             entry: The program.
@@ -277,8 +277,10 @@ def in_batches(entries: Sequence[ProblemProgram]) -> Iterator[Sequence[ProblemPr
 
 
 def _equality_key(code: str | None) -> str | None:
-    """Return the digest of a program's syntax tree, from which Python makes all that runs, apart from positions in the
-    text. None if the program does not parse, or names something that gives access to positions or the text."""
+    """Return the digest of a program's syntax tree, from which Python makes all that runs, apart from text positions.
+
+    None if the program does not parse, or names something that gives access to positions or the text.
+    """
     tree = None if code is None else parse(code)
     try:
         tree_text = "" if tree is None else ast.dump(tree)

@@ -1,5 +1,7 @@
-"""`evaluate` as a library: ask a model the problems of benchmarks, or read programs from a file, judge them while they
-arrive, and score them."""
+"""`evaluate` as a library.
+
+Asks a model the problems of benchmarks, or reads programs from a file, judges them while they arrive, and scores them.
+"""
 
 import hashlib
 import time

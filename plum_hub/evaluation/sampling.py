@@ -95,8 +95,9 @@ class SampleRequest:
 
 
 def choose_style(config: EngineConfig) -> PromptStyle:
-    """Choose the prompt style that fits a model, as EvalPlus does: by whether it has a chat template and who applies
-    it.
+    """Choose the prompt style that fits a model, as EvalPlus does.
+
+    It depends on whether the model has a chat template, and on who applies it.
 
     Args:
         config: The engine configuration.

@@ -1,5 +1,4 @@
-"""Compute scores from verdicts: pass@k with its standard error, under both readings, over all problems and by
-difficulty."""
+"""Compute scores from verdicts: pass@k with its standard error, under both readings, in all and by difficulty."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
