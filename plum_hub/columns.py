@@ -1,8 +1,8 @@
-"""Records as Arrow tables, for work on columns rather than rows. It takes at most a third of the time of Python
-objects.
+"""Records as Arrow tables, for work on columns rather than rows.
 
-A table holds exactly what `records.from_json` would return. pyarrow's JSON reader is as strict as that function, apart
-from what `RecordSchema._fits` checks. Lines that it refuses are read one by one.
+It takes at most a third of the time of Python objects. A table holds exactly what `records.from_json` would return.
+pyarrow's JSON reader is as strict as that function, apart from what `RecordSchema._fits` checks. Lines that it refuses
+are read one by one.
 """
 
 import json

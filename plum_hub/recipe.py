@@ -212,8 +212,9 @@ class Recipe(_Section):
         )
 
     def public(self) -> "Recipe":
-        """Remove what must not be published: the path of a local folder or file, whose revision identifies it, and the
-        address of a server.
+        """Remove what must not be published.
+
+        That is the path of a local folder or file, which its revision identifies, and the address of a server.
 
         Returns:
             A new recipe.
@@ -234,8 +235,10 @@ class Recipe(_Section):
 
 
 def _adopted(mine: Any, other: Any) -> Any:
-    """Return `mine` with what it leaves open taken from `other`. A folder or file that has moved but holds the same
-    bytes counts as the same."""
+    """Return `mine` with what it leaves open taken from `other`.
+
+    A folder or file that has moved but holds the same bytes counts as the same.
+    """
     if isinstance(mine, EngineSettings):
         if type(mine) is not type(other):
             return mine
@@ -278,8 +281,7 @@ def parse(text: str, origin: str) -> Recipe:
 
 
 def compose(text: str | None, origin: str, base: Mapping[str, Any], settings: Iterable[str]) -> Recipe:
-    """Build a recipe from up to three layers, of which later ones win: a file, a command's options, and `--set
-    KEY=VALUE`.
+    """Build a recipe from a file, a command's options and `--set KEY=VALUE`, of which later ones win.
 
     Args:
         text: The YAML of `--recipe`, or None.

@@ -69,8 +69,10 @@ class Instruction:
 
 @dataclass(frozen=True, kw_only=True)
 class TestCase:
-    """One case of a suite: a call, a statement, or a stdin/stdout pair. `kind` says which; the fields of the others are
-    None."""
+    """One case of a suite: a call, a statement, or a stdin/stdout pair.
+
+    `kind` says which; the fields of the other kinds are None.
+    """
 
     __test__: ClassVar[bool] = False  # pytest would collect the class as a test
 

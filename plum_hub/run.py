@@ -133,8 +133,7 @@ class Run:
 
     @classmethod
     def donor(cls, folder: Path) -> "Run":
-        """Open a run to take rows over from. Its recipe may have been edited, because rows are matched by their own
-        ids.
+        """Open a run to take rows over from. Its recipe may have been edited, since rows are matched by their own ids.
 
         Args:
             folder: The folder.

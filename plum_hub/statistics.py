@@ -161,8 +161,9 @@ def smallest_gain(problems: int, discordant: float, *, required: float = 0.8, al
 
 
 def gain_beyond_error(stderr: float, *, required: float = 0.8, alpha: float = 0.05) -> float:
-    """Find the smallest true gain that a two-sided normal test detects. Replaces `smallest_gain` if problems have
-    several samples.
+    """Find the smallest true gain that a two-sided normal test detects.
+
+    It replaces `smallest_gain` if problems have several samples.
 
     Args:
         stderr: Standard error of the mean paired difference.
@@ -203,8 +204,7 @@ def _binomial(trials: int, chance: float) -> list[tuple[int, float]]:
 
 
 def _fewest_for_a_finding(discordant: int, alpha: float) -> int | None:
-    """Return how many of the discordant problems one model must solve for a significant difference; None if even all
-    are too few."""
+    """Return how many discordant problems one model must win for a significant difference, or None if all are too few."""
     tail, most = 0, math.floor(Fraction(alpha) * 2**discordant / 2)
     for count in range(discordant + 1):
         tail += math.comb(discordant, count)

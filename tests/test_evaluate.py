@@ -112,7 +112,7 @@ def test_greedy_scores_and_a_second_call_that_owes_nothing(tmp_path: Path) -> No
     assert score["engine"] == "scripted 1"
     assert score["model"] == "answers.jsonl"
     assert first["samples_now"] == first["judged_now"] == FIRST
-    assert first["notes"] == ["humaneval: 158 of its 164 problems were not chosen"]
+    assert first["notes"] == ["humaneval: 158 of its 164 problems were not selected"]
     kept = (tmp_path / "run" / "scores.json").read_bytes()
     second = done(asked(tmp_path))
     assert (second["samples_now"], second["judged_now"]) == (0, 0)

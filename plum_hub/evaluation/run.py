@@ -1,5 +1,7 @@
-"""`evaluate` as a library: ask a model every problem of every benchmark, or take somebody else's programs, judge them
-while they come, and score."""
+"""`evaluate` as a library.
+
+Asks a model the problems of benchmarks, or reads programs from a file, judges them while they arrive, and scores them.
+"""
 
 import hashlib
 import time
@@ -12,25 +14,25 @@ from typing import Any
 from plum_hub.engines import EngineConfig
 from plum_hub.errors import RunError
 from plum_hub.evaluation.cards import eval_results, model_index, table
-from plum_hub.evaluation.config import EvaluationConfig, SelectedBenchmark, choose, with_limits
-from plum_hub.evaluation.estimate import what_is_asked
+from plum_hub.evaluation.config import EvaluationConfig, SelectedBenchmark, select_benchmarks, with_limits
+from plum_hub.evaluation.estimate import resolve_requests
 from plum_hub.evaluation.exports import write_results
 from plum_hub.evaluation.folder import EvaluationFolder, EvaluationRecord
 from plum_hub.evaluation.generations import (
-    LONGEST,
+    MAX_CHARACTERS,
     Generation,
     benchmark_of,
-    matched,
+    match_generations,
     read_generations,
-    refuse_strangers,
+    refuse_unknown,
 )
-from plum_hub.evaluation.judge import EvaluationVerdicts, beside, together
+from plum_hub.evaluation.judge import EvaluationVerdicts, in_batches, judging_in_background
 from plum_hub.evaluation.protocol import GIVEN, Protocol, extraction
 from plum_hub.evaluation.sampling import (
     ProblemProgram,
     SampleRequest,
-    requests,
-    shape_of,
+    engine_requests,
+    prompt_facts,
 )
 from plum_hub.evaluation.scoring import BenchmarkOutcomes, EvaluationResults, JudgedSample, scores_of
 from plum_hub.execution import Judge
@@ -41,40 +43,49 @@ from plum_hub.records import Sample, Score, digest
 from plum_hub.statistics import sampling_error
 
 
-def evaluate(order: EvaluationConfig, progress: Progress) -> EvaluationResults:
-    """Carry out an evaluation. The same order again does only what is owed.
+def evaluate(config: EvaluationConfig, progress: Progress) -> EvaluationResults:
+    """Carry out an evaluation. The same call again only does what remains.
+
+    Args:
+        config: What is evaluated and how.
+        progress: Is told about samples and verdicts.
+
+    Returns:
+        The scores and the verdicts they rest on.
 
     Raises:
-        UsageError: the generations cannot be read or do not fit, or no problem is chosen.
-        BenchmarkError: a benchmark cannot be had.
-        EngineError: the model cannot be had or broke; answers that came before are kept and judged by the next call.
-        SandboxError, StaticCheckError: programs could not be judged; no verdict is made of that.
-        RunError: the folder holds something else, is damaged or cannot be written.
+        UsageError: The generations cannot be read or do not match, or no problem is selected.
+        BenchmarkError: A benchmark is unknown or cannot be loaded.
+        EngineError: The model cannot be opened or failed. Answers that arrived before are kept, and judged by the next
+            call.
+        SandboxError: Programs cannot be run on this machine, or the sandbox failed. This makes no verdict.
+        StaticCheckError: The syntax check failed. This makes no verdict.
+        RunError: The folder holds something else, is damaged or cannot be written.
     """
-    with Judge(order.workers, numpy=True) as judge:
-        work = _EvaluationRun(order, EvaluationFolder(order.folder), judge, progress)
-        return work.of_generations() if order.generations else work.of_model()
+    with Judge(config.workers, numpy=True) as judge:
+        work = _EvaluationRun(config, EvaluationFolder(config.folder), judge, progress)
+        return work.of_generations() if config.generations else work.of_model()
 
 
 @dataclass
 class _EvaluationRun:
-    order: EvaluationConfig
+    config: EvaluationConfig
     folder: EvaluationFolder
     judge: Judge
     progress: Progress
 
     def of_generations(self) -> EvaluationResults:
-        """Judge a file."""
-        file = self.order.generations
+        """Judge the programs of a file."""
+        file = self.config.generations
         assert file is not None
-        found = read_generations(file)
-        names = self.order.benchmarks or (benchmark_of(found),)
-        chosen = choose(names, self.order.selection, self.order.data)
-        refuse_strangers(found, {name for one in chosen.values() for name in one.ids})
+        programs = read_generations(file)
+        names = self.config.benchmarks or (benchmark_of(programs),)
+        chosen = select_benchmarks(names, self.config.selection, self.config.data)
+        refuse_unknown(programs, {name for one in chosen.values() for name in one.ids})
         entries = [
             entry
             for one in chosen.values()
-            for generations in matched(found, one, partial=self.order.partial).values()
+            for generations in match_generations(programs, one, partial=self.config.partial).values()
             for entry in _entries(generations, one)
         ]
         chosen = with_limits(chosen, ((entry.benchmark, entry.problem) for entry in entries), self.judge)
@@ -83,61 +94,65 @@ class _EvaluationRun:
         with self.folder.lock():
             head = self._head(chosen, GIVEN, samples=file.name, samples_sha256=sha256)
             began = time.monotonic()
-            there = judging.begin(entries, _suites(chosen, entries))
-            judging.carry_out(together(entries))
+            verdicts_before = judging.begin(entries, _suites(chosen, entries))
+            judging.carry_out(in_batches(entries))
             results = self._finish(judging, entries, head, partial(_record, model=file.name, revision="", engine=""))
-            return replace(results, fresh_verdicts=len(judging.done) - there, seconds=time.monotonic() - began)
+            return replace(
+                results, fresh_verdicts=len(judging.done) - verdicts_before, seconds=time.monotonic() - began
+            )
 
     def of_model(self) -> EvaluationResults:
-        """Ask a model, and judge what it answers."""
-        assert self.order.model is not None
-        config, protocol, chosen, wanted = what_is_asked(self.order, self.folder)
-        slots = [entry for one in wanted.values() for entry in one.slots()]
+        """Ask a model, and judge its answers."""
+        assert self.config.model is not None
+        model, protocol, chosen, samples = resolve_requests(self.config, self.folder)
+        slots = [entry for one in samples.values() for entry in one.slots()]
         chosen = with_limits(chosen, ((entry.benchmark, entry.problem) for entry in slots), self.judge)
         judging = EvaluationVerdicts(self.folder, chosen, protocol, self.judge, self.progress.beside())
         with self.folder.lock():
-            head = self._head(chosen, protocol, model=config.model_dump(mode="json"))
+            head = self._head(chosen, protocol, model=model.model_dump(mode="json"))
             began = time.monotonic()
-            there = {row.id: row for row in self.folder.samples() if row.id in wanted}
-            asked_before = len(there)
-            entries = [entry for row in there.values() for entry in wanted[row.id].entries(row)]
-            self.progress.begin("samples", len(wanted), asked_before)
-            judged_before = judging.begin(entries, _suites(chosen, slots))
-            with beside(judging) as put:
+            answered = {row.id: row for row in self.folder.samples() if row.id in samples}
+            samples_before = len(answered)
+            entries = [entry for row in answered.values() for entry in samples[row.id].entries(row)]
+            self.progress.begin("samples", len(samples), samples_before)
+            verdicts_before = judging.begin(entries, _suites(chosen, slots))
+            with judging_in_background(judging) as put:
                 for entry in entries:
                     put(entry)
-                self._ask(config, {name: one for name, one in wanted.items() if name not in there}, there, put, judging)
-            entries = [entry for name, one in wanted.items() for entry in one.entries(there[name])]
-            engine = ", ".join(sorted({row.engine for row in there.values()}))
-            if dtype := config.fixed_dtype:
+                self._ask(
+                    model, {name: one for name, one in samples.items() if name not in answered}, answered, put, judging
+                )
+            entries = [entry for name, one in samples.items() for entry in one.entries(answered[name])]
+            engine = ", ".join(sorted({row.engine for row in answered.values()}))
+            if dtype := model.fixed_dtype:
                 engine += f", {dtype}"
-            about = partial(_record, model=config.public().model, revision=config.revision or "", engine=engine)
+            about = partial(_record, model=model.public().model, revision=model.revision or "", engine=engine)
             results = self._finish(judging, entries, head, about)
             return replace(
                 results,
-                notes=(*results.notes, *_troubles(there)),
-                fresh_samples=len(there) - asked_before,
-                fresh_verdicts=len(judging.done) - judged_before,
+                notes=(*results.notes, *_incomplete(answered)),
+                fresh_samples=len(answered) - samples_before,
+                fresh_verdicts=len(judging.done) - verdicts_before,
                 seconds=time.monotonic() - began,
             )
 
     def _ask(
         self,
-        config: EngineConfig,
-        owed: Mapping[str, SampleRequest],
-        there: dict[str, Sample],
+        model: EngineConfig,
+        pending: Mapping[str, SampleRequest],
+        answered: dict[str, Sample],
         put: Callable[[ProblemProgram], None],
         judging: EvaluationVerdicts,
     ) -> None:
         engines = EnginePool()
-        if owed and (note := dtype_note(config, "--run DIR", resumed=bool(there))):
+        if pending and (note := dtype_note(model, "--run DIR", resumed=bool(answered))):
             self.progress.say(note)
         try:
             with self.folder.appending_samples() as append:
-                asked = requests(config, owed)
-                for completion, engine in completions(engines, config, asked, self.progress) if owed else ():
-                    one = owed[completion.id]
-                    there[one.id] = sample = one.sample(completion, engine)
+                asked = engine_requests(model, pending)
+                for completion, engine in completions(engines, model, asked, self.progress) if pending else ():
+                    one = pending[completion.id]
+                    answered[one.id] = sample = one.sample(completion, engine)
                     append(sample)
                     self.progress.advance(tokens=completion.completion_tokens)
                     for entry in one.entries(sample):
@@ -153,7 +168,7 @@ class _EvaluationRun:
         head = EvaluationRecord(
             **source,
             benchmarks={name: benchmark.revision for name, benchmark in chosen.items()},
-            selection=self.order.selection,
+            selection=self.config.selection,
             protocol=protocol,
             harness=self.judge.harness_version,
             date=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -171,7 +186,7 @@ class _EvaluationRun:
         head: EvaluationRecord,
         about: Callable[..., Score],
     ) -> EvaluationResults:
-        """Score, and write the files that hold the scores."""
+        """Compute the scores, and write the files that hold them."""
         outcomes = {
             name: BenchmarkOutcomes(
                 chosen, tuple(_judged(judging, entry) for entry in entries if entry.benchmark == name)
@@ -195,13 +210,18 @@ class _EvaluationRun:
 
 
 def _entries(generations: list[Generation], chosen: SelectedBenchmark) -> list[ProblemProgram]:
-    """The programs of one problem, each named by its content and place among them."""
+    """Return the programs of one problem, each named by its content and its position among them."""
     entries = []
     for index, one in enumerate(generations):
         code = one.program(chosen.problems[one.problem].text)
-        unfit = f"{len(code):,} characters are more than the {LONGEST:,} that are run" if len(code) > LONGEST else ""
+        # The text is part of the ids of verdicts, so its wording stays.
+        invalid = (
+            f"{len(code):,} characters are more than the {MAX_CHARACTERS:,} that are run"
+            if len(code) > MAX_CHARACTERS
+            else ""
+        )
         name = digest(one.problem, index, code)
-        entries.append(ProblemProgram(name, chosen.name, one.problem, None if unfit else code, one.answer, unfit))
+        entries.append(ProblemProgram(name, chosen.name, one.problem, None if invalid else code, one.answer, invalid))
     return entries
 
 
@@ -210,12 +230,12 @@ def _suites(chosen: Mapping[str, SelectedBenchmark], entries: list[ProblemProgra
 
 
 def _judged(judging: EvaluationVerdicts, entry: ProblemProgram) -> JudgedSample:
-    ready = judging.ready(entry)
-    missing = [suite for suite in judging.needed(entry) if ready.names[suite] not in judging.done]
+    prepared = judging.prepare(entry)
+    missing = [suite for suite in judging.needed_suites(entry) if prepared.names[suite] not in judging.done]
     if missing:
         raise RunError(f"sample {entry.sample_id}: no verdict of {', '.join(missing)}; run the same command again")
-    verdicts = {suite: judging.done[ready.names[suite]] for suite in judging.needed(entry)}
-    return JudgedSample(entry.sample_id, entry.problem, ready.code, entry.answer, verdicts)
+    verdicts = {suite: judging.done[prepared.names[suite]] for suite in judging.needed_suites(entry)}
+    return JudgedSample(entry.sample_id, entry.problem, prepared.code, entry.answer, verdicts)
 
 
 def _record(
@@ -229,14 +249,14 @@ def _record(
     **score: Any,
 ) -> Score:
     given = protocol.prompt == "given"
-    form, prompt, tokens = ("given", "", None) if given else shape_of(chosen, protocol)
+    style, prompt, tokens = ("given", "", None) if given else prompt_facts(chosen, protocol)
     return Score(
         benchmark=chosen.name,
         revision=chosen.revision,
         model=model,
         model_revision=revision,
         engine=engine,
-        prompt=form,
+        prompt=style,
         prompt_digest=prompt,
         extraction=extraction(chosen.name, protocol),
         temperature=None if given else protocol.temperature,
@@ -249,7 +269,7 @@ def _record(
 
 
 def _notes(outcomes: Mapping[str, BenchmarkOutcomes]) -> list[str]:
-    """What a reader of the scores should know."""
+    """Return remarks that a reader of the scores needs."""
     notes = []
     for name, found in outcomes.items():
         counts = found.counts(found.measures[0], "official")
@@ -263,12 +283,12 @@ def _notes(outcomes: Mapping[str, BenchmarkOutcomes]) -> list[str]:
         if found.chosen.caveat:
             notes.append(f"{name}: {found.chosen.caveat}")
         if left_out := len(found.chosen.ids) - len(found.chosen.problems):
-            notes.append(f"{name}: {left_out} of its {len(found.chosen.ids)} problems were not chosen")
+            notes.append(f"{name}: {left_out} of its {len(found.chosen.ids)} problems were not selected")
     return notes
 
 
-def _troubles(samples: Mapping[str, Sample]) -> list[str]:
-    """Answers that did not come to their end."""
+def _incomplete(samples: Mapping[str, Sample]) -> list[str]:
+    """Return remarks on answers that are incomplete."""
     refused = sum(row.finish_reason == "refused" for row in samples.values())
     cut = sum(row.finish_reason == "length" for row in samples.values())
     notes = [f"{refused} prompts were refused by the model, and count as not solved"] if refused else []

@@ -1,4 +1,4 @@
-"""From the chosen problems of all benchmarks to what is asked of a model, in one call of the engine."""
+"""Turn the selected problems of all benchmarks into requests to a model, for one call of the engine."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -25,29 +25,38 @@ class ProblemProgram:
     benchmark: str
     problem: str
     code: str | None
-    """As the answer or the file has it."""
+    """The program as the answer or the file has it; None if there is none."""
     answer: str = ""
-    """The whole answer, where it is known."""
-    unfit: str = ""
-    """Why the program is not run, though there is one."""
+    """The whole answer, if it is known."""
+    invalid: str = ""
+    """Why the program is not run, though there is one; "" if it is run."""
 
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """One sample that is wanted: what it is asked, and of which problem. Two benchmarks with one and the same problem,
-    as HumanEval and HumanEval+ have, share it."""
+    """One sample to be generated. Benchmarks with a problem in common, such as HumanEval and HumanEval+, share it."""
 
     id: str
     benchmarks: tuple[str, ...]
     problem: str
     entry_point: str | None
     index: int
+    """Number of the sample among those of the problem, from 0."""
     seed: int
-    asked: ProblemPrompt
+    question: ProblemPrompt
+    """The prompt, and how to read the answer."""
 
     def sample(self, completion: Completion, engine: str) -> Sample:
-        """The row of an answer. Of a refused request, as of a prompt longer than the context, the text is the reason;
-        it holds no program."""
+        """Make the row of an answer.
+
+        Args:
+            completion: The answer. If the request was refused, as for a prompt longer than the context, its text is the
+                reason and it holds no program.
+            engine: Name and version of the engine.
+
+        Returns:
+            The sample.
+        """
         refused = completion.finish_reason == "refused"
         return Sample(
             id=self.id,
@@ -55,9 +64,9 @@ class SampleRequest:
             suite_id=self.benchmarks[0],
             index=self.index,
             seed=self.seed,
-            prompt_digest=self.asked.digest,
+            prompt_digest=self.question.digest,
             text=completion.text,
-            code=None if refused else self.asked.program(completion.text, self.entry_point),
+            code=None if refused else self.question.program(completion.text, self.entry_point),
             finish_reason=completion.finish_reason,
             prompt_tokens=completion.prompt_tokens,
             completion_tokens=completion.completion_tokens,
@@ -65,90 +74,160 @@ class SampleRequest:
         )
 
     def slots(self) -> Iterator[ProblemProgram]:
-        """What there will be to judge: the sample, once for each benchmark, not written yet."""
+        """List what there will be to judge, before the sample exists.
+
+        Returns:
+            The sample without a program, once for each benchmark.
+        """
         return (ProblemProgram(self.id, benchmark, self.problem, None) for benchmark in self.benchmarks)
 
     def entries(self, sample: Sample) -> Iterator[ProblemProgram]:
-        """The sample, once for each benchmark."""
+        """List what there is to judge.
+
+        Args:
+            sample: The row of the answer.
+
+        Returns:
+            The sample's program, once for each benchmark.
+        """
         for benchmark in self.benchmarks:
             yield ProblemProgram(self.id, benchmark, self.problem, sample.code, sample.text)
 
 
 def choose_style(config: EngineConfig) -> PromptStyle:
-    """The prompt that fits a model: as EvalPlus decides, by whether there is a chat template and who applies it."""
+    """Choose the prompt style that fits a model, as EvalPlus does.
+
+    It depends on whether the model has a chat template, and on who applies it.
+
+    Args:
+        config: The engine configuration.
+
+    Returns:
+        The style.
+    """
     if not config.takes_conversations():
         return "completion"
     return "prefilled" if isinstance(config, LocalSettings) else "chat"
 
 
 def contest_family(config: EngineConfig) -> Literal["chat", "qwen"]:
-    """Which prompts LiveCodeBench has for a chat model: Qwen's models, and what is trained from them, get their own."""
-    kind = config.public().model
+    """Choose LiveCodeBench's prompts for a chat model. Qwen's models, and those trained from them, have their own.
+
+    Args:
+        config: The engine configuration.
+
+    Returns:
+        The family.
+    """
+    name = config.public().model
     with suppress(OSError, ValueError, AttributeError, RecursionError):
         path = Path(config.model).expanduser() / "config.json"
-        kind += str(json.loads(path.read_text(encoding="utf-8")).get("model_type"))
-    return "qwen" if "qwen" in kind.lower() else "chat"
+        name += str(json.loads(path.read_text(encoding="utf-8")).get("model_type"))
+    return "qwen" if "qwen" in name.lower() else "chat"
 
 
-def check_style(config: EngineConfig, form: PromptStyle) -> None:
-    """Raise an `EngineError` if the model cannot be asked so."""
-    if form == "prefilled" and not isinstance(config, LocalSettings):
+def check_style(config: EngineConfig, style: PromptStyle) -> None:
+    """Check that a model supports a prompt style.
+
+    Args:
+        config: The engine configuration.
+        style: The prompt style.
+
+    Raises:
+        EngineError: It does not.
+    """
+    if style == "prefilled" and not isinstance(config, LocalSettings):
         raise EngineError(
-            f"{config.type} gives conversations to a server whole, and the answer cannot be begun for it: "
+            f"{config.type} sends whole conversations to a server, which cannot continue a prefilled answer: "
             "use  --prompt chat, or the engine vllm or transformers"
         )
-    if form != "completion" and not config.takes_conversations():
+    if style != "completion" and not config.takes_conversations():
         raise EngineError(f"{config.model} has no chat template: use  --prompt completion")
 
 
-def wanted_samples(
+def sample_requests(
     config: EngineConfig, chosen: Mapping[str, SelectedBenchmark], protocol: Protocol
 ) -> dict[str, SampleRequest]:
-    """Every sample, by id."""
+    """List the samples of an evaluation.
+
+    Args:
+        config: The pinned engine configuration.
+        chosen: The benchmarks by name.
+        protocol: The protocol.
+
+    Returns:
+        The samples by id.
+    """
     found: dict[str, SampleRequest] = {}
     for benchmark in chosen.values():
         for problem in benchmark.problems.values():
-            asked = problem_prompt(benchmark.name, problem, protocol)
-            sampling = [asked.sampling.temperature, asked.sampling.top_p, asked.sampling.max_tokens, asked.digest]
+            question = problem_prompt(benchmark.name, problem, protocol)
+            sampling = [
+                question.sampling.temperature,
+                question.sampling.top_p,
+                question.sampling.max_tokens,
+                question.digest,
+            ]
             for index in range(protocol.samples):
                 seed = seed_of(protocol.seed, problem.id, index)
-                name = digest(engine_inputs(config), problem.id, asked.prompt, asked.before, sampling, seed, index)
+                name = digest(
+                    engine_inputs(config), problem.id, question.prompt, question.before, sampling, seed, index
+                )
                 others = found[name].benchmarks if name in found else ()
                 found[name] = SampleRequest(
-                    name, (*others, benchmark.name), problem.id, problem.entry_point, index, seed, asked
+                    name, (*others, benchmark.name), problem.id, problem.entry_point, index, seed, question
                 )
     return found
 
 
-def requests(config: EngineConfig, owed: Mapping[str, SampleRequest]) -> list[Request]:
-    """What the engine is asked; answers that are begun go to it as text."""
-    begun = [one for one in owed.values() if _is_begun(one.asked.prompt)]
-    distinct = {digest(one.asked.prompt): one.asked.prompt for one in begun}
+def engine_requests(config: EngineConfig, pending: Mapping[str, SampleRequest]) -> list[Request]:
+    """Build the engine's requests. Prefilled conversations are converted to text.
+
+    Args:
+        config: The pinned engine configuration.
+        pending: The pending samples by id.
+
+    Returns:
+        The requests, in the same order.
+
+    Raises:
+        EngineError: The tokenizer of the model cannot be loaded.
+    """
+    prefilled = [one for one in pending.values() if _is_prefilled(one.question.prompt)]
+    distinct = {digest(one.question.prompt): one.question.prompt for one in prefilled}
     conversations = [prompt for prompt in distinct.values() if not isinstance(prompt, str)]
     texts = dict(
-        zip(distinct, begun_answers(config.model, config.revision, conversations) if begun else (), strict=True)
+        zip(distinct, begun_answers(config.model, config.revision, conversations) if prefilled else (), strict=True)
     )
     return [
         Request(
             id=one.id,
-            prompt=texts.get(digest(one.asked.prompt), one.asked.prompt),
+            prompt=texts.get(digest(one.question.prompt), one.question.prompt),
             seed=one.seed,
-            sampling=one.asked.sampling,
+            sampling=one.question.sampling,
         )
-        for one in owed.values()
+        for one in pending.values()
     ]
 
 
-def shape_of(chosen: SelectedBenchmark, protocol: Protocol) -> tuple[str, str, int]:
-    """The prompt of a benchmark, the digest of all its templates, and the cap of its answers, for a score's record."""
-    asked = [problem_prompt(chosen.name, problem, protocol) for problem in chosen.problems.values()]
-    digests = sorted({one.digest for one in asked})
+def prompt_facts(chosen: SelectedBenchmark, protocol: Protocol) -> tuple[str, str, int]:
+    """Summarise the prompts of a benchmark, for the record of a score.
+
+    Args:
+        chosen: The benchmark.
+        protocol: The protocol.
+
+    Returns:
+        The prompt style, the digest of all templates, and the limit on tokens.
+    """
+    prompts = [problem_prompt(chosen.name, problem, protocol) for problem in chosen.problems.values()]
+    digests = sorted({one.digest for one in prompts})
     return (
         style_for(chosen.name, protocol.prompt),
         digests[0] if len(digests) == 1 else digest(digests),
-        asked[0].sampling.max_tokens,
+        prompts[0].sampling.max_tokens,
     )
 
 
-def _is_begun(prompt: Prompt) -> bool:
+def _is_prefilled(prompt: Prompt) -> bool:
     return not isinstance(prompt, str) and prompt[-1]["role"] == "assistant"

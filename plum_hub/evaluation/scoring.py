@@ -1,4 +1,4 @@
-"""From verdicts to scores: pass@k with its standard error, by both readings, over all problems and by difficulty."""
+"""Compute scores from verdicts: pass@k with its standard error, under both readings, in all and by difficulty."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,16 +20,17 @@ from plum_hub.records import Score
 from plum_hub.statistics import mean_over_problems
 
 Reading = Literal["official", "strict"]
-READINGS: tuple[Reading, ...] = ("official", "strict")
+"""Whose rules decide where they differ: those of the benchmark's own judge, or the strict ones."""
+_READINGS: tuple[Reading, ...] = ("official", "strict")
 
 _KS = (1, 5, 10)
 _PARTS = {"difficulty": ("easy", "medium", "hard"), "split": ("test", "validation", "train", "prompt")}
-"""The tags that scores are broken down by, and their values in the order in which they are shown."""
+"""Tags that scores are broken down by, and their values in the order in which they are shown."""
 
 
 @dataclass(frozen=True)
 class JudgedSample:
-    """One sample of a problem with what its program came to, by suite."""
+    """One sample of a problem with its verdicts by suite."""
 
     sample_id: str
     problem: str
@@ -38,82 +39,123 @@ class JudgedSample:
     verdicts: Mapping[str, SuiteVerdict]
 
     def passed(self, measures: tuple[str, ...], reading: Reading) -> bool:
-        """Whether every one of the measures was passed."""
+        """Tell whether the sample passed every one of some measures.
+
+        Args:
+            measures: The measures.
+            reading: Whose rules decide.
+
+        Returns:
+            True if it passed them all.
+        """
         return all(self.verdict(measure, reading).status == "passed" for measure in measures)
 
     def verdict(self, measure: str, reading: Reading) -> SuiteVerdict:
-        """Of the suite that a reading has for a measure; where the rules agree there is only one."""
+        """Return the verdict on a measure under a reading. If the rules do not differ, there is only one verdict.
+
+        Args:
+            measure: `base` or `plus`.
+            reading: Whose rules decide.
+
+        Returns:
+            The verdict.
+
+        Raises:
+            KeyError: The sample has no verdict on this measure.
+        """
         return (self.verdicts.get(f"{measure}:strict") if reading == "strict" else None) or self.verdicts[measure]
 
 
 @dataclass(frozen=True)
 class BenchmarkOutcomes:
-    """What came of one benchmark."""
+    """The samples of one benchmark and their verdicts."""
 
     chosen: SelectedBenchmark
     judged: tuple[JudgedSample, ...]
 
     @cached_property
     def measures(self) -> tuple[str, ...]:
-        """As `SelectedBenchmark.measures`."""
+        """As in `SelectedBenchmark.measures`."""
         return self.chosen.measures
 
     @cached_property
     def readings(self) -> tuple[Reading, ...]:
-        """Both where the benchmark has rules that differ."""
+        """Both readings, if the benchmark has rules that differ."""
         differ = any(":" in name for problem in self.chosen.problems.values() for name in problem.suites)
-        return READINGS if differ else READINGS[:1]
+        return _READINGS if differ else _READINGS[:1]
 
     def counts(self, measure: str, reading: Reading) -> Counts:
-        """By problem: how many samples it has, and how many passed this measure and those before it."""
+        """Count the samples of each problem that passed a measure and those before it.
+
+        Args:
+            measure: `base` or `plus`.
+            reading: Whose rules decide.
+
+        Returns:
+            (samples, passed) of each problem.
+        """
         asked = self.measures[: self.measures.index(measure) + 1]
-        found: Counts = {}
+        counts: Counts = {}
         for one in self.judged:
-            samples, passed = found.get(one.problem, (0, 0))
-            there = tuple(name for name in asked if name in one.verdicts)
-            found[one.problem] = (samples + 1, passed + one.passed(there, reading))
-        return found
+            samples, passed = counts.get(one.problem, (0, 0))
+            reached = tuple(name for name in asked if name in one.verdicts)
+            counts[one.problem] = (samples + 1, passed + one.passed(reached, reading))
+        return counts
 
     def parts(self) -> dict[str, set[str]]:
-        """The problems by difficulty, or by split, those of all first under ""."""
+        """Group the problems by difficulty or split.
+
+        Returns:
+            Ids of the problems of each part; the first part, "", has all problems.
+        """
         asked = {one.problem for one in self.judged}
-        found = {"": asked}
+        parts = {"": asked}
         for tag, values in _PARTS.items():
             tags = {name: self.chosen.problems[name].tags.get(tag) for name in asked}
-            found |= {value: {name for name in asked if tags[name] == value} for value in values}
-        return {part: names for part, names in found.items() if names}
+            parts |= {value: {name for name in asked if tags[name] == value} for value in values}
+        return {part: names for part, names in parts.items() if names}
 
     def disagreements(self) -> Iterator[RuleDisagreement]:
-        """Where the two readings part, by problem."""
+        """Find the samples on which the two readings disagree.
+
+        Yields:
+            One entry for each problem and measure.
+        """
         for number, measure in enumerate(self.measures, 1):
             asked = self.measures[:number]
-            parted: dict[str, tuple[list[str], list[str]]] = {}
+            split: dict[str, tuple[list[str], list[str]]] = {}
             for one in self.judged:
-                official, strict = (one.passed(asked, reading) for reading in READINGS)
+                official, strict = (one.passed(asked, reading) for reading in _READINGS)
                 if official != strict:
-                    parted.setdefault(one.problem, ([], []))[0 if official else 1].append(one.sample_id)
-            for problem, (official_only, strict_only) in parted.items():
+                    split.setdefault(one.problem, ([], []))[0 if official else 1].append(one.sample_id)
+            for problem, (official_only, strict_only) in split.items():
                 yield RuleDisagreement(self.chosen.name, problem, measure, tuple(official_only), tuple(strict_only))
 
 
 @dataclass(frozen=True)
 class EvaluationResults:
-    """What an evaluation came to."""
+    """The results of an evaluation."""
 
     outcomes: Mapping[str, BenchmarkOutcomes]
+    """Samples and verdicts of each benchmark."""
     scores: tuple[Score, ...]
     head: EvaluationRecord
-    """What `evaluation.json` says."""
+    """The content of `evaluation.json`."""
     notes: tuple[str, ...] = ()
+    """Remarks that a reader of the scores needs, one line each."""
     fresh_samples: int = 0
+    """Samples that this call generated."""
     fresh_verdicts: int = 0
+    """Verdicts that this call made."""
     seconds: float = 0.0
+    """Time that this call took, without loading the benchmarks."""
     files: tuple[str, ...] = ()
+    """Names of the files that hold the scores."""
     folder: Path = Path()
     """The folder of all results."""
 
     def disagreements(self) -> list[RuleDisagreement]:
-        """Of all benchmarks."""
+        """Return the disagreements of all benchmarks."""
         return [one for outcomes in self.outcomes.values() for one in outcomes.disagreements()]
 
     def record(self) -> ScoresRecord:
@@ -128,20 +170,23 @@ class EvaluationResults:
 
 
 def scores_of(outcomes: BenchmarkOutcomes, record: Callable[..., Score]) -> Iterator[Score]:
-    """Every score of a benchmark.
+    """Compute every score of a benchmark.
 
     Args:
-        outcomes: with at least one sample of each problem.
-        record: makes a `Score`, given what is decided here.
+        outcomes: The results, with at least one sample of each problem.
+        record: Makes a `Score` from the fields that are decided here.
+
+    Yields:
+        The scores.
     """
     for measure in outcomes.measures:
         for reading in outcomes.readings:
             counts = outcomes.counts(measure, reading)
             for part, problems in outcomes.parts().items():
-                these = [counts[name] for name in counts if name in problems]
-                fewest = min(samples for samples, _ in these)
+                selected = [counts[name] for name in counts if name in problems]
+                fewest = min(samples for samples, _ in selected)
                 for k in ks(fewest):
-                    estimate = mean_over_problems([pass_at_k(samples, passed, k) for samples, passed in these])
+                    estimate = mean_over_problems([pass_at_k(samples, passed, k) for samples, passed in selected])
                     yield record(
                         suite=measure,
                         reading=reading,
@@ -149,13 +194,20 @@ def scores_of(outcomes: BenchmarkOutcomes, record: Callable[..., Score]) -> Iter
                         metric=f"pass@{k}",
                         value=estimate.value,
                         stderr=estimate.stderr,
-                        problems=len(these),
+                        problems=len(selected),
                         samples=fewest,
                     )
 
 
 def ks(samples: int) -> list[int]:
-    """The k of pass@k for so many samples a problem: 1, 5, 10 and their number."""
+    """List the k of pass@k that are reported.
+
+    Args:
+        samples: Samples of each problem.
+
+    Returns:
+        Those of 1, 5, 10 and the number of samples that do not exceed it, ascending.
+    """
     return sorted({k for k in (*_KS, samples) if k <= samples})
 
 

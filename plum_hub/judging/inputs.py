@@ -150,8 +150,7 @@ def _cases(given: object, entry_point: str) -> tuple[TestCase, ...]:
 
 
 def _assertion(source: str, entry_point: str) -> tuple[TestCase, ...]:
-    """Parse a case that is text: one assertion that splits becomes a call, a test module the cases of its tests, and
-    anything else one statement."""
+    """Parse a case that is text: a call, the cases of a test module, or else one statement."""
     cases = module_cases(source, entry_point)
     is_one = len(cases) == 1 or contains_tests(source, entry_point)
     return cases if is_one else (TestCase(kind="statement", statement=source),)

@@ -1,5 +1,7 @@
-"""Judge submitted programs as one stream. Duplicates are detected, and sources are checked in batches in the background
-while the judge runs those that were checked before.
+"""Judge submitted programs as one stream.
+
+Duplicates are detected, and sources are checked in batches in the background while the judge runs those that were
+checked before.
 
     submissions -> [reading] -> inbox -> [checking] -> outbox -> judge -> judgements
 
@@ -210,8 +212,11 @@ class _JudgeStage:
     """Submissions in `known` and `running` that made no program of their own, since results were last yielded."""
 
     def run(self) -> Iterator[Judgement]:
-        """Judge until the stream ends. A run of the judge ends when nothing more is ready, so that its results never
-        wait for submissions that arrive slowly."""
+        """Judge until the stream ends.
+
+        A run of the judge ends when nothing more is ready, so that its results never wait for submissions that arrive
+        slowly.
+        """
         while first := self.checked.take(1):
             for execution in self.judge.run(self._programs(first[0])):
                 judgement = _executed(execution)

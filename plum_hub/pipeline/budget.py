@@ -171,8 +171,7 @@ def within_budget(
 def _drop_the_rest(
     run: Run, kind: type[KeptT], requests: Sequence[RowRequest[KeptT]], chosen: set[str], stage: str, decided: Extent
 ) -> list[RowRequest[KeptT]]:
-    """Return the chosen requests and those that are already answered, and append a drop for each other one that has
-    none."""
+    """Append a drop for each request that is neither chosen nor answered, and return the others."""
     chosen = chosen | run.ids(kind)
     gone = {drop.id for drop in run.rows(Drop) if drop.stage == stage}
     each = decided.responses if stage == "responses" else decided.samples
@@ -286,8 +285,7 @@ def _measure(
 def _pending(
     context: Context, kind: type[KeptT], ordered: Sequence[Sequence[RowRequest[KeptT]]], stage: str
 ) -> list[RowRequest[KeptT]]:
-    """Return the requests without a row, after taking over the donor's rows: each instruction's first answer before any
-    second one."""
+    """Take over the donor's rows, and return the requests without a row: the first answers before the second ones."""
     run = context.run
     done = run.ids(kind) | {drop.id for drop in run.rows(Drop) if drop.stage == stage}
     ranked = [group[index] for index in range(max(map(len, ordered))) for group in ordered if index < len(group)]

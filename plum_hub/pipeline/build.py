@@ -1,5 +1,7 @@
-"""`build-dataset` as a library: seal a recipe into a run folder, or resume its run, and drive the stages up to the
-labelled preferences."""
+"""`build-dataset` as a library.
+
+Seals a recipe into a run folder, or resumes its run, and drives the stages up to the labelled preferences.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

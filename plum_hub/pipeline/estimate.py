@@ -56,8 +56,9 @@ class BuildEstimate:
 
 
 def plan(recipe: Recipe, run: Run | None, donor: Run | None = None) -> BuildEstimate:
-    """Count the requests that a build still has to make. Reads the instructions (from the Hub if they are there), asks
-    no model.
+    """Count the requests that a build still has to make.
+
+    It reads the instructions, from the Hub if necessary, but asks no model.
 
     Args:
         recipe: The recipe, with defaults filled in; it need not be pinned.

@@ -64,8 +64,7 @@ def _append_pending(context: Context, pending: set[str], done: set[str], removed
 
 
 def _retract(run: Run, removed: set[str]) -> None:
-    """Remove the preferences of every suite that has one for a removed sample: without it, the suite may have no chosen
-    sample."""
+    """Remove the preferences of every suite with a removed sample, without which it may have no chosen sample."""
     suites = {row.suite_id for row in run.rows(Preference) if row.sample_id in removed} if removed else set()
     if suites:
         path = run.path(Preference)

@@ -95,8 +95,7 @@ def summarise(run: Run) -> RunStatus:
 
 
 def _wanted(run: Run, rows: Mapping[str, int], dropped: Mapping[str, int], left_out: int) -> dict[str, int | None]:
-    """Return `RunStatus.wanted`, from the recipe and what the stages have made. `left_out` samples matched a benchmark
-    and get no preference."""
+    """Return `RunStatus.wanted`. `left_out` samples matched a benchmark and get no preference."""
     recipe = run.recipe
     generated = recipe.suites.source == GENERATE
     assert recipe.suites.responses is not None  # a sealed recipe is filled in

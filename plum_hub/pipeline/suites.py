@@ -1,9 +1,9 @@
-"""Stage `suites`: have a generator write a reference solution, starter code and test cases for each instruction, and
-keep the self-consistent ones (paper, section 3, "Generating high-quality test cases").
+"""Stage `suites`: have a generator write test suites, and keep the self-consistent ones.
 
-Every answer is first stored unchanged (`responses`), because answers cost money, and then parsed and run. A suite is
-kept only if its own reference passes it twice and stubs fail it (law 3). An instruction keeps one suite: the one with
-the most cases, and the earliest of equals.
+For each instruction it writes a reference solution, starter code and test cases (paper, section 3, "Generating
+high-quality test cases"). Every answer is first stored unchanged (`responses`), because answers cost money, and then
+parsed and run. A suite is kept only if its own reference passes it twice and stubs fail it (law 3). An instruction
+keeps one suite: the one with the most cases, and the earliest of equals.
 """
 
 from collections import defaultdict

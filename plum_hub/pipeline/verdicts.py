@@ -41,10 +41,10 @@ _MIXED = (
 
 @contextmanager
 def judging(context: Context, samples: int) -> Iterator[Event]:
-    """Judge every sample, including those that are appended while the block runs. The end of the block waits for the
-    last one.
+    """Judge the samples of a run in another thread while the block runs.
 
-    An error inside the block stops the judging soon; samples without a verdict are judged by the next call.
+    Samples that are appended meanwhile are judged too, and the end of the block waits for the last one. An error inside
+    the block stops the judging soon; samples without a verdict are judged by the next call.
 
     Args:
         context: The run.
@@ -78,8 +78,9 @@ def judging(context: Context, samples: int) -> Iterator[Event]:
 
 
 def harness_of(recipe: Recipe, sandbox: str, static_check: str, extraction: str) -> dict[str, object]:
-    """Gather everything beside sample and suite that decides a verdict. It is part of the verdict's id, and of the
-    manifest.
+    """Gather everything besides sample and suite that decides a verdict.
+
+    It is part of the verdict's id, and of the manifest.
 
     Args:
         recipe: Gives the limits.

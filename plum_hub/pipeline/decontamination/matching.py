@@ -1,5 +1,4 @@
-"""Find the instructions and samples that are, or contain, problems of benchmarks. Pure, apart from the programs it
-runs.
+"""Find the instructions and samples that are, or contain, problems of benchmarks.
 
 There are three measures: the words of a text (`texts`); a function that is the benchmark's own solution under other
 names (`programs`); and, if neither matches, a program that passes the benchmark's own tests. Only plausible programs

@@ -1,9 +1,8 @@
-"""Detect functions that are a benchmark's own solution under other names: equal syntax trees, without what does not
-run.
+"""Detect functions that are a benchmark's own solution under other names.
 
-Comments, docstrings, other bare constants and annotations are ignored. The function's own name and the names that it
-binds are numbered in order of appearance. Names from outside, attributes, constants and the order of statements must be
-equal.
+Their syntax trees are equal, without what does not run: comments, docstrings, other bare constants and annotations. The
+function's own name and the names that it binds are numbered in order of appearance. Names from outside, attributes,
+constants and the order of statements must be equal.
 """
 
 import ast
@@ -48,8 +47,10 @@ class Function:
 
     @cached_property
     def canonical(self) -> str:
-        """Text that is equal for functions that differ only in names and in what does not run. "" for a function nested
-        too deeply to be written down; no benchmark has one."""
+        """Text that is equal for functions that differ only in names and in what does not run.
+
+        "" for a function nested too deeply to be written down; no benchmark has one.
+        """
         try:
             return "".join(self._written.parts)
         except RecursionError:

@@ -1,9 +1,8 @@
-"""Stage `decontamination`: leave out rows that are, or contain, problems of benchmarks, so that benchmark scores of a
-model trained on the release mean something.
+"""Stage `decontamination`: leave out rows that are, or contain, problems of benchmarks.
 
-A benchmark is compared if its data is available (`targets`), once for the rows of the run. What was compared is
-recorded in `comparisons.jsonl`. Matches are left out with their evidence, an instruction together with its suite and
-samples. A row that was left out stays so.
+Otherwise benchmark scores of a model trained on the release would mean nothing. A benchmark is compared if its data is
+available (`targets`), once for the rows of the run. What was compared is recorded in `comparisons.jsonl`. Matches are
+left out with their evidence, an instruction together with its suite and samples. A row that was left out stays so.
 """
 
 import hashlib
