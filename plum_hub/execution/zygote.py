@@ -109,10 +109,13 @@ def prepare(packages: str = "", children: int | None = None) -> None:
         children: As for `main`.
 
     Raises:
-        SystemExit: This process is neither the first of a pid namespace nor supervised.
+        SystemExit: This process is neither the first of a pid namespace nor supervised; or it could reach files that
+            are not the sandbox's, which it would empty and whose owners' processes it would kill.
     """
-    if os.getpid() != 1 and children is None:
-        raise SystemExit("a zygote runs as the first process of its own pid namespace, or with a supervisor")
+    if children is None and (os.getpid() != 1 or not os.statvfs("/").f_flag & os.ST_RDONLY):
+        raise SystemExit(
+            "a zygote runs as the first process of its own pid namespace, on a read-only root, or with a supervisor"
+        )
     for name in (*sys.builtin_module_names, *_PRELOADED):
         if name != "__main__" and not name.startswith(_NOT_LOADED):
             importlib.import_module(name)

@@ -177,3 +177,14 @@ def test_limits_of_calls_are_extended_in_the_process_of_the_program() -> None:
         "assert 59 < signal.getitimer(2)[0] <= 60.1, signal.getitimer(2)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="plays a zygote that was started outside a sandbox")
+def test_a_zygote_outside_a_sandbox_ends_before_it_cleans_anything() -> None:
+    source = "from plum_hub.execution import zygote\nzygote.prepare()\nprint('it would have gone on')"
+    command = ["unshare", "--user", "--map-root-user", "--pid", "--fork", sys.executable, "-c", source]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "unshare failed" in done.stderr:
+        pytest.skip("user namespaces are refused here")
+    assert "on a read-only root" in done.stderr
+    assert done.stdout == ""
