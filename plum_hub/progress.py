@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from typing_extensions import override
+
 _LOG = logging.getLogger("plum_hub")
 _WEIGHT = 8
 """Number of finished answers that the expected length of an answer counts for: the first to finish are short."""
@@ -94,11 +96,13 @@ class LoggedProgress(Progress):
         self.pending = ""
         self.started = self.now()
 
+    @override
     def begin(self, stage: str, total: int, done: int) -> None:
         self._reset(stage, total, done)
         _LOG.info("%s: %d of %d there already", stage, done, total)
 
     @contextmanager
+    @override
     def waiting(self, what: str) -> Iterator[None]:
         self.pending, self.started = what, self.now()
         try:
@@ -106,23 +110,29 @@ class LoggedProgress(Progress):
         finally:
             self.pending, self.started = "", self.now()
 
+    @override
     def expect(self, tokens: float) -> None:
         self.expected = tokens
 
+    @override
     def wrote(self, tokens: int) -> None:
         self.written += tokens
 
+    @override
     def advance(self, rows: int = 1, tokens: int = 0) -> None:
         self.done += rows
         self.fresh += rows
         self.tokens += tokens
 
+    @override
     def end(self) -> None:
         _LOG.info("%s", self.line())
 
+    @override
     def say(self, text: str) -> None:
         _LOG.info("%s", text)
 
+    @override
     def beside(self) -> Progress:
         one = type(self)(self.now)
         one.follows = True
@@ -175,7 +185,14 @@ class LoggedProgress(Progress):
 
 
 def clock(seconds: float) -> str:
-    """Format a duration as 1h02m, 3m04s or 5s."""
+    """Format a duration.
+
+    Args:
+        seconds: The duration, in seconds.
+
+    Returns:
+        For example `1h02m`, `3m04s` or `5s`.
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02}m" if hours else (f"{minutes}m{rest:02}s" if minutes else f"{rest}s")

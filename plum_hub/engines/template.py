@@ -1,5 +1,7 @@
-"""Render a conversation by a model's chat template, which may refuse it: Gemma's takes no system turn, Mistral's and
-Llama 2's want user and assistant in turn."""
+"""Render conversations with a model's chat template, which may reject them.
+
+Gemma's template accepts no system turn, Mistral's and Llama 2's want user and assistant to alternate.
+"""
 
 from typing import Any
 
@@ -7,19 +9,22 @@ from plum_hub.errors import EngineError
 
 
 class TemplateRefusalError(ValueError):
-    """The template raised. The message is what it said, in one line."""
+    """The template raised. The message is the template's own, in one line."""
 
 
 def render(tokenizer: Any, turns: list[dict[str, str]], **more: Any) -> str:
     """Render a conversation as text.
 
     Args:
-        tokenizer: of transformers, with a chat template.
-        turns: the conversation.
-        more: further arguments of `apply_chat_template`, as `add_generation_prompt` and `tools`.
+        tokenizer: A transformers tokenizer with a chat template.
+        turns: Turns with `role` and `content`.
+        more: Further arguments of `apply_chat_template`, such as `add_generation_prompt` and `tools`.
+
+    Returns:
+        The text.
 
     Raises:
-        TemplateRefusalError: the template refuses the conversation, or is none.
+        TemplateRefusalError: The template rejects the conversation, or is not a template.
     """
     from jinja2 import TemplateError
 
@@ -39,10 +44,17 @@ def render(tokenizer: Any, turns: list[dict[str, str]], **more: Any) -> str:
 
 
 def asked(tokenizer: Any, turns: list[dict[str, str]]) -> str:
-    """Render a conversation that a model is to answer.
+    """Render a conversation that the model is to answer.
+
+    Args:
+        tokenizer: A transformers tokenizer with a chat template.
+        turns: Turns with `role` and `content`.
+
+    Returns:
+        The text, with the beginning of the assistant's turn.
 
     Raises:
-        EngineError: the template refuses it.
+        EngineError: The template rejects the conversation.
     """
     try:
         return render(tokenizer, turns, add_generation_prompt=True)
