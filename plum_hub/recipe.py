@@ -34,7 +34,10 @@ class SuitesConfig(_Section):
     """How test suites are made (paper, section 3, "Generating high-quality test cases")."""
 
     source: str = "generate"
-    """`generate`, or `REPO@TAG`: the test suites of a published dataset."""
+    """`generate`; `rows`: the tests that the rows of the instructions' source have; or `REPO@TAG`: the test suites of a
+    published dataset."""
+    column: str | None = None
+    """With `rows`: the column that has the tests. Recognised by its name if not set."""
     revision: str | None = None
     """Commit of that tag. Filled in when a run begins."""
     hub: str = "auto"

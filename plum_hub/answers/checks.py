@@ -300,9 +300,9 @@ def _checks(body: list[ast.stmt]) -> list[ast.stmt] | None:
                 name=name, args=ast.arguments(posonlyargs=[], args=[one], kwonlyargs=[], vararg=None, kwarg=None)
             ) if not statement.decorator_list and (inner := _checks(statement.body)) is not None:
                 functions[name] = (one.arg, inner)
-            case ast.Expr(value=ast.Call(func=ast.Name(id=name), args=[ast.Name() as given], keywords=[])) if (
-                name in functions
-            ):
+            case ast.Expr(
+                value=ast.Call(func=ast.Name(id=name), args=[ast.Name() | ast.Attribute() as given], keywords=[])
+            ) if name in functions:
                 parameter, inner = functions[name]
                 checks += [substitute(check, {parameter: given}) for check in inner]
             case _:

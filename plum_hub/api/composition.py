@@ -1,6 +1,7 @@
 """From the arguments of a build to its recipe and its run folder."""
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,21 @@ from plum_hub import recipes as shipped
 from plum_hub.api.settings import StrPath
 from plum_hub.engines import EngineConfig, parse_engine
 from plum_hub.errors import RecipeError, UsageError
+from plum_hub.instructions.files import SUFFIXES
 from plum_hub.pipeline.build import default_folder
-from plum_hub.pipeline.published import GENERATE
+from plum_hub.pipeline.published import GENERATE, ROWS
 from plum_hub.recipe import Recipe
 from plum_hub.run import Run
 
 _DEFAULT_GENERATOR = "openai:gpt-4.1-mini"
 """Writes the test suites when `OPENAI_API_KEY` is set and no generator is named. The paper used GPT-4-1106."""
+
+
+_WITH_TESTS = re.compile(
+    rf"(?P<source>.+(?:{'|'.join(map(re.escape, SUFFIXES))})|[\w.-]+/[\w.-]+)(?::(?P<column>[^:@]+))?"
+    r"|(?P<pinned>[\w.-]+/[\w.-]+@[^:]+):(?P<other>[^:]+)"
+)
+"""A source of instructions whose rows have tests, with the column of the tests; not `REPO@TAG`, which is a release."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +85,7 @@ class RecipeArguments:
         """Return the part of the recipe that the arguments beside `recipe` and `settings` decide."""
         base: dict[str, Any] = {}
         if self.suites:
-            base["suites"] = {"source": self.suites, "hub": "auto" if self.hub == "none" else self.hub}
-            base["instructions"] = {"source": self.suites}
+            base |= _suites(self.suites, "auto" if self.hub == "none" else self.hub)
         if self.instructions:
             base["instructions"] = {"source": self.instructions}
         if self.model:
@@ -118,3 +126,18 @@ def engine(model: str | EngineConfig) -> EngineConfig:
         MissingExtraError: The engine's package is not installed.
     """
     return parse_engine(model) if isinstance(model, str) else model
+
+
+def _suites(text: str, hub: str) -> dict[str, Any]:
+    """Return the sections that `suites` decides: `generate`, `rows`, a release, or a source whose rows have tests.
+
+    `REPO@TAG` is a release. A file, a repository without a tag, or either with `:COLUMN` is a source of instructions.
+    """
+    if text in (GENERATE, ROWS):
+        return {"suites": {"source": text}}
+    match = _WITH_TESTS.fullmatch(text)
+    if match is None:
+        return {"suites": {"source": text, "hub": hub}, "instructions": {"source": text}}
+    column = match["column"] or match["other"]
+    suites = {"source": ROWS, "column": column} if column else {"source": ROWS}
+    return {"suites": suites, "instructions": {"source": match["source"] or match["pinned"]}}

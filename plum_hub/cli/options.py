@@ -30,7 +30,12 @@ BENCHMARK_DATA = click.option(
 RECIPE = click.option(
     "--recipe", type=FilePath, help="A YAML file with any keys of the recipe, or the name of a shipped recipe."
 )
-SUITES = click.option("--suites", metavar="REPO@TAG", help="Use the test suites of a published dataset.")
+SUITES = click.option(
+    "--suites",
+    metavar="SOURCE",
+    help="Take instructions and test suites from a published dataset (REPO@TAG), or from a file or Hub dataset whose "
+    "rows have tests of their own: FILE[:COLUMN] or REPO[:COLUMN]; `rows` for those of --instructions.",
+)
 METHOD = click.option(
     "--method", type=click.Choice(["kto", "dpo", "sft"]), default="kto", show_default=True, help="Training method."
 )

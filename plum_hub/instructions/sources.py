@@ -9,7 +9,7 @@ A source is one of
 
 import heapq
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -199,6 +199,37 @@ def load(config: InstructionsConfig) -> LoadedInstructions:
     return loaded
 
 
+def source_rows(config: InstructionsConfig, columns: Set[str], wanted: Set[str]) -> Iterator[tuple[str, Row]]:
+    """Read the rows behind instructions once more, with further columns.
+
+    Args:
+        config: The source, at a pinned revision.
+        columns: Columns to read besides those of the instructions.
+        wanted: Ids of instructions.
+
+    Yields:
+        The id of an instruction and the row that it came from, in the order of the source.
+
+    Raises:
+        InstructionsError: As `load`.
+    """
+    opened = _open(config, columns)
+    first = next(opened.rows, None)
+    if first is None:
+        return
+    layout, _, peeked = _detect_layout_of_rows(first, opened, sharegpt=config.source == "sharegpt")
+    found: set[str] = set()
+    for _, row in chain(peeked, opened.rows):
+        name = digest(_text_of(layout.read_task(row).text))
+        if name in wanted and name not in found:  # a later row of the same text is a duplicate
+            found.add(name)
+            yield name, row
+
+
+def _text_of(value: object) -> str:
+    return value.replace("\r\n", "\n").strip() if isinstance(value, str) else ""
+
+
 def _detect_layout_of_rows(
     first: tuple[int, Row], opened: _OpenedSource, *, sharegpt: bool
 ) -> tuple[Layout, frozenset[str], list[tuple[int, Row]]]:
@@ -215,9 +246,9 @@ def _detect_layout_of_rows(
         return detect_layout(columns, opened.column, opened.name, sharegpt=sharegpt), columns, rows
 
 
-def _open(config: InstructionsConfig) -> _OpenedSource:
+def _open(config: InstructionsConfig, columns: Set[str] = frozenset()) -> _OpenedSource:
     if config.source == "starter":
-        return _open_file(STARTER, config, "instruction", name="starter", license_name="apache-2.0")
+        return _open_file(STARTER, config, {"instruction", *columns}, name="starter", license_name="apache-2.0")
     if (known := hub.KNOWN_DATASETS.get(config.source)) is not None:
         commit = hub.resolve(known.repo, config.revision or known.revision)
         path = hub.fetch_file(known.repo, commit, known.file)
@@ -226,12 +257,13 @@ def _open(config: InstructionsConfig) -> _OpenedSource:
         )
     if match := _FILE.fullmatch(config.source):
         path = Path(match["path"]).expanduser()
-        return _open_file(path, config, config.column or match["column"], name=path.name)
+        column = config.column or match["column"]
+        return _open_file(path, config, {column or "", *columns}, name=path.name, column=column)
     if (match := _REPO.fullmatch(config.source)) and not Path(config.source).exists():
         commit = hub.resolve(match["repo"], config.revision or match["revision"])
         folder = hub.fetch_folder(match["repo"], commit)
         column = config.column or match["column"]
-        rows = hub.read_folder(folder, match["repo"], COLUMNS | {column or ""})
+        rows = hub.read_folder(folder, match["repo"], COLUMNS | {column or "", *columns})
         return _OpenedSource(
             name=match["repo"], revision=commit, license=hub.declared_license(folder), rows=rows, column=column
         )
@@ -242,7 +274,13 @@ def _open(config: InstructionsConfig) -> _OpenedSource:
 
 
 def _open_file(
-    path: Path, config: InstructionsConfig, column: str | None, *, name: str, license_name: str | None = None
+    path: Path,
+    config: InstructionsConfig,
+    columns: Set[str],
+    *,
+    name: str,
+    column: str | None = "instruction",
+    license_name: str | None = None,
 ) -> _OpenedSource:
     revision = fingerprint(path)
     if config.revision not in (None, revision):
@@ -253,7 +291,7 @@ def _open_file(
         name=name,
         revision=revision,
         license=license_name,
-        rows=read_rows(path, COLUMNS | {column or ""}),
+        rows=read_rows(path, COLUMNS | columns),
         column=column,
     )
 
@@ -265,7 +303,7 @@ def _clean(
     for number, row in rows:
         task = layout.read_task(row)
         value, reason = task.text, "not_first_turn" if pieces.is_continuation(row) else task.reason
-        text = value.replace("\r\n", "\n").strip() if isinstance(value, str) else ""
+        text = _text_of(value)
         text_id = digest(text)
         reason = reason or _unfit(value, text, row, layout, config)
         detail = f"row {number}"

@@ -13,7 +13,7 @@ from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.decontamination.stage import run_decontamination
 from plum_hub.pipeline.instructions import run_instructions
 from plum_hub.pipeline.preferences import run_preferences
-from plum_hub.pipeline.published import GENERATE, resolve_suites
+from plum_hub.pipeline.published import GENERATE, ROWS, resolve_suites
 from plum_hub.pipeline.samples import run_samples
 from plum_hub.pipeline.suites import run_suites
 from plum_hub.recipe import Recipe, differences
@@ -108,7 +108,8 @@ def seal_recipe(recipe: Recipe) -> Recipe:
         SandboxError: Programs cannot be isolated on this machine.
     """
     generate = recipe.suites.source == GENERATE
-    pinned = recipe.pinned(load(recipe.instructions).revision if generate else recipe.instructions.revision)
+    from_source = recipe.suites.source in (GENERATE, ROWS)
+    pinned = recipe.pinned(load(recipe.instructions).revision if from_source else recipe.instructions.revision)
     if generate and not pinned.generator.takes_conversations():
         raise EngineError(
             f"{pinned.generator.model} has no chat template, and writing test suites needs one; "

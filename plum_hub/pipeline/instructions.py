@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from plum_hub.errors import InstructionsError
 from plum_hub.instructions.sources import LoadedInstructions, load
 from plum_hub.pipeline.base import Context
-from plum_hub.pipeline.published import GENERATE, published_suites
+from plum_hub.pipeline.published import GENERATE, ROWS, published_suites
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Instruction, digest
 
@@ -58,7 +58,7 @@ def load_rows(recipe: Recipe) -> Iterator[Instruction | Drop]:
     Raises:
         InstructionsError: After the last row, if there was no instruction.
     """
-    loaded = load(recipe.instructions) if recipe.suites.source == GENERATE else None
+    loaded = load(recipe.instructions) if recipe.suites.source in (GENERATE, ROWS) else None
     reasons: Counter[str] = Counter()
     clean = kept = 0
     for row in _published(recipe) if loaded is None else loaded.rows:

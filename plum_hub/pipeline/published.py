@@ -15,6 +15,8 @@ from plum_hub.release.reading import config_files, instruction_of, read_rows, su
 
 GENERATE = "generate"
 """The value of `suites.source` that has the generator write the suites."""
+ROWS = "rows"
+"""The value of `suites.source` for tests that the rows of the instructions' own source have."""
 
 
 def resolve_suites(config: SuitesConfig) -> SuitesConfig:
@@ -24,13 +26,13 @@ def resolve_suites(config: SuitesConfig) -> SuitesConfig:
         config: The section of the recipe.
 
     Returns:
-        The settings with their revision; unchanged for `generate`.
+        The settings with their revision; unchanged for `generate` and `rows`.
 
     Raises:
         RecipeError: The source is neither `generate` nor `REPO@TAG`.
         HubError: There is no such repository or revision.
     """
-    if config.source == GENERATE:
+    if config.source in (GENERATE, ROWS):
         return config
     return config.model_copy(update={"revision": release_folder(config).name})
 
@@ -51,7 +53,8 @@ def published_suites(config: SuitesConfig) -> Iterator[tuple[Instruction, TestSu
     files = config_files(release_folder(config), "test_suites")
     if not files:
         raise HubError(
-            f"{config.source}: has no test suites; name a dataset published by plum-hub with --suites REPO@TAG"
+            f"{config.source}: has no test suites; name a dataset published by plum-hub; or, if its rows have tests of "
+            f"their own, name their column as in  --suites {config.source}:COLUMN"
         )
     with reading_release(config.source):
         for row in read_rows(files):

@@ -10,11 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
-from plum_hub.answers.starter import Stub
-from plum_hub.answers.suite import ParsedSuite, Unusable, make_stub, parse_suite
+from plum_hub.answers.suite import ParsedSuite, Unusable, parse_suite
 from plum_hub.engines.base import Completion
 from plum_hub.execution import Execution, Judge
-from plum_hub.judging.cases import evidence, limits_of, program
+from plum_hub.judging.cases import limits_of
 from plum_hub.pipeline.base import (
     Context,
     RowRequest,
@@ -25,7 +24,9 @@ from plum_hub.pipeline.base import (
     seed_of,
 )
 from plum_hub.pipeline.budget import RESPONSE_TOKENS, within_budget
-from plum_hub.pipeline.published import GENERATE, published_suites
+from plum_hub.pipeline.proof import proof_programs, unproved
+from plum_hub.pipeline.published import GENERATE, ROWS, published_suites
+from plum_hub.pipeline.row_suites import prove_rows
 from plum_hub.prompts import conversation, prompt_digest
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Instruction, Response, TestSuite, digest
@@ -36,9 +37,6 @@ _SPARE = "spare_suite"
 """Reason of a self-consistent suite that is left out because its instruction has a better one."""
 _SELF_CONSISTENT = (_SPARE, "stub_passed")
 """Reasons for which a self-consistent suite is left out."""
-_STUBS: dict[str, Stub] = {"stub": "none", "stub raises": "raises", "stub echo": "echo"}
-_ROLES = ("reference", "again", *_STUBS)
-_DOES: dict[Stub, str] = {"none": "returns None", "raises": "raises an error", "echo": "returns its argument"}
 _BATCH = 64
 """Instructions whose suites are checked together, and lost together by a kill: seconds of work."""
 
@@ -54,9 +52,12 @@ def run_suites(context: Context) -> None:
         HubError: The published suites cannot be downloaded.
         SandboxError: Programs cannot be run on this machine.
     """
-    if context.run.recipe.suites.source == GENERATE:
+    source = context.run.recipe.suites.source
+    if source == GENERATE:
         _generate(context)
         _decide(context)
+    elif source == ROWS:
+        prove_rows(context, STAGE)
     else:
         _take_published(context)
 
@@ -179,16 +180,10 @@ def prove(
         for response in group
     }
     programs = (
-        program(
-            f"{name}:{role}",
-            make_stub(suite, _STUBS[role]) if role in _STUBS else suite.reference,
-            suite.entry_point,
-            suite.cases,
-            limits,
-        )
+        one
         for name, suite in read.items()
         if isinstance(suite, ParsedSuite)
-        for role in _ROLES
+        for one in proof_programs(name, suite, limits)
     )
     executions = {execution.id: execution for execution in judge.run(programs)}
     for group in groups:
@@ -216,15 +211,7 @@ def _verdict_on(
     """Return why a suite is left out, and the evidence; None if it is self-consistent."""
     if isinstance(suite, Unusable):
         return suite.reason, suite.detail
-    reference, second = (executions[f"{response.id}:{role}"] for role in _ROLES[:2])
-    if reference.status != "passed":
-        return "reference_failed", evidence(reference)
-    if second.status != "passed":
-        return "flaky", evidence(second)
-    for role, stub in _STUBS.items():
-        if executions[f"{response.id}:{role}"].status == "passed":
-            return "stub_passed", f"a stub that {_DOES[stub]} passes every case"
-    return None, ""
+    return unproved(response.id, executions)
 
 
 def _suite(response: Response, suite: ParsedSuite) -> TestSuite:

@@ -12,7 +12,7 @@ from plum_hub.engines.base import Sampling
 from plum_hub.errors import RecipeError
 from plum_hub.judging.cases import limits_of
 from plum_hub.pipeline.base import engine_inputs, sampling_of, seed_of
-from plum_hub.pipeline.published import GENERATE
+from plum_hub.pipeline.published import GENERATE, ROWS
 from plum_hub.pipeline.verdicts import harness_of
 from plum_hub.prompts import prompt_digest
 from plum_hub.recipe import Recipe
@@ -110,7 +110,7 @@ def read_terms(folder: Path, lineage: RowsLineage, findings: Findings) -> Proven
         findings.note(_PRIVATE.format(role="policy", rows="samples"))
     if recipe.suites.source == GENERATE and _is_private(recipe.generator):
         findings.note(_PRIVATE.format(role="generator", rows="its responses"))
-    if recipe.suites.source != GENERATE:
+    if recipe.suites.source not in (GENERATE, ROWS):
         findings.note(f"the suites are those of {recipe.suites.source}: verify that release too")
     return terms
 

@@ -50,7 +50,11 @@ def check_references(suites: Iterable[TestSuite], terms: Provenance, judge: Judg
         SandboxError: as `rejudge`.
     """
     limits = limits_of(terms.recipe.verdicts)
-    programs = (program(suite.id, suite.reference, suite.entry_point, suite.cases, limits) for suite in suites)
+    programs = (
+        program(suite.id, suite.reference, suite.entry_point, suite.cases, limits)
+        for suite in suites
+        if suite.reference
+    )
     for execution in judge.run(programs):
         if execution.status == "passed":
             findings.compared["suites"] += 1

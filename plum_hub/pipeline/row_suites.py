@@ -1,0 +1,92 @@
+"""Stage `suites` for datasets whose rows have tests of their own (`suites.source: rows`)."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import islice
+from typing import TypeAlias
+
+from plum_hub.execution import Judge
+from plum_hub.instructions.sources import source_rows
+from plum_hub.judging.cases import limits_of
+from plum_hub.pipeline.base import Context
+from plum_hub.pipeline.own_tests import COLUMNS, RowSuite, Unusable, suites_of
+from plum_hub.pipeline.proof import proof_programs, unproved
+from plum_hub.recipe import Recipe
+from plum_hub.records import Drop, Instruction, TestSuite, digest
+
+_BATCH = 64
+"""Instructions whose suites are proved together, and lost together by a kill: seconds of work."""
+_Reading: TypeAlias = list[RowSuite] | Unusable
+
+
+def prove_rows(context: Context, stage: str) -> None:
+    """Read and prove the tests of every instruction that is not decided yet.
+
+    Args:
+        context: The run.
+        stage: Name of the stage, for progress and drops.
+
+    Raises:
+        InstructionsError: The source cannot be read, or has changed since the recipe was sealed.
+        SandboxError: Programs cannot be run on this machine.
+    """
+    run = context.run
+    recipe, instructions = run.recipe, run.ids(Instruction)
+    decided = {suite.instruction_id for suite in run.rows(TestSuite)}
+    decided |= {drop.instruction_id for drop in run.rows(Drop) if drop.stage == stage and drop.instruction_id}
+    context.progress.begin(stage, len(instructions), len(decided))
+    column = recipe.suites.column
+    rows = source_rows(recipe.instructions, COLUMNS | {column or ""}, instructions - decided)
+    readings = ((name, suites_of(row, column)) for name, row in rows)
+    settings = recipe.verdicts
+    with Judge(sandbox=settings.sandbox, numpy=settings.numpy) as judge, run.keeping(TestSuite) as keep:
+        while batch := tuple(islice(readings, _BATCH)):
+            for row in _decide(batch, judge, recipe, stage):
+                keep(row)
+                context.progress.advance()
+    context.progress.end()
+
+
+def _decide(
+    batch: tuple[tuple[str, _Reading], ...], judge: Judge, recipe: Recipe, stage: str
+) -> Iterator[TestSuite | Drop]:
+    """Prove a batch: of several readings of one row, the first that is proved is the suite."""
+    limits = limits_of(recipe.verdicts)
+    programs = (
+        program
+        for name, found in batch
+        if not isinstance(found, Unusable)
+        for number, suite in enumerate(found)
+        for program in proof_programs(f"{name}:{number}", suite, limits)
+    )
+    executions = {execution.id: execution for execution in judge.run(programs)}
+    for name, found in batch:
+        if isinstance(found, Unusable):
+            yield _drop(name, stage, found.reason, found.detail)
+            continue
+        results = [unproved(f"{name}:{number}", executions) for number in range(len(found))]
+        proved = next((suite for suite, (reason, _) in zip(found, results, strict=True) if reason is None), None)
+        if proved is None:
+            reason, detail = results[0]
+            yield _drop(name, stage, str(reason), detail)
+        else:
+            yield _suite(name, proved)
+
+
+def _suite(instruction_id: str, suite: RowSuite) -> TestSuite:
+    cases = [asdict(case) for case in suite.cases]
+    return TestSuite(
+        id=digest(instruction_id, suite.entry_point, suite.starter_code, suite.reference, cases),
+        instruction_id=instruction_id,
+        response_id="",  # no generator was asked
+        entry_point=suite.entry_point,
+        starter_code=suite.starter_code,
+        reference=suite.reference,
+        cases=suite.cases,
+    )
+
+
+def _drop(instruction_id: str, stage: str, reason: str, detail: str) -> Drop:
+    return Drop(
+        id=digest(stage, instruction_id), stage=stage, reason=reason, instruction_id=instruction_id, detail=detail
+    )

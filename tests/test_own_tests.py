@@ -1,0 +1,267 @@
+"""Suites are read from datasets whose rows have tests of their own, whatever form those have."""
+
+import json
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plum_hub.answers.starter import make_stub_code
+from plum_hub.execution import Judge, Limits
+from plum_hub.judging.cases import program
+from plum_hub.pipeline.own_tests import RowSuite, Unusable, suites_of
+from tests.rehearsal import plum_hub, rows
+
+DOUBLE = "def double(n):\n    return 2 * n\n"
+CLASS = "class Solution:\n    def most(self, nums: List[int]) -> int:\n        return max(nums)\n"
+ADD_LINES = "a, b = map(int, input().split())\nprint(a + b)\n"
+PAIRS = {"inputs": ["1 2\n", "3 4\n"], "outputs": ["3\n", "7\n"]}
+
+ROWS: dict[str, tuple[Mapping[str, Any], str, int]] = {
+    "mbpp": ({"code": DOUBLE, "test_list": ["assert double(2) == 4", "assert double(0) == 0"]}, "double", 2),
+    "mbpp, more tests": (
+        {"code": DOUBLE, "test_list": ["assert double(2) == 4"], "challenge_test_list": ["assert double(5) == 10"]},
+        "double",
+        2,
+    ),
+    "mbpp, set-up": (
+        {
+            "code": "class Node:\n    def __init__(self, v):\n        self.v = v\n\ndef value(n):\n    return n.v\n",
+            "test_setup_code": "root = Node(5)\r\n",
+            "test_list": ["assert value(root) == 5", "assert value(Node(1)) == 1"],
+        },
+        "value",
+        2,
+    ),
+    "mbpp, imports": (
+        {
+            "code": DOUBLE,
+            "test_imports": ["import math"],
+            "test_list": ["assert math.isclose(double(0.1), 0.2)", "assert double(1) == 2"],
+        },
+        "double",
+        2,
+    ),
+    "a builtin's name": (
+        {"code": "def sum(a, b):\n    return a + b\n", "test_list": ["assert sum(1, 2) == 3", "assert sum(0, 0) == 0"]},
+        "sum",
+        2,
+    ),
+    "humaneval": (
+        {
+            "prompt": 'def double(n: int) -> int:\n    """Return twice n."""\n',
+            "canonical_solution": "    return 2 * n\n",
+            "entry_point": "double",
+            "test": "def check(candidate):\n    assert candidate(2) == 4\n    assert candidate(0) == 0\n",
+        },
+        "double",
+        2,
+    ),
+    "leetcode": (
+        {
+            "solution": CLASS,
+            "test": "def check(candidate):\n    assert candidate(nums = [1, 3]) == 3\n"
+            "    assert candidate(nums = [2]) == 2\n\ncheck(Solution().most)",
+        },
+        "Solution",
+        2,
+    ),
+    "acecode": ({"test_cases": ["assert double(2) == 4", "assert double(3) == 6"]}, "double", 2),
+    "acecode, as text": ({"tests": json.dumps(["assert double(2) == 4", "assert double(3) == 6"])}, "double", 2),
+    "kodcode": (
+        {
+            "solution": f"```python\n{DOUBLE}```",
+            "test": "from solution import double\nimport pytest\n\ndef test_two():\n    assert double(2) == 4\n\n"
+            "def test_raises():\n    with pytest.raises(TypeError):\n        double(None)\n",
+            "test_info": [{"function_name": "double", "parameter_list": "(n)"}],
+        },
+        "double",
+        2,
+    ),
+    "apps, script": ({"solutions": json.dumps([ADD_LINES]), "input_output": json.dumps(PAIRS)}, "", 2),
+    "apps, lines": (
+        {"solutions": [ADD_LINES], "input_output": {"inputs": [["1 2"], ["3 4"]], "outputs": [["3"], ["7"]]}},
+        "",
+        2,
+    ),
+    "apps, function": (
+        {
+            "starter_code": "def double(n):",
+            "solutions": json.dumps([DOUBLE]),
+            "input_output": json.dumps({"fn_name": "double", "inputs": [[1], [2]], "outputs": [[2], [4]]}),
+        },
+        "double",
+        2,
+    ),
+    "taco, method": (
+        {
+            "starter_code": "class Solution:\n    def most(self, nums: List[int]) -> int:\n",
+            "solutions": [CLASS],
+            "input_output": {"fn_name": "most", "inputs": [[[1, 3]], [[2]]], "outputs": [3, 2]},
+        },
+        "Solution",
+        2,
+    ),
+    "lists of one": (
+        {
+            "solutions": ["def pack(n):\n    return [n]\n"],
+            "input_output": {"fn_name": "pack", "inputs": [[1], [2]], "outputs": [[1], [2]]},
+        },
+        "pack",
+        2,
+    ),
+    "codecontests": (
+        {
+            "public_tests": {"input": ["1 2\n"], "output": ["3\n"]},
+            "private_tests": {"input": ["3 4\n"], "output": ["7\n"]},
+            "generated_tests": {"input": [], "output": []},
+            "solutions": {"language": [2, 3], "solution": ["int main() {}", ADD_LINES]},
+        },
+        "",
+        2,
+    ),
+    "pairs": ({"tests": [{"input": "1 2\n", "output": "3\n"}, {"input": "3 4\n", "output": "7\n"}]}, "", 2),
+    "two columns": ({"inputs": ["1 2\n", "3 4\n"], "outputs": ["3\n", "7\n"], "solution": ADD_LINES}, "", 2),
+    "fn_name, two columns": (
+        {"inputs": [[1], [4]], "outputs": [2, 8], "fn_name": "double", "code": DOUBLE},
+        "double",
+        2,
+    ),
+}
+
+BAD: dict[str, tuple[Mapping[str, Any], str]] = {
+    "no column": ({"prompt": "x"}, "no_tests"),
+    "empty": ({"test_list": []}, "no_tests"),
+    "none": ({"test": None}, "no_tests"),
+    "no Python": ({"test": "assert double(2 == 4"}, "unreadable_tests"),
+    "numbers": ({"test_list": [1, 2]}, "unreadable_tests"),
+    "a number": ({"tests": 7}, "unreadable_tests"),
+    "uneven": ({"input_output": {"inputs": ["1"], "outputs": []}}, "unreadable_tests"),
+    "no input": ({"input_output": {"inputs": [], "outputs": []}}, "no_tests"),
+    "prints": ({"test": "print(double(2))", "code": DOUBLE}, "unreadable_tests"),
+    "holds always": ({"test_list": ["assert True", "assert 1 == 1"], "code": DOUBLE}, "no_entry_point"),
+    "another function": ({"test_list": ["assert triple(2) == 6"], "code": DOUBLE}, "no_entry_point"),
+    "C++ alone": (
+        {
+            "public_tests": {"input": ["1"], "output": ["1"]},
+            "solutions": {"language": [2], "solution": ["int main(){}"]},
+        },
+        "no_reference",
+    ),
+    "one output": ({"input_output": {"inputs": ["1", "2"], "outputs": ["0", "0"]}}, "cannot_fail"),
+    "nested": ({"tests": json.loads("[" * 900 + "]" * 900)}, "unreadable_tests"),
+}
+
+
+@pytest.fixture(scope="module")
+def judge() -> Any:
+    with Judge(1) as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_becomes_a_suite_that_its_reference_passes_and_a_stub_fails(name: str, judge: Judge) -> None:
+    row, entry_point, cases = ROWS[name]
+    found = suites_of(row, None)
+    assert not isinstance(found, Unusable), found
+    assert {(one.entry_point, len(one.cases)) for one in found} == {(entry_point, cases)}
+    programs = [
+        program(f"{number} {role}", code, entry_point, one.cases, Limits())
+        for number, one in enumerate(found)
+        for role, code in (("own", one.reference), ("stub", make_stub_code(one.starter_code, entry_point)))
+        if code
+    ]
+    statuses = {execution.id: execution.status for execution in judge.run(programs)}
+    assert all(status != "passed" for key, status in statuses.items() if key.endswith("stub"))
+    own = [status for key, status in statuses.items() if key.endswith("own")]
+    assert own.count("passed") == 1 or not own  # of two readings of one row one is right
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_row_without_a_suite_says_why(name: str) -> None:
+    row, reason = BAD[name]
+    found = suites_of(row, None)
+    assert isinstance(found, Unusable)
+    assert found.reason == reason, found
+
+
+def test_a_column_can_be_named_and_cases_limited() -> None:
+    row = {"test_list": ["assert double(0) == 0"], "mine": [f"assert double({n}) == {2 * n}" for n in range(9)]}
+    found = suites_of(row, "mine", max_cases=4)
+    assert isinstance(found, list)
+    assert [case.call for case in found[0].cases] == [f"double({n})" for n in range(4)]
+    assert found == [RowSuite("double", "def double(arg1):\n    pass\n", "", found[0].cases)]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a published run over a file whose rows have tests of their own."""
+    folder = tmp_path_factory.mktemp("own")
+    tasks = [
+        {"text": f"Write a Python function add_{n}(x) that returns x plus {n}.", "code": code, "test_list": tests}
+        for n, code, tests in (
+            (1, "def add_1(x):\n    return x + 1\n", ["assert add_1(2) == 3", "assert add_1(0) == 1"]),
+            (2, "def add_2(x):\n    return x + 3\n", ["assert add_2(2) == 4", "assert add_2(0) == 2"]),
+            (3, "def add_3(x):\n    return x + 3\n", []),
+            (4, "def add_4(x):\n    return x + 4\n", ["assert add_4(1) == 5", "assert add_4(2) == 6"]),
+        )
+    ]
+    (folder / "tasks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in tasks))
+    answers = [
+        {"contains": f"add_{n}(", "texts": [f"```python\ndef add_{n}(x):\n    return x + {m}\n```" for m in (n, 9)]}
+        for n in (1, 4)
+    ]
+    (folder / "policy.jsonl").write_text("".join(json.dumps(row) + "\n" for row in answers))
+    done = plum_hub([*build(folder), "--hub", "embedded", "--json"], PLUM_HUB_HOME=str(folder / "home"))
+    assert done.returncode == 0, done.stderr
+    (folder / "result.json").write_text(done.stdout)
+    return folder
+
+
+def build(folder: Path, *options: str) -> list[str]:
+    return [
+        sys.executable, "-m", "plum_hub", "build-dataset", "--model", f"scripted:{folder / 'policy.jsonl'}", "--suites", str(folder / "tasks.jsonl"),
+        "--run", str(folder / "run"), "--set", "samples.per_instruction=4", "--set", "verdicts.mypy_codes=[]",
+        "--set", "decontamination.benchmarks=[]", "--set", "instructions.near_duplicates=1.0", *options,
+    ]  # fmt: skip
+
+
+def test_a_build_takes_the_tests_of_its_rows_and_says_why_others_have_none(built: Path) -> None:
+    suites = rows(built / "run", "suites")
+    assert [suite["entry_point"] for suite in suites] == ["add_1", "add_4"]
+    assert not (built / "run" / "shards" / "00000" / "responses.jsonl").exists()  # no generator is asked
+    reasons = Counter(row["reason"] for row in rows(built / "run", "dropped") if row["stage"] == "suites")
+    assert reasons == {"reference_failed": 1, "no_tests": 1}
+    labels = Counter(row["label"] for row in rows(built / "run", "preferences"))
+    assert labels[True] + labels[False] == 8
+    assert labels[True]
+    assert labels[False]
+
+
+def test_such_a_run_goes_on_and_makes_nothing_twice(built: Path) -> None:
+    before = {kind: rows(built / "run", kind) for kind in ("suites", "samples", "dropped")}
+    done = plum_hub([*build(built), "--hub", "none", "-q"], PLUM_HUB_HOME=str(built / "home"))
+    assert done.returncode == 0, done.stderr
+    assert {kind: rows(built / "run", kind) for kind in before} == before
+
+
+def test_such_a_release_verifies(built: Path) -> None:
+    release = json.loads((built / "result.json").read_text())["release"]
+    command = [sys.executable, "-m", "plum_hub", "verify"]
+    done = plum_hub([*command, f"{release['repo']}@{release['tag']}", "--json"], PLUM_HUB_HOME=str(built / "home"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    card = (built / "run" / "release" / "dataset" / "README.md").read_text()
+    assert "the tests that the rows of the instructions' source have" in card
+
+
+def test_a_file_that_changed_is_refused(built: Path, tmp_path: Path) -> None:
+    shutil.copytree(built, tmp_path / "copy")
+    folder = tmp_path / "copy"
+    (folder / "tasks.jsonl").write_text((folder / "tasks.jsonl").read_text().replace("plus 1", "plus one"))
+    done = plum_hub([*build(folder), "--hub", "none", "-q"], PLUM_HUB_HOME=str(folder / "home"))
+    assert done.returncode in (4, 5)
+    assert "Traceback" not in done.stderr
