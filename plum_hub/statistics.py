@@ -204,7 +204,7 @@ def _binomial(trials: int, chance: float) -> list[tuple[int, float]]:
 
 
 def _fewest_for_a_finding(discordant: int, alpha: float) -> int | None:
-    """Return how many discordant problems one model must win for a significant difference; None if all are few."""
+    """Return how many discordant problems one model must solve to differ significantly; None if all are too few."""
     tail, most = 0, math.floor(Fraction(alpha) * 2**discordant / 2)
     for count in range(discordant + 1):
         tail += math.comb(discordant, count)
