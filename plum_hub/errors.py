@@ -1,47 +1,49 @@
-"""Every error of plum-hub on one page.
+"""All errors of plum-hub.
 
     PlumError                 exit code
-    ├── UsageError                2   a command line that cannot be carried out as it stands
-    ├── RecipeError               3   a key of the recipe is unknown, missing or has a wrong value
-    ├── RunError                  4   a run folder: damaged, sealed with another recipe, not writable, no such id
-    ├── InstructionsError         5   a source of instructions: missing, unreadable, without the column
+    ├── UsageError                2   the command line, or the arguments of a call, cannot be carried out
+    ├── RecipeError               3   a key of the recipe is unknown, missing or has an invalid value
+    ├── RunError                  4   a run folder is damaged, sealed with another recipe or not writable; unknown id
+    ├── InstructionsError         5   a source of instructions is missing, unreadable or lacks the column
     ├── EngineError               6   text could not be generated: unknown model, server down, key refused
-    ├── SandboxError              7   programs could not be run: no isolation on this machine, worker broken
+    ├── SandboxError              7   programs could not be run: no isolation on this machine, or a worker broke
     ├── StaticCheckError          8   the static check itself broke
-    ├── HubError                  9   publishing or loading: token refused, network down, conflict
+    ├── HubError                  9   publishing or loading failed: token refused, network down, conflict
     ├── MissingExtraError        10   an optional package is not installed
-    ├── NothingToReleaseError    11   the run came to its end, and no instruction has a chosen sample
-    ├── BenchmarkError           12   a benchmark: missing, damaged, another version, its own solutions do not run
-    ├── TrainingError            13   a training: rows or model that cannot be trained on, no memory, it diverged
-    └── VerificationError        14   a release is not what it says: a hash, id, label or tag does not agree
+    ├── NothingToReleaseError    11   the run is complete, and no instruction has a chosen sample
+    ├── BenchmarkError           12   a benchmark is missing, damaged or of another version, or its solutions fail here
+    ├── TrainingError            13   a training: unusable rows or model, out of memory, or it diverged
+    └── VerificationError        14   a release is not what it says: a hash, id, label or tag does not match
 
-A program that fails, crashes or hangs is a result, never an error; an error says that *we* could not do the work, so
-no row is made of it and the work stays owed (law 1). Each message ends with the command or the key that mends it.
-The command line turns a `PlumError` into one line on stderr and its exit code, once, at its door; anything else keeps
-its traceback, because it is our bug. Click's own usage errors exit with 2, Ctrl-C with 130, a closed pipe with 141.
+A program that fails, crashes or hangs is a result, never an error. An error says that plum-hub could not do its work:
+no row is made of it, and the work remains to be done (law 1). Each message names the input, the cause, and the command
+or key that fixes it. The command line turns a `PlumError` into one line on stderr and its exit code, in one place; any
+other exception keeps its traceback, because it is a bug. Click's own usage errors exit with 2, Ctrl-C with 130, a
+closed pipe with 141.
 """
 
 from typing import ClassVar
 
 
 class PlumError(Exception):
-    """What every error of plum-hub is: a message fit for the user, ending with what to do."""
+    """Base class of all errors, with a message that is fit for the user and says what to do."""
 
     exit_code: ClassVar[int] = 1
+    """The exit code of the command line."""
 
     def __str__(self) -> str:
-        """The message in one line, whatever a library or a user's own text brought into it."""
+        """Return the message in one line, whatever a library or the user's own text put into it."""
         return " ".join(super().__str__().splitlines())
 
 
 class UsageError(PlumError):
-    """The command line cannot be carried out as it stands."""
+    """The command line, or the arguments of a call, cannot be carried out."""
 
     exit_code = 2
 
 
 class RecipeError(PlumError):
-    """A recipe's key is unknown or missing, or its value is not allowed."""
+    """A recipe has an unknown or missing key, or an invalid value."""
 
     exit_code = 3
 
@@ -53,7 +55,7 @@ class RunError(PlumError):
 
 
 class InstructionsError(PlumError):
-    """A source of instructions is missing, unreadable, or lacks the column asked for."""
+    """A source of instructions is missing, unreadable, or lacks the column."""
 
     exit_code = 5
 
@@ -65,25 +67,33 @@ class EngineError(PlumError):
 
 
 class SandboxError(PlumError):
-    """Programs could not be run: isolation is not to be had, or a worker broke. Never says anything about a program."""
+    """Programs could not be run: this machine cannot isolate them, or a worker broke.
+
+    It never says anything about a program.
+    """
 
     exit_code = 7
 
 
 class StaticCheckError(PlumError):
-    """The static check could not be carried out. Never says anything about a program."""
+    """The static check could not be carried out; this never says anything about a program."""
 
     exit_code = 8
 
 
 class HubError(PlumError):
-    """Publishing to or loading from a Hub did not succeed."""
+    """Publishing to or loading from a Hub failed."""
 
     exit_code = 9
 
 
 class MissingExtraError(PlumError):
-    """An optional package is not installed. Carries the `pip install` line."""
+    """An optional package is not installed.
+
+    Args:
+        feature: What needs it, as the subject of a sentence.
+        extra: The extra of plum-hub that installs it.
+    """
 
     exit_code = 10
 
@@ -98,18 +108,18 @@ class NothingToReleaseError(PlumError):
 
 
 class BenchmarkError(PlumError):
-    """A benchmark's content cannot be had, or is not what this version of it has."""
+    """A benchmark is missing, damaged, of another version, or its own solutions fail on this machine."""
 
     exit_code = 12
 
 
 class TrainingError(PlumError):
-    """A training cannot begin with these rows, this model or this machine, or it had to stop."""
+    """A training cannot start with these rows, this model or this machine, or it had to stop."""
 
     exit_code = 13
 
 
 class VerificationError(PlumError):
-    """A release was checked, and something about it does not agree."""
+    """A release was checked, and something in it does not match."""
 
     exit_code = 14

@@ -349,7 +349,7 @@ def test_a_dry_run_counts_and_does_nothing(tmp_path: Path) -> None:
     found = json.loads(ended.stdout)
     assert (found["problems"], found["requests"], found["prompt"]) == ({"humaneval": FIRST}, 3 * FIRST, "chat")
     assert not (tmp_path / "run").exists()
-    assert f"{3 * FIRST} owed of {3 * FIRST}" in plum_hub(asked(tmp_path, "--n", "3", "--dry-run")).stdout
+    assert f"{3 * FIRST} to do of {3 * FIRST}" in plum_hub(asked(tmp_path, "--n", "3", "--dry-run")).stdout
 
 
 def test_two_models_are_compared_problem_by_problem(tmp_path: Path) -> None:

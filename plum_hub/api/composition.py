@@ -16,7 +16,7 @@ from plum_hub.pipeline.published import GENERATE
 from plum_hub.recipe import Recipe
 from plum_hub.run import Run
 
-DEFAULT_GENERATOR = "openai:gpt-4.1-mini"
+_DEFAULT_GENERATOR = "openai:gpt-4.1-mini"
 """Writes the test suites when `OPENAI_API_KEY` is set and no generator is named. The paper used GPT-4-1106."""
 
 
@@ -67,8 +67,8 @@ class RecipeArguments:
         if (folder / "recipe.yaml").exists():
             return recipe.model_copy(update={"generator": Run.open(folder).recipe.generator}), folder
         if os.environ.get("OPENAI_API_KEY"):
-            say(f"generator: {DEFAULT_GENERATOR}, because OPENAI_API_KEY is set; choose another with --generator")
-            return recipe.model_copy(update={"generator": parse_engine(DEFAULT_GENERATOR)}), folder
+            say(f"generator: {_DEFAULT_GENERATOR}, because OPENAI_API_KEY is set; choose another with --generator")
+            return recipe.model_copy(update={"generator": parse_engine(_DEFAULT_GENERATOR)}), folder
         say("generator: the policy itself, because OPENAI_API_KEY is not set; choose another with --generator")
         return recipe, folder
 
@@ -105,7 +105,13 @@ class RecipeArguments:
 
 
 def engine(model: str | EngineConfig) -> EngineConfig:
-    """Return an engine's configuration, parsed if it is given in its short form.
+    """Return an engine's configuration.
+
+    Args:
+        model: The configuration, or its short form, `MODEL` or `ENGINE:MODEL`.
+
+    Returns:
+        The configuration, parsed if it is in the short form.
 
     Raises:
         EngineError: There is no such engine.

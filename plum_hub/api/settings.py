@@ -13,12 +13,26 @@ Settings: TypeAlias = Mapping[str, object] | Iterable[str]
 
 
 def setting_lines(settings: Settings) -> tuple[str, ...]:
-    """Return settings as `KEY=VALUE` lines, the values in YAML (of which JSON is a part)."""
+    """Return settings as `KEY=VALUE` lines, the values in YAML (of which JSON is a part).
+
+    Args:
+        settings: A mapping from keys to values, or lines as they are.
+
+    Returns:
+        One line per key.
+    """
     if isinstance(settings, Mapping):
         return tuple(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in settings.items())
     return tuple(settings)
 
 
 def optional_path(path: StrPath | None) -> Path | None:
-    """Return a path that may be missing as a `Path`."""
+    """Return a path as a `Path`, and None as None.
+
+    Args:
+        path: The path.
+
+    Returns:
+        The path, or None.
+    """
     return None if path is None else Path(path)

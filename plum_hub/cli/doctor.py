@@ -61,17 +61,17 @@ def _attack(sandbox: "SandboxName", as_json: bool) -> None:
     groups: dict[str, list[AttackOutcome]] = {}
     for outcome in attack(sandbox=sandbox):
         groups.setdefault(outcome.group, []).append(outcome)
-    succeeded = [outcome for group in groups.values() for outcome in group if not outcome.stopped]
-    unexpected = [outcome for outcome in succeeded if not outcome.told]
+    faults = [outcome for group in groups.values() for outcome in group if not outcome.stopped]
+    unexpected = [outcome for outcome in faults if not outcome.told]
     if as_json:
         echo_json({name: [asdict(outcome) for outcome in group] for name, group in groups.items()})
     else:
         facts([(name, _count(name, group)) for name, group in groups.items()])
-        facts([(outcome.name, _fault(outcome)) for outcome in succeeded])
+        facts([(outcome.name, _fault(outcome)) for outcome in faults])
     if unexpected:
         names = ", ".join(outcome.name for outcome in unexpected)
         raise SandboxError(
-            f"{len(unexpected)} hostile programs were not stopped on this machine ({names}); run `plum-hub doctor`"
+            f"{len(unexpected)} programs did not end as required on this machine ({names}); run `plum-hub doctor`"
         )
 
 

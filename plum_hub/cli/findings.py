@@ -19,7 +19,11 @@ _LISTED = 12
 
 
 def show_report(report: DatasetReport | ModelReport) -> None:
-    """Print what `verify` compared, and what does not agree; of a model, also of its dataset."""
+    """Print what `verify` compared, and what does not agree; of a model, also of its dataset.
+
+    Args:
+        report: What `verify` returned.
+    """
     if isinstance(report, ModelReport):
         _show_model(report)
     else:
@@ -74,7 +78,11 @@ def _show_disagreements(findings: Findings) -> None:
 
 
 def show_difference(found: ReleaseDiff) -> None:
-    """Print what differs in how two releases were made, in the rows of each config, and the labels that flipped."""
+    """Print what differs in how two releases were made, in the rows of each config, and the labels that flipped.
+
+    Args:
+        found: The differences of two releases.
+    """
     names = (found.old.version, found.new.version)
     if found.making:
         table = Table("setting", *names, box=None, header_style="bold", pad_edge=False)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
+from typing_extensions import override
 
 _CommandT = TypeVar("_CommandT", bound=Callable[..., Any])
 
@@ -32,7 +33,8 @@ class SectionedGroup(click.Group):
             found[heading] = tuple(command.name or "" for command in commands)
         self.sections = {**self.sections, **found}
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+    @override
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each section's commands with their summaries, all aligned."""
         width = max(map(len, self.commands), default=0)
         for heading, names in self.sections.items():
@@ -41,7 +43,8 @@ class SectionedGroup(click.Group):
                     [(name.ljust(width), self.commands[name].get_short_help_str(limit=1000)) for name in names]
                 )
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the help."""
         return [name for names in self.sections.values() for name in names]
 
@@ -49,6 +52,7 @@ class SectionedGroup(click.Group):
 class SectionedCommand(click.Command):
     """A command that lists its options under the headings given by `options`."""
 
+    @override
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options under their headings, all aligned; `--help` itself comes last."""
         headings: Mapping[str, str] = getattr(self.callback, _HEADINGS, {})
@@ -71,6 +75,9 @@ def options(heading: str, *decorators: Callable[[_CommandT], _CommandT]) -> Call
     Args:
         heading: The title of the section.
         decorators: `click.option(...)`, in the order in which they are listed.
+
+    Returns:
+        A decorator for the command's function.
     """
 
     def decorate(function: _CommandT) -> _CommandT:

@@ -54,6 +54,9 @@ def publishing(default_repo: str) -> tuple[Callable[[Any], Any], ...]:
 
     Args:
         default_repo: How the repository is named by default.
+
+    Returns:
+        Decorators, in the order of the help.
     """
     return (
         click.option("--repo", help=f"Repository, NAME or NAMESPACE/NAME.  [default: {default_repo}]"),
@@ -66,5 +69,13 @@ def publishing(default_repo: str) -> tuple[Callable[[Any], Any], ...]:
 
 
 def accepted(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of the given options that a function has a parameter for."""
+    """Return those of a command's options that a function has a parameter for.
+
+    Args:
+        function: A function of the API.
+        given: The values of the command's options, by parameter name.
+
+    Returns:
+        Keyword arguments for the function.
+    """
     return {name: given[name] for name in inspect.signature(function).parameters if name in given}

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
+from typing_extensions import override
 
 from plum_hub.cli.screen import is_terminal
 from plum_hub.progress import LoggedProgress, Progress
@@ -59,31 +60,37 @@ class Lines(LoggedProgress):
         self._stop: threading.Event | None = None
         self._beside: list[Lines] = []
 
+    @override
     def begin(self, stage: str, total: int, done: int) -> None:
         super().begin(stage, total, done)
         self._printed = self.now()
         self._start()
 
+    @override
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
         self._start()
         with super().waiting(what):
             yield
 
+    @override
     def end(self) -> None:
         super().end()
         self._halt()
         click.echo(self.line(), err=True)
 
+    @override
     def say(self, text: str) -> None:
         super().say(text)
         click.echo(text, err=True)
 
+    @override
     def beside(self) -> Progress:
         self._beside.append(Lines(self.now))
         self._beside[-1].follows = True
         return self._beside[-1]
 
+    @override
     def close(self) -> None:
         self._halt()
         for one in self._beside:
@@ -132,11 +139,13 @@ class Bars(LoggedProgress):
         )
         self._task: TaskID | None = None
 
+    @override
     def begin(self, stage: str, total: int, done: int) -> None:
         super().begin(stage, total, done)
         self._bars.start()  # rich ignores a second call
         self._task = self._bars.add_task(stage, total=total or None, completed=done, rate="")
 
+    @override
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
         first = self._task is None  # no stage has begun: show a bar for the time of the block only
@@ -153,28 +162,34 @@ class Bars(LoggedProgress):
         else:
             self._show(rate="")
 
+    @override
     def wrote(self, tokens: int) -> None:
         super().wrote(tokens)
         self._show()
 
+    @override
     def advance(self, rows: int = 1, tokens: int = 0) -> None:
         super().advance(rows, tokens)
         self._show()
 
+    @override
     def end(self) -> None:
         super().end()
         assert self._task is not None
         self._bars.update(self._task, total=self.done, completed=self.done)
 
+    @override
     def beside(self) -> Progress:
         one = Bars(self.now, self._bars)
         one.follows = True
         return one
 
+    @override
     def close(self) -> None:
         if self._bars.live.is_started:
             self._bars.stop()
 
+    @override
     def say(self, text: str) -> None:
         super().say(text)
         self._bars.console.print(escape(text), highlight=False)

@@ -29,12 +29,20 @@ def show(result: _ResultT, table: Callable[[_ResultT], None], *, as_json: bool) 
 
 
 def echo_json(values: Mapping[str, Any]) -> None:
-    """Print one JSON object."""
+    """Print one JSON object.
+
+    Args:
+        values: The object.
+    """
     click.echo(json.dumps(values, indent=2, ensure_ascii=False))
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> None:
-    """Print named values, one per line."""
+    """Print named values, one per line.
+
+    Args:
+        rows: Names and values.
+    """
     table = Table.grid(padding=(0, 2))
     for name, value in rows:
         table.add_row(f"[bold]{escape(name)}[/bold]", escape(value))
@@ -42,7 +50,11 @@ def facts(rows: Iterable[tuple[str, str]]) -> None:
 
 
 def show_markdown(text: str) -> None:
-    """Print Markdown, rendered as far as a terminal can."""
+    """Print Markdown, rendered as far as a terminal can.
+
+    Args:
+        text: The Markdown.
+    """
     from rich.markdown import Markdown
 
     console().print(Markdown(text))
@@ -54,5 +66,12 @@ def console() -> Console:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Return whether a stream is a terminal; Python has None for a descriptor that was closed, as by `>&-`."""
+    """Return whether a stream is a terminal.
+
+    Args:
+        stream: `sys.stdout` or `sys.stderr`; None if its descriptor was closed, as by `>&-`.
+
+    Returns:
+        Whether it is; False for None.
+    """
     return stream is not None and stream.isatty()

@@ -36,20 +36,32 @@ _DATASETS = "from datasets import load_dataset\n"
 
 
 def build(result: "BuildResult") -> None:
-    """Print a build: the run's counts, the release, and how to load it."""
+    """Print a build: the run's counts, the release, and how to load it.
+
+    Args:
+        result: What `build_dataset` returned.
+    """
     run_status(result.status)
     facts([("run", str(result.run)), *result.release.facts()])
     _loading(result.release, _DATASETS)
 
 
 def dataset_release(released: "Released") -> None:
-    """Print a dataset's release, and how to load it."""
+    """Print a dataset's release, and how to load it.
+
+    Args:
+        released: What `push_dataset` returned.
+    """
     facts(released.facts())
     _loading(released, _DATASETS)
 
 
 def model_release(released: "Released") -> None:
-    """Print a model's release, and how to load it."""
+    """Print a model's release, and how to load it.
+
+    Args:
+        released: What `push_model` returned.
+    """
     facts(released.facts())
     _loading(released, "")
 
@@ -65,7 +77,11 @@ def _loading(released: "Released", imports: str) -> None:
 
 
 def run_status(summary: "RunStatus") -> None:
-    """Print the rows of each stage, what was left out and why, and the rates."""
+    """Print the rows of each stage, what was left out and why, and the rates.
+
+    Args:
+        summary: The counts of a run.
+    """
     table = Table("stage", "rows", "wanted", "left out", box=None, header_style="bold", pad_edge=False)
     for stage, rows in summary.rows.items():
         wanted = summary.wanted[stage]
@@ -84,7 +100,11 @@ def run_status(summary: "RunStatus") -> None:
 
 
 def build_estimate(plan: "BuildEstimate") -> None:
-    """Print the requests, time and cost of a build."""
+    """Print the requests, time and cost of a build.
+
+    Args:
+        plan: What `estimate_build` returned.
+    """
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("stage", "engine", "requests", "prompt tokens", "new tokens", "time", "cost"):
         table.add_column(name, justify="left" if name in ("stage", "engine") else "right")
@@ -100,7 +120,11 @@ def build_estimate(plan: "BuildEstimate") -> None:
 
 
 def instruction(story: "InstructionReport") -> None:
-    """Print an instruction, its suite, samples, verdicts and labels; in full the sample or drop that was asked for."""
+    """Print an instruction, its suite, samples, verdicts and labels; in full the sample or drop that was asked for.
+
+    Args:
+        story: The instruction with everything made from it.
+    """
     out = console()
     if story.instruction is None:
         out.rule(f"instruction {story.drops[0].instruction_id}: left out", align="left")
@@ -112,7 +136,7 @@ def instruction(story: "InstructionReport") -> None:
         table = Table("sample", "verdict", "label", "tokens", "detail", box=None, header_style="bold", pad_edge=False)
         for sample, verdict, label in story.samples:
             shown = "" if label is None else ("chosen" if label else "rejected")
-            status = verdict.status if verdict else "owed"
+            status = verdict.status if verdict else "pending"
             detail = " ".join(verdict.detail.split())[:80] if verdict else ""
             table.add_row(sample.id, status, shown, str(sample.completion_tokens), escape(detail))
         out.print(table)
@@ -165,7 +189,11 @@ def _case_line(case: TestCase) -> str:
 
 
 def judgement(result: "JudgeResult") -> None:
-    """Print how many programs have which status, and how fast they were judged."""
+    """Print how many programs have which status, and how fast they were judged.
+
+    Args:
+        result: What `judge` returned.
+    """
     total = result.samples
     rows = [(status, f"{number:>9,}  {number / total:7.2%}") for status, number in result.statuses.items()]
     rate = "all were judged before"
@@ -175,14 +203,18 @@ def judgement(result: "JudgeResult") -> None:
 
 
 def evaluation_estimate(found: "EvaluationEstimate") -> None:
-    """Print the requests and time of an evaluation."""
+    """Print the requests and time of an evaluation.
+
+    Args:
+        found: What `estimate_evaluation` returned.
+    """
     for name, problems in found.problems.items():
         click.echo(f"{name}: {problems:,} problems")
     time = "not measured here yet" if found.seconds is None else clock(found.seconds)
     facts(
         [
             ("prompt", found.prompt),
-            ("requests", f"{found.requests:,} owed of {found.samples:,}"),
+            ("requests", f"{found.requests:,} to do of {found.samples:,}"),
             ("new tokens", f"about {found.completion_tokens:,}"),
             ("time", time),
         ]
@@ -190,7 +222,11 @@ def evaluation_estimate(found: "EvaluationEstimate") -> None:
 
 
 def evaluation(results: "EvaluationResults") -> None:
-    """Print the scores, where the rules disagree, and what belongs beside the scores."""
+    """Print the scores, where the rules disagree, and what belongs beside the scores.
+
+    Args:
+        results: What `evaluate` returned.
+    """
     from plum_hub.evaluation.cards import shown
 
     table = Table("benchmark", "tests", "problems", "metric", "official", "strict", box=None, pad_edge=False)
@@ -202,18 +238,22 @@ def evaluation(results: "EvaluationResults") -> None:
             cells = [name, score.suite, f"{score.problems:,}", score.metric, shown(score)]
             table.add_row(*cells, shown(other) if other else "the same")
     console().print(table)
-    parted = results.disagreements()
-    for one in parted[:_LISTED]:
+    disagreements = results.disagreements()
+    for one in disagreements[:_LISTED]:
         count = f"{len(one.only_official)} only official, {len(one.only_strict)} only strict"
-        click.echo(f"the rules part: {one.problem} ({one.measure}): {count}")
-    if len(parted) > _LISTED:
-        click.echo(f"the rules part on {len(parted) - _LISTED} more problems; scores.json lists them")
+        click.echo(f"official and strict disagree: {one.problem} ({one.measure}): {count}")
+    if len(disagreements) > _LISTED:
+        click.echo(
+            f"official and strict disagree on {len(disagreements) - _LISTED} more problems; scores.json lists them"
+        )
     for note in results.notes:
         click.echo(f"note: {note}")
     score = results.scores[0]
-    asked = f"prompt {score.prompt}" + (f" {score.prompt_digest}" if score.prompt_digest else "")
-    fresh = f"{results.fresh_samples:,} samples, {results.fresh_verdicts:,} verdicts now in {results.seconds:.1f} s"
-    facts([("terms", f"{asked}; {score.extraction}; {score.harness}"), ("made", fresh), ("run", str(results.folder))])
+    prompt = f"prompt {score.prompt}" + (f" {score.prompt_digest}" if score.prompt_digest else "")
+    fresh = f"{results.fresh_samples:,} samples, {results.fresh_verdicts:,} verdicts in {results.seconds:.1f} s"
+    facts(
+        [("protocol", f"{prompt}; {score.extraction}; {score.harness}"), ("new", fresh), ("run", str(results.folder))]
+    )
 
 
 def _key(score: Score) -> tuple[str, str, str, str]:
@@ -221,7 +261,11 @@ def _key(score: Score) -> tuple[str, str, str, str]:
 
 
 def comparison(found: "PairedComparison") -> None:
-    """Print every gain as a row."""
+    """Print every gain as a row.
+
+    Args:
+        found: The gains of the second evaluation over the first.
+    """
     table = Table(box=None, pad_edge=False)
     for name in (
         "benchmark",
@@ -246,17 +290,21 @@ def comparison(found: "PairedComparison") -> None:
 
 def _cells(gain: "ScoreGain") -> list[str]:
     relative = "" if gain.relative is None else f"{gain.relative:+.1%}"
-    tested = "" if gain.p_value is None else f"{gain.p_value:.3g} ({gain.only_second} : {gain.only_first})"
+    test = "" if gain.p_value is None else f"{gain.p_value:.3g} ({gain.only_second} : {gain.only_first})"
     smallest = "none" if gain.smallest is None else f"{100 * gain.smallest:.1f}"
     return [
         f"{gain.benchmark} {gain.part}".rstrip(), gain.suite, gain.reading, f"{gain.problems:,}",
         f"{100 * gain.first:.1f}", f"{100 * gain.second:.1f}", f"{100 * gain.gain:+.1f}",
-        f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}", relative, tested, smallest,
+        f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}", relative, test, smallest,
     ]  # fmt: skip
 
 
 def preflight(result: "PreflightResult") -> None:
-    """Print what a KTO training would pair and batch."""
+    """Print what a KTO training would pair and batch.
+
+    Args:
+        result: What `preflight` returned.
+    """
     found = result.preflight
     pairs = f"{found.pairs:,}, {found.same_prompt_rate:.2%} of one prompt, {found.foreign:,} across batches"
     facts(_training_rows(result.record))
@@ -271,7 +319,11 @@ def preflight(result: "PreflightResult") -> None:
 
 
 def training(result: "TrainResult") -> None:
-    """Print what a training did."""
+    """Print what a training did.
+
+    Args:
+        result: What `train` returned.
+    """
     from plum_hub.training.checkpoint import REPORT
 
     report = result.checkpoint / REPORT
@@ -285,7 +337,9 @@ def _training_rows(record: "TrainingRecord") -> list[tuple[str, str]]:
 
     rows, weights = record.rows, record.class_weights
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in rows.left_out.items()) or "none"
-    policy = {True: "yes", False: "no, as allowed", None: "the source does not name the policy"}[record.on_policy]
+    policy = {True: "yes", False: "no (--allow-off-policy)", None: "unknown: the source does not name the policy"}[
+        record.on_policy
+    ]
     found = [
         ("model", f"{record.model.name} at {record.model.revision}"),
         ("data", f"{record.data.name} at {record.data.revision}"),
@@ -300,7 +354,7 @@ def _training_rows(record: "TrainingRecord") -> list[tuple[str, str]]:
         found.append((f"epoch {number}", f"{epoch.rows:,} rows; left out: {rest}"))
         if SCARCE in epoch.left_out:
             enough = ceil(rows.kept / min(rows.chosen, rows.rejected))
-            found.append(("", f"--set batch_size={enough} would have a place for nearly all"))
+            found.append(("", f"--set batch_size={enough} would fit nearly all of them"))
     found.append(("class weights", f"chosen {weights.desirable:.4g}, rejected {weights.undesirable:.4g}"))
     return found
 
@@ -309,7 +363,7 @@ def rounds(result: "RoundsResult") -> None:
     """Print the decision, the releases and the gain of each round.
 
     Args:
-        result: All rounds so far.
+        result: What `run_rounds` returned.
     """
     for row in result.rounds:
         gain = row.gain

@@ -41,7 +41,7 @@ def test_what_a_scarce_label_costs_is_said(tiny: Path, tmp_path: Path) -> None:
     line = toy.command(path, tiny, tmp_path / "out", "--preflight")
     text = said([*line, "--set", "batch_size=4"])
     assert "24 rows; left out: 48 no row of the other label left to stand beside it" in text
-    assert "--set batch_size=12 would have a place for nearly all" in text
+    assert "--set batch_size=12 would fit nearly all of them" in text
     assert "72 rows; left out: none" in said(line)  # batches are as large as that takes, when nobody says how large
     assert json.loads(said([*line, "--json"]))["decided"]["batch_size"] == 12
 
