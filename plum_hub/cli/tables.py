@@ -337,7 +337,7 @@ def _training_rows(record: "TrainingRecord") -> list[tuple[str, str]]:
 
     rows, weights = record.rows, record.class_weights
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in rows.left_out.items()) or "none"
-    policy = {True: "yes", False: "no (--allow-off-policy)", None: "unknown: the rows do not say who wrote them"}[
+    policy = {True: "yes", False: "no (--allow-off-policy)", None: "unknown: the source does not name the policy"}[
         record.on_policy
     ]
     found = [
