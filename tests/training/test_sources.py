@@ -101,8 +101,8 @@ def test_a_release_has_the_rows_of_its_run(tmp_path: Path, monkeypatch: pytest.M
         of_run, of_release = (read_data(source, method, "embedded") for source in (str(tmp_path / "run"), name))
         assert sorted(map(json.dumps, of_run.rows)) == sorted(map(json.dumps, of_release.rows))
         assert of_release.revision == release["commit"]
-        assert of_release.writer is not None
-        assert of_release.writer.revision == of_run.writer.revision  # type: ignore[union-attr]
+        assert of_release.policy is not None
+        assert of_release.policy.revision == of_run.policy.revision  # type: ignore[union-attr]
     with pytest.raises(TrainingError, match="there is no model here to train: name one with --model"):
         prepare(TrainingRequest(name, None, None, compose([]), hub="embedded"))
     with pytest.raises(HubError):
@@ -123,7 +123,7 @@ def test_a_dataset_that_others_made_is_read_as_its_card_says(
         release = publish_repo(PublishRequest(folder=folder, repo="local/rows", tag="v1", message="one"), target)
         monkeypatch.setenv("HF_TOKEN", hub.token)
         data = read_data("local/rows@v1", "kto", hub.endpoint)
-    assert (data.name, data.revision, data.writer) == ("local/rows", release.commit, None)
+    assert (data.name, data.revision, data.policy) == ("local/rows", release.commit, None)
     mine = read_data(str(source), "kto", "auto").rows
     assert [row["completion"] for row in data.rows] == [row["completion"] for row in mine]
 
@@ -174,7 +174,7 @@ def test_a_row_that_is_not_like_the_others_is_refused(
 def test_what_is_no_table_of_rows_is_refused(tmp_path: Path) -> None:
     pairs = toy.write(tmp_path / "pairs.jsonl", [{"prompt": "a", "chosen": "b", "rejected": "c"}])
     with pytest.raises(
-        TrainingError, match=r"kto needs in every row .* pairs, for --method dpo.* has is chosen, prompt"
+        TrainingError, match=r"kto needs in every row .* pairs, for --method dpo.* every row has chosen, prompt"
     ):
         read_data(str(pairs), "kto", "auto")
     listed = tmp_path / "listed.jsonl"
@@ -182,7 +182,7 @@ def test_what_is_no_table_of_rows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"listed\.jsonl:1 is a JSON list, not an object"):
         read_data(str(listed), "sft", "auto")
     apart = toy.write(tmp_path / "apart.jsonl", [{"prompt": "a"}, {"completion": "b"}])
-    with pytest.raises(TrainingError, match="or prompt, completion and label; what every row has is nothing"):
+    with pytest.raises(TrainingError, match="or prompt, completion and label; every row has nothing"):
         read_data(str(apart), "sft", "auto")
     with pytest.raises(TrainingError, match="has no rows for kto"):
         read_data(str(toy.write(tmp_path / "empty.jsonl", [])), "kto", "auto")

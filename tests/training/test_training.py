@@ -174,7 +174,7 @@ def test_what_cannot_be_trained_is_said_before_it_begins(source: Path, tiny: Pat
     few = toy.write(tmp_path / "few.jsonl", toy.rows(1))
     assert "its prompt has more rows" in refusal(few, tiny, out)
     columns = toy.write(tmp_path / "columns.jsonl", [{"text": "a"}])
-    assert "what every row has is text" in refusal(columns, tiny, out)
+    assert "every row has text" in refusal(columns, tiny, out)
     assert "is not readable Parquet" in refusal(toy.write(tmp_path / "x.parquet", []), tiny, out)
     write_tiny_model(tmp_path / "plain", chat=False)
     assert "no chat template" in refusal(source, tmp_path / "plain", out)
