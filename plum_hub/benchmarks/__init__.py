@@ -1,4 +1,4 @@
-"""Benchmarks: problems with fixed suites, at a revision that is named."""
+"""Benchmarks: problems with fixed test suites, at a known revision."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -55,14 +55,17 @@ NAMES = tuple(_MEMBERS)
 
 
 def load(name: str, *, source: Path | None = None) -> Benchmark:
-    """A benchmark by its name; nothing is read yet.
+    """Create a benchmark by name; nothing is read yet.
 
     Args:
-        name: one of `NAMES`.
-        source: a local file, or a folder that holds it; None for where it is published.
+        name: One of `NAMES`.
+        source: A local file, or a folder that contains it; None downloads the published file.
+
+    Returns:
+        The benchmark.
 
     Raises:
-        BenchmarkError: there is no such benchmark.
+        BenchmarkError: The name is unknown.
     """
     if name not in _MEMBERS:
         raise BenchmarkError(f"unknown benchmark {name!r}: give {', '.join(NAMES)}")

@@ -1,4 +1,4 @@
-"""From test cases as they are read out of assertions to a sandbox's cases."""
+"""Convert test cases read from assertions to a sandbox's cases."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,14 @@ from plum_hub.records import TestCase
 
 
 def to_cases(cases: Iterable[TestCase]) -> tuple[Case, ...]:
-    """The calls and statements, in order."""
+    """Convert calls and statements to a sandbox's cases.
+
+    Args:
+        cases: Cases of the kinds `call` and `statement`.
+
+    Returns:
+        The converted cases in the same order.
+    """
     return tuple(map(_case, cases))
 
 

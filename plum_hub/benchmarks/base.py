@@ -1,6 +1,7 @@
-"""What a benchmark promises: problems with fixed suites, at a revision that is named.
+"""The benchmark interface: problems with fixed test suites, at a known revision.
 
-A benchmark is not a second system: its problems are asked of an engine as samples are, and judged in the same sandbox.
+Benchmarks use the same machinery as datasets: an engine answers their problems like any samples, and the same
+sandbox judges the answers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,31 +18,32 @@ class Problem:
     """One problem of a benchmark."""
 
     id: str
-    """The benchmark's own, such as `HumanEval/0`."""
+    """The benchmark's own id, such as `HumanEval/0`."""
     text: str
-    """What is asked: code to be completed (`form` is `completion`), or a task in words (`instruction`)."""
+    """The prompt: code to complete (`form` is `completion`), or a task in words (`instruction`)."""
     form: Literal["completion", "instruction"]
     entry_point: str | None
     """The function that the cases call; None for a program that reads standard input."""
     starter_code: str = ""
     suites: Mapping[str, tuple[Case, ...]]
-    """Cases by the name of what they measure: `base`, and where there is more, `plus`. A sample has passed `plus` only
-    if it has passed `base` too. `base:strict` has the same cases by a stricter rule; where they are `Reinterpretation`,
-    nothing is run for them."""
+    """Cases by the name of the suite: `base` and, where there are more, `plus`. A sample passes `plus` only if it also
+    passes `base`. `base:strict` has the same cases under a stricter rule; cases that are `Reinterpretation` need no
+    execution of their own.
+    """
     cpu_seconds: float
-    """CPU time of one sample over all cases of a suite."""
+    """CPU time limit of one sample over all cases of a suite, in seconds."""
     limits: Mapping[str, float] = field(default_factory=dict)
-    """The same by suite, where suites differ in it."""
+    """CPU time limits by suite, in seconds, where they differ."""
     setup: str = ""
-    """Code that stands before every sample, such as the imports that the official judge gives."""
+    """Code that precedes every sample, such as the imports that the official judge provides."""
     tags: Mapping[str, str] = field(default_factory=dict)
-    """What results are broken down by: difficulty, platform, date."""
+    """Values by which results are broken down: difficulty, platform, date."""
     reference: str | None = None
-    """The benchmark's own solution, a whole program; never shown to a model."""
+    """The benchmark's own solution, a complete program; never shown to a model."""
 
     @cached_property
     def used_names(self) -> frozenset[str]:
-        """The names that the cases of all suites use: the entry point, and helpers or classes beside it."""
+        """The names that the cases of all suites use: the entry point, and helpers or classes besides it."""
         found: set[str] = set()
         for case in (case for cases in self.suites.values() for case in cases):
             if isinstance(case, Call | Value):
@@ -51,32 +53,49 @@ class Problem:
         return frozenset(found)
 
     def cases(self, suite: str) -> tuple[Case, ...]:
-        """What is run for a suite: its cases, and behind them the stricter readings of these."""
+        """List the cases to run for a suite.
+
+        Args:
+            suite: The name of the suite.
+
+        Returns:
+            The suite's cases, followed by their stricter readings.
+        """
         return self.suites[suite] + (self.suites[f"{suite}:strict"] if self.has_strict_reading(suite) else ())
 
     def has_strict_reading(self, suite: str) -> bool:
-        """Whether a run of this suite also tells what `SUITE:strict` comes to."""
+        """Whether one run of a suite also decides `SUITE:strict`.
+
+        Args:
+            suite: The name of the suite.
+
+        Returns:
+            True if the strict suite only reinterprets the values of this one.
+        """
         strict = self.suites.get(f"{suite}:strict", ())
         return bool(strict) and isinstance(strict[0], Reinterpretation)
 
 
 class Benchmark(Protocol):
-    """Members hold the contract in tests/contracts/test_benchmarks.py."""
+    """The interface of a benchmark; tests/contracts/test_benchmarks.py verifies every member."""
 
     @property
     def name(self) -> str:
-        """As the field calls it: `humaneval+`."""
+        """The benchmark's usual name, such as `humaneval+`."""
         ...
 
     @property
     def revision(self) -> str:
-        """Where its content comes from, exactly: a commit, or the sha256 of a file."""
+        """The exact origin of the content: a commit, or the SHA-256 of a file."""
         ...
 
     def problems(self) -> Iterator[Problem]:
-        """Every problem, in the benchmark's order.
+        """Iterate over all problems.
+
+        Returns:
+            The problems in the benchmark's order.
 
         Raises:
-            BenchmarkError: its content cannot be had, or is not what this version of it has.
+            BenchmarkError: The content is unavailable, or does not match this version of the benchmark.
         """
         ...

@@ -1,5 +1,7 @@
-"""What a benchmark's rows are read from: a local file, the Hub at one commit, or the file of a release. Each is exactly
-one version."""
+"""Load a benchmark's rows from a local file, the Hub at one commit, or a release file.
+
+Each origin is exactly one version.
+"""
 
 import gzip
 import hashlib
@@ -18,14 +20,23 @@ from plum_hub.hubs.client import choose_target, fetch_file
 from plum_hub.instructions.files import SUFFIXES, read_rows
 
 Row: TypeAlias = Mapping[str, Any]
+"""One row of a benchmark's file: values by column."""
 
 _TIMEOUT_SECONDS = 60.0
+"""Timeout of the download of a release file."""
 _MAX_BYTES = 1 << 26
+"""Maximum size of a release file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HubFiles:
-    """Parquet files of a dataset on the public Hub, at one commit."""
+    """Parquet files of a dataset on the public Hub, at one commit.
+
+    Attributes:
+        repo: The Hub repository.
+        commit: The commit.
+        paths: Paths in the repository, in the order of their rows.
+    """
 
     repo: str
     commit: str
@@ -34,36 +45,55 @@ class HubFiles:
 
 @dataclass(frozen=True)
 class ReleaseFile:
-    """The file that a project has published, at its address."""
+    """A file that a project publishes at a fixed URL."""
 
     url: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkVersion:
-    """One version of a benchmark: `sha256` is that of its file's content without the compression."""
+    """One version of a benchmark.
+
+    Attributes:
+        file: The published name of the file.
+        sha256: SHA-256 of the uncompressed content, as hex digits.
+        rows: Number of rows.
+        columns: Columns that are read; a file may have more.
+        origin: Where the file is published.
+    """
 
     file: str
     sha256: str
     rows: int
     columns: frozenset[str]
-    """Those that are read; a file may have more."""
     origin: HubFiles | ReleaseFile
 
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """The rows, in the order of their file, and where they come from."""
+    """The content of a benchmark.
+
+    Attributes:
+        rows: The rows in file order.
+        revision: `REPO@COMMIT`, or `sha256:` and the digits of the file's content.
+    """
 
     rows: Sequence[Row]
     revision: str
 
 
 def load_content(published: BenchmarkVersion, source: Path | None) -> Content:
-    """The rows, from a local file or folder, or (None) from where they are published.
+    """Load the rows of a benchmark.
+
+    Args:
+        published: The version.
+        source: A local file, or a folder that contains it; None downloads the published file.
+
+    Returns:
+        The rows and their revision.
 
     Raises:
-        BenchmarkError: they cannot be had or read, or are another version.
+        BenchmarkError: The content is unavailable, unreadable, or another version.
     """
     if source is not None:
         return _from_file(published, _find_file(published, source))
@@ -75,15 +105,15 @@ def load_content(published: BenchmarkVersion, source: Path | None) -> Content:
 
 
 def _from_file(published: BenchmarkVersion, path: Path) -> Content:
-    found = hashlib.sha256(_uncompressed(path)).hexdigest()
+    sha256 = hashlib.sha256(_uncompressed(path)).hexdigest()
     rows = _rows(path)
-    if found != published.sha256:
+    if sha256 != published.sha256:
         raise BenchmarkError(
-            f"{path} is another version of {published.file}: its content has sha256 {found[:16]}… and {len(rows)} rows"
-            f", expected are {published.sha256[:16]}… and {published.rows}{_missing(published, rows)}; "
-            "scores of two versions cannot be compared: give --data the expected file"
+            f"{path} is another version of {published.file}: its content has sha256 {sha256[:16]}… and {len(rows)} rows"
+            f", expected {published.sha256[:16]}… and {published.rows}{_missing(published, rows)}; "
+            "scores of different versions are not comparable: give --data the expected file"
         )
-    return Content(rows=rows, revision=f"sha256:{found}")
+    return Content(rows=rows, revision=f"sha256:{sha256}")
 
 
 def _from_hub(published: BenchmarkVersion, hub: HubFiles) -> Content:
@@ -98,42 +128,44 @@ def _from_hub(published: BenchmarkVersion, hub: HubFiles) -> Content:
         raise BenchmarkError(f"{hub.repo} at {hub.commit[:12]}: {error}; or give the file with --data") from error
     if len(rows) != published.rows or _missing(published, rows):
         raise BenchmarkError(
-            f"{hub.repo} at {hub.commit[:12]} has {len(rows)} rows, expected are {published.rows}"
+            f"{hub.repo} at {hub.commit[:12]} has {len(rows)} rows, expected {published.rows}"
             f"{_missing(published, rows)}: give the file with --data"
         )
     return Content(rows=rows, revision=f"{hub.repo}@{hub.commit}")
 
 
 def _from_release(published: BenchmarkVersion, url: str) -> Content:
-    """The file is fetched once, and kept in `$PLUM_HUB_HOME/benchmarks`."""
+    """Download the file once; it is cached in `$PLUM_HUB_HOME/benchmarks`."""
     path = home() / "benchmarks" / f"{published.sha256[:16]}-{published.file}"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{os.getpid()}-{path.name}")
+        partial = path.with_name(f"{os.getpid()}-{path.name}")
         try:
-            with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as reply:
-                part.write_bytes(reply.read(_MAX_BYTES))
-            _from_file(published, part)
-            part.replace(path)
+            with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
+                partial.write_bytes(response.read(_MAX_BYTES))
+            _from_file(published, partial)
+            partial.replace(path)
         except (OSError, http.client.HTTPException) as error:
             raise BenchmarkError(f"{url} cannot be fetched ({error}): give its file with --data") from error
         finally:
-            part.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
     return _from_file(published, path)
 
 
 def _find_file(published: BenchmarkVersion, source: Path) -> Path:
     if not source.is_dir():
         if not source.is_file():
-            raise BenchmarkError(f"{source} does not exist: give --data {published.file}, or a folder that holds it")
+            raise BenchmarkError(f"{source} does not exist: give --data {published.file}, or a folder that contains it")
         if not source.name.endswith(SUFFIXES):
-            raise BenchmarkError(f"{source}: what kind of file is this? Read are {', '.join(SUFFIXES)}: name it so")
+            raise BenchmarkError(f"{source} has an unknown file type: rename it to one of {', '.join(SUFFIXES)}")
         return source
     names = (published.file, published.file.removesuffix(".gz"))
-    found = next((path for name in names for path in sorted(source.rglob(name)) if path.is_file()), None)
-    if found is None:
-        raise BenchmarkError(f"{source} holds no {published.file}: give --data the file, or a folder that holds it")
-    return found
+    path = next((path for name in names for path in sorted(source.rglob(name)) if path.is_file()), None)
+    if path is None:
+        raise BenchmarkError(
+            f"{source} contains no {published.file}: give --data the file, or a folder that contains it"
+        )
+    return path
 
 
 def _uncompressed(path: Path) -> bytes:
@@ -141,9 +173,11 @@ def _uncompressed(path: Path) -> bytes:
         load_content = path.read_bytes()
         return gzip.decompress(load_content) if path.suffix == ".gz" else load_content
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise BenchmarkError(f"{path} is damaged or not gzip ({error}): fetch it again, or drop `.gz`") from error
+        raise BenchmarkError(
+            f"{path} is damaged or not gzip ({error}): fetch it again, or remove `.gz` from its name"
+        ) from error
     except OSError as error:
-        raise BenchmarkError(f"{path} cannot be read ({error.strerror}): mend its permissions") from error
+        raise BenchmarkError(f"{path} cannot be read ({error.strerror}): fix its permissions") from error
 
 
 def _rows(path: Path) -> list[Row]:

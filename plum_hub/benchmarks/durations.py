@@ -1,7 +1,7 @@
-"""What a benchmark's own solutions take on this machine, so that no fixed limit is too short for a right program.
+"""Measure a benchmark's own solutions on this machine, so that no fixed limit is too short for a correct program.
 
-HumanEval and MBPP have limits in seconds that their authors set on their own machines, and some of their own solutions
-come near them: that of Mbpp/123 takes 4.1 s of CPU time on a slow core, where 3 s are given.
+HumanEval and MBPP have limits in seconds that their authors chose on their own machines, and some of their own
+solutions come close to them: the solution of Mbpp/123 takes 4.1 s of CPU time on a slow core, and the limit is 3 s.
 """
 
 import json
@@ -20,25 +20,28 @@ from plum_hub.home import home
 from plum_hub.records import digest
 
 _LIMIT_FACTOR = 4
-"""A limit is at least so many times what the solution takes, as in EvalPlus."""
+"""A limit is at least this multiple of the solution's CPU time, as in EvalPlus."""
 
 
 def raise_limits(name: str, problems: Sequence[Problem], judge: Judge) -> list[Problem]:
-    """Raise each fixed limit to a multiple of the CPU time that the benchmark's own solution takes here.
+    """Raise each fixed limit to a multiple of the CPU time that the benchmark's own solution takes on this machine.
 
-    What was measured once is kept in `$PLUM_HUB_HOME/benchmarks`, by machine. Problems whose suites have limits of
-    their own, or that come without a solution, stay as they are.
+    Measurements are cached in `$PLUM_HUB_HOME/benchmarks`, by machine. Problems that have limits per suite or no
+    solution keep their limits.
 
     Args:
-        name: the benchmark's.
-        problems: those that are judged.
-        judge: runs nothing else meanwhile.
+        name: The name of the benchmark.
+        problems: The problems to be judged.
+        judge: The judge, which must be idle.
+
+    Returns:
+        The problems in the same order, with their new limits.
 
     Raises:
-        SandboxError: programs cannot be run here.
+        SandboxError: Programs cannot run here.
     """
-    asked = {problem.id: problem for problem in problems if problem.reference and not problem.limits}
-    seconds = _seconds(name, asked, judge) if asked else {}
+    measured = {problem.id: problem for problem in problems if problem.reference and not problem.limits}
+    seconds = _seconds(name, measured, judge) if measured else {}
     return [
         replace(
             problem,
@@ -55,14 +58,15 @@ def _seconds(name: str, problems: Mapping[str, Problem], judge: Judge) -> dict[s
         id_: digest(machine, _program(problem).code, [repr(case) for case in problem.suites["base"]])
         for id_, problem in problems.items()
     }
-    owed = (problem for id_, problem in problems.items() if keys[id_] not in known)
-    # A solution that does not pass says nothing of how long a right one takes.
-    fresh = {
-        keys[done.id]: done.cpu_seconds if done.status == "passed" else 0.0 for done in judge.run(map(_program, owed))
+    unmeasured = (problem for id_, problem in problems.items() if keys[id_] not in known)
+    # The time of a solution that does not pass says nothing about a correct one.
+    new = {
+        keys[execution.id]: execution.cpu_seconds if execution.status == "passed" else 0.0
+        for execution in judge.run(map(_program, unmeasured))
     }
-    if fresh:
-        _write(path, _read(path) | fresh)
-    return {id_: (known | fresh)[key] for id_, key in keys.items()}
+    if new:
+        _write(path, _read(path) | new)
+    return {id_: (known | new)[key] for id_, key in keys.items()}
 
 
 def _program(problem: Problem) -> Program:
@@ -76,12 +80,12 @@ def _program(problem: Problem) -> Program:
 
 
 def _read(path: Path) -> dict[str, float]:
-    """What is kept; nothing where it is damaged, since it can be measured anew."""
+    """Return the cached measurements; none if the file is damaged, because they can be repeated."""
     try:
         return {str(key): float(value) for key, value in json.loads(path.read_bytes()).items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
-def _write(path: Path, found: Mapping[str, float]) -> None:
-    write_whole(path, json.dumps(found, indent=0, sort_keys=True) + "\n")
+def _write(path: Path, seconds: Mapping[str, float]) -> None:
+    write_whole(path, json.dumps(seconds, indent=0, sort_keys=True) + "\n")

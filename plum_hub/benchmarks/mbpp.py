@@ -1,4 +1,4 @@
-"""MBPP: 974 tasks in a sentence, each with three assertions, and the 427 of them that were verified by hand."""
+"""MBPP: 974 one-sentence tasks with three assertions each, and the 427 of them that were verified by hand."""
 
 import ast
 from collections.abc import Iterator
@@ -39,8 +39,15 @@ _CPU_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Mbpp:
-    """One of the two, from a file or a folder with it, or (None) from the Hub. The tag `split` says what a task is for
-    in the paper, which measures on `test`."""
+    """MBPP or its sanitized version (Austin et al., 2021).
+
+    The tag `split` is a task's role in the paper, which evaluates on `test`.
+
+    Args:
+        name: `mbpp` or `mbpp-sanitized`.
+        published: The version.
+        source: A local file, or a folder that contains it; None downloads from the Hub.
+    """
 
     name: str
     published: BenchmarkVersion
@@ -48,11 +55,15 @@ class Mbpp:
 
     @property
     def revision(self) -> str:
-        """See `Benchmark.revision`."""
+        """The exact origin of the content; see `Benchmark.revision`."""
         return self._content.revision
 
     def problems(self) -> Iterator[Problem]:
-        """See `Benchmark.problems`."""
+        """Iterate over all problems; see `Benchmark.problems`.
+
+        Returns:
+            The problems in the benchmark's order.
+        """
         return map(_problem, self._content.rows)
 
     @cached_property
@@ -61,9 +72,9 @@ class Mbpp:
 
 
 def _problem(row: Row) -> Problem:
-    """The task in words names no function, so the assertions belong to what is asked."""
+    """Convert a row to a problem. The prompt includes the assertions, because the text names no function."""
     tests = tuple(row["test_list"])
-    # Some set-ups use a class that the solution defines, so they come behind it.
+    # Some set-ups use a class that the solution defines, so they run after it.
     setup = row.get("test_setup_code", "")
     entry_point = _entry_point(row["code"], tests)
     cases = to_cases(case for test in tests for case in read_tests(test, entry_point))
@@ -81,7 +92,7 @@ def _problem(row: Row) -> Problem:
 
 
 def _entry_point(code: str, tests: tuple[str, ...]) -> str:
-    """The function of the solution that the assertions call."""
+    """Return the function of the solution that the assertions call."""
     solution, checks = parse(code), parse("\n".join(tests))
     assert solution is not None
     assert checks is not None

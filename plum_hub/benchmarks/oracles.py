@@ -1,7 +1,7 @@
-"""What EvalPlus 0.3.1 does with single tasks of HumanEval+ v0.1.10 and MBPP+ v0.2.0 beyond comparing outputs, as data.
+"""Special cases of EvalPlus 0.3.1 for single tasks of HumanEval+ v0.1.10 and MBPP+ v0.2.0, as data.
 
-JSON holds no tuples and complex numbers: MBPP+ stores what stands for them, and `restore_arguments` turns it back. The
-rest says which tasks are compared otherwise, and how.
+JSON has no tuples and complex numbers: MBPP+ stores substitutes, which `restore_arguments` converts back. The other
+tables list the tasks whose outputs are compared differently.
 """
 
 import math
@@ -15,16 +15,16 @@ def _identity(value: Any) -> Any:
     return value
 
 
-def _list_of(turn: _Converter) -> _Converter:
-    return lambda values: [turn(value) for value in values]
+def _list_of(convert: _Converter) -> _Converter:
+    return lambda values: [convert(value) for value in values]
 
 
-def _tuple_of(turn: _Converter) -> _Converter:
-    return lambda values: tuple(turn(value) for value in values)
+def _tuple_of(convert: _Converter) -> _Converter:
+    return lambda values: tuple(convert(value) for value in values)
 
 
-def _if_list(turn: _Converter) -> _Converter:
-    return lambda value: turn(value) if isinstance(value, list) else value
+def _if_list(convert: _Converter) -> _Converter:
+    return lambda value: convert(value) if isinstance(value, list) else value
 
 
 def _all_tuples(value: Any) -> Any:
@@ -45,7 +45,7 @@ _CONVERTERS: tuple[tuple[Iterable[int], tuple[_Converter, ...]], ...] = (
     ((580, 615, 791), (_all_tuples,)),
     ((722,), (lambda values: {key: tuple(value) for key, value in values.items()}, _identity)),
 )  # fmt: skip
-"""Tasks of MBPP+, and what becomes of the arguments; the last of the turns is that of all further ones."""
+"""Tasks of MBPP+ and the converters of their arguments; the last converter also applies to all further arguments."""
 
 _CONVERTERS_BY_TASK: Mapping[str, tuple[_Converter, ...]] = {
     f"Mbpp/{number}": turns for numbers, turns in _CONVERTERS for number in numbers
@@ -53,34 +53,44 @@ _CONVERTERS_BY_TASK: Mapping[str, tuple[_Converter, ...]] = {
 
 
 def restore_arguments(task: str, arguments: list[Any]) -> list[Any]:
-    """The arguments of one call, as the task has them."""
-    turns = _CONVERTERS_BY_TASK.get(task)
-    if turns is None:
+    """Restore the arguments of one call from their JSON form.
+
+    Args:
+        task: Id of the task.
+        arguments: The arguments as JSON values.
+
+    Returns:
+        The arguments with tuples and complex numbers restored.
+    """
+    converters = _CONVERTERS_BY_TASK.get(task)
+    if converters is None:
         return arguments
-    return [turns[min(place, len(turns) - 1)](argument) for place, argument in enumerate(arguments)]
+    return [converters[min(index, len(converters) - 1)](argument) for index, argument in enumerate(arguments)]
 
 
 SET_TASKS = frozenset(f"Mbpp/{number}" for number in (2, 7, 111, 140, 232, 579, 769))
-"""The order and the number of equal elements do not matter."""
+"""The order and the repetition of elements do not matter."""
 
 EXISTENCE_TASKS = frozenset(f"Mbpp/{number}" for number in (737, 787, 794))
-"""A bool counts as what it is, all else as whether it is not None: a match has no other value to compare."""
+"""A bool is compared as is; of any other value only whether it is None, because a match object has no comparable
+value.
+"""
 
 ROOT_TASKS = frozenset({"HumanEval/32"})
-"""Asked for is any x at which the polynomial given is 0, within the tolerance."""
+"""Any x at which the given polynomial is 0, within the tolerance, is correct."""
 
 
 def _surface_area(base: float, height: float) -> int:
-    """Of a square pyramid, where the reference reads `height` as the slant height."""
+    """Compute the surface area of a square pyramid; the reference takes `height` for the slant height."""
     return round(base**2 + 2 * base * math.hypot(base / 2, height))
 
 
 def _distance_of_padded(one: int, other: int) -> int:
-    """The sum of the differences of the digits, where the reference leaves out those that one number lacks."""
+    """Sum the differences of the digits; the reference ignores digits that one of the numbers lacks."""
     width = max(len(str(one)), len(str(other)))
     pairs = zip(str(one).zfill(width), str(other).zfill(width), strict=True)
     return sum(abs(int(digit) - int(below)) for digit, below in pairs)
 
 
 SECOND_READINGS: Mapping[str, Callable[..., Any]] = {"Mbpp/558": _distance_of_padded, "Mbpp/581": _surface_area}
-"""The text can be read in two ways: what the other one gives is right too."""
+"""The text has two readings; the result of the second one is also correct."""

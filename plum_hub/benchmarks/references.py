@@ -1,8 +1,8 @@
-"""What a benchmark's own solutions give, found out once in the sandbox and kept in `$PLUM_HUB_HOME/benchmarks`.
+"""Compute the outputs of a benchmark's own solutions in the sandbox, cached in `$PLUM_HUB_HOME/benchmarks`.
 
-Kept is one file for each content, named by everything that decides it: the expressions, the solutions, the harness, and
-the code here and where values are written and read.
-A file that is damaged is made anew.
+The cache has one file per content. Its name depends on everything that decides the outputs: the expressions, the
+solutions, the sandbox harness, this module, and the modules that write and read values. A damaged file is computed
+again.
 """
 
 import gzip
@@ -23,20 +23,28 @@ from plum_hub.home import home
 from plum_hub.records import digest
 
 LIMITS = Limits(cpu_seconds=120.0, wall_seconds=600.0, memory_mb=4096)
-"""Of a benchmark's own solution, which is trusted to come to its end."""
+"""Limits of a benchmark's own solution, which is trusted to terminate."""
 _CLOCK = Value(expression=f"{reserved('import')}('time').process_time()")
 _FINGERPRINT = (
     f"(lambda given: {reserved('import')}('hashlib').sha256(given.encode()).hexdigest() "
     f"if {reserved('isinstance')}(given, {reserved('str')}) "
     f"else ({reserved('isinstance')}(given, {reserved('list')}), {reserved('hash')}({reserved('tuple')}(given))))({{}})"
 )
-"""Of a text, or a list of numbers, which has the same fingerprint as every list that is equal to it. A program gains
-nothing by forging it, as it has never met the right one."""
+"""Fingerprint of a string, or of a list of numbers; equal lists have equal fingerprints. A program cannot profit from
+forging it, because it has never seen the correct one.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """A benchmark's own solution, and the expressions whose values are wanted."""
+    """A benchmark's own solution with the expressions to evaluate.
+
+    Attributes:
+        id: Unique name of the solution and suite.
+        code: The source.
+        entry_point: The function that the expressions call.
+        expressions: Expressions over the program's names.
+    """
 
     id: str
     code: str
@@ -46,61 +54,77 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceOutputs:
-    """What one solution gave for each of its expressions: the expression and a literal. In place of a value that is too
-    long to leave the sandbox, that is an expression for its fingerprint. `seconds` is the CPU time of each."""
+    """The outputs of one solution.
+
+    Attributes:
+        calls: Each expression with its value as a literal. If the value is too long to leave the sandbox, both are
+            replaced by those of its fingerprint.
+        seconds: CPU time of each call.
+    """
 
     calls: tuple[tuple[str, str], ...]
     seconds: tuple[float, ...]
 
 
 def reference_outputs(name: str, references: Sequence[Reference]) -> Mapping[str, ReferenceOutputs]:
-    """What each solution gives, by its id.
+    """Compute the outputs of solutions, or read them from the cache.
+
+    Args:
+        name: The name of the benchmark.
+        references: The solutions, with unique ids.
+
+    Returns:
+        The outputs by the id of the solution.
 
     Raises:
-        BenchmarkError: a solution does not come to its end, or gives what has no notation.
-        SandboxError: programs cannot be run here.
+        BenchmarkError: A solution does not terminate, or returns a value without a literal form.
+        SandboxError: Programs cannot run here.
     """
     with Judge() as judge:
         code = [Path(str(module.__file__)).read_text() for module in (literals, values, sys.modules[__name__])]
         key = digest([vars(one) for one in references], judge.harness_version, code)
         path = home() / "benchmarks" / f"{name}-{key}.json.gz"
-        found = _read_cache(path)
-        if found is None:
-            found = _compute(name, judge, references)
-            _write_cache(path, found)
-        return found
+        outputs = _read_cache(path)
+        if outputs is None:
+            outputs = _compute(name, judge, references)
+            _write_cache(path, outputs)
+        return outputs
 
 
 def _compute(name: str, judge: Judge, references: Sequence[Reference]) -> dict[str, ReferenceOutputs]:
-    asked = {one.id: one for one in references}
+    reference_by_id = {one.id: one for one in references}
     first = {execution.id: execution for execution in judge.run(map(_program, references))}
-    again = [_with_fingerprints(asked[id_], done) for id_, done in first.items() if done.status == "failed"]
-    asked.update((one.id, one) for one in again)
-    done = first | {execution.id: execution for execution in judge.run(map(_program, again))}
-    return {id_: _outputs(name, one, done[id_]) for id_, one in asked.items()}
+    retried = [
+        _with_fingerprints(reference_by_id[id_], execution)
+        for id_, execution in first.items()
+        if execution.status == "failed"
+    ]
+    reference_by_id.update((one.id, one) for one in retried)
+    executions = first | {execution.id: execution for execution in judge.run(map(_program, retried))}
+    return {id_: _outputs(name, one, executions[id_]) for id_, one in reference_by_id.items()}
 
 
-def _program(one: Reference) -> Program:
-    cases = (_CLOCK, *(case for text in one.expressions for case in (Value(expression=text), _CLOCK)))
-    return Program(id=one.id, code=one.code, entry_point=one.entry_point, cases=cases, limits=LIMITS)
+def _program(reference: Reference) -> Program:
+    cases = (_CLOCK, *(case for text in reference.expressions for case in (Value(expression=text), _CLOCK)))
+    return Program(id=reference.id, code=reference.code, entry_point=reference.entry_point, cases=cases, limits=LIMITS)
 
 
-def _with_fingerprints(one: Reference, done: Execution) -> Reference:
-    pairs = zip(one.expressions, done.cases[1::2], strict=True)
+def _with_fingerprints(reference: Reference, execution: Execution) -> Reference:
+    pairs = zip(reference.expressions, execution.cases[1::2], strict=True)
     texts = tuple(_FINGERPRINT.format(text) if case.outcome == "wrong" else text for text, case in pairs)
-    return replace(one, expressions=texts)
+    return replace(reference, expressions=texts)
 
 
-def _outputs(name: str, one: Reference, done: Execution) -> ReferenceOutputs:
-    if done.status != "passed":
+def _outputs(name: str, reference: Reference, execution: Execution) -> ReferenceOutputs:
+    if execution.status != "passed":
         raise BenchmarkError(
-            f"{name}: its own solution of {one.id} does not run here ({done.status}: {done.detail}): "
-            "try again on a machine with more memory"
+            f"{name}: its own solution of {reference.id} does not pass here ({execution.status}: {execution.detail}): "
+            "retry on a machine with more memory"
         )
-    given = [str(case.value) for case in done.cases]
-    clock = [float(text) for text in given[::2]]
+    texts = [str(case.value) for case in execution.cases]
+    clock = [float(text) for text in texts[::2]]
     return ReferenceOutputs(
-        calls=tuple(zip(one.expressions, given[1::2], strict=True)),
+        calls=tuple(zip(reference.expressions, texts[1::2], strict=True)),
         seconds=tuple(round(after - before, 3) for before, after in itertools.pairwise(clock)),
     )
 
@@ -116,6 +140,6 @@ def _read_cache(path: Path) -> dict[str, ReferenceOutputs] | None:
         return None
 
 
-def _write_cache(path: Path, found: Mapping[str, ReferenceOutputs]) -> None:
-    rows = {name: [one.calls, one.seconds] for name, one in found.items()}
+def _write_cache(path: Path, outputs: Mapping[str, ReferenceOutputs]) -> None:
+    rows = {name: [one.calls, one.seconds] for name, one in outputs.items()}
     write_whole(path, gzip.compress(json.dumps(rows, separators=(",", ":")).encode(), compresslevel=3))

@@ -34,7 +34,6 @@ class KnownDataset:
     file: str
     revision: str | None
     license: str
-    """As its card declares it."""
 
 
 KNOWN_DATASETS = {

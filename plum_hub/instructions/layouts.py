@@ -44,7 +44,6 @@ class ParsedTask:
     """
 
     text: object
-    """Anything at all in a row gone wrong; None where there is nothing."""
     reason: str | None = None
 
 
@@ -60,9 +59,7 @@ class Layout:
 
     column: str
     chat: bool
-    """Rows are turns of people's chats: only one that opens a conversation and asks for a program is an instruction."""
     sharegpt: bool
-    """The source is ShareGPT itself, whatever its ids look like."""
 
     def read_task(self, row: Row) -> ParsedTask:
         """Read the task of a row.

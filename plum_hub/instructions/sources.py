@@ -119,15 +119,11 @@ class LoadedInstructions:
     """
 
     revision: str
-    """What to seal in the recipe: a commit, or `sha256:` and 16 hex digits of a file."""
     license: str | None
     name: str
-    """Of the source, for messages."""
     columns: frozenset[str]
-    """The names of the columns that its first row has, or its first rows where that one does not tell."""
     rows: Iterator[Instruction | Drop] = field(repr=False)
     beyond_limit: int = 0
-    """Clean instructions that `limit` did not choose; known once `rows` is walked to its end. Not a loss: no drop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +136,7 @@ class PaperSettings:
     """
 
     responses: int
-    """Suites asked of the generator."""
     samples: int
-    """Answers sampled from the policy."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,6 @@ class Turn:
     speaker: str
     text: str | None
     from_value: bool
-    """Whether the row has the turn in ShareGPT's form, as `from` and `value`."""
 
 
 def read_turns(value: object) -> list[Turn] | None:

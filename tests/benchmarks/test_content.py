@@ -103,9 +103,7 @@ def test_the_hub_is_read_at_one_commit(tmp_path: Path, monkeypatch: pytest.Monke
         origin = HubFiles(repo="local/t", commit=commit, paths=("one.parquet", "two.parquet"))
         found = load_content(replace(T, origin=origin), None)
         assert (found.rows, found.revision) == (ROWS, f"local/t@{commit}")
-        with pytest.raises(
-            BenchmarkError, match=r"local/t at .* has 2 rows, expected are 3: give the file with --data"
-        ):
+        with pytest.raises(BenchmarkError, match=r"local/t at .* has 2 rows, expected 3: give the file with --data"):
             load_content(replace(T, origin=replace(origin, paths=("one.parquet",))), None)
         with pytest.raises(BenchmarkError, match=r"has no three.parquet at commit .*--data"):
             load_content(replace(T, origin=replace(origin, paths=("three.parquet",))), None)

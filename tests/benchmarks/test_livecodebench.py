@@ -109,7 +109,7 @@ def test_a_file_of_several_releases_says_which_row_is_of_which(tmp_path: Path) -
     path = write(tmp_path / "livecodebench_mine.jsonl", several)
 
     assert len(list(load(path).problems())) == SHARDS[6].problems
-    with pytest.raises(BenchmarkError, match="1 problems of release_v5, of which there are 167"):
+    with pytest.raises(BenchmarkError, match="1 problems of release_v5, expected 167"):
         load(path, ContestSelection(release="v5"))
 
 
@@ -121,7 +121,7 @@ def test_missing_private_tests_are_said(tmp_path: Path) -> None:
 
     assert benchmark.caveat == (
         "1 of 174 problems have only part of their private tests here, so that a score is an upper bound of the "
-        "official one; left out, for want of any test: q002"
+        "official one; left out, because they have no tests: q002"
     )
     assert next(benchmark.problems()).tags["tests"] == "partial"
 
@@ -176,7 +176,7 @@ def test_a_pickled_text_is_read_and_no_function(tmp_path: Path, protocol: int) -
     harmed = tmp_path / "harmed"
 
     assert decode_tests(encoded(text, protocol), "f:1") == text
-    with pytest.raises(BenchmarkError, match=r"f:1: private tests hold a pickle that is no string \(.*GLOBAL\)"):
+    with pytest.raises(BenchmarkError, match=r"f:1: private tests contain a pickle that is not a string \(.*GLOBAL\)"):
         decode_tests(encoded(Harm(harmed), protocol), "f:1")
     assert not harmed.exists()
 
@@ -190,18 +190,18 @@ def packed(content: bytes) -> str:
     [
         ("not base64!", "neither JSON nor compressed"),
         ("AAAA", "neither JSON nor compressed"),
-        ("", "end in the middle"),
-        (encoded("[]")[:-8], "end in the middle"),
+        ("", "are truncated"),
+        (encoded("[]")[:-8], "are truncated"),
         (packed(b""), "damaged pickle"),
         (packed(b"nonsense"), "damaged pickle"),
         (packed(pickle.dumps("[]")[:-3]), "damaged pickle"),
         (packed(b"\x80\x04\x8d" + b"\xff" * 7 + b"\x7fab."), "damaged pickle"),
         (packed(b"\x80\x04."), "0 strings"),
         (packed(b"\x80\x04\x8c\x01ar\xff\xff\xff\x7f\x8c\x01b."), "2 strings"),  # a memo of 16 GB, were it made
-        (encoded(["[]"]), "no string"),
-        (encoded(b"[]", 2), "no string"),
-        (packed(b"\x80\x02\x82\x01."), "no string"),  # an extension's code
-        (packed(b"Pid\n."), "no string"),  # a persistent id
+        (encoded(["[]"]), "is not a string"),
+        (encoded(b"[]", 2), "is not a string"),
+        (packed(b"\x80\x02\x82\x01."), "is not a string"),  # an extension's code
+        (packed(b"Pid\n."), "is not a string"),  # a persistent id
         (packed(b"\0" * 5_000_000), "more than 4000000 bytes"),
     ],
 )
@@ -213,12 +213,12 @@ def test_what_is_no_text_is_refused(text: str, reason: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"question_id": "q001"}, r"test6\.jsonl:1: .*|test6\.jsonl:2: question 'q001' is there already"),
-        ({"metadata": '{"func_name": "f(); import os"}'}, "no name of a method"),
-        ({"metadata": "[]"}, "metadata is no JSON dict"),
-        ({"metadata": '{"func_name": "f"}'}, "public_test_cases holds what is no functional test"),
-        ({"public_test_cases": '[{"input": "1", "output": 2, "testtype": "stdin"}]'}, "no stdin test"),
-        ({"public_test_cases": '{"input": "1"}'}, "public_test_cases is no JSON list"),
+        ({"question_id": "q001"}, r"test6\.jsonl:1: .*|test6\.jsonl:2: question 'q001' is a duplicate"),
+        ({"metadata": '{"func_name": "f(); import os"}'}, "not a method name"),
+        ({"metadata": "[]"}, "metadata is not a JSON dict"),
+        ({"metadata": '{"func_name": "f"}'}, "public_test_cases contains something other than a functional test"),
+        ({"public_test_cases": '[{"input": "1", "output": 2, "testtype": "stdin"}]'}, "other than a stdin test"),
+        ({"public_test_cases": '{"input": "1"}'}, "public_test_cases is not a JSON list"),
         ({"private_test_cases": "[" * 100_000}, "private_test_cases is damaged"),
         ({"private_test_cases": encoded("[1, 2")}, "private_test_cases is damaged"),
         ({"private_test_cases": None}, "has no text in private_test_cases"),
@@ -247,15 +247,15 @@ def cut(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "damage", "reason"),
     [
-        ("test6.jsonl", cut, r"test6\.jsonl:175: is no JSON, so the file is damaged or cut off"),
-        ("test6.jsonl.gz", cut, "cut off or no gzip"),
-        ("test6.jsonl.gz", lambda path: path.write_bytes(b"{}\n"), "cut off or no gzip"),
-        ("test6.jsonl", lambda path: path.write_bytes(b"[]\n"), "is no JSON object"),
-        ("test6.jsonl", lambda path: path.write_bytes("é\n".encode("latin1")), "is no JSON"),
-        ("test6.jsonl", lambda path: path.write_bytes(b""), "0 problems of release_v6, of which there are 175"),
+        ("test6.jsonl", cut, r"test6\.jsonl:175: is not JSON, the file is damaged or truncated"),
+        ("test6.jsonl.gz", cut, "truncated or not gzip"),
+        ("test6.jsonl.gz", lambda path: path.write_bytes(b"{}\n"), "truncated or not gzip"),
+        ("test6.jsonl", lambda path: path.write_bytes(b"[]\n"), "is not a JSON object"),
+        ("test6.jsonl", lambda path: path.write_bytes("é\n".encode("latin1")), "is not JSON"),
+        ("test6.jsonl", lambda path: path.write_bytes(b""), "0 problems of release_v6, expected 175"),
         ("test6.jsonl", lambda path: write(path, rows()[:-1]), "174 problems of release_v6.*another version"),
-        ("test5.jsonl", Path.stat, r"holds neither test6\.jsonl nor"),
-        ("contests.jsonl", Path.stat, "holds neither"),
+        ("test5.jsonl", Path.stat, r"contains neither test6\.jsonl nor"),
+        ("contests.jsonl", Path.stat, "contains neither"),
     ],
 )
 def test_damaged_files_are_refused(tmp_path: Path, name: str, damage: Callable[[Path], object], reason: str) -> None:
@@ -266,7 +266,7 @@ def test_damaged_files_are_refused(tmp_path: Path, name: str, damage: Callable[[
 
 
 def test_a_file_that_says_nothing_of_its_release_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match=r"contests\.jsonl:1: nothing says of which release it is"):
+    with pytest.raises(BenchmarkError, match=r"contests\.jsonl:1: its release is unknown"):
         load(write(tmp_path / "contests.jsonl", rows()))
     with pytest.raises(BenchmarkError, match="does not exist"):
         load(tmp_path / "nothing")
@@ -280,7 +280,7 @@ def test_a_file_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
     problem = next(load(path).problems())
     path.write_bytes(b"")
 
-    with pytest.raises(BenchmarkError, match=r"test6\.jsonl:1: is no JSON"):
+    with pytest.raises(BenchmarkError, match=r"test6\.jsonl:1: is not JSON"):
         problem.suites["base"]
 
 

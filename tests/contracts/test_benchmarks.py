@@ -89,7 +89,7 @@ def test_what_cannot_be_read_is_one_clear_line(name: str, tmp_path: Path) -> Non
         with pytest.raises(BenchmarkError, match=said):
             _ = load(name, source=source).revision
     (tmp_path / "damaged" / _FILES[name]).unlink()
-    with pytest.raises(BenchmarkError, match=rf"holds no {_FILES[name]}.*--data"):
+    with pytest.raises(BenchmarkError, match=rf"contains no {_FILES[name]}.*--data"):
         list(load(name, source=tmp_path).problems())
 
 

@@ -1,4 +1,4 @@
-"""LiveCodeBench, code generation: problems of contests, each with the date from which on models may have seen it."""
+"""LiveCodeBench code generation: contest problems with the dates from which models may have seen them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,18 +25,20 @@ _SETUP = "\n".join(
         "sys.setrecursionlimit(50000)\n",
     )
 )
-"""What LiveCodeBench's judge puts before every program."""
+"""The code that LiveCodeBench's judge prepends to every program."""
 _FUNCTIONS = "class Solution:\n    def __getattr__(self, name):\n        return globals()[name]\n"
-"""That judge takes a plain function, too, where a program has no `Solution`."""
+"""The judge also accepts a plain function if a program has no class `Solution`."""
 
 
 @dataclass(frozen=True)
 class LiveCodeBench:
-    """Problems of LiveCodeBench. The programs may use numpy, since its judge has it: `Judge(numpy=True)`.
+    """Problems of LiveCodeBench (Jain et al., 2024).
+
+    Programs may use numpy, because the official judge has it: `Judge(numpy=True)`.
 
     Args:
-        selection: which problems.
-        source: a file of the dataset, a folder with its files, or None for the Hub.
+        selection: The problems to use.
+        source: A file of the dataset, a folder with its files, or None for the Hub.
     """
 
     selection: ContestSelection = field(default_factory=ContestSelection)
@@ -44,32 +46,35 @@ class LiveCodeBench:
 
     @property
     def name(self) -> str:
-        """See `Benchmark`."""
+        """The benchmark's usual name."""
         return "livecodebench"
 
     @property
     def revision(self) -> str:
-        """See `Benchmark`."""
+        """The exact origin of the content; see `Benchmark.revision`."""
         return self._files.revision
 
     def problems(self) -> Iterator[Problem]:
-        """See `Benchmark`. In the order of their ids, which is LiveCodeBench's; their suites are read from the file
-        again when they are asked for."""
+        """Iterate over the selected problems; see `Benchmark.problems`.
+
+        Returns:
+            The problems ordered by id, as in LiveCodeBench. Their suites are read from the file on access.
+        """
         return iter(self._problems)
 
     @property
     def caveat(self) -> str:
-        """What to say beside every score; empty if there is nothing."""
+        """Limitations to report with every score; empty if there are none."""
         partial = sum(problem.tags["tests"] == "partial" for problem in self._problems)
-        said = []
+        caveats = []
         if partial:
-            said.append(
+            caveats.append(
                 f"{partial} of {len(self._problems)} problems have only part of their private tests here, so that a "
                 "score is an upper bound of the official one"
             )
         if self._untested:
-            said.append(f"left out, for want of any test: {', '.join(self._untested)}")
-        return "; ".join(said)
+            caveats.append(f"left out, because they have no tests: {', '.join(self._untested)}")
+        return "; ".join(caveats)
 
     @cached_property
     def _files(self) -> ProblemFiles:
@@ -85,38 +90,38 @@ class LiveCodeBench:
 
     @cached_property
     def _read(self) -> list[Problem]:
-        found = []
-        for place, release, row in self._files.rows():
-            contest = _contest_date(place, row)
+        problems = []
+        for location, release, row in self._files.rows():
+            contest = _contest_date(location, row)
             if self.selection.includes(row, contest):
-                found.append(_problem(place, row, contest, release))
-        if not found:
-            raise BenchmarkError(f"LiveCodeBench has no problem in {self.selection}: widen the choice")
-        return sorted(found, key=lambda problem: problem.id)
+                problems.append(_problem(location, row, contest, release))
+        if not problems:
+            raise BenchmarkError(f"LiveCodeBench has no problem in {self.selection}: widen the selection")
+        return sorted(problems, key=lambda problem: problem.id)
 
 
-def _contest_date(place: RowLocation, row: Row) -> datetime:
-    """The date, in a row by which it can be chosen."""
+def _contest_date(location: RowLocation, row: Row) -> datetime:
+    """Return a row's date, after validation of its platform and difficulty."""
     for column, known in (("platform", PLATFORMS), ("difficulty", DIFFICULTIES)):
         if row[column] not in known:
-            raise BenchmarkError(f"{place}: {column} is {row[column]!r:.40}, none of {', '.join(known)}: mend it")
+            raise BenchmarkError(f"{location}: {column} is {row[column]!r:.40}, not one of {', '.join(known)}: fix it")
     try:
         return datetime.fromisoformat(row["contest_date"]).replace(tzinfo=None)
     except ValueError as error:
-        raise BenchmarkError(f"{place}: contest_date is {row['contest_date']!r:.40}, no date: mend it") from error
+        raise BenchmarkError(f"{location}: contest_date is {row['contest_date']!r:.40}, not a date: fix it") from error
 
 
-def _problem(place: RowLocation, row: Row, contest: datetime, release: int) -> Problem:
-    method, tests, lost = read_tests(place, row)
-    every = TEST_CPU_SECONDS * len(tests)
+def _problem(location: RowLocation, row: Row, contest: datetime, release: int) -> Problem:
+    method, tests, left_out = read_tests(location, row)
+    seconds = TEST_CPU_SECONDS * len(tests)
     return Problem(
         id=row["question_id"],
         text=row["question_content"],
         form="instruction",
         entry_point=None if method is None else "Solution",
         starter_code=row["starter_code"],
-        suites=Suites(place),
-        cpu_seconds=every if method is None else min(every, CALLS_CPU_SECONDS),
+        suites=Suites(location),
+        cpu_seconds=seconds if method is None else min(seconds, CALLS_CPU_SECONDS),
         setup=_SETUP if method is None else _SETUP + _FUNCTIONS,
         tags={
             "difficulty": row["difficulty"],
@@ -125,6 +130,6 @@ def _problem(place: RowLocation, row: Row, contest: datetime, release: int) -> P
             "release": f"release_v{release}",
             "contest": row["contest_id"],
             "title": row["question_title"],
-            "tests": "partial" if lost or row.get("private_tests_complete") is False else "complete",
+            "tests": "partial" if left_out or row.get("private_tests_complete") is False else "complete",
         },
     )

@@ -1,7 +1,7 @@
-"""LiveCodeBench's private tests as they are published: JSON, pickled as one string, compressed, in base64.
+"""Decode LiveCodeBench's private tests: JSON, pickled as one string, compressed, in base64.
 
-A pickle is a program, and here it is never run: its instructions are read, and one that does more than name a string is
-refused. So no function, class or memo of any size can come of one, whoever made the file.
+A pickle is a program, and it is never executed here: its opcodes are read, and a pickle that does more than define
+a string is rejected. No function call, object or memo can result, whoever made the file.
 """
 
 import base64
@@ -11,21 +11,24 @@ import zlib
 from plum_hub.errors import BenchmarkError
 
 _MAX_BYTES = 1 << 30
-"""Of one problem's tests, decompressed: more than the largest has, and less than harms."""
+"""Limit of one problem's decompressed tests: above the largest published ones, and harmless."""
 _STRINGS = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"})
 _HARMLESS = _STRINGS | {"PROTO", "FRAME", "MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT", "STOP"}
 
 
 def decode_tests(text: str, where: str, max_bytes: int = _MAX_BYTES) -> str:
-    """The JSON text of one problem's private tests.
+    """Decode the private tests of one problem.
 
     Args:
-        text: the column's content.
-        where: file and line, for errors.
-        max_bytes: what it may decompress to.
+        text: The content of the column.
+        where: File and line, for messages.
+        max_bytes: Limit of the decompressed size.
+
+    Returns:
+        The JSON text.
 
     Raises:
-        BenchmarkError: this is not the encoding, or does more than hold a string.
+        BenchmarkError: The text is not encoded like this, or its pickle contains more than a string.
     """
     try:
         unpacker = zlib.decompressobj()
@@ -33,7 +36,7 @@ def decode_tests(text: str, where: str, max_bytes: int = _MAX_BYTES) -> str:
     except (ValueError, zlib.error) as error:
         raise BenchmarkError(f"{where}: private tests are neither JSON nor compressed ({error}): {_FIX}") from error
     if not unpacker.eof:
-        reason = f"are more than {max_bytes} bytes" if len(pickled) == max_bytes else "end in the middle"
+        reason = f"are more than {max_bytes} bytes" if len(pickled) == max_bytes else "are truncated"
         raise BenchmarkError(f"{where}: private tests {reason}: {_FIX}")
     return _string(pickled, where)
 
@@ -42,19 +45,19 @@ _FIX = "fetch the file again, from livecodebench/code_generation_lite"
 
 
 def _string(pickled: bytes, where: str) -> str:
-    """The only string of a pickle that holds nothing else."""
+    """Return the only string of a pickle that contains nothing else."""
     strings: list[str] = []
     try:
         for code, argument, _ in pickletools.genops(pickled):
             if code.name not in _HARMLESS:
                 raise BenchmarkError(
-                    f"{where}: private tests hold a pickle that is no string ({code.name}); nothing of it was run: "
-                    f"use no file from whoever made this, {_FIX}"
+                    f"{where}: private tests contain a pickle that is not a string ({code.name}); it was not executed: "
+                    f"do not use files from its author, {_FIX}"
                 )
             if code.name in _STRINGS:
                 strings.append(str(argument))
-    except ValueError as error:  # what pickletools says of damage
-        raise BenchmarkError(f"{where}: private tests hold a damaged pickle ({error}): {_FIX}") from error
+    except ValueError as error:  # pickletools reports damage so
+        raise BenchmarkError(f"{where}: private tests contain a damaged pickle ({error}): {_FIX}") from error
     if len(strings) != 1:
-        raise BenchmarkError(f"{where}: private tests hold {len(strings)} strings, expected is one: {_FIX}")
+        raise BenchmarkError(f"{where}: private tests contain {len(strings)} strings, expected one: {_FIX}")
     return strings[0]

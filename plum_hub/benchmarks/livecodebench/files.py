@@ -1,7 +1,7 @@
-"""LiveCodeBench's files: one of JSON lines for each release, as in the dataset livecodebench/code_generation_lite.
+"""Read LiveCodeBench's files: one JSON lines file per release, from the dataset livecodebench/code_generation_lite.
 
-Its loading script is not needed, and not run. A local file may also hold several releases, if its rows say which
-(`release`), and may lack private tests, if its rows say so (`private_tests_complete`).
+The dataset's loading script is neither needed nor executed. A local file may also contain several releases if its
+rows name theirs (`release`), and may lack private tests if its rows say so (`private_tests_complete`).
 """
 
 import gzip
@@ -22,14 +22,22 @@ from plum_hub.errors import BenchmarkError, HubError
 from plum_hub.hubs.client import choose_target, fetch_file
 
 Row: TypeAlias = Mapping[str, Any]
+"""One row of a file: values by column."""
 
 REPO = "livecodebench/code_generation_lite"
 COMMIT = "0fe84c3912ea0c4d4a78037083943e8f0c4dd505"
+"""Commit of the dataset whose files `SHARDS` describes."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """What one release added, as published: its file at `COMMIT`."""
+    """The published file of one release.
+
+    Attributes:
+        name: The file's name at `COMMIT`.
+        problems: Number of problems that the release added.
+        sha256: SHA-256 of the file.
+    """
 
     name: str
     problems: int
@@ -46,7 +54,7 @@ SHARDS = {
 }
 _LOCAL = "livecodebench*.jsonl*"
 _MAX_LINE = 1 << 28
-"""Bytes; twice what the longest published row has."""
+"""Maximum length of a line, in bytes; twice that of the longest published row."""
 _COLUMNS = (
     "question_title", "question_content", "platform", "question_id", "contest_id", "contest_date", "starter_code",
     "difficulty", "public_test_cases", "private_test_cases", "metadata",
@@ -55,21 +63,29 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class RowLocation:
-    """Where a row is: the tests of all problems take many gigabytes, so each is read again when it is needed."""
+    """The location of a row. The tests of all problems take many gigabytes, so that each row is read again on access.
+
+    Attributes:
+        path: The file.
+        number: Line number, from 1.
+        offset: Offset of the line, in bytes of the uncompressed content.
+    """
 
     path: Path
     number: int
-    """Of its line, from 1."""
     offset: int
 
     def __str__(self) -> str:
         return f"{self.path}:{self.number}"
 
     def read(self) -> Row:
-        """The row.
+        """Read the row.
+
+        Returns:
+            The row.
 
         Raises:
-            BenchmarkError: it is not there any more.
+            BenchmarkError: The row is no longer there.
         """
         with _readable(self.path), _opened(self.path) as file:
             file.seek(self.offset)
@@ -77,14 +93,14 @@ class RowLocation:
 
 
 class ProblemFiles:
-    """The files that hold certain releases.
+    """The files that contain certain releases.
 
     Args:
-        releases: their numbers, in order.
-        source: a file; a folder with (or above) files; None for the Hub.
+        releases: Release numbers in order.
+        source: A file; a folder with files at any depth; None for the Hub.
 
     Raises:
-        BenchmarkError: there are none.
+        BenchmarkError: No such file exists.
     """
 
     def __init__(self, releases: range, source: Path | None) -> None:
@@ -94,36 +110,41 @@ class ProblemFiles:
 
     @cached_property
     def revision(self) -> str:
-        """The dataset and its commit, if that is what these files hold; else the sha256 of what they hold."""
+        """The dataset and its commit if the files match it, else the SHA-256 of their content."""
         published = [SHARDS[release].sha256 for release in self._releases]
-        found = published if self._on_hub else [_sha256(path) for path in self._paths]
-        if found == published:
+        digests = published if self._on_hub else [_sha256(path) for path in self._paths]
+        if digests == published:
             return f"{REPO}@{COMMIT}"
-        return f"sha256:{found[0] if len(found) == 1 else hashlib.sha256(' '.join(found).encode()).hexdigest()}"
+        return f"sha256:{digests[0] if len(digests) == 1 else hashlib.sha256(' '.join(digests).encode()).hexdigest()}"
 
     def rows(self) -> Iterator[tuple[RowLocation, int, Row]]:
-        """Every row of the releases, with its place and its release.
+        """Iterate over all rows of the releases.
+
+        Yields:
+            The location, release number and content of each row.
 
         Raises:
-            BenchmarkError: a file cannot be read, a row is damaged or there twice, or rows are missing.
+            BenchmarkError: A file cannot be read, a row is damaged or a duplicate, or rows are missing.
         """
         counts = dict.fromkeys(self._releases, 0)
-        places: dict[str, RowLocation] = {}
+        locations: dict[str, RowLocation] = {}
         for path in self._paths:
-            for place, row in _rows(path):
-                release = _release(place, row)
+            for location, row in _rows(path):
+                release = _release(location, row)
                 if release not in counts:
                     continue
-                first = places.setdefault(row["question_id"], place)
-                if first is not place:
-                    raise BenchmarkError(f"{place}: question {row['question_id']!r} is there already, at {first}")
+                first = locations.setdefault(row["question_id"], location)
+                if first is not location:
+                    raise BenchmarkError(
+                        f"{location}: question {row['question_id']!r} is a duplicate of {first}: remove one"
+                    )
                 counts[release] += 1
-                yield place, release, row
+                yield location, release, row
         for release, count in counts.items():
             if count != SHARDS[release].problems:
                 raise BenchmarkError(
-                    f"{', '.join(map(str, self._paths))}: {count} problems of release_v{release}, of which there are "
-                    f"{SHARDS[release].problems}: cut off, or another version; fetch {REPO} at {COMMIT}"
+                    f"{', '.join(map(str, self._paths))}: {count} problems of release_v{release}, expected "
+                    f"{SHARDS[release].problems}: truncated, or another version; fetch {REPO} at {COMMIT}"
                 )
 
 
@@ -145,7 +166,9 @@ def _find_files(releases: range, source: Path) -> list[Path]:
     if source.is_file():
         return [source]
     if not source.is_dir():
-        raise BenchmarkError(f"{source} does not exist: give --data a file of {REPO}, or a folder that holds its files")
+        raise BenchmarkError(
+            f"{source} does not exist: give --data a file of {REPO}, or a folder that contains its files"
+        )
     names = [(SHARDS[release].name, f"{SHARDS[release].name}.gz") for release in releases]
     shards = [next((path for name in pair for path in sorted(source.rglob(name))), None) for pair in names]
     if paths := [path for path in shards if path is not None]:
@@ -155,9 +178,11 @@ def _find_files(releases: range, source: Path) -> list[Path]:
         return paths
     if paths := sorted(source.rglob(_LOCAL)):
         if len(paths) > 1:
-            raise BenchmarkError(f"{source} holds several of {_LOCAL} ({paths[0]}, {paths[1]}, ...): name one")
+            raise BenchmarkError(
+                f"{source} contains several of {_LOCAL} ({paths[0]}, {paths[1]}, ...): give --data one of them"
+            )
         return paths
-    raise BenchmarkError(f"{source} holds neither {names[0][0]} nor {_LOCAL}: fetch the files of {REPO}")
+    raise BenchmarkError(f"{source} contains neither {names[0][0]} nor {_LOCAL}: fetch the files of {REPO}")
 
 
 def _opened(path: Path) -> gzip.GzipFile | BufferedReader:
@@ -165,7 +190,7 @@ def _opened(path: Path) -> gzip.GzipFile | BufferedReader:
 
 
 def _sha256(path: Path) -> str:
-    """Of the content, without the compression."""
+    """Compute the SHA-256 of the uncompressed content."""
     with _readable(path), _opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -177,34 +202,34 @@ def _rows(path: Path) -> Iterator[tuple[RowLocation, Row]]:
             line = file.readline(_MAX_LINE)
             if not line:
                 return
-            place = RowLocation(path, number, offset)
+            location = RowLocation(path, number, offset)
             offset += len(line)
             if line.strip():
-                yield place, _parsed(line, place)
+                yield location, _parsed(line, location)
 
 
-def _parsed(line: bytes, place: RowLocation) -> Row:
+def _parsed(line: bytes, location: RowLocation) -> Row:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise BenchmarkError(f"{place}: is no JSON, so the file is damaged or cut off: fetch it again") from error
+        raise BenchmarkError(f"{location}: is not JSON, the file is damaged or truncated: fetch it again") from error
     if not isinstance(row, dict):
-        raise BenchmarkError(f"{place}: is no JSON object: give --data a file of {REPO}")
+        raise BenchmarkError(f"{location}: is not a JSON object: give --data a file of {REPO}")
     if missing := [column for column in _COLUMNS if not isinstance(row.get(column), str)]:
-        raise BenchmarkError(f"{place}: has no text in {', '.join(missing)}: give --data a file of {REPO}")
+        raise BenchmarkError(f"{location}: has no text in {', '.join(missing)}: give --data a file of {REPO}")
     return row
 
 
-def _release(place: RowLocation, row: Row) -> int:
-    """What the row says, or else the name of its file."""
+def _release(location: RowLocation, row: Row) -> int:
+    """Return the release that the row names, or else that of its file's name."""
     if match := re.fullmatch(r"release_v(\d)", str(row.get("release"))):
         return int(match[1])
-    name = place.path.name.removesuffix(".gz")
+    name = location.path.name.removesuffix(".gz")
     for release, shard in SHARDS.items():
         if shard.name == name:
             return release
     raise BenchmarkError(
-        f"{place}: nothing says of which release it is: name the file as {REPO} does ({SHARDS[1].name}, "
+        f"{location}: its release is unknown: name the file as {REPO} does ({SHARDS[1].name}, "
         f"{SHARDS[2].name}, ...), or add a column `release` (release_v1, release_v2, ...)"
     )
 
@@ -214,6 +239,8 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise BenchmarkError(f"{path} is cut off or no gzip ({error}): fetch it again, or drop `.gz`") from error
+        raise BenchmarkError(
+            f"{path} is truncated or not gzip ({error}): fetch it again, or remove `.gz` from its name"
+        ) from error
     except OSError as error:
-        raise BenchmarkError(f"{path} cannot be read ({error.strerror}): mend that, or give another --data") from error
+        raise BenchmarkError(f"{path} cannot be read ({error.strerror}): fix that, or give another --data") from error

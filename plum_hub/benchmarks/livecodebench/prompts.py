@@ -1,11 +1,11 @@
-"""LiveCodeBench's problems as LiveCodeBench puts them to a model of some family.
+"""Build LiveCodeBench's own prompts for a family of models.
 
-    chat   a system's line, and the question with the form of the answer        (its default for chat models)
-    qwen   what CodeQwen and Qwen2.5-Coder get, to be put into their template
-    base   one question with its answer, and the question, for a model that continues text. The first question is ours,
-           so scores of base models are close to, but not those of LiveCodeBench's own
+- `chat`: a system message, and the question with the format of the answer; LiveCodeBench's default for chat models.
+- `qwen`: the prompt of CodeQwen and Qwen2.5-Coder, for use in their chat template.
+- `base`: a question with its answer, then the question, for a model that continues text. The example differs from
+LiveCodeBench's, so that scores of base models are close to LiveCodeBench's own, but not equal.
 
-To the letter, but for empty lines at the end of six questions.
+The texts are verbatim, except for empty lines at the end of six questions.
 """
 
 from typing import Literal
@@ -15,6 +15,7 @@ from plum_hub.engines.base import Prompt
 from plum_hub.prompts import prompt_digest, render
 
 Family = Literal["chat", "qwen", "base"]
+"""A family of models with a common prompt."""
 
 _SYSTEM = "livecodebench_system"
 _STARTS = {"chat": "livecodebench", "qwen": "livecodebench_qwen", "base": "livecodebench_base"}
@@ -22,7 +23,15 @@ _QWEN_SYSTEM = "You are a helpful assistant."
 
 
 def build_prompt(problem: Problem, family: Family) -> Prompt:
-    """What the model is given: messages, or for `base` a text."""
+    """Build the prompt of a problem.
+
+    Args:
+        problem: The problem.
+        family: The family of the model.
+
+    Returns:
+        Messages, or plain text for `base`.
+    """
     values = {"starter_code": problem.starter_code} if problem.starter_code else {}
     text = render(_template(problem, family), question=problem.text, **values)
     if family == "base":
@@ -32,14 +41,28 @@ def build_prompt(problem: Problem, family: Family) -> Prompt:
 
 
 def prompt_digests(problem: Problem, family: Family) -> tuple[str, ...]:
-    """Of the prompts that `build_prompt` is made of."""
+    """Compute the digests of the templates that `build_prompt` uses.
+
+    Args:
+        problem: The problem.
+        family: The family of the model.
+
+    Returns:
+        One digest per template.
+    """
     own = prompt_digest(_template(problem, family))
     return (prompt_digest(_SYSTEM), own) if family == "chat" else (own,)
 
 
 def fenced_code(answer: str) -> str:
-    """The program in an answer as LiveCodeBench finds it: what lies between the last two lines with a fence; "" where
-    there are no two."""
+    """Extract the program from an answer as LiveCodeBench does.
+
+    Args:
+        answer: The model's answer.
+
+    Returns:
+        The text between the last two lines with a fence; "" if there are fewer.
+    """
     lines = answer.split("\n")
     fences = [number for number, line in enumerate(lines) if "```" in line]
     return "\n".join(lines[fences[-2] + 1 : fences[-1]]) if len(fences) > 1 else ""

@@ -1,4 +1,4 @@
-"""Which problems of LiveCodeBench."""
+"""Select problems of LiveCodeBench."""
 
 import re
 from dataclasses import dataclass
@@ -9,43 +9,47 @@ from plum_hub.errors import BenchmarkError
 
 PLATFORMS = ("atcoder", "codeforces", "leetcode")
 DIFFICULTIES = ("easy", "medium", "hard")
-"""In the order in which results are shown."""
+"""Difficulties in the order in which results are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContestSelection:
-    """Which problems.
+    """A selection of problems by release, date, platform and difficulty.
 
     Raises:
-        BenchmarkError: no problem can be meant.
+        BenchmarkError: The selection is invalid.
     """
 
     release: str = f"release_v{max(SHARDS)}"
-    """`release_v6`: all problems up to that release; `v6`: what it added; `v4_v6`: what three added."""
+    """`release_v6`: all problems up to that release; `v6`: those that it added; `v4_v6`: those that the three added."""
     start: date | None = None
-    """The first day of contests."""
+    """Date of the first contests."""
     end: date | None = None
-    """The last one. As LiveCodeBench has it, a contest with a time of day is on that day too late."""
+    """Date of the last contests. As in LiveCodeBench, a contest with a time of day on that date is excluded."""
     platforms: tuple[str, ...] = PLATFORMS
     difficulties: tuple[str, ...] = DIFFICULTIES
 
     def __post_init__(self) -> None:
-        for what, chosen, known in self._choices:
+        for name, chosen, known in self._choices:
             if not chosen or not set(chosen) <= set(known):
-                raise BenchmarkError(f"LiveCodeBench has no {what} {', '.join(chosen)!r}: give {', '.join(known)}")
+                raise BenchmarkError(f"LiveCodeBench has no {name} {', '.join(chosen)!r}: give {', '.join(known)}")
         if self.start is not None and self.end is not None and self.end < self.start:
-            raise BenchmarkError(f"no contest is from {self.start} on and until {self.end}: change the two days round")
+            raise BenchmarkError(f"no contest is between {self.start} and {self.end}: swap the two dates")
         _ = self.releases
 
     @property
     def releases(self) -> range:
-        """Their numbers."""
+        """Numbers of the selected releases.
+
+        Raises:
+            BenchmarkError: The release is unknown.
+        """
         match = re.fullmatch(r"(?:release_v(\d)|v(\d)|v(\d)_v(\d))", self.release)
         if match:
             upto, only, first, last = (int(group or 0) for group in match.groups())
-            found = range(first or only or 1, (upto or only or last) + 1)
-            if found and found[-1] in SHARDS:
-                return found
+            releases = range(first or only or 1, (upto or only or last) + 1)
+            if releases and releases[-1] in SHARDS:
+                return releases
         latest = max(SHARDS)
         raise BenchmarkError(
             f"LiveCodeBench has no release {self.release!r}: give one from release_v1 to release_v{latest}, v1 to "
@@ -53,7 +57,15 @@ class ContestSelection:
         )
 
     def includes(self, row: Row, contest: datetime) -> bool:
-        """Whether a problem is among them."""
+        """Whether a problem is selected by platform, difficulty and date.
+
+        Args:
+            row: The row of the problem.
+            contest: Date of its contest.
+
+        Returns:
+            True if it is selected; the release is not checked.
+        """
         return (
             row["platform"] in self.platforms
             and row["difficulty"] in self.difficulties
