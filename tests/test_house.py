@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "plum_hub"
 
 FILE_LINES, FUNCTION_LINES, PARAMETERS, COMMAND_STATEMENTS = 400, 50, 6, 12
+LARGEST_ROOM = 0.18  # of the package's lines
 FORBIDDEN_NAMES = {"utils", "helpers", "manager", "common"}
 
 # A room may import rooms of a lower number, and itself.
@@ -94,6 +95,22 @@ def test_commands_are_thin(path: Path) -> None:
     for function in functions(ast.parse(path.read_text())):
         if any("command" in ast.unparse(decorator) for decorator in function.decorator_list):
             assert len(function.body) - 1 <= COMMAND_STATEMENTS, function.name  # the docstring is the help
+
+
+def test_no_two_classes_share_a_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_no_room_holds_everything() -> None:
+    lines: dict[str, int] = {}
+    for path in modules():
+        lines[room(path)] = lines.get(room(path), 0) + path.read_text().count("\n")
+    assert max(lines.values()) <= LARGEST_ROOM * sum(lines.values()), lines
 
 
 def test_click_and_rich_stay_in_cli() -> None:

@@ -13,7 +13,7 @@ import pytest
 from plum_hub.answers.starter import make_stub_code
 from plum_hub.execution import Judge, Limits
 from plum_hub.judging.cases import program
-from plum_hub.pipeline.own_tests import RowSuite, Unusable, suites_of
+from plum_hub.pipeline.own_tests import RowSuite, UnusableTests, suites_of
 from tests.rehearsal import plum_hub, rows
 
 DOUBLE = "def double(n):\n    return 2 * n\n"
@@ -167,7 +167,7 @@ def judge() -> Any:
 def test_a_row_becomes_a_suite_that_its_reference_passes_and_a_stub_fails(name: str, judge: Judge) -> None:
     row, entry_point, cases = ROWS[name]
     found = suites_of(row, None)
-    assert not isinstance(found, Unusable), found
+    assert not isinstance(found, UnusableTests), found
     assert {(one.entry_point, len(one.cases)) for one in found} == {(entry_point, cases)}
     programs = [
         program(f"{number} {role}", code, entry_point, one.cases, Limits())
@@ -185,7 +185,7 @@ def test_a_row_becomes_a_suite_that_its_reference_passes_and_a_stub_fails(name: 
 def test_a_row_without_a_suite_says_why(name: str) -> None:
     row, reason = BAD[name]
     found = suites_of(row, None)
-    assert isinstance(found, Unusable)
+    assert isinstance(found, UnusableTests)
     assert found.reason == reason, found
 
 

@@ -95,7 +95,7 @@ class RowSuite:
 
 
 @dataclass(frozen=True)
-class Unusable:
+class UnusableTests:
     """Why a row has no suite, and what was seen."""
 
     reason: Reason
@@ -114,7 +114,9 @@ def test_column(columns: frozenset[str] | set[str]) -> str | None:
     return next((name for name in TEST_COLUMNS if name in columns and (name != "inputs" or "outputs" in columns)), None)
 
 
-def suites_of(row: Mapping[str, Any], column: str | None, max_cases: int | None = None) -> list[RowSuite] | Unusable:
+def suites_of(
+    row: Mapping[str, Any], column: str | None, max_cases: int | None = None
+) -> list[RowSuite] | UnusableTests:
     """Read the tests of one row.
 
     Args:
@@ -128,37 +130,37 @@ def suites_of(row: Mapping[str, Any], column: str | None, max_cases: int | None 
     """
     name = column or test_column(set(row))
     if name is None or row.get(name) in (None, "", [], {}):
-        return Unusable("no_tests", "" if name is None else f"column {name} is empty")
+        return UnusableTests("no_tests", "" if name is None else f"column {name} is empty")
     try:
         given = [row[one] for one in _CONTEST if row.get(one)] if name in _CONTEST else [row[name]]
         found = _of_pairs(row, name, given) or _of_assertions(row, row[name])
     except RecursionError:
-        return Unusable("unreadable_tests", "nested too deeply")
+        return UnusableTests("unreadable_tests", "nested too deeply")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        return Unusable("unreadable_tests", " ".join(str(error).split())[:200])
-    if isinstance(found, Unusable) or max_cases is None:
+        return UnusableTests("unreadable_tests", " ".join(str(error).split())[:200])
+    if isinstance(found, UnusableTests) or max_cases is None:
         return found
     return [RowSuite(one.entry_point, one.starter_code, one.reference, one.cases[:max_cases]) for one in found]
 
 
-def _of_assertions(row: Mapping[str, Any], given: object) -> list[RowSuite] | Unusable:
+def _of_assertions(row: Mapping[str, Any], given: object) -> list[RowSuite] | UnusableTests:
     source = _test_module(row, given)
     named = _named_entry(row) or _imported_entry(source)
     source = _SOLUTION_IMPORT.sub("", source)
     tree = parse(source)
     if tree is None:
-        return Unusable("unreadable_tests", "the tests are not Python")
+        return UnusableTests("unreadable_tests", "the tests are not Python")
     solutions = list(_solutions(row, named))
     entry_point = named or _tested_name(tree, solutions)
     if not entry_point:
-        return Unusable("no_entry_point", "nothing that a solution could define is used by the tests")
+        return UnusableTests("no_entry_point", "nothing that a solution could define is used by the tests")
     if "check" in definitions(tree) and not _calls(tree, "check"):
         source += f"\ncheck({entry_point})\n"
     cases = read_tests(source, entry_point)
     setup = _with_usual_imports(_text(row.get("test_setup_code")))
     cases = tuple(_behind(setup, case) for case in cases) if setup else cases
     if not any(can_fail(case, entry_point) for case in cases):
-        return Unusable("cannot_fail", "no test could fail a program")
+        return UnusableTests("cannot_fail", "no test could fail a program")
     return _with_reference(row, entry_point, cases, solutions)
 
 
@@ -187,7 +189,7 @@ def _behind(setup: str, case: TestCase) -> TestCase:
     return TestCase(kind="statement", statement=f"{setup.rstrip()}\n{source}")
 
 
-def _of_pairs(row: Mapping[str, Any], column: str, given: Sequence[object]) -> list[RowSuite] | Unusable | None:
+def _of_pairs(row: Mapping[str, Any], column: str, given: Sequence[object]) -> list[RowSuite] | UnusableTests | None:
     """Read inputs and outputs; None where the tests have another form."""
     inputs: list[object] = []
     outputs: list[object] = []
@@ -204,31 +206,31 @@ def _of_pairs(row: Mapping[str, Any], column: str, given: Sequence[object]) -> l
         if not isinstance(ins, list) or not isinstance(outs, list):
             return None
         if len(ins) != len(outs):
-            return Unusable("unreadable_tests", f"{len(ins)} inputs and {len(outs)} outputs")
+            return UnusableTests("unreadable_tests", f"{len(ins)} inputs and {len(outs)} outputs")
         inputs, outputs = inputs + ins, outputs + outs
         name = name or _text(value.get("fn_name"))
     if not inputs:
-        return Unusable("no_tests", f"column {column} has no input")
+        return UnusableTests("no_tests", f"column {column} has no input")
     name = name or _named_entry(row)
     if not name:
         return _script(row, inputs, outputs)
     return _function(row, name, inputs, outputs)
 
 
-def _script(row: Mapping[str, Any], inputs: list[object], outputs: list[object]) -> list[RowSuite] | Unusable:
+def _script(row: Mapping[str, Any], inputs: list[object], outputs: list[object]) -> list[RowSuite] | UnusableTests:
     pairs = dict(zip(map(_stream, inputs), map(_stream, outputs), strict=True))  # the same input twice proves nothing
     cases = tuple(TestCase(kind="stdio", stdin=stdin, stdout=stdout) for stdin, stdout in pairs.items())
     if len(set(pairs.values())) == 1 and len(pairs) > 1:
-        return Unusable("cannot_fail", "every output is the same")
+        return UnusableTests("cannot_fail", "every output is the same")
     solutions = list(_solutions(row, ""))
     if not solutions and _has_solutions(row):
-        return Unusable("no_reference", "no solution is a Python 3 program")
+        return UnusableTests("no_reference", "no solution is a Python 3 program")
     return [RowSuite("", _SCRIPT_STARTER, one, cases) for one in solutions[:3] or [""]]
 
 
 def _function(
     row: Mapping[str, Any], name: str, inputs: list[object], outputs: list[object]
-) -> list[RowSuite] | Unusable:
+) -> list[RowSuite] | UnusableTests:
     shown = _completed(_text(row.get("starter_code")))
     in_class = any(_method_of(parse(code), name) for code in (shown, *_solutions(row, "Solution")))
     entry_point = "Solution" if in_class else name
@@ -247,7 +249,7 @@ def _function(
             for call, value in dict(zip(calls, expected, strict=True)).items()
         )
         suites = _with_reference(row, entry_point, cases, solutions)
-        if isinstance(suites, Unusable):
+        if isinstance(suites, UnusableTests):
             return suites
         found += suites
     return found
@@ -255,9 +257,9 @@ def _function(
 
 def _with_reference(
     row: Mapping[str, Any], entry_point: str, cases: tuple[TestCase, ...], solutions: Sequence[str]
-) -> list[RowSuite] | Unusable:
+) -> list[RowSuite] | UnusableTests:
     if not solutions and _has_solutions(row):
-        return Unusable("no_reference", f"no solution defines {entry_point}")
+        return UnusableTests("no_reference", f"no solution defines {entry_point}")
     if not solutions:
         return [RowSuite(entry_point, _announced(row, entry_point, cases), "", cases)]
     reference = solutions[0]

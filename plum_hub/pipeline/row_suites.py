@@ -9,14 +9,14 @@ from plum_hub.execution import Judge
 from plum_hub.instructions.sources import source_rows
 from plum_hub.judging.cases import limits_of
 from plum_hub.pipeline.base import Context
-from plum_hub.pipeline.own_tests import COLUMNS, RowSuite, Unusable, suites_of
+from plum_hub.pipeline.own_tests import COLUMNS, RowSuite, UnusableTests, suites_of
 from plum_hub.pipeline.proof import proof_programs, unproved
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Instruction, TestSuite, digest
 
 _BATCH = 64
 """Instructions whose suites are proved together, and lost together by a kill: seconds of work."""
-_Reading: TypeAlias = list[RowSuite] | Unusable
+_Reading: TypeAlias = list[RowSuite] | UnusableTests
 
 
 def prove_rows(context: Context, stage: str) -> None:
@@ -55,13 +55,13 @@ def _decide(
     programs = (
         program
         for name, found in batch
-        if not isinstance(found, Unusable)
+        if not isinstance(found, UnusableTests)
         for number, suite in enumerate(found)
         for program in proof_programs(f"{name}:{number}", suite, limits)
     )
     executions = {execution.id: execution for execution in judge.run(programs)}
     for name, found in batch:
-        if isinstance(found, Unusable):
+        if isinstance(found, UnusableTests):
             yield _drop(name, stage, found.reason, found.detail)
             continue
         results = [unproved(f"{name}:{number}", executions) for number in range(len(found))]

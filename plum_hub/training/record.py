@@ -110,7 +110,7 @@ class EpochRows(FileRecord):
     """Rows without a place in a valid batch, by reason."""
 
 
-class RowCounts(FileRecord):
+class TrainingRows(FileRecord):
     """How many rows were read, left out and trained on."""
 
     optional_keys = frozenset({"columns_not_read", "sequences"})
@@ -167,7 +167,7 @@ class TrainingRecord(FileRecord):
     on_policy: bool | None
     """Whether the trained model sampled the answers; None where the source does not say who did."""
     processes: int
-    rows: RowCounts
+    rows: TrainingRows
     steps: int
     """Optimiser steps of the whole training."""
     memory_gb: MemoryRecord

@@ -35,8 +35,8 @@ from plum_hub.training.record import (
     EpochRows,
     MemoryRecord,
     ModelRevision,
-    RowCounts,
     TrainingRecord,
+    TrainingRows,
     TrainingTime,
 )
 from plum_hub.training.settings import Batches, TrainingSettings
@@ -131,10 +131,10 @@ class PreparedTraining:
             versions=_versions(),
         )
 
-    def _counts(self) -> RowCounts:
+    def _counts(self) -> TrainingRows:
         rows = self.fitting.rows
         rejected = len(rows) if "rejected" in rows[0] else sum(not row.get("label", True) for row in rows)
-        return RowCounts(
+        return TrainingRows(
             read=len(self.data.rows),
             left_out=dict(self.fitting.left_out),
             kept=len(rows),
