@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from plum_hub.api.model import PreflightResult, TrainResult, preflight, push_model, train
     from plum_hub.api.rounds import RoundsResult, run_rounds
     from plum_hub.api.verification import verify
+    from plum_hub.api.views import ViewsResult, views
     from plum_hub.errors import PlumError
     from plum_hub.loading import load
     from plum_hub.progress import Progress
@@ -38,6 +39,7 @@ __all__ = [
     "Recipe",
     "RoundsResult",
     "TrainResult",
+    "ViewsResult",
     "__version__",
     "build_dataset",
     "estimate_build",
@@ -51,6 +53,7 @@ __all__ = [
     "run_rounds",
     "train",
     "verify",
+    "views",
 ]
 
 _MODULES = {
@@ -60,6 +63,7 @@ _MODULES = {
     "api.model": ("PreflightResult", "TrainResult", "preflight", "push_model", "train"),
     "api.rounds": ("RoundsResult", "run_rounds"),
     "api.verification": ("verify",),
+    "api.views": ("ViewsResult", "views"),
     "errors": ("PlumError",),
     "loading": ("load",),
     "progress": ("Progress",),

@@ -27,6 +27,7 @@ from plum_hub.cli.show import show
 from plum_hub.cli.status import status
 from plum_hub.cli.train import train
 from plum_hub.cli.verify import verify
+from plum_hub.cli.views import views
 from plum_hub.errors import PlumError
 from plum_hub.threads import prepare_threads
 
@@ -48,7 +49,7 @@ def cli() -> None:
 
 cli.add_sections(
     {
-        "Build": (build_dataset, status, show, pull),
+        "Build": (build_dataset, status, show, views, pull),
         "Judge and evaluate": (judge, evaluate, compare),
         "Train": (train, run),
         "Publish": (card, push_dataset, push_model),

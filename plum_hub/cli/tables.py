@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from plum_hub.api.judgement import JudgeResult
     from plum_hub.api.model import PreflightResult, TrainResult
     from plum_hub.api.rounds import RoundsResult
+    from plum_hub.api.views import ViewsResult
     from plum_hub.evaluation.comparison import PairedComparison, ScoreGain
     from plum_hub.evaluation.estimate import EvaluationEstimate
     from plum_hub.evaluation.scoring import EvaluationResults
@@ -383,6 +384,22 @@ def rounds(result: "RoundsResult") -> None:
             ]
         )
     facts([("run", str(result.run))])
+
+
+def views(result: "ViewsResult") -> None:
+    """Print what each rule chooses, rejects and leaves out.
+
+    Args:
+        result: The views.
+    """
+    table = Table("rule", "chosen", "rejected", "instructions", "pairs", "left out", box=None, header_style="bold")
+    for name, view in result.views.items():
+        left_out = ", ".join(f"{count:,} {reason}" for reason, count in view.left_out.items())
+        counts = (view.chosen, view.rejected, view.instructions, view.pairs)
+        table.add_row(name, *(f"{count:,}" for count in counts), left_out or "none")
+    console().print(table)
+    if result.files:
+        facts([("written", ", ".join(map(str, result.files)))])
 
 
 def _where(release: "RoundDataset | RoundModel") -> str:

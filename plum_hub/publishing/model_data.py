@@ -18,6 +18,7 @@ from plum_hub.publishing.repository import read_releases
 from plum_hub.records import Preference
 from plum_hub.release.manifest import CARD, MANIFEST
 from plum_hub.release.model_lineage import TrainedOn
+from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.reading import config_files, read_rows
 from plum_hub.release.schemas import Method
 from plum_hub.run import Run
@@ -104,7 +105,7 @@ def digest_of(release: FetchedRelease, revision: str, method: Method) -> str | N
         data = read_data(f"{release.repo}@{release.commit}", method, release.hub)
     elif (folder / MANIFEST).is_file():
         preferences = sorted(_preferences(folder), key=lambda row: row.suite_id)
-        data = TrainingData("", "", method_rows(preferences, method, _seed(folder)), None)
+        data = TrainingData("", "", method_rows(preferences, method, _rule(folder)), None)
     else:
         return None
     return data.digest()
@@ -141,11 +142,11 @@ def _preferences(folder: Path) -> Iterator[Preference]:
             yield replace(found, suite_id=row["suite_id"])
 
 
-def _seed(folder: Path) -> int:
-    """Read the sampling seed of dpo's pairs."""
+def _rule(folder: Path) -> PreferencesConfig:
+    """Read the rule of a release, which decides how dpo's pairs are formed."""
     from plum_hub import recipe as recipes
 
-    return recipes.parse(recipes.read(folder / "recipe.yaml"), "recipe.yaml").preferences.seed
+    return recipes.parse(recipes.read(folder / "recipe.yaml"), "recipe.yaml").preferences
 
 
 def _tag(release: FetchedRelease) -> str | None:

@@ -6,10 +6,12 @@ are rejected; every other status means that the program could not be judged as a
 rejected, against the same chosen ones. Every row that is left out becomes a `Drop` (law 6).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, TypeAlias
+import ast
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from plum_hub.records import Drop, Preference, Prompt, Sample, Status, Verdict, digest
 
@@ -27,6 +29,8 @@ _RULES: dict[Rejected, str] = {
     "non_executable": "plum-non-executable-only",
     "both": "plum-non-executable",  # the name from before there was a third rule, kept for the ids of its rows
 }
+_SELECTING = {"min_passed", "max_passed", "min_pass_rate", "max_pass_rate", "deduplicate", "max_per_label"}
+"""Keys that select among labelled samples. They are part of a rule's name where they are not the default."""
 
 
 class PreferencesConfig(BaseModel):
@@ -41,8 +45,29 @@ class PreferencesConfig(BaseModel):
     """What is rejected: `failing` programs (the paper's rule); `non_executable` ones alone, which do not load or which
     Python's compiler or mypy refuses (the paper's ablation, section 4.3); or `both`. The chosen ones are the same."""
 
+    min_passed: float = Field(default=0.0, ge=0, le=1)
+    """Smallest share of its suite's cases that a rejected sample passes; 0.5 keeps near misses only."""
+    max_passed: float = Field(default=1.0, ge=0, le=1)
+    """Largest share of its suite's cases that a rejected sample passes; 0.5 keeps a margin to the chosen ones."""
+    min_pass_rate: float = Field(default=0.0, ge=0, le=1)
+    """Smallest share of a suite's labelled samples that pass; suites below it are too hard, or wrong."""
+    max_pass_rate: float = Field(default=1.0, ge=0, le=1)
+    """Largest share of a suite's labelled samples that pass; suites above it are too easy, or too weak."""
+    deduplicate: bool = False
+    """Whether samples of a suite and label whose programs have the same syntax tree count once."""
+    max_per_label: int | None = Field(default=None, ge=1)
+    """Largest number of samples of each label of a suite; which of them is drawn by `seed`."""
+    pairs: Literal["random", "closest"] = "random"
+    """How DPO's pairs are formed: at random, or each chosen sample with the most similar rejected one that is left."""
     seed: int = 0
-    """Seed of the sub-sampling that balances the DPO pairs."""
+    """Seed of the sub-sampling that balances the DPO pairs, and of `max_per_label`."""
+
+    @model_validator(mode="after")
+    def _ranges_hold_something(self) -> Self:
+        for low, high in (("min_passed", "max_passed"), ("min_pass_rate", "max_pass_rate")):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"{low} {getattr(self, low)} is more than {high} {getattr(self, high)}; raise {high}")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -67,7 +92,10 @@ class PreferencesConfig(BaseModel):
     @property
     def rule(self) -> str:
         """The rule's name, part of the ids of its rows: another rule over the same verdicts makes other rows."""
-        return _RULES[self.rejected]
+        changed = self.model_dump(exclude_defaults=True, include=_SELECTING)
+        if "max_per_label" in changed:
+            changed["seed"] = self.seed
+        return ";".join([_RULES[self.rejected], *(f"{key}={value}" for key, value in sorted(changed.items()))])
 
 
 def preferences(
@@ -81,7 +109,8 @@ def preferences(
     A suite that no sample passes may itself be wrong, so without a chosen sample none of its samples is kept
     (`no_chosen_sample`). A labelled sample that was cut off at `max_tokens` is dropped as `truncated`, whatever its
     label: the trainer appends an end-of-text token to every completion, so one that never ended by itself would teach
-    the policy to stop in the middle of its answers. Truncated samples do not count as chosen ones.
+    the policy to stop in the middle of its answers. Truncated samples do not count as chosen ones. What is selected
+    among the labelled samples is decided within the suite, so rows do not depend on other suites.
 
     Args:
         samples: All samples of one suite.
@@ -91,13 +120,14 @@ def preferences(
 
     Yields:
         One row for each sample, in the samples' order. The id of a `Drop` is the sample's; its reason is the verdict's
-        status, `truncated` or `no_chosen_sample`.
+        status, `truncated`, `passed_share`, `pass_rate`, `duplicate`, `over_cap` or `no_chosen_sample`.
 
     Raises:
         KeyError: A sample has no verdict, because the stage before is incomplete.
     """
     judged = [(sample, verdicts[sample.id]) for sample in samples]
     reasons = [_reason(sample, verdict, config) for sample, verdict in judged]
+    _select(judged, reasons, config)
     has_chosen = any(
         reason is None and config.label(verdict.status) for reason, (_, verdict) in zip(reasons, judged, strict=True)
     )
@@ -120,7 +150,54 @@ def _reason(sample: Sample, verdict: Verdict, config: PreferencesConfig) -> str 
         return verdict.status
     if sample.finish_reason == "length" and not config.keep_truncated:
         return "truncated"
+    if verdict.status != "passed" and not config.min_passed <= _passed_share(verdict) <= config.max_passed:
+        return "passed_share"
     return None
+
+
+def _passed_share(verdict: Verdict) -> float:
+    """Return the share of the suite's cases that a sample passes; 0 where none was run."""
+    return sum(case.outcome == "passed" for case in verdict.cases) / max(1, len(verdict.cases))
+
+
+def _select(judged: Sequence[tuple[Sample, Verdict]], reasons: list[str | None], config: PreferencesConfig) -> None:
+    """Fill in the reasons that depend on a suite's other samples: pass rate, duplicates, then the cap."""
+    labelled = [number for number, reason in enumerate(reasons) if reason is None]
+    labels = {number: bool(config.label(judged[number][1].status)) for number in labelled}
+    rate = sum(labels.values()) / max(1, len(labelled))
+    if not config.min_pass_rate <= rate <= config.max_pass_rate:
+        for number in labelled:
+            reasons[number] = "pass_rate"
+        return
+    if config.deduplicate:
+        seen: set[tuple[bool, str]] = set()
+        for number in labelled:
+            key = labels[number], _normal_form(judged[number][0].code or "")
+            if key in seen:
+                reasons[number] = "duplicate"
+            seen.add(key)
+    if config.max_per_label is not None:
+        for label in (True, False):
+            left = [number for number in labelled if labels[number] is label and reasons[number] is None]
+            left.sort(key=lambda number: digest(config.seed, judged[number][0].id))
+            for number in left[config.max_per_label :]:
+                reasons[number] = "over_cap"
+
+
+def _normal_form(code: str) -> str:
+    """Return a program's syntax tree, without comments and docstrings; the program itself where it has no tree."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(code)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                match node.body:
+                    case [ast.Expr(value=ast.Constant(value=str())), *rest]:
+                        node.body = rest or [ast.Pass()]
+        return ast.dump(tree)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return code
 
 
 def _preference(sample: Sample, verdict: Verdict, prompt: Prompt, config: PreferencesConfig) -> Preference:

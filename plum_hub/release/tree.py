@@ -206,7 +206,7 @@ def _tables(config: Config, typed: "pa.Schema", contents: ReleaseContents) -> "I
     """Return the rows of a config, with the columns of its schema and perhaps others."""
     tables: dict[Config, Callable[[], Iterable[pa.Table]]] = {
         "kto": lambda: map(kto_table, contents.preferences),
-        "dpo": lambda: dpo_tables(contents.preferences, contents.rule.seed),
+        "dpo": lambda: dpo_tables(contents.preferences, contents.rule),
         "sft": lambda: map(sft_table, contents.preferences),
         "samples": lambda: (_with_verdicts(*pair) for pair in contents.samples),
         "test_suites": lambda: tables_of((_suite_row(*pair) for pair in contents.suites), typed),

@@ -4,9 +4,10 @@ They give the same rows in the same order. `verify` recomputes them with the oth
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import count
+from itertools import count, repeat
 from typing import TYPE_CHECKING, NamedTuple
 
+from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.views import by_suite, pairs
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class _PairKey(NamedTuple):
     suite_id: str
     sample_id: str
     label: bool
+    completion: str
 
 
 def kto_table(preferences: "pa.Table") -> "pa.Table":
@@ -48,12 +50,12 @@ def sft_table(preferences: "pa.Table") -> "pa.Table":
     return chosen.select(["prompt", "completion", "instruction_id", "sample_id"])
 
 
-def dpo_tables(tables: "Iterable[pa.Table]", seed: int) -> "Iterator[pa.Table]":
+def dpo_tables(tables: "Iterable[pa.Table]", config: PreferencesConfig) -> "Iterator[pa.Table]":
     """Build the rows of config `dpo`, as `views.dpo_rows` does.
 
     Args:
         tables: Preferences, as tables of `plum_hub.columns`; those of a suite next to one another.
-        seed: Seed of the sampling that balances the pairs.
+        config: How pairs are formed, and the seed of the sampling that balances them.
 
     Yields:
         The rows, in tables that end with a suite.
@@ -63,9 +65,10 @@ def dpo_tables(tables: "Iterable[pa.Table]", seed: int) -> "Iterator[pa.Table]":
     """
     seen: set[str] = set()
     for table in _whole_suites(tables):
-        columns = (table[name].to_pylist() for name in _PairKey._fields[1:])
-        keys = map(_PairKey, count(), *columns)
-        drawn = [pair for rows in by_suite(keys, seen) for pair in pairs(rows, seed)]
+        columns = [table[name].to_pylist() for name in _PairKey._fields[1:-1]]
+        texts = table["completion"].to_pylist() if config.pairs == "closest" else repeat("")
+        keys = map(_PairKey, count(), *columns, texts)
+        drawn = [pair for rows in by_suite(keys, seen) for pair in pairs(rows, config)]
         rows_as_messages = _with_messages(table)
         chosen = rows_as_messages.take([key.row for key, _ in drawn]) if drawn else rows_as_messages.slice(0, 0)
         rejected = rows_as_messages.take([key.row for _, key in drawn]) if drawn else chosen

@@ -6,11 +6,13 @@ message; a plain prompt gives plain strings (https://huggingface.co/docs/trl/dat
 
 import random
 from collections.abc import Iterable, Iterator
+from difflib import SequenceMatcher
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from plum_hub.records import Message, Preference, digest
+from plum_hub.release.preferences import PreferencesConfig
 
 Row: TypeAlias = dict[str, Any]
 """One row of a view, by column name."""
@@ -34,6 +36,10 @@ class LabelledRow(Protocol):
     @property
     def label(self) -> bool:
         """True for chosen, False for rejected."""
+
+    @property
+    def completion(self) -> str:
+        """Text of the completion."""
 
 
 LabelledT = TypeVar("LabelledT", bound=LabelledRow)
@@ -77,16 +83,16 @@ def sft_rows(preferences: Iterable[Preference]) -> Iterator[Row]:
             }
 
 
-def dpo_rows(preferences: Iterable[Preference], seed: int) -> Iterator[Row]:
+def dpo_rows(preferences: Iterable[Preference], config: PreferencesConfig) -> Iterator[Row]:
     """Convert preferences to balanced pairs in TRL's preference format.
 
     Each suite gives min(#chosen, #rejected) pairs, with every sample in at most one. Pairs are formed within a suite,
-    because all its samples answer the same prompt. The pairing depends on `seed` and the ids alone, neither on the
+    because all its samples answer the same prompt. The pairing depends on `config` and the rows alone, neither on the
     order of a suite's rows nor on other suites.
 
     Args:
         preferences: Chosen and rejected samples, those of a suite next to one another.
-        seed: Seed of the sampling.
+        config: How pairs are formed, and the seed of the sampling.
 
     Yields:
         One row for each pair.
@@ -95,7 +101,7 @@ def dpo_rows(preferences: Iterable[Preference], seed: int) -> Iterator[Row]:
         ValueError: The rows of a suite are not next to one another.
     """
     for rows in by_suite(preferences, set()):
-        for chosen, rejected in pairs(rows, seed):
+        for chosen, rejected in pairs(rows, config):
             yield {
                 "prompt": chosen.prompt,
                 "chosen": _completion(chosen),
@@ -126,12 +132,12 @@ def by_suite(preferences: Iterable[LabelledT], seen: set[str]) -> Iterator[list[
         yield list(rows)
 
 
-def pairs(rows: Iterable[LabelledT], seed: int) -> Iterator[tuple[LabelledT, LabelledT]]:
+def pairs(rows: Iterable[LabelledT], config: PreferencesConfig) -> Iterator[tuple[LabelledT, LabelledT]]:
     """Draw the pairs of one suite.
 
     Args:
         rows: All labelled rows of the suite, in any order; at least one.
-        seed: Seed of the sampling.
+        config: How pairs are formed, and the seed of the sampling.
 
     Yields:
         Pairs of a chosen and a rejected row.
@@ -139,9 +145,28 @@ def pairs(rows: Iterable[LabelledT], seed: int) -> Iterator[tuple[LabelledT, Lab
     ordered = sorted(rows, key=attrgetter("sample_id"))
     chosen = [row for row in ordered if row.label]
     rejected = [row for row in ordered if not row.label]
-    draw = random.Random(digest(seed, ordered[0].instruction_id, ordered[0].suite_id))
+    draw = random.Random(digest(config.seed, ordered[0].instruction_id, ordered[0].suite_id))
     size = min(len(chosen), len(rejected))
+    if config.pairs == "closest":
+        yield from _closest(draw.sample(chosen, size), rejected)
+        return
     yield from zip(draw.sample(chosen, size), draw.sample(rejected, size), strict=True)
+
+
+def _closest(chosen: list[LabelledT], rejected: list[LabelledT]) -> Iterator[tuple[LabelledT, LabelledT]]:
+    """Pair each chosen row with the most similar rejected row that is left, by the ratio of matching characters."""
+    left = list(rejected)
+    for one in chosen:
+        matcher = SequenceMatcher(None, "", one.completion, autojunk=False)
+        best = 0
+        highest = -1.0
+        for number, other in enumerate(left):
+            matcher.set_seq1(other.completion)
+            if matcher.real_quick_ratio() > highest and matcher.quick_ratio() > highest:
+                ratio = matcher.ratio()
+                if ratio > highest:
+                    best, highest = number, ratio
+        yield one, left.pop(best)
 
 
 def _completion(preference: Preference) -> str | list[Message]:

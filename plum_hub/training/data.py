@@ -14,6 +14,7 @@ from plum_hub.hubs.client import choose_target, connected, fetch_repo
 from plum_hub.instructions.files import read_rows
 from plum_hub.instructions.hub import read_folder
 from plum_hub.records import Preference, Prompt, digest
+from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.reading import config_files
 from plum_hub.release.schemas import Config, Method
 from plum_hub.release.views import dpo_rows, kto_rows, sft_rows
@@ -125,9 +126,10 @@ def _from_run(folder: Path, method: Method) -> TrainingData:
     model = config.model if isinstance(config, LocalSettings) else None
     policy = PolicyRef(config.public().model, config.revision or "", model)
     preferences = sorted(run.rows(Preference), key=lambda row: row.suite_id)
-    seed = run.recipe.preferences.seed
     revision = "sha256:" + (folder / "recipe.sha256").read_text(encoding="ascii").strip()
-    return TrainingData(folder.resolve().name, revision, method_rows(preferences, method, seed), policy)
+    return TrainingData(
+        folder.resolve().name, revision, method_rows(preferences, method, run.recipe.preferences), policy
+    )
 
 
 def _from_repository(source: str, method: Method, hub: str) -> TrainingData:
@@ -203,7 +205,7 @@ def _convert(rows: Sequence[Row], method: Method, source: str) -> list[Row]:
         preference_of(row, number, source, own) for (number, row), own in zip(enumerate(rows), tools, strict=True)
     ]
     of_sample = {preference.sample_id: own for preference, own in zip(preferences, tools, strict=True)}
-    made = method_rows(sorted(preferences, key=lambda row: row.suite_id), method, 0)
+    made = method_rows(sorted(preferences, key=lambda row: row.suite_id), method, PreferencesConfig())
     return _with_tools(made, [of_sample.get(row[ROW_NAME].split(" ")[0]) for row in made])
 
 
@@ -292,19 +294,19 @@ def _unchanged(row: Mapping[str, Any], number: int, columns: Sequence[str]) -> R
     return kept | {ROW_NAME: " ".join(names) or str(number)}
 
 
-def method_rows(preferences: Sequence[Preference], method: Method, seed: int) -> list[Row]:
+def method_rows(preferences: Sequence[Preference], method: Method, config: PreferencesConfig) -> list[Row]:
     """Derive the rows of a training method from labelled answers.
 
     Args:
         preferences: Labelled answers, grouped by suite.
         method: Training method: kto takes all, sft the chosen ones, dpo balanced pairs.
-        seed: Sampling seed of dpo's pairs.
+        config: How dpo's pairs are formed.
 
     Returns:
         Rows in TRL's format, named by their samples.
     """
     kinds: dict[Method, Callable[[Iterable[Preference]], Iterator[Row]]]
-    kinds = {"kto": kto_rows, "sft": sft_rows, "dpo": lambda rows: dpo_rows(rows, seed)}
+    kinds = {"kto": kto_rows, "sft": sft_rows, "dpo": lambda rows: dpo_rows(rows, config)}
     return [
         {key: value for key, value in row.items() if key not in _IDS}
         | {ROW_NAME: " ".join(row[key] for key in _IDS if key in row)}

@@ -103,7 +103,7 @@ class RowsCheck:
         views: dict[Config, tuple[str, Iterable[Row]]] = {
             "kto": ("sample_id", kto_rows(kept)),
             "sft": ("sample_id", sft_rows(kept)),
-            "dpo": ("chosen_sample_id", dpo_rows(kept, self.terms.recipe.preferences.seed)),
+            "dpo": ("chosen_sample_id", dpo_rows(kept, self.terms.recipe.preferences)),
         }
         for config, (key, rows) in views.items():
             self._compare(config, key, part[config], rows)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from plum_hub.records import Preference
+from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.view_tables import dpo_tables, kto_table, sft_table
 from plum_hub.release.views import dpo_rows, kto_rows, sft_rows
 from tests.release.rows import CHAT, preference, tables
@@ -29,7 +30,7 @@ def test_kto_keeps_every_row_and_sft_the_chosen_ones() -> None:
 
 def test_dpo_pairs_are_balanced_in_each_suite_and_use_no_sample_twice() -> None:
     rows = suite_rows("a", 7, 3) + suite_rows("b", 2, 9) + suite_rows("c", 4, 0)
-    pairs = list(dpo_rows(rows, seed=0))
+    pairs = list(dpo_rows(rows, PreferencesConfig(seed=0)))
     assert Counter(pair["instruction_id"] for pair in pairs) == {"of-a": 3, "of-b": 2}
     used = [pair[side] for pair in pairs for side in ("chosen_sample_id", "rejected_sample_id")]
     assert len(used) == len(set(used))
@@ -43,16 +44,16 @@ def by_instruction(pairs: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]
 
 def test_dpo_pairs_depend_on_the_seed_and_not_on_any_order() -> None:
     a, b = suite_rows("a", 9, 5), suite_rows("b", 3, 9)
-    first = by_instruction(list(dpo_rows(a + b, seed=0)))
-    assert by_instruction(list(dpo_rows(b[::-1] + a[::-1], seed=0))) == first
-    assert by_instruction(list(dpo_rows(a, seed=0)))["of-a"] == first["of-a"]
-    assert by_instruction(list(dpo_rows(a + b, seed=1))) != first
+    first = by_instruction(list(dpo_rows(a + b, PreferencesConfig(seed=0))))
+    assert by_instruction(list(dpo_rows(b[::-1] + a[::-1], PreferencesConfig(seed=0)))) == first
+    assert by_instruction(list(dpo_rows(a, PreferencesConfig(seed=0))))["of-a"] == first["of-a"]
+    assert by_instruction(list(dpo_rows(a + b, PreferencesConfig(seed=1)))) != first
 
 
 def test_a_suite_whose_rows_are_apart_is_refused() -> None:
     a = suite_rows("a", 1, 1)
     with pytest.raises(ValueError, match="suite a are not next to one another"):
-        list(dpo_rows([a[0], *suite_rows("b", 1, 1), a[1]], seed=0))
+        list(dpo_rows([a[0], *suite_rows("b", 1, 1), a[1]], PreferencesConfig(seed=0)))
 
 
 def trl_data_utils() -> Any:
@@ -69,7 +70,7 @@ def test_trl_reads_the_rows_as_what_they_are(prompt: Any) -> None:
     from datasets import Dataset
 
     rows = [preference("good", label=True, prompt=prompt), preference("bad", label=False, prompt=prompt)]
-    kto, sft, [pair] = list(kto_rows(rows)), list(sft_rows(rows)), list(dpo_rows(rows, seed=0))
+    kto, sft, [pair] = list(kto_rows(rows)), list(sft_rows(rows)), list(dpo_rows(rows, PreferencesConfig(seed=0)))
     assert all(trl.is_conversational(row) is (prompt is CHAT) for row in [*kto, *sft, pair])
     assert trl.maybe_extract_prompt(pair) is pair
     paired = Dataset.from_list([pair]).select_columns(["prompt", "chosen", "rejected"])
@@ -87,12 +88,17 @@ def test_the_views_of_tables_are_those_of_rows(prompt: Any) -> None:
     parts = [whole.slice(start, 4) for start in range(0, len(rows), 4)]  # suites go on from one table to the next
     assert [row for part in parts for row in kto_table(part).to_pylist()] == list(kto_rows(rows))
     assert [row for part in parts for row in sft_table(part).to_pylist()] == list(sft_rows(rows))
-    assert [row for part in dpo_tables(parts, 3) for row in part.to_pylist()] == list(dpo_rows(rows, 3))
+    assert [row for part in dpo_tables(parts, PreferencesConfig(seed=3)) for row in part.to_pylist()] == list(
+        dpo_rows(rows, PreferencesConfig(seed=3))
+    )
 
 
 def test_suites_in_pieces_are_refused() -> None:
     rows = suite_rows("a", 1, 1) + suite_rows("b", 1, 1) + suite_rows("a", 1, 1)
     [whole] = tables(rows)
-    for pairs in (dpo_rows(rows, 0), dpo_tables([whole.slice(0, 3), whole.slice(3)], 0)):
+    for pairs in (
+        dpo_rows(rows, PreferencesConfig()),
+        dpo_tables([whole.slice(0, 3), whole.slice(3)], PreferencesConfig()),
+    ):
         with pytest.raises(ValueError, match="suite a are not next to one another"):
             list(pairs)

@@ -1,0 +1,159 @@
+"""The same verdicts under other labelling rules: `plum-hub views`, and the keys of `preferences` in a build."""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import plum_hub as api
+from plum_hub.errors import RecipeError, UsageError
+from plum_hub.pipeline.rule_views import RULES
+from plum_hub.records import CaseOutcome, Drop, Preference, Sample, Status, Verdict
+from plum_hub.release.preferences import PreferencesConfig, preferences
+from plum_hub.release.views import pairs
+from tests.rehearsal import plum_hub, published, rows, write_rehearsal
+
+
+def sample(number: int, code: str) -> Sample:
+    return Sample(
+        id=f"s{number}", instruction_id="i", suite_id="u", index=number, seed=0, prompt_digest="", text=code, code=code,
+        finish_reason="stop", prompt_tokens=1, completion_tokens=1,
+    )  # fmt: skip
+
+
+def verdict(number: int, status: Status, passed: int, cases: int = 4) -> Verdict:
+    outcomes = ["passed"] * passed + ["wrong"] * (cases - passed)
+    return Verdict(
+        id=f"v{number}", sample_id=f"s{number}", suite_id="u", instruction_id="i", status=status, detail="", output="",
+        cases=tuple(CaseOutcome(outcome=outcome, detail="", judged="outside") for outcome in outcomes),  # type: ignore[arg-type]
+        cpu_seconds=0.0, peak_memory_mb=0.0,
+    )  # fmt: skip
+
+
+PROGRAMS: list[tuple[str, Status, int]] = [
+    ("def f(x):\n    return x + 1\n", "passed", 4),
+    ("def f(x):\n    'Add one.'\n    return x + 1  # the same\n", "passed", 4),
+    ("def f(x):\n    return 1 + x\n", "passed", 4),
+    ("def f(x):\n    return x + 2\n", "failed", 3),
+    ("def f(x):\n    return x\n", "failed", 1),
+    ("def f(x):\n    return 0\n", "timed_out", 0),
+    ("def f(:\n", "syntax_error", 0),
+]
+
+
+def labelled(config: PreferencesConfig) -> tuple[dict[str, bool], Counter[str]]:
+    samples = [sample(number, code) for number, (code, _, _) in enumerate(PROGRAMS)]
+    verdicts = {f"s{number}": verdict(number, *rest) for number, (_, *rest) in enumerate(PROGRAMS)}  # type: ignore[arg-type]
+    found = list(preferences(samples, verdicts, lambda _: "p", config))
+    kept = {row.sample_id: row.label for row in found if isinstance(row, Preference)}
+    return kept, Counter(row.reason for row in found if isinstance(row, Drop))
+
+
+@pytest.mark.parametrize(
+    ("config", "chosen", "rejected", "reasons"),
+    [
+        (PreferencesConfig(), "012", "345", {"syntax_error": 1}),
+        (PreferencesConfig(max_passed=0.5), "012", "45", {"passed_share": 1, "syntax_error": 1}),
+        (PreferencesConfig(min_passed=0.5), "012", "3", {"passed_share": 2, "syntax_error": 1}),
+        (PreferencesConfig(deduplicate=True), "02", "345", {"duplicate": 1, "syntax_error": 1}),
+        (PreferencesConfig(min_pass_rate=0.5, max_pass_rate=0.5), "012", "345", {"syntax_error": 1}),
+        (PreferencesConfig(max_pass_rate=0.4), "", "", {"pass_rate": 6, "syntax_error": 1}),
+        (PreferencesConfig(rejected="both", max_passed=0.0), "012", "56", {"passed_share": 2}),
+    ],
+    ids=str,
+)
+def test_a_rule_selects_within_the_suite(
+    config: PreferencesConfig, chosen: str, rejected: str, reasons: dict[str, int]
+) -> None:
+    kept, dropped = labelled(config)
+    assert sorted(name for name, label in kept.items() if label) == [f"s{number}" for number in chosen]
+    assert sorted(name for name, label in kept.items() if not label) == [f"s{number}" for number in rejected]
+    assert dropped == reasons
+
+
+def test_a_cap_draws_by_its_seed_and_takes_both_labels() -> None:
+    drawn = set()
+    for seed in range(8):
+        kept, dropped = labelled(PreferencesConfig(max_per_label=1, seed=seed))
+        assert sorted(kept.values()) == [False, True]
+        assert dropped["over_cap"] == 4
+        drawn.add(tuple(kept))
+    assert len(drawn) > 1
+
+
+def test_the_paper_s_rule_keeps_its_name_and_every_other_has_one_of_its_own() -> None:
+    assert PreferencesConfig().rule == PreferencesConfig(seed=5, pairs="closest").rule == "plum"
+    names = [config.rule for name, config in RULES.items() if name != "closest-pairs"]
+    assert len(set(names)) == len(names)
+    assert PreferencesConfig(max_per_label=2).rule != PreferencesConfig(max_per_label=2, seed=1).rule
+
+
+def test_the_closest_pairs_are_the_most_similar() -> None:
+    rows_ = [
+        Preference(
+            id=str(number), instruction_id="i", suite_id="u", sample_id=f"s{number}", verdict_id="", prompt="p",
+            completion=text, label=label,
+        )
+        for number, (text, label) in enumerate([("aaaa", True), ("bbbb", True), ("bbbc", False), ("aaac", False)])
+    ]  # fmt: skip
+    found = {(one.completion, other.completion) for one, other in pairs(rows_, PreferencesConfig(pairs="closest"))}
+    assert found == {("aaaa", "aaac"), ("bbbb", "bbbc")}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("views")
+    write_rehearsal(folder)
+    arguments = [*published(folder, "--json"), "--set", "preferences.deduplicate=true"]
+    done = plum_hub(arguments, PLUM_HUB_HOME=str(folder / "home"))
+    assert done.returncode == 0, done.stderr
+    (folder / "result.json").write_text(done.stdout)
+    return folder
+
+
+def test_a_release_under_another_rule_verifies(built: Path) -> None:
+    release = json.loads((built / "result.json").read_text())["release"]
+    assert "duplicate" in {row["reason"] for row in rows(built / "run", "dropped")}
+    command = [sys.executable, "-m", "plum_hub", "verify", f"{release['repo']}@{release['tag']}", "-q"]
+    done = plum_hub(command, PLUM_HUB_HOME=str(built / "home"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_views_of_a_run_and_of_its_release_are_the_same(built: Path) -> None:
+    release = json.loads((built / "result.json").read_text())["release"]
+    command = [sys.executable, "-m", "plum_hub", "views", "--json"]
+    answers = [
+        plum_hub([*command, source], PLUM_HUB_HOME=str(built / "home"))
+        for source in (str(built / "run"), f"{release['repo']}@{release['tag']}")
+    ]
+    assert [done.returncode for done in answers] == [0, 0], answers[1].stderr
+    found, again = (json.loads(done.stdout)["views"] for done in answers)
+    assert found == again
+    assert set(found) == set(RULES)
+    published_rows = rows(built / "run", "preferences")
+    assert found["deduplicated"]["chosen"] == sum(bool(row["label"]) for row in published_rows)
+    assert found["plum"]["rejected"] > found["deduplicated"]["rejected"]
+
+
+def test_the_rows_of_a_view_are_written_for_training(built: Path, tmp_path: Path) -> None:
+    result = api.views(built / "run", rule="margin", out=tmp_path / "margin", settings={"max_per_label": 1})
+    (view,) = result.views.values()
+    lines = [json.loads(line) for line in (tmp_path / "margin" / "kto.jsonl").read_text().splitlines()]
+    assert Counter(line["label"] for line in lines) == {True: view.chosen, False: view.rejected}
+    assert len((tmp_path / "margin" / "dpo.jsonl").read_text().splitlines()) == view.pairs
+    assert len((tmp_path / "margin" / "sft.jsonl").read_text().splitlines()) == view.chosen
+
+
+def test_what_cannot_be_asked_says_so(built: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such rule"):
+        api.views(built / "run", rule="plume")
+    with pytest.raises(UsageError, match="name it with --rule"):
+        api.views(built / "run", out=tmp_path)
+    with pytest.raises(RecipeError, match="max_passed"):
+        api.views(built / "run", settings={"max_passed": 3})
+    with pytest.raises(RecipeError, match=r"min_passed 0\.9 is more than max_passed 0\.1"):
+        api.views(built / "run", settings={"max_passed": 0.1, "min_passed": 0.9})
+    with pytest.raises(UsageError, match="neither a run folder nor REPO@TAG"):
+        api.views(tmp_path / "nothing")
