@@ -92,8 +92,8 @@ def compare(first: Path, second: Path) -> PairedComparison:
                 "versions cannot be compared: evaluate one of them again"
             )
         gains += _gains(name, one, other)
-        if (lost := _count_unshared(one, other)) > 0:
-            notes.append(f"{name}: {lost} problems that only one of the models was asked are left out")
+        if (unshared := _count_unshared(one, other)) > 0:
+            notes.append(f"{name}: {unshared} problems that only one of the models was asked are left out")
     return PairedComparison(tuple(gains), tuple(notes))
 
 
@@ -103,9 +103,9 @@ def _gains(name: str, first_counts: BenchmarkCounts, second_counts: BenchmarkCou
             others = second_counts.counts.get(suite, {}).get(reading, {})
             common = [problem for problem in counts if problem in others]
             for part, members in {"": common, **first_counts.parts}.items():
-                members_asked = [problem for problem in common if problem in set(members)]
-                if members_asked:
-                    pairs = [(counts[problem], others[problem]) for problem in members_asked]
+                shared = [problem for problem in common if problem in set(members)]
+                if shared:
+                    pairs = [(counts[problem], others[problem]) for problem in shared]
                     yield _gain((name, suite, reading, part), pairs)
 
 
@@ -140,11 +140,11 @@ def _gain(of: tuple[str, str, str, str], pairs: list[tuple[tuple[int, int], tupl
 
 
 def _count_unshared(first_counts: BenchmarkCounts, second_counts: BenchmarkCounts) -> int:
-    asked = [
+    problems = [
         {problem for by in outcomes.counts.values() for problem in by["official"]}
         for outcomes in (first_counts, second_counts)
     ]
-    return len(asked[0] ^ asked[1])
+    return len(problems[0] ^ problems[1])
 
 
 def _differences(before: ScoresRecord, after: ScoresRecord) -> Iterator[str]:

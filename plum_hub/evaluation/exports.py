@@ -36,8 +36,8 @@ def write_results(folder: EvaluationFolder, outcomes: BenchmarkOutcomes, date: s
     name = outcomes.chosen.name
     if family(name) == "livecodebench":
         samples = _graded(outcomes)
-        asked = [problem for key, problem in outcomes.chosen.problems.items() if key in samples]
-        contest.write_results(folder.path, name, asked, samples)
+        problems = [problem for key, problem in outcomes.chosen.problems.items() if key in samples]
+        contest.write_results(folder.path, name, problems, samples)
         yield from (f"{name}{ending}.json" for ending in ("", "_eval", "_eval_all"))
         return
     rows = ({"task_id": one.problem, "solution": one.code or ""} for one in outcomes.judged)

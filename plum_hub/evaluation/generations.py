@@ -62,17 +62,17 @@ def read_generations(path: Path) -> list[Generation]:
     """
     if not path.name.endswith(SUFFIXES):
         raise UsageError(f"{path}: unknown kind of file: rename it to end in one of {', '.join(SUFFIXES)}")
-    found: list[Generation] = []
+    generations: list[Generation] = []
     try:
         for number, row in read_rows(path):
             if "question_id" in row:
                 return _of_contest(path)
-            found.append(_generation(row, f"{path}:{number}"))
+            generations.append(_generation(row, f"{path}:{number}"))
     except InstructionsError as error:
         raise UsageError(str(error) + _cut_off(path)) from error
-    if not found:
+    if not generations:
         raise UsageError(f"{path} holds no generation: give rows of task_id and solution")
-    return found
+    return generations
 
 
 def benchmark_of(generations: list[Generation]) -> str:
@@ -165,14 +165,14 @@ def _generation(row: Mapping[str, Any], where: str) -> Generation:
 
 
 def _of_contest(path: Path) -> list[Generation]:
-    found = [
+    generations = [
         Generation(f"{path}, {output.question_id}", output.question_id, program, None, answer)
         for output in read_outputs(path)
         for program, answer in zip(output.programs, output.answers, strict=True)
     ]
-    if not found:
+    if not generations:
         raise UsageError(f"{path} holds no program, every code_list is empty: give LiveCodeBench's output of a model")
-    return found
+    return generations
 
 
 def _describe(value: object) -> str:

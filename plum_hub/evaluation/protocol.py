@@ -91,8 +91,8 @@ def extraction(benchmark: str, protocol: Protocol) -> str:
         return "as given"
     if family(benchmark) == "livecodebench":
         return "the whole answer" if protocol.prompt == "completion" else "the last fenced block"
-    found = "prompt and continuation" if protocol.prompt == "completion" else "fenced code"
-    return f"{found}, examples {protocol.examples}"
+    source = "prompt and continuation" if protocol.prompt == "completion" else "fenced code"
+    return f"{source}, examples {protocol.examples}"
 
 
 def style_for(benchmark: str, style: PromptStyle) -> PromptStyle:

@@ -63,8 +63,8 @@ def evaluate(config: EvaluationConfig, progress: Progress) -> EvaluationResults:
         RunError: The folder holds something else, is damaged or cannot be written.
     """
     with Judge(config.workers, numpy=True) as judge:
-        work = _EvaluationRun(config, EvaluationFolder(config.folder), judge, progress)
-        return work.of_generations() if config.generations else work.of_model()
+        run = _EvaluationRun(config, EvaluationFolder(config.folder), judge, progress)
+        return run.of_generations() if config.generations else run.of_model()
 
 
 @dataclass
@@ -149,8 +149,8 @@ class _EvaluationRun:
             self.progress.say(note)
         try:
             with self.folder.appending_samples() as append:
-                asked = engine_requests(model, pending)
-                for completion, engine in completions(engines, model, asked, self.progress) if pending else ():
+                requests = engine_requests(model, pending)
+                for completion, engine in completions(engines, model, requests, self.progress) if pending else ():
                     one = pending[completion.id]
                     answered[one.id] = sample = one.sample(completion, engine)
                     append(sample)
@@ -194,13 +194,13 @@ class _EvaluationRun:
             for name, chosen in judging.chosen.items()
         }
         scores: list[Score] = []
-        for found in outcomes.values():
-            record = partial(about, chosen=found.chosen, protocol=judging.protocol, head=head)
-            scores += scores_of(found, record)
+        for benchmark in outcomes.values():
+            record = partial(about, chosen=benchmark.chosen, protocol=judging.protocol, head=head)
+            scores += scores_of(benchmark, record)
         results = EvaluationResults(outcomes, tuple(scores), head, tuple(_notes(outcomes)))
         files = [self.folder.write_scores(results.record())]
-        for found in outcomes.values():
-            files += write_results(self.folder, found, head.date)
+        for benchmark in outcomes.values():
+            files += write_results(self.folder, benchmark, head.date)
         model = scores[0].model
         cards = {f".eval_results/{name}": text for name, text in eval_results(scores).items()}
         for file, text in {**cards, "model-index.yaml": model_index(scores, model), "table.md": table(scores)}.items():
@@ -271,19 +271,19 @@ def _record(
 def _notes(outcomes: Mapping[str, BenchmarkOutcomes]) -> list[str]:
     """Return remarks that a reader of the scores needs."""
     notes = []
-    for name, found in outcomes.items():
-        counts = found.counts(found.measures[0], "official")
+    for name, benchmark in outcomes.items():
+        counts = benchmark.counts(benchmark.measures[0], "official")
         numbers = {samples for samples, _ in counts.values()}
         if len(numbers) > 1:
             notes.append(f"{name}: problems have from {min(numbers)} to {max(numbers)} samples")
         if error := sampling_error(list(counts.values())):
             notes.append(f"{name}: another draw of the samples would move pass@1 by {error:.1%} (one standard error)")
-        if missing := len(found.chosen.problems) - len(counts):
+        if missing := len(benchmark.chosen.problems) - len(counts):
             notes.append(f"{name}: {missing} problems without a sample are left out of the score")
-        if found.chosen.caveat:
-            notes.append(f"{name}: {found.chosen.caveat}")
-        if left_out := len(found.chosen.ids) - len(found.chosen.problems):
-            notes.append(f"{name}: {left_out} of its {len(found.chosen.ids)} problems were not selected")
+        if benchmark.chosen.caveat:
+            notes.append(f"{name}: {benchmark.chosen.caveat}")
+        if left_out := len(benchmark.chosen.ids) - len(benchmark.chosen.problems):
+            notes.append(f"{name}: {left_out} of its {len(benchmark.chosen.ids)} problems were not selected")
     return notes
 
 

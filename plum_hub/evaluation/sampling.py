@@ -158,7 +158,7 @@ def sample_requests(
     Returns:
         The samples by id.
     """
-    found: dict[str, SampleRequest] = {}
+    requests: dict[str, SampleRequest] = {}
     for benchmark in chosen.values():
         for problem in benchmark.problems.values():
             question = problem_prompt(benchmark.name, problem, protocol)
@@ -173,11 +173,11 @@ def sample_requests(
                 name = digest(
                     engine_inputs(config), problem.id, question.prompt, question.before, sampling, seed, index
                 )
-                others = found[name].benchmarks if name in found else ()
-                found[name] = SampleRequest(
+                others = requests[name].benchmarks if name in requests else ()
+                requests[name] = SampleRequest(
                     name, (*others, benchmark.name), problem.id, problem.entry_point, index, seed, question
                 )
-    return found
+    return requests
 
 
 def engine_requests(config: EngineConfig, pending: Mapping[str, SampleRequest]) -> list[Request]:

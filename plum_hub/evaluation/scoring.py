@@ -94,11 +94,11 @@ class BenchmarkOutcomes:
         Returns:
             (samples, passed) of each problem.
         """
-        asked = self.measures[: self.measures.index(measure) + 1]
+        measures = self.measures[: self.measures.index(measure) + 1]
         counts: Counts = {}
         for one in self.judged:
             samples, passed = counts.get(one.problem, (0, 0))
-            reached = tuple(name for name in asked if name in one.verdicts)
+            reached = tuple(name for name in measures if name in one.verdicts)
             counts[one.problem] = (samples + 1, passed + one.passed(reached, reading))
         return counts
 
@@ -108,11 +108,11 @@ class BenchmarkOutcomes:
         Returns:
             Ids of the problems of each part; the first part, "", has all problems.
         """
-        asked = {one.problem for one in self.judged}
-        parts = {"": asked}
+        problems = {one.problem for one in self.judged}
+        parts = {"": problems}
         for tag, values in _PARTS.items():
-            tags = {name: self.chosen.problems[name].tags.get(tag) for name in asked}
-            parts |= {value: {name for name in asked if tags[name] == value} for value in values}
+            tags = {name: self.chosen.problems[name].tags.get(tag) for name in problems}
+            parts |= {value: {name for name in problems if tags[name] == value} for value in values}
         return {part: names for part, names in parts.items() if names}
 
     def disagreements(self) -> Iterator[RuleDisagreement]:
@@ -122,10 +122,10 @@ class BenchmarkOutcomes:
             One entry for each problem and measure.
         """
         for number, measure in enumerate(self.measures, 1):
-            asked = self.measures[:number]
+            measures = self.measures[:number]
             split: dict[str, tuple[list[str], list[str]]] = {}
             for one in self.judged:
-                official, strict = (one.passed(asked, reading) for reading in _READINGS)
+                official, strict = (one.passed(measures, reading) for reading in _READINGS)
                 if official != strict:
                     split.setdefault(one.problem, ([], []))[0 if official else 1].append(one.sample_id)
             for problem, (official_only, strict_only) in split.items():

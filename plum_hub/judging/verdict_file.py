@@ -158,10 +158,10 @@ def _locked(out: Path) -> Iterator[None]:
 def _done(options: JudgeOptions, expected: set[str], count: VerdictCount) -> set[str]:
     """Return the ids in the file, all of which must be expected, and count their statuses."""
     done: set[str] = set()
-    whole = 0
+    size = 0
     for number, line in whole_lines(options.out):
         where = f"{options.out}:{number}"
-        whole += len(line)
+        size += len(line)
         try:
             row = object_of(line)
             name, sample, status, harness = (row[key] for key in ("id", "sample_id", "status", "harness"))
@@ -180,9 +180,9 @@ def _done(options: JudgeOptions, expected: set[str], count: VerdictCount) -> set
             count.statuses[status] += 1
         done.add(name)
     with options.out.open("rb") as file:
-        file.seek(whole)
-        torn = file.read(len(_ROW_START))
-    if not _ROW_START.startswith(torn):
+        file.seek(size)
+        rest = file.read(len(_ROW_START))
+    if not _ROW_START.startswith(rest):
         raise RunError(_FOREIGN.format(where=options.out))
     return done
 

@@ -173,12 +173,12 @@ def _drop_the_rest(
 ) -> list[RowRequest[KeptT]]:
     """Append a drop for each request that is neither chosen nor answered, and return the others."""
     chosen = chosen | run.ids(kind)
-    gone = {drop.id for drop in run.rows(Drop) if drop.stage == stage}
+    dropped = {drop.id for drop in run.rows(Drop) if drop.stage == stage}
     each = decided.responses if stage == "responses" else decided.samples
     detail = f"{decided.instructions} instructions with {each} {stage} each fit {run.recipe.budget.minutes:g} minutes"
     with run.appending(Drop) as drop:
         for one in requests:
-            if one.id not in chosen and one.id not in gone:
+            if one.id not in chosen and one.id not in dropped:
                 drop(
                     Drop(id=one.id, stage=stage, reason=_OVER_BUDGET, instruction_id=one.instruction_id, detail=detail)
                 )
@@ -217,16 +217,7 @@ def _requested(recipe: Recipe, instructions: int, *, generate: bool) -> Extent:
 
 
 def _cost(extent: Extent, recipe: Recipe, speed: Speed) -> float:
-    """Compute the seconds that the answers of an extent take.
-
-    Args:
-        extent: How much is made.
-        recipe: Gives the limits on tokens.
-        speed: The measured speed.
-
-    Returns:
-        Seconds.
-    """
+    """Compute the seconds that the answers of an extent take."""
     responses = extent.instructions * extent.responses
     suites = extent.instructions * (_KEPT_SHARE if extent.responses else 1.0)
     return responses * speed.answer(min(RESPONSE_TOKENS, recipe.suites.max_tokens)) + (

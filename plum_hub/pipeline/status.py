@@ -143,11 +143,11 @@ def last_release(run: Run) -> dict[str, str] | None:
     """
     path = run.folder / "releases.jsonl"
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    whole = [line for line in lines if line.endswith(b"\n")]
-    if not whole:
+    complete = [line for line in lines if line.endswith(b"\n")]
+    if not complete:
         return None
     try:
-        row = object_of(whole[-1])
+        row = object_of(complete[-1])
         return {"repo": row["repo"], "tag": row["tag"]}
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}:{len(whole)}: not a release ({error}); delete this line") from error
+        raise RunError(f"{path}:{len(complete)}: not a release ({error}); delete this line") from error

@@ -52,7 +52,7 @@ def run_decontamination(context: Context) -> None:
     if not pending:
         return
     context.progress.begin(STAGE, rows.instructions + rows.samples, 0)
-    matches = list(_findings(context, pending))
+    matches = list(_matches(context, pending))
     with run.appending(Drop) as drop:
         left_out = removed_ids(run)
         for one in _drops(run, matches):
@@ -67,10 +67,10 @@ def run_decontamination(context: Context) -> None:
 
 def _available(context: Context, names: Sequence[str]) -> list[Targets]:
     """Load the benchmarks that are available, and report why the others are not."""
-    found, missing = [], {}
+    available, missing = [], {}
     for name in names:
         try:
-            found.append(targets(name, context.benchmark_data))
+            available.append(targets(name, context.benchmark_data))
         except BenchmarkError as error:
             missing[name] = str(error)
     if context.benchmark_data is None and len(missing) > 1:
@@ -81,7 +81,7 @@ def _available(context: Context, names: Sequence[str]) -> list[Targets]:
         missing = {name: why for name, why in missing.items() if name == "humaneval"}
     for name, why in missing.items():
         context.progress.say(f"{STAGE}: {name} is not compared: {why}")
-    return found
+    return available
 
 
 def removed_ids(run: Run) -> set[str]:
@@ -110,14 +110,14 @@ def decontamination_of(run: Run) -> Decontamination:
     """
     settings = run.recipe.decontamination
     rows = _RowSelection.of(run).digest if _path(run).exists() else ""
-    found = {one.benchmark: one for one in _comparisons(run, rows)}
+    reports = {one.benchmark: one for one in _comparisons(run, rows)}
     return Decontamination(
         ngram=settings.ngram,
         overlap=settings.overlap,
         smallest_solution=SMALLEST_SOLUTION,
         suspicious=SUSPICIOUS,
-        compared=tuple(found[name] for name in settings.benchmarks if name in found),
-        not_compared=tuple(name for name in settings.benchmarks if name not in found),
+        compared=tuple(reports[name] for name in settings.benchmarks if name in reports),
+        not_compared=tuple(name for name in settings.benchmarks if name not in reports),
     )
 
 
@@ -137,7 +137,7 @@ class _RowSelection:
         return cls(len(instructions), len(samples), ids)
 
 
-def _findings(context: Context, benchmarks: list[Targets]) -> Iterator[ContaminationMatch]:
+def _matches(context: Context, benchmarks: list[Targets]) -> Iterator[ContaminationMatch]:
     """Yield all matches. Samples of an instruction that matches are not compared."""
     run, settings = context.run, context.run.recipe.decontamination
     matcher = BenchmarkMatcher(benchmarks, settings.ngram, settings.overlap)
@@ -160,22 +160,22 @@ def _findings(context: Context, benchmarks: list[Targets]) -> Iterator[Contamina
 def _drops(run: Run, matches: Iterable[ContaminationMatch]) -> Iterator[Drop]:
     """Yield a drop for every row that is left out; the first match of a row is its evidence."""
     evidence: dict[str, ContaminationMatch] = {}
-    for one in matches:
-        evidence.setdefault(one.row, one)
+    for match in matches:
+        evidence.setdefault(match.row, match)
     for instruction in run.rows(Instruction):
         if instruction.id in evidence:
-            yield _found(instruction.id, instruction.id, evidence[instruction.id])
+            yield _match_drop(instruction.id, instruction.id, evidence[instruction.id])
     for suite in run.rows(TestSuite):
         if suite.instruction_id in evidence:
             yield _with_instruction(suite.id, suite.instruction_id, evidence[suite.instruction_id])
     for sample in run.rows(Sample):
         if sample.id in evidence:
-            yield _found(sample.id, sample.instruction_id, evidence[sample.id])
+            yield _match_drop(sample.id, sample.instruction_id, evidence[sample.id])
         elif sample.instruction_id in evidence:
             yield _with_instruction(sample.id, sample.instruction_id, evidence[sample.instruction_id])
 
 
-def _found(name: str, instruction: str, by: ContaminationMatch) -> Drop:
+def _match_drop(name: str, instruction: str, by: ContaminationMatch) -> Drop:
     return Drop(id=name, stage=STAGE, reason=f"benchmark_{by.measure}", instruction_id=instruction, detail=by.detail)
 
 

@@ -40,7 +40,7 @@ class Statements(Generic[_KeyT]):
         """
         split = {key: _words(text) for key, text in statements.items()}
         grams = {key: self._grams(words) for key, words in split.items()}
-        problems = Counter(gram for found in grams.values() for gram in set(found))
+        problems = Counter(gram for problem_grams in grams.values() for gram in set(problem_grams))
         for key, words in split.items():
             self._lengths[key] = len(words)
             if 0 < len(words) < self._ngram:
