@@ -1,4 +1,4 @@
-"""Compile programs in the zygote of a jail that runs none. The judge's side is in `scribe.py`."""
+"""Compile programs in the zygote of a jail that runs none. The judge's side is in `precompile.py`."""
 
 import marshal
 import warnings

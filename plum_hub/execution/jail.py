@@ -23,7 +23,7 @@ from plum_hub.errors import MissingExtraError, SandboxError
 from plum_hub.execution import wire
 from plum_hub.execution.base import Execution, Program
 from plum_hub.execution.cases import cases_of
-from plum_hub.execution.scribe import Next, Scribe
+from plum_hub.execution.precompile import Precompiler, UpcomingProgram
 from plum_hub.execution.trial import ProgramTrial
 from plum_hub.execution.worker import BrokenWorkerError, Enclosure, Jail, Worker
 
@@ -63,9 +63,9 @@ class _Task:
 class _Lookahead:
     """The next programs, a few at a time."""
 
-    def __init__(self, source: Iterator[Program], most: int, scribe: Scribe) -> None:
-        self._source, self._most, self._scribe = source, most, scribe
-        self._programs: deque[Next] = deque()
+    def __init__(self, source: Iterator[Program], most: int, precompiler: Precompiler) -> None:
+        self._source, self._most, self._precompiler = source, most, precompiler
+        self._programs: deque[UpcomingProgram] = deque()
         self._ended = False
 
     @property
@@ -73,7 +73,7 @@ class _Lookahead:
         """Whether no program is left, as far as is known."""
         return self._ended and not self._programs
 
-    def take(self, preferred: str, busy: Container[str]) -> Next | None:
+    def take(self, preferred: str, busy: Container[str]) -> UpcomingProgram | None:
         """Take one of the next programs.
 
         Prefers one with the `preferred` cases, then one whose cases no worker is `busy` with, then the first.
@@ -98,10 +98,10 @@ class _Lookahead:
             if program is None:
                 self._ended = True
             else:
-                self._programs.append(Next(program, cases_of(program).name))
+                self._programs.append(UpcomingProgram(program, cases_of(program).name))
             if time.monotonic() - started > _QUICK_SECONDS:
                 break
-        self._scribe.ask([*self._programs][seen:])
+        self._precompiler.submit([*self._programs][seen:])
 
 
 @dataclass(eq=False)
@@ -193,7 +193,7 @@ class JailSandbox:
         self._exclusive_cores: frozenset[int | None] = frozenset({None})
         if self._size == len(self._cores):
             self._exclusive_cores = _physical(self._cores)
-        self._scribe = Scribe(lambda: Worker(self._enclose))
+        self._precompiler = Precompiler(lambda: Worker(self._enclose))
         self._idle: list[Worker] = []
         self._slots: list[_WorkerSlot] = []
         self._retries: deque[_Task] = deque()
@@ -235,7 +235,7 @@ class JailSandbox:
             self._inconclusive.clear()
 
     def _run(self, source: Iterator[Program]) -> Iterator[Execution]:
-        ahead = _Lookahead(source, _LOOKAHEAD * self._size, self._scribe)
+        ahead = _Lookahead(source, _LOOKAHEAD * self._size, self._precompiler)
         while True:
             alone = self._is_exclusive_phase(ahead)
             while self._has_room(alone=alone):
@@ -277,7 +277,7 @@ class JailSandbox:
         if self._retries:
             return self._retries.popleft()
         worker = slot.worker if slot else self._idle[-1] if self._idle else None
-        self._scribe.take()
+        self._precompiler.collect()
         found = ahead.take(worker.cached_cases if worker else "", {busy.worker.cached_cases for busy in self._slots})
         return None if found is None else _Task(found.program, found.compiled)
 
@@ -390,7 +390,7 @@ class JailSandbox:
 
     def close(self) -> None:
         """See `Sandbox`."""
-        self._scribe.close()
+        self._precompiler.close()
         for worker in [*self._idle, *(slot.worker for slot in self._slots)]:
             worker.close()
         self._idle.clear()

@@ -3,7 +3,7 @@
 It forks a child for each run, measures it, kills whatever the run leaves behind, and passes on what the child wrote
 without interpreting it. It never holds an expected value. It runs no code of any program; of a suite, it compiles only
 cases that a child has compiled without harm, so that the following samples find them ready. A zygote that compiles
-programs (`scribe.py`) runs none.
+programs (`precompile.py`) runs none.
 
 Most of a program's cost beyond its own work is page faults: each page that a child, or after a fork this process,
 writes to is copied or at least unlocked, and in Python even reading an object writes to it. So the loop touches few

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from plum_hub.execution import Call, Judge, Limits, Program, Stdio
-from plum_hub.execution.scribe import Next, Scribe
+from plum_hub.execution.precompile import Precompiler, UpcomingProgram
 from plum_hub.execution.worker import Worker
 from tests.execution.conftest import descendants
 
@@ -25,55 +25,55 @@ _CODES = {
 }
 
 
-def upcoming(codes: list[str]) -> list[Next]:
+def upcoming(codes: list[str]) -> list[UpcomingProgram]:
     return [
-        Next(Program(id=str(number), code=code, entry_point="f", cases=_CASES, limits=Limits()), "cases")
+        UpcomingProgram(Program(id=str(number), code=code, entry_point="f", cases=_CASES, limits=Limits()), "cases")
         for number, code in enumerate(codes)
     ]
 
 
-def compiled(scribe: Scribe, codes: list[str]) -> list[bool]:
+def compiled(precompiler: Precompiler, codes: list[str]) -> list[bool]:
     """Which of the programs come back compiled."""
     programs = upcoming(codes)
-    scribe.ask(programs)
-    while scribe.is_busy:
-        scribe.take()
+    precompiler.submit(programs)
+    while precompiler.is_busy:
+        precompiler.collect()
     return [bool(one.compiled) for one in programs]
 
 
 @pytest.fixture
-def scribe(judge: Judge) -> Iterator[Scribe]:
+def precompiler(judge: Judge) -> Iterator[Precompiler]:
     """One that has met enough programs to begin."""
     assert judge.harness_version
-    scribe = Scribe(Worker)
-    scribe.ask(upcoming(["x = 1"] * 300))
-    yield scribe
-    scribe.close()
+    precompiler = Precompiler(Worker)
+    precompiler.submit(upcoming(["x = 1"] * 300))
+    yield precompiler
+    precompiler.close()
 
 
-def test_what_compiles_in_silence_is_compiled_and_the_rest_left_to_its_own_process(scribe: Scribe) -> None:
-    assert compiled(scribe, list(_CODES)) == [True, True, False, False, False, False, False, False]
+def test_what_compiles_in_silence_is_compiled_and_the_rest_left_to_its_own_process(precompiler: Precompiler) -> None:
+    assert compiled(precompiler, list(_CODES)) == [True, True, False, False, False, False, False, False]
 
 
 @pytest.mark.usefixtures("judge")
 def test_a_jail_that_breaks_is_replaced_a_few_times() -> None:
     before = descendants(os.getpid())
-    scribe = Scribe(Worker)
-    compiled(scribe, ["x = 1"] * 300)
+    precompiler = Precompiler(Worker)
+    compiled(precompiler, ["x = 1"] * 300)
     for _ in range(4):
-        assert compiled(scribe, ["x = 2"]) == [True]
+        assert compiled(precompiler, ["x = 2"]) == [True]
         for process in descendants(os.getpid()) - before:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-        assert compiled(scribe, ["x = 3"]) == [False]
-    assert compiled(scribe, ["x = 2"]) == [False]
+        assert compiled(precompiler, ["x = 3"]) == [False]
+    assert compiled(precompiler, ["x = 2"]) == [False]
     assert descendants(os.getpid()) <= before
 
 
 @pytest.mark.usefixtures("judge")
 def test_a_few_programs_start_no_jail() -> None:
-    scribe = Scribe(Worker)
-    assert compiled(scribe, ["x = 1"]) == [False]
+    precompiler = Precompiler(Worker)
+    assert compiled(precompiler, ["x = 1"]) == [False]
 
 
 @pytest.mark.usefixtures("judge")
