@@ -1,4 +1,4 @@
-"""Facts and a template make a card. A fact that is missing is an error, never a blank (Jinja's StrictUndefined)."""
+"""Dataset and model cards, rendered from facts. A missing fact is an error, never a blank (Jinja's StrictUndefined)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,41 +22,46 @@ STAGES = ("instructions", "suites", "samples", "verdicts", "preferences")
 
 @dataclass(frozen=True, kw_only=True)
 class StageCount:
-    """What a stage kept, and what it left out by reason. `kept` is None where nothing in the release says it."""
+    """How many rows a stage kept and left out."""
 
     stage: str
     kept: int | None
+    """None if the release does not tell."""
     dropped: dict[str, int]
+    """Rows that were left out, by reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetFacts:
-    """All that a dataset's card says."""
+    """Everything that a dataset's card states."""
 
     repo: str
+    """`NAMESPACE/NAME`."""
     tag: str
+    """The version that the card is for."""
     pretty_name: str
+    """The title."""
     lineage: Lineage
     counts: ReleaseCounts
     rule: PreferencesConfig
-    """How verdicts became labels."""
+    """The rule by which verdicts became labels."""
     languages: tuple[str, ...] = ("en",)
-    """Of the instructions, as ISO 639-1 codes."""
+    """Languages of the instructions, as ISO 639-1 codes."""
 
     @property
     def license(self) -> Inherited:
-        """The licence of the whole."""
+        """The licence of the dataset: the strictest of its sources'."""
         return inherited(source.license for source in self.lineage.sources)
 
     @property
     def columns(self) -> dict[Config, tuple[Column, ...]]:
-        """The columns of every config that has rows, in the order of the card."""
+        """Columns of every config that has rows, in the order of the card."""
         present = [config for config in CONFIGS if config in self.counts.rows]
         return {config: columns(config, conversational=self.counts.conversational) for config in present}
 
     @property
     def stages(self) -> list[StageCount]:
-        """Every stage of the run, and any other that left out a row, before the last."""
+        """Every stage of the run; other stages that left out rows come before the last."""
         kept = {
             "instructions": self.lineage.instructions,
             "suites": self.counts.rows.get("test_suites", 0),
@@ -80,49 +85,51 @@ class DatasetFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelResults:
-    """What was measured of a model, as its card tells it."""
+    """The evaluation of a model, for its card."""
 
     merged: bool
-    """Whether the adapters were added to the base for that."""
+    """Whether the adapters were merged into the base for it."""
     table: str
-    """Its scores, as a Markdown table."""
+    """Scores of the model, as a Markdown table."""
     base_table: str | None
-    """The base's on the same benchmarks; None where it was not measured."""
+    """Scores of the base on the same benchmarks; None if it was not evaluated."""
     gains: tuple[Mapping[str, Any], ...]
-    """The paired comparison of the two, as `stages.evaluation.comparison.Gain`."""
+    """Paired comparisons of the two, as `evaluation.comparison.Gain`."""
     notes: tuple[str, ...]
-    """What the reader of the comparison must know."""
+    """Caveats for the reader of the comparison."""
     index: list[Any]
-    """The `model-index`."""
+    """The `model-index` of the front matter."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts:
-    """All that a model's card says."""
+    """Everything that a model's card states."""
 
     repo: str
+    """`NAMESPACE/NAME`."""
     tag: str
+    """The version that the card is for."""
     lineage: ModelLineage
     training: Mapping[str, Any]
-    """What `training.json` says."""
+    """The content of `training.json`."""
     curves: tuple[str, ...]
-    """Paths of the pictures."""
+    """Paths of the figures of the training."""
     results: ModelResults | None
-    """None where nothing was measured."""
+    """None if the model was not evaluated."""
 
     @property
     def name(self) -> str:
-        """The repository's, without its namespace."""
+        """Name of the repository, without its namespace."""
         return self.repo.rpartition("/")[2]
 
     @property
     def license(self) -> Inherited:
-        """The licence of the weights: the strictest of the base's and the data's."""
+        """The licence of the weights: the strictest of the base's and the dataset's."""
         return inherited([self.lineage.base.license, *self.lineage.data.licenses])
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that decided what was learnt, with what `auto` came to."""
+        """The settings that determine what is learnt, with the values that `auto` was resolved to."""
         lora, kto = self.training["decided"]["weights"] == "lora", self.lineage.method == "kto"
         hidden = {"report_to", "merge", "checkpoint_every", "memory_gb"}
         hidden |= set() if lora else {"lora_rank", "lora_alpha"}
@@ -136,7 +143,14 @@ class ModelFacts:
 
 
 def model_card(facts: ModelFacts) -> str:
-    """The text of the model's README.md."""
+    """Render a model's README.md.
+
+    Args:
+        facts: What the card states.
+
+    Returns:
+        The text, with its front matter.
+    """
     template = _environment().from_string(_template("plum_hub.model_cards", "model_card.md.jinja"))
     return template.render(facts=facts, front_matter=_model_front_matter(facts))
 
@@ -162,13 +176,20 @@ def _model_front_matter(facts: ModelFacts) -> str:
 
 
 def dataset_card(facts: DatasetFacts) -> str:
-    """The text of the dataset's README.md."""
+    """Render a dataset's README.md.
+
+    Args:
+        facts: What the card states.
+
+    Returns:
+        The text, with its front matter.
+    """
     template = _environment().from_string(_template("plum_hub.dataset_cards", "dataset_card.md.jinja"))
     return template.render(facts=facts, front_matter=_front_matter(facts), label_of=facts.rule.label)
 
 
 def _front_matter(facts: DatasetFacts) -> str:
-    """The YAML that the Hub reads, without its fences."""
+    """Return the YAML front matter for the Hub, without its fences."""
     lineage = facts.lineage
     policy = lineage.policy.identity
     sources = [name for source in lineage.sources if (name := hub_id(source.name, source.revision))]
@@ -197,7 +218,7 @@ def _front_matter(facts: DatasetFacts) -> str:
 
 
 def _size_category(rows: int) -> str:
-    """The Hub's word for a number of rows."""
+    """Return the Hub's size category for a number of rows."""
     bounds = [(10**3, "1K"), (10**4, "10K"), (10**5, "100K"), (10**6, "1M"), (10**7, "10M")]
     below = "n<1K"
     for (low, name), (_, upper) in zip(bounds, [*bounds[1:], (0, "100M")], strict=True):

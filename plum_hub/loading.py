@@ -1,9 +1,9 @@
-"""`plum_hub.load`: rows of a release, at exactly the commit that its version names.
+"""`plum_hub.load`: the rows of a release, at exactly the commit of its version.
 
-`datasets.load_dataset` pins less than it seems to: without the network it may answer with the rows of another version.
-Here a version becomes a commit first, the config's files at that commit are downloaded, and nothing else is read. Which
-commit a version stood for is remembered in `$PLUM_HUB_HOME/versions.jsonl`: so it is found again without the network,
-and a tag that was moved since is noticed.
+`datasets.load_dataset` pins less than it seems to: without network access it may return the rows of another version.
+Here a version is resolved to a commit first, the config's files at that commit are downloaded, and nothing else is
+read. The commit of each version is recorded in `$PLUM_HUB_HOME/versions.jsonl`, so that the version can be loaded
+without network access, and a tag that has moved is detected.
 """
 
 import json
@@ -31,38 +31,44 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True, kw_only=True)
 class FetchedRelease:
-    """A release on this machine. `folder` has the files of `commit`; `version` is the tag or commit that was asked."""
+    """A release that was downloaded."""
 
     repo: str
     version: str
+    """The tag or commit that was requested."""
     commit: str
     folder: Path
+    """The downloaded files of `commit`."""
     hub: str
-    """`public`, `embedded`, or another Hub's address."""
+    """`public`, `embedded`, or the address of another Hub."""
     tags: dict[str, str]
-    """Every tag of the repository with its commit; empty without the network."""
+    """Commit of every tag of the repository; empty without network access."""
     before: str | None
-    """The commit that this version stood for when it was first used here; None where it was not."""
+    """The commit of this version when it was first used on this machine; None if it was not used before."""
     kind: Kind = "dataset"
 
 
 def load(repo: str, config: str = "kto", version: str | None = None, hub: str = "auto") -> "Dataset":
-    """The rows of one config of a release, exactly as they were published under a version.
+    """Load the rows of one config of a release, exactly as they were published under a version.
 
         plum_hub.load("me/plum-starter", "kto", "v1.0.0")
 
-    Without the network (`HF_HUB_OFFLINE=1`) it gives the same rows where that version was loaded before, else an error.
+    Without network access (`HF_HUB_OFFLINE=1`) it returns the same rows if that version was loaded before; otherwise it
+    raises an error.
 
     Args:
-        repo: `namespace/name`.
+        repo: `NAMESPACE/NAME`.
         config: `kto`, `dpo`, `sft`, `samples`, `test_suites` or `dropped`.
-        version: a tag, or a full commit. It must be named.
-        hub: as `--hub` takes it: `auto`, `public`, `embedded` or a Hub's URL.
+        version: A tag, or a full commit. Required.
+        hub: Where the repository is: `auto`, `public`, `embedded` or a URL, as for `--hub`.
+
+    Returns:
+        The rows, with the columns that the dataset's card describes.
 
     Raises:
-        UsageError: no version is named.
-        HubError: no such dataset, version or config; the Hub cannot be reached; the tag was moved.
-        RunError: `$PLUM_HUB_HOME` cannot be written, or what it remembers is damaged.
+        UsageError: No version is given.
+        HubError: There is no such dataset, version or config; the Hub cannot be reached; or the tag has moved.
+        RunError: `$PLUM_HUB_HOME` cannot be written, or its record of versions is damaged.
     """
     if version is None:
         raise UsageError(f'which version? Name a tag or a commit, as in  plum_hub.load("{repo}", "{config}", "v1.0.0")')
@@ -70,25 +76,37 @@ def load(repo: str, config: str = "kto", version: str | None = None, hub: str = 
     files = sorted(str(path) for path in release.folder.glob("*/*.parquet") if path.parent.name == config)
     if not files:
         manifest = release.folder / _MANIFEST
-        there = ", ".join(sorted(json.loads(manifest.read_bytes())["columns"])) if manifest.is_file() else ""
-        raise HubError(f"{repo}@{version} has no config {config!r}; name one of: {there or 'none, it is no release'}")
+        configs = ", ".join(sorted(json.loads(manifest.read_bytes())["columns"])) if manifest.is_file() else ""
+        choice = f"name one of: {configs}" if configs else "it is not a release of plum-hub"
+        raise HubError(f"{repo}@{version} has no config {config!r}; {choice}")
     from datasets import Dataset
 
     return Dataset.from_parquet(files)
 
 
 def fetch_pinned(repo: str, version: str, hub: str, patterns: Sequence[str] | None = None) -> FetchedRelease:
-    """As `fetch_release`, of a tag that has not moved; remembers the commit of a tag that is new here.
+    """Download one version of a dataset, and require that its tag has not moved since it was first used here.
+
+    The commit of a tag that is used for the first time is recorded.
+
+    Args:
+        repo: `NAMESPACE/NAME`.
+        version: A tag, or a full commit.
+        hub: As for `load`.
+        patterns: Which files to download, as glob patterns; None for all.
+
+    Returns:
+        The release.
 
     Raises:
-        HubError: as `fetch_release`; or the tag stands on another commit than it did here before.
-        RunError: as `load`.
+        HubError: The version cannot be downloaded, as for `fetch_release`, or the tag has moved.
+        RunError: `$PLUM_HUB_HOME` cannot be written, or its record of versions is damaged.
     """
     release = fetch_release(repo, version, hub, patterns=patterns)
     if release.before not in (None, release.commit):
         raise HubError(
             f"{repo}@{version} is commit {release.commit} now, and was {release.before} when it was first used here; "
-            f"a tag never moves: name the commit that you mean instead of {version}, and ask who moved it"
+            f"a tag must never move: name the commit that you mean instead of {version}, and ask who moved it"
         )
     remember(release)
     return release
@@ -97,36 +115,43 @@ def fetch_pinned(repo: str, version: str, hub: str, patterns: Sequence[str] | No
 def fetch_release(
     repo: str, version: str, hub: str, kind: Kind | None = "dataset", patterns: Sequence[str] | None = None
 ) -> FetchedRelease:
-    """Download the files of one version, or those of them that match one of the patterns.
+    """Download the files of one version.
 
-    `auto` without a token means the embedded Hub, and the public one for what the embedded one has not. Where `kind` is
-    None, it is what has this version: a dataset or, where none has it, a model.
+    Args:
+        repo: `NAMESPACE/NAME`.
+        version: A tag, or a full commit.
+        hub: As for `load`. `auto` without a token means the embedded Hub, then the public one for what it lacks.
+        kind: What the repository contains; None for a dataset that has this version, else a model.
+        patterns: Which files to download, as glob patterns; None for all.
+
+    Returns:
+        The release.
 
     Raises:
-        HubError: no such repository or version, the Hub refuses or cannot be reached, or it would be needed and
+        HubError: There is no such repository or version, the Hub refuses or cannot be reached, or it is needed and
             `HF_HUB_OFFLINE` is set.
-        RunError: what is remembered of versions is damaged.
+        RunError: The record of versions is damaged.
     """
     kinds: list[Kind] = [kind] if kind else ["dataset", "model"]
     *others, last = _targets(hub)
     for target in (*others, last):
-        with connected(target) as there:
-            known = {one: {} if _is_offline(target) else tags(repo, there, one) for one in kinds}
-            if found := [one for one in kinds if version in known[one]] or [one for one in kinds if known[one]]:
-                return _fetched(repo, version, there, known[found[0]], found[0], patterns)
+        with connected(target) as hub_target:
+            known = {each: {} if _is_offline(target) else tags(repo, hub_target, each) for each in kinds}
+            if found := [each for each in kinds if version in known[each]] or [each for each in kinds if known[each]]:
+                return _fetch(repo, version, hub_target, known[found[0]], found[0], patterns)
             if target is last:
-                model = kind is None and _remembered(_name(there), repo, version, "model") is not None
-                return _fetched(repo, version, there, {}, "model" if model else kinds[0], patterns)
-    raise AssertionError("the last Hub has it, or says why not")
+                model = kind is None and _recorded_commit(_name(hub_target), repo, version, "model") is not None
+                return _fetch(repo, version, hub_target, {}, "model" if model else kinds[0], patterns)
+    raise AssertionError("the last Hub returns the release, or an error")
 
 
-def _fetched(
+def _fetch(
     repo: str, version: str, target: HubTarget, known: dict[str, str], kind: Kind, patterns: Sequence[str] | None
 ) -> FetchedRelease:
     offline = _is_offline(target)
     hub = _name(target)
     exact = _COMMIT.fullmatch(version) is not None
-    before = None if exact else _remembered(hub, repo, version, kind)
+    before = None if exact else _recorded_commit(hub, repo, version, kind)
     commit = version if exact else before if offline else known.get(version)
     if commit is None:
         raise HubError(_unknown(repo, version, known, kind, offline=offline))
@@ -141,7 +166,10 @@ def _name(target: HubTarget) -> str:
 
 
 def remember(release: FetchedRelease) -> None:
-    """Keep which commit a tag stands for, unless one is kept already; a commit that was asked for needs no keeping.
+    """Record the commit of a version in `$PLUM_HUB_HOME/versions.jsonl`, unless it is recorded already.
+
+    Args:
+        release: The release. One that was requested by its commit needs no record.
 
     Raises:
         RunError: `$PLUM_HUB_HOME` cannot be written.
@@ -152,48 +180,48 @@ def remember(release: FetchedRelease) -> None:
         home().mkdir(parents=True, exist_ok=True)
     row = {key: asdict(release)[key] for key in ("hub", "repo", "version", "commit")}
     row |= {} if release.kind == "dataset" else {"kind": release.kind}
-    with appending(_memory()) as append:
+    with appending(_record_file()) as append:
         append({**row, "at": datetime.now(UTC).isoformat(timespec="seconds")})
 
 
-def _memory() -> Path:
+def _record_file() -> Path:
     return home() / "versions.jsonl"
 
 
-def _remembered(hub: str, repo: str, version: str, kind: Kind) -> str | None:
-    for number, line in whole_lines(_memory()):
+def _recorded_commit(hub: str, repo: str, version: str, kind: Kind) -> str | None:
+    for number, line in whole_lines(_record_file()):
         try:
             row = object_of(line)
             if (row["hub"], row["repo"], row["version"], row.get("kind", "dataset")) == (hub, repo, version, kind):
                 return str(row["commit"])
         except (ValueError, TypeError, KeyError) as error:
-            raise RunError(f"{_memory()}:{number}: is damaged; delete this line") from error
+            raise RunError(f"{_record_file()}:{number}: is damaged; delete this line") from error
     return None
 
 
 def _targets(hub: str) -> list[HubTarget]:
-    """The Hubs to look at, one after the other."""
+    """Return the Hubs to search, in this order."""
     first = choose_target(hub)
     if hub != "auto" or not first.embedded:
         return [first]
-    public = choose_target("public")  # anybody may read there
+    public = choose_target("public")  # reading needs no token
     return [first, public] if default_root().exists() else [public]
 
 
 def _is_offline(target: HubTarget) -> bool:
-    """Whether `huggingface_hub` would refuse to use the network, where it is needed."""
+    """Tell whether `huggingface_hub` would refuse to use the network for this Hub."""
     if target.embedded:
         return False
-    said = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
-    return said.upper() in {"1", "ON", "YES", "TRUE"}
+    value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    return value.upper() in {"1", "ON", "YES", "TRUE"}
 
 
 def _unknown(repo: str, version: str, known: dict[str, str], kind: Kind, *, offline: bool) -> str:
     if offline:
         return (
-            f"HF_HUB_OFFLINE is set, and {repo}@{version} was never loaded here, so nothing says which commit it is; "
-            "unset it, or name the full commit"
+            f"HF_HUB_OFFLINE is set, and {repo}@{version} was never loaded here, so its commit is not known; "
+            "unset HF_HUB_OFFLINE, or name the full commit"
         )
     if known:
         return f"{repo} has no version {version}; name one of: {', '.join(sorted(known))}"
-    return f"there is no {kind} {repo} with versions on this Hub; check the name, the token, and which Hub is meant"
+    return f"there is no {kind} {repo} with versions on this Hub; check the name, the token and --hub"

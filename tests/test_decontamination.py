@@ -286,7 +286,7 @@ def test_a_run_that_was_not_compared_is_compared_later_once(home: Path) -> None:
     assert "humaneval is not compared" in done.stderr
     assert dropped(home / "run") == {}
     card = home / "run" / "release" / "dataset" / "README.md"
-    assert "were matched against benchmarks" in card.read_text()
+    assert "were compared with benchmarks" in card.read_text()
     before = rows(home / "run", "preferences")
     late = build(home, "--benchmark-data", str(DATA / "humaneval"))
     assert plum_hub(late).returncode == 0

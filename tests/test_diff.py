@@ -10,7 +10,7 @@ import pytest
 
 from plum_hub.errors import HubError
 from plum_hub.loading import FetchedRelease
-from plum_hub.verification.diff import compared
+from plum_hub.verification.diff import compare_releases
 from tests.releases import REPO, Releases, publish, reseal, rewrite, two_versions
 
 Rows = list[dict[str, Any]]
@@ -37,7 +37,7 @@ def fetched(tree: Path, version: str) -> FetchedRelease:
 
 def difference(releases: Releases, tree: Path) -> dict[str, Any]:
     """From v1.0.0 to the tree."""
-    return compared(fetched(releases.tree(), "v1.0.0"), fetched(tree, "v1.1.0")).as_json()
+    return compare_releases(fetched(releases.tree(), "v1.0.0"), fetched(tree, "v1.1.0")).as_json()
 
 
 def why(found: dict[str, Any], config: str) -> dict[str, dict[str, int]]:
@@ -243,12 +243,14 @@ def _half_a_file(tree: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (_no_manifest, "is no release of plum-hub"),
+        (_no_manifest, "is not a release of plum-hub"),
         (_no_label, "kto has no column label"),
         (_half_a_file, "plum-hub verify local/x@v1.0.0  and  plum-hub verify local/x@v1.1.0"),
     ],
 )
-def test_what_cannot_be_compared(releases: Releases, changed: Path, damage: Callable[[Path], None], said: str) -> None:
+def test_what_cannot_be_compare_releases(
+    releases: Releases, changed: Path, damage: Callable[[Path], None], said: str
+) -> None:
     damage(changed)
     with pytest.raises(HubError, match=said):
         difference(releases, changed)
@@ -263,6 +265,6 @@ def test_a_plain_dataset_is_no_release(releases: Releases, tmp_path: Path) -> No
     (tmp_path / "README.md").write_text("# Plain\n")
     publish(releases, tmp_path, "local/plain")
     done = releases.plum_hub("diff", "local/plain", "v1.0.0", "v1.0.0")
-    assert (done.returncode, "local/plain@v1.0.0: is no release of plum-hub" in done.stderr) == (9, True)
+    assert (done.returncode, "local/plain@v1.0.0: is not a release of plum-hub" in done.stderr) == (9, True)
     done = releases.plum_hub("verify", "local/plain@v1.0.0")
-    assert (done.returncode, "this is no release of plum-hub" in done.stdout) == (14, True)
+    assert (done.returncode, "this is not a release of plum-hub" in done.stdout) == (14, True)

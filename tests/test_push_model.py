@@ -33,7 +33,7 @@ from plum_hub.training.load_check import answer, compare
 from plum_hub.training.run import TrainingRequest, prepare, train
 from plum_hub.training.settings import compose
 from plum_hub.verification.findings import MODEL_MEANINGS
-from plum_hub.verification.model import ModelReport, audited_model
+from plum_hub.verification.model import ModelReport, verify_model
 from plum_hub.verification.options import VerifyOptions
 from plum_hub.verification.verify import verify
 from tests.engines.tiny import write_tiny_model
@@ -256,7 +256,7 @@ def test_a_forgery_is_found(
         repo=ADAPTER, version="v1.0.0", commit=commit, folder=tree, hub="embedded", tags={}, before=None, kind="model"
     )
     order = VerifyOptions(repo=ADAPTER, version="v1.0.0", hub="embedded", sample=1, commit=commit)
-    report = audited_model(order, release, Progress())
+    report = verify_model(order, release, Progress())
     said: dict[str, set[str]] = {}
     for one in report.findings.listed:
         said.setdefault(one.check, set()).add(one.what)

@@ -13,11 +13,11 @@ from plum_hub.loading import FetchedRelease
 from plum_hub.progress import Progress
 from plum_hub.records import digest
 from plum_hub.release.manifest import VerifiableManifest
-from plum_hub.verification.dataset import DatasetReport, audited, drawn
+from plum_hub.verification.dataset import DatasetReport, draw_samples, verify_dataset
 from plum_hub.verification.files import check_manifest
 from plum_hub.verification.findings import MEANINGS, Findings
 from plum_hub.verification.options import VerifyOptions
-from plum_hub.verification.provenance import read_terms
+from plum_hub.verification.provenance import read_provenance
 from plum_hub.verification.rows import split
 from plum_hub.verification.rows_check import RowsCheck
 from plum_hub.verification.tag import check_tag
@@ -63,7 +63,9 @@ def audit(tree: Path, sample: int | None = 0, seed: int = 0) -> DatasetReport:
     release = FetchedRelease(
         repo="local/x", version="c" * 40, commit="c" * 40, folder=tree, hub="embedded", tags={}, before=None
     )
-    return audited(VerifyOptions(repo="local/x", version="c" * 40, sample=sample, seed=seed), release, Progress())
+    return verify_dataset(
+        VerifyOptions(repo="local/x", version="c" * 40, sample=sample, seed=seed), release, Progress()
+    )
 
 
 def what_differs(report: DatasetReport) -> dict[str, set[str]]:
@@ -78,7 +80,7 @@ def test_a_release_agrees_with_itself(releases: Releases, tmp_path: Path) -> Non
     assert set(report["checks"]) == set(MEANINGS)
     assert all(check["compared"] for check in report["checks"].values()), report["checks"]
     assert report["harness"]["published"] == report["harness"]["here"]
-    assert "no record from before says which commit v1.0.0 stood for" in " ".join(report["notes"])
+    assert "there is no earlier record of the commit of v1.0.0" in " ".join(report["notes"])
     code, report = verified(releases, f"{REPO}@v1.0.0", home=tmp_path)
     assert (code, report["notes"]) == (0, [])  # the first time is the record
 
@@ -108,7 +110,7 @@ def test_a_sample_is_drawn_by_its_seed(tree: Path) -> None:
     names: list[str] = []
     rewrite(tree, "samples", lambda rows: names.extend(row["sample_id"] for row in rows))
     reseal(tree)
-    seeds = {forged in drawn(names, 18, seed): seed for seed in range(20)}
+    seeds = {forged in draw_samples(names, 18, seed): seed for seed in range(20)}
     for seen, seed in seeds.items():
         report = audit(tree, 18, seed)
         assert (report.judged, report.samples, report.as_json()["seed"]) == (18, 36, seed)
@@ -302,7 +304,7 @@ def test_another_extraction_is_told_and_programs_are_judged_as_published(tree: P
     reseal(tree, lambda manifest: manifest["lineage"].update(extraction="0"))
     report = audit(tree, None)
     assert what_differs(report) == {}
-    assert "found in answers by version 0 of the rules" in " ".join(report.findings.notes)
+    assert "extracted from answers by version 0 of the rules" in " ".join(report.findings.notes)
 
 
 def test_rows_that_their_digest_does_not_name(tree: Path) -> None:
@@ -355,14 +357,14 @@ def test_a_release_in_parts_is_the_same_release(tree: Path) -> None:
     findings = Findings()
     manifest = check_manifest(tree, findings, VerifiableManifest)
     assert manifest is not None
-    terms = read_terms(tree, manifest.lineage, findings)
-    assert terms is not None
+    provenance = read_provenance(tree, manifest.lineage, findings)
+    assert provenance is not None
     with split(tree, 1) as whole, split(tree, 4) as parts:
         (everything,) = whole
         several = list(parts)
-        check = RowsCheck(terms, findings)
-        names = [check.part(part) for part in parts]
-        check.end(manifest.counts)
+        check = RowsCheck(provenance, findings)
+        names = [check.check_part(part) for part in parts]
+        check.check_counts(manifest.counts)
     assert len(several) == 4
     assert sum(map(bool, names)) > 1
     for config, rows in everything.items():

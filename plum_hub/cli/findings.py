@@ -42,8 +42,8 @@ def _show_model(report: ModelReport) -> None:
 def _show_dataset(report: DatasetReport) -> None:
     _show_findings(report.findings, MEANINGS)
     judged = f"{report.judged:,} of {report.samples:,}"
-    if report.order.sample is not None:
-        judged += f", drawn by --seed {report.order.seed}"
+    if report.options.sample is not None:
+        judged += f", drawn by --seed {report.options.seed}"
     release = f"{report.release.repo}@{report.release.version}, commit {report.release.commit}"
     screen.facts([("release", release), ("judged", judged), ("outcome", _outcome(report.findings))])
 
@@ -84,9 +84,9 @@ def show_difference(found: ReleaseDiff) -> None:
         found: The differences of two releases.
     """
     names = (found.old.version, found.new.version)
-    if found.making:
+    if found.provenance:
         table = Table("setting", *names, box=None, header_style="bold", pad_edge=False)
-        for key, pair in found.making.items():
+        for key, pair in found.provenance.items():
             table.add_row(escape(key), *(escape("" if value is None else shown(value)) for value in pair))
         screen.console().print(table)
     for config, (gone, fresh) in found.columns.items():

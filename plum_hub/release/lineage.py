@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
-from typing import Any
 
 from plum_hub.engines.base import EngineIdentity, Sampling
 from plum_hub.execution.base import Limits
@@ -156,7 +155,7 @@ class Lineage(RowsLineage):
     """None where this run generated no response."""
     decontamination: Decontamination
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the lineage as JSON values. A model that lies in a local folder is named by the folder's last part."""
         values = asdict(self)
         for row, source in zip(values["sources"], self.sources, strict=True):

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import TypeAdapter
 
@@ -103,7 +103,7 @@ class Manifest(VerifiableManifest):
     """The type of each column, by config and column name."""
     content: Mapping[Config, str]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the manifest as JSON values, without `previous` where there is none."""
         previous = {} if self.previous is None else {"previous": asdict(self.previous)}
         return _as_read(
@@ -126,14 +126,14 @@ class ModelManifest:
     files: tuple[HashedFile, ...]
     """Every file of the release but the manifest."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the manifest as JSON values."""
         return _as_read({"lineage": asdict(self.lineage), "files": [asdict(file) for file in self.files]})
 
 
-def _as_read(values: dict[str, Any]) -> dict[str, Any]:
+def _as_read(values: dict[str, object]) -> dict[str, object]:
     """Return values as reading the file would give them, so that manifests can be compared: lists, no tuples."""
-    found: dict[str, Any] = json.loads(json.dumps(values))
+    found: dict[str, object] = json.loads(json.dumps(values))
     return found
 
 

@@ -75,8 +75,8 @@ _SAMPLE_ID = Column("sample_id", "string", "the sample, as in config `samples`")
 
 
 def _training_columns(config: Config, text: str) -> tuple[Column, ...]:
-    prompt = Column("prompt", text, "what the policy was asked")
-    completion = Column("completion", text, "the policy's whole answer, as it sampled it")
+    prompt = Column("prompt", text, "the prompt that the policy was given")
+    completion = Column("completion", text, "the policy's complete answer, unchanged")
     if config == "dpo":
         return (
             prompt,
@@ -100,15 +100,15 @@ _RECORD_COLUMNS: dict[Config, tuple[Column, ...]] = {
         Column("index", "int64", "number of the sample within its suite"),
         Column("seed", "int64", "the sampling seed"),
         Column("prompt_digest", "string", "digest of the prompt"),
-        Column("text", "string", "the policy's whole answer"),
-        Column("code", "string", "the program found in the answer; null where there is none"),
+        Column("text", "string", "the policy's complete answer"),
+        Column("code", "string", "the program extracted from the answer; null if there is none"),
         Column("finish_reason", "string", "`stop`, `length` (cut at the token limit) or `refused`"),
         Column("prompt_tokens", "int64", "length of the prompt, in the policy's tokens"),
         Column("completion_tokens", "int64", "length of the answer, in the policy's tokens"),
         Column("verdict_id", "string", "digest of what the verdict was made from"),
-        Column("status", "string", "what happened when the sample met its suite"),
-        Column("cases", OUTCOMES, "what happened in each test case, in the suite's order, and where it was decided"),
-        Column("detail", "string", "the first thing that went wrong, where one did"),
+        Column("status", "string", "the outcome of running the sample against its suite"),
+        Column("cases", OUTCOMES, "the outcome of each test case, in the suite's order, and where it was decided"),
+        Column("detail", "string", "the first error, if there is one"),
         Column("cpu_seconds", "float64", "CPU time of the run, in seconds"),
         Column("peak_memory_mb", "float64", "peak memory of the run, in MB"),
         Column("output", "string", "the end of what the program printed"),
@@ -120,7 +120,7 @@ _RECORD_COLUMNS: dict[Config, tuple[Column, ...]] = {
         Column("source", "string", "the dataset or file that the instruction comes from"),
         Column("source_revision", "string", "its revision"),
         Column("source_row", "string", "the instruction's id or position there"),
-        Column("license", "string", "the source's licence; null where it states none"),
+        Column("license", "string", "the source's licence; null if it states none"),
         Column("response_id", "string", "the generator's answer that the suite was read from"),
         Column("entry_point", "string", "the name that a solution must define; empty for a script"),
         Column("starter_code", "string", "the signature that the policy was shown"),
@@ -134,7 +134,7 @@ _RECORD_COLUMNS: dict[Config, tuple[Column, ...]] = {
         Column("stage", "string", "the stage that left it out"),
         Column("reason", "string", "why"),
         _INSTRUCTION_ID,
-        Column("detail", "string", "what exactly was wrong, where there is more to say"),
+        Column("detail", "string", "details, if there are any"),
     ),
 }
 

@@ -1,13 +1,14 @@
-"""Releases held against what they say of themselves (`verify`), and against one another (`diff`).
+"""Checking a release against its own statements (`verify`), and against another release (`diff`).
 
-verify.py      one release, by what it is (order.py)
-dataset.py     a dataset: the order of the checks, and what came of them
-model.py       a model, and the chain behind it
-findings.py    the checks by name, and what did not agree
-tag.py         whether a tag still stands where it stood
-files.py       manifest, hashes, schemas; rows.py reads the rows, all of some instructions at a time
-terms.py       what the rows were made under: recipe, harness, limits
-rows_check.py  ids and views, made once more from the rows' own inputs
-rejudging.py   the samples, judged once more
-diff.py        two releases
+verify.py       one release: a dataset or a model (options.py)
+dataset.py      a dataset: which checks, in which order, and the report
+model.py        a model, and the chain of releases behind it
+findings.py     the checks by name, and what did not agree
+tag.py          whether a tag still points to the commit that it pointed to
+files.py        manifest, hashes, schemas and digests of the files
+rows.py         the rows, all of some instructions at a time; reading.py turns them into records
+provenance.py   what the rows were made with: recipe, harness, limits
+rows_check.py   ids and views, recomputed from the rows' own inputs
+rejudge.py      the samples, judged again
+diff.py         two releases; matching.py compares their rows, causes.py what they were made with
 """

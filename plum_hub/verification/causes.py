@@ -1,4 +1,4 @@
-"""In what the making of two releases differs, and which of their rows' differences that can explain."""
+"""Differences in what two releases were made with, and the differences between rows that they can explain."""
 
 import json
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from plum_hub.recipe import read
 from plum_hub.release.manifest import MANIFEST, RECIPE
 
 Cause: TypeAlias = Literal["harness", "limits", "policy", "generator", "rule"]
+"""What can explain a difference between rows."""
 
 _CAUSES: dict[Cause, tuple[str, ...]] = {
     "harness": ("harness_version", "checker_version", "extraction", "recipe.verdicts.sandbox", "recipe.verdicts.numpy"),
@@ -19,29 +20,44 @@ _CAUSES: dict[Cause, tuple[str, ...]] = {
     "generator": ("generator.", "generator", "suites_from", "prompts.suite", "recipe.suites."),
     "rule": ("recipe.preferences.", "recipe.decontamination."),
 }
-"""Where in the lineage or the recipe each cause shows: the beginnings of its keys."""
+"""Prefixes of the keys in lineage and recipe by which each cause shows."""
 _NO_CAUSE = ("instructions", "self_consistency.", "decontamination.", "weights")
-"""What was counted in the making; it follows from the rest."""
+"""Prefixes of keys that hold counts; they follow from the others."""
 
 
 @dataclass(frozen=True)
 class ReleaseFacts:
-    """What a release says it was made from, as flat keys with their values; the recipe's begin with `recipe.`."""
+    """What a release states that it was made with."""
 
     facts: Mapping[str, object]
+    """Values of lineage and recipe by flat keys; those of the recipe begin with `recipe.`."""
 
     def differences(self, other: "ReleaseFacts") -> dict[str, tuple[object, object]]:
-        """The keys that differ, with the value here and there; None where there is none."""
+        """Compare with another release.
+
+        Args:
+            other: The facts of that release.
+
+        Returns:
+            Both values of each key that differs; None stands for a missing one. Counts are not compared.
+        """
         keys = sorted(self.facts.keys() | other.facts.keys())
         pairs = {key: (self.facts.get(key), other.facts.get(key)) for key in keys}
         return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and not key.startswith(_NO_CAUSE)}
 
 
 def release_facts(folder: Path, name: str) -> ReleaseFacts:
-    """The making of a downloaded release.
+    """Read what a downloaded release was made with.
+
+    Args:
+        folder: The release's folder.
+        name: Its name, for the error message.
+
+    Returns:
+        The facts in its manifest and recipe, including those that this version does not know.
 
     Raises:
-        HubError: it has no manifest or recipe that can be read, so it is no release of plum-hub.
+        HubError: It has no readable manifest or recipe, so it is not a release of plum-hub.
     """
     import yaml
 
@@ -51,13 +67,20 @@ def release_facts(folder: Path, name: str) -> ReleaseFacts:
         return ReleaseFacts(_flat({**lineage, "recipe": recipe}))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, RecipeError, yaml.YAMLError) as error:
         raise HubError(
-            f"{name}: is no release of plum-hub, or a damaged one ({type(error).__name__} in its manifest or recipe); "
-            f"look closer with  plum-hub verify {name}"
+            f"{name}: is not a release of plum-hub, or is damaged ({type(error).__name__} in its manifest or recipe); "
+            f"check it with  plum-hub verify {name}"
         ) from error
 
 
 def causes(differences: Mapping[str, object]) -> set[Cause]:
-    """Which of the causes these differences can be."""
+    """Find the causes behind differences.
+
+    Args:
+        differences: The keys that differ, as from `ReleaseFacts.differences`.
+
+    Returns:
+        The causes that they belong to.
+    """
     return {cause for cause, starts in _CAUSES.items() if any(key.startswith(starts) for key in differences)}
 
 

@@ -1,9 +1,8 @@
-"""Whether a dataset's release is what it says."""
+"""Verification of a dataset's release."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from heapq import nsmallest
-from typing import Any
 
 from plum_hub.execution import Judge
 from plum_hub.loading import FetchedRelease
@@ -18,41 +17,43 @@ from plum_hub.verification.files import (
     check_manifest,
     check_schemas,
 )
-from plum_hub.verification.findings import MEANINGS, Findings, checks_as_json
+from plum_hub.verification.findings import MEANINGS, Findings, summarize_checks
 from plum_hub.verification.options import VerifyOptions
-from plum_hub.verification.provenance import Provenance, note_versions, read_terms
-from plum_hub.verification.reading import RecordedSample, judged_of, tasks_of
+from plum_hub.verification.provenance import Provenance, note_versions, read_provenance
+from plum_hub.verification.reading import RecordedSample, recorded_samples, recorded_suites
 from plum_hub.verification.rejudge import check_references, rejudge
-from plum_hub.verification.rows import InstructionParts, parts_of, split
+from plum_hub.verification.rows import InstructionParts, count_parts, split
 from plum_hub.verification.rows_check import RowsCheck, check_order
-from plum_hub.verification.tag import check_earlier, check_tag
+from plum_hub.verification.tag import check_previous, check_tag
 
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What came of it."""
+    """The outcome of verifying a dataset."""
 
-    order: VerifyOptions
+    options: VerifyOptions
     release: FetchedRelease
     findings: Findings
     samples: int
-    """In the release, as far as they can be judged."""
+    """Samples in the release that can be judged."""
     judged: int
+    """Samples that were judged again."""
     harness: dict[str, dict[str, str]]
-    """Sandbox and static check of the release (`published`), and those that judged now (`here`)."""
+    """Versions of `sandbox` and `static_check`: those of the release (`published`) and those on this machine (`here`);
+    empty if the rows could not be checked."""
 
     @property
     def agrees(self) -> bool:
-        """Whether the release is what it says."""
+        """Whether every comparison agreed."""
         return self.findings.agree
 
     @property
     def differing(self) -> int:
-        """How many things do not agree."""
+        """Number of comparisons that did not agree."""
         return self.findings.differing.total()
 
-    def as_json(self) -> dict[str, Any]:
-        """The report as JSON values, for `--json`."""
+    def as_json(self) -> dict[str, object]:
+        """Return the report as JSON values, for `--json`."""
         findings = self.findings
         return {
             "kind": "dataset",
@@ -63,98 +64,116 @@ class DatasetReport:
             "agrees": self.agrees,
             "samples": self.samples,
             "judged": self.judged,
-            "seed": None if self.order.sample is None else self.order.seed,
-            "checks": checks_as_json(findings, MEANINGS),
-            "disagreements": [asdict(one) for one in findings.listed],
+            "seed": None if self.options.sample is None else self.options.seed,
+            "checks": summarize_checks(findings, MEANINGS),
+            "disagreements": [asdict(mismatch) for mismatch in findings.listed],
             "notes": findings.notes,
             "harness": self.harness,
         }
 
 
-def audited(order: VerifyOptions, release: FetchedRelease, progress: Progress) -> DatasetReport:
-    """Hold a release that is here against its manifest, its recipe, its own inputs, and a judge of one's own.
+def verify_dataset(options: VerifyOptions, release: FetchedRelease, progress: Progress) -> DatasetReport:
+    """Compare a downloaded release with its manifest, its recipe and its own inputs, and judge its samples again.
 
-    A check that cannot be made because an earlier one failed compares nothing; the earlier one says why.
+    A check that is impossible because an earlier one failed makes no comparisons; the earlier one says why.
+
+    Args:
+        options: How to verify.
+        release: The release, on this machine.
+        progress: Progress reporter.
+
+    Returns:
+        The report.
 
     Raises:
-        SandboxError, StaticCheckError: programs cannot be judged here; that says nothing about the release.
-        RunError: `order.run` does not name the release.
-        HubError: what the manifest names cannot be had.
+        SandboxError: Programs cannot be run on this machine; that says nothing about the release.
+        StaticCheckError: The static check cannot run on this machine; likewise.
+        RunError: `options.run` does not name the release.
+        HubError: An earlier manifest cannot be downloaded.
     """
     findings = Findings()
-    check_tag(release, order.commit, order.run, findings)
+    check_tag(release, options.commit, options.run, findings)
     manifest = check_manifest(release.folder, findings, VerifiableManifest)
     if manifest is None:
-        return DatasetReport(order, release, findings, 0, 0, {})
-    check_earlier(release, manifest.previous, findings)
+        return DatasetReport(options, release, findings, 0, 0, {})
+    check_previous(release, manifest.previous, findings)
     check_files(release.folder, manifest, findings)
     if findings.differing["files"]:
         findings.note(f"a damaged download looks the same: remove {release.folder} and verify again to be sure")
     check_schemas(release.folder, manifest, findings)
-    terms = read_terms(release.folder, manifest.lineage, findings)
-    if terms is None or findings.differing["schemas"]:
-        findings.note("the rows were not looked at, because they cannot be read as a release's")
-        return DatasetReport(order, release, findings, 0, 0, {})
+    provenance = read_provenance(release.folder, manifest.lineage, findings)
+    if provenance is None or findings.differing["schemas"]:
+        findings.note("the rows were not checked, because they cannot be read as those of a release")
+        return DatasetReport(options, release, findings, 0, 0, {})
     try:
         check_content(release.folder, manifest, findings)
-        with split(release.folder, parts_of(release.folder)) as parts:
-            return _rows_report(order, release, _ReleaseRows(parts, manifest, terms, findings), progress)
+        with split(release.folder, count_parts(release.folder)) as parts:
+            return _rows_report(options, release, _ReleaseRows(parts, manifest, provenance, findings), progress)
     except UnreadableError as error:
-        findings.wrong("schemas", "rows", "can be read", str(error))
-        return DatasetReport(order, release, findings, 0, 0, {})
+        findings.fail("schemas", "rows", "can be read", str(error))
+        return DatasetReport(options, release, findings, 0, 0, {})
 
 
 @dataclass(frozen=True)
 class _ReleaseRows:
     parts: InstructionParts
     manifest: VerifiableManifest
-    terms: Provenance
+    provenance: Provenance
     findings: Findings
 
 
 def _rows_report(
-    order: VerifyOptions, release: FetchedRelease, rows: _ReleaseRows, progress: Progress
+    options: VerifyOptions, release: FetchedRelease, rows: _ReleaseRows, progress: Progress
 ) -> DatasetReport:
-    findings, terms = rows.findings, rows.terms
-    check = RowsCheck(terms, findings)
+    findings, provenance = rows.findings, rows.provenance
+    check = RowsCheck(provenance, findings)
     names: list[str] = []
     for part in rows.parts:
-        names += check.part(part)
-    check.end(rows.manifest.counts)
+        names += check.check_part(part)
+    check.check_counts(rows.manifest.counts)
     check_order(release.folder, findings)
-    chosen = set(names if order.sample is None else drawn(names, order.sample, order.seed))
-    settings = terms.recipe.verdicts
-    with Judge(order.workers, sandbox=order.sandbox, numpy=settings.numpy) as judge:
+    chosen = set(names if options.sample is None else draw_samples(names, options.sample, options.seed))
+    settings = provenance.recipe.verdicts
+    with Judge(options.workers, sandbox=options.sandbox, numpy=settings.numpy) as judge:
         static_check = checker_version(frozenset(settings.mypy_codes))
-        note_versions(terms.lineage, judge.harness_version, static_check, findings)
+        note_versions(provenance.lineage, judge.harness_version, static_check, findings)
         here = {"sandbox": judge.harness_version, "static_check": static_check}
         progress.begin("judge", len(chosen), 0)
-        rejudge(_samples(rows.parts, chosen), terms, judge, findings, progress)
+        rejudge(_samples(rows.parts, chosen), provenance, judge, findings, progress)
         progress.end()
-        check_references(_suites(rows.parts, None if order.sample is None else chosen), terms, judge, findings)
-    published = {"sandbox": terms.lineage.harness_version, "static_check": terms.lineage.checker_version}
+        check_references(_suites(rows.parts, None if options.sample is None else chosen), provenance, judge, findings)
+    published = {"sandbox": provenance.lineage.harness_version, "static_check": provenance.lineage.checker_version}
     harness = {"published": published, "here": here}
-    return DatasetReport(order, release, findings, len(names), len(chosen), harness)
+    return DatasetReport(options, release, findings, len(names), len(chosen), harness)
 
 
-def drawn(names: Iterable[str], count: int, seed: int) -> list[str]:
-    """So many of the samples as nobody can foresee who does not know the seed."""
+def draw_samples(names: Iterable[str], count: int, seed: int) -> list[str]:
+    """Draw samples in a way that nobody can predict without the seed.
+
+    Args:
+        names: Ids of the samples.
+        count: How many to draw; all if there are fewer.
+        seed: Seed of the draw.
+
+    Returns:
+        The ids that were drawn.
+    """
     return nsmallest(count, names, key=lambda name: digest(seed, name))
 
 
 def _samples(parts: InstructionParts, chosen: set[str]) -> Iterator[RecordedSample]:
-    """The chosen samples. What is wrong with their rows has been told before."""
-    silent = Findings()
+    """Yield the chosen samples. Errors in their rows have been reported before."""
+    ignored = Findings()
     for part in parts:
-        judged = judged_of(part, tasks_of(part, silent), silent)
-        yield from (one for one in judged if one.sample.id in chosen)
+        recorded = recorded_samples(part, recorded_suites(part, ignored), ignored)
+        yield from (one for one in recorded if one.sample.id in chosen)
 
 
 def _suites(parts: InstructionParts, of: set[str] | None) -> Iterator[TestSuite]:
-    """The suites of these samples, or all."""
-    silent = Findings()
+    """Yield the suites of these samples, or all suites."""
+    ignored = Findings()
     for part in parts:
-        wanted = None if of is None else {row["suite_id"] for row in part["samples"] if row["sample_id"] in of}
-        for task in tasks_of(part, silent).values():
-            if wanted is None or task.suite.id in wanted:
-                yield task.suite
+        needed = None if of is None else {row["suite_id"] for row in part["samples"] if row["sample_id"] in of}
+        for recorded in recorded_suites(part, ignored).values():
+            if needed is None or recorded.suite.id in needed:
+                yield recorded.suite

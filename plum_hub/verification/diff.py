@@ -1,8 +1,7 @@
-"""`plum-hub diff`: what became of the rows of one version in another, and why."""
+"""`plum-hub diff`: how the rows of two versions of a dataset differ, and why."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from plum_hub.errors import HubError
 from plum_hub.loading import FetchedRelease, fetch_pinned
@@ -10,7 +9,7 @@ from plum_hub.release.reading import UnreadableError, config_files, open_parquet
 from plum_hub.release.schemas import CONFIGS, Config
 from plum_hub.verification.causes import ReleaseFacts, causes, release_facts
 from plum_hub.verification.matching import KEYS, ConfigChanges, Flip, ReleaseMatcher, reasons
-from plum_hub.verification.rows import parts_of, split
+from plum_hub.verification.rows import count_parts, split
 
 _NEEDED: dict[Config, set[str]] = {
     "samples": {"text", "code", "index", "suite_id", "status"},
@@ -18,30 +17,32 @@ _NEEDED: dict[Config, set[str]] = {
     "test_suites": {"cases", "response_id"},
     "dropped": {"reason"},
 }
-"""Columns without which rows cannot be compared, beside those that name them."""
+"""Columns that the comparison needs, besides those that identify a row."""
 
 
 @dataclass(frozen=True)
 class ReleaseDiff:
-    """Two versions of a dataset, side by side."""
+    """The differences between two versions of a dataset."""
 
     old: FetchedRelease
     new: FetchedRelease
-    making: Mapping[str, tuple[object, object]]
-    """In what their recipes and lineages differ: key, the old value, the new one."""
+    provenance: Mapping[str, tuple[object, object]]
+    """Where their recipes and lineages differ: the old and the new value, by key."""
     columns: Mapping[Config, tuple[list[str], list[str]]]
-    """The configs whose columns differ: those that are gone, those that are new."""
+    """Configs whose columns differ: the columns that were removed, and those that were added."""
     configs: Mapping[Config, ConfigChanges]
+    """The rows that differ, by config."""
     flips: list[Flip]
+    """Samples that are chosen in one version and rejected in the other."""
 
-    def as_json(self) -> dict[str, Any]:
-        """The difference as JSON values, for `--json`."""
+    def as_json(self) -> dict[str, object]:
+        """Return the differences as JSON values, for `--json`."""
         return {
             "repo": self.old.repo,
             "old": {"version": self.old.version, "commit": self.old.commit},
             "new": {"version": self.new.version, "commit": self.new.commit},
-            "making": {key: list(pair) for key, pair in self.making.items()},
-            "columns": {name: {"removed": gone, "added": fresh} for name, (gone, fresh) in self.columns.items()},
+            "making": {key: list(pair) for key, pair in self.provenance.items()},
+            "columns": {name: {"removed": removed, "added": added} for name, (removed, added) in self.columns.items()},
             "configs": {
                 config: {
                     **asdict(changes),
@@ -56,40 +57,60 @@ class ReleaseDiff:
 def diff(repo: str, old: str, new: str, hub: str) -> ReleaseDiff:
     """Compare two versions of a dataset, row by row.
 
+    Args:
+        repo: `NAMESPACE/NAME`.
+        old: A tag or a full commit.
+        new: Another one.
+        hub: Where the repository is: `auto`, `public`, `embedded` or a URL, as for `--hub`.
+
+    Returns:
+        The differences.
+
     Raises:
-        HubError: a version cannot be had, was moved, or is no release of plum-hub.
+        HubError: A version cannot be downloaded, its tag has moved, or it is not a release of plum-hub.
         RunError: `$PLUM_HUB_HOME` cannot be written.
     """
-    return compared(fetch_pinned(repo, old, hub), fetch_pinned(repo, new, hub))
+    return compare_releases(fetch_pinned(repo, old, hub), fetch_pinned(repo, new, hub))
 
 
-def compared(old: FetchedRelease, new: FetchedRelease) -> ReleaseDiff:
-    """As `diff`, of versions that are on this machine already."""
+def compare_releases(old: FetchedRelease, new: FetchedRelease) -> ReleaseDiff:
+    """Compare two releases that are on this machine.
+
+    Args:
+        old: One version.
+        new: Another version of the same dataset.
+
+    Returns:
+        The differences.
+
+    Raises:
+        HubError: One of them is damaged, or is not a release of plum-hub.
+    """
     try:
         columns = {config: (_columns(old, config), _columns(new, config)) for config in CONFIGS}
-        count = parts_of(old.folder, new.folder)
-        making = _making(old).differences(_making(new))
-        matching = ReleaseMatcher(causes(making))
-        with split(old.folder, count) as former, split(new.folder, count) as latter:
-            for pair in zip(former, latter, strict=True):
-                matching.part(*pair)
+        count = count_parts(old.folder, new.folder)
+        provenance = _facts(old).differences(_facts(new))
+        matcher = ReleaseMatcher(causes(provenance))
+        with split(old.folder, count) as old_parts, split(new.folder, count) as new_parts:
+            for pair in zip(old_parts, new_parts, strict=True):
+                matcher.add(*pair)
     except UnreadableError as error:
         name = f"{old.repo}@{old.version}  and  plum-hub verify {new.repo}@{new.version}"
-        raise HubError(f"{old.repo}: {error}; look closer with  plum-hub verify {name}") from error
+        raise HubError(f"{old.repo}: {error}; check it with  plum-hub verify {name}") from error
     differing = {
-        config: ([name for name in one if name not in two], [name for name in two if name not in one])
-        for config, (one, two) in columns.items()
-        if one and two and set(one) != set(two)
+        config: ([name for name in before if name not in after], [name for name in after if name not in before])
+        for config, (before, after) in columns.items()
+        if before and after and set(before) != set(after)
     }
-    return ReleaseDiff(old, new, making, differing, matching.configs, matching.flips)
+    return ReleaseDiff(old, new, provenance, differing, matcher.configs, matcher.flips)
 
 
-def _making(release: FetchedRelease) -> ReleaseFacts:
+def _facts(release: FetchedRelease) -> ReleaseFacts:
     return release_facts(release.folder, f"{release.repo}@{release.version}")
 
 
 def _columns(release: FetchedRelease, config: Config) -> list[str]:
-    """The columns of a config; none where it is not there."""
+    """Return the columns of a config; none if the release does not have it."""
     found: list[str] = []
     for path in config_files(release.folder, config):
         found = list(open_parquet(path).schema_arrow.names)

@@ -1,4 +1,4 @@
-"""Rows of two releases held against each other, all rows of some instructions at a time."""
+"""Comparison of the rows of two releases, all rows of some instructions at a time."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,8 +9,8 @@ from plum_hub.verification.causes import Cause
 from plum_hub.verification.rows import Part, Row
 
 Match: TypeAlias = Literal["id", "answer", "number"]
-"""How a sample was found again: it is the same sample; the same answer to the same instruction; or only the one of the
-same number, which is another answer."""
+"""How a sample was matched: by its id; by the same answer to the same instruction; or only by its number, in which case
+the answer differs."""
 
 KEYS: dict[Config, tuple[str, ...]] = {
     "kto": ("sample_id",),
@@ -20,18 +20,19 @@ KEYS: dict[Config, tuple[str, ...]] = {
     "test_suites": ("suite_id",),
     "dropped": ("stage", "id"),
 }
-"""What names a row of each config."""
+"""Columns that identify a row of each config."""
 _MEASURED = {"cpu_seconds", "peak_memory_mb", "output", "verdict_id"}
-"""What differs between two runs of one program, and says nothing about it."""
+"""Columns that differ between two runs of the same program, and are not compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A row that is only in one of the releases, or not the same in both."""
+    """A row that is in only one of the releases, or differs between them."""
 
     id: str
     instruction_id: str
     why: str
+    """The reason for its absence in the other release, or the columns that differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +48,24 @@ class Flip:
     old_status: str
     new_status: str
     why: tuple[str, ...]
+    """Everything that differs between the two verdicts, or `unexplained`."""
 
 
 @dataclass
 class ConfigChanges:
-    """What became of the rows of a config."""
+    """The differences between the rows of a config."""
 
     old: int = 0
+    """Rows in the old release."""
     new: int = 0
+    """Rows in the new release."""
     added: list[Change] = field(default_factory=list)
     removed: list[Change] = field(default_factory=list)
     changed: list[Change] = field(default_factory=list)
 
 
 class _Side:
-    """One release's rows of some instructions, by their ids."""
+    """The rows of some instructions in one release, by their ids."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
@@ -75,14 +79,20 @@ class _Side:
 
 @dataclass
 class ReleaseMatcher:
-    """Compares two releases part by part. `causes` is in what their making differs."""
+    """Compares two releases part by part."""
 
     causes: set[Cause]
+    """How the releases differ in what they were made with."""
     configs: dict[Config, ConfigChanges] = field(default_factory=lambda: {name: ConfigChanges() for name in CONFIGS})
     flips: list[Flip] = field(default_factory=list)
 
-    def part(self, old: Part, new: Part) -> None:
-        """Compare all rows of some instructions, which are the same ones on both sides."""
+    def add(self, old: Part, new: Part) -> None:
+        """Compare all rows of some instructions.
+
+        Args:
+            old: The rows in the old release.
+            new: The rows of the same instructions in the new release.
+        """
         before, after = _Side(old), _Side(new)
         for config in CONFIGS:
             self._rows(config, before, after)
@@ -118,7 +128,7 @@ class ReleaseMatcher:
                 changes.removed.append(_change(key, row, self._why_alone(config, row, after, before)))
 
     def _why_alone(self, config: Config, row: Row, other: _Side, mine: _Side) -> str:
-        """Why a row of `mine` has no counterpart in the release `other`."""
+        """Return why a row of `mine` has no counterpart in `other`."""
         if config == "dropped":
             return f"{row['stage']}: {row['reason']}"
         if config == "test_suites":
@@ -156,7 +166,7 @@ class ReleaseMatcher:
         return "policy" if "policy" in self.causes else "unexplained"
 
     def _why_flipped(self, one: Row, other: Row, before: _Side, after: _Side) -> tuple[str, ...]:
-        """Everything that differs between two runs, and so may be why they came out differently."""
+        """Return everything that differs between two runs, and may explain their different verdicts."""
         why: list[str] = []
         suites = before.suites.get(one["suite_id"]), after.suites.get(other["suite_id"])
         if suites[0] is None or suites[1] is None or suites[0]["cases"] != suites[1]["cases"]:
@@ -168,7 +178,7 @@ class ReleaseMatcher:
 
 
 def _pairs(before: _Side, after: _Side) -> Iterator[tuple[Row, Row, Match]]:
-    """Each sample with the one that it is found again in, if there is one; none twice."""
+    """Match samples of two releases, each at most once, by the strongest key that they share."""
     keys: dict[Match, Callable[[Row], object]] = {
         "id": lambda row: row["sample_id"],
         "answer": lambda row: (row["instruction_id"], row["text"]),
@@ -194,7 +204,7 @@ def _by_key(config: Config, side: _Side) -> dict[str, Row]:
 
 
 def _differing(row: Row, other: Row) -> list[str]:
-    """The columns that both have, and in which they differ."""
+    """Return the columns of both rows in which they differ."""
     return sorted(name for name in (row.keys() & other.keys()) - _MEASURED if row[name] != other[name])
 
 
@@ -203,7 +213,14 @@ def _change(key: str, row: Mapping[str, str], why: str) -> Change:
 
 
 def reasons(changes: Iterable[Change]) -> dict[str, int]:
-    """How many changes there are for each reason, the most frequent first."""
+    """Count changes by their reason.
+
+    Args:
+        changes: The changes.
+
+    Returns:
+        The number of each reason, the most frequent first.
+    """
     counts: dict[str, int] = {}
     for change in changes:
         counts[change.why] = counts.get(change.why, 0) + 1

@@ -1,5 +1,4 @@
-"""A published model, and the chain behind it: the dataset whose rows it was trained on, that dataset's suites and
-judge, and the base."""
+"""Verification of a published model and of the chain behind it: its dataset, that dataset's verdicts, and the base."""
 
 import json
 from collections.abc import Mapping
@@ -16,35 +15,35 @@ from plum_hub.publishing.model_data import digest_of
 from plum_hub.release.manifest import MANIFEST, ModelManifest, VerifiableManifest, read_manifest
 from plum_hub.release.model_lineage import ModelLineage
 from plum_hub.release.model_tree import ADAPTER_CONFIG
-from plum_hub.verification.dataset import DatasetReport, audited
+from plum_hub.verification.dataset import DatasetReport, verify_dataset
 from plum_hub.verification.files import check_files, check_manifest
-from plum_hub.verification.findings import MODEL_MEANINGS, Findings, checks_as_json
+from plum_hub.verification.findings import MODEL_MEANINGS, Findings, summarize_checks
 from plum_hub.verification.options import VerifyOptions
 from plum_hub.verification.tag import check_tag
 
 
 @dataclass(frozen=True)
 class ModelReport:
-    """What came of it."""
+    """The outcome of verifying a model."""
 
-    order: VerifyOptions
+    options: VerifyOptions
     release: FetchedRelease
     findings: Findings
     dataset: DatasetReport | None
-    """Of the release that it was trained on; None where there is none, or it is not one of plum-hub."""
+    """The report on the dataset that it was trained on; None if there is none, or plum-hub did not make it."""
 
     @property
     def agrees(self) -> bool:
-        """Whether the model, and the dataset behind it, are what they say."""
+        """Whether every comparison agreed, those of the dataset included."""
         return self.findings.agree and (self.dataset is None or self.dataset.agrees)
 
     @property
     def differing(self) -> int:
-        """How many things do not agree."""
+        """Number of comparisons that did not agree, those of the dataset included."""
         return self.findings.differing.total() + (0 if self.dataset is None else self.dataset.differing)
 
-    def as_json(self) -> dict[str, Any]:
-        """The report as JSON values, for `--json`."""
+    def as_json(self) -> dict[str, object]:
+        """Return the report as JSON values, for `--json`."""
         return {
             "kind": "model",
             "repo": self.release.repo,
@@ -52,79 +51,93 @@ class ModelReport:
             "commit": self.release.commit,
             "hub": self.release.hub,
             "agrees": self.agrees,
-            "checks": checks_as_json(self.findings, MODEL_MEANINGS),
-            "disagreements": [asdict(one) for one in self.findings.listed],
+            "checks": summarize_checks(self.findings, MODEL_MEANINGS),
+            "disagreements": [asdict(mismatch) for mismatch in self.findings.listed],
             "notes": self.findings.notes,
             "dataset": None if self.dataset is None else self.dataset.as_json(),
         }
 
 
-def audited_model(order: VerifyOptions, release: FetchedRelease, progress: Progress) -> ModelReport:
-    """Hold a model that is on this machine against its manifest, and walk the chain behind it."""
+def verify_model(options: VerifyOptions, release: FetchedRelease, progress: Progress) -> ModelReport:
+    """Compare a downloaded model with its manifest, and verify the dataset and the base behind it.
+
+    Args:
+        options: How to verify.
+        release: The model, on this machine.
+        progress: Progress reporter.
+
+    Returns:
+        The report, with that on the dataset.
+
+    Raises:
+        SandboxError: Programs cannot be run on this machine; that says nothing about the release.
+        StaticCheckError: The static check cannot run on this machine; likewise.
+        RunError: `options.run` does not name the release.
+    """
     findings = Findings()
-    check_tag(release, order.commit, order.run, findings)
+    check_tag(release, options.commit, options.run, findings)
     manifest = check_manifest(release.folder, findings, ModelManifest)
     if manifest is None:
-        return ModelReport(order, release, findings, None)
+        return ModelReport(options, release, findings, None)
     check_files(release.folder, manifest, findings)
     lineage = manifest.lineage
     _check_training(release.folder, lineage, findings)
     _check_weights(release.folder, lineage, findings)
-    dataset = _dataset(order, release, lineage, findings)
+    dataset = _dataset(options, release, lineage, findings)
     report = None
     if dataset is not None:
         _check_rows(dataset, lineage, findings)
         if (dataset.folder / MANIFEST).is_file():
             _check_policy(dataset, lineage, findings)
-            there = replace(order, repo=dataset.repo, version=dataset.version, commit=None, run=None)
-            report = audited(there, dataset, progress)
+            dataset_options = replace(options, repo=dataset.repo, version=dataset.version, commit=None, run=None)
+            report = verify_dataset(dataset_options, dataset, progress)
         else:
-            findings.note(f"{dataset.repo} was not made by plum-hub: its labels were not judged once more")
-    _check_base(order, release, lineage, findings)
-    return ModelReport(order, release, findings, report)
+            findings.note(f"{dataset.repo} was not made by plum-hub: its labels were not judged again")
+    _check_base(options, release, lineage, findings)
+    return ModelReport(options, release, findings, report)
 
 
 def _check_training(folder: Path, lineage: ModelLineage, findings: Findings) -> None:
     try:
-        said: Mapping[str, Any] = json.loads((folder / "training.json").read_bytes())
+        record: Mapping[str, Any] = json.loads((folder / "training.json").read_bytes())
         found = {
-            "finished": said["finished"],
-            "method": said["settings"]["method"],
-            "base": said["model"]["revision"],
-            "data": said["data"]["name"],
-            "data's revision": said["data"]["revision"],
-            "digest of the rows": said["data"]["sha256"],
-            "on-policy": said["on_policy"],
+            "finished": record["finished"],
+            "method": record["settings"]["method"],
+            "base": record["model"]["revision"],
+            "data": record["data"]["name"],
+            "data's revision": record["data"]["revision"],
+            "digest of the rows": record["data"]["sha256"],
+            "on-policy": record["on_policy"],
         }
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
-        findings.wrong("manifest", "training.json", "what made the model", f"{type(error).__name__}: {error}")
+        findings.fail("manifest", "training.json", "what made the model", f"{type(error).__name__}: {error}")
         return
     data = lineage.data
-    wanted = (
+    expected = (
         True, lineage.method, lineage.base.revision, data.name, data.revision, data.sha256, lineage.on_policy,
     )  # fmt: skip
-    for (what, there), here in zip(found.items(), wanted, strict=True):
-        findings.same("manifest", f"training.json, {what}", here, there)
+    for (what, recorded), stated in zip(found.items(), expected, strict=True):
+        findings.compare("manifest", f"training.json, {what}", stated, recorded)
 
 
 def _check_weights(folder: Path, lineage: ModelLineage, findings: Findings) -> None:
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
-        findings.wrong("weights", "*.safetensors", "weights", "not there")
+        findings.fail("weights", "*.safetensors", "weights", "not there")
     for path in paths:
-        findings.same("weights", f"{path.name}, bytes by its header", _stated_size(path), path.stat().st_size)
+        findings.compare("weights", f"{path.name}, bytes by its header", _stated_size(path), path.stat().st_size)
     if lineage.form == "adapter":
         try:
             config = json.loads((folder / ADAPTER_CONFIG).read_bytes())
             named = (config["base_model_name_or_path"], config["revision"])
         except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
-            findings.wrong("weights", ADAPTER_CONFIG, "the base", f"{type(error).__name__}: {error}")
+            findings.fail("weights", ADAPTER_CONFIG, "the base", f"{type(error).__name__}: {error}")
         else:
-            findings.same("weights", f"{ADAPTER_CONFIG}, base", (lineage.base.name, lineage.base.commit), named)
+            findings.compare("weights", f"{ADAPTER_CONFIG}, base", (lineage.base.name, lineage.base.commit), named)
 
 
 def _stated_size(path: Path) -> int | None:
-    """How long a safetensors file must be by its own header; None where that cannot be read."""
+    """Return the size that a safetensors file must have according to its header; None if that cannot be read."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -136,57 +149,59 @@ def _stated_size(path: Path) -> int | None:
 
 
 def _dataset(
-    order: VerifyOptions, release: FetchedRelease, lineage: ModelLineage, findings: Findings
+    options: VerifyOptions, release: FetchedRelease, lineage: ModelLineage, findings: Findings
 ) -> FetchedRelease | None:
-    """The dataset that the model names, at its version."""
+    """Download the dataset that the model names, at its version."""
     data = lineage.data
     version = data.tag or data.commit
     if data.repo is None or version is None:
-        findings.note(f"the rows of {data.name} ({data.revision}) are not published, so they were not looked at")
+        findings.note(f"the rows of {data.name} ({data.revision}) are not published, so they were not checked")
         return None
     try:
-        found = fetch_release(data.repo, version, order.hub if release.hub == "public" else release.hub)
+        found = fetch_release(data.repo, version, options.hub if release.hub == "public" else release.hub)
     except HubError as error:
-        findings.wrong("data", f"{data.repo}@{version}", "a dataset", str(error))
+        findings.fail("data", f"{data.repo}@{version}", "a dataset", str(error))
         return None
-    findings.same("data", f"{data.repo}@{version}, its commit", data.commit, found.commit)
+    findings.compare("data", f"{data.repo}@{version}, its commit", data.commit, found.commit)
     return found
 
 
 def _check_rows(dataset: FetchedRelease, lineage: ModelLineage, findings: Findings) -> None:
-    said = lineage.data
+    data = lineage.data
     try:
-        found = digest_of(dataset, said.revision, lineage.method)
+        found = digest_of(dataset, data.revision, lineage.method)
     except (PlumError, ValueError, TypeError, KeyError) as error:
         found = f"they cannot be read: {error}"
     what = f"{dataset.repo}@{dataset.version}, digest of the rows that {lineage.method} reads"
-    findings.same("data", what, said.sha256, found)
+    findings.compare("data", what, data.sha256, found)
 
 
 def _check_policy(dataset: FetchedRelease, lineage: ModelLineage, findings: Findings) -> None:
     try:
         policy = read_manifest(dataset.folder, VerifiableManifest).lineage.policy.identity.revision
     except (OSError, ValueError, RecursionError):
-        return  # the dataset's own report says so
-    what = "on-policy: whether the samples were written by the base"
-    findings.same("base", what, lineage.on_policy, policy == lineage.base.revision)
+        return  # reported with the dataset
+    what = "on-policy: whether the base sampled the dataset"
+    findings.compare("base", what, lineage.on_policy, policy == lineage.base.revision)
 
 
-def _check_base(order: VerifyOptions, release: FetchedRelease, lineage: ModelLineage, findings: Findings) -> None:
+def _check_base(options: VerifyOptions, release: FetchedRelease, lineage: ModelLineage, findings: Findings) -> None:
     base = lineage.base
-    if order.base is not None:
+    if options.base is not None:
         try:
-            found = f"sha256:{folder_sha256(order.base)}"
+            found = f"sha256:{folder_sha256(options.base)}"
         except EngineError as error:
             found = str(error)
-        findings.same("base", f"--base {order.base}", base.revision, found)
+        findings.compare("base", f"--base {options.base}", base.revision, found)
     elif base.commit is None:
-        findings.note(f"the base {base.name} ({base.revision}) lay in a folder: compare a copy of it with --base DIR")
+        findings.note(
+            f"the base {base.name} ({base.revision}) was a local folder: compare a copy of it with --base DIR"
+        )
     else:
         try:
             with connected(choose_target(release.hub)) as target:
                 fetch_file(base.name, base.commit, "config.json", target, "model")
         except HubError as error:
-            findings.note(f"the base {base.name} at {base.commit} was not looked at: {error}")
+            findings.note(f"the base {base.name} at {base.commit} was not checked: {error}")
         else:
             findings.compared["base"] += 1

@@ -1,4 +1,4 @@
-"""What the rows of a release were made under: its recipe and the harness that its manifest names."""
+"""What the rows of a release were made with: its recipe, and the harness that its manifest names."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -22,53 +22,69 @@ from plum_hub.release.manifest import RECIPE
 from plum_hub.verification.findings import Findings
 
 _PRIVATE = (
-    "{role}: the address of its server is part of the ids of {rows} and is not published, so those are not recomputed"
+    "{role}: the address of its server is part of the ids of {rows} and is not published, so these are not recomputed"
 )
 _PROMPT = (
-    "the prompt {name} has changed since (digest {published} there, {here} here): the prompts of the views are only "
-    "compared with one another"
+    "the prompt {name} has changed since the release (digest {published} there, {here} here): the prompts of the views "
+    "are only compared with one another"
 )
 
 _EXTRACTION = (
-    "programs were found in answers by version {published} of the rules, and here is version {here}: the published "
-    "programs are judged, and not compared with the answers"
+    "programs were extracted from answers by version {published} of the rules, and this is version {here}: the "
+    "published programs are judged, but not compared with the answers"
 )
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """The recipe and the lineage of a release, and what can be made again from them."""
+    """The recipe and the lineage of a release, and what can be recomputed from them."""
 
     recipe: Recipe
     lineage: RowsLineage
 
     @property
     def harness(self) -> dict[str, object]:
-        """What beside sample and suite is in the id of a verdict."""
-        made = self.lineage
-        return harness_of(self.recipe, made.harness_version, made.checker_version, made.extraction)
+        """What the id of a verdict depends on besides sample and suite."""
+        lineage = self.lineage
+        return harness_of(self.recipe, lineage.harness_version, lineage.checker_version, lineage.extraction)
 
     @property
     def same_extraction(self) -> bool:
-        """Whether programs were found in answers by the rules of this version."""
+        """Whether programs were extracted from answers by the rules of this version."""
         return self.lineage.extraction == EXTRACTION
 
     @property
     def template(self) -> str:
-        """The prompt that the policy was asked with."""
+        """Name of the prompt that the policy was given."""
         return f"solve_{self.recipe.samples.prompt}"
 
     @property
     def same_prompt(self) -> bool:
-        """Whether that prompt is still the same here."""
+        """Whether that prompt is the same in this version."""
         return self.lineage.prompts.get(self.template) == prompt_digest(self.template)
 
     def seed(self, suite: TestSuite, index: int) -> int:
-        """The seed of a suite's sample."""
+        """Return the sampling seed of a sample.
+
+        Args:
+            suite: The sample's suite.
+            index: The number of the sample within the suite.
+
+        Returns:
+            The seed.
+        """
         return seed_of(self.recipe.samples.seed, suite.id, index)
 
     def sample_id(self, suite: TestSuite, index: int) -> str | None:
-        """The id of a suite's sample; None where it cannot be made from what is published."""
+        """Recompute the id of a sample.
+
+        Args:
+            suite: The sample's suite.
+            index: The number of the sample within the suite.
+
+        Returns:
+            The id, or None if it depends on something that is not published.
+        """
         settings = self.recipe.samples
         if _is_private(self.recipe.policy):
             return None
@@ -77,7 +93,14 @@ class Provenance:
         return digest(suite.instruction_id, suite.id, prompt, made, sampling, self.seed(suite, index), index)
 
     def response_ids(self, instruction_id: str) -> set[str] | None:
-        """The ids of all answers that the generator was asked for; None where they cannot be made."""
+        """Recompute the ids of all responses that the generator was asked for.
+
+        Args:
+            instruction_id: The instruction of the responses.
+
+        Returns:
+            The ids, or None if they depend on something that is not published, or the suites were not generated.
+        """
         settings = self.recipe.suites
         if settings.source != GENERATE or _is_private(self.recipe.generator) or settings.responses is None:
             return None
@@ -87,24 +110,33 @@ class Provenance:
         return {digest(instruction_id, prompt, made, sampling, seed, index) for seed, index in seeds}
 
 
-def read_terms(folder: Path, lineage: RowsLineage, findings: Findings) -> Provenance | None:
-    """The terms of a release, its recipe held against its manifest; None where the recipe cannot be read."""
+def read_provenance(folder: Path, lineage: RowsLineage, findings: Findings) -> Provenance | None:
+    """Read the recipe of a release, and compare it with the manifest.
+
+    Args:
+        folder: The release's folder.
+        lineage: The lineage in its manifest.
+        findings: Receives the results.
+
+    Returns:
+        The provenance, or None if the recipe cannot be read.
+    """
     try:
         recipe = recipes.parse(recipes.read(folder / RECIPE), RECIPE)
     except RecipeError as error:
-        findings.wrong("recipe", RECIPE, "a recipe", str(error))
+        findings.fail("recipe", RECIPE, "a recipe", str(error))
         return None
     if recipe.samples.prompt == "auto" or recipe.samples.per_instruction is None:
-        findings.wrong("recipe", f"{RECIPE}, samples", "prompt and per_instruction filled in", "open")
+        findings.fail("recipe", f"{RECIPE}, samples", "values for prompt and per_instruction", "not filled in")
         return None
-    terms = Provenance(recipe, lineage)
+    provenance = Provenance(recipe, lineage)
     for key, published, expected in _statements(recipe, lineage):
-        findings.same("recipe", f"manifest, {key}", published, expected)
-    if not terms.same_prompt:
-        here = prompt_digest(terms.template)
-        published = lineage.prompts.get(terms.template)
-        findings.note(_PROMPT.format(name=terms.template, published=published, here=here))
-    if not terms.same_extraction:
+        findings.compare("recipe", f"manifest, {key}", published, expected)
+    if not provenance.same_prompt:
+        here = prompt_digest(provenance.template)
+        published = lineage.prompts.get(provenance.template)
+        findings.note(_PROMPT.format(name=provenance.template, published=published, here=here))
+    if not provenance.same_extraction:
         findings.note(_EXTRACTION.format(published=lineage.extraction or "1", here=EXTRACTION))
     if _is_private(recipe.policy):
         findings.note(_PRIVATE.format(role="policy", rows="samples"))
@@ -112,24 +144,31 @@ def read_terms(folder: Path, lineage: RowsLineage, findings: Findings) -> Proven
         findings.note(_PRIVATE.format(role="generator", rows="its responses"))
     if recipe.suites.source not in (GENERATE, ROWS):
         findings.note(f"the suites are those of {recipe.suites.source}: verify that release too")
-    return terms
+    return provenance
 
 
 def note_versions(lineage: RowsLineage, sandbox: str, static_check: str, findings: Findings) -> None:
-    """Tell with what else than here the verdicts were made, since that may be why they differ."""
+    """Note the versions of the judge that differ from this machine's, since they may explain different verdicts.
+
+    Args:
+        lineage: The release's lineage.
+        sandbox: Version of the sandbox on this machine.
+        static_check: Version of the static check on this machine.
+        findings: Receives the notes.
+    """
     here = {"plum-hub": metadata.version("plum-hub"), "sandbox": sandbox, "static check": static_check}
-    there = {
+    published = {
         "plum-hub": lineage.packages.get("plum-hub"),
         "sandbox": lineage.harness_version,
         "static check": lineage.checker_version,
     }
     for name, version in here.items():
-        if there[name] not in (None, version):
-            findings.note(f"{name}: the release was made with {there[name]}, and is judged here with {version}")
+        if published[name] not in (None, version):
+            findings.note(f"{name}: the release was made with {published[name]}, and is judged here with {version}")
 
 
 def _is_private(config: EngineConfig) -> bool:
-    """Whether something that is not published goes into the ids of an engine's rows."""
+    """Tell whether the ids of an engine's rows depend on something that is not published."""
     return "server" in config.text_settings()
 
 

@@ -1,4 +1,4 @@
-"""The samples of a release, judged once more by its own suites and limits."""
+"""Judging the samples of a release again, with its own suites and limits."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -18,38 +18,55 @@ _LETTERS = {"passed": "p", "wrong": "w", "raised": "r", "timed_out": "t", "not_r
 
 
 def rejudge(
-    samples: Iterable[RecordedSample], terms: Provenance, judge: Judge, findings: Findings, progress: Progress
+    samples: Iterable[RecordedSample], provenance: Provenance, judge: Judge, findings: Findings, progress: Progress
 ) -> None:
-    """Judge samples, and compare status and the outcome of each case. What differs is judged a second time, so that a
-    program that is not the same twice is told from a verdict that is wrong.
+    """Judge samples again, and compare their status and the outcome of each case.
+
+    Samples that differ are judged a second time, which distinguishes a nondeterministic program from a wrong verdict.
+
+    Args:
+        samples: The samples to judge.
+        provenance: What the release was made with.
+        judge: The judge on this machine.
+        findings: Receives the results.
+        progress: Progress reporter; advances with each sample.
 
     Raises:
-        SandboxError, StaticCheckError: nothing is said of what was not judged (law 1).
+        SandboxError: The sandbox failed; nothing is reported about samples that were not judged (law 1).
+        StaticCheckError: The static check failed; likewise.
     """
-    differing, shown = [], partial(_shown, terms.recipe.preferences)
-    for one, judgement in _judged(samples, terms, judge, progress):
-        if shown(one.verdict.status, one.verdict.cases) == shown(judgement.status, judgement.cases):
+    differing, summarize = [], partial(_summary, provenance.recipe.preferences)
+    for one, judgement in _judged(samples, provenance, judge, progress):
+        if summarize(one.verdict.status, one.verdict.cases) == summarize(judgement.status, judgement.cases):
             findings.compared["verdicts"] += 1
         else:
             differing.append((one, judgement))
-    again = dict(_again([one for one, _ in differing], terms, judge))
+    repeated = dict(_repeat([one for one, _ in differing], provenance, judge))
     for one, judgement in differing:
-        second = again[one.sample.id]
-        found = shown(judgement.status, judgement.cases)
-        steady = found == shown(second.status, second.cases)
-        what = f"sample {one.sample.id}" + ("" if steady else ", which is not the same twice")
-        published = shown(one.verdict.status, one.verdict.cases)
-        said = f": {judgement.detail}" if judgement.detail else ""
-        findings.wrong("verdicts", what, published, f"{found}{said}" if steady else f"{found}, then {second.status}")
+        second = repeated[one.sample.id]
+        found = summarize(judgement.status, judgement.cases)
+        reproducible = found == summarize(second.status, second.cases)
+        what = f"sample {one.sample.id}" + ("" if reproducible else ", which is not reproducible")
+        published = summarize(one.verdict.status, one.verdict.cases)
+        detail = f": {judgement.detail}" if judgement.detail else ""
+        findings.fail(
+            "verdicts", what, published, f"{found}{detail}" if reproducible else f"{found}, then {second.status}"
+        )
 
 
-def check_references(suites: Iterable[TestSuite], terms: Provenance, judge: Judge, findings: Findings) -> None:
-    """Run the reference solution of each suite, which passes it (law 3).
+def check_references(suites: Iterable[TestSuite], provenance: Provenance, judge: Judge, findings: Findings) -> None:
+    """Check that the reference solution of each suite passes it (law 3).
+
+    Args:
+        suites: The suites.
+        provenance: What the release was made with.
+        judge: The judge on this machine.
+        findings: Receives the results.
 
     Raises:
-        SandboxError: as `rejudge`.
+        SandboxError: The sandbox failed.
     """
-    limits = limits_of(terms.recipe.verdicts)
+    limits = limits_of(provenance.recipe.verdicts)
     programs = (
         program(suite.id, suite.reference, suite.entry_point, suite.cases, limits)
         for suite in suites
@@ -59,17 +76,17 @@ def check_references(suites: Iterable[TestSuite], terms: Provenance, judge: Judg
         if execution.status == "passed":
             findings.compared["suites"] += 1
         else:
-            findings.wrong("suites", f"suite {execution.id}, its reference", "passed", evidence(execution))
+            findings.fail("suites", f"suite {execution.id}, its reference", "passed", evidence(execution))
 
 
 def _judged(
-    samples: Iterable[RecordedSample], terms: Provenance, judge: Judge, progress: Progress
+    samples: Iterable[RecordedSample], provenance: Provenance, judge: Judge, progress: Progress
 ) -> Iterator[tuple[RecordedSample, Judgement]]:
-    waiting: dict[str, RecordedSample] = {}
+    pending: dict[str, RecordedSample] = {}
 
     def submissions() -> Iterator[Submission]:
         for number, one in enumerate(samples):
-            waiting[str(number)] = one  # not by the sample's id, which a bad release may have twice
+            pending[str(number)] = one  # not by the sample's id, which a damaged release may contain twice
             suite = one.suite
             yield Submission(
                 id=str(number),
@@ -79,18 +96,18 @@ def _judged(
                 cases=suite.cases,
             )
 
-    settings = terms.recipe.verdicts
+    settings = provenance.recipe.verdicts
     for judgement in judge_submissions(submissions(), judge, limits_of(settings), frozenset(settings.mypy_codes)):
         progress.advance()
-        yield waiting.pop(judgement.id), judgement
+        yield pending.pop(judgement.id), judgement
 
 
-def _again(samples: list[RecordedSample], terms: Provenance, judge: Judge) -> Iterator[tuple[str, Judgement]]:
-    for one, judgement in _judged(samples, terms, judge, Progress()):
+def _repeat(samples: list[RecordedSample], provenance: Provenance, judge: Judge) -> Iterator[tuple[str, Judgement]]:
+    for one, judgement in _judged(samples, provenance, judge, Progress()):
         yield one.sample.id, replace(judgement, id=one.sample.id)
 
 
-def _shown(rule: PreferencesConfig, status: Status, cases: Iterable[CaseOutcome]) -> str:
-    """A verdict in a few words: `failed, rejected (ppw)`, with a letter for each case."""
+def _summary(rule: PreferencesConfig, status: Status, cases: Iterable[CaseOutcome]) -> str:
+    """Summarize a verdict as `failed, rejected (ppw)`, with a letter for each case."""
     label = {True: "chosen", False: "rejected", None: "no label"}[rule.label(status)]
     return f"{status}, {label} ({''.join(_LETTERS.get(case.outcome, '?') for case in cases)})"

@@ -1,5 +1,7 @@
-"""The rows of a release, a part at a time: all rows of some instructions, of every config. So what belongs together is
-in memory together, whatever the release's size."""
+"""The rows of a release in parts: all rows of some instructions, of every config.
+
+Rows that belong together are in memory together, and memory does not grow with the release.
+"""
 
 import zlib
 from collections.abc import Iterator
@@ -15,18 +17,27 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Row: TypeAlias = dict[str, Any]
+"""One row of a config, by column name."""
 Part: TypeAlias = dict[Config, list[Row]]
-"""Rows of every config, in the order of its files; none where the config is not there."""
+"""Rows of every config, in the order of its files; none for a config that the release does not have."""
 
 _SAMPLES = 20_000
-"""Samples of a part: some 100 MB."""
+"""Samples in a part: about 100 MB."""
 
 
-def parts_of(*folders: Path) -> int:
-    """Into how many parts releases are best split; the same instructions are then in the same part of each.
+def count_parts(*folders: Path) -> int:
+    """Choose the number of parts for one or several releases.
+
+    With the same number, the same instructions are in the same part of each release.
+
+    Args:
+        folders: The releases' folders.
+
+    Returns:
+        The number of parts, at least 1.
 
     Raises:
-        UnreadableError: a Parquet file of the samples is none.
+        UnreadableError: A file of the samples is not Parquet.
     """
     rows = [
         sum(int(open_parquet(path).metadata.num_rows) for path in config_files(folder, "samples")) for folder in folders
@@ -35,7 +46,7 @@ def parts_of(*folders: Path) -> int:
 
 
 class InstructionParts:
-    """A release, split into parts on disk; read as often as is wanted."""
+    """A release that was split into parts on disk; can be iterated over several times."""
 
     def __init__(self, scratch: Path, count: int) -> None:
         self._scratch = scratch
@@ -59,12 +70,19 @@ class InstructionParts:
 
 @contextmanager
 def split(folder: Path, count: int) -> Iterator[InstructionParts]:
-    """Split a release into `count` parts, which are there until the block ends.
+    """Split a release into parts, which exist until the block ends.
+
+    Args:
+        folder: The release's folder.
+        count: The number of parts.
+
+    Yields:
+        The parts.
 
     Raises:
-        UnreadableError: a Parquet file cannot be read.
+        UnreadableError: A Parquet file cannot be read.
     """
-    with TemporaryDirectory(prefix="plum-hub-audit-") as scratch:
+    with TemporaryDirectory(prefix="plum-hub-verify-") as scratch:
         for config in CONFIGS:
             with ExitStack() as open_files:
                 writers: dict[int, pa.RecordBatchStreamWriter] = {}
@@ -77,7 +95,7 @@ def split(folder: Path, count: int) -> Iterator[InstructionParts]:
 def _write(
     batch: "pa.RecordBatch", count: int, writers: "dict[int, pa.RecordBatchStreamWriter]", files: ExitStack, at: Path
 ) -> None:
-    """Append each row of the batch to the file of its part."""
+    """Append each row of a batch to the file of its part."""
     import pyarrow as pa
 
     members: dict[int, list[int]] = {}

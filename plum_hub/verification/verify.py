@@ -1,24 +1,32 @@
-"""`plum-hub verify`: whether a release is what it says, checked on the machine of whoever asks."""
+"""`plum-hub verify`: check on your own machine that a release is what it says."""
 
 from plum_hub.loading import fetch_release, remember
 from plum_hub.progress import Progress
-from plum_hub.verification.dataset import DatasetReport, audited
-from plum_hub.verification.model import ModelReport, audited_model
+from plum_hub.verification.dataset import DatasetReport, verify_dataset
+from plum_hub.verification.model import ModelReport, verify_model
 from plum_hub.verification.options import VerifyOptions
 
 
-def verify(order: VerifyOptions, progress: Progress) -> DatasetReport | ModelReport:
-    """Download a release and check it: a dataset by itself, a model with the dataset that it was trained on.
+def verify(options: VerifyOptions, progress: Progress) -> DatasetReport | ModelReport:
+    """Download a release and check it: a dataset by itself, a model together with the dataset that it was trained on.
 
-    Which commit a version stood for is remembered when everything agrees.
+    If everything agrees, the commit of the version is recorded on this machine, so a tag that moves later is noticed.
+
+    Args:
+        options: What to verify, and how.
+        progress: Progress reporter.
+
+    Returns:
+        The report on what agrees and what does not.
 
     Raises:
-        HubError: the release cannot be had.
-        SandboxError, StaticCheckError: programs cannot be judged here; that says nothing about the release.
-        RunError: `order.run` does not name the release.
+        HubError: The release cannot be downloaded.
+        SandboxError: Programs cannot be run on this machine; that says nothing about the release.
+        StaticCheckError: The static check cannot run on this machine; likewise.
+        RunError: `options.run` does not name the release.
     """
-    release = fetch_release(order.repo, order.version, order.hub, order.kind)
-    report = (audited if release.kind == "dataset" else audited_model)(order, release, progress)
+    release = fetch_release(options.repo, options.version, options.hub, options.kind)
+    report = (verify_dataset if release.kind == "dataset" else verify_model)(options, release, progress)
     if report.agrees:
         remember(release)
     return report

@@ -58,11 +58,11 @@ def test_the_front_matter_is_what_the_hub_reads() -> None:
 def test_what_a_reader_must_know_is_said() -> None:
     full, merged, plain = model_card(full_facts()), model_card(other_forms()[0]), model_card(minimal_facts())
     assert "dequantised from Q4_K_M" in full
-    assert "The base itself wrote these answers (on-policy)" in full
+    assert "The base itself generated these answers (on-policy)" in full
     assert "**Off-policy**" in merged
-    assert "whether they are on-policy is not known" in plain
-    assert "Nothing was measured of this model" in plain
+    assert "it is not known whether they are on-policy" in plain
+    assert "This model was not evaluated" in plain
     for card, judged in ((full, True), (merged, True), (plain, False), (model_card(other_forms()[1]), False)):
         assert ("test suite" in card) == ("tests that a model wrote" in card) == judged
-        assert ("The rows do not say what decided" in card) != judged
+        assert ("The rows do not tell how these answers were judged" in card) != judged
     assert "| humaneval+ | plus | official | 164 | 47.0 | 48.8 | +1.8 | -1.8 to +6.1 | 0.549 | 7 : 4 | 6.6 |" in full

@@ -49,7 +49,7 @@ def test_the_counts_are_those_of_the_rows(tmp_path: Path) -> None:
         "chosen": 6,
         "rejected": 4,
         "dropped": {"preferences": {"crashed": 1}},
-        "pass_ratios": (0, 0, 0, 0, 0, 1, 1, 0, 0, 0),
+        "pass_ratios": [0, 0, 0, 0, 0, 1, 1, 0, 0, 0],
     }
     assert {file.path: file.rows for file in manifest.files if file.path.startswith("kto/")} == {
         "kto/train-00000-of-00001.parquet": 10
