@@ -97,7 +97,7 @@ def evaluate(
             n=n, temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed, prompt=prompt,
             examples=examples,
         ),
-        any_form=prompt == "auto",
+        auto_prompt=prompt == "auto",
         selection=_selection(
             since=since, until=until, difficulties=tuple(difficulties), platforms=tuple(platforms), first=limit
         ),
@@ -162,7 +162,7 @@ def estimate_evaluation(
                 n=n, temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed, prompt=prompt,
                 examples=examples,
             ),
-            any_form=prompt == "auto",
+            auto_prompt=prompt == "auto",
             selection=_selection(
                 since=since, until=until, difficulties=tuple(difficulties), platforms=tuple(platforms), first=limit
             ),
