@@ -5,7 +5,9 @@ scripts/reference.py --check    write nothing; exit with 1 if a page is not curr
 """
 
 import ast
+import functools
 import inspect
+import json
 import re
 import sys
 import textwrap
@@ -229,47 +231,59 @@ def entry_of(name: str, thing: Any) -> str:
             parts.append(f"**{_TITLES[title]}**\n\n" + "\n".join(lines))
         elif title in ("Returns", "Yields"):
             parts.append(f"**{_TITLES[title]}** {entries.get('', '')}")
-    if isinstance(thing, type) and (is_dataclass(thing) or issubclass(thing, BaseModel)) and thing is not Recipe:
+    if is_record(thing) and thing is not Recipe:
         parts.append(fields_table(thing))
     return "\n\n".join(part for part in parts if part)
 
 
 def signature(name: str, thing: Any) -> str:
-    """Return how a function or class is called, one argument a line where there are many."""
+    """Return how a function or class is called, one argument a line."""
     if isinstance(thing, type):
         return f"class {name}"
-    found = inspect.signature(thing)
-    plain = found.replace(
-        parameters=[one.replace(annotation=inspect.Parameter.empty) for one in found.parameters.values()],
-        return_annotation=inspect.Signature.empty,
-    )
-    text = f"{name}{plain}"
-    return (
-        text
-        if len(text) <= 100
-        else ast.unparse(ast.parse(f"def {text}: ..."))
-        .removeprefix("def ")
-        .replace(", ", ",\n    ")
-        .replace(f"{name}(", f"{name}(\n    ")
-        .replace("):\n    ...", ",\n)")
-        .replace("): ...", ",\n)")
-    )
+    found, shown = inspect.signature(thing), list[str]()
+    for one in found.parameters.values():
+        if one.kind is one.KEYWORD_ONLY and "*" not in shown:
+            shown.append("*")
+        default = "" if one.default is one.empty else f" = {json.dumps(one.default)}"
+        default = default.replace("null", "None").replace("false", "False").replace("true", "True").replace("[]", "()")
+        shown.append(f"{one.name}: {type_name(one.annotation)}{default}")
+    lines = "".join(f"    {one},\n" for one in shown)
+    return f"{name}(\n{lines}) -> {type_name(found.return_annotation)}"
 
 
 def fields_table(kind: type) -> str:
     """Return a table of the fields of a dataclass or model."""
-    meanings, hints = attribute_docs(kind), get_type_hints(kind)
+    hints, meanings = get_type_hints(kind), attribute_docs(kind)
+    if kind.__module__ == records.__name__:
+        meanings = common_meanings() | meanings
+    for name, hint in hints.items():
+        inner = [one for one in walk(hint) if is_record(one)]
+        if name not in meanings and inner:
+            meanings[name] = (inspect.getdoc(inner[0]) or "").split("\n\n")[0]
     names = list(kind.model_fields) if issubclass(kind, BaseModel) else [one.name for one in fields(kind)]
     lines = ["| field | type | meaning |", "|---|---|---|"]
     lines += [f"| `{name}` | `{cell(type_name(hints[name]))}` | {cell(meanings.get(name, ''))} |" for name in names]
     return "\n".join(lines)
 
 
+@functools.cache
+def common_meanings() -> dict[str, str]:
+    """Return what fields mean whose name is a column of releases, where their own class says nothing."""
+    found = {one.name: one.meaning for config in get_args(Config) for one in columns(config, conversational=True)}
+    return {
+        name: text[0].upper() + text[1:] + "."
+        for name, text in found.items()
+        if name.endswith("_id") or name in ("seed", "source", "starter_code", "reference", "status")
+    } | {"id": "Digest of what the row was made from."}
+
+
 def type_name(hint: Any) -> str:
     """Return a type as people write it."""
     text = hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
     text = re.sub(r"\b(?:plum_hub|typing|collections\.abc|pathlib)\.(?:\w+\.)*", "", text)
-    return text.replace("NoneType", "None")
+    text = re.sub(r"Annotated\[[^\[]*discriminator='type'\)\]", "EngineConfig", text)
+    text = re.sub(r"Union\[([\w, ]+)\]", lambda union: union[1].replace(", ", " | "), text)
+    return text.replace("os.PathLike", "PathLike").replace("NoneType", "None")
 
 
 def python_api_page() -> str:
@@ -302,70 +316,116 @@ _FILES = {
 
 
 def file_formats_page() -> str:
-    """Return the page of the files of runs and releases."""
+    """Return the page of the files of runs, evaluations, checkpoints and releases."""
+    from plum_hub.evaluation.folder import ScoresRecord, SuiteVerdict
+    from plum_hub.publishing.repository import ReleaseRecord
+    from plum_hub.release.manifest import Manifest, ModelManifest
+    from plum_hub.rounds.record import RoundRecord
+    from plum_hub.training.record import TrainingRecord
+
     introduction = (
-        "A run folder holds JSON lines, one file a record; a release holds Parquet, one config a table. A row's id is "
-        "the digest of what it was made from, so equal inputs give equal ids on every machine."
+        "Runs, evaluations and checkpoints are folders of JSON and JSON lines; a released dataset is Parquet, one "
+        "config a table. A row's id is the digest of what it was made from, so equal inputs give equal ids on every "
+        "machine. A line of a `.jsonl` file is one record. Readers ignore keys that they do not know."
     )
-    parts = ["## A run folder\n\n" + RUN_TREE]
-    for name, kind in _FILES.items():
-        about = body_of(inspect.getdoc(kind) or "")
-        parts.append(f"### {name}.jsonl\n\n{about}\n\n{fields_table(kind)}")
-    parts.append(
-        f"### Test cases\n\n{body_of(inspect.getdoc(records.TestCase) or '')}\n\n{fields_table(records.TestCase)}"
-    )
-    parts.append(
-        "## A released dataset\n\nEach config is a folder of Parquet files. Beside them lie `README.md` (the card), "
-        "`recipe.yaml`, `manifest.json` and `figures/`."
-    )
-    for config in get_args(Config):
-        lines = ["| column | type | meaning |", "|---|---|---|"]
-        lines += [
-            f"| `{one.name}` | `{cell(one.type)}` | {cell(one.meaning)} |"
-            for one in columns(config, conversational=True)
-        ]
-        parts.append(f"### Config `{config}`\n\n" + "\n".join(lines))
-    parts.append(manifest_part())
+    seen: set[type] = set()
+    parts = ["## A run\n\n" + RUN_TREE]
+    parts += [record_part(f"{name}.jsonl", kind, seen) for name, kind in _FILES.items()]
+    parts.append(record_part("releases.jsonl", ReleaseRecord, seen))
+    parts.append("## A released dataset\n\n" + DATASET_TREE)
+    parts += [config_part(config) for config in get_args(Config)]
+    parts.append(record_part("manifest.json", Manifest, seen))
+    parts.append("## An evaluation\n\n" + EVALUATION_TREE)
+    parts += [record_part("verdicts.jsonl of an evaluation", SuiteVerdict, seen)]
+    parts += [record_part("scores.json", ScoresRecord, seen)]
+    parts.append("## A checkpoint\n\n" + CHECKPOINT_TREE)
+    parts.append(record_part("training.json", TrainingRecord, seen))
+    parts.append("## Rounds\n\nA folder of rounds holds one run a round, and one line a round in `rounds.jsonl`.")
+    parts.append(record_part("rounds.jsonl", RoundRecord, seen))
+    parts.append("## A released model\n\n" + MODEL_TREE)
+    parts.append(record_part("manifest.json of a model", ModelManifest, seen))
     return page("File formats", introduction, *parts)
+
+
+def config_part(config: Config) -> str:
+    """Return the columns of a config of a released dataset."""
+    lines = ["| column | type | meaning |", "|---|---|---|"]
+    lines += [
+        f"| `{one.name}` | `{cell(one.type)}` | {cell(one.meaning)} |" for one in columns(config, conversational=True)
+    ]
+    return f"### Config `{config}`\n\n" + "\n".join(lines)
+
+
+def record_part(file: str, kind: type, seen: set[type]) -> str:
+    """Return a file's record, and those nested in it that no earlier part has shown."""
+    parts = [f"### {file}\n\n{body_of(inspect.getdoc(kind) or '')}\n\n{fields_table(kind)}"]
+    seen.add(kind)
+    for inner in nested(kind):
+        if inner not in seen:
+            seen.add(inner)
+            parts.append(f"#### {inner.__name__}\n\n{body_of(inspect.getdoc(inner) or '')}\n\n{fields_table(inner)}")
+    return "\n\n".join(parts)
+
+
+def nested(kind: type) -> Iterator[type]:
+    """Yield the record classes in the fields of a record class, at any depth."""
+    for hint in get_type_hints(kind).values():
+        for inner in walk(hint):
+            if is_record(inner):
+                yield inner
+                yield from nested(inner)
+
+
+def is_record(thing: Any) -> bool:
+    """Whether a type is a dataclass or a pydantic model."""
+    return isinstance(thing, type) and (is_dataclass(thing) or issubclass(thing, BaseModel))
+
+
+def walk(hint: Any) -> Iterator[Any]:
+    """Yield a type and all types in it."""
+    yield hint
+    for inner in get_args(hint):
+        yield from walk(inner)
 
 
 RUN_TREE = """```text
 runs/NAME/
-  recipe.yaml         resolved: defaults filled in, every revision pinned; sealed by recipe.sha256
+  recipe.yaml         resolved: defaults filled in, every revision pinned
+  recipe.sha256       seals the recipe: the folder takes rows of no other
   budget.json         what fits the recipe's budget.minutes, by stage
   environments.jsonl  every set of package versions that made rows
   shards/00000/       the JSON lines below
   releases.jsonl      where and when the run was published
-  release/dataset/    the tree that is pushed: README.md, <config>/*.parquet, recipe.yaml, manifest.json
-  checkpoint/         what `plum-hub train` made: adapters or model, training.json, metrics.jsonl, report/
+  release/dataset/    the tree that is pushed
+  checkpoint/         what `plum-hub train` made
   logs/001.log        one for each start
 ```"""
+DATASET_TREE = """```text
+README.md             the card
+kto/*.parquet         one folder of Parquet files for each config
+recipe.yaml           the run's recipe
+manifest.json         lineage, counts, digests of rows, and the SHA-256 of every file
+figures/              the card's pictures
+```"""
+EVALUATION_TREE = """```text
+runs/evaluate-NAME/
+  evaluation.json     what is evaluated and how, with every revision pinned
+  samples.jsonl       each answer of the model, unchanged
+  verdicts.jsonl      the verdict on each program and suite
+  scores.json         the scores, and the counts of each problem; `plum-hub compare` reads it
+```
 
-
-def manifest_part() -> str:
-    """Return the tables of `manifest.json`: its model, and the models that it holds."""
-    from plum_hub.release.manifest import Manifest
-
-    seen: list[type] = []
-
-    def collect(kind: type) -> None:
-        if kind in seen or not is_dataclass(kind):
-            return
-        seen.append(kind)
-        for hint in get_type_hints(kind).values():
-            for inner in (hint, *walk(hint)):
-                if isinstance(inner, type):
-                    collect(inner)
-
-    def walk(hint: Any) -> Iterator[Any]:
-        for inner in get_args(hint):
-            yield inner
-            yield from walk(inner)
-
-    collect(Manifest)
-    parts = ["### manifest.json\n\nThe lineage, the counts and the SHA-256 of every file."]
-    parts += [f"#### {kind.__name__}\n\n{body_of(inspect.getdoc(kind) or '')}\n\n{fields_table(kind)}" for kind in seen]
-    return "\n\n".join(parts)
+Beside them lie the results as EvalPlus and LiveCodeBench write them, and as `.eval_results`, `model-index` and a
+Markdown table. `evaluation.json` has the keys of `scores.json` up to `date`."""
+CHECKPOINT_TREE = """```text
+checkpoint/
+  training.json       settings, data, model, rows, memory and time
+  metrics.jsonl       what TRL logged at each step
+  report/             curves
+  merged/             with --set merge=true: the whole model
+  ...                 the adapters or the model, and the tokenizer
+```"""
+MODEL_TREE = """The checkpoint's files, its scores, `README.md` (the card) and `manifest.json`."""
 
 
 REFERENCE: dict[str, Callable[[], str]] = {

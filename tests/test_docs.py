@@ -127,6 +127,16 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert (path.parent / target).resolve().exists(), link
 
 
+@pytest.mark.parametrize("path", [*TOP, *WRITTEN], ids=lambda path: str(path.relative_to(ROOT)))
+def test_pages_name_only_options_and_files_that_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    options = {option for one in COMMANDS.values() for param in one.params for option in param.opts}
+    foreign = {"--cpu", "--cpus", "--repo-type", "--revision", "--check", "--serve", "--prepare", "--device", "--help"}
+    assert {*re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)} <= options | foreign
+    named = re.findall(r"(?<![\w/.*])(?:plum_hub|tests|scripts|docs)/[\w./-]*\w", text)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_every_page_is_in_the_navigation() -> None:
     def pages(item: object) -> Iterator[str]:
         if isinstance(item, str):
