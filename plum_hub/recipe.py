@@ -372,7 +372,7 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
 
 
 def key_paths() -> list[str]:
-    """List every recipe key, as `samples.seed`, apart from those of the engines."""
+    """Return every recipe key, such as `samples.seed`, apart from those of the engines."""
     sections = ("instructions", "suites", "samples", "verdicts", "decontamination", "preferences", "budget")
     paths = ["version", "policy", "generator"]
     for name in sections:
@@ -384,7 +384,7 @@ def key_paths() -> list[str]:
 
 
 def engine_keys() -> dict[str, list[str]]:
-    """List the keys of each engine, by its type, that `policy.` and `generator.` take."""
+    """Return the keys of each engine, by its type, that `policy.` and `generator.` take."""
     union, _ = get_args(EngineConfig)
     return {
         kind.model_fields["type"].default: [key for key in kind.model_fields if key != "type"]

@@ -1,6 +1,7 @@
 """The house rules of ARCHITECTURE.md: who may import whom, how large things may grow, what names are forbidden."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -71,6 +72,51 @@ def docstring_lines(tree: ast.AST) -> int:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         if node.end_lineno is not None
     )
+
+
+def public_functions(tree: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield public functions and methods, without those documented elsewhere: commands (their help), overrides
+    (the base class), setters (their property) and the visitors of `ast`."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from public_functions(node)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith(("_", "visit_")):
+            decorators = [ast.unparse(one) for one in node.decorator_list]
+            if not any(
+                "command(" in one or "group(" in one or one == "override" or ".setter" in one for one in decorators
+            ):
+                yield node
+
+
+def raises(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether a function itself raises an error, rather than passing one on."""
+    nodes: list[ast.AST] = [*function.body]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            return True
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            nodes += ast.iter_child_nodes(node)
+    return False
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_public_functions_document_arguments_results_and_errors(path: Path) -> None:
+    for function in public_functions(ast.parse(path.read_text())):
+        doc = ast.get_docstring(function) or ""
+        assert doc, function.name
+        sections = set(re.findall(r"^(Args|Returns|Yields|Raises):$", doc, re.MULTILINE))
+        arguments = function.args
+        names = [one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+        for name in names:
+            if name not in ("self", "cls") and not name.startswith("_"):
+                assert re.search(rf"^ +{name}: \S", doc, re.MULTILINE), f"{function.name}: {name}"
+        result = "None" if function.returns is None else ast.unparse(function.returns)
+        is_property = any("property" in ast.unparse(one) for one in function.decorator_list)
+        if result not in ("None", "Never", "NoReturn", "Iterator[None]") and not is_property:
+            assert sections & {"Returns", "Yields"} or doc.startswith(("Return ", "Yield ")), function.name
+        if raises(function):
+            assert "Raises" in sections, function.name
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -47,7 +47,14 @@ class HubRepository:
         self.repo, self.kind, self.embedded = repo, kind, embedded
 
     def whoami(self) -> str:
-        """See `client.whoami`."""
+        """Return the account of the token.
+
+        Returns:
+            Its name.
+
+        Raises:
+            HubError: There is no token.
+        """
         self.require_token()
         return str(self.api.whoami()["name"])
 
@@ -61,7 +68,7 @@ class HubRepository:
             raise HubError(f"{self.api.endpoint} wants a token and there is none; {SIGN_IN}, or use --hub embedded")
 
     def tags(self) -> dict[str, str]:
-        """See `client.tags`."""
+        """Return the repository's tags with their commits; none where the repository does not exist."""
         try:
             refs = self.api.list_repo_refs(self.repo, repo_type=self.kind)
         except errors.RepositoryNotFoundError:
@@ -69,7 +76,14 @@ class HubRepository:
         return {tag.name: tag.target_commit for tag in refs.tags}
 
     def history(self, branch: str) -> list[str]:
-        """See `client.history`."""
+        """List the commits of a branch.
+
+        Args:
+            branch: The branch; the default branch where there is none of this name.
+
+        Returns:
+            Commits, newest first.
+        """
         try:
             commits = self.api.list_repo_commits(self.repo, repo_type=self.kind, revision=branch)
         except errors.RevisionNotFoundError:
@@ -77,7 +91,18 @@ class HubRepository:
         return [commit.commit_id for commit in commits]
 
     def fetch(self, revision: str, patterns: Sequence[str] | None) -> Path:
-        """See `client.fetch_repo`."""
+        """Download the repository at a revision.
+
+        Args:
+            revision: A tag, branch or commit.
+            patterns: Files to download, as glob patterns; None for all.
+
+        Returns:
+            The local folder, named after the commit.
+
+        Raises:
+            HubError: The library returned another commit than the revision stands for.
+        """
         # The library answers a tag that it cannot look up with the commit it last saw: so resolve the commit first.
         exact = constants.HF_HUB_OFFLINE and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
         commit = revision if exact else self.commit_of(revision)
@@ -91,7 +116,15 @@ class HubRepository:
         return folder
 
     def fetch_file(self, revision: str, path: str) -> Path | None:
-        """See `client.fetch_file`."""
+        """Download one file at a revision.
+
+        Args:
+            revision: A tag, branch or commit.
+            path: Path within the repository.
+
+        Returns:
+            The local file; None where the repository does not have it.
+        """
         commit = self.commit_of(revision)
         try:
             return Path(self.api.hf_hub_download(self.repo, path, repo_type=self.kind, revision=commit))
@@ -99,16 +132,37 @@ class HubRepository:
             return None
 
     def commit_of(self, revision: str) -> str:
-        """Return the commit of a tag, branch or commit."""
+        """Resolve a revision.
+
+        Args:
+            revision: A tag, branch or commit.
+
+        Returns:
+            The commit.
+        """
         return str(self.api.repo_info(self.repo, repo_type=self.kind, revision=revision).sha)
 
     def files(self, commit: str) -> dict[str, Any]:
-        """Return what the Hub says about each file at a commit, by its path."""
+        """List the files at a commit.
+
+        Args:
+            commit: The commit.
+
+        Returns:
+            What the Hub says about each file, by its path.
+        """
         entries = self.api.list_repo_tree(self.repo, recursive=True, revision=commit, repo_type=self.kind)
         return {entry.path: entry for entry in entries if hasattr(entry, "blob_id")}  # the others are folders
 
     def publish(self, request: PublishRequest) -> Published:
-        """See `client.publish_repo`."""
+        """Publish a release in this repository.
+
+        Args:
+            request: The release.
+
+        Returns:
+            The release as it was read back.
+        """
         self.require_token()
         publication = Publication(self, request)
         if "/" not in self.repo:
@@ -199,7 +253,14 @@ class Publication:
         return {name: _sha256(path) for name, path in self._paths.items()}
 
     def publish(self) -> Published:
-        """See `client.publish_repo`."""
+        """Upload, read back and tag the release, as far as that is not done yet.
+
+        Returns:
+            The release as it was read back.
+
+        Raises:
+            HubError: The repository is public and the release private, the tag is taken, or the Hub refuses.
+        """
         api, repo, request = self._api, self._repo, self._request
         api.create_repo(repo, repo_type=self._kind, private=request.private, exist_ok=True)
         if request.private and not api.repo_info(repo, repo_type=self._kind, expand=["private"]).private:
@@ -381,6 +442,9 @@ def set_patience(seconds: float) -> None:
 
 def carry_out(action: Action) -> Any:
     """Carry out an action.
+
+    Args:
+        action: What to do, in which repository.
 
     Returns:
         What its method of `HubRepository` returns; a `HubError` where it failed.
