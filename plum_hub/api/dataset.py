@@ -73,7 +73,9 @@ def build_dataset(
             policy.
         instructions: `starter`, `oss-instruct`, `evol-instruct-code`, `sharegpt`, `REPO[@REVISION]:COLUMN` or a file.
             Default: `oss-instruct`.
-        suites: `REPO@TAG` of a published dataset whose test suites are used instead of generating any.
+        suites: Where instructions and test suites come from instead of a generator: `REPO@TAG` of a published dataset,
+            a file or Hub dataset whose rows have tests of their own, `FILE[:COLUMN]` or `REPO[:COLUMN]`, or `rows` for
+            the rows of `instructions`.
         recipe: A YAML file, the name of a shipped recipe, or a `Recipe`.
         settings: Recipe keys that override all of the above, as `{"samples.per_instruction": 10}`.
         run: The run folder. Default: `runs/INSTRUCTIONS-MODEL`.
