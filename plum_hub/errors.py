@@ -13,7 +13,8 @@
     ├── NothingToReleaseError    11   the run is complete, and no instruction has a chosen sample
     ├── BenchmarkError           12   a benchmark is missing, damaged or of another version, or its solutions fail here
     ├── TrainingError            13   a training: unusable rows or model, out of memory, or it diverged
-    └── VerificationError        14   a release is not what it says: a hash, id, label or tag does not match
+    ├── VerificationError        14   a release is not what it says: a hash, id, label or tag does not match
+    └── BudgetError              15   a build has spent what it may; all rows are kept
 
 A program that fails, crashes or hangs is a result, never an error. An error says that plum-hub could not do its work:
 no row is made of it, and the work remains to be done (law 1). Each message names the input, the cause, and the command
@@ -123,3 +124,9 @@ class VerificationError(PlumError):
     """A release was checked, and something in it does not match."""
 
     exit_code = 14
+
+
+class BudgetError(PlumError):
+    """A build has spent what it may. All rows are kept, and it continues under a higher limit."""
+
+    exit_code = 15

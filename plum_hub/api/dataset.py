@@ -15,6 +15,7 @@ from plum_hub.files import writing
 from plum_hub.pipeline.base import Context, EnginePool
 from plum_hub.pipeline.build import build, find_run, prepare
 from plum_hub.pipeline.estimate import BuildEstimate, plan
+from plum_hub.pipeline.ledger import SpendingLimit
 from plum_hub.pipeline.status import RunStatus, summarise
 from plum_hub.progress import LoggedProgress, Progress
 from plum_hub.publishing.dataset import release
@@ -57,6 +58,8 @@ def build_dataset(
     branch: str = "main",
     create_pr: bool = False,
     benchmark_data: StrPath | None = None,
+    budget: float | None = None,
+    max_tokens: int | None = None,
     verbose: bool = False,
     progress: Progress | None = None,
 ) -> BuildResult:
@@ -88,6 +91,8 @@ def build_dataset(
         branch: The branch to commit to.
         create_pr: Whether to open a pull request instead of committing; nothing is tagged.
         benchmark_data: A folder of benchmarks; rows that contain their problems are left out.
+        budget: What all answers of the run may cost, in US dollars. Default: no limit.
+        max_tokens: What they may take, in tokens of prompts and answers. Default: no limit.
         verbose: Whether to show other libraries' log records on stderr, and to keep them in the run's log.
         progress: Receives the progress of each stage.
 
@@ -99,6 +104,7 @@ def build_dataset(
         RecipeError: The recipe or a setting is invalid.
         RunError: The folder holds a run of another recipe, is damaged or cannot be written.
         NothingToReleaseError: No instruction has a chosen answer.
+        BudgetError: The run has spent `budget` or `max_tokens`; the same call with a higher limit continues it.
         PlumError: A stage failed (`EngineError`, `InstructionsError`, `SandboxError`, `HubError`, ...); all rows made
             so far are kept.
 
@@ -126,7 +132,7 @@ def build_dataset(
     with _logging_to(folder, verbose=verbose):
         context = Context(
             run=opened, progress=progress, engines=engines, donor=donor, started=started,
-            benchmark_data=optional_path(benchmark_data),
+            benchmark_data=optional_path(benchmark_data), limit=SpendingLimit(usd=budget, tokens=max_tokens),
         )  # fmt: skip
         try:
             build(context)

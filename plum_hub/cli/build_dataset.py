@@ -37,6 +37,10 @@ from plum_hub.cli.options import AS_JSON, BENCHMARK_DATA, QUIET, RECIPE, SUITES,
     ),
     click.option("--run", type=FilePath, help="The run folder.  [default: runs/INSTRUCTIONS-MODEL]"),
     click.option("--carry-over", type=FilePath, help="An older run whose rows are reused where they are still valid."),
+    click.option(
+        "--budget", type=click.FloatRange(0, min_open=True), help="Stop when the answers cost so many dollars."
+    ),
+    click.option("--max-tokens", type=click.IntRange(1), help="Stop when the answers took so many tokens."),
     click.option("--dry-run", is_flag=True, help="Show requests, tokens, time and cost, and do nothing."),
 )
 @options("Publishing", *publishing("plum-INSTRUCTIONS-MODEL"))

@@ -95,6 +95,10 @@ def run_status(summary: "RunStatus") -> None:
     if summary.chosen or summary.rejected:
         labelled = f"{summary.chosen:,} chosen, {summary.rejected:,} rejected"
         known.append(("labels", f"{labelled}, of {summary.labelled_instructions:,} instructions"))
+    for spent in summary.spending:
+        price = {None: "price not known", 0.0: "run locally"}.get(spent.usd, f"{spent.usd or 0.0:,.4f} US dollars")
+        tokens = f"{spent.prompt_tokens:,} + {spent.completion_tokens:,} tokens, {price}"
+        known.append((spent.stage, f"{spent.answers:,} answers, {tokens}"))
     if summary.self_consistency is not None:
         known.append(("self-consistency", f"{summary.self_consistency:.2%} of responses pass their own tests"))
     facts(known)

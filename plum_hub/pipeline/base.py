@@ -9,6 +9,7 @@ from typing import Generic
 
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Completion, Engine, Prompt, Request, Sampling
+from plum_hub.pipeline.ledger import SpendingLimit
 from plum_hub.pipeline.precision import dtype_note
 from plum_hub.pipeline.rates import remember
 from plum_hub.progress import Progress
@@ -78,6 +79,8 @@ class Context:
     """An older run whose rows are taken over where the new recipe would make the same ones (`--carry-over`)."""
     benchmark_data: Path | None = None
     """Folder with the files of benchmarks, for the stage `decontamination` (`--benchmark-data`)."""
+    limit: SpendingLimit = field(default_factory=SpendingLimit)
+    """What the build may spend in all (`--budget`, `--max-tokens`)."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,7 @@ def generate_rows(
 
     Raises:
         EngineError: The engine cannot be opened or failed. Rows that arrived before are kept.
+        BudgetError: The limit on what the build may spend is reached.
     """
     tokens = 0
     if pending:
@@ -198,12 +202,14 @@ def generate_rows(
             context.progress.say(note)
         requests = [Request(id=row.id, prompt=row.prompt, seed=row.seed, sampling=sampling) for row in pending.values()]
         with context.run.keeping(kind) as keep:
-            for completion, name in completions(context.engines, config, requests, context.progress):
-                keep(pending[completion.id].keep(completion, name))
-                context.progress.advance(tokens=completion.completion_tokens)
-                tokens += completion.completion_tokens
-                if halt is not None and halt.is_set():
-                    return tokens
+            for group in context.limit.groups(requests):
+                for completion, name in completions(context.engines, config, group, context.progress):
+                    keep(pending[completion.id].keep(completion, name))
+                    context.limit.add(config, completion)
+                    context.progress.advance(tokens=completion.completion_tokens)
+                    tokens += completion.completion_tokens
+                    if halt is not None and halt.is_set():
+                        return tokens
     context.progress.end()
     return tokens
 

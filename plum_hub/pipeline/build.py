@@ -39,6 +39,7 @@ def build(context: Context, stages: Sequence[Callable[[Context], None]] = STAGES
     Raises:
         PlumError: A stage failed. All rows made so far are kept, and the same call resumes from there.
     """
+    context.limit.start(context.run)
     with context.run.lock():
         for stage in stages:
             stage(context)

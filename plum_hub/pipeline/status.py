@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from plum_hub.errors import RunError
 from plum_hub.files import is_locked
 from plum_hub.lines import object_of
 from plum_hub.pipeline.decontamination.stage import removed_ids
+from plum_hub.pipeline.ledger import StageSpending, spending
 from plum_hub.pipeline.published import GENERATE
 from plum_hub.pipeline.suites import self_consistency
 from plum_hub.records import Instruction, Preference, Response, Sample, TestSuite, Verdict
@@ -39,10 +40,12 @@ class RunStatus:
     suites were published ones."""
     engines: dict[str, list[str]]
     """Names and versions of the engines that wrote responses and samples."""
+    spending: tuple[StageSpending, ...] = ()
+    """Tokens and money that the answers took, by stage."""
 
     def as_json(self) -> dict[str, object]:
         """Return the summary as JSON values, for `--json`."""
-        return dict(vars(self))
+        return {**vars(self), "spending": [asdict(stage) for stage in self.spending]}
 
 
 def summarise(run: Run) -> RunStatus:
@@ -91,6 +94,7 @@ def summarise(run: Run) -> RunStatus:
         labelled_instructions=len(labelled),
         self_consistency=agreeing / decided if generated and decided else None,
         engines={stage: sorted(names) for stage, names in engines.items()},
+        spending=spending(run),
     )
 
 

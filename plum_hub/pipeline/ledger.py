@@ -1,0 +1,166 @@
+"""What a build has spent: answers, tokens and money by stage, from the rows themselves; and a limit on it."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from plum_hub.engines import EngineConfig
+from plum_hub.engines.base import Completion, Request
+from plum_hub.errors import BudgetError, UsageError
+from plum_hub.records import Response, Sample
+from plum_hub.run import Run
+
+_FIRST, _MOST = 4, 64
+"""Requests that are sent together under a limit: at first, before the length of an answer is known, and later."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSpending:
+    """What the answers of one stage took."""
+
+    stage: str
+    """`responses` or `samples`."""
+    answers: int
+    prompt_tokens: int
+    completion_tokens: int
+    usd: float | None
+    """US dollars at the engine's price; None where that is not known, 0 for a model that runs locally."""
+
+
+def spending(run: Run) -> tuple[StageSpending, ...]:
+    """Sum up the tokens of a run's answers.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The stages that have answers. Answers that a model refused are not rows, and not counted.
+
+    Raises:
+        RunError: A file of the run is damaged.
+    """
+    stages = (("responses", Response, run.recipe.generator), ("samples", Sample, run.recipe.policy))
+    found = []
+    for stage, kind, engine in stages:
+        counts: Counter[str] = Counter()
+        for prompt, completion in run.columns(kind, "prompt_tokens", "completion_tokens"):
+            counts.update(answers=1, prompt=prompt, completion=completion)
+        if counts["answers"]:
+            tokens = counts["prompt"], counts["completion"]
+            found.append(
+                StageSpending(
+                    stage=stage, answers=counts["answers"], prompt_tokens=tokens[0], completion_tokens=tokens[1],
+                    usd=price_of(engine, *tokens),
+                )
+            )  # fmt: skip
+    return tuple(found)
+
+
+def price_of(engine: EngineConfig, prompt_tokens: int, completion_tokens: int) -> float | None:
+    """Price tokens.
+
+    Args:
+        engine: The engine that they were, or are to be, generated with.
+        prompt_tokens: Tokens of prompts.
+        completion_tokens: Generated tokens.
+
+    Returns:
+        US dollars; None where the engine's price is not known.
+    """
+    prices = engine.usd_per_million_tokens()
+    return None if prices is None else round((prompt_tokens * prices[0] + completion_tokens * prices[1]) / 1e6, 6)
+
+
+@dataclass(kw_only=True)
+class SpendingLimit:
+    """A limit on what a build may spend in all, over all of its starts.
+
+    Answers are requested in small groups under a limit, so that what is in flight cannot exceed it by much: the last
+    group is as large as the average answer allows.
+    """
+
+    usd: float | None = None
+    """US dollars; None for no limit."""
+    tokens: int | None = None
+    """Tokens of prompts and answers together; None for no limit."""
+    _spent: dict[str, float] = field(default_factory=lambda: {"usd": 0.0, "tokens": 0.0, "answers": 0.0})
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is a limit at all."""
+        return self.usd is not None or self.tokens is not None
+
+    def start(self, run: Run) -> None:
+        """Count what the run has spent before.
+
+        Args:
+            run: The run.
+
+        Raises:
+            UsageError: There is a limit in dollars, and the price of an engine is not known.
+            RunError: A file of the run is damaged.
+        """
+        if self.usd is not None:
+            for role, engine in (("generator", run.recipe.generator), ("policy", run.recipe.policy)):
+                if engine.usd_per_million_tokens() is None:
+                    raise UsageError(
+                        f"--budget: the price of {engine.type}:{engine.model} is not known; set "
+                        f"{role}.usd_per_million_input and {role}.usd_per_million_output, or use --max-tokens"
+                    )
+        for stage in spending(run) if self.is_set else ():
+            self._count(stage.answers, stage.prompt_tokens + stage.completion_tokens, stage.usd)
+
+    def groups(self, requests: Sequence[Request]) -> Iterator[Sequence[Request]]:
+        """Divide requests into groups that may be sent one after the other.
+
+        Args:
+            requests: All requests of a stage.
+
+        Yields:
+            Groups, as long as the limit is not reached. Without a limit, all requests at once.
+
+        Raises:
+            BudgetError: The limit is reached, and requests are left.
+        """
+        if not self.is_set:
+            yield requests
+            return
+        start = 0
+        while start < len(requests):
+            size = self._affordable()
+            if size < 1:
+                raise BudgetError(
+                    f"the limit is reached after {self._spent['answers']:,.0f} answers ({self._spent['tokens']:,.0f} "
+                    f"tokens, {self._spent['usd']:.4f} US dollars), and {len(requests) - start:,} requests of this "
+                    "stage remain. All rows are kept: run the same command with a higher --budget or --max-tokens "
+                    "to continue"
+                )
+            yield requests[start : start + size]
+            start += size
+
+    def add(self, engine: EngineConfig, completion: Completion) -> None:
+        """Count one answer, whatever became of it.
+
+        Args:
+            engine: The engine that generated it.
+            completion: The answer.
+        """
+        tokens = completion.prompt_tokens + completion.completion_tokens
+        self._count(1, tokens, price_of(engine, completion.prompt_tokens, completion.completion_tokens))
+
+    def _count(self, answers: int, tokens: int, usd: float | None) -> None:
+        self._spent["answers"] += answers
+        self._spent["tokens"] += tokens
+        self._spent["usd"] += usd or 0.0
+
+    def _affordable(self) -> int:
+        """Return how many more answers of average length fit the limit, at most `_MOST`."""
+        sizes = [_MOST]
+        for limit, key in ((self.usd, "usd"), (self.tokens, "tokens")):
+            if limit is not None:
+                left = limit - self._spent[key]
+                if left <= 0:
+                    return 0
+                average = self._spent[key] / self._spent["answers"] if self._spent["answers"] else 0.0
+                sizes.append(max(1, int(left / average)) if average else _FIRST)
+        return min(sizes)

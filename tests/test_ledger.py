@@ -1,0 +1,92 @@
+"""What a build spends is known, and can be limited without losing or repeating an answer."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from plum_hub.engines.base import Completion, Request, Sampling
+from plum_hub.engines.openai import OpenAIConfig
+from plum_hub.errors import BudgetError
+from plum_hub.pipeline.ledger import SpendingLimit
+from tests.rehearsal import command, plum_hub, rows, write_rehearsal
+
+KINDS = ("responses", "suites", "samples", "preferences")
+GREEDY = Sampling(temperature=0, top_p=1, max_tokens=10)
+
+
+def spent(folder: Path) -> int:
+    return sum(
+        int(str(row["prompt_tokens"])) + int(str(row["completion_tokens"]))
+        for kind in ("responses", "samples")
+        if (folder / "run" / "shards" / "00000" / f"{kind}.jsonl").exists()
+        for row in rows(folder / "run", kind)
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ledger")
+    write_rehearsal(folder)
+    done = plum_hub(command(folder, "--json"))
+    assert done.returncode == 0, done.stderr
+    (folder / "result.json").write_text(done.stdout)
+    return folder
+
+
+def test_a_limited_build_stops_in_each_stage_and_ends_as_an_unlimited_one(whole: Path, tmp_path: Path) -> None:
+    write_rehearsal(tmp_path)
+    total = spent(whole)
+    limits = [total // 4, total * 3 // 4]
+    for limit in limits:
+        done = plum_hub(command(tmp_path, "-q", "--max-tokens", str(limit)))
+        assert done.returncode == 15, done.stderr
+        assert "run the same command with a higher --budget or --max-tokens" in done.stderr
+        assert limit * 0.7 < spent(tmp_path) < limit + 0.25 * total  # the last group of a rehearsal is a large part
+    done = plum_hub(command(tmp_path, "-q", "--max-tokens", str(2 * total)))
+    assert done.returncode == 0, done.stderr
+    for kind in KINDS:
+        one, other = ({json.dumps(row, sort_keys=True) for row in rows(f / "run", kind)} for f in (whole, tmp_path))
+        assert one == other, kind
+
+
+def test_status_says_what_was_spent(whole: Path) -> None:
+    result = json.loads((whole / "result.json").read_text())
+    assert [stage["stage"] for stage in result["spending"]] == ["responses", "samples"]
+    total = sum(stage["prompt_tokens"] + stage["completion_tokens"] for stage in result["spending"])
+    assert total == spent(whole)
+    assert [stage["usd"] for stage in result["spending"]] == [0.0, 0.0]
+    assert [stage["answers"] for stage in result["spending"]] == [
+        len(rows(whole / "run", k)) for k in ("responses", "samples")
+    ]
+
+
+def send(limit: SpendingLimit, requests: Sequence[Request], engine: OpenAIConfig, tokens: int) -> int:
+    """Answer as an engine would, each answer with so many tokens; return how many were answered."""
+    answered = 0
+    for group in limit.groups(requests):
+        for request in group:
+            limit.add(
+                engine,
+                Completion(id=request.id, text="", finish_reason="stop", prompt_tokens=0, completion_tokens=tokens),
+            )
+            answered += 1
+    return answered
+
+
+def test_a_limit_in_dollars_is_kept_to_within_the_first_group() -> None:
+    engine = OpenAIConfig(model="m", usd_per_million_input=1.0, usd_per_million_output=2.0)
+    requests = [Request(id=str(number), prompt="p", seed=0, sampling=GREEDY) for number in range(1000)]
+    limit = SpendingLimit(usd=0.5)  # 250 answers of 1,000 tokens
+    with pytest.raises(BudgetError, match="250 answers"):
+        send(limit, requests, engine, 1000)
+    assert send(SpendingLimit(usd=50), requests, engine, 1000) == 1000
+    assert send(SpendingLimit(), requests, engine, 1000) == 1000
+
+
+def test_a_limit_in_dollars_needs_a_price(tmp_path: Path) -> None:
+    from plum_hub.engines.scripted import ScriptedConfig
+
+    assert OpenAIConfig(model="nobody-knows", base_url="http://127.0.0.1:1/v1").usd_per_million_tokens() is None
+    assert ScriptedConfig(model=str(tmp_path / "a.jsonl")).usd_per_million_tokens() == (0.0, 0.0)
