@@ -148,7 +148,7 @@ def test_a_build_goes_on_with_no_other_harness_and_the_command_it_names_judges_a
     run = str(home.folder / "run")
     done = plum_hub(command(built, "-q", run=run))
     assert done.returncode == 4, done.stderr
-    assert "verdicts of two are never mixed" in done.stderr
+    assert "verdicts of two versions are never mixed" in done.stderr
     again = plum_hub(command(built, "-q", "--carry-over", run, run=str(home.folder / "again")))
     assert again.returncode == 0, again.stderr
     assert {row["extraction"] for row in rows(home.folder / "again", "samples")} == {EXTRACTION}
