@@ -177,16 +177,16 @@ def test_who_is_second_is_told_to_run_the_same_command_again(home: Releases, mon
     context = Context(Run.open(home.folder / "run"))
     with home.hub() as hub:
         monkeypatch.setenv("HF_TOKEN", hub.token)
-        destination = PublishOptions(hub=hub.endpoint, repo="mine")
-        with destination.opened("mine", "dataset") as place:
-            first = release(context, destination)  # after this place has looked, before it publishes
+        options = PublishOptions(hub=hub.endpoint, repo="mine")
+        with options.open("mine", "dataset") as repository:
+            first = release(context, options)  # after the repository was opened, before it publishes
             first_tree = Path(first.folder)
             (first_tree / "README.md").write_text("---\nlicense: mit\n---\nAnother's.\n")
             with pytest.raises(
                 HubError, match=r"somebody else published v1\.0\.0 meanwhile.*run the same command again"
             ):
-                place.publish(lambda _: _Written(first_tree), "{}".format, context.progress)
-        assert release(context, destination).tag == "v1.0.0"
+                repository.publish(lambda _: _Written(first_tree), "{}".format, context.progress)
+        assert release(context, options).tag == "v1.0.0"
 
 
 class _Written:

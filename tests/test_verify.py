@@ -245,7 +245,7 @@ def test_every_record_of_a_tag_counts(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"does not name local/x@v1\.0\.0"):
         tag_differs(tree, run=tmp_path)
     listed.write_text("[]\n")
-    with pytest.raises(RunError, match=r"releases\.jsonl:1: is no release"):
+    with pytest.raises(RunError, match=r"releases\.jsonl:1: not a release"):
         tag_differs(tree, run=tmp_path)
 
 
