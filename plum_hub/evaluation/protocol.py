@@ -121,7 +121,7 @@ def problem_prompt(benchmark: str, problem: Problem, protocol: Protocol) -> Prob
         text = contest.build_prompt(problem, which)
         return ProblemPrompt(text, made_of, sampling, holds="code" if form == "completion" else "contest")
     if form == "completion":
-        template = "" if problem.form == "completion" else "benchmark_completion"
+        template = "" if problem.kind == "completion" else "benchmark_completion"
         text = (render(template, problem=problem.text) if template else problem.text).strip() + "\n"
         made_of = digest(prompt_digest(template) if template else "", sampling.stop)
         return ProblemPrompt(text, made_of, sampling, before=text, holds="code")
@@ -150,7 +150,7 @@ def judged_code(code: str, benchmark: str, problem: Problem, protocol: Protocol)
         return code
     if protocol.examples == "removed":
         code = needed_code(code, problem.entry_point, problem.used_names)
-    if problem.form != "completion":
+    if problem.kind != "completion":
         return code
     given = protocol.prompt == "given"
     before = missing_helpers(code, problem.text, problem.entry_point, problem.used_names, tests_only=given)
