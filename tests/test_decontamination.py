@@ -97,7 +97,7 @@ def benchmark(**changes: Any) -> Targets:
         Call(expression="has_close([1.0, 2.0], 0.5)", expected="False"),
     )
     problem = Problem(
-        id="B/0", text=STATEMENT, form="instruction", entry_point="has_close", suites={"base": cases}, cpu_seconds=3
+        id="B/0", text=STATEMENT, kind="instruction", entry_point="has_close", suites={"base": cases}, cpu_seconds=3
     )
     target = Target(task="B/0", statement=STATEMENT, entry_point="has_close", reference=CLOSE, problem=problem)
     return Targets(benchmark="bench", revision="1", problems=(replace(target, **changes),))

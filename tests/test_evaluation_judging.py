@@ -19,7 +19,7 @@ PROBLEMS = {
     name: Problem(
         id=name,
         text="",
-        form="completion",
+        kind="completion",
         entry_point="f",
         suites={
             "base": (Call(expression="f(1)", expected="0.5"), Call(expression="f(2)", expected="1.0")),

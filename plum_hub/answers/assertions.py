@@ -188,8 +188,10 @@ def _read_identity(call: ast.expr, value: object, positive: bool) -> TestCase | 
 def _read_distance(left: ast.expr, limit: ast.expr, *, strict: bool) -> TestCase | None:
     """Read `abs(f(x) - v) <= tolerance`, in either order; `<` becomes `<=` with the next smaller float."""
     match left:
-        case ast.Call(func=ast.Name(id="abs"), args=[ast.BinOp(left=one, op=ast.Sub(), right=other)], keywords=[]):
-            call, expected = (one, other) if is_literal(other) else (other, one)
+        case ast.Call(
+            func=ast.Name(id="abs"), args=[ast.BinOp(left=minuend, op=ast.Sub(), right=subtrahend)], keywords=[]
+        ):
+            call, expected = (minuend, subtrahend) if is_literal(subtrahend) else (subtrahend, minuend)
             tolerance, value = _tolerance(limit), _value(expected)
             if tolerance is None or (strict and tolerance == 0) or not _is_finite(value):
                 return None

@@ -110,7 +110,7 @@ def require_can_fail(cases: Sequence[TestCase], entry_point: str) -> None:
     """
     calls = (case for case in cases if case.kind == "call")
     if any(case.kind == "stdio" for case in cases) or any(
-        why_cannot_fail(_body([one]), entry_point) is None for one in calls
+        why_cannot_fail(_body([case]), entry_point) is None for case in calls
     ):
         return
     reason = why_cannot_fail(_body(cases), entry_point)

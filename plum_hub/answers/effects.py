@@ -55,9 +55,13 @@ def executed_nodes(node: ast.AST) -> Iterator[ast.AST]:
     yield node
     children: Iterable[ast.AST] = ast.iter_child_nodes(node)
     if isinstance(node, FunctionNode):
-        children = [*node.decorator_list, *node.args.defaults, *(one for one in node.args.kw_defaults if one)]
+        children = [
+            *node.decorator_list,
+            *node.args.defaults,
+            *(default for default in node.args.kw_defaults if default),
+        ]
     elif isinstance(node, ast.Lambda):
-        children = [*node.args.defaults, *(one for one in node.args.kw_defaults if one)]
+        children = [*node.args.defaults, *(default for default in node.args.kw_defaults if default)]
     for child in children:
         yield from executed_nodes(child)
 
@@ -129,7 +133,7 @@ def bound_names(statement: ast.stmt) -> Iterator[str]:
         yield statement.name
     walk = executed_nodes(statement)
     if isinstance(statement, DefinitionNode):  # names bound in a class body are local to it
-        walk = (one for part in statement.decorator_list for one in executed_nodes(part))
+        walk = (node for part in statement.decorator_list for node in executed_nodes(part))
     for node in walk:
         match node:
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
@@ -287,7 +291,7 @@ class ProgramFunctions:
             The names.
         """
         bases = [*node.bases, *(keyword.value for keyword in node.keywords)]
-        return self._changes({name for one in bases for name in _known(root_name(one))})
+        return self._changes({name for base in bases for name in _known(root_name(base))})
 
     def _changes(self, called: set[str]) -> frozenset[str]:
         changed: set[str] = set()

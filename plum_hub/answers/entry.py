@@ -50,7 +50,7 @@ def needed_code(code: str, entry_point: str | None, used: Iterable[str] = ()) ->
 
 
 def missing_helpers(
-    code: str, given: str, entry_point: str | None, used: Collection[str], *, tests_only: bool = False
+    code: str, prompt_code: str, entry_point: str | None, used: Collection[str], *, tests_only: bool = False
 ) -> str:
     """Find helpers of the prompt that a program omits although it or the tests need them.
 
@@ -59,7 +59,7 @@ def missing_helpers(
 
     Args:
         code: The program.
-        given: The code that the prompt shows.
+        prompt_code: The code that the prompt shows.
         entry_point: The function that the program must define; it is never supplied.
         used: The names that the tests use.
         tests_only: Supply only what the tests use, not what the program alone lacks.
@@ -67,7 +67,7 @@ def missing_helpers(
     Returns:
         The source of the helpers; "" if nothing is missing.
     """
-    prompt = parse(given)
+    prompt = parse(prompt_code)
     defined = {} if prompt is None else definitions(prompt)
     offered = {name for name, node in defined.items() if not isinstance(node, ast.Import | ast.ImportFrom)}
     offered.discard(entry_point or "")

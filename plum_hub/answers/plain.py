@@ -173,11 +173,11 @@ class _Lowered(ast.NodeTransformer):
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         self.generic_visit(node)
         match node:
-            case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq() as order], comparators=[right]):
+            case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq() as operator], comparators=[right]):
                 for value, close in ((left, right), (right, left)):
                     if isinstance(close, ast.Call) and called_name(close.func) in CLOSENESS_CALLS and close.args:
                         test = _close(value, close)
-                        return test if isinstance(order, ast.Eq) else ast.UnaryOp(op=ast.Not(), operand=test)
+                        return test if isinstance(operator, ast.Eq) else ast.UnaryOp(op=ast.Not(), operand=test)
         return node
 
 

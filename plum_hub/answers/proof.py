@@ -77,7 +77,7 @@ class _Reach:
             for node in self._walk(queue.pop()):
                 yield node
                 names = {item.attr for item in ast.walk(node) if isinstance(item, ast.Attribute)} | loaded_names(node)
-                for definition in (one for name in names for one in self._defined.get(name, ())):
+                for definition in (definition for name in names for definition in self._defined.get(name, ())):
                     if id(definition) not in seen:
                         seen.add(id(definition))
                         yield from getattr(getattr(definition, "args", None), "args", ())

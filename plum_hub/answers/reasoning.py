@@ -105,8 +105,8 @@ def _without_reasoning(text: str) -> str:
         if not tag.opens:
             kept, position = [], tag.end
             continue
-        closing = next((one for one in tags if not one.opens and one.name == tag.name), None)
-        closing = closing or next((one for one in tags if not one.opens), None)
+        closing = next((other for other in tags if not other.opens and other.name == tag.name), None)
+        closing = closing or next((other for other in tags if not other.opens), None)
         if closing is None:
             if text[text.rfind("\n", 0, tag.start) + 1 : tag.start].strip():
                 continue  # the tag is mentioned in a sentence
@@ -192,8 +192,8 @@ class _MarkedText:
         if not is_python(block.language) and not is_neutral(block.language):
             if _END.fullmatch(self.text[start:end]):
                 return block.closed
-            around = [one[0] for one in _TAG.finditer(inside)]
-            return block.closed and any("/" in one for one in around) and any("/" not in one for one in around)
+            tags = [tag[0] for tag in _TAG.finditer(inside)]
+            return block.closed and any("/" in tag for tag in tags) and any("/" not in tag for tag in tags)
         begin = self._starts[block.first + 1] if block.first < block.last else first
         return _covers(self._strings(begin, self.text[begin:last]), start, end)
 

@@ -205,13 +205,13 @@ def _is_test(node: ast.stmt, classes: dict[str, ast.ClassDef], used: set[str]) -
 def _family(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> list[ast.ClassDef]:
     """Return the class and its bases in the module, nearest first."""
     bases = [classes[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in classes]
-    return [node, *(one for base in bases if base is not node for one in _family(base, classes))]
+    return [node, *(ancestor for base in bases if base is not node for ancestor in _family(base, classes))]
 
 
 def _test_names(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> list[str]:
     family = _family(node, classes)
-    names = [item.name for one in reversed(family) for item in one.body if isinstance(item, FunctionNode)]
-    unit = any(ast.unparse(base).endswith("TestCase") for one in family for base in one.bases)
+    names = [item.name for ancestor in reversed(family) for item in ancestor.body if isinstance(item, FunctionNode)]
+    unit = any(ast.unparse(base).endswith("TestCase") for ancestor in family for base in ancestor.bases)
     if not unit and (not node.name.startswith("Test") or "__init__" in names):
         return []
     return list(dict.fromkeys(name for name in names if name.startswith("test")))
@@ -336,10 +336,12 @@ def _arguments(
 
 def _fixture(name: str, fixtures: dict[str, ast.FunctionDef | ast.AsyncFunctionDef], callers: tuple[str, ...]) -> str:
     function = fixtures[name]
-    inner = [one.arg for one in function.args.args]
+    inner = [parameter.arg for parameter in function.args.args]
     if name in callers or not set(inner) <= fixtures.keys() or _decorated(function, "params"):
         raise ValueError(f"line {function.lineno}: the fixture {name} needs something that is not supported: remove it")
-    call = f"{name}({', '.join(f'{one}={_fixture(one, fixtures, (*callers, name))}' for one in inner)})"
+    call = (
+        f"{name}({', '.join(f'{parameter}={_fixture(parameter, fixtures, (*callers, name))}' for parameter in inner)})"
+    )
     generates = any(isinstance(item, ast.Yield) for item in ast.walk(function))
     return f"{call}.__next__()" if generates else call
 

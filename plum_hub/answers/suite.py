@@ -282,7 +282,7 @@ def _helpers(part: _SuiteBlock, reference: ast.Module, defined: Iterable[str]) -
 def _with_helpers(case: TestCase, helpers: dict[str, ast.stmt]) -> TestCase:
     """Prepend the helpers that a case uses, which turns a call into a statement."""
     needed = _names(case) & helpers.keys()
-    while more := {name for one in needed for name in loaded_names(helpers[one])} & helpers.keys() - needed:
+    while more := {name for helper in needed for name in loaded_names(helpers[helper])} & helpers.keys() - needed:
         needed |= more
     if not needed:
         return case
@@ -306,8 +306,8 @@ def _problem(cases: Sequence[TestCase], min_cases: int) -> Unusable | None:
     for case in cases:
         if case.call is not None and case.expected is not None:
             before = expected.setdefault(case.call, case.expected)
-            one, other = parse_expected(before), parse_expected(case.expected)
-            if not isinstance(one, Closeness) and not agrees(one, other, case.tolerance, "equal"):
+            earlier, later = parse_expected(before), parse_expected(case.expected)
+            if not isinstance(earlier, Closeness) and not agrees(earlier, later, case.tolerance, "equal"):
                 return Unusable("contradictory", f"{case.call} is {before} and {case.expected}")
     if len(cases) < min_cases:
         return Unusable("too_few_cases", f"{len(cases)} of {min_cases}")

@@ -20,8 +20,8 @@ class Problem:
     id: str
     """The benchmark's own id, such as `HumanEval/0`."""
     text: str
-    """The prompt: code to complete (`form` is `completion`), or a task in words (`instruction`)."""
-    form: Literal["completion", "instruction"]
+    """The prompt: code to complete (`kind` is `completion`), or a task in words (`instruction`)."""
+    kind: Literal["completion", "instruction"]
     entry_point: str | None
     """The function that the cases call; None for a program that reads standard input."""
     starter_code: str = ""
@@ -44,13 +44,13 @@ class Problem:
     @cached_property
     def used_names(self) -> frozenset[str]:
         """The names that the cases of all suites use: the entry point, and helpers or classes besides it."""
-        found: set[str] = set()
+        names: set[str] = set()
         for case in (case for cases in self.suites.values() for case in cases):
             if isinstance(case, Call | Value):
-                found |= names_in(case.expression)
+                names |= names_in(case.expression)
             elif isinstance(case, Statement):
-                found |= names_in(case.source)
-        return frozenset(found)
+                names |= names_in(case.source)
+        return frozenset(names)
 
     def cases(self, suite: str) -> tuple[Case, ...]:
         """List the cases to run for a suite.

@@ -205,7 +205,7 @@ def _problem(row: Row, suites: Sequence[_Suite], outputs: Mapping[str, Reference
     return Problem(
         id=row["task_id"],
         text=row["prompt"],
-        form="completion",
+        kind="completion",
         entry_point=row["entry_point"],
         suites=cases,
         cpu_seconds=max(limits.values()),

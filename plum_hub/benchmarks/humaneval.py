@@ -68,7 +68,7 @@ def _problem(row: Row) -> Problem:
     return Problem(
         id=row["task_id"],
         text=row["prompt"],
-        form="completion",
+        kind="completion",
         entry_point=entry_point,
         suites={"base": to_cases(read_tests(f"{row['test']}\ncheck({entry_point})\n", entry_point))},
         cpu_seconds=_CPU_SECONDS,

@@ -81,7 +81,7 @@ def _problem(row: Row) -> Problem:
     return Problem(
         id=f"Mbpp/{row['task_id']}",
         text="\n".join((row["text"] if "text" in row else row["prompt"], *tests)),
-        form="instruction",
+        kind="instruction",
         entry_point=entry_point,
         suites={"base": (Statement(source=setup), *cases) if setup else cases},
         cpu_seconds=_CPU_SECONDS,

@@ -85,10 +85,10 @@ def _surface_area(base: float, height: float) -> int:
     return round(base**2 + 2 * base * math.hypot(base / 2, height))
 
 
-def _distance_of_padded(one: int, other: int) -> int:
+def _distance_of_padded(first: int, second: int) -> int:
     """Sum the differences of the digits; the reference ignores digits that one of the numbers lacks."""
-    width = max(len(str(one)), len(str(other)))
-    pairs = zip(str(one).zfill(width), str(other).zfill(width), strict=True)
+    width = max(len(str(first)), len(str(second)))
+    pairs = zip(str(first).zfill(width), str(second).zfill(width), strict=True)
     return sum(abs(int(digit) - int(below)) for digit, below in pairs)
 
 

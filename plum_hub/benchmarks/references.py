@@ -82,7 +82,7 @@ def reference_outputs(name: str, references: Sequence[Reference]) -> Mapping[str
     """
     with Judge() as judge:
         code = [Path(str(module.__file__)).read_text() for module in (literals, values, sys.modules[__name__])]
-        key = digest([vars(one) for one in references], judge.harness_version, code)
+        key = digest([vars(reference) for reference in references], judge.harness_version, code)
         path = home() / "benchmarks" / f"{name}-{key}.json.gz"
         outputs = _read_cache(path)
         if outputs is None:
@@ -92,16 +92,16 @@ def reference_outputs(name: str, references: Sequence[Reference]) -> Mapping[str
 
 
 def _compute(name: str, judge: Judge, references: Sequence[Reference]) -> dict[str, ReferenceOutputs]:
-    reference_by_id = {one.id: one for one in references}
+    reference_by_id = {reference.id: reference for reference in references}
     first = {execution.id: execution for execution in judge.run(map(_program, references))}
     retried = [
         _with_fingerprints(reference_by_id[id_], execution)
         for id_, execution in first.items()
         if execution.status == "failed"
     ]
-    reference_by_id.update((one.id, one) for one in retried)
+    reference_by_id.update((reference.id, reference) for reference in retried)
     executions = first | {execution.id: execution for execution in judge.run(map(_program, retried))}
-    return {id_: _outputs(name, one, executions[id_]) for id_, one in reference_by_id.items()}
+    return {id_: _outputs(name, reference, executions[id_]) for id_, reference in reference_by_id.items()}
 
 
 def _program(reference: Reference) -> Program:
@@ -141,5 +141,5 @@ def _read_cache(path: Path) -> dict[str, ReferenceOutputs] | None:
 
 
 def _write_cache(path: Path, outputs: Mapping[str, ReferenceOutputs]) -> None:
-    rows = {name: [one.calls, one.seconds] for name, one in outputs.items()}
+    rows = {name: [output.calls, output.seconds] for name, output in outputs.items()}
     write_whole(path, gzip.compress(json.dumps(rows, separators=(",", ":")).encode(), compresslevel=3))

@@ -166,7 +166,7 @@ def problem_prompt(benchmark: str, problem: Problem, protocol: Protocol) -> Prob
         text = contest.build_prompt(problem, which)
         return ProblemPrompt(text, inputs, sampling, holds="code" if style == "completion" else "contest")
     if style == "completion":
-        template = "" if problem.form == "completion" else "benchmark_completion"
+        template = "" if problem.kind == "completion" else "benchmark_completion"
         text = (render(template, problem=problem.text) if template else problem.text).strip() + "\n"
         inputs = digest(prompt_digest(template) if template else "", sampling.stop)
         return ProblemPrompt(text, inputs, sampling, before=text, holds="code")
@@ -204,7 +204,7 @@ def judged_code(code: str, benchmark: str, problem: Problem, protocol: Protocol)
         return code
     if protocol.examples == "removed":
         code = needed_code(code, problem.entry_point, problem.used_names)
-    if problem.form != "completion":
+    if problem.kind != "completion":
         return code
     from_file = protocol.prompt == "given"
     prefix = missing_helpers(code, problem.text, problem.entry_point, problem.used_names, tests_only=from_file)

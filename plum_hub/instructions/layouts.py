@@ -232,4 +232,4 @@ def _texts(value: object) -> list[str]:
     """Return the strings of a value: the value itself, or those of a list."""
     if isinstance(value, str):
         return [value]
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

@@ -40,7 +40,7 @@ def problems(name: str) -> Iterator[Problem]:
             yield Problem(
                 id=row["task_id"],
                 text=row["prompt"],
-                form="completion",
+                kind="completion",
                 entry_point=row["entry_point"],
                 suites={"base": ()},
                 cpu_seconds=1.0,

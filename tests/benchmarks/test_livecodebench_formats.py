@@ -22,7 +22,7 @@ UNTRIED = CaseResult(outcome="not_run")
 
 def problem(name: str, starter_code: str = "") -> Problem:
     return Problem(
-        id=name, text=f"Question {name}", form="instruction", entry_point=None, starter_code=starter_code,
+        id=name, text=f"Question {name}", kind="instruction", entry_point=None, starter_code=starter_code,
         suites={}, cpu_seconds=6.0, tags=TAGS,
     )  # fmt: skip
 

@@ -48,7 +48,7 @@ def test_problems_are_whole_and_the_same_each_time(benchmark: Benchmark) -> None
         assert problem.suites["base"], problem.id
         if problem.reference is not None and problem.entry_point is not None:
             assert problem.entry_point in problem.reference
-        if problem.form == "completion" and problem.reference is not None:
+        if problem.kind == "completion" and problem.reference is not None:
             assert problem.reference.startswith(problem.text)
     again = list(islice(benchmark.problems(), 5))
     assert [(one.id, dict(one.suites)) for one in again] == [(one.id, dict(one.suites)) for one in problems[:5]]
@@ -84,7 +84,7 @@ def test_what_cannot_be_read_is_one_clear_line(name: str, tmp_path: Path) -> Non
     for source, said in (
         (tmp_path / "nowhere", "does not exist"),
         (tmp_path / "damaged", "damaged or not gzip"),
-        (tmp_path / "file.txt", "what kind of file is this"),
+        (tmp_path / "file.txt", "unknown file type"),
     ):
         with pytest.raises(BenchmarkError, match=said):
             _ = load(name, source=source).revision

@@ -117,7 +117,7 @@ def _problem(location: RowLocation, row: Row, contest: datetime, release: int) -
     return Problem(
         id=row["question_id"],
         text=row["question_content"],
-        form="instruction",
+        kind="instruction",
         entry_point=None if method is None else "Solution",
         starter_code=row["starter_code"],
         suites=Suites(location),

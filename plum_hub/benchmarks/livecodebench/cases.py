@@ -64,7 +64,7 @@ def _suites(location: RowLocation) -> dict[str, tuple[Case, ...]]:
 class ContestTest(NamedTuple):
     """One test: standard input and output, or arguments (one JSON value per line) and a JSON value."""
 
-    given: str
+    input: str
     expected: str
 
 
@@ -124,13 +124,13 @@ def _load_json(location: RowLocation, column: str, text: str, kind: type) -> Any
 def _case(suite: str, method: str | None, test: ContestTest) -> Case:
     if method is None:
         return Stdio(
-            stdin=test.given,
+            stdin=test.input,
             stdout=test.expected,
             comparison="livecodebench",
             cpu_seconds=TEST_CPU_SECONDS,
         )
-    given = tuple(test.given.split("\n"))
-    arguments = f"*{reserved('map')}({reserved('import')}('json').loads, {given!r})"
+    arguments_json = tuple(test.input.split("\n"))
+    arguments = f"*{reserved('map')}({reserved('import')}('json').loads, {arguments_json!r})"
     return Call(
         expression=f"{_INSTANCE[suite]}.{method}({arguments})",
         expected=write_literal(json.loads(test.expected)),

@@ -24,8 +24,8 @@ from plum_hub.hubs.client import choose_target, fetch_file
 Row: TypeAlias = Mapping[str, Any]
 """One row of a file: values by column."""
 
-REPO = "livecodebench/code_generation_lite"
-COMMIT = "0fe84c3912ea0c4d4a78037083943e8f0c4dd505"
+_REPO = "livecodebench/code_generation_lite"
+_COMMIT = "0fe84c3912ea0c4d4a78037083943e8f0c4dd505"
 """Commit of the dataset whose files `SHARDS` describes."""
 
 
@@ -34,7 +34,7 @@ class Shard:
     """The published file of one release.
 
     Attributes:
-        name: The file's name at `COMMIT`.
+        name: The file's name at `_COMMIT`.
         problems: Number of problems that the release added.
         sha256: SHA-256 of the file.
     """
@@ -114,7 +114,7 @@ class ProblemFiles:
         published = [SHARDS[release].sha256 for release in self._releases]
         digests = published if self._on_hub else [_sha256(path) for path in self._paths]
         if digests == published:
-            return f"{REPO}@{COMMIT}"
+            return f"{_REPO}@{_COMMIT}"
         return f"sha256:{digests[0] if len(digests) == 1 else hashlib.sha256(' '.join(digests).encode()).hexdigest()}"
 
     def rows(self) -> Iterator[tuple[RowLocation, int, Row]]:
@@ -144,7 +144,7 @@ class ProblemFiles:
             if count != SHARDS[release].problems:
                 raise BenchmarkError(
                     f"{', '.join(map(str, self._paths))}: {count} problems of release_v{release}, expected "
-                    f"{SHARDS[release].problems}: truncated, or another version; fetch {REPO} at {COMMIT}"
+                    f"{SHARDS[release].problems}: truncated, or another version; fetch {_REPO} at {_COMMIT}"
                 )
 
 
@@ -153,11 +153,11 @@ def _fetch_files(releases: range) -> list[Path]:
     for release in releases:
         name = SHARDS[release].name
         try:
-            path = fetch_file(REPO, COMMIT, name, choose_target("public"))
+            path = fetch_file(_REPO, _COMMIT, name, choose_target("public"))
         except HubError as error:
-            raise BenchmarkError(f"{REPO} at {COMMIT[:12]}: {error}; or give its files with --data") from error
+            raise BenchmarkError(f"{_REPO} at {_COMMIT[:12]}: {error}; or give its files with --data") from error
         if path is None:
-            raise BenchmarkError(f"{REPO} has no {name} at commit {COMMIT}: give its files with --data")
+            raise BenchmarkError(f"{_REPO} has no {name} at commit {_COMMIT}: give its files with --data")
         paths.append(path)
     return paths
 
@@ -167,14 +167,14 @@ def _find_files(releases: range, source: Path) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise BenchmarkError(
-            f"{source} does not exist: give --data a file of {REPO}, or a folder that contains its files"
+            f"{source} does not exist: give --data a file of {_REPO}, or a folder that contains its files"
         )
     names = [(SHARDS[release].name, f"{SHARDS[release].name}.gz") for release in releases]
     shards = [next((path for name in pair for path in sorted(source.rglob(name))), None) for pair in names]
     if paths := [path for path in shards if path is not None]:
         missing = [name for (name, _), path in zip(names, shards, strict=True) if path is None]
         if missing:
-            raise BenchmarkError(f"{source} lacks {', '.join(missing)}: fetch what is missing from {REPO}")
+            raise BenchmarkError(f"{source} lacks {', '.join(missing)}: fetch what is missing from {_REPO}")
         return paths
     if paths := sorted(source.rglob(_LOCAL)):
         if len(paths) > 1:
@@ -182,7 +182,7 @@ def _find_files(releases: range, source: Path) -> list[Path]:
                 f"{source} contains several of {_LOCAL} ({paths[0]}, {paths[1]}, ...): give --data one of them"
             )
         return paths
-    raise BenchmarkError(f"{source} contains neither {names[0][0]} nor {_LOCAL}: fetch the files of {REPO}")
+    raise BenchmarkError(f"{source} contains neither {names[0][0]} nor {_LOCAL}: fetch the files of {_REPO}")
 
 
 def _opened(path: Path) -> gzip.GzipFile | BufferedReader:
@@ -214,9 +214,9 @@ def _parsed(line: bytes, location: RowLocation) -> Row:
     except (ValueError, RecursionError) as error:
         raise BenchmarkError(f"{location}: is not JSON, the file is damaged or truncated: fetch it again") from error
     if not isinstance(row, dict):
-        raise BenchmarkError(f"{location}: is not a JSON object: give --data a file of {REPO}")
+        raise BenchmarkError(f"{location}: is not a JSON object: give --data a file of {_REPO}")
     if missing := [column for column in _COLUMNS if not isinstance(row.get(column), str)]:
-        raise BenchmarkError(f"{location}: has no text in {', '.join(missing)}: give --data a file of {REPO}")
+        raise BenchmarkError(f"{location}: has no text in {', '.join(missing)}: give --data a file of {_REPO}")
     return row
 
 
@@ -229,7 +229,7 @@ def _release(location: RowLocation, row: Row) -> int:
         if shard.name == name:
             return release
     raise BenchmarkError(
-        f"{location}: its release is unknown: name the file as {REPO} does ({SHARDS[1].name}, "
+        f"{location}: its release is unknown: name the file as {_REPO} does ({SHARDS[1].name}, "
         f"{SHARDS[2].name}, ...), or add a column `release` (release_v1, release_v2, ...)"
     )
 

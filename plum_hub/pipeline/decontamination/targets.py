@@ -99,7 +99,7 @@ def _target(problem: Problem) -> Target:
     method = _METHOD.search(problem.starter_code)
     return Target(
         task=problem.id,
-        statement=_statement(problem.text, problem.entry_point if problem.form == "completion" else None),
+        statement=_statement(problem.text, problem.entry_point if problem.kind == "completion" else None),
         entry_point=method[1] if method else problem.entry_point,
         reference=problem.reference,
         problem=problem,
