@@ -73,7 +73,9 @@ def build_dataset(
             policy.
         instructions: `starter`, `oss-instruct`, `evol-instruct-code`, `sharegpt`, `REPO[@REVISION]:COLUMN` or a file.
             Default: `oss-instruct`.
-        suites: `REPO@TAG` of a published dataset whose test suites are used instead of generating any.
+        suites: Test suites that are used instead of generating any: a published dataset, `REPO@TAG`; a file or Hub
+            dataset whose rows have tests of their own, `FILE[:COLUMN]` or `REPO[:COLUMN]`; or `rows` for the tests of
+            the rows of `instructions`.
         recipe: A YAML file, the name of a shipped recipe, or a `Recipe`.
         settings: Recipe keys that override all of the above, as `{"samples.per_instruction": 10}`.
         run: The run folder. Default: `runs/INSTRUCTIONS-MODEL`.
@@ -154,7 +156,7 @@ def estimate_build(
         model: As in `build_dataset`, as are all other arguments.
         generator: The model that writes the test suites.
         instructions: The source of the instructions.
-        suites: `REPO@TAG` of a published dataset whose test suites are used.
+        suites: Test suites that are used instead of generating any.
         recipe: A YAML file, the name of a shipped recipe, or a `Recipe`.
         settings: Recipe keys that override all of the above.
         run: The run folder; what it already has is not counted.
