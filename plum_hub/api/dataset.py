@@ -162,7 +162,7 @@ def estimate_build(
         model: As in `build_dataset`, as are all other arguments.
         generator: The model that writes the test suites.
         instructions: The source of the instructions.
-        suites: `REPO@TAG` of a published dataset whose test suites are used.
+        suites: Test suites that are used instead of generating any.
         recipe: A YAML file, the name of a shipped recipe, or a `Recipe`.
         settings: Recipe keys that override all of the above.
         run: The run folder; what it already has is not counted.

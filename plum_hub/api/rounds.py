@@ -66,7 +66,7 @@ def run_rounds(
         model: The model that is sampled and trained; it must be local.
         generator: The model that writes the test suites, as in `build_dataset`.
         instructions: The source of the instructions, as in `build_dataset`.
-        suites: `REPO@TAG` of a published dataset whose test suites are used.
+        suites: Test suites that are used instead of generating any, as in `build_dataset`.
         recipe: A YAML file, the name of a shipped recipe, or a `Recipe`.
         held_out: Share of the instructions that is never trained on, between 0 and 1.
         method: `kto`, `dpo` or `sft`.

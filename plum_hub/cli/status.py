@@ -25,7 +25,7 @@ def status(run: Path, as_json: bool) -> None:
     opened = Run.open(run)
     summary, busy, released = summarise(opened), is_running(opened), last_release(opened)
     if as_json:
-        screen.echo_json({**summary.as_json(), "is_running": busy, "last_release": released})
+        screen.echo_json({**summary.as_json(), "at_work": busy, "last_release": released})
     else:
         tables.run_status(summary)
         last = f"{released['repo']} {released['tag']}" if released else "none yet"
