@@ -16,7 +16,7 @@ Row: TypeAlias = dict[str, Any]
 """One row of a view, by column name."""
 
 
-class LabelledRow(Protocol):
+class _LabelledRow(Protocol):
     """The fields of a preference that decide its pair."""
 
     @property
@@ -36,7 +36,7 @@ class LabelledRow(Protocol):
         """True for chosen, False for rejected."""
 
 
-LabelledT = TypeVar("LabelledT", bound=LabelledRow)
+_LabelledT = TypeVar("_LabelledT", bound=_LabelledRow)
 
 
 def kto_rows(preferences: Iterable[Preference]) -> Iterator[Row]:
@@ -106,7 +106,7 @@ def dpo_rows(preferences: Iterable[Preference], seed: int) -> Iterator[Row]:
             }
 
 
-def by_suite(preferences: Iterable[LabelledT], seen: set[str]) -> Iterator[list[LabelledT]]:
+def by_suite(preferences: Iterable[_LabelledT], seen: set[str]) -> Iterator[list[_LabelledT]]:
     """Group rows by suite, with one suite in memory at a time.
 
     Args:
@@ -126,7 +126,7 @@ def by_suite(preferences: Iterable[LabelledT], seen: set[str]) -> Iterator[list[
         yield list(rows)
 
 
-def pairs(rows: Iterable[LabelledT], seed: int) -> Iterator[tuple[LabelledT, LabelledT]]:
+def pairs(rows: Iterable[_LabelledT], seed: int) -> Iterator[tuple[_LabelledT, _LabelledT]]:
     """Draw the pairs of one suite.
 
     Args:
