@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from plum_hub.release.licences import Inherited, inherited
+from plum_hub.release.licences import InheritedLicence, inherited
 from plum_hub.release.lineage import Lineage, hub_id
 from plum_hub.release.manifest import ReleaseCounts
 from plum_hub.release.model_lineage import ModelLineage
@@ -17,7 +17,7 @@ from plum_hub.release.schemas import CONFIGS, Column, Config, columns
 if TYPE_CHECKING:
     import jinja2
 
-STAGES = ("instructions", "suites", "samples", "verdicts", "preferences")
+_STAGES = ("instructions", "suites", "samples", "verdicts", "preferences")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class DatasetFacts:
     """Languages of the instructions, as ISO 639-1 codes."""
 
     @property
-    def license(self) -> Inherited:
+    def license(self) -> InheritedLicence:
         """The licence of the dataset: the strictest of its sources'."""
         return inherited(source.license for source in self.lineage.sources)
 
@@ -69,8 +69,8 @@ class DatasetFacts:
             "verdicts": sum(self.counts.statuses.values()),
             "preferences": self.counts.rows.get("kto", 0),
         }
-        others = (stage for stage in self.counts.dropped if stage not in STAGES)
-        names = [*STAGES[:-1], *others, STAGES[-1]]
+        others = (stage for stage in self.counts.dropped if stage not in _STAGES)
+        names = [*_STAGES[:-1], *others, _STAGES[-1]]
         return [
             StageCount(stage=name, kept=kept.get(name), dropped=dict(self.counts.dropped.get(name, {})))
             for name in names
@@ -123,12 +123,12 @@ class ModelFacts:
         return self.repo.rpartition("/")[2]
 
     @property
-    def license(self) -> Inherited:
+    def license(self) -> InheritedLicence:
         """The licence of the weights: the strictest of the base's and the dataset's."""
         return inherited([self.lineage.base.license, *self.lineage.data.licenses])
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """The settings that determine what is learnt, with the values that `auto` was resolved to."""
         lora, kto = self.training["decided"]["weights"] == "lora", self.lineage.method == "kto"
         hidden = {"report_to", "merge", "checkpoint_every", "memory_gb"}

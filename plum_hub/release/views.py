@@ -18,7 +18,7 @@ Row: TypeAlias = dict[str, Any]
 """One row of a view, by column name."""
 
 
-class LabelledRow(Protocol):
+class _LabelledRow(Protocol):
     """The fields of a preference that decide its pair."""
 
     @property
@@ -42,7 +42,7 @@ class LabelledRow(Protocol):
         """Text of the completion."""
 
 
-LabelledT = TypeVar("LabelledT", bound=LabelledRow)
+_LabelledT = TypeVar("_LabelledT", bound=_LabelledRow)
 
 
 def kto_rows(preferences: Iterable[Preference]) -> Iterator[Row]:
@@ -112,7 +112,7 @@ def dpo_rows(preferences: Iterable[Preference], config: PreferencesConfig) -> It
             }
 
 
-def by_suite(preferences: Iterable[LabelledT], seen: set[str]) -> Iterator[list[LabelledT]]:
+def by_suite(preferences: Iterable[_LabelledT], seen: set[str]) -> Iterator[list[_LabelledT]]:
     """Group rows by suite, with one suite in memory at a time.
 
     Args:
@@ -132,7 +132,7 @@ def by_suite(preferences: Iterable[LabelledT], seen: set[str]) -> Iterator[list[
         yield list(rows)
 
 
-def pairs(rows: Iterable[LabelledT], config: PreferencesConfig) -> Iterator[tuple[LabelledT, LabelledT]]:
+def pairs(rows: Iterable[_LabelledT], config: PreferencesConfig) -> Iterator[tuple[_LabelledT, _LabelledT]]:
     """Draw the pairs of one suite.
 
     Args:
@@ -153,7 +153,7 @@ def pairs(rows: Iterable[LabelledT], config: PreferencesConfig) -> Iterator[tupl
     yield from zip(draw.sample(chosen, size), draw.sample(rejected, size), strict=True)
 
 
-def _closest(chosen: list[LabelledT], rejected: list[LabelledT]) -> Iterator[tuple[LabelledT, LabelledT]]:
+def _closest(chosen: list[_LabelledT], rejected: list[_LabelledT]) -> Iterator[tuple[_LabelledT, _LabelledT]]:
     """Pair each chosen row with the most similar rejected row that is left, by the ratio of matching characters."""
     left = list(rejected)
     for one in chosen:
