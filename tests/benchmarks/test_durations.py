@@ -11,7 +11,7 @@ SLOW = "def f():\n    return sum(number % 7 for number in range(600_000))\n"
 
 
 def problem(name: str, reference: str | None, *cases: Case, **more: object) -> Problem:
-    values = {"text": "", "form": "instruction", "entry_point": "f", "cpu_seconds": 0.01, "suites": {"base": cases}}
+    values = {"text": "", "kind": "instruction", "entry_point": "f", "cpu_seconds": 0.01, "suites": {"base": cases}}
     return Problem(id=name, reference=reference, **(values | more))  # type: ignore[arg-type]
 
 
