@@ -24,7 +24,7 @@ _LINKS = {"/dev/stdin": "0", "/dev/stdout": "1", "/dev/stderr": "2"}
 _IN_JAIL = tuple(
     f"{name}.py"
     for name in (
-        "__init__", "zygote", "sandbox_child", "compiler", "internals", "preparation", "probe", "reserved", "scratch",
+        "__init__", "zygote", "sandbox_child", "compiler", "internals", "probe", "reserved", "scratch",
         "trusted", "values", "visibility", "wire",
     )
 )  # fmt: skip

@@ -7,8 +7,7 @@ programs (`precompile.py`) runs none.
 
 Most of a program's cost beyond its own work is page faults: each page that a child, or after a fork this process,
 writes to is copied or at least unlocked, and in Python even reading an object writes to it. So the loop touches few
-objects, what a child does has been done here before (`sandbox_child.warm_up`), and no half-used pages are left
-(`preparation.fill_holes`).
+objects, and what a child does has been done here before (`sandbox_child.warm_up`).
 """
 
 import gc
@@ -24,7 +23,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from plum_hub.execution import compiler, internals, preparation, sandbox_child, scratch, values
+from plum_hub.execution import compiler, internals, sandbox_child, scratch, values
 from plum_hub.execution.visibility import MEMORY_READERS
 from plum_hub.execution.wire import (
     ASKED,
@@ -123,7 +122,7 @@ def prepare(packages: str = "", children: int | None = None) -> None:
         sys.path.append(packages)
         values.know_numpy()
     os.environ.clear()
-    preparation.seed_for_all()
+    _seed_for_all()
     for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     limits = dict(_FIXED_LIMITS)
@@ -136,8 +135,15 @@ def prepare(packages: str = "", children: int | None = None) -> None:
     internals.hide_internals(packages)
     sandbox_child.warm_up()
     gc.collect()
-    preparation.fill_holes()
     gc.freeze()
+
+
+def _seed_for_all() -> None:
+    """Seed `random` once for all children, so that a program that uses it gets the same verdict again."""
+    register = os.register_at_fork
+    vars(os)["register_at_fork"] = lambda **_hooks: None
+    importlib.import_module("random").seed(0)
+    vars(os)["register_at_fork"] = register
 
 
 class _Jail:
