@@ -271,9 +271,7 @@ def _run(target: HubTarget, action: Action) -> Any:
         command, input=pickle.dumps(action), capture_output=True, check=False, env=_environment(target)
     )
     if worker.returncode < 0:
-        raise HubError(
-            f"the process that talks to the Hub was killed by signal {-worker.returncode}; run the same again"
-        )
+        raise HubError(f"the process that talks to the Hub was killed by signal {-worker.returncode}; run it again")
     if worker.returncode > 0:
         raise RuntimeError(f"{' '.join(command)} failed:\n{worker.stderr.decode(errors='replace')}")
     answer = pickle.loads(worker.stdout)

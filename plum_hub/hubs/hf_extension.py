@@ -37,5 +37,5 @@ def register() -> Path:
     try:
         manifest.save(folder)
     except OSError as error:
-        raise HubError(f"{folder}: {error.strerror}; give write access to it and run the same again") from error
+        raise HubError(f"{folder}: {error.strerror}; give write access to it and run it again") from error
     return folder

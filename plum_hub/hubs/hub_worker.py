@@ -170,7 +170,7 @@ class HubRepository:
         return publication.publish()
 
     def explained(self, error: BaseException) -> str:
-        """Return one line on what the Hub or the way to it did wrong, and what mends it.
+        """Return one line on what the Hub or the way to it did wrong, and what fixes it.
 
         Args:
             error: One of `FAILURES`.
@@ -190,13 +190,13 @@ class HubRepository:
         if isinstance(error, errors.HFValidationError):
             return f"{self.repo}: no valid repo name; write namespace/name in letters, digits, '-', '_' and '.'"
         if isinstance(error, (errors.HTTPError, ConnectionError, errors.LocalEntryNotFoundError)):
-            advice = "run the same again" if self.embedded else "check the network, or use --hub embedded"
+            advice = "run it again" if self.embedded else "check the network, or use --hub embedded"
             return f"{self.api.endpoint} cannot be reached ({_one_line(error)}); {advice}"
         if isinstance(error, json.JSONDecodeError):
             return f"{self.api.endpoint} does not answer as a Hub does; check the URL"
         if isinstance(error, ValueError):
-            return f"{self.repo}: the Hub refuses the content: {_one_line(error)}; mend it and run the same again"
-        return f"{_one_line(error)}; mend this and run the same again"
+            return f"{self.repo}: the Hub refuses the content: {_one_line(error)}; fix that and run it again"
+        return f"{_one_line(error)}; fix that and run it again"
 
     def _refusal(self, error: errors.HfHubHTTPError) -> str:
         status, hub, repo = error.response.status_code, self.api.endpoint, self.repo
@@ -214,15 +214,15 @@ class HubRepository:
         advices = {
             401: f"the token is missing or refused; {sign_in}",
             403: f"this token may not write to {repo}: {_said(error)}; use a repo in your own namespace, or {sign_in}",
-            412: f"somebody else changed {repo} meanwhile, so nothing was written; run the same again",
-            429: "too many requests; wait a few minutes, then run the same again",
-            507: "the Hub's disk is full; make room, then run the same again",
+            412: f"somebody else changed {repo} meanwhile, so nothing was written; run it again",
+            429: "too many requests; wait a few minutes, then run it again",
+            507: "the Hub's disk is full; make room, then run it again",
         }
         if status in advices:
             return f"{hub}: {advices[status]}"
         if status >= 500:
-            return f"{hub} is broken at the moment (HTTP {status}); run the same again later"
-        return f"{hub} refuses {repo} (HTTP {status}): {_said(error)}; mend it and run the same again"
+            return f"{hub} is broken at the moment (HTTP {status}); run it again later"
+        return f"{hub} refuses {repo} (HTTP {status}): {_said(error)}; fix that and run it again"
 
 
 class Publication:
@@ -391,7 +391,7 @@ class Publication:
                     Path(downloaded).unlink()
                 if found != digest:
                     raise HubError(
-                        f"{self._repo}@{commit}: {name} came back changed, so nothing was tagged; run the same again"
+                        f"{self._repo}@{commit}: {name} came back changed, so nothing was tagged; run it again"
                     )
 
     def _prove(self, commit: str) -> None:
@@ -402,7 +402,7 @@ class Publication:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode:
             said = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-            raise HubError(f"{self._repo}@{commit}: {said}; so nothing was tagged: mend that and run the same again")
+            raise HubError(f"{self._repo}@{commit}: {said}; nothing was tagged: fix that and run it again")
 
 
 def _sha256(path: Path) -> str:

@@ -104,7 +104,7 @@ def test_two_at_once_make_one_release(server, request_):
     done = publish_repo(request_, server.target)
     git = repository(server, request_)
     assert git.count("main") == 2
-    assert all(outcome == done.commit or "run the same again" in outcome for outcome in outcomes), outcomes
+    assert all(outcome == done.commit or "run it again" in outcome for outcome in outcomes), outcomes
     assert tags(request_.repo, server.target) == {"v1.0.0": done.commit}
 
 
@@ -283,9 +283,9 @@ class Answering(BaseHTTPRequestHandler):
             (403, {"X-Error-Message": "read only"}, b""),
             "may not write to .*read only; use a repo in your own namespace",
         ),
-        ((412, {}, b""), "nothing was written; run the same again"),
+        ((412, {}, b""), "nothing was written; run it again"),
         ((429, {}, b""), "too many requests; wait"),
-        ((500, {}, b""), r"broken at the moment \(HTTP 500\); run the same again later"),
+        ((500, {}, b""), r"broken at the moment \(HTTP 500\); run it again later"),
         ((507, {}, b""), "disk is full"),
         ((418, {"X-Error-Message": "teapot"}, b""), r"HTTP 418\): teapot"),
         ((0, {}, b""), "cannot be reached"),
