@@ -241,7 +241,7 @@ def forge_everything(tree: Path) -> None:
             {
                 "weights": {"adapter_model.safetensors, bytes by its header"},
                 "data": {"local/rows@v1.0.0, digest of the rows that kto reads"},
-                "base": {"on-policy: whether the samples were written by the base"},
+                "base": {"on-policy: whether the base sampled the dataset"},
             },
         ),
     ],
