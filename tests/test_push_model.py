@@ -181,7 +181,7 @@ def test_a_proof_that_fails_leaves_no_tag(world: World, tmp_path: Path) -> None:
     request = PublishRequest(
         folder=tmp_path, repo="local/unproved", tag="v1.0.0", message="x", kind="model", proof=proof
     )
-    with pytest.raises(HubError, match="it is another model; so nothing was tagged"):
+    with pytest.raises(HubError, match="it is another model; nothing was tagged"):
         publish_repo(request, world.target)
     assert tags("local/unproved", world.target, "model") == {}
 
