@@ -298,7 +298,7 @@ class LocalSettings(EngineSettings):
 
     @override
     def text_settings(self) -> dict[str, object]:
-        """The dtype changes the text."""
+        """Return the dtype, which changes the text."""
         return {"dtype": self.dtype}
 
     @property
@@ -315,7 +315,7 @@ class LocalSettings(EngineSettings):
 
     @override
     def usd_per_million_tokens(self) -> tuple[float, float]:
-        """A model on this machine costs nothing."""
+        """Return zero: a model on this machine costs nothing."""
         return 0.0, 0.0
 
     @override

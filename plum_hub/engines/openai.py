@@ -48,7 +48,7 @@ class OpenAIConfig(RemoteSettings):
 
     @override
     def usd_per_million_tokens(self) -> tuple[float, float] | None:
-        """The prices in the settings; else OpenAI's list price, for a model of theirs in `LIST_PRICES`."""
+        """Return the prices in the settings; else OpenAI's list price, for a model of theirs in `LIST_PRICES`."""
         if self.usd_per_million_input is not None and self.usd_per_million_output is not None:
             return self.usd_per_million_input, self.usd_per_million_output
         return LIST_PRICES.get(self.model) if self.base_url is None else None
