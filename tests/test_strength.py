@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,15 +15,21 @@ from typing import Any
 import pytest
 
 from plum_hub.execution import Execution, Judge, Limits, Program
+from plum_hub.loading import FetchedRelease
+from plum_hub.progress import Progress
 from plum_hub.records import CaseOutcome, Status, SuiteStrength, TestCase, TestSuite, Verdict
+from plum_hub.release.reading import config_files, read_rows
 from plum_hub.statistics import distribution
 from plum_hub.strength import discrimination, measure, mutants
 from plum_hub.strength.coverage import probes
 from plum_hub.strength.inputs import inputs
 from plum_hub.strength.operators import OPERATORS
 from plum_hub.strength.sites import sites
+from plum_hub.verification.dataset import verify_dataset
+from plum_hub.verification.options import VerifyOptions
 from tests import rehearsal
-from tests.rehearsal import addend, command, name, plum_hub, program, task, write_rehearsal
+from tests.rehearsal import addend, command, name, plum_hub, program, published, task, write_rehearsal
+from tests.releases import reseal, rewrite
 
 CLAMP = '''def clamp(x, low, high):
     """Return x, but at least low and at most high."""
@@ -290,8 +297,8 @@ def test_a_distribution_has_mean_quartiles_and_bins() -> None:
 # Builds
 
 
-def write_weak(folder: Path, tasks: int = 6) -> None:
-    """A rehearsal with suites that miss a branch, and in every second task also strong ones, which have fewer cases."""
+def write_weak(folder: Path, tasks: int = 6, *, mixed: bool = True) -> None:
+    """A rehearsal with suites that miss a branch; in every second task also, or only, strong ones with fewer cases."""
     write_rehearsal(folder, tasks)
     with (folder / "answers.jsonl").open("w") as file:
         for number in range(tasks):
@@ -306,7 +313,7 @@ def write_weak(folder: Path, tasks: int = 6) -> None:
                 + "```\n"
                 for chosen in ((0, 5, -1, 7, 9), (0, -1, 100, 101))
             )
-            responses = [weak, strong] if number % 2 else [weak]
+            responses = [weak, strong][not mixed :] if number % 2 else [weak]
             file.write(json.dumps({"contains": f"Task:\n{task(number)}", "texts": responses}) + "\n")
             bodies = [f"return x + {plus}", solution.removeprefix(begin).rstrip()]
             answers = [program(number, body) for body in bodies]
@@ -420,3 +427,104 @@ def test_tests_of_the_rows_are_filtered_too(tmp_path: Path) -> None:
         done.stderr
     )
     assert [len(row["cases"]) for row in rows(tmp_path / "run", "suites")] == [4]
+
+
+# Releases
+
+
+def audit(tree: Path) -> dict[str, set[str]]:
+    """What does not agree in a release's folder, by check; no sample is judged again."""
+    release = FetchedRelease(
+        repo="local/x", version="c" * 40, commit="c" * 40, folder=tree, hub="embedded", tags={}, before=None
+    )
+    report = verify_dataset(VerifyOptions(repo="local/x", version="c" * 40, sample=0), release, Progress())
+    found: dict[str, set[str]] = {}
+    for one in report.findings.listed:
+        found.setdefault(one.check, set()).add(one.what)
+    return found
+
+
+@pytest.fixture
+def tree(filtered: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(filtered / "run" / "release" / "dataset", tmp_path / "tree"))
+
+
+def test_a_release_of_measured_suites_has_their_strength_and_verifies(filtered: Path, tree: Path) -> None:
+    suites = list(read_rows(config_files(tree, "test_suites")))
+    strengths = {row["id"]: row for row in rows(filtered / "run", "strengths")}
+    assert len(suites) == 3
+    for row in suites:
+        measured = strengths[row["suite_id"]]
+        assert row["case_count"] == len(row["cases"]) == 4
+        for column in ("mutation_score", "statement_coverage", "branch_coverage"):
+            assert row[column] == measured[column] == 1.0
+    manifest = json.loads((tree / "manifest.json").read_text())
+    assert manifest["counts"]["strength"]["mean"] == 1.0
+    assert {"case_count", "mutation_score", "statement_coverage"} <= set(manifest["columns"]["test_suites"])
+    card = (tree / "README.md").read_text()
+    assert "Of 3 suites the mean is 1.000, and the quartiles are 1.000, 1.000 and 1.000." in card
+    assert "![Suites by their mutation score](figures/mutation_scores.svg)" in card
+    assert (tree / "figures" / "mutation_scores.svg").is_file()
+    assert audit(tree) == {}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "check", "what"),
+    [
+        ("mutation_score", 0.95, "counts", "mutation scores"),
+        ("mutation_score", 0.5, "recipe", "at least as strong as suites.min_strength 0.9"),
+        ("branch_coverage", 1.5, "counts", "shares from 0 to 1"),
+        ("case_count", 7, "counts", "its cases"),
+        ("case_count", None, "schemas", "case_count"),
+    ],
+)
+def test_verify_sees_forged_strengths(tree: Path, column: str, value: float | None, check: str, what: str) -> None:
+    rewrite(tree, "test_suites", lambda its: its[0].update({column: value}))
+    reseal(tree)
+    found = audit(tree)
+    assert any(what in one for one in found[check]), found
+
+
+def test_strengths_without_their_columns_are_no_release(tree: Path) -> None:
+    reseal(tree, lambda manifest: manifest["counts"].pop("strength"))
+    assert any("test_suites" in one for one in audit(tree)["schemas"])
+
+
+def test_a_release_without_measurements_is_as_before(tmp_path: Path) -> None:
+    write_weak(tmp_path, tasks=2)
+    assert plum_hub(command(tmp_path, "-q")).returncode == 0
+    tree = tmp_path / "run" / "release" / "dataset"
+    manifest = json.loads((tree / "manifest.json").read_text())
+    assert "strength" not in manifest["counts"]
+    assert not {"mutation_score", "case_count"} & set(manifest["columns"]["test_suites"])
+    assert "mutation" not in (tree / "README.md").read_text()
+    assert not (tree / "figures" / "mutation_scores.svg").exists()
+    assert audit(tree) == {}
+
+
+def test_suites_of_a_release_are_filtered_and_a_pulled_run_is_complete(tmp_path: Path) -> None:
+    """Of a published dataset whose suites were not measured, and whose run is pulled after they were."""
+    write_weak(tmp_path, tasks=2, mixed=False)
+    home = {"PLUM_HUB_HOME": str(tmp_path / "home"), "HF_HOME": str(tmp_path / "hf")}
+    done = plum_hub(published(tmp_path, "-q", "--repo", "plain"), **home)
+    assert done.returncode == 0, done.stderr
+    again = published(tmp_path, "-q", "--suites", "local/plain@v1.0.0", "--repo", "strong", *STRONG, run="again")
+    again.remove("--instructions")
+    again.remove(str(tmp_path / "tasks.jsonl"))
+    done = plum_hub(again, **home)
+    assert done.returncode == 0, done.stderr
+    suites, dropped = rows(tmp_path / "again", "suites"), rows(tmp_path / "again", "dropped")
+    weak = [row["id"] for row in dropped if row["reason"] == "weak"]
+    before = {row["id"] for row in rows(tmp_path / "run", "suites")}
+    assert {row["id"] for row in suites} | set(weak) == before
+    assert weak
+    assert plum_hub(again, **home).returncode == 0  # nothing is decided twice
+    assert rows(tmp_path / "again", "dropped") == dropped
+    pull = [sys.executable, "-m", "plum_hub", "pull", "local/strong@v1.0.0", "--run", str(tmp_path / "pulled")]
+    done = plum_hub(pull, **home)
+    assert done.returncode == 0, done.stderr
+    status = json.loads(
+        plum_hub([sys.executable, "-m", "plum_hub", "status", str(tmp_path / "pulled"), "--json"], **home).stdout
+    )
+    assert status["rows"]["suites"] == len(suites)
+    assert status["strength"] is None
