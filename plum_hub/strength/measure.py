@@ -12,15 +12,16 @@ from plum_hub.strength.coverage import Probes, probes
 from plum_hub.strength.inputs import inputs
 from plum_hub.strength.mutation import MOST, Mutant, mutants
 
-_BATCH = 16
+_BATCH = 64
 """Suites that are measured together."""
 _TIMES, _SECONDS = 10, 0.2
 """A mutant may take so many times the CPU time of its reference, and at least so many seconds. The sandbox stops an
 endless one after a quarter of that and runs it once more, alone."""
-_COMPARISON_SECONDS = 1.0
-"""Least CPU time of a program that is compared with its reference on other inputs."""
-_WALL_SECONDS = 10.0
-"""Least wall-clock time, for a mutant that sleeps."""
+_COMPARISON_SECONDS = 0.5
+"""Least CPU time of a reference on other inputs. Those that it does not reach are not used; mutants get twice the time.
+"""
+_WALL_SECONDS = 30.0
+"""Least wall-clock time: it ends a mutant that sleeps, and must not end one that waits for a busy machine."""
 
 
 def measure(suites: Iterable[TestSuite], judge: Judge, limits: Limits, *, most: int = MOST) -> Iterator[SuiteStrength]:
@@ -44,6 +45,7 @@ def measure(suites: Iterable[TestSuite], judge: Judge, limits: Limits, *, most: 
         plans = [_Plan(str(number), suite, limits, most) for number, suite in enumerate(batch)]
         _run(judge, (plan.reference() for plan in plans if plan.suite.reference), plans)
         _run(judge, (program for plan in plans for program in plan.faults()), plans)
+        _run(judge, (program for plan in plans for program in plan.trial()), plans)
         _run(judge, (program for plan in plans for program in plan.comparisons()), plans)
         yield from (plan.strength(judge.harness_version) for plan in plans)
 
@@ -56,7 +58,7 @@ def _run(judge: Judge, programs: Iterable[Program], plans: list["_Plan"]) -> Non
 
 @dataclass
 class _Plan:
-    """The programs of one suite, and what they did by role: `reference`, `mutant 3`, `probe 0`, `same`, `same 3`."""
+    """The programs of one suite, and what they did by role: `reference`, `mutant 3`, `probe 0`, `trial`, `same 3`."""
 
     name: str
     suite: TestSuite
@@ -66,6 +68,7 @@ class _Plan:
     mutants: list[Mutant] = field(default_factory=list)
     probes: Probes = field(default_factory=Probes)
     cases: tuple[Case, ...] = ()
+    inputs: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.cases = sandbox_cases(self.suite.cases)  # one object, by which the sandbox recognises the suite
@@ -86,15 +89,22 @@ class _Plan:
         for number, code in enumerate(self.probes.codes):
             yield self._program(f"probe {number}", code, self.cases, limits, decisive=True)
 
+    def trial(self) -> Iterator[Program]:
+        """Yield the reference, to be run on inputs besides those of the suite, if a mutant has survived."""
+        self.inputs = inputs(self.suite) if self._mutants("passed") else []
+        if self.inputs:
+            values = tuple(Value(expression=call) for call in self.inputs)
+            yield self._program("trial", self.suite.reference, values, self._within(_COMPARISON_SECONDS))
+
     def comparisons(self) -> Iterator[Program]:
-        """Yield the reference and the mutants that passed, to be run on other inputs."""
-        survivors = self._mutants("passed")
-        values = tuple(Value(expression=call) for call in inputs(self.suite)) if survivors else ()
-        if not values:
+        """Yield the survivors, to be run on the inputs for which the reference gives a value."""
+        wanted = self._wanted()
+        if not wanted:
             return
+        values = tuple(Value(expression=call) for call in wanted)
         limits = self._within(_COMPARISON_SECONDS)
-        yield self._program("same", self.suite.reference, values, limits)
-        for number in survivors:
+        limits = replace(limits, cpu_seconds=min(self.limits.cpu_seconds, 2 * limits.cpu_seconds))
+        for number in self._mutants("passed"):
             yield self._program(f"same {number}", self.mutants[number].code, values, limits)
 
     def strength(self, sandbox: str) -> SuiteStrength:
@@ -153,11 +163,14 @@ class _Plan:
         place = self.probes.statement_at(self.mutants[number].line)
         if place is not None and not self._is_covered(place):
             return False
-        reference, mutant = self.executions.get("same"), self.executions.get(f"same {number}")
-        if reference is None or mutant is None:
-            return False
-        pairs = [(mine, its) for mine, its in zip(reference.cases, mutant.cases, strict=True) if mine.value is not None]
-        return bool(pairs) and all(mine.value == its.value for mine, its in pairs)
+        mutant = self.executions.get(f"same {number}")
+        return mutant is not None and [case.value for case in mutant.cases] == list(self._wanted().values())
+
+    def _wanted(self) -> dict[str, str]:
+        """Return the values of the reference, by the call that gives each."""
+        trial = self.executions.get("trial")
+        results = trial.cases if trial is not None else ()
+        return {call: one.value for call, one in zip(self.inputs, results, strict=False) if one.value is not None}
 
 
 def _share(covered: list[bool]) -> float | None:
