@@ -26,9 +26,9 @@ from typing import Any
 from plum_hub.benchmarks.base import Problem
 from plum_hub.benchmarks.humaneval import HumanEval
 from plum_hub.benchmarks.mbpp import FULL, Mbpp
-from plum_hub.execution import Call, Judge, Limits, Statement
+from plum_hub.execution import Call, Judge, Limits, Program, Statement
 from plum_hub.execution.base import Case
-from plum_hub.judging.cases import program
+from plum_hub.judging.cases import sandbox_cases
 from plum_hub.judging.stream import Submission, judge_submissions
 from plum_hub.records import SuiteStrength, TestCase, TestSuite
 from plum_hub.static import DROP_CODES
@@ -72,8 +72,15 @@ def judge_mutants(suites: list[TestSuite], judge: Judge, _round: int) -> int:
     """Judge the mutants of all suites; return how many there are."""
     limits = Limits(cpu_seconds=_MUTANT_SECONDS)
     programs = (
-        program(f"{suite.id} {number}", mutant.code, suite.entry_point, suite.cases, limits)
-        for suite in suites
+        Program(
+            id=f"{suite.id} {number}",
+            code=mutant.code,
+            entry_point=suite.entry_point,
+            cases=cases,
+            limits=limits,
+            decisive=True,
+        )
+        for suite, cases in ((suite, sandbox_cases(suite.cases)) for suite in suites)
         for number, mutant in enumerate(mutants(suite.reference, suite.entry_point, seed=suite.id))
     )
     return sum(1 for _ in judge.run(programs))
