@@ -57,7 +57,8 @@ class DatasetFacts:
     def columns(self) -> dict[Config, tuple[Column, ...]]:
         """Columns of every config that has rows, in the order of the card."""
         present = [config for config in CONFIGS if config in self.counts.rows]
-        return {config: columns(config, conversational=self.counts.conversational) for config in present}
+        facts = {"conversational": self.counts.conversational, "strength": self.counts.strength is not None}
+        return {config: columns(config, **facts) for config in present}
 
     @property
     def stages(self) -> list[StageCount]:

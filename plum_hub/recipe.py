@@ -50,6 +50,11 @@ class SuitesConfig(_Section):
     """Fewest distinct cases of a suite; suites with fewer are left out."""
     max_cases: int = Field(default=5, ge=1)
     """Most cases of a suite; further ones are cut off."""
+    strength: bool = False
+    """Whether to measure how strong each suite is: its mutation score, and how much of its reference it runs."""
+    min_strength: float = Field(default=0.0, ge=0, le=1)
+    """Least mutation score of a suite; weaker ones are left out (`weak`). Above 0, all suites are measured. The paper
+    leaves none out."""
     temperature: float = Field(default=0.8, ge=0, le=10, allow_inf_nan=False)
     """Sampling temperature; 0 is greedy."""
     top_p: float = Field(default=0.95, gt=0, le=1)

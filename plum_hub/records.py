@@ -129,6 +129,37 @@ class TestSuite:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SuiteStrength:
+    """How strong a suite is: which faults in its reference it notices, and how much of the reference it runs.
+
+    `id` is that of the suite. Shares are None where there is nothing to count.
+    """
+
+    id: str
+    instruction_id: str
+    cases: int
+    """Number of test cases."""
+    mutants: int
+    """Versions of the reference with one fault each that were run."""
+    killed: int
+    """Mutants that failed a case."""
+    equivalent: int
+    """Other mutants that are presumed to do the same as the reference, so that no case can fail them."""
+    mutation_score: float | None
+    """`killed` divided by the mutants that are not `equivalent`."""
+    statements: int
+    statements_covered: int
+    statement_coverage: float | None
+    """Share of the reference's statements that the suite runs."""
+    branches: int
+    branches_covered: int
+    branch_coverage: float | None
+    """Share of the reference's branches that the suite takes."""
+    sandbox: str
+    """Version of the sandbox."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sample:
     """One answer of the policy to the instruction of a suite."""
 
@@ -261,10 +292,10 @@ class Score:
     """When the evaluation began: ISO 8601, UTC."""
 
 
-Record = Instruction | Response | TestSuite | Sample | Verdict | Preference | Drop
-RecordT = TypeVar("RecordT", Instruction, Response, TestSuite, Sample, Verdict, Preference, Drop)
+Record = Instruction | Response | TestSuite | SuiteStrength | Sample | Verdict | Preference | Drop
+RecordT = TypeVar("RecordT", Instruction, Response, TestSuite, SuiteStrength, Sample, Verdict, Preference, Drop)
 KeptT = TypeVar("KeptT", Instruction, Response, TestSuite, Sample, Verdict, Preference)
-"""The records that a stage makes; all but `Drop`."""
+"""The records that a stage makes; all but `Drop` and `SuiteStrength`."""
 
 _NESTED: dict[type, dict[str, type]] = {TestSuite: {"cases": TestCase}, Verdict: {"cases": CaseOutcome}}
 

@@ -2,7 +2,8 @@
 
     runs/NAME/
       recipe.yaml  recipe.sha256          the resolved recipe, and the seal that detects an edit
-      shards/00000/<kind>.jsonl           instructions responses suites samples verdicts preferences dropped
+      shards/00000/<kind>.jsonl           instructions responses suites strengths samples verdicts preferences
+                                          dropped
       release/dataset/                    exactly the tree that is pushed
       releases.jsonl                      where it was published
       environments.jsonl                  versions of Python and packages, one line for each set that made rows
@@ -38,6 +39,7 @@ from plum_hub.records import (
     RecordT,
     Response,
     Sample,
+    SuiteStrength,
     TestSuite,
     Verdict,
     from_json,
@@ -51,6 +53,7 @@ FILES: dict[type, str] = {
     Instruction: "instructions",
     Response: "responses",
     TestSuite: "suites",
+    SuiteStrength: "strengths",
     Sample: "samples",
     Verdict: "verdicts",
     Preference: "preferences",

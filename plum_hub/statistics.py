@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from random import Random
-from statistics import NormalDist, fmean
+from statistics import NormalDist, fmean, quantiles
 
 _RESAMPLES = 5_000
+_BINS = 10
+"""Bins of the histogram of shares."""
 _NEGLIGIBLE = 1e-12
 """Probabilities below this share of the largest one are left out of a sum."""
 
@@ -44,6 +46,37 @@ def mean_over_problems(values: Sequence[float]) -> Estimate:
         raise ValueError("the mean of no problems is undefined")
     mean = fmean(values)
     return Estimate(mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values)) / len(values))
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Values between 0 and 1, summarized."""
+
+    count: int
+    """Number of values."""
+    mean: float
+    quartiles: tuple[float, float, float]
+    """The values below which a quarter, a half and three quarters of them are, interpolated."""
+    bins: tuple[int, ...]
+    """A histogram of ten bins of equal width from 0 to 1; the last one includes 1."""
+
+
+def distribution(values: Sequence[float]) -> Distribution | None:
+    """Summarize shares. The order of the values does not change the result.
+
+    Args:
+        values: Values from 0 to 1.
+
+    Returns:
+        The summary; None if there are no values.
+    """
+    if not values:
+        return None
+    low, middle, high = quantiles([*values, *values] if len(values) == 1 else values, n=4, method="inclusive")
+    bins = [0] * _BINS
+    for value in values:
+        bins[min(int(value * _BINS), _BINS - 1)] += 1
+    return Distribution(len(values), fmean(values), (low, middle, high), tuple(bins))
 
 
 def sampling_error(counts: Sequence[tuple[int, int]]) -> float | None:

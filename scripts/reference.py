@@ -308,6 +308,7 @@ _FILES = {
     "instructions": records.Instruction,
     "responses": records.Response,
     "suites": records.TestSuite,
+    "strengths": records.SuiteStrength,
     "samples": records.Sample,
     "verdicts": records.Verdict,
     "preferences": records.Preference,
@@ -351,9 +352,13 @@ def config_part(config: Config) -> str:
     """Return the columns of a config of a released dataset."""
     lines = ["| column | type | meaning |", "|---|---|---|"]
     lines += [
-        f"| `{one.name}` | `{cell(one.type)}` | {cell(one.meaning)} |" for one in columns(config, conversational=True)
+        f"| `{one.name}` | `{cell(one.type)}` | {cell(one.meaning)} |"
+        for one in columns(config, conversational=True, strength=True)
     ]
-    return f"### Config `{config}`\n\n" + "\n".join(lines)
+    measured = columns(config, conversational=True, strength=True)[len(columns(config, conversational=True)) :]
+    note = ", ".join(f"`{one.name}`" for one in measured)
+    note = f"\n\nOnly a release of a run that measured its suites (`suites.strength`) has {note}." if note else ""
+    return f"### Config `{config}`\n\n" + "\n".join(lines) + note
 
 
 def record_part(file: str, kind: type, seen: set[type]) -> str:

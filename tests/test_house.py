@@ -18,10 +18,10 @@ FORBIDDEN_NAMES = {"utils", "helpers", "manager", "common"}
 
 # A room may import rooms of a lower number, and itself.
 LEVELS = {
-    "__main__": 12, "cli": 11, "api": 10, "rounds": 9, "verification": 9, "publishing": 8, "evaluation": 7,
-    "training": 7, "pipeline": 6, "metrics": 6, "judging": 5, "run": 5, "recipe": 4, "recipes": 4, "benchmarks": 4,
-    "cards": 4, "doctor": 4, "answers": 3, "release": 3, "reports": 3, "loading": 3, "instructions": 2, "attacks": 2,
-    "lines": 1, "columns": 1, "engines": 1,
+    "__main__": 13, "cli": 12, "api": 11, "rounds": 10, "verification": 10, "publishing": 9, "evaluation": 8,
+    "training": 8, "pipeline": 7, "metrics": 7, "strength": 6, "judging": 5, "run": 5, "recipe": 4, "recipes": 4,
+    "benchmarks": 4, "cards": 4, "doctor": 4, "answers": 3, "release": 3, "reports": 3, "loading": 3, "instructions": 2,
+    "attacks": 2, "lines": 1, "columns": 1, "engines": 1,
     "execution": 1, "static": 1, "hubs": 1, "prompts": 1, "progress": 0, "environment": 0, "passk": 0, "statistics": 0,
     "records": 0, "files": 0, "errors": -1, "home": 0, "threads": 0, "__init__": 0,
 }  # fmt: skip

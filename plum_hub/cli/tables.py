@@ -101,6 +101,10 @@ def run_status(summary: "RunStatus") -> None:
         known.append((spent.stage, f"{spent.answers:,} answers, {tokens}"))
     if summary.self_consistency is not None:
         known.append(("self-consistency", f"{summary.self_consistency:.2%} of responses pass their own tests"))
+    if summary.strength is not None:
+        low, middle, high = summary.strength.quartiles
+        scores = f"mutation score {summary.strength.mean:.2f} on average, quartiles {low:.2f}, {middle:.2f}, {high:.2f}"
+        known.append(("strength", f"{scores}, of {summary.strength.count:,} suites"))
     facts(known)
 
 

@@ -11,7 +11,7 @@ from plum_hub.judging.cases import limits_of
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.own_tests import COLUMNS, RowSuite, UnusableTests, suites_of
 from plum_hub.pipeline.proof import proof_programs, unproved
-from plum_hub.recipe import Recipe
+from plum_hub.pipeline.strengths import WEAK, StrengthFilter, measuring
 from plum_hub.records import Drop, Instruction, TestSuite, digest
 
 _BATCH = 64
@@ -39,19 +39,23 @@ def prove_rows(context: Context, stage: str) -> None:
     rows = source_rows(recipe.instructions, COLUMNS | {column or ""}, instructions - decided)
     readings = ((name, suites_of(row, column)) for name, row in rows)
     settings = recipe.verdicts
-    with Judge(sandbox=settings.sandbox, numpy=settings.numpy) as judge, run.keeping(TestSuite) as keep:
+    with (
+        Judge(sandbox=settings.sandbox, numpy=settings.numpy) as judge,
+        measuring(run, judge) as strengths,
+        run.keeping(TestSuite) as keep,
+    ):
         while batch := tuple(islice(readings, _BATCH)):
-            for row in _decide(batch, judge, recipe, stage):
+            for row in _not_weak(list(_decide(batch, judge, strengths, stage)), strengths, stage):
                 keep(row)
                 context.progress.advance()
     context.progress.end()
 
 
 def _decide(
-    batch: tuple[tuple[str, _Reading], ...], judge: Judge, recipe: Recipe, stage: str
+    batch: tuple[tuple[str, _Reading], ...], judge: Judge, strengths: StrengthFilter, stage: str
 ) -> Iterator[TestSuite | Drop]:
     """Prove a batch: of several readings of one row, the first that is proved is the suite."""
-    limits = limits_of(recipe.verdicts)
+    limits = limits_of(strengths.recipe.verdicts)
     programs = (
         program
         for name, found in batch
@@ -71,6 +75,14 @@ def _decide(
             yield _drop(name, stage, str(reason), detail)
         else:
             yield _suite(name, proved)
+
+
+def _not_weak(rows: list[TestSuite | Drop], strengths: StrengthFilter, stage: str) -> Iterator[TestSuite | Drop]:
+    """Measure the proved suites of a batch, and drop those that are too weak."""
+    strengths.measure([row for row in rows if isinstance(row, TestSuite)])
+    for row in rows:
+        weakness = strengths.weakness(row) if isinstance(row, TestSuite) else None
+        yield row if weakness is None else _drop(row.instruction_id, stage, WEAK, weakness)
 
 
 def _suite(instruction_id: str, suite: RowSuite) -> TestSuite:

@@ -10,9 +10,11 @@ from plum_hub.lines import object_of
 from plum_hub.pipeline.decontamination.stage import removed_ids
 from plum_hub.pipeline.ledger import StageSpending, spending
 from plum_hub.pipeline.published import GENERATE
+from plum_hub.pipeline.strengths import strength_of
 from plum_hub.pipeline.suites import self_consistency
 from plum_hub.records import Instruction, Preference, Response, Sample, TestSuite, Verdict
 from plum_hub.run import FILES, Run
+from plum_hub.statistics import Distribution
 
 _KINDS = (Instruction, Response, TestSuite, Sample, Verdict, Preference)
 """The kinds of rows that are counted, in the order of the stages."""
@@ -42,10 +44,13 @@ class RunStatus:
     """Names and versions of the engines that wrote responses and samples."""
     spending: tuple[StageSpending, ...] = ()
     """Tokens and money that the answers took, by stage."""
+    strength: Distribution | None = None
+    """Mutation scores of the suites; None if they were not measured."""
 
     def as_json(self) -> dict[str, object]:
         """Return the summary as JSON values, for `--json`."""
-        return {**vars(self), "spending": [asdict(stage) for stage in self.spending]}
+        strength = None if self.strength is None else asdict(self.strength)
+        return {**vars(self), "spending": [asdict(stage) for stage in self.spending], "strength": strength}
 
 
 def summarise(run: Run) -> RunStatus:
@@ -95,6 +100,7 @@ def summarise(run: Run) -> RunStatus:
         self_consistency=agreeing / decided if generated and decided else None,
         engines={stage: sorted(names) for stage, names in engines.items()},
         spending=spending(run),
+        strength=strength_of(run),
     )
 
 

@@ -2,8 +2,8 @@
 
 For each instruction it writes a reference solution, starter code and test cases (paper, section 3, "Generating
 high-quality test cases"). Every answer is first stored unchanged (`responses`), because answers cost money, and then
-parsed and run. A suite is kept only if its own reference passes it twice and stubs fail it (law 3). An instruction
-keeps one suite: the one with the most cases, and the earliest of equals.
+parsed and run. A suite is kept only if its own reference passes it twice and stubs fail it (law 3), and if it is not
+weaker than the recipe allows. An instruction keeps one suite: the one with the most cases, and the earliest of equals.
 """
 
 from collections import defaultdict
@@ -27,6 +27,7 @@ from plum_hub.pipeline.budget import RESPONSE_TOKENS, within_budget
 from plum_hub.pipeline.proof import proof_programs, unproved
 from plum_hub.pipeline.published import GENERATE, ROWS, published_suites
 from plum_hub.pipeline.row_suites import prove_rows
+from plum_hub.pipeline.strengths import WEAK, StrengthFilter, measuring
 from plum_hub.prompts import conversation, prompt_digest
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Instruction, Response, TestSuite, digest
@@ -35,7 +36,7 @@ STAGE = "suites"
 """Name of the stage."""
 _SPARE = "spare_suite"
 """Reason of a self-consistent suite that is left out because its instruction has a better one."""
-_SELF_CONSISTENT = (_SPARE, "stub_passed")
+_SELF_CONSISTENT = (_SPARE, WEAK, "stub_passed")
 """Reasons for which a self-consistent suite is left out."""
 _BATCH = 64
 """Instructions whose suites are checked together, and lost together by a kill: seconds of work."""
@@ -77,16 +78,24 @@ def self_consistency(kept: int, reasons: Mapping[str, int]) -> tuple[int, int]:
 
 
 def _take_published(context: Context) -> None:
-    """Append the suites of the release that the recipe names. They were checked before they were published."""
-    run = context.run
-    done = run.ids(TestSuite)
+    """Keep the suites of the release that the recipe names. They were proved before they were published."""
+    run, settings = context.run, context.run.recipe.verdicts
+    done = run.ids(TestSuite) | {drop.id for drop in run.rows(Drop) if drop.stage == STAGE}
     instruction_ids = run.ids(Instruction)
     suites = [suite for _, suite in published_suites(run.recipe.suites) if suite.instruction_id in instruction_ids]
-    context.progress.begin(STAGE, len(suites), len(done))
-    with run.appending(TestSuite) as append:
-        for suite in suites:
-            if suite.id not in done:
-                append(suite)
+    pending = [suite for suite in suites if suite.id not in done]
+    context.progress.begin(STAGE, len(suites), len(suites) - len(pending))
+    with (
+        Judge(sandbox=settings.sandbox, numpy=settings.numpy) as judge,
+        measuring(run, judge) as strengths,
+        run.keeping(TestSuite) as keep,
+    ):
+        for start in range(0, len(pending), _BATCH):
+            batch = pending[start : start + _BATCH]
+            strengths.measure(batch)
+            for suite in batch:
+                weakness = strengths.weakness(suite)
+                keep(suite if weakness is None else _weak(suite.id, suite, weakness))
                 context.progress.advance()
     context.progress.end()
 
@@ -148,16 +157,20 @@ def _decide(context: Context) -> None:
     with_suite = {suite.instruction_id for suite in run.rows(TestSuite)}
     pending = [undecided for group in groups.values() if (undecided := [one for one in group if one.id not in decided])]
     settings = run.recipe.verdicts
-    with Judge(sandbox=settings.sandbox, numpy=settings.numpy) as judge, run.keeping(TestSuite) as keep:
+    with (
+        Judge(sandbox=settings.sandbox, numpy=settings.numpy) as judge,
+        measuring(run, judge) as strengths,
+        run.keeping(TestSuite) as keep,
+    ):
         for start in range(0, len(pending), _BATCH):
-            for row in prove(pending[start : start + _BATCH], with_suite, judge, run.recipe):
+            for row in prove(pending[start : start + _BATCH], with_suite, judge, strengths):
                 keep(row)
                 context.progress.advance()
     context.progress.end()
 
 
 def prove(
-    groups: list[list[Response]], with_suite: set[str], judge: Judge, recipe: Recipe
+    groups: list[list[Response]], with_suite: set[str], judge: Judge, strengths: StrengthFilter
 ) -> Iterator[TestSuite | Drop]:
     """Parse and run the undecided responses of a batch of instructions.
 
@@ -165,7 +178,7 @@ def prove(
         groups: Responses by instruction.
         with_suite: Instructions that have a suite already.
         judge: Runs the programs.
-        recipe: Gives the limits.
+        strengths: Tells which suites are too weak, and has the recipe, which gives the limits.
 
     Yields:
         A suite or a drop for each response.
@@ -173,6 +186,7 @@ def prove(
     Raises:
         SandboxError: Programs cannot be run on this machine.
     """
+    recipe = strengths.recipe
     limits = limits_of(recipe.verdicts)
     read: dict[str, ParsedSuite | Unusable] = {
         response.id: parse_suite(response.text, min_cases=recipe.suites.min_cases, max_cases=recipe.suites.max_cases)
@@ -186,8 +200,9 @@ def prove(
         for one in proof_programs(name, suite, limits)
     )
     executions = {execution.id: execution for execution in judge.run(programs)}
+    consistent: list[list[TestSuite]] = []
     for group in groups:
-        consistent: list[TestSuite] = []
+        consistent.append([])
         for response in sorted(group, key=lambda response: response.index):
             suite = read[response.id]
             reason, detail = _verdict_on(response, suite, executions)
@@ -195,14 +210,38 @@ def prove(
                 yield _drop(response, reason, detail)
             else:
                 assert isinstance(suite, ParsedSuite)
-                consistent.append(_suite(response, suite))
-        # The suite precedes the spare ones, so that a kill between them leaves no spare one without a suite.
-        best = max(consistent, key=lambda suite: len(suite.cases), default=None)  # the earliest of equals
-        if best is not None and best.instruction_id not in with_suite:
-            yield best
-            consistent.remove(best)
-        for spare in consistent:
-            yield Drop(id=spare.response_id, stage=STAGE, reason=_SPARE, instruction_id=spare.instruction_id)
+                consistent[-1].append(_suite(response, suite))
+    yield from _choose(consistent, with_suite, strengths)
+
+
+def _choose(
+    groups: list[list[TestSuite]], with_suite: set[str], strengths: StrengthFilter
+) -> Iterator[TestSuite | Drop]:
+    """Choose one of the self-consistent suites of each instruction that has none yet: the best that is not too weak.
+
+    No more suites are measured than that takes. A suite precedes the spare ones of its instruction, so that a kill
+    between them leaves no spare one without a suite.
+    """
+    # The most cases first, and the earliest of equals; sorting is stable.
+    waiting = [sorted(group, key=lambda suite: -len(suite.cases)) for group in groups]
+    while waiting := [group for group in waiting if group]:
+        strengths.measure([group[0] for group in waiting if group[0].instruction_id not in with_suite])
+        for group in waiting:
+            best = group.pop(0)
+            if best.instruction_id in with_suite:
+                group.insert(0, best)
+            elif (weakness := strengths.weakness(best)) is not None:
+                yield _weak(best.response_id, best, weakness)
+                continue
+            else:
+                yield best
+            for spare in group:
+                yield Drop(id=spare.response_id, stage=STAGE, reason=_SPARE, instruction_id=spare.instruction_id)
+            group.clear()
+
+
+def _weak(name: str, suite: TestSuite, weakness: str) -> Drop:
+    return Drop(id=name, stage=STAGE, reason=WEAK, instruction_id=suite.instruction_id, detail=weakness)
 
 
 def _verdict_on(

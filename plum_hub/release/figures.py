@@ -29,11 +29,17 @@ def pass_ratios(ratios: Iterable[tuple[int, int]]) -> tuple[int, ...]:
     return tuple(bins)
 
 
-def histogram(bins: Sequence[int]) -> str:
-    """Draw the histogram of pass ratios (PLUM, arXiv 2406.06887, Figure 2).
+def histogram(
+    bins: Sequence[int],
+    title: str = "Suites by their pass ratio",
+    axis: str = "share of a suite's samples that pass it",
+) -> str:
+    """Draw a histogram of suites by a share; by default by pass ratio (PLUM, arXiv 2406.06887, Figure 2).
 
     Args:
         bins: Number of suites in each bin, as from `pass_ratios`.
+        title: Title of the figure.
+        axis: What the horizontal axis shows.
 
     Returns:
         The SVG.
@@ -48,8 +54,8 @@ def histogram(bins: Sequence[int]) -> str:
         parts.append(_bar(x + 3, y, step - 6, bar, _BLUE))
         parts.append(_label(x + step / 2, y - 5, f"{count:,}", "middle"))
     parts += [_label(left + n * step, bottom + 18, f"{n / len(bins):g}", "middle") for n in range(len(bins) + 1)]
-    parts.append(_label((_WIDTH + left) / 2, bottom + 38, "share of a suite's samples that pass it", "middle"))
-    return _drawing(height, "Suites by their pass ratio", parts)
+    parts.append(_label((_WIDTH + left) / 2, bottom + 38, axis, "middle"))
+    return _drawing(height, title, parts)
 
 
 def statuses(counts: Mapping[str, int], labels: Mapping[str, bool | None]) -> str:

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from plum_hub.release.lineage import Lineage, RowsLineage
 from plum_hub.release.model_lineage import ModelLineage
 from plum_hub.release.schemas import Config
+from plum_hub.statistics import Distribution
 
 CARD, MANIFEST, RECIPE = "README.md", "manifest.json", "recipe.yaml"
 """Names of a release's files."""
@@ -62,6 +63,8 @@ class RowCounts:
     rejected: int
     dropped: Mapping[str, Mapping[str, int]]
     """Rows that were left out, by stage and reason."""
+    strength: Distribution | None = None
+    """Mutation scores of the suites, for which `test_suites` has more columns; absent if they were not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,13 +107,16 @@ class Manifest(VerifiableManifest):
     content: Mapping[Config, str]
 
     def to_json(self) -> dict[str, object]:
-        """Return the manifest as JSON values, without `previous` where there is none."""
+        """Return the manifest as JSON values, without `previous` and `counts.strength` where there is none."""
         previous = {} if self.previous is None else {"previous": asdict(self.previous)}
+        counts = asdict(self.counts)
+        if self.counts.strength is None:
+            del counts["strength"]
         return _as_read(
             previous
             | {
                 "lineage": self.lineage.to_json(),
-                "counts": asdict(self.counts),
+                "counts": counts,
                 "columns": self.columns,
                 "content": self.content,
                 "files": [asdict(file) for file in self.files],

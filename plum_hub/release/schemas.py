@@ -30,34 +30,37 @@ class Column:
     """Its description on the card."""
 
 
-def columns(config: Config, *, conversational: bool) -> tuple[Column, ...]:
+def columns(config: Config, *, conversational: bool, strength: bool = False) -> tuple[Column, ...]:
     """Return the columns of a config.
 
     Args:
         config: The config.
         conversational: Whether prompts are conversations; else they are plain text.
+        strength: Whether the strength of the suites was measured, for which `test_suites` has columns of its own.
 
     Returns:
         The columns, in the order of the files.
     """
     if config in ("kto", "dpo", "sft"):
         return _training_columns(config, MESSAGES if conversational else "string")
-    return _RECORD_COLUMNS[config]
+    return _RECORD_COLUMNS[config] + (_STRENGTH_COLUMNS if strength and config == "test_suites" else ())
 
 
-def schema(config: Config, *, conversational: bool) -> "pa.Schema":
+def schema(config: Config, *, conversational: bool, strength: bool = False) -> "pa.Schema":
     """Return the Arrow schema of a config.
 
     Args:
         config: The config.
         conversational: Whether prompts are conversations; else they are plain text.
+        strength: Whether the strength of the suites was measured.
 
     Returns:
         The schema, in the order of the files.
     """
     import pyarrow as pa
 
-    return pa.schema([(column.name, _arrow(column.type)) for column in columns(config, conversational=conversational)])
+    found = columns(config, conversational=conversational, strength=strength)
+    return pa.schema([(column.name, _arrow(column.type)) for column in found])
 
 
 def _arrow(name: str) -> "pa.DataType":
@@ -137,6 +140,17 @@ _RECORD_COLUMNS: dict[Config, tuple[Column, ...]] = {
         Column("detail", "string", "details, if there are any"),
     ),
 }
+
+_STRENGTH_COLUMNS = (
+    Column("case_count", "int64", "number of test cases"),
+    Column(
+        "mutation_score",
+        "float64",
+        "share of faulty versions of the reference that fail a case; null if there are none",
+    ),
+    Column("statement_coverage", "float64", "share of the reference's statements that the cases run; null if unknown"),
+    Column("branch_coverage", "float64", "share of its branches that the cases take; null if it has none"),
+)
 
 CONFIGS: tuple[Config, ...] = ("kto", "dpo", "sft", "samples", "test_suites", "dropped")
 """Every config, in the order of the card; `kto` is the default."""

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from plum_hub.errors import NothingToReleaseError, RunError
 from plum_hub.files import writing
-from plum_hub.records import Instruction, Status, TestSuite
+from plum_hub.records import Instruction, Status, SuiteStrength, TestSuite
 from plum_hub.release.content import RowsDigest
 from plum_hub.release.figures import FOLDER as FIGURES
 from plum_hub.release.figures import histogram, pass_ratios, statuses
@@ -21,6 +21,7 @@ from plum_hub.release.parquet import in_hash_order, prefetched, regrouped, table
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.schemas import CONFIGS, Config, columns, schema
 from plum_hub.release.view_tables import dpo_tables, kto_table, sft_table
+from plum_hub.statistics import distribution
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,6 +45,8 @@ class ReleaseContents:
     dropped: "Iterable[pa.Table]"
     card: Callable[[ReleaseCounts], str]
     """Renders README.md from the counts."""
+    strengths: Mapping[str, SuiteStrength] | None = None
+    """The strength of the suites, by suite; None if no suite has a mutation score."""
 
 
 def write_tree(folder: Path, contents: ReleaseContents) -> Manifest:
@@ -123,8 +126,9 @@ def _write(root: Path, contents: ReleaseContents, conversational: bool) -> Manif
     counter = _RowCounter()
     files: dict[Path, int] = {}
     content: dict[Config, str] = {}
+    measured = contents.strengths is not None
     for config in CONFIGS:
-        typed, digest = schema(config, conversational=conversational), RowsDigest()
+        typed, digest = schema(config, conversational=conversational, strength=measured), RowsDigest()
         tables: Iterable[pa.Table] = map(partial(counter.add, config, typed), _tables(config, typed, contents))
         ordered = in_hash_order(tables, key="sample_id", scratch=root) if config == "kto" else regrouped(tables)
         written = write_parquet(root / config, prefetched(map(digest.add, ordered)))
@@ -142,7 +146,7 @@ def _write(root: Path, contents: ReleaseContents, conversational: bool) -> Manif
         lineage=contents.lineage,
         counts=counts,
         columns={
-            config: {column.name: column.type for column in columns(config, conversational=conversational)}
+            config: {one.name: one.type for one in columns(config, conversational=conversational, strength=measured)}
             for config in counts.rows
         },
         content=content,
@@ -157,6 +161,9 @@ def _figures(counts: ReleaseCounts, rule: PreferencesConfig) -> Iterator[tuple[s
     if counts.statuses:
         yield "pass_ratios.svg", histogram(counts.pass_ratios)
         yield "verdicts.svg", statuses(counts.statuses, {status: rule.label(status) for status in get_args(Status)})
+    if counts.strength is not None:
+        axis = "share of the faulty versions of a suite's reference that fail"
+        yield "mutation_scores.svg", histogram(counts.strength.bins, "Suites by their mutation score", axis)
 
 
 def _write_manifest(root: Path, manifest: Manifest) -> None:
@@ -174,6 +181,7 @@ class _RowCounter:
         self.dropped: dict[str, Counter[str]] = {}
         self.samples: Counter[str] = Counter()
         self.passed: Counter[str] = Counter()
+        self.scores: list[float] = []
 
     def add(self, config: Config, typed: "pa.Schema", rows: "pa.Table") -> "pa.Table":
         """Count the rows of a table, and return it with the columns of the config."""
@@ -185,6 +193,8 @@ class _RowCounter:
             self.statuses.update(statuses)
             self.samples.update(suites)
             self.passed.update(suite for suite, status in zip(suites, statuses, strict=True) if status == "passed")
+        elif config == "test_suites" and "mutation_score" in typed.names:
+            self.scores += table["mutation_score"].drop_null().to_pylist()
         elif config == "dropped":
             for stage, reason in zip(table["stage"].to_pylist(), table["reason"].to_pylist(), strict=True):
                 self.dropped.setdefault(stage, Counter())[reason] += 1
@@ -199,6 +209,7 @@ class _RowCounter:
             rejected=self.labels[False],
             dropped={stage: dict(sorted(reasons.items())) for stage, reasons in sorted(self.dropped.items())},
             pass_ratios=pass_ratios((self.passed[suite], samples) for suite, samples in self.samples.items()),
+            strength=distribution(self.scores),
         )
 
 
@@ -209,7 +220,7 @@ def _tables(config: Config, typed: "pa.Schema", contents: ReleaseContents) -> "I
         "dpo": lambda: dpo_tables(contents.preferences, contents.rule),
         "sft": lambda: map(sft_table, contents.preferences),
         "samples": lambda: (_with_verdicts(*pair) for pair in contents.samples),
-        "test_suites": lambda: tables_of((_suite_row(*pair) for pair in contents.suites), typed),
+        "test_suites": lambda: tables_of((_suite_row(*pair, contents.strengths) for pair in contents.suites), typed),
         "dropped": lambda: contents.dropped,
     }
     return tables[config]()
@@ -224,9 +235,14 @@ def _with_verdicts(samples: "pa.Table", verdicts: "pa.Table") -> "pa.Table":
     return named
 
 
-def _suite_row(instruction: Instruction, suite: TestSuite) -> dict[str, Any]:
+def _suite_row(
+    instruction: Instruction, suite: TestSuite, strengths: Mapping[str, SuiteStrength] | None
+) -> dict[str, Any]:
+    strength = (strengths or {}).get(suite.id)
     return {
+        **({} if strength is None else vars(strength)),
         **vars(suite),
+        "case_count": len(suite.cases),
         "suite_id": suite.id,
         "cases": [vars(case) for case in suite.cases],
         "instruction": instruction.text,

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from plum_hub.release.content import RowsDigest
-from plum_hub.release.manifest import MANIFEST, ManifestT, ModelManifest, VerifiableManifest, read_manifest
+from plum_hub.release.manifest import (
+    MANIFEST,
+    ManifestT,
+    ModelManifest,
+    RowCounts,
+    VerifiableManifest,
+    read_manifest,
+)
 from plum_hub.release.reading import UnreadableError, config_files, open_parquet, read_batches
-from plum_hub.release.schemas import CONFIGS, schema
+from plum_hub.release.schemas import CONFIGS, Config, schema
 from plum_hub.verification.findings import Findings
 
 if TYPE_CHECKING:
@@ -18,7 +25,15 @@ if TYPE_CHECKING:
 
 _UNLISTED = {MANIFEST, ".gitattributes"}
 """Files that a manifest does not name: itself, and the Hub's own."""
-_NULLABLE = {"code", "license", "cpu_seconds", "peak_memory_mb"}
+_NULLABLE = {
+    "code",
+    "license",
+    "cpu_seconds",
+    "peak_memory_mb",
+    "mutation_score",
+    "statement_coverage",
+    "branch_coverage",
+}
 """Columns that may be null."""
 
 
@@ -85,7 +100,7 @@ def check_schemas(folder: Path, manifest: VerifiableManifest, findings: Findings
     """
     listed = {file.path: file.rows for file in manifest.files}
     for config in CONFIGS:
-        expected = schema(config, conversational=manifest.counts.conversational)
+        expected = _schema(config, manifest.counts)
         for path in config_files(folder, config):
             name = path.relative_to(folder).as_posix()
             try:
@@ -115,7 +130,7 @@ def check_content(folder: Path, manifest: VerifiableManifest, findings: Findings
 
     for config, digest in (manifest.content or {}).items():
         rows = RowsDigest()
-        expected = schema(config, conversational=manifest.counts.conversational)
+        expected = _schema(config, manifest.counts)
         for path in config_files(folder, config):
             for batch in read_batches(path):
                 rows.add(pa.Table.from_batches([batch]).cast(expected))
@@ -123,6 +138,10 @@ def check_content(folder: Path, manifest: VerifiableManifest, findings: Findings
     if manifest.content is not None:
         present = sorted(config for config in CONFIGS if config_files(folder, config))
         findings.compare("content", "configs", sorted(manifest.content), present)
+
+
+def _schema(config: Config, counts: RowCounts) -> "pa.Schema":
+    return schema(config, conversational=counts.conversational, strength=counts.strength is not None)
 
 
 def _columns(found: "pa.Schema") -> str:

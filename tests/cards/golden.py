@@ -8,6 +8,7 @@ from plum_hub.engines.base import EngineIdentity
 from plum_hub.release.lineage import ContaminationReport, InstructionSource, ModelProvenance
 from plum_hub.release.manifest import ReleaseCounts
 from plum_hub.release.preferences import PreferencesConfig
+from plum_hub.statistics import Distribution
 from tests.release.rows import lineage
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden"
@@ -65,9 +66,11 @@ def full_facts() -> DatasetFacts:
             dropped={
                 "decontamination": {"benchmark_instruction": 2, "benchmark_solution": 4},
                 "instructions": {"near_duplicate": 30, "not_python": 8},
+                "suites": {"weak": 12},
                 "preferences": {"crashed": 50, "no_chosen_sample": 400, "no_code": 100, "truncated": 220},
             },
             pass_ratios=(22, 5, 6, 8, 9, 12, 11, 7, 8, 12),
+            strength=Distribution(98, 0.8125, (0.7, 0.85, 1.0), (0, 0, 0, 0, 2, 5, 9, 14, 24, 44)),
         ),
     )
 

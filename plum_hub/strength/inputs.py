@@ -1,0 +1,118 @@
+"""Inputs on which a surviving mutant is compared with the reference: those of the suite, and variations of them."""
+
+import ast
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+from plum_hub.answers.source import parse
+from plum_hub.records import TestCase, TestSuite
+from plum_hub.strength.sites import Site, sites
+
+MOST = 100
+"""Inputs of one suite."""
+_Literal: TypeAlias = bool | int | float | str
+_LONGEST = 2_000
+"""Characters of an expression; longer ones are not varied."""
+
+
+def inputs(suite: TestSuite) -> list[str]:
+    """List calls of a suite's entry point.
+
+    They are the calls of its cases, the calls with literal arguments in its statements, and variations of both in which
+    one literal is another: a number one larger or smaller, negated or 0; a string or list that is empty, reversed,
+    shorter or doubled; the other truth value; and the numbers and strings that stand in the reference, at whose values
+    it is likely to decide something.
+
+    Args:
+        suite: The suite.
+
+    Returns:
+        At most `MOST` distinct expressions: first those of the suite, then a first variation of each, and so on. None
+        for a script, whose input is text.
+    """
+    known = list(dict.fromkeys(call for case in suite.cases for call in _calls(case, suite.entry_point)))
+    found = dict.fromkeys(known[: MOST // 2])
+    constants = _constants(suite.reference)
+    varied = [_variations(call, constants) for call in found]
+    while varied and len(found) < MOST:
+        turn, varied = varied, []
+        for variations in turn:
+            if (call := next(variations, None)) is not None:
+                varied.append(variations)
+                if len(found) < MOST:
+                    found[call] = None
+    return list(found)
+
+
+def _calls(case: TestCase, entry_point: str) -> Iterator[str]:
+    if case.call is not None:
+        yield case.call
+    elif case.statement is not None:
+        for node in ast.walk(ast.parse(case.statement)):
+            called = node.func if isinstance(node, ast.Call) else None
+            if isinstance(called, ast.Name) and called.id == entry_point and _has_literal_arguments(node):
+                yield ast.unparse(node)
+
+
+def _has_literal_arguments(call: ast.AST) -> bool:
+    assert isinstance(call, ast.Call)
+    return all(map(_is_literal, [*call.args, *(keyword.value for keyword in call.keywords)]))
+
+
+def _is_literal(node: ast.expr) -> bool:
+    try:
+        ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return True
+
+
+def _constants(reference: str) -> list[_Literal]:
+    """Return the distinct numbers and strings of a reference, and the integers next to its integers."""
+    tree = parse(reference)
+    found: dict[_Literal, None] = {}
+    for site in sites(tree) if tree is not None else ():
+        value = site.node.value if isinstance(site.node, ast.Constant) else None
+        if isinstance(value, int) and not isinstance(value, bool):
+            found |= dict.fromkeys((value + 1, value - 1, value))
+        elif isinstance(value, float | str) and value:
+            found[value] = None
+    return list(found)
+
+
+def _variations(call: str, constants: Sequence[_Literal]) -> Iterator[str]:
+    """Yield the call with another literal in one place; first one change of each place, then others."""
+    if len(call) > _LONGEST:
+        return
+    tree = ast.parse(call, mode="eval")
+    turn: list[tuple[Site, Iterator[ast.expr]]] = [(site, _others(site.node, constants)) for site in sites(tree)]
+    while turn:
+        left: list[tuple[Site, Iterator[ast.expr]]] = []
+        for site, others in turn:
+            if (other := next(others, None)) is not None:
+                left.append((site, others))
+                yield site.source_with(other, tree)
+        turn = left
+
+
+def _others(node: ast.AST, constants: Sequence[_Literal]) -> Iterator[ast.expr]:
+    if isinstance(node, ast.List | ast.Tuple):
+        kind = type(node)
+        yield kind(elts=node.elts[1:], ctx=ast.Load())
+        yield kind(elts=node.elts[::-1], ctx=ast.Load())
+        yield kind(elts=[*node.elts, *node.elts], ctx=ast.Load())
+        yield kind(elts=[], ctx=ast.Load())
+    elif isinstance(node, ast.Constant):
+        yield from (ast.Constant(value=value) for value in _values(node.value, constants))
+
+
+def _values(value: object, constants: Sequence[_Literal]) -> Iterator[_Literal]:
+    if isinstance(value, bool):
+        yield not value
+    elif isinstance(value, int):
+        yield from (value + 1, -value, *(one for one in constants if type(one) is int), value - 1, 0)
+    elif isinstance(value, float):
+        yield from (value + 1, -value, *(float(one) for one in constants if not isinstance(one, str)), 0.0)
+    elif isinstance(value, str):
+        texts = [one for one in constants if isinstance(one, str)]
+        yield from (value[::-1], value.swapcase(), *texts, value[1:], value + value, "")

@@ -1,0 +1,106 @@
+"""Mutants: the reference solution of a suite with one small fault each."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+from plum_hub.answers.source import parse
+from plum_hub.strength.normal import normal_form
+from plum_hub.strength.operators import OPERATORS
+from plum_hub.strength.sites import Site, reachable, sites
+
+MOST = 20
+"""Mutants of one suite, by default."""
+_TOO_DEEP = (RecursionError, ValueError)
+"""What the analysis of a source raises that is nested too deeply, or has an integer that is too long to print."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A program with one fault."""
+
+    operator: str
+    """Name of the operator that made the fault (`operators.OPERATORS`)."""
+    line: int
+    """Line of the reference that has the fault, from 1."""
+    code: str
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """A fault that was not written as source yet; `place` is its position among all faults."""
+
+    operator: str
+    place: int
+    site: Site
+    new: ast.AST
+
+
+def mutants(reference: str, entry_point: str, *, most: int = MOST, seed: str = "") -> list[Mutant]:
+    """Make mutants of a reference solution.
+
+    Only code that the entry point can reach by name is changed. Mutants that are equal to the reference, or to another
+    mutant, once constants are folded and dead code is removed (`normal.normal_form`), are left out. If there are more
+    than `most`, they are drawn evenly from the operators. Equal arguments give equal mutants on every machine.
+
+    Args:
+        reference: Source of the solution.
+        entry_point: Name of the function or class under test; "" for a script.
+        most: Largest number of mutants.
+        seed: Seed of the draw, such as the id of the suite.
+
+    Returns:
+        The mutants in the order of the source; none if it does not parse.
+    """
+    tree = parse(reference)
+    if tree is None:
+        return []
+    try:
+        found = _drawn(tree, entry_point, most, seed, normal_form(reference))
+    except _TOO_DEEP:
+        return []
+    return [Mutant(fault.operator, _line(fault.site), code) for fault, code in found]
+
+
+def _drawn(tree: ast.Module, entry_point: str, most: int, seed: str, original: str) -> list[tuple[_Fault, str]]:
+    """Take faults of each operator in turn until there are enough distinct mutants."""
+    seen, found = {original}, list[tuple[_Fault, str]]()
+    for fault in _in_turn(tree, entry_point, seed):
+        if len(found) >= most:
+            break
+        code = fault.site.source_with(fault.new, tree)
+        form = normal_form(code)
+        if form and form not in seen:
+            seen.add(form)
+            found.append((fault, code))
+    return sorted(found, key=lambda one: one[0].place)
+
+
+def _in_turn(tree: ast.Module, entry_point: str, seed: str) -> Iterator[_Fault]:
+    """Yield all faults: one of each operator, then another of each, in an order that the seed decides."""
+    queues: list[list[_Fault]] = []
+    for name, faults in _by_operator(tree, entry_point).items():
+        Random(f"{seed} {name}").shuffle(faults)  # seeded by a text: not by its hash, which differs between processes
+        queues.append(faults)
+    for turn in range(max(map(len, queues), default=0)):
+        yield from (queue[turn] for queue in queues if turn < len(queue))
+
+
+def _by_operator(tree: ast.Module, entry_point: str) -> dict[str, list[_Fault]]:
+    found: dict[str, list[_Fault]] = {name: [] for name in OPERATORS}
+    within = {id(statement) for statement in reachable(tree, entry_point)}
+    counts, place = False, 0
+    for site in sites(tree):
+        if site.parent is tree:
+            counts = id(site.node) in within
+        for name, operator in OPERATORS.items() if counts else ():
+            for new in operator(site.node):
+                found[name].append(_Fault(name, place, site, new))
+                place += 1
+    return found
+
+
+def _line(site: Site) -> int:
+    """Return the line of a site; a `for` of a comprehension and a slice have none of their own."""
+    return int(getattr(site.node, "lineno", getattr(site.parent, "lineno", 1)))

@@ -1,0 +1,532 @@
+"""The strength of suites: mutants, coverage and scores with the real judge, and builds that leave weak suites out."""
+
+import ast
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plum_hub.execution import Execution, Judge, Limits, Program
+from plum_hub.loading import FetchedRelease
+from plum_hub.progress import Progress
+from plum_hub.records import CaseOutcome, Status, SuiteStrength, TestCase, TestSuite, Verdict
+from plum_hub.release.reading import config_files, read_rows
+from plum_hub.statistics import distribution
+from plum_hub.strength import discrimination, measure, mutants
+from plum_hub.strength.coverage import probes
+from plum_hub.strength.inputs import inputs
+from plum_hub.strength.operators import OPERATORS
+from plum_hub.strength.sites import sites
+from plum_hub.verification.dataset import verify_dataset
+from plum_hub.verification.options import VerifyOptions
+from tests import rehearsal
+from tests.rehearsal import addend, command, name, plum_hub, program, published, task, write_rehearsal
+from tests.releases import reseal, rewrite
+
+CLAMP = '''def clamp(x, low, high):
+    """Return x, but at least low and at most high."""
+    if x < low:
+        return low
+    if x > high:
+        return high
+    return x
+'''
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Judge]:
+    with Judge(1) as open_judge:
+        yield open_judge
+
+
+def suite(reference: str, entry_point: str, *cases: TestCase | tuple[str, str]) -> TestSuite:
+    made = tuple(
+        case if isinstance(case, TestCase) else TestCase(kind="call", call=case[0], expected=case[1]) for case in cases
+    )
+    return TestSuite(
+        id=f"suite of {entry_point}", instruction_id="task", response_id="answer", entry_point=entry_point,
+        starter_code="", reference=reference, cases=made,
+    )  # fmt: skip
+
+
+def strength(judge: Judge, *suites: TestSuite, cpu_seconds: float = 5.0) -> list[SuiteStrength]:
+    return list(measure(suites, judge, Limits(cpu_seconds=cpu_seconds), most=100))
+
+
+def body(code: str) -> str:
+    """The body of a function, in one line."""
+    return "; ".join(line.strip() for line in code.splitlines()[1:])
+
+
+@pytest.mark.parametrize(
+    ("operator", "lines", "wanted"),
+    [
+        ("comparison", "x[a < b] = 0", {"x[a <= b] = 0", "x[a >= b] = 0"}),
+        ("comparison", "x[a is b] = 0", {"x[a is not b] = 0"}),
+        ("arithmetic", "x += a * b", {"x -= a * b", "x += a // b"}),
+        ("arithmetic", "x[-a] = b", {"x[a] = b"}),
+        ("boolean", "x[a or not b] = True", {"x[a and (not b)] = True", "x[a or b] = True", "x[a or not b] = False"}),
+        ("constant", "x[a] = 7", {"x[a] = 8", "x[a] = 6"}),
+        ("condition", "while a: a.pop()", {"while not a:; a.pop()"}),
+        ("condition", "if a:\n        x.a()", {"if not a:; x.a()"}),
+        ("condition", "return [i for i in x if i]", {"return [i for i in x if not i]"}),
+        ("statement", "x.sort()\n    return x", {"pass; return x"}),
+        ("result", "return a == b", {"return True", "return False"}),
+        ("result", "return [a]", {"return []", "return None"}),
+        ("swap", "return a(x, b)", {"return a(b, x)"}),
+        ("swap", "return a - b", {"return b - a"}),
+        ("swap", "if a:\n        x.a()\n    else:\n        x.b()", {"if a:; x.b(); else:; x.a()"}),
+        ("slice", "return x[a:]", {"return x[:]", "return x[a:-1]"}),
+        ("slice", "return x[:b]", {"return x[1:b]", "return x[:]", "return x[:b - 1]"}),
+        ("string", "return x + 'ab'", {"return x + ''"}),
+    ],
+)
+def test_each_operator_makes_its_faults(operator: str, lines: str, wanted: set[str]) -> None:
+    tree = ast.parse(f"def f(x, a, b):\n    {lines}\n")
+    found = [body(site.source_with(new, tree)) for site in sites(tree) for new in OPERATORS[operator](site.node)]
+    assert set(found) == wanted
+    assert len(found) == len(wanted)
+    assert body(ast.unparse(tree)) not in wanted  # the tree is as it was
+
+
+def test_every_operator_is_tried_above() -> None:
+    marks = test_each_operator_makes_its_faults.pytestmark  # type: ignore[attr-defined]
+    assert {values[0] for values in marks[0].args[1]} == set(OPERATORS)
+
+
+@pytest.mark.parametrize(
+    ("reference", "wanted"),
+    [
+        ("def f(x):\n    return x\n    x += 1\n", ["return None; x += 1"]),  # dead code
+        ("def f(x):\n    x.sort()\n    return None\n", ["pass; return None"]),  # a last return does nothing
+        ("def f(x: 'a') -> 'b':\n    'Text.'\n    y: 'c' = x\n", ['"""Text."""; pass']),  # docstrings and types
+        ("def f(x):\n    if x:\n        x.a()\n    else:\n        x.b()\n", [
+            "if not x:; x.a(); else:; x.b()", "if x:; pass; else:; x.b()", "if x:; x.a(); else:; pass",
+        ]),  # swapped branches and a negated condition are one mutant
+        ("def f(x):\n    return x[2 - 1:]\n", [
+            "return x[2 - 0:]", "return x[1 - 1:]", "return x[2 + 1:]", "return x[1 - 2:]", "return x[:]",
+            "return x[2 - 1:-1]", "return None",
+        ]),  # 2 - 2 is 1 - 1, and 2 - 0 is 3 - 1
+    ],
+)  # fmt: skip
+def test_mutants_that_are_equal_once_folded_are_one(reference: str, wanted: list[str]) -> None:
+    assert sorted(body(mutant.code) for mutant in mutants(reference, "f", most=100)) == sorted(wanted)
+
+
+def test_only_what_the_entry_point_reaches_is_changed() -> None:
+    reference = (
+        "LIMIT = 3\ndef g(x):\n    return x < LIMIT\ndef f(x):\n    return g(x)\ndef h(x):\n    return x + 1\nh(1)\n"
+    )
+    assert {mutant.line for mutant in mutants(reference, "f", most=100)} == {1, 3, 5}
+    assert {mutant.line for mutant in mutants(reference, "", most=100)} == {1, 3, 5, 7, 8}  # all of a script
+    assert mutants("def f(:", "f") == []
+    assert mutants("x = " + "9" * 5000, "x") == []  # longer than Python prints
+
+
+def test_the_draw_is_even_over_the_operators_and_the_same_anywhere() -> None:
+    reference = (
+        "def f(x):\n" + "".join(f"    x[{n}] = {n}\n" for n in range(30)) + "    return x[1:] if x < 5 else 'a'\n"
+    )
+    drawn = mutants(reference, "f", most=12, seed="one")
+    assert len(drawn) == 12
+    counts = {operator: sum(one.operator == operator for one in drawn) for operator in ("constant", "statement")}
+    assert max(counts.values()) <= 4  # of 60 and 30
+    assert {one.operator for one in drawn} >= {"comparison", "string", "slice", "condition"}
+    assert drawn != mutants(reference, "f", most=12, seed="another")
+    code = "import sys; from plum_hub.strength import mutants; print(mutants(sys.argv[1], 'f', most=12, seed='one'))"
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", code, reference],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert printed == {f"{drawn}\n"}
+
+
+def test_a_suite_that_misses_a_branch_is_told_so(judge: Judge) -> None:
+    weak = suite(CLAMP, "clamp", ("clamp(5, 0, 10)", "5"), ("clamp(-1, 0, 10)", "0"))
+    strong = suite(CLAMP, "clamp", *[(f"clamp({x}, 0, 10)", str(max(0, min(x, 10)))) for x in (5, -1, 12)])
+    first, second = strength(judge, weak, strong)
+    assert (first.statements, first.statements_covered) == (5, 4)
+    assert (first.branches, first.branches_covered) == (4, 3)
+    assert first.mutation_score is not None
+    assert first.mutation_score < 1
+    assert second.statement_coverage == second.branch_coverage == second.mutation_score == 1.0
+    assert second.killed + second.equivalent == second.mutants  # `<` and `<=` are the same here
+    assert second.equivalent == 2
+
+
+def test_an_else_that_is_not_written_is_a_branch(judge: Judge) -> None:
+    reference = "def f(x):\n    if x > 0:\n        x = -x\n    return x\n"
+    (found,) = strength(judge, suite(reference, "f", ("f(3)", "-3"), ("f(5)", "-5")))
+    assert (found.statements, found.statements_covered) == (3, 3)
+    assert (found.branches, found.branches_covered) == (2, 1)
+
+
+def test_handlers_and_generators_are_probed(judge: Judge) -> None:
+    reference = (
+        "def f(x):\n    try:\n        return list(_each(x))\n    except Exception:\n        return []\n"
+        "def _each(x):\n    for one in x:\n        yield one\n"
+    )
+    (found,) = strength(judge, suite(reference, "f", ("f([1])", "[1]"), ("f([2, 3])", "[2, 3]")))
+    # The handler does not catch the probes, and is not run itself.
+    assert (found.statements, found.statements_covered) == (5, 4)
+    assert (found.branches, found.branches_covered) == (2, 1)
+
+
+def test_a_class_a_script_and_statements_are_measured(judge: Judge) -> None:
+    stack = "class Stack:\n    def __init__(self):\n        self.items = []\n    def push(self, x):\n"
+    stack += "        self.items.append(x)\n        return len(self.items)\n"
+    statement = TestCase(kind="statement", statement="s = Stack()\nassert s.push(5) == 1\nassert s.push(6) == 2")
+    script = "n = int(input())\nif n > 2:\n    print('big')\nelse:\n    print('small')\n"
+    texts = [TestCase(kind="stdio", stdin=f"{n}\n", stdout=text) for n, text in ((2, "small\n"), (3, "big\n"))]
+    first, second = strength(judge, suite(stack, "Stack", statement), suite(script, "", *texts))
+    assert (first.statements, first.statements_covered, first.mutation_score) == (3, 3, 1.0)
+    assert (second.statements, second.statements_covered) == (4, 4)
+    assert (second.branches, second.branches_covered) == (2, 2)
+    assert second.mutation_score == 1.0
+
+
+class RecordingJudge:
+    """The real judge, which remembers what it was given."""
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge, self.programs = judge, list[Program]()
+
+    @property
+    def harness_version(self) -> str:
+        return self.judge.harness_version
+
+    def run(self, programs: list[Program]) -> Iterator[Execution]:
+        self.programs += programs
+        return self.judge.run(programs)
+
+
+def test_an_endless_mutant_is_killed_and_its_limit_is_that_of_the_reference(judge: Judge) -> None:
+    reference = "def f(n):\n    total = 0\n    while n > 0:\n        total += n\n        n -= 1\n    return total\n"
+    endless = {one.code for one in mutants(reference, "f", most=100) if "n -= 1" not in one.code}
+    recording: Any = RecordingJudge(judge)
+    (found,) = measure([suite(reference, "f", ("f(3)", "6"), ("f(0)", "0"))], recording, Limits(cpu_seconds=1000.0))
+    assert found.mutation_score == 1.0
+    limits = {program.code: program.limits.cpu_seconds for program in recording.programs}
+    assert endless & limits.keys()
+    assert max(limits[code] for code in endless & limits.keys()) < 100
+
+
+def test_nothing_is_counted_without_a_reference_that_passes(judge: Judge) -> None:
+    found = strength(judge, suite("", "f", ("f(1)", "1")), suite("def f(x):\n    return 2\n", "f", ("f(1)", "1")))
+    for one in found:
+        assert (one.mutants, one.statements, one.branches, one.cases) == (0, 0, 0, 1)
+        assert one.mutation_score is one.statement_coverage is one.branch_coverage is None
+
+
+def test_mutants_run_in_the_judge_only(judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reference that leaves a mark wherever it runs, were it not in a sandbox."""
+    mark = tmp_path / "mark"
+    reference = (
+        f"import sys\ndef f(x):\n    sys.modules['marked'] = 1\n    try:\n        open({str(mark)!r}, 'w')\n"
+        "    except Exception:\n        pass\n    return x + 1\n"
+    )
+    for unsafe in ("exec", "eval"):
+        monkeypatch.setattr(f"builtins.{unsafe}", None)
+    recording: Any = RecordingJudge(judge)
+    (found,) = measure([suite(reference, "f", ("f(1)", "2"))], recording, Limits())
+    assert found.mutants > 4
+    assert not mark.exists()
+    assert "marked" not in sys.modules
+    codes = {program.code for program in recording.programs}
+    assert codes >= {mutant.code for mutant in mutants(reference, "f", seed="suite of f")}
+    assert codes >= set(probes(reference, "f").codes)
+
+
+def test_inputs_are_those_of_the_suite_and_variations_of_them() -> None:
+    statement = TestCase(kind="statement", statement="assert f([1, 2], s='ab') is not None\nassert f(y) == 3")
+    found = inputs(suite("", "f", ("f([5], True)", "1"), statement))
+    assert found[:2] == ["f([5], True)", "f([1, 2], s='ab')"]  # y is not known
+    assert {"f([6], True)", "f([], True)", "f([5], False)", "f([1, 2], s='ba')"} <= set(found)
+    assert len(found) == len(set(found)) <= 60
+
+
+def verdict(number: int, passed: str, status: Status = "failed", suite_id: str = "s") -> Verdict:
+    cases = tuple(CaseOutcome(outcome="passed" if letter == "p" else "wrong") for letter in passed)
+    return Verdict(
+        id=str(number), sample_id=str(number), suite_id=suite_id, instruction_id="i", status=status, cases=cases,
+        detail="", cpu_seconds=None, peak_memory_mb=None,
+    )  # fmt: skip
+
+
+def test_discrimination_is_the_best_consensus_set_of_codet() -> None:
+    found = list(
+        discrimination(
+            [
+                verdict(1, "pp.."), verdict(2, "pp.."), verdict(3, "pp.."),  # 3 samples x 2 cases
+                verdict(4, "pppp", "passed"),  # 1 x 4
+                verdict(5, "....", "timed_out"),
+                verdict(6, "..", suite_id="t"),
+            ]
+        )
+    )  # fmt: skip
+    assert [(one.suite_id, one.samples, one.passed) for one in found] == [("s", 5, 1), ("t", 1, 0)]
+    assert found[0].agreement == pytest.approx(6 / 20)
+    assert found[0].pass_rate == pytest.approx(1 / 5)
+    assert found[1].agreement == found[1].pass_rate == 0.0
+
+
+def test_a_distribution_has_mean_quartiles_and_bins() -> None:
+    found = distribution([1.0, 0.5, 0.0, 0.25, 0.75])
+    assert found is not None
+    assert found.mean == 0.5
+    assert found.quartiles == (0.25, 0.5, 0.75)
+    assert found.bins == (1, 0, 1, 0, 0, 1, 0, 1, 0, 1)
+    single = distribution([0.5])
+    assert single is not None
+    assert single.quartiles == (0.5, 0.5, 0.5)
+    assert distribution([]) is None
+
+
+# Builds
+
+
+def write_weak(folder: Path, tasks: int = 6, *, mixed: bool = True) -> None:
+    """A rehearsal with suites that miss a branch; in every second task also, or only, strong ones with fewer cases."""
+    write_rehearsal(folder, tasks)
+    with (folder / "answers.jsonl").open("w") as file:
+        for number in range(tasks):
+            function, plus = name(number), addend(number)
+            begin = f"def {function}(x: int) -> int:\n    "
+            head = f"### Starter code\n```python\n{begin}pass\n```\n\n### Solution\n```python\n"
+            solution = f"{begin}if x > 100:\n        return x * 2 + {plus}\n    return x + {plus}\n"
+            expected = {x: x * 2 + plus if x > 100 else x + plus for x in (0, 5, -1, 7, 9, 100, 101)}
+            weak, strong = (
+                f"{head}{solution}```\n\n### Tests\n```python\n"
+                + "".join(f"assert {function}({x}) == {expected[x]}\n" for x in chosen)
+                + "```\n"
+                for chosen in ((0, 5, -1, 7, 9), (0, -1, 100, 101))
+            )
+            responses = [weak, strong][not mixed :] if number % 2 else [weak]
+            file.write(json.dumps({"contains": f"Task:\n{task(number)}", "texts": responses}) + "\n")
+            bodies = [f"return x + {plus}", solution.removeprefix(begin).rstrip()]
+            answers = [program(number, body) for body in bodies]
+            file.write(json.dumps({"contains": f"{task(number)}\n\nSolve", "texts": answers}) + "\n")
+
+
+def rows(run: Path, kind: str) -> list[dict[str, Any]]:
+    return rehearsal.rows(run, kind)
+
+
+STRONG = ("--set", "suites.min_strength=0.9")
+KINDS = ("suites", "strengths", "samples", "dropped")
+
+
+@pytest.fixture(scope="module")
+def filtered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run that left weak suites out."""
+    folder = tmp_path_factory.mktemp("filtered")
+    write_weak(folder)
+    done = plum_hub(command(folder, "-q", *STRONG))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_weak_suites_are_left_out_before_samples_are_paid_for(filtered: Path) -> None:
+    run = filtered / "run"
+    strengths = {row["id"]: row for row in rows(run, "strengths")}
+    kept = rows(run, "suites")
+    assert len(kept) == 3
+    assert all(len(row["cases"]) == 4 for row in kept)  # the other suites have more, and would be taken otherwise
+    assert all(strengths[row["id"]]["mutation_score"] == 1.0 for row in kept)
+    assert all(strengths[row["id"]]["branch_coverage"] == 1.0 for row in kept)
+    weak = [row for row in rows(run, "dropped") if row["reason"] == "weak"]
+    assert {row["stage"] for row in weak} == {"suites"}
+    assert len({row["instruction_id"] for row in weak}) == 6
+    assert all(
+        "mutation score 0." in str(row["detail"]) and "suites.min_strength 0.9" in str(row["detail"]) for row in weak
+    )
+    assert {row["suite_id"] for row in rows(run, "samples")} == {row["id"] for row in kept}
+    assert min(row["branch_coverage"] for row in strengths.values()) == 0.5
+
+
+def test_status_shows_mean_and_quartiles(filtered: Path) -> None:
+    done = plum_hub([sys.executable, "-m", "plum_hub", "status", str(filtered / "run")])
+    assert "mutation score 1.00 on average, quartiles 1.00, 1.00, 1.00, of 3 suites" in " ".join(done.stdout.split())
+    done = plum_hub([sys.executable, "-m", "plum_hub", "status", str(filtered / "run"), "--json"])
+    assert json.loads(done.stdout)["strength"]["mean"] == 1.0
+    assert json.loads(done.stdout)["dropped"]["suites"]["weak"] == len(
+        [row for row in rows(filtered / "run", "dropped") if row["reason"] == "weak"]
+    )
+
+
+def test_another_hash_seed_gives_the_same_strengths(filtered: Path, tmp_path: Path) -> None:
+    write_weak(tmp_path)
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    done = subprocess.run(
+        command(tmp_path, "-q", *STRONG), env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for kind in KINDS:
+        assert rows(tmp_path / "run", kind) == rows(filtered / "run", kind), kind
+
+
+@pytest.mark.parametrize("kind", ["strengths", "suites"])
+def test_killed_while_measuring_and_started_again_gives_the_same_rows(
+    filtered: Path, tmp_path: Path, kind: str
+) -> None:
+    write_weak(tmp_path)
+    file = tmp_path / "run" / "shards" / "00000" / f"{kind}.jsonl"
+    process = subprocess.Popen(
+        command(tmp_path, "-q", *STRONG), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not (file.exists() and file.stat().st_size):
+        assert process.poll() is None, "the build ended before the stage began"
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    done = plum_hub(command(tmp_path, "-q", *STRONG))
+    assert done.returncode == 0, done.stderr
+    for each in KINDS:
+        mine, wanted = rows(tmp_path / "run", each), rows(filtered / "run", each)
+        assert sorted(map(json.dumps, mine)) == sorted(map(json.dumps, wanted)), each
+
+
+def test_measuring_alone_leaves_nothing_out_and_by_default_nothing_is_measured(tmp_path: Path) -> None:
+    write_weak(tmp_path)
+    assert plum_hub(command(tmp_path, "-q", run="plain")).returncode == 0
+    assert not (tmp_path / "plain" / "shards" / "00000" / "strengths.jsonl").exists()
+    assert plum_hub(command(tmp_path, "-q", "--set", "suites.strength=true")).returncode == 0
+    assert rows(tmp_path / "run", "suites") == rows(tmp_path / "plain", "suites")
+    assert rows(tmp_path / "run", "samples") == rows(tmp_path / "plain", "samples")
+    assert {row["id"] for row in rows(tmp_path / "run", "strengths")} == {
+        row["id"] for row in rows(tmp_path / "run", "suites")
+    }
+
+
+def test_tests_of_the_rows_are_filtered_too(tmp_path: Path) -> None:
+    tests = ["assert clamp(5, 0, 10) == 5", "assert clamp(-1, 0, 10) == 0", "assert clamp(-2, 0, 10) == 0"]
+    strong = [*tests[:2], "assert clamp(12, 0, 10) == 10", "assert clamp(13, 0, 9) == 9"]
+    with (tmp_path / "tasks.jsonl").open("w") as file:
+        for number, its in enumerate((tests, strong)):
+            text = f"Write a Python function `clamp(x, low, high)` that keeps x between low and high; variant {number}."
+            file.write(json.dumps({"instruction": text, "test_list": its, "code": CLAMP}) + "\n")
+    (tmp_path / "answers.jsonl").write_text(
+        json.dumps({"contains": "clamp", "texts": [f"```python\n{CLAMP}```"]}) + "\n"
+    )
+    done = plum_hub(command(tmp_path, "-q", "--suites", "rows", *STRONG))
+    assert [row["reason"] for row in rows(tmp_path / "run", "dropped") if row["stage"] == "suites"] == ["weak"], (
+        done.stderr
+    )
+    assert [len(row["cases"]) for row in rows(tmp_path / "run", "suites")] == [4]
+
+
+# Releases
+
+
+def audit(tree: Path) -> dict[str, set[str]]:
+    """What does not agree in a release's folder, by check; no sample is judged again."""
+    release = FetchedRelease(
+        repo="local/x", version="c" * 40, commit="c" * 40, folder=tree, hub="embedded", tags={}, before=None
+    )
+    report = verify_dataset(VerifyOptions(repo="local/x", version="c" * 40, sample=0), release, Progress())
+    found: dict[str, set[str]] = {}
+    for one in report.findings.listed:
+        found.setdefault(one.check, set()).add(one.what)
+    return found
+
+
+@pytest.fixture
+def tree(filtered: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(filtered / "run" / "release" / "dataset", tmp_path / "tree"))
+
+
+def test_a_release_of_measured_suites_has_their_strength_and_verifies(filtered: Path, tree: Path) -> None:
+    suites = list(read_rows(config_files(tree, "test_suites")))
+    strengths = {row["id"]: row for row in rows(filtered / "run", "strengths")}
+    assert len(suites) == 3
+    for row in suites:
+        measured = strengths[row["suite_id"]]
+        assert row["case_count"] == len(row["cases"]) == 4
+        for column in ("mutation_score", "statement_coverage", "branch_coverage"):
+            assert row[column] == measured[column] == 1.0
+    manifest = json.loads((tree / "manifest.json").read_text())
+    assert manifest["counts"]["strength"]["mean"] == 1.0
+    assert {"case_count", "mutation_score", "statement_coverage"} <= set(manifest["columns"]["test_suites"])
+    card = (tree / "README.md").read_text()
+    assert "Of 3 suites the mean is 1.000, and the quartiles are 1.000, 1.000 and 1.000." in card
+    assert "![Suites by their mutation score](figures/mutation_scores.svg)" in card
+    assert (tree / "figures" / "mutation_scores.svg").is_file()
+    assert audit(tree) == {}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "check", "what"),
+    [
+        ("mutation_score", 0.95, "counts", "mutation scores"),
+        ("mutation_score", 0.5, "recipe", "at least as strong as suites.min_strength 0.9"),
+        ("branch_coverage", 1.5, "counts", "shares from 0 to 1"),
+        ("case_count", 7, "counts", "its cases"),
+        ("case_count", None, "schemas", "case_count"),
+    ],
+)
+def test_verify_sees_forged_strengths(tree: Path, column: str, value: float | None, check: str, what: str) -> None:
+    rewrite(tree, "test_suites", lambda its: its[0].update({column: value}))
+    reseal(tree)
+    found = audit(tree)
+    assert any(what in one for one in found[check]), found
+
+
+def test_strengths_without_their_columns_are_no_release(tree: Path) -> None:
+    reseal(tree, lambda manifest: manifest["counts"].pop("strength"))
+    assert any("test_suites" in one for one in audit(tree)["schemas"])
+
+
+def test_a_release_without_measurements_is_as_before(tmp_path: Path) -> None:
+    write_weak(tmp_path, tasks=2)
+    assert plum_hub(command(tmp_path, "-q")).returncode == 0
+    tree = tmp_path / "run" / "release" / "dataset"
+    manifest = json.loads((tree / "manifest.json").read_text())
+    assert "strength" not in manifest["counts"]
+    assert not {"mutation_score", "case_count"} & set(manifest["columns"]["test_suites"])
+    assert "mutation" not in (tree / "README.md").read_text()
+    assert not (tree / "figures" / "mutation_scores.svg").exists()
+    assert audit(tree) == {}
+
+
+def test_suites_of_a_release_are_filtered_and_a_pulled_run_is_complete(tmp_path: Path) -> None:
+    """Of a published dataset whose suites were not measured, and whose run is pulled after they were."""
+    write_weak(tmp_path, tasks=2, mixed=False)
+    home = {"PLUM_HUB_HOME": str(tmp_path / "home"), "HF_HOME": str(tmp_path / "hf")}
+    done = plum_hub(published(tmp_path, "-q", "--repo", "plain"), **home)
+    assert done.returncode == 0, done.stderr
+    again = published(tmp_path, "-q", "--suites", "local/plain@v1.0.0", "--repo", "strong", *STRONG, run="again")
+    again.remove("--instructions")
+    again.remove(str(tmp_path / "tasks.jsonl"))
+    done = plum_hub(again, **home)
+    assert done.returncode == 0, done.stderr
+    suites, dropped = rows(tmp_path / "again", "suites"), rows(tmp_path / "again", "dropped")
+    weak = [row["id"] for row in dropped if row["reason"] == "weak"]
+    before = {row["id"] for row in rows(tmp_path / "run", "suites")}
+    assert {row["id"] for row in suites} | set(weak) == before
+    assert weak
+    assert plum_hub(again, **home).returncode == 0  # nothing is decided twice
+    assert rows(tmp_path / "again", "dropped") == dropped
+    pull = [sys.executable, "-m", "plum_hub", "pull", "local/strong@v1.0.0", "--run", str(tmp_path / "pulled")]
+    done = plum_hub(pull, **home)
+    assert done.returncode == 0, done.stderr
+    status = json.loads(
+        plum_hub([sys.executable, "-m", "plum_hub", "status", str(tmp_path / "pulled"), "--json"], **home).stdout
+    )
+    assert status["rows"]["suites"] == len(suites)
+    assert status["strength"] is None
