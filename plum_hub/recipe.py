@@ -50,6 +50,10 @@ class SuitesConfig(_Section):
     """Fewest distinct cases of a suite; suites with fewer are left out."""
     max_cases: int = Field(default=5, ge=1)
     """Most cases of a suite; further ones are cut off."""
+    vote: bool = False
+    """Whether the self-consistent suites of an instruction are merged into one, with the cases that the reference
+    solutions of more than half of them pass. By default the suite with the most cases is taken, which is the paper's
+    rule. A merged suite has at most `max_cases` x `responses` cases."""
     temperature: float = Field(default=0.8, ge=0, le=10, allow_inf_nan=False)
     """Sampling temperature; 0 is greedy."""
     top_p: float = Field(default=0.95, gt=0, le=1)

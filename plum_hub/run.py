@@ -2,7 +2,7 @@
 
     runs/NAME/
       recipe.yaml  recipe.sha256          the resolved recipe, and the seal that detects an edit
-      shards/00000/<kind>.jsonl           instructions responses suites samples verdicts preferences dropped
+      shards/00000/<kind>.jsonl           instructions responses suites votes samples verdicts preferences dropped
       release/dataset/                    exactly the tree that is pushed
       releases.jsonl                      where it was published
       environments.jsonl                  versions of Python and packages, one line for each set that made rows
@@ -38,6 +38,7 @@ from plum_hub.records import (
     RecordT,
     Response,
     Sample,
+    SuiteVote,
     TestSuite,
     Verdict,
     from_json,
@@ -51,6 +52,7 @@ FILES: dict[type, str] = {
     Instruction: "instructions",
     Response: "responses",
     TestSuite: "suites",
+    SuiteVote: "votes",
     Sample: "samples",
     Verdict: "verdicts",
     Preference: "preferences",

@@ -308,6 +308,7 @@ _FILES = {
     "instructions": records.Instruction,
     "responses": records.Response,
     "suites": records.TestSuite,
+    "votes": records.SuiteVote,
     "samples": records.Sample,
     "verdicts": records.Verdict,
     "preferences": records.Preference,
