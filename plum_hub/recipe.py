@@ -55,6 +55,10 @@ class SuitesConfig(_Section):
     min_strength: float = Field(default=0.0, ge=0, le=1)
     """Least mutation score of a suite; weaker ones are left out (`weak`). Above 0, all suites are measured. The paper
     leaves none out."""
+    vote: bool = False
+    """Whether the self-consistent suites of an instruction are merged into one, with the cases that the reference
+    solutions of more than half of them pass. By default the suite with the most cases is taken, which is the paper's
+    rule. A merged suite has at most `max_cases` x `responses` cases."""
     temperature: float = Field(default=0.8, ge=0, le=10, allow_inf_nan=False)
     """Sampling temperature; 0 is greedy."""
     top_p: float = Field(default=0.95, gt=0, le=1)

@@ -160,6 +160,20 @@ class SuiteStrength:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SuiteVote:
+    """How the references of several responses voted on the cases of a suite (`suites.vote`)."""
+
+    id: str
+    """The id of the suite."""
+    instruction_id: str
+    responses: list[str]
+    """Ids of the responses that voted, in the order of their indices; that of the suite alone if no other could."""
+    shares: list[float]
+    """For each case, in the order of the suite, the share of these responses' references that pass it: over 1/2, up to
+    1."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sample:
     """One answer of the policy to the instruction of a suite."""
 
@@ -292,10 +306,12 @@ class Score:
     """When the evaluation began: ISO 8601, UTC."""
 
 
-Record = Instruction | Response | TestSuite | SuiteStrength | Sample | Verdict | Preference | Drop
-RecordT = TypeVar("RecordT", Instruction, Response, TestSuite, SuiteStrength, Sample, Verdict, Preference, Drop)
+Record = Instruction | Response | TestSuite | SuiteStrength | SuiteVote | Sample | Verdict | Preference | Drop
+RecordT = TypeVar(
+    "RecordT", Instruction, Response, TestSuite, SuiteStrength, SuiteVote, Sample, Verdict, Preference, Drop
+)
 KeptT = TypeVar("KeptT", Instruction, Response, TestSuite, Sample, Verdict, Preference)
-"""The records that a stage makes; all but `Drop` and `SuiteStrength`."""
+"""The records that a stage makes one by one: all but `Drop`, and what goes with a suite."""
 
 _NESTED: dict[type, dict[str, type]] = {TestSuite: {"cases": TestCase}, Verdict: {"cases": CaseOutcome}}
 

@@ -2,7 +2,7 @@
 
     runs/NAME/
       recipe.yaml  recipe.sha256          the resolved recipe, and the seal that detects an edit
-      shards/00000/<kind>.jsonl           instructions responses suites strengths samples verdicts preferences
+      shards/00000/<kind>.jsonl           instructions responses suites strengths votes samples verdicts preferences
                                           dropped
       release/dataset/                    exactly the tree that is pushed
       releases.jsonl                      where it was published
@@ -40,6 +40,7 @@ from plum_hub.records import (
     Response,
     Sample,
     SuiteStrength,
+    SuiteVote,
     TestSuite,
     Verdict,
     from_json,
@@ -54,6 +55,7 @@ FILES: dict[type, str] = {
     Response: "responses",
     TestSuite: "suites",
     SuiteStrength: "strengths",
+    SuiteVote: "votes",
     Sample: "samples",
     Verdict: "verdicts",
     Preference: "preferences",

@@ -309,6 +309,7 @@ _FILES = {
     "responses": records.Response,
     "suites": records.TestSuite,
     "strengths": records.SuiteStrength,
+    "votes": records.SuiteVote,
     "samples": records.Sample,
     "verdicts": records.Verdict,
     "preferences": records.Preference,

@@ -137,6 +137,31 @@ def make_stub(suite: ParsedSuite | TestSuite, stub: Stub = "none") -> str:
     return make_stub_code(suite.starter_code, suite.entry_point, stub)
 
 
+def find_problem(cases: Sequence[TestCase], min_cases: int) -> Unusable | None:
+    """Find what makes a list of cases unusable.
+
+    Args:
+        cases: The cases.
+        min_cases: Fewest cases of a usable suite.
+
+    Returns:
+        `contradictory`, `too_few_cases` or `all_expected_equal`, with the evidence; None if there is nothing.
+    """
+    expected: dict[str, str] = {}
+    for case in cases:
+        if case.call is not None and case.expected is not None:
+            before = expected.setdefault(case.call, case.expected)
+            earlier, later = parse_expected(before), parse_expected(case.expected)
+            if not isinstance(earlier, Closeness) and not agrees(earlier, later, case.tolerance, "equal"):
+                return Unusable("contradictory", f"{case.call} is {before} and {case.expected}")
+    if len(cases) < min_cases:
+        return Unusable("too_few_cases", f"{len(cases)} of {min_cases}")
+    values = {case.expected if case.kind == "call" else case.stdout for case in cases}
+    if len(values) == 1 and None not in values:
+        return Unusable("all_expected_equal", f"every case expects {values.pop()!r:.100}")
+    return None
+
+
 def _parse_suite(text: str, min_cases: int, max_cases: int) -> ParsedSuite | Unusable:
     blocks = [block for block in read_answer(text).blocks if block.may_be_python] or _headed_sections(text)
     parts = [part for block in blocks if (part := _divide(block)) is not None]
@@ -160,7 +185,7 @@ def _parse_suite(text: str, min_cases: int, max_cases: int) -> ParsedSuite | Unu
     if len(cases) < min_cases <= len(all_cases):
         rejected = next(case for case in all_cases if case not in cases)
         return Unusable("cannot_fail", f"{len(cases)} of {min_cases}; not {rejected.statement or rejected.call!r:.150}")
-    if (problem := _problem(cases, min_cases)) is not None:
+    if (problem := find_problem(cases, min_cases)) is not None:
         return problem
     cases = cases[:max_cases]
     used = {name for case in cases for name in _names(case)} & _own(tree).keys()
@@ -300,30 +325,13 @@ def _once(cases: Iterable[TestCase]) -> list[TestCase]:
     return list(dict.fromkeys(cases))
 
 
-def _problem(cases: Sequence[TestCase], min_cases: int) -> Unusable | None:
-    """Return what makes a list of cases unusable, if anything."""
-    expected: dict[str, str] = {}
-    for case in cases:
-        if case.call is not None and case.expected is not None:
-            before = expected.setdefault(case.call, case.expected)
-            earlier, later = parse_expected(before), parse_expected(case.expected)
-            if not isinstance(earlier, Closeness) and not agrees(earlier, later, case.tolerance, "equal"):
-                return Unusable("contradictory", f"{case.call} is {before} and {case.expected}")
-    if len(cases) < min_cases:
-        return Unusable("too_few_cases", f"{len(cases)} of {min_cases}")
-    values = {case.expected if case.kind == "call" else case.stdout for case in cases}
-    if len(values) == 1 and None not in values:
-        return Unusable("all_expected_equal", f"every case expects {values.pop()!r:.100}")
-    return None
-
-
 def _script(text: str, solutions: Sequence[Block], min_cases: int, max_cases: int) -> ParsedSuite | Unusable:
     """Return the suite of a program that reads standard input: pairs of input and output."""
     cases = _once(stdio_cases(text))
     reference = choose_program([block for block in solutions if re.search(r"\binput\(|\bstdin\b", block.code)], "")
     if reference is None or not cases:
         return Unusable("no_entry_point", "nothing that the answer defines is used by its tests")
-    return _problem(cases, min_cases) or ParsedSuite("", _SCRIPT_STARTER, reference, tuple(cases[:max_cases]))
+    return find_problem(cases, min_cases) or ParsedSuite("", _SCRIPT_STARTER, reference, tuple(cases[:max_cases]))
 
 
 def _headed_sections(text: str) -> list[Block]:

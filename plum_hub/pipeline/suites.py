@@ -3,16 +3,17 @@
 For each instruction it writes a reference solution, starter code and test cases (paper, section 3, "Generating
 high-quality test cases"). Every answer is first stored unchanged (`responses`), because answers cost money, and then
 parsed and run. A suite is kept only if its own reference passes it twice and stubs fail it (law 3), and if it is not
-weaker than the recipe allows. An instruction keeps one suite: the one with the most cases, and the earliest of equals.
+weaker than the recipe allows. An instruction keeps one suite: the one with the most cases, and the earliest of equals;
+or, with `suites.vote`, the one that a vote of their references makes of all (`plum_hub.pipeline.vote`).
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, replace
 
 from plum_hub.answers.suite import ParsedSuite, Unusable, parse_suite
 from plum_hub.engines.base import Completion
-from plum_hub.execution import Execution, Judge
+from plum_hub.execution import Execution, Judge, Limits
 from plum_hub.judging.cases import limits_of
 from plum_hub.pipeline.base import (
     Context,
@@ -28,15 +29,19 @@ from plum_hub.pipeline.proof import proof_programs, unproved
 from plum_hub.pipeline.published import GENERATE, ROWS, published_suites
 from plum_hub.pipeline.row_suites import prove_rows
 from plum_hub.pipeline.strengths import WEAK, StrengthFilter, measuring
+from plum_hub.pipeline.vote import VoteResult, vote_all
 from plum_hub.prompts import conversation, prompt_digest
 from plum_hub.recipe import Recipe
-from plum_hub.records import Drop, Instruction, Response, TestSuite, digest
+from plum_hub.records import Drop, Instruction, Response, SuiteVote, TestSuite, digest
 
 STAGE = "suites"
 """Name of the stage."""
 _SPARE = "spare_suite"
-"""Reason of a self-consistent suite that is left out because its instruction has a better one."""
-_SELF_CONSISTENT = (_SPARE, WEAK, "stub_passed")
+"""Reason of a self-consistent suite that is left out because its instruction has a better one, or it could not vote."""
+_MERGED, _DISAGREEMENT, _MERGE_FAILED = "merged", "disagreement", "merge_failed"
+"""Reasons with `suites.vote`: the cases went into the suite of another response; too few cases have a majority; the
+merged suite is not proved."""
+_SELF_CONSISTENT = (_SPARE, WEAK, _MERGED, _DISAGREEMENT, _MERGE_FAILED, "stub_passed")
 """Reasons for which a self-consistent suite is left out."""
 _BATCH = 64
 """Instructions whose suites are checked together, and lost together by a kill: seconds of work."""
@@ -95,7 +100,7 @@ def _take_published(context: Context) -> None:
             strengths.measure(batch)
             for suite in batch:
                 weakness = strengths.weakness(suite)
-                keep(suite if weakness is None else _weak(suite.id, suite, weakness))
+                keep(suite if weakness is None else replace(_left_out(suite, WEAK, weakness), id=suite.id))
                 context.progress.advance()
     context.progress.end()
 
@@ -147,32 +152,72 @@ def _request(recipe: Recipe, instruction: Instruction, index: int) -> RowRequest
 def _decide(context: Context) -> None:
     """Parse and check the responses of every instruction that has an undecided one."""
     run = context.run
-    decided = {suite.response_id for suite in run.rows(TestSuite)}
-    decided |= {drop.id for drop in run.rows(Drop) if drop.stage == STAGE}
     groups: dict[str, list[Response]] = defaultdict(list)
     for response in run.rows(Response):
         groups[response.instruction_id].append(response)
-    total = sum(map(len, groups.values()))
-    context.progress.begin(STAGE, total, len(decided))
+    suites = list(run.rows(TestSuite))
+    decided = {suite.response_id for suite in suites}
+    decided |= {drop.id for drop in run.rows(Drop) if drop.stage == STAGE}
+    context.progress.begin(STAGE, sum(map(len, groups.values())), len(decided))
+    settings = run.recipe.verdicts
+    decide = _decide_by_vote if run.recipe.suites.vote else _decide_by_size
+    with Judge(sandbox=settings.sandbox, numpy=settings.numpy) as judge, measuring(run, judge) as strengths:
+        decide(context, groups, decided, judge, strengths)
+    context.progress.end()
+
+
+def _decide_by_size(
+    context: Context, groups: Mapping[str, list[Response]], decided: Set[str], judge: Judge, strengths: StrengthFilter
+) -> None:
+    run = context.run
     with_suite = {suite.instruction_id for suite in run.rows(TestSuite)}
     pending = [undecided for group in groups.values() if (undecided := [one for one in group if one.id not in decided])]
-    settings = run.recipe.verdicts
-    with (
-        Judge(sandbox=settings.sandbox, numpy=settings.numpy) as judge,
-        measuring(run, judge) as strengths,
-        run.keeping(TestSuite) as keep,
-    ):
+    with run.keeping(TestSuite) as keep:
         for start in range(0, len(pending), _BATCH):
             for row in prove(pending[start : start + _BATCH], with_suite, judge, strengths):
                 keep(row)
                 context.progress.advance()
-    context.progress.end()
+
+
+def _decide_by_vote(
+    context: Context, groups: Mapping[str, list[Response]], decided: Set[str], judge: Judge, strengths: StrengthFilter
+) -> None:
+    """Hold the vote of every instruction that lacks a row, and keep the rows that it lacks.
+
+    All its responses vote, also the decided ones, so the result does not depend on which rows a kill has left.
+    """
+    run = context.run
+    suites = {suite.instruction_id: suite.id for suite in run.rows(TestSuite)}
+    votes = run.ids(SuiteVote)
+    unvoted = {name for name, suite in suites.items() if suite not in votes}
+    pending = [
+        group for name, group in groups.items() if name in unvoted or any(one.id not in decided for one in group)
+    ]
+    with run.keeping(TestSuite) as keep, run.appending(SuiteVote) as append:
+        for start in range(0, len(pending), _BATCH):
+            for row in elect(pending[start : start + _BATCH], judge, strengths):
+                kept = suites.get(row.instruction_id)
+                if isinstance(row, SuiteVote):
+                    if row.id not in votes and kept in (None, row.id):
+                        append(row)
+                elif (row.id if isinstance(row, Drop) else row.response_id) not in decided:
+                    # An instruction keeps the suite that it has, even if a reference does not always do the same.
+                    keep(row if isinstance(row, Drop) or kept is None else _left_out(row, _MERGED))
+                    context.progress.advance()
+
+
+@dataclass(frozen=True)
+class _CheckedResponses:
+    """The responses of one instruction in order: those that are left out, and the self-consistent ones."""
+
+    drops: list[Drop]
+    suites: list[tuple[Response, ParsedSuite]]
 
 
 def prove(
     groups: list[list[Response]], with_suite: set[str], judge: Judge, strengths: StrengthFilter
 ) -> Iterator[TestSuite | Drop]:
-    """Parse and run the undecided responses of a batch of instructions.
+    """Parse and run the undecided responses of a batch of instructions, and choose the suite with the most cases.
 
     Args:
         groups: Responses by instruction.
@@ -186,31 +231,10 @@ def prove(
     Raises:
         SandboxError: Programs cannot be run on this machine.
     """
-    recipe = strengths.recipe
-    limits = limits_of(recipe.verdicts)
-    read: dict[str, ParsedSuite | Unusable] = {
-        response.id: parse_suite(response.text, min_cases=recipe.suites.min_cases, max_cases=recipe.suites.max_cases)
-        for group in groups
-        for response in group
-    }
-    programs = (
-        one
-        for name, suite in read.items()
-        if isinstance(suite, ParsedSuite)
-        for one in proof_programs(name, suite, limits)
-    )
-    executions = {execution.id: execution for execution in judge.run(programs)}
-    consistent: list[list[TestSuite]] = []
-    for group in groups:
-        consistent.append([])
-        for response in sorted(group, key=lambda response: response.index):
-            suite = read[response.id]
-            reason, detail = _verdict_on(response, suite, executions)
-            if reason is not None:
-                yield _drop(response, reason, detail)
-            else:
-                assert isinstance(suite, ParsedSuite)
-                consistent[-1].append(_suite(response, suite))
+    checked = _check(groups, judge, strengths.recipe)
+    for one in checked:
+        yield from one.drops
+    consistent = [[_suite(response, suite) for response, suite in one.suites] for one in checked]
     yield from _choose(consistent, with_suite, strengths)
 
 
@@ -231,17 +255,131 @@ def _choose(
             if best.instruction_id in with_suite:
                 group.insert(0, best)
             elif (weakness := strengths.weakness(best)) is not None:
-                yield _weak(best.response_id, best, weakness)
+                yield _left_out(best, WEAK, weakness)
                 continue
             else:
                 yield best
             for spare in group:
-                yield Drop(id=spare.response_id, stage=STAGE, reason=_SPARE, instruction_id=spare.instruction_id)
+                yield _left_out(spare, _SPARE)
             group.clear()
 
 
-def _weak(name: str, suite: TestSuite, weakness: str) -> Drop:
-    return Drop(id=name, stage=STAGE, reason=WEAK, instruction_id=suite.instruction_id, detail=weakness)
+def elect(
+    groups: Sequence[Sequence[Response]], judge: Judge, strengths: StrengthFilter
+) -> Iterator[TestSuite | SuiteVote | Drop]:
+    """Parse and run the responses of a batch of instructions, and merge the suites of each by a vote.
+
+    Args:
+        groups: All responses of each instruction.
+        judge: Runs the programs.
+        strengths: Tells which suites are too weak, and has the recipe, which gives the limits.
+
+    Yields:
+        A suite or a drop for each response; before each suite, its vote.
+
+    Raises:
+        SandboxError: Programs cannot be run on this machine.
+    """
+    recipe = strengths.recipe
+    settings, limits = recipe.suites, limits_of(recipe.verdicts)
+    assert settings.responses is not None  # a sealed recipe is filled in
+    checked = _check(groups, judge, recipe)
+    parsed = [[suite for _, suite in one.suites] for one in checked]
+    most = settings.max_cases * settings.responses
+    results = vote_all(parsed, judge, limits, min_cases=settings.min_cases, max_cases=most)
+    elections = [
+        _Election(one.suites, result, problem)
+        for one, result, problem in zip(checked, results, _problems(results, judge, limits), strict=True)
+    ]
+    strengths.measure([suite for one in elections if (suite := one.suite()) is not None])
+    for one, election in zip(checked, elections, strict=True):
+        yield from one.drops
+        yield from election.rows(strengths)
+
+
+def _problems(results: Sequence[VoteResult], judge: Judge, limits: Limits) -> list[str]:
+    """Prove the suites that votes have merged; for each result, return why it is not proved, or "" if it is."""
+    merged = {str(number): result.suite for number, result in enumerate(results) if len(result.voters) > 1}
+    proved = {name: suite for name, suite in merged.items() if suite is not None}  # a suite alone is proved already
+    programs = (one for name, suite in proved.items() for one in proof_programs(name, suite, limits))
+    executions = {execution.id: execution for execution in judge.run(programs)}
+    problems = [""] * len(results)
+    for name in proved:
+        reason, detail = unproved(name, executions)
+        problems[int(name)] = "" if reason is None else f"{reason}: {detail}"
+    return problems
+
+
+@dataclass(frozen=True)
+class _Election:
+    """The vote of one instruction's self-consistent responses; `problem` says why the merged suite is not proved."""
+
+    suites: Sequence[tuple[Response, ParsedSuite]]
+    result: VoteResult
+    problem: str
+
+    def base(self) -> Response | None:
+        """Return the response whose reference is taken; None if there is no suite."""
+        place = None if self.problem else self.result.base
+        return None if place is None else self.suites[place][0]
+
+    def suite(self) -> TestSuite | None:
+        base = self.base()
+        return None if base is None or self.result.suite is None else _suite(base, self.result.suite)
+
+    def rows(self, strengths: StrengthFilter) -> Iterator[TestSuite | SuiteVote | Drop]:
+        """Yield the vote and the suite, unless it is too weak, and a drop for each response that gave none."""
+        base, suite, result = self.base(), self.suite(), self.result
+        voters = [self.suites[place][0] for place in result.voters]
+        weakness = None if suite is None else strengths.weakness(suite)
+        if suite is not None and weakness is not None:
+            yield _left_out(suite, WEAK, weakness)
+        elif suite is not None:
+            names = [voter.id for voter in voters]
+            yield SuiteVote(
+                id=suite.id, instruction_id=suite.instruction_id, responses=names, shares=list(result.shares)
+            )
+            yield suite
+        for place, (response, suite_of_its_own) in enumerate(self.suites):
+            if response not in voters:
+                yield _drop(response, _SPARE, "")
+            elif self.problem:
+                yield _drop(response, _MERGE_FAILED, self.problem)
+            elif base is None:
+                yield _drop(response, _DISAGREEMENT, result.disagreement)
+            elif response is not base:
+                cases = f"{result.origins.count(place)} of {len(suite_of_its_own.cases)} cases"
+                yield _drop(response, _MERGED, f"{cases} went into the suite of response {base.id}")
+
+
+def _check(groups: Sequence[Sequence[Response]], judge: Judge, recipe: Recipe) -> list[_CheckedResponses]:
+    """Parse and run the responses of a batch of instructions."""
+    limits = limits_of(recipe.verdicts)
+    read: dict[str, ParsedSuite | Unusable] = {
+        response.id: parse_suite(response.text, min_cases=recipe.suites.min_cases, max_cases=recipe.suites.max_cases)
+        for group in groups
+        for response in group
+    }
+    programs = (
+        one
+        for name, suite in read.items()
+        if isinstance(suite, ParsedSuite)
+        for one in proof_programs(name, suite, limits)
+    )
+    executions = {execution.id: execution for execution in judge.run(programs)}
+    batch = []
+    for group in groups:
+        checked = _CheckedResponses([], [])
+        for response in sorted(group, key=lambda response: response.index):
+            suite = read[response.id]
+            reason, detail = _verdict_on(response, suite, executions)
+            if reason is not None:
+                checked.drops.append(_drop(response, reason, detail))
+            else:
+                assert isinstance(suite, ParsedSuite)
+                checked.suites.append((response, suite))
+        batch.append(checked)
+    return batch
 
 
 def _verdict_on(
@@ -268,3 +406,7 @@ def _suite(response: Response, suite: ParsedSuite) -> TestSuite:
 
 def _drop(response: Response, reason: str, detail: str) -> Drop:
     return Drop(id=response.id, stage=STAGE, reason=reason, instruction_id=response.instruction_id, detail=detail)
+
+
+def _left_out(suite: TestSuite, reason: str, detail: str = "") -> Drop:
+    return Drop(id=suite.response_id, stage=STAGE, reason=reason, instruction_id=suite.instruction_id, detail=detail)

@@ -28,7 +28,7 @@ from plum_hub.publishing.dataset import release
 from plum_hub.publishing.model import ModelPublishRequest, push_model
 from plum_hub.publishing.repository import PublishOptions, Released
 from plum_hub.recipe import Recipe
-from plum_hub.records import Drop, Instruction, Preference, RecordT, Response, TestSuite, digest
+from plum_hub.records import Drop, Instruction, Preference, RecordT, Response, SuiteVote, TestSuite, digest
 from plum_hub.rounds.folder import RoundsFolder, keep_model
 from plum_hub.rounds.gain import RoundGain, measure_gain
 from plum_hub.rounds.labels import check_answers, check_labels
@@ -210,6 +210,8 @@ class _RoundsRun:
         _share(Response, self._suites, run)
         _share(Drop, self._suites, run)
         _share(TestSuite, self._suites, run)
+        if recipe.suites.vote:
+            _share(SuiteVote, self._suites, run)
         return run
 
     def _measured(self, number: int) -> Run:
