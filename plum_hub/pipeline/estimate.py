@@ -120,5 +120,5 @@ def _step(stage: str, engine: EngineConfig, requests: int, prompt: float, comple
         prompt_tokens=tokens_in,
         completion_tokens=tokens_out,
         seconds=None if rate is None else round(tokens_out / rate, 1),
-        usd=None if prices is None else round((tokens_in * prices[0] + tokens_out * prices[1]) / 1e6, 4),
+        usd=None if prices is None else round(prices.cost(tokens_in, tokens_out), 4),
     )
