@@ -31,7 +31,7 @@ class Served:
     def command(self, run: str, *options: str) -> list[str]:
         arguments = command(self.folder, *options, run=run)
         arguments[arguments.index("--model") + 1] = f"openai:tiny@{self.proxy.url}/v1"
-        quick = {"first_wait_seconds": 0.01, "concurrency": 4, "attempts": 5, "timeout_seconds": 5.0}
+        quick = {"first_wait_seconds": 0.01, "concurrency": 4, "attempts": 5, "timeout_seconds": 60.0}
         prices = {"usd_per_million_input": 1000.0, "usd_per_million_output": 2000.0}
         prices["usd_per_million_cached_input"] = 100.0
         settings = {**quick, **prices}
@@ -177,6 +177,8 @@ def test_an_estimate_halves_the_price_of_a_batch_and_names_the_keys_of_an_unknow
     )
     assert batch == pytest.approx([usd / 2 for usd in single], rel=1e-3)
     assert min(batch) > 0
+    said = plum_hub(served.command("new", "--dry-run", *BATCH), COLUMNS="200").stdout
+    assert said.count("within 24 hours") == 2
     unknown = command(served.folder, "--dry-run", run="new")
     unknown[unknown.index("--model") + 1] = f"openai:tiny@{served.proxy.url}/v1"
     said = plum_hub(unknown, COLUMNS="200").stdout

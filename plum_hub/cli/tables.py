@@ -115,7 +115,8 @@ def build_estimate(plan: "BuildEstimate") -> None:
     for name in ("stage", "engine", "requests", "prompt tokens", "new tokens", "time", "cost"):
         table.add_column(name, justify="left" if name in ("stage", "engine") else "right")
     for step in plan.steps:
-        time_ = "not measured here yet" if step.seconds is None else clock(step.seconds)
+        unknown = "within 24 hours" if step.by_batch else "not measured here yet"
+        time_ = unknown if step.seconds is None else clock(step.seconds)
         cost = "price unknown" if step.usd is None else f"${step.usd:,.2f}"
         counts = [f"{count:,}" for count in (step.requests, step.prompt_tokens, step.completion_tokens)]
         table.add_row(step.stage, step.engine, *counts, time_, cost)

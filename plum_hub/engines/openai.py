@@ -181,7 +181,10 @@ class OpenAIEngine(Engine):
         import openai
 
         try:
-            return call()
+            answer = call()
+            if isinstance(answer, str):  # what the client makes of another type of content
+                raise TryAgainError(f"the answer is not JSON ({answer[:60]!r})")
+            return answer
         except json.JSONDecodeError as error:
             raise TryAgainError(f"the answer is not JSON ({error})") from error
         except openai.APIStatusError as error:
@@ -190,7 +193,8 @@ class OpenAIEngine(Engine):
                 raise TryAgainError(f"status {error.status_code}", after, error.status_code) from error
             raise
         except (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError) as error:  # timeouts are of these
-            raise TryAgainError(_root(error)) from error
+            late = isinstance(error, openai.APITimeoutError | httpx2.TimeoutException)
+            raise TryAgainError(_root(error), timed_out=late) from error
 
     def failure(self, error: "APIStatusError") -> EngineError:
         """Explain a request that the server refused.

@@ -230,7 +230,8 @@ class _Batches:
 
     def _find(self, sent: SentBatch) -> "Batch | None":
         """Look for the batch of a record at the server, among the newest."""
-        for batch in islice(self._client.batches.list(limit=100), _MOST_LISTED):
+        first = self._engine.asked(lambda: self._client.batches.list(limit=100))
+        for batch in islice(first, _MOST_LISTED):
             if (batch.metadata or {}).get(_TOKEN) == sent.token:
                 return batch
         return None

@@ -59,7 +59,7 @@ class Pace:
 
         Args:
             sent_in: What `begin` returned.
-            overloaded: Whether the server asked for fewer requests.
+            overloaded: Whether the server asked for fewer requests, or took too long.
             pause: For how many seconds it wants no request at all.
         """
         with self._changed:

@@ -30,8 +30,8 @@ class RemoteSettings(EngineSettings):
     base_url: str | None = None
     """The server's address."""
     concurrency: int = Field(default=32, ge=1)
-    """Most requests in flight. Fewer are while the server is overloaded (429, 503): each time half as many, and one
-    more for each round of answers.
+    """Most requests in flight. Fewer are while the server is overloaded (429, 503, no answer in time): each time half
+    as many, and one more for each round of answers.
     """
     timeout_seconds: float = Field(default=300.0, gt=0)
     """Time limit of one try, in seconds, from sending the request to the last byte of its answer."""
@@ -71,16 +71,19 @@ class TryAgainError(Exception):
         reason: What happened, in one line.
         after: The server's `Retry-After`: seconds or an HTTP date; None where it gave none.
         status: The HTTP status, where there was one.
+        timed_out: Whether the server took too long, as one with too many requests does.
 
     Attributes:
         after: The server's `Retry-After`, in seconds; 0 where it gave none.
-        overloaded: Whether the server asked for fewer requests.
+        overloaded: Whether the server asked for fewer requests, or took too long.
     """
 
-    def __init__(self, reason: str, after: str | None = None, status: int | None = None) -> None:
+    def __init__(
+        self, reason: str, after: str | None = None, status: int | None = None, *, timed_out: bool = False
+    ) -> None:
         super().__init__(reason)
         self.after = seconds_of(after)
-        self.overloaded = status in OVERLOADED
+        self.overloaded = timed_out or status in OVERLOADED
 
 
 def read_json(pieces: Iterable[bytes], until: float) -> Any:
@@ -101,7 +104,7 @@ def read_json(pieces: Iterable[bytes], until: float) -> Any:
     for piece in pieces:
         body += piece
         if time.monotonic() > until:
-            raise TryAgainError("the answer did not arrive in time")
+            raise TryAgainError("the answer did not arrive in time", timed_out=True)
     try:
         return json.loads(body)
     except ValueError as error:

@@ -130,7 +130,8 @@ class TgiEngine(Engine):
                     return read_json(answer.iter_bytes(), until)
                 answer.read()
         except httpx2.HTTPError as error:
-            raise TryAgainError(str(error) or type(error).__name__) from error
+            late = isinstance(error, httpx2.TimeoutException)
+            raise TryAgainError(str(error) or type(error).__name__, timed_out=late) from error
         status = answer.status_code
         if status in BUSY or status == 424:  # 424: the generation broke
             raise TryAgainError(f"status {status}", answer.headers.get("retry-after"), status)

@@ -27,7 +27,7 @@ class BatchStore:
         self.fates: deque[str | None] = deque()
         self.looks = 2
         self.most = 50_000
-        """Requests that one batch may have before it is `too_much`."""
+        """Requests that may wait at once; a batch above that is `too_much`."""
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -45,9 +45,11 @@ class BatchStore:
             assert len({line["custom_id"] for line in lines}) == len(lines)
             assert {line["url"] for line in lines} == {body["endpoint"]}
             fate = self.fates.popleft() if self.fates else None
+            open_ = [one for one in self.all() if one["status"] in ("validating", "in_progress")]
+            waiting = len(lines) + sum(one["request_counts"]["total"] for one in open_ if one["fate"] != "too_much")
             batch = {
                 "id": f"batch_{len(self.all()):04}", "object": "batch", "created_at": len(self.all()),
-                "status": "validating", "fate": "too_much" if len(lines) > self.most else fate, "looks": 0,
+                "status": "validating", "fate": "too_much" if waiting > self.most else fate, "looks": 0,
                 "request_counts": {"total": len(lines), "completed": 0, "failed": 0}, **body,
             }  # fmt: skip
             self._save(batch)

@@ -1,8 +1,9 @@
 """A proxy that fails on demand, before a loopback server: the server never sees a request that a fault befalls.
 
-`faults` is a list of (path, fault); each befalls the next request whose path ends so, once. A fault is a status with
-headers, or one of `reset` (no answer), `reset_body` and `truncated` (half an answer), `drip` (an answer that never
-ends), `garbage` (a page of HTML), and `lost`: the server answers, and the answer does not arrive.
+`faults` is a list of (path, fault); each befalls the next request whose method and path end so, once. A fault is a
+status with headers, or one of `reset` (no answer), `reset_body` and `truncated` (half an answer), `drip` (an answer
+that never ends), `garbage` (a page of HTML). With others the server answers, and the answer does not arrive: `lost`
+with a reset, `held` in silence, `short` without its last line.
 """
 
 import http.client
@@ -30,7 +31,7 @@ class FaultProxy:
         self.passes = 0
         """So many requests of the path `CHAT` pass before `down` begins."""
         self.met: list[Fault] = []
-        self.stopped = threading.Event()
+        self.stopped, self.holding = threading.Event(), threading.Event()
         self._lock = threading.Lock()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
@@ -76,13 +77,18 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
             self._pass_on(self._whole_body())
 
         def _pass_on(self, body: bytes | None) -> None:
-            fault = proxy.fault_for(self.path.partition("?")[0])
-            if fault is not None and fault != "lost":
+            fault = proxy.fault_for(f"{self.command} {self.path.partition('?')[0]}")
+            if fault is not None and fault not in ("lost", "held", "short"):
                 self._fail(fault)
                 return
             status, kind, data = self._upstream(body)
-            if fault == "lost":
+            if fault == "held":
+                proxy.holding.set()
+                proxy.stopped.wait()
+            if fault in ("lost", "held"):
                 self._reset()
+            elif fault == "short":
+                self._send(status, {"content-type": kind}, b"".join(data.splitlines(keepends=True)[:-1]))
             else:
                 self._send(status, {"content-type": kind}, data)
 

@@ -129,7 +129,8 @@ def test_an_account_with_a_small_queue_gets_smaller_batches_one_after_the_other(
     store(loopback).most = 3
     assert len(collected(batched(loopback), tmp_path / "run", requests(10))) == 10
     assert once(loopback, 10)
-    assert max(b["request_counts"]["total"] for b in store(loopback).all() if b["status"] == "completed") <= 3
+    made = [(batch["status"], batch["request_counts"]["total"]) for batch in store(loopback).all()]
+    assert made == [("failed", 10), ("failed", 5), *[("completed", 2)] * 5]
 
 
 def test_batch_requests_bounds_a_batch(loopback: LoopbackServer, tmp_path: Path) -> None:
@@ -138,7 +139,9 @@ def test_batch_requests_bounds_a_batch(loopback: LoopbackServer, tmp_path: Path)
 
 
 @pytest.mark.parametrize("path", ["/v1/files", BATCHES, "batch_0000", "file-0001/content"])
-@pytest.mark.parametrize("fault", [(429, {"retry-after": "0"}), (500, {}), "reset", "reset_body", "truncated"])
+@pytest.mark.parametrize(
+    "fault", [(429, {"retry-after": "0"}), (500, {}), "reset", "reset_body", "truncated", "garbage"]
+)
 def test_faults_on_the_way_of_a_batch(
     loopback: LoopbackServer, proxy: FaultProxy, tmp_path: Path, path: str, fault: Any
 ) -> None:
@@ -203,6 +206,27 @@ def test_a_killed_start_is_followed_by_one_that_waits_for_the_same_batch(
     assert notes == [f"batch batch_0000: picked up again, for {len(rest)} answers"]
     assert len(store(loopback).all()) == 1
     assert once(loopback, 10)
+
+
+def test_a_kill_while_a_batch_is_being_made(loopback: LoopbackServer, proxy: FaultProxy, tmp_path: Path) -> None:
+    proxy.faults = [(f"POST {BATCHES}", "held")]
+    command = [sys.executable, "-c", _START, batched(proxy).model_dump_json(), str(tmp_path / "run")]
+    with subprocess.Popen(command) as process:
+        assert proxy.holding.wait(timeout=120)
+        process.kill()
+    assert len(store(loopback).all()) == 1
+    assert len(collected(batched(proxy), tmp_path / "run", requests(10))) == 10
+    assert len(store(loopback).all()) == 1
+    assert once(loopback, 10)
+
+
+def test_a_file_of_answers_that_came_without_its_end_is_read_again(
+    loopback: LoopbackServer, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    proxy.faults = [("/content", "short")]
+    assert len(collected(batched(proxy), tmp_path / "run", requests(4))) == 4
+    assert proxy.met == ["short"]
+    assert once(loopback, 4)
 
 
 @pytest.mark.parametrize("made", [True, False])
