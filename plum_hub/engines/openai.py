@@ -12,7 +12,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, Request
-from plum_hub.engines.openai_wire import is_busy, is_refusal, read_answer, request_body
+from plum_hub.engines.openai_wire import is_busy, is_refusal, completion_of, request_body
 from plum_hub.engines.prices import TokenPrices, list_prices
 from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, read_json
 from plum_hub.errors import EngineError
@@ -160,7 +160,7 @@ class OpenAIEngine(Engine):
             TryAgainError: The server is busy.
             EngineError: This is no answer of a `/v1` server.
         """
-        completion = read_answer(request, answer, self.where)
+        completion = completion_of(request, answer, self.where)
         self.identity = replace(self.identity, model=answer.get("model") or self.config.model)
         return completion
 

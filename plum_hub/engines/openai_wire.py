@@ -52,7 +52,7 @@ def request_body(request: Request, model: str, *, own_server: bool) -> dict[str,
     return body | ({"stop": list(sampling.stop)} if sampling.stop else {})
 
 
-def read_answer(request: Request, answer: Any, where: str) -> Completion:
+def completion_of(request: Request, answer: Any, where: str) -> Completion:
     """Read the body of an answer with status 200.
 
     Args:
