@@ -181,7 +181,7 @@ def test_a_proof_that_fails_leaves_no_tag(world: World, tmp_path: Path) -> None:
     request = PublishRequest(
         folder=tmp_path, repo="local/unproved", tag="v1.0.0", message="x", kind="model", proof=proof
     )
-    with pytest.raises(HubError, match="it is another model; so nothing was tagged"):
+    with pytest.raises(HubError, match="it is another model; nothing was tagged"):
         publish_repo(request, world.target)
     assert tags("local/unproved", world.target, "model") == {}
 
@@ -241,7 +241,7 @@ def forge_everything(tree: Path) -> None:
             {
                 "weights": {"adapter_model.safetensors, bytes by its header"},
                 "data": {"local/rows@v1.0.0, digest of the rows that kto reads"},
-                "base": {"on-policy: whether the samples were written by the base"},
+                "base": {"on-policy: whether the base sampled the dataset"},
             },
         ),
     ],

@@ -19,7 +19,7 @@ _REVERSE = ast.keyword(arg="reverse", value=ast.Constant(value=True))
 
 
 def is_assertion(statement: ast.stmt) -> bool:
-    """Whether a statement checks something.
+    """Return whether a statement checks something.
 
     Args:
         statement: Any statement.
@@ -84,7 +84,7 @@ def call_to_statement(case: TestCase) -> str:
 
 
 def is_literal(node: ast.expr) -> bool:
-    """Whether the judge can evaluate an expression without running it.
+    """Return whether the judge can evaluate an expression without running it.
 
     Args:
         node: The expression.
@@ -159,7 +159,7 @@ def _closeness_case(
 
 
 def _holds_nan(value: Any) -> bool:
-    """Whether a value is or contains NaN, to which no answer can be equal."""
+    """Return whether a value is or contains NaN, to which no answer can be equal."""
     match value:
         case dict():
             return any(map(_holds_nan, [*value, *value.values()]))
@@ -200,7 +200,7 @@ def _read_distance(left: ast.expr, limit: ast.expr, *, strict: bool) -> TestCase
 
 
 def _is_finite(value: Any) -> bool:
-    """Whether a literal is a number whose difference from another number is finite."""
+    """Return whether a literal is a number whose difference from another number is finite."""
     return isinstance(value, int | float | complex | Fraction) and (
         isinstance(value, int | Fraction) or cmath.isfinite(value)
     )

@@ -85,7 +85,7 @@ class _Scope:
             self._add_step(statement, position)
 
     def _may_replace(self, name: str, value: ast.expr, rest: list[ast.stmt]) -> bool:
-        """Whether a value can replace a variable: nothing modifies it later, and a new object is equivalent."""
+        """Return whether a value can replace a variable: nothing modifies it later, and a new object is equivalent."""
         if loaded_names(value) & self._owner.keys():
             return False
         uses, by_attribute = 0, False

@@ -78,7 +78,7 @@ def module_cases(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
 
 
 def contains_tests(source: str, entry_point: str) -> bool:
-    """Whether a source has tests that a test runner would collect and the module itself does not call.
+    """Return whether a source has tests that a test runner would collect and the module itself does not call.
 
     Args:
         source: The module.
@@ -119,7 +119,7 @@ def require_can_fail(cases: Sequence[TestCase], entry_point: str) -> None:
 
 
 def can_fail(case: TestCase, entry_point: str) -> bool:
-    """Whether a case may fail a program.
+    """Return whether a case may fail a program.
 
     Args:
         case: The case.
@@ -212,7 +212,7 @@ def _alone(test: list[ast.stmt], bound: set[str]) -> list[ast.stmt] | None:
 
 
 def _shares(module: TestModule) -> bool:
-    """Whether tests may depend on one another or on what the module does before them."""
+    """Return whether tests may depend on one another or on what the module does before them."""
     for node in module.preamble:
         match node:
             case ast.Import() | ast.ImportFrom() | ast.FunctionDef() | ast.ClassDef() | ast.AsyncFunctionDef():
@@ -241,7 +241,7 @@ def _split(imports: Sequence[ast.stmt], checks: Sequence[ast.stmt]) -> tuple[Tes
 
 
 def _only_math(needed: Sequence[ast.stmt], check: ast.stmt) -> bool:
-    """Whether `math` is imported only for `math.isclose`, which the judge evaluates itself."""
+    """Return whether `math` is imported only for `math.isclose`, which the judge evaluates itself."""
     names = [item for item in ast.walk(check) if isinstance(item, ast.Name) and item.id == "math"]
     closes = [item for item in ast.walk(check) if isinstance(item, ast.Attribute) and item.attr == "isclose"]
     return ast.unparse(ast.Module(body=list(needed), type_ignores=[])) == "import math" and len(names) == len(closes)

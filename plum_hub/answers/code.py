@@ -81,7 +81,7 @@ def choose_program(blocks: Sequence[Block], name: str) -> str | None:
 
 
 def _defines(code: str, name: str) -> bool:
-    """Whether code defines a name at its top level; decided by a regular expression if the code does not parse."""
+    """Tell if code defines a name at its top level; decided by a regular expression if the code does not parse."""
     if (tree := parse(code)) is not None:
         return _definition(tree, name) is not None
     return re.search(rf"^(?:(?:async )?def|class) {re.escape(name)}\b", code, re.MULTILINE) is not None
@@ -117,7 +117,7 @@ def _completeness(code: str, name: str) -> int:
 
 
 def _is_sketch(node: ast.stmt) -> bool:
-    """Whether a definition is empty, or leaves parts of it out with `...`."""
+    """Return whether a definition is empty, or leaves parts of it out with `...`."""
     if is_stub(node):
         return True
     if isinstance(node, ast.ClassDef):
@@ -127,7 +127,7 @@ def _is_sketch(node: ast.stmt) -> bool:
 
 
 def _script(candidates: Sequence[Block]) -> Block | None:
-    """The last block that is a whole program for standard input, else the longest block that parses."""
+    """Return the last block that is a whole program for standard input, else the longest block that parses."""
     parsed = [(block, tree) for block in candidates if is_program(tree := parse(block.code)) and tree is not None]
     whole = [block for block, tree in parsed if _reads_and_writes(block.code) and not missing_names(tree)]
     if whole:

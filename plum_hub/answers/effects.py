@@ -220,7 +220,7 @@ class ProgramFunctions:
         return definitions_by_name
 
     def defines(self, name: str) -> bool:
-        """Whether the program defines a function or class of this name.
+        """Return whether the program defines a function or class of this name.
 
         Args:
             name: The name; methods have a leading dot.
@@ -231,7 +231,7 @@ class ProgramFunctions:
         return any(isinstance(statement, DefinitionNode) for statement in self._named.get(name, ()))
 
     def reaches_entry(self, nodes: Iterable[ast.AST]) -> bool:
-        """Whether nodes call the entry point, directly or through functions of the program.
+        """Return whether nodes call the entry point, directly or through functions of the program.
 
         Args:
             nodes: Nodes that run.

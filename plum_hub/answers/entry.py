@@ -177,14 +177,14 @@ class _Needed:
         return False
 
     def _calls_entry(self, node: ast.AST) -> bool:
-        """Whether a statement only calls a method of the class that is the entry point."""
+        """Return whether a statement only calls a method of the class that is the entry point."""
         match node:
             case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attribute))):
                 return name == self._entry_point and self._functions.defines(f".{attribute}")
         return False
 
     def _configures(self, node: ast.stmt) -> bool:
-        """Whether a statement sets something outside the program, such as the recursion limit."""
+        """Return whether a statement sets something outside the program, such as the recursion limit."""
         match node:
             case ast.Expr(value=ast.Call(func=function)):
                 return root_name(function) in self._imported
@@ -232,13 +232,13 @@ def _displayed(value: ast.expr) -> Iterator[ast.expr]:
 
 
 def _imports(node: ast.stmt) -> bool:
-    """Whether a statement is an import or a conditional import."""
+    """Return whether a statement is an import or a conditional import."""
     parts = ast.walk(node) if isinstance(node, ast.Try | ast.If) else [node]
     return any(isinstance(part, ast.Import | ast.ImportFrom) for part in parts)
 
 
 def _is_framework(node: ast.stmt, needed: set[str]) -> bool:
-    """Whether a statement imports only test frameworks that no kept code uses."""
+    """Return whether a statement imports only test frameworks that no kept code uses."""
     if not isinstance(node, ast.Import | ast.ImportFrom):
         return False
     modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
@@ -246,7 +246,7 @@ def _is_framework(node: ast.stmt, needed: set[str]) -> bool:
 
 
 def _is_trial(node: ast.stmt) -> bool:
-    """Whether a statement can only try the program out."""
+    """Return whether a statement can only try the program out."""
     if isinstance(node, ast.Assert):
         return True
     return isinstance(node, ast.If) and any(

@@ -100,7 +100,7 @@ class _End:
 
 
 def is_python(language: str) -> bool:
-    """Whether an info string's language names Python.
+    """Return whether an info string's language names Python.
 
     Args:
         language: The language in lower case.
@@ -112,7 +112,7 @@ def is_python(language: str) -> bool:
 
 
 def is_neutral(language: str) -> bool:
-    """Whether an info string's language leaves open that the block is Python.
+    """Return whether an info string's language leaves open that the block is Python.
 
     Args:
         language: The language in lower case.
@@ -245,7 +245,7 @@ def _ends(lines: Sequence[str], start: int, opening: _Opening, shortest: int) ->
 
 
 def _reopens(rest: str) -> bool:
-    """Whether the text behind a fence makes it the start of another block."""
+    """Return whether the text behind a fence makes it the start of another block."""
     language, code = _read_info(rest.strip())
     if is_python(language) and rest.startswith((language[0], language[0].upper(), "{", " ")):
         return bool(code) or _ATTRIBUTES.match(rest.strip()[len(language) :].strip()) is not None or "{" in rest

@@ -70,7 +70,7 @@ def called_name(function: ast.expr) -> str:
 
 
 def is_check(node: ast.AST) -> bool:
-    """Whether a node is itself a check.
+    """Return whether a node is itself a check.
 
     Args:
         node: Any node.

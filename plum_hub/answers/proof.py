@@ -135,7 +135,7 @@ class _Reach:
         yield from self._walk(node.finalbody)
 
     def _reports(self, body: Sequence[ast.stmt]) -> bool:
-        """Whether a handler raises, asserts or exits."""
+        """Return whether a handler raises, asserts or exits."""
         return any(
             isinstance(item, ast.Raise | ast.Assert)
             or (isinstance(item, ast.Call) and called_name(item.func) in _LEAVE)
@@ -227,7 +227,7 @@ def _depends(test: ast.expr, roots: set[str], tainted: set[str]) -> bool:
 
 
 def _compares_a_value(left: ast.expr, operator: ast.cmpop, right: ast.expr, roots: set[str]) -> bool:
-    """Whether a variable of the program is compared with a value; a comparison with None does not count."""
+    """Return whether a variable of the program is compared with a value; a comparison with None does not count."""
     sides = (left, right)
     named = any(isinstance(side, ast.Name) and side.id in roots for side in sides)
     nothing = any(isinstance(side, ast.Constant) and side.value is None for side in sides)

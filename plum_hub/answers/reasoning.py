@@ -136,7 +136,7 @@ def _tags(text: str) -> list[_Tag]:
 
 
 def _is_mentioned(text: str, match: re.Match[str], opens: bool) -> bool:
-    """Whether a closing tag is a word of a sentence: `it stops at </think> as asked`."""
+    """Return whether a closing tag is a word of a sentence: `it stops at </think> as asked`."""
     before = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
     return (
         not opens and bool(before.strip()) and before.endswith(" ") and bool(re.match(r" [a-z]", text[match.end() :]))
@@ -151,7 +151,7 @@ class _MarkedText:
     _spans: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
 
     def is_code(self, start: int, end: int) -> bool:
-        """Whether a tag is part of a program's string or comment, or of a block in another language."""
+        """Return whether a tag is part of a program's string or comment, or of a block in another language."""
         line = bisect_right(self._starts, start) - 1
         if self._is_program:
             return _covers(self._strings(0, self.text), start, end)
@@ -161,7 +161,7 @@ class _MarkedText:
         return self._is_in_line(start, end)
 
     def is_quoted(self, match: re.Match[str]) -> bool:
-        """Whether a tag is in quotes, or in inline code."""
+        """Return whether a tag is in quotes, or in inline code."""
         before, after = self.text[: match.start()][-1:], self.text[match.end() :][:1]
         if before and before == after and before in "'\"`":
             return True

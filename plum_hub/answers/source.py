@@ -98,7 +98,7 @@ def loaded_names(node: ast.AST) -> set[str]:
 
 
 def is_program(tree: ast.Module | None, name: str = "") -> bool:
-    """Whether a tree is a program, rather than a word or a number that happens to parse.
+    """Return whether a tree is a program, rather than a word or a number that happens to parse.
 
     Args:
         tree: The tree; None if the source did not parse.
@@ -138,7 +138,7 @@ def missing_names(tree: ast.Module) -> set[str]:
 
 
 def is_stub(statement: ast.stmt) -> bool:
-    """Whether a function or class is only declared: its bodies are empty except for a docstring.
+    """Return whether a function or class is only declared: its bodies are empty except for a docstring.
 
     Args:
         statement: A statement.

@@ -48,7 +48,7 @@ def make_starter(reference: ast.Module, entry_point: str, used: Iterable[str]) -
 
 
 def is_valid_starter(starter_code: str, reference: ast.Module, entry_point: str, used: Iterable[str]) -> bool:
-    """Whether starter code of an answer can be used.
+    """Return whether starter code of an answer can be used.
 
     Args:
         starter_code: The starter code.
@@ -134,7 +134,7 @@ def _acting(statement: ast.stmt, stub: Stub) -> ast.stmt:
 
 
 def is_data_class(statement: ast.stmt) -> bool:
-    """Whether a statement is a class whose only methods are special ones, such as `__init__` and `__eq__`.
+    """Return whether a statement is a class whose only methods are special ones, such as `__init__` and `__eq__`.
 
     Args:
         statement: A statement.
@@ -163,7 +163,7 @@ def _loadable(statement: ast.stmt, known: set[str]) -> ast.stmt:
 
 
 def _is_declaration(item: ast.stmt, known: set[str]) -> bool:
-    """Whether a statement of a class body cannot fail at load time."""
+    """Return whether a statement of a class body cannot fail at load time."""
     match item:
         case ast.Assign(value=value):
             return is_literal(value)

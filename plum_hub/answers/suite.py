@@ -215,7 +215,7 @@ def _last_resort(part: _SuiteBlock) -> int:
 
 
 def _is_announcement(tree: ast.Module) -> bool:
-    """Whether a block is starter code: it defines something and implements nothing."""
+    """Return whether a block is starter code: it defines something and implements nothing."""
     defined = [node for node in tree.body if isinstance(node, DefinitionNode)]
     return bool(defined) and any(map(is_stub, defined)) and all(map(_is_empty, defined))
 

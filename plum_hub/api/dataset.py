@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from plum_hub.api.composition import RecipeArguments
 from plum_hub.api.settings import Settings, StrPath, optional_path, setting_lines
@@ -36,7 +35,7 @@ class BuildResult:
     release: Released
     """The release; with `hub="none"` only its `folder` is set."""
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Return the result as JSON values."""
         return {"run": str(self.run), **self.status.as_json(), "release": asdict(self.release)}
 

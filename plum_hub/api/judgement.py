@@ -40,7 +40,7 @@ class JudgeResult:
         """Programs judged per second by this call; None if it judged none."""
         return round(self.judged_now / self.seconds, 1) if self.judged_now else None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Return the result as JSON values."""
         return {
             "out": str(self.out),

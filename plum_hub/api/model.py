@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from plum_hub.api.settings import Settings, StrPath, optional_path, setting_lines
 from plum_hub.errors import TrainingError
@@ -44,7 +43,7 @@ class TrainResult:
     record: TrainingRecord
     """All of `training.json`: settings, model, data, rows, order and versions."""
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Return the result as JSON values."""
         return {"checkpoint": str(self.checkpoint), **self.record.model_dump(mode="json")}
 
@@ -60,7 +59,7 @@ class PreflightResult:
     record: TrainingRecord
     """What `training.json` would contain at the start."""
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Return the result as JSON values."""
         return {"preflight": self.preflight.model_dump(), **self.record.model_dump(mode="json")}
 

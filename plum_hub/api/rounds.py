@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from plum_hub.api.composition import RecipeArguments
 from plum_hub.api.settings import Settings, StrPath, optional_path, setting_lines
@@ -30,7 +29,7 @@ class RoundsResult:
     rounds: tuple[RoundRecord, ...]
     """The record of each round: dataset, model, checkpoint, counts, gain and decision."""
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Return the result as JSON values."""
         return {"run": str(self.run), "rounds": [row.model_dump(mode="json") for row in self.rounds]}
 

@@ -64,7 +64,7 @@ class Problem:
         return self.suites[suite] + (self.suites[f"{suite}:strict"] if self.has_strict_reading(suite) else ())
 
     def has_strict_reading(self, suite: str) -> bool:
-        """Whether one run of a suite also decides `SUITE:strict`.
+        """Return whether one run of a suite also decides `SUITE:strict`.
 
         Args:
             suite: The name of the suite.

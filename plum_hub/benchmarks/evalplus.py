@@ -181,7 +181,7 @@ def _limit(outputs: ReferenceOutputs) -> float:
 
 
 def _is_read_otherwise(case: Call) -> bool:
-    """Whether the two rules can differ on a case; they agree on a single float within a tolerance."""
+    """Return whether the two rules can differ on a case; they agree on a single float within a tolerance."""
     if case.comparison == "close":
         return not re.fullmatch(_FLOAT, case.expected)
     may_hold_float = case.comparison == "equal" and not case.expected.startswith(_HOLDS_NONE)

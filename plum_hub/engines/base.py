@@ -316,7 +316,7 @@ class LocalSettings(EngineSettings):
 
     @override
     def text_settings(self) -> dict[str, object]:
-        """The dtype changes the text."""
+        """Return the dtype, which changes the text."""
         return {"dtype": self.dtype}
 
     @property
@@ -333,7 +333,7 @@ class LocalSettings(EngineSettings):
 
     @override
     def usd_per_million_tokens(self) -> TokenPrices:
-        """A model on this machine costs nothing."""
+        """Return zero: a model on this machine costs nothing."""
         return FREE
 
     @override

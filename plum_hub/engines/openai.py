@@ -12,7 +12,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, Request
-from plum_hub.engines.openai_wire import is_busy, is_refusal, completion_of, request_body
+from plum_hub.engines.openai_wire import completion_of, is_busy, is_refusal, request_body
 from plum_hub.engines.prices import TokenPrices, list_prices
 from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, read_json
 from plum_hub.errors import EngineError
@@ -66,7 +66,7 @@ class OpenAIConfig(RemoteSettings):
 
     @override
     def usd_per_million_tokens(self) -> TokenPrices | None:
-        """The prices in the settings, else the list price of a model of OpenAI's (`prices.yaml`); half in a batch."""
+        """Return the prices in the settings, else OpenAI's list price (`prices.yaml`); half of them for a batch."""
         prices = list_prices().get(self.model) if self.base_url is None else None
         given, cached = self.usd_per_million_input, self.usd_per_million_cached_input
         if given is not None and self.usd_per_million_output is not None:

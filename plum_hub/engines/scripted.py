@@ -35,7 +35,7 @@ class ScriptedConfig(EngineSettings):
 
     @override
     def usd_per_million_tokens(self) -> TokenPrices:
-        """Answers from a file cost nothing."""
+        """Return zero: answers from a file cost nothing."""
         return FREE
 
     @override

@@ -250,7 +250,7 @@ class JailSandbox:
                 return
 
     def _is_exclusive_phase(self, ahead: _Lookahead) -> bool:
-        """Whether only programs that run alone are started now; once one is, all of them."""
+        """Return whether only programs that run alone are started now; once one is, all of them."""
         if self._is_exclusive():
             return True
         return (
@@ -263,7 +263,7 @@ class JailSandbox:
         return any(slot.trials[0][0].alone for slot in self._slots)
 
     def _has_room(self, *, alone: bool) -> bool:
-        """Whether another task can be sent; those that run alone wait for the others to end."""
+        """Return whether another task can be sent; those that run alone wait for the others to end."""
         if alone:
             return not self._slots or (self._is_exclusive() and len(self._slots) < len(self._exclusive_cores))
         return len(self._slots) < self._size or any(slot.takes_more for slot in self._slots)

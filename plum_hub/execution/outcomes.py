@@ -381,7 +381,7 @@ def _was_killed(run: RunOutcome, comparison: OutputComparison) -> bool:
 
 
 def _is_exit(text: bytes, comparison: OutputComparison) -> bool:
-    """Whether the exception is an exit that does not count as a failure."""
+    """Return whether the exception is an exit that does not count as a failure."""
     return comparison == "livecodebench" and text.startswith(b"SystemExit")
 
 

@@ -202,7 +202,7 @@ def _delete_tag(hub: Hub, call: HubRequest) -> Any:
 
 
 def _commits(hub: Hub, call: HubRequest) -> Any:
-    """The history of a revision, newest first."""
+    """Return the history of a revision, newest first."""
     repo = hub.repo(call)
     head = repo.git.commit_of(call.param("rev"))
     rows, headers = page(call, _history(repo, head), PAGE)
@@ -255,7 +255,7 @@ def _kind(asked: dict[str, Any]) -> Kind:
 
 
 def _private(asked: dict[str, Any]) -> bool | None:
-    """Whether a repo is to be private; None where the request does not say. Older clients send `private` itself."""
+    """Tell if a repo is to be private; None where the request does not say. Older clients send `private` itself."""
     if "visibility" in asked:
         return bool(asked["visibility"] != "public")
     return bool(asked["private"]) if "private" in asked else None

@@ -101,7 +101,7 @@ def opened(hub: Hub, number: int, title: str, text: str, **about: Any) -> Discus
     return Discussion(number, title, int(time.time()), events=[_comment(hub, text)], **about)
 
 
-def pull_commits(repo: Repo, discussion: Discussion) -> list[dict[str, Any]]:
+def pull_commits(repo: Repo, discussion: Discussion) -> list[dict[str, object]]:
     """List the commits of a pull request that its base does not have.
 
     Args:

@@ -130,7 +130,7 @@ def _index_problems(index: Any) -> list[str]:
 
 
 def _result_problems(where: str, result: Any) -> list[str]:
-    """What is wrong with one result: it says of which task and dataset it is, and gives metrics with values."""
+    """Say what is wrong with one result: it says of which task and dataset it is, and gives metrics with values."""
     if not isinstance(result, dict):
         return [f'"{where}" must be a mapping']
     errors = []

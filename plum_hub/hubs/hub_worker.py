@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, errors, set_client_factory
+from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils._http import default_client_factory
 
 from plum_hub.errors import HubError
@@ -142,7 +143,7 @@ class HubRepository:
         """
         return str(self.api.repo_info(self.repo, repo_type=self.kind, revision=revision).sha)
 
-    def files(self, commit: str) -> dict[str, Any]:
+    def files(self, commit: str) -> dict[str, RepoFile]:
         """List the files at a commit.
 
         Args:
@@ -152,7 +153,7 @@ class HubRepository:
             What the Hub says about each file, by its path.
         """
         entries = self.api.list_repo_tree(self.repo, recursive=True, revision=commit, repo_type=self.kind)
-        return {entry.path: entry for entry in entries if hasattr(entry, "blob_id")}  # the others are folders
+        return {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}  # the others are folders
 
     def publish(self, request: PublishRequest) -> Published:
         """Publish a release in this repository.

@@ -81,7 +81,7 @@ def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[tu
 
 
 def _holds_lines(file: BufferedIOBase) -> bool:
-    """Whether a `.json` file is JSON lines, as many exports are: one object on the first line, then another line."""
+    """Tell if a `.json` file is JSON lines, as many exports are: one object on the first line, then another line."""
     try:
         first, *more = islice((line for line in file if line.strip()), 2)
         return bool(more) and isinstance(json.loads(first.decode("utf-8-sig")), dict)

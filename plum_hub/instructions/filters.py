@@ -90,7 +90,7 @@ def programming_language(value: str) -> str | None:
 
 
 def concerns_python(text: str, named_language: str | None = None) -> bool:
-    """Whether a task can be meant for Python.
+    """Return whether a task can be meant for Python.
 
     Args:
         text: The task.
@@ -107,7 +107,7 @@ def concerns_python(text: str, named_language: str | None = None) -> bool:
 
 
 def mentions_python(text: str) -> bool:
-    """Whether a text mentions Python.
+    """Return whether a text mentions Python.
 
     Args:
         text: The task.
@@ -119,7 +119,7 @@ def mentions_python(text: str) -> bool:
 
 
 def asks_for_testable_code(text: str) -> bool:
-    """Whether a chat message asks for code that tests in a sandbox can judge.
+    """Return whether a chat message asks for code that tests in a sandbox can judge.
 
     Args:
         text: The message.

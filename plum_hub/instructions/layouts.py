@@ -122,7 +122,7 @@ class Layout:
         return turns
 
     def _is_sharegpt(self, row: Row, turns: list[Turn] | None) -> bool:
-        """Whether the row is a piece of ShareGPT: by its source, its `first_turn`, or its shape and id."""
+        """Return whether the row is a piece of ShareGPT: by its source, its `first_turn`, or its shape and id."""
         if self.sharegpt or isinstance(row.get("first_turn"), bool):
             return True
         return _has_sharegpt_shape(turns) and _SHAREGPT.fullmatch(str(row.get("id"))) is not None
@@ -146,7 +146,7 @@ class ConversationPieces:
         self._next = 0
 
     def is_continuation(self, row: Row) -> bool:
-        """Whether a row is a later piece of a conversation.
+        """Return whether a row is a later piece of a conversation.
 
         Args:
             row: The next row of the source.

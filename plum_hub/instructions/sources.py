@@ -91,7 +91,7 @@ class InstructionsConfig(BaseModel):
     """Part of the instructions that the run uses."""
 
     def selects(self, instruction_id: str) -> bool:
-        """Whether an instruction belongs to the configured part.
+        """Return whether an instruction belongs to the configured part.
 
         Args:
             instruction_id: Id of the instruction.
@@ -338,7 +338,7 @@ def _unfit(value: object, text: str, row: Row, layout: Layout, config: Instructi
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether a text can be encoded as UTF-8: JSON may contain a lone surrogate, files and Parquet may not."""
+    """Return whether a text can be encoded as UTF-8: JSON may contain a lone surrogate, files and Parquet may not."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 

@@ -131,7 +131,7 @@ def _of_mapping(value: Mapping[Any, Any]) -> object:
 
 
 def _is_padding(turn: object) -> bool:
-    """Whether a turn contains nothing but nulls."""
+    """Return whether a turn contains nothing but nulls."""
     return turn is None or (isinstance(turn, Mapping) and bool(turn) and all(field is None for field in turn.values()))
 
 

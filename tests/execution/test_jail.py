@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,8 @@ def _kill_soon(killed: set[int], times: int) -> Callable[[], None]:
             for pid in descendants(os.getpid()) - before:
                 if len(descendants(pid)) == 1 and pid not in killed:
                     killed.add(pid)
-                    os.kill(pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError):  # it ended by itself meanwhile
+                        os.kill(pid, signal.SIGKILL)
 
     thread = threading.Thread(target=kill)
     thread.start()

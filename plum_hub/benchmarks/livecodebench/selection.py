@@ -57,7 +57,7 @@ class ContestSelection:
         )
 
     def includes(self, row: Row, contest: datetime) -> bool:
-        """Whether a problem is selected by platform, difficulty and date.
+        """Return whether a problem is selected by platform, difficulty and date.
 
         Args:
             row: The row of the problem.
