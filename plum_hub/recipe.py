@@ -169,6 +169,12 @@ class Recipe(_Section):
     preferences: PreferencesConfig = PreferencesConfig()
     budget: BudgetConfig = BudgetConfig()
 
+    @model_validator(mode="after")
+    def _time_can_be_kept(self) -> Self:
+        if self.budget.minutes is not None and (self.policy.answers_later or self.generator.answers_later):
+            raise ValueError("budget.minutes cannot be kept by batches, which take up to a day; unset one of them")
+        return self
+
     def filled(self) -> "Recipe":
         """Fill in the paper's numbers for the source where none are set.
 

@@ -7,6 +7,8 @@
       release/dataset/                    exactly the tree that is pushed
       releases.jsonl                      where it was published
       environments.jsonl                  versions of Python and packages, one line for each set that made rows
+      batches/                            a record of each batch that was sent to a server's Batch API
+      cached_tokens.jsonl                 tokens of prompts that a server had in its cache, by the id of the answer
       logs/001.log                        one for each start
 
 Resuming needs no state of its own: what is on disk is done, and the rest is still to be made (law 5). A last line

@@ -400,6 +400,8 @@ runs/NAME/
   recipe.sha256       seals the recipe: the folder takes rows of no other
   budget.json         what fits the recipe's budget.minutes, by stage
   environments.jsonl  every set of package versions that made rows
+  batches/            a record of each batch sent with the key `batch`
+  cached_tokens.jsonl tokens of prompts that a server had in its cache
   shards/00000/       the JSON lines below
   releases.jsonl      where and when the run was published
   release/dataset/    the tree that is pushed
@@ -419,6 +421,7 @@ runs/evaluate-NAME/
   samples.jsonl       each answer of the model, unchanged
   verdicts.jsonl      the verdict on each program and suite
   scores.json         the scores, and the counts of each problem; `plum-hub compare` reads it
+  batches/            a record of each batch sent with the key `batch`
 ```
 
 Beside them lie the results as EvalPlus and LiveCodeBench write them, and as `.eval_results`, `model-index` and a

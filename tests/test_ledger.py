@@ -89,4 +89,4 @@ def test_a_limit_in_dollars_needs_a_price(tmp_path: Path) -> None:
     from plum_hub.engines.scripted import ScriptedConfig
 
     assert OpenAIConfig(model="nobody-knows", base_url="http://127.0.0.1:1/v1").usd_per_million_tokens() is None
-    assert ScriptedConfig(model=str(tmp_path / "a.jsonl")).usd_per_million_tokens() == (0.0, 0.0)
+    assert ScriptedConfig(model=str(tmp_path / "a.jsonl")).usd_per_million_tokens() == (0.0, 0.0, 0.0)

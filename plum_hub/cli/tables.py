@@ -97,7 +97,8 @@ def run_status(summary: "RunStatus") -> None:
         known.append(("labels", f"{labelled}, of {summary.labelled_instructions:,} instructions"))
     for spent in summary.spending:
         price = {None: "price not known", 0.0: "run locally"}.get(spent.usd, f"{spent.usd or 0.0:,.4f} US dollars")
-        tokens = f"{spent.prompt_tokens:,} + {spent.completion_tokens:,} tokens, {price}"
+        cached = f" ({spent.cached_tokens:,} of the prompts cached)" if spent.cached_tokens else ""
+        tokens = f"{spent.prompt_tokens:,} + {spent.completion_tokens:,} tokens{cached}, {price}"
         known.append((spent.stage, f"{spent.answers:,} answers, {tokens}"))
     if summary.self_consistency is not None:
         known.append(("self-consistency", f"{summary.self_consistency:.2%} of responses pass their own tests"))
@@ -118,7 +119,8 @@ def build_estimate(plan: "BuildEstimate") -> None:
     for name in ("stage", "engine", "requests", "prompt tokens", "new tokens", "time", "cost"):
         table.add_column(name, justify="left" if name in ("stage", "engine") else "right")
     for step in plan.steps:
-        time_ = "not measured here yet" if step.seconds is None else clock(step.seconds)
+        unknown = "within 24 hours" if step.by_batch else "not measured here yet"
+        time_ = unknown if step.seconds is None else clock(step.seconds)
         cost = "price unknown" if step.usd is None else f"${step.usd:,.2f}"
         counts = [f"{count:,}" for count in (step.requests, step.prompt_tokens, step.completion_tokens)]
         table.add_row(step.stage, step.engine, *counts, time_, cost)
@@ -126,6 +128,14 @@ def build_estimate(plan: "BuildEstimate") -> None:
         f"{plan.instructions:,} instructions, about {plan.suites_expected:,} of them with a suite", highlight=False
     )
     console().print(table)
+    for step in plan.steps:
+        if step.usd is None and step.engine.startswith("openai:"):
+            role = "generator" if step.stage == "responses" else "policy"
+            console().print(
+                f"the price of {step.engine} is not known: set {role}.usd_per_million_input and "
+                f"{role}.usd_per_million_output",
+                highlight=False,
+            )
 
 
 def instruction(story: "InstructionReport") -> None:

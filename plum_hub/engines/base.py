@@ -6,6 +6,8 @@ An engine knows nothing of test suites, labels or run folders.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
@@ -14,6 +16,7 @@ from typing_extensions import override
 
 from plum_hub.engines.dtype import DtypeOrAuto
 from plum_hub.engines.names import published
+from plum_hub.engines.prices import FREE, TokenPrices
 from plum_hub.errors import EngineError
 
 Prompt: TypeAlias = str | list[dict[str, str]]
@@ -77,6 +80,7 @@ class Completion:
             this request, for example because the prompt exceeds its context; a retry would not help.
         prompt_tokens: Tokens of the prompt.
         completion_tokens: Tokens that were generated.
+        cached_tokens: Those tokens of the prompt that a server had in its cache, and charges less for.
     """
 
     id: str
@@ -84,6 +88,7 @@ class Completion:
     finish_reason: Literal["stop", "length", "refused"]
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
 
     @classmethod
     def refused(cls, request: Request, reason: str, prompt_tokens: int = 0) -> Self:
@@ -131,6 +136,14 @@ class Engine(ABC):
     their
     completions have finished or not. The caller may set it; an exception that it raises ends `generate`.
     """
+    on_note: Callable[[str], None] = staticmethod(lambda _: None)
+    """Called by `generate` with a line for the user, such as how long a server will take. The caller may set it."""
+    folder: Path | None = None
+    """Where an engine keeps what it must find again after a restart, such as the id of a batch. The caller may set it;
+    nothing is kept without one.
+    """
+    halt: Event | None = None
+    """If another thread sets it, an engine that waits for hours ends `generate`. The caller may give one."""
 
     @property
     @abstractmethod
@@ -232,11 +245,16 @@ class EngineSettings(BaseModel, ABC):
         with self.open() as engine:
             return engine.has_chat_template
 
-    def usd_per_million_tokens(self) -> tuple[float, float] | None:
+    @property
+    def answers_later(self) -> bool:
+        """Whether answers come together after hours, as from a batch: there is no speed to measure."""
+        return False
+
+    def usd_per_million_tokens(self) -> TokenPrices | None:
         """Price the model's tokens.
 
         Returns:
-            US dollars for a million prompt tokens and for a million generated ones; None where the price is not known.
+            US dollars for a million tokens; None where the price is not known.
         """
         return None
 
@@ -314,9 +332,9 @@ class LocalSettings(EngineSettings):
         return has_chat_template(self.model, self.revision)
 
     @override
-    def usd_per_million_tokens(self) -> tuple[float, float]:
+    def usd_per_million_tokens(self) -> TokenPrices:
         """Return zero: a model on this machine costs nothing."""
-        return 0.0, 0.0
+        return FREE
 
     @override
     def adopting(self, sealed: Self) -> Self:

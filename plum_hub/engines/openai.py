@@ -1,28 +1,31 @@
 """Any server that speaks the OpenAI API: OpenAI itself, vLLM, llama.cpp, TGI's `/v1` and many more."""
 
 import hashlib
+import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from pydantic import Field
 from typing_extensions import override
 
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, Request
-from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all
+from plum_hub.engines.openai_wire import completion_of, is_busy, is_refusal, request_body
+from plum_hub.engines.prices import TokenPrices, list_prices
+from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, read_json
 from plum_hub.errors import EngineError
 
 if TYPE_CHECKING:
     from openai import APIStatusError, OpenAI
 
-_REFUSALS = ("context_length_exceeded", "content_filter", "content_policy_violation", "string_above_max_length")
-"""Error codes that concern this very request."""
-_TOO_LONG = ("context length", "context window", "context size", "too long", "too many tokens", "maximum input length")
-"""What servers without error codes say of a prompt that does not fit."""
+_BATCH_FACTOR = 0.5
+"""What a request costs in a batch, as a share of its price; OpenAI's guide to batches gives it."""
+_LACKING = frozenset({404, 405, 501})
+"""HTTP statuses of a server that lacks an endpoint."""
 
-LIST_PRICES = {"gpt-4.1-mini": (0.40, 1.60)}
-"""US dollars for a million tokens of prompt and of answer, as OpenAI listed them in April 2026; for estimates only."""
+_T = TypeVar("_T")
 
 
 class OpenAIConfig(RemoteSettings):
@@ -35,10 +38,20 @@ class OpenAIConfig(RemoteSettings):
     """Environment variable that holds the key. The key itself is never written anywhere."""
     chat: bool = True
     """False for a base model, which takes plain text only (`/completions`)."""
+    batch: bool = False
+    """Whether requests are sent by the Batch API (`/v1/batches`): answers come within 24 hours, for half the price."""
+    batch_requests: int = Field(default=50_000, ge=1, le=50_000)
+    """Most requests of one batch."""
+    batch_poll_seconds: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    """Time between the first two looks at a batch, in seconds; it grows by half each time, up to five minutes."""
     usd_per_million_input: float | None = Field(default=None, ge=0)
-    """Price of a million prompt tokens, for `--dry-run`."""
+    """Price of a million prompt tokens, for `--dry-run`, `--budget` and `status`, without the discount of a batch. By
+    default OpenAI's list price for a model of theirs."""
     usd_per_million_output: float | None = Field(default=None, ge=0)
-    """Price of a million generated tokens, for `--dry-run`."""
+    """Price of a million generated tokens, likewise."""
+    usd_per_million_cached_input: float | None = Field(default=None, ge=0)
+    """Price of a million prompt tokens that the server had in its cache; by default the list price, or that of other
+    prompt tokens where `usd_per_million_input` is set."""
 
     @override
     def text_settings(self) -> dict[str, object]:
@@ -46,12 +59,21 @@ class OpenAIConfig(RemoteSettings):
         server = self.base_url and hashlib.sha256(self.base_url.encode()).hexdigest()[:16]
         return {"chat": self.chat, "server": server}
 
+    @property
+    def answers_later(self) -> bool:
+        """Whether requests go by batch."""
+        return self.batch
+
     @override
-    def usd_per_million_tokens(self) -> tuple[float, float] | None:
-        """Return the prices in the settings; else OpenAI's list price, for a model of theirs in `LIST_PRICES`."""
-        if self.usd_per_million_input is not None and self.usd_per_million_output is not None:
-            return self.usd_per_million_input, self.usd_per_million_output
-        return LIST_PRICES.get(self.model) if self.base_url is None else None
+    def usd_per_million_tokens(self) -> TokenPrices | None:
+        """Return the prices in the settings, else OpenAI's list price (`prices.yaml`); half of them for a batch."""
+        prices = list_prices().get(self.model) if self.base_url is None else None
+        given, cached = self.usd_per_million_input, self.usd_per_million_cached_input
+        if given is not None and self.usd_per_million_output is not None:
+            prices = TokenPrices(given, self.usd_per_million_output, given)
+        if prices is not None and cached is not None:
+            prices = prices._replace(cached_input=cached)
+        return prices.times(_BATCH_FACTOR) if prices is not None and self.batch else prices
 
     @override
     def pin(self) -> Self:
@@ -61,12 +83,12 @@ class OpenAIConfig(RemoteSettings):
 
     @override
     def open(self) -> "OpenAIEngine":
-        """Connect, and check that the server accepts the key and knows the model."""
+        """Connect, and check that the server accepts the key, knows the model, and has batches if they are wanted."""
         return OpenAIEngine(self)
 
 
 class OpenAIEngine(Engine):
-    """Client of a `/v1` server, with many requests in flight."""
+    """Client of a `/v1` server, with many requests in flight or in batches."""
 
     def __init__(self, config: OpenAIConfig) -> None:
         import openai
@@ -76,123 +98,182 @@ class OpenAIEngine(Engine):
             raise EngineError(
                 f"openai:{config.model} needs a key: set {config.api_key_env}, or base_url for a server of yours"
             )
-        self._config = config
-        self._client: OpenAI = openai.OpenAI(
+        self.config = config
+        self.client: OpenAI = openai.OpenAI(
             base_url=config.base_url, api_key=key or "none", max_retries=0, timeout=config.timeout_seconds
         )
         self.identity = EngineIdentity(
             engine="openai", engine_version=openai.__version__, model=config.model, revision=config.revision or ""
         )
         self._greet()
+        if config.batch:
+            self._find_batches()
 
     @property
     @override
     def has_chat_template(self) -> bool:
         """As configured: the server applies the template."""
-        return self._config.chat
+        return self.config.chat
+
+    @property
+    def where(self) -> str:
+        """The server, for messages."""
+        return self.config.base_url or "OpenAI"
 
     @override
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Answer all requests concurrently; each is sent again only while it has no answer."""
+        """Answer all requests, concurrently or by batch; each is sent again only while it has no answer."""
         self._check(requests)
-        return answer_all(self._config, requests, self._answer)
+        if self.config.batch:
+            from plum_hub.engines.openai_batch import answer_in_batches
+
+            return answer_in_batches(self, requests)
+        return answer_all(self.config, requests, self._answer)
 
     @override
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self.client.close()
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """Build the body of a request to this server.
+
+        Args:
+            request: The request.
+
+        Returns:
+            JSON values.
+        """
+        return request_body(request, self.config.model, own_server=self.config.base_url is not None)
+
+    def read(self, request: Request, answer: Any) -> Completion:
+        """Read an answer, and remember what the server calls the model.
+
+        Args:
+            request: The request.
+            answer: The JSON value of the answer.
+
+        Returns:
+            The completion.
+
+        Raises:
+            TryAgainError: The server is busy.
+            EngineError: This is no answer of a `/v1` server.
+        """
+        completion = completion_of(request, answer, self.where)
+        self.identity = replace(self.identity, model=answer.get("model") or self.config.model)
+        return completion
+
+    def asked(self, call: Callable[[], _T]) -> _T:
+        """Call the client once, and translate its errors.
+
+        Args:
+            call: Uses the client.
+
+        Returns:
+            What `call` returned.
+
+        Raises:
+            TryAgainError: The server is busy or the connection broke.
+            APIStatusError: The server refused the request for a reason of its own.
+        """
+        import httpx2
+        import openai
+
+        try:
+            answer = call()
+            if isinstance(answer, str):  # what the client makes of another type of content
+                raise TryAgainError(f"the answer is not JSON ({answer[:60]!r})")
+            return answer
+        except json.JSONDecodeError as error:
+            raise TryAgainError(f"the answer is not JSON ({error})") from error
+        except openai.APIStatusError as error:
+            if is_busy(error.status_code, str(error.code or "")):
+                after = error.response.headers.get("retry-after")
+                raise TryAgainError(f"status {error.status_code}", after, error.status_code) from error
+            raise
+        except (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError) as error:  # timeouts are of these
+            late = isinstance(error, openai.APITimeoutError | httpx2.TimeoutException)
+            raise TryAgainError(_root(error), timed_out=late) from error
+
+    def failure(self, error: "APIStatusError") -> EngineError:
+        """Explain a request that the server refused.
+
+        Args:
+            error: The client's error.
+
+        Returns:
+            An error that names what to change.
+        """
+        if error.status_code in (401, 403):
+            return EngineError(f"{self.where} refused the key: put a valid one into {self.config.api_key_env}")
+        if error.status_code == 404:
+            return EngineError(f"{self.where} has no model {self.config.model!r} ({error.message}): check its name")
+        return EngineError(f"{self.where} refused the request ({error.message}): change the setting that it names")
+
+    def without_batches(self, error: "APIStatusError") -> EngineError:
+        """Explain that a server has no batches.
+
+        Args:
+            error: The client's error.
+
+        Returns:
+            An error that names the key to unset.
+        """
+        return EngineError(
+            f"{self.where} has no Batch API (status {error.status_code}): "
+            "unset generator.batch (policy.batch for the policy)"
+        )
 
     def _greet(self) -> None:
         """List the models, so that a wrong address, key or name is reported before anything is paid for."""
+        known = self._first(lambda client: [model.id for model in client.models.list()], missing=lambda _: None)
+        if known and self.config.model not in known:
+            some = ", ".join(sorted(known)[:5])
+            raise EngineError(f"{self.where} has no model {self.config.model!r}: name one it has ({some})")
+
+    def _find_batches(self) -> None:
+        """Check that the server has batches, before a run is made that needs them."""
+        self._first(lambda client: len(client.batches.list(limit=1).data), missing=self.without_batches)
+
+    def _first(
+        self, call: Callable[["OpenAI"], _T], missing: "Callable[[APIStatusError], EngineError | None]"
+    ) -> _T | None:
+        """Ask the server something that costs nothing: None if it is busy, or lacks an endpoint that need not be."""
         import openai
 
         try:
-            known = [model.id for model in self._client.with_options(timeout=20).models.list()]
-        except openai.NotFoundError:
-            return  # some servers have no such list
+            return call(self.client.with_options(timeout=20))
         except openai.APIStatusError as error:
             if error.status_code in BUSY:
-                return  # there, and busy: `generate` waits for it
-            raise self._failure(error) from error
+                return None  # there, and busy: `generate` waits for it
+            failure = missing(error) if error.status_code in _LACKING else self.failure(error)
+            if failure is None:
+                return None
+            raise failure from error
         except openai.APIConnectionError as error:
             raise EngineError(
-                f"{self._where()} cannot be reached ({_root(error)}): check base_url, or start it"
+                f"{self.where} cannot be reached ({_root(error)}): check base_url, or start it"
             ) from error
-        if known and self._config.model not in known:
-            some = ", ".join(sorted(known)[:5])
-            raise EngineError(f"{self._where()} has no model {self._config.model!r}: name one it has ({some})")
+        except (ValueError, AttributeError, TypeError) as error:
+            raise EngineError(f"{self.where} does not answer as a /v1 server ({error}): check base_url") from error
 
-    def _answer(self, request: Request) -> Completion:
+    def _answer(self, request: Request, until: float) -> Completion:
         import openai
 
         try:
-            return self._chat(request) if not isinstance(request.prompt, str) else self._continue(request)
-        except openai.APIConnectionError as error:  # timeouts are of this kind
-            raise TryAgainError(_root(error)) from error
+            return self.read(request, self.asked(lambda: self._post(request, until)))
         except openai.APIStatusError as error:
-            code = str(error.code or "")
-            if error.status_code in BUSY and code != "insufficient_quota":
-                after = error.response.headers.get("retry-after")
-                raise TryAgainError(f"status {error.status_code}", after) from error
-            if error.status_code in (400, 413, 422) and _is_refusal(code, error.message):
+            if is_refusal(error.status_code, str(error.code or ""), error.message):
                 return Completion.refused(request, error.message)
-            raise self._failure(error) from error
+            raise self.failure(error) from error
 
-    def _chat(self, request: Request) -> Completion:
-        # OpenAI's newer models refuse `max_tokens`; many other servers know nothing else.
-        limit = "max_completion_tokens" if self._config.base_url is None else "max_tokens"
-        answer = self._client.chat.completions.create(
-            messages=request.prompt,
-            **{limit: request.sampling.max_tokens},
-            **self._common(request),
-        )
-        return self._completion(request, answer, answer.choices[0].message.content if answer.choices else None)
-
-    def _continue(self, request: Request) -> Completion:
-        answer = self._client.completions.create(
-            prompt=request.prompt, max_tokens=request.sampling.max_tokens, **self._common(request)
-        )
-        return self._completion(request, answer, answer.choices[0].text if answer.choices else None)
-
-    def _common(self, request: Request) -> Mapping[str, Any]:
-        sampling = request.sampling
-        stop = {"stop": list(sampling.stop)} if sampling.stop else {}
-        return {
-            "model": self._config.model,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": request.seed,
-            **stop,
-        }
-
-    def _completion(self, request: Request, answer: Any, text: str | None) -> Completion:
-        if not answer.choices:
-            raise EngineError(f"{self._where()} answered with no choices: is it a /v1 server?")
-        self.identity = replace(self.identity, model=answer.model or self._config.model)
-        reason = answer.choices[0].finish_reason
-        if reason == "content_filter":
-            return Completion.refused(request, "the server's content filter refused it")
-        return Completion(
-            id=request.id,
-            text=text or "",
-            finish_reason="length" if reason == "length" else "stop",
-            prompt_tokens=answer.usage.prompt_tokens if answer.usage else 0,
-            completion_tokens=answer.usage.completion_tokens if answer.usage else 0,
-        )
-
-    def _failure(self, error: "APIStatusError") -> EngineError:
-        if error.status_code in (401, 403):
-            return EngineError(f"{self._where()} refused the key: put a valid one into {self._config.api_key_env}")
-        if error.status_code == 404:
-            return EngineError(f"{self._where()} has no model {self._config.model!r} ({error.message}): check its name")
-        return EngineError(f"{self._where()} refused the request ({error.message}): change the setting that it names")
-
-    def _where(self) -> str:
-        return self._config.base_url or "OpenAI"
-
-
-def _is_refusal(code: str, message: str) -> bool:
-    return code in _REFUSALS or any(words in message.lower() for words in _TOO_LONG)
+    def _post(self, request: Request, until: float) -> Any:
+        """Send a request and read the answer as it arrives, since the client's own time limit is one of silence."""
+        resource: Any = self.client.completions if isinstance(request.prompt, str) else self.client.chat.completions
+        left = max(0.001, until - time.monotonic())
+        with resource.with_streaming_response.create(**self.body(request), timeout=left) as answer:
+            return read_json(answer.iter_bytes(), until)
 
 
 def _root(error: BaseException) -> str:

@@ -1,18 +1,23 @@
 """Requests to a server: the one place that decides what is retried, when, and when to give up."""
 
+import json
+import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from multiprocessing.pool import ThreadPool
 from pathlib import PurePath
-from threading import Event
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from pydantic import Field, field_validator
 from typing_extensions import override
 
 from plum_hub.engines.base import Completion, EngineSettings, Request
+from plum_hub.engines.pacing import OVERLOADED, Pace, seconds_of
 from plum_hub.errors import EngineError
+
+_T = TypeVar("_T")
 
 BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """HTTP statuses after which the same request may succeed."""
@@ -25,15 +30,21 @@ class RemoteSettings(EngineSettings):
     base_url: str | None = None
     """The server's address."""
     concurrency: int = Field(default=32, ge=1)
-    """Requests in flight at once."""
+    """Most requests in flight. Fewer are while the server is overloaded (429, 503, no answer in time): each time half
+    as many, and one more for each round of answers.
+    """
     timeout_seconds: float = Field(default=300.0, gt=0)
-    """Time limit of one answer, in seconds."""
+    """Time limit of one try, in seconds, from sending the request to the last byte of its answer."""
+    deadline_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Time limit of one request in seconds, all its tries and the waits between them counted; none by default."""
     attempts: int = Field(default=8, ge=1)
     """Tries of one request before the server counts as down."""
     first_wait_seconds: float = Field(default=0.5, ge=0)
     """Wait before the second try, in seconds; doubled for each further try, up to a minute, unless the server asks for
-    more.
+    more (`Retry-After`).
     """
+    max_retry_after_seconds: float = Field(default=600.0, ge=0, allow_inf_nan=False)
+    """Longest wait, in seconds, that a server's `Retry-After` is followed to."""
 
     @field_validator("base_url")
     @classmethod
@@ -56,20 +67,52 @@ class RemoteSettings(EngineSettings):
 class TryAgainError(Exception):
     """This try failed, and another may succeed.
 
+    Args:
+        reason: What happened, in one line.
+        after: The server's `Retry-After`: seconds or an HTTP date; None where it gave none.
+        status: The HTTP status, where there was one.
+        timed_out: Whether the server took too long, as one with too many requests does.
+
     Attributes:
         after: The server's `Retry-After`, in seconds; 0 where it gave none.
+        overloaded: Whether the server asked for fewer requests, or took too long.
     """
 
-    def __init__(self, reason: str, after: str | None = None) -> None:
+    def __init__(
+        self, reason: str, after: str | None = None, status: int | None = None, *, timed_out: bool = False
+    ) -> None:
         super().__init__(reason)
-        try:
-            self.after = float(after or 0)
-        except ValueError:  # a date: as good as not said
-            self.after = 0.0
+        self.after = seconds_of(after)
+        self.overloaded = timed_out or status in OVERLOADED
+
+
+def read_json(pieces: Iterable[bytes], until: float) -> Any:
+    """Read an answer's body as it arrives.
+
+    Args:
+        pieces: The body.
+        until: When to give up, by `time.monotonic()`: a server that sends a byte now and then would hold a request for
+            ever.
+
+    Returns:
+        The JSON value.
+
+    Raises:
+        TryAgainError: The body is not complete in time, or is not JSON.
+    """
+    body = bytearray()
+    for piece in pieces:
+        body += piece
+        if time.monotonic() > until:
+            raise TryAgainError("the answer did not arrive in time", timed_out=True)
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise TryAgainError(f"the answer is not JSON ({error})") from error
 
 
 def answer_all(
-    settings: RemoteSettings, requests: Sequence[Request], answer: Callable[[Request], Completion]
+    settings: RemoteSettings, requests: Sequence[Request], answer: Callable[[Request, float], Completion]
 ) -> Iterator[Completion]:
     """Answer requests from a pool of threads.
 
@@ -78,9 +121,10 @@ def answer_all(
     iterating, as on Ctrl-C, waits for nothing: the pool's threads are daemons.
 
     Args:
-        settings: Concurrency, attempts and waits.
+        settings: Concurrency, attempts, time limits and waits.
         requests: What to answer.
-        answer: Sends one request. It raises `TryAgainError` where another try may succeed.
+        answer: Sends one request, and gives up at a time by `time.monotonic()`. It raises `TryAgainError` where another
+            try may succeed.
 
     Yields:
         Each completion as it arrives.
@@ -88,11 +132,13 @@ def answer_all(
     Raises:
         EngineError: `answer` raised it, or one request had no answer after every try.
     """
-    failed = Event()
+    pace = Pace(settings.concurrency)
     pool = ThreadPool(min(settings.concurrency, len(requests)) or 1)
     failure: EngineError | None = None
     try:
-        answers = pool.imap_unordered(lambda request: _persist(settings, lambda: answer(request), failed), requests)
+        answers = pool.imap_unordered(
+            lambda request: persist(settings, lambda until: answer(request, until), pace), requests
+        )
         for _ in requests:
             try:
                 yield next(answers)
@@ -101,35 +147,57 @@ def answer_all(
             except EngineError as error:
                 failure = failure or error
     finally:  # also when the caller stops listening
-        failed.set()
+        pace.stop()
         pool.terminate()
     if failure:
         raise failure
 
 
-def _persist(settings: RemoteSettings, call: Callable[[], Completion], failed: Event) -> Completion:
-    """Call until there is an answer, with exponential back-off and jitter; set `failed` before raising.
+def persist(settings: RemoteSettings, call: Callable[[float], _T], pace: Pace) -> _T:
+    """Call until there is an answer, with exponential back-off and jitter; stop the pace before raising.
+
+    Args:
+        settings: Attempts, time limits and waits.
+        call: Asks the server once, and gives up at a time by `time.monotonic()`.
+        pace: Says when a request may be sent.
+
+    Returns:
+        What `call` returned.
 
     Raises:
-        EngineError: Every try failed, or `call` says that another would not help.
+        EngineError: Every try failed, the deadline has passed, or `call` says that another try would not help.
         CancelledError: Another request failed first.
     """
-    reason = ""
-    for attempt in range(settings.attempts):
-        if failed.is_set():
-            raise CancelledError
+    reason, tries, deadline = "", 0, math.inf
+    while True:
+        sent_in = pace.begin()
+        if not tries and settings.deadline_seconds is not None:
+            deadline = time.monotonic() + settings.deadline_seconds
+        tries += 1
         try:
-            return call()
+            answer = call(min(time.monotonic() + settings.timeout_seconds, deadline))
         except TryAgainError as error:
-            reason, after = str(error), error.after
+            reason, after = str(error), min(error.after, settings.max_retry_after_seconds)
+            if error.overloaded:
+                pace.end(sent_in, overloaded=True, pause=after)
+            else:
+                pace.leave()
         except EngineError:
-            failed.set()
+            pace.stop()
             raise
-        backoff = min(_LONGEST_WAIT, settings.first_wait_seconds * 2**attempt) * random.uniform(0.5, 1.0)
-        if attempt + 1 < settings.attempts:
-            failed.wait(max(after, backoff))
-    failed.set()
-    raise EngineError(
-        f"the server did not answer ({settings.attempts} tries; the last: {reason}): "
+        else:
+            pace.end(sent_in)
+            return answer
+        wait = max(after, min(_LONGEST_WAIT, settings.first_wait_seconds * 2 ** (tries - 1)) * random.uniform(0.5, 1.0))
+        if tries >= settings.attempts or time.monotonic() + wait >= deadline:
+            pace.stop()
+            raise _given_up(settings, tries, reason, in_time=tries >= settings.attempts)
+        pace.stopped.wait(wait)
+
+
+def _given_up(settings: RemoteSettings, tries: int, reason: str, *, in_time: bool) -> EngineError:
+    limit = f"{tries} tries" if in_time else f"deadline_seconds = {settings.deadline_seconds:g}, {tries} tries"
+    return EngineError(
+        f"the server did not answer ({limit}; the last: {reason}): "
         "when it is up again, run the same command; nothing answered is asked again"
     )

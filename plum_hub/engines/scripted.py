@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import override
 
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, EngineSettings, Prompt, Request
+from plum_hub.engines.prices import FREE, TokenPrices
 from plum_hub.engines.revision import checked
 from plum_hub.errors import EngineError
 
@@ -33,9 +34,9 @@ class ScriptedConfig(EngineSettings):
     """False imitates a base model, which takes plain text only."""
 
     @override
-    def usd_per_million_tokens(self) -> tuple[float, float]:
-        """Answers from a file cost nothing."""
-        return 0.0, 0.0
+    def usd_per_million_tokens(self) -> TokenPrices:
+        """Return zero: answers from a file cost nothing."""
+        return FREE
 
     @override
     def pin(self) -> Self:

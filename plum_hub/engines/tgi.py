@@ -4,13 +4,14 @@ TGI 3.x. Its Python client is not used: it cannot be installed beside current ve
 """
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
 
 from typing_extensions import override
 
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, Request
-from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all
+from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, read_json
 from plum_hub.engines.revision import checked
 from plum_hub.errors import EngineError
 
@@ -97,14 +98,14 @@ class TgiEngine(Engine):
                 f"{self._config.base_url} does not answer as a TGI server ({error}): check base_url, or start it"
             ) from error
 
-    def _answer(self, request: Request) -> Completion:
+    def _answer(self, request: Request, until: float) -> Completion:
         try:
             if isinstance(request.prompt, str):
-                tokens, text = self._post("/tokenize", {"inputs": request.prompt}), request.prompt
+                tokens, text = self._post("/tokenize", {"inputs": request.prompt}, until), request.prompt
             else:
-                templated = self._post("/chat_tokenize", {"messages": request.prompt})
+                templated = self._post("/chat_tokenize", {"messages": request.prompt}, until)
                 tokens, text = templated["tokenize_response"], templated["templated_text"]
-            answer = self._post("/generate", _body(request, text))
+            answer = self._post("/generate", _body(request, text), until)
         except _RefusedError as error:
             return Completion.refused(request, str(error))
         if isinstance(answer, list):  # some versions answer a list of one
@@ -119,19 +120,23 @@ class TgiEngine(Engine):
             completion_tokens=details["generated_tokens"],
         )
 
-    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+    def _post(self, path: str, body: Mapping[str, Any], until: float) -> Any:
         import httpx2
 
         try:
-            answer = self._client.post(path, json=body)
+            left = max(0.001, until - time.monotonic())
+            with self._client.stream("POST", path, json=body, timeout=left) as answer:
+                if answer.is_success:
+                    return read_json(answer.iter_bytes(), until)
+                answer.read()
         except httpx2.HTTPError as error:
-            raise TryAgainError(str(error) or type(error).__name__) from error
-        if answer.is_success:
-            return answer.json()
-        if answer.status_code in BUSY or answer.status_code == 424:  # 424: the generation broke
-            raise TryAgainError(f"status {answer.status_code}", answer.headers.get("retry-after"))
+            late = isinstance(error, httpx2.TimeoutException)
+            raise TryAgainError(str(error) or type(error).__name__, timed_out=late) from error
+        status = answer.status_code
+        if status in BUSY or status == 424:  # 424: the generation broke
+            raise TryAgainError(f"status {status}", answer.headers.get("retry-after"), status)
         reason = _reason(answer.text)
-        if answer.status_code in (413, 422) and "tokens" in reason:
+        if status in (413, 422) and "tokens" in reason:
             raise _RefusedError(reason)
         raise EngineError(
             f"{self._config.base_url}{path} refused the request ({reason}): change the setting that it names"

@@ -36,7 +36,7 @@ from plum_hub.evaluation.sampling import (
 )
 from plum_hub.evaluation.scoring import BenchmarkOutcomes, EvaluationResults, JudgedSample, scores_of
 from plum_hub.execution import Judge
-from plum_hub.pipeline.base import EnginePool, completions
+from plum_hub.pipeline.base import BATCHES, EnginePool, completions
 from plum_hub.pipeline.precision import dtype_note
 from plum_hub.progress import Progress
 from plum_hub.records import Sample, Score, digest
@@ -150,7 +150,9 @@ class _EvaluationRun:
         try:
             with self.folder.appending_samples() as append:
                 requests = engine_requests(model, pending)
-                for completion, engine in completions(engines, model, requests, self.progress) if pending else ():
+                folder, halt = self.folder.path / BATCHES, judging.halt
+                answers = completions(engines, model, requests, self.progress, folder, halt) if pending else ()
+                for completion, engine in answers:
                     one = pending[completion.id]
                     answered[one.id] = sample = one.sample(completion, engine)
                     append(sample)

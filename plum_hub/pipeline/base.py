@@ -9,13 +9,16 @@ from typing import Generic
 
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Completion, Engine, Prompt, Request, Sampling
-from plum_hub.pipeline.ledger import SpendingLimit
+from plum_hub.pipeline.ledger import SpendingLimit, noting_cached
 from plum_hub.pipeline.precision import dtype_note
 from plum_hub.pipeline.rates import remember
 from plum_hub.progress import Progress
 from plum_hub.recipe import SamplesConfig, SuitesConfig
 from plum_hub.records import Drop, KeptT, Response, digest
 from plum_hub.run import Run
+
+BATCHES = "batches"
+"""Folder of a run, or of an evaluation, with the records of the batches that an engine has sent."""
 
 
 class EnginePool:
@@ -201,9 +204,13 @@ def generate_rows(
         if note is not None and context.engines.is_new_note(note):
             context.progress.say(note)
         requests = [Request(id=row.id, prompt=row.prompt, seed=row.seed, sampling=sampling) for row in pending.values()]
-        with context.run.keeping(kind) as keep:
-            for group in context.limit.groups(requests):
-                for completion, name in completions(context.engines, config, group, context.progress):
+        with context.run.keeping(kind) as keep, noting_cached(context.run) as note_cached:
+            for group in context.limit.groups(requests, together=config.answers_later):
+                answers = completions(
+                    context.engines, config, group, context.progress, context.run.folder / BATCHES, halt
+                )
+                for completion, name in answers:
+                    note_cached(completion)
                     keep(pending[completion.id].keep(completion, name))
                     context.limit.add(config, completion)
                     context.progress.advance(tokens=completion.completion_tokens)
@@ -215,7 +222,12 @@ def generate_rows(
 
 
 def completions(
-    engines: EnginePool, config: EngineConfig, requests: Sequence[Request], progress: Progress
+    engines: EnginePool,
+    config: EngineConfig,
+    requests: Sequence[Request],
+    progress: Progress,
+    folder: Path | None = None,
+    halt: Event | None = None,
 ) -> Iterator[tuple[Completion, str]]:
     """Have an engine answer requests. Its speed is remembered for estimates.
 
@@ -224,6 +236,8 @@ def completions(
         config: The pinned configuration of the engine.
         requests: The requests.
         progress: Is told about the loading of the model and about generated tokens.
+        folder: Where the engine keeps what it must find again after a restart.
+        halt: Ends the call if another thread sets it.
 
     Yields:
         Each completion as it arrives, with the engine's name and version.
@@ -232,13 +246,14 @@ def completions(
         EngineError: The engine cannot be opened or failed.
     """
     engine = open_engine(engines, config, progress)
-    engine.on_tokens = progress.wrote
+    engine.on_tokens, engine.on_note, engine.folder, engine.halt = progress.wrote, progress.say, folder, halt
     name = f"{engine.identity.engine} {engine.identity.engine_version}"
     began, tokens = time.monotonic(), 0
     for completion in engine.generate(requests):
         tokens += completion.completion_tokens
         yield completion, name
-    remember(config, tokens, time.monotonic() - began)
+    if not config.answers_later:
+        remember(config, tokens, time.monotonic() - began)
 
 
 def open_engine(engines: EnginePool, config: EngineConfig, progress: Progress) -> Engine:

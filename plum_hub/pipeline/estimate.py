@@ -37,9 +37,11 @@ class EstimateStep:
     prompt_tokens: int
     completion_tokens: int
     seconds: float | None
-    """None if the speed of this engine was never measured on this machine."""
+    """None if the speed of this engine was never measured on this machine, or answers come by batch."""
     usd: float | None
     """Cost in US dollars: None if the price is unknown, 0 for a model that runs locally."""
+    by_batch: bool = False
+    """Whether the answers come by batch, within 24 hours."""
 
 
 @dataclass(frozen=True)
@@ -120,5 +122,6 @@ def _step(stage: str, engine: EngineConfig, requests: int, prompt: float, comple
         prompt_tokens=tokens_in,
         completion_tokens=tokens_out,
         seconds=None if rate is None else round(tokens_out / rate, 1),
-        usd=None if prices is None else round((tokens_in * prices[0] + tokens_out * prices[1]) / 1e6, 4),
+        usd=None if prices is None else round(prices.cost(tokens_in, tokens_out), 4),
+        by_batch=engine.answers_later,
     )

@@ -1,17 +1,25 @@
 """What a build has spent: answers, tokens and money by stage, from the rows themselves; and a limit on it."""
 
+import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Completion, Request
-from plum_hub.errors import BudgetError, UsageError
+from plum_hub.errors import BudgetError, RunError, UsageError
+from plum_hub.lines import appending, whole_lines
 from plum_hub.records import Response, Sample
 from plum_hub.run import Run
 
 _FIRST, _MOST = 4, 64
 """Requests that are sent together under a limit: at first, before the length of an answer is known, and later."""
+_FIRST_BATCH, _MOST_BATCH = 64, 1_000_000
+"""The same for an engine whose answers come together after hours."""
+_CACHED = "cached_tokens.jsonl"
+"""File of a run with the tokens of prompts that a server had in its cache: `id` of the answer, and `cached_tokens`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +31,8 @@ class StageSpending:
     answers: int
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int
+    """Those of the prompt tokens that a server had in its cache."""
     usd: float | None
     """US dollars at the engine's price; None where that is not known, 0 for a model that runs locally."""
 
@@ -40,35 +50,77 @@ def spending(run: Run) -> tuple[StageSpending, ...]:
         RunError: A file of the run is damaged.
     """
     stages = (("responses", Response, run.recipe.generator), ("samples", Sample, run.recipe.policy))
+    cached = _cached(run)
     found = []
     for stage, kind, engine in stages:
         counts: Counter[str] = Counter()
-        for prompt, completion in run.columns(kind, "prompt_tokens", "completion_tokens"):
-            counts.update(answers=1, prompt=prompt, completion=completion)
+        for name, prompt, completion in run.columns(kind, "id", "prompt_tokens", "completion_tokens"):
+            counts.update(answers=1, prompt=prompt, completion=completion, cached=min(prompt, cached.get(name, 0)))
         if counts["answers"]:
-            tokens = counts["prompt"], counts["completion"]
+            tokens = counts["prompt"], counts["completion"], counts["cached"]
             found.append(
                 StageSpending(
                     stage=stage, answers=counts["answers"], prompt_tokens=tokens[0], completion_tokens=tokens[1],
-                    usd=price_of(engine, *tokens),
+                    cached_tokens=tokens[2], usd=price_of(engine, *tokens),
                 )
             )  # fmt: skip
     return tuple(found)
 
 
-def price_of(engine: EngineConfig, prompt_tokens: int, completion_tokens: int) -> float | None:
+def price_of(engine: EngineConfig, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> float | None:
     """Price tokens.
 
     Args:
         engine: The engine that they were, or are to be, generated with.
         prompt_tokens: Tokens of prompts.
         completion_tokens: Generated tokens.
+        cached_tokens: Tokens of prompts that the server had in its cache.
 
     Returns:
         US dollars; None where the engine's price is not known.
     """
     prices = engine.usd_per_million_tokens()
-    return None if prices is None else round((prompt_tokens * prices[0] + completion_tokens * prices[1]) / 1e6, 6)
+    return None if prices is None else prices.cost(prompt_tokens, completion_tokens, cached_tokens)
+
+
+@contextmanager
+def noting_cached(run: Run) -> Iterator[Callable[[Completion], None]]:
+    """Record how much of each prompt the server had in its cache, which is no part of the answer's row.
+
+    Args:
+        run: The run.
+
+    Yields:
+        A function that records an answer before its row is appended: after a kill in between, the later line counts.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
+    with ExitStack() as opened:
+        append: Callable[[Mapping[str, Any]], None] | None = None
+
+        def note(completion: Completion) -> None:
+            nonlocal append
+            if completion.cached_tokens:
+                append = append or opened.enter_context(appending(run.folder / _CACHED))
+                append({"id": completion.id, "cached_tokens": completion.cached_tokens})
+
+        yield note
+
+
+def _cached(run: Run) -> dict[str, int]:
+    """Read the cached tokens of prompts, by the id of the answer."""
+    path, found = run.folder / _CACHED, {}
+    for number, line in whole_lines(path):
+        try:
+            row = json.loads(line)
+            found[str(row["id"])] = int(row["cached_tokens"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise RunError(
+                f"{path}:{number}: not a count of cached tokens ({error}); delete this line: its answer is then "
+                "counted at the full price"
+            ) from error
+    return found
 
 
 @dataclass(kw_only=True)
@@ -110,11 +162,12 @@ class SpendingLimit:
         for stage in spending(run) if self.is_set else ():
             self._count(stage.answers, stage.prompt_tokens + stage.completion_tokens, stage.usd)
 
-    def groups(self, requests: Sequence[Request]) -> Iterator[Sequence[Request]]:
+    def groups(self, requests: Sequence[Request], *, together: bool = False) -> Iterator[Sequence[Request]]:
         """Divide requests into groups that may be sent one after the other.
 
         Args:
             requests: All requests of a stage.
+            together: Whether the answers to a group come together after hours, so that groups should be large.
 
         Yields:
             Groups, as long as the limit is not reached. Without a limit, all requests at once.
@@ -127,7 +180,7 @@ class SpendingLimit:
             return
         start = 0
         while start < len(requests):
-            size = self._affordable()
+            size = self._affordable(*((_FIRST_BATCH, _MOST_BATCH) if together else (_FIRST, _MOST)))
             if size < 1:
                 raise BudgetError(
                     f"the limit is reached after {self._spent['answers']:,.0f} answers ({self._spent['tokens']:,.0f} "
@@ -146,21 +199,22 @@ class SpendingLimit:
             completion: The answer.
         """
         tokens = completion.prompt_tokens + completion.completion_tokens
-        self._count(1, tokens, price_of(engine, completion.prompt_tokens, completion.completion_tokens))
+        usd = price_of(engine, completion.prompt_tokens, completion.completion_tokens, completion.cached_tokens)
+        self._count(1, tokens, usd)
 
     def _count(self, answers: int, tokens: int, usd: float | None) -> None:
         self._spent["answers"] += answers
         self._spent["tokens"] += tokens
         self._spent["usd"] += usd or 0.0
 
-    def _affordable(self) -> int:
-        """Return how many more answers of average length fit the limit, at most `_MOST`."""
-        sizes = [_MOST]
+    def _affordable(self, first: int, most: int) -> int:
+        """Return how many more answers of average length fit the limit, at most `most`; `first` without an average."""
+        sizes = [most]
         for limit, key in ((self.usd, "usd"), (self.tokens, "tokens")):
             if limit is not None:
                 left = limit - self._spent[key]
                 if left <= 0:
                     return 0
                 average = self._spent[key] / self._spent["answers"] if self._spent["answers"] else 0.0
-                sizes.append(max(1, int(left / average)) if average else _FIRST)
+                sizes.append(max(1, int(left / average)) if average else first)
         return min(sizes)

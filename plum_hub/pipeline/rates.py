@@ -38,7 +38,7 @@ def recall(config: EngineConfig) -> float | None:
     Returns:
         Generated tokens per second on this machine, or None if it was never measured.
     """
-    return _read().get(_key(config))
+    return None if config.answers_later else _read().get(_key(config))
 
 
 def _path() -> Path:

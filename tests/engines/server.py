@@ -1,16 +1,23 @@
 """A loopback server that speaks enough of `/v1` and of TGI for the real clients, and that can fail on demand.
 
 It answers with words drawn from the prompt and the seed, so that equal requests get equal answers. `faults` says what
-befalls the next generations, one entry each: a status code, `disconnect`, `hang`, or None for a good answer.
+befalls the next generations, one entry each: a status code, `disconnect`, `hang`, or None for a good answer. With a
+folder it has batches, too (`tests/engines/batches.py`).
 """
 
 import json
 import random
 import threading
 from collections import Counter, deque
+from collections.abc import Iterable
 from contextlib import suppress
+from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+from plum_hub.engines.base import Engine, Request, Sampling
+from tests.engines.batches import BatchStore
 
 CONTEXT = 200  # words
 GENERATIONS = ("/v1/chat/completions", "/v1/completions", "/generate")
@@ -19,8 +26,13 @@ GENERATIONS = ("/v1/chat/completions", "/v1/completions", "/generate")
 class LoopbackServer:
     """Start with `with LoopbackServer() as server`; `url` is its address without a path."""
 
-    def __init__(self, key: str | None = None) -> None:
+    def __init__(self, key: str | None = None, folder: Path | None = None, script: Engine | None = None) -> None:
         self.key = key
+        self.script = script
+        """What writes the answers of `/v1`; words drawn from the prompt by default."""
+        self.cached_share = 0.0
+        """Share of each prompt that was in the cache, says `/v1`."""
+        self.batches = None if folder is None else BatchStore(folder, self.answer_once)
         self.faults: deque[int | str | None] = deque()
         self.always: int | str | None = None
         """Once the faults are used up: this for every generation."""
@@ -37,6 +49,16 @@ class LoopbackServer:
     def __enter__(self) -> "LoopbackServer":
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
+
+    def answer_once(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """A good answer, counted."""
+        with self.lock:
+            self.received[json.dumps(body, sort_keys=True)] += 1
+            return self.answer(path, body)
+
+    def answer(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        self.answered[json.dumps(body, sort_keys=True)] += 1
+        return _answer(self, path, body)
 
     def __exit__(self, *_: object) -> None:
         self.stopped.set()
@@ -60,14 +82,23 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
                 return
             if self.path == "/v1/models":
                 self._send(200, {"object": "list", "data": [{"id": "tiny", "object": "model", "created": 0}]})
+            elif server.batches is not None and self.path.startswith(("/v1/batches", "/v1/files")):
+                self._send(*server.batches.get(self.path))
             elif self.path == "/info":
                 self._send(200, {"model_id": "org/tiny", "model_sha": "f" * 40, "version": "3.3.7"})
             else:
                 self._send(404, {"error": {"message": "no such page"}})
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            data = self._whole_body()
             if not self._allowed():
+                return
+            if server.batches is not None and self.path == "/v1/files":
+                self._send(*server.batches.upload(_form_file(self.headers["content-type"], data)))
+                return
+            body = json.loads(data)
+            if server.batches is not None and self.path == "/v1/batches":
+                self._send(*server.batches.create(body))
                 return
             if self.path == "/chat_tokenize" and server.chat_template:
                 text = _templated(body["messages"])
@@ -94,9 +125,18 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
                 self._send(int(fault), {"error": {"message": "on demand"}}, {"retry-after": "0"})
             else:
                 with server.lock:
-                    server.answered[asked] += 1
-                status, answer = _answer(self.path, body)
+                    status, answer = server.answer(self.path, body)
                 self._send(status, answer)
+
+        def _whole_body(self) -> bytes:
+            if "content-length" in self.headers:
+                return self.rfile.read(int(self.headers["content-length"]))
+            pieces = []
+            while size := int(self.rfile.readline(), 16):  # an upload comes in chunks
+                pieces.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(pieces)
 
         def _allowed(self) -> bool:
             if server.key is None or self.headers.get("authorization") == f"Bearer {server.key}":
@@ -105,7 +145,7 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
             return False
 
         def _send(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
-            data = json.dumps(body).encode()
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             for name, value in {
                 "content-type": "application/json",
@@ -119,20 +159,40 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _answer(path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+def _form_file(content_type: str, data: bytes) -> bytes:
+    """The file of a form."""
+    message = BytesParser().parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + data)
+    parts: Iterable[Any] = message.get_payload()
+    return next(bytes(part.get_payload(decode=True)) for part in parts if part.get_filename())
+
+
+def _scripted(script: Engine, body: dict[str, Any]) -> tuple[str, int, str]:
+    limit = body.get("max_tokens") or body["max_completion_tokens"]
+    sampling = Sampling(temperature=body["temperature"], top_p=1, max_tokens=limit, stop=tuple(body.get("stop") or ()))
+    prompt = body["messages"] if "messages" in body else body["prompt"]
+    (one,) = script.generate([Request(id="x", prompt=prompt, seed=body["seed"], sampling=sampling)])
+    return one.text, one.completion_tokens, one.finish_reason
+
+
+def _answer(server: LoopbackServer, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     if path == "/generate":
         return _tgi(body)
     prompt = _templated(body["messages"]) if "messages" in body else body["prompt"]
     if body["model"] != "tiny":
         return 404, {"error": {"message": f"The model `{body['model']}` does not exist.", "code": "model_not_found"}}
-    if len(prompt.split()) > CONTEXT:
+    if len(prompt.split()) > CONTEXT and server.script is None:
         message = f"This model's maximum context length is {CONTEXT} tokens."
         return 400, {"error": {"message": message, "code": "context_length_exceeded"}}
     limit = body.get("max_tokens") or body["max_completion_tokens"]
-    text, words, reason = _words(prompt, body["temperature"], body["seed"], limit, body.get("stop", []))
+    if server.script is not None:
+        text, words, reason = _scripted(server.script, body)
+    else:
+        text, words, reason = _words(prompt, body["temperature"], body["seed"], limit, body.get("stop", []))
     choice = {"index": 0, "finish_reason": "length" if reason == "length" else "stop"}
     choice |= {"message": {"role": "assistant", "content": text}} if "messages" in body else {"text": text}
-    usage = {"prompt_tokens": len(prompt.split()), "completion_tokens": words, "total_tokens": 0}
+    usage: dict[str, Any] = {"prompt_tokens": len(prompt.split()), "completion_tokens": words, "total_tokens": 0}
+    if server.cached_share:
+        usage["prompt_tokens_details"] = {"cached_tokens": int(len(prompt.split()) * server.cached_share)}
     answer = {"id": "x", "object": "chat.completion", "created": 0, "model": "tiny-2026-11-01"}
     return 200, {**answer, "choices": [choice], "usage": usage}
 

@@ -1,0 +1,144 @@
+"""Requests and answers of the OpenAI API as JSON, for single requests and for the lines of a batch."""
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from plum_hub.engines.base import Completion, Request
+from plum_hub.engines.remote import BUSY, TryAgainError
+from plum_hub.errors import EngineError
+
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+"""Endpoints, as a batch names them."""
+_REFUSALS = ("context_length_exceeded", "content_filter", "content_policy_violation", "string_above_max_length")
+"""Error codes that concern this very request."""
+_TOO_LONG = ("context length", "context window", "context size", "too long", "too many tokens", "maximum input length")
+"""What servers without error codes say of a prompt that does not fit."""
+
+
+def endpoint_of(request: Request) -> str:
+    """Name the endpoint for a request.
+
+    Args:
+        request: The request.
+
+    Returns:
+        `CHAT` for a conversation, `COMPLETIONS` for plain text.
+    """
+    return COMPLETIONS if isinstance(request.prompt, str) else CHAT
+
+
+def request_body(request: Request, model: str, *, own_server: bool) -> dict[str, Any]:
+    """Build the body of a request.
+
+    Args:
+        request: The request.
+        model: The server's name for the model.
+        own_server: Whether it goes to a server that the user named. OpenAI's newer models refuse `max_tokens`; many
+            other servers know nothing else.
+
+    Returns:
+        JSON values.
+    """
+    sampling = request.sampling
+    plain = isinstance(request.prompt, str)
+    body = {
+        "prompt" if plain else "messages": request.prompt,
+        "max_tokens" if plain or own_server else "max_completion_tokens": sampling.max_tokens,
+        "model": model,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": request.seed,
+    }
+    return body | ({"stop": list(sampling.stop)} if sampling.stop else {})
+
+
+def completion_of(request: Request, answer: Any, where: str) -> Completion:
+    """Read the body of an answer with status 200.
+
+    Args:
+        request: The request.
+        answer: The JSON value.
+        where: The server, for messages.
+
+    Returns:
+        The completion; a refusal if the server's content filter refused it.
+
+    Raises:
+        TryAgainError: The body is the error of a busy server behind a gateway.
+        EngineError: The body has no choices, or another form.
+    """
+    try:
+        return _completion(request, answer, where)
+    except (AttributeError, TypeError, KeyError) as error:
+        raise EngineError(f"{where} answered in another form ({error}): is it a /v1 server?") from error
+
+
+def _completion(request: Request, answer: Any, where: str) -> Completion:
+    choices = answer.get("choices") if isinstance(answer, Mapping) else None
+    if not choices:
+        _raise_error(answer, where)
+    choice, usage = choices[0], answer.get("usage") or {}
+    reason = choice.get("finish_reason")
+    if reason == "content_filter":
+        return Completion.refused(request, "the server's content filter refused it")
+    text = choice.get("text") if isinstance(request.prompt, str) else (choice.get("message") or {}).get("content")
+    return Completion(
+        id=request.id,
+        text=text or "",
+        finish_reason="length" if reason == "length" else "stop",
+        prompt_tokens=usage.get("prompt_tokens") or 0,
+        completion_tokens=usage.get("completion_tokens") or 0,
+        cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
+    )
+
+
+def error_of(body: Any) -> tuple[str, str]:
+    """Read the body of an answer with an error.
+
+    Args:
+        body: The JSON value: `{"error": {"code", "message"}}`, or what is in it.
+
+    Returns:
+        The code, "" if there is none, and the message.
+    """
+    error = body.get("error", body) if isinstance(body, Mapping) else body
+    if not isinstance(error, Mapping):
+        return "", str(error)[:300]
+    return str(error.get("code") or ""), str(error.get("message") or error)[:300]
+
+
+def is_refusal(status: int, code: str, message: str) -> bool:
+    """Tell whether an error concerns this very request, so that another try would not help.
+
+    Args:
+        status: The HTTP status.
+        code: The error's code.
+        message: The error's message.
+
+    Returns:
+        True for a prompt that is too long, or that a content filter refused.
+    """
+    known = code in _REFUSALS or any(words in message.lower() for words in _TOO_LONG)
+    return status in (400, 413, 422) and known
+
+
+def is_busy(status: int, code: str) -> bool:
+    """Tell whether the same request may succeed later.
+
+    Args:
+        status: The HTTP status.
+        code: The error's code.
+
+    Returns:
+        False for a used-up quota, though its status is that of a busy server.
+    """
+    return status in BUSY and code != "insufficient_quota"
+
+
+def _raise_error(answer: Any, where: str) -> NoReturn:
+    code, message = error_of(answer)
+    if isinstance(answer, Mapping) and "error" in answer:
+        if code.isdigit() and int(code) in BUSY:
+            raise TryAgainError(message, status=int(code))
+        raise EngineError(f"{where} answered with an error ({message}): change the setting that it names")
+    raise EngineError(f"{where} answered with no choices: is it a /v1 server?")

@@ -1,0 +1,212 @@
+"""The openai engine before a server that is overloaded, broken, slow or wrong: every answer once, or a clear error."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from plum_hub.engines import OpenAIConfig, TgiConfig
+from plum_hub.engines.base import Completion, Request, Sampling
+from plum_hub.errors import EngineError
+from tests.engines.proxy import CHAT, Fault, FaultProxy
+from tests.engines.server import LoopbackServer
+
+SAMPLING = Sampling(temperature=1.0, top_p=0.9, max_tokens=8)
+
+
+@pytest.fixture
+def loopback() -> Iterator[LoopbackServer]:
+    with LoopbackServer() as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(loopback: LoopbackServer) -> Iterator[FaultProxy]:
+    with FaultProxy(loopback.url) as proxy:
+        yield proxy
+
+
+def config(server: LoopbackServer | FaultProxy, **settings: Any) -> OpenAIConfig:
+    quick = {"first_wait_seconds": 0.01, "attempts": 4, "concurrency": 4}
+    return OpenAIConfig(model="tiny", base_url=f"{server.url}/v1", **{**quick, **settings})
+
+
+def requests(count: int) -> list[Request]:
+    return [
+        Request(id=str(n), prompt=[{"role": "user", "content": f"task {n}"}], seed=n, sampling=SAMPLING)
+        for n in range(count)
+    ]
+
+
+def answers(settings: OpenAIConfig, count: int) -> dict[str, Completion]:
+    with settings.open() as engine:
+        return {answer.id: answer for answer in engine.generate(requests(count))}
+
+
+def test_every_fault_of_the_way_is_survived_and_each_request_answered_once(
+    loopback: LoopbackServer, proxy: FaultProxy
+) -> None:
+    undisturbed = answers(config(loopback), 24)
+    loopback.answered.clear()
+    in_a_second = format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True)
+    faults: list[Fault] = [
+        (429, {"retry-after": "0.1"}), (429, {"retry-after": in_a_second}), (500, {}), (503, {}), "reset",
+        "reset_body", "truncated", "garbage",
+    ]  # fmt: skip
+    proxy.faults = [(CHAT, fault) for fault in faults]
+    assert answers(config(proxy, attempts=9), 24) == undisturbed
+    assert proxy.met == faults
+    assert len(loopback.answered) == 24
+    assert set(loopback.answered.values()) == {1}
+
+
+@pytest.mark.parametrize("unit", ["seconds", "date"])
+def test_nothing_is_sent_while_the_server_wants_a_pause(proxy: FaultProxy, unit: str) -> None:
+    moment = datetime.now(UTC) + timedelta(seconds=3)
+    after = "1.5" if unit == "seconds" else format_datetime(moment, usegmt=True)
+    proxy.faults = [(CHAT, (429, {"retry-after": after}))]
+    began = time.monotonic()
+    assert len(answers(config(proxy, concurrency=1), 3)) == 3
+    assert time.monotonic() - began >= 1.5
+    assert unit == "seconds" or datetime.now(UTC) >= moment.replace(microsecond=0)
+
+
+def test_a_pause_of_a_year_is_cut(proxy: FaultProxy) -> None:
+    proxy.faults = [(CHAT, (503, {"retry-after": "31536000"}))]
+    assert len(answers(config(proxy, max_retry_after_seconds=0.1), 3)) == 3
+
+
+def test_an_answer_that_drips_is_asked_again_after_the_time_of_one_try(
+    loopback: LoopbackServer, proxy: FaultProxy
+) -> None:
+    undisturbed = answers(config(loopback), 2)
+    proxy.faults = [(CHAT, "drip")]
+    assert answers(config(proxy, timeout_seconds=3.0, attempts=9), 2) == undisturbed
+    assert proxy.met == ["drip"]
+
+
+def test_an_answer_that_drips_for_ever_ends_at_the_deadline(proxy: FaultProxy) -> None:
+    proxy.down = "drip"
+    began = time.monotonic()
+    with pytest.raises(EngineError, match=r"deadline_seconds = 2, .*did not arrive in time.*same command"):
+        answers(config(proxy, deadline_seconds=2.0), 2)
+    assert time.monotonic() - began < 60  # not the 300 s of timeout_seconds
+
+
+def test_the_deadline_counts_waits_and_all_tries(proxy: FaultProxy) -> None:
+    proxy.down = (503, {"retry-after": "100"})
+    began = time.monotonic()
+    with pytest.raises(EngineError, match="deadline_seconds = 2, 1 tries; the last: status 503"):
+        answers(config(proxy, deadline_seconds=2.0), 2)
+    assert time.monotonic() - began < 60
+
+
+def test_tgi_answers_that_drip_or_are_cut_off_are_asked_again(proxy: FaultProxy) -> None:
+    proxy.faults = [("/generate", "drip"), ("/generate", "truncated"), ("/generate", "reset_body")]
+    settings = TgiConfig(base_url=proxy.url, first_wait_seconds=0.01, timeout_seconds=3.0, concurrency=2)
+    with settings.open() as engine:
+        assert len(list(engine.generate(requests(6)))) == 6
+    assert len(proxy.met) == 3
+
+
+class Narrow(LoopbackServer):
+    """Answers at most three requests at once, and refuses the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.busy, self.most_waiting, self.refused = 0, 3, 0
+        self._gate = threading.Lock()
+
+    @contextmanager
+    def place(self) -> Iterator[bool]:
+        with self._gate:
+            free = self.busy < self.most_waiting
+            self.busy += free
+            self.refused += not free
+        try:
+            if free:
+                time.sleep(0.01)
+            yield free
+        finally:
+            with self._gate:
+                self.busy -= free
+
+
+def test_requests_in_flight_follow_what_the_server_can_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Narrow() as server:
+        handler = server._http.RequestHandlerClass
+        generate = handler._generation  # type: ignore[attr-defined]
+
+        def limited(self: Any, body: dict[str, Any]) -> None:
+            with server.place() as free:
+                if free:
+                    generate(self, body)
+                else:
+                    self._send(429, {"error": {"message": "too many at once"}})
+
+        monkeypatch.setattr(handler, "_generation", limited)
+        found = answers(config(server, concurrency=32, attempts=30), 300)
+    assert len(found) == 300
+    assert set(server.answered.values()) == {1}
+    assert server.refused < 300  # 32 at once, each time, would be refused thousands of times
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"choices": []}, "no choices"),
+        ({"choices": [7]}, "another form"),
+        ([], "no choices"),
+        ({"error": {"message": "model is being loaded", "code": 400}}, "model is being loaded"),
+    ],
+)
+def test_what_is_no_answer_is_an_error_and_no_traceback(
+    loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch, body: object, message: str
+) -> None:
+    monkeypatch.setattr(loopback, "answer", lambda *_: (200, body))
+    with pytest.raises(EngineError, match=message):
+        answers(config(loopback), 1)
+
+
+def test_a_page_instead_of_the_list_of_models_is_an_error_and_no_traceback(proxy: FaultProxy) -> None:
+    proxy.faults = [("/models", "garbage")]
+    with pytest.raises(EngineError, match="check base_url"):
+        config(proxy).open()
+    proxy.faults = [("/models", "truncated")]
+    with pytest.raises(EngineError, match="check base_url"):
+        config(proxy).open()
+
+
+def test_tokens_in_the_servers_cache_are_counted(loopback: LoopbackServer) -> None:
+    loopback.cached_share = 0.5
+    (answer,) = answers(config(loopback), 1).values()
+    assert answer.cached_tokens == answer.prompt_tokens // 2 > 0
+
+
+def test_prices() -> None:
+    listed = OpenAIConfig(model="gpt-4.1-mini").usd_per_million_tokens()
+    assert listed is not None
+    assert listed.cost(1_000_000, 1_000_000) == listed.input + listed.output
+    assert listed.cost(1_000_000, 0, cached=1_000_000) == listed.cached_input < listed.input
+    batch = OpenAIConfig(model="gpt-4.1-mini", batch=True).usd_per_million_tokens()
+    assert batch == tuple(price / 2 for price in listed)
+    own = OpenAIConfig(model="m", usd_per_million_input=2, usd_per_million_output=8)
+    assert own.usd_per_million_tokens() == (2, 8, 2)  # no discount that nobody named
+    cheaper = own.model_copy(update={"usd_per_million_cached_input": 0.5})
+    assert cheaper.usd_per_million_tokens() == (2, 8, 0.5)
+    assert OpenAIConfig(model="gpt-9").usd_per_million_tokens() is None
+    assert OpenAIConfig(model="gpt-4.1-mini", base_url="http://localhost/v1").usd_per_million_tokens() is None
+
+
+def test_settings_of_an_older_run_are_todays() -> None:
+    old = {"type": "openai", "model": "m", "revision": None, "base_url": None, "concurrency": 32, "attempts": 8}
+    old |= {"timeout_seconds": 300.0, "first_wait_seconds": 0.5, "api_key_env": "OPENAI_API_KEY", "chat": True}
+    assert OpenAIConfig.model_validate_json(json.dumps(old)) == OpenAIConfig(model="m")
+    assert OpenAIConfig(model="m").text_settings() == {"chat": True, "server": None}
+    assert OpenAIConfig(model="m", batch=True).text_settings() == {"chat": True, "server": None}
