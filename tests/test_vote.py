@@ -304,10 +304,8 @@ def response(index: int, text: str) -> Response:
 def elected(judge: Judge, tmp_path: Path, *texts: str, least: float = 0) -> list[TestSuite | SuiteVote | Drop]:
     (tmp_path / "answers.jsonl").write_text('{"texts": ["hello"]}\n')
     engine = parse_engine(f"scripted:{tmp_path / 'answers.jsonl'}")
-    recipe = parse(
-        f"policy: {{type: scripted, model: {engine.model}}}\nsuites: {{min_cases: 2, responses: {len(texts)}, min_strength: {least}}}",
-        "test",
-    )
+    settings = f"{{min_cases: 2, responses: {len(texts)}, min_strength: {least}}}"
+    recipe = parse(f"policy: {{type: scripted, model: {engine.model}}}\nsuites: {settings}", "test")
     group = [response(index, text) for index, text in enumerate(texts)]
     return list(elect([group[::-1]], judge, StrengthFilter(recipe, judge if least else None)))
 
