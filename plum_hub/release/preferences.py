@@ -172,7 +172,7 @@ def _select(judged: Sequence[tuple[Sample, Verdict]], reasons: list[str | None],
     if config.deduplicate:
         seen: set[tuple[bool, str]] = set()
         for number in labelled:
-            key = labels[number], _normal_form(judged[number][0].code or "")
+            key = labels[number], program_form(judged[number][0].code or "")
             if key in seen:
                 reasons[number] = "duplicate"
             seen.add(key)
@@ -184,8 +184,15 @@ def _select(judged: Sequence[tuple[Sample, Verdict]], reasons: list[str | None],
                 reasons[number] = "over_cap"
 
 
-def _normal_form(code: str) -> str:
-    """Return a program's syntax tree, without comments and docstrings; the program itself where it has no tree."""
+def program_form(code: str) -> str:
+    """Reduce a program to what `deduplicate` compares.
+
+    Args:
+        code: The program.
+
+    Returns:
+        Its syntax tree as text, without comments and docstrings; the program itself where it has no tree.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,0 +1,98 @@
+"""The analysis of `scripts/label-truth`: from raw verdicts to precision and recall of the labels."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PUBLISHED = ROOT / "docs" / "results" / "label-truth"
+
+
+def suite(problem: str, made_by: str = "best", **evidence: Any) -> dict[str, Any]:
+    known = {"cases": 4, "self_consistent": 1, "voters": 1, "mutation_score": 1.0, "accepts_gold": True}
+    return {
+        "id": f"{made_by}-{problem}", "problem": problem, "made_by": made_by, "statement_coverage": 1.0,
+        "branch_coverage": None, **known, **evidence,
+    }  # fmt: skip
+
+
+def sample(problem: str, number: int, status: str, *, gold: bool) -> dict[str, Any]:
+    cases = {"passed": "1111", "failed": "1000"}.get(status, "")
+    return {
+        "id": f"{problem}-{number}", "problem": problem, "finish_reason": "stop", "form": f"{number}",
+        "verdicts": {"best": [status, cases]}, "gold": gold,
+    }  # fmt: skip
+
+
+def written(folder: Path, suites: list[dict[str, Any]], samples: list[dict[str, Any]]) -> Path:
+    for name, rows in (("suites", suites), ("samples", samples)):
+        (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return folder
+
+
+def table(results: Path) -> dict[tuple[str, str], list[str]]:
+    """Run the script; return the cells of each row by rule and half."""
+    script: list[str | Path] = [sys.executable, ROOT / "scripts" / "label_truth.py", "table", "--results", results]
+    done = subprocess.run(script, capture_output=True, text=True, check=True)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines() if "|" in line]
+    return {(row[0], row[1]): row[2:] for row in rows[2:]}
+
+
+def of_both_halves(tmp_path: Path, **evidence: Any) -> Path:
+    """60 problems: in each, three samples pass the suite, one wrongly; a right and a wrong sample fail it."""
+    problems = [f"HumanEval/{number}" for number in range(60)]
+    samples = [
+        row
+        for problem in problems
+        for row in (
+            *(sample(problem, number, "passed", gold=number > 0) for number in range(3)),
+            sample(problem, 3, "failed", gold=True),
+            sample(problem, 4, "failed", gold=False),
+            sample(problem, 5, "syntax_error", gold=False),
+        )
+    ]
+    weak = [suite(problem, **(evidence if number % 2 else {})) for number, problem in enumerate(problems)]
+    return written(tmp_path, weak, samples)
+
+
+def test_precision_and_recall_are_those_of_the_gold_tests(tmp_path: Path) -> None:
+    found = table(of_both_halves(tmp_path))
+    halves = [found["plum (the paper's)", letter] for letter in "AB"]
+    assert sum(int(row[0]) for row in halves) == 60
+    for row in halves:
+        problems = int(row[0])
+        assert row == [row[0], f"{3 * problems}", "66.7%", "66.7%", f"{2 * problems}", "50.0%", "33.3%"]
+    assert found["view non-executable", "A"][5] == "100.0%"  # what does not execute is wrong
+
+
+def test_weak_suites_are_left_out_and_counted_as_lost(tmp_path: Path) -> None:
+    found = table(of_both_halves(tmp_path, mutation_score=0.4))
+    halves = [found["mutation score >= 0.8", letter] for letter in "AB"]
+    assert sum(int(row[0]) for row in halves) == 30
+    assert sum(int(row[1]) for row in halves) == 90
+    assert all(float(row[3].rstrip("%")) < 66.7 for row in halves)  # recall is of all right samples
+
+
+def test_the_tuned_rule_keeps_most_at_the_goal(tmp_path: Path) -> None:
+    """Samples of suites with two voters are all right; the others' chosen ones are wrong."""
+    problems = [f"Mbpp/{number}" for number in range(300)]
+    suites = [suite(problem, voters=2 - number % 2) for number, problem in enumerate(problems)]
+    samples = [sample(one["problem"], 0, "passed", gold=one["voters"] == 2) for one in suites]
+    found = table(written(tmp_path, suites, samples))
+    (tuned,) = {rule for rule, _ in found if rule.startswith("tuned on A")}
+    assert tuned == "tuned on A: voters >= 2"
+    assert found[tuned, "B"][2] == "100.0%"
+
+
+@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="no raw verdicts in docs/results/label-truth")
+def test_the_published_table_is_that_of_the_published_verdicts() -> None:
+    page = (ROOT / "docs" / "explanation" / "label-truth.md").read_text()
+    shown = {line.strip() for line in page.splitlines() if line.startswith("|")}
+    found = table(PUBLISHED)
+    assert len(found) > 30
+    for (rule, half), cells in found.items():
+        assert f"| {rule} | {half} | {' | '.join(cells)} |" in shown
