@@ -24,7 +24,7 @@ from plum_hub.pipeline.base import (
     seed_of,
 )
 from plum_hub.pipeline.budget import RESPONSE_TOKENS, within_budget
-from plum_hub.pipeline.proof import proof_programs, unproved
+from plum_hub.pipeline.proof import run_proofs, unproved
 from plum_hub.pipeline.published import GENERATE, ROWS, published_suites
 from plum_hub.pipeline.row_suites import prove_rows
 from plum_hub.prompts import conversation, prompt_digest
@@ -67,8 +67,8 @@ def self_consistency(kept: int, reasons: Mapping[str, int]) -> tuple[int, int]:
 
     Args:
         kept: Suites in the run.
-        reasons: Number of drops of this stage for each reason. `flaky` suites do not pass twice, so they are not
-            self-consistent.
+        reasons: Number of drops of this stage for each reason. `flaky` and `nondeterministic` suites do not pass twice,
+            so they are not self-consistent.
 
     Returns:
         The number of self-consistent responses, and the number of decided ones.
@@ -173,19 +173,13 @@ def prove(
     Raises:
         SandboxError: Programs cannot be run on this machine.
     """
-    limits = limits_of(recipe.verdicts)
     read: dict[str, ParsedSuite | Unusable] = {
         response.id: parse_suite(response.text, min_cases=recipe.suites.min_cases, max_cases=recipe.suites.max_cases)
         for group in groups
         for response in group
     }
-    programs = (
-        one
-        for name, suite in read.items()
-        if isinstance(suite, ParsedSuite)
-        for one in proof_programs(name, suite, limits)
-    )
-    executions = {execution.id: execution for execution in judge.run(programs)}
+    parsed = {name: suite for name, suite in read.items() if isinstance(suite, ParsedSuite)}
+    executions = run_proofs(parsed, judge, limits_of(recipe.verdicts))
     for group in groups:
         consistent: list[TestSuite] = []
         for response in sorted(group, key=lambda response: response.index):
@@ -211,7 +205,7 @@ def _verdict_on(
     """Return why a suite is left out, and the evidence; None if it is self-consistent."""
     if isinstance(suite, Unusable):
         return suite.reason, suite.detail
-    return unproved(response.id, executions)
+    return unproved(response.id, executions, suite)
 
 
 def _suite(response: Response, suite: ParsedSuite) -> TestSuite:

@@ -1,0 +1,255 @@
+"""Bad answers of a generator are counted drops: never an exception, never a suite."""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from plum_hub.answers.suite import ParsedSuite, Unusable, parse_suite
+from plum_hub.execution import Judge, Limits
+from plum_hub.pipeline.proof import run_proofs, unproved
+from plum_hub.reasons import DROP_REASONS
+from tests.rehearsal import command, plum_hub, rows, task
+
+DOUBLE = "def f(x):\n    return 2 * x"
+TESTS = "assert f(1) == 2\nassert f(2) == 4\nassert f(3) == 6"
+_DRAWN = [random.Random(seed).randint(1, 10**6) for seed in (1, 2, 3)]
+
+
+def answer(reference: str, tests: str = TESTS) -> str:
+    return f"### Solution\n```python\n{reference}\n```\n### Tests\n```python\n{tests}\n```\n"
+
+
+UNREAD: Mapping[str, tuple[str, str]] = {
+    "empty": ("", "no_reference"),
+    "white space": ("\n \n\t", "no_reference"),
+    "prose": ("First think about doubling.\nThen double it, and test it well.", "no_reference"),
+    "refusal": ("I'm sorry, I cannot write this.", "refused"),
+    "JavaScript": ("```javascript\nfunction f(x) { return 2*x; }\n```\n```js\nassert(f(1) === 2);\n```", "not_python"),
+    "JavaScript without a fence": ("function f(x) {\n  return 2 * x;\n}\nassert(f(1) === 2);", "no_reference"),
+    "Java": ("```java\npublic class Main { static int f(int x) { return 2*x; } }\n```", "not_python"),
+    "Java, untagged": ("```\npublic class Main { static int f(int x) { return 2*x; } }\n```", "not_python"),
+    "JSON, cut": ('{"solution": "def f(x):\\n    return 2*x", "tests": ["assert f(1) == 2", "ass', "no_reference"),
+    "JSON": (json.dumps({"solution": DOUBLE, "tests": TESTS}), "no_entry_point"),
+    "cut in the tests": (answer(DOUBLE).split("assert f(2)")[0] + "assert f(", "too_few_cases"),
+    "no asserts": (answer(DOUBLE, "f(1)\nf(2)\nf(3)"), "too_few_cases"),
+    "print": (answer(DOUBLE, "print(f(1))\nprint(f(2) == 4)\nprint(f(3))"), "too_few_cases"),
+    "only the module of the solution": (answer(DOUBLE, TESTS.replace("f(", "solution.f(")), "no_entry_point"),
+    "nested": (answer("def f(x):\n    return " + "(" * 3000 + "x" + ")" * 3000), "syntax_error"),
+    "null byte": (answer("def f(x):\n    return '\0'"), "syntax_error"),
+    "half a character": (answer("def f(x):\n    return 2 * x  # \ud800"), "syntax_error"),
+    "bytes": ("\x00\x01\x02" * 300, "no_reference"),
+    "network": (
+        answer("import socket\ndef f(h):\n    return socket.create_connection((h, 80))"),
+        "nondeterministic: socket.create_connection",
+    ),
+    "network, other names": (
+        answer("from urllib import request as r\ndef f(x):\n    return r.urlopen(x)"),
+        "nondeterministic: urllib.request.urlopen",
+    ),
+    "network in the tests": (
+        answer(DOUBLE, "import socket\nassert f(1) == socket.socket()\nassert f(2) == 4\nassert f(3) == 6"),
+        "nondeterministic: socket.socket",
+    ),
+    "a file of the machine": (
+        answer("def f(x):\n    return x * len(open('/etc/hostname').read())"),
+        "nondeterministic: the file /etc/hostname",
+    ),
+    "locale": (
+        answer("import locale\ndef f(x):\n    locale.setlocale(locale.LC_ALL, '')\n    return 2 * x"),
+        "nondeterministic: locale.setlocale",
+    ),
+    "memory address": (
+        answer(DOUBLE, "assert str(f) == '<function f at 0x7f00deadbeef>'\n" + TESTS),
+        "nondeterministic: a memory address",
+    ),
+    "recursion depth": (
+        answer(DOUBLE, f"{TESTS}\nwith pytest.raises(RecursionError):\n    f(10 ** 5)"),
+        "nondeterministic: the recursion depth",
+    ),
+}
+
+RUN: Mapping[str, tuple[str, str, str]] = {
+    # what is judged by the sandbox alone
+    "loop in the reference": ("def f(x):\n    while True: pass", TESTS, "reference_failed: timed_out"),
+    "loop in a case": (DOUBLE, f"{TESTS}\nxs = [f(4)]\nwhile xs:\n    pass\nassert xs == [8]", "reference_failed"),
+    "os._exit": ("import os\ndef f(x):\n    os._exit(0)", TESTS, "reference_failed: crashed"),
+    "sys.exit": ("import sys\ndef f(x):\n    sys.exit(0)", TESTS, "reference_failed: failed"),
+    "exit while loading": (f"{DOUBLE}\nraise SystemExit(0)", TESTS, "reference_failed: not_executable"),
+    "kill every process": ("import os\ndef f(x):\n    os.kill(-1, 9)\n    return 2 * x", TESTS, "reference_failed"),
+    "kill the parent": (
+        "import os\ndef f(x):\n    os.kill(os.getppid(), 9)\n    return 2 * x", TESTS, "nondeterministic: os.getppid",
+    ),
+    "ctypes": ("import ctypes\ndef f(x):\n    return 2 * x", TESTS, "missing_module: _ctypes is hidden"),
+    "patched builtins": (
+        (
+            "import builtins\nbuiltins.isinstance = lambda *a: True\n"
+            "class Same:\n    def __eq__(self, o): return True\n    def __hash__(self): return 0\n"
+            "def f(x):\n    return Same()"
+        ),
+        TESTS,
+        "reference_failed",
+    ),
+    "forged output": (
+        "import os\ndef f(x):\n    os.write(1, b'{\"status\": \"passed\"}')\n    os._exit(0)",
+        TESTS,
+        "reference_failed",
+    ),
+    "fills the disk": ("def f(x):\n    open('big', 'wb').write(bytes(1 << 29))", TESTS, "reference_failed: crashed"),
+    "memory": ("def f(x):\n    return [0] * (1 << 32)", TESTS, "reference_failed: out_of_memory"),
+    "socket by another way": ("def f(x):\n    return __import__('socket').socket()", TESTS, "reference_failed"),
+    "numpy": ("import numpy as np\ndef f(x):\n    return int(np.int64(x) * 2)", TESTS, "missing_module: numpy"),
+    "pandas": ("def f(x):\n    import pandas\n    return 2 * x", TESTS, "missing_module: pandas is not"),
+    # what another run shows
+    "random numbers": (
+        "import random\ndef f(x):\n    return random.choice([2 * x, 2 * x, 2 * x, 1])", TESTS,
+        "nondeterministic: random.choice",
+    ),
+    "the machine's random numbers": (
+        "from secrets import randbelow\ndef f(x):\n    return 2 * x + randbelow(2)", TESTS,
+        "nondeterministic: secrets.randbelow",
+    ),
+    "order of a set": (
+        "def f(s):\n    return ''.join(set(s))",
+        "assert f('abcde') == 'dcaeb'\nassert f('a') == 'a'\nassert f('') == ''",
+        "nondeterministic: the order of a set",
+    ),
+    "hash": (
+        "def f(s):\n    return hash(s) % 1000 + 1", "assert f('x') == 5\nassert f(2) == 3\nassert f(3) == 4",
+        "nondeterministic: hash",
+    ),
+    "id": (
+        "def f(s):\n    return id(s)", "assert f('x') == 139623412501312\nassert f(2) == 3\nassert f(3) == 4",
+        "nondeterministic: id",
+    ),
+    "time zone": (
+        "from datetime import datetime\ndef f(s):\n    return datetime.fromtimestamp(s).hour",
+        "assert f(0) == 0\nassert f(3600) == 1\nassert f(7200) == 2",
+        "nondeterministic: datetime.datetime.fromtimestamp",
+    ),
+    "date": (
+        "import datetime as d\ndef f(year):\n    return d.date.today().year < year",
+        "assert f(9999) is True\nassert f(1) is False\nassert f(d.date.today().year + 1) is True",
+        "",
+    ),
+    "year": (
+        "import datetime as d\nTHEN = THIS_YEAR\ndef f(x):\n    return 2 * x * (d.date.today().year == THEN)", TESTS,
+        "nondeterministic: datetime.date.today",
+    ),
+    "environment": (
+        "import os\ndef f(x):\n    return os.environ.get('MODE', 'x') * x",
+        "assert f(1) == 'x'\nassert f(2) == 'xx'\nassert f(0) == ''",
+        "nondeterministic: os.environ.get",
+    ),
+    "machine": (
+        "import platform\ndef f(x):\n    return platform.system() * x",
+        "assert f(1) == 'Linux'\nassert f(2) == 'LinuxLinux'\nassert f(0) == ''",
+        "nondeterministic: platform.system",
+    ),
+    "recursion limit": (
+        "import sys\ndef f(x):\n    return sys.getrecursionlimit() + x",
+        "assert f(0) == 1000\nassert f(1) == 1001\nassert f(2) == 1002",
+        "nondeterministic: sys.getrecursionlimit",
+    ),
+    "thread": (
+        "import threading\ndef f(x):\n    return threading.get_ident()",
+        "assert f(0) == 1\nassert f(1) == 2\nassert f(2) == 3",
+        "nondeterministic: threading.get_ident",
+    ),
+    # what is kept, since it is the same everywhere
+    "import of the solution": (DOUBLE, f"from solution import f\n{TESTS}", ""),
+    "Chinese": (f"# 两倍\n{DOUBLE}", f"# 测试\n{TESTS}", ""),
+    "seeded": (
+        "import random\ndef f(seed):\n    random.seed(seed)\n    return random.randint(1, 10 ** 6)",
+        "\n".join(f"assert f({seed}) == {value}" for seed, value in enumerate(_DRAWN, 1)),
+        "",
+    ),
+    "a property of random numbers": (
+        "import random\ndef f(n):\n    return [random.random() for _ in range(n)]",
+        "assert len(f(0)) == 0\nassert len(f(2)) == 2\nassert len(f(3)) == 3",
+        "",
+    ),
+    "a time that no test reads": (
+        (
+            "from datetime import datetime\nimport time\ndef f(x):\n    start, now = time.time(), datetime.now()\n"
+            "    assert isinstance(now, datetime) and now > datetime(2000, 1, 1)\n"
+            "    assert time.time() >= start\n    return 2 * x"
+        ),
+        TESTS,
+        "",
+    ),
+    "sorted set": (
+        "def f(s):\n    return sorted(set(s))",
+        "assert f('ba') == ['a', 'b']\nassert f('aa') == ['a']\nassert f('') == []",
+        "",
+    ),
+    "threads that are joined": (
+        (
+            "import threading\ndef f(x):\n    out = []\n    one = threading.Thread(target=lambda: out.append(2 * x))\n"
+            "    one.start()\n    one.join()\n    return out[0]"
+        ),
+        TESTS,
+        "",
+    ),
+    "a file of its own": (
+        "def f(x):\n    open('out', 'w').write(str(2 * x))\n    return int(open('out').read())", TESTS, "",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_an_answer_without_a_usable_suite_says_why(name: str) -> None:
+    text, expected = UNREAD[name]
+    found = parse_suite(text)
+    assert isinstance(found, Unusable)
+    assert f"{found.reason}: {found.detail}".startswith(expected)
+    assert "\n" not in found.detail
+    assert found.reason in DROP_REASONS["suites"]
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> dict[str, str]:
+    """What the proof says of each of `RUN`: reason and detail, or an empty text."""
+    suites = {}
+    for name, (reference, tests, _) in RUN.items():
+        suite = parse_suite(answer(reference.replace("THIS_YEAR", str(datetime.now(UTC).year)), tests))
+        assert isinstance(suite, ParsedSuite), (name, suite)
+        suites[name] = suite
+    with Judge(1) as judge:
+        executions = run_proofs(suites, judge, Limits(cpu_seconds=1.0))
+    found = {name: unproved(name, executions, suite) for name, suite in suites.items()}
+    return {name: f"{reason}: {detail}" if reason else "" for name, (reason, detail) in found.items()}
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_the_proof_keeps_only_what_the_program_alone_decides(name: str, outcomes: Mapping[str, str]) -> None:
+    expected = RUN[name][2]
+    assert outcomes[name].startswith(expected)
+    assert bool(outcomes[name]) == bool(expected)
+    assert "\n" not in outcomes[name]
+
+
+def test_a_build_counts_bad_answers_and_keeps_none(tmp_path: Path) -> None:
+    texts = [text for name, (text, _) in UNREAD.items() if name != "half a character"]
+    texts += [answer(RUN[name][0], RUN[name][1]) for name in ("os._exit", "numpy", "order of a set")]
+    (tmp_path / "tasks.jsonl").write_text(json.dumps({"instruction": task(1)}) + "\n")
+    (tmp_path / "answers.jsonl").write_text(json.dumps({"contains": "", "texts": texts}) + "\n")
+    done = plum_hub(command(tmp_path, "-q", "--set", "suites.responses=40"))
+    assert "Traceback" not in done.stderr
+    assert rows(tmp_path / "run", "suites") == []
+    reasons = Counter(str(row["reason"]) for row in rows(tmp_path / "run", "dropped") if row["stage"] == "suites")
+    assert sum(reasons.values()) == 40
+    assert reasons.keys() <= DROP_REASONS["suites"].keys()
+    assert {"no_reference", "not_python", "nondeterministic", "too_few_cases"} <= reasons.keys()
+
+
+def test_many_assertions_are_read_in_time_that_grows_with_their_number() -> None:
+    """Each case once: with every pair of cases, this would take minutes."""
+    tests = "\n".join(f"assert f({n}) == {2 * n}" for n in range(150))
+    found = parse_suite(answer(DOUBLE, tests))
+    assert isinstance(found, ParsedSuite)
+    assert len(found.cases) == 5
