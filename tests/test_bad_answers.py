@@ -17,6 +17,42 @@ from tests.rehearsal import command, plum_hub, rows, task
 
 DOUBLE = "def f(x):\n    return 2 * x"
 TESTS = "assert f(1) == 2\nassert f(2) == 4\nassert f(3) == 6"
+CLOCK = """
+import abc, copy, pickle, time
+from datetime import date, datetime, timedelta, timezone
+from enum import Enum
+class Stamp(datetime):
+    def __repr__(self):
+        return "Stamp " + super().__repr__()
+class Plain(datetime, metaclass=abc.ABCMeta):
+    pass
+class Day(datetime, Enum):
+    FIRST = 2000, 1, 1
+def use():
+    now, one = datetime.now(), datetime(2000, 1, 2, 3)
+    assert type(now) is type(one) is type(datetime.max) is type(one + timedelta(1)) is datetime
+    assert all(isinstance(at, date) for at in (now, one, datetime.min, date.today()))
+    assert repr(one) == "datetime.datetime(2000, 1, 2, 3, 0)" and str(one) == "2000-01-02 03:00:00"
+    assert repr(Stamp(2000, 1, 2)) == "Stamp Stamp(2000, 1, 2, 0, 0)" and repr(Plain(2000, 1, 2))[:6] == "Plain("
+    assert type(Stamp.now()) is Stamp and Day.FIRST.year == 2000
+    assert str(datetime) == "<class 'datetime.datetime'>" and datetime.__name__ == "datetime"
+    for at in (now, one, datetime.max, Stamp.now(), datetime.now(timezone.utc)):
+        assert pickle.loads(pickle.dumps(at)) == copy.deepcopy(at) == at
+        assert type(pickle.loads(pickle.dumps(at))) is type(at)
+    assert pickle.dumps(one, 0).startswith(b"cdatetime\\ndatetime\\n")
+    assert type(datetime.strptime("2000", "%Y")) is type(datetime.fromisoformat("2000-01-01")) is datetime
+    assert type(one.astimezone(timezone.utc)) is type(datetime.combine(date.today(), one.time())) is datetime
+    assert datetime.fromtimestamp(0, timezone.utc).year == 1970 and time.gmtime(0).tm_year == 1970
+    assert time.strftime("%Y", time.gmtime(0)) == "1970" and time.ctime(0)[-4:] == "1970"
+    assert abs(datetime.now().timestamp() - time.time()) < 60 and abs(time.time_ns() / 1e9 - time.time()) < 60
+    assert abs(datetime.now(timezone.utc).timestamp() - time.time()) < 60
+    assert abs(datetime.utcnow() - datetime.now(timezone.utc).replace(tzinfo=None)) < timedelta(minutes=1)
+    assert date.today() - datetime.today().date() <= timedelta(1) and time.localtime().tm_year == now.year
+    assert one.strftime("%d") == "02" and hash(one) == hash(copy.copy(one)) and not hasattr(now, "__dict__")
+def f(x):
+    use()
+    return 2 * x
+"""
 _DRAWN = [random.Random(seed).randint(1, 10**6) for seed in (1, 2, 3)]
 
 
@@ -182,6 +218,39 @@ RUN: Mapping[str, tuple[str, str, str]] = {
         TESTS,
         "",
     ),
+    "a clock whose values are used in every way": (CLOCK, TESTS, ""),
+    "the age of a file": (
+        (
+            "import os, time\ndef f(x):\n    open('a', 'w').close()\n"
+            "    return 2 * x * (abs(time.time() - os.path.getmtime('a')) < 3600)"
+        ),
+        TESTS,
+        "",
+    ),
+    "a signal to itself": (
+        (
+            "import os, signal\nseen = []\ndef f(x):\n    signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))\n"
+            "    os.kill(os.getpid(), signal.SIGUSR1)\n    return 2 * x * bool(seen)"
+        ),
+        TESTS,
+        "",
+    ),
+    "as many threads as cores": (
+        (
+            "import os\nfrom concurrent.futures import ThreadPoolExecutor\ndef f(x):\n"
+            "    with ThreadPoolExecutor(os.cpu_count()) as pool:\n        return sum(pool.map(int, [x] * 200)) // 100"
+        ),
+        TESTS,
+        "",
+    ),
+    "a docstring that is used": (
+        (
+            '"""Two."""\nfrom __future__ import annotations\nimport time\nstart = time.time()\n'
+            "def f(x):\n    return 2 * x * (__doc__ == 'Two.')"
+        ),
+        TESTS,
+        "",
+    ),
     "sorted set": (
         "def f(s):\n    return sorted(set(s))",
         "assert f('ba') == ['a', 'b']\nassert f('aa') == ['a']\nassert f('') == []",
@@ -245,6 +314,22 @@ def test_a_build_counts_bad_answers_and_keeps_none(tmp_path: Path) -> None:
     assert sum(reasons.values()) == 40
     assert reasons.keys() <= DROP_REASONS["suites"].keys()
     assert {"no_reference", "not_python", "nondeterministic", "too_few_cases"} <= reasons.keys()
+
+
+def test_an_empty_class_of_the_starter_code_is_not_the_reference() -> None:
+    """In whatever order the sections come, the class of the solution is."""
+    counter = (
+        "class Counter:\n    def __init__(self):\n        self.n = 0\n    def add(self, k):\n        return self.n + k"
+    )
+    tests = "\n".join(f"assert Counter().add({n}) == {n}" for n in (1, 2, 3))
+    for body in ("pass", "...", '"""Counts."""'):
+        starter = f"### Starter code\n```python\nclass Counter:\n    {body}\n```\n"
+        solution, _, rest = answer(counter, tests).partition("### Tests")
+        for text in (starter + solution, solution + starter, f"{starter}```python\n{counter}\n```\n"):
+            found = parse_suite(f"{text}### Tests{rest}")
+            assert isinstance(found, ParsedSuite)
+            assert found.reference == f"{counter}\n"
+            assert "def add(self, k):\n        pass" in found.starter_code
 
 
 def test_many_assertions_are_read_in_time_that_grows_with_their_number() -> None:

@@ -39,19 +39,22 @@ _CLOCK = (
 _ARGUMENTS_FOR_NOW = {"time.ctime": 0, "time.localtime": 0, "time.gmtime": 0, "time.asctime": 0, "time.strftime": 1}
 """Most arguments with which a function reads the clock."""
 _HOST = {
-    "os.cpu_count": "97", "multiprocessing.cpu_count": "97", "os.getpid": "99991", "os.getppid": "99990",
+    "os.cpu_count": "7", "multiprocessing.cpu_count": "7", "os.getppid": "99990",
     "os.getlogin": "'elsewhere'", "getpass.getuser": "'elsewhere'", "socket.gethostname": "'elsewhere'",
     "platform.system": "'Elsewhere'", "platform.machine": "'elsewhere'", "platform.node": "'elsewhere'",
     "platform.platform": "'Elsewhere-1.0'", "platform.release": "'1.0'", "platform.version": "'1'",
-    "platform.processor": "'elsewhere'", "platform.python_version": "'0.0.0'", "os.getuid": "99991",
+    "platform.processor": "'elsewhere'", "platform.python_version": "'3.99.0'", "os.getuid": "99991",
 }  # fmt: skip
-"""What machines differ in, with a value that none has, as source."""
+"""What machines differ in, with a value that hardly any has, as source: one that programs can still work with, such as
+a number of threads that a sandbox allows. A process's own id stays, since it may send itself a signal.
+"""
 _CHANCE = ("random.", "numpy.random.", "secrets.", "os.urandom", "uuid.uuid1", "uuid.uuid4")
 _NO_CHANCE = frozenset({"random.seed", "random.getstate", "random.setstate", "numpy.random.seed"})
 _THREADS = ("threading.", "concurrent.futures.", "multiprocessing.", "_thread.", "queue.")
 _OTHERS = (
-    "sys.getrecursionlimit", "os.getcwd", "os.listdir", "os.scandir", "os.walk", "os.path.abspath", "os.path.realpath",
-    "os.path.expanduser", "os.path.expandvars", "glob.glob", "pathlib.Path.cwd", "pathlib.Path.home", "tempfile.",
+    "sys.getrecursionlimit", "os.getpid", "os.getcwd", "os.listdir", "os.scandir", "os.walk", "os.path.abspath",
+    "os.path.realpath", "os.path.expanduser", "os.path.expandvars", "glob.glob", "pathlib.Path.cwd",
+    "pathlib.Path.home", "tempfile.",
     "time.perf_counter", "time.monotonic", "time.process_time", "time.mktime", "time.localtime", "time.tzname",
     "time.timezone", "datetime.datetime.fromtimestamp", "datetime.date.fromtimestamp", "sys.getrefcount",
 )  # fmt: skip
@@ -62,33 +65,37 @@ _PATCHED = re.compile(r"\bpatch\b|\bmonkeypatch\b|\bMagicMock\b")
 _SHIFTED_CLOCK = """
 def __shift__():
     import datetime, time
-    seconds, real, now = 37_775_820, vars(time).copy(), datetime.datetime.now
-    class Like(type):
-        def __instancecheck__(cls, one):
-            return isinstance(one, original) if cls is moved else type.__instancecheck__(cls, one)
-        def __subclasscheck__(cls, one):
-            return issubclass(one, original) if cls is moved else type.__subclasscheck__(cls, one)
-    original = datetime.datetime
-    class moved(original, metaclass=Like):
+    seconds, real, original = 37_775_820, vars(time).copy(), datetime.datetime
+    clock = lambda: real["time"]() + seconds
+    class moved(original):
+        __slots__ = ()
         @classmethod
         def now(cls, tz=None):
-            return super().now(tz) + datetime.timedelta(seconds=seconds)
+            return cls.fromtimestamp(clock(), tz)
         @classmethod
         def utcnow(cls):
-            return super().utcnow() + datetime.timedelta(seconds=seconds)
-    moved.__name__ = moved.__qualname__ = "datetime"
-    moved.__module__ = "datetime"
+            return cls.fromtimestamp(clock(), datetime.timezone.utc).replace(tzinfo=None)
+        def __repr__(self):
+            return "datetime." * (type(self) is moved) + original.__repr__(self)
+    moved.__name__ = moved.__qualname__ = moved.__module__ = "datetime"
+    moved.min, moved.max = moved(1, 1, 1), moved(9999, 12, 31, 23, 59, 59, 999999)
     datetime.datetime = moved
-    time.time = lambda: real["time"]() + seconds
+    time.time = clock
     time.time_ns = lambda: real["time_ns"]() + seconds * 10**9
     for name in ("ctime", "localtime", "gmtime"):
-        setattr(time, name, lambda at=None, call=real[name]: call(time.time() if at is None else at))
+        setattr(time, name, lambda at=None, call=real[name]: call(clock() if at is None else at))
     time.strftime = lambda form, at=None: real["strftime"](form, time.localtime() if at is None else at)
     time.asctime = lambda at=None: real["asctime"](time.localtime() if at is None else at)
 __shift__()
 del __shift__
 """
-"""Moves the clock by 437 days, 5 hours and 17 minutes: to another year, month, day, weekday and hour."""
+"""Moves the clock by 437 days, 5 hours and 17 minutes: to another year, month, day, weekday and hour.
+
+The class behaves as the original: same name, text and pickles, no attributes of instances, and no metaclass, which
+could conflict with that of a subclass.
+"""
+_FILE_TIMES = re.compile(r"\bst_[amc]time|\bget[amc]time\b|\butime\b")
+"""Times that files have by a clock that cannot be moved: the other must stay where it is, or new files would be old."""
 
 
 class _Use(NamedTuple):
@@ -178,21 +185,23 @@ def elsewhere(reference: str, cases: Iterable[TestCase], number: int) -> str:
     Returns:
         The program, behind the code that makes these changes.
     """
-    front = _prelude(_uses(reference, list(cases)), number)
+    tests = list(cases)
+    texts = (reference, *(case.statement or case.call or "" for case in tests))
+    front = _prelude(_uses(reference, tests), number, clock=not any(map(_FILE_TIMES.search, texts)))
     if not front:
         return reference
     lines = reference.split("\n")
     tree = parse(reference)
-    future = [node.end_lineno or 0 for node in tree.body if _is_future(node)] if tree else []
-    place = max(future, default=0)
+    first = [node.end_lineno or 0 for node in tree.body if _is_first(node, tree)] if tree else []
+    place = max(first, default=0)
     return "\n".join([*lines[:place], front.strip("\n"), *lines[place:]])
 
 
-def _prelude(uses: Sequence[_Use], number: int) -> str:
+def _prelude(uses: Sequence[_Use], number: int, *, clock: bool) -> str:
     lines: list[str] = []
     if any(_is_chance(use) and use.name.startswith("random.") for use in uses):
         lines.append(f"__import__('random').seed({number})")
-    if any(map(_reads_clock, uses)):
+    if clock and any(map(_reads_clock, uses)):
         lines.append(_SHIFTED_CLOCK)
     for name in dict.fromkeys(use.name for use in uses if use.name in _HOST):
         module, _, function = name.rpartition(".")
@@ -291,5 +300,8 @@ def _is_below(name: str, tops: Iterable[str]) -> bool:
     return any(name == top or name.startswith(f"{top}.") for top in tops)
 
 
-def _is_future(node: ast.stmt) -> bool:
-    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
+def _is_first(node: ast.stmt, tree: ast.Module) -> bool:
+    """Whether a statement must precede all others to keep its meaning: a docstring, or an import of the future."""
+    if isinstance(node, ast.ImportFrom):
+        return node.module == "__future__"
+    return node is tree.body[0] and ast.get_docstring(tree) is not None
