@@ -219,6 +219,25 @@ RUN: Mapping[str, tuple[str, str, str]] = {
         "",
     ),
     "a clock whose values are used in every way": (CLOCK, TESTS, ""),
+    "a clock that the tests read too": (
+        (
+            "from datetime import datetime, date\nimport time\ndef f(x=None):\n"
+            "    return datetime.now().year if x is None else isinstance(x, datetime) and x <= datetime.now()"
+        ),
+        (
+            "def test_year():\n    from datetime import datetime\n    assert f() == datetime.now().year\n"
+            "def test_seconds():\n    import time\n    assert f() == time.localtime().tm_year\n"
+            "def test_type():\n    import datetime as dt\n    assert f(dt.datetime(2000, 1, 1)) is True\n"
+            "def test_future():\n    import datetime as d\n"
+            "    assert not f(d.datetime.now() + d.timedelta(days=30)) and f(d.datetime.now())"
+        ),
+        "",
+    ),
+    "a machine that the tests ask too": (
+        "from platform import system\ndef f(x):\n    return system() * x",
+        "import platform\nassert f(1) == platform.system()\nassert f(2) == 2 * platform.system()\nassert f(0) == ''",
+        "",
+    ),
     "the age of a file": (
         (
             "import os, time\ndef f(x):\n    open('a', 'w').close()\n"

@@ -286,7 +286,12 @@ def _helpers(part: _SuiteBlock, reference: ast.Module, defined: Iterable[str]) -
     nodes = [node for test in part.tests for node in ast.walk(test)]
     imports = [node for node in [*reference.body, *nodes] if isinstance(node, ast.Import | ast.ImportFrom)]
     statements = [*imports, *part.tree.body, *(node for node in part.tests if isinstance(node, DefinitionNode))]
-    return {name: node for node in statements for name in stored_names(node) - set(defined) if not is_assertion(node)}
+    return {
+        name: node
+        for node in statements
+        for name in sorted(stored_names(node) - set(defined))
+        if not is_assertion(node)
+    }
 
 
 def _with_helpers(case: TestCase, helpers: dict[str, ast.stmt]) -> TestCase:

@@ -8,6 +8,7 @@ behind code that changes the rest (`elsewhere`), and if it then gives another re
 import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from plum_hub.answers.source import DefinitionNode, parse
@@ -63,7 +64,6 @@ _SETS = "the order of a set"
 _PATCHED = re.compile(r"\bpatch\b|\bmonkeypatch\b|\bMagicMock\b")
 
 _SHIFTED_CLOCK = """
-def __shift__():
     import datetime, time
     seconds, real, original = 37_775_820, vars(time).copy(), datetime.datetime
     clock = lambda: real["time"]() + seconds
@@ -79,20 +79,36 @@ def __shift__():
             return "datetime." * (type(self) is moved) + original.__repr__(self)
     moved.__name__ = moved.__qualname__ = moved.__module__ = "datetime"
     moved.min, moved.max = moved(1, 1, 1), moved(9999, 12, 31, 23, 59, 59, 999999)
-    datetime.datetime = moved
-    time.time = clock
-    time.time_ns = lambda: real["time_ns"]() + seconds * 10**9
+    changes += [(datetime, "datetime", moved), (time, "time", clock)]
+    changes += [(time, "time_ns", lambda: real["time_ns"]() + seconds * 10**9)]
     for name in ("ctime", "localtime", "gmtime"):
-        setattr(time, name, lambda at=None, call=real[name]: call(clock() if at is None else at))
-    time.strftime = lambda form, at=None: real["strftime"](form, time.localtime() if at is None else at)
-    time.asctime = lambda at=None: real["asctime"](time.localtime() if at is None else at)
-__shift__()
-del __shift__
+        changes += [(time, name, lambda at=None, call=real[name]: call(clock() if at is None else at))]
+    local = lambda at: real["localtime"](clock()) if at is None else at
+    changes += [(time, "strftime", lambda form, at=None: real["strftime"](form, local(at)))]
+    changes += [(time, "asctime", lambda at=None: real["asctime"](local(at)))]
 """
 """Moves the clock by 437 days, 5 hours and 17 minutes: to another year, month, day, weekday and hour.
 
 The class behaves as the original: same name, text and pickles, no attributes of instances, and no metaclass, which
 could conflict with that of a subclass.
+"""
+_CHANGED = """
+def __elsewhere__():
+    import sys, types
+    changes = []
+{changes}
+    def apply():
+        for change in changes:
+            setattr(*change)
+    apply()
+    sys.modules["__elsewhere__"] = types.ModuleType("__elsewhere__")
+    sys.modules["__elsewhere__"].apply = apply
+__elsewhere__()
+del __elsewhere__
+"""
+_CHANGED_AGAIN = "__import__('__elsewhere__').apply()\n"
+"""Begins each statement: the sandbox restores the modules that a statement names, and half of a changed clock would
+fail tests that compare its two halves.
 """
 _FILE_TIMES = re.compile(r"\bst_[amc]time|\bget[amc]time\b|\butime\b")
 """Times that files have by a clock that cannot be moved: the other must stay where it is, or new files would be old."""
@@ -174,7 +190,7 @@ def repeats(reference: str, cases: Iterable[TestCase]) -> int:
     return REPEATS if any(_is_chance(use) or use.name.startswith(_THREADS) for use in uses) else 0
 
 
-def elsewhere(reference: str, cases: Iterable[TestCase], number: int) -> str:
+def elsewhere(reference: str, cases: Iterable[TestCase], number: int) -> tuple[str, tuple[TestCase, ...]]:
     """Change what a program finds around it: the clock, what machines differ in, environment, random numbers.
 
     Args:
@@ -183,31 +199,39 @@ def elsewhere(reference: str, cases: Iterable[TestCase], number: int) -> str:
         number: Seed of the random numbers.
 
     Returns:
-        The program, behind the code that makes these changes.
+        The program behind the code that makes these changes, and the cases that keep them.
     """
-    tests = list(cases)
+    tests = tuple(cases)
+    uses = _uses(reference, tests)
     texts = (reference, *(case.statement or case.call or "" for case in tests))
-    front = _prelude(_uses(reference, tests), number, clock=not any(map(_FILE_TIMES.search, texts)))
-    if not front:
-        return reference
+    changes = _changes(uses, clock=not any(map(_FILE_TIMES.search, texts)))
+    front = [_CHANGED.format(changes=changes).strip("\n")] if changes else []
+    if any(_is_chance(use) and use.name.startswith("random.") for use in uses):
+        front.append(f"__import__('random').seed({number})")
+    front += [f"__import__('os').environ[{name!r}] = 'elsewhere'" for name in dict.fromkeys(_variables(uses))]
+    if changes:
+        tests = tuple(
+            replace(case, statement=_CHANGED_AGAIN + case.statement) if case.statement else case for case in tests
+        )
+    return _with_front(reference, front), tests
+
+
+def _changes(uses: Sequence[_Use], *, clock: bool) -> str:
+    """Return code that adds to `changes` what must be set: objects, names and values."""
+    parts = [_SHIFTED_CLOCK.strip("\n")] if clock and any(map(_reads_clock, uses)) else []
+    for name in dict.fromkeys(use.name for use in uses if use.name in _HOST):
+        module, _, function = name.rpartition(".")
+        parts.append(f"    changes += [(__import__({module!r}), {function!r}, lambda *_, **__: {_HOST[name]})]")
+    return "\n".join(parts)
+
+
+def _with_front(reference: str, front: Sequence[str]) -> str:
+    """Insert code before everything but what must come first."""
     lines = reference.split("\n")
     tree = parse(reference)
     first = [node.end_lineno or 0 for node in tree.body if _is_first(node, tree)] if tree else []
     place = max(first, default=0)
-    return "\n".join([*lines[:place], front.strip("\n"), *lines[place:]])
-
-
-def _prelude(uses: Sequence[_Use], number: int, *, clock: bool) -> str:
-    lines: list[str] = []
-    if any(_is_chance(use) and use.name.startswith("random.") for use in uses):
-        lines.append(f"__import__('random').seed({number})")
-    if clock and any(map(_reads_clock, uses)):
-        lines.append(_SHIFTED_CLOCK)
-    for name in dict.fromkeys(use.name for use in uses if use.name in _HOST):
-        module, _, function = name.rpartition(".")
-        lines.append(f"setattr(__import__({module!r}), {function!r}, lambda *_, **__: {_HOST[name]})")
-    lines += [f"__import__('os').environ[{name!r}] = 'elsewhere'" for name in dict.fromkeys(_variables(uses))]
-    return "\n".join(lines)
+    return "\n".join([*lines[:place], *front, *lines[place:]])
 
 
 def _uses(reference: str, cases: Sequence[TestCase]) -> list[_Use]:

@@ -89,8 +89,8 @@ def _first_programs(name: str, suite: UnprovedSuite, limits: Limits) -> Iterator
 def _again_programs(name: str, suite: UnprovedSuite, limits: Limits) -> Iterator[Program]:
     """Yield the reference in other surroundings, several times if it may pass by chance."""
     for number in range(1 + repeats(suite.reference, suite.cases)):
-        code = elsewhere(suite.reference, suite.cases, number + 1)
-        again = program(f"{name}:{_again(number)}", code, suite.entry_point, suite.cases, limits)
+        code, cases = elsewhere(suite.reference, suite.cases, number + 1)
+        again = program(f"{name}:{_again(number)}", code, suite.entry_point, cases, limits)
         yield replace(again, elsewhere=True)
 
 
