@@ -258,7 +258,7 @@ class Drop:
     id: str
     stage: str
     reason: str
-    """A word that reports count by, as in `reference_failed`."""
+    """A word that reports count by, as in `reference_failed`; `reasons.DROP_REASONS` says what each means."""
     instruction_id: str
     detail: str = ""
     """Evidence, in one line."""

@@ -24,7 +24,7 @@ from plum_hub.answers.suite import ParsedSuite, parse_suite
 from plum_hub.execution import Judge, Limits
 from plum_hub.judging.cases import limits_of, program
 from plum_hub.judging.stream import Judgement, Submission, judge_submissions
-from plum_hub.pipeline.proof import proof_programs, unproved
+from plum_hub.pipeline.proof import run_proofs, unproved
 from plum_hub.pipeline.rule_views import RULES
 from plum_hub.pipeline.vote import vote_all
 from plum_hub.recipe import Recipe
@@ -150,11 +150,10 @@ def _self_consistent(run: Run, judge: Judge) -> dict[str, list[tuple[Response, P
         for suite in [parse_suite(response.text, min_cases=config.min_cases, max_cases=config.max_cases)]
         if isinstance(suite, ParsedSuite)
     }
-    programs = (one for name, (_, suite) in read.items() for one in proof_programs(name, suite, limits))
-    executions = {execution.id: execution for execution in judge.run(programs)}
+    executions = run_proofs({name: suite for name, (_, suite) in read.items()}, judge, limits)
     found: dict[str, list[tuple[Response, ParsedSuite]]] = defaultdict(list)
     for name, (response, suite) in read.items():
-        if unproved(name, executions)[0] is None:
+        if unproved(name, executions, suite)[0] is None:
             found[response.instruction_id].append((response, suite))
     return found
 
@@ -166,11 +165,10 @@ def _voted(
     votes = vote_all([[suite for _, suite in group] for group in consistent.values()], judge, limits)
     results = {name: vote for name, vote in zip(consistent, votes, strict=True) if vote.suite is not None}
     merged = {name: vote.suite for name, vote in results.items() if vote.suite is not None}
-    programs = (one for name, suite in merged.items() for one in proof_programs(name, suite, limits))
-    executions = {execution.id: execution for execution in judge.run(programs)}
+    executions = run_proofs(merged, judge, limits)
     suites = {}
     for name, suite in merged.items():
-        if unproved(name, executions)[0] is None:
+        if unproved(name, executions, suite)[0] is None:
             cases = [asdict(case) for case in suite.cases]
             made = digest(name, suite.entry_point, suite.starter_code, suite.reference, cases)
             suites[name] = TestSuite(id=made, instruction_id=name, response_id="", **vars(suite))

@@ -24,6 +24,7 @@ import plum_hub
 from plum_hub import errors, records
 from plum_hub.cli import cli
 from plum_hub.engines import EngineConfig
+from plum_hub.reasons import DROP_REASONS
 from plum_hub.recipe import Recipe
 from plum_hub.release.schemas import Config, columns
 from plum_hub.training.settings import TrainingSettings
@@ -161,6 +162,20 @@ def training_page() -> str:
     for key, field in TrainingSettings.model_fields.items():
         lines.append(key_row(key, field.default, meanings.get(key, "")))
     return page("Training keys", introduction, "\n".join(lines))
+
+
+def drop_reasons_page() -> str:
+    """Return the page of the reasons for which rows are left out."""
+    introduction = (
+        "No row is left out in silence: `dropped.jsonl` of a run and the config `dropped` of a release have its stage, "
+        "its reason and a detail; `plum-hub status` and the card count them, and `plum-hub show RUN ID` explains one."
+    )
+    parts = []
+    for stage, meanings in DROP_REASONS.items():
+        lines = ["| reason | meaning |", "|---|---|"]
+        lines += [f"| `{reason}` | {cell(meaning)} |" for reason, meaning in meanings.items()]
+        parts.append(f"## {stage}\n\n" + "\n".join(lines))
+    return page("Drop reasons", introduction, *parts)
 
 
 def exit_codes_page() -> str:
@@ -445,6 +460,7 @@ REFERENCE: dict[str, Callable[[], str]] = {
     "python-api.md": python_api_page,
     "file-formats.md": file_formats_page,
     "exit-codes.md": exit_codes_page,
+    "drop-reasons.md": drop_reasons_page,
 }
 
 

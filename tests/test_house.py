@@ -23,7 +23,7 @@ LEVELS = {
     "benchmarks": 4, "cards": 4, "doctor": 4, "answers": 3, "release": 3, "reports": 3, "loading": 3, "instructions": 2,
     "attacks": 2, "lines": 1, "columns": 1, "engines": 1,
     "execution": 1, "static": 1, "hubs": 1, "prompts": 1, "progress": 0, "environment": 0, "passk": 0, "statistics": 0,
-    "records": 0, "files": 0, "errors": -1, "home": 0, "threads": 0, "__init__": 0,
+    "records": 0, "reasons": 0, "files": 0, "errors": -1, "home": 0, "threads": 0, "__init__": 0,
 }  # fmt: skip
 # Imported late, when it is first used.
 NEIGHBOURS = {("__init__", room) for room in ("api", "loading", "progress", "recipe")}

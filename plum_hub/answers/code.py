@@ -120,10 +120,14 @@ def _is_sketch(node: ast.stmt) -> bool:
     """Return whether a definition is empty, or leaves parts of it out with `...`."""
     if is_stub(node):
         return True
-    if isinstance(node, ast.ClassDef):
-        return False  # abstract methods and protocols look like sketches
-    parts = (part for part in ast.walk(node) if isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+    if isinstance(node, ast.ClassDef):  # abstract methods and protocols look like sketches
+        return all(isinstance(item, ast.Pass) or _is_constant(item) for item in node.body)
+    parts = (part for part in ast.walk(node) if _is_constant(part))
     return isinstance(node, DefinitionNode) and any(part.value.value is ... for part in parts)  # type: ignore[attr-defined]
+
+
+def _is_constant(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _script(candidates: Sequence[Block]) -> Block | None:

@@ -30,12 +30,14 @@ from plum_hub.answers.source import (
     unparse,
 )  # fmt: skip
 from plum_hub.answers.starter import Stub, is_data_class, is_valid_starter, make_starter, make_stub_code
+from plum_hub.answers.surroundings import fixed_source
 from plum_hub.execution.closeness import Closeness, parse_expected
 from plum_hub.execution.comparisons import agrees
 from plum_hub.records import TestCase, TestSuite
 
 Reason: TypeAlias = Literal[
     "refused",
+    "not_python",
     "no_reference",
     "syntax_error",
     "no_entry_point",
@@ -43,9 +45,11 @@ Reason: TypeAlias = Literal[
     "cannot_fail",
     "contradictory",
     "all_expected_equal",
+    "nondeterministic",
 ]
 """Why an answer is not a usable suite. `cannot_fail`: too few tests remain without those that are not Python or hold
 whatever the program does. `all_expected_equal`: a function that returns a constant would pass.
+`nondeterministic`: its result rests on what no sandbox can vary, such as the network.
 """
 
 _REFUSAL = re.compile(r"(?i)\b(?:i'?m sorry|i (?:can ?not|can't|am unable|won't)|as an ai)\b")
@@ -119,9 +123,11 @@ def parse_suite(text: str, *, min_cases: int = 3, max_cases: int = 5) -> ParsedS
         The suite, or the reason why there is none.
     """
     try:
-        return _parse_suite(text, min_cases, max_cases)
+        suite = _parse_suite(text, min_cases, max_cases)
+        source = fixed_source(suite.reference, suite.cases) if isinstance(suite, ParsedSuite) else None
     except RecursionError:  # the source is nested more deeply than Python's stack allows
         return Unusable("syntax_error", "nested too deeply")
+    return suite if source is None else Unusable("nondeterministic", source)
 
 
 def make_stub(suite: ParsedSuite | TestSuite, stub: Stub = "none") -> str:
@@ -163,13 +169,16 @@ def find_problem(cases: Sequence[TestCase], min_cases: int) -> Unusable | None:
 
 
 def _parse_suite(text: str, min_cases: int, max_cases: int) -> ParsedSuite | Unusable:
-    blocks = [block for block in read_answer(text).blocks if block.may_be_python] or _headed_sections(text)
+    written = read_answer(text).blocks
+    blocks = [block for block in written if block.may_be_python] or _headed_sections(text)
     parts = [part for block in blocks if (part := _divide(block)) is not None]
     solutions = [part.program for part in sorted(parts, key=_last_resort) if not _is_announcement(part.tree)]
     if not any(part.tree.body for part in parts):
         if any(block.is_python for block in blocks):
             return Unusable("syntax_error", "no block of the answer parses")
-        return Unusable("refused" if _REFUSAL.search(text) else "no_reference", text.strip()[:200])
+        if written and not _REFUSAL.search(text):
+            return Unusable("not_python", " ".join(written[0].code.split())[:200])
+        return Unusable("refused" if _REFUSAL.search(text) else "no_reference", " ".join(text.split())[:200])
     entry_point = _entry_point(parts)
     if entry_point is None:
         return _script(text, solutions, min_cases, max_cases)
@@ -274,8 +283,9 @@ def _cases(parts: Sequence[_SuiteBlock], text: str, reference: ast.Module, min_c
     defined = _own(reference)
     stateless = frozenset(name for name, node in defined.items() if _is_stateless(node))
     cases = [
-        _with_helpers(case, _helpers(part, reference, defined.keys()))
+        _with_helpers(case, helpers)
         for part in parts
+        for helpers in [_helpers(part, reference, defined.keys())]  # once for all cases of a part
         for case in read_cases(part.tests, stateless)
     ]
     usable = _once(case for case in cases if _names(case) & defined.keys())
@@ -301,7 +311,12 @@ def _helpers(part: _SuiteBlock, reference: ast.Module, defined: Iterable[str]) -
     nodes = [node for test in part.tests for node in ast.walk(test)]
     imports = [node for node in [*reference.body, *nodes] if isinstance(node, ast.Import | ast.ImportFrom)]
     statements = [*imports, *part.tree.body, *(node for node in part.tests if isinstance(node, DefinitionNode))]
-    return {name: node for node in statements for name in stored_names(node) - set(defined) if not is_assertion(node)}
+    return {
+        name: node
+        for node in statements
+        for name in sorted(stored_names(node) - set(defined))
+        if not is_assertion(node)
+    }
 
 
 def _with_helpers(case: TestCase, helpers: dict[str, ast.stmt]) -> TestCase:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from plum_hub.cli.screen import console, facts
 from plum_hub.progress import clock
+from plum_hub.reasons import meaning_of
 from plum_hub.records import Drop, Sample, Score, TestCase, TestSuite, Verdict
 
 if TYPE_CHECKING:
@@ -196,6 +197,8 @@ def _print_sample(out: Console, sample: Sample, verdict: Verdict | None, suite: 
 def _print_drop(out: Console, drop: Drop, *, whole: bool) -> None:
     detail = drop.detail if whole else drop.detail[:100]
     out.print(Text(f"left out in {drop.stage}: {drop.id} {drop.reason} {detail}"), soft_wrap=whole)
+    if whole and (meaning := meaning_of(drop.stage, drop.reason)):
+        out.print(Text(f"  {meaning}"), soft_wrap=True)
 
 
 def _case_line(case: TestCase) -> str:

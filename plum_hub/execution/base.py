@@ -113,6 +113,10 @@ class Program:
     """Stop at the first case that does not pass: later cases are neither run nor reported. With `Reinterpretation`,
     stop once both the cases and their reinterpretations have one that did not pass.
     """
+    elsewhere: bool = False
+    """Run in other surroundings (`Judge` only): another hash seed, state of `random`, working folder, time zone,
+    recursion limit and environment. What gives other results there is not decided by the program alone.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from plum_hub.execution import filters, kernel
 from plum_hub.execution.kernel import LayerError
-from plum_hub.execution.visibility import DEVICES, MEMORY_READERS, NOBODY, STACK_BYTES
+from plum_hub.execution.visibility import DEVICES, MEMORY_READERS, NOBODY, STACK_BYTES, interpreter_environment
 from plum_hub.execution.wire import send
 
 _SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin")
@@ -46,8 +46,9 @@ def main(argument: str) -> None:
     Args:
         argument: JSON with `socket` (a file descriptor), `python` (path of the interpreter), `prefix` (its folder),
             `library` (its standard library), `source` (the folder of this package), `scratch_mb`, `cgroups` (folders of
-            the jail's control group, removed at the end), `core` (the processor core to stay on, or null) and
-            `packages` (the folder that numpy is installed in; empty if programs may not use it).
+            the jail's control group, removed at the end), `core` (the processor core to stay on, or null),
+            `packages` (the folder that numpy is installed in; empty if programs may not use it) and `elsewhere`
+            (whether programs get other surroundings).
     """
     settings = json.loads(argument)
     judge = os.getppid()
@@ -139,9 +140,8 @@ def _become_zygote(settings: dict[str, Any]) -> None:
         python = target + settings["python"].removeprefix(prefix)
         flags = ["-s", "-S", "-P", "-B", "-X", "utf8", "-c", _START, str(socket)]
         flags += [_PACKAGES] if settings["packages"] else []
-        # One hash seed for all jails, so that set order never changes a verdict.
         environment = {
-            "PYTHONHASHSEED": "0",
+            **interpreter_environment(elsewhere=settings["elsewhere"]),
             "OPENBLAS_NUM_THREADS": "1",
             "LD_LIBRARY_PATH": f"{target}/lib" if target == _MOVED else "",
         }

@@ -60,20 +60,21 @@ def _read_exactly(size: int) -> bytes:
     return read
 
 
-def shut(user: int) -> None:
+def shut(user: int, elsewhere: bool = False) -> None:
     """Give up all privileges, install the filters that docker does not, and start a fresh interpreter as another user.
 
     Returns only if a layer failed, after reporting it to the judge.
 
     Args:
         user: The user id to become.
+        elsewhere: Whether programs get other surroundings.
 
     Raises:
         LayerError: Never to the caller; a failed layer is reported to the judge instead.
     """
     from plum_hub.execution import filters
     from plum_hub.execution.kernel import LayerError
-    from plum_hub.execution.visibility import DEVICES
+    from plum_hub.execution.visibility import DEVICES, interpreter_environment
     from plum_hub.execution.wire import send
 
     try:
@@ -90,8 +91,7 @@ def shut(user: int) -> None:
         filters.install_seccomp()
         python = os.path.realpath(sys.executable)
         flags = ["-s", "-S", "-P", "-B", "-X", "utf8", "-c", sys.orig_argv[-1], str(status)]
-        # One hash seed for all containers, so that set order never changes a verdict.
-        os.execve(python, [python, *flags], {"PYTHONHASHSEED": "0"})
+        os.execve(python, [python, *flags], interpreter_environment(elsewhere=elsewhere))
     except (LayerError, OSError) as error:
         layer, reason = (error.layer, error.reason) if isinstance(error, LayerError) else ("files", str(error))
         send(_ANSWERS, {"failed": layer, "reason": reason})

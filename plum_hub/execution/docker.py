@@ -47,10 +47,12 @@ class DockerSandbox(JailSandbox):
 
     Args:
         workers: Number of containers; None for one for each processor core.
+        elsewhere: Whether programs get other surroundings.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, *, elsewhere: bool = False) -> None:
         super().__init__(workers or os.cpu_count(), self._start_container)
+        self._elsewhere = elsewhere
 
     @property
     def harness_version(self) -> str:
@@ -78,7 +80,7 @@ class DockerSandbox(JailSandbox):
         return replace(image, interpreter=interpreter)
 
     def _start_container(self, theirs: socket.socket, _core: int | None) -> "Container":
-        return Container(self._image, theirs)
+        return Container(self._image, theirs, elsewhere=self._elsewhere)
 
 
 class Container:
@@ -88,7 +90,7 @@ class Container:
     hint = _HINT
     startup_keys = frozenset({"ready", "status"})
 
-    def __init__(self, image: _Image, theirs: socket.socket) -> None:
+    def __init__(self, image: _Image, theirs: socket.socket, *, elsewhere: bool = False) -> None:
         self.probe_targets: dict[str, Any] = {}
         self._image = image
         self._id = f"plum-hub-{secrets.token_hex(8)}"
@@ -105,7 +107,9 @@ class Container:
         # A user id of its own, because the kernel counts a user's processes across all containers.
         user = _FIRST_USER + secrets.randbelow(_USERS)
         message: dict[str, Any] = {"sources": sources, "module": f"{__package__}.container"}
-        self.startup_messages = b"".join(pack({**message, "step": step}) for step in (["shut", user], ["serve"]))
+        self.startup_messages = b"".join(
+            pack({**message, "step": step}) for step in (["shut", user, elsewhere], ["serve"])
+        )
 
     def verify(self, greeting: dict[str, Any]) -> str:
         """Check the container: the docker daemon reports its settings, the kernel the zygote's status.

@@ -174,6 +174,7 @@ class JailSandbox:
         workers: Number of jails; None for one for each core that this process may use.
         enclose: Starts an enclosure from the zygote's end of a socket and the core to stay on; None for a jail.
         numpy: Whether programs may use numpy.
+        elsewhere: Whether programs get other surroundings (`Program.elsewhere`).
     """
 
     enclosure: type[Jail] = Jail
@@ -184,10 +185,11 @@ class JailSandbox:
         enclose: Callable[[socket.socket, int | None], Enclosure] | None = None,
         *,
         numpy: bool = False,
+        elsewhere: bool = False,
     ) -> None:
         self._numpy = _find_numpy() if numpy else None
         packages = str(self._numpy.folder) if self._numpy else ""
-        self._enclose = enclose or functools.partial(self.enclosure, packages=packages)
+        self._enclose = enclose or functools.partial(self.enclosure, packages=packages, elsewhere=elsewhere)
         self._cores = os.sched_getaffinity(0)
         self._size = workers or len(self._cores)
         self._exclusive_cores: frozenset[int | None] = frozenset({None})

@@ -41,17 +41,20 @@ class Judge:
             raise SandboxError("the docker sandbox has no numpy; use the jail or landlock sandbox")
         self._workers, self._name, self._numpy = workers, sandbox, numpy
         self._open_sandbox: Sandbox | None = None
+        self._elsewhere: Sandbox | None = None
 
     @property
     def _sandbox(self) -> Sandbox:
         if self._open_sandbox is None:
-            name = choose(numpy=self._numpy) if self._name == "auto" else self._name
-            if name == "docker":
-                self._open_sandbox = DockerSandbox(self._workers)
-            else:
-                kind = JailSandbox if name == "jail" else LandlockSandbox
-                self._open_sandbox = kind(self._workers, numpy=self._numpy)
+            self._open_sandbox = self._start(elsewhere=False)
         return self._open_sandbox
+
+    def _start(self, *, elsewhere: bool) -> Sandbox:
+        name = choose(numpy=self._numpy) if self._name == "auto" else self._name
+        if name == "docker":
+            return DockerSandbox(self._workers, elsewhere=elsewhere)
+        kind = JailSandbox if name == "jail" else LandlockSandbox
+        return kind(self._workers, numpy=self._numpy, elsewhere=elsewhere)
 
     @property
     def harness_version(self) -> str:
@@ -66,7 +69,8 @@ class Judge:
         """Run every program once.
 
         Args:
-            programs: Consumed as workers become free.
+            programs: Consumed as workers become free. Those that run elsewhere (`Program.elsewhere`) are kept until the
+                others have ended.
 
         Returns:
             An iterator over what each program did, as each finishes, in any order.
@@ -75,12 +79,28 @@ class Judge:
             SandboxError: This machine could not run programs as promised. It implies nothing about any program.
             ValueError: An expected value is neither a literal nor a closeness.
         """
-        return self._sandbox.run(programs)
+        return self._run(self._sandbox, programs)
+
+    def _run(self, sandbox: Sandbox, programs: Iterable[Program]) -> Iterator[Execution]:
+        kept: list[Program] = []
+
+        def here() -> Iterator[Program]:
+            for program in programs:
+                if program.elsewhere:
+                    kept.append(program)
+                else:
+                    yield program
+
+        yield from sandbox.run(here())
+        if kept:
+            self._elsewhere = self._elsewhere or self._start(elsewhere=True)
+            yield from self._elsewhere.run(kept)
 
     def close(self) -> None:
         """Stop the workers and remove everything they left. Idempotent."""
-        if self._open_sandbox is not None:
-            self._open_sandbox.close()
+        for sandbox in (self._open_sandbox, self._elsewhere):
+            if sandbox is not None:
+                sandbox.close()
 
     def __enter__(self) -> Self:
         return self

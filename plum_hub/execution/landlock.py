@@ -29,9 +29,10 @@ class LandlockWorker(Jail):
     max_version = sys.maxsize
     """Newest Landlock ABI to use."""
 
-    def __init__(self, theirs: socket.socket, core: int | None, packages: str = "") -> None:
+    def __init__(self, theirs: socket.socket, core: int | None, packages: str = "", *, elsewhere: bool = False) -> None:
         self._user = os.getuid()
-        super().__init__(theirs, core, packages, {"temporary": _temporary(), "max_version": self.max_version})
+        settings = {"temporary": _temporary(), "max_version": self.max_version, "elsewhere": elsewhere}
+        super().__init__(theirs, core, packages, settings)
         self.probe_targets = {"processes": [os.getpid(), self._process.pid, 1]}
 
     def verify(self, greeting: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from plum_hub.execution import boot, container, filters, kernel, scratch
 from plum_hub.execution.kernel import LayerError
 from plum_hub.execution.supervisor import Supervisor
-from plum_hub.execution.visibility import DEVICES, STACK_BYTES
+from plum_hub.execution.visibility import DEVICES, STACK_BYTES, interpreter_environment
 from plum_hub.execution.wire import send
 
 _FIRST_USER, _USERS = 40_000, 20_000
@@ -227,8 +227,8 @@ def _become_zygote(folders: _SandboxFolders, settings: dict[str, Any], superviso
         python = settings["python"]
         flags = ["-s", "-S", "-P", "-B", "-X", "utf8", "-c", _START.format(jail=folders.jail), str(socket_number)]
         flags += [folders.packages if settings["packages"] else "", str(children)]
-        # One hash seed for all sandboxes, so that set order never changes a verdict.
-        os.execve(python, [python, *flags], {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"})
+        environment = {**interpreter_environment(elsewhere=settings["elsewhere"]), "OPENBLAS_NUM_THREADS": "1"}
+        os.execve(python, [python, *flags], environment)
     except (LayerError, OSError) as error:
         boot.report(settings["socket"], error)
     finally:

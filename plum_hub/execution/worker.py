@@ -107,6 +107,7 @@ class Jail:
         core: Processor core to stay on; None for any.
         packages: Folder that numpy is installed in; empty if programs may not use it.
         extra_settings: Further keys of the argument of `boot`.
+        elsewhere: Whether programs get other surroundings.
 
     Raises:
         SandboxError: No process could be started.
@@ -124,7 +125,13 @@ class Jail:
     """The module that isolates the zygote."""
 
     def __init__(
-        self, theirs: socket.socket, core: int | None, packages: str = "", extra_settings: dict[str, Any] | None = None
+        self,
+        theirs: socket.socket,
+        core: int | None,
+        packages: str = "",
+        extra_settings: dict[str, Any] | None = None,
+        *,
+        elsewhere: bool = False,
     ) -> None:
         self.probe_targets: dict[str, Any] = {}
         python = os.path.realpath(sys.executable)
@@ -133,7 +140,8 @@ class Jail:
         settings = {
             "socket": theirs.fileno(), "python": python, "prefix": os.path.realpath(sys.base_prefix),
             "library": os.path.realpath(sysconfig.get_path("stdlib")), "source": str(source), "scratch_mb": SCRATCH_MB,
-            "packages": packages, "core": core, "cgroups": [str(folder) for folder in groups.folders] if groups else [],
+            "packages": packages, "core": core, "elsewhere": elsewhere,
+            "cgroups": [str(folder) for folder in groups.folders] if groups else [],
             **(extra_settings or {}),
         }  # fmt: skip
         try:

@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from plum_hub.execution import compiler, internals, sandbox_child, scratch, values
-from plum_hub.execution.visibility import MEMORY_READERS
+from plum_hub.execution.visibility import ELSEWHERE, MEMORY_READERS, OTHER_ENVIRONMENT
 from plum_hub.execution.wire import (
     ASKED,
     COMPILE,
@@ -61,6 +61,9 @@ _COMPILED_BYTES = 4 << 20  # larger cases are compiled in every child
 _TAIL = 2000  # bytes of output that are kept
 _SHORTEST_WAIT, _OUTPUT_WAIT, _WATCHED_WAIT = 0.01, 0.05, 0.02  # seconds
 _CORES = os.cpu_count() or 1
+_ELSEWHERE = ELSEWHERE in os.environ
+_OTHER_FOLDER = "elsewhere"
+_DEEPER = 200  # calls more than usual, elsewhere
 _STATE = slice(0, sandbox_child.RESULTS)  # part of the buffer: whether the child has entered, or why not
 _ENTERED = b"entered".ljust(_STATE.stop - _STATE.start, b"\0")
 
@@ -121,8 +124,7 @@ def prepare(packages: str = "", children: int | None = None) -> None:
     if packages:
         sys.path.append(packages)
         values.know_numpy()
-    os.environ.clear()
-    _seed_for_all()
+    _set_surroundings()
     for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     limits = dict(_FIXED_LIMITS)
@@ -138,11 +140,21 @@ def prepare(packages: str = "", children: int | None = None) -> None:
     gc.freeze()
 
 
-def _seed_for_all() -> None:
+def _set_surroundings() -> None:
+    """Set environment, time zone, recursion limit and the state of `random` for all children."""
+    os.environ.clear()
+    if _ELSEWHERE:
+        os.environ.update(OTHER_ENVIRONMENT)
+        time.tzset()
+        sys.setrecursionlimit(sys.getrecursionlimit() + _DEEPER)
+    _seed_for_all(int(_ELSEWHERE))
+
+
+def _seed_for_all(seed: int) -> None:
     """Seed `random` once for all children, so that a program that uses it gets the same verdict again."""
     register = os.register_at_fork
     vars(os)["register_at_fork"] = lambda **_hooks: None
-    importlib.import_module("random").seed(0)
+    importlib.import_module("random").seed(seed)
     vars(os)["register_at_fork"] = register
 
 
@@ -258,6 +270,9 @@ class _Jail:
             os.closerange(3, _FILES)
             for limit, value in limits:
                 resource.setrlimit(limit, value)
+            if _ELSEWHERE:
+                os.mkdir(_OTHER_FOLDER)  # noqa: PTH102
+                os.chdir(_OTHER_FOLDER)
         except (ArithmeticError, ValueError, OSError) as error:
             text = f"{type(error).__name__}: {error}".encode()
             self.buffer[_STATE] = text[: len(_ENTERED)].ljust(len(_ENTERED), b"\0")

@@ -35,6 +35,7 @@ from plum_hub.answers.source import (
     unparse,
 )  # fmt: skip
 from plum_hub.answers.starter import is_valid_starter, make_starter
+from plum_hub.answers.surroundings import fixed_source
 from plum_hub.records import TestCase
 
 TEST_COLUMNS = (
@@ -73,7 +74,9 @@ _USUAL_MODULES = frozenset(
     {"math", "re", "heapq", "bisect", "collections", "itertools", "functools", "random", "string"}
 )
 
-Reason: TypeAlias = Literal["no_tests", "unreadable_tests", "cannot_fail", "no_entry_point", "no_reference"]
+Reason: TypeAlias = Literal[
+    "no_tests", "unreadable_tests", "cannot_fail", "no_entry_point", "no_reference", "nondeterministic"
+]
 """Why a row has no suite. `no_reference`: it has solutions, and none of them is Python that defines the entry point."""
 
 
@@ -134,10 +137,13 @@ def suites_of(
     try:
         given = [row[one] for one in _CONTEST if row.get(one)] if name in _CONTEST else [row[name]]
         found = _of_pairs(row, name, given) or _of_assertions(row, row[name])
+        sources = [] if isinstance(found, UnusableTests) else [fixed_source(one.reference, one.cases) for one in found]
     except RecursionError:
         return UnusableTests("unreadable_tests", "nested too deeply")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         return UnusableTests("unreadable_tests", " ".join(str(error).split())[:200])
+    if sources and all(sources):
+        return UnusableTests("nondeterministic", str(sources[0]))
     if isinstance(found, UnusableTests) or max_cases is None:
         return found
     return [RowSuite(one.entry_point, one.starter_code, one.reference, one.cases[:max_cases]) for one in found]
@@ -156,6 +162,8 @@ def _of_assertions(row: Mapping[str, Any], given: object) -> list[RowSuite] | Un
         return UnusableTests("no_entry_point", "nothing that a solution could define is used by the tests")
     if "check" in definitions(tree) and not _calls(tree, "check"):
         source += f"\ncheck({entry_point})\n"
+    if named and named not in source:
+        return UnusableTests("no_entry_point", f"no test uses {named}")
     cases = read_tests(source, entry_point)
     setup = _with_usual_imports(_text(row.get("test_setup_code")))
     cases = tuple(_behind(setup, case) for case in cases) if setup else cases

@@ -10,7 +10,7 @@ from plum_hub.instructions.sources import source_rows
 from plum_hub.judging.cases import limits_of
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.own_tests import COLUMNS, RowSuite, UnusableTests, suites_of
-from plum_hub.pipeline.proof import proof_programs, unproved
+from plum_hub.pipeline.proof import run_proofs, unproved
 from plum_hub.pipeline.strengths import WEAK, StrengthFilter, measuring
 from plum_hub.records import Drop, Instruction, TestSuite, digest
 
@@ -55,20 +55,18 @@ def _decide(
     batch: tuple[tuple[str, _Reading], ...], judge: Judge, strengths: StrengthFilter, stage: str
 ) -> Iterator[TestSuite | Drop]:
     """Prove a batch: of several readings of one row, the first that is proved is the suite."""
-    limits = limits_of(strengths.recipe.verdicts)
-    programs = (
-        program
+    suites = {
+        f"{name}:{number}": suite
         for name, found in batch
         if not isinstance(found, UnusableTests)
         for number, suite in enumerate(found)
-        for program in proof_programs(f"{name}:{number}", suite, limits)
-    )
-    executions = {execution.id: execution for execution in judge.run(programs)}
+    }
+    executions = run_proofs(suites, judge, limits_of(strengths.recipe.verdicts))
     for name, found in batch:
         if isinstance(found, UnusableTests):
             yield _drop(name, stage, found.reason, found.detail)
             continue
-        results = [unproved(f"{name}:{number}", executions) for number in range(len(found))]
+        results = [unproved(f"{name}:{number}", executions, suite) for number, suite in enumerate(found)]
         proved = next((suite for suite, (reason, _) in zip(found, results, strict=True) if reason is None), None)
         if proved is None:
             reason, detail = results[0]

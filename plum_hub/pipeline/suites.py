@@ -25,7 +25,7 @@ from plum_hub.pipeline.base import (
     seed_of,
 )
 from plum_hub.pipeline.budget import RESPONSE_TOKENS, within_budget
-from plum_hub.pipeline.proof import proof_programs, unproved
+from plum_hub.pipeline.proof import run_proofs, unproved
 from plum_hub.pipeline.published import GENERATE, ROWS, published_suites
 from plum_hub.pipeline.row_suites import prove_rows
 from plum_hub.pipeline.strengths import WEAK, StrengthFilter, measuring
@@ -73,8 +73,8 @@ def self_consistency(kept: int, reasons: Mapping[str, int]) -> tuple[int, int]:
 
     Args:
         kept: Suites in the run.
-        reasons: Number of drops of this stage for each reason. `flaky` suites do not pass twice, so they are not
-            self-consistent.
+        reasons: Number of drops of this stage for each reason. `flaky` and `nondeterministic` suites do not pass twice,
+            so they are not self-consistent.
 
     Returns:
         The number of self-consistent responses, and the number of decided ones.
@@ -301,11 +301,10 @@ def _problems(results: Sequence[VoteResult], judge: Judge, limits: Limits) -> li
     """Prove the suites that votes have merged; for each result, return why it is not proved, or "" if it is."""
     merged = {str(number): result.suite for number, result in enumerate(results) if len(result.voters) > 1}
     proved = {name: suite for name, suite in merged.items() if suite is not None}  # a suite alone is proved already
-    programs = (one for name, suite in proved.items() for one in proof_programs(name, suite, limits))
-    executions = {execution.id: execution for execution in judge.run(programs)}
+    executions = run_proofs(proved, judge, limits)
     problems = [""] * len(results)
-    for name in proved:
-        reason, detail = unproved(name, executions)
+    for name, suite in proved.items():
+        reason, detail = unproved(name, executions, suite)
         problems[int(name)] = "" if reason is None else f"{reason}: {detail}"
     return problems
 
@@ -354,19 +353,13 @@ class _Election:
 
 def _check(groups: Sequence[Sequence[Response]], judge: Judge, recipe: Recipe) -> list[_CheckedResponses]:
     """Parse and run the responses of a batch of instructions."""
-    limits = limits_of(recipe.verdicts)
     read: dict[str, ParsedSuite | Unusable] = {
         response.id: parse_suite(response.text, min_cases=recipe.suites.min_cases, max_cases=recipe.suites.max_cases)
         for group in groups
         for response in group
     }
-    programs = (
-        one
-        for name, suite in read.items()
-        if isinstance(suite, ParsedSuite)
-        for one in proof_programs(name, suite, limits)
-    )
-    executions = {execution.id: execution for execution in judge.run(programs)}
+    parsed = {name: suite for name, suite in read.items() if isinstance(suite, ParsedSuite)}
+    executions = run_proofs(parsed, judge, limits_of(recipe.verdicts))
     batch = []
     for group in groups:
         checked = _CheckedResponses([], [])
@@ -388,7 +381,7 @@ def _verdict_on(
     """Return why a suite is left out, and the evidence; None if it is self-consistent."""
     if isinstance(suite, Unusable):
         return suite.reason, suite.detail
-    return unproved(response.id, executions)
+    return unproved(response.id, executions, suite)
 
 
 def _suite(response: Response, suite: ParsedSuite) -> TestSuite:

@@ -96,7 +96,7 @@ def vote(
     """Merge the suites of one instruction by a vote of their references.
 
     Args:
-        suites: At least one suite; each must pass its own cases, as `proof.proof_programs` shows.
+        suites: At least one suite; each must pass its own cases, as `proof.run_proofs` shows.
         judge: Runs the references.
         limits: Limits of one reference on the cases of one suite.
         min_cases: Fewest cases of a merged suite.
