@@ -41,7 +41,7 @@ DROP_REASONS: dict[str, dict[str, str]] = {
         "spare_suite": "The suite is self-consistent, but its instruction has one with more cases, or it cannot be "
         "compared with those that voted.",
         "merged": "With `suites.vote`: the response voted, and its cases went into the suite of another one.",
-        "disagreement": "With `suites.vote`: too few cases have a majority of the references; the detail is a call with "
+        "disagreement": "With `suites.vote`: too few cases have a majority of the references; the detail is a call and "
         "its values.",
         "merge_failed": "With `suites.vote`: the merged suite is not proved; the detail says why.",
     },

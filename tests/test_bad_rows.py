@@ -130,8 +130,8 @@ def _given(tree: ast.Module, module: str) -> Iterator[str]:
         match node:
             case ast.Call(func=ast.Name(id="Drop" | "ParsedTask"), keywords=keywords):
                 values = [one.value for one in keywords if one.arg == "reason"]
-            case ast.Call(func=ast.Name(id="_drop"), args=[_, _, value, *_]):
-                values = [value]
+            case ast.Call(func=ast.Name(id="_drop" | "_left_out"), args=[_, *values]):
+                pass
             case ast.Call(func=ast.Name(id="UnreadableTurnsError"), args=values):
                 pass
             case ast.FunctionDef(name="_unfit" | "_reason"):
