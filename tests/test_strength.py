@@ -15,8 +15,6 @@ from typing import Any
 import pytest
 
 from plum_hub.execution import Execution, Judge, Limits, Program
-from plum_hub.loading import FetchedRelease
-from plum_hub.progress import Progress
 from plum_hub.records import CaseOutcome, Status, SuiteStrength, TestCase, TestSuite, Verdict
 from plum_hub.release.reading import config_files, read_rows
 from plum_hub.statistics import distribution
@@ -25,11 +23,9 @@ from plum_hub.strength.coverage import probes
 from plum_hub.strength.inputs import inputs
 from plum_hub.strength.operators import OPERATORS
 from plum_hub.strength.sites import sites
-from plum_hub.verification.dataset import verify_dataset
-from plum_hub.verification.options import VerifyOptions
 from tests import rehearsal
 from tests.rehearsal import addend, command, name, plum_hub, program, published, task, write_rehearsal
-from tests.releases import reseal, rewrite
+from tests.releases import audit, reseal, rewrite
 
 CLAMP = '''def clamp(x, low, high):
     """Return x, but at least low and at most high."""
@@ -434,18 +430,6 @@ def test_tests_of_the_rows_are_filtered_too(tmp_path: Path) -> None:
 # Releases
 
 
-def audit(tree: Path) -> dict[str, set[str]]:
-    """What does not agree in a release's folder, by check; no sample is judged again."""
-    release = FetchedRelease(
-        repo="local/x", version="c" * 40, commit="c" * 40, folder=tree, hub="embedded", tags={}, before=None
-    )
-    report = verify_dataset(VerifyOptions(repo="local/x", version="c" * 40, sample=0), release, Progress())
-    found: dict[str, set[str]] = {}
-    for one in report.findings.listed:
-        found.setdefault(one.check, set()).add(one.what)
-    return found
-
-
 @pytest.fixture
 def tree(filtered: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(filtered / "run" / "release" / "dataset", tmp_path / "tree"))
@@ -473,7 +457,8 @@ def test_a_release_of_measured_suites_has_their_strength_and_verifies(filtered: 
 @pytest.mark.parametrize(
     ("column", "value", "check", "what"),
     [
-        ("mutation_score", 0.95, "counts", "mutation scores"),
+        ("mutation_score", 0.95, "counts", "distribution of mutation_score"),
+        ("mutation_score", float("nan"), "counts", "shares from 0 to 1"),
         ("mutation_score", 0.5, "recipe", "at least as strong as suites.min_strength 0.9"),
         ("branch_coverage", 1.5, "counts", "shares from 0 to 1"),
         ("case_count", 7, "counts", "its cases"),

@@ -71,6 +71,7 @@ def full_facts() -> DatasetFacts:
             },
             pass_ratios=(22, 5, 6, 8, 9, 12, 11, 7, 8, 12),
             strength=Distribution(98, 0.8125, (0.7, 0.85, 1.0), (0, 0, 0, 0, 2, 5, 9, 14, 24, 44)),
+            agreement=Distribution(100, 0.925, (0.85, 0.95, 1.0), (0, 0, 0, 0, 0, 2, 8, 11, 14, 65)),
         ),
     )
 
