@@ -358,8 +358,8 @@ def config_part(config: Config) -> str:
     ]
     named = {key: ", ".join(f"`{one.name}`" for one in found) for key, found in EVIDENCE_COLUMNS.items()}
     note = (
-        f"Only a release of a run that measured its suites (`suites.strength`) has {named['strength']}; only one whose "
-        f"suites were merged by a vote (`suites.vote`) has {named['vote']}."
+        f"Only a release of a run that measured its suites (`suites.strength`) has {named['strength']}, "
+        f"{named['discrimination']}; only one whose suites were merged by a vote (`suites.vote`) has {named['vote']}."
     )
     return f"### Config `{config}`\n\n" + "\n".join(lines) + (f"\n\n{note}" if config == "test_suites" else "")
 

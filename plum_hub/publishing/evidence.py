@@ -7,9 +7,10 @@ from typing import Any, TypeAlias
 from plum_hub.errors import RunError
 from plum_hub.pipeline.published import GENERATE
 from plum_hub.pipeline.strengths import is_measured
-from plum_hub.records import SuiteStrength, SuiteVote, TestSuite
+from plum_hub.records import Sample, SuiteStrength, SuiteVote, TestSuite, Verdict
 from plum_hub.release.schemas import Evidence
 from plum_hub.run import Run
+from plum_hub.strength import discrimination
 
 _Rows: TypeAlias = dict[str, dict[str, Any]]
 """Values of the columns, by suite."""
@@ -30,6 +31,8 @@ def evidence_of(run: Run, contaminated: Set[str]) -> dict[Evidence, _Rows]:
     """
     suites = run.ids(TestSuite) - contaminated
     found: dict[Evidence, _Rows] = {"strength": _strengths(run, suites), "vote": _votes(run, suites)}
+    if found["strength"]:
+        found["discrimination"] = _discriminations(run, run.ids(Sample) - contaminated)
     return {name: rows for name, rows in found.items() if rows}
 
 
@@ -47,6 +50,15 @@ def _strengths(run: Run, suites: Set[str]) -> _Rows:
         if strength.id in suites
     }
     return found if any(row["mutation_score"] is not None for row in found.values()) else {}
+
+
+def _discriminations(run: Run, samples: Set[str]) -> _Rows:
+    """Return how well each suite tells the released samples apart; suites without samples are not there."""
+    verdicts = (verdict for verdict in run.rows(Verdict) if verdict.sample_id in samples)
+    return {
+        one.suite_id: {"pass_rate": one.pass_rate, "dual_agreement": one.dual_agreement}
+        for one in discrimination(verdicts)
+    }
 
 
 def _votes(run: Run, suites: Set[str]) -> _Rows:

@@ -65,6 +65,9 @@ class RowCounts:
     """Rows that were left out, by stage and reason."""
     strength: Distribution | None = None
     """Mutation scores of the suites, for which `test_suites` has more columns; absent if they were not measured."""
+    dual_agreement: Distribution | None = None
+    """Dual agreement of the suites' samples and cases, for which `test_suites` has more columns; absent if the strength
+    was not measured, and in releases from before it was recorded."""
     agreement: Distribution | None = None
     """Mean shares of the voters that pass a suite's cases, for which `test_suites` has more columns; absent without a
     vote."""
@@ -72,7 +75,11 @@ class RowCounts:
     @property
     def evidence(self) -> frozenset[Evidence]:
         """The evidence about the suites, for which `test_suites` has more columns."""
-        summaries: dict[Evidence, Distribution | None] = {"strength": self.strength, "vote": self.agreement}
+        summaries: dict[Evidence, Distribution | None] = {
+            "strength": self.strength,
+            "discrimination": self.dual_agreement,
+            "vote": self.agreement,
+        }
         return frozenset(name for name, summary in summaries.items() if summary is not None)
 
 

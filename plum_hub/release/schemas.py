@@ -11,8 +11,9 @@ Config: TypeAlias = Literal["kto", "dpo", "sft", "samples", "test_suites", "drop
 """A config of a released dataset."""
 Method: TypeAlias = Literal["kto", "dpo", "sft"]
 """A training method, and the config that has its rows."""
-Evidence: TypeAlias = Literal["strength", "vote"]
-"""What a release may say about its suites besides the suites: how strong they are, and how references voted on them."""
+Evidence: TypeAlias = Literal["strength", "discrimination", "vote"]
+"""What a release may say about its suites: how strong they are, how well they tell samples apart, and how references
+voted on them."""
 
 MESSAGES = "list<{role: string, content: string}>"
 OUTCOMES = "list<{outcome: string, detail: string, judged: string}>"
@@ -161,6 +162,15 @@ EVIDENCE_COLUMNS: dict[Evidence, tuple[Column, ...]] = {
         ),
         Column("branch_coverage", "float64", "share of its branches that the cases take; null if it has none"),
     ),
+    "discrimination": (
+        Column("pass_rate", "float64", "share of the suite's samples that pass every case; null if it has none"),
+        Column(
+            "dual_agreement",
+            "float64",
+            "samples x cases of the best consensus set, which are samples that pass the same cases, as a share of all "
+            "(CodeT, arXiv 2207.10397); null if it has no samples",
+        ),
+    ),
     "vote": (
         Column("voters", "int64", "number of the generator's answers whose references voted on the cases"),
         Column("shares", "list<float64>", "for each case, the share of these references that pass it: over 1/2"),
@@ -168,7 +178,11 @@ EVIDENCE_COLUMNS: dict[Evidence, tuple[Column, ...]] = {
     ),
 }
 """The columns of `test_suites` for each kind of evidence, in the order of the files."""
-SUMMARIZED: dict[Evidence, str] = {"strength": "mutation_score", "vote": "agreement"}
+SUMMARIZED: dict[Evidence, str] = {
+    "strength": "mutation_score",
+    "discrimination": "dual_agreement",
+    "vote": "agreement",
+}
 """The column of each kind of evidence whose distribution the manifest has."""
 
 CONFIGS: tuple[Config, ...] = ("kto", "dpo", "sft", "samples", "test_suites", "dropped")

@@ -216,6 +216,7 @@ class _RowCounter:
             dropped={stage: dict(sorted(reasons.items())) for stage, reasons in sorted(self.dropped.items())},
             pass_ratios=pass_ratios((self.passed[suite], samples) for suite, samples in self.samples.items()),
             strength=distribution(self.shares["strength"]),
+            dual_agreement=distribution(self.shares["discrimination"]),
             agreement=distribution(self.shares["vote"]),
         )
 

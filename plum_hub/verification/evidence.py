@@ -1,6 +1,8 @@
-"""The evidence about suites in a release: every value is possible, and the manifest summarizes these values."""
+"""The evidence about suites in a release: what follows from its rows is recomputed, and other values are possible."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import fmean
 
 from plum_hub.pipeline.published import GENERATE
@@ -8,6 +10,7 @@ from plum_hub.recipe import Recipe
 from plum_hub.release.manifest import RowCounts
 from plum_hub.release.schemas import EVIDENCE_COLUMNS, SUMMARIZED, Evidence
 from plum_hub.statistics import distribution
+from plum_hub.strength import SuiteDiscrimination
 from plum_hub.verification.findings import Findings
 from plum_hub.verification.rows import Row
 
@@ -21,13 +24,18 @@ class EvidenceCheck:
     shares: dict[Evidence, list[float]] = field(default_factory=lambda: {name: [] for name in SUMMARIZED})
     """The values of each summarized column."""
 
-    def check(self, row: Row) -> None:
+    def check(self, row: Row, discrimination: SuiteDiscrimination | None) -> None:
         """Check the columns of `test_suites` that the release has for the evidence.
 
         Args:
             row: A row of `test_suites`, in the schema that the manifest states.
+            discrimination: What its samples in the release say about the suite; None if it has none.
         """
-        checks = {"strength": self._check_strength, "vote": self._check_vote}
+        checks: dict[Evidence, Callable[[Row, str], None]] = {
+            "strength": self._check_strength,
+            "discrimination": partial(self._check_discrimination, discrimination),
+            "vote": self._check_vote,
+        }
         for name, column in SUMMARIZED.items():
             if column in row:
                 checks[name](row, f"suite {row['suite_id']}")
@@ -40,7 +48,11 @@ class EvidenceCheck:
         Args:
             counts: The counts in the manifest.
         """
-        summaries = {"strength": counts.strength, "vote": counts.agreement}
+        summaries = {
+            "strength": counts.strength,
+            "discrimination": counts.dual_agreement,
+            "vote": counts.agreement,
+        }
         for name in EVIDENCE_COLUMNS:
             if name in counts.evidence:
                 what = f"distribution of {SUMMARIZED[name]}"
@@ -53,6 +65,11 @@ class EvidenceCheck:
         compare("counts", f"{what}, shares from 0 to 1", True, all(one is None or _is_share(one) for one in shares))
         if (score := row["mutation_score"]) is not None:
             compare("recipe", f"{what}, at least as strong as suites.min_strength {least:g}", True, score >= least)
+
+    def _check_discrimination(self, found: SuiteDiscrimination | None, row: Row, what: str) -> None:
+        compare = self.findings.compare
+        compare("counts", f"{what}, its pass rate", row["pass_rate"], found and found.pass_rate)
+        compare("counts", f"{what}, its dual agreement", row["dual_agreement"], found and found.dual_agreement)
 
     def _check_vote(self, row: Row, what: str) -> None:
         compare, settings = self.findings.compare, self.recipe.suites

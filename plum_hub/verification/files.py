@@ -33,6 +33,8 @@ _NULLABLE = {
     "mutation_score",
     "statement_coverage",
     "branch_coverage",
+    "pass_rate",
+    "dual_agreement",
 }
 """Columns that may be null."""
 

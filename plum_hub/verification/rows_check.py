@@ -15,6 +15,7 @@ from plum_hub.release.preferences import STAGE, preferences
 from plum_hub.release.reading import config_files, read_rows
 from plum_hub.release.schemas import Config
 from plum_hub.release.views import dpo_rows, kto_rows, sft_rows
+from plum_hub.strength import discrimination
 from plum_hub.verification.evidence import EvidenceCheck
 from plum_hub.verification.findings import Findings, shown
 from plum_hub.verification.provenance import Provenance
@@ -49,8 +50,6 @@ class RowsCheck:
         self.labels.update(row["label"] for row in part["kto"])
         self.statuses.update(row["status"] for row in part["samples"])
         self.dropped.update((row["stage"], row["reason"]) for row in part["dropped"])
-        for row in part["test_suites"]:
-            self._evidence.check(row)
         suites = recorded_suites(part, self.findings)
         samples = recorded_samples(part, suites, self.findings)
         for suite in suites.values():
@@ -59,6 +58,9 @@ class RowsCheck:
             self._check_sample(one)
         self._check_none_missing(part, suites)
         self._check_views(part, samples, suites)
+        discriminations = {one.suite_id: one for one in discrimination(one.verdict for one in samples)}
+        for row in part["test_suites"]:
+            self._evidence.check(row, discriminations.get(row["suite_id"]))
         return [one.sample.id for one in samples]
 
     def check_counts(self, counts: RowCounts) -> None:
