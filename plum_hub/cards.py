@@ -57,8 +57,8 @@ class DatasetFacts:
     def columns(self) -> dict[Config, tuple[Column, ...]]:
         """Columns of every config that has rows, in the order of the card."""
         present = [config for config in CONFIGS if config in self.counts.rows]
-        facts = {"conversational": self.counts.conversational, "strength": self.counts.strength is not None}
-        return {config: columns(config, **facts) for config in present}
+        chat, evidence = self.counts.conversational, self.counts.evidence
+        return {config: columns(config, conversational=chat, evidence=evidence) for config in present}
 
     @property
     def stages(self) -> list[StageCount]:

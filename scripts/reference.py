@@ -26,7 +26,7 @@ from plum_hub.cli import cli
 from plum_hub.engines import EngineConfig
 from plum_hub.reasons import DROP_REASONS
 from plum_hub.recipe import Recipe
-from plum_hub.release.schemas import Config, columns
+from plum_hub.release.schemas import EVIDENCE_COLUMNS, Config, columns
 from plum_hub.training.settings import TrainingSettings
 
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -369,12 +369,14 @@ def config_part(config: Config) -> str:
     lines = ["| column | type | meaning |", "|---|---|---|"]
     lines += [
         f"| `{one.name}` | `{cell(one.type)}` | {cell(one.meaning)} |"
-        for one in columns(config, conversational=True, strength=True)
+        for one in columns(config, conversational=True, evidence=EVIDENCE_COLUMNS.keys())
     ]
-    measured = columns(config, conversational=True, strength=True)[len(columns(config, conversational=True)) :]
-    note = ", ".join(f"`{one.name}`" for one in measured)
-    note = f"\n\nOnly a release of a run that measured its suites (`suites.strength`) has {note}." if note else ""
-    return f"### Config `{config}`\n\n" + "\n".join(lines) + note
+    named = {key: ", ".join(f"`{one.name}`" for one in found) for key, found in EVIDENCE_COLUMNS.items()}
+    note = (
+        f"Only a release of a run that measured its suites (`suites.strength`) has {named['strength']}, "
+        f"{named['discrimination']}; only one whose suites were merged by a vote (`suites.vote`) has {named['vote']}."
+    )
+    return f"### Config `{config}`\n\n" + "\n".join(lines) + (f"\n\n{note}" if config == "test_suites" else "")
 
 
 def record_part(file: str, kind: type, seen: set[type]) -> str:

@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from plum_hub.hubs.embedded import EmbeddedHub
+from plum_hub.loading import FetchedRelease
+from plum_hub.progress import Progress
 from plum_hub.release.content import RowsDigest
+from plum_hub.verification.dataset import verify_dataset
+from plum_hub.verification.options import VerifyOptions
 from tests.rehearsal import plum_hub, published, write_rehearsal
 
 REPO = "local/numbers"
@@ -92,6 +96,18 @@ def reseal(tree: Path, change: Callable[[dict[str, Any]], object] = lambda _: No
             config: _digest(tree / config) for config in manifest["content"] if (tree / config).is_dir()
         }
     path.write_text(json.dumps(manifest))
+
+
+def audit(tree: Path) -> dict[str, set[str]]:
+    """What does not agree in a release's folder, by check; no sample is judged again."""
+    release = FetchedRelease(
+        repo="local/x", version="c" * 40, commit="c" * 40, folder=tree, hub="embedded", tags={}, before=None
+    )
+    report = verify_dataset(VerifyOptions(repo="local/x", version="c" * 40, sample=0), release, Progress())
+    found: dict[str, set[str]] = {}
+    for one in report.findings.listed:
+        found.setdefault(one.check, set()).add(one.what)
+    return found
 
 
 def _digest(folder: Path) -> str:

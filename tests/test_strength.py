@@ -16,20 +16,21 @@ import pytest
 
 from plum_hub.execution import Execution, Judge, Limits, Program
 from plum_hub.loading import FetchedRelease
-from plum_hub.progress import Progress
+from plum_hub.pipeline.base import Context
+from plum_hub.publishing.dataset import release
 from plum_hub.records import CaseOutcome, Status, SuiteStrength, TestCase, TestSuite, Verdict
 from plum_hub.release.reading import config_files, read_rows
+from plum_hub.run import Run
 from plum_hub.statistics import distribution
 from plum_hub.strength import discrimination, measure, mutants
 from plum_hub.strength.coverage import probes
 from plum_hub.strength.inputs import inputs
 from plum_hub.strength.operators import OPERATORS
 from plum_hub.strength.sites import sites
-from plum_hub.verification.dataset import verify_dataset
-from plum_hub.verification.options import VerifyOptions
+from plum_hub.verification.diff import compare_releases
 from tests import rehearsal
 from tests.rehearsal import addend, command, name, plum_hub, program, published, task, write_rehearsal
-from tests.releases import reseal, rewrite
+from tests.releases import audit, reseal, rewrite
 
 CLAMP = '''def clamp(x, low, high):
     """Return x, but at least low and at most high."""
@@ -279,9 +280,9 @@ def test_discrimination_is_the_best_consensus_set_of_codet() -> None:
         )
     )  # fmt: skip
     assert [(one.suite_id, one.samples, one.passed) for one in found] == [("s", 5, 1), ("t", 1, 0)]
-    assert found[0].agreement == pytest.approx(6 / 20)
+    assert found[0].dual_agreement == pytest.approx(6 / 20)
     assert found[0].pass_rate == pytest.approx(1 / 5)
-    assert found[1].agreement == found[1].pass_rate == 0.0
+    assert found[1].dual_agreement == found[1].pass_rate == 0.0
 
 
 def test_a_distribution_has_mean_quartiles_and_bins() -> None:
@@ -434,15 +435,15 @@ def test_tests_of_the_rows_are_filtered_too(tmp_path: Path) -> None:
 # Releases
 
 
-def audit(tree: Path) -> dict[str, set[str]]:
-    """What does not agree in a release's folder, by check; no sample is judged again."""
-    release = FetchedRelease(
-        repo="local/x", version="c" * 40, commit="c" * 40, folder=tree, hub="embedded", tags={}, before=None
-    )
-    report = verify_dataset(VerifyOptions(repo="local/x", version="c" * 40, sample=0), release, Progress())
-    found: dict[str, set[str]] = {}
-    for one in report.findings.listed:
-        found.setdefault(one.check, set()).add(one.what)
+def told_apart(verdicts: list[dict[str, Any]]) -> dict[str, tuple[float, float]]:
+    """The pass rate and the dual agreement of each suite, by trying every set of cases that some sample passes."""
+    found = {}
+    for suite_id in {row["suite_id"] for row in verdicts}:
+        results = [
+            [case["outcome"] == "passed" for case in row["cases"]] for row in verdicts if row["suite_id"] == suite_id
+        ]
+        best = max(results.count(one) * sum(one) for one in results)
+        found[suite_id] = (sum(map(all, results)) / len(results), best / len(results) / len(results[0]))
     return found
 
 
@@ -463,7 +464,15 @@ def test_a_release_of_measured_suites_has_their_strength_and_verifies(filtered: 
     manifest = json.loads((tree / "manifest.json").read_text())
     assert manifest["counts"]["strength"]["mean"] == 1.0
     assert {"case_count", "mutation_score", "statement_coverage"} <= set(manifest["columns"]["test_suites"])
+    outcomes = told_apart(rows(filtered / "run", "verdicts"))
+    assert [(row["pass_rate"], row["dual_agreement"]) for row in suites] == [
+        outcomes[row["suite_id"]] for row in suites
+    ]
+    assert any(0 < row["pass_rate"] < row["dual_agreement"] < 1 for row in suites)
+    assert manifest["counts"]["dual_agreement"]["count"] == 3
     card = (tree / "README.md").read_text()
+    assert card.count("Of 3 suites the mean is ") == 2
+    assert "A suite's dual agreement (CodeT, arXiv 2207.10397)" in card
     assert "Of 3 suites the mean is 1.000, and the quartiles are 1.000, 1.000 and 1.000." in card
     assert "![Suites by their mutation score](figures/mutation_scores.svg)" in card
     assert (tree / "figures" / "mutation_scores.svg").is_file()
@@ -473,11 +482,17 @@ def test_a_release_of_measured_suites_has_their_strength_and_verifies(filtered: 
 @pytest.mark.parametrize(
     ("column", "value", "check", "what"),
     [
-        ("mutation_score", 0.95, "counts", "mutation scores"),
+        ("mutation_score", 0.95, "counts", "distribution of mutation_score"),
+        ("mutation_score", float("nan"), "counts", "shares from 0 to 1"),
         ("mutation_score", 0.5, "recipe", "at least as strong as suites.min_strength 0.9"),
         ("branch_coverage", 1.5, "counts", "shares from 0 to 1"),
         ("case_count", 7, "counts", "its cases"),
         ("case_count", None, "schemas", "case_count"),
+        ("pass_rate", 1.0, "counts", "its pass rate"),
+        ("pass_rate", None, "counts", "its pass rate"),
+        ("dual_agreement", 1.0, "counts", "its dual agreement"),
+        ("dual_agreement", 0.95, "counts", "distribution of dual_agreement"),
+        ("dual_agreement", float("nan"), "counts", "its dual agreement"),
     ],
 )
 def test_verify_sees_forged_strengths(tree: Path, column: str, value: float | None, check: str, what: str) -> None:
@@ -487,9 +502,72 @@ def test_verify_sees_forged_strengths(tree: Path, column: str, value: float | No
     assert any(what in one for one in found[check]), found
 
 
-def test_strengths_without_their_columns_are_no_release(tree: Path) -> None:
-    reseal(tree, lambda manifest: manifest["counts"].pop("strength"))
+@pytest.mark.parametrize("summary", ["strength", "dual_agreement"])
+def test_strengths_without_their_columns_are_no_release(tree: Path, summary: str) -> None:
+    reseal(tree, lambda manifest: manifest["counts"].pop(summary))
     assert any("test_suites" in one for one in audit(tree)["schemas"])
+
+
+def test_verify_sees_that_forged_samples_are_told_apart_otherwise(tree: Path) -> None:
+    def forge(samples: list[dict[str, Any]]) -> None:
+        for row in samples:
+            if row["status"] == "failed":
+                row["cases"][0]["outcome"] = "wrong"
+
+    rewrite(tree, "samples", forge)
+    reseal(tree)
+    assert any("its dual agreement" in one for one in audit(tree)["counts"])
+
+
+def test_a_release_from_before_discrimination_was_recorded_verifies(tree: Path) -> None:
+    from pyarrow import parquet
+
+    (path,) = config_files(tree, "test_suites")
+    parquet.write_table(parquet.read_table(path).drop_columns(["pass_rate", "dual_agreement"]), path)
+    reseal(tree, lambda manifest: manifest["counts"].pop("dual_agreement"))
+    assert audit(tree) == {}
+
+
+def test_a_suite_without_samples_has_no_discrimination(filtered: Path, tmp_path: Path) -> None:
+    """All its samples were found in a benchmark."""
+    run = Path(shutil.copytree(filtered / "run", tmp_path / "run"))
+    lonely = rows(run, "suites")[0]["id"]
+    with (run / "shards" / "00000" / "dropped.jsonl").open("a") as file:
+        for row in rows(run, "samples"):
+            if row["suite_id"] == lonely:
+                drop = {"id": row["id"], "stage": "decontamination", "reason": "benchmark_text", "detail": "humaneval"}
+                file.write(json.dumps({**drop, "instruction_id": row["instruction_id"]}) + "\n")
+    path = run / "shards" / "00000" / "preferences.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if json.loads(line)["suite_id"] != lonely))
+    tree = Path(release(Context(run=Run.open(run)), None).folder)
+    suites = {row["suite_id"]: row for row in read_rows(config_files(tree, "test_suites"))}
+    assert len(suites) == 3
+    assert [row["suite_id"] for row in suites.values() if row["pass_rate"] is None] == [lonely]
+    assert [row["suite_id"] for row in suites.values() if row["dual_agreement"] is None] == [lonely]
+    assert suites[lonely]["mutation_score"] == 1.0
+    assert json.loads((tree / "manifest.json").read_text())["counts"]["dual_agreement"]["count"] == 2
+    assert audit(tree) == {}
+    rewrite(tree, "test_suites", lambda its: next(row for row in its if row["pass_rate"] is None).update(pass_rate=0.0))
+    reseal(tree)
+    assert audit(tree) == {"counts": {f"suite {lonely}, its pass rate"}}
+
+
+def test_more_samples_do_not_make_another_suite(filtered: Path, tmp_path: Path) -> None:
+    write_weak(tmp_path)
+    done = plum_hub(command(tmp_path, "-q", *STRONG, "--set", "samples.per_instruction=5"))
+    assert done.returncode == 0, done.stderr
+    trees = [one / "run" / "release" / "dataset" for one in (filtered, tmp_path)]
+    rates = [[row["pass_rate"] for row in read_rows(config_files(one, "test_suites"))] for one in trees]
+    assert rates[0] != rates[1]
+    old, new = (
+        FetchedRelease(
+            repo="local/x", version=version, commit="c" * 40, folder=one, hub="embedded", tags={}, before=None
+        )
+        for version, one in zip(("v1.0.0", "v1.1.0"), trees, strict=True)
+    )
+    changes = compare_releases(old, new).configs["test_suites"]
+    assert (changes.added, changes.removed, changes.changed) == ([], [], [])
 
 
 def test_a_release_without_measurements_is_as_before(tmp_path: Path) -> None:
@@ -498,7 +576,8 @@ def test_a_release_without_measurements_is_as_before(tmp_path: Path) -> None:
     tree = tmp_path / "run" / "release" / "dataset"
     manifest = json.loads((tree / "manifest.json").read_text())
     assert "strength" not in manifest["counts"]
-    assert not {"mutation_score", "case_count"} & set(manifest["columns"]["test_suites"])
+    assert "dual_agreement" not in manifest["counts"]
+    assert not {"mutation_score", "case_count", "pass_rate", "dual_agreement"} & set(manifest["columns"]["test_suites"])
     assert "mutation" not in (tree / "README.md").read_text()
     assert not (tree / "figures" / "mutation_scores.svg").exists()
     assert audit(tree) == {}

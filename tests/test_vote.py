@@ -8,22 +8,30 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import pytest
 
 from plum_hub.answers.suite import ParsedSuite, parse_suite
 from plum_hub.engines import parse_engine
+from plum_hub.errors import RunError
 from plum_hub.execution import Judge, Limits
+from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.status import summarise
 from plum_hub.pipeline.strengths import StrengthFilter
 from plum_hub.pipeline.suites import elect
 from plum_hub.pipeline.vote import VoteResult, vote, vote_all
+from plum_hub.publishing.dataset import release
 from plum_hub.recipe import Recipe, parse
 from plum_hub.records import Drop, Response, SuiteVote, TestCase, TestSuite
+from plum_hub.release.reading import config_files, read_rows
 from plum_hub.run import Run
-from tests.rehearsal import command, name, plum_hub, rows, write_rehearsal
+from plum_hub.statistics import distribution
+from tests.rehearsal import command, name, plum_hub, published, rows, write_rehearsal
+from tests.releases import audit, reseal, rewrite
 
 LIMITS = Limits(cpu_seconds=1)
 
@@ -511,3 +519,125 @@ def test_without_the_key_nothing_votes(tmp_path: Path) -> None:
     decided = Counter(row["reason"] for row in rows(tmp_path / "run", "dropped") if row["stage"] == "suites")
     assert decided == {"spare_suite": 5 * TASKS}
     assert Recipe.model_fields["suites"].default.vote is False
+    tree = tmp_path / "run" / "release" / "dataset"
+    manifest = json.loads((tree / "manifest.json").read_text())
+    assert "agreement" not in manifest["counts"]
+    assert not {"voters", "shares", "agreement"} & set(manifest["columns"]["test_suites"])
+    assert "voters" not in (tree / "README.md").read_text()
+    assert not (tree / "figures" / "agreements.svg").exists()
+    assert audit(tree) == {}
+
+
+# Releases
+
+
+@pytest.fixture
+def tree(voted: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(voted / "run" / "release" / "dataset", tmp_path / "tree"))
+
+
+def test_a_release_has_the_votes_and_verifies(voted: Path, tree: Path) -> None:
+    suites = list(read_rows(config_files(tree, "test_suites")))
+    votes = {row["id"]: row for row in rows(voted / "run", "votes")}
+    assert len(suites) == TASKS
+    for row in suites:
+        assert row["voters"] == 6
+        assert row["shares"] == votes[row["suite_id"]]["shares"]
+        assert row["agreement"] == fmean(row["shares"])
+    assert min(row["agreement"] for row in suites) < 1
+    manifest = json.loads((tree / "manifest.json").read_text())
+    summary = distribution([row["agreement"] for row in suites])
+    assert summary is not None
+    assert manifest["counts"]["agreement"] == json.loads(json.dumps(asdict(summary)))
+    assert manifest["columns"]["test_suites"]["shares"] == "list<float64>"
+    card = (tree / "README.md").read_text()
+    assert f"Of {TASKS} suites the mean is {summary.mean:.3f}, and the quartiles are " in card
+    assert "![Suites by the agreement of their voters](figures/agreements.svg)" in card
+    assert (tree / "figures" / "agreements.svg").is_file()
+    assert audit(tree) == {}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "check", "what"),
+    [
+        ("agreement", 1.0, "counts", "its agreement"),
+        ("agreement", float("nan"), "counts", "its agreement"),
+        ("agreement", None, "schemas", "agreement"),
+        ("every share", 1.0, "counts", "distribution of agreement"),
+        ("first share", 0.5, "counts", "shares over 1/2 of its 6 voters"),
+        ("first share", 0.9, "counts", "shares over 1/2 of its 6 voters"),
+        ("first share", 7 / 6, "counts", "shares over 1/2 of its 6 voters"),
+        ("first share", float("nan"), "counts", "shares over 1/2 of its 6 voters"),
+        ("first share", None, "counts", "shares over 1/2 of its 6 voters"),
+        ("shares", [1.0], "counts", "shares of its voters"),
+        ("shares", [], "counts", "shares over 1/2 of its 6 voters"),
+        ("shares", None, "schemas", "shares"),
+        ("voters", 5, "counts", "shares over 1/2 of its 5 voters"),
+        ("voters", 12, "recipe", "from 1 to 6 voters under the recipe"),
+        ("voters", 0, "recipe", "from 1 to 6 voters under the recipe"),
+        ("voters", None, "schemas", "voters"),
+    ],
+)
+def test_verify_sees_forged_votes(tree: Path, column: str, value: Any, check: str, what: str) -> None:
+    def forge(suites: list[dict[str, Any]]) -> None:
+        row = next(row for row in suites if row["agreement"] < 1)
+        if column == "every share":
+            row.update(shares=[value] * len(row["shares"]), agreement=value)
+        elif column == "first share":
+            row["shares"][0] = value
+        else:
+            row[column] = value
+
+    rewrite(tree, "test_suites", forge)
+    reseal(tree)
+    found = audit(tree)
+    assert any(what in one for one in found[check]), found
+
+
+def test_votes_without_their_columns_are_no_release(tree: Path) -> None:
+    reseal(tree, lambda manifest: manifest["counts"].pop("agreement"))
+    assert any("test_suites" in one for one in audit(tree)["schemas"])
+
+
+def test_verify_sees_votes_that_the_recipe_has_not(tree: Path) -> None:
+    recipe = (tree / "recipe.yaml").read_text()
+    assert "  vote: true\n" in recipe
+    (tree / "recipe.yaml").write_text(recipe.replace("  vote: true\n", "  vote: false\n"))
+    reseal(tree)
+    assert any("from 1 to 0 voters under the recipe" in one for one in audit(tree)["recipe"])
+
+
+def test_a_run_that_has_lost_a_vote_is_not_released(voted: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(voted / "run", tmp_path / "run")
+    path = run / "shards" / "00000" / "votes.jsonl"
+    lost, *others = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(others))
+    with pytest.raises(RunError, match=f"lacks the vote on suite {json.loads(lost)['id']}; hold it again"):
+        release(Context(run=Run.open(run)), None)
+
+
+def test_suites_of_a_release_and_pulled_runs_have_no_votes(voted: Path, tmp_path: Path) -> None:
+    """A release has shares, but not the responses that voted."""
+    home = {"PLUM_HUB_HOME": str(tmp_path / "home"), "HF_HOME": str(tmp_path / "hf")}
+    run = shutil.copytree(voted / "run", tmp_path / "run")
+    cli = [sys.executable, "-m", "plum_hub"]
+    done = plum_hub([*cli, "push-dataset", str(run), "--repo", "voted"], **home)
+    assert done.returncode == 0, done.stderr
+    again = published(
+        voted, "-q", "--suites", "local/voted@v1.0.0", "--repo", "again", "--set", "suites.vote=true",
+        run=str(tmp_path / "again"),
+    )  # fmt: skip
+    del again[again.index("--instructions") : again.index("--instructions") + 2]
+    done = plum_hub(again, **home)
+    assert done.returncode == 0, done.stderr
+    done = plum_hub([*cli, "pull", "local/voted@v1.0.0", "--run", str(tmp_path / "pulled")], **home)
+    assert done.returncode == 0, done.stderr
+    done = plum_hub([*cli, "push-dataset", str(tmp_path / "pulled"), "--repo", "pulled"], **home)
+    assert done.returncode == 0, done.stderr
+    assert Run.open(tmp_path / "pulled").recipe.suites.vote is False
+    for each in ("again", "pulled"):
+        tree = tmp_path / each / "release" / "dataset"
+        suites = list(read_rows(config_files(tree, "test_suites")))
+        assert {row["suite_id"] for row in suites} == {row["id"] for row in rows(run, "suites")}
+        assert not {"voters", "shares", "agreement"} & set(suites[0])
+        assert audit(tree) == {}

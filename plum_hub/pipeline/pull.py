@@ -67,8 +67,8 @@ def _recipe(config: SuitesConfig, release: Path) -> recipes.Recipe:
             "one as REPO@TAG"
         )
     made = recipes.parse(recipes.read(release / RECIPE), f"{config.source} recipe.yaml")
-    # The suites were chosen before; a release has their scores, but not the records that a run keeps.
-    chosen = {"strength": False, "min_strength": 0.0}
+    # The suites were chosen before; a release has scores and shares, but not the records that a run keeps of them.
+    chosen = {"strength": False, "min_strength": 0.0, "vote": False}
     suites = {"source": config.source, "revision": release.name, "hub": config.hub, **chosen}
     instructions = {"source": config.source, "revision": None, "limit": None}
     return made.model_copy(

@@ -17,10 +17,10 @@ from plum_hub.hubs.client import history
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.build import default_folder
 from plum_hub.pipeline.decontamination.stage import removed_ids
-from plum_hub.pipeline.strengths import is_measured
+from plum_hub.publishing.evidence import evidence_of
 from plum_hub.publishing.lineage import lineage_of
 from plum_hub.publishing.repository import PublishOptions, Released, Repository, record_release
-from plum_hub.records import Drop, Instruction, Preference, Sample, SuiteStrength, TestSuite, Verdict
+from plum_hub.records import Drop, Instruction, Preference, Sample, TestSuite, Verdict
 from plum_hub.release.lineage import Lineage
 from plum_hub.release.manifest import MANIFEST, PreviousRelease, ReleaseCounts
 from plum_hub.release.tree import ReleaseContents, with_card, write_tree
@@ -136,15 +136,8 @@ def _contents(run: Run, lineage: Lineage, card: Callable[[ReleaseCounts], str]) 
         suites=((instructions[row.instruction_id], row) for row in run.rows(TestSuite) if row.id not in contaminated),
         dropped=run.tables(Drop),
         card=card,
-        strengths=_strengths(run, contaminated),
+        evidence=evidence_of(run, contaminated),
     )
-
-
-def _strengths(run: Run, contaminated: set[str]) -> dict[str, SuiteStrength] | None:
-    """Collect the strength of the suites that are released; None if none of them has a mutation score."""
-    released = run.ids(TestSuite) - contaminated if is_measured(run.recipe) else set()
-    found = {strength.id: strength for strength in run.rows(SuiteStrength) if strength.id in released}
-    return found if any(strength.mutation_score is not None for strength in found.values()) else None
 
 
 def _judged(run: Run, contaminated: set[str]) -> "Iterator[tuple[pa.Table, pa.Table]]":

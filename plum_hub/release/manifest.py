@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from plum_hub.release.lineage import Lineage, RowsLineage
 from plum_hub.release.model_lineage import ModelLineage
-from plum_hub.release.schemas import Config
+from plum_hub.release.schemas import Config, Evidence
 from plum_hub.statistics import Distribution
 
 CARD, MANIFEST, RECIPE = "README.md", "manifest.json", "recipe.yaml"
@@ -65,6 +65,22 @@ class RowCounts:
     """Rows that were left out, by stage and reason."""
     strength: Distribution | None = None
     """Mutation scores of the suites, for which `test_suites` has more columns; absent if they were not measured."""
+    dual_agreement: Distribution | None = None
+    """Dual agreement of the suites' samples and cases, for which `test_suites` has more columns; absent if the strength
+    was not measured, and in releases from before it was recorded."""
+    agreement: Distribution | None = None
+    """Mean shares of the voters that pass a suite's cases, for which `test_suites` has more columns; absent without a
+    vote."""
+
+    @property
+    def evidence(self) -> frozenset[Evidence]:
+        """The evidence about the suites, for which `test_suites` has more columns."""
+        summaries: dict[Evidence, Distribution | None] = {
+            "strength": self.strength,
+            "discrimination": self.dual_agreement,
+            "vote": self.agreement,
+        }
+        return frozenset(name for name, summary in summaries.items() if summary is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +123,9 @@ class Manifest(VerifiableManifest):
     content: Mapping[Config, str]
 
     def to_json(self) -> dict[str, object]:
-        """Return the manifest as JSON values, without `previous` and `counts.strength` where there is none."""
+        """Return the manifest as JSON values, without `previous` and the summaries of evidence that there is not."""
         previous = {} if self.previous is None else {"previous": asdict(self.previous)}
-        counts = asdict(self.counts)
-        if self.counts.strength is None:
-            del counts["strength"]
+        counts = {name: value for name, value in asdict(self.counts).items() if value is not None}
         return _as_read(
             previous
             | {

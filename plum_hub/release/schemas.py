@@ -1,5 +1,6 @@
 """The columns of a released dataset: the Parquet files and the tables on the card both follow them."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -10,6 +11,9 @@ Config: TypeAlias = Literal["kto", "dpo", "sft", "samples", "test_suites", "drop
 """A config of a released dataset."""
 Method: TypeAlias = Literal["kto", "dpo", "sft"]
 """A training method, and the config that has its rows."""
+Evidence: TypeAlias = Literal["strength", "discrimination", "vote"]
+"""What a release may say about its suites: how strong they are, how well they tell samples apart, and how references
+voted on them."""
 
 MESSAGES = "list<{role: string, content: string}>"
 OUTCOMES = "list<{outcome: string, detail: string, judged: string}>"
@@ -30,46 +34,50 @@ class Column:
     """Its description on the card."""
 
 
-def columns(config: Config, *, conversational: bool, strength: bool = False) -> tuple[Column, ...]:
+def columns(config: Config, *, conversational: bool, evidence: Set[Evidence] = frozenset()) -> tuple[Column, ...]:
     """Return the columns of a config.
 
     Args:
         config: The config.
         conversational: Whether prompts are conversations; else they are plain text.
-        strength: Whether the strength of the suites was measured, for which `test_suites` has columns of its own.
+        evidence: The evidence about the suites, for which `test_suites` has more columns.
 
     Returns:
         The columns, in the order of the files.
     """
     if config in ("kto", "dpo", "sft"):
         return _training_columns(config, MESSAGES if conversational else "string")
-    return _RECORD_COLUMNS[config] + (_STRENGTH_COLUMNS if strength and config == "test_suites" else ())
+    more = [name for name in EVIDENCE_COLUMNS if name in evidence and config == "test_suites"]
+    return sum((EVIDENCE_COLUMNS[name] for name in more), _RECORD_COLUMNS[config])
 
 
-def schema(config: Config, *, conversational: bool, strength: bool = False) -> "pa.Schema":
+def schema(config: Config, *, conversational: bool, evidence: Set[Evidence] = frozenset()) -> "pa.Schema":
     """Return the Arrow schema of a config.
 
     Args:
         config: The config.
         conversational: Whether prompts are conversations; else they are plain text.
-        strength: Whether the strength of the suites was measured.
+        evidence: The evidence about the suites, as for `columns`.
 
     Returns:
         The schema, in the order of the files.
     """
     import pyarrow as pa
 
-    found = columns(config, conversational=conversational, strength=strength)
+    found = columns(config, conversational=conversational, evidence=evidence)
     return pa.schema([(column.name, _arrow(column.type)) for column in found])
 
 
 def _arrow(name: str) -> "pa.DataType":
-    """Parse the name of an Arrow type: a scalar, or `list<{field: scalar, ...}>`."""
+    """Parse the name of an Arrow type: a scalar, `list<scalar>`, or `list<{field: scalar, ...}>`."""
     import pyarrow as pa
 
-    if not name.startswith("list<{"):
+    if not name.startswith("list<"):
         return pa.type_for_alias(name)
-    pairs = (field.split(": ") for field in name.removeprefix("list<{").removesuffix("}>").split(", "))
+    item = name.removeprefix("list<").removesuffix(">")
+    if not item.startswith("{"):
+        return pa.list_(pa.type_for_alias(item))
+    pairs = (field.split(": ") for field in item.strip("{}").split(", "))
     return pa.list_(pa.struct([(field, pa.type_for_alias(kind)) for field, kind in pairs]))
 
 
@@ -141,16 +149,41 @@ _RECORD_COLUMNS: dict[Config, tuple[Column, ...]] = {
     ),
 }
 
-_STRENGTH_COLUMNS = (
-    Column("case_count", "int64", "number of test cases"),
-    Column(
-        "mutation_score",
-        "float64",
-        "share of faulty versions of the reference that fail a case; null if there are none",
+EVIDENCE_COLUMNS: dict[Evidence, tuple[Column, ...]] = {
+    "strength": (
+        Column("case_count", "int64", "number of test cases"),
+        Column(
+            "mutation_score",
+            "float64",
+            "share of faulty versions of the reference that fail a case; null if there are none",
+        ),
+        Column(
+            "statement_coverage", "float64", "share of the reference's statements that the cases run; null if unknown"
+        ),
+        Column("branch_coverage", "float64", "share of its branches that the cases take; null if it has none"),
     ),
-    Column("statement_coverage", "float64", "share of the reference's statements that the cases run; null if unknown"),
-    Column("branch_coverage", "float64", "share of its branches that the cases take; null if it has none"),
-)
+    "discrimination": (
+        Column("pass_rate", "float64", "share of the suite's samples that pass every case; null if it has none"),
+        Column(
+            "dual_agreement",
+            "float64",
+            "samples x cases of the best consensus set, which are samples that pass the same cases, as a share of all "
+            "(CodeT, arXiv 2207.10397); null if it has no samples",
+        ),
+    ),
+    "vote": (
+        Column("voters", "int64", "number of the generator's answers whose references voted on the cases"),
+        Column("shares", "list<float64>", "for each case, the share of these references that pass it: over 1/2"),
+        Column("agreement", "float64", "mean of `shares`"),
+    ),
+}
+"""The columns of `test_suites` for each kind of evidence, in the order of the files."""
+SUMMARIZED: dict[Evidence, str] = {
+    "strength": "mutation_score",
+    "discrimination": "dual_agreement",
+    "vote": "agreement",
+}
+"""The column of each kind of evidence whose distribution the manifest has."""
 
 CONFIGS: tuple[Config, ...] = ("kto", "dpo", "sft", "samples", "test_suites", "dropped")
 """Every config, in the order of the card; `kto` is the default."""

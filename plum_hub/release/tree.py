@@ -4,14 +4,14 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from plum_hub.errors import NothingToReleaseError, RunError
 from plum_hub.files import writing
-from plum_hub.records import Instruction, Status, SuiteStrength, TestSuite
+from plum_hub.records import Instruction, Status, TestSuite
 from plum_hub.release.content import RowsDigest
 from plum_hub.release.figures import FOLDER as FIGURES
 from plum_hub.release.figures import histogram, pass_ratios, statuses
@@ -19,7 +19,7 @@ from plum_hub.release.lineage import Lineage, published_name
 from plum_hub.release.manifest import CARD, MANIFEST, RECIPE, FileEntry, Manifest, ReleaseCounts, hashed_file
 from plum_hub.release.parquet import in_hash_order, prefetched, regrouped, tables_of, write_parquet
 from plum_hub.release.preferences import PreferencesConfig
-from plum_hub.release.schemas import CONFIGS, Config, columns, schema
+from plum_hub.release.schemas import CONFIGS, SUMMARIZED, Config, Evidence, columns, schema
 from plum_hub.release.view_tables import dpo_tables, kto_table, sft_table
 from plum_hub.statistics import distribution
 
@@ -45,8 +45,9 @@ class ReleaseContents:
     dropped: "Iterable[pa.Table]"
     card: Callable[[ReleaseCounts], str]
     """Renders README.md from the counts."""
-    strengths: Mapping[str, SuiteStrength] | None = None
-    """The strength of the suites, by suite; None if no suite has a mutation score."""
+    evidence: Mapping[Evidence, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    """The evidence about the suites: the values of its columns, by suite. A suite that is not there has nulls. Of each
+    kind, at least one suite has a value in the column that is summarized (`schemas.SUMMARIZED`)."""
 
 
 def write_tree(folder: Path, contents: ReleaseContents) -> Manifest:
@@ -126,9 +127,9 @@ def _write(root: Path, contents: ReleaseContents, conversational: bool) -> Manif
     counter = _RowCounter()
     files: dict[Path, int] = {}
     content: dict[Config, str] = {}
-    measured = contents.strengths is not None
+    evidence = contents.evidence.keys()
     for config in CONFIGS:
-        typed, digest = schema(config, conversational=conversational, strength=measured), RowsDigest()
+        typed, digest = schema(config, conversational=conversational, evidence=evidence), RowsDigest()
         tables: Iterable[pa.Table] = map(partial(counter.add, config, typed), _tables(config, typed, contents))
         ordered = in_hash_order(tables, key="sample_id", scratch=root) if config == "kto" else regrouped(tables)
         written = write_parquet(root / config, prefetched(map(digest.add, ordered)))
@@ -146,7 +147,7 @@ def _write(root: Path, contents: ReleaseContents, conversational: bool) -> Manif
         lineage=contents.lineage,
         counts=counts,
         columns={
-            config: {one.name: one.type for one in columns(config, conversational=conversational, strength=measured)}
+            config: {one.name: one.type for one in columns(config, conversational=conversational, evidence=evidence)}
             for config in counts.rows
         },
         content=content,
@@ -164,6 +165,9 @@ def _figures(counts: ReleaseCounts, rule: PreferencesConfig) -> Iterator[tuple[s
     if counts.strength is not None:
         axis = "share of the faulty versions of a suite's reference that fail"
         yield "mutation_scores.svg", histogram(counts.strength.bins, "Suites by their mutation score", axis)
+    if counts.agreement is not None:
+        axis = "share of the voting references that pass a case, mean of a suite's cases"
+        yield "agreements.svg", histogram(counts.agreement.bins, "Suites by the agreement of their voters", axis)
 
 
 def _write_manifest(root: Path, manifest: Manifest) -> None:
@@ -181,7 +185,7 @@ class _RowCounter:
         self.dropped: dict[str, Counter[str]] = {}
         self.samples: Counter[str] = Counter()
         self.passed: Counter[str] = Counter()
-        self.scores: list[float] = []
+        self.shares: dict[Evidence, list[float]] = {name: [] for name in SUMMARIZED}
 
     def add(self, config: Config, typed: "pa.Schema", rows: "pa.Table") -> "pa.Table":
         """Count the rows of a table, and return it with the columns of the config."""
@@ -193,8 +197,10 @@ class _RowCounter:
             self.statuses.update(statuses)
             self.samples.update(suites)
             self.passed.update(suite for suite, status in zip(suites, statuses, strict=True) if status == "passed")
-        elif config == "test_suites" and "mutation_score" in typed.names:
-            self.scores += table["mutation_score"].drop_null().to_pylist()
+        elif config == "test_suites":
+            for name, column in SUMMARIZED.items():
+                if column in typed.names:
+                    self.shares[name] += table[column].drop_null().to_pylist()
         elif config == "dropped":
             for stage, reason in zip(table["stage"].to_pylist(), table["reason"].to_pylist(), strict=True):
                 self.dropped.setdefault(stage, Counter())[reason] += 1
@@ -209,7 +215,9 @@ class _RowCounter:
             rejected=self.labels[False],
             dropped={stage: dict(sorted(reasons.items())) for stage, reasons in sorted(self.dropped.items())},
             pass_ratios=pass_ratios((self.passed[suite], samples) for suite, samples in self.samples.items()),
-            strength=distribution(self.scores),
+            strength=distribution(self.shares["strength"]),
+            dual_agreement=distribution(self.shares["discrimination"]),
+            agreement=distribution(self.shares["vote"]),
         )
 
 
@@ -220,7 +228,7 @@ def _tables(config: Config, typed: "pa.Schema", contents: ReleaseContents) -> "I
         "dpo": lambda: dpo_tables(contents.preferences, contents.rule),
         "sft": lambda: map(sft_table, contents.preferences),
         "samples": lambda: (_with_verdicts(*pair) for pair in contents.samples),
-        "test_suites": lambda: tables_of((_suite_row(*pair, contents.strengths) for pair in contents.suites), typed),
+        "test_suites": lambda: tables_of((_suite_row(*pair, contents.evidence) for pair in contents.suites), typed),
         "dropped": lambda: contents.dropped,
     }
     return tables[config]()
@@ -236,11 +244,11 @@ def _with_verdicts(samples: "pa.Table", verdicts: "pa.Table") -> "pa.Table":
 
 
 def _suite_row(
-    instruction: Instruction, suite: TestSuite, strengths: Mapping[str, SuiteStrength] | None
+    instruction: Instruction, suite: TestSuite, evidence: Mapping[Evidence, Mapping[str, Mapping[str, Any]]]
 ) -> dict[str, Any]:
-    strength = (strengths or {}).get(suite.id)
+    values = (found.get(suite.id, {}) for found in evidence.values())
     return {
-        **({} if strength is None else vars(strength)),
+        **{name: value for one in values for name, value in one.items()},
         **vars(suite),
         "case_count": len(suite.cases),
         "suite_id": suite.id,

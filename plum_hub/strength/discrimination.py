@@ -15,7 +15,7 @@ class SuiteDiscrimination:
     samples: int
     passed: int
     """Samples that passed every case."""
-    agreement: float
+    dual_agreement: float
     """Dual agreement, from 0 to 1: (samples x cases) of the best consensus set, divided by all samples x all cases."""
 
     @property
@@ -53,5 +53,5 @@ def discrimination(verdicts: Iterable[Verdict]) -> Iterator[SuiteDiscrimination]
             suite_id=suite_id,
             samples=counts.total(),
             passed=passed[suite_id],
-            agreement=best / whole if whole else 0.0,
+            dual_agreement=best / whole if whole else 0.0,
         )

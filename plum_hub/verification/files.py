@@ -33,6 +33,8 @@ _NULLABLE = {
     "mutation_score",
     "statement_coverage",
     "branch_coverage",
+    "pass_rate",
+    "dual_agreement",
 }
 """Columns that may be null."""
 
@@ -141,7 +143,7 @@ def check_content(folder: Path, manifest: VerifiableManifest, findings: Findings
 
 
 def _schema(config: Config, counts: RowCounts) -> "pa.Schema":
-    return schema(config, conversational=counts.conversational, strength=counts.strength is not None)
+    return schema(config, conversational=counts.conversational, evidence=counts.evidence)
 
 
 def _columns(found: "pa.Schema") -> str:

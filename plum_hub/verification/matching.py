@@ -23,6 +23,8 @@ KEYS: dict[Config, tuple[str, ...]] = {
 """Columns that identify a row of each config."""
 _MEASURED = {"cpu_seconds", "peak_memory_mb", "output", "verdict_id"}
 """Columns that differ between two runs of the same program, and are not compared."""
+_DERIVED = {"pass_rate", "dual_agreement"}
+"""Columns of a suite that follow from its samples, which are compared themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +207,7 @@ def _by_key(config: Config, side: _Side) -> dict[str, Row]:
 
 def _differing(row: Row, other: Row) -> list[str]:
     """Return the columns of both rows in which they differ."""
-    return sorted(name for name in (row.keys() & other.keys()) - _MEASURED if row[name] != other[name])
+    return sorted(name for name in (row.keys() & other.keys()) - _MEASURED - _DERIVED if row[name] != other[name])
 
 
 def _change(key: str, row: Mapping[str, str], why: str) -> Change:

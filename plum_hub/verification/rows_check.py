@@ -15,7 +15,8 @@ from plum_hub.release.preferences import STAGE, preferences
 from plum_hub.release.reading import config_files, read_rows
 from plum_hub.release.schemas import Config
 from plum_hub.release.views import dpo_rows, kto_rows, sft_rows
-from plum_hub.statistics import distribution
+from plum_hub.strength import discrimination
+from plum_hub.verification.evidence import EvidenceCheck
 from plum_hub.verification.findings import Findings, shown
 from plum_hub.verification.provenance import Provenance
 from plum_hub.verification.reading import RecordedSample, RecordedSuite, recorded_samples, recorded_suites
@@ -32,8 +33,9 @@ class RowsCheck:
     labels: Counter[bool] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     dropped: Counter[tuple[str, str]] = field(default_factory=Counter)
-    scores: list[float] = field(default_factory=list)
-    """The suites' mutation scores, where they were measured."""
+
+    def __post_init__(self) -> None:
+        self._evidence = EvidenceCheck(self.provenance.recipe, self.findings)
 
     def check_part(self, part: Part) -> list[str]:
         """Check all rows of some instructions.
@@ -48,7 +50,6 @@ class RowsCheck:
         self.labels.update(row["label"] for row in part["kto"])
         self.statuses.update(row["status"] for row in part["samples"])
         self.dropped.update((row["stage"], row["reason"]) for row in part["dropped"])
-        self._check_strengths(part["test_suites"])
         suites = recorded_suites(part, self.findings)
         samples = recorded_samples(part, suites, self.findings)
         for suite in suites.values():
@@ -57,6 +58,9 @@ class RowsCheck:
             self._check_sample(one)
         self._check_none_missing(part, suites)
         self._check_views(part, samples, suites)
+        discriminations = {one.suite_id: one for one in discrimination(one.verdict for one in samples)}
+        for row in part["test_suites"]:
+            self._evidence.check(row, discriminations.get(row["suite_id"]))
         return [one.sample.id for one in samples]
 
     def check_counts(self, counts: RowCounts) -> None:
@@ -72,22 +76,7 @@ class RowsCheck:
         compare("counts", "labels", (counts.chosen, counts.rejected), (self.labels[True], self.labels[False]))
         dropped = {(stage, reason): n for stage, reasons in counts.dropped.items() for reason, n in reasons.items()}
         compare("counts", "rows left out", dropped, dict(sorted(self.dropped.items())))
-        if counts.strength is not None:
-            compare("counts", "mutation scores", counts.strength, distribution(self.scores))
-
-    def _check_strengths(self, rows: Iterable[Row]) -> None:
-        """Check the columns that a release has if the strength of its suites was measured."""
-        compare, least = self.findings.compare, self.provenance.recipe.suites.min_strength
-        for row in (row for row in rows if "mutation_score" in row):
-            what = f"suite {row['suite_id']}"
-            shares = [row[name] for name in ("mutation_score", "statement_coverage", "branch_coverage")]
-            compare("counts", f"{what}, its cases", row["case_count"], len(row["cases"]))
-            compare(
-                "counts", f"{what}, shares from 0 to 1", True, all(0 <= one <= 1 for one in shares if one is not None)
-            )
-            if (score := row["mutation_score"]) is not None:
-                compare("recipe", f"{what}, at least as strong as suites.min_strength {least:g}", True, score >= least)
-                self.scores.append(score)
+        self._evidence.check_counts(counts)
 
     def _check_suite(self, recorded: RecordedSuite) -> None:
         suite, compare = recorded.suite, self.findings.compare

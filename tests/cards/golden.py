@@ -71,6 +71,8 @@ def full_facts() -> DatasetFacts:
             },
             pass_ratios=(22, 5, 6, 8, 9, 12, 11, 7, 8, 12),
             strength=Distribution(98, 0.8125, (0.7, 0.85, 1.0), (0, 0, 0, 0, 2, 5, 9, 14, 24, 44)),
+            dual_agreement=Distribution(100, 0.575, (0.4, 0.55, 0.8), (0, 1, 5, 18, 22, 14, 12, 10, 9, 9)),
+            agreement=Distribution(100, 0.925, (0.85, 0.95, 1.0), (0, 0, 0, 0, 0, 2, 8, 11, 14, 65)),
         ),
     )
 
