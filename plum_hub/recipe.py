@@ -59,6 +59,10 @@ class SuitesConfig(_Section):
     """Whether the self-consistent suites of an instruction are merged into one, with the cases that the reference
     solutions of more than half of them pass. By default the suite with the most cases is taken, which is the paper's
     rule. A merged suite has at most `max_cases` x `responses` cases."""
+    strengthen: int = Field(default=0, ge=0)
+    """Most cases that are added to a suite, besides `max_cases`: variations of its calls on which all comparable
+    references agree, and which fail a mutant of the reference that the suite lets pass. 0 adds none, which is the
+    paper's rule. Suites of a published dataset stay as they are."""
     temperature: float = Field(default=0.8, ge=0, le=10, allow_inf_nan=False)
     """Sampling temperature; 0 is greedy."""
     top_p: float = Field(default=0.95, gt=0, le=1)

@@ -21,6 +21,7 @@ from plum_hub.errors import RunError
 from plum_hub.execution import Judge, Limits
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.status import summarise
+from plum_hub.pipeline.strengthening import Strengthening
 from plum_hub.pipeline.strengths import StrengthFilter
 from plum_hub.pipeline.suites import elect
 from plum_hub.pipeline.vote import VoteResult, vote, vote_all
@@ -315,7 +316,7 @@ def elected(judge: Judge, tmp_path: Path, *texts: str, least: float = 0) -> list
     settings = f"{{min_cases: 2, responses: {len(texts)}, min_strength: {least}}}"
     recipe = parse(f"policy: {{type: scripted, model: {engine.model}}}\nsuites: {settings}", "test")
     group = [response(index, text) for index, text in enumerate(texts)]
-    return list(elect([group[::-1]], judge, StrengthFilter(recipe, judge if least else None)))
+    return list(elect([group[::-1]], Strengthening(recipe, judge), StrengthFilter(recipe, judge if least else None)))
 
 
 def test_each_response_gets_its_row(judge: Judge, tmp_path: Path) -> None:

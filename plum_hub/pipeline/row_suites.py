@@ -11,8 +11,10 @@ from plum_hub.judging.cases import limits_of
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.own_tests import COLUMNS, RowSuite, UnusableTests, suites_of
 from plum_hub.pipeline.proof import run_proofs, unproved
+from plum_hub.pipeline.strengthening import Strengthening
 from plum_hub.pipeline.strengths import WEAK, StrengthFilter, measuring
 from plum_hub.records import Drop, Instruction, TestSuite, digest
+from plum_hub.strength import WeakSuite
 
 _BATCH = 64
 """Instructions whose suites are proved together, and lost together by a kill: seconds of work."""
@@ -44,10 +46,13 @@ def prove_rows(context: Context, stage: str) -> None:
         measuring(run, judge) as strengths,
         run.keeping(TestSuite) as keep,
     ):
+        strengthening = Strengthening(recipe, judge)
         while batch := tuple(islice(readings, _BATCH)):
-            for row in _not_weak(list(_decide(batch, judge, strengths, stage)), strengths, stage):
+            decided_now = _strengthened(list(_decide(batch, judge, strengths, stage)), strengthening)
+            for row in _not_weak(decided_now, strengths, stage):
                 keep(row)
                 context.progress.advance()
+        strengthening.report(context.progress)
     context.progress.end()
 
 
@@ -73,6 +78,12 @@ def _decide(
             yield _drop(name, stage, str(reason), detail)
         else:
             yield _suite(name, proved)
+
+
+def _strengthened(rows: list[TestSuite | Drop], strengthening: Strengthening) -> list[TestSuite | Drop]:
+    """Add cases to the proved suites of a batch; a row has no other reference to compare."""
+    stronger = iter(strengthening.apply([WeakSuite(row) for row in rows if isinstance(row, TestSuite)]))
+    return [next(stronger) if isinstance(row, TestSuite) else row for row in rows]
 
 
 def _not_weak(rows: list[TestSuite | Drop], strengths: StrengthFilter, stage: str) -> Iterator[TestSuite | Drop]:

@@ -28,11 +28,13 @@ from plum_hub.pipeline.budget import RESPONSE_TOKENS, within_budget
 from plum_hub.pipeline.proof import run_proofs, unproved
 from plum_hub.pipeline.published import GENERATE, ROWS, published_suites
 from plum_hub.pipeline.row_suites import prove_rows
+from plum_hub.pipeline.strengthening import Strengthening
 from plum_hub.pipeline.strengths import WEAK, StrengthFilter, measuring
 from plum_hub.pipeline.vote import VoteResult, vote_all
 from plum_hub.prompts import conversation, prompt_digest
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Instruction, Response, SuiteVote, TestSuite, digest
+from plum_hub.strength import WeakSuite
 
 STAGE = "suites"
 """Name of the stage."""
@@ -169,14 +171,23 @@ def _decide(context: Context) -> None:
 def _decide_by_size(
     context: Context, groups: Mapping[str, list[Response]], decided: Set[str], judge: Judge, strengths: StrengthFilter
 ) -> None:
+    """Choose a suite for every instruction with an undecided response, and keep the rows that are lacking.
+
+    Where cases are added, the references of all responses count, also of the decided ones, so the result does not
+    depend on which rows a kill has left.
+    """
     run = context.run
     with_suite = {suite.instruction_id for suite in run.rows(TestSuite)}
-    pending = [undecided for group in groups.values() if (undecided := [one for one in group if one.id not in decided])]
+    whole, strengthening = run.recipe.suites.strengthen > 0, Strengthening(run.recipe, judge)
+    undecided = ([one for one in group if one.id not in decided] for group in groups.values())
+    pending = [group if whole else left for group, left in zip(groups.values(), undecided, strict=True) if left]
     with run.keeping(TestSuite) as keep:
         for start in range(0, len(pending), _BATCH):
-            for row in prove(pending[start : start + _BATCH], with_suite, judge, strengths):
-                keep(row)
-                context.progress.advance()
+            for row in prove(pending[start : start + _BATCH], with_suite, strengthening, strengths):
+                if _response_of(row) not in decided:
+                    keep(row)
+                    context.progress.advance()
+    strengthening.report(context.progress)
 
 
 def _decide_by_vote(
@@ -188,22 +199,23 @@ def _decide_by_vote(
     """
     run = context.run
     suites = {suite.instruction_id: suite.id for suite in run.rows(TestSuite)}
-    votes = run.ids(SuiteVote)
+    votes, strengthening = run.ids(SuiteVote), Strengthening(run.recipe, judge)
     unvoted = {name for name, suite in suites.items() if suite not in votes}
     pending = [
         group for name, group in groups.items() if name in unvoted or any(one.id not in decided for one in group)
     ]
     with run.keeping(TestSuite) as keep, run.appending(SuiteVote) as append:
         for start in range(0, len(pending), _BATCH):
-            for row in elect(pending[start : start + _BATCH], judge, strengths):
+            for row in elect(pending[start : start + _BATCH], strengthening, strengths):
                 kept = suites.get(row.instruction_id)
                 if isinstance(row, SuiteVote):
                     if row.id not in votes and kept in (None, row.id):
                         append(row)
-                elif (row.id if isinstance(row, Drop) else row.response_id) not in decided:
+                elif _response_of(row) not in decided:
                     # An instruction keeps the suite that it has, even if a reference does not always do the same.
                     keep(row if isinstance(row, Drop) or kept is None else _left_out(row, _MERGED))
                     context.progress.advance()
+    strengthening.report(context.progress)
 
 
 @dataclass(frozen=True)
@@ -213,16 +225,20 @@ class _CheckedResponses:
     drops: list[Drop]
     suites: list[tuple[Response, ParsedSuite]]
 
+    def as_suites(self) -> list[TestSuite]:
+        """Return the self-consistent ones as records."""
+        return [_suite(response, suite) for response, suite in self.suites]
+
 
 def prove(
-    groups: list[list[Response]], with_suite: set[str], judge: Judge, strengths: StrengthFilter
+    groups: list[list[Response]], with_suite: set[str], strengthening: Strengthening, strengths: StrengthFilter
 ) -> Iterator[TestSuite | Drop]:
-    """Parse and run the undecided responses of a batch of instructions, and choose the suite with the most cases.
+    """Parse and run the responses of a batch of instructions, and choose the suite with the most cases.
 
     Args:
         groups: Responses by instruction.
         with_suite: Instructions that have a suite already.
-        judge: Runs the programs.
+        strengthening: Adds cases to a suite, and has the judge.
         strengths: Tells which suites are too weak, and has the recipe, which gives the limits.
 
     Yields:
@@ -231,25 +247,29 @@ def prove(
     Raises:
         SandboxError: Programs cannot be run on this machine.
     """
-    checked = _check(groups, judge, strengths.recipe)
+    checked = _check(groups, strengthening.judge, strengths.recipe)
     for one in checked:
         yield from one.drops
-    consistent = [[_suite(response, suite) for response, suite in one.suites] for one in checked]
-    yield from _choose(consistent, with_suite, strengths)
+    yield from _choose([one.as_suites() for one in checked], with_suite, strengthening, strengths)
 
 
 def _choose(
-    groups: list[list[TestSuite]], with_suite: set[str], strengths: StrengthFilter
+    groups: list[list[TestSuite]], with_suite: set[str], strengthening: Strengthening, strengths: StrengthFilter
 ) -> Iterator[TestSuite | Drop]:
     """Choose one of the self-consistent suites of each instruction that has none yet: the best that is not too weak.
 
-    No more suites are measured than that takes. A suite precedes the spare ones of its instruction, so that a kill
-    between them leaves no spare one without a suite.
+    No more suites are strengthened and measured than that takes. A suite precedes the spare ones of its instruction,
+    so that a kill between them leaves no spare one without a suite.
     """
     # The most cases first, and the earliest of equals; sorting is stable.
     waiting = [sorted(group, key=lambda suite: -len(suite.cases)) for group in groups]
+    others = {suite.id: _others(suite, group) for group in groups for suite in group}
     while waiting := [group for group in waiting if group]:
-        strengths.measure([group[0] for group in waiting if group[0].instruction_id not in with_suite])
+        chosen = [group for group in waiting if group[0].instruction_id not in with_suite]
+        stronger = strengthening.apply([WeakSuite(group[0], others[group[0].id]) for group in chosen])
+        for group, suite in zip(chosen, stronger, strict=True):
+            group[0] = suite
+        strengths.measure(stronger)
         for group in waiting:
             best = group.pop(0)
             if best.instruction_id in with_suite:
@@ -265,13 +285,13 @@ def _choose(
 
 
 def elect(
-    groups: Sequence[Sequence[Response]], judge: Judge, strengths: StrengthFilter
+    groups: Sequence[Sequence[Response]], strengthening: Strengthening, strengths: StrengthFilter
 ) -> Iterator[TestSuite | SuiteVote | Drop]:
     """Parse and run the responses of a batch of instructions, and merge the suites of each by a vote.
 
     Args:
         groups: All responses of each instruction.
-        judge: Runs the programs.
+        strengthening: Adds cases to a merged suite, and has the judge.
         strengths: Tells which suites are too weak, and has the recipe, which gives the limits.
 
     Yields:
@@ -280,7 +300,7 @@ def elect(
     Raises:
         SandboxError: Programs cannot be run on this machine.
     """
-    recipe = strengths.recipe
+    recipe, judge = strengths.recipe, strengthening.judge
     settings, limits = recipe.suites, limits_of(recipe.verdicts)
     assert settings.responses is not None  # a sealed recipe is filled in
     checked = _check(groups, judge, recipe)
@@ -291,10 +311,21 @@ def elect(
         _Election(one.suites, result, problem)
         for one, result, problem in zip(checked, results, _problems(results, judge, limits), strict=True)
     ]
+    elections = _strengthened(elections, checked, strengthening)
     strengths.measure([suite for one in elections if (suite := one.suite()) is not None])
     for one, election in zip(checked, elections, strict=True):
         yield from one.drops
         yield from election.rows(strengths)
+
+
+def _strengthened(
+    elections: Sequence["_Election"], checked: Sequence[_CheckedResponses], strengthening: Strengthening
+) -> list["_Election"]:
+    """Add cases to the suites that were elected."""
+    elected = {number: suite for number, one in enumerate(elections) if (suite := one.suite()) is not None}
+    weak = [WeakSuite(suite, _others(suite, checked[number].as_suites())) for number, suite in elected.items()]
+    stronger = dict(zip(elected, strengthening.apply(weak), strict=True))
+    return [one.with_cases_of(stronger[number]) if number in stronger else one for number, one in enumerate(elections)]
 
 
 def _problems(results: Sequence[VoteResult], judge: Judge, limits: Limits) -> list[str]:
@@ -325,6 +356,16 @@ class _Election:
     def suite(self) -> TestSuite | None:
         base = self.base()
         return None if base is None or self.result.suite is None else _suite(base, self.result.suite)
+
+    def with_cases_of(self, stronger: TestSuite) -> "_Election":
+        """Take the cases of the suite with further ones behind its own, which all voters' references pass."""
+        suite, result = self.result.suite, self.result
+        assert suite is not None
+        assert result.base is not None
+        added = len(stronger.cases) - len(suite.cases)
+        shares, origins = result.shares + (1.0,) * added, result.origins + (result.base,) * added
+        suite = replace(suite, cases=stronger.cases)
+        return replace(self, result=replace(result, suite=suite, shares=shares, origins=origins))
 
     def rows(self, strengths: StrengthFilter) -> Iterator[TestSuite | SuiteVote | Drop]:
         """Yield the vote and the suite, unless it is too weak, and a drop for each response that gave none."""
@@ -395,6 +436,15 @@ def _suite(response: Response, suite: ParsedSuite) -> TestSuite:
         reference=suite.reference,
         cases=suite.cases,
     )
+
+
+def _others(suite: TestSuite, group: Sequence[TestSuite]) -> list[TestSuite]:
+    """Return the suites of a group that other responses gave."""
+    return [one for one in group if one.response_id != suite.response_id]
+
+
+def _response_of(row: TestSuite | Drop) -> str:
+    return row.id if isinstance(row, Drop) else row.response_id
 
 
 def _drop(response: Response, reason: str, detail: str) -> Drop:

@@ -9,10 +9,11 @@ the signatures must take as many arguments, and the cases are renamed. The large
 """
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from plum_hub.answers.source import FunctionNode, definitions, loaded_names, parse
+from plum_hub.answers.ballot import Voter, largest_ballot, renamed, source_of
+from plum_hub.answers.source import parse
 from plum_hub.answers.suite import ParsedSuite, Unusable, find_problem
 from plum_hub.execution import Execution, Judge, Limits, Program
 from plum_hub.execution.base import CaseResult
@@ -43,29 +44,6 @@ class VoteResult:
     shares: tuple[float, ...] = ()
     origins: tuple[int, ...] = ()
     disagreement: str = ""
-
-
-@dataclass(frozen=True)
-class _Voter:
-    """A suite in a vote.
-
-    Attributes:
-        place: Its position among the suites of the instruction.
-        suite: The suite.
-        form: `script`, `function` or `class`; None for a suite that cannot be compared.
-        arguments: How many arguments the entry point takes; None if that is not known.
-        others: Names of the reference that the cases use besides the entry point.
-        names: Every name in the cases.
-        bound: Those that the cases bind.
-    """
-
-    place: int
-    suite: ParsedSuite
-    form: str | None
-    arguments: int | None
-    others: frozenset[str]
-    names: frozenset[str]
-    bound: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -139,130 +117,37 @@ def vote_all(
     Raises:
         SandboxError: Programs cannot be run on this machine.
     """
-    ballots = [_largest_ballot(suites) for suites in groups]
+    ballots = [largest_ballot(suites) for suites in groups]
     programs = (one for number, ballot in enumerate(ballots) for one in _programs(number, ballot, limits))
     executions = {execution.id: execution for execution in judge.run(programs)}
     return [_count(number, ballot, executions, min_cases, max_cases) for number, ballot in enumerate(ballots)]
 
 
-def _largest_ballot(suites: Iterable[ParsedSuite]) -> list[_Voter]:
-    """Return the largest group of comparable suites; of equals that with the longest suite, then the earliest."""
-    ballots: list[list[_Voter]] = []
-    for place, suite in enumerate(suites):
-        voter = _voter(place, suite)
-        ballot = next((one for one in ballots if all(_comparable(voter, other) for other in one)), None)
-        if ballot is None:
-            ballots.append([voter])
-        else:
-            ballot.append(voter)
-    return max(ballots, key=lambda one: (len(one), max(len(voter.suite.cases) for voter in one)), default=[])
-
-
-def _voter(place: int, suite: ParsedSuite) -> _Voter:
-    incomparable = _Voter(place, suite, None, None, frozenset(), frozenset(), frozenset())
-    if not suite.entry_point:
-        return (
-            replace(incomparable, form="script") if all(case.kind == "stdio" for case in suite.cases) else incomparable
-        )
-    reference = parse(suite.reference)
-    trees = [parse(_source(case)) for case in suite.cases if case.kind != "stdio"]
-    defined = {} if reference is None else definitions(reference)
-    entry = defined.get(suite.entry_point)
-    if entry is None or len(trees) < len(suite.cases):
-        return incomparable
-    known = [tree for tree in trees if tree is not None]
-    if len(known) < len(trees):
-        return incomparable
-    loaded = frozenset(name for tree in known for name in loaded_names(tree))
-    bound = frozenset(name for tree in known for name in _bound(tree))
-    own = {name for name, node in defined.items() if not isinstance(node, ast.Import | ast.ImportFrom)}
-    return _Voter(
-        place=place,
-        suite=suite,
-        form="class" if isinstance(entry, ast.ClassDef) else "function",
-        arguments=_arguments(entry),
-        others=(loaded & own) - {suite.entry_point},
-        names=loaded | bound,
-        bound=bound,
-    )
-
-
-def _bound(tree: ast.Module) -> Iterator[str]:
-    """Yield the names that a tree binds in any scope."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            yield node.id
-        elif isinstance(node, ast.Global | ast.Nonlocal):
-            yield from node.names
-        elif not isinstance(node, ast.keyword):
-            values = (getattr(node, field, None) for field in ("arg", "name", "asname", "rest"))
-            yield from (value for value in values if isinstance(value, str))
-
-
-def _arguments(entry: ast.stmt) -> int | None:
-    """Count the arguments of a function, or of a class's own constructor; None if they cannot be counted."""
-    if isinstance(entry, ast.ClassDef):
-        constructors = [node for node in entry.body if isinstance(node, FunctionNode) and node.name == "__init__"]
-        if not constructors:
-            return None if entry.bases or entry.decorator_list else 0
-        count = _arguments(constructors[-1])
-        return None if count is None else count - 1
-    if not isinstance(entry, FunctionNode) or entry.args.vararg or entry.args.kwarg:
-        return None
-    return len([*entry.args.posonlyargs, *entry.args.args, *entry.args.kwonlyargs])
-
-
-def _comparable(one: _Voter, other: _Voter) -> bool:
-    """Return whether each reference can run the other's cases."""
-    if one.form is None or one.form != other.form or one.others != other.others:
-        return False
-    mine, theirs = one.suite.entry_point, other.suite.entry_point
-    if mine == theirs:
-        return True
-    can_rename = not ({mine} & (one.bound | other.names) or {theirs} & (other.bound | one.names))
-    return can_rename and one.arguments is not None and one.arguments == other.arguments
-
-
-def _programs(number: int, ballot: Sequence[_Voter], limits: Limits) -> Iterator[Program]:
+def _programs(number: int, ballot: Sequence[Voter[ParsedSuite]], limits: Limits) -> Iterator[Program]:
     """Yield each reference with the cases of each other suite: in runs of their own, a slow case hides few others."""
     for voter in ballot:
         own = voter.suite
         for author in ballot:
             if author is not voter:
-                cases = tuple(_renamed(case, author.suite.entry_point, own.entry_point) for case in author.suite.cases)
+                cases = tuple(renamed(case, author.suite.entry_point, own.entry_point) for case in author.suite.cases)
                 yield program(_name(number, voter, author), own.reference, own.entry_point, cases, limits)
 
 
-def _name(number: int, voter: _Voter, author: _Voter) -> str:
+def _name(number: int, voter: Voter[ParsedSuite], author: Voter[ParsedSuite]) -> str:
     return f"{number}:{voter.place}:{author.place}"
-
-
-def _renamed(case: TestCase, old: str, new: str) -> TestCase:
-    """Return a case with another entry point, which occurs in it nowhere else (`_comparable`)."""
-    if old == new:
-        return case
-    tree = parse(_source(case))
-    assert tree is not None  # `_voter` has parsed it
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id == old:
-            node.id = new
-    source = ast.unparse(tree)
-    return replace(case, call=source) if case.kind == "call" else replace(case, statement=f"{source}\n")
-
-
-def _source(case: TestCase) -> str:
-    return case.call or case.statement or ""
 
 
 def _key(case: TestCase) -> tuple[str, ...]:
     """Return what two cases have in common that run the same call, whatever value they expect."""
     if case.kind == "stdio":
         return case.kind, (case.stdin or "").rstrip()
-    tree = parse(_source(case))
-    return case.kind, _source(case) if tree is None else ast.unparse(tree)
+    tree = parse(source_of(case))
+    return case.kind, source_of(case) if tree is None else ast.unparse(tree)
 
 
-def _motions(number: int, ballot: Sequence[_Voter], executions: Mapping[str, Execution]) -> Iterator[_Motion]:
+def _motions(
+    number: int, ballot: Sequence[Voter[ParsedSuite]], executions: Mapping[str, Execution]
+) -> Iterator[_Motion]:
     """Yield every case with its results, in the order of the suites. Keys are under the first suite's entry point."""
     for author in ballot:
         for index, case in enumerate(author.suite.cases):
@@ -272,7 +157,7 @@ def _motions(number: int, ballot: Sequence[_Voter], executions: Mapping[str, Exe
                 else _result(executions[_name(number, voter, author)], index)
                 for voter in ballot
             }
-            key = _key(_renamed(case, author.suite.entry_point, ballot[0].suite.entry_point))
+            key = _key(renamed(case, author.suite.entry_point, ballot[0].suite.entry_point))
             yield _Motion(author.place, case, key, results)
 
 
@@ -285,7 +170,7 @@ def _result(execution: Execution, index: int) -> CaseResult:
 
 def _count(
     number: int,
-    ballot: Sequence[_Voter],
+    ballot: Sequence[Voter[ParsedSuite]],
     executions: Mapping[str, Execution],
     min_cases: int,
     max_cases: int | None,
@@ -298,7 +183,7 @@ def _count(
     base = max(ballot, key=lambda voter: len({_claim(one) for one in carried if voter.place in one.supporters}))
     merged = _merged(carried, base.place)[:max_cases]
     names = {voter.place: voter.suite.entry_point for voter in ballot}
-    cases = tuple(_renamed(one.case, names[one.author], base.suite.entry_point) for one in merged)
+    cases = tuple(renamed(one.case, names[one.author], base.suite.entry_point) for one in merged)
     problem = find_problem(cases, min_cases)
     if problem is not None:
         return VoteResult(voters, disagreement=_disagreement(motions, problem))
@@ -333,7 +218,7 @@ def _disagreement(motions: Sequence[_Motion], problem: Unusable) -> str:
         return f"{problem.reason}: {problem.detail}"
     case, voted = first.case, len(first.results)
     wants = case.expected if case.kind == "call" else case.stdout if case.kind == "stdio" else "true"
-    asked = repr(case.stdin) if case.kind == "stdio" else " ".join(_source(case).split())
+    asked = repr(case.stdin) if case.kind == "stdio" else " ".join(source_of(case).split())
     others = dict.fromkeys(
         _shown(one.detail or one.outcome) for one in first.results.values() if one.outcome != "passed"
     )

@@ -1,7 +1,8 @@
-"""The strength of test suites: mutation score, coverage, and how well they tell samples apart."""
+"""The strength of test suites: mutation score, coverage, how well they tell samples apart, and cases that add to it."""
 
 from plum_hub.strength.discrimination import SuiteDiscrimination, discrimination
 from plum_hub.strength.measure import measure
 from plum_hub.strength.mutation import Mutant, mutants
+from plum_hub.strength.strengthen import WeakSuite, strengthen
 
-__all__ = ["Mutant", "SuiteDiscrimination", "discrimination", "measure", "mutants"]
+__all__ = ["Mutant", "SuiteDiscrimination", "WeakSuite", "discrimination", "measure", "mutants", "strengthen"]

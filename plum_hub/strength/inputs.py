@@ -10,7 +10,7 @@ from plum_hub.strength.sites import Site, sites
 
 MOST = 100
 """Inputs of one suite."""
-_Literal: TypeAlias = bool | int | float | str
+PlainLiteral: TypeAlias = bool | int | float | str
 _LONGEST = 2_000
 """Characters of an expression; longer ones are not varied."""
 
@@ -32,7 +32,7 @@ def inputs(suite: TestSuite) -> list[str]:
     """
     known = list(dict.fromkeys(call for case in suite.cases for call in _calls(case, suite.entry_point)))
     found = dict.fromkeys(known[: MOST // 2])
-    constants = _constants(suite.reference)
+    constants = constants_of(suite.reference)
     varied = [_variations(call, constants) for call in found]
     while varied and len(found) < MOST:
         turn, varied = varied, []
@@ -56,10 +56,18 @@ def _calls(case: TestCase, entry_point: str) -> Iterator[str]:
 
 def _has_literal_arguments(call: ast.AST) -> bool:
     assert isinstance(call, ast.Call)
-    return all(map(_is_literal, [*call.args, *(keyword.value for keyword in call.keywords)]))
+    return all(map(is_builtin_literal, [*call.args, *(keyword.value for keyword in call.keywords)]))
 
 
-def _is_literal(node: ast.expr) -> bool:
+def is_builtin_literal(node: ast.expr) -> bool:
+    """Tell whether `ast.literal_eval` reads an expression.
+
+    Args:
+        node: The expression.
+
+    Returns:
+        True if it does.
+    """
     try:
         ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
@@ -67,10 +75,17 @@ def _is_literal(node: ast.expr) -> bool:
     return True
 
 
-def _constants(reference: str) -> list[_Literal]:
-    """Return the distinct numbers and strings of a reference, and the integers next to its integers."""
+def constants_of(reference: str) -> list[PlainLiteral]:
+    """List the values at which a reference is likely to decide something.
+
+    Args:
+        reference: Python source.
+
+    Returns:
+        Its distinct numbers and strings, and the integers next to its integers.
+    """
     tree = parse(reference)
-    found: dict[_Literal, None] = {}
+    found: dict[PlainLiteral, None] = {}
     for site in sites(tree) if tree is not None else ():
         value = site.node.value if isinstance(site.node, ast.Constant) else None
         if isinstance(value, int) and not isinstance(value, bool):
@@ -80,7 +95,7 @@ def _constants(reference: str) -> list[_Literal]:
     return list(found)
 
 
-def _variations(call: str, constants: Sequence[_Literal]) -> Iterator[str]:
+def _variations(call: str, constants: Sequence[PlainLiteral]) -> Iterator[str]:
     """Yield the call with another literal in one place; first one change of each place, then others."""
     if len(call) > _LONGEST:
         return
@@ -95,7 +110,7 @@ def _variations(call: str, constants: Sequence[_Literal]) -> Iterator[str]:
         turn = left
 
 
-def _others(node: ast.AST, constants: Sequence[_Literal]) -> Iterator[ast.expr]:
+def _others(node: ast.AST, constants: Sequence[PlainLiteral]) -> Iterator[ast.expr]:
     if isinstance(node, ast.List | ast.Tuple):
         kind = type(node)
         yield kind(elts=node.elts[1:], ctx=ast.Load())
@@ -106,7 +121,7 @@ def _others(node: ast.AST, constants: Sequence[_Literal]) -> Iterator[ast.expr]:
         yield from (ast.Constant(value=value) for value in _values(node.value, constants))
 
 
-def _values(value: object, constants: Sequence[_Literal]) -> Iterator[_Literal]:
+def _values(value: object, constants: Sequence[PlainLiteral]) -> Iterator[PlainLiteral]:
     if isinstance(value, bool):
         yield not value
     elif isinstance(value, int):

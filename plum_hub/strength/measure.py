@@ -10,18 +10,16 @@ from plum_hub.judging.cases import sandbox_cases
 from plum_hub.records import SuiteStrength, TestSuite
 from plum_hub.strength.coverage import Probes, probes
 from plum_hub.strength.inputs import inputs
+from plum_hub.strength.limits import limits_beside
 from plum_hub.strength.mutation import MOST, Mutant, mutants
 
 _BATCH = 64
 """Suites that are measured together."""
-_TIMES, _SECONDS = 10, 0.2
-"""A mutant may take so many times the CPU time of its reference, and at least so many seconds. The sandbox stops an
-endless one after a quarter of that and runs it once more, alone."""
-_COMPARISON_SECONDS = 0.5
+SECONDS = 0.2
+"""Least CPU time of a mutant on the cases of its suite."""
+COMPARISON_SECONDS = 0.5
 """Least CPU time of a reference on other inputs. Those that it does not reach are not used; mutants get twice the time.
 """
-_WALL_SECONDS = 30.0
-"""Least wall-clock time: it ends a mutant that sleeps, and must not end one that waits for a busy machine."""
 
 
 def measure(suites: Iterable[TestSuite], judge: Judge, limits: Limits, *, most: int = MOST) -> Iterator[SuiteStrength]:
@@ -81,7 +79,7 @@ class _Plan:
         reference = self.executions.get("reference")
         if reference is None or reference.status != "passed":
             return
-        suite, limits = self.suite, self._within(_SECONDS)
+        suite, limits = self.suite, self._within(SECONDS)
         self.mutants = mutants(suite.reference, suite.entry_point, most=self.most, seed=suite.id)
         self.probes = probes(suite.reference, suite.entry_point)
         for number, mutant in enumerate(self.mutants):
@@ -94,7 +92,7 @@ class _Plan:
         self.inputs = inputs(self.suite) if self._mutants("passed") else []
         if self.inputs:
             values = tuple(Value(expression=call) for call in self.inputs)
-            yield self._program("trial", self.suite.reference, values, self._within(_COMPARISON_SECONDS))
+            yield self._program("trial", self.suite.reference, values, self._within(COMPARISON_SECONDS))
 
     def comparisons(self) -> Iterator[Program]:
         """Yield the survivors, to be run on the inputs for which the reference gives a value."""
@@ -102,7 +100,7 @@ class _Plan:
         if not wanted:
             return
         values = tuple(Value(expression=call) for call in wanted)
-        limits = self._within(_COMPARISON_SECONDS)
+        limits = self._within(COMPARISON_SECONDS)
         limits = replace(limits, cpu_seconds=min(self.limits.cpu_seconds, 2 * limits.cpu_seconds))
         for number in self._mutants("passed"):
             yield self._program(f"same {number}", self.mutants[number].code, values, limits)
@@ -144,9 +142,7 @@ class _Plan:
 
     def _within(self, seconds: float) -> Limits:
         """Return limits that the reference's own time gives, with a least number of seconds."""
-        cpu = min(self.limits.cpu_seconds, max(seconds, _TIMES * self.executions["reference"].cpu_seconds))
-        wall = min(self.limits.wall_seconds, max(_WALL_SECONDS, _TIMES * cpu))
-        return replace(self.limits, cpu_seconds=cpu, wall_seconds=wall)
+        return limits_beside(self.executions["reference"].cpu_seconds, self.limits, seconds)
 
     def _mutants(self, status: str) -> list[int]:
         return [n for n in range(len(self.mutants)) if self.executions[f"mutant {n}"].status == status]

@@ -11,6 +11,7 @@ from plum_hub.answers.suite import ParsedSuite, Unusable, make_stub, parse_suite
 from plum_hub.engines import parse_engine
 from plum_hub.execution import Judge
 from plum_hub.execution.literals import equal, parse_literal
+from plum_hub.pipeline.strengthening import Strengthening
 from plum_hub.pipeline.strengths import StrengthFilter
 from plum_hub.pipeline.suites import prove
 from plum_hub.recipe import Recipe
@@ -375,7 +376,7 @@ def test_a_suite_that_a_stub_passes_is_not_kept(tmp_path: Path, stub: str, tests
     engine = parse_engine(f"scripted:{tmp_path / 'answers.jsonl'}")
     recipe = Recipe(policy=engine, generator=engine).filled()
     with Judge(1) as judge:
-        (row,) = prove([[answer]], set(), judge, StrengthFilter(recipe))
+        (row,) = prove([[answer]], set(), Strengthening(recipe, judge), StrengthFilter(recipe))
 
     assert isinstance(row, Drop)
     does = {"none": "returns None", "echo": "returns its argument", "raises": "raises an error"}[stub]

@@ -1,0 +1,74 @@
+"""More cases for the suites of stage `suites`, where the recipe asks for them (`suites.strengthen`)."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from plum_hub.execution import Judge
+from plum_hub.judging.cases import limits_of
+from plum_hub.pipeline.proof import run_proofs, unproved
+from plum_hub.progress import Progress
+from plum_hub.recipe import Recipe
+from plum_hub.records import TestCase, TestSuite, digest
+from plum_hub.strength import WeakSuite, strengthen
+
+
+@dataclass
+class Strengthening:
+    """Adds cases to suites, and counts them.
+
+    Attributes:
+        recipe: Says how many cases are added to a suite at most, and has the limits.
+        judge: Runs the programs.
+        cases: Cases that were added so far.
+        suites: Suites that got some.
+    """
+
+    recipe: Recipe
+    judge: Judge
+    cases: int = 0
+    suites: int = 0
+
+    def apply(self, weak: Sequence[WeakSuite]) -> list[TestSuite]:
+        """Add cases to suites, and prove the suites again.
+
+        Args:
+            weak: The suites, and those beside them.
+
+        Returns:
+            The suites in the same order, each with its new cases behind its own; as it was if there are none, or if it
+            is not proved with them.
+
+        Raises:
+            SandboxError: Programs cannot be run on this machine.
+        """
+        most = self.recipe.suites.strengthen
+        if not most or not weak:
+            return [one.suite for one in weak]
+        limits = limits_of(self.recipe.verdicts)
+        added = strengthen(weak, self.judge, limits, most)
+        stronger = [_with_cases(one.suite, cases) for one, cases in zip(weak, added, strict=True)]
+        executions = run_proofs({str(n): one for n, one in enumerate(stronger) if added[n]}, self.judge, limits)
+        found = []
+        for number, (one, suite) in enumerate(zip(weak, stronger, strict=True)):
+            is_proved = added[number] and unproved(str(number), executions, suite)[0] is None
+            self.cases += len(added[number]) if is_proved else 0
+            self.suites += bool(is_proved)
+            found.append(suite if is_proved else one.suite)
+        return found
+
+    def report(self, progress: Progress) -> None:
+        """Say how many cases were added.
+
+        Args:
+            progress: Shows the message.
+        """
+        if self.recipe.suites.strengthen:
+            progress.say(f"suites.strengthen: {self.cases} cases added to {self.suites} suites")
+
+
+def _with_cases(suite: TestSuite, added: tuple[TestCase, ...]) -> TestSuite:
+    cases = (*suite.cases, *added)
+    name = digest(
+        suite.instruction_id, suite.entry_point, suite.starter_code, suite.reference, [asdict(case) for case in cases]
+    )
+    return replace(suite, id=name, cases=cases)

@@ -1,0 +1,260 @@
+"""Add cases to suites: inputs on which all references agree, and which show a fault that no case shows.
+
+The idea is that of EvalPlus (arXiv 2305.01210): inputs are made by varying those of the suite, and the reference gives
+the expected values. Two things protect from pinning down what the task leaves open. Where there are comparable
+references, all of them must give the same value. And a case is added only if it kills a mutant of the reference that
+nothing kills before it.
+"""
+
+import ast
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from plum_hub.answers.ballot import comparable, renamed, voter_of
+from plum_hub.answers.source import parse
+from plum_hub.execution import Execution, Judge, Limits, Program
+from plum_hub.execution.base import Case, Value
+from plum_hub.execution.closeness import parse_expected
+from plum_hub.judging.cases import sandbox_cases
+from plum_hub.records import TestCase, TestSuite
+from plum_hub.strength.limits import limits_beside
+from plum_hub.strength.measure import COMPARISON_SECONDS, SECONDS
+from plum_hub.strength.mutation import Mutant, mutants
+from plum_hub.strength.variations import VariedCall, variations
+
+_MUTANTS = 60
+"""Mutants of one suite: more than are measured, since these are drawn with another seed."""
+_TOGETHER = 20
+"""Cases of one program. One that does not end takes those after it with it."""
+_LONGEST_VALUE = 1_000
+"""Characters of an expected value."""
+_RELATIVE, _LEAST_TOLERANCE = 1e-6, 1e-9
+"""Differences that floats may have: other right programs may compute them in another order."""
+_UNSTEADY = frozenset(
+    {"now", "today", "utcnow", "time", "time_ns", "perf_counter", "monotonic", "localtime", "gmtime", "ctime"}
+    | {"random", "randint", "randrange", "choice", "choices", "shuffle", "sample", "uniform", "getrandbits", "urandom"}
+    | {"token_hex", "uuid1", "uuid4", "id", "hash", "getenv", "getcwd", "listdir"}
+)
+"""Functions whose value differs between days, processes or machines."""
+_ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
+
+
+@dataclass(frozen=True)
+class WeakSuite:
+    """A suite to be strengthened.
+
+    Attributes:
+        suite: The suite.
+        rivals: Other suites of the same instruction, which pass their own cases. Those that cannot be compared with the
+            suite are ignored.
+    """
+
+    suite: TestSuite
+    rivals: Sequence[TestSuite] = ()
+
+
+def strengthen(weak: Sequence[WeakSuite], judge: Judge, limits: Limits, most: int) -> list[tuple[TestCase, ...]]:
+    """Find cases that make suites stronger. All programs run in the judge.
+
+    Args:
+        weak: The suites. One whose reference does not pass it, or whose references read a clock or random numbers, gets
+            no cases.
+        judge: Runs the programs, and nothing else meanwhile.
+        limits: What a reference may use.
+        most: Largest number of cases for each suite.
+
+    Returns:
+        For each suite its new cases, of the kind `call`, the ones that kill most mutants first. The suites with them
+        are still to be proved.
+
+    Raises:
+        SandboxError: The sandbox failed. Nothing is said about any suite (law 1).
+    """
+    searches = [_Search(str(number), one, limits) for number, one in enumerate(weak)]
+    for step in (_Search.reference, _Search.faults, _Search.trials, _Search.ballots, _Search.survivals):
+        programs = [program for search in searches for program in step(search)]
+        for execution in judge.run(programs):
+            name, _, role = execution.id.partition(" ")
+            searches[int(name)].executions[role] = execution
+    return [search.chosen(most) for search in searches]
+
+
+@dataclass
+class _Search:
+    """The programs of one suite, and what they did by role; each step yields those that the results before it ask for.
+
+    The roles are `reference`, `mutant 3`, `trial 40` (the reference on the calls from the 40th), `again`, `rival 1 40`
+    and `survivor 3`.
+    """
+
+    name: str
+    weak: WeakSuite
+    limits: Limits
+    executions: dict[str, Execution] = field(default_factory=dict)
+    mutants: list[Mutant] = field(default_factory=list)
+    calls: list[VariedCall] = field(default_factory=list)
+    rivals: list[TestSuite] = field(default_factory=list)
+    cases: list[TestCase] = field(default_factory=list)
+    """Calls with the values of the reference; after the ballot, those that all references agree about."""
+
+    @property
+    def suite(self) -> TestSuite:
+        return self.weak.suite
+
+    def reference(self) -> Iterator[Program]:
+        mine = voter_of(0, self.suite)
+        self.rivals = [one for one in self.weak.rivals if comparable(mine, voter_of(1, one))]
+        if self.suite.entry_point and all(map(_is_steady, [self.suite, *self.rivals])):
+            yield self._program("reference", self.suite, sandbox_cases(self.suite.cases), self.limits)
+
+    def faults(self) -> Iterator[Program]:
+        """Yield the mutants of a reference that passes."""
+        reference = self.executions.get("reference")
+        if reference is None or reference.status != "passed":
+            return
+        suite, cases = self.suite, sandbox_cases(self.suite.cases)
+        self.mutants = mutants(suite.reference, suite.entry_point, most=_MUTANTS, seed=suite.id)
+        for number, mutant in enumerate(self.mutants):
+            one = self._program(f"mutant {number}", replace(suite, reference=mutant.code), cases, self._within(SECONDS))
+            yield replace(one, decisive=True)
+
+    def trials(self) -> Iterator[Program]:
+        """Yield the reference on variations of the suite's calls, if a mutant has survived."""
+        self.calls = variations(self.suite) if self._survivors() else []
+        values = [Value(expression=one.call) for one in self.calls]
+        yield from self._in_parts("trial", self.suite, values)
+
+    def ballots(self) -> Iterator[Program]:
+        """Yield all references on the calls that have a value: the suite's own once more, as it may be unsteady."""
+        self.cases = [case for call, value in self._values() if (case := _case(call, value)) is not None]
+        if not self.cases:
+            return
+        limits = self._within(COMPARISON_SECONDS)
+        yield self._program("again", self.suite, sandbox_cases(tuple(self.cases)), limits)
+        for number, rival in enumerate(self.rivals):
+            cases = tuple(renamed(case, self.suite.entry_point, rival.entry_point) for case in self.cases)
+            yield from self._in_parts(f"rival {number}", rival, sandbox_cases(cases))
+
+    def survivals(self) -> Iterator[Program]:
+        """Yield the mutants that the suite does not kill, on the calls that all references agree about."""
+        again = self.executions.get("again")
+        if again is None:
+            return
+        count, names = len(self.cases), [f"rival {number}" for number in range(len(self.rivals))]
+        passed = [_passed(parts, count) for parts in ([again], *(self._parts(name, count) for name in names))]
+        self.cases = [case for case, votes in zip(self.cases, zip(*passed, strict=True), strict=True) if all(votes)]
+        limits, cases = limits_beside(again.cpu_seconds, self.limits, 2 * COMPARISON_SECONDS), tuple(self.cases)
+        for number in self._survivors() if cases else ():
+            mutant = replace(self.suite, reference=self.mutants[number].code)
+            yield self._program(f"survivor {number}", mutant, sandbox_cases(cases), limits)
+
+    def chosen(self, most: int) -> tuple[TestCase, ...]:
+        """Choose the case that kills most survivors, the earliest of equals, again and again."""
+        kills: list[set[int]] = [set() for _ in self.cases]
+        for number in self._survivors():
+            execution = self.executions.get(f"survivor {number}")
+            for killed, result in zip(kills, execution.cases if execution is not None else (), strict=False):
+                if result.outcome not in ("passed", "not_run"):
+                    killed.add(number)
+        found: list[TestCase] = []
+        while len(found) < most and any(kills):
+            best = max(range(len(kills)), key=lambda place: len(kills[place]))
+            found.append(self.cases[best])
+            kills = [killed - kills[best] for killed in kills]
+        return tuple(found)
+
+    def _program(self, role: str, suite: TestSuite, cases: tuple[Case, ...], limits: Limits) -> Program:
+        return Program(
+            id=f"{self.name} {role}", code=suite.reference, entry_point=suite.entry_point, cases=cases, limits=limits
+        )
+
+    def _in_parts(self, role: str, suite: TestSuite, cases: Sequence[Case]) -> Iterator[Program]:
+        for start in range(0, len(cases), _TOGETHER):
+            part = tuple(cases[start : start + _TOGETHER])
+            yield self._program(f"{role} {start}", suite, part, self._within(COMPARISON_SECONDS))
+
+    def _parts(self, role: str, cases: int) -> list[Execution]:
+        return [self.executions[f"{role} {start}"] for start in range(0, cases, _TOGETHER)]
+
+    def _within(self, seconds: float) -> Limits:
+        return limits_beside(self.executions["reference"].cpu_seconds, self.limits, seconds)
+
+    def _survivors(self) -> list[int]:
+        return [n for n in range(len(self.mutants)) if self.executions[f"mutant {n}"].status == "passed"]
+
+    def _values(self) -> Iterator[tuple[VariedCall, str]]:
+        for number, execution in enumerate(self._parts("trial", len(self.calls))):
+            for call, result in zip(self.calls[number * _TOGETHER :], execution.cases, strict=False):
+                if result.value is not None:
+                    yield call, result.value
+
+
+def _passed(parts: Iterable[Execution], cases: int) -> list[bool]:
+    """Return for each case whether it passed; a program that did not load has no results."""
+    found: list[bool] = []
+    for number, execution in enumerate(parts):
+        found += [False] * (number * _TOGETHER - len(found))
+        found += [result.outcome == "passed" for result in execution.cases]
+    return found + [False] * (cases - len(found))
+
+
+def _is_steady(suite: TestSuite) -> bool:
+    """Return whether a reference calls nothing that makes its values differ between days or machines."""
+    tree = parse(suite.reference)
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)] if tree is not None else []
+    names = {one.id if isinstance(one, ast.Name) else getattr(one, "attr", "") for one in calls}
+    return not names & _UNSTEADY
+
+
+def _case(varied: VariedCall, value: str) -> TestCase | None:
+    """Make a case that expects a value, as exactly as the case it comes from; None for values that cannot be stored."""
+    numbers = _inexact_numbers(value)
+    if numbers is None or not all(map(math.isfinite, numbers)):
+        return None
+    origin, expected, tolerance = varied.origin, value, varied.origin.tolerance
+    if (close := _closeness(origin.expected)) is not None:
+        close.args = [ast.parse(value, mode="eval").body]
+        expected = ast.unparse(close)
+    elif numbers:
+        tolerance = max(_RELATIVE * max(numbers), _LEAST_TOLERANCE, tolerance or 0.0)
+    try:
+        parse_expected(expected)
+    except ValueError:
+        return None
+    return TestCase(kind="call", call=varied.call, expected=expected, tolerance=tolerance)
+
+
+def _inexact_numbers(value: str) -> list[float] | None:
+    """Return the sizes of the floats and complex numbers in a value; None if it is no literal, or names an address.
+
+    A float in a set or as a key is compared exactly, whatever the tolerance, so such values are none either.
+    """
+    if len(value) > _LONGEST_VALUE or _ADDRESS.search(value):
+        return None
+    try:
+        return list(_sizes(ast.literal_eval(value)))
+    except (ValueError, TypeError, SyntaxError, ArithmeticError, MemoryError, RecursionError):
+        return None
+
+
+def _sizes(value: object) -> Iterator[float]:
+    if isinstance(value, float | complex):
+        yield abs(value)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _sizes(item)
+    elif isinstance(value, set | dict):
+        if any(True for item in value for _ in _sizes(item)):
+            raise ValueError("compared exactly")
+        yield from _sizes(list(value.values())) if isinstance(value, dict) else ()
+
+
+def _closeness(expected: str | None) -> ast.Call | None:
+    """Return the call of `approx`, `isclose` or `almost_equal` that an expected value is."""
+    tree = parse(expected or "")
+    match tree.body if tree is not None else []:
+        case [ast.Expr(value=ast.Call(func=ast.Name(id="approx" | "isclose" | "almost_equal")) as call)]:
+            return call
+    return None
