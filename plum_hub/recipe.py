@@ -63,6 +63,9 @@ class SuitesConfig(_Section):
     """Most cases that are added to a suite, besides `max_cases`: variations of its calls on which all comparable
     references agree, and which fail a mutant of the reference that the suite lets pass. 0 adds none, which is the
     paper's rule. Suites of a published dataset stay as they are."""
+    strengthen_by: Literal["mutants", "inputs"] = "mutants"
+    """`mutants`: as above. `inputs`: further variations too, until there are `strengthen`, since wrong samples differ
+    from the reference in other ways than its mutants do."""
     temperature: float = Field(default=0.8, ge=0, le=10, allow_inf_nan=False)
     """Sampling temperature; 0 is greedy."""
     top_p: float = Field(default=0.95, gt=0, le=1)

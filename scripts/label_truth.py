@@ -15,7 +15,7 @@ import random
 import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from plum_hub.recipe import Recipe
 from plum_hub.records import CaseOutcome, Instruction, Preference, Response, Sample, TestSuite, Verdict, digest
 from plum_hub.release.preferences import PreferencesConfig, preferences, program_form
 from plum_hub.run import Run
-from plum_hub.strength import measure
+from plum_hub.strength import WeakSuite, measure, strengthen
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BENCHMARKS = {"humaneval+": "HumanEvalPlus.jsonl.gz", "mbpp+": "MbppPlus.jsonl.gz"}
@@ -39,6 +39,12 @@ GENERATOR, POLICY = "1.5b", "0.5b"
 """Names as `scripts/fetch-model` takes them."""
 PART = 200
 """Problems of one run. They are drawn in a fixed order, so that a larger number continues a smaller one."""
+STRENGTHENED = {
+    "best+5": ("best", 5, False),
+    "best+60": ("best", 60, True),
+    "vote+60": ("vote", 60, True),
+}
+"""Suites with further cases: which suites, `suites.strengthen`, and whether `suites.strengthen_by` is `inputs`."""
 FEWEST = 50
 """Chosen samples that a rule must keep of the half to tune on."""
 
@@ -135,8 +141,11 @@ def gold(folder: Path, data: Path, results: Path) -> None:
         with Judge() as judge:
             consistent = _self_consistent(run, judge)
             voters, voted = _voted(consistent, judge, limits)
-            suites += _suite_rows({"best": best, "vote": voted}, consistent, voters, tasks, judge, limits)
-        samples += _sample_rows(place, data, run, best, voted, tasks)
+            made = {"best": best, "vote": voted}
+            for by, (key, number, all_inputs) in STRENGTHENED.items():
+                made[by] = _strengthened(made[key], consistent, judge, limits, number, all_inputs=all_inputs)
+            suites += _suite_rows(made, consistent, voters, tasks, judge, limits)
+        samples += _sample_rows(place, data, run, made, tasks)
     _write(results / "suites.jsonl", suites)
     _write(results / "samples.jsonl", samples)
 
@@ -169,10 +178,38 @@ def _voted(
     suites = {}
     for name, suite in merged.items():
         if unproved(name, executions, suite)[0] is None:
-            cases = [asdict(case) for case in suite.cases]
-            made = digest(name, suite.entry_point, suite.starter_code, suite.reference, cases)
-            suites[name] = TestSuite(id=made, instruction_id=name, response_id="", **vars(suite))
+            suites[name] = _record(name, "", suite)
     return {name: len(result.voters) for name, result in results.items()}, suites
+
+
+def _strengthened(
+    suites: Mapping[str, TestSuite],
+    consistent: Mapping[str, Sequence[tuple[Response, ParsedSuite]]],
+    judge: Judge,
+    limits: Limits,
+    number: int,
+    *,
+    all_inputs: bool,
+) -> dict[str, TestSuite]:
+    """Return the suites with further cases, as `suites.strengthen` adds them."""
+    weak = []
+    for name, suite in suites.items():
+        rivals = [_record(name, response.id, one) for response, one in consistent[name]]
+        weak.append(WeakSuite(suite, [one for one in rivals if one.reference != suite.reference]))
+    added = strengthen(weak, judge, limits, number, all_inputs=all_inputs)
+    stronger = {
+        name: replace(suite, id=digest(suite.id, [asdict(case) for case in cases]), cases=(*suite.cases, *cases))
+        for (name, suite), cases in zip(suites.items(), added, strict=True)
+        if cases
+    }
+    executions = run_proofs(stronger, judge, limits)
+    proved = {name for name, suite in stronger.items() if unproved(name, executions, suite)[0] is None}
+    return {name: stronger[name] if name in proved else suite for name, suite in suites.items()}
+
+
+def _record(name: str, response: str, suite: ParsedSuite) -> TestSuite:
+    made = digest(name, suite.entry_point, suite.starter_code, suite.reference, [asdict(case) for case in suite.cases])
+    return TestSuite(id=made, instruction_id=name, response_id=response, **vars(suite))
 
 
 def _suite_rows(
@@ -224,17 +261,17 @@ def _sample_rows(
     place: Path,
     data: Path,
     run: Run,
-    best: Mapping[str, TestSuite],
-    voted: Mapping[str, TestSuite],
+    made: Mapping[str, Mapping[str, TestSuite]],
     tasks: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[dict[str, Any]]:
-    """Yield each sample's verdicts by both suites and by the gold tests."""
-    samples = list(run.rows(Sample))
+    """Yield each sample's verdicts by all suites and by the gold tests."""
+    samples, best = list(run.rows(Sample)), made["best"]
     verdicts = {sample.id: {} for sample in samples}  # type: dict[str, dict[str, tuple[str, str]]]
     for verdict in run.rows(Verdict):
         verdicts[verdict.sample_id]["best"] = _outcome(verdict)
-    for judgement in _judged_by(voted, best, samples, run.recipe):
-        verdicts[judgement.id]["vote"] = _outcome(judgement)
+    for by in made.keys() - {"best"}:
+        for judgement in _judged_by(made[by], best, samples, run.recipe):
+            verdicts[judgement.id][by] = _outcome(judgement)
     programs = []
     for sample in samples:
         task = tasks[sample.instruction_id]
@@ -314,7 +351,8 @@ class Suite:
     id: str
     problem: str
     made_by: str
-    """`best`: the self-consistent suite with the most cases (the paper's way); `vote`: as `suites.vote` merges all."""
+    """`best`: the self-consistent suite with the most cases (the paper's way); `vote`: as `suites.vote` merges all; or
+    a key of `STRENGTHENED`."""
     cases: int
     self_consistent: int
     """Responses to this problem that were self-consistent."""
@@ -411,7 +449,7 @@ class Filter:
 
     def __str__(self) -> str:
         """Name what differs from the paper's rule."""
-        parts = ["suites by vote"] if self.made_by == "vote" else []
+        parts = [] if self.made_by == "best" else [f"suites {self.made_by}"]
         for name, value in (
             ("cases", self.min_cases),
             ("mutation score", self.min_mutation),
@@ -431,7 +469,8 @@ def filters() -> dict[str, Filter]:
     rules = {name: Filter(rule=rule) for name, rule in RULES.items() if rule.pairs == "random"}
     paper = rules.pop("plum")
     evidence = [
-        Filter(made_by="vote"),
+        *(Filter(made_by=name) for name in ("vote", *STRENGTHENED)),
+        *(Filter(made_by=name, rule=PreferencesConfig(max_passed=0.5)) for name in ("best+60", "vote+60")),
         Filter(made_by="vote", min_voters=2),
         Filter(made_by="vote", min_voters=3),
         Filter(min_cases=5),
@@ -448,7 +487,11 @@ def filters() -> dict[str, Filter]:
 def candidates() -> Iterator[Filter]:
     """Yield every combination of evidence that `tune` tries."""
     for made_by, cases, mutation, voters, rate in product(
-        ("best", "vote"), (0, 4, 5, 6, 8), (0.0, 0.5, 0.7, 0.8, 0.9), (0, 2, 3), (0.0, 0.2, 0.3, 0.4, 0.5)
+        ("best", "vote", *STRENGTHENED),
+        (0, 4, 5, 6, 8),
+        (0.0, 0.5, 0.7, 0.8, 0.9),
+        (0, 2, 3),
+        (0.0, 0.2, 0.3, 0.4, 0.5),
     ):
         rule = PreferencesConfig(min_pass_rate=rate)
         yield Filter(made_by=made_by, min_cases=cases, min_mutation=mutation, min_voters=voters, rule=rule)
@@ -558,7 +601,7 @@ def table(results: Path, goal: float) -> None:
     """
     suites, judged = read(results)
     halves = [[suite for suite in suites if half(suite.problem) == number] for number in (0, 1)]
-    for made_by in ("best", "vote"):
+    for made_by in ("best", "vote", *STRENGTHENED):
         mine = [suite for suite in suites if suite.made_by == made_by]
         right = sum(suite.accepts_gold for suite in mine)
         print(f"suites by {made_by}: {len(mine)}; the benchmark's own solution passes {right} of them")

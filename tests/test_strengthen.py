@@ -147,6 +147,21 @@ def test_a_strong_suite_stays_as_it_is(judge: Judge) -> None:
     assert added(judge, suite("def f(x):\n    return x\n", ("f(1)", "1"), ("f(None)", "None"))) == []
 
 
+def test_all_inputs_come_after_those_that_kill_mutants(judge: Judge) -> None:
+    weak = suite(CLAMP, *BELOW)
+    few, (many,) = added(judge, weak), strengthen([WeakSuite(weak)], judge, LIMITS, 30, all_inputs=True)
+    assert list(many[: len(few)]) == few
+    assert len(many) == len({case.call for case in many}) == 30
+    strong = suite("def f(x):\n    return x\n", ("f(1)", "1"), ("f(None)", "None"))
+    assert added(judge, strong) == []
+    (many,) = strengthen([WeakSuite(strong)], judge, LIMITS, 3, all_inputs=True)
+    assert [(case.call, case.expected) for case in many][:2] == [("f(2)", "2"), ("f(0)", "0")]
+    (none,) = strengthen(
+        [WeakSuite(suite("def f(x):\n    return 7\n", *strong.cases))], judge, LIMITS, 3, all_inputs=True
+    )
+    assert none == ()  # its reference fails it
+
+
 def test_inputs_on_which_references_disagree_are_not_used(judge: Judge) -> None:
     """All pass the cases of the suite; one is wrong about 7, and one about what is above 100."""
     weak = suite(GRADE, *ORDINARY)
@@ -252,7 +267,7 @@ def test_a_suite_that_is_not_proved_with_its_new_cases_stays(
     assert kept.id != weak.id
     assert steps.suites == 1
     assert Strengthening(recipe(tmp_path, 0), judge).apply([WeakSuite(weak)]) == [weak]
-    monkeypatch.setattr("plum_hub.pipeline.strengthening.strengthen", lambda *_: [(wrong,)])
+    monkeypatch.setattr("plum_hub.pipeline.strengthening.strengthen", lambda *_, **__: [(wrong,)])
     assert Strengthening(recipe(tmp_path, 5), judge).apply([WeakSuite(weak)]) == [weak]
 
 

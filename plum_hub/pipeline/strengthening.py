@@ -45,7 +45,8 @@ class Strengthening:
         if not most or not weak:
             return [one.suite for one in weak]
         limits = limits_of(self.recipe.verdicts)
-        added = strengthen(weak, self.judge, limits, most)
+        all_inputs = self.recipe.suites.strengthen_by == "inputs"
+        added = strengthen(weak, self.judge, limits, most, all_inputs=all_inputs)
         stronger = [_with_cases(one.suite, cases) for one, cases in zip(weak, added, strict=True)]
         executions = run_proofs({str(n): one for n, one in enumerate(stronger) if added[n]}, self.judge, limits)
         found = []

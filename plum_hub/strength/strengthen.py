@@ -3,7 +3,7 @@
 The idea is that of EvalPlus (arXiv 2305.01210): inputs are made by varying those of the suite, and the reference gives
 the expected values. Two things protect from pinning down what the task leaves open. Where there are comparable
 references, all of them must give the same value. And a case is added only if it kills a mutant of the reference that
-nothing kills before it.
+nothing kills before it, unless all inputs are asked for.
 """
 
 import ast
@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from plum_hub.answers.ballot import comparable, renamed, voter_of
 from plum_hub.answers.source import parse
@@ -55,7 +56,9 @@ class WeakSuite:
     rivals: Sequence[TestSuite] = ()
 
 
-def strengthen(weak: Sequence[WeakSuite], judge: Judge, limits: Limits, most: int) -> list[tuple[TestCase, ...]]:
+def strengthen(
+    weak: Sequence[WeakSuite], judge: Judge, limits: Limits, most: int, *, all_inputs: bool = False
+) -> list[tuple[TestCase, ...]]:
     """Find cases that make suites stronger. All programs run in the judge.
 
     Args:
@@ -64,15 +67,16 @@ def strengthen(weak: Sequence[WeakSuite], judge: Judge, limits: Limits, most: in
         judge: Runs the programs, and nothing else meanwhile.
         limits: What a reference may use.
         most: Largest number of cases for each suite.
+        all_inputs: Whether cases are added too that kill no mutant, until there are `most`.
 
     Returns:
-        For each suite its new cases, of the kind `call`, the ones that kill most mutants first. The suites with them
-        are still to be proved.
+        For each suite its new cases, of the kind `call`: the ones that kill most mutants first, then any others in the
+        order of their making. The suites with them are still to be proved.
 
     Raises:
         SandboxError: The sandbox failed. Nothing is said about any suite (law 1).
     """
-    searches = [_Search(str(number), one, limits) for number, one in enumerate(weak)]
+    searches = [_Search(str(number), one, limits, all_inputs) for number, one in enumerate(weak)]
     for step in (_Search.reference, _Search.faults, _Search.trials, _Search.ballots, _Search.survivals):
         programs = [program for search in searches for program in step(search)]
         for execution in judge.run(programs):
@@ -92,6 +96,7 @@ class _Search:
     name: str
     weak: WeakSuite
     limits: Limits
+    all_inputs: bool
     executions: dict[str, Execution] = field(default_factory=dict)
     mutants: list[Mutant] = field(default_factory=list)
     calls: list[VariedCall] = field(default_factory=list)
@@ -121,8 +126,9 @@ class _Search:
             yield replace(one, decisive=True)
 
     def trials(self) -> Iterator[Program]:
-        """Yield the reference on variations of the suite's calls, if a mutant has survived."""
-        self.calls = variations(self.suite) if self._survivors() else []
+        """Yield the reference on variations of the suite's calls, if a mutant has survived or all inputs are wanted."""
+        passes = self.all_inputs and "reference" in self.executions and self.executions["reference"].status == "passed"
+        self.calls = variations(self.suite) if passes or self._survivors() else []
         values = [Value(expression=one.call) for one in self.calls]
         yield from self._in_parts("trial", self.suite, values)
 
@@ -151,7 +157,7 @@ class _Search:
             yield self._program(f"survivor {number}", mutant, sandbox_cases(cases), limits)
 
     def chosen(self, most: int) -> tuple[TestCase, ...]:
-        """Choose the case that kills most survivors, the earliest of equals, again and again."""
+        """Choose the case that kills most survivors, the earliest of equals, again and again; then perhaps others."""
         kills: list[set[int]] = [set() for _ in self.cases]
         for number in self._survivors():
             execution = self.executions.get(f"survivor {number}")
@@ -163,7 +169,8 @@ class _Search:
             best = max(range(len(kills)), key=lambda place: len(kills[place]))
             found.append(self.cases[best])
             kills = [killed - kills[best] for killed in kills]
-        return tuple(found)
+        others = (case for case in self.cases if self.all_inputs and case not in found)
+        return (*found, *islice(others, most - len(found)))
 
     def _program(self, role: str, suite: TestSuite, cases: tuple[Case, ...], limits: Limits) -> Program:
         return Program(
