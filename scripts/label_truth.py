@@ -45,8 +45,8 @@ STRENGTHENED = {
     "vote+60": ("vote", 60, True),
 }
 """Suites with further cases: which suites, `suites.strengthen`, and whether `suites.strengthen_by` is `inputs`."""
-FEWEST = 50
-"""Chosen samples that a rule must keep of the half to tune on."""
+LEAST_YIELD = 0.5
+"""Share of the paper's chosen samples that a rule must keep: one that keeps few is tuned to those few."""
 
 
 # The build
@@ -269,7 +269,7 @@ def _sample_rows(
     verdicts = {sample.id: {} for sample in samples}  # type: dict[str, dict[str, tuple[str, str]]]
     for verdict in run.rows(Verdict):
         verdicts[verdict.sample_id]["best"] = _outcome(verdict)
-    for by in made.keys() - {"best"}:
+    for by in ("vote", *STRENGTHENED):
         for judgement in _judged_by(made[by], best, samples, run.recipe):
             verdicts[judgement.id][by] = _outcome(judgement)
     programs = []
@@ -338,7 +338,7 @@ def _gold_passes(place: Path, data: Path, programs: Sequence[tuple[str, str, str
 
 def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    path.write_text("".join(f"{json.dumps(row, sort_keys=True)}\n" for row in rows), encoding="utf-8")
 
 
 # The analysis
@@ -491,7 +491,7 @@ def candidates() -> Iterator[Filter]:
         (0, 4, 5, 6, 8),
         (0.0, 0.5, 0.7, 0.8, 0.9),
         (0, 2, 3),
-        (0.0, 0.2, 0.3, 0.4, 0.5),
+        tuple(rate / 10 for rate in range(9)),
     ):
         rule = PreferencesConfig(min_pass_rate=rate)
         yield Filter(made_by=made_by, min_cases=cases, min_mutation=mutation, min_voters=voters, rule=rule)
@@ -548,13 +548,14 @@ def tune(suites: Sequence[Suite], judged: JudgedSamples, goal: float) -> Filter:
         goal: Least precision of `chosen`.
 
     Returns:
-        Among the rules that keep at least `FEWEST` chosen samples: the one that keeps most at the goal, or else the
-        most precise.
+        Among the rules that keep `LEAST_YIELD` of the paper's chosen samples: the one that keeps most at the goal, or
+        else the most precise.
     """
     found = [(truth_of(one, suites, judged), one) for one in candidates()]
-    enough = [(truth, one) for truth, one in found if truth.chosen >= FEWEST]
+    least = LEAST_YIELD * truth_of(Filter(), suites, judged).chosen
+    enough = [(truth, one) for truth, one in found if truth.chosen >= least]
     reaching = [(truth, one) for truth, one in enough if truth.precision >= goal]
-    if reaching:
+    if reaching:  # the first of equals, which has the fewest conditions
         return max(reaching, key=lambda pair: pair[0].chosen)[1]
     return max(enough, key=lambda pair: pair[0].precision)[1]
 

@@ -92,6 +92,12 @@ def test_variations_keep_types_and_take_values_from_elsewhere() -> None:
     } <= nested  # fmt: skip
 
 
+def test_variations_are_large_and_of_other_characters_too() -> None:
+    found = [one.call for one in variations(suite("def f(x, y):\n    return x\n", ("f(7, 'a b')", "1")))]
+    assert {"f(100000007, 'a b')", "f(10000000000000007, 'a b')"} == set(found[-2:])  # last: they may not end
+    assert {"f(7, 'a b\\ta b')", "f(7, 'a b\\n')", "f(7, 'A B')", "f(7, 'a b7')", "f(7, 'a bé')"} <= set(found)
+
+
 def test_only_arguments_of_the_entry_point_are_varied() -> None:
     assert all(one.endswith(", 2)") and one.startswith("round(f(") for one in calls(("round(f(2.5), 2)", "1")))
     methods = calls(("f([1]).get(7)[0]", "1"))

@@ -6,6 +6,7 @@ What stands around the call, as in `round(f(2.5), 2)`, says what the suite compa
 """
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,12 +17,15 @@ from plum_hub.records import TestCase, TestSuite
 from plum_hub.strength.inputs import constants_of, is_builtin_literal
 from plum_hub.strength.sites import Site
 
-MOST = 150
+MOST = 200
 """Variations of one suite."""
 _LONGEST = 2_000
 """Characters of a call; longer ones are not varied, and none becomes longer."""
 _Place: TypeAlias = tuple[str, int | str | None]
 """A parameter: name of the function or method, and position or keyword of the argument."""
+_LARGE = 10**8
+"""What makes a number large; its square is beyond the integers that a float holds."""
+_VERY_LARGE = re.compile(r"[0-9]{8}")
 _Sequence = (ast.List, ast.Tuple, ast.Set)
 _ItemT = TypeVar("_ItemT")
 
@@ -53,16 +57,17 @@ class _Pool:
 def variations(suite: TestSuite, *, most: int = MOST) -> list[VariedCall]:
     """Vary the calls of a suite.
 
-    Each has one change: a number larger, smaller, negated, 0, or one that stands in the reference or in another input;
-    a text or collection without an element, with one twice, in another order, doubled or empty; an argument of another
-    case.
+    Each has one change: a number larger, very large, smaller, negated, 0, or one that stands in the reference or in
+    another input; a text with white space, another case, a digit or a letter beyond ASCII; a text or collection without
+    an element, with one twice, in another order, doubled or empty; an argument of another case.
 
     Args:
         suite: The suite.
         most: Largest number of variations.
 
     Returns:
-        Distinct calls that no case has; none for a script. Equal suites give equal ones on every machine.
+        Distinct calls that no case has, those with very large numbers last, since the reference may not end on them;
+        none for a script. Equal suites give equal ones on every machine.
     """
     origins = [(call, case) for case in suite.cases if (call := _call(case, suite.entry_point)) is not None]
     pool = _pool(suite, [call for call, _ in origins])
@@ -74,7 +79,7 @@ def variations(suite: TestSuite, *, most: int = MOST) -> list[VariedCall]:
         if one.call not in seen:
             seen.add(one.call)
             found.append(one)
-    return found
+    return sorted(found, key=lambda one: bool(_VERY_LARGE.search(one.call)))  # stable
 
 
 def _call(case: TestCase, entry_point: str) -> ast.Expression | None:
@@ -151,8 +156,10 @@ def _variants(node: ast.expr, pool: _Pool) -> Iterator[ast.expr]:
         case ast.Constant(value=int() | float() as value):
             yield from map(_constant, _numbers(value, pool))
         case ast.Constant(value=str() as text):
-            yield from map(_constant, [text[1:], text[:-1], text[::-1], text + text[:1], *pool.texts])
+            yield from map(_constant, [text[1:], text[:-1], text[::-1], text + text[:1]])
+            yield from map(_constant, ["\t".join((text, text)), text + "\n", *pool.texts])
             yield from map(_constant, [text.swapcase(), text + text, text[:1], " ".join((text, text)), ""])
+            yield from map(_constant, [f"{text}7", f"{text}_", f"{text}é", text.upper(), text.lower()])
         case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items):
             inner = [_with_variant(node, place, pool) for place in range(len(items))]
             yield from _in_turn([_rearranged(node, items), _in_turn(inner)])
@@ -166,6 +173,7 @@ def _variants(node: ast.expr, pool: _Pool) -> Iterator[ast.expr]:
 
 def _numbers(value: int | float, pool: _Pool) -> Iterator[int | float]:
     yield from (value + 1, value - 1)
+    yield from (_LARGE + value, _LARGE**2 + value) if isinstance(value, int) else (_LARGE * value,)
     yield from pool.integers if isinstance(value, int) else pool.floats
     yield from (value * 2, value * 10, -value, type(value)(0), value + 100)
 
