@@ -9,6 +9,10 @@ which is warm before the clock runs, and take turns; figures are medians over th
   alone. Half of the samples are right, the others return a constant; none is endless, which would cost 6 s each.
 
     scripts/bench suites [--data FOLDER] [--suites 200] [--workers 2] [--rounds 3]
+    scripts/bench suites --strengthen 5 [--suites 40]
+
+The second form takes suites of MBPP that let a mutant pass, and adds cases as `suites.strengthen` does; the scores
+afterwards are those of the same mutants (`same`), and of the draw that another id gives (`new`).
 
 It needs `mbpp/mbpp.jsonl.gz` or `humaneval/HumanEval.jsonl.gz` in the folder of `--data`.
 """
@@ -18,6 +22,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from statistics import fmean, median
@@ -32,7 +37,7 @@ from plum_hub.judging.cases import sandbox_cases
 from plum_hub.judging.stream import Submission, judge_submissions
 from plum_hub.records import SuiteStrength, TestCase, TestSuite
 from plum_hub.static import DROP_CODES
-from plum_hub.strength import measure, mutants
+from plum_hub.strength import WeakSuite, measure, mutants, strengthen
 
 _SAMPLES = 20
 _MUTANT_SECONDS = 0.2
@@ -132,6 +137,32 @@ def measured(suites: list[TestSuite], workers: int, rounds: int) -> dict[str, An
     return {"seconds": {name: median(taken) for name, taken in times.items()}, **results}
 
 
+def strengthened(data: Path, most: int, suites: int, workers: int) -> dict[str, Any]:
+    """Add cases to suites that let a mutant pass, and measure them again."""
+    source = (_suite(problem) for problem in Mbpp("mbpp", FULL, data / "mbpp/mbpp.jsonl.gz").problems())
+    weak: list[TestSuite] = []
+    before: list[SuiteStrength] = []
+    with Judge(workers) as judge:
+        while len(weak) < suites and (batch := list(islice(source, suites))):
+            for suite, strength in zip(batch, measure(batch, judge, Limits()), strict=True):
+                if strength.mutation_score is not None and strength.killed < strength.mutants and len(weak) < suites:
+                    weak.append(suite)
+                    before.append(strength)
+        taken, added = seconds(lambda: strengthen([WeakSuite(suite) for suite in weak], judge, Limits(), most))
+        longer = [replace(suite, cases=suite.cases + cases) for suite, cases in zip(weak, added, strict=True)]
+        same = list(measure(longer, judge, Limits()))
+        renamed = [replace(suite, id=f"{suite.id} stronger") for suite in longer]
+        new = list(measure(renamed, judge, Limits()))
+    for suite, cases in zip(weak, added, strict=True):
+        print(suite.id, *(f"{case.call} -> {case.expected}" for case in cases), sep="\n    ")
+    return {
+        "seconds_per_suite": taken / len(weak),
+        "cases": sum(map(len, added)),
+        "suites_with_cases": sum(map(bool, added)),
+        **{name: report(found) for name, found in (("before", before), ("same", same), ("new", new))},
+    }
+
+
 def report(found: list[SuiteStrength]) -> dict[str, Any]:
     """Return means over the suites, where there is something to count."""
     columns = ("mutation_score", "statement_coverage", "branch_coverage")
@@ -148,7 +179,12 @@ def main() -> None:
     parser.add_argument("--suites", type=int, default=200)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--strengthen", type=int, default=0, metavar="N", help="add at most N cases to each suite")
     options = parser.parse_args()
+    if options.strengthen:
+        figures = strengthened(options.data, options.strengthen, options.suites, options.workers)
+        print(json.dumps({"bench": "suites", "strengthen": options.strengthen, **figures}))
+        return
     found = measured(test_suites(options.data, options.suites), options.workers, options.rounds)
     taken, details = found["seconds"], report(found["strength"])
     for name, of in (("mutants", found["mutants"]), ("samples", found["samples"]), ("strength", details["suites"])):
