@@ -20,6 +20,7 @@ from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
+from plum_hub.answers.source import definitions, parse
 from plum_hub.answers.suite import ParsedSuite, parse_suite
 from plum_hub.execution import Judge, Limits
 from plum_hub.judging.cases import limits_of, program
@@ -255,8 +256,11 @@ def _gold_solution(task: Mapping[str, Any], suite: TestSuite) -> str:
 
 
 def _with_name(code: str | None, old: str, new: str) -> str | None:
-    """Return a program in which what is called `old` is also called `new`."""
-    return code if code is None or old == new else f"{code}\n\n{new} = {old}\n"
+    """Return a program in which what is called `old` is also called `new`, unless it defines that too."""
+    tree = parse(code or "")
+    if code is None or old == new or (tree is not None and new in definitions(tree)):
+        return code
+    return f"{code}\n\n{new} = {old}\n"
 
 
 def _sample_rows(
