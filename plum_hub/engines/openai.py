@@ -135,7 +135,7 @@ class OpenAIEngine(Engine):
         """Close the connections."""
         self.client.close()
 
-    def body(self, request: Request) -> dict[str, Any]:
+    def body(self, request: Request) -> dict[str, object]:
         """Build the body of a request to this server.
 
         Args:

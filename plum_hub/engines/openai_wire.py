@@ -27,7 +27,7 @@ def endpoint_of(request: Request) -> str:
     return COMPLETIONS if isinstance(request.prompt, str) else CHAT
 
 
-def request_body(request: Request, model: str, *, own_server: bool) -> dict[str, Any]:
+def request_body(request: Request, model: str, *, own_server: bool) -> dict[str, object]:
     """Build the body of a request.
 
     Args:

@@ -153,7 +153,7 @@ class VllmEngine(Engine):
         return [output for output in outputs if output.finished]
 
 
-def arguments(config: VllmConfig) -> dict[str, Any]:
+def arguments(config: VllmConfig) -> dict[str, object]:
     """Make the arguments of `vllm.LLM`, for the engine and for the benchmark that compares it with bare vLLM.
 
     On a CPU the engine core stays in this process: no process survives when this one is killed, and every core
