@@ -10,7 +10,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from types import UnionType
-from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 Message: TypeAlias = dict[str, str]
 """One turn of a conversation: `{"role": "user", "content": "..."}`."""
@@ -108,6 +120,26 @@ class Response:
     """Name and version of the engine, as in `vllm 0.32.0`. Recorded, but not part of the id."""
 
 
+class SuiteContent(Protocol):
+    """What a suite consists of, whether it is a record or not yet."""
+
+    @property
+    def entry_point(self) -> str:
+        """Name of the function or class under test; "" for a script."""
+
+    @property
+    def starter_code(self) -> str:
+        """What a solver is given; stubs are made of it."""
+
+    @property
+    def reference(self) -> str:
+        """The reference solution; "" if there is none."""
+
+    @property
+    def cases(self) -> "tuple[TestCase, ...]":
+        """The test cases."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TestSuite:
     """Starter code, test cases and the generator's reference solution for one instruction.
@@ -126,6 +158,42 @@ class TestSuite:
     starter_code: str
     reference: str
     cases: tuple[TestCase, ...]
+
+    @classmethod
+    def of(cls, instruction_id: str, content: SuiteContent, *, response_id: str = "") -> Self:
+        """Make the record of a suite.
+
+        Args:
+            instruction_id: The instruction.
+            content: What the suite consists of.
+            response_id: The response that it comes from; "" if no generator was asked.
+
+        Returns:
+            The record, whose id is `suite_digest`.
+        """
+        return cls(
+            id=suite_digest(instruction_id, content),
+            instruction_id=instruction_id,
+            response_id=response_id,
+            entry_point=content.entry_point,
+            starter_code=content.starter_code,
+            reference=content.reference,
+            cases=content.cases,
+        )
+
+
+def suite_digest(instruction_id: str, content: SuiteContent) -> str:
+    """Compute the id of a suite.
+
+    Args:
+        instruction_id: The instruction.
+        content: What the suite consists of.
+
+    Returns:
+        The digest of both.
+    """
+    cases = [asdict(case) for case in content.cases]
+    return digest(instruction_id, content.entry_point, content.starter_code, content.reference, cases)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -181,7 +181,7 @@ def _voted(
     suites = {}
     for name, suite in merged.items():
         if unproved(name, executions, suite)[0] is None:
-            suites[name] = _record(name, "", suite)
+            suites[name] = TestSuite.of(name, suite)
     return {name: len(result.voters) for name, result in results.items()}, suites
 
 
@@ -197,7 +197,7 @@ def _strengthened(
     """Return the suites with further cases, as `suites.strengthen` adds them."""
     weak = []
     for name, suite in suites.items():
-        rivals = [_record(name, response.id, one) for response, one in consistent[name]]
+        rivals = [TestSuite.of(name, one, response_id=response.id) for response, one in consistent[name]]
         weak.append(WeakSuite(suite, [one for one in rivals if one.reference != suite.reference]))
     added = strengthen(weak, judge, limits, number, all_inputs=all_inputs)
     stronger = {
@@ -208,11 +208,6 @@ def _strengthened(
     executions = run_proofs(stronger, judge, limits)
     proved = {name for name, suite in stronger.items() if unproved(name, executions, suite)[0] is None}
     return {name: stronger[name] if name in proved else suite for name, suite in suites.items()}
-
-
-def _record(name: str, response: str, suite: ParsedSuite) -> TestSuite:
-    made = digest(name, suite.entry_point, suite.starter_code, suite.reference, [asdict(case) for case in suite.cases])
-    return TestSuite(id=made, instruction_id=name, response_id=response, **vars(suite))
 
 
 def _suite_rows(

@@ -100,3 +100,26 @@ def published(folder: Path, *options: str, hub: str = "embedded", run: str = "ru
     arguments = command(folder, *options, run=run, mypy=mypy)
     arguments[arguments.index("--hub") + 1] = hub
     return arguments
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from plum_hub.pipeline import suites
+from plum_hub.pipeline.base import Context
+from plum_hub.progress import Progress
+from plum_hub.run import Run
+
+class UntilKilled(Progress):
+    left = int(sys.argv[2])
+
+    def advance(self, *arguments, **keywords):
+        self.left -= 1
+        if not self.left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+suites._BATCH = 2
+suites.run_suites(Context(run=Run.open(Path(sys.argv[1])), progress=UntilKilled()))
+"""
+"""Runs stage `suites` of a run (first argument) in batches of two instructions, and kills itself after so many rows
+(second argument; -1: never)."""

@@ -21,7 +21,7 @@ from plum_hub.records import TestCase, TestSuite
 from plum_hub.strength import WeakSuite, measure, strengthen
 from plum_hub.strength.variations import variations
 from tests import rehearsal
-from tests.rehearsal import addend, command, name, plum_hub, program, task, write_rehearsal
+from tests.rehearsal import KILLED, addend, command, name, plum_hub, program, task, write_rehearsal
 
 LIMITS = Limits(cpu_seconds=1)
 CLAMP = """def clamp(x, low, high):
@@ -361,27 +361,6 @@ def test_another_hash_seed_and_folder_give_the_same(built: tuple[str, Path], tmp
     assert done.returncode == 0, done.stderr
     for kind in VOTED if way == "vote" else KINDS:
         assert rows(tmp_path, kind) == rows(folder, kind), kind
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from plum_hub.pipeline import suites
-from plum_hub.pipeline.base import Context
-from plum_hub.progress import Progress
-from plum_hub.run import Run
-
-class UntilKilled(Progress):
-    left = int(sys.argv[2])
-
-    def advance(self, *arguments, **keywords):
-        self.left -= 1
-        if not self.left:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-suites._BATCH = 2
-suites.run_suites(Context(run=Run.open(Path(sys.argv[1])), progress=UntilKilled()))
-"""
 
 
 @pytest.mark.parametrize("after", [1, 2, 5])

@@ -31,7 +31,7 @@ from plum_hub.records import Drop, Response, SuiteVote, TestCase, TestSuite
 from plum_hub.release.reading import config_files, read_rows
 from plum_hub.run import Run
 from plum_hub.statistics import distribution
-from tests.rehearsal import command, name, plum_hub, published, rows, write_rehearsal
+from tests.rehearsal import KILLED, command, name, plum_hub, published, rows, write_rehearsal
 from tests.releases import audit, reseal, rewrite
 
 LIMITS = Limits(cpu_seconds=1)
@@ -459,27 +459,6 @@ def test_another_hash_seed_and_folder_give_the_same(voted: Path, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     for kind in (*VOTED, "preferences"):
         assert rows(tmp_path / "run", kind) == rows(voted / "run", kind), kind
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from plum_hub.pipeline import suites
-from plum_hub.pipeline.base import Context
-from plum_hub.progress import Progress
-from plum_hub.run import Run
-
-class UntilKilled(Progress):
-    left = int(sys.argv[2])
-
-    def advance(self, *arguments, **keywords):
-        self.left -= 1
-        if not self.left:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-suites._BATCH = 2
-suites.run_suites(Context(run=Run.open(Path(sys.argv[1])), progress=UntilKilled()))
-"""
 
 
 @pytest.mark.parametrize("after", [1, 8, 12], ids=["a suite", "a drop", "a batch"])

@@ -8,13 +8,13 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 from plum_hub.answers.starter import Stub, make_stub_code
 from plum_hub.answers.surroundings import REPEATS, elsewhere, repeats, varying_sources
 from plum_hub.execution import Execution, Judge, Limits, Program
 from plum_hub.judging.cases import evidence, program
-from plum_hub.records import TestCase
+from plum_hub.records import SuiteContent
 
 _STUBS: dict[str, Stub] = {"stub": "none", "stub raises": "raises", "stub echo": "echo"}
 _MISSING = re.compile(r"ModuleNotFoundError: No module named '(?P<name>[\w.]+)'")
@@ -27,31 +27,11 @@ ProofReason: TypeAlias = Literal["reference_failed", "nondeterministic", "flaky"
 """Why a suite is not proved."""
 
 
-class UnprovedSuite(Protocol):
-    """What a proof needs of a suite. Without a reference, only the stubs are run."""
-
-    @property
-    def entry_point(self) -> str:
-        """Name of the function or class under test; empty for a script."""
-
-    @property
-    def starter_code(self) -> str:
-        """What a solver is given; stubs are made of it."""
-
-    @property
-    def reference(self) -> str:
-        """The reference solution; empty if there is none."""
-
-    @property
-    def cases(self) -> tuple[TestCase, ...]:
-        """The test cases."""
-
-
-def run_proofs(suites: Mapping[str, UnprovedSuite], judge: Judge, limits: Limits) -> dict[str, Execution]:
+def run_proofs(suites: Mapping[str, SuiteContent], judge: Judge, limits: Limits) -> dict[str, Execution]:
     """Run the programs that prove suites: references and stubs, then what may pass again in other surroundings.
 
     Args:
-        suites: Suites by a name, which `unproved` needs too.
+        suites: Suites by a name, which `unproved` needs too. Of one without a reference, only the stubs are run.
         judge: Runs the programs.
         limits: Limits of each program.
 
@@ -72,21 +52,21 @@ def run_proofs(suites: Mapping[str, UnprovedSuite], judge: Judge, limits: Limits
     return executions | {execution.id: execution for execution in judge.run(again)}
 
 
-def _may_differ(reference: Execution, suite: UnprovedSuite) -> bool:
+def _may_differ(reference: Execution, suite: SuiteContent) -> bool:
     """Whether another run can teach anything: the first passed, or failed by what may be chance."""
     if reference.status == "failed":
         return bool(varying_sources(suite.reference, suite.cases))
     return reference.status == "passed"
 
 
-def _first_programs(name: str, suite: UnprovedSuite, limits: Limits) -> Iterator[Program]:
+def _first_programs(name: str, suite: SuiteContent, limits: Limits) -> Iterator[Program]:
     codes = {"reference": suite.reference} if suite.reference else {}
     codes |= {role: make_stub_code(suite.starter_code, suite.entry_point, stub) for role, stub in _STUBS.items()}
     for role, code in codes.items():
         yield program(f"{name}:{role}", code, suite.entry_point, suite.cases, limits)
 
 
-def _again_programs(name: str, suite: UnprovedSuite, limits: Limits) -> Iterator[Program]:
+def _again_programs(name: str, suite: SuiteContent, limits: Limits) -> Iterator[Program]:
     """Yield the reference in other surroundings, several times if it may pass by chance."""
     for number in range(1 + repeats(suite.reference, suite.cases)):
         code, cases = elsewhere(suite.reference, suite.cases, number + 1)
@@ -94,7 +74,7 @@ def _again_programs(name: str, suite: UnprovedSuite, limits: Limits) -> Iterator
         yield replace(again, elsewhere=True)
 
 
-def unproved(name: str, executions: Mapping[str, Execution], suite: UnprovedSuite) -> tuple[ProofReason | None, str]:
+def unproved(name: str, executions: Mapping[str, Execution], suite: SuiteContent) -> tuple[ProofReason | None, str]:
     """Tell why a suite is not proved.
 
     Args:

@@ -1,7 +1,6 @@
 """Stage `suites` for datasets whose rows have tests of their own (`suites.source: rows`)."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from itertools import islice
 from typing import TypeAlias
 
@@ -77,7 +76,7 @@ def _decide(
             reason, detail = results[0]
             yield _drop(name, stage, str(reason), detail)
         else:
-            yield _suite(name, proved)
+            yield TestSuite.of(name, proved)
 
 
 def _strengthened(rows: list[TestSuite | Drop], strengthening: Strengthening) -> list[TestSuite | Drop]:
@@ -92,19 +91,6 @@ def _not_weak(rows: list[TestSuite | Drop], strengths: StrengthFilter, stage: st
     for row in rows:
         weakness = strengths.weakness(row) if isinstance(row, TestSuite) else None
         yield row if weakness is None else _drop(row.instruction_id, stage, WEAK, weakness)
-
-
-def _suite(instruction_id: str, suite: RowSuite) -> TestSuite:
-    cases = [asdict(case) for case in suite.cases]
-    return TestSuite(
-        id=digest(instruction_id, suite.entry_point, suite.starter_code, suite.reference, cases),
-        instruction_id=instruction_id,
-        response_id="",  # no generator was asked
-        entry_point=suite.entry_point,
-        starter_code=suite.starter_code,
-        reference=suite.reference,
-        cases=suite.cases,
-    )
 
 
 def _drop(instruction_id: str, stage: str, reason: str, detail: str) -> Drop:

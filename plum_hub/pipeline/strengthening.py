@@ -1,14 +1,14 @@
 """More cases for the suites of stage `suites`, where the recipe asks for them (`suites.strengthen`)."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from plum_hub.execution import Judge
 from plum_hub.judging.cases import limits_of
 from plum_hub.pipeline.proof import run_proofs, unproved
 from plum_hub.progress import Progress
 from plum_hub.recipe import Recipe
-from plum_hub.records import TestCase, TestSuite, digest
+from plum_hub.records import TestCase, TestSuite
 from plum_hub.strength import WeakSuite, strengthen
 
 
@@ -68,8 +68,5 @@ class Strengthening:
 
 
 def _with_cases(suite: TestSuite, added: tuple[TestCase, ...]) -> TestSuite:
-    cases = (*suite.cases, *added)
-    name = digest(
-        suite.instruction_id, suite.entry_point, suite.starter_code, suite.reference, [asdict(case) for case in cases]
-    )
-    return replace(suite, id=name, cases=cases)
+    longer = replace(suite, cases=(*suite.cases, *added))
+    return TestSuite.of(suite.instruction_id, longer, response_id=suite.response_id)

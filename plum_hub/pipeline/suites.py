@@ -9,7 +9,7 @@ or, with `suites.vote`, the one that a vote of their references makes of all (`p
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from plum_hub.answers.suite import ParsedSuite, Unusable, parse_suite
 from plum_hub.engines.base import Completion
@@ -157,8 +157,7 @@ def _decide(context: Context) -> None:
     groups: dict[str, list[Response]] = defaultdict(list)
     for response in run.rows(Response):
         groups[response.instruction_id].append(response)
-    suites = list(run.rows(TestSuite))
-    decided = {suite.response_id for suite in suites}
+    decided = {suite.response_id for suite in run.rows(TestSuite)}
     decided |= {drop.id for drop in run.rows(Drop) if drop.stage == STAGE}
     context.progress.begin(STAGE, sum(map(len, groups.values())), len(decided))
     settings = run.recipe.verdicts
@@ -227,7 +226,9 @@ class _CheckedResponses:
 
     def as_suites(self) -> list[TestSuite]:
         """Return the self-consistent ones as records."""
-        return [_suite(response, suite) for response, suite in self.suites]
+        return [
+            TestSuite.of(response.instruction_id, suite, response_id=response.id) for response, suite in self.suites
+        ]
 
 
 def prove(
@@ -355,7 +356,9 @@ class _Election:
 
     def suite(self) -> TestSuite | None:
         base = self.base()
-        return None if base is None or self.result.suite is None else _suite(base, self.result.suite)
+        if base is None or self.result.suite is None:
+            return None
+        return TestSuite.of(base.instruction_id, self.result.suite, response_id=base.id)
 
     def with_cases_of(self, stronger: TestSuite) -> "_Election":
         """Take the cases of the suite with further ones behind its own, which all voters' references pass."""
@@ -423,19 +426,6 @@ def _verdict_on(
     if isinstance(suite, Unusable):
         return suite.reason, suite.detail
     return unproved(response.id, executions, suite)
-
-
-def _suite(response: Response, suite: ParsedSuite) -> TestSuite:
-    cases = [asdict(case) for case in suite.cases]
-    return TestSuite(
-        id=digest(response.instruction_id, suite.entry_point, suite.starter_code, suite.reference, cases),
-        instruction_id=response.instruction_id,
-        response_id=response.id,
-        entry_point=suite.entry_point,
-        starter_code=suite.starter_code,
-        reference=suite.reference,
-        cases=suite.cases,
-    )
 
 
 def _others(suite: TestSuite, group: Sequence[TestSuite]) -> list[TestSuite]:

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from plum_hub.answers.code import extract_code
 from plum_hub.pipeline.samples import prompt_of
-from plum_hub.records import Drop, Preference, Prompt, Sample, digest
+from plum_hub.records import Drop, Preference, Prompt, Sample, digest, suite_digest
 from plum_hub.release.manifest import RowCounts
 from plum_hub.release.parquet import in_hash_order
 from plum_hub.release.preferences import STAGE, preferences
@@ -80,9 +80,7 @@ class RowsCheck:
 
     def _check_suite(self, recorded: RecordedSuite) -> None:
         suite, compare = recorded.suite, self.findings.compare
-        cases = [asdict(case) for case in suite.cases]
-        computed = digest(suite.instruction_id, suite.entry_point, suite.starter_code, suite.reference, cases)
-        compare("ids", f"suite {suite.id}", suite.id, computed)
+        compare("ids", f"suite {suite.id}", suite.id, suite_digest(suite.instruction_id, suite))
         compare("ids", f"suite {suite.id}, its instruction", suite.instruction_id, digest(recorded.instruction.text))
         responses = self.provenance.response_ids(suite.instruction_id)
         if responses is not None and suite.response_id not in responses:
