@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from plum_hub.api.dataset import BuildResult, build_dataset, estimate_build, push_dataset
     from plum_hub.api.evaluation import estimate_evaluation, evaluate
+    from plum_hub.api.experiments import ExperimentResult, estimate_experiment, list_experiments, run_experiment
     from plum_hub.api.judgement import JudgeResult, judge
     from plum_hub.api.model import PreflightResult, TrainResult, preflight, push_model, train
+    from plum_hub.api.report import report
     from plum_hub.api.rounds import RoundsResult, run_rounds
+    from plum_hub.api.strengthening import StrengthenResult, strengthen
     from plum_hub.api.verification import verify
     from plum_hub.api.views import ViewsResult, views
     from plum_hub.errors import PlumError
@@ -32,25 +35,32 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BuildResult",
+    "ExperimentResult",
     "JudgeResult",
     "PlumError",
     "PreflightResult",
     "Progress",
     "Recipe",
     "RoundsResult",
+    "StrengthenResult",
     "TrainResult",
     "ViewsResult",
     "__version__",
     "build_dataset",
     "estimate_build",
     "estimate_evaluation",
+    "estimate_experiment",
     "evaluate",
     "judge",
+    "list_experiments",
     "load",
     "preflight",
     "push_dataset",
     "push_model",
+    "report",
+    "run_experiment",
     "run_rounds",
+    "strengthen",
     "train",
     "verify",
     "views",
@@ -59,9 +69,12 @@ __all__ = [
 _MODULES = {
     "api.dataset": ("BuildResult", "build_dataset", "estimate_build", "push_dataset"),
     "api.evaluation": ("estimate_evaluation", "evaluate"),
+    "api.experiments": ("ExperimentResult", "estimate_experiment", "list_experiments", "run_experiment"),
     "api.judgement": ("JudgeResult", "judge"),
     "api.model": ("PreflightResult", "TrainResult", "preflight", "push_model", "train"),
+    "api.report": ("report",),
     "api.rounds": ("RoundsResult", "run_rounds"),
+    "api.strengthening": ("StrengthenResult", "strengthen"),
     "api.verification": ("verify",),
     "api.views": ("ViewsResult", "views"),
     "errors": ("PlumError",),

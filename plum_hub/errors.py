@@ -14,7 +14,8 @@
     ├── BenchmarkError           12   a benchmark is missing, damaged or of another version, or its solutions fail here
     ├── TrainingError            13   a training: unusable rows or model, out of memory, or it diverged
     ├── VerificationError        14   a release is not what it says: a hash, id, label or tag does not match
-    └── BudgetError              15   a build has spent what it may; all rows are kept
+    ├── BudgetError              15   a build has spent what it may; all rows are kept
+    └── MachineError             16   this machine or its packages do not do: `plum-hub doctor` found a fault
 
 A program that fails, crashes or hangs is a result, never an error. An error says that plum-hub could not do its work:
 no row is made of it, and the work remains to be done (law 1). Each message names the input, the cause, and the command
@@ -25,6 +26,8 @@ closed pipe with 141.
 
 from typing import ClassVar
 
+from plum_hub.redaction import redacted
+
 
 class PlumError(Exception):
     """Base class of all errors, with a message that is fit for the user and says what to do."""
@@ -33,8 +36,8 @@ class PlumError(Exception):
     """The exit code of the command line."""
 
     def __str__(self) -> str:
-        """Return the message in one line, whatever a library or the user's own text put into it."""
-        return " ".join(super().__str__().splitlines())
+        """Return the message in one line and without secrets, whatever a library or a server put into it."""
+        return redacted(" ".join(super().__str__().splitlines()))
 
 
 class UsageError(PlumError):
@@ -130,3 +133,9 @@ class BudgetError(PlumError):
     """A build has spent what it may. All rows are kept, and it continues under a higher limit."""
 
     exit_code = 15
+
+
+class MachineError(PlumError):
+    """Packages that do not fit together, or a machine that lacks what a build needs, as `plum-hub doctor` finds."""
+
+    exit_code = 16

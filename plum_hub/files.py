@@ -2,12 +2,14 @@
 
 import fcntl
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from plum_hub.errors import RunError
+from plum_hub.redaction import without_own
 
 
 @contextmanager
@@ -61,7 +63,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
     Raises:
         RunError: The file cannot be written; the old content is still there.
     """
-    data = content.encode("utf-8", errors="replace") if isinstance(content, str) else content
+    data = without_own(content).encode("utf-8", errors="replace") if isinstance(content, str) else content
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_name(f"{path.name}.{os.getpid()}.new")  # two processes may write it at the same time
@@ -69,13 +71,52 @@ def write_whole(path: Path, content: str | bytes) -> None:
         new.replace(path)
 
 
+def replace_folder(new: Path, place: Path) -> None:
+    """Put a complete folder in the place of another one. A kill leaves the old one, the new one or none, never a part.
+
+    Args:
+        new: The complete folder, which moves.
+        place: Where it goes, on the same file system.
+
+    Raises:
+        OSError: The folder that contains them cannot be written.
+    """
+    old = place.with_name(f"{place.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if place.exists():
+        place.rename(old)
+    new.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def link_out(folder: Path) -> Path | None:
+    """Find a link below a folder that leads out of it: whoever sent the folder would have other files read or written.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The first such link; None if there is none.
+    """
+    top = folder.resolve()
+    for place, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = Path(place, name)
+            if path.is_symlink() and not path.resolve().is_relative_to(top):
+                return path
+    return None
+
+
 @contextmanager
-def locked(path: Path, busy: Callable[[], Exception] | None) -> Iterator[None]:
+def locked(path: Path, busy: Callable[[], Exception] | None) -> Iterator[int]:
     """Hold a lock file for the time of the block. The kernel releases it when the process ends, however it ends.
 
     Args:
         path: The lock file; it is made where it is missing, and stays.
         busy: Makes the error for when another process holds the lock. None waits for that process instead.
+
+    Yields:
+        The file descriptor. A process that inherits it holds the lock too, until it ends.
 
     Raises:
         OSError: The lock file cannot be opened.
@@ -87,7 +128,7 @@ def locked(path: Path, busy: Callable[[], Exception] | None) -> Iterator[None]:
             if busy is None:
                 raise
             raise busy() from None
-        yield
+        yield file.fileno()
 
 
 def is_locked(path: Path) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from plum_hub.files import reading, writing
+from plum_hub.redaction import without_own
 
 Row: TypeAlias = dict[str, Any]
 """One JSON object of a file, as it was read: nothing is known of its keys and values yet."""
@@ -64,11 +65,12 @@ def whole_blocks(path: Path, size: int = 1 << 23) -> Iterator[tuple[int, bytes]]
 
 
 @contextmanager
-def appending(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+def appending(path: Path, echo: Callable[[bytes], None] | None = None) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Open a file for appending rows.
 
     Args:
         path: The file. It is made where it is missing, and an incomplete last line is removed.
+        echo: Is given each line before it is written.
 
     Yields:
         A function that appends one row and hands it to the operating system before it returns. The file is synced to
@@ -77,17 +79,40 @@ def appending(path: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     Raises:
         RunError: The file cannot be written, as on a full disk. Rows that were appended before are kept.
     """
+    with appending_lines(path) as append_line:
+
+        def append(row: Mapping[str, Any]) -> None:
+            text = without_own(json.dumps(row, ensure_ascii=False, separators=(",", ":")))
+            # Models may generate lone surrogates, which are not valid text: Parquet and the Hub refuse them.
+            line = text.encode("utf-8", errors="replace") + b"\n"
+            if echo is not None:
+                echo(line)
+            append_line(line)
+
+        yield append
+
+
+@contextmanager
+def appending_lines(path: Path) -> Iterator[Callable[[bytes], None]]:
+    """Open a file for appending lines that are complete already, as another process has written them.
+
+    Args:
+        path: The file, as in `appending`.
+
+    Yields:
+        A function that appends whole lines and hands them to the operating system before it returns.
+
+    Raises:
+        RunError: The file cannot be written. Lines that were appended before are kept.
+    """
     with writing(path):
         _cut_torn_line(path)
         file = path.open("ab", buffering=0)
     try:
 
-        def append(row: Mapping[str, Any]) -> None:
-            text = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
-            # Models may generate lone surrogates, which are not valid text: Parquet and the Hub refuse them.
-            line = text.encode("utf-8", errors="replace") + b"\n"
+        def append(lines: bytes) -> None:
             with writing(path):
-                _write_whole(file, line)
+                _write_whole(file, lines)
 
         yield append
     finally:

@@ -24,6 +24,14 @@ class Progress:
             done: Rows that exist already.
         """
 
+    def extend(self, total: int, done: int) -> None:
+        """Correct the totals of the stage, of which more rows have become known.
+
+        Args:
+            total: Rows that the stage makes in all.
+            done: Rows more that exist already.
+        """
+
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:  # noqa: ARG002 - the base class reports nothing
         """Report that the stage makes no rows while the block runs. Its speed is measured from the end of the block.
@@ -100,6 +108,11 @@ class LoggedProgress(Progress):
     def begin(self, stage: str, total: int, done: int) -> None:
         self._reset(stage, total, done)
         _LOG.info("%s: %d of %d there already", stage, done, total)
+
+    @override
+    def extend(self, total: int, done: int) -> None:
+        self.total = total
+        self.done += done
 
     @contextmanager
     @override

@@ -23,7 +23,7 @@ DROP_REASONS: dict[str, dict[str, str]] = {
         "refused": "The generator's answer is a refusal.",
         "not_python": "The code of the answer is in another language than Python.",
         "no_reference": "The answer or row has no Python solution of the task: it is empty, prose or a stub.",
-        "syntax_error": "The code is not Python, for example because the answer was cut off.",
+        "syntax_error": "The code is not Python, or the answer not JSON, for example because the answer was cut off.",
         "no_entry_point": "The tests use nothing that the solution defines, or another function.",
         "too_few_cases": "There are fewer distinct assertions than `suites.min_cases`; printed values are none.",
         "cannot_fail": "The tests hold whatever a program does.",

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from plum_hub import plain_yaml
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import EngineSettings, in_a_line
 from plum_hub.errors import EngineError, RecipeError
@@ -50,6 +51,13 @@ class SuitesConfig(_Section):
     """Fewest distinct cases of a suite; suites with fewer are left out."""
     max_cases: int = Field(default=5, ge=1)
     """Most cases of a suite; further ones are cut off."""
+    roles: bool = False
+    """Whether the generator is asked for cases with distinct roles (typical, edge, large, and invalid input where the
+    task has a rule for it), and each case's role is kept. By default the prompt asks for plain cases."""
+    structured: Literal["auto"] | bool = False
+    """Whether the generator answers with JSON whose schema its engine enforces: `vllm`, and `openai` if the server
+    takes `response_format`. Its cases have roles. `auto` if the engine can, which is found out when a run begins; the
+    run keeps what was found."""
     strength: bool = False
     """Whether to measure how strong each suite is: its mutation score, and how much of its reference it runs."""
     min_strength: float = Field(default=0.0, ge=0, le=1)
@@ -63,9 +71,10 @@ class SuitesConfig(_Section):
     """Most cases that are added to a suite, besides `max_cases`: variations of its calls on which all comparable
     references agree, and which fail a mutant of the reference that the suite lets pass. 0 adds none, which is the
     paper's rule. Suites of a published dataset stay as they are."""
-    strengthen_by: Literal["mutants", "inputs"] = "mutants"
-    """`mutants`: as above. `inputs`: further variations too, until there are `strengthen`, since wrong samples differ
-    from the reference in other ways than its mutants do."""
+    strengthen_by: Literal["mutants", "samples", "inputs"] = "mutants"
+    """`mutants`: as above. `samples`: then variations that tell samples apart which have passed the same cases; only
+    for a published dataset, which has samples (`plum-hub strengthen --by samples`). `inputs`: further variations too,
+    until there are `strengthen`, since wrong samples differ from the reference in other ways than its mutants do."""
     temperature: float = Field(default=0.8, ge=0, le=10, allow_inf_nan=False)
     """Sampling temperature; 0 is greedy."""
     top_p: float = Field(default=0.95, gt=0, le=1)
@@ -80,6 +89,29 @@ class SuitesConfig(_Section):
         if self.min_cases > self.max_cases:
             raise ValueError(f"min_cases {self.min_cases} is more than max_cases {self.max_cases}; raise max_cases")
         return self
+
+    @model_validator(mode="after")
+    def _has_samples(self) -> Self:
+        if self.strengthen_by == "samples" and self.source in ("generate", "rows"):
+            raise ValueError(
+                "strengthen_by=samples needs samples, which a build has only after its suites; publish it, then:  "
+                "plum-hub strengthen RUN --by samples"
+            )
+        return self
+
+
+def suite_template(settings: SuitesConfig) -> str:
+    """Name the prompt that asks the generator for a suite.
+
+    Args:
+        settings: The section of the recipe.
+
+    Returns:
+        The name of its file in `plum_hub/prompts`, without `.md`.
+    """
+    if settings.structured is True:
+        return "suite_structured"
+    return "suite_roles" if settings.roles else "suite"
 
 
 class SamplesConfig(_Section):
@@ -96,8 +128,13 @@ class SamplesConfig(_Section):
     """Most tokens of an answer."""
     seed: int = 0
     """Sampling seed; each request's own seed is derived from it."""
-    prompt: Literal["auto", "chat", "completion"] = "auto"
-    """`auto` uses the chat template if the model has one, and otherwise the completion prompt for base models."""
+    prompt: Literal["auto", "chat", "completion", "evalplus"] = "auto"
+    """`auto` uses the chat template if the model has one, and otherwise the completion prompt for base models.
+    `evalplus` asks as EvalPlus does at the test (extra `eval`): the task as a docstring with the suite's first call as
+    its example, or before the starter code where there is no short one, in EvalPlus' words, with an answer that is
+    begun up to the code and ends with its code block. Programs are judged without what the model puts behind them to
+    try them out, as at the test. It needs an engine that runs the model on this machine. The prompts of the rows are
+    then text, with the chat template applied."""
 
 
 class VerdictsConfig(_Section):
@@ -109,6 +146,8 @@ class VerdictsConfig(_Section):
     run keeps it."""
     numpy: bool = False
     """Whether programs may use numpy, and suites may expect its arrays. Not in docker."""
+    pandas: bool = False
+    """Whether programs may use pandas, and numpy with it, and suites may expect their values. Not in docker."""
     cpu_seconds: float = Field(default=5.0, gt=0, le=3600, allow_inf_nan=False)
     """CPU time of a program over all its cases. This limit decides, because it does not depend on the machine's load.
     """
@@ -208,7 +247,8 @@ class Recipe(_Section):
             A new recipe.
         """
         pins = {name: _adopted(getattr(self, name), getattr(other, name)) for name in _PINNED}
-        pins["suites"] = pins["suites"].model_copy(update={"hub": other.suites.hub})
+        found = {"structured": other.suites.structured} if self.suites.structured == "auto" else {}
+        pins["suites"] = pins["suites"].model_copy(update={"hub": other.suites.hub, **found})
         if self.verdicts.sandbox == "auto":
             pins["verdicts"] = self.verdicts.model_copy(update={"sandbox": other.verdicts.sandbox})
         if self.samples.prompt == "auto":
@@ -217,6 +257,8 @@ class Recipe(_Section):
 
     def pinned(self, instructions_revision: str | None) -> "Recipe":
         """Pin every revision to a commit or content hash.
+
+        A generator that is not asked, since the suites are there already, stays as it is: it need not be reachable.
 
         Args:
             instructions_revision: Revision of the instructions, or None if they have none.
@@ -227,11 +269,13 @@ class Recipe(_Section):
         Raises:
             EngineError: A model is unknown or cannot be reached.
         """
-        policy = self.policy.pin()
+        policy = generator = self.policy.pin()
+        if self.generator != self.policy:
+            generator = self.generator.pin() if self.suites.source == "generate" else self.generator
         return self.model_copy(
             update={
                 "policy": policy,
-                "generator": policy if self.generator == self.policy else self.generator.pin(),
+                "generator": generator,
                 "instructions": self.instructions.model_copy(update={"revision": instructions_revision}),
             }
         )
@@ -302,7 +346,7 @@ def parse(text: str, origin: str) -> Recipe:
         RecipeError: The text is not YAML, or has an unknown key or an invalid value; the message names the key by its
             path.
     """
-    return _validate(_mapping(text, origin), origin)
+    return _validate(mapping(text, origin), origin)
 
 
 def compose(text: str | None, origin: str, base: Mapping[str, Any], settings: Iterable[str]) -> Recipe:
@@ -320,23 +364,38 @@ def compose(text: str | None, origin: str, base: Mapping[str, Any], settings: It
     Raises:
         RecipeError: A layer is not valid, or a setting is not of the form `KEY=VALUE`.
     """
-    tree = _mapping(text, origin) if text is not None else {}
+    tree = mapping(text, origin) if text is not None else {}
     for key, value in base.items():
         # An engine replaces the one in the file as a whole, whose keys another type would not know.
-        tree = _merged(tree, {key: value}) if key not in ("policy", "generator") else {**tree, key: value}
+        tree = merged(tree, {key: value}) if key not in ("policy", "generator") else {**tree, key: value}
     for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals or not key:
-            raise RecipeError(f"--set {setting!r:.200}: write it as KEY=VALUE, as in  --set samples.per_instruction=10")
-        try:
-            leaf: object = yaml.safe_load(value)
-        except NOT_YAML as error:
-            raise RecipeError(f"--set {setting!r:.200}: the value is not YAML ({in_a_line(error)})") from error
-        for part in reversed(key.strip().split(".")):
-            leaf = {part: leaf}
-        assert isinstance(leaf, dict)
-        tree = _merged(tree, leaf)
+        tree = merged(tree, setting_tree(setting))
     return _validate(tree, origin)
+
+
+def setting_tree(setting: str) -> dict[str, Any]:
+    """Read a setting as the nested mapping that it stands for.
+
+    Args:
+        setting: As `samples.per_instruction=10`; the value is YAML.
+
+    Returns:
+        As `{"samples": {"per_instruction": 10}}`.
+
+    Raises:
+        RecipeError: It is not of the form `KEY=VALUE`, or the value is not YAML.
+    """
+    key, equals, value = setting.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"--set {setting!r:.200}: write it as KEY=VALUE, as in  --set samples.per_instruction=10")
+    try:
+        leaf: object = plain_yaml.load(value)
+    except NOT_YAML as error:
+        raise RecipeError(f"--set {setting!r:.200}: the value is not YAML ({in_a_line(error)})") from error
+    for part in reversed(key.strip().split(".")):
+        leaf = {part: leaf}
+    assert isinstance(leaf, dict)
+    return leaf
 
 
 def sections(text: str, origin: str) -> set[str]:
@@ -352,7 +411,7 @@ def sections(text: str, origin: str) -> set[str]:
     Raises:
         RecipeError: The text is not YAML, or not a mapping.
     """
-    return set(_mapping(text, origin))
+    return set(mapping(text, origin))
 
 
 def read(path: Path) -> str:
@@ -385,7 +444,7 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
     Returns:
         One entry for each key, as `samples.per_instruction: 20 -> 30`.
     """
-    before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+    before, after = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
     return [
         f"{key}: {before.get(key)} -> {after.get(key)}"
         for key in sorted(before.keys() | after.keys())
@@ -414,9 +473,21 @@ def engine_keys() -> dict[str, list[str]]:
     }
 
 
-def _mapping(text: str, origin: str) -> dict[str, Any]:
+def mapping(text: str, origin: str) -> dict[str, Any]:
+    """Read a recipe's text as a mapping, unvalidated.
+
+    Args:
+        text: The YAML text.
+        origin: Where it comes from, for error messages.
+
+    Returns:
+        The keys and values.
+
+    Raises:
+        RecipeError: The text is not YAML, or not a mapping.
+    """
     try:
-        tree = yaml.safe_load(text)
+        tree = plain_yaml.load(text)
     except NOT_YAML as error:
         raise RecipeError(f"{origin}: not YAML ({in_a_line(error)}); correct the file") from error
     if not isinstance(tree, dict):
@@ -424,28 +495,46 @@ def _mapping(text: str, origin: str) -> dict[str, Any]:
     return tree
 
 
-def _merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge two nested mappings.
+
+    Args:
+        base: The first.
+        override: The second, whose values win; mappings in both are merged.
+
+    Returns:
+        A new mapping.
+    """
     result = dict(base)
     for key, value in override.items():
         below = result.get(key)
-        result[key] = _merged(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+        result[key] = merged(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
     return result
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten a nested mapping.
+
+    Args:
+        tree: The mapping.
+        prefix: What every key begins with.
+
+    Returns:
+        Values by dotted key, as `samples.seed`.
+    """
+    leaves: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
+            leaves |= flat(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
-    return flat
+            leaves[prefix + key] = value
+    return leaves
 
 
 def _validate(tree: Mapping[str, Any], origin: str) -> Recipe:
     policy, generator = tree.get("policy"), tree.get("generator", {})
     if isinstance(policy, Mapping) and isinstance(generator, Mapping) and "type" not in generator:
-        tree = {**tree, "generator": _merged(policy, generator)}  # without a type it refines the policy's engine
+        tree = {**tree, "generator": merged(policy, generator)}  # without a type it refines the policy's engine
     try:
         return Recipe.model_validate(tree)
     except EngineError as error:  # an engine setting whose value must not be shown

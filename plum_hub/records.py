@@ -48,6 +48,25 @@ Outcome: TypeAlias = Literal["passed", "wrong", "raised", "timed_out", "not_run"
 program."""
 
 
+CaseRole: TypeAlias = Literal["typical", "edge", "large", "invalid", "unspecified"]
+"""What a test case is there for. `invalid`: input that the task gives a rule for, such as an error."""
+
+UNSPECIFIED: CaseRole = "unspecified"
+"""The role of a case that the generator gave none."""
+
+
+def by_role(counts: Mapping[str, int]) -> dict[str, int]:
+    """Order counts of test cases by role.
+
+    Args:
+        counts: Number of cases by role, in any order.
+
+    Returns:
+        The roles that have cases, in the order of `CaseRole`.
+    """
+    return {role: counts[role] for role in get_args(CaseRole) if counts.get(role)}
+
+
 def digest(*parts: object) -> str:
     """Name something by what it was made from.
 
@@ -228,6 +247,17 @@ class SuiteStrength:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SuiteRoles:
+    """The roles of the cases of a suite, as the generator named them (`suites.roles`)."""
+
+    id: str
+    """The id of the suite."""
+    instruction_id: str
+    roles: list[str]
+    """For each case, in the order of the suite: `typical`, `edge`, `large`, `invalid`; `unspecified` if it has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SuiteVote:
     """How the references of several responses voted on the cases of a suite (`suites.vote`)."""
 
@@ -239,6 +269,17 @@ class SuiteVote:
     shares: list[float]
     """For each case, in the order of the suite, the share of these responses' references that pass it: over 1/2, up to
     1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteAddition:
+    """The cases that were added to a suite (`suites.strengthen`)."""
+
+    id: str
+    """The id of the suite with them."""
+    instruction_id: str
+    cases: int
+    """Number of the added cases, which are the suite's last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -359,6 +400,8 @@ class Score:
     model_revision: str
     engine: str
     """Name and version of the engine, as in `vllm 0.32.0`; "" for generations read from a file."""
+    protocol: str = ""
+    """Whose way of asking, with its version, as in `evalplus 0.3.1`; "" in scores of versions that knew one only."""
     prompt: str
     """`chat`, `prefilled`, `completion`, or `given` for generations read from a file."""
     prompt_digest: str
@@ -374,9 +417,32 @@ class Score:
     """When the evaluation began: ISO 8601, UTC."""
 
 
-Record = Instruction | Response | TestSuite | SuiteStrength | SuiteVote | Sample | Verdict | Preference | Drop
+Record = (
+    Instruction
+    | Response
+    | TestSuite
+    | SuiteStrength
+    | SuiteRoles
+    | SuiteVote
+    | SuiteAddition
+    | Sample
+    | Verdict
+    | Preference
+    | Drop
+)
 RecordT = TypeVar(
-    "RecordT", Instruction, Response, TestSuite, SuiteStrength, SuiteVote, Sample, Verdict, Preference, Drop
+    "RecordT",
+    Instruction,
+    Response,
+    TestSuite,
+    SuiteStrength,
+    SuiteRoles,
+    SuiteVote,
+    SuiteAddition,
+    Sample,
+    Verdict,
+    Preference,
+    Drop,
 )
 KeptT = TypeVar("KeptT", Instruction, Response, TestSuite, Sample, Verdict, Preference)
 """The records that a stage makes one by one: all but `Drop`, and what goes with a suite."""

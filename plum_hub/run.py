@@ -2,14 +2,18 @@
 
     runs/NAME/
       recipe.yaml  recipe.sha256          the resolved recipe, and the seal that detects an edit
-      shards/00000/<kind>.jsonl           instructions responses suites strengths votes samples verdicts preferences
-                                          dropped
+      shards/NNNNN/<kind>.jsonl           instructions responses suites strengths roles votes additions samples verdicts
+                                          preferences dropped
+      shards/NNNNN/cached_tokens.jsonl    tokens of prompts that a server had in its cache, by the id of the answer
       release/dataset/                    exactly the tree that is pushed
       releases.jsonl                      where it was published
       environments.jsonl                  versions of Python and packages, one line for each set that made rows
       batches/                            a record of each batch that was sent to a server's Batch API
-      cached_tokens.jsonl                 tokens of prompts that a server had in its cache, by the id of the answer
       logs/001.log                        one for each start
+
+A shard holds a fixed slice of the instructions, and all rows that are made of them. It is what a stage holds in memory
+and what a worker works on; no row depends on it. Readers of a run go over its shards in order. Rows are appended to one
+shard: to a view of it (`Run.shards`), or to a run that has only one.
 
 Resuming needs no state of its own: what is on disk is done, and the rest is still to be made (law 5). A last line
 without a newline was cut short by a kill; it is removed and its row made again. Any other invalid line is an error that
@@ -19,8 +23,9 @@ names the file and the line.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -29,8 +34,8 @@ from plum_hub import recipe as recipes
 from plum_hub.columns import LineError, RecordSchema, has_conversations
 from plum_hub.environment import installed_versions
 from plum_hub.errors import RunError
-from plum_hub.files import locked, writing
-from plum_hub.lines import appending, whole_blocks, whole_lines
+from plum_hub.files import link_out, locked, writing
+from plum_hub.lines import appending, appending_lines, whole_blocks, whole_lines
 from plum_hub.recipe import Recipe
 from plum_hub.records import (
     Drop,
@@ -41,6 +46,8 @@ from plum_hub.records import (
     RecordT,
     Response,
     Sample,
+    SuiteAddition,
+    SuiteRoles,
     SuiteStrength,
     SuiteVote,
     TestSuite,
@@ -57,7 +64,9 @@ FILES: dict[type, str] = {
     Response: "responses",
     TestSuite: "suites",
     SuiteStrength: "strengths",
+    SuiteRoles: "roles",
     SuiteVote: "votes",
+    SuiteAddition: "additions",
     Sample: "samples",
     Verdict: "verdicts",
     Preference: "preferences",
@@ -65,7 +74,13 @@ FILES: dict[type, str] = {
 }
 """Name of the file of each kind of record, without its ending."""
 
+_FIRST = "00000"
+_SHARD = re.compile(r"\d{5,}")
 _ENVIRONMENTS = "environments.jsonl"
+CACHED = "cached_tokens.jsonl"
+"""File of a shard with the tokens of prompts that a server had in its cache: `id` of the answer, and `cached_tokens`.
+Earlier versions had one for the whole run."""
+_SHARD_FILES = {CACHED, *(f"{name}.jsonl" for name in FILES.values())}
 _UNFINISHED = {"shards", "recipe.sha256", "recipe.yaml.new"}
 """The files of a run that was killed while it was created; it may be created again."""
 
@@ -76,11 +91,18 @@ class Run:
     Args:
         folder: The folder.
         recipe: Its sealed recipe.
+        names: Names of the shards that this view of the run is limited to; empty for all.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe) -> None:
+    _limited: tuple[str, ...] = ()
+    echo: Callable[[str, bytes], None] | None = None
+    """Is given the name of the file and the line of each row before it is appended: where the run is a copy on another
+    machine, its rows go to the run itself."""
+
+    def __init__(self, folder: Path, recipe: Recipe, names: Sequence[str] = ()) -> None:
         self.folder = folder
         self.recipe = recipe
+        self._limited = tuple(names)
         self._recording = Lock()  # stages judge and sample at the same time
         self._recorded = False
 
@@ -104,7 +126,7 @@ class Run:
             raise RunError(f"{folder}: exists and is not a run folder; name another folder with --run DIR")
         text = recipe.to_yaml()
         with writing(folder):
-            (folder / "shards" / "00000").mkdir(parents=True, exist_ok=True)
+            (folder / "shards" / _FIRST).mkdir(parents=True, exist_ok=True)
             (folder / "recipe.sha256").write_text(recipes.seal(text) + "\n")
             temporary = folder / "recipe.yaml.new"
             temporary.write_text(text, encoding="utf-8")
@@ -132,10 +154,11 @@ class Run:
         sealed = folder / "recipe.sha256"
         if not sealed.is_file() or sealed.read_bytes().strip() != recipes.seal(text).encode():
             raise RunError(
-                f"{path}: was edited after the run began, so its rows and its recipe no longer belong together; "
-                f"start a new run that keeps what is still valid:  plum-hub build-dataset --recipe {path} "
-                f"--run {folder}-2 --carry-over {folder}"
+                f"{path}: was edited, or damaged, after the run began, so its rows and its recipe no longer belong "
+                f"together; restore it, or start a new run that keeps what is still valid:  plum-hub build-dataset "
+                f"--recipe {path} --run {folder}-2 --carry-over {folder}"
             )
+        _refuse_link(folder)
         return cls(folder, recipes.parse(text, str(path)))
 
     @classmethod
@@ -155,18 +178,90 @@ class Run:
         path = folder / "recipe.yaml"
         if not path.is_file():
             raise RunError(f"{folder}: is not a run folder (no recipe.yaml); name an older run with --carry-over")
+        _refuse_link(folder)
         return cls(folder, recipes.parse(recipes.read(path), str(path)))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the shards, in order; at least one."""
+        if self._limited:
+            return self._limited
+        folder = self.folder / "shards"
+        found = sorted(path.name for path in folder.iterdir() if _SHARD.fullmatch(path.name)) if folder.is_dir() else []
+        return tuple(found) or (_FIRST,)
+
+    @property
+    def shards(self) -> "tuple[Run, ...]":
+        """A view of each shard, in order; the run itself if it has only one."""
+        names = self.names
+        return (self,) if len(names) == 1 else tuple(self.limited([name]) for name in names)
+
+    def limited(self, names: Sequence[str]) -> "Run":
+        """View some shards of the run.
+
+        Args:
+            names: Their names, at least one.
+
+        Returns:
+            The same run, of which only these shards are read.
+        """
+        view = Run(self.folder, self.recipe, names)
+        view.echo = self.echo
+        return view
+
+    def shard(self, number: int) -> "Run":
+        """View one shard, which is made where it is missing.
+
+        Args:
+            number: Its position among the shards, from 0.
+
+        Returns:
+            The view.
+
+        Raises:
+            RunError: The folder cannot be written.
+        """
+        name = f"{number:05}"
+        with writing(self.folder):
+            (self.folder / "shards" / name).mkdir(parents=True, exist_ok=True)
+        return self.limited([name])
+
     def path(self, kind: type[Record]) -> Path:
-        """Return the path of the file that holds a kind of row.
+        """Return the path of the file that holds a kind of row of a shard.
 
         Args:
             kind: The record class.
 
         Returns:
             The path; the file may not exist yet.
+
+        Raises:
+            ValueError: This is a view of several shards, which have a file each.
         """
-        return self.folder / "shards" / "00000" / f"{FILES[kind]}.jsonl"
+        return self.own_folder / f"{FILES[kind]}.jsonl"
+
+    @property
+    def own_folder(self) -> Path:
+        """Folder of the shard that this is a view of.
+
+        Raises:
+            ValueError: This is a view of several shards.
+        """
+        names = self.names
+        if len(names) > 1:
+            raise ValueError(f"{self.folder}: has {len(names)} shards; choose one of Run.shards")
+        return self.folder / "shards" / names[0]
+
+    def has(self, kind: type[Record]) -> bool:
+        """Tell whether the stage that makes a kind of row has begun.
+
+        Args:
+            kind: The record class.
+
+        Returns:
+            True if a shard has a file for such rows, which may be empty.
+        """
+        return any(shard.path(kind).exists() for shard in self.shards)
 
     def rows(self, kind: type[RecordT]) -> Iterator[RecordT]:
         """Read the rows of a kind.
@@ -175,17 +270,17 @@ class Run:
             kind: The record class.
 
         Yields:
-            Every complete row, in the order in which they were made.
+            Every complete row: shard by shard, in the order in which they were made.
 
         Raises:
             RunError: A complete line is not such a row.
         """
-        path = self.path(kind)
-        for number, line in whole_lines(path):
-            try:
-                yield from_json(kind, json.loads(line))
-            except (ValueError, TypeError, AttributeError, RecursionError) as error:
-                raise self._damaged(kind, number, error) from error
+        for shard in self.shards:
+            for number, line in whole_lines(shard.path(kind)):
+                try:
+                    yield from_json(kind, json.loads(line))
+                except (ValueError, TypeError, AttributeError, RecursionError) as error:
+                    raise shard._damaged(kind, number, error) from error
 
     def tables(self, kind: type[Record]) -> "Iterator[pa.Table]":
         """Read the rows of a kind as Arrow tables of some megabytes.
@@ -194,23 +289,24 @@ class Run:
             kind: The record class.
 
         Yields:
-            Tables of all complete rows, in the order in which they were made.
+            Tables of all complete rows: shard by shard, in the order in which they were made.
 
         Raises:
             RunError: A complete line is not such a row, or a value does not have the type of its column.
         """
         schema = None
-        for number, block in whole_blocks(self.path(kind)):
-            if schema is None:
-                chat = kind is Preference and has_conversations(block.partition(b"\n")[0])
-                schema = RecordSchema.of(kind, conversational=chat)
-            try:
-                yield schema.read(block)
-            except LineError as error:
-                raise self._damaged(kind, number + error.line, error) from error
+        for shard in self.shards:
+            for number, block in whole_blocks(shard.path(kind)):
+                if schema is None:
+                    chat = kind is Preference and has_conversations(block.partition(b"\n")[0])
+                    schema = RecordSchema.of(kind, conversational=chat)
+                try:
+                    yield schema.read(block)
+                except LineError as error:
+                    raise shard._damaged(kind, number + error.line, error) from error
 
     def matching(self, kind: type[Record], key: str, wanted: Iterable[Sequence[str]]) -> "Iterator[pa.Table]":
-        """Look rows up by the value of a column. Only their positions in the file are kept in memory.
+        """Look rows of a shard up by the value of a column. Only their positions in the file are kept in memory.
 
         Args:
             kind: The record class.
@@ -298,13 +394,58 @@ class Run:
         Raises:
             RunError: The file cannot be written, as on a full disk. Rows that were appended before are kept.
         """
-        with appending(self.path(kind)) as append:
+        with self.appending_to(self.path(kind).name) as append:
 
             def keep(row: RecordT) -> None:
                 self._record_environment()
                 append(to_json(row))
 
             yield keep
+
+    @contextmanager
+    def appending_to(self, name: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+        """Open a file of a shard for appending.
+
+        Args:
+            name: Its name.
+
+        Yields:
+            A function that appends one JSON object, as in `appending`.
+
+        Raises:
+            RunError: The file cannot be written. Rows that were appended before are kept.
+        """
+        with appending(self.own_folder / name, self._echo_of(name)) as append:
+            yield append
+
+    def _echo_of(self, name: str) -> Callable[[bytes], None] | None:
+        return None if self.echo is None else partial(self.echo, name)
+
+    @contextmanager
+    def accepting(self) -> Iterator[Callable[[str, bytes], None]]:
+        """Open a shard for the rows that another machine has made of it, as its `echo` gave them.
+
+        Yields:
+            A function that appends lines to the file of a name.
+
+        Raises:
+            RunError: A file cannot be written, or a name is none of a run's files. Lines appended before are kept.
+        """
+        with ExitStack() as opened:
+            appends: dict[str, Callable[[bytes], None]] = {}
+
+            def accept(name: str, lines: bytes) -> None:
+                if name == _ENVIRONMENTS:
+                    for line in lines.splitlines():
+                        self.record_environment(json.loads(line))
+                    return
+                if name not in appends:
+                    if name not in _SHARD_FILES:
+                        raise RunError(f"{self.folder}: another machine gave rows of {name!r}, which no run has")
+                    appends[name] = opened.enter_context(appending_lines(self.own_folder / name))
+                appends[name](lines)
+
+            yield accept
 
     def environments(self) -> Iterator[dict[str, str]]:
         """Read the sets of package versions that made rows.
@@ -326,11 +467,24 @@ class Run:
         """Record the installed versions before the first row that this process makes."""
         with self._recording:
             if not self._recorded:
-                versions = installed_versions()
-                if versions not in list(self.environments()):
-                    with appending(self.folder / _ENVIRONMENTS) as append:
-                        append(versions)
+                self.record_environment(installed_versions())
                 self._recorded = True
+
+    def record_environment(self, versions: dict[str, str]) -> None:
+        """Record a set of package versions that made rows, unless it is known.
+
+        Args:
+            versions: Versions by package name.
+
+        Raises:
+            RunError: The file is damaged or cannot be written.
+        """
+        with ExitStack() as held:
+            with writing(self.folder):  # several workers may begin at the same time
+                held.enter_context(locked(self.folder / f".{_ENVIRONMENTS}.lock", None))
+            if versions not in list(self.environments()):
+                with appending(self.folder / _ENVIRONMENTS, self._echo_of(_ENVIRONMENTS)) as append:
+                    append(versions)
 
     @contextmanager
     def keeping(self, kind: type[KeptT]) -> Iterator[Callable[[KeptT | Drop], None]]:
@@ -388,3 +542,8 @@ def slug(text: str) -> str:
     for ending in (".gz", ".jsonl", ".json", ".parquet"):
         last = last.removesuffix(ending)
     return re.sub(r"[^a-z0-9.]+|[.-]{2,}", "-", last.lower()).strip("-.") or "run"
+
+
+def _refuse_link(folder: Path) -> None:
+    if (link := link_out(folder)) is not None:
+        raise RunError(f"{link}: is a link out of the run, which somebody may have sent; put the file in its place")

@@ -145,6 +145,43 @@ def bootstrap_interval(
     return means[low], means[resamples - 1 - low]
 
 
+def ratio_interval(
+    parts: Sequence[tuple[int, int]], *, level: float = 0.95, resamples: int = _RESAMPLES, seed: int = 0
+) -> tuple[float, float]:
+    """Compute a confidence interval of a share whose trials come in groups, by the percentile bootstrap over groups.
+
+    If all trials agree, no draw differs from another; then it is Wilson's interval, with one trial for each group.
+
+    Args:
+        parts: Successes and trials of each group, as of the samples of one instruction; at least one trial each.
+        level: Confidence level, between 0 and 1.
+        resamples: How often the groups are drawn.
+        seed: Seed of the draws.
+
+    Returns:
+        The lower and the upper end.
+
+    Raises:
+        ValueError: There are no groups.
+    """
+    if not parts:
+        raise ValueError("the interval of no groups is undefined")
+    size, successes = len(parts), sum(part for part, _ in parts)
+    if successes in (0, sum(whole for _, whole in parts)):
+        squared = NormalDist().inv_cdf((1 + level) / 2) ** 2
+        edge = squared / (size + squared)
+        return (0.0, edge) if successes == 0 else (1 - edge, 1.0)
+    counts = Counter(parts)
+    values, weights = list(counts), list(counts.values())
+    random, shares = Random(seed), []
+    for _ in range(resamples):
+        drawn = random.choices(values, weights, k=size)
+        shares.append(sum(part for part, _ in drawn) / sum(whole for _, whole in drawn))
+    shares.sort()
+    low = math.floor((1 - level) / 2 * (resamples - 1))
+    return shares[low], shares[resamples - 1 - low]
+
+
 def power(problems: int, discordant: float, gain: float, *, alpha: float = 0.05) -> float:
     """Compute the probability that McNemar's exact test finds a true gain.
 

@@ -20,7 +20,7 @@ from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
-from plum_hub.answers.source import definitions, parse
+from plum_hub.answers.entry import with_alias
 from plum_hub.answers.suite import ParsedSuite, parse_suite
 from plum_hub.execution import Judge, Limits
 from plum_hub.judging.cases import limits_of, program
@@ -247,15 +247,7 @@ def _suite_rows(
 def _gold_solution(task: Mapping[str, Any], suite: TestSuite) -> str:
     """Return the benchmark's solution under the name that the suite calls."""
     solution = f"{task['prompt']}{task['canonical_solution']}"
-    return _with_name(solution, task["entry_point"], suite.entry_point or task["entry_point"]) or ""
-
-
-def _with_name(code: str | None, old: str, new: str) -> str | None:
-    """Return a program in which what is called `old` is also called `new`, unless it defines that too."""
-    tree = parse(code or "")
-    if code is None or old == new or (tree is not None and new in definitions(tree)):
-        return code
-    return f"{code}\n\n{new} = {old}\n"
+    return with_alias(solution, task["entry_point"], suite.entry_point or task["entry_point"]) or ""
 
 
 def _sample_rows(
@@ -276,7 +268,7 @@ def _sample_rows(
     programs = []
     for sample in samples:
         task = tasks[sample.instruction_id]
-        code = _with_name(sample.code, best[sample.instruction_id].entry_point, task["entry_point"]) or ""
+        code = with_alias(sample.code, best[sample.instruction_id].entry_point, task["entry_point"]) or ""
         programs.append((sample.id, str(task["task_id"]), code))
     passes = _gold_passes(place, data, programs)
     for sample in samples:
@@ -298,7 +290,7 @@ def _judged_by(
     submissions = [
         Submission(
             id=sample.id,
-            code=_with_name(sample.code, best[sample.instruction_id].entry_point, suite.entry_point),
+            code=with_alias(sample.code, best[sample.instruction_id].entry_point, suite.entry_point),
             suite_id=suite.id,
             entry_point=suite.entry_point,
             cases=suite.cases,

@@ -24,6 +24,7 @@ import plum_hub
 from plum_hub import errors, records
 from plum_hub.cli import cli
 from plum_hub.engines import EngineConfig
+from plum_hub.experiments.recipe import Experiment, MethodConfig, SampledEvaluation
 from plum_hub.reasons import DROP_REASONS
 from plum_hub.recipe import Recipe
 from plum_hub.release.schemas import EVIDENCE_COLUMNS, Config, columns
@@ -133,6 +134,37 @@ def recipe_page() -> str:
             top.append(key_row(name, "" if field.is_required() else field.default, meanings.get(name, "")))
     models = "`policy` and `generator` hold an engine with [its keys](engines.md), such as `policy.dtype`."
     return page("Recipe keys", introduction, "\n".join(top), models, *parts)
+
+
+def experiment_page() -> str:
+    """Return the page of the keys of an experiment."""
+    introduction = (
+        "An experiment is one YAML file: `plum-hub run FILE`. Each key can also be set on the command line: "
+        "`--set evaluation.limit=20`. Keys of `data` are the [recipe keys](recipe.md), and may leave `data.` out; "
+        "training keys that hold for all methods may leave out `training.settings.`. `extends: NAME` at the top takes "
+        "over a shipped experiment. [The guide](../guides/experiments.md) has examples."
+    )
+    top, parts = ["| key | default | meaning |", "|---|---|---|"], []
+    meanings = attribute_docs(Experiment)
+    shown: list[tuple[str, type[BaseModel]]] = [("training.methods[]", MethodConfig)]
+    for name, field in Experiment.model_fields.items():
+        section = field.annotation
+        if not (isinstance(section, type) and issubclass(section, BaseModel)):
+            top.append(key_row(name, field.default, meanings.get(name, "")))
+        elif section is Recipe:
+            top.append(key_row(name, "", meanings.get(name, "")))
+        else:
+            shown.append((name, section))
+    shown.append(("evaluation.sampled", SampledEvaluation))
+    for name, section in sorted(shown, key=lambda pair: pair[0]):
+        lines, inner = ["| key | default | meaning |", "|---|---|---|"], attribute_docs(section)
+        for key, field in section.model_fields.items():
+            default = field.get_default(call_default_factory=True)
+            if key == "methods":
+                default = "[kto]"
+            lines.append(key_row(f"{name}.{key}", default or None, inner.get(key, "")))
+        parts.append(f"## {name}\n\n{inspect.getdoc(section) or ''}\n\n" + "\n".join(lines))
+    return page("Experiment keys", introduction, "\n".join(top), *parts)
 
 
 def engines_page() -> str:
@@ -324,7 +356,9 @@ _FILES = {
     "responses": records.Response,
     "suites": records.TestSuite,
     "strengths": records.SuiteStrength,
+    "roles": records.SuiteRoles,
     "votes": records.SuiteVote,
+    "additions": records.SuiteAddition,
     "samples": records.Sample,
     "verdicts": records.Verdict,
     "preferences": records.Preference,
@@ -335,6 +369,7 @@ _FILES = {
 def file_formats_page() -> str:
     """Return the page of the files of runs, evaluations, checkpoints and releases."""
     from plum_hub.evaluation.folder import ScoresRecord, SuiteVerdict
+    from plum_hub.experiments.results import ExperimentRecord
     from plum_hub.publishing.repository import ReleaseRecord
     from plum_hub.release.manifest import Manifest, ModelManifest
     from plum_hub.rounds.record import RoundRecord
@@ -359,6 +394,11 @@ def file_formats_page() -> str:
     parts.append(record_part("training.json", TrainingRecord, seen))
     parts.append("## Rounds\n\nA folder of rounds holds one run a round, and one line a round in `rounds.jsonl`.")
     parts.append(record_part("rounds.jsonl", RoundRecord, seen))
+    parts.append(
+        "## An experiment\n\nThe folder of an experiment holds runs, checkpoints and evaluations as above, its own "
+        "sealed `experiment.yaml`, and its results as `results.json` and, in tables, `results.md`."
+    )
+    parts.append(record_part("results.json", ExperimentRecord, seen))
     parts.append("## A released model\n\n" + MODEL_TREE)
     parts.append(record_part("manifest.json of a model", ModelManifest, seen))
     return page("File formats", introduction, *parts)
@@ -374,7 +414,8 @@ def config_part(config: Config) -> str:
     named = {key: ", ".join(f"`{one.name}`" for one in found) for key, found in EVIDENCE_COLUMNS.items()}
     note = (
         f"Only a release of a run that measured its suites (`suites.strength`) has {named['strength']}, "
-        f"{named['discrimination']}; only one whose suites were merged by a vote (`suites.vote`) has {named['vote']}."
+        f"{named['discrimination']}; only one whose suites were merged by a vote (`suites.vote`) has {named['vote']}; "
+        f"only one that asked for roles of cases (`suites.roles`, `suites.structured`) has {named['roles']}."
     )
     return f"### Config `{config}`\n\n" + "\n".join(lines) + (f"\n\n{note}" if config == "test_suites" else "")
 
@@ -418,8 +459,8 @@ runs/NAME/
   budget.json         what fits the recipe's budget.minutes, by stage
   environments.jsonl  every set of package versions that made rows
   batches/            a record of each batch sent with the key `batch`
-  cached_tokens.jsonl tokens of prompts that a server had in its cache
-  shards/00000/       the JSON lines below
+  shards/00000/       the JSON lines below, of the first 2,048 instructions; shards/00001/ of the next ones
+  gold.jsonl          what better tests say of its samples, from `plum-hub views --gold`
   releases.jsonl      where and when the run was published
   release/dataset/    the tree that is pushed
   checkpoint/         what `plum-hub train` made
@@ -457,6 +498,7 @@ MODEL_TREE = """The checkpoint's files, its scores, `README.md` (the card) and `
 REFERENCE: dict[str, Callable[[], str]] = {
     "commands.md": commands_page,
     "recipe.md": recipe_page,
+    "experiment.md": experiment_page,
     "engines.md": engines_page,
     "training.md": training_page,
     "python-api.md": python_api_page,

@@ -32,9 +32,9 @@ from plum_hub.publishing.model_checkpoint import open_checkpoint
 from plum_hub.publishing.repository import read_releases
 from plum_hub.records import Instruction, Preference, Response, Sample, TestSuite, Verdict
 from plum_hub.release.manifest import VerifiableManifest
-from plum_hub.reports.curves import draw
 from plum_hub.rounds.folder import RoundsFolder
 from plum_hub.run import Run
+from plum_hub.training.curves import draw
 from plum_hub.training.data import read_data
 from plum_hub.training.settings import compose
 from plum_hub.verification.files import check_files, check_manifest

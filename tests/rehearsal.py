@@ -5,7 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 VERBS = ["add", "subtract", "multiply", "repeat", "shift", "scale", "offset", "raise", "lower", "widen"]
+
+
+def set_home(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Give the embedded Hub and the Hub's caches a fresh home below a folder, without a token."""
+    patch.setenv("PLUM_HUB_HOME", str(folder / "home"))
+    patch.setenv("HF_HOME", str(folder / "hf"))
+    for variable in ("HF_TOKEN", "HF_ENDPOINT"):
+        patch.delenv(variable, raising=False)
 
 
 def addend(number: int) -> int:

@@ -249,7 +249,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "evaluate": plum_hub.evaluate,
     "train": plum_hub.train,
     "push-model": plum_hub.push_model,
-    "run": plum_hub.run_rounds,
+    "strengthen": plum_hub.strengthen,
     "verify": plum_hub.verify,
     "views": plum_hub.views,
 }
@@ -264,7 +264,7 @@ def _words(parameter: click.Parameter) -> list[str]:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_arguments_are_the_options_of_the_command(name: str) -> None:
     command = cli.commands[name]
-    parameters = inspect.signature(COMMANDS[name]).parameters.keys() - {"progress"}
+    parameters = inspect.signature(COMMANDS[name]).parameters.keys() - {"progress"} - SCREEN_ONLY
     options = [parameter for parameter in command.params if parameter.name not in SCREEN_ONLY]
     assert {option.name for option in options} == parameters
     needed = {option.name for option in options if option.required}
@@ -277,6 +277,17 @@ def test_arguments_are_the_options_of_the_command(name: str) -> None:
     everything = inspect.signature(COMMANDS[name]).parameters
     assert [key for key in everything if f"\n    {key}: " not in documented] == []
     assert all(f"\n{section}:\n" in documented for section in ("Args", "Returns", "Raises", "Example"))
+
+
+def test_run_has_the_arguments_of_both_of_its_functions() -> None:
+    functions = (plum_hub.run_rounds, plum_hub.run_experiment)
+    parameters = {key for one in functions for key in inspect.signature(one).parameters} - {"progress"}
+    options = {parameter.name for parameter in cli.commands["run"].params} - SCREEN_ONLY
+    assert options - {"experiment", "listing"} == parameters
+    for one in functions:
+        documented = inspect.getdoc(one) or ""
+        assert [key for key in inspect.signature(one).parameters if f"\n    {key}: " not in documented] == []
+        assert all(f"\n{section}:\n" in documented for section in ("Args", "Returns", "Raises", "Example"))
 
 
 def test_names_are_there_and_visible_to_type_checkers() -> None:

@@ -253,8 +253,8 @@ def test_a_reference_that_is_not_the_same_twice_makes_no_suite(tmp_path: Path) -
     assert flaky != steady
     one_task(tmp_path, 60, flaky)
     reasons = Counter(row["reason"] for row in rows(tmp_path / "run", "dropped") if row["stage"] == "suites")
-    assert reasons["reference_failed"]
     assert reasons["nondeterministic"]
+    assert set(reasons) <= {"nondeterministic", "reference_failed", "spare_suite"}
 
 
 def test_a_suite_that_a_stub_passes_is_not_kept(tmp_path: Path) -> None:

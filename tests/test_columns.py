@@ -10,7 +10,18 @@ import pytest
 from plum_hub.columns import RecordSchema
 from plum_hub.errors import RunError
 from plum_hub.lines import whole_blocks
-from plum_hub.records import Drop, Instruction, Preference, Record, Sample, SuiteVote, TestSuite, Verdict, to_json
+from plum_hub.records import (
+    Drop,
+    Instruction,
+    Preference,
+    Record,
+    Sample,
+    SuiteRoles,
+    SuiteVote,
+    TestSuite,
+    Verdict,
+    to_json,
+)
 from plum_hub.run import Run
 from tests.release.rows import CHAT, judged, preference, sample, suite, verdict
 
@@ -20,6 +31,7 @@ KINDS: dict[type[Record], list[Any]] = {
     Preference: [preference("a", label=True, prompt=CHAT), preference("b", label=False, prompt=CHAT)],
     Instruction: [suite()[0], replace(suite()[0], license=None)],
     TestSuite: [suite()[1]],
+    SuiteRoles: [SuiteRoles(id="a", instruction_id="i", roles=["typical", "unspecified"])],
     SuiteVote: [SuiteVote(id="a", instruction_id="i", responses=["r1", "r2"], shares=[1.0, 2 / 3])],
     Drop: [Drop(id="a", stage="samples", reason="refused", instruction_id="i")],
 }

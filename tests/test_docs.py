@@ -132,6 +132,7 @@ def test_pages_name_only_options_and_files_that_exist(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     options = {option for one in COMMANDS.values() for param in one.params for option in param.opts}
     foreign = {"--cpu", "--cpus", "--repo-type", "--revision", "--check", "--serve", "--prepare", "--device", "--help"}
+    foreign |= {*re.findall(r'"(--[a-z]+)"', (ROOT / "scripts" / "chaos.py").read_text(encoding="utf-8"))}
     assert {*re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)} <= options | foreign
     named = re.findall(r"(?<![\w/.*])(?:plum_hub|tests|scripts|docs)/[\w./-]*\w", text)
     assert [name for name in named if not (ROOT / name).exists()] == []
@@ -195,3 +196,24 @@ def test_long_commands_have_their_options_under_headings(command: str) -> None:
         if isinstance(option, click.Option):
             name = re.escape(", ".join(option.opts))
             assert len(re.findall(rf"^  {name}(?:  | [A-Z\[]| / |$)", shown, re.MULTILINE)) == 1, option.name
+
+
+def test_every_threat_names_a_test_that_exists() -> None:
+    text = (DOCS / "explanation" / "threat-model.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| what it would do")]
+    assert len(rows) > 25
+    for row in rows:
+        *_, threat, wall, named, _ = row.split("|")
+        path, _, function = named.strip().strip("`").partition("::")
+        assert threat.strip(), row
+        assert wall.strip(), row
+        code = (ROOT / path).read_text(encoding="utf-8")
+        assert not function or f"\ndef {function}(" in code, f"{path} has no {function}"
+
+
+def test_the_plan_at_scale_is_what_its_script_prints() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "at_scale.py"], capture_output=True, text=True, check=True
+    )
+    page = DOCS / "explanation" / "at-scale.md"
+    assert f"\n{done.stdout}\n" in page.read_text(encoding="utf-8"), f"put the table of scripts/at_scale.py into {page}"

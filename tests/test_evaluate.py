@@ -65,8 +65,9 @@ def half(note: str = "") -> dict[str, list[str]]:
 
 
 def evaluate(folder: Path, *options: str, run: str = "run", data: Path = HUMANEVAL) -> list[str]:
+    own = [] if "--samples" in options or "--protocol" in options else ["--protocol", "plum"]
     return [
-        sys.executable, "-m", "plum_hub", "evaluate", "--data", str(data), "--run", str(folder / run), *options,
+        sys.executable, "-m", "plum_hub", "evaluate", "--data", str(data), "--run", str(folder / run), *own, *options,
     ]  # fmt: skip
 
 
@@ -222,10 +223,11 @@ def test_what_an_entry_point_needs(kept: str, dropped: str) -> None:
 
 def test_a_begun_answer_is_the_text_that_the_model_continues(tmp_path: Path) -> None:
     from plum_hub.engines.tokenizer import begun_answers
+    from plum_hub.engines.transformers import TransformersConfig
 
     write_tiny_model(tmp_path)
     conversation = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So:\n```python"}]
-    (text,) = begun_answers(str(tmp_path), None, [conversation])
+    (text,) = begun_answers(TransformersConfig(model=str(tmp_path)), [conversation])
     assert text == "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\nSo:\n```python\n"
 
 
@@ -360,6 +362,7 @@ def test_two_models_are_compared_problem_by_problem(tmp_path: Path) -> None:
     compare = [sys.executable, "-m", "plum_hub", "compare", str(tmp_path / "run"), str(tmp_path / "better")]
     (gain,) = json.loads(plum_hub([*compare, "--json"]).stdout)["gains"]
     assert (gain["first"], gain["second"], gain["gain"], gain["relative"]) == (0.5, 1.0, 0.5, 1.0)
+    assert gain["protocol"] == "plum 1"
     assert (gain["only_first"], gain["only_second"], gain["p_value"]) == (0, 3, 0.25)
     assert gain["low"] <= gain["gain"] <= gain["high"]
     assert "+100.0%" in plum_hub(compare).stdout

@@ -18,12 +18,14 @@ FORBIDDEN_NAMES = {"utils", "helpers", "manager", "common"}
 
 # A room may import rooms of a lower number, and itself.
 LEVELS = {
-    "__main__": 13, "cli": 12, "api": 11, "rounds": 10, "verification": 10, "publishing": 9, "evaluation": 8,
-    "training": 8, "pipeline": 7, "metrics": 7, "strength": 6, "judging": 5, "run": 5, "recipe": 4, "recipes": 4,
-    "benchmarks": 4, "cards": 4, "doctor": 4, "answers": 3, "release": 3, "reports": 3, "loading": 3, "instructions": 2,
-    "attacks": 2, "lines": 1, "columns": 1, "engines": 1,
+    "__main__": 14, "cli": 13, "api": 12, "experiments": 11, "reports": 11, "rounds": 10, "verification": 10,
+    "publishing": 9, "evaluation": 8, "training": 8, "clusters": 8, "pipeline": 7, "metrics": 7,
+    "strength": 6, "judging": 5, "run": 5,
+    "recipe": 4, "recipes": 4, "benchmarks": 4, "cards": 4, "doctor": 4, "answers": 3, "release": 3, "loading": 3,
+    "instructions": 2, "attacks": 2, "lines": 1, "columns": 1, "spool": 1, "engines": 1,
     "execution": 1, "static": 1, "hubs": 1, "prompts": 1, "progress": 0, "environment": 0, "passk": 0, "statistics": 0,
-    "records": 0, "reasons": 0, "files": 0, "errors": -1, "home": 0, "threads": 0, "__init__": 0,
+    "records": 0, "reasons": 0, "files": 0, "errors": -1, "redaction": -2, "home": 0, "threads": 0, "plain_yaml": 0,
+    "__init__": 0,
 }  # fmt: skip
 # Imported late, when it is first used.
 NEIGHBOURS = {("__init__", room) for room in ("api", "loading", "progress", "recipe")}

@@ -223,9 +223,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(folder: Path, *options: str) -> list[str]:
+    """The command of a build. Its generator does not exist, and is not asked."""
     return [
         sys.executable, "-m", "plum_hub", "build-dataset", "--model", f"scripted:{folder / 'policy.jsonl'}",
-        "--suites", str(folder / "tasks.jsonl"),
+        "--suites", str(folder / "tasks.jsonl"), "--generator", f"vllm:{folder / 'nothing'}",
         "--run", str(folder / "run"), "--set", "samples.per_instruction=4", "--set", "verdicts.mypy_codes=[]",
         "--set", "decontamination.benchmarks=[]", "--set", "instructions.near_duplicates=1.0", *options,
     ]  # fmt: skip

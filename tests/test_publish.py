@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from plum_hub.hubs.embedded import EmbeddedHub
-from tests.rehearsal import command, plum_hub, published, rows, write_rehearsal
+from tests.rehearsal import command, plum_hub, published, rows, set_home, write_rehearsal
 
 CLI = [sys.executable, "-m", "plum_hub"]
 
@@ -20,10 +20,7 @@ CLI = [sys.executable, "-m", "plum_hub"]
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh home for the embedded Hub and the Hub's caches, without a token."""
-    monkeypatch.setenv("PLUM_HUB_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    for name in ("HF_TOKEN", "HF_ENDPOINT"):
-        monkeypatch.delenv(name, raising=False)
+    set_home(monkeypatch, tmp_path)
     write_rehearsal(tmp_path)
     return tmp_path
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.rehearsal import plum_hub, published, rows, write_rehearsal
+from plum_hub.records import Drop, Instruction, Preference, Sample, TestSuite, Verdict, to_json
+from plum_hub.run import Run
+from tests.rehearsal import plum_hub, published, rows, set_home, write_rehearsal
 
 CLI = [sys.executable, "-m", "plum_hub"]
 
@@ -17,10 +19,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home with one release of the run `run`: local/numbers@v1.0.0."""
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PLUM_HUB_HOME", str(folder / "home"))
-        patch.setenv("HF_HOME", str(folder / "hf"))
-        for name in ("HF_TOKEN", "HF_ENDPOINT"):
-            patch.delenv(name, raising=False)
+        set_home(patch, folder)
         write_rehearsal(folder)
         done = plum_hub(published(folder, "-q", "--repo", "numbers"))
         assert done.returncode == 0, done.stderr
@@ -65,6 +64,29 @@ def test_a_run_goes_on_from_a_release(home: Path) -> None:
     for config in ("kto", "dpo", "sft", "samples", "test_suites"):
         [path] = [path for path in tables[0] if path.startswith(f"{config}/")]
         assert tables[0][path] == tables[1][path], config
+
+
+@pytest.mark.usefixtures("home")
+def test_a_large_release_becomes_a_run_of_several_shards(tmp_path: Path) -> None:
+    pull = [*CLI, "pull", "local/numbers@v1.0.0", "--run"]
+    assert plum_hub([*pull, str(tmp_path / "one")]).returncode == 0
+    small = "from plum_hub.pipeline import pull, shards\nshards.SHARD_INSTRUCTIONS, pull._OPEN_SHARDS = 1, 2\n"
+    main = "from plum_hub.cli import main\nmain()"
+    done = plum_hub([sys.executable, "-c", small + main, *pull[3:], str(tmp_path / "many")])
+    assert done.returncode == 0, done.stderr
+    one, many = Run.open(tmp_path / "one"), Run.open(tmp_path / "many")
+    assert len(one.names) == 1
+    assert len(many.names) == sum(1 for _ in one.rows(Instruction)) > 2
+    for kind in (Instruction, TestSuite, Sample, Verdict, Preference, Drop):
+        found = [to_json(row) for row in many.rows(kind)]
+        assert [to_json(row) for row in one.rows(kind)] == found if kind is not Drop else sorted(found, key=json.dumps)
+    for shard in many.shards:  # everything made of an instruction lies beside it
+        for kind in (TestSuite, Sample, Verdict, Preference):
+            assert {name for (name,) in shard.columns(kind, "instruction_id")} <= shard.ids(Instruction)
+    resumed = plum_hub([*CLI, "build-dataset", "--recipe", str(many.folder / "recipe.yaml"), "--run", str(many.folder),
+                        "--hub", "none", "-q", "--json"])  # fmt: skip
+    assert resumed.returncode == 0, resumed.stderr
+    assert sum(1 for _ in many.rows(Sample)) == sum(1 for _ in one.rows(Sample))
 
 
 def without_names(made: list[dict[str, object]]) -> list[dict[str, object]]:

@@ -304,6 +304,10 @@ def test_only_scores_of_these_weights_and_their_base_are_shown(world: World, tmp
     assert found.results.merged
     assert list(found.files) == ["humaneval.yaml"]
     assert found.results.index[0]["results"][0]["metrics"][0]["value"] == 75.0
+    adapters = evaluation(tmp_path / "adapters", f"sha256:{folder_sha256(world.checkpoint)}", 3)
+    direct = read_scores([adapters], trained, "coder").results
+    assert direct is not None
+    assert not direct.merged
     other = evaluation(tmp_path / "other", "sha256:" + "1" * 64, 3)
     for folders, said in (
         ([other], "neither this model"),

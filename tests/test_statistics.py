@@ -11,6 +11,7 @@ from plum_hub.statistics import (
     mcnemar,
     mean_over_problems,
     power,
+    ratio_interval,
     relative_gain,
     sampling_error,
     smallest_gain,
@@ -97,3 +98,16 @@ def test_a_gain_beyond_the_error_and_a_relative_one() -> None:
     assert gain_beyond_error(0.01) == pytest.approx(0.01 * (1.959964 + 0.841621), rel=1e-5)
     assert relative_gain(0.5, 0.559) == pytest.approx(0.118)
     assert relative_gain(0.0, 0.5) is None
+
+
+def test_the_interval_of_a_grouped_share() -> None:
+    low, high = ratio_interval([(9, 10)] * 30 + [(0, 10)] * 10)
+    assert low < 0.675 < high
+    spread = ratio_interval([(1, 1)] * 270 + [(0, 1)] * 130)
+    assert high - low > 2 * (spread[1] - spread[0])  # the trials of a group agree with one another
+    low, high = ratio_interval([(5, 5)] * 20)
+    assert high == 1.0
+    assert 0.8 < low < 0.9  # Wilson's of 20 of 20: 0.839
+    assert ratio_interval([(0, 5)] * 20) == pytest.approx((0.0, 1 - low))
+    with pytest.raises(ValueError, match="no groups"):
+        ratio_interval([])

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,11 @@ from plum_hub.release.reading import config_files, read_rows
 from plum_hub.run import Run
 from plum_hub.statistics import distribution
 from plum_hub.strength import discrimination, measure, mutants
+from plum_hub.strength.comparison import comparison_calls
 from plum_hub.strength.coverage import probes
-from plum_hub.strength.inputs import inputs
 from plum_hub.strength.operators import OPERATORS
 from plum_hub.strength.sites import sites
+from plum_hub.strength.together import can_share
 from plum_hub.verification.diff import compare_releases
 from tests import rehearsal
 from tests.rehearsal import addend, command, name, plum_hub, program, published, task, write_rehearsal
@@ -64,7 +65,7 @@ def strength(judge: Judge, *suites: TestSuite, cpu_seconds: float = 5.0) -> list
 
 def body(code: str) -> str:
     """The body of a function, in one line."""
-    return "; ".join(line.strip() for line in code.splitlines()[1:])
+    return "; ".join(line.strip() for line in ast.unparse(ast.parse(code)).splitlines()[1:])
 
 
 @pytest.mark.parametrize(
@@ -204,26 +205,93 @@ class RecordingJudge:
     """The real judge, which remembers what it was given."""
 
     def __init__(self, judge: Judge) -> None:
-        self.judge, self.programs = judge, list[Program]()
+        self.judge, self.programs, self.cpu_seconds = judge, list[Program](), list[float]()
 
     @property
     def harness_version(self) -> str:
         return self.judge.harness_version
 
-    def run(self, programs: list[Program]) -> Iterator[Execution]:
-        self.programs += programs
-        return self.judge.run(programs)
+    def run(self, programs: Iterable[Program]) -> Iterator[Execution]:
+        given = list(programs)
+        self.programs += given
+        for execution in self.judge.run(given):
+            self.cpu_seconds.append(execution.cpu_seconds)
+            yield execution
 
 
-def test_an_endless_mutant_is_killed_and_its_limit_is_that_of_the_reference(judge: Judge) -> None:
-    reference = "def f(n):\n    total = 0\n    while n > 0:\n        total += n\n        n -= 1\n    return total\n"
-    endless = {one.code for one in mutants(reference, "f", most=100) if "n -= 1" not in one.code}
+@pytest.mark.parametrize("front", ["", "import sys\n"], ids=["shared", "alone"])
+def test_an_endless_mutant_is_killed_and_its_limit_is_that_of_the_reference(judge: Judge, front: str) -> None:
+    reference = (
+        f"{front}def f(n):\n    total = 0\n    while n > 0:\n        total += n\n        n -= 1\n    return total\n"
+    )
+    assert any("n -= 1" not in one.code for one in mutants(reference, "f", most=100))
     recording: Any = RecordingJudge(judge)
     (found,) = measure([suite(reference, "f", ("f(3)", "6"), ("f(0)", "0"))], recording, Limits(cpu_seconds=1000.0))
     assert found.mutation_score == 1.0
-    limits = {program.code: program.limits.cpu_seconds for program in recording.programs}
-    assert endless & limits.keys()
-    assert max(limits[code] for code in endless & limits.keys()) < 100
+    assert sum(recording.cpu_seconds) < 100
+
+
+# Mutants that share a process
+
+FAULTY = {
+    "plain": (CLAMP, ["clamp(5, 0, 10)", "clamp(-1, 0, 10)"]),
+    "recursive": ("def f(n):\n    return 1 if n < 2 else n * f(n - 1)\n", ["f(0)", "f(5)"]),
+    "cached": (
+        "from functools import cache\n@cache\ndef f(n):\n    return n if n < 2 else f(n - 1) + f(n - 2)\n",
+        ["f(1)", "f(30)"],
+    ),
+    "runs in C for ever": (
+        "from itertools import repeat\ndef f(n):\n    return sum(repeat(1, n // 10**12)) + 1\n", ["f(1)", "f(10**12)"],
+    ),
+    "takes all memory": ("def f(n):\n    return len([0] * (n // 10**9)) + n\n", ["f(10**10)", "f(5)"]),
+    "keeps a list": ("SEEN = []\ndef f(x):\n    SEEN.append(x)\n    return len(SEEN)\n", ["f(1)", "f(2)", "f(2)"]),
+    "a dataclass": (
+        "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int = 0\ndef f(x):\n    return P(x).x * 2\n",
+        ["f(1)", "f(4)"],
+    ),
+    "handles its errors": (
+        "def f(x):\n  try:\n    while x > 2: x -= 1\n    return 10 // x\n  except BaseException:\n    return 'no'\n",
+        ["f(0)", "f(3)"],
+    ),
+}  # fmt: skip
+"""References with their calls: of each, a mutant does what the name says."""
+
+
+@pytest.mark.parametrize("kind", FAULTY)
+def test_mutants_that_share_a_process_are_judged_as_if_each_had_its_own(judge: Judge, kind: str) -> None:
+    reference, calls = FAULTY[kind]
+    scope: dict[str, Any] = {}
+    exec(reference, scope)
+    entry_point = "clamp" if kind == "plain" else "f"
+    cases = [(call, repr(eval(call, scope))) for call in calls]
+    shared = suite(reference, entry_point, *cases)
+    alone = suite(f"import sys\n{reference}", entry_point, *cases)
+    assert can_share(shared)
+    assert not can_share(alone)
+    recording: Any = RecordingJudge(judge)
+    (first,) = measure([shared], recording, Limits(cpu_seconds=1.0), most=100)
+    (second,) = measure([alone], judge, Limits(cpu_seconds=1.0), most=100)
+    assert {program.id for program in recording.programs} == {"0"}  # none had to be run alone
+    assert first == second
+    assert first.mutants > 2
+
+
+def test_what_reaches_beyond_the_program_is_not_shared() -> None:
+    for line in ("import random", "from os import path", "x = open('a')", "import numpy as np"):
+        assert not can_share(suite(f"{line}\ndef f(x):\n    return x\n", "f", ("f(1)", "1"))), line
+    assert not can_share(suite("print(input())\n", "", TestCase(kind="stdio", stdin="1", stdout="1")))
+    statement = TestCase(kind="statement", statement="import random\nrandom.seed(1)\nassert f(1) == 1")
+    assert not can_share(suite("def f(x):\n    return x\n", "f", statement))
+
+
+def test_a_reference_that_leaves_something_behind_is_measured_in_processes_of_its_own(judge: Judge) -> None:
+    reference = (
+        "import string\ndef f(x):\n    string.count = getattr(string, 'count', 0) + 1\n    return x + string.count\n"
+    )
+    recording: Any = RecordingJudge(judge)
+    (found,) = measure([suite(reference, "f", ("f(1)", "2"), ("f(1)", "3"))], recording, Limits())
+    assert {program.id for program in recording.programs} >= {"0", "0 reference", "0 mutant 0"}
+    assert (found.statements_covered, found.mutation_score) == (2, 1.0)
 
 
 def test_nothing_is_counted_without_a_reference_that_passes(judge: Judge) -> None:
@@ -254,7 +322,7 @@ def test_mutants_run_in_the_judge_only(judge: Judge, tmp_path: Path, monkeypatch
 
 def test_inputs_are_those_of_the_suite_and_variations_of_them() -> None:
     statement = TestCase(kind="statement", statement="assert f([1, 2], s='ab') is not None\nassert f(y) == 3")
-    found = inputs(suite("", "f", ("f([5], True)", "1"), statement))
+    found = comparison_calls(suite("", "f", ("f([5], True)", "1"), statement))
     assert found[:2] == ["f([5], True)", "f([1, 2], s='ab')"]  # y is not known
     assert {"f([6], True)", "f([], True)", "f([5], False)", "f([1, 2], s='ba')"} <= set(found)
     assert len(found) == len(set(found)) <= 60

@@ -12,13 +12,16 @@ from typing import Any
 
 import pytest
 
+from plum_hub.answers.surroundings import is_steady
+from plum_hub.errors import RecipeError
 from plum_hub.execution import Judge, Limits
 from plum_hub.execution.closeness import parse_expected
 from plum_hub.execution.comparisons import agrees
 from plum_hub.pipeline.strengthening import Strengthening
 from plum_hub.recipe import Recipe, parse
 from plum_hub.records import TestCase, TestSuite
-from plum_hub.strength import WeakSuite, measure, strengthen
+from plum_hub.strength import SampledProgram, WeakSuite, measure, strengthen
+from plum_hub.strength.choice import separators
 from plum_hub.strength.variations import variations
 from tests import rehearsal
 from tests.rehearsal import KILLED, addend, command, name, plum_hub, program, task, write_rehearsal
@@ -168,6 +171,57 @@ def test_all_inputs_come_after_those_that_kill_mutants(judge: Judge) -> None:
     assert none == ()  # its reference fails it
 
 
+def sampled(*bodies: str) -> list[SampledProgram]:
+    """Programs that pass both cases of `STRONG`."""
+    return [SampledProgram(f"def f(x):\n    {body}\n", (True, True)) for body in bodies]
+
+
+STRONG = ("f(1)", "1"), ("f(None)", "None")
+"""Cases that all mutants of `return x` fail."""
+RIGHT, WRONG = "return x", "return x if x in (1, None) else 0"
+LATE = "while x not in (1, None): pass\n    return x"
+
+
+@pytest.mark.parametrize(
+    ("bodies", "count"),
+    [
+        ((RIGHT, WRONG), 1),
+        ((RIGHT, "return x + 0 if x else x"), 0),
+        ((RIGHT,), 0),
+        ((RIGHT, LATE), 0),  # what does not end shows nothing here
+        ((RIGHT, WRONG, "return x if x != 2 else 3"), 2),
+        (tuple(f"return x if x in (1, None) else {one}" for one in ("'a'", "'b'")), 0),  # both fail wherever one does
+    ],
+)
+def test_a_case_that_tells_samples_apart_is_added(judge: Judge, bodies: tuple[str, ...], count: int) -> None:
+    weak = WeakSuite(suite("def f(x):\n    return x\n", *STRONG), samples=sampled(*bodies))
+    (found,) = strengthen([weak], judge, LIMITS, 5)
+    assert len(found) == count
+    assert all(case.call == f"f({case.expected})" for case in found)
+    assert strengthen([weak], judge, LIMITS, 1) == [found[:1]]
+
+
+def test_cases_that_kill_mutants_come_before_those_that_tell_samples_apart(judge: Judge) -> None:
+    weak = suite(CLAMP, *BELOW)
+    killing, same = added(judge, weak), CLAMP.replace("return x", "return x if x != 6 else 7")
+    samples = [SampledProgram(code, (True, True)) for code in (CLAMP, same)]
+    (found,) = strengthen([WeakSuite(weak, samples=samples)], judge, LIMITS, 5)
+    assert list(found[: len(killing)]) == killing
+    assert [case.call for case in found[len(killing) :]] == ["clamp(6, 0, 10)"]
+
+
+def test_pairs_that_passed_everything_are_separated_first() -> None:
+    passing, failing = SampledProgram("", (True, True)), SampledProgram("", (True, False))
+    programs: list[tuple[SampledProgram, tuple[bool | None, ...]]] = [
+        (passing, (True, True, True, None)), (passing, (True, False, True, False)),
+        (failing, (True, True, True, True)), (failing, (False, True, True, None)), (failing, (False, True, True, True)),
+    ]  # fmt: skip
+    assert separators(programs, [], 5) == [1, 0]
+    assert separators(programs, [], 1) == [1]
+    assert separators(programs, [1], 5) == [0]
+    assert separators(programs[1:3], [], 5) == separators([], [], 5) == []
+
+
 def test_inputs_on_which_references_disagree_are_not_used(judge: Judge) -> None:
     """All pass the cases of the suite; one is wrong about 7, and one about what is above 100."""
     weak = suite(GRADE, *ORDINARY)
@@ -211,7 +265,7 @@ def test_a_reference_without_a_value_adds_nothing_there(judge: Judge, rival: str
 
 
 @pytest.mark.parametrize(
-    "body", ["return x + time.time()", "return random.random()", "return id(x)", "return now() + x"]
+    "body", ["return x + time.time()", "return random.random()", "return id(x)", "return datetime.now().year + x"]
 )
 def test_a_reference_that_reads_a_clock_or_chance_adds_nothing(judge: Judge, body: str) -> None:
     reference = (
@@ -221,6 +275,20 @@ def test_a_reference_that_reads_a_clock_or_chance_adds_nothing(judge: Judge, bod
     steady = suite(reference.replace(body, "return -x"), ("f(1)", "1"), ("f(2)", "2"))
     assert added(judge, steady)
     assert added(judge, steady, suite(reference, ("f(1)", "1"))) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "steady"),
+    [
+        ("return x.choice() + x.time()", True),  # methods of an argument, whatever their names
+        ("return sorted({x, 1})", True),
+        ("return os.environ['HOME']", False),
+        ("return random.gauss(0, x)", False),
+        ("return os.getcwd()", False),
+    ],
+)
+def test_what_makes_a_reference_unsteady(body: str, steady: bool) -> None:
+    assert is_steady(f"import os, random\ndef f(x):\n    {body}\n") is steady
 
 
 def test_floats_have_a_tolerance_and_the_form_of_the_case_that_they_come_from(judge: Judge) -> None:
@@ -248,6 +316,13 @@ def test_floats_have_a_tolerance_and_the_form_of_the_case_that_they_come_from(ju
 def test_values_that_no_case_can_hold_are_not_used(judge: Judge, value: str) -> None:
     reference = f"def f(x):\n    return {value} if x > 5 else x\n"
     assert all(arguments(case)[0] <= 5 for case in added(judge, suite(reference, ("f(1)", "1"), ("f(2)", "2"))))
+
+
+@pytest.mark.parametrize("source", ["generate", "rows"])
+def test_a_build_has_no_samples_to_tell_apart(source: str) -> None:
+    text = f"policy: {{type: scripted, model: x}}\nsuites: {{source: {source}, strengthen_by: samples}}\n"
+    with pytest.raises(RecipeError, match=r"needs samples.* plum-hub strengthen RUN --by samples"):
+        parse(text, "a recipe")
 
 
 def test_suites_of_scripts_and_without_a_reference_get_nothing(judge: Judge) -> None:

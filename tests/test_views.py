@@ -13,7 +13,7 @@ from plum_hub.pipeline.rule_views import RULES
 from plum_hub.records import CaseOutcome, Drop, Preference, Sample, Status, Verdict
 from plum_hub.release.preferences import PreferencesConfig, preferences
 from plum_hub.release.views import pairs
-from tests.rehearsal import plum_hub, published, rows, write_rehearsal
+from tests.rehearsal import addend, name, plum_hub, published, rows, task, write_rehearsal
 
 
 def sample(number: int, code: str) -> Sample:
@@ -144,6 +144,89 @@ def test_the_rows_of_a_view_are_written_for_training(built: Path, tmp_path: Path
     assert Counter(line["label"] for line in lines) == {True: view.chosen, False: view.rejected}
     assert len((tmp_path / "margin" / "dpo.jsonl").read_text().splitlines()) == view.pairs
     assert len((tmp_path / "margin" / "sft.jsonl").read_text().splitlines()) == view.chosen
+
+
+def judged_by(built: Path, folder: Path, suites: list[dict[str, object]]) -> Path:
+    (folder / "gold.jsonl").write_text("".join(json.dumps(suite) + "\n" for suite in suites))
+    samples = built / "run" / "shards" / "00000" / "samples.jsonl"
+    api.judge(samples, suites=folder / "gold.jsonl", out=folder / "verdicts.jsonl")
+    return folder / "verdicts.jsonl"
+
+
+def test_labels_are_compared_with_better_tests(built: Path, tmp_path: Path) -> None:
+    """The gold tests are the run's own, but for one instruction, whose samples all fail them."""
+    suites = [
+        {name: suite[name] for name in ("instruction_id", "entry_point", "cases")}
+        for suite in rows(built / "run", "suites")
+    ]
+    labels = Counter((row["instruction_id"], row["label"]) for row in rows(built / "run", "preferences"))
+    other = next(suite for suite in suites if labels[suite["instruction_id"], True])
+    other["cases"] = [{"call": f"{other['entry_point']}()", "expected": "'nothing else'"}]
+    gold = judged_by(built, tmp_path, suites)
+    view = api.views(built / "run", rule="deduplicated", gold=gold).views["deduplicated"]
+    assert view.truth is not None
+    chosen, rejected = view.truth[True], view.truth[False]
+    assert (chosen.labelled, rejected.labelled) == (view.chosen, view.rejected)
+    assert chosen.right == view.chosen - labels[other["instruction_id"], True]
+    assert rejected.right == view.rejected
+    assert chosen.interval is not None
+    assert chosen.interval[0] < chosen.right / view.chosen < chosen.interval[1]
+    passing = [row["sample_id"] for row in map(json.loads, gold.read_text().splitlines()) if row["status"] == "passed"]
+    assert chosen.relevant == len(passing) >= chosen.right
+    done = plum_hub(
+        [sys.executable, "-m", "plum_hub", "views", str(built / "run"), "--gold", str(gold)],
+        PLUM_HUB_HOME=str(built / "home"),
+    )
+    assert f"{chosen.right:,} of {chosen.labelled:,}" in done.stdout, done.stderr
+
+
+def test_samples_without_a_gold_verdict_do_not_count(built: Path, tmp_path: Path) -> None:
+    known = next(row for row in rows(built / "run", "preferences") if row["label"])
+    gold = tmp_path / "verdicts.jsonl"
+    gold.write_text(json.dumps({"sample_id": known["sample_id"], "status": "failed"}) + "\n")
+    truth = api.views(built / "run", rule="plum", gold=gold).views["plum"].truth
+    assert truth is not None
+    assert (truth[True].labelled, truth[True].right, truth[True].precision, truth[True].recall) == (1, 0, 0.0, None)
+    assert (truth[False].labelled, truth[False].precision, truth[False].recall) == (0, None, 0.0)
+
+
+def test_samples_of_a_release_are_judged_once_by_better_tests(built: Path, tmp_path: Path) -> None:
+    """Of a release, which is no folder, the verdicts are beside the files that are written, or at home."""
+    release = json.loads((built / "result.json").read_text())["release"]
+    function = name(1)
+    code = f"def {function}(x):\n    return x + {addend(1)}\n"
+    tests = [f"assert {function}({x}) == {x + addend(1)}" for x in (4, 9)]
+    gold = tmp_path / "gold.jsonl"
+    gold.write_text(json.dumps({"instruction": task(1), "code": code, "test_list": tests}) + "\n")
+    command = [
+        sys.executable, "-m", "plum_hub", "views", f"{release['repo']}@{release['tag']}", "--gold", str(gold),
+        "--rule", "plum", "--json", "-q",
+    ]  # fmt: skip
+    given: list[list[str]] = [[], [], ["--out", str(tmp_path / "out")]]
+    answers = [plum_hub([*command, *more], PLUM_HUB_HOME=str(built / "home")) for more in given]
+    assert [done.returncode for done in answers] == [0, 0, 0], answers[0].stderr
+    first, second, beside = (json.loads(done.stdout) for done in answers)
+    assert first["gold"]["judged_now"] == beside["gold"]["judged_now"] > second["gold"]["judged_now"] == 0
+    assert Path(first["gold"]["file"]).parent == built / "home" / "gold"
+    assert Path(beside["gold"]["file"]) == tmp_path / "out" / "gold.jsonl"
+    assert first["views"] == second["views"] == beside["views"]
+    truth = first["views"]["plum"]["truth"]
+    assert truth["chosen"]["precision"] == truth["rejected"]["precision"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"sample_id": "s", "status": "passed"}', "no verdict on a sample of"),
+        ('{"sample_id": "s"}', "needs a sample_id, and a status"),
+        ('{"sample_id": "s", "status": "fine"}', "needs a sample_id, and a status"),
+        ("{", "verdicts.jsonl"),
+    ],
+)
+def test_gold_verdicts_that_cannot_be_read_say_so(built: Path, tmp_path: Path, text: str, problem: str) -> None:
+    (tmp_path / "verdicts.jsonl").write_text(text + "\n")
+    with pytest.raises(UsageError, match=problem):
+        api.views(built / "run", gold=tmp_path / "verdicts.jsonl")
 
 
 def test_what_cannot_be_asked_says_so(built: Path, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def answered(address: str) -> int:
     return int(sum(float(line.split()[-1]) for line in lines if line.startswith("vllm:request_success_total{")))
 
 
-def build(folder: Path, address: str, *, generates: bool) -> "subprocess.CompletedProcess[str]":
+def build(folder: Path, address: str, *more: str, generates: bool) -> "subprocess.CompletedProcess[str]":
     """Build a dataset of one task: the server writes the suites, or answers a suite that is scripted."""
     (folder / "tasks.jsonl").write_text(json.dumps({"instruction": TASK}) + "\n")
     (folder / "suites.jsonl").write_text(json.dumps({"texts": [SUITE]}) + "\n")
@@ -83,7 +83,7 @@ def build(folder: Path, address: str, *, generates: bool) -> "subprocess.Complet
         "suites.responses=3", "suites.max_tokens=256", "samples.per_instruction=6", "samples.temperature=0.5",
         "samples.max_tokens=96", "decontamination.benchmarks=[]", f"{role}.first_wait_seconds=0.05",
         f"{role}.attempts=5", f"{role}.concurrency=3", f"{role}.timeout_seconds=300",
-        f"{role}.usd_per_million_input=1", f"{role}.usd_per_million_output=2",
+        f"{role}.usd_per_million_input=1", f"{role}.usd_per_million_output=2", *more,
     ]  # fmt: skip
     return plum_hub(
         [
@@ -132,3 +132,30 @@ def test_a_model_that_the_server_does_not_serve_is_told_with_those_that_it_does(
     assert done.returncode == 6, done.stderr
     assert NAME in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_answers_follow_the_schema_and_one_cut_in_the_middle_is_counted(server: str, tmp_path: Path) -> None:
+    """The first build has room for whole answers, the second one has not."""
+    outcomes = {}
+    for tokens in (512, 24):
+        folder = tmp_path / str(tokens)
+        folder.mkdir()
+        limits = [f"suites.max_tokens={tokens}", "suites.responses=2", "suites.temperature=0.2"]
+        done = build(folder, server, "suites.structured=auto", *limits, generates=True)
+        assert "Traceback" not in done.stderr
+        assert "structured: true" in (folder / "run" / "recipe.yaml").read_text()
+        responses = rows(folder / "run", "responses")
+        assert len(responses) == 2
+        outcomes[tokens] = [str(row["reason"]) for row in rows(folder / "run", "dropped") if row["stage"] == "suites"]
+        for row in responses:
+            assert str(row["text"]).lstrip().startswith("{")
+            if row["finish_reason"] == "stop":
+                answer = json.loads(str(row["text"]))
+                assert list(answer) == ["starter_code", "solution", "cases"]
+                assert all(list(case) == ["role", "call", "expected"] for case in answer["cases"])
+        kept = len(rows(folder / "run", "suites"))
+        assert len(outcomes[tokens]) + kept == 2
+        assert len(rows(folder / "run", "roles")) == kept
+    assert outcomes[24] == ["syntax_error"] * 2
+    finished = [row for row in rows(tmp_path / "512" / "run", "responses") if row["finish_reason"] == "stop"]
+    assert finished

@@ -11,6 +11,7 @@ from typing import Any
 from plum_hub.answers.plain import CLOSENESS_CALLS, called_name, is_check, lower_closeness
 from plum_hub.answers.source import loaded_names, unparse
 from plum_hub.execution.closeness import parse_expected
+from plum_hub.execution.frames import Labelled
 from plum_hub.execution.literals import parse_literal
 from plum_hub.records import TestCase
 
@@ -80,6 +81,8 @@ def call_to_statement(case: TestCase) -> str:
     if expected.startswith("isclose("):
         arguments = expected.removeprefix("isclose(")
         return f"assert __builtins__['__import__']('math').isclose({case.call}, {arguments}\n"
+    if isinstance(_value(ast.parse(expected, mode="eval").body), Labelled):  # its `==` gives a table of truth values
+        return f"assert ({expected}).equals({case.call})\n"
     return unparse([lower_closeness(ast.parse(f"assert ({case.call}) == {expected}").body[0])])
 
 
@@ -110,6 +113,8 @@ def _read_test(test: ast.expr) -> TestCase | None:
             return make_call_case(_truth(call), ast.Constant(value=False))
         case ast.Call(func=ast.Attribute(value=ast.Name(id="math"), attr="isclose") | ast.Name(id="isclose")) as call:
             return _read_close(call)
+        case ast.Call(func=ast.Attribute(value=left, attr="equals"), args=[right], keywords=[]):
+            return _read_equals(left, right)
         case ast.Call() as call:
             return make_call_case(_truth(call), ast.Constant(value=True))
         case ast.Compare(left=left, ops=[ast.Lt() | ast.LtE() as operator], comparators=[limit]):
@@ -131,6 +136,30 @@ def _read_equality(left: ast.expr, right: ast.expr) -> TestCase | None:
         if (case := make_call_case(tested, value)) is not None and not is_literal(tested):
             return None if _holds_nan(_value(value)) else case
     return None
+
+
+def _read_equals(left: ast.expr, right: ast.expr) -> TestCase | None:
+    """Read `f(x).equals(v)` of pandas, in either order.
+
+    Where the judge cannot evaluate what pandas makes of `v`, its own method is called: the program's value could have
+    another.
+    """
+    for tested, value in ((left, right), (right, left)):
+        if isinstance(known := _value(value), Labelled):
+            kind = {"DataFrame": "frame", "Series": "series"}.get(known.kind, "index")
+            labels = "exact" if kind == "index" else "check_index_type"
+            rules = {"check_exact": True, "check_names": False, labels: False}
+            given = [ast.keyword(arg=name, value=ast.Constant(value=rule)) for name, rule in rules.items()]
+            return _closeness_case(f"assert_{kind}_equal", tested, value, given)
+    root: ast.expr = right
+    while isinstance(root, ast.Attribute | ast.Call | ast.Subscript):
+        root = root.func if isinstance(root, ast.Call) else root.value
+    if isinstance(root, ast.Name) and root.id in ("pd", "pandas"):
+        return TestCase(kind="statement", statement=f"assert {ast.unparse(right)}.equals({ast.unparse(left)})\n")
+    return make_call_case(
+        _truth(ast.Call(func=ast.Attribute(value=left, attr="equals", ctx=ast.Load()), args=[right], keywords=[])),
+        ast.Constant(value=True),
+    )
 
 
 def _read_closeness(tested: ast.expr, close: ast.Call) -> TestCase | None:

@@ -25,14 +25,18 @@ class _Steps:
 
     Attributes:
         statements: Each statement with its position in the source.
-        checks: Whether one of them is an assertion.
+        line: The first line of the first assertion; 0 without one.
     """
 
     statements: list[tuple[int, ast.stmt]] = field(default_factory=list)
-    checks: bool = False
+    line: int = 0
+
+    @property
+    def checks(self) -> bool:
+        return self.line > 0
 
 
-def read_cases(body: Sequence[ast.stmt], stateless: frozenset[str]) -> list[TestCase]:
+def read_cases(body: Sequence[ast.stmt], stateless: frozenset[str]) -> list[tuple[TestCase, int]]:
     """Convert the statements of a test module to test cases.
 
     Args:
@@ -40,7 +44,7 @@ def read_cases(body: Sequence[ast.stmt], stateless: frozenset[str]) -> list[Test
         stateless: Names of classes without state, so that a new instance can replace an existing one.
 
     Returns:
-        The cases in source order.
+        The cases in source order, each with the first line of the assertion that it comes from.
     """
     return list(_Scope(stateless, {}).cases(body))
 
@@ -52,9 +56,9 @@ class _Scope:
         self._stateless = stateless
         self._values = dict(values)
         self._owner: dict[str, _Steps] = {}
-        self._results: list[list[TestCase] | _Steps] = []
+        self._results: list[list[tuple[TestCase, int]] | _Steps] = []
 
-    def cases(self, statements: Sequence[ast.stmt]) -> Iterator[TestCase]:
+    def cases(self, statements: Sequence[ast.stmt]) -> Iterator[tuple[TestCase, int]]:
         """Yield the cases of the statements in source order."""
         body = list(_flattened(statements))
         for position, original in enumerate(body):
@@ -64,7 +68,7 @@ class _Scope:
                 yield from item
             elif item.statements:
                 ordered = sorted(item.statements, key=lambda step: step[0])
-                yield TestCase(kind="statement", statement=unparse(step for _, step in ordered))
+                yield TestCase(kind="statement", statement=unparse(step for _, step in ordered)), item.line
 
     def _read(self, original: ast.stmt, position: int, body: list[ast.stmt]) -> None:
         scopes = _inner_scopes(original, body, self._values)
@@ -80,9 +84,9 @@ class _Scope:
             self._values[bound[0]] = bound[1]
             self._owner.pop(bound[0], None)
         elif is_assertion(statement) and not loaded_names(statement) & self._owner.keys():
-            self._results.append(list(read_assertion(statement)))
+            self._results.append([(case, original.lineno) for case in read_assertion(statement)])
         else:
-            self._add_step(statement, position)
+            self._add_step(statement, position, original.lineno)
 
     def _may_replace(self, name: str, value: ast.expr, rest: list[ast.stmt]) -> bool:
         """Return whether a value can replace a variable: nothing modifies it later, and a new object is equivalent."""
@@ -105,18 +109,19 @@ class _Scope:
         constructor = value.func.id if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) else ""
         return uses <= 1 or not by_attribute or constructor in self._stateless or is_literal(value)
 
-    def _add_step(self, statement: ast.stmt, position: int) -> None:
+    def _add_step(self, statement: ast.stmt, position: int, line: int) -> None:
         """Add a statement to the steps that own the variables it uses, merging those steps if there are several."""
         owners = [self._owner[name] for name in sorted(loaded_names(statement) & self._owner.keys())]
         steps = owners[0] if owners else _Steps()
         for other in owners[1:]:
             if other is not steps:
                 steps.statements += other.statements
-                steps.checks = steps.checks or other.checks
+                steps.line = steps.line or other.line
                 other.statements = []
                 self._owner = {name: steps if owner is other else owner for name, owner in self._owner.items()}
         steps.statements.append((position, statement))
-        steps.checks = steps.checks or is_assertion(statement)
+        if is_assertion(statement):
+            steps.line = steps.line or line
         if steps.checks and steps not in self._results:
             self._results.append(steps)
         for name in stored_names(statement):

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 
 from plum_hub.answers.assertions import call_to_statement, read_assertion
+from plum_hub.answers.libraries import are_pandas, with_own_imports
 from plum_hub.answers.plain import lower_closeness
 from plum_hub.answers.proof import why_cannot_fail
 from plum_hub.answers.runners import TestModule, collect_tests
@@ -233,7 +234,10 @@ def _split(imports: Sequence[ast.stmt], checks: Sequence[ast.stmt]) -> tuple[Tes
     cases: list[TestCase] = []
     for check in checks:
         needed = [node for node in imports if stored_names(node) & (loaded_names(check) | {"*"})]
-        if needed and not _only_math(needed, check):
+        alone = [with_own_imports(case, needed) for case in read_assertion(check)] if are_pandas(needed) else []
+        if alone and all(case.kind == "call" for case in alone):
+            cases += alone
+        elif needed and not _only_math(needed, check):
             cases.append(TestCase(kind="statement", statement=unparse([*needed, lower_closeness(check)])))
         else:
             cases += read_assertion(check)

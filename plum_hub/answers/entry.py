@@ -18,6 +18,23 @@ _FRAMEWORKS = frozenset({"pytest", "unittest", "doctest", "nose", "hypothesis"})
 _HANDED_OUT = frozenset({"items", "values", "keys", "get", "setdefault", "__getitem__"})
 
 
+def with_alias(code: str | None, old: str, new: str) -> str | None:
+    """Give what a program defines a second name, so that tests which call it otherwise can run it.
+
+    Args:
+        code: The program; None if an answer held none.
+        old: The name that the program was asked for.
+        new: The name that the tests call.
+
+    Returns:
+        The program with an assignment at its end; unchanged if the names are equal, or it defines `new` itself.
+    """
+    tree = parse(code or "")
+    if code is None or old == new or (tree is not None and new in definitions(tree)):
+        return code
+    return f"{code}\n\n{new} = {old}\n"
+
+
 def needed_code(code: str, entry_point: str | None, used: Iterable[str] = ()) -> str:
     """Remove code that only tries the program out.
 

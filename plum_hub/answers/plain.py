@@ -30,7 +30,9 @@ _TEMPLATES = {
 """Methods of `unittest.TestCase` with the expression that each asserts."""
 _RAISES = ("raises", "assertRaises", "assertRaisesRegex")
 _ALMOST = {"assertAlmostEqual": ast.Eq, "assertAlmostEquals": ast.Eq, "assertNotAlmostEqual": ast.NotEq}
-CLOSENESS_CALLS = ("approx", "almost_equal")
+PANDAS_CHECKS = ("assert_frame_equal", "assert_series_equal", "assert_index_equal")
+"""Assertions of `pandas.testing`. Inside, `assert_frame_equal(x, y)` is written `assert x == assert_frame_equal(y)`."""
+CLOSENESS_CALLS = ("approx", "almost_equal", *PANDAS_CHECKS)
 """Calls whose result is equal to close values: `f() == approx(1.0)`."""
 _SAME = """(lambda has: (lambda number: (lambda same:
     has(value, "__len__") and value.__len__() == wanted.__len__() and False not in [
@@ -76,14 +78,14 @@ def is_check(node: ast.AST) -> bool:
         node: Any node.
 
     Returns:
-        True for an assert, a raised AssertionError, an assertion method of unittest, and `raises(...)`.
+        True for an assert, a raised AssertionError, an assertion method of unittest or pandas, and `raises(...)`.
     """
     match node:
         case ast.Assert() | ast.Raise(exc=ast.Name(id="AssertionError") | ast.Call(func=ast.Name(id="AssertionError"))):
             return True
         case ast.Call(func=function):
             name = called_name(function)
-            return name in _TEMPLATES or name in _RAISES or name in _ALMOST
+            return name in _TEMPLATES or name in _RAISES or name in _ALMOST or name in PANDAS_CHECKS
     return False
 
 
@@ -139,6 +141,14 @@ class _Plain(ast.NodeTransformer):
                     return ast.Assert(test=_expression(template, args), msg=None)
             case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=keywords) if name in _ALMOST:
                 return _almost(_ALMOST[name](), args, keywords) or node
+            case ast.Call(func=function, args=args, keywords=keywords) if called_name(function) in PANDAS_CHECKS:
+                named = {word.arg: word.value for word in keywords}
+                args = [*args, *(named[key] for key in ("left", "right") if key in named)]
+                others = [word for word in keywords if word.arg not in ("left", "right", "obj")]
+                if len(args) == 2:
+                    check = ast.Name(id=called_name(function), ctx=ast.Load())
+                    same = ast.Call(func=check, args=args[1:], keywords=others)
+                    return ast.Assert(test=ast.Compare(left=args[0], ops=[ast.Eq()], comparators=[same]), msg=None)
             case ast.Call(func=ast.Attribute(attr="fail", value=ast.Name(id="self" | "pytest"))):
                 return ast.Assert(test=ast.Constant(value=False), msg=None)
             case ast.Call(func=ast.Attribute(attr=name), args=[error, function, *args], keywords=keywords) if (
@@ -183,6 +193,10 @@ class _Lowered(ast.NodeTransformer):
 
 def _close(value: ast.expr, close: ast.Call) -> ast.expr:
     """Return the comparison of a value with a closeness call as a call of a lambda."""
+    if (name := called_name(close.func)) in PANDAS_CHECKS:
+        function = ast.parse(f"__builtins__['__import__']('pandas').testing.{name}", mode="eval").body
+        call = ast.Call(func=function, args=[value, close.args[0]], keywords=close.keywords)
+        return ast.Compare(left=call, ops=[ast.Is()], comparators=[ast.Constant(value=None)])
     names = ("rel", "abs", "nan_ok") if called_name(close.func) == "approx" else ("places",)
     arguments_by_name = dict(zip(names, close.args[1:], strict=False))
     arguments_by_name |= {str(keyword.arg): keyword.value for keyword in close.keywords}

@@ -108,7 +108,7 @@ def _imports(body: Sequence[ast.stmt], entry_point: str) -> Iterator[ast.stmt]:
 
 def _is_program(module: str, names: set[str], entry_point: str) -> bool:
     top = module.split(".", maxsplit=1)[0]
-    if top in sys.stdlib_module_names - {"this"} or top in {"numpy", *_FRAMEWORKS}:
+    if top in sys.stdlib_module_names - {"this"} or top in {"numpy", "pandas", *_FRAMEWORKS}:
         return False
     known = {entry_point, "solution", "main", "module", "program", "code", "candidate", "app", "src", "answer"}
     return top in known or top.startswith(("your_", "my_", "solution")) or bool({entry_point, "*"} & names)
@@ -165,7 +165,7 @@ def _refuse_unknown(statements: Sequence[ast.stmt]) -> None:
         if isinstance(top, ast.Import | ast.ImportFrom):
             names = [top.module or ""] if isinstance(top, ast.ImportFrom) else [alias.name for alias in top.names]
             for name in names:
-                if name.split(".")[0] not in {*sys.stdlib_module_names, "numpy", "solution"}:
+                if name.split(".")[0] not in {*sys.stdlib_module_names, "numpy", "pandas", "solution"}:
                     raise ValueError(
                         f"line {top.lineno}: it imports {name}, which is not available in a sandbox: remove the import"
                     )

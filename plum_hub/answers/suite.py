@@ -8,8 +8,8 @@ cases and whether a stub fails them.
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from plum_hub.answers.assertions import call_to_statement, is_assertion
@@ -18,6 +18,8 @@ from plum_hub.answers.cases import read_cases
 from plum_hub.answers.checks import can_fail
 from plum_hub.answers.code import choose_program
 from plum_hub.answers.examples import printed_cases, stdio_cases
+from plum_hub.answers.libraries import with_own_imports
+from plum_hub.answers.roles import roles_by_line
 from plum_hub.answers.source import (
     DefinitionNode,
     FunctionNode,
@@ -30,10 +32,11 @@ from plum_hub.answers.source import (
     unparse,
 )  # fmt: skip
 from plum_hub.answers.starter import Stub, is_data_class, is_valid_starter, make_starter, make_stub_code
+from plum_hub.answers.structured import as_sections
 from plum_hub.answers.surroundings import fixed_source
 from plum_hub.execution.closeness import Closeness, parse_expected
 from plum_hub.execution.comparisons import agrees
-from plum_hub.records import TestCase, TestSuite
+from plum_hub.records import UNSPECIFIED, CaseRole, TestCase, TestSuite
 
 Reason: TypeAlias = Literal[
     "refused",
@@ -71,12 +74,14 @@ class ParsedSuite:
         starter_code: Signatures and docstrings for the solver.
         reference: The reference solution.
         cases: The test cases, in the order of the answer.
+        roles: What the answer says that cases are there for; those without a role are not in it.
     """
 
     entry_point: str
     starter_code: str
     reference: str
     cases: tuple[TestCase, ...]
+    roles: Mapping[TestCase, CaseRole] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -100,11 +105,13 @@ class _SuiteBlock:
         program: The block without its tests.
         tests: Statements of the tests.
         holds_tests: Whether it has tests or is labelled as such.
+        source: The whole block, which the lines of `tests` refer to.
     """
 
     program: Block
     tests: Sequence[ast.stmt]
     holds_tests: bool
+    source: str
 
     @property
     def tree(self) -> ast.Module:
@@ -169,6 +176,10 @@ def find_problem(cases: Sequence[TestCase], min_cases: int) -> Unusable | None:
 
 
 def _parse_suite(text: str, min_cases: int, max_cases: int) -> ParsedSuite | Unusable:
+    try:
+        text = as_sections(text)
+    except ValueError as error:
+        return Unusable("syntax_error", str(error))
     written = read_answer(text).blocks
     blocks = [block for block in written if block.may_be_python] or _headed_sections(text)
     parts = [part for block in blocks if (part := _divide(block)) is not None]
@@ -189,7 +200,8 @@ def _parse_suite(text: str, min_cases: int, max_cases: int) -> ParsedSuite | Unu
         return Unusable(
             "syntax_error" if broken else "no_reference", f"{entry_point} is not implemented in what parses"
         )
-    all_cases = _cases(parts, text, tree, min_cases)
+    roles = _cases(parts, text, tree, min_cases)
+    all_cases = list(roles)
     cases = [case for case in all_cases if can_fail(case, entry_point)]
     if len(cases) < min_cases <= len(all_cases):
         rejected = next(case for case in all_cases if case not in cases)
@@ -200,7 +212,8 @@ def _parse_suite(text: str, min_cases: int, max_cases: int) -> ParsedSuite | Unu
     used = {name for case in cases for name in _names(case)} & _own(tree).keys()
     starters = [part.program.code for part in parts if _is_announcement(part.tree)]
     starter = next((code for code in starters if is_valid_starter(code, tree, entry_point, used)), None)
-    return ParsedSuite(entry_point, starter or make_starter(tree, entry_point, used), reference, tuple(cases))
+    stated = {case: roles[case] for case in cases if roles[case] != UNSPECIFIED}
+    return ParsedSuite(entry_point, starter or make_starter(tree, entry_point, used), reference, tuple(cases), stated)
 
 
 def _divide(block: Block) -> _SuiteBlock | None:
@@ -228,7 +241,7 @@ def _divide(block: Block) -> _SuiteBlock | None:
         first = min([node.lineno, *(item.lineno for item in getattr(node, "decorator_list", []))])
         lines[first - 1 : node.end_lineno] = [""] * ((node.end_lineno or first) - first + 1)
     program = "\n".join(lines).strip("\n") + "\n"
-    return _SuiteBlock(replace(block, code=program), tests, headed or bool(tests))
+    return _SuiteBlock(replace(block, code=program), tests, headed or bool(tests), code)
 
 
 def _is_test(node: ast.stmt) -> bool:
@@ -278,19 +291,23 @@ def _all_loads(node: ast.AST) -> list[str]:
     return [item.id for item in ast.walk(node) if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Load)]
 
 
-def _cases(parts: Sequence[_SuiteBlock], text: str, reference: ast.Module, min_cases: int) -> list[TestCase]:
-    """Return the distinct cases that use the reference; printed examples are added if assertions are too few."""
+def _cases(parts: Sequence[_SuiteBlock], text: str, reference: ast.Module, min_cases: int) -> dict[TestCase, CaseRole]:
+    """Return the distinct cases that use the reference, with their roles.
+
+    Printed examples are added if assertions are too few.
+    """
     defined = _own(reference)
     stateless = frozenset(name for name, node in defined.items() if _is_stateless(node))
-    cases = [
-        _with_helpers(case, helpers)
-        for part in parts
-        for helpers in [_helpers(part, reference, defined.keys())]  # once for all cases of a part
-        for case in read_cases(part.tests, stateless)
-    ]
-    usable = _once(case for case in cases if _names(case) & defined.keys())
+    usable: dict[TestCase, CaseRole] = {}
+    for part in parts:
+        helpers, roles = _helpers(part, reference, defined.keys()), roles_by_line(part.source, part.tests)
+        for case, line in read_cases(part.tests, stateless):
+            if _names(whole := _with_helpers(case, helpers)) & defined.keys():
+                usable.setdefault(whole, roles.get(line, UNSPECIFIED))
     if len(usable) < min_cases:
-        usable = _once([*usable, *(case for case in printed_cases(text) if _names(case) & defined.keys())])
+        for case in printed_cases(text):
+            if _names(case) & defined.keys():
+                usable.setdefault(case, UNSPECIFIED)
     return usable
 
 
@@ -321,18 +338,25 @@ def _helpers(part: _SuiteBlock, reference: ast.Module, defined: Iterable[str]) -
 
 def _with_helpers(case: TestCase, helpers: dict[str, ast.stmt]) -> TestCase:
     """Prepend the helpers that a case uses, which turns a call into a statement."""
+    case = with_own_imports(case, helpers.values())
+    check = case.statement or call_to_statement(case)
     needed = _names(case) & helpers.keys()
+    if needed:
+        needed |= _loads(check) & helpers.keys()
     while more := {name for helper in needed for name in loaded_names(helpers[helper])} & helpers.keys() - needed:
         needed |= more
     if not needed:
         return case
     helpers_used = [node for node in dict.fromkeys(helpers.values()) if stored_names(node) & needed]
-    check = case.statement or call_to_statement(case)
     return TestCase(kind="statement", statement=unparse(helpers_used) + check)
 
 
 def _names(case: TestCase) -> set[str]:
-    tree = parse(case.call or case.statement or "")
+    return _loads(case.call or case.statement or "")
+
+
+def _loads(text: str) -> set[str]:
+    tree = parse(text)
     return set() if tree is None else loaded_names(tree)
 
 

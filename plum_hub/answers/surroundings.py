@@ -176,6 +176,19 @@ def varying_sources(reference: str, cases: Iterable[TestCase]) -> tuple[str, ...
     return tuple(dict.fromkeys(name for rank in ranks for name in rank))
 
 
+def is_steady(reference: str) -> bool:
+    """Tell whether the values of a reference are the same on every day and machine, whatever it is called with.
+
+    Args:
+        reference: The reference solution.
+
+    Returns:
+        True if it uses nothing of `varying_sources` but sets: their order is the same in every run of the sandbox, and
+        what rests on it fails the proof.
+    """
+    return set(varying_sources(reference, ())) <= {_SETS}
+
+
 def repeats(reference: str, cases: Iterable[TestCase]) -> int:
     """Count the further runs that a reference needs because it may pass by chance.
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ _DEFAULT_GENERATOR = "openai:gpt-4.1-mini"
 """Writes the test suites when `OPENAI_API_KEY` is set and no generator is named. The paper used GPT-4-1106."""
 
 
+_FOR_GENERATED, _FOR_OWN = ("vote", "structured"), ("strengthen",)
+"""Keys of `suites` that only suites of a generator have a use for, and those that tests of the rows have too."""
 _WITH_TESTS = re.compile(
     rf"(?P<source>.+(?:{'|'.join(map(re.escape, SUFFIXES))})|[\w.-]+/[\w.-]+)(?::(?P<column>[^:@]+))?"
     r"|(?P<pinned>[\w.-]+/[\w.-]+@[^:]+):(?P<other>[^:]+)"
@@ -70,6 +72,8 @@ class RecipeArguments:
                 "no model given: name one with --model, as in  plum-hub build-dataset --model Qwen/CodeQwen1.5-7B-Chat"
             )
         recipe = recipes.compose(text, origin, base, self.settings)
+        if ineffective := _ineffective(recipe, self.settings):
+            say(ineffective)
         folder = folder or default_folder(recipe)
         if "generator" in keys | set(base) or recipe.suites.source != GENERATE:
             return recipe, folder
@@ -85,7 +89,7 @@ class RecipeArguments:
         """Return the part of the recipe that the arguments beside `recipe` and `settings` decide."""
         base: dict[str, Any] = {}
         if self.suites:
-            base |= _suites(self.suites, "auto" if self.hub == "none" else self.hub)
+            base |= suites_sections(self.suites, "auto" if self.hub == "none" else self.hub)
         if self.instructions:
             base["instructions"] = {"source": self.instructions}
         if self.model:
@@ -128,10 +132,33 @@ def engine(model: str | EngineConfig) -> EngineConfig:
     return parse_engine(model) if isinstance(model, str) else model
 
 
-def _suites(text: str, hub: str) -> dict[str, Any]:
+def _ineffective(recipe: Recipe, settings: Sequence[str]) -> str | None:
+    """Say which settings of the suites do nothing, because the suites come from elsewhere; None if there are none."""
+    source = recipe.suites.source
+    unused = _FOR_GENERATED if source == ROWS else () if source == GENERATE else (*_FOR_GENERATED, *_FOR_OWN)
+    given = {setting.partition("=")[0].strip() for setting in settings}
+    keys = [f"suites.{key}" for key in unused if f"suites.{key}" in given and getattr(recipe.suites, key, None)]
+    if not keys:
+        return None
+    if source == ROWS:
+        return f"{', '.join(keys)}: no effect, because the suites are the rows' own tests and no generator writes any"
+    return (
+        f"{', '.join(keys)}: no effect, because the suites of {source} stay as they are published; to add cases to "
+        f"them:  plum-hub strengthen {source}"
+    )
+
+
+def suites_sections(text: str, hub: str) -> dict[str, Any]:
     """Return the sections that `suites` decides: `generate`, `rows`, a release, or a source whose rows have tests.
 
     `REPO@TAG` is a release. A file, a repository without a tag, or either with `:COLUMN` is a source of instructions.
+
+    Args:
+        text: As `--suites` takes it.
+        hub: Where a release is looked up.
+
+    Returns:
+        The sections `suites` and, except for `generate` and `rows`, `instructions`.
     """
     if text in (GENERATE, ROWS):
         return {"suites": {"source": text}}

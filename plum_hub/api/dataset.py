@@ -3,15 +3,16 @@
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from plum_hub.api.composition import RecipeArguments
 from plum_hub.api.settings import Settings, StrPath, optional_path, setting_lines
+from plum_hub.clusters import ClusterOptions, joined
 from plum_hub.engines import EngineConfig
 from plum_hub.files import writing
-from plum_hub.pipeline.base import Context, EnginePool
+from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.build import build, find_run, prepare
 from plum_hub.pipeline.estimate import BuildEstimate, plan
 from plum_hub.pipeline.ledger import SpendingLimit
@@ -59,6 +60,8 @@ def build_dataset(
     benchmark_data: StrPath | None = None,
     budget: float | None = None,
     max_tokens: int | None = None,
+    workers: int | str = 1,
+    address: str | None = None,
     verbose: bool = False,
     progress: Progress | None = None,
 ) -> BuildResult:
@@ -92,6 +95,12 @@ def build_dataset(
         benchmark_data: A folder of benchmarks; rows that contain their problems are left out.
         budget: What all answers of the run may cost, in US dollars. Default: no limit.
         max_tokens: What they may take, in tokens of prompts and answers. Default: no limit.
+        workers: Processes on this machine that share the work, each with an engine and GPUs of its own; without GPUs
+            they share the cores out. The rows are the same. One process makes a run with `budget.minutes`, or of fewer
+            than 65 instructions. `ray` has a Ray cluster ask the models and judge, with as many engines as it has room
+            for, or `ray:N` with N; the run folder stays here.
+        address: The Ray cluster of `workers="ray"`, `HOST:PORT`. Default: `RAY_ADDRESS`, or the cluster that this
+            machine belongs to.
         verbose: Whether to show other libraries' log records on stderr, and to keep them in the run's log.
         progress: Receives the progress of each stage.
 
@@ -116,29 +125,29 @@ def build_dataset(
     """
     started = time.monotonic()
     progress = progress or LoggedProgress()
-    options = PublishOptions.chosen(
-        repo=repo, hub=hub, private=private, tag=tag, branch=branch, create_pr=create_pr
-    )  # first: it can be wrong, and hours of work follow
+    # First: these can be wrong, and hours of work follow.
+    options = PublishOptions.chosen(repo=repo, hub=hub, private=private, tag=tag, branch=branch, create_pr=create_pr)
+    processes, cluster_options = ClusterOptions.chosen(workers, address)
     arguments = RecipeArguments(
         recipe=recipe, model=model, generator=generator, instructions=instructions, suites=suites, hub=hub,
         settings=setting_lines(settings),
     )  # fmt: skip
     composed, folder = arguments.compose(optional_path(run), progress.say)
     donor = Run.donor(Path(carry_over)) if carry_over is not None else None
-    with progress.waiting("preparing the run"):
-        opened = prepare(composed, folder)
-    engines = EnginePool()
-    with _logging_to(folder, verbose=verbose):
+    with ExitStack() as held:
+        cluster = held.enter_context(joined(cluster_options, composed.filled(), progress))
+        with progress.waiting("preparing the run"):
+            opened = prepare(composed, folder)
+        held.enter_context(_logging_to(folder, verbose=verbose))
         context = Context(
-            run=opened, progress=progress, engines=engines, donor=donor, started=started,
+            run=opened, progress=progress, donor=donor, started=started, cluster=cluster,
             benchmark_data=optional_path(benchmark_data), limit=SpendingLimit(usd=budget, tokens=max_tokens),
+            workers=processes if cluster is None else cluster.engines,
         )  # fmt: skip
-        try:
-            build(context)
-            with progress.waiting("publishing" if options else "writing the release"):
-                released = release(context, options)
-        finally:
-            engines.close()
+        held.callback(context.engines.close)
+        build(context)
+        with progress.waiting("publishing" if options else "writing the release"):
+            released = release(context, options)
     return BuildResult(run=folder, status=summarise(opened), release=released)
 
 

@@ -14,7 +14,7 @@ from plum_hub.engines import EngineConfig
 from plum_hub.errors import UsageError
 from plum_hub.evaluation.config import EvaluationConfig, ProblemSelection
 from plum_hub.evaluation.estimate import EvaluationEstimate, plan
-from plum_hub.evaluation.protocol import Protocol
+from plum_hub.evaluation.protocol import Protocol, own_protocol
 from plum_hub.evaluation.run import evaluate as run_evaluation
 from plum_hub.evaluation.scoring import EvaluationResults
 from plum_hub.progress import LoggedProgress, Progress
@@ -31,11 +31,14 @@ def evaluate(
     data: StrPath | None = None,
     run: StrPath | None = None,
     n: int = 1,
+    greedy: bool = False,
     temperature: float | None = None,
     top_p: float | None = None,
     max_tokens: int | None = None,
     seed: int = 0,
+    protocol: Literal["auto", "evalplus", "livecodebench", "plum"] = "auto",
     prompt: Literal["auto", "chat", "prefilled", "completion"] = "auto",
+    prompt_file: StrPath | None = None,
     examples: Literal["removed", "kept"] = "removed",
     since: str = "",
     until: str = "",
@@ -60,12 +63,19 @@ def evaluate(
         data: A file or folder that has the benchmarks. Default: their pinned revisions on the Hub.
         run: The folder of all results. Default: `runs/evaluate-MODEL`.
         n: Samples of each problem.
+        greedy: Whether each problem gets a greedy sample besides. Its evaluation is in the folder `greedy` of `run`,
+            its results are the field `greedy`.
         temperature: Sampling temperature; 0 is greedy. Default: 0 for one sample, 0.8 for more.
         top_p: Nucleus sampling threshold. Default: 1 if greedy, else 0.95.
         max_tokens: Maximum tokens of an answer. Default: 768; LiveCodeBench 2000.
         seed: Sampling seed.
+        protocol: Whose wording: `evalplus`, read from the package of this name (extra `eval`); `livecodebench`, the
+            benchmark's own; `plum`, plum-hub's; `auto` takes that of the leaderboards if its package is installed.
         prompt: `chat`; `prefilled`, a chat whose answer is begun, as EvalPlus does with local models; `completion`, for
             base models; `auto` decides by the model.
+        prompt_file: A prompt of one's own, with `{{ problem }}` where the problem goes: one user message, or messages
+            under `<!-- user -->` and `<!-- assistant -->`, the last of which the model may go on with. Its digest names
+            the protocol.
         examples: Whether code in an answer that only tries the solution out is `removed` or `kept`.
         since: LiveCodeBench: first date of the problems, as `2024-08-01` (`--from`).
         until: LiveCodeBench: last date of the problems, inclusive (`--to`).
@@ -81,6 +91,7 @@ def evaluate(
 
     Raises:
         UsageError: The arguments contradict each other, or no problem is selected.
+        MissingExtraError: The package of the protocol is not installed.
         BenchmarkError: A benchmark is unknown or cannot be obtained.
         EngineError: The model is unknown or failed; answers made so far are kept.
         SandboxError: Programs cannot be isolated on this machine, or the sandbox broke.
@@ -92,10 +103,10 @@ def evaluate(
         ('humaneval+', 'pass@1', 0.61)
     """
     config = _config(
-        model, samples, benchmarks, run,
+        model, samples, benchmarks, run, protocol,
         protocol=_protocol(
             n=n, temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed, prompt=prompt,
-            examples=examples,
+            prompt_file=optional_path(prompt_file), examples=examples,
         ),
         auto_prompt=prompt == "auto",
         selection=_selection(
@@ -103,7 +114,14 @@ def evaluate(
         ),
         data=optional_path(data), partial=partial, workers=workers,
     )  # fmt: skip
-    return replace(run_evaluation(config, progress or LoggedProgress()), folder=config.folder)
+    progress = progress or LoggedProgress()
+    beside = _greedy(config) if greedy else None
+    results = replace(run_evaluation(config, progress), folder=config.folder)
+    if beside is None:
+        return results
+    name = results.head.protocol.name  # which an evaluation that has begun keeps
+    beside = replace(beside, protocol_name=None if name == "file" else name)
+    return replace(results, greedy=replace(run_evaluation(beside, progress), folder=beside.folder))
 
 
 def estimate_evaluation(
@@ -113,11 +131,14 @@ def estimate_evaluation(
     data: StrPath | None = None,
     run: StrPath | None = None,
     n: int = 1,
+    greedy: bool = False,
     temperature: float | None = None,
     top_p: float | None = None,
     max_tokens: int | None = None,
     seed: int = 0,
+    protocol: Literal["auto", "evalplus", "livecodebench", "plum"] = "auto",
     prompt: Literal["auto", "chat", "prefilled", "completion"] = "auto",
+    prompt_file: StrPath | None = None,
     examples: Literal["removed", "kept"] = "removed",
     since: str = "",
     until: str = "",
@@ -133,11 +154,14 @@ def estimate_evaluation(
         data: A file or folder that has the benchmarks.
         run: The folder of all results; what it already has is not counted.
         n: Samples of each problem.
+        greedy: Whether each problem gets a greedy sample besides.
         temperature: Sampling temperature.
         top_p: Nucleus sampling threshold.
         max_tokens: Maximum tokens of an answer.
         seed: Sampling seed.
+        protocol: Whose wording is used.
         prompt: How problems are put to the model.
+        prompt_file: A prompt of one's own.
         examples: Whether code that only tries the solution out is removed.
         since: LiveCodeBench: first date of the problems.
         until: LiveCodeBench: last date of the problems.
@@ -155,20 +179,28 @@ def estimate_evaluation(
         >>> plum_hub.estimate_evaluation(model="Qwen/Qwen2.5-Coder-0.5B-Instruct").requests
         542
     """
-    return plan(
-        _config(
-            model, None, benchmarks, run,
-            protocol=_protocol(
-                n=n, temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed, prompt=prompt,
-                examples=examples,
-            ),
-            auto_prompt=prompt == "auto",
-            selection=_selection(
-                since=since, until=until, difficulties=tuple(difficulties), platforms=tuple(platforms), first=limit
-            ),
-            data=optional_path(data),
-        )
+    config = _config(
+        model, None, benchmarks, run, protocol,
+        protocol=_protocol(
+            n=n, temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed, prompt=prompt,
+            prompt_file=optional_path(prompt_file), examples=examples,
+        ),
+        auto_prompt=prompt == "auto",
+        selection=_selection(
+            since=since, until=until, difficulties=tuple(difficulties), platforms=tuple(platforms), first=limit
+        ),
+        data=optional_path(data),
     )  # fmt: skip
+    estimate = plan(config)
+    return estimate.with_beside(plan(_greedy(config))) if greedy else estimate
+
+
+def _greedy(config: EvaluationConfig) -> EvaluationConfig:
+    """Return the evaluation of a greedy sample of each problem, beside one that draws samples."""
+    if config.model is None or config.protocol.temperature == 0:
+        raise UsageError("--greedy is beside samples that are drawn: draw some, as with  --n 10 --temperature 0.2")
+    protocol = config.protocol.model_copy(update={"samples": 1, "temperature": 0.0, "top_p": 1.0})
+    return replace(config, protocol=protocol, folder=config.folder / "greedy")
 
 
 def _config(
@@ -176,12 +208,17 @@ def _config(
     samples: StrPath | None,
     benchmarks: str | Sequence[str] | None,
     run: StrPath | None,
+    asked: Literal["auto", "evalplus", "livecodebench", "plum"],
     **rest: Any,
 ) -> EvaluationConfig:
     if (model is None) == (samples is None):
         raise UsageError(
             "evaluate needs either a model (--model MODEL) or a file of programs (--samples FILE), and not both"
         )
+    if samples is not None and asked != "auto":
+        raise UsageError(f"--protocol {asked} is how a model is asked, and with --samples none is: leave it out")
+    if asked != "auto" and rest["protocol"].name == "file":
+        raise UsageError(f"--protocol {asked} and --prompt-file: a protocol has its own prompt; leave one of them out")
     config = engine(model) if model is not None else None
     names = benchmarks.replace(" ", "").split(",") if isinstance(benchmarks, str) else benchmarks
     if names is None:
@@ -192,11 +229,14 @@ def _config(
         folder=Path("runs") / f"evaluate-{name}" if run is None else Path(run),
         model=config,
         generations=optional_path(samples),
+        protocol_name=None if asked == "auto" else asked,
         **rest,
     )
 
 
-def _protocol(*, n: int, temperature: float | None, top_p: float | None, prompt: str, **rest: Any) -> Protocol:
+def _protocol(
+    *, n: int, temperature: float | None, top_p: float | None, prompt: str, prompt_file: Path | None, **rest: Any
+) -> Protocol:
     several = n > 1
     if temperature is None:
         temperature = 0.8 if several else 0.0
@@ -206,12 +246,27 @@ def _protocol(*, n: int, temperature: float | None, top_p: float | None, prompt:
         top_p = 0.95 if temperature else 1.0
     if prompt != "auto":
         rest["prompt"] = prompt
+    if prompt_file is not None:
+        rest |= _own_prompt(prompt_file, prompt)
     try:
         return Protocol(samples=n, temperature=temperature, top_p=top_p, **rest)
     except ValidationError as error:
         wrong = error.errors()[0]
         option = str(wrong["loc"][0]).replace("_", "-")
         raise UsageError(f"--{option} {wrong['input']}: {wrong['msg'].lower()}") from error
+
+
+def _own_prompt(path: Path, style: str) -> dict[str, str]:
+    """Read a prompt of one's own, as fields of the protocol."""
+    if style != "auto":
+        raise UsageError(f"--prompt {style} and --prompt-file: the file is the whole prompt; leave one of them out")
+    try:
+        own = own_protocol(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"--prompt-file {path}: cannot be read ({error}); name a text file") from error
+    except UsageError as error:
+        raise UsageError(f"--prompt-file {path}: {error}") from error
+    return {"name": own.name, "version": own.version, "template": own.template, "prompt": own.prompt}
 
 
 def _selection(*, since: str, until: str, **rest: Any) -> ProblemSelection:

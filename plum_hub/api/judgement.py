@@ -65,6 +65,7 @@ def judge(
     mypy: bool = False,
     sandbox: SandboxName = "auto",
     numpy: bool = False,
+    pandas: bool = False,
     progress: Progress | None = None,
 ) -> JudgeResult:
     """Judge programs by test suites, in isolation.
@@ -83,6 +84,7 @@ def judge(
         mypy: Whether to reject programs that mypy finds broken before they run, as a build does.
         sandbox: `jail`, `landlock` or `docker`; `auto` takes the first that this machine supports.
         numpy: Whether programs may import numpy.
+        pandas: Whether programs may import pandas, and numpy with it.
         progress: Receives the number of judged programs.
 
     Returns:
@@ -102,7 +104,7 @@ def judge(
     limits = {"cpu_seconds": cpu_limit, "wall_seconds": wall_limit, "memory_mb": memory_limit}
     options = JudgeOptions(
         samples=Path(samples), suites=Path(suites), out=Path(out), settings=_verdicts_config(limits, mypy=mypy),
-        workers=workers, sandbox=sandbox, numpy=numpy,
+        workers=workers, sandbox=sandbox, numpy=numpy, pandas=pandas,
     )  # fmt: skip
     count = judge_file(options, progress or LoggedProgress())
     return JudgeResult(

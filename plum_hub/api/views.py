@@ -1,8 +1,7 @@
 """`views`: the same verdicts under other labelling rules."""
 
-import json
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +9,23 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from plum_hub import benchmarks, plain_yaml
+from plum_hub.api.gold import gold_verdicts
 from plum_hub.api.settings import Settings, StrPath, optional_path, setting_lines
 from plum_hub.errors import RecipeError, RunError, UsageError
-from plum_hub.files import write_whole
+from plum_hub.files import writing
+from plum_hub.home import home
+from plum_hub.lines import appending
+from plum_hub.pipeline.gold_verdicts import GoldReport
 from plum_hub.pipeline.pull import pull
-from plum_hub.pipeline.rule_views import RULES, RuleView, view_run
-from plum_hub.records import Preference
+from plum_hub.pipeline.rule_views import RULES, RuleView, labelled_rows, view_run
+from plum_hub.progress import LoggedProgress, Progress
+from plum_hub.records import Preference, digest
 from plum_hub.release.preferences import PreferencesConfig
-from plum_hub.release.views import dpo_rows, kto_rows, sft_rows
+from plum_hub.release.views import Row, dpo_rows, kto_rows, sft_rows
 from plum_hub.run import Run
+
+_GOLD = "gold.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +36,8 @@ class ViewsResult:
     """Each rule's view, by the rule's name."""
     files: tuple[Path, ...] = ()
     """The files that were written."""
+    gold: GoldReport | None = None
+    """What better tests judged; None without `gold`, or if that is a file of verdicts."""
 
     def as_json(self) -> dict[str, object]:
         """Return the result as JSON values."""
@@ -40,10 +49,12 @@ class ViewsResult:
                 "instructions": view.instructions,
                 "pairs": view.pairs,
                 "left_out": dict(view.left_out),
+                **_truth(view),
             }
             for name, view in self.views.items()
         }
-        return {"views": views, "files": list(map(str, self.files))}
+        report = {} if self.gold is None else {"gold": self.gold.as_json()}
+        return {"views": views, "files": list(map(str, self.files)), **report}
 
 
 def views(
@@ -51,8 +62,11 @@ def views(
     *,
     rule: str | None = None,
     settings: Settings = (),
+    gold: StrPath | None = None,
+    benchmark_data: StrPath | None = None,
     out: StrPath | None = None,
     hub: str = "auto",
+    progress: Progress | None = None,
 ) -> ViewsResult:
     """Label the samples of a run or a release again under other rules; nothing is generated or judged.
 
@@ -63,17 +77,27 @@ def views(
         source: A run folder, or `REPO@TAG`.
         rule: One of the named rules. Default: all of them, to compare.
         settings: Keys of `preferences` on top of the rule, as `{"max_per_label": 2}`; they make a rule of their own.
+        gold: Better tests, by which the samples are judged to say how true each rule's labels are: a file or Hub
+            dataset whose rows have tests, as `FILE[:COLUMN]` or `REPO[:COLUMN]`, or a benchmark such as `humaneval+`.
+            An instruction is the row with its text or id, or the problem whose prompt it contains. Verdicts are kept
+            in `gold.jsonl`: of the run, else beside `out`, else in `$PLUM_HUB_HOME`. Or a file of verdicts, as
+            `plum-hub judge` writes it, with `sample_id` and `status`.
+        benchmark_data: The file of the benchmark that `gold` names, or its folder. Default: it is downloaded.
         out: A folder for `kto.jsonl`, `dpo.jsonl` and `sft.jsonl` of the one rule; `train` reads them.
         hub: Where `REPO@TAG` is: `auto`, `public`, `embedded` or a URL.
+        progress: Receives the number of samples that were judged by better tests.
 
     Returns:
         What each rule chooses, rejects and leaves out.
 
     Raises:
-        UsageError: The rule is unknown, or files are asked for without naming a rule.
+        UsageError: The rule is unknown, files are asked for without naming a rule, or the better tests cannot be read
+            or are of no sample of the run; or `benchmark_data` is given for something else than a benchmark.
         RecipeError: A setting is not a key of `preferences`, or its value is not allowed.
         RunError: The run is damaged, has no verdicts, or the files cannot be written.
         HubError: The release cannot be downloaded.
+        BenchmarkError: The benchmark is unavailable, or of another version.
+        SandboxError: Samples cannot be judged on this machine.
 
     Example:
         >>> result = plum_hub.views("me/plum-starter@v1.0.0", rule="margin", out="runs/margin")
@@ -83,12 +107,47 @@ def views(
     rules = _rules(rule, setting_lines(settings))
     if out is not None and len(rules) != 1:
         raise UsageError("--out writes the rows of one rule: name it with --rule, or give its keys with --set")
-    with _opened(source, hub) as run:
-        found = dict(view_run(run, rules))
-    if not any(view.rows or view.left_out for view in found.values()):
-        raise RunError(f"{source}: has no verdicts to label; finish the build first")
+    if benchmark_data is not None and str(gold) not in benchmarks.NAMES:
+        raise UsageError(f"--benchmark-data {benchmark_data}: is for a benchmark; name it with --gold, such as mbpp+")
     folder = optional_path(out)
-    return ViewsResult(views=found, files=() if folder is None else tuple(_write(folder, *found.values())))
+    files: tuple[Path, ...] = ()
+    with _opened(source, hub) as run:
+        kept, data = _gold_file(source, run, folder), optional_path(benchmark_data)
+        judged = None if gold is None else gold_verdicts(run, str(gold), data, kept, progress or LoggedProgress())
+        found = view_run(run, rules, None if judged is None else judged.passes)
+        if not any(view.chosen or view.rejected or view.left_out for view in found.values()):
+            raise RunError(f"{source}: has no verdicts to label; finish the build first")
+        if gold is not None and not any(one.relevant for view in found.values() for one in (view.truth or {}).values()):
+            raise UsageError(f"--gold {gold}: has no verdict on a sample of {source}; judge this run's samples")
+        if folder is not None:
+            files = tuple(_write(folder, run, *rules.values()))
+    return ViewsResult(views=found, files=files, gold=None if judged is None else judged.report)
+
+
+def _gold_file(source: StrPath, run: Run, out: Path | None) -> Path:
+    """Return where gold verdicts are kept: a release is opened as a run that does not last."""
+    if Path(source).exists():
+        return run.folder / _GOLD
+    return home() / "gold" / f"{digest(str(source))}.jsonl" if out is None else out / _GOLD
+
+
+def _truth(view: RuleView) -> dict[str, object]:
+    """Return the label truth of a view as JSON values; nothing without gold verdicts."""
+    if view.truth is None:
+        return {}
+    names = {True: "chosen", False: "rejected"}
+    return {
+        "truth": {
+            names[label]: {
+                "labelled": one.labelled,
+                "right": one.right,
+                "precision": one.precision,
+                "interval": one.interval,
+                "recall": one.recall,
+            }
+            for label, one in view.truth.items()
+        }
+    }
 
 
 def _rules(rule: str | None, settings: tuple[str, ...]) -> Mapping[str, PreferencesConfig]:
@@ -100,7 +159,7 @@ def _rules(rule: str | None, settings: tuple[str, ...]) -> Mapping[str, Preferen
     for line in settings:
         key, _, value = line.partition("=")
         try:
-            values[key.strip().removeprefix("preferences.")] = yaml.safe_load(value)
+            values[key.strip().removeprefix("preferences.")] = plain_yaml.load(value)
         except yaml.YAMLError as error:
             raise RecipeError(f"--set {line}: the value is not YAML ({str(error).splitlines()[0]})") from error
     try:
@@ -125,11 +184,22 @@ def _opened(source: StrPath, hub: str) -> Iterator[Run]:
         yield pull(str(source), Path(folder) / "run", hub)
 
 
-def _write(folder: Path, view: RuleView) -> Iterator[Path]:
+def _write(folder: Path, run: Run, rule: PreferencesConfig) -> Iterator[Path]:
     """Write the rows of a view in the formats of TRL's trainers."""
-    rows: Iterable[Preference] = view.rows
-    kinds = {"kto": kto_rows(rows), "dpo": dpo_rows(rows, view.rule), "sft": sft_rows(rows)}
-    for name, lines in kinds.items():
+    views: dict[str, Callable[[Iterator[Preference]], Iterator[Row]]] = {
+        "kto": kto_rows,
+        "dpo": lambda rows: dpo_rows(rows, rule),
+        "sft": sft_rows,
+    }
+    for name, view in views.items():
         path = folder / f"{name}.jsonl"
-        write_whole(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        fresh = path.with_name(f"{path.name}.new")
+        with writing(path):
+            folder.mkdir(parents=True, exist_ok=True)
+            fresh.unlink(missing_ok=True)
+        with appending(fresh) as append:
+            for row in view(labelled_rows(run, rule)):
+                append(row)
+        with writing(path):
+            fresh.replace(path)
         yield path

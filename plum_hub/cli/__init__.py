@@ -22,9 +22,11 @@ from plum_hub.cli.judge import judge
 from plum_hub.cli.pull import pull
 from plum_hub.cli.push_dataset import push_dataset
 from plum_hub.cli.push_model import push_model
+from plum_hub.cli.report import report
 from plum_hub.cli.run import run
 from plum_hub.cli.show import show
 from plum_hub.cli.status import status
+from plum_hub.cli.strengthen import strengthen
 from plum_hub.cli.train import train
 from plum_hub.cli.verify import verify
 from plum_hub.cli.views import views
@@ -49,8 +51,8 @@ def cli() -> None:
 
 cli.add_sections(
     {
-        "Build": (build_dataset, status, show, views, pull),
-        "Judge and evaluate": (judge, evaluate, compare),
+        "Build": (build_dataset, status, show, views, pull, strengthen),
+        "Judge and evaluate": (judge, evaluate, compare, report),
         "Train": (train, run),
         "Publish": (card, push_dataset, push_model),
         "Check": (verify, diff, doctor),

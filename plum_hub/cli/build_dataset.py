@@ -41,6 +41,20 @@ from plum_hub.cli.options import AS_JSON, BENCHMARK_DATA, QUIET, RECIPE, SUITES,
         "--budget", type=click.FloatRange(0, min_open=True), help="Stop when the answers cost so many dollars."
     ),
     click.option("--max-tokens", type=click.IntRange(1), help="Stop when the answers took so many tokens."),
+    click.option(
+        "--workers",
+        metavar="N|ray[:N]",
+        default=1,
+        type=lambda given: int(given) if str(given).isdecimal() else given,
+        show_default=True,
+        help="Processes that share the work, each with an engine; with GPUs of its own where there are any. Or `ray`, "
+        "the nodes of a Ray cluster; with a number, so many engines at a time.",
+    ),
+    click.option(
+        "--address",
+        metavar="HOST:PORT",
+        help="The Ray cluster of `--workers ray`.  [default: RAY_ADDRESS, or the one that this machine belongs to]",
+    ),
     click.option("--dry-run", is_flag=True, help="Show requests, tokens, time and cost, and do nothing."),
 )
 @options("Publishing", *publishing("plum-INSTRUCTIONS-MODEL"))

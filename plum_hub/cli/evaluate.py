@@ -40,16 +40,27 @@ if TYPE_CHECKING:
 @options(
     "Sampling",
     click.option("--n", type=click.IntRange(1), default=1, show_default=True, help="Samples per problem."),
+    click.option("--greedy", is_flag=True, help="Also a greedy sample of each problem, in the folder greedy of --run."),
     click.option("--temperature", type=float, help="0 is greedy.  [default: 0 for one sample, 0.8 for more]"),
     click.option("--top-p", type=float, help="Nucleus sampling threshold.  [default: 1 if greedy, else 0.95]"),
     click.option("--max-tokens", type=int, help="Maximum tokens per answer.  [default: 768; LiveCodeBench 2000]"),
     click.option("--seed", type=int, default=0, show_default=True, help="Sampling seed."),
+    click.option(
+        "--protocol",
+        type=click.Choice(["auto", "evalplus", "livecodebench", "plum"]),
+        default="auto",
+        show_default=True,
+        help="Whose wording: EvalPlus' (extra eval), LiveCodeBench's, or plum-hub's; auto as the leaderboards.",
+    ),
     click.option(
         "--prompt",
         type=click.Choice(["auto", "chat", "prefilled", "completion"]),
         default="auto",
         show_default=True,
         help="chat; chat with a prefilled answer, as EvalPlus does with local models; or completion, for base models.",
+    ),
+    click.option(
+        "--prompt-file", type=FilePath, help="A prompt of your own, with {{ problem }}; its digest names the protocol."
     ),
     click.option(
         "--examples",
@@ -93,6 +104,7 @@ def evaluate(dry_run: bool, as_json: bool, quiet: bool, **given: Any) -> None:
     Examples:
       plum-hub evaluate --model Qwen/Qwen2.5-Coder-0.5B-Instruct
       plum-hub evaluate --model ./my-model --benchmarks livecodebench --from 2024-08-01 --n 10
+      plum-hub evaluate --model ./my-model --protocol evalplus --n 10 --temperature 0.2 --greedy
       plum-hub evaluate --samples samples.jsonl --benchmark humaneval+
     """
     from plum_hub.api.evaluation import estimate_evaluation
@@ -119,6 +131,7 @@ def _as_json(results: "EvaluationResults") -> dict[str, Any]:
         "judged_now": results.fresh_verdicts,
         "seconds": round(results.seconds, 3),
         "files": list(results.files),
+        **({} if results.greedy is None else {"greedy": _as_json(results.greedy)}),
     }
 
 
@@ -131,7 +144,7 @@ def compare(first: Path, second: Path, as_json: bool) -> None:
 
     Both folders were written by `plum-hub evaluate`. For each benchmark, and each difficulty of LiveCodeBench: pass@1
     of both, the gain with its 95 % interval (paired bootstrap), the relative gain, McNemar's exact test, and the
-    smallest gain that this number of problems can detect (power 80 %).
+    smallest gain that this number of problems can detect (power 80 %). Two protocols are never compared.
 
     \b
     Example:

@@ -32,6 +32,7 @@ from plum_hub.cli.options import AS_JSON, QUIET, SANDBOX, WORKERS, FilePath
     SANDBOX,
     WORKERS,
     click.option("--numpy", is_flag=True, help="Allow programs to import numpy."),
+    click.option("--pandas", is_flag=True, help="Allow programs to import pandas and numpy."),
     click.option(
         "--mypy/--no-mypy",
         default=False,

@@ -146,6 +146,13 @@ class Bars(LoggedProgress):
         self._task = self._bars.add_task(stage, total=total or None, completed=done, rate="")
 
     @override
+    def extend(self, total: int, done: int) -> None:
+        super().extend(total, done)
+        assert self._task is not None
+        self._bars.update(self._task, total=total or None)
+        self._show()
+
+    @override
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
         first = self._task is None  # no stage has begun: show a bar for the time of the block only

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from plum_hub.api.judgement import JudgeResult
     from plum_hub.api.model import PreflightResult, TrainResult
     from plum_hub.api.rounds import RoundsResult
-    from plum_hub.api.views import ViewsResult
+    from plum_hub.api.strengthening import StrengthenResult
     from plum_hub.evaluation.comparison import PairedComparison, ScoreGain
     from plum_hub.evaluation.estimate import EvaluationEstimate
     from plum_hub.evaluation.scoring import EvaluationResults
@@ -56,6 +56,18 @@ def dataset_release(released: "Released") -> None:
     """
     facts(released.facts())
     _loading(released, _DATASETS)
+
+
+def strengthened(result: "StrengthenResult") -> None:
+    """Print what was added to a release, and where it is now.
+
+    Args:
+        result: What `strengthen` returned.
+    """
+    added = result.added
+    facts([("added", f"{added.cases} cases to {added.strengthened} of {added.suites} suites of {result.source}")])
+    if result.release is not None:
+        dataset_release(result.release)
 
 
 def model_release(released: "Released") -> None:
@@ -107,6 +119,10 @@ def run_status(summary: "RunStatus") -> None:
         low, middle, high = summary.strength.quartiles
         scores = f"mutation score {summary.strength.mean:.2f} on average, quartiles {low:.2f}, {middle:.2f}, {high:.2f}"
         known.append(("strength", f"{scores}, of {summary.strength.count:,} suites"))
+    if summary.roles is not None:
+        known.append(("cases by role", ", ".join(f"{count:,} {role}" for role, count in summary.roles.items())))
+    if summary.added_cases is not None:
+        known.append(("added cases", f"{summary.added_cases:,}"))
     facts(known)
 
 
@@ -151,7 +167,7 @@ def instruction(story: "InstructionReport") -> None:
     else:
         out.rule(f"instruction {story.instruction.id}  ({story.instruction.source})", align="left")
         out.print(Text(story.instruction.text))
-        _print_suite(out, story.suite)
+        _print_suite(out, story.suite, story.roles)
     if story.samples:
         table = Table("sample", "verdict", "label", "tokens", "detail", box=None, header_style="bold", pad_edge=False)
         for sample, verdict, label in story.samples:
@@ -169,14 +185,14 @@ def instruction(story: "InstructionReport") -> None:
             _print_sample(out, sample, verdict, story.suite)
 
 
-def _print_suite(out: Console, suite: TestSuite | None) -> None:
+def _print_suite(out: Console, suite: TestSuite | None, roles: list[str] | None) -> None:
     if suite is None:
         out.rule("no suite", align="left")
         return
     out.rule(f"suite {suite.id}", align="left")
     out.print(Syntax(suite.starter_code, "python", background_color="default"))
-    for case in suite.cases:
-        out.print(Text(f"  {_case_line(case)}"))
+    for case, role in zip(suite.cases, roles or [""] * len(suite.cases), strict=True):
+        out.print(Text(f"  {_case_line(case)}{role and f'  # {role}'}"))
     out.rule("reference (never training data)", align="left", style="dim")
     out.print(Text(suite.reference, style="dim"), soft_wrap=True)
     out.rule(style="dim")
@@ -235,12 +251,15 @@ def evaluation_estimate(found: "EvaluationEstimate") -> None:
     time = "not measured here yet" if found.seconds is None else clock(found.seconds)
     facts(
         [
+            ("protocol", ", ".join(dict.fromkeys(found.protocols.values()))),
             ("prompt", found.prompt),
             ("requests", f"{found.requests:,} to do of {found.samples:,}"),
             ("new tokens", f"about {found.completion_tokens:,}"),
             ("time", time),
         ]
     )
+    for note in found.notes:
+        click.echo(f"note: {note}")
 
 
 def evaluation(results: "EvaluationResults") -> None:
@@ -272,10 +291,18 @@ def evaluation(results: "EvaluationResults") -> None:
         click.echo(f"note: {note}")
     score = results.scores[0]
     prompt = f"prompt {score.prompt}" + (f" {score.prompt_digest}" if score.prompt_digest else "")
+    named = ", ".join(dict.fromkeys(one.protocol for one in results.scores))
     fresh = f"{results.fresh_samples:,} samples, {results.fresh_verdicts:,} verdicts in {results.seconds:.1f} s"
     facts(
-        [("protocol", f"{prompt}; {score.extraction}; {score.harness}"), ("new", fresh), ("run", str(results.folder))]
+        [
+            ("protocol", f"{named}; {prompt}; {score.extraction}; {score.harness}"),
+            ("new", fresh),
+            ("run", str(results.folder)),
+        ]
     )
+    if results.greedy is not None:
+        click.echo("\na greedy sample of each problem:")
+        evaluation(results.greedy)
 
 
 def _key(score: Score) -> tuple[str, str, str, str]:
@@ -306,6 +333,7 @@ def comparison(found: "PairedComparison") -> None:
     for gain in found.gains:
         table.add_row(*_cells(gain))
     console().print(table)
+    click.echo(f"protocol: {', '.join(dict.fromkeys(gain.protocol for gain in found.gains))}")
     for note in found.notes:
         click.echo(f"note: {note}")
 
@@ -405,22 +433,6 @@ def rounds(result: "RoundsResult") -> None:
             ]
         )
     facts([("run", str(result.run))])
-
-
-def views(result: "ViewsResult") -> None:
-    """Print what each rule chooses, rejects and leaves out.
-
-    Args:
-        result: The views.
-    """
-    table = Table("rule", "chosen", "rejected", "instructions", "pairs", "left out", box=None, header_style="bold")
-    for name, view in result.views.items():
-        left_out = ", ".join(f"{count:,} {reason}" for reason, count in view.left_out.items())
-        counts = (view.chosen, view.rejected, view.instructions, view.pairs)
-        table.add_row(name, *(f"{count:,}" for count in counts), left_out or "none")
-    console().print(table)
-    if result.files:
-        facts([("written", ", ".join(map(str, result.files)))])
 
 
 def _where(release: "RoundDataset | RoundModel") -> str:

@@ -4,17 +4,17 @@ An engine knows nothing of test suites, labels or run folders.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from types import TracebackType
-from typing import Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 from typing_extensions import override
 
-from plum_hub.engines.dtype import DtypeOrAuto
+from plum_hub.engines.dtype import DtypeOrAuto, resolved
 from plum_hub.engines.names import published
 from plum_hub.engines.prices import FREE, TokenPrices
 from plum_hub.errors import EngineError
@@ -39,17 +39,17 @@ class Sampling:
     max_tokens: int
     stop: tuple[str, ...] = ()
 
-    def until_stop(self, text: str) -> tuple[str, bool]:
+    def until_stop(self, text: str) -> tuple[str, str]:
         """Cut a text at its first stop string, for engines that return the stop string with the text.
 
         Args:
             text: The generated text.
 
         Returns:
-            The text before the first stop string, and whether there was one.
+            The text before the first stop string, and this string; "" if there is none.
         """
-        found = [text.index(stop) for stop in self.stop if stop in text]
-        return (text[: min(found)], True) if found else (text, False)
+        found = [(text.index(stop), stop) for stop in self.stop if stop in text]
+        return (text[: min(found)[0]], min(found)[1]) if found else (text, "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +61,14 @@ class Request:
         prompt: See `Prompt`.
         seed: Seed of this request's own sampling.
         sampling: See `Sampling`.
+        schema: JSON schema that the completion must follow; None for free text. For engines that take one.
     """
 
     id: str
     prompt: Prompt
     seed: int
     sampling: Sampling
+    schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,8 @@ class Completion:
         prompt_tokens: Tokens of the prompt.
         completion_tokens: Tokens that were generated.
         cached_tokens: Those tokens of the prompt that a server had in its cache, and charges less for.
+        stop: The stop string that ended the text and that was generated after it; "" if the model ended by itself, or
+            the engine does not know.
     """
 
     id: str
@@ -89,6 +93,7 @@ class Completion:
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+    stop: str = ""
 
     @classmethod
     def refused(cls, request: Request, reason: str, prompt_tokens: int = 0) -> Self:
@@ -131,6 +136,8 @@ class Engine(ABC):
     identity: EngineIdentity
     counts_tokens: bool = False
     """Whether `generate` calls `on_tokens`. Otherwise tokens are known only when a completion has finished."""
+    takes_schema: bool = False
+    """Whether completions can be held to a JSON schema (`Request.schema`)."""
     on_tokens: Callable[[int], None] = staticmethod(lambda _: None)
     """Called by `generate`, in its caller's thread, with the number of tokens generated since the last call, whether
     their
@@ -170,11 +177,15 @@ class Engine(ABC):
         """
 
     def _check(self, requests: Sequence[Request]) -> None:
-        """Reject conversations for a model without a chat template; every `generate` begins with this."""
+        """Reject requests that the engine cannot take; every `generate` begins with this."""
         if not self.has_chat_template and any(not isinstance(request.prompt, str) for request in requests):
             raise EngineError(
                 f"{self.identity.model} has no chat template, and this prompt is a conversation: "
                 "name a chat model, as with  --generator ENGINE:MODEL"
+            )
+        if not self.takes_schema and any(request.schema is not None for request in requests):
+            raise EngineError(
+                f"the {self.identity.engine} engine cannot hold answers to a JSON schema: set suites.structured=false"
             )
 
     def close(self) -> None:  # noqa: B027 - most engines hold nothing
@@ -245,6 +256,36 @@ class EngineSettings(BaseModel, ABC):
         with self.open() as engine:
             return engine.has_chat_template
 
+    def schema_problem(self) -> str | None:
+        """Tell why answers cannot be held to a JSON schema.
+
+        Returns:
+            The reason, in a few words; None if they can.
+
+        Raises:
+            EngineError: The server cannot be reached.
+        """
+        return f"the {getattr(self, 'type', '')} engine cannot hold answers to a JSON schema"
+
+    def begun_answer(self, turns: list[dict[str, str]]) -> str:
+        """Render a conversation whose last turn is the beginning of the model's answer, as text to continue.
+
+        Args:
+            turns: Turns with `role` and `content`; the last one is the assistant's.
+
+        Returns:
+            The text, as a prompt for this engine.
+
+        Raises:
+            EngineError: The engine takes whole conversations only, or the chat template refuses this one.
+            MissingExtraError: The library is not installed.
+        """
+        roles = ", ".join(turn["role"] for turn in turns)
+        raise EngineError(
+            f"{self.model} is on a server, which takes whole conversations and cannot go on with the last turn of "
+            f"{roles}: use the engine vllm or transformers, or  --set samples.prompt=auto"
+        )
+
     @property
     def answers_later(self) -> bool:
         """Whether answers come together after hours, as from a batch: there is no speed to measure."""
@@ -313,11 +354,60 @@ class LocalSettings(EngineSettings):
     run is
     sealed with the dtype that `auto` resolves to.
     """
+    base: str | None = None
+    """Of a model that consists of LoRA adapters: the model that they belong to, a Hub repository or a folder. By
+    default the one that their configuration names."""
+    base_revision: str | None = None
+    """Exact version of that model. Set when a run begins."""
+    form: str = "auto"
+    """How the model is asked. `own`: by its tokenizer's chat template, or by completion if it has none; or the form of
+    a family: `codellama`, `codeqwen`, `codeqwen-base`, `deepseek-coder`, `deepseek-coder-base`, `magicoder`,
+    `starcoder2-base`, `wizardcoder`. `auto` takes the family's form where the tokenizer lacks a chat template, and asks
+    the base models of these families by completion; the run keeps it.
+    """
+
+    @field_validator("form")
+    @classmethod
+    def _is_known(cls, form: str) -> str:
+        from plum_hub.engines.forms import AUTO, OWN, forms
+
+        if form not in (known := (AUTO, OWN, *forms())):
+            raise ValueError(f"there is no form {form!r}; take one of {', '.join(known)}")
+        return form
 
     @override
     def text_settings(self) -> dict[str, object]:
-        """Return the dtype, which changes the text."""
-        return {"dtype": self.dtype}
+        """Return what changes the text: the dtype, an adapter's base, and the form unless it is the model's own."""
+        base = {} if self.base_revision is None else {"base": self.base_revision}
+        form = {} if self.form in ("auto", "own") else {"form": self.form}
+        return {"dtype": self.dtype, **base, **form}
+
+    @override
+    def public(self) -> Self:
+        """As `EngineSettings.public`; the base, too, has its public name."""
+        base = None if self.base is None else published(self.base, self.base_revision)
+        return super().public().model_copy(update={"base": base})
+
+    def _pinned(self, *, keeps_float32: bool) -> Self:
+        """Pin the revision, that of an adapter's base, the dtype and the form."""
+        from plum_hub.engines.adapter import pinned_base
+        from plum_hub.engines.revision import exact_revision
+
+        pinned = self.model_copy(update={"revision": exact_revision(self.model, self.revision)})
+        pinned = pinned.model_copy(update=pinned_base(pinned))
+        weights = (pinned.model, pinned.revision) if pinned.base is None else (pinned.base, pinned.base_revision)
+        dtype = resolved(self.dtype, *weights, keeps_float32=keeps_float32)
+        return pinned.model_copy(update={"dtype": dtype, "form": pinned._sealed_form()})
+
+    def _sealed_form(self) -> str:
+        """Resolve `form: auto`; the tokenizer is read for models of a known family only."""
+        from plum_hub.engines.forms import OWN, chosen, family, names_of
+        from plum_hub.engines.tokenizer import has_chat_template
+
+        if self.form != "auto":
+            return self.form
+        name = family((*names_of(self.model), *(names_of(self.base) if self.base else ())))
+        return OWN if name is None else chosen(name, has_chat_template(self))
 
     @property
     def fixed_dtype(self) -> str | None:
@@ -327,9 +417,19 @@ class LocalSettings(EngineSettings):
     @override
     def takes_conversations(self) -> bool:
         """Read the tokenizer alone: opening the engine would load the weights."""
+        from plum_hub.engines.forms import forms
         from plum_hub.engines.tokenizer import has_chat_template
 
-        return has_chat_template(self.model, self.revision)
+        form = forms().get(self.form)
+        return has_chat_template(self) if form is None else not form.base
+
+    @override
+    def begun_answer(self, turns: list[dict[str, str]]) -> str:
+        """Apply the model's chat template."""
+        from plum_hub.engines.tokenizer import begun_answers
+
+        (text,) = begun_answers(self, [turns])
+        return text
 
     @override
     def usd_per_million_tokens(self) -> TokenPrices:
@@ -338,6 +438,8 @@ class LocalSettings(EngineSettings):
 
     @override
     def adopting(self, sealed: Self) -> Self:
-        """As `EngineSettings.adopting`; `auto` becomes the sealed dtype."""
+        """As `EngineSettings.adopting`; `auto` becomes what was sealed."""
         adopted = super().adopting(sealed)
-        return adopted.model_copy(update={"dtype": sealed.dtype}) if self.dtype == "auto" else adopted
+        opened = [name for name in ("dtype", "form") if getattr(self, name) == "auto"]
+        opened += [name for name in ("base", "base_revision") if getattr(self, name) is None]
+        return adopted.model_copy(update={name: getattr(sealed, name) for name in opened})

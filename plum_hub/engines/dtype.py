@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias
@@ -11,6 +12,8 @@ from plum_hub.engines.names import located, on_hub
 from plum_hub.threads import prepare_threads
 
 Dtype: TypeAlias = Literal["bfloat16", "float16", "float32"]
+_ANY_DTYPE = (None, "compressed-tensors")
+"""How weights may be quantised for vLLM to compute in float32; its other kernels take 16-bit numbers only."""
 DtypeOrAuto: TypeAlias = Literal["auto", "bfloat16", "float16", "float32"]
 
 
@@ -28,9 +31,11 @@ def resolved(dtype: DtypeOrAuto, model: str, revision: str | None, *, keeps_floa
     """
     if dtype != "auto":
         return dtype
+    config = _config(model, revision)
     if (half := gpu_half()) is None:
-        return cpu_dtype()
-    return for_gpu(_own(model, revision), half, keeps_float32=keeps_float32)
+        in_half = not keeps_float32 and quantization_method(config) not in _ANY_DTYPE
+        return "bfloat16" if in_half else cpu_dtype()
+    return for_gpu(_own(config), half, keeps_float32=keeps_float32)
 
 
 def for_gpu(own: str | None, half: Literal["bfloat16", "float16"], *, keeps_float32: bool) -> Dtype:
@@ -74,6 +79,20 @@ def gpu_half() -> Literal["bfloat16", "float16"] | None:
     return "bfloat16"
 
 
+def gpus() -> list[str]:
+    """List the GPUs that this process may use, without initialising CUDA.
+
+    Returns:
+        Names as CUDA_VISIBLE_DEVICES has them; empty without a GPU.
+    """
+    if gpu_half() is None:
+        return []
+    import torch
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
+
+
 def half_of(capabilities: str) -> Literal["bfloat16", "float16"]:
     """Choose the 16-bit dtype that all GPUs compute in.
 
@@ -86,16 +105,48 @@ def half_of(capabilities: str) -> Literal["bfloat16", "float16"]:
     return "bfloat16" if min(float(line) for line in capabilities.split()) >= 8 else "float16"
 
 
-def _own(model: str, revision: str | None) -> str | None:
+def quantized(model: str, revision: str | None) -> str | None:
+    """Tell how a model's weights are quantised.
+
+    Args:
+        model: A folder or a Hub repository.
+        revision: The model's commit.
+
+    Returns:
+        The method that its configuration names, such as `awq`; None for weights that are not quantised.
+    """
+    return quantization_method(_config(model, revision))
+
+
+def quantization_method(config: Mapping[str, Any]) -> str | None:
+    """Tell how a model's weights are quantised.
+
+    Args:
+        config: The model's `config.json`.
+
+    Returns:
+        As `quantized`.
+    """
+    found = config.get("quantization_config") or config.get("compression_config")
+    method = found.get("quant_method") if isinstance(found, Mapping) else None
+    return None if method is None else str(method).lower()
+
+
+def _config(model: str, revision: str | None) -> dict[str, Any]:
+    """Return a model's `config.json`; empty where it cannot be read, and opening the engine says what is wrong."""
     if find_spec("transformers") is None:
-        return None  # and so does opening it say what is missing
+        return {}
     from transformers import PretrainedConfig
 
     commit = {"revision": revision} if on_hub(model) else {}
     try:
         found: dict[str, Any] = PretrainedConfig.get_config_dict(located(model), **commit)[0]
     except (OSError, ValueError):
-        return None  # opening the engine says what is wrong
+        return {}
+    return found
+
+
+def _own(found: Mapping[str, Any]) -> str | None:
     text = found.get("text_config") or {}
     own = found.get("dtype") or found.get("torch_dtype") or text.get("dtype") or text.get("torch_dtype")
     return None if own is None else str(own).removeprefix("torch.")

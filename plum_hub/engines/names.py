@@ -46,3 +46,14 @@ def published(model: str, revision: str | None) -> str:
     path = Path(model).expanduser()
     local = (revision or "").startswith("sha256:") or not (COMMIT.fullmatch(revision or "") or not path.exists())
     return path.resolve().name if local or not REPO.fullmatch(model) else model
+
+
+def damaged() -> tuple[type[Exception], ...]:
+    """List what is raised for a file of weights that is cut off or damaged.
+
+    Returns:
+        Exceptions.
+    """
+    from safetensors import SafetensorError
+
+    return (SafetensorError,)

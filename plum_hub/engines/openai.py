@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from typing_extensions import override
 
-from plum_hub.engines.base import Completion, Engine, EngineIdentity, Request
-from plum_hub.engines.openai_wire import completion_of, is_busy, is_refusal, request_body
+from plum_hub.engines.base import Completion, Engine, EngineIdentity, Request, Sampling
+from plum_hub.engines.openai_wire import SchemaRefusedError, completion_of, is_busy, is_refusal, refused, request_body
 from plum_hub.engines.prices import TokenPrices, list_prices
 from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, read_json
 from plum_hub.errors import EngineError
@@ -20,8 +21,17 @@ from plum_hub.errors import EngineError
 if TYPE_CHECKING:
     from openai import APIStatusError, OpenAI
 
+_OTHERS = frozenset(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"))
+"""Environment variables worth more than a key of a server; a recipe that somebody sends may name them."""
 _BATCH_FACTOR = 0.5
 """What a request costs in a batch, as a share of its price; OpenAI's guide to batches gives it."""
+_PROBE = {
+    "type": "object",
+    "properties": {"ready": {"type": "boolean"}},
+    "required": ["ready"],
+    "additionalProperties": False,
+}
+"""A small schema, to see whether the server holds answers to one."""
 _LACKING = frozenset({404, 405, 501})
 """HTTP statuses of a server that lacks an endpoint."""
 
@@ -53,11 +63,29 @@ class OpenAIConfig(RemoteSettings):
     """Price of a million prompt tokens that the server had in its cache; by default the list price, or that of other
     prompt tokens where `usd_per_million_input` is set."""
 
+    @model_validator(mode="after")
+    def _own_key_only(self) -> Self:
+        """Refuse to send the Hub's token, or the machine's keys, to a server that a recipe names."""
+        host = urlsplit(self.base_url or "").hostname or ""
+        to_the_hub = host == "huggingface.co" or host.endswith(".huggingface.co")
+        if self.api_key_env in _OTHERS and not (to_the_hub and self.api_key_env.startswith("H")):
+            raise EngineError(
+                f"api_key_env names {self.api_key_env}, which is no key of {self.base_url or 'OpenAI'}: "
+                "put that server's key into an environment variable of its own, and name it with api_key_env"
+            )
+        return self
+
     @override
     def text_settings(self) -> dict[str, object]:
         """Chat or completion, and the server: by a digest, since its address is private."""
         server = self.base_url and hashlib.sha256(self.base_url.encode()).hexdigest()[:16]
         return {"chat": self.chat, "server": server}
+
+    @override
+    def schema_problem(self) -> str | None:
+        """Ask the server for one answer of a few tokens by a small schema: it may refuse the schema, or ignore it."""
+        with self.model_copy(update={"batch": False}).open() as engine:
+            return engine.try_schema()
 
     @property
     def answers_later(self) -> bool:
@@ -89,6 +117,8 @@ class OpenAIConfig(RemoteSettings):
 
 class OpenAIEngine(Engine):
     """Client of a `/v1` server, with many requests in flight or in batches."""
+
+    takes_schema = True
 
     def __init__(self, config: OpenAIConfig) -> None:
         import openai
@@ -134,6 +164,26 @@ class OpenAIEngine(Engine):
     def close(self) -> None:
         """Close the connections."""
         self.client.close()
+
+    def try_schema(self) -> str | None:
+        """Ask for one answer of a few tokens by a small schema.
+
+        Returns:
+            Why the server does not hold answers to a schema; None if it does.
+
+        Raises:
+            EngineError: The server failed for another reason.
+        """
+        prompt = [{"role": "user", "content": "Are you ready? Answer with a JSON object."}]
+        sampling = Sampling(temperature=1.0, top_p=1.0, max_tokens=16)
+        request = Request(id="schema", prompt=prompt, seed=0, sampling=sampling, schema=_PROBE)
+        try:
+            (answer,) = self.generate([request])
+        except SchemaRefusedError as error:
+            return str(error)
+        if answer.text and not answer.text.lstrip().startswith("{"):  # empty if a model thinks first
+            return f"{self.where} ignores the JSON schema that answers should follow"
+        return None
 
     def body(self, request: Request) -> dict[str, object]:
         """Build the body of a request to this server.
@@ -266,6 +316,8 @@ class OpenAIEngine(Engine):
         except openai.APIStatusError as error:
             if is_refusal(error.status_code, str(error.code or ""), error.message):
                 return Completion.refused(request, error.message)
+            if error.status_code in (400, 422):
+                raise refused(request, self.where, error.message) from error
             raise self.failure(error) from error
 
     def _post(self, request: Request, until: float) -> Any:

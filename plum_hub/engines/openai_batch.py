@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from plum_hub.engines.base import Completion, Request
 from plum_hub.engines.openai import OpenAIEngine
-from plum_hub.engines.openai_wire import endpoint_of, error_of, is_busy, is_refusal
+from plum_hub.engines.openai_wire import endpoint_of, error_of, is_busy, is_refusal, refused
 from plum_hub.engines.pacing import Pace
 from plum_hub.engines.remote import TryAgainError, persist
 from plum_hub.errors import EngineError
@@ -309,7 +309,7 @@ class _Batches:
             return Completion.refused(request, message)
         if code in _NOT_ANSWERED or is_busy(status, code):
             return None
-        raise EngineError(f"{self._engine.where} refused a request ({message}): change the setting that it names")
+        raise refused(request, self._engine.where, message)
 
     def _ask(self, call: Callable[[], _T], sent: SentBatch | None = None) -> _T:
         """Call the client until the server answers."""

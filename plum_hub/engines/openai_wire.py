@@ -15,6 +15,10 @@ _TOO_LONG = ("context length", "context window", "context size", "too long", "to
 """What servers without error codes say of a prompt that does not fit."""
 
 
+class SchemaRefusedError(EngineError):
+    """The server refused a request with a schema, perhaps because it does not take schemas."""
+
+
 def endpoint_of(request: Request) -> str:
     """Name the endpoint for a request.
 
@@ -41,7 +45,7 @@ def request_body(request: Request, model: str, *, own_server: bool) -> dict[str,
     """
     sampling = request.sampling
     plain = isinstance(request.prompt, str)
-    body = {
+    body: dict[str, object] = {
         "prompt" if plain else "messages": request.prompt,
         "max_tokens" if plain or own_server else "max_completion_tokens": sampling.max_tokens,
         "model": model,
@@ -49,7 +53,12 @@ def request_body(request: Request, model: str, *, own_server: bool) -> dict[str,
         "top_p": sampling.top_p,
         "seed": request.seed,
     }
-    return body | ({"stop": list(sampling.stop)} if sampling.stop else {})
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    if request.schema is not None:
+        schema = {"name": "answer", "schema": dict(request.schema), "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return body
 
 
 def completion_of(request: Request, answer: Any, where: str) -> Completion:
@@ -120,6 +129,25 @@ def is_refusal(status: int, code: str, message: str) -> bool:
     """
     known = code in _REFUSALS or any(words in message.lower() for words in _TOO_LONG)
     return status in (400, 413, 422) and known
+
+
+def refused(request: Request, where: str, message: str) -> EngineError:
+    """Explain a request that a server refused.
+
+    Args:
+        request: The request.
+        where: The server, for messages.
+        message: What it said.
+
+    Returns:
+        An error that names what to change; a `SchemaRefusedError` if the request has a schema.
+    """
+    if request.schema is not None:
+        return SchemaRefusedError(
+            f"{where} refused a request for an answer by a JSON schema ({message}): set suites.structured=false, "
+            "or change the setting that it names"
+        )
+    return EngineError(f"{where} refused the request ({message}): change the setting that it names")
 
 
 def is_busy(status: int, code: str) -> bool:

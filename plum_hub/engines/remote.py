@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -22,6 +23,7 @@ _T = TypeVar("_T")
 BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """HTTP statuses after which the same request may succeed."""
 _LONGEST_WAIT = 60.0
+_SECRET_IN_QUERY = re.compile(r"[?&][^=&]*(key|token|secret|password|sig|auth)[^=&]*=", re.IGNORECASE)
 
 
 class RemoteSettings(EngineSettings):
@@ -54,6 +56,11 @@ class RemoteSettings(EngineSettings):
             raise EngineError(
                 "base_url holds a user or a key (before its @), and it is written into files: "
                 "put the key into an environment variable and name it with api_key_env of the openai engine"
+            )
+        if url and _SECRET_IN_QUERY.search(url):
+            raise EngineError(
+                "base_url holds a key (after its ?), and it is written into files: put the key into an environment "
+                "variable and name it with api_key_env of the openai engine"
             )
         return url
 

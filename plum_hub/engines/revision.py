@@ -84,15 +84,15 @@ def folder_sha256(folder: Path) -> str:
     """Digest a model folder: names and contents of the files that decide what it generates.
 
     Args:
-        folder: A folder with a `config.json`.
+        folder: A folder with a `config.json`, or with the `adapter_config.json` of adapters.
 
     Returns:
         SHA-256, in hexadecimal.
 
     Raises:
-        EngineError: There is no `config.json`, so the folder does not hold a model.
+        EngineError: There is neither, so the folder does not hold a model.
     """
-    if not (folder / "config.json").is_file():
+    if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
         raise EngineError(f"{folder}: there is no config.json, so this is not the folder of a model: {_WAYS_OUT}")
     files = sorted({path for pattern in _DECISIVE for path in folder.glob(pattern) if path.name != NOTE})
     whole = hashlib.sha256()

@@ -39,6 +39,11 @@ class ScriptedConfig(EngineSettings):
         return FREE
 
     @override
+    def begun_answer(self, turns: list[dict[str, str]]) -> str:
+        """Put the turns below one another: there is no chat template."""
+        return _plain(turns) + "\n"
+
+    @override
     def pin(self) -> Self:
         """Fix the file by its SHA-256."""
         found = f"sha256:{hashlib.sha256(self._read()).hexdigest()}"
@@ -108,18 +113,19 @@ class ScriptedEngine(Engine):
                 f"{self._config.model} has no row for the prompt {prompt[:80]!r}: add one without `contains`"
             )
         text = row.texts[request.seed % len(row.texts) if request.sampling.temperature else 0]
-        text, _ = request.sampling.until_stop(text)
+        text, stop = request.sampling.until_stop(text)
         words = text.split()
         cut = len(words) > request.sampling.max_tokens
         if cut:
             words = words[: request.sampling.max_tokens]
-            text = " ".join(words)
+            text, stop = " ".join(words), ""
         return Completion(
             id=request.id,
             text=text,
             finish_reason="length" if cut else "stop",
             prompt_tokens=prompt_words,
             completion_tokens=len(words),
+            stop=stop,
         )
 
 

@@ -118,6 +118,7 @@ class TgiEngine(Engine):
             finish_reason="length" if details["finish_reason"] == "length" and not stopped else "stop",
             prompt_tokens=len(tokens),
             completion_tokens=details["generated_tokens"],
+            stop=stopped,
         )
 
     def _post(self, path: str, body: Mapping[str, Any], until: float) -> Any:

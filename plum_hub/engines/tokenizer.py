@@ -2,10 +2,13 @@
 
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
-from plum_hub.engines.base import in_a_line
-from plum_hub.engines.names import located, on_hub
+from plum_hub.engines import trust
+from plum_hub.engines.adapter import source_of
+from plum_hub.engines.base import LocalSettings, in_a_line
+from plum_hub.engines.forms import apply_form
 from plum_hub.engines.template import TemplateRefusalError, render
 from plum_hub.engines.vllm import ENVIRONMENT
 from plum_hub.errors import EngineError, MissingExtraError
@@ -14,12 +17,11 @@ from plum_hub.threads import prepare_threads
 _MARK = "<<the answer goes on here>>"
 
 
-def has_chat_template(model: str, revision: str | None) -> bool:
-    """Tell whether a model takes conversations; the tokenizer of a base model has no template.
+def has_chat_template(config: LocalSettings) -> bool:
+    """Tell whether a model's tokenizer has a chat template; that of a base model has none.
 
     Args:
-        model: A local folder or a Hub repository.
-        revision: The model's commit.
+        config: The pinned settings of an engine.
 
     Returns:
         True if the tokenizer has a chat template.
@@ -28,16 +30,18 @@ def has_chat_template(model: str, revision: str | None) -> bool:
         EngineError: The tokenizer does not load.
         MissingExtraError: transformers is not installed.
     """
-    return _tokenizer(model, revision).chat_template is not None
+    return _tokenizer(config).chat_template is not None
 
 
-def begun_answers(model: str, revision: str | None, conversations: Sequence[list[dict[str, str]]]) -> list[str]:
+def begun_answers(
+    config: LocalSettings, conversations: Sequence[list[dict[str, str]]], *, keep_start: bool = False
+) -> list[str]:
     """Render conversations whose last turn is the beginning of the assistant's answer ("prefill").
 
     Args:
-        model: A local folder or a Hub repository.
-        revision: The model's commit.
+        config: The pinned settings of an engine.
         conversations: Turns with `role` and `content`; the last one is the assistant's.
+        keep_start: Whether the text keeps the first special token that the template writes. The engine adds it again.
 
     Returns:
         For each, the text that the model is to continue within the last turn.
@@ -46,9 +50,10 @@ def begun_answers(model: str, revision: str | None, conversations: Sequence[list
         EngineError: The tokenizer does not load, or its template rejects such a conversation.
         MissingExtraError: transformers is not installed.
     """
-    tokenizer = _tokenizer(model, revision)
+    tokenizer = _tokenizer(config)
+    apply_form(tokenizer, config.form)
     # A plain text gets its first special token from the engine, and must not have it twice.
-    start = tokenizer.bos_token or "" if tokenizer("")["input_ids"] else ""
+    start = tokenizer.bos_token or "" if tokenizer("")["input_ids"] and not keep_start else ""
     texts = []
     for *turns, answer in conversations:
         begun = {"role": "assistant", "content": f"{answer['content']}\n{_MARK}"}
@@ -56,23 +61,26 @@ def begun_answers(model: str, revision: str | None, conversations: Sequence[list
             text = render(tokenizer, [*turns, begun])
         except TemplateRefusalError as error:
             raise EngineError(
-                f"{model}: its chat template refuses a begun answer ({error}): take --prompt chat"
+                f"{config.model}: its chat template refuses a begun answer ({error}): take --prompt chat"
             ) from error
         texts.append(text.partition(_MARK)[0].removeprefix(start))
     return texts
 
 
-def _tokenizer(model: str, revision: str | None) -> Any:
+@lru_cache(maxsize=4)  # a build renders one conversation at a time
+def _tokenizer(config: LocalSettings) -> Any:
     prepare_threads()  # transformers loads torch
     os.environ.update(ENVIRONMENT | dict(os.environ))  # vLLM may come after it
     try:
         from transformers import AutoTokenizer
     except ImportError as error:
         raise MissingExtraError("reading a model's tokenizer", "transformers") from error
-    commit = {"revision": revision} if on_hub(model) else {}
+    source = source_of(config)
     try:
-        return AutoTokenizer.from_pretrained(located(model), **commit)
+        return AutoTokenizer.from_pretrained(
+            source.tokenizer, revision=source.tokenizer_revision or "main", **trust.TOKENIZER
+        )
     except (OSError, ValueError) as error:
         raise EngineError(
-            f"{model}: the tokenizer does not load ({in_a_line(error)}); name a model with one"
+            f"{config.model}: the tokenizer does not load ({in_a_line(error)}); name a model with one"
         ) from error

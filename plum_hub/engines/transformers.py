@@ -1,5 +1,6 @@
 """Any causal language model with `transformers` alone: slower than vLLM, but runs wherever torch does."""
 
+import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field
 from typing_extensions import override
 
+from plum_hub.engines import trust
+from plum_hub.engines.adapter import ModelSource, source_of
 from plum_hub.engines.base import (
     Completion,
     Engine,
@@ -19,9 +22,9 @@ from plum_hub.engines.base import (
     Sampling,
     in_a_line,
 )
-from plum_hub.engines.dtype import resolved
-from plum_hub.engines.names import located, on_hub
-from plum_hub.engines.revision import exact_revision
+from plum_hub.engines.dtype import quantized
+from plum_hub.engines.forms import apply_form, with_stops
+from plum_hub.engines.names import damaged
 from plum_hub.engines.template import asked
 from plum_hub.errors import EngineError, MissingExtraError
 from plum_hub.threads import prepare_threads
@@ -30,24 +33,40 @@ if TYPE_CHECKING:
     import torch
 
 
+_UNLOADABLE: tuple[type[Exception], ...] = (OSError, ValueError, KeyError, ImportError)
+"""What transformers raises for a model that it cannot load."""
+
+
 class TransformersConfig(LocalSettings):
     """A model on this machine, run by `transformers.generate`."""
 
     type: Literal["transformers"] = "transformers"
     batch_size: int = Field(default=32, ge=1)
     """Prompts generated together; bounded by memory."""
+    quantization: Literal["none", "4bit", "8bit"] = "none"
+    """Quantise the linear layers with bitsandbytes when the model is loaded; the extra is `quantization`. Weights that
+    are quantised already are read as their configuration says."""
+
+    @override
+    def text_settings(self) -> dict[str, object]:
+        """As `LocalSettings.text_settings`, with the quantisation if there is one."""
+        named = {} if self.quantization == "none" else {"quantization": self.quantization}
+        return super().text_settings() | named
 
     @override
     def pin(self) -> Self:
-        """Fix the commit of a Hub model or the SHA-256 of a folder's files, and the dtype."""
-        revision = exact_revision(self.model, self.revision)
-        dtype = resolved(self.dtype, self.model, revision, keeps_float32=True)
-        return self.model_copy(update={"revision": revision, "dtype": dtype})
+        """Fix the commit of a Hub model or the SHA-256 of a folder's files, an adapter's base, dtype and form."""
+        return self._pinned(keeps_float32=True)
 
     @override
     def open(self) -> "TransformersEngine":
         """Load the model, on a GPU where there is one."""
         return TransformersEngine(self.pin())
+
+    @override
+    def open_sealed(self) -> "TransformersEngine":
+        """Load the model; a run of an earlier version, sealed without a form, goes on without one."""
+        return TransformersEngine(self.pin().model_copy(update={"form": self.form}))
 
 
 class TransformersEngine(Engine):
@@ -65,29 +84,40 @@ class TransformersEngine(Engine):
         import transformers
 
         transformers.utils.logging.disable_progress_bar()
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # PEFT imports it, and it advises on kernels
         self._config = config
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        revision = {"revision": config.revision} if on_hub(config.model) else {}
+        source = source_of(config)
+        how = _quantization(config, source, self._device)
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(
-                located(config.model), padding_side="left", **revision
+                source.tokenizer,
+                padding_side="left",
+                revision=source.tokenizer_revision or "main",
+                **trust.TOKENIZER,
             )
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                located(config.model), dtype=config.dtype, **revision
+            model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+                source.weights,
+                dtype=config.dtype,
+                revision=source.weights_revision or "main",
+                **trust.WEIGHTS,
+                **how,
             )
-        except (OSError, ValueError, KeyError) as error:
+            if source.adapter is not None:
+                model = _adapted(model, str(source.adapter))
+        except _UNLOADABLE + damaged() as error:
             raise EngineError(
                 f"{config.model} does not load ({in_a_line(error)}): give a causal language model"
             ) from error
         ends = model.generation_config.eos_token_id or tokenizer.eos_token_id
-        self._ends = set(ends if isinstance(ends, list) else [ends])
+        self._ends = {*(ends if isinstance(ends, list) else [ends]), *apply_form(tokenizer, config.form)}
         tokenizer.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(self._ends)
         # The model's own sampling defaults (a repetition penalty, say) would silently join ours.
         model.generation_config = transformers.GenerationConfig(
             eos_token_id=sorted(self._ends), pad_token_id=tokenizer.pad_token_id
         )
         self._tokenizer: Any = tokenizer
-        self._model: Any = model.to(self._device).eval()
+        self._model: Any = (model if how else model.to(self._device)).eval()  # quantised weights cannot be moved
         self._context = int(model.config.get_text_config().max_position_embeddings)
         self.identity = EngineIdentity(
             engine="transformers",
@@ -110,7 +140,8 @@ class TransformersEngine(Engine):
         import torch
 
         self._check(requests)
-        prompts = [(request, self._encode(request.prompt)) for request in requests]
+        formed = [with_stops(request, self._config.form) for request in requests]
+        prompts = [(request, self._encode(request.prompt)) for request in formed]
         fitting = []
         for request, tokens in prompts:
             if len(tokens) < self._context:
@@ -170,7 +201,36 @@ class TransformersEngine(Engine):
                 finish_reason="length" if end is None and not stopped else "stop",
                 prompt_tokens=len(prompt),
                 completion_tokens=len(tokens),
+                stop=stopped,
             )
+
+
+def _quantization(config: TransformersConfig, source: ModelSource, device: str) -> dict[str, Any]:
+    """Return the arguments of `from_pretrained` for weights that are quantised or are to be; none for others."""
+    if config.quantization == "none":
+        already = quantized(source.weights, source.weights_revision)
+        return {} if already is None else {"device_map": {"": device}}
+    if find_spec("bitsandbytes") is None:
+        raise MissingExtraError(f"quantization={config.quantization}", "quantization")
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    how = BitsAndBytesConfig(
+        load_in_4bit=config.quantization == "4bit",
+        load_in_8bit=config.quantization == "8bit",
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=getattr(torch, config.dtype),
+    )
+    return {"device_map": {"": device}, "quantization_config": how}
+
+
+def _adapted(model: Any, adapter: str) -> Any:
+    """Return the model with an adapter, which is not merged: rounding would then differ from that of the training."""
+    if find_spec("peft") is None:
+        raise MissingExtraError("a model that consists of adapters, with transformers,", "train")
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, adapter)
 
 
 def _processors(sampling: Sampling, seeds: Sequence[int], tally: "_TokenCounter") -> Any:

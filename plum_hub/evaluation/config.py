@@ -10,7 +10,7 @@ from plum_hub.benchmarks.base import Problem
 from plum_hub.benchmarks.durations import raise_limits
 from plum_hub.engines import EngineConfig
 from plum_hub.errors import UsageError
-from plum_hub.evaluation.protocol import Protocol
+from plum_hub.evaluation.protocol import Protocol, ProtocolName
 from plum_hub.execution import Judge
 from plum_hub.records import digest
 
@@ -66,6 +66,8 @@ class EvaluationConfig:
     """A file of programs made by someone else; None for a model."""
     protocol: Protocol = field(default_factory=Protocol)
     """How the model is sampled."""
+    protocol_name: ProtocolName | None = None
+    """Whose wording is used; None for that of the leaderboards if its package is installed, else plum-hub's."""
     auto_prompt: bool = True
     """Whether `protocol.prompt` is replaced by the style that fits the model."""
     selection: ProblemSelection = field(default_factory=ProblemSelection)

@@ -1,5 +1,12 @@
 """How the problems of a benchmark are put to a model, and where in its answer the program is.
 
+A protocol is the wording with its stop strings. Scores compare only under one protocol:
+
+    evalplus       EvalPlus' own, by the installed package: what its leaderboard and most papers use
+    livecodebench  LiveCodeBench's own; there is no package of it, so the texts are copies
+    plum           plum-hub's wording of HumanEval and MBPP
+    file           a user's own prompt; its digest is the version
+
 The prompt styles are those of EvalPlus and LiveCodeBench for the families of models:
 
     chat         a chat model gets the problem as a user message     (EvalPlus on servers, LiveCodeBench)
@@ -20,11 +27,15 @@ from plum_hub.benchmarks.base import Problem
 from plum_hub.benchmarks.livecodebench import prompts as contest
 from plum_hub.benchmarks.setup import prepend_setup
 from plum_hub.engines.base import Prompt, Sampling
-from plum_hub.prompts import conversation, prompt_digest, render
+from plum_hub.errors import UsageError
+from plum_hub.prompts import conversation, placeholders, prompt_digest, render, turns_of
+from plum_hub.prompts.evalplus import evalplus_rules
 from plum_hub.records import digest
 
 PromptStyle = Literal["chat", "prefilled", "completion", "given"]
 """The prompt styles described in this module."""
+ProtocolName = Literal["plum", "evalplus", "livecodebench", "file"]
+"""The protocols described in this module."""
 
 _FENCE = "```python\n"
 _ENDS = ("\nif __name__", "\ndef main(", "\nprint(", "<|endoftext|>", "<|endofmask|>", "</s>")
@@ -35,6 +46,8 @@ _COMPLETION_ENDS = {
     "livecodebench": ("###",),
 }
 _MAX_TOKENS = {"humaneval": 768, "mbpp": 768, "livecodebench": 2000}
+_VERSIONS: dict[ProtocolName, str] = {"plum": "1", "livecodebench": "1"}
+"""Versions of the protocols whose texts are in `prompts`: raised when a text or a stop string changes."""
 
 
 class Protocol(BaseModel):
@@ -42,6 +55,14 @@ class Protocol(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    name: ProtocolName = "plum"
+    """The protocol of HumanEval and MBPP; LiveCodeBench's problems are always put by its own. Evaluations of versions
+    that knew no other protocol are `plum`."""
+    version: str = ""
+    """Version of the package that the protocol was read from, or digest of the user's prompt; "" if its texts are
+    plum-hub's copies."""
+    template: str = ""
+    """The user's prompt, with `{{ problem }}` and perhaps `{{ entry_point }}`; "" for the other protocols."""
     samples: int = Field(default=1, ge=1)
     """Samples of each problem."""
     temperature: float = Field(default=0.0, ge=0, le=10, allow_inf_nan=False)
@@ -75,6 +96,25 @@ def family(benchmark: str) -> str:
         `humaneval`, `mbpp` or `livecodebench`.
     """
     return next(name for name in _MAX_TOKENS if benchmark.startswith(name))
+
+
+def protocol_label(benchmark: str, protocol: Protocol) -> str:
+    """Name the protocol of a benchmark's scores with its version.
+
+    Args:
+        benchmark: Name of the benchmark.
+        protocol: The protocol of the evaluation.
+
+    Returns:
+        As in `evalplus 0.3.1`, `plum 1`, `livecodebench 1`, `file:` and a digest; `given` for programs that were read
+        from a file.
+    """
+    if protocol.prompt == "given":
+        return "given"
+    if protocol.name == "file":
+        return f"file:{protocol.version}"
+    name = "livecodebench" if family(benchmark) == "livecodebench" else protocol.name
+    return f"{name} {_VERSIONS.get(name, protocol.version)}"
 
 
 def extraction(benchmark: str, protocol: Protocol) -> str:
@@ -119,6 +159,9 @@ class ProblemPrompt:
     sampling: Sampling
     before: str = ""
     """Text that precedes the answer, if the answer continues it."""
+    keep_start: bool = False
+    """Whether the chat template's first special token stays in the text of a begun answer, though the engine adds it
+    again, as EvalPlus does."""
     holds: Literal["code", "blocks", "contest"] = "blocks"
     """What the answer is: the program, after `before`; text with fenced blocks; or such text, read as LiveCodeBench
     does."""
@@ -154,12 +197,17 @@ def problem_prompt(benchmark: str, problem: Problem, protocol: Protocol) -> Prob
         The request.
     """
     kind, style = family(benchmark), style_for(benchmark, protocol.prompt)
+    if protocol.name == "file":
+        return _asked_by_file(kind, problem, protocol)
+    evalplus = protocol.name == "evalplus" and kind != "livecodebench"
     sampling = Sampling(
         temperature=protocol.temperature,
         top_p=protocol.top_p,
-        max_tokens=protocol.max_tokens or _MAX_TOKENS[kind],
-        stop=_stop(kind, style),
+        max_tokens=protocol.max_tokens or (evalplus_rules().max_tokens if evalplus else _MAX_TOKENS[kind]),
+        stop=_evalplus_stop(kind, style) if evalplus else _stop(kind, style),
     )
+    if evalplus:
+        return _asked_by_evalplus(problem, style, sampling)
     if kind == "livecodebench":
         which = "base" if style == "completion" else protocol.contest_family
         inputs = digest(contest.prompt_digests(problem, which), sampling.stop)
@@ -174,6 +222,69 @@ def problem_prompt(benchmark: str, problem: Problem, protocol: Protocol) -> Prob
     turns = conversation(template, problem=problem.text)
     inputs = digest(prompt_digest(template), sampling.stop)
     return ProblemPrompt(turns, inputs, sampling, before=_FENCE if style == "prefilled" else "")
+
+
+def own_protocol(text: str) -> Protocol:
+    """Make the protocol of a user's own prompt.
+
+    Args:
+        text: The prompt: one user message, or messages under `<!-- user -->` and `<!-- assistant -->`. If the last one
+            is the assistant's, the model goes on with it.
+
+    Returns:
+        The protocol, with the prompt style that follows from the text.
+
+    Raises:
+        UsageError: The text lacks `{{ problem }}`, or has a placeholder that has no value.
+    """
+    found = placeholders(text)
+    if "problem" not in found:
+        raise UsageError("it does not say where the problem goes: write {{ problem }} there")
+    if unknown := found - {"problem", "entry_point"}:
+        raise UsageError(
+            f"it has {{{{ {min(unknown)} }}}}, which has no value: use {{{{ problem }}}} and {{{{ entry_point }}}}"
+        )
+    begun = turns_of(text, dict.fromkeys(found, ""))[-1]["role"] == "assistant"
+    style: PromptStyle = "prefilled" if begun else "chat"
+    return Protocol(name="file", version=digest(text), template=text, prompt=style)
+
+
+def _asked_by_file(kind: str, problem: Problem, protocol: Protocol) -> ProblemPrompt:
+    """Build the request for a problem by a user's own prompt. An answer begun inside a code block ends with it."""
+    turns = turns_of(protocol.template, {"problem": problem.text, "entry_point": problem.entry_point or ""})
+    inside = protocol.prompt == "prefilled" and turns[-1]["content"].endswith("```python")
+    sampling = Sampling(
+        temperature=protocol.temperature,
+        top_p=protocol.top_p,
+        max_tokens=protocol.max_tokens or _MAX_TOKENS[kind],
+        stop=("\n```\n",) if inside else (),
+    )
+    holds: Literal["blocks", "contest"] = "contest" if kind == "livecodebench" else "blocks"
+    inputs = digest("file", protocol.version, sampling.stop)
+    return ProblemPrompt(turns, inputs, sampling, before=_FENCE if inside else "", holds=holds)
+
+
+def _asked_by_evalplus(problem: Problem, style: PromptStyle, sampling: Sampling) -> ProblemPrompt:
+    """Build EvalPlus' request for a problem. Its data set has every problem as code, those of MBPP as a docstring."""
+    rules = evalplus_rules()
+    task = problem.text if problem.kind == "completion" else render("benchmark_completion", problem=problem.text)
+    if style == "completion":
+        text = task.strip() + "\n"
+        return ProblemPrompt(text, digest("evalplus", sampling.stop), sampling, before=text, holds="code")
+    turns = rules.prefilled(task) if style == "prefilled" else rules.chat(task)
+    inputs = digest("evalplus", style, digest(*rules.words), sampling.stop)
+    before = _FENCE if style == "prefilled" else ""
+    return ProblemPrompt(turns, inputs, sampling, before=before, keep_start=True)
+
+
+def _evalplus_stop(kind: str, style: PromptStyle) -> tuple[str, ...]:
+    rules = evalplus_rules()
+    match style:
+        case "completion":
+            return (*rules.stop, *rules.completion_stop[kind])
+        case "prefilled":
+            return (*rules.stop, *rules.fence_stop)
+    return ()
 
 
 def _stop(kind: str, style: PromptStyle) -> tuple[str, ...]:

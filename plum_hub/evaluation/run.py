@@ -15,7 +15,7 @@ from plum_hub.engines import EngineConfig
 from plum_hub.errors import RunError
 from plum_hub.evaluation.cards import eval_results, model_index, table
 from plum_hub.evaluation.config import EvaluationConfig, SelectedBenchmark, select_benchmarks, with_limits
-from plum_hub.evaluation.estimate import resolve_requests
+from plum_hub.evaluation.estimate import notes_before, resolve_requests
 from plum_hub.evaluation.exports import write_results
 from plum_hub.evaluation.folder import EvaluationFolder, EvaluationRecord
 from plum_hub.evaluation.generations import (
@@ -27,7 +27,7 @@ from plum_hub.evaluation.generations import (
     refuse_unknown,
 )
 from plum_hub.evaluation.judge import EvaluationVerdicts, in_batches, judging_in_background
-from plum_hub.evaluation.protocol import GIVEN, Protocol, extraction
+from plum_hub.evaluation.protocol import GIVEN, Protocol, extraction, protocol_label
 from plum_hub.evaluation.sampling import (
     ProblemProgram,
     SampleRequest,
@@ -54,7 +54,9 @@ def evaluate(config: EvaluationConfig, progress: Progress) -> EvaluationResults:
         The scores and the verdicts they rest on.
 
     Raises:
-        UsageError: The generations cannot be read or do not match, or no problem is selected.
+        UsageError: The generations cannot be read or do not match, no problem is selected, or the protocol has no
+            prompt for a benchmark.
+        MissingExtraError: The package of the protocol is not installed.
         BenchmarkError: A benchmark is unknown or cannot be loaded.
         EngineError: The model cannot be opened or failed. Answers that arrived before are kept, and judged by the next
             call.
@@ -105,6 +107,8 @@ class _EvaluationRun:
         """Ask a model, and judge its answers."""
         assert self.config.model is not None
         model, protocol, chosen, samples = resolve_requests(self.config, self.folder)
+        for note in notes_before(self.config, protocol, chosen):
+            self.progress.say(note)
         slots = [entry for one in samples.values() for entry in one.slots()]
         chosen = with_limits(chosen, ((entry.benchmark, entry.problem) for entry in slots), self.judge)
         judging = EvaluationVerdicts(self.folder, chosen, protocol, self.judge, self.progress.beside())
@@ -258,6 +262,7 @@ def _record(
         model=model,
         model_revision=revision,
         engine=engine,
+        protocol=protocol_label(chosen.name, protocol),
         prompt=style,
         prompt_digest=prompt,
         extraction=extraction(chosen.name, protocol),

@@ -119,9 +119,11 @@ def contest_family(config: EngineConfig) -> Literal["chat", "qwen"]:
     Returns:
         The family.
     """
-    name = config.public().model
+    public = config.public()
+    name = public.model + ((public.base or "") if isinstance(public, LocalSettings) else "")
     with suppress(OSError, ValueError, AttributeError, RecursionError):
-        path = Path(config.model).expanduser() / "config.json"
+        model = (config.base if isinstance(config, LocalSettings) else None) or config.model
+        path = Path(model).expanduser() / "config.json"
         name += str(json.loads(path.read_text(encoding="utf-8")).get("model_type"))
     return "qwen" if "qwen" in name.lower() else "chat"
 
@@ -196,9 +198,12 @@ def engine_requests(config: EngineConfig, pending: Mapping[str, SampleRequest]) 
     prefilled = [one for one in pending.values() if _is_prefilled(one.question.prompt)]
     distinct = {digest(one.question.prompt): one.question.prompt for one in prefilled}
     conversations = [prompt for prompt in distinct.values() if not isinstance(prompt, str)]
-    texts = dict(
-        zip(distinct, begun_answers(config.model, config.revision, conversations) if prefilled else (), strict=True)
-    )
+    begun: list[str] = []
+    if prefilled:
+        assert isinstance(config, LocalSettings)  # others send whole conversations
+        keep_start = any(one.question.keep_start for one in prefilled)
+        begun = begun_answers(config, conversations, keep_start=keep_start)
+    texts = dict(zip(distinct, begun, strict=True))
     return [
         Request(
             id=one.id,
@@ -223,7 +228,7 @@ def prompt_facts(chosen: SelectedBenchmark, protocol: Protocol) -> tuple[str, st
     prompts = [problem_prompt(chosen.name, problem, protocol) for problem in chosen.problems.values()]
     digests = sorted({one.digest for one in prompts})
     return (
-        style_for(chosen.name, protocol.prompt),
+        protocol.prompt if protocol.name == "file" else style_for(chosen.name, protocol.prompt),
         digests[0] if len(digests) == 1 else digest(digests),
         prompts[0].sampling.max_tokens,
     )

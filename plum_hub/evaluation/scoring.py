@@ -153,6 +153,8 @@ class EvaluationResults:
     """Names of the files that hold the scores."""
     folder: Path = Path()
     """The folder of all results."""
+    greedy: "EvaluationResults | None" = None
+    """The results of a greedy sample of each problem, if one was asked for beside those that were drawn."""
 
     def disagreements(self) -> list[RuleDisagreement]:
         """Return the disagreements of all benchmarks."""

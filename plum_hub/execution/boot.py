@@ -24,7 +24,7 @@ _LINKS = {"/dev/stdin": "0", "/dev/stdout": "1", "/dev/stderr": "2"}
 _IN_JAIL = tuple(
     f"{name}.py"
     for name in (
-        "__init__", "zygote", "sandbox_child", "compiler", "internals", "probe", "reserved", "scratch",
+        "__init__", "zygote", "sandbox_child", "compiler", "frames", "internals", "probe", "reserved", "scratch",
         "trusted", "values", "visibility", "wire",
     )
 )  # fmt: skip
@@ -33,7 +33,7 @@ _RESERVED = ("/tmp", "/dev", "/proc", "/jail")
 """Folders of the jail itself: an interpreter installed below one of them appears at `_MOVED`."""
 _MOVED = "/python"
 _PACKAGES = "/packages"
-"""Where numpy is mounted for programs that may use it."""
+"""Where numpy and pandas are mounted for programs that may use them."""
 _START = (
     "import sys; sys.path.insert(0, '/jail'); from plum_hub.execution.zygote import main; "
     "sys.path.remove('/jail'); main(int(sys.argv[1]), *sys.argv[2:])"
@@ -47,7 +47,7 @@ def main(argument: str) -> None:
         argument: JSON with `socket` (a file descriptor), `python` (path of the interpreter), `prefix` (its folder),
             `library` (its standard library), `source` (the folder of this package), `scratch_mb`, `cgroups` (folders of
             the jail's control group, removed at the end), `core` (the processor core to stay on, or null),
-            `packages` (the folder that numpy is installed in; empty if programs may not use it) and `elsewhere`
+            `packages` (paths of the packages that programs may use: numpy, or numpy and pandas) and `elsewhere`
             (whether programs get other surroundings).
     """
     settings = json.loads(argument)
@@ -168,9 +168,8 @@ def _build_root(settings: dict[str, Any], target: str) -> list[str]:
     targets = {path: path for path in _SYSTEM} | {settings["prefix"]: target}
     readable = [_bind(path, targets[path]) for path in targets if Path(_OLD + path).is_dir()]
     if packages := settings["packages"]:
-        for name in ("numpy", "numpy.libs"):
-            if Path(f"{_OLD}{packages}/{name}").is_dir():
-                _bind(f"{packages}/{name}", f"{_PACKAGES}/{name}")
+        for package in packages:
+            _bind(package, f"{_PACKAGES}/{Path(package).name}")
         readable.append(_PACKAGES)
     _make_devices()
     _hide_memory_readers(target + settings["library"].removeprefix(settings["prefix"]))
@@ -202,12 +201,15 @@ def _mount_proc(flags: int) -> None:
 
 
 def _bind(path: str, target: str) -> str:
-    """Mount a folder of the machine read-only at `target` in the new root."""
+    """Mount a folder or file of the machine read-only at `target` in the new root."""
     old, new = Path(_OLD + path), Path(target)
     if old.is_symlink():
         new.symlink_to(old.readlink())
-    elif not new.is_dir():
-        new.mkdir(mode=0o755, parents=True)
+    elif not new.exists():
+        if old.is_dir():
+            new.mkdir(mode=0o755, parents=True)
+        else:
+            new.touch()
         kernel.mount(str(old), target, "none", kernel.MS_BIND | kernel.MS_REC)
         kernel.make_read_only(target, recursive=True)
     return target

@@ -2,7 +2,8 @@
 
 They take the place of a literal in a case, as source: `approx([1e6, 0.001], rel=1e-3)`, `isclose(100, rel_tol=0.05)`,
 `almost_equal(3, delta=2)`. Like any expected value they stay outside the program's process and are applied to plain
-builtins. Each accepts exactly what pytest, `math.isclose` and `unittest` accept.
+builtins. Each accepts exactly what pytest, `math.isclose` and `unittest` accept; `assert_series_equal(pd.Series([1]))`
+accepts what `pandas.testing` accepts, up to the dtypes that depend on the version of pandas (`frames.agree`).
 """
 
 import ast
@@ -13,7 +14,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from plum_hub.execution.literals import parse_literal
+from plum_hub.execution.frames import Labelled, Strictness, agree
+from plum_hub.execution.literals import equal, parse_literal
 from plum_hub.execution.values import Array
 
 _NUMBERS = (int, float, complex, Fraction, Decimal)
@@ -125,12 +127,50 @@ class AlmostEqual:
         return bool(round(difference, 7 if self.places is None else self.places) == 0)
 
 
-Closeness = Approx | IsClose | AlmostEqual
+@dataclass(frozen=True)
+class PandasEqual:
+    """`pandas.testing.assert_frame_equal`, `assert_series_equal` and `assert_index_equal`, with their arguments."""
 
+    expected: Any
+    check_dtype: bool = True
+    check_names: bool = True
+    check_exact: bool = False
+    check_like: bool = False
+    check_index_type: bool = True
+    exact: bool | str = "equiv"
+    rtol: Any = 1e-5
+    atol: Any = 1e-8
+
+    def accepts(self, actual: Any) -> bool:
+        """Compare a value as the assertion does.
+
+        Args:
+            actual: Made of plain builtins.
+
+        Returns:
+            Whether the assertion holds.
+        """
+        types = self.check_index_type and self.exact is not False
+        rules = Strictness(self.check_dtype, self.check_names, self.check_like, types)
+        return isinstance(self.expected, Labelled) and agree(actual, self.expected, self._is_same, rules)
+
+    def _is_same(self, actual: Any, expected: Any) -> bool:
+        if not self.check_exact and isinstance(actual, int | float) and isinstance(expected, float):
+            return abs(actual - expected) <= self.atol + self.rtol * abs(expected) or actual == expected
+        return equal(actual, expected)
+
+
+Closeness = Approx | IsClose | AlmostEqual | PandasEqual
+
+_CHECKS = ("check_dtype", "check_names", "check_exact", "check_like", "check_index_type")
 _CONSTRUCTORS: dict[str, tuple[type[Any], frozenset[str]]] = {
     "approx": (Approx, frozenset({"rel", "abs", "nan_ok", "reverse"})),
     "isclose": (IsClose, frozenset({"rel_tol", "abs_tol"})),
     "almost_equal": (AlmostEqual, frozenset({"places", "delta"})),
+    **{
+        f"assert_{kind}_equal": (PandasEqual, frozenset({*_CHECKS, "exact", "rtol", "atol"}))
+        for kind in ("frame", "series", "index")
+    },
 }
 
 
@@ -138,7 +178,8 @@ def parse_expected(source: str) -> Any:
     """Parse the source of an expected value.
 
     Args:
-        source: A literal (`literals.parse_literal`), or a call of `approx`, `isclose` or `almost_equal` with literals.
+        source: A literal (`literals.parse_literal`), or a call of `approx`, `isclose`, `almost_equal` or an assertion
+            of `pandas.testing` with literals.
 
     Returns:
         The value, or a `Closeness`.
@@ -184,8 +225,10 @@ def _closeness(source: str) -> Closeness:
 def _is_setting(item: tuple[str | None, Any]) -> bool:
     """Check a keyword argument. One that Python would reject is the test author's error, not the program's."""
     name, value = item
-    if name in ("nan_ok", "reverse"):
+    if name in ("nan_ok", "reverse", *_CHECKS):
         return isinstance(value, bool)
+    if name == "exact":
+        return isinstance(value, bool) or value == "equiv"
     if name == "places":
         return isinstance(value, int)
     return value is None or (

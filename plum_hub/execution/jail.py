@@ -140,18 +140,34 @@ class _WorkerSlot:
         self.deadline = time.monotonic() + task.grace * task.program.limits.wall_seconds + _GRACE_SECONDS
 
 
-class _Numpy(NamedTuple):
-    """The folder that numpy is installed in, and the suffix for the harness version."""
+class _Packages(NamedTuple):
+    """Paths of the packages that programs may use, and the suffix for the harness version."""
 
-    folder: Path
-    version: str
+    paths: tuple[str, ...] = ()
+    version: str = ""
 
 
-def _find_numpy() -> _Numpy:
-    spec = importlib.util.find_spec("numpy")
-    if spec is None or spec.origin is None:
-        raise MissingExtraError("judging programs that use numpy", "train")
-    return _Numpy(Path(spec.origin).resolve().parents[1], f"-numpy-{importlib.metadata.version('numpy')}")
+def _find_packages(*, numpy: bool, pandas: bool) -> _Packages:
+    """Find numpy, or numpy and pandas with what it imports.
+
+    Raises:
+        MissingExtraError: One is not installed.
+    """
+    found = _Packages()
+    for name, extra, parts in (
+        ("numpy", "train", ("numpy", "numpy.libs")),
+        ("pandas", "train", ("pandas", "pandas.libs", "dateutil", "six.py", "pytz", "tzdata")),
+    ):
+        if not pandas and not (numpy and name == "numpy"):
+            continue
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise MissingExtraError(f"judging programs that use {name}", extra)
+        folder = Path(spec.origin).resolve().parents[1]
+        paths = [str(folder / part) for part in parts if (folder / part).exists()]
+        version = f"{found.version}-{name}-{importlib.metadata.version(name)}"
+        found = _Packages((*found.paths, *paths), version)
+    return found
 
 
 def _physical(cores: Set[int]) -> frozenset[int]:
@@ -174,6 +190,7 @@ class JailSandbox:
         workers: Number of jails; None for one for each core that this process may use.
         enclose: Starts an enclosure from the zygote's end of a socket and the core to stay on; None for a jail.
         numpy: Whether programs may use numpy.
+        pandas: Whether programs may use pandas, and numpy with it.
         elsewhere: Whether programs get other surroundings (`Program.elsewhere`).
     """
 
@@ -185,11 +202,11 @@ class JailSandbox:
         enclose: Callable[[socket.socket, int | None], Enclosure] | None = None,
         *,
         numpy: bool = False,
+        pandas: bool = False,
         elsewhere: bool = False,
     ) -> None:
-        self._numpy = _find_numpy() if numpy else None
-        packages = str(self._numpy.folder) if self._numpy else ""
-        self._enclose = enclose or functools.partial(self.enclosure, packages=packages, elsewhere=elsewhere)
+        self._packages = _find_packages(numpy=numpy, pandas=pandas)
+        self._enclose = enclose or functools.partial(self.enclosure, packages=self._packages.paths, elsewhere=elsewhere)
         self._cores = os.sched_getaffinity(0)
         self._size = workers or len(self._cores)
         self._exclusive_cores: frozenset[int | None] = frozenset({None})
@@ -208,8 +225,7 @@ class JailSandbox:
     def harness_version(self) -> str:
         """See `Sandbox`."""
         version = ".".join(str(part) for part in sys.version_info[:3])
-        numpy = self._numpy.version if self._numpy else ""
-        return f"{self.enclosure.name}-{_HARNESS}-{sys.implementation.name}-{version}{numpy}"
+        return f"{self.enclosure.name}-{_HARNESS}-{sys.implementation.name}-{version}{self._packages.version}"
 
     def run(self, programs: Iterable[Program]) -> Iterator[Execution]:
         """Run every program once; see `Sandbox`.

@@ -31,15 +31,24 @@ class Judge:
         sandbox: What isolates programs: `jail` (Linux namespaces), `landlock` (where namespaces are refused), `docker`,
             or `auto` for the first of these that works here, determined when programs first run (`choose`).
         numpy: Whether programs may use numpy, and cases may expect its arrays.
+        pandas: Whether programs may use pandas and numpy, and cases may expect their values.
 
     Raises:
-        SandboxError: `docker` with `numpy`, which its containers do not have.
+        SandboxError: `docker` with `numpy` or `pandas`, which its containers do not have.
     """
 
-    def __init__(self, workers: int | None = None, *, sandbox: SandboxName = "auto", numpy: bool = False) -> None:
-        if sandbox == "docker" and numpy:
-            raise SandboxError("the docker sandbox has no numpy; use the jail or landlock sandbox")
-        self._workers, self._name, self._numpy = workers, sandbox, numpy
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        sandbox: SandboxName = "auto",
+        numpy: bool = False,
+        pandas: bool = False,
+    ) -> None:
+        if sandbox == "docker" and (numpy or pandas):
+            missing = "pandas" if pandas else "numpy"
+            raise SandboxError(f"the docker sandbox has no {missing}; use the jail or landlock sandbox")
+        self._workers, self._name, self._numpy, self._pandas = workers, sandbox, numpy or pandas, pandas
         self._open_sandbox: Sandbox | None = None
         self._elsewhere: Sandbox | None = None
 
@@ -54,7 +63,7 @@ class Judge:
         if name == "docker":
             return DockerSandbox(self._workers, elsewhere=elsewhere)
         kind = JailSandbox if name == "jail" else LandlockSandbox
-        return kind(self._workers, numpy=self._numpy, elsewhere=elsewhere)
+        return kind(self._workers, numpy=self._numpy, pandas=self._pandas, elsewhere=elsewhere)
 
     @property
     def harness_version(self) -> str:
@@ -118,7 +127,7 @@ def choose(*, numpy: bool = False) -> RealSandboxName:
     Each is started and verified, so the result is cached.
 
     Args:
-        numpy: Whether programs may use numpy, which docker's containers do not have.
+        numpy: Whether programs may use numpy (and perhaps pandas), which docker's containers do not have.
 
     Returns:
         The sandbox's name.

@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 from plum_hub.execution import filters
@@ -29,7 +30,9 @@ class LandlockWorker(Jail):
     max_version = sys.maxsize
     """Newest Landlock ABI to use."""
 
-    def __init__(self, theirs: socket.socket, core: int | None, packages: str = "", *, elsewhere: bool = False) -> None:
+    def __init__(
+        self, theirs: socket.socket, core: int | None, packages: Sequence[str] = (), *, elsewhere: bool = False
+    ) -> None:
         self._user = os.getuid()
         settings = {"temporary": _temporary(), "max_version": self.max_version, "elsewhere": elsewhere}
         super().__init__(theirs, core, packages, settings)

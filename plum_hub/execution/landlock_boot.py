@@ -115,13 +115,12 @@ def _switch_user(user: int) -> None:
 
 
 def _populate(folders: _SandboxFolders, settings: dict[str, Any]) -> None:
-    """Create the folders: the zygote's modules, links to numpy, and scratch."""
+    """Create the folders: the zygote's modules, links to packages, and scratch."""
     Path(folders.folder).chmod(0o711)
     boot.write_sources(boot.read_sources(settings["source"]), folders.jail)
     Path(folders.packages).mkdir(mode=0o755)
-    for name in ("numpy", "numpy.libs"):
-        if settings["packages"] and Path(settings["packages"], name).is_dir():
-            Path(folders.packages, name).symlink_to(Path(settings["packages"], name).resolve())
+    for package in map(Path, settings["packages"]):
+        Path(folders.packages, package.name).symlink_to(package.resolve())
     Path(folders.scratch).mkdir(mode=0o700)
     if folders.user is not None:
         os.chown(folders.scratch, folders.user, folders.user)

@@ -12,6 +12,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from plum_hub.execution.frame_literals import dtype_name, pandas_value
+from plum_hub.execution.frames import Labelled, Moment, agree
 from plum_hub.execution.values import Array
 
 MAX_CHARACTERS = 4_000_000
@@ -33,13 +35,14 @@ def parse_literal(source: str) -> Any:
     Beyond `ast.literal_eval` it accepts what `repr` prints and tests write: `nan`, `inf`, `math.inf`, `float("nan")`,
     `set()`, `frozenset({1})`, `range(3)`, `bytearray(b"a")`, `{1: 2}.keys()`, `Fraction(1, 2)`, `Decimal("0.5")`;
     `list`, `tuple`, `set` or `dict` around at most one literal; and numpy's `array([1, 2])` (also `np.array`, with or
-    without `dtype`) and scalars (`np.float64(0.5)`).
+    without `dtype`) and scalars (`np.float64(0.5)`); and pandas' constructors (`pd.DataFrame({"a": [1]})`), see
+    `frame_literals`.
 
     Args:
         source: Python source of at most `MAX_CHARACTERS` characters.
 
     Returns:
-        The value, made of plain builtins and `values.Array`.
+        The value, made of plain builtins, `values.Array` and `frames`.
 
     Raises:
         ValueError: The source is not such a literal; the message says why.
@@ -83,9 +86,32 @@ def _value(node: ast.expr) -> Any:
             keywords=[] | [ast.keyword(arg="dtype")],
         ):
             return _numpy_value(name, _value(argument))
+        case ast.Attribute(value=ast.Name(id="pd" | "pandas"), attr="NaT" | "NA" as name):
+            return Moment(name)
+        case ast.Call(func=ast.Attribute() as function, args=arguments, keywords=keywords) if _is_pandas(function):
+            given = {
+                word.arg or "": _dtype(word.value) if word.arg == "dtype" else _value(word.value) for word in keywords
+            }
+            return pandas_value(ast.unparse(function).partition(".")[2], [*map(_value, arguments)], given)
         case ast.Attribute(value=ast.Name(id="np" | "numpy"), attr="True_" | "False_" | "nan" | "inf" as name):
             return _NAMES[name]
     raise ValueError(f"not a literal: {ast.unparse(node)[:80]!r}")
+
+
+def _is_pandas(function: ast.expr) -> bool:
+    """Return whether a dotted name begins with pandas."""
+    while isinstance(function, ast.Attribute):
+        function = function.value
+    return isinstance(function, ast.Name) and function.id in ("pd", "pandas")
+
+
+def _dtype(node: ast.expr) -> str:
+    match node:
+        case ast.Constant(value=str(name)) | ast.Name(id=name):
+            return dtype_name(name)
+        case ast.Attribute(value=ast.Name(id="np" | "numpy"), attr=name):
+            return dtype_name(name)
+    raise ValueError(f"not a literal: the dtype {ast.unparse(node)[:80]!r}")
 
 
 def _view(value: Any, attribute: str) -> Any:
@@ -150,6 +176,9 @@ def write_literal(value: Any) -> str:
 
     Returns:
         Python source.
+
+    Raises:
+        ValueError: It holds a value of pandas.
     """
     match value:
         case float():
@@ -167,6 +196,8 @@ def write_literal(value: Any) -> str:
             return f"{{{', '.join(f'{write_literal(key)}: {write_literal(item)}' for key, item in value.items())}}}"
         case Array(items):
             return f"array({write_literal(items)})"
+        case Labelled() | Moment():
+            raise ValueError("a value of pandas, which is not written as a literal")
     return repr(value)
 
 
@@ -186,6 +217,8 @@ def largest_hashed(value: Any) -> int:
             return max([len(value), *(largest_hashed(item) for item in value)])
         case list() | tuple():
             return max((largest_hashed(item) for item in value), default=0)
+        case Labelled(values=values):
+            return largest_hashed(values)
     return 0
 
 
@@ -215,6 +248,8 @@ def equal(
     match expected:
         case Array(items) if isinstance(actual, Array):
             return same(actual.items, items)
+        case Labelled():
+            return agree(actual, expected, same)
         case list() | tuple() if type(actual) is type(expected):
             return len(actual) == len(expected) and all(map(same, actual, expected))
         case dict() if type(actual) is dict:

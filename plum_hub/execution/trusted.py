@@ -5,6 +5,7 @@ as much as `Counter.__eq__`.
 """
 
 import importlib
+import inspect
 import operator
 import re
 import sys
@@ -15,8 +16,12 @@ from typing import Any, NamedTuple
 
 _NAMES = frozenset({
     "bisect", "cmath", "collections", "copy", "datetime", "decimal", "fractions", "functools", "heapq", "itertools",
-    "json", "math", "operator", "random", "re", "statistics", "string",
+    "json", "math", "operator", "pandas", "random", "re", "statistics", "string",
 })  # fmt: skip
+_PANDAS = ("pandas", "pandas.testing", "pandas._testing", "pandas._testing.asserters", "pandas.core.dtypes.missing")
+"""What comparisons of pandas are made of. The last hold functions only."""
+_PANDAS_CLASSES = frozenset({"DataFrame", "Series", "Index", "RangeIndex", "MultiIndex", "Timestamp", "Timedelta"})
+_COMPARES = frozenset({"__eq__", "__ne__", "__getitem__", "__len__", "__iter__", "__contains__", "__bool__"})
 _WORDS = re.compile(r"\w+")
 _HEAP_TYPE = 1 << 9  # of `type.__flags__`: a class whose attributes can be set
 
@@ -44,6 +49,9 @@ def named(source: str) -> tuple[Module, ...]:
         Those of the restorable modules whose names occur in it.
     """
     names = sorted(_NAMES.intersection(_WORDS.findall(source)))
+    if "pandas" in names:
+        names.remove("pandas")
+        names += _PANDAS if "pandas" in sys.modules else ()
     for name in names:
         if name not in _KNOWN:
             _KNOWN[name] = _remembered(name)
@@ -71,8 +79,28 @@ def restored(modules: Iterable[Module]) -> Iterator[object]:
 def _remembered(name: str) -> Module:
     module = importlib.import_module(name)
     names = tuple(vars(module).items())
+    if name in _PANDAS:
+        return Module(name, module, names, tuple(_pandas_settings(names)))
     own = [value for _, value in names if getattr(value, "__module__", None) == name]
     return Module(name, module, names, tuple(setting for value in own for setting in _settings(value)))
+
+
+def _pandas_settings(names: Iterable[tuple[str, Any]]) -> Iterator[tuple[object, str, Any]]:
+    """Yield the attributes of the functions, and of the main classes also those that they inherit.
+
+    An inherited attribute is set on the class itself, where a program's would have come before it.
+    """
+    for name, value in names:
+        function = value
+        while isinstance(function, types.FunctionType):  # some are inside decorators
+            yield from _settings(function)
+            function = getattr(function, "__wrapped__", None)
+        if isinstance(value, type) and name in _PANDAS_CLASSES:
+            for attribute in dir(value):
+                held = inspect.getattr_static(value, attribute)
+                if (attribute[:2] != "__" or attribute in _COMPARES) and _can_be_set(value, attribute, held):
+                    yield value, attribute, held
+                    yield from _settings(held) if isinstance(held, types.FunctionType) else ()
 
 
 def _settings(value: object) -> Iterator[tuple[object, str, Any]]:

@@ -5,12 +5,13 @@
     s  set                                          z  frozenset               d  dict: pairs, in order
     a  a numpy array, as nested lists               (a numpy scalar is its item)
     q  a Fraction: numerator, denominator           m  a Decimal, as text
+    p  a value of pandas (`frames`)
 
 Only builtin types and these exact numbers have an encoding; a subclass is encoded as the builtin that it holds. What
 Python considers equal to a builtin is encoded as that builtin: a view of a dictionary's keys or items is a set,
 `bytearray` and `memoryview` of bytes are bytes, a mapping proxy is a dictionary, and the wrappers of `collections` are
 what they wrap. `decode` returns plain builtins, and nothing in the text can name anything else. This module also runs
-inside the jail, so it imports the standard library only.
+inside the jail, so it imports the standard library and `frames` only.
 """
 
 import json.encoder
@@ -22,6 +23,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
+
+from plum_hub.execution import frames
 
 MAX_BYTES = 16_000_000
 """The longest encoded value that is transferred: a list of a million numbers takes half of it."""
@@ -164,6 +167,16 @@ def know_numpy() -> None:
     _OTHERS[np.ndarray] = lambda value, depth: f'{{"a":{_written(listed(value), depth + 1)}}}'
 
 
+def know_pandas() -> None:
+    """Register the values of pandas, read by its own methods, bound here once. A subclass has no encoding."""
+    readers = frames.readers(lambda kind: UnsupportedValueError(name_of(kind)))
+
+    def written(read: Callable[[Any], list[Any]]) -> Callable[[Any, int], str]:
+        return lambda value, depth: f'{{"p":{_written(read(value), depth + 1)}}}'
+
+    _OTHERS.update({kind: written(read) for kind, read in readers.items()})
+
+
 def _plain(kind: type) -> type:
     """Return the builtin type that a class extends.
 
@@ -229,7 +242,7 @@ def decode(text: bytes, max_hashed: int) -> Any:
             time. No correct answer has a larger one than the expected value.
 
     Returns:
-        The value, made of plain builtins, exact numbers and `Array`.
+        The value, made of plain builtins, exact numbers, `Array` and `frames`.
 
     Raises:
         ValueError: This is not an encoding, or it contains a set or dictionary larger than `max_hashed`.
@@ -258,11 +271,13 @@ def _from_json(item: Any, max_hashed: int) -> Any:
         return tuple(_from_json(element, max_hashed) for element in content)
     if tag == "a":
         return Array(_from_json(content, max_hashed))
+    if tag == "p":
+        return frames.decoded(_from_json(content, max_hashed))
     if tag == "c":
         return complex(*(_from_json(element, max_hashed) for element in content))
     if tag == "r":
         return range(*(_from_json(element, max_hashed) for element in content))
-    if tag in "qm":
+    if tag in ("q", "m"):
         return _exact_number(tag, content, max_hashed)
     if len(content) > max_hashed:
         raise ValueError(f"a set or dictionary of {len(content)} elements, more than the expected value can have")

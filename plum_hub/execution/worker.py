@@ -11,7 +11,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -105,7 +105,7 @@ class Jail:
     Args:
         theirs: The zygote's end of a socket.
         core: Processor core to stay on; None for any.
-        packages: Folder that numpy is installed in; empty if programs may not use it.
+        packages: Paths of the packages that programs may use (`packages.Packages`).
         extra_settings: Further keys of the argument of `boot`.
         elsewhere: Whether programs get other surroundings.
 
@@ -128,7 +128,7 @@ class Jail:
         self,
         theirs: socket.socket,
         core: int | None,
-        packages: str = "",
+        packages: Sequence[str] = (),
         extra_settings: dict[str, Any] | None = None,
         *,
         elsewhere: bool = False,
@@ -140,7 +140,7 @@ class Jail:
         settings = {
             "socket": theirs.fileno(), "python": python, "prefix": os.path.realpath(sys.base_prefix),
             "library": os.path.realpath(sysconfig.get_path("stdlib")), "source": str(source), "scratch_mb": SCRATCH_MB,
-            "packages": packages, "core": core, "elsewhere": elsewhere,
+            "packages": list(packages), "core": core, "elsewhere": elsewhere,
             "cgroups": [str(folder) for folder in groups.folders] if groups else [],
             **(extra_settings or {}),
         }  # fmt: skip
@@ -166,6 +166,7 @@ class Jail:
 
         Raises:
             SandboxError: It shares a namespace with this process, or runs as the wrong user.
+            BrokenWorkerError: The process outside is dead, so nothing would kill what is inside.
         """
         init = int(greeting["init"])
         for name in _NAMESPACES:
@@ -186,7 +187,11 @@ class Jail:
 
         Raises:
             SandboxError: It runs as the wrong user.
+            BrokenWorkerError: The process outside is dead, so nothing would kill what is inside.
         """
+        # A zygote asks to die with its parent before it reports itself ready, so a parent alive now is enough.
+        if self._process.poll() is not None:
+            raise BrokenWorkerError("the process outside its jail died")
         if self._group is not None:
             self._group.add(zygote)
         text = Path(f"/proc/{zygote}/status").read_text()

@@ -23,7 +23,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from plum_hub.execution import compiler, internals, sandbox_child, scratch, values
+from plum_hub.execution import compiler, frames, internals, sandbox_child, scratch, trusted, values
 from plum_hub.execution.visibility import ELSEWHERE, MEMORY_READERS, OTHER_ENVIRONMENT
 from plum_hub.execution.wire import (
     ASKED,
@@ -73,7 +73,7 @@ def main(control: int, packages: str = "", children: int | None = None) -> None:
 
     Args:
         control: The socket's file descriptor.
-        packages: Folder whose numpy programs may use; empty for none.
+        packages: Folder whose numpy and pandas programs may use; empty for none.
         children: Without a pid namespace, the descriptor of this process's /proc/PID/task/PID/children; its working
             folder is then the scratch folder.
     """
@@ -124,6 +124,10 @@ def prepare(packages: str = "", children: int | None = None) -> None:
     if packages:
         sys.path.append(packages)
         values.know_numpy()
+        if os.path.isdir(f"{packages}/pandas"):  # noqa: PTH112  pathlib makes forks slower
+            frames.preload()
+            values.know_pandas()
+            trusted.named("pandas")
     _set_surroundings()
     for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)

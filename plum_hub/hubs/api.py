@@ -242,7 +242,8 @@ def _card(repo: Repo, oid: str | None) -> dict[str, Any]:
     if oid is None:
         return {}
     try:
-        return front_matter.read(repo.git.blob(oid).decode())
+        card: dict[str, Any] = front_matter.as_json(front_matter.read(repo.git.blob(oid).decode()))
+        return card
     except (front_matter.FrontMatterError, UnicodeDecodeError):
         return {}
 

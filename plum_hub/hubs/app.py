@@ -28,6 +28,8 @@ _ROUTES = [
     (route, route.compiled())
     for route in (*api.ROUTES, *discussions.ROUTES, *files.ROUTES, *uploads.ROUTES, *pages.ROUTES)
 ]
+_LONGEST_MESSAGE = 2_000
+"""Characters of a refusal in a header."""
 _IN_MEMORY = 1 << 20
 """A longer body waits on disk for its handler. In bytes."""
 
@@ -70,13 +72,15 @@ class App:
         route, params = _matched(request.method, raw_path)
         if params.get("repo") and not raw_path.startswith("/api/"):
             params["repo"] = params["repo"].removesuffix(".git")
+        role = self.hub.role(request.headers.get("authorization"))
+        limit = self.hub.limits.body if role is not None else self.hub.limits.anonymous_body
         streamed = inspect.iscoroutinefunction(route.handler)
         with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(self.hub.store.scratch)) as body:
             if not streamed:
                 async for piece in request.stream():
                     body.write(piece)
-                    if body.tell() > self.hub.limits.body:
-                        raise refusals.too_large(self.hub.limits.body)
+                    if body.tell() > limit:
+                        raise refusals.too_large(limit)
                 body.seek(0)
             headers = {key.lower(): value for key, value in request.headers.items()}
             call = HubRequest(
@@ -86,12 +90,18 @@ class App:
                 query=parse_qs(request.scope["query_string"].decode("ascii", "replace"), keep_blank_values=True),
                 headers=headers,
                 body=body,
-                base=f"{request.url.scheme}://{request.headers.get('host', request.url.netloc)}",
-                role=self.hub.role(headers.get("authorization")),
+                base=_base(request),
+                role=role,
                 chunks=request.stream() if streamed else None,
             )
             answer = await (route.handler(self.hub, call) if streamed else run_sync(route.handler, self.hub, call))
         return answer if isinstance(answer, Response) else reply(answer)
+
+
+def _base(request: Request) -> str:
+    """Return scheme and host as the caller addressed them; `request.url` would fail for a query that is not UTF-8."""
+    host, port = request.scope.get("server") or ("localhost", None)
+    return f"{request.scope['scheme']}://{request.headers.get('host') or (f'{host}:{port}' if port else host)}"
 
 
 def _matched(method: str, path: str) -> tuple[Route, dict[str, Any]]:
@@ -111,7 +121,8 @@ def _disk_full(error: OSError | subprocess.CalledProcessError) -> bool:
 
 
 def _refused(refusal: refusals.Refusal, request: Request) -> Response:
-    message = refusal.message.encode("ascii", "replace").decode().replace("\n", " ").replace("\r", " ")
+    plain = refusal.message.encode("ascii", "replace").decode()
+    message = "".join(it if it.isprintable() else " " for it in plain)[:_LONGEST_MESSAGE]
     headers = {"X-Error-Message": message, **refusal.headers}
     if refusal.code is not None:
         headers["X-Error-Code"] = refusal.code

@@ -28,6 +28,10 @@ _GROUPS = {
 }
 
 
+_DIGITS = 15
+"""Digits of a number in a query; no page or file has more."""
+
+
 class Route(NamedTuple):
     """Requests that a handler answers.
 
@@ -141,7 +145,7 @@ class HubRequest:
         """
         try:
             value = json.loads(self.body.read() or b"{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise refusals.malformed(f"the body is not JSON: {error}") from error
         if not isinstance(value, dict):
             raise refusals.malformed("the body is not a JSON object")
@@ -211,11 +215,12 @@ class Hub:
             call.require_write()
         return repo
 
-    def sign(self, call: HubRequest, path: str, **facts: str | int) -> str:
-        """Make a URL that works for a day without a token, for exactly these facts.
+    def sign(self, call: HubRequest, method: str, path: str, **facts: str | int) -> str:
+        """Make a URL that works for a day without a token, for one method and exactly these facts.
 
         Args:
             call: The request that is answered; its base is the URL's.
+            method: The HTTP method: who may read a file may not write it.
             path: The path of the URL.
             facts: What the URL stands for, such as the SHA-256 of a file.
 
@@ -223,7 +228,7 @@ class Hub:
             The signed URL.
         """
         facts["expires"] = int(time.time()) + 86_400
-        return f"{call.base}{path}?{urlencode({**facts, 'signature': self._signature(path, facts)})}"
+        return f"{call.base}{path}?{urlencode({**facts, 'signature': self._signature(method, path, facts)})}"
 
     def check_signature(self, call: HubRequest) -> dict[str, str]:
         """Verify a signed URL.
@@ -239,14 +244,14 @@ class Hub:
         """
         facts = {key: values[0] for key, values in call.query.items()}
         given = facts.pop("signature", "")
-        if not hmac.compare_digest(given.encode(), self._signature(call.path, facts).encode()):
+        if not hmac.compare_digest(given.encode(), self._signature(call.method, call.path, facts).encode()):
             raise refusals.forbidden("this URL was not signed by this Hub")
         if int(facts["expires"]) < time.time():
             raise refusals.forbidden("this URL has expired")
         return facts
 
-    def _signature(self, path: str, facts: "dict[str, str | int] | dict[str, str]") -> str:
-        text = json.dumps([path, {key: str(value) for key, value in facts.items()}], sort_keys=True)
+    def _signature(self, method: str, path: str, facts: "dict[str, str | int] | dict[str, str]") -> str:
+        text = json.dumps([method, path, {key: str(value) for key, value in facts.items()}], sort_keys=True)
         return hmac.new(self.store.tokens["write"].encode(), text.encode(), "sha256").hexdigest()
 
 
@@ -261,7 +266,7 @@ def reply(value: Any, headers: dict[str, str] | None = None, status: int = 200) 
     Returns:
         The response.
     """
-    content = json.dumps(value, ensure_ascii=False, default=str).encode()
+    content = json.dumps(value, ensure_ascii=False, default=str).encode(errors="replace")
     return Response(content, status, headers, media_type="application/json")
 
 
@@ -301,8 +306,8 @@ def int_option(call: HubRequest, name: str, default: int) -> int:
         Refusal: The value is not a whole number.
     """
     text = call.option(name, str(default))
-    if not text.isdecimal():
-        raise refusals.malformed(f"{name} must be a whole number, not {text!r}")
+    if not text.isdecimal() or len(text) > _DIGITS:
+        raise refusals.malformed(f"{name} must be a whole number, not {text[:40]!r}")
     return int(text)
 
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from plum_hub.errors import HubError
 from plum_hub.hubs.embedded import EmbeddedHub
 
-Kind: TypeAlias = Literal["dataset", "model"]
+Kind: TypeAlias = Literal["dataset", "model", "space"]
 """What a repository holds."""
 
 
@@ -88,6 +88,21 @@ class Published:
     commit: str
     url: str
     files: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """Whose a token is, and what it may do.
+
+    Attributes:
+        name: The account.
+        role: `write`, `read`, `fineGrained`, or as the Hub calls it.
+        writable: Namespaces, or single repositories, that the token may write to.
+    """
+
+    name: str
+    role: str
+    writable: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -256,6 +271,24 @@ def whoami(target: HubTarget) -> str:
     return found
 
 
+def account(target: HubTarget, seconds: float | None = None) -> Account:
+    """Ask a Hub whose the token is, and what it may do there.
+
+    Args:
+        target: The Hub.
+        seconds: When to give up; None waits as long as `huggingface_hub`.
+
+    Returns:
+        The account, and the token's scope.
+
+    Raises:
+        HubError: There is no token, or the Hub refused it or could not be reached.
+        subprocess.TimeoutExpired: There was no answer in time.
+    """
+    found: Account = _run(target, Action("account"), seconds)
+    return found
+
+
 def _own_token() -> str | None:
     from huggingface_hub import get_token
 
@@ -263,13 +296,13 @@ def _own_token() -> str | None:
     return token
 
 
-def _run(target: HubTarget, action: Action) -> Any:
+def _run(target: HubTarget, action: Action, seconds: float | None = None) -> Any:
     """Carry out one action in a worker process, and return its result."""
     command = [sys.executable, "-P", "-m", "plum_hub.hubs.hub_worker"]
     action = replace(action, embedded=target.embedded)
     worker = subprocess.run(
-        command, input=pickle.dumps(action), capture_output=True, check=False, env=_environment(target)
-    )
+        command, input=pickle.dumps(action), capture_output=True, check=False, env=_environment(target), timeout=seconds
+    )  # fmt: skip
     if worker.returncode < 0:
         raise HubError(f"the process that talks to the Hub was killed by signal {-worker.returncode}; run it again")
     if worker.returncode > 0:

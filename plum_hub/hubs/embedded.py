@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from plum_hub.errors import HubError
 from plum_hub.home import home
-from plum_hub.hubs.server import AlreadyServedError, announced_endpoint
+from plum_hub.hubs.server import AlreadyServedError, announced_endpoint, make_root
 from plum_hub.hubs.store import read_token
 
 START_SECONDS = 30
@@ -69,7 +69,7 @@ class EmbeddedHub:
         self._stop()
         command = [sys.executable, "-P", "-m", "plum_hub.hubs.server", f"--root={self.root}", f"--port={self._port}"]
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            make_root(self.root)
             with (self.root / "server.log").open("ab") as log:
                 self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         except OSError as error:

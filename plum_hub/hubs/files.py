@@ -1,9 +1,10 @@
-"""What can be read from repositories of the embedded Hub: trees, files (whole or in ranges), and git itself."""
+"""What can be read from repositories of the embedded Hub: trees, files (whole or in ranges), the page of a Space, and
+git itself."""
 
 # ruff: noqa: TID253 - part of the server, which is imported late, in its own process
-import gzip
 import os
 import subprocess
+import zlib
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs
@@ -21,11 +22,25 @@ _PICTURES = {
     "gif": "image/gif", "jpeg": "image/jpeg", "jpg": "image/jpeg", "png": "image/png", "svg": "image/svg+xml",
     "webp": "image/webp",
 }  # fmt: skip
+_LONGEST_REQUEST = 64_000_000
+"""Bytes of git's list of objects, unpacked."""
 _HARMLESS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
     "X-Content-Type-Options": "nosniff",
 }
 """Headers under which a browser runs nothing from a repository's file; an SVG may still have styles."""
+
+
+_APP = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox allow-scripts",
+    "Content-Type": "text/html; charset=utf-8",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "private, no-cache",
+}
+"""Headers under which the page of a Space runs its own scripts, in an origin of its own: it has no storage, reads no
+other page and sends no request, so that it can do nothing with what the browser knows of this Hub."""
 
 
 def _tree(hub: Hub, call: HubRequest) -> Response:
@@ -47,9 +62,10 @@ def _paths_info(hub: Hub, call: HubRequest) -> list[dict[str, Any]]:
     commit = repo.git.commit_of(call.param("rev"))
     if call.headers.get("content-type", "").startswith("application/json"):
         asked = call.json()
-        paths, expand = [str(path) for path in asked.get("paths", [])], bool(asked.get("expand"))
+        given, expand = asked.get("paths", []), bool(asked.get("expand"))
+        paths = [str(path) for path in given] if isinstance(given, list) else [str(given)]
     else:
-        form = parse_qs(call.body.read().decode(), keep_blank_values=True)
+        form = parse_qs(call.body.read().decode(errors="replace"), keep_blank_values=True)
         paths, expand = form.get("paths", []), form.get("expand", [""])[0].lower() == "true"
     wanted = {path.strip("/") for path in paths}
     rows = [entry for entry in repo.git.entries(commit) if entry.path in wanted]
@@ -64,6 +80,20 @@ def _resolve(hub: Hub, call: HubRequest) -> Response:
     if entry is None or entry.kind != "blob":
         raise refusals.entry_missing(commit)
     headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes", "Content-Type": _media_type(path), **_HARMLESS}
+    return _bytes(hub, call, repo, entry, headers)
+
+
+def _app(hub: Hub, call: HubRequest) -> Response:
+    """Run the page of a static Space."""
+    repo = hub.repo(call, files=True)
+    commit = repo.git.commit_of(call.param("rev"))
+    entry = repo.git.entry(commit, "index.html")
+    if entry is None or entry.kind != "blob":
+        raise refusals.entry_missing(commit)
+    return _bytes(hub, call, repo, entry, {"X-Repo-Commit": commit, **_APP})
+
+
+def _bytes(hub: Hub, call: HubRequest, repo: Repo, entry: TreeEntry, headers: dict[str, str]) -> Response:
     large = hub.store.pointers(repo.git, {entry.oid: entry.size}).get(entry.oid)
     if large is None:
         headers["ETag"] = f'"{entry.oid}"'
@@ -95,7 +125,7 @@ def _upload_pack(hub: Hub, call: HubRequest) -> Response:
     """Answer the second request of `git clone` and `git fetch`: the objects."""
     request = call.body.read()
     if call.headers.get("content-encoding") == "gzip":
-        request = gzip.decompress(request)
+        request = _unpacked(request)
     process = _start_upload_pack(hub.repo(call, files=True), call.headers.get("git-protocol", ""))
 
     def output() -> Iterator[bytes]:
@@ -113,10 +143,24 @@ def _upload_pack(hub: Hub, call: HubRequest) -> Response:
     return StreamingResponse(output(), media_type="application/x-git-upload-pack-result")
 
 
+def _unpacked(packed: bytes) -> bytes:
+    """Unpack what git asks, which names the objects that it has and wants; a small body may stand for a huge one."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        request = unpacker.decompress(packed, _LONGEST_REQUEST)
+    except zlib.error as error:
+        raise refusals.malformed(f"the body is not gzip: {error}") from error
+    if unpacker.unconsumed_tail:
+        raise refusals.too_large(_LONGEST_REQUEST)
+    return request
+
+
 def _start_upload_pack(repo: Repo, protocol: str, *options: str) -> "subprocess.Popen[bytes]":
     command = ["git", "upload-pack", "--stateless-rpc", "--strict", *options, str(repo.git.folder)]
     environment = git_environment(GIT_PROTOCOL=protocol)
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+    )
 
 
 def _described(hub: Hub, repo: Repo, commit: str, rows: list[TreeEntry], *, expand: bool) -> list[dict[str, Any]]:
@@ -139,6 +183,7 @@ ROUTES = [
     Route("GET", "/api/{kinds}/{repo}/tree/{rev}/{path}", _tree),
     Route("POST", "/api/{kinds}/{repo}/paths-info/{rev}", _paths_info),
     Route("GET HEAD", "/{prefix}{repo}/resolve/{rev}/{path}", _resolve),
+    Route("GET HEAD", "/(?P<kinds>spaces)/{repo}/app/{rev}", _app),
     Route("GET", r"/{prefix}{repo}/info/refs", _advertise),
     Route("POST", r"/{prefix}{repo}/git-upload-pack", _upload_pack),
 ]

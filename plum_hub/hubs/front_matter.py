@@ -1,9 +1,14 @@
 """The YAML at the top of a card: parsed, and checked as the Hub does before it accepts a README.md."""
 
+from math import isfinite
 from typing import Any
 
 import yaml
 
+from plum_hub import plain_yaml
+
+LONGEST = 200_000
+"""Characters of front matter: a Hub parses it again for each page that shows it."""
 _TEXT_OR_TEXTS = (
     "language",
     "license",
@@ -39,8 +44,10 @@ def read(content: str) -> dict[str, Any]:
         end = next(number for number, line in enumerate(lines[1:], 1) if line.rstrip() == "---")
     except StopIteration:
         raise FrontMatterError("the YAML metadata block is not closed with ---") from None
+    if end > LONGEST or sum(map(len, lines[:end])) > LONGEST:
+        raise FrontMatterError(f"the YAML metadata block has more than {LONGEST:,} characters")
     try:
-        data = yaml.safe_load("\n".join(lines[1:end]))
+        data = plain_yaml.load("\n".join(lines[1:end]))
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
         raise FrontMatterError(f"Invalid YAML metadata: {error}") from error
     if data is None:
@@ -85,7 +92,24 @@ def texts(value: Any) -> list[str]:
     """
     if value is None:
         return []
-    return [value] if isinstance(value, str) else [str(item) for item in value]
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+def as_json(value: Any) -> Any:
+    """Convert front matter to what JSON can hold: keys and dates become text, and so do numbers that JSON lacks.
+
+    Args:
+        value: What `read` returned.
+
+    Returns:
+        Texts, numbers, booleans, None, lists and mappings by text.
+    """
+    if isinstance(value, dict):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [as_json(item) for item in value]
+    finite = isinstance(value, int) or (isinstance(value, float) and isfinite(value))
+    return value if value is None or isinstance(value, str) or finite else str(value)
 
 
 def _texts(value: Any) -> bool:

@@ -23,6 +23,9 @@ BRANCHES, TAGS, PULLS = "refs/heads/", "refs/tags/", "refs/pr/"
 _BAD_NAME = re.compile(
     r"[\x00-\x20\x7f\ud800-\udfff~^:?*\[\\]|\.\.|@\{|//|^[-/.]|/\.|\.lock(/|$)|[/.]$|^@$"
 )  # git-check-ref-format(1)
+_IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+_LONGEST_NAME = 255
+"""Bytes of a file's name; no common file system takes a longer one."""
 _CONFIG = """[core]
 \trepositoryformatversion = 0
 \tfilemode = true
@@ -313,7 +316,7 @@ class GitRepo:
             assert process.stdin is not None
             try:
                 with suppress(BrokenPipeError):  # it died, and its stderr says why
-                    for piece in _import_stream(parent, message, author, changes):
+                    for piece in _import_stream(parent, message.replace("\0", " "), author, changes):
                         process.stdin.write(piece)
             except BaseException:
                 process.kill()
@@ -337,7 +340,9 @@ class GitRepo:
             The commit's id.
         """
         arguments = ["commit-tree", tree, *(["-p", parent] if parent else [])]
-        written = self.run(*arguments, stdin=message.encode(errors="replace"), environment=_identity(author))
+        written = self.run(
+            *arguments, stdin=message.replace("\0", " ").encode(errors="replace"), environment=_identity(author)
+        )
         return written.decode().strip()
 
     def merged(self, ours: str, theirs: str, index: Path) -> tuple[str, list[str]]:
@@ -415,6 +420,7 @@ class GitRepo:
         Returns:
             The tag's object id.
         """
+        message = message.replace("\0", " ")
         stamp = self.run("var", "GIT_COMMITTER_IDENT", environment=_identity(author)).decode().strip()
         text = f"object {commit}\ntype commit\ntag {name}\ntagger {stamp}\n\n{message.strip()}\n"
         return self.run("mktag", stdin=text.encode(errors="replace")).decode().strip()
@@ -469,7 +475,11 @@ def git_environment(**more: str) -> dict[str, str]:
         Environment variables.
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    return kept | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"} | more
+    return (
+        kept
+        | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1"}
+        | more
+    )
 
 
 def is_ref_name(name: str) -> bool:
@@ -495,7 +505,11 @@ def is_file_path(path: str) -> bool:
     """
     if any(ord(it) < 32 or ord(it) == 127 or 0xD800 <= ord(it) <= 0xDFFF for it in path):
         return False
-    return all(part not in ("", ".", "..") and part.lower() not in (".git", "git~1") for part in path.split("/"))
+    if any(len(part.encode()) > _LONGEST_NAME for part in path.split("/")):
+        return False
+    # Some file systems ignore these characters, or the end of a name: there, too, nothing may write to .git.
+    plain = [_IGNORED.sub("", part).partition(":")[0].rstrip(" .").lower() for part in path.split("/")]
+    return all(part not in ("", ".", "..") for part in path.split("/")) and not {".git", "git~1"} & set(plain)
 
 
 def _identity(author: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils._http import default_client_factory
 
 from plum_hub.errors import HubError
-from plum_hub.hubs.client import Action, Published, PublishRequest
+from plum_hub.hubs.client import Account, Action, Published, PublishRequest
 
 SIGN_IN = "set HF_TOKEN to a token with write access, or run  hf auth login"
 ATTRIBUTES = ".gitattributes"
@@ -39,7 +39,7 @@ class HubRepository:
 
     Args:
         repo: `namespace/name`; for `publish` a bare name, too, for the account's own namespace.
-        kind: `dataset` or `model`.
+        kind: `dataset`, `model` or `space`, which is a static one.
         embedded: Whether the Hub is the embedded one, which changes what errors advise.
     """
 
@@ -58,6 +58,27 @@ class HubRepository:
         """
         self.require_token()
         return str(self.api.whoami()["name"])
+
+    def account(self) -> Account:
+        """Return whose the token is, and what it may do.
+
+        Returns:
+            The account; a fine-grained token may write to what its scopes name.
+
+        Raises:
+            HubError: There is no token.
+        """
+        self.require_token()
+        found = self.api.whoami()
+        name, token = str(found["name"]), (found.get("auth") or {}).get("accessToken") or {}
+        role = str(token.get("role") or "unknown")
+        if role in ("write", "admin"):
+            return Account(
+                name=name, role=role, writable=(name, *(str(org["name"]) for org in found.get("orgs") or ()))
+            )
+        scoped = (token.get("fineGrained") or {}).get("scoped") or ()
+        writable = tuple(str(one["entity"]["name"]) for one in scoped if "repo.write" in one["permissions"])
+        return Account(name=name, role=role, writable=writable)
 
     def require_token(self) -> None:
         """Refuse to go on without a token.
@@ -107,8 +128,8 @@ class HubRepository:
         # The library answers a tag that it cannot look up with the commit it last saw: so resolve the commit first.
         exact = constants.HF_HUB_OFFLINE and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
         commit = revision if exact else self.commit_of(revision)
-        folder = Path(
-            self.api.snapshot_download(self.repo, repo_type=self.kind, revision=commit, allow_patterns=patterns)
+        folder = self._sound(
+            lambda: self.api.snapshot_download(self.repo, repo_type=self.kind, revision=commit, allow_patterns=patterns)
         )
         if folder.name != commit:
             raise HubError(
@@ -128,9 +149,36 @@ class HubRepository:
         """
         commit = self.commit_of(revision)
         try:
-            return Path(self.api.hf_hub_download(self.repo, path, repo_type=self.kind, revision=commit))
+            return self._sound(lambda: self.api.hf_hub_download(self.repo, path, repo_type=self.kind, revision=commit))
         except errors.EntryNotFoundError:
             return None
+
+    def _sound(self, download: Callable[[], str]) -> Path:
+        """Download into the cache, and once more what the cache has in another form than the Hub.
+
+        The library takes whatever bytes it finds in the cache, as a full disk or a bad one left them.
+
+        Args:
+            download: Returns the file or folder.
+
+        Returns:
+            The file or folder.
+
+        Raises:
+            HubError: A file in the cache is damaged, and this process is offline.
+        """
+        place = Path(download())
+        damaged = [*_damaged_blobs(place)]
+        if not damaged:
+            return place
+        if constants.HF_HUB_OFFLINE:
+            raise HubError(
+                f"{damaged[0]}: is damaged, and HF_HUB_OFFLINE is set; unset it once, so that {self.repo} is "
+                "downloaded again"
+            )
+        for blob in damaged:
+            blob.unlink()
+        return Path(download())
 
     def commit_of(self, revision: str) -> str:
         """Resolve a revision.
@@ -263,7 +311,8 @@ class Publication:
             HubError: The repository is public and the release private, the tag is taken, or the Hub refuses.
         """
         api, repo, request = self._api, self._repo, self._request
-        api.create_repo(repo, repo_type=self._kind, private=request.private, exist_ok=True)
+        sdk = "static" if self._kind == "space" else None
+        api.create_repo(repo, repo_type=self._kind, private=request.private, exist_ok=True, space_sdk=sdk)
         if request.private and not api.repo_info(repo, repo_type=self._kind, expand=["private"]).private:
             raise HubError(f"{repo} is public already, and would show a private release; publish to another repo")
         commit = self._hub.tags().get(request.tag)
@@ -404,6 +453,19 @@ class Publication:
         if done.returncode:
             said = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
             raise HubError(f"{self._repo}@{commit}: {said}; nothing was tagged: fix that and run it again")
+
+
+def _damaged_blobs(place: Path) -> Iterator[Path]:
+    """Yield the files behind a cached file or folder that are not what their names say.
+
+    A blob of the cache is named by the Hub's digest of it: git's object id, or SHA-256 for a large file.
+    """
+    for path in [place] if place.is_file() else place.rglob("*"):
+        if path.is_symlink() and path.is_file():
+            blob = path.resolve()
+            digest = {40: _git_oid, 64: _sha256}.get(len(blob.name))
+            if digest is not None and re.fullmatch("[0-9a-f]+", blob.name) and digest(blob) != blob.name:
+                yield blob
 
 
 def _sha256(path: Path) -> str:

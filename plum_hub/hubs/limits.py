@@ -18,6 +18,8 @@ class ServerLimits:
     """Larger files are uploaded in parts of this size."""
     body: int = 4_000_000_000
     """Longer requests are refused. Large files have requests of their own, limited by the size that they declare."""
+    anonymous_body: int = 1_000_000
+    """The same for a caller without a token, who can only ask."""
     requests: int | None = None
     """Requests per caller in `WINDOW` seconds; None for no limit."""
 

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from plum_hub.hubs import refusals
 
+_DIGITS = 18
 _MOST = 100
 """A request for more ranges gets the whole file, which is shorter."""
 
@@ -58,7 +59,12 @@ def _spans(asked: str, size: int) -> list[tuple[int, int]] | None:
     spans = []
     for piece in pieces:
         first, dash, last = piece.strip().partition("-")
-        if not dash or not (first + last).isdecimal() or (first and last and int(last) < int(first)):
+        if (
+            not dash
+            or not (first + last).isdecimal()
+            or max(len(first), len(last)) > _DIGITS
+            or (first and last and int(last) < int(first))
+        ):
             return None
         if not first:
             spans.append((max(size - int(last), 0), size))

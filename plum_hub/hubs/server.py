@@ -5,12 +5,14 @@ survive a kill without harm: the lock is released with its process, and `server.
 """
 
 import argparse
+import ctypes
 import errno
 import fcntl
 import ipaddress
 import json
 import os
 import shutil
+import signal
 import socket
 import sys
 import threading
@@ -67,7 +69,7 @@ def serve(
         store.empty_scratch()
         hub = Hub(store, limits)
         config = uvicorn.Config(
-            App(hub), lifespan="off", log_level="warning", access_log=False, timeout_graceful_shutdown=5
+            App(hub), lifespan="off", ws="none", log_level="error", access_log=False, timeout_graceful_shutdown=5
         )
         server = uvicorn.Server(config)
         if stop_with is not None:
@@ -78,10 +80,20 @@ def serve(
             server.run(sockets=[listener])
 
 
+def make_root(root: Path) -> None:
+    """Make the folder of a Hub, for its owner only: it holds private repositories. One that exists stays as it is.
+
+    Args:
+        root: The folder.
+    """
+    root.parent.mkdir(parents=True, exist_ok=True)
+    root.mkdir(mode=0o700, exist_ok=True)
+
+
 @contextmanager
 def _owning(root: Path) -> Iterator[None]:
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        make_root(root)
         lock = (root / "server.lock").open("a")
     except OSError as error:
         raise HubError(
@@ -180,6 +192,8 @@ def main() -> int:
     parser.add_argument("--part-size", type=int, default=ServerLimits.part_size)
     parser.add_argument("--requests", type=int)
     options = vars(parser.parse_args())
+    # One that somebody stopped (SIGSTOP) wakes when its parent dies, and ends: the next server waits for its lock.
+    ctypes.CDLL(None).prctl(1, signal.SIGCONT)  # 1: PR_SET_PDEATHSIG
     limits = ServerLimits(part_size=options.pop("part_size"), requests=options.pop("requests"))
 
     def say(key: str, value: str) -> None:

@@ -231,11 +231,11 @@ class Store:
         overlooked.
         """
         orphans = {sha256 for sha256, holders in self._promised.copy().items() if repo_id in holders}
-        orphans |= self._held(git)
+        orphans |= self.held(git)
         with self._names:
             for kind in KINDS.values() if orphans else ():
                 for other in self.repos(kind):
-                    orphans -= self._held(other.git)
+                    orphans -= self.held(other.git)
             with self._freeing:  # a commit that came after we looked has its files promised
                 for sha256 in orphans:
                     self._promised[sha256].discard(repo_id)
@@ -243,8 +243,15 @@ class Store:
                         del self._promised[sha256]
                         self.objects.path(sha256).unlink(missing_ok=True)
 
-    def _held(self, git: GitRepo) -> set[str]:
-        """Return the large files of a whole history, including commits that no ref names any more."""
+    def held(self, git: GitRepo) -> set[str]:
+        """Return the large files of a whole history, including commits that no ref names any more.
+
+        Args:
+            git: The repository.
+
+        Returns:
+            Their SHA-256.
+        """
         return {it.sha256 for it in self.pointers(git, git.blob_sizes()).values()}
 
     def move(self, repo: Repo, name: str) -> None:
@@ -334,13 +341,24 @@ def add_organisations(root: Path, names: Iterable[str]) -> None:
             raise UsageError(f"--organisation {name}: write it in letters, digits, '-', '_', '.'")
         kept += [] if name in kept else [name]
     if kept:
-        root.mkdir(parents=True, exist_ok=True)
+        root.parent.mkdir(parents=True, exist_ok=True)
+        root.mkdir(mode=0o700, exist_ok=True)
         write_whole(path, "".join(f"{name}\n" for name in kept).encode())
 
 
 def _write_settings(git: GitRepo, settings: RepoSettings) -> None:
     """Keep a repo's settings beside its objects."""
     write_whole(git.folder / "hub.json", json.dumps(asdict(settings)).encode())
+
+
+def token_file(root: Path, role: Role = "write") -> Path:
+    """Return the file of a token of an embedded Hub.
+
+    Args:
+        root: The folder of the Hub.
+        role: Which token.
+    """
+    return root / _TOKENS[role]
 
 
 def read_token(root: Path, role: Role = "write") -> str | None:

@@ -49,7 +49,7 @@ def _preupload(hub: Hub, call: HubRequest) -> Any:
     pointers = hub.store.pointers(repo.git, {it.oid: it.size for path in paths if (it := there.get(path)) is not None})
     answers = []
     for path, file in zip(paths, files, strict=True):
-        lfs = path in large or int(file.get("size", 0)) > REGULAR_LIMIT or _is_binary(str(file.get("sample", "")))
+        lfs = path in large or _whole(file.get("size", 0)) > REGULAR_LIMIT or _is_binary(str(file.get("sample", "")))
         answer = {"path": path, "uploadMode": "lfs" if lfs else "regular", "shouldIgnore": path in ignored}
         if (entry := there.get(path)) is not None:
             pointer = pointers.get(entry.oid)
@@ -63,18 +63,22 @@ def _lfs_batch(hub: Hub, call: HubRequest) -> Response:
     asked = call.json()
     upload = asked.get("operation") == "upload"
     repo = hub.repo(call, write=upload, files=True)
-    multipart = "multipart" in asked.get("transfers", ["basic"])
-    answers, parts = [], False
-    for pointer in map(_pointer, asked.get("objects", [])):
+    transfers, objects = asked.get("transfers", ["basic"]), asked.get("objects", [])
+    if not isinstance(objects, list) or not isinstance(transfers, list):
+        raise refusals.malformed('"objects" and "transfers" must be lists')
+    multipart, answers, parts = "multipart" in transfers, list[dict[str, Any]](), False
+    # A large file is stored once for all repositories: who knows its name may not read it through another one.
+    held = set() if upload else hub.store.held(repo.git)
+    for pointer in map(_pointer, objects):
         answer: dict[str, Any] = {"oid": pointer.sha256, "size": pointer.size, "authenticated": True}
         size = hub.store.promise(pointer.sha256, repo) if upload else hub.store.objects.size(pointer.sha256)
-        stored = size is not None
+        stored = size is not None and (upload or pointer.sha256 in held)
         if upload and not stored:
             in_parts = multipart and pointer.size > hub.limits.part_size
             parts = parts or in_parts
             answer["actions"] = _upload_actions(hub, call, pointer, in_parts=in_parts)
         elif not upload and stored:
-            href = hub.sign(call, "/lfs/object", sha256=pointer.sha256)
+            href = hub.sign(call, "GET", "/lfs/object", sha256=pointer.sha256)
             answer["actions"] = {"download": {"href": href, "header": {}}}
         elif not upload:
             answer["error"] = {"code": 404, "message": "Object does not exist"}
@@ -114,7 +118,11 @@ def _complete_parts(hub: Hub, call: HubRequest) -> Response:
     facts = hub.check_signature(call)
     pointer = Pointer(facts["sha256"], int(facts["size"]))
     asked = call.json()
-    numbers = [int(part["partNumber"]) for part in asked.get("parts", [])]
+    given = asked.get("parts")
+    numbers = [
+        part.get("partNumber") if isinstance(part, dict) else None
+        for part in (given if isinstance(given, list) else ())
+    ]
     if asked.get("oid") != pointer.sha256 or numbers != list(range(1, int(facts["parts"]) + 1)):
         raise refusals.malformed("these are not the parts that were agreed on")
     if hub.store.objects.size(pointer.sha256) is None:  # else a repeated completion: the first one's answer was lost
@@ -134,8 +142,10 @@ def _verify_object(hub: Hub, call: HubRequest) -> Response:
 
 def _get_object(hub: Hub, call: HubRequest) -> Response:
     """Return the bytes of a large file, for git-lfs."""
-    path = hub.store.objects.path(hub.check_signature(call)["sha256"])
-    return FileResponse(path, media_type="application/octet-stream")
+    sha256 = hub.check_signature(call)["sha256"]
+    if hub.store.objects.size(sha256) is None:  # its repository was deleted meanwhile
+        raise refusals.Refusal(404, f"{sha256} is not stored")
+    return FileResponse(hub.store.objects.path(sha256), media_type="application/octet-stream")
 
 
 def _commit(hub: Hub, call: HubRequest) -> Any:
@@ -185,7 +195,8 @@ class _Operations:
             if key == "header":
                 self.header = value
             elif key in ("file", "lfsFile"):
-                self._added[_checked_path(value)] = Pointer(str(value.get("oid")), 0) if key == "lfsFile" else None
+                pointer = _pointer({"size": 0, "oid": value.get("oid")}) if key == "lfsFile" else None
+                self._added[_checked_path(value)] = pointer
             elif key in ("deletedFile", "deletedFolder"):
                 self._deleted.append((_checked_path(value), key == "deletedFolder"))
             else:
@@ -202,7 +213,7 @@ class _Operations:
                     key, value = operation["key"], operation["value"]
                     if key == "file":
                         value = {"path": value["path"], "content": _decoded(value)}
-                except (ValueError, KeyError, TypeError) as error:
+                except (ValueError, KeyError, TypeError, RecursionError) as error:
                     raise refusals.malformed(f"a line of the commit is malformed: {error}") from error
                 if not isinstance(value, dict):
                     raise refusals.malformed(f"the value of {key!r} is not an object")
@@ -250,7 +261,15 @@ def _decoded(value: dict[str, Any]) -> bytes:
     return str(value["content"]).encode()
 
 
-def _pointer(value: dict[str, Any]) -> Pointer:
+def _whole(value: Any) -> int:
+    if not isinstance(value, int):
+        raise refusals.malformed(f"a size is a number of bytes, not {str(value)[:40]!r}")
+    return value
+
+
+def _pointer(value: Any) -> Pointer:
+    if not isinstance(value, dict):
+        raise refusals.malformed("a large file is an object with oid and size")
     sha256, size = str(value.get("oid", "")), value.get("size")
     if re.fullmatch(r"[0-9a-f]{64}", sha256) is None or not isinstance(size, int) or size < 0:
         raise refusals.malformed(f"{value!r} names no large file: oid is a sha256, size a number of bytes")
@@ -264,10 +283,10 @@ def _upload_actions(hub: Hub, call: HubRequest, pointer: Pointer, *, in_parts: b
         upload, parts = secrets.token_hex(8), ceil(pointer.size / hub.limits.part_size)
         header = {"chunk_size": str(hub.limits.part_size)}
         for number in range(1, parts + 1):
-            header[f"{number:05d}"] = hub.sign(call, "/lfs/part", **facts, upload=upload, part=number)
-        href = hub.sign(call, "/lfs/complete", **facts, upload=upload, parts=parts)
+            header[f"{number:05d}"] = hub.sign(call, "PUT", "/lfs/part", **facts, upload=upload, part=number)
+        href = hub.sign(call, "POST", "/lfs/complete", **facts, upload=upload, parts=parts)
     else:
-        href = hub.sign(call, "/lfs/object", **facts)
+        href = hub.sign(call, "PUT", "/lfs/object", **facts)
     verify = call.base + call.path.removesuffix("objects/batch") + "verify"
     return {"upload": {"href": href, "header": header}, "verify": {"href": verify, "header": {}}}
 

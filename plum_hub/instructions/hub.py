@@ -4,8 +4,9 @@
 `load_dataset(repo, revision=...)` is not used because without a network it may return the rows of another revision.
 """
 
+import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,53 +141,90 @@ def declared_license(folder: Path) -> str | None:
     return ", ".join(declared) or None
 
 
-def read_folder(folder: Path, repo: str, columns: Collection[str] | None = None) -> Iterator[tuple[int, Row]]:
-    """Iterate over the rows of a dataset's `train` split.
+def read_folder(
+    folder: Path, repo: str, columns: Collection[str] | None = None, splits: Sequence[str] = ("train",)
+) -> Iterator[tuple[int, Row]]:
+    """Iterate over the rows of a dataset's splits.
 
-    `datasets` determines which files belong to the split. JSON and Parquet are then read by `read_rows`, file by
+    `datasets` determines which files belong to a split. JSON and Parquet are then read by `read_rows`, file by
     file, because `datasets` requires one type per column across all files, even for unused columns.
 
     Args:
         folder: The dataset's files.
         repo: The dataset's name, for messages.
         columns: Columns to read; see `read_rows`.
+        splits: Names of the splits, in order.
 
     Yields:
         Each row with its position, from 1.
 
     Raises:
-        InstructionsError: The folder is not a dataset with a `train` split, or a file cannot be read.
+        InstructionsError: The folder is not a dataset with these splits, or a file cannot be read.
     """
-    files = _train_files(folder, repo)
+    files = _split_files(folder, repo, splits)
     if files is None:
-        yield from enumerate(_loaded(folder, repo), start=1)
+        yield from enumerate(_loaded(folder, repo, splits), start=1)
         return
     yield from enumerate((row for path in files for _, row in read_rows(path, columns)), start=1)
 
 
-def _train_files(folder: Path, repo: str) -> list[Path] | None:
-    """Return the files of the `train` split in order; None if only `datasets` can read them."""
+def _split_files(folder: Path, repo: str, wanted: Sequence[str]) -> list[Path] | None:
+    """Return the files of the splits in order; None if only `datasets` can read them."""
     from datasets import load_dataset_builder
 
+    _check_declared(folder, repo)
     with _translate_read_errors(repo):
         config = load_dataset_builder(str(folder)).config
     splits = config.data_files or {}
-    if splits and "train" not in splits:
+    _check_inside(folder, repo, [str(name) for names in splits.values() for name in names])
+    if splits and (missing := [name for name in wanted if name not in splits]):
         raise InstructionsError(
-            f"the dataset {repo} has no split `train`, only {', '.join(map(str, splits))}: download the data file "
-            "that you need and give its path"
+            f"the dataset {repo} has no split `{missing[0]}`, only {', '.join(map(str, splits))}: download the data "
+            "file that you need and give its path, or name its splits in instructions.splits"
         )
-    files = [Path(str(name)) for name in splits.get("train", [])]
+    files = [Path(str(name)) for split in wanted for name in splits.get(split, [])]
     supported = all(path.name.endswith(SUFFIXES) and path.is_file() for path in files)
     return files if files and supported and getattr(config, "field", None) is None else None
 
 
-def _loaded(folder: Path, repo: str) -> Iterator[Row]:
+def _check_declared(folder: Path, repo: str) -> None:
+    """Refuse a card that names files elsewhere, before anything looks for them: on this machine, or in the network."""
+    card = folder / "README.md"
+    try:
+        configs = read(card.read_text(encoding="utf-8")).get("configs") if card.is_file() else None
+    except (FrontMatterError, OSError, UnicodeDecodeError):
+        return  # `datasets` says what is wrong with it
+    names: list[str] = []
+    waiting: list[object] = [configs]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            names.append(one)
+        elif isinstance(one, list):
+            waiting += one
+        elif isinstance(one, dict):
+            waiting += [value for key, value in one.items() if key not in ("config_name", "split", "description")]
+    _check_inside(folder, repo, [name if "://" in name else str(folder / name) for name in names])
+
+
+def _check_inside(folder: Path, repo: str, names: Collection[str]) -> None:
+    """Require that each path is inside a folder, by its name: files of a cache are links to a folder beside it."""
+    top = os.path.normpath(folder.absolute())
+    for name in names:
+        if "://" in name or os.path.commonpath([top, os.path.normpath(Path(name).absolute())]) != top:
+            raise InstructionsError(
+                f"the dataset {repo} names data outside itself ({name[:200]}), which is not read: download the data "
+                "file that you need and give its path"
+            )
+
+
+def _loaded(folder: Path, repo: str, splits: Sequence[str]) -> Iterator[Row]:
     """Yield the rows as `datasets` reads them."""
     from datasets import load_dataset
 
     with _translate_read_errors(repo):
-        yield from load_dataset(str(folder), split="train", streaming=True)
+        for split in splits:
+            yield from load_dataset(str(folder), split=split, streaming=True)
 
 
 @contextmanager

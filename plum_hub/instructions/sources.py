@@ -7,8 +7,8 @@ A source is one of
 - `PATH[:COLUMN]`: a local `.jsonl`, `.json` (either also `.gz`) or `.parquet` file.
 """
 
-import heapq
 import re
+from array import array
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -24,6 +24,7 @@ from plum_hub.instructions.files import SUFFIXES, Row, fingerprint, read_rows
 from plum_hub.instructions.filters import asks_for_testable_code, concerns_python, mentions_python
 from plum_hub.instructions.layouts import COLUMNS, ID_COLUMNS, ConversationPieces, Layout, detect_layout
 from plum_hub.records import Drop, Instruction, digest
+from plum_hub.spool import Spool
 
 STARTER = Path(__file__).with_name("starter.jsonl")
 
@@ -57,6 +58,9 @@ class InstructionsConfig(BaseModel):
     `instruction`, `prompt`, `problem`, `text`, `question`, or else `conversations` or `messages`. A conversation,
     in any shape, gives its first turn, if a person has it.
     """
+
+    splits: tuple[str, ...] = Field(default=("train",), min_length=1)
+    """Splits of a Hub dataset that are read, in order. Named sources and local files have none."""
 
     limit: int | None = Field(default=None, ge=1)
     """Maximum number of instructions, selected by `seed` after cleaning. Default: all."""
@@ -193,16 +197,36 @@ def load(config: InstructionsConfig) -> LoadedInstructions:
     return loaded
 
 
-def source_rows(config: InstructionsConfig, columns: Set[str], wanted: Set[str]) -> Iterator[tuple[str, Row]]:
+def source_rows(config: InstructionsConfig, columns: Set[str]) -> Iterator[tuple[str, Row]]:
     """Read the rows behind instructions once more, with further columns.
 
     Args:
         config: The source, at a pinned revision.
         columns: Columns to read besides those of the instructions.
-        wanted: Ids of instructions.
 
     Yields:
-        The id of an instruction and the row that it came from, in the order of the source.
+        The id of each text and the row that it came from, in the order of the source.
+
+    Raises:
+        InstructionsError: As `load`.
+    """
+    found: set[str] = set()
+    for text, row in source_tasks(config, columns):
+        name = digest(text)
+        if name not in found:  # a later row of the same text is a duplicate
+            found.add(name)
+            yield name, row
+
+
+def source_tasks(config: InstructionsConfig, columns: Set[str]) -> Iterator[tuple[str, Row]]:
+    """Read every row of a source with its task, whether or not it is fit for an instruction.
+
+    Args:
+        config: The source.
+        columns: Columns to read besides those of the instructions.
+
+    Yields:
+        The text, "" if there is none, and the row.
 
     Raises:
         InstructionsError: As `load`.
@@ -212,12 +236,8 @@ def source_rows(config: InstructionsConfig, columns: Set[str], wanted: Set[str])
     if first is None:
         return
     layout, _, peeked = _detect_layout_of_rows(first, opened, sharegpt=config.source == "sharegpt")
-    found: set[str] = set()
     for _, row in chain(peeked, opened.rows):
-        name = digest(_text_of(layout.read_task(row).text))
-        if name in wanted and name not in found:  # a later row of the same text is a duplicate
-            found.add(name)
-            yield name, row
+        yield _text_of(layout.read_task(row).text), row
 
 
 def _text_of(value: object) -> str:
@@ -257,7 +277,7 @@ def _open(config: InstructionsConfig, columns: Set[str] = frozenset()) -> _Opene
         commit = hub.resolve(match["repo"], config.revision or match["revision"])
         folder = hub.fetch_folder(match["repo"], commit)
         column = config.column or match["column"]
-        rows = hub.read_folder(folder, match["repo"], COLUMNS | {column or "", *columns})
+        rows = hub.read_folder(folder, match["repo"], COLUMNS | {column or "", *columns}, config.splits)
         return _OpenedSource(
             name=match["repo"], revision=commit, license=hub.declared_license(folder), rows=rows, column=column
         )
@@ -345,17 +365,17 @@ def _is_unicode(text: str) -> bool:
 def _choose(
     cleaned: Iterator[Instruction | Drop], limit: int, seed: int, loaded: LoadedInstructions
 ) -> Iterator[Instruction | Drop]:
-    """Pass on drops; keep the `limit` instructions with the lowest hashes and yield them last, in source order."""
-    selected: list[tuple[int, int, Instruction]] = []  # a heap with the highest hash on top: (-hash, position, ...)
-    for position, row in enumerate(cleaned):
+    """Pass on drops; then yield the `limit` instructions with the lowest hashes, in source order."""
+    import numpy as np
+
+    spool, hashes = Spool(), array("Q")
+    for row in cleaned:
         if isinstance(row, Drop):
             yield row
-            continue
-        entry = (-int(digest(seed, row.id), 16), position, row)
-        if len(selected) < limit:
-            heapq.heappush(selected, entry)
         else:
-            heapq.heappushpop(selected, entry)
-            loaded.beyond_limit += 1
-    for _, _, instruction in sorted(selected, key=lambda entry: entry[1]):
-        yield instruction
+            hashes.append(int(digest(seed, row.id), 16))
+            spool.append(vars(row))
+    selected = np.sort(np.argsort(np.frombuffer(hashes, np.uint64), kind="stable")[:limit])
+    loaded.beyond_limit = len(spool) - len(selected)
+    for number in selected.tolist():
+        yield Instruction(**spool[number])

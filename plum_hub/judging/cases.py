@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from plum_hub.execution import Call, Execution, Limits, Program, Statement, Stdio
+from plum_hub.execution import Call, Execution, Judge, Limits, Program, Statement, Stdio
 from plum_hub.execution.base import Case
 from plum_hub.recipe import VerdictsConfig
 from plum_hub.records import TestCase
@@ -23,6 +23,22 @@ def limits_of(config: VerdictsConfig) -> Limits:
         memory_mb=config.memory_mb,
         output_kb=config.output_kb,
     )
+
+
+def judge_of(config: VerdictsConfig, workers: int | None = None) -> Judge:
+    """Make the judge that a recipe asks for.
+
+    Args:
+        config: The section of the recipe.
+        workers: Programs that run at a time; one per core if not set.
+
+    Returns:
+        The judge, with nothing started.
+
+    Raises:
+        SandboxError: The sandbox does not have the packages that programs may use.
+    """
+    return Judge(workers, sandbox=config.sandbox, numpy=config.numpy, pandas=config.pandas)
 
 
 def program(name: str, code: str, entry_point: str, cases: tuple[TestCase, ...], limits: Limits) -> Program:

@@ -53,6 +53,8 @@ class JudgeOptions:
     sandbox: SandboxName = "auto"
     numpy: bool = False
     """Whether programs may use numpy."""
+    pandas: bool = False
+    """Whether programs may use pandas, and numpy with it."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,10 @@ def judge_file(options: JudgeOptions, progress: Progress) -> VerdictCount:
     suites = read_suites(options.suites)
     digests = [_content_digest(one, suites) for one in read_programs(options.samples, suites)]
     limits, codes = limits_of(options.settings), frozenset(options.settings.mypy_codes)
-    with Judge(options.workers, sandbox=options.sandbox, numpy=options.numpy) as judge, _locked(options.out):
+    with (
+        Judge(options.workers, sandbox=options.sandbox, numpy=options.numpy, pandas=options.pandas) as judge,
+        _locked(options.out),
+    ):
         count = VerdictCount(Harness(judge.harness_version, checker_version(codes), limits))
         expected = {_verdict_id(content, count.harness) for content in digests}
         done = _done(options, expected, count)

@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from threading import Event
-from typing import Generic
+from typing import Any, Generic, Protocol
 
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Completion, Engine, Prompt, Request, Sampling
 from plum_hub.pipeline.ledger import SpendingLimit, noting_cached
 from plum_hub.pipeline.precision import dtype_note
 from plum_hub.pipeline.rates import remember
+from plum_hub.pipeline.source_reader import SourceReader
 from plum_hub.progress import Progress
 from plum_hub.recipe import SamplesConfig, SuitesConfig
 from plum_hub.records import Drop, KeptT, Response, digest
@@ -69,9 +71,24 @@ class EnginePool:
         self._engine = self._config = None
 
 
+class Cluster(Protocol):
+    """Machines that run the stages of a build."""
+
+    def working(self, context: "Context") -> AbstractContextManager[Callable[[str], None]]:
+        """Have the machines work for the time of a block.
+
+        Args:
+            context: The build, whose instructions are complete.
+
+        Returns:
+            Within the block, a function that runs a stage on all shards, given by the name of its function.
+        """
+        ...
+
+
 @dataclass
 class Context:
-    """What every stage works with."""
+    """What every stage works with: one shard of a run, except for the stage `instructions`, which fills all."""
 
     run: Run
     started: float = field(default_factory=time.monotonic)
@@ -84,6 +101,26 @@ class Context:
     """Folder with the files of benchmarks, for the stage `decontamination` (`--benchmark-data`)."""
     limit: SpendingLimit = field(default_factory=SpendingLimit)
     """What the build may spend in all (`--budget`, `--max-tokens`)."""
+    workers: int = 1
+    """Processes that share the shards of a new run."""
+    cluster: "Cluster | None" = None
+    """Other machines that do the stages; None for this one."""
+    readers: dict[str, SourceReader[Any]] = field(default_factory=dict)
+    """Sources that stay open from one shard to the next, by the stage that reads them."""
+    donor_places: dict[str, str] = field(default_factory=dict)
+    """The donor's shard of each of its instructions, if it has several."""
+
+    def reader(self, name: str, opened: Callable[[], Iterator[tuple[str, Any]]]) -> SourceReader[Any]:
+        """Return the reader of a source, which is opened when the first shard asks for it.
+
+        Args:
+            name: Who reads it.
+            opened: Opens the source, as in `SourceReader`.
+
+        Returns:
+            The reader.
+        """
+        return self.readers.setdefault(name, SourceReader(opened))
 
 
 @dataclass(frozen=True)
@@ -96,6 +133,8 @@ class RowRequest(Generic[KeptT]):
     seed: int
     keep: Callable[[Completion, str], KeptT | Drop]
     """Makes the row, or a drop, from the completion and the engine's name and version."""
+    schema: Mapping[str, object] | None = None
+    """JSON schema that the answer must follow."""
 
 
 def engine_inputs(config: EngineConfig) -> list[object]:
@@ -203,7 +242,10 @@ def generate_rows(
         note = dtype_note(config, f"--run DIR --set {role}.dtype={{dtype}}", resumed=resumed)
         if note is not None and context.engines.is_new_note(note):
             context.progress.say(note)
-        requests = [Request(id=row.id, prompt=row.prompt, seed=row.seed, sampling=sampling) for row in pending.values()]
+        requests = [
+            Request(id=row.id, prompt=row.prompt, seed=row.seed, sampling=sampling, schema=row.schema)
+            for row in pending.values()
+        ]
         with context.run.keeping(kind) as keep, noting_cached(context.run) as note_cached:
             for group in context.limit.groups(requests, together=config.answers_later):
                 answers = completions(

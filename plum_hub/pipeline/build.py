@@ -4,45 +4,66 @@ Seals a recipe into a run folder, or resumes its run, and drives the stages up t
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
+from plum_hub.engines import EngineConfig
 from plum_hub.errors import EngineError, RunError
 from plum_hub.execution.judge import choose
+from plum_hub.files import locked, writing
 from plum_hub.instructions.sources import load
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.decontamination.stage import run_decontamination
 from plum_hub.pipeline.instructions import run_instructions
 from plum_hub.pipeline.preferences import run_preferences
 from plum_hub.pipeline.published import GENERATE, ROWS, resolve_suites
-from plum_hub.pipeline.samples import run_samples
-from plum_hub.pipeline.suites import run_suites
-from plum_hub.recipe import Recipe, differences
+from plum_hub.pipeline.samples import check_begun, run_samples
+from plum_hub.pipeline.shards import over_shards
+from plum_hub.pipeline.suites import run_responses, run_suites
+from plum_hub.pipeline.workers import working
+from plum_hub.recipe import Recipe, SuitesConfig, differences
 from plum_hub.run import Run, slug
 
 STAGES: tuple[Callable[[Context], None], ...] = (
     run_instructions,
+    run_responses,
     run_suites,
     run_samples,  # and verdicts, at the same time
     run_decontamination,
     run_preferences,
 )
-"""The stages of a build, in order."""
+"""The stages of a build, in order. All but the first work on one shard at a time."""
 
 
 def build(context: Context, stages: Sequence[Callable[[Context], None]] = STAGES) -> None:
     """Run the stages; each makes only the rows that are missing. On a complete run it does nothing.
 
     Args:
-        context: The run and how to work on it.
+        context: The run and how to work on it. With several `workers`, the shards of a run that has several are shared
+            among that many processes, or the machines of `cluster`, which know `STAGES` only.
         stages: The stages, in order.
 
     Raises:
         PlumError: A stage failed. All rows made so far are kept, and the same call resumes from there.
     """
     context.limit.start(context.run)
-    with context.run.lock():
+    with ExitStack() as held:
+        held.enter_context(context.run.lock())
+        with writing(context.run.folder):  # the workers of a build that was killed take seconds to end
+            lock = held.enter_context(locked(context.run.folder / ".workers.lock", None))
+        shared: Callable[[str], None] | None = None
         for stage in stages:
-            stage(context)
+            if stage is run_instructions:
+                stage(context)
+                continue
+            if shared is None and context.cluster is not None:
+                shared = held.enter_context(context.cluster.working(context))
+            elif shared is None and context.workers > 1 and len(context.run.names) > 1:
+                shared = held.enter_context(working(context, lock))
+            if shared is None:
+                over_shards(context, stage)
+            else:
+                shared(stage.__name__)
 
 
 def prepare(recipe: Recipe, folder: Path) -> Run:
@@ -119,11 +140,25 @@ def seal_recipe(recipe: Recipe) -> Recipe:
     prompt = pinned.samples.prompt
     if prompt == "auto":
         prompt = "chat" if pinned.policy.takes_conversations() else "completion"
+    if prompt == "evalplus":
+        check_begun(pinned.policy)
     samples = pinned.samples.model_copy(update={"prompt": prompt})
     verdicts = pinned.verdicts
     if verdicts.sandbox == "auto":
-        verdicts = verdicts.model_copy(update={"sandbox": choose(numpy=verdicts.numpy)})
-    return pinned.model_copy(update={"suites": resolve_suites(pinned.suites), "samples": samples, "verdicts": verdicts})
+        verdicts = verdicts.model_copy(update={"sandbox": choose(numpy=verdicts.numpy or verdicts.pandas)})
+    suites = resolve_suites(pinned.suites)
+    if generate or suites.structured == "auto":
+        suites = suites.model_copy(update={"structured": generate and _is_structured(suites, pinned.generator)})
+    return pinned.model_copy(update={"suites": suites, "samples": samples, "verdicts": verdicts})
+
+
+def _is_structured(suites: SuitesConfig, generator: EngineConfig) -> bool:
+    """Decide whether answers follow a schema, which `suites.structured` demands, or leaves to the engine (`auto`)."""
+    problem = generator.schema_problem() if suites.structured else None
+    if problem is not None and suites.structured is True:
+        more = "" if "suites.structured" in problem else ": set suites.structured=false, or name another generator"
+        raise EngineError(f"{problem}{more}")
+    return bool(suites.structured) and problem is None
 
 
 def default_folder(recipe: Recipe) -> Path:

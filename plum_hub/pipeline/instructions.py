@@ -1,23 +1,28 @@
 """Stage `instructions`: take the instructions from their source, cleaned and without duplicates."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from heapq import nsmallest
 
 from plum_hub.errors import InstructionsError
 from plum_hub.instructions.sources import LoadedInstructions, load
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.published import GENERATE, ROWS, published_suites
+from plum_hub.pipeline.shards import shard_size, weights
 from plum_hub.recipe import Recipe
 from plum_hub.records import Drop, Instruction, digest
+from plum_hub.run import Run
 
 
 def run_instructions(context: Context) -> None:
-    """Append the instructions that are missing.
+    """Append the instructions that are missing, filling one shard after the other.
 
-    Loading is deterministic at a pinned revision, so an interrupted stage continues where it stopped.
+    Loading is deterministic at a pinned revision, so an interrupted stage continues where it stopped. What fits a time
+    limit is chosen among all instructions, so a run with one has one shard.
 
     Args:
-        context: The run.
+        context: The run, not one of its shards.
 
     Raises:
         InstructionsError: The source cannot be read or has changed since the recipe was sealed, or none of its rows is
@@ -32,15 +37,46 @@ def run_instructions(context: Context) -> None:
         context.progress.end()
         return
     context.progress.begin("instructions", limit or 0, len(existing))
-    with run.keeping(Instruction) as keep:
+    with _ShardFiller(run, _size(context)) as fill:
         for row in load_rows(run.recipe):
             if isinstance(row, Instruction):
                 if row.id not in existing:
-                    keep(row)
+                    fill.keep(row)
                     context.progress.advance()
             elif (row.id, row.reason) not in dropped:
-                keep(row)
+                fill.keep(row)
     context.progress.end()
+
+
+def _size(context: Context) -> int | None:
+    """Return the instructions of a shard; None for no limit."""
+    recipe = context.run.recipe
+    if recipe.budget.minutes is not None:
+        return None
+    if context.workers == 1:
+        return shard_size(None)
+    with context.progress.waiting("counting the instructions"):
+        return shard_size(sum(isinstance(row, Instruction) for row in load_rows(recipe)), context.workers)
+
+
+class _ShardFiller(ExitStack):
+    """Appends to the last shard, and makes another one when it is full."""
+
+    def __init__(self, run: Run, size: int | None) -> None:
+        super().__init__()
+        self._run, self._size = run, size
+        last = run.shards[-1]
+        self._number, self._held = len(run.names) - 1, weights((last,))[last.names[0]]
+        self._append: Callable[[Instruction | Drop], None] = self.enter_context(last.keeping(Instruction))
+
+    def keep(self, row: Instruction | Drop) -> None:
+        if isinstance(row, Instruction):
+            if self._size is not None and self._held >= self._size:
+                self.close()
+                self._number, self._held = self._number + 1, 0
+                self._append = self.enter_context(self._run.shard(self._number).keeping(Instruction))
+            self._held += 1
+        self._append(row)
 
 
 def load_rows(recipe: Recipe) -> Iterator[Instruction | Drop]:
@@ -88,8 +124,10 @@ def _nothing(loaded: LoadedInstructions, reasons: Counter[str], clean: int, part
     )
 
 
-def _published(recipe: Recipe) -> Iterable[Instruction | Drop]:
-    rows = [instruction for instruction, _ in published_suites(recipe.suites)]
+def _published(recipe: Recipe) -> Iterator[Instruction | Drop]:
     limit, seed = recipe.instructions.limit, recipe.instructions.seed
-    chosen = {row.id for row in sorted(rows, key=lambda row: digest(seed, row.id))[:limit]}
-    return [row for row in rows if row.id in chosen]
+    names = (instruction.id for instruction, _ in published_suites(recipe.suites))
+    chosen = None if limit is None else set(nsmallest(limit, names, key=lambda name: digest(seed, name)))
+    for instruction, _ in published_suites(recipe.suites):
+        if chosen is None or instruction.id in chosen:
+            yield instruction

@@ -5,21 +5,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Completion, Request
 from plum_hub.errors import BudgetError, RunError, UsageError
-from plum_hub.lines import appending, whole_lines
+from plum_hub.files import locked, write_whole
+from plum_hub.lines import whole_lines
 from plum_hub.records import Response, Sample
-from plum_hub.run import Run
+from plum_hub.run import CACHED, Run
 
 _FIRST, _MOST = 4, 64
 """Requests that are sent together under a limit: at first, before the length of an answer is known, and later."""
 _FIRST_BATCH, _MOST_BATCH = 64, 1_000_000
 """The same for an engine whose answers come together after hours."""
-_CACHED = "cached_tokens.jsonl"
-"""File of a run with the tokens of prompts that a server had in its cache: `id` of the answer, and `cached_tokens`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def noting_cached(run: Run) -> Iterator[Callable[[Completion], None]]:
     """Record how much of each prompt the server had in its cache, which is no part of the answer's row.
 
     Args:
-        run: The run.
+        run: One shard of the run.
 
     Yields:
         A function that records an answer before its row is appended: after a kill in between, the later line counts.
@@ -102,7 +102,7 @@ def noting_cached(run: Run) -> Iterator[Callable[[Completion], None]]:
         def note(completion: Completion) -> None:
             nonlocal append
             if completion.cached_tokens:
-                append = append or opened.enter_context(appending(run.folder / _CACHED))
+                append = append or opened.enter_context(run.appending_to(CACHED))
                 append({"id": completion.id, "cached_tokens": completion.cached_tokens})
 
         yield note
@@ -110,17 +110,59 @@ def noting_cached(run: Run) -> Iterator[Callable[[Completion], None]]:
 
 def _cached(run: Run) -> dict[str, int]:
     """Read the cached tokens of prompts, by the id of the answer."""
-    path, found = run.folder / _CACHED, {}
-    for number, line in whole_lines(path):
-        try:
-            row = json.loads(line)
-            found[str(row["id"])] = int(row["cached_tokens"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise RunError(
-                f"{path}:{number}: not a count of cached tokens ({error}); delete this line: its answer is then "
-                "counted at the full price"
-            ) from error
+    found = {}
+    for path in (run.folder / CACHED, *(shard.own_folder / CACHED for shard in run.shards)):
+        for number, line in whole_lines(path):
+            try:
+                row = json.loads(line)
+                found[str(row["id"])] = int(row["cached_tokens"])
+            except (ValueError, TypeError, KeyError) as error:
+                raise RunError(
+                    f"{path}:{number}: not a count of cached tokens ({error}); delete this line: its answer is then "
+                    "counted at the full price"
+                ) from error
     return found
+
+
+class Ledger(Protocol):
+    """Where the processes that share a limit count together."""
+
+    def read(self) -> dict[str, float]:
+        """Return what all have spent: `usd`, `tokens` and `answers`."""
+        ...
+
+    def add(self, change: dict[str, float]) -> None:
+        """Count more.
+
+        Args:
+            change: What was spent, by the same names.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class LedgerFile:
+    """A ledger of the processes of one machine."""
+
+    path: Path
+
+    def read(self) -> dict[str, float]:
+        """Return what all have spent."""
+        with locked(self.path.with_suffix(".lock"), None):
+            return self._values()
+
+    def add(self, change: dict[str, float]) -> None:
+        """Count more.
+
+        Args:
+            change: What was spent.
+        """
+        with locked(self.path.with_suffix(".lock"), None):
+            spent = self._values()
+            write_whole(self.path, json.dumps({name: spent[name] + change[name] for name in spent}))
+
+    def _values(self) -> dict[str, float]:
+        return {str(name): float(value) for name, value in json.loads(self.path.read_text()).items()}
 
 
 @dataclass(kw_only=True)
@@ -135,6 +177,10 @@ class SpendingLimit:
     """US dollars; None for no limit."""
     tokens: int | None = None
     """Tokens of prompts and answers together; None for no limit."""
+    ledger: Ledger | None = None
+    """Where several processes count together; None for one process."""
+    sharers: int = 1
+    """Processes that share the limit: each sends that much smaller groups."""
     _spent: dict[str, float] = field(default_factory=lambda: {"usd": 0.0, "tokens": 0.0, "answers": 0.0})
 
     @property
@@ -161,6 +207,50 @@ class SpendingLimit:
                     )
         for stage in spending(run) if self.is_set else ():
             self._count(stage.answers, stage.prompt_tokens + stage.completion_tokens, stage.usd)
+
+    def shared(self, run: Run, sharers: int) -> dict[str, Any]:
+        """Share the limit among several processes, which count in one file.
+
+        Args:
+            run: The run, in whose folder the file is. Its lines say what was spent, the file only saves reading them.
+            sharers: Number of processes.
+
+        Returns:
+            JSON values for `of_shared` in each of them.
+
+        Raises:
+            RunError: The file cannot be written.
+        """
+        if self.is_set and self.ledger is None:
+            path = run.folder / ".spent.json"
+            write_whole(path, json.dumps(self._spent))
+            self.ledger = LedgerFile(path)
+        ledger = str(self.ledger.path) if isinstance(self.ledger, LedgerFile) else None
+        return {"usd": self.usd, "tokens": self.tokens, "ledger": ledger, "sharers": sharers}
+
+    @classmethod
+    def of_shared(cls, values: Mapping[str, Any]) -> "SpendingLimit":
+        """Join the processes that share a limit.
+
+        Args:
+            values: What `shared` returned.
+
+        Returns:
+            The limit.
+        """
+        return cls(**{**values, "ledger": values["ledger"] and LedgerFile(Path(values["ledger"]))})
+
+    def spent(self) -> dict[str, float]:
+        """Return what was spent so far: `usd`, `tokens` and `answers`."""
+        return dict(self._spent)
+
+    def note(self, change: Mapping[str, float]) -> None:
+        """Count what another process has spent.
+
+        Args:
+            change: `usd`, `tokens` and `answers`.
+        """
+        self._spent = {name: self._spent[name] + change[name] for name in self._spent}
 
     def groups(self, requests: Sequence[Request], *, together: bool = False) -> Iterator[Sequence[Request]]:
         """Divide requests into groups that may be sent one after the other.
@@ -203,12 +293,15 @@ class SpendingLimit:
         self._count(1, tokens, usd)
 
     def _count(self, answers: int, tokens: int, usd: float | None) -> None:
-        self._spent["answers"] += answers
-        self._spent["tokens"] += tokens
-        self._spent["usd"] += usd or 0.0
+        change = {"usd": usd or 0.0, "tokens": float(tokens), "answers": float(answers)}
+        self.note(change)
+        if self.ledger is not None:
+            self.ledger.add(change)
 
     def _affordable(self, first: int, most: int) -> int:
         """Return how many more answers of average length fit the limit, at most `most`; `first` without an average."""
+        if self.ledger is not None:
+            self._spent = self.ledger.read()  # the others have spent as well
         sizes = [most]
         for limit, key in ((self.usd, "usd"), (self.tokens, "tokens")):
             if limit is not None:
@@ -216,5 +309,5 @@ class SpendingLimit:
                 if left <= 0:
                     return 0
                 average = self._spent[key] / self._spent["answers"] if self._spent["answers"] else 0.0
-                sizes.append(max(1, int(left / average)) if average else first)
+                sizes.append(max(1, int(left / average / self.sharers)) if average else max(1, first // self.sharers))
         return min(sizes)

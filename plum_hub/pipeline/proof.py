@@ -118,8 +118,8 @@ def _line(execution: Execution) -> str:
 
 def _why_missing(name: str) -> str:
     """Say why a module is missing in the sandbox, and what gives it where something does."""
-    if name.partition(".")[0] == "numpy":
-        return "numpy is not in the sandbox: `--set verdicts.numpy=true` gives it"
+    if (top := name.partition(".")[0]) in ("numpy", "pandas"):
+        return f"{top} is not in the sandbox: `--set verdicts.{top}=true` gives it"
     if name.partition(".")[0] in sys.stdlib_module_names:
         return f"{name} is hidden in the sandbox: programs could read memory with it"
     return f"{name} is not in the sandbox, which has the standard library only"

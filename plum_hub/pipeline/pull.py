@@ -5,7 +5,10 @@ already; with another policy it samples again. Rows that the release left out be
 """
 
 import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from plum_hub import recipe as recipes
 from plum_hub.errors import HubError, RunError
@@ -15,6 +18,7 @@ from plum_hub.pipeline.decontamination.stage import STAGE as DECONTAMINATION
 from plum_hub.pipeline.preferences import run_preferences
 from plum_hub.pipeline.published import published_suites, reading_release, release_folder
 from plum_hub.pipeline.samples import STAGE as SAMPLES
+from plum_hub.pipeline.shards import over_shards, shard_size
 from plum_hub.pipeline.verdicts import STAGE as VERDICTS
 from plum_hub.recipe import SuitesConfig
 from plum_hub.records import Drop, Instruction, Sample, TestSuite, Verdict
@@ -25,6 +29,8 @@ from plum_hub.run import Run
 
 _STAGES = (SAMPLES, VERDICTS, DECONTAMINATION, PREFERENCES)
 """Stages whose drops are taken over, if their instruction is in the release."""
+_OPEN_SHARDS = 16
+"""Shards whose files are open at a time."""
 
 
 def pull(source: str, folder: Path, hub: str) -> Run:
@@ -53,7 +59,7 @@ def pull(source: str, folder: Path, hub: str) -> Run:
         partial.parent.mkdir(parents=True, exist_ok=True)
     run = Run.create(partial, _recipe(config, release))
     _fill(run, release)
-    run_preferences(Context(run=run))
+    over_shards(Context(run=run), run_preferences)
     with writing(folder):
         partial.replace(folder)
     return Run.open(folder)
@@ -68,7 +74,7 @@ def _recipe(config: SuitesConfig, release: Path) -> recipes.Recipe:
         )
     made = recipes.parse(recipes.read(release / RECIPE), f"{config.source} recipe.yaml")
     # The suites were chosen before; a release has scores and shares, but not the records that a run keeps of them.
-    chosen = {"strength": False, "min_strength": 0.0, "vote": False}
+    chosen = {"strength": False, "min_strength": 0.0, "roles": False, "structured": False, "vote": False}
     suites = {"source": config.source, "revision": release.name, "hub": config.hub, **chosen}
     instructions = {"source": config.source, "revision": None, "limit": None}
     return made.model_copy(
@@ -81,20 +87,59 @@ def _recipe(config: SuitesConfig, release: Path) -> recipes.Recipe:
 
 def _fill(run: Run, release: Path) -> None:
     source = run.recipe.suites.source
-    with run.appending(Instruction) as instruction, run.appending(TestSuite) as suite:
-        seen: set[str] = set()
-        for its, one in published_suites(run.recipe.suites):
-            if its.id not in seen:
-                seen.add(its.id)
-                instruction(its)
-            suite(one)
+    places = _fill_suites(run)
     with reading_release(source):
         lineage = read_manifest(release, VerifiableManifest).lineage
-    with reading_release(source), run.appending(Sample) as sample, run.appending(Verdict) as verdict:
+    with reading_release(source), _appending_by_shard(run, places, Sample, Verdict) as keep:
         for row in read_rows(config_files(release, "samples")):
-            sample(sample_of(row, lineage))
-            verdict(verdict_of(row, lineage))
-    with reading_release(source), run.appending(Drop) as drop:
+            keep(sample_of(row, lineage))
+            keep(verdict_of(row, lineage))
+    with reading_release(source), _appending_by_shard(run, places, Drop) as keep:
         for row in read_rows(config_files(release, "dropped")):
-            if row["stage"] in _STAGES and row["instruction_id"] in seen:
-                drop(Drop(**row))
+            if row["stage"] in _STAGES and row["instruction_id"] in places:
+                keep(Drop(**row))
+
+
+def _fill_suites(run: Run) -> dict[str, int]:
+    """Write instructions and suites, shard after shard; return the number of each instruction's shard."""
+    size = None if run.recipe.budget.minutes is not None else shard_size(None)
+    places: dict[str, int] = {}
+    with _appending_by_shard(run, places, Instruction, TestSuite) as keep:
+        for instruction, suite in published_suites(run.recipe.suites):
+            if instruction.id not in places:
+                places[instruction.id] = 0 if size is None else len(places) // size
+                keep(instruction)
+            keep(suite)
+    return places
+
+
+@contextmanager
+def _appending_by_shard(
+    run: Run, places: Mapping[str, int], *kinds: type[Any]
+) -> Iterator[Callable[[Instruction | TestSuite | Sample | Verdict | Drop], None]]:
+    """Open the files of some kinds of rows; yield a function that appends a row to the shard of its instruction.
+
+    The rows of a release come almost in the order of the shards, so the files of few of them are open at a time.
+    """
+    files: dict[int, ExitStack] = {}
+    appends: dict[tuple[int, type], Callable[[Any], None]] = {}
+
+    def opened(number: int) -> None:
+        if number not in files:
+            if len(files) >= _OPEN_SHARDS:
+                files.pop(next(iter(files))).close()  # the one that was opened first
+            shard, files[number] = run.shard(number), ExitStack()
+            for kind in kinds:
+                appends[number, kind] = files[number].enter_context(shard.appending(kind))
+
+    def keep(row: Instruction | TestSuite | Sample | Verdict | Drop) -> None:
+        number = places[row.id if isinstance(row, Instruction) else row.instruction_id]
+        opened(number)
+        appends[number, type(row)](row)
+
+    try:
+        opened(0)  # files that exist say that their stage has begun, even without rows
+        yield keep
+    finally:
+        for stack in files.values():
+            stack.close()

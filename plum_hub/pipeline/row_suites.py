@@ -6,11 +6,11 @@ from typing import TypeAlias
 
 from plum_hub.execution import Judge
 from plum_hub.instructions.sources import source_rows
-from plum_hub.judging.cases import limits_of
+from plum_hub.judging.cases import judge_of, limits_of
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.own_tests import COLUMNS, RowSuite, UnusableTests, suites_of
 from plum_hub.pipeline.proof import run_proofs, unproved
-from plum_hub.pipeline.strengthening import Strengthening
+from plum_hub.pipeline.strengthening import Strengthening, strengthening_of
 from plum_hub.pipeline.strengths import WEAK, StrengthFilter, measuring
 from plum_hub.records import Drop, Instruction, TestSuite, digest
 from plum_hub.strength import WeakSuite
@@ -37,15 +37,15 @@ def prove_rows(context: Context, stage: str) -> None:
     decided |= {drop.instruction_id for drop in run.rows(Drop) if drop.stage == stage and drop.instruction_id}
     context.progress.begin(stage, len(instructions), len(decided))
     column = recipe.suites.column
-    rows = source_rows(recipe.instructions, COLUMNS | {column or ""}, instructions - decided)
-    readings = ((name, suites_of(row, column)) for name, row in rows)
+    rows = context.reader(stage, lambda: source_rows(recipe.instructions, COLUMNS | {column or ""}))
+    readings = ((name, suites_of(row, column)) for name, row in rows.take(instructions - decided))
     settings = recipe.verdicts
     with (
-        Judge(sandbox=settings.sandbox, numpy=settings.numpy) as judge,
+        judge_of(settings) as judge,
         measuring(run, judge) as strengths,
         run.keeping(TestSuite) as keep,
+        strengthening_of(run, judge) as strengthening,
     ):
-        strengthening = Strengthening(recipe, judge)
         while batch := tuple(islice(readings, _BATCH)):
             decided_now = _strengthened(list(_decide(batch, judge, strengths, stage)), strengthening)
             for row in _not_weak(decided_now, strengths, stage):

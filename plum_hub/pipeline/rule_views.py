@@ -1,12 +1,13 @@
 """Views of one run's verdicts under different labelling rules: nothing is generated or judged again."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 
 from plum_hub.pipeline.decontamination.stage import removed_ids
+from plum_hub.pipeline.gold import GoldAgreement, truth_of_label
 from plum_hub.pipeline.samples import prompt_of
 from plum_hub.records import Drop, Instruction, Preference, Prompt, Sample, TestSuite, Verdict
 from plum_hub.release.preferences import PreferencesConfig, preferences
@@ -29,70 +30,140 @@ ablation with programs that do not execute (section 4.3), alone and beside faili
 four of each label; suites of medium difficulty; and DPO pairs by similarity."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class RuleView:
     """What one rule makes of a run's verdicts."""
 
     rule: PreferencesConfig
     """The rule."""
-    rows: tuple[Preference, ...]
-    """Labelled samples, those of a suite next to one another."""
-    left_out: Mapping[str, int]
+    chosen: int = 0
+    """Number of chosen samples."""
+    rejected: int = 0
+    """Number of rejected samples."""
+    instructions: int = 0
+    """Number of instructions with a labelled sample."""
+    pairs: int = 0
+    """Number of DPO pairs."""
+    left_out: Counter[str] = field(default_factory=Counter)
     """Samples without a label, by reason."""
+    truth: Mapping[bool, GoldAgreement] | None = None
+    """How true the chosen (True) and the rejected samples (False) are; None without gold verdicts."""
+    _agreeing: dict[bool, dict[str, list[int]]] = field(default_factory=lambda: {True: {}, False: {}}, repr=False)
+    """By label and instruction: samples whose gold verdict agrees, and all with one."""
 
-    @property
-    def chosen(self) -> int:
-        """Number of chosen samples."""
-        return sum(row.label for row in self.rows)
+    def count(self, rows: Iterable[Preference | Drop], gold: Mapping[str, bool]) -> None:
+        """Count the rows of whole instructions.
 
-    @property
-    def rejected(self) -> int:
-        """Number of rejected samples."""
-        return len(self.rows) - self.chosen
+        Args:
+            rows: What the rule makes of their samples, those of a suite next to one another.
+            gold: Whether samples pass the gold tests, by id.
+        """
+        kept = []
+        for row in rows:
+            if isinstance(row, Drop):
+                self.left_out[row.reason] += 1
+            else:
+                kept.append(row)
+        for row in kept:
+            if row.sample_id in gold:
+                counts = self._agreeing[row.label].setdefault(row.instruction_id, [0, 0])
+                counts[0] += gold[row.sample_id] == row.label
+                counts[1] += 1
+        chosen = sum(row.label for row in kept)
+        self.chosen += chosen
+        self.rejected += len(kept) - chosen
+        self.instructions += len({row.instruction_id for row in kept})
+        self.pairs += sum(1 for group in by_suite(kept, set()) for _ in pairs(group, PreferencesConfig()))
 
-    @property
-    def instructions(self) -> int:
-        """Number of instructions with a labelled sample."""
-        return len({row.instruction_id for row in self.rows})
+    def compare(self, relevant: Mapping[bool, int]) -> None:
+        """Summarize how true the labels are, when all rows are counted.
 
-    @property
-    def pairs(self) -> int:
-        """Number of DPO pairs."""
-        return sum(1 for rows in by_suite(self.rows, set()) for _ in pairs(rows, PreferencesConfig()))
+        Args:
+            relevant: Judged samples that pass the gold tests (True), and those that do not (False).
+        """
+        self.truth = {
+            label: truth_of_label(((right, of) for right, of in counts.values()), relevant[label])
+            for label, counts in self._agreeing.items()
+        }
 
 
-def view_run(run: Run, rules: Mapping[str, PreferencesConfig] = RULES) -> Iterator[tuple[str, RuleView]]:
-    """Label a run's samples under several rules.
+def view_run(
+    run: Run, rules: Mapping[str, PreferencesConfig] = RULES, gold: Mapping[str, bool] | None = None
+) -> dict[str, RuleView]:
+    """Label a run's samples under several rules, and count the rows. One shard is in memory at a time.
 
     Args:
         run: A run whose samples are judged. Samples without a verdict are left out.
         rules: Rules by name.
+        gold: Whether samples pass better tests, by id. Samples without such a verdict do not count for `truth`.
 
-    Yields:
-        The name of each rule and its view.
+    Returns:
+        The view of each rule, by its name.
 
     Raises:
         RunError: A file of the run is damaged.
     """
+    views = {name: RuleView(rule=rule) for name, rule in rules.items()}
+    known, relevant = gold or {}, Counter[bool]()
+    for judged in _judged(run):
+        relevant.update(
+            known[sample.id] for samples in judged.groups.values() for sample in samples if sample.id in known
+        )
+        for view in views.values():
+            view.count(judged.labelled(view.rule), known)
+    for view in views.values():
+        view.left_out = Counter(dict(view.left_out.most_common()))
+        if gold is not None:
+            view.compare(relevant)
+    return views
+
+
+def labelled_rows(run: Run, rule: PreferencesConfig) -> Iterator[Preference]:
+    """Label a run's samples under one rule.
+
+    Args:
+        run: As for `view_run`.
+        rule: The rule.
+
+    Yields:
+        Labelled samples, those of a suite next to one another.
+
+    Raises:
+        RunError: A file of the run is damaged.
+    """
+    for judged in _judged(run):
+        yield from (row for row in judged.labelled(rule) if isinstance(row, Preference))
+
+
+@dataclass(frozen=True)
+class _JudgedSamples:
+    """The samples of a shard, by suite, with all that labels them."""
+
+    groups: Mapping[str, list[Sample]]
+    verdicts: Mapping[str, Verdict]
+    prompts: Mapping[str, Prompt]
+
+    def labelled(self, rule: PreferencesConfig) -> Iterator[Preference | Drop]:
+        for name, samples in self.groups.items():
+            yield from preferences(samples, self.verdicts, partial(_shared_prompt, self.prompts[name]), rule)
+
+
+def _judged(run: Run) -> Iterator[_JudgedSamples]:
+    """Yield the judged samples of each shard."""
     removed = removed_ids(run)
-    verdicts = {verdict.sample_id: verdict for verdict in run.rows(Verdict)}
-    groups: dict[str, list[Sample]] = defaultdict(list)
-    for sample in run.rows(Sample):
-        if sample.id in verdicts and sample.id not in removed:
-            groups[sample.suite_id].append(sample)
-    instructions = {row.id: row for row in run.rows(Instruction)}
-    suites = {suite.id: suite for suite in run.rows(TestSuite)}
-    prompts = {name: prompt_of(run.recipe, instructions[suites[name].instruction_id], suites[name]) for name in groups}
-    for rule_name, rule in rules.items():
-        rows: list[Preference] = []
-        left_out: Counter[str] = Counter()
-        for name, samples in groups.items():
-            for row in preferences(samples, verdicts, partial(_shared_prompt, prompts[name]), rule):
-                if isinstance(row, Drop):
-                    left_out[row.reason] += 1
-                else:
-                    rows.append(row)
-        yield rule_name, RuleView(rule=rule, rows=tuple(rows), left_out=dict(left_out.most_common()))
+    for shard in run.shards:
+        verdicts = {verdict.sample_id: verdict for verdict in shard.rows(Verdict)}
+        groups: dict[str, list[Sample]] = defaultdict(list)
+        for sample in shard.rows(Sample):
+            if sample.id in verdicts and sample.id not in removed:
+                groups[sample.suite_id].append(sample)
+        instructions = {row.id: row for row in shard.rows(Instruction)}
+        suites = {suite.id: suite for suite in shard.rows(TestSuite)}
+        yield _JudgedSamples(
+            groups,
+            verdicts,
+            {name: prompt_of(run.recipe, instructions[suites[name].instruction_id], suites[name]) for name in groups},
+        )
 
 
 def _shared_prompt(prompt: Prompt, _: Sample) -> Prompt:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from plum_hub.errors import RunError
+from plum_hub.pipeline.roles import roles_of
 from plum_hub.records import Drop, Instruction, Preference, Response, Sample, TestSuite, Verdict, to_json
 from plum_hub.run import Run
 
@@ -21,6 +22,8 @@ class InstructionReport:
     drops: list[Drop]
     asked: str | None
     """Id of the sample or drop that was looked up, by its own id or that of its verdict or preference."""
+    roles: list[str] | None = None
+    """The role of each case of the suite; None if the recipe asks for no roles."""
 
     def as_json(self) -> dict[str, object]:
         """Return the report as JSON values."""
@@ -33,6 +36,7 @@ class InstructionReport:
             ],
             "dropped": [to_json(drop) for drop in self.drops],
             "asked": self.asked,
+            "roles": self.roles,
         }
 
 
@@ -56,7 +60,7 @@ def look_up(run: Run, name: str) -> InstructionReport:
             if not instructions
             else f"rows of {len(instructions)} instructions match; give more digits"
         )
-        raise RunError(f"{name}: {problem}; ids are the `id` values in {run.folder}/shards/00000/*.jsonl")
+        raise RunError(f"{name}: {problem}; ids are the `id` values in {run.folder}/shards/*/*.jsonl")
     (instruction_id,) = instructions
     instruction = next((row for row in run.rows(Instruction) if row.id == instruction_id), None)
     suite = next((row for row in run.rows(TestSuite) if row.instruction_id == instruction_id), None)
@@ -69,7 +73,8 @@ def look_up(run: Run, name: str) -> InstructionReport:
     ]
     drops = [row for row in run.rows(Drop) if row.instruction_id == instruction_id]
     samples.sort(key=lambda one: one[0].index)
-    return InstructionReport(instruction, suite, samples, drops, asked.pop() if len(asked) == 1 else None)
+    roles = None if suite is None else roles_of(run, suite.id)
+    return InstructionReport(instruction, suite, samples, drops, asked.pop() if len(asked) == 1 else None, roles)
 
 
 def _named(run: Run, name: str) -> tuple[set[str], set[str]]:

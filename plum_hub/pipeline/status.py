@@ -10,6 +10,8 @@ from plum_hub.lines import object_of
 from plum_hub.pipeline.decontamination.stage import removed_ids
 from plum_hub.pipeline.ledger import StageSpending, spending
 from plum_hub.pipeline.published import GENERATE
+from plum_hub.pipeline.roles import count_roles
+from plum_hub.pipeline.strengthening import added_to
 from plum_hub.pipeline.strengths import strength_of
 from plum_hub.pipeline.suites import self_consistency
 from plum_hub.records import Instruction, Preference, Response, Sample, TestSuite, Verdict
@@ -46,6 +48,10 @@ class RunStatus:
     """Tokens and money that the answers took, by stage."""
     strength: Distribution | None = None
     """Mutation scores of the suites; None if they were not measured."""
+    roles: dict[str, int] | None = None
+    """Cases of the suites by their role; None if the recipe asks for no roles."""
+    added_cases: int | None = None
+    """Cases that were added to the suites (`suites.strengthen`); None if none were asked for."""
 
     def as_json(self) -> dict[str, object]:
         """Return the summary as JSON values, for `--json`."""
@@ -101,6 +107,8 @@ def summarise(run: Run) -> RunStatus:
         engines={stage: sorted(names) for stage, names in engines.items()},
         spending=spending(run),
         strength=strength_of(run),
+        roles=count_roles(run),
+        added_cases=None if (added := added_to(run)) is None else sum(added.values()),
     )
 
 
@@ -111,7 +119,7 @@ def _wanted(run: Run, rows: Mapping[str, int], dropped: Mapping[str, int], left_
     assert recipe.suites.responses is not None  # a sealed recipe is filled in
     assert recipe.samples.per_instruction is not None
     # A stage makes its file when it begins, so the instructions are complete once the next stage has a file.
-    loaded = run.path(Response if generated else TestSuite).exists()
+    loaded = run.has(Response if generated else TestSuite)
     responses = rows["instructions"] * recipe.suites.responses if generated else 0
     suites = responses - dropped.get("responses", 0) if generated else rows["instructions"]
     decided = loaded and rows["suites"] + dropped.get("suites", 0) == suites

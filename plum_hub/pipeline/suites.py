@@ -8,13 +8,14 @@ or, with `suites.vote`, the one that a vote of their references makes of all (`p
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from plum_hub.answers.suite import ParsedSuite, Unusable, parse_suite
 from plum_hub.engines.base import Completion
 from plum_hub.execution import Execution, Judge, Limits
-from plum_hub.judging.cases import limits_of
+from plum_hub.judging.cases import judge_of, limits_of
 from plum_hub.pipeline.base import (
     Context,
     RowRequest,
@@ -27,12 +28,13 @@ from plum_hub.pipeline.base import (
 from plum_hub.pipeline.budget import RESPONSE_TOKENS, within_budget
 from plum_hub.pipeline.proof import run_proofs, unproved
 from plum_hub.pipeline.published import GENERATE, ROWS, published_suites
+from plum_hub.pipeline.roles import record_roles
 from plum_hub.pipeline.row_suites import prove_rows
-from plum_hub.pipeline.strengthening import Strengthening
+from plum_hub.pipeline.strengthening import Strengthening, strengthening_of
 from plum_hub.pipeline.strengths import WEAK, StrengthFilter, measuring
 from plum_hub.pipeline.vote import VoteResult, vote_all
-from plum_hub.prompts import conversation, prompt_digest
-from plum_hub.recipe import Recipe
+from plum_hub.prompts import answer_schema, conversation, prompt_digest
+from plum_hub.recipe import Recipe, suite_template
 from plum_hub.records import Drop, Instruction, Response, SuiteVote, TestSuite, digest
 from plum_hub.strength import WeakSuite
 
@@ -45,25 +47,38 @@ _MERGED, _DISAGREEMENT, _MERGE_FAILED = "merged", "disagreement", "merge_failed"
 merged suite is not proved."""
 _SELF_CONSISTENT = (_SPARE, WEAK, _MERGED, _DISAGREEMENT, _MERGE_FAILED, "stub_passed")
 """Reasons for which a self-consistent suite is left out."""
+_RowT = TypeVar("_RowT", TestSuite | Drop, TestSuite | SuiteVote | Drop)
 _BATCH = 64
 """Instructions whose suites are checked together, and lost together by a kill: seconds of work."""
 
 
-def run_suites(context: Context) -> None:
-    """Generate the missing responses, then decide which suites to keep.
+def run_responses(context: Context) -> None:
+    """Generate the missing responses, if the recipe has its suites generated.
 
     Args:
         context: The run.
 
     Raises:
         EngineError: The generator cannot be opened or failed.
+    """
+    if context.run.recipe.suites.source == GENERATE:
+        _generate(context)
+
+
+def run_suites(context: Context) -> None:
+    """Decide which suites to keep: of those generated, of a release, or of the rows of the source.
+
+    Args:
+        context: The run.
+
+    Raises:
         HubError: The published suites cannot be downloaded.
         SandboxError: Programs cannot be run on this machine.
     """
     source = context.run.recipe.suites.source
     if source == GENERATE:
-        _generate(context)
         _decide(context)
+        record_roles(context.run)
     elif source == ROWS:
         prove_rows(context, STAGE)
     else:
@@ -89,11 +104,12 @@ def _take_published(context: Context) -> None:
     run, settings = context.run, context.run.recipe.verdicts
     done = run.ids(TestSuite) | {drop.id for drop in run.rows(Drop) if drop.stage == STAGE}
     instruction_ids = run.ids(Instruction)
-    suites = [suite for _, suite in published_suites(run.recipe.suites) if suite.instruction_id in instruction_ids]
+    published = context.reader(STAGE, lambda: ((one.id, suite) for one, suite in published_suites(run.recipe.suites)))
+    suites: list[TestSuite] = [suite for _, suite in published.take(instruction_ids)]
     pending = [suite for suite in suites if suite.id not in done]
     context.progress.begin(STAGE, len(suites), len(suites) - len(pending))
     with (
-        Judge(sandbox=settings.sandbox, numpy=settings.numpy) as judge,
+        judge_of(settings) as judge,
         measuring(run, judge) as strengths,
         run.keeping(TestSuite) as keep,
     ):
@@ -124,7 +140,8 @@ def _generate(context: Context) -> None:
 
 
 def _request(recipe: Recipe, instruction: Instruction, index: int) -> RowRequest[Response]:
-    settings, prompt_id = recipe.suites, prompt_digest("suite")
+    settings, template = recipe.suites, suite_template(recipe.suites)
+    prompt_id = prompt_digest(template)
     seed = seed_of(settings.seed, instruction.id, index)
     sampling = [settings.temperature, settings.top_p, settings.max_tokens]
     name = digest(instruction.id, prompt_id, engine_inputs(recipe.generator), sampling, seed, index)
@@ -147,8 +164,15 @@ def _request(recipe: Recipe, instruction: Instruction, index: int) -> RowRequest
             engine=engine,
         )
 
-    prompt = conversation("suite", instruction=instruction.text)
-    return RowRequest(id=name, instruction_id=instruction.id, prompt=prompt, seed=seed, keep=keep)
+    prompt = conversation(template, instruction=instruction.text)
+    return RowRequest(
+        id=name,
+        instruction_id=instruction.id,
+        prompt=prompt,
+        seed=seed,
+        keep=keep,
+        schema=answer_schema(template),
+    )
 
 
 def _decide(context: Context) -> None:
@@ -162,7 +186,10 @@ def _decide(context: Context) -> None:
     context.progress.begin(STAGE, sum(map(len, groups.values())), len(decided))
     settings = run.recipe.verdicts
     decide = _decide_by_vote if run.recipe.suites.vote else _decide_by_size
-    with Judge(sandbox=settings.sandbox, numpy=settings.numpy) as judge, measuring(run, judge) as strengths:
+    with (
+        judge_of(settings) as judge,
+        measuring(run, judge) as strengths,
+    ):
         decide(context, groups, decided, judge, strengths)
     context.progress.end()
 
@@ -177,12 +204,13 @@ def _decide_by_size(
     """
     run = context.run
     with_suite = {suite.instruction_id for suite in run.rows(TestSuite)}
-    whole, strengthening = run.recipe.suites.strengthen > 0, Strengthening(run.recipe, judge)
+    whole = run.recipe.suites.strengthen > 0
     undecided = ([one for one in group if one.id not in decided] for group in groups.values())
     pending = [group if whole else left for group, left in zip(groups.values(), undecided, strict=True) if left]
-    with run.keeping(TestSuite) as keep:
+    with run.keeping(TestSuite) as keep, strengthening_of(run, judge) as strengthening:
         for start in range(0, len(pending), _BATCH):
-            for row in prove(pending[start : start + _BATCH], with_suite, strengthening, strengths):
+            batch = pending[start : start + _BATCH]
+            for row in _in_order(prove(batch, with_suite, strengthening, strengths), batch):
                 if _response_of(row) not in decided:
                     keep(row)
                     context.progress.advance()
@@ -198,14 +226,19 @@ def _decide_by_vote(
     """
     run = context.run
     suites = {suite.instruction_id: suite.id for suite in run.rows(TestSuite)}
-    votes, strengthening = run.ids(SuiteVote), Strengthening(run.recipe, judge)
+    votes = run.ids(SuiteVote)
     unvoted = {name for name, suite in suites.items() if suite not in votes}
     pending = [
         group for name, group in groups.items() if name in unvoted or any(one.id not in decided for one in group)
     ]
-    with run.keeping(TestSuite) as keep, run.appending(SuiteVote) as append:
+    with (
+        run.keeping(TestSuite) as keep,
+        run.appending(SuiteVote) as append,
+        strengthening_of(run, judge) as strengthening,
+    ):
         for start in range(0, len(pending), _BATCH):
-            for row in elect(pending[start : start + _BATCH], strengthening, strengths):
+            batch = pending[start : start + _BATCH]
+            for row in _in_order(elect(batch, strengthening, strengths), batch):
                 kept = suites.get(row.instruction_id)
                 if isinstance(row, SuiteVote):
                     if row.id not in votes and kept in (None, row.id):
@@ -215,6 +248,12 @@ def _decide_by_vote(
                     keep(row if isinstance(row, Drop) or kept is None else _left_out(row, _MERGED))
                     context.progress.advance()
     strengthening.report(context.progress)
+
+
+def _in_order(rows: Iterable[_RowT], batch: Sequence[Sequence[Response]]) -> list[_RowT]:
+    """Put the rows of a batch into the order of its instructions, which does not depend on where a batch begins."""
+    places = {group[0].instruction_id: place for place, group in enumerate(batch)}
+    return sorted(rows, key=lambda row: places[row.instruction_id])  # stable
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass, field
 from multiprocessing.pool import ThreadPool
 from threading import Event
 
-from plum_hub.answers.code import EXTRACTION
 from plum_hub.errors import RunError
 from plum_hub.execution import Judge
-from plum_hub.judging.cases import limits_of
+from plum_hub.judging.cases import judge_of, limits_of
 from plum_hub.judging.stream import Judgement, Submission, judge_submissions
 from plum_hub.pipeline.base import Context, carried_over
+from plum_hub.pipeline.extraction import extraction_of
 from plum_hub.progress import Progress
 from plum_hub.recipe import Recipe
 from plum_hub.records import Sample, TestSuite, Verdict, digest, from_json
@@ -61,7 +61,9 @@ def judging(context: Context, samples: int) -> Iterator[Event]:
     """
     settings = context.run.recipe.verdicts
     verdicts = _VerdictsStage(
-        context.run, Judge(sandbox=settings.sandbox, numpy=settings.numpy), context.progress.beside()
+        context.run,
+        judge_of(settings),
+        context.progress.beside(),
     )
     verdicts.begin(context.donor, samples)
     pool = ThreadPool(1)  # its thread is a daemon, so that the process can exit
@@ -112,12 +114,13 @@ class _VerdictsStage:
         """Find the verdicts that exist, and take over those of the donor."""
         recipe = self.run.recipe
         self.static_check = checker_version(frozenset(recipe.verdicts.mypy_codes))
-        self.harness = harness_of(recipe, self.judge.harness_version, self.static_check, EXTRACTION)
+        extraction = extraction_of(recipe)
+        self.harness = harness_of(recipe, self.judge.harness_version, self.static_check, extraction)
         for name, sample, suite in self.run.columns(Verdict, "id", "sample_id", "suite_id"):
             if name != digest(sample, suite, self.harness):
                 raise RunError(_MIXED.format(run=self.run.folder, **self.harness))
             self.done.add(name)
-        if any(extraction != EXTRACTION for (extraction,) in self.run.columns(Sample, "extraction")):
+        if any(found != extraction for (found,) in self.run.columns(Sample, "extraction")):
             raise RunError(_MIXED.format(run=self.run.folder, **self.harness))
         self.progress.begin(STAGE, samples, len(self.done))
         if donor is None:

@@ -5,11 +5,11 @@ published already keeps its version.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from itertools import tee
-from typing import TYPE_CHECKING
+from itertools import chain, tee
+from typing import TYPE_CHECKING, Any
 
 from plum_hub.cards import DatasetFacts, dataset_card
 from plum_hub.files import writing
@@ -17,7 +17,7 @@ from plum_hub.hubs.client import history
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.build import default_folder
 from plum_hub.pipeline.decontamination.stage import removed_ids
-from plum_hub.publishing.evidence import evidence_of
+from plum_hub.publishing.evidence import evidence_kinds, evidence_of
 from plum_hub.publishing.lineage import lineage_of
 from plum_hub.publishing.repository import PublishOptions, Released, Repository, record_release
 from plum_hub.records import Drop, Instruction, Preference, Sample, TestSuite, Verdict
@@ -29,6 +29,9 @@ from plum_hub.run import Run
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_STAGES = ("instructions", "responses", "suites", "samples", "verdicts", "decontamination", "preferences")
+"""The stages that leave rows out, in order."""
 
 
 def release(context: Context, options: PublishOptions | None) -> Released:
@@ -126,22 +129,43 @@ def _newest(repository: Repository) -> PreviousRelease | None:
 def _contents(run: Run, lineage: Lineage, card: Callable[[ReleaseCounts], str]) -> ReleaseContents:
     """Collect what is released of a run: everything but what was found in a benchmark."""
     contaminated = removed_ids(run)
-    instructions = {row.id: row for row in run.rows(Instruction)}
     return ReleaseContents(
         lineage=lineage,
         recipe=run.recipe.public().to_yaml(),
         preferences=_Preferences(run),
         rule=run.recipe.preferences,
-        samples=_judged(run, contaminated),
-        suites=((instructions[row.instruction_id], row) for row in run.rows(TestSuite) if row.id not in contaminated),
-        dropped=run.tables(Drop),
+        samples=chain.from_iterable(_judged(shard, contaminated) for shard in run.shards),
+        suites=chain.from_iterable(_suites(shard, contaminated) for shard in run.shards),
+        dropped=_dropped(run),
         card=card,
-        evidence=evidence_of(run, contaminated),
+        evidence=evidence_kinds(run, contaminated),
     )
 
 
+def _suites(shard: Run, contaminated: set[str]) -> Iterator[tuple[Instruction, TestSuite, Mapping[str, Any]]]:
+    """Yield the suites of a shard, each with its instruction and the evidence about it."""
+    instructions = {row.id: row for row in shard.rows(Instruction)}
+    evidence = evidence_of(shard, contaminated)
+    for row in shard.rows(TestSuite):
+        if row.id not in contaminated:
+            yield instructions[row.instruction_id], row, evidence.get(row.id, {})
+
+
+def _dropped(run: Run) -> "Iterator[pa.Table]":
+    """Yield the rows that were left out: with several shards stage by stage, as a run with one shard makes them."""
+    if len(run.names) == 1:
+        yield from run.tables(Drop)
+        return
+    from pyarrow import compute
+
+    stages = dict.fromkeys(stage for (stage,) in run.columns(Drop, "stage"))
+    for stage in sorted(stages, key=lambda name: _STAGES.index(name) if name in _STAGES else len(_STAGES)):
+        for table in run.tables(Drop):
+            yield table.filter(compute.equal(table["stage"], stage))
+
+
 def _judged(run: Run, contaminated: set[str]) -> "Iterator[tuple[pa.Table, pa.Table]]":
-    """Pair samples with their verdicts, which come in another order and do not fit into memory."""
+    """Pair the samples of a shard with their verdicts, which come in another order and do not fit into memory."""
     samples, again = tee(_kept(table, contaminated) for table in run.tables(Sample))
     names = (table["id"].to_pylist() for table in again if table.num_rows)
     return zip((table for table in samples if table.num_rows), run.matching(Verdict, "sample_id", names), strict=True)

@@ -6,8 +6,9 @@ from typing import Any, TypeAlias
 
 from plum_hub.errors import RunError
 from plum_hub.pipeline.published import GENERATE
+from plum_hub.pipeline.roles import has_roles
 from plum_hub.pipeline.strengths import is_measured
-from plum_hub.records import Sample, SuiteStrength, SuiteVote, TestSuite, Verdict
+from plum_hub.records import Record, Sample, SuiteRoles, SuiteStrength, SuiteVote, TestSuite, Verdict
 from plum_hub.release.schemas import Evidence
 from plum_hub.run import Run
 from plum_hub.strength import discrimination
@@ -16,31 +17,60 @@ _Rows: TypeAlias = dict[str, dict[str, Any]]
 """Values of the columns, by suite."""
 
 
-def evidence_of(run: Run, contaminated: Set[str]) -> dict[Evidence, _Rows]:
-    """Collect the evidence about the suites that are released.
+def evidence_kinds(run: Run, contaminated: Set[str]) -> frozenset[Evidence]:
+    """Find which kinds of evidence there are about the suites that are released.
 
     Args:
         run: The run.
         contaminated: Ids of the rows that are not released.
 
     Returns:
-        For each kind of evidence that the run has, the values of its columns of `test_suites`, by suite.
+        The kinds. Where suites were measured and none has a mutation score, there is no strength.
 
     Raises:
-        RunError: A file of the run is damaged, or a vote is missing.
+        RunError: A file of the run is damaged.
+    """
+    found: set[Evidence] = set()
+    for shard in run.shards:
+        suites = shard.ids(TestSuite) - contaminated
+        if _has_votes(run) and suites:
+            found.add("vote")
+        if has_roles(run.recipe) and suites:
+            found.add("roles")
+        if is_measured(run.recipe):
+            scores = shard.columns(SuiteStrength, "id", "mutation_score")
+            if any(score is not None and name in suites for name, score in scores):
+                found |= {"strength", "discrimination"}
+    return frozenset(found)
+
+
+def evidence_of(run: Run, contaminated: Set[str]) -> _Rows:
+    """Collect the evidence about the suites of a shard that are released.
+
+    Args:
+        run: The shard.
+        contaminated: Ids of the rows that are not released.
+
+    Returns:
+        The values of the columns of `test_suites`, by suite.
+
+    Raises:
+        RunError: A file of the run is damaged, or lacks the vote on a suite or its roles.
     """
     suites = run.ids(TestSuite) - contaminated
-    found: dict[Evidence, _Rows] = {"strength": _strengths(run, suites), "vote": _votes(run, suites)}
-    if found["strength"]:
-        found["discrimination"] = _discriminations(run, run.ids(Sample) - contaminated)
-    return {name: rows for name, rows in found.items() if rows}
+    found: _Rows = {name: {} for name in suites}
+    kinds = [_votes(run, suites), _roles(run, suites)]
+    if is_measured(run.recipe):
+        kinds += [_strengths(run, suites), _discriminations(run, run.ids(Sample) - contaminated)]
+    for rows in kinds:
+        for name in rows.keys() & found.keys():
+            found[name] |= rows[name]
+    return found
 
 
 def _strengths(run: Run, suites: Set[str]) -> _Rows:
-    """Return what was measured; nothing if no suite has a mutation score."""
-    if not is_measured(run.recipe):
-        return {}
-    found = {
+    """Return what was measured."""
+    return {
         strength.id: {
             "mutation_score": strength.mutation_score,
             "statement_coverage": strength.statement_coverage,
@@ -49,7 +79,6 @@ def _strengths(run: Run, suites: Set[str]) -> _Rows:
         for strength in run.rows(SuiteStrength)
         if strength.id in suites
     }
-    return found if any(row["mutation_score"] is not None for row in found.values()) else {}
 
 
 def _discriminations(run: Run, samples: Set[str]) -> _Rows:
@@ -61,18 +90,36 @@ def _discriminations(run: Run, samples: Set[str]) -> _Rows:
     }
 
 
+def _has_votes(run: Run) -> bool:
+    """Return whether the references vote; there is no vote on suites that the run does not generate."""
+    return run.recipe.suites.vote and run.recipe.suites.source == GENERATE
+
+
 def _votes(run: Run, suites: Set[str]) -> _Rows:
-    """Return how the references voted; nothing if the run does not generate its suites, for which there is no vote."""
-    if not run.recipe.suites.vote or run.recipe.suites.source != GENERATE:
+    """Return how the references voted, if they do."""
+    if not _has_votes(run):
         return {}
     found = {
         name: {"voters": len(responses), "shares": shares, "agreement": fmean(shares)}
         for name, responses, shares in run.columns(SuiteVote, "id", "responses", "shares")
         if name in suites
     }
+    return _complete(run, suites, found, SuiteVote, "lacks the vote on suite {}; hold it again")
+
+
+def _roles(run: Run, suites: Set[str]) -> _Rows:
+    """Return the roles of the cases; nothing if the recipe asks for none."""
+    if not has_roles(run.recipe):
+        return {}
+    found = {name: {"roles": roles} for name, roles in run.columns(SuiteRoles, "id", "roles") if name in suites}
+    return _complete(run, suites, found, SuiteRoles, "lacks the roles of suite {}; read them again")
+
+
+def _complete(run: Run, suites: Set[str], found: _Rows, kind: type[Record], problem: str) -> _Rows:
+    """Return what was found if every suite has a row."""
     if missing := sorted(suites - found.keys()):
         raise RunError(
-            f"{run.path(SuiteVote)}: lacks the vote on suite {missing[0]}; hold it again:  "
+            f"{run.path(kind)}: {problem.format(missing[0])}:  "
             f"plum-hub build-dataset --recipe {run.folder}/recipe.yaml --run {run.folder}"
         )
     return found

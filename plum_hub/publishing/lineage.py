@@ -9,14 +9,15 @@ from plum_hub.engines.base import EngineIdentity
 from plum_hub.engines.revision import NOTE
 from plum_hub.judging.cases import limits_of
 from plum_hub.pipeline.base import sampling_of
-from plum_hub.pipeline.decontamination.stage import decontamination_of
+from plum_hub.pipeline.decontamination.stage import decontamination_of, removed_ids
 from plum_hub.pipeline.published import GENERATE
+from plum_hub.pipeline.strengthening import added_to
 from plum_hub.pipeline.suites import STAGE as SUITES
 from plum_hub.pipeline.suites import self_consistency
 from plum_hub.publishing.row_versions import row_versions
 from plum_hub.recipe import SamplesConfig, SuitesConfig
 from plum_hub.records import Instruction, Response, Sample, TestSuite
-from plum_hub.release.lineage import InstructionSource, Lineage, ModelProvenance, SelfConsistency
+from plum_hub.release.lineage import AddedCases, InstructionSource, Lineage, ModelProvenance, SelfConsistency
 from plum_hub.run import Run
 
 
@@ -49,6 +50,7 @@ def lineage_of(run: Run) -> Lineage:
         generator=_model(recipe.generator, recipe.suites, generator_engines) if generated else None,
         suites_from=None if generated else recipe.suites.source,
         self_consistency=_self_consistency(run) if generated else None,
+        added_cases=_added_cases(run),
         harness_version=versions.sandbox,
         checker_version=versions.static_check,
         extraction=versions.extraction,
@@ -89,3 +91,12 @@ def _self_consistency(run: Run) -> SelfConsistency:
     reasons = {reason: count for (stage, reason), count in run.drop_reasons().items() if stage == SUITES}
     passed, responses = self_consistency(sum(1 for _ in run.columns(TestSuite, "id")), reasons)
     return SelfConsistency(responses=responses, passed=passed)
+
+
+def _added_cases(run: Run) -> AddedCases | None:
+    """Sum up the cases that were added to the suites that are released."""
+    added = added_to(run)
+    if added is None:
+        return None
+    removed = removed_ids(run)
+    return AddedCases.of(count for name, count in added.items() if name not in removed)

@@ -121,7 +121,7 @@ class _ModelTree:
     """The tree of a model, written once; only the card, which names the tag, is rewritten for another tag."""
 
     def __init__(self, model: _Model, repo: str, tag: str) -> None:
-        from plum_hub.reports.curves import draw
+        from plum_hub.training.curves import draw
 
         self.folder = model.trained.folder / _TREE
         self._model, self._repo = model, repo

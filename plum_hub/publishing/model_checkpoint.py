@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from plum_hub.errors import TrainingError
+from plum_hub.files import link_out
 from plum_hub.release.model_lineage import CheckpointForm
 from plum_hub.training.checkpoint import CHECKPOINT, MERGED, RECORD, TrainingFolder
 from plum_hub.training.record import TrainingRecord
@@ -42,6 +43,10 @@ def open_checkpoint(path: Path, weights: WeightsChoice | None) -> TrainedCheckpo
         TrainingError: There is no training, it is not finished, or it lacks these weights.
     """
     folder = _folder(path)
+    if (link := link_out(folder)) is not None:
+        raise TrainingError(
+            f"{link}: is a link out of the checkpoint, and would publish another file; put the file in its place"
+        )
     record = TrainingFolder(folder).record()
     if record is None:
         raise TrainingError(

@@ -6,7 +6,6 @@ a run were in the order of its suites and samples, which a release of that run r
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from plum_hub.engines.names import COMMIT
@@ -22,8 +21,10 @@ from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.reading import config_files, read_rows
 from plum_hub.release.schemas import Method
 from plum_hub.run import Run
-from plum_hub.training.data import TrainingData, method_rows, preference_of, read_data
+from plum_hub.spool import Spool
+from plum_hub.training.data import TrainingData, by_suite_id, method_rows, preference_of, read_data
 from plum_hub.training.record import DataRecord
+from plum_hub.training.stored_rows import stored
 
 
 def find_dataset(data: DataRecord, method: Method, run: Path | None, hub: str, progress: Progress) -> TrainedOn:
@@ -104,8 +105,8 @@ def digest_of(release: FetchedRelease, revision: str, method: Method) -> str | N
     if COMMIT.fullmatch(revision):
         data = read_data(f"{release.repo}@{release.commit}", method, release.hub)
     elif (folder / MANIFEST).is_file():
-        preferences = sorted(_preferences(folder), key=lambda row: row.suite_id)
-        data = TrainingData("", "", method_rows(preferences, method, _rule(folder)), None)
+        rows = stored(method_rows(by_suite_id(_preferences(folder)), method, _rule(folder)))
+        data = TrainingData("", "", rows, None)
     else:
         return None
     return data.digest()
@@ -132,14 +133,14 @@ def _releases(data: DataRecord, run: Path | None, hub: str) -> Iterator[tuple[Fe
 
 def _preferences(folder: Path) -> Iterator[Preference]:
     """Yield the labelled rows of a release, in the order of its samples."""
-
-    labelled: dict[str, Preference] = {}
+    spool, labelled = Spool(), {}
     for path in config_files(folder, "kto"):
-        rows = enumerate(read_rows([path]))
-        labelled |= {row["sample_id"]: preference_of(row, number, path.name) for number, row in rows}
+        for number, row in enumerate(read_rows([path])):
+            labelled[row["sample_id"]] = len(spool)
+            spool.append(vars(preference_of(row, number, path.name)))
     for row in read_rows(config_files(folder, "samples"), ("sample_id", "suite_id")):
-        if found := labelled.get(row["sample_id"]):
-            yield replace(found, suite_id=row["suite_id"])
+        if (place := labelled.get(row["sample_id"])) is not None:
+            yield Preference(**{**spool[place], "suite_id": row["suite_id"]})
 
 
 def _rule(folder: Path) -> PreferencesConfig:

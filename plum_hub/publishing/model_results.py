@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from plum_hub.cards import ModelResults
+from plum_hub.engines.adapter import is_adapter
 from plum_hub.engines.revision import folder_sha256
 from plum_hub.errors import UsageError
 from plum_hub.evaluation.cards import eval_results, model_index, table
@@ -47,17 +48,26 @@ def read_scores(folders: Sequence[Path], trained: TrainedCheckpoint, name: str) 
         UsageError: An evaluation is of another model, two are of the same, or none is of this model.
     """
     base_revision = trained.record.model.revision
-    whole = trained.folder / MERGED if trained.record.decided.weights == "lora" else trained.folder
-    own = f"sha256:{folder_sha256(whole)}" if (whole / "config.json").is_file() else None
+    own = {
+        f"sha256:{folder_sha256(folder)}": folder
+        for folder in (trained.folder, trained.folder / MERGED)
+        if is_adapter(folder) or (folder / "config.json").is_file()
+    }
     found: dict[str, Path] = {}
     for folder in folders:
         scores = _scores(folder)
         revisions = {score.model_revision for score in scores}
-        role = "model" if revisions == {own} else "base" if revisions == {base_revision} else ""
+        role = (
+            "model"
+            if len(revisions) == 1 and revisions <= own.keys()
+            else "base"
+            if revisions == {base_revision}
+            else ""
+        )
         if not role:
             raise UsageError(
                 f"--results {folder}: evaluated {scores[0].model} at {', '.join(sorted(revisions))}, which is neither "
-                f"this model ({own or 'has no merged weights'}) nor its base ({base_revision}); evaluate one of them"
+                f"this model ({' or '.join(own)}) nor its base ({base_revision}); evaluate one of them"
             )
         if role in found:
             raise UsageError(f"--results: {found[role]} and {folder} both evaluated the {role}; give one of them")
@@ -66,7 +76,8 @@ def read_scores(folders: Sequence[Path], trained: TrainedCheckpoint, name: str) 
         if found:
             raise UsageError("--results: the base was evaluated and the model not; evaluate it, and give both folders")
         return MeasuredScores(None, {})
-    return _results(found, merged=own is not None and trained.form != "full", name=name)
+    measured = own[_scores(found["model"])[0].model_revision]
+    return _results(found, merged=measured != trained.folder, name=name)
 
 
 def _results(found: dict[str, Path], *, merged: bool, name: str) -> MeasuredScores:

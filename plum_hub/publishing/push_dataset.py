@@ -4,6 +4,7 @@ from plum_hub.errors import RunError
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.decontamination.stage import removed_ids, run_decontamination
 from plum_hub.pipeline.preferences import run_preferences
+from plum_hub.pipeline.shards import over_shards
 from plum_hub.pipeline.status import summarise
 from plum_hub.publishing.dataset import release
 from plum_hub.publishing.repository import PublishOptions, Released
@@ -28,8 +29,8 @@ def push(context: Context, options: PublishOptions | None) -> Released:
     run = context.run
     with run.lock():
         _refuse_unfinished(run)
-        run_decontamination(context)
-        run_preferences(context)
+        over_shards(context, run_decontamination)
+        over_shards(context, run_preferences)
     return release(context, options)
 
 
@@ -37,9 +38,8 @@ def _refuse_unfinished(run: Run) -> None:
     """Check that every sample has its verdict or was dropped."""
     summary = summarise(run)
     if lost := removed_ids(run):
-        lost -= (
-            run.ids(Instruction) | run.ids(TestSuite) | run.ids(Sample)
-        )  # what is still here; the rest was lost before the run was pulled
+        for shard in run.shards:  # what is still here; the rest was lost before the run was pulled
+            lost -= shard.ids(Instruction) | shard.ids(TestSuite) | shard.ids(Sample)
     for kind in ("samples", "verdicts"):
         expected = summary.wanted[kind]
         made = summary.rows[kind] + sum(summary.dropped.get(kind, {}).values()) + len(lost)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from plum_hub.errors import RunError
-from plum_hub.execution import Judge
+from plum_hub.judging.cases import judge_of
 from plum_hub.pipeline.verdicts import harness_of
 from plum_hub.records import Response, Sample, Verdict, digest
 from plum_hub.run import Run
@@ -69,7 +69,7 @@ def _harness(run: Run, extraction: str) -> tuple[str, str]:
     static_check = _only(run, "static check", (version for _, version in pairs))
     if not sandbox:  # not recorded in old runs: the ids tell whether it was the version of this machine
         settings = run.recipe.verdicts
-        with Judge(sandbox=settings.sandbox, numpy=settings.numpy) as judge:
+        with judge_of(settings) as judge:
             sandbox, static_check = judge.harness_version, checker_version(frozenset(settings.mypy_codes))
     harness = harness_of(run.recipe, sandbox, static_check, extraction)
     for name, sample, suite in run.columns(Verdict, "id", "sample_id", "suite_id"):

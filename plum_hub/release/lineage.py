@@ -1,9 +1,10 @@
 """What a released dataset was made from: the facts of its card and manifest."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
+from typing import Self
 
 from plum_hub.engines.base import EngineIdentity, Sampling
 from plum_hub.execution.base import Limits
@@ -84,6 +85,31 @@ class SelfConsistency:
         return 100 * self.passed / self.responses
 
 
+@dataclass(frozen=True)
+class AddedCases:
+    """What was added to suites to make them stronger (`suites.strengthen`)."""
+
+    suites: int
+    """Suites in all."""
+    strengthened: int
+    """Suites that got cases."""
+    cases: int
+    """Cases that were added."""
+
+    @classmethod
+    def of(cls, counts: Iterable[int]) -> Self:
+        """Sum up suites.
+
+        Args:
+            counts: The number of added cases of each suite.
+
+        Returns:
+            The sums.
+        """
+        more = list(counts)
+        return cls(suites=len(more), strengthened=sum(map(bool, more)), cases=sum(more))
+
+
 @dataclass(frozen=True, kw_only=True)
 class ContaminationReport:
     """How much of a benchmark was found in the rows."""
@@ -153,6 +179,8 @@ class Lineage(RowsLineage):
     """Instructions that the `instructions` stage kept."""
     self_consistency: SelfConsistency | None = None
     """None where this run generated no response."""
+    added_cases: AddedCases | None = None
+    """None where the recipe asks for none, and in releases from before it was recorded."""
     decontamination: Decontamination
 
     def to_json(self) -> dict[str, object]:
@@ -163,4 +191,6 @@ class Lineage(RowsLineage):
         for role, author in (("policy", self.policy), ("generator", self.generator)):
             if author is not None:
                 values[role]["identity"]["model"] = author.name
+        if self.added_cases is None:
+            del values["added_cases"]
         return values

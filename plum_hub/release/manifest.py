@@ -71,6 +71,9 @@ class RowCounts:
     agreement: Distribution | None = None
     """Mean shares of the voters that pass a suite's cases, for which `test_suites` has more columns; absent without a
     vote."""
+    roles: Mapping[str, int] | None = None
+    """Cases of the suites by their role, for which `test_suites` has a column more; absent if the recipe asks for no
+    roles."""
 
     @property
     def evidence(self) -> frozenset[Evidence]:
@@ -80,7 +83,8 @@ class RowCounts:
             "discrimination": self.dual_agreement,
             "vote": self.agreement,
         }
-        return frozenset(name for name, summary in summaries.items() if summary is not None)
+        found: list[Evidence] = [name for name, summary in summaries.items() if summary is not None]
+        return frozenset(found if self.roles is None else [*found, "roles"])
 
 
 @dataclass(frozen=True, kw_only=True)

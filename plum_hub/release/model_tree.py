@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from plum_hub.files import writing
+from plum_hub.files import replace_folder, writing
 from plum_hub.release import versions
 from plum_hub.release.manifest import CARD, MANIFEST, ModelManifest, hashed_file, read_manifest
 from plum_hub.release.model_lineage import ModelLineage
@@ -85,8 +85,7 @@ def write_model_tree(folder: Path, contents: ModelContents) -> ModelManifest:
         files = (hashed_file(partial, path) for path in sorted(partial.rglob("*")) if path.is_file())
         manifest = ModelManifest(lineage=contents.lineage, files=tuple(files))
         _write_json(partial / MANIFEST, manifest.to_json())
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        replace_folder(partial, folder)
     return manifest
 
 

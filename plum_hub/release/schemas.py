@@ -11,9 +11,9 @@ Config: TypeAlias = Literal["kto", "dpo", "sft", "samples", "test_suites", "drop
 """A config of a released dataset."""
 Method: TypeAlias = Literal["kto", "dpo", "sft"]
 """A training method, and the config that has its rows."""
-Evidence: TypeAlias = Literal["strength", "discrimination", "vote"]
-"""What a release may say about its suites: how strong they are, how well they tell samples apart, and how references
-voted on them."""
+Evidence: TypeAlias = Literal["strength", "discrimination", "vote", "roles"]
+"""What a release may say about its suites: how strong they are, how well they tell samples apart, how references voted
+on them, and what each case is there for."""
 
 MESSAGES = "list<{role: string, content: string}>"
 OUTCOMES = "list<{outcome: string, detail: string, judged: string}>"
@@ -176,6 +176,13 @@ EVIDENCE_COLUMNS: dict[Evidence, tuple[Column, ...]] = {
         Column("shares", "list<float64>", "for each case, the share of these references that pass it: over 1/2"),
         Column("agreement", "float64", "mean of `shares`"),
     ),
+    "roles": (
+        Column(
+            "roles",
+            "list<string>",
+            "for each case, its role: `typical`, `edge`, `large`, `invalid`; `unspecified` if the generator named none",
+        ),
+    ),
 }
 """The columns of `test_suites` for each kind of evidence, in the order of the files."""
 SUMMARIZED: dict[Evidence, str] = {
@@ -183,7 +190,7 @@ SUMMARIZED: dict[Evidence, str] = {
     "discrimination": "dual_agreement",
     "vote": "agreement",
 }
-"""The column of each kind of evidence whose distribution the manifest has."""
+"""The column of each kind of evidence whose distribution the manifest has. Roles are counted instead."""
 
 CONFIGS: tuple[Config, ...] = ("kto", "dpo", "sft", "samples", "test_suites", "dropped")
 """Every config, in the order of the card; `kto` is the default."""

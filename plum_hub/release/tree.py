@@ -3,15 +3,15 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from plum_hub.errors import NothingToReleaseError, RunError
-from plum_hub.files import writing
-from plum_hub.records import Instruction, Status, TestSuite
+from plum_hub.files import replace_folder, writing
+from plum_hub.records import Instruction, Status, TestSuite, by_role
 from plum_hub.release.content import RowsDigest
 from plum_hub.release.figures import FOLDER as FIGURES
 from plum_hub.release.figures import histogram, pass_ratios, statuses
@@ -41,13 +41,14 @@ class ReleaseContents:
     """The rule by which verdicts became preferences."""
     samples: "Iterable[tuple[pa.Table, pa.Table]]"
     """Every sample, labelled or not, and a table of their verdicts in the same order."""
-    suites: Iterable[tuple[Instruction, TestSuite]]
+    suites: Iterable[tuple[Instruction, TestSuite, Mapping[str, Any]]]
+    """Every suite with its instruction, and the evidence about it: the values of further columns."""
     dropped: "Iterable[pa.Table]"
     card: Callable[[ReleaseCounts], str]
     """Renders README.md from the counts."""
-    evidence: Mapping[Evidence, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
-    """The evidence about the suites: the values of its columns, by suite. A suite that is not there has nulls. Of each
-    kind, at least one suite has a value in the column that is summarized (`schemas.SUMMARIZED`)."""
+    evidence: Set[Evidence] = frozenset()
+    """The kinds of evidence about the suites. Of each, at least one suite has a value in the column that is summarized
+    (`schemas.SUMMARIZED`)."""
 
 
 def write_tree(folder: Path, contents: ReleaseContents) -> Manifest:
@@ -73,8 +74,7 @@ def write_tree(folder: Path, contents: ReleaseContents) -> Manifest:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         manifest = _write(partial, contents, conversational)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        replace_folder(partial, folder)
     except OSError as error:
         raise RunError(
             f"{folder}: the release cannot be written ({error.strerror or error}); "
@@ -127,7 +127,7 @@ def _write(root: Path, contents: ReleaseContents, conversational: bool) -> Manif
     counter = _RowCounter()
     files: dict[Path, int] = {}
     content: dict[Config, str] = {}
-    evidence = contents.evidence.keys()
+    evidence = contents.evidence
     for config in CONFIGS:
         typed, digest = schema(config, conversational=conversational, evidence=evidence), RowsDigest()
         tables: Iterable[pa.Table] = map(partial(counter.add, config, typed), _tables(config, typed, contents))
@@ -186,6 +186,7 @@ class _RowCounter:
         self.samples: Counter[str] = Counter()
         self.passed: Counter[str] = Counter()
         self.shares: dict[Evidence, list[float]] = {name: [] for name in SUMMARIZED}
+        self.roles: Counter[str] | None = None
 
     def add(self, config: Config, typed: "pa.Schema", rows: "pa.Table") -> "pa.Table":
         """Count the rows of a table, and return it with the columns of the config."""
@@ -201,6 +202,9 @@ class _RowCounter:
             for name, column in SUMMARIZED.items():
                 if column in typed.names:
                     self.shares[name] += table[column].drop_null().to_pylist()
+            if "roles" in typed.names:
+                self.roles = self.roles or Counter()
+                self.roles.update(role for roles in table["roles"].to_pylist() for role in roles)
         elif config == "dropped":
             for stage, reason in zip(table["stage"].to_pylist(), table["reason"].to_pylist(), strict=True):
                 self.dropped.setdefault(stage, Counter())[reason] += 1
@@ -218,6 +222,7 @@ class _RowCounter:
             strength=distribution(self.shares["strength"]),
             dual_agreement=distribution(self.shares["discrimination"]),
             agreement=distribution(self.shares["vote"]),
+            roles=None if self.roles is None else by_role(self.roles),
         )
 
 
@@ -228,7 +233,7 @@ def _tables(config: Config, typed: "pa.Schema", contents: ReleaseContents) -> "I
         "dpo": lambda: dpo_tables(contents.preferences, contents.rule),
         "sft": lambda: map(sft_table, contents.preferences),
         "samples": lambda: (_with_verdicts(*pair) for pair in contents.samples),
-        "test_suites": lambda: tables_of((_suite_row(*pair, contents.evidence) for pair in contents.suites), typed),
+        "test_suites": lambda: tables_of((_suite_row(*one) for one in contents.suites), typed),
         "dropped": lambda: contents.dropped,
     }
     return tables[config]()
@@ -243,12 +248,9 @@ def _with_verdicts(samples: "pa.Table", verdicts: "pa.Table") -> "pa.Table":
     return named
 
 
-def _suite_row(
-    instruction: Instruction, suite: TestSuite, evidence: Mapping[Evidence, Mapping[str, Mapping[str, Any]]]
-) -> dict[str, Any]:
-    values = (found.get(suite.id, {}) for found in evidence.values())
+def _suite_row(instruction: Instruction, suite: TestSuite, evidence: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        **{name: value for one in values for name, value in one.items()},
+        **evidence,
         **vars(suite),
         "case_count": len(suite.cases),
         "suite_id": suite.id,

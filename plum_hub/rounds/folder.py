@@ -133,7 +133,7 @@ def keep_model(checkpoint: Path, model: Path, weights: str) -> None:
     partial = model.with_name(f"{model.name}.partial")
     with writing(model):
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
+        partial.mkdir(parents=True)
         for file in (merged if merged.is_dir() else checkpoint).iterdir():
             if file.is_file() and file.name not in (RECORD, METRICS):
                 _link(file, partial / file.name)

@@ -6,9 +6,7 @@ Rounds stop with the first whose gain is not significant: its 95 % interval is n
 of each training is the model that the round began with, which wrote the round's samples.
 """
 
-import json
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,14 +19,15 @@ from plum_hub.errors import RunError, TrainingError, UsageError
 from plum_hub.pipeline.base import Context, EnginePool
 from plum_hub.pipeline.build import STAGES, build, prepare
 from plum_hub.pipeline.instructions import run_instructions
+from plum_hub.pipeline.roles import has_roles
 from plum_hub.pipeline.samples import run_samples
-from plum_hub.pipeline.suites import run_suites
+from plum_hub.pipeline.suites import run_responses, run_suites
 from plum_hub.progress import Progress
 from plum_hub.publishing.dataset import release
 from plum_hub.publishing.model import ModelPublishRequest, push_model
 from plum_hub.publishing.repository import PublishOptions, Released
 from plum_hub.recipe import Recipe
-from plum_hub.records import Drop, Instruction, Preference, RecordT, Response, SuiteVote, TestSuite, digest
+from plum_hub.records import Drop, Instruction, Preference, RecordT, Response, SuiteRoles, SuiteVote, TestSuite, digest
 from plum_hub.rounds.folder import RoundsFolder, keep_model
 from plum_hub.rounds.gain import RoundGain, measure_gain
 from plum_hub.rounds.labels import check_answers, check_labels
@@ -36,10 +35,10 @@ from plum_hub.rounds.record import RoundDataset, RoundInstructions, RoundModel, 
 from plum_hub.run import Run, slug
 from plum_hub.training.base import PinnedModel, pin_model
 from plum_hub.training.checkpoint import CHECKPOINT, MERGED, TrainingFolder
-from plum_hub.training.launch import child_command
+from plum_hub.training.launch import ChildTraining
 from plum_hub.training.settings import TrainingSettings
 
-_SUITES = (run_instructions, run_suites)
+_SUITES = (run_instructions, run_responses, run_suites)
 _HELD_OUT = (*_SUITES, run_samples)  # with verdicts; without labels nothing can train on them
 
 
@@ -212,6 +211,8 @@ class _RoundsRun:
         _share(TestSuite, self._suites, run)
         if recipe.suites.vote:
             _share(SuiteVote, self._suites, run)
+        if has_roles(recipe):
+            _share(SuiteRoles, self._suites, run)
         return run
 
     def _measured(self, number: int) -> Run:
@@ -242,9 +243,11 @@ class _RoundsRun:
         record = TrainingFolder(checkpoint).record()
         if record is None or not record.finished:
             os.sched_setaffinity(0, self._cores)
-            command = child_command(["train", str(run), "--out", str(checkpoint), "--json", *self._options()])
-            code = subprocess.run(command, env=self._environment, stdout=subprocess.DEVNULL, check=False).returncode
-            if code:
+            training = ChildTraining(
+                source=run, out=checkpoint, settings=self._settings, processes=self._request.processes,
+                quiet=self._request.quiet,
+            )  # fmt: skip
+            if code := training.run(self._environment):
                 raise TrainingError(
                     f"round {number}: the training failed with exit code {code}; its error is above: fix that and run "
                     "the same command again"
@@ -263,20 +266,14 @@ class _RoundsRun:
         with self._phase("", run) as context:
             return push_model(request, destination, context.progress)
 
-    def _options(self) -> Iterator[str]:
-        """Yield the options of `plum-hub train`."""
-        for key, value in self._settings.model_dump(mode="json", exclude_unset=True).items():
-            yield from ("--method", value) if key == "method" else ("--set", f"{key}={json.dumps(value)}")
-        if self._request.processes > 1:
-            yield from ("--launch", str(self._request.processes))
-        if self._request.quiet:
-            yield "--quiet"
-
 
 def _share(kind: type[RecordT], suites: Run, run: Run) -> None:
-    """Copy the rows of a run's instructions into it, so that every round is judged by the same suites."""
-    part, have = run.recipe.instructions, run.ids(kind)
-    with run.appending(kind) as append:
-        for row in suites.rows(kind):
-            if row.id not in have and part.selects(getattr(row, "instruction_id", row.id)):
-                append(row)
+    """Copy the rows of a run's instructions into its shards, so that every round is judged by the same suites."""
+    part = run.recipe.instructions
+    for number, shard in enumerate(suites.shards):
+        mine = run.shard(number)
+        have = mine.ids(kind)
+        with mine.appending(kind) as append:
+            for row in shard.rows(kind):
+                if row.id not in have and part.selects(getattr(row, "instruction_id", row.id)):
+                    append(row)

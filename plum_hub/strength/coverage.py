@@ -1,13 +1,14 @@
-"""What a suite runs of its reference solution, found out by probes.
+"""What a suite runs of its reference solution.
 
-A probe is the reference with a `raise` put before one statement. If a case comes out differently, the statement is run;
-nothing but the outcomes of cases needs to leave the sandbox. What is raised is no `Exception`, so that the reference's
-own handlers let it through.
+Usually a marked form of the reference is run: each statement is preceded by one that notes its number. Where that is
+not possible there are probes: the reference with a `raise` put before one statement. If a case comes out differently,
+the statement is run; nothing but the outcomes of cases needs to leave the sandbox. What is raised is no `Exception`, so
+that the reference's own handlers let it through.
 """
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from plum_hub.answers.source import FunctionNode, parse
@@ -22,16 +23,30 @@ _Block: TypeAlias = list[ast.stmt]
 
 @dataclass(frozen=True)
 class Probes:
-    """The probes of a reference."""
+    """The places of a reference that are counted: each statement, then each branch without a statement of its own."""
 
-    codes: tuple[str, ...] = ()
-    """Programs: one for each statement, then one for each branch without a statement of its own."""
+    marked: str = ""
+    """The reference with a statement `__marks__.add(3)` at each place."""
     statements: int = 0
     """Number of statements."""
     lines: tuple[tuple[int, int], ...] = ()
     """First and last line of each statement."""
     branches: tuple[int, ...] = ()
-    """For each branch, the position in `codes` of the probe that shows whether it is taken."""
+    """For each branch, the number of the place that shows whether it is taken."""
+    tree: ast.Module = field(default_factory=lambda: ast.Module(body=[], type_ignores=[]))
+    """The reference."""
+    places: tuple[tuple[_Block, int], ...] = ()
+    """For each place, the list of statements and the position in it. An `else` that is not written is an empty list."""
+
+    @property
+    def codes(self) -> Iterator[str]:
+        """Yield programs, one for each place: the reference that raises there."""
+        for block, number in self.places:
+            block.insert(number, _RAISE)
+            try:
+                yield ast.unparse(self.tree)
+            finally:
+                del block[number]
 
     def statement_at(self, line: int) -> int | None:
         """Find the innermost statement on a line of the reference.
@@ -70,24 +85,36 @@ def probes(reference: str, entry_point: str) -> Probes:
 
 
 def _probes(tree: ast.Module, blocks: list[_Block]) -> Probes:
-    codes: list[str] = []
+    places: list[tuple[_Block, int]] = []
     lines: list[tuple[int, int]] = []
-    places: dict[int, int] = {}
-    """Position of the probe of a statement, by its identity."""
+    numbers: dict[int, int] = {}
+    """Number of the place of a statement, by its identity."""
     for block in blocks:
         for number, statement in enumerate(block):
             if _is_counted(statement, at_top=block is tree.body):
-                places[id(statement)] = len(codes)
-                codes.append(_source_with_raise(tree, block, number))
+                numbers[id(statement)] = len(places)
+                places.append((block, number))
                 lines.append((statement.lineno, statement.end_lineno or statement.lineno))
-    statements, branches = len(codes), list[int]()
-    for owner, body in (pair for block in blocks for statement in block for pair in _branches(statement)):
-        place = next((places[id(one)] for one in body if id(one) in places), None)
+    statements, branches = len(places), list[int]()
+    for body in (body for block in blocks for statement in block for body in _branches(statement)):
+        place = next((numbers[id(one)] for one in body if id(one) in numbers), None)
         if place is None:
-            place = len(codes)
-            codes.append(_source_with_raise(tree, body, 0) if body else _source_with_else(tree, owner))
+            place = len(places)
+            places.append((body, 0))
         branches.append(place)
-    return Probes(tuple(codes), statements, tuple(lines), tuple(branches))
+    return Probes(_marked(tree, places), statements, tuple(lines), tuple(branches), tree, tuple(places))
+
+
+def _marked(tree: ast.Module, places: list[tuple[_Block, int]]) -> str:
+    """Return the source with a mark at each place; the tree stays as it is."""
+    before = [(block, [*block]) for block, _ in places]
+    for place, (block, number) in sorted(enumerate(places), key=lambda one: -one[1][1]):  # the last of a block first
+        block.insert(number, ast.parse(f"__marks__.add({place})").body[0])
+    try:
+        return ast.unparse(tree)
+    finally:
+        for block, statements in before:
+            block[:] = statements
 
 
 def _counted_blocks(tree: ast.Module, entry_point: str) -> Iterator[_Block]:
@@ -117,33 +144,16 @@ def _is_counted(statement: ast.stmt, *, at_top: bool) -> bool:
     return not (at_top and isinstance(statement, _LOADED))
 
 
-def _branches(statement: ast.stmt) -> Iterator[tuple[ast.stmt, _Block]]:
+def _branches(statement: ast.stmt) -> Iterator[_Block]:
     """Yield the branches of a statement; an empty one for an `else` that is not written."""
     if isinstance(statement, ast.If):
-        yield statement, statement.body
-        yield statement, statement.orelse
+        yield statement.body
+        yield statement.orelse
     elif isinstance(statement, ast.For | ast.AsyncFor | ast.While):
-        yield statement, statement.body
+        yield statement.body
         if statement.orelse:
-            yield statement, statement.orelse
+            yield statement.orelse
     elif isinstance(statement, ast.Try | ast.TryStar):
-        yield from ((statement, handler.body) for handler in statement.handlers)
+        yield from (handler.body for handler in statement.handlers)
     elif isinstance(statement, ast.Match):
-        yield from ((statement, case.body) for case in statement.cases)
-
-
-def _source_with_raise(tree: ast.Module, block: _Block, number: int) -> str:
-    block.insert(number, _RAISE)
-    try:
-        return ast.unparse(tree)
-    finally:
-        del block[number]
-
-
-def _source_with_else(tree: ast.Module, owner: ast.stmt) -> str:
-    assert isinstance(owner, ast.If)
-    owner.orelse = [_RAISE]
-    try:
-        return ast.unparse(tree)
-    finally:
-        owner.orelse = []
+        yield from (case.body for case in statement.cases)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from plum_hub.execution import Limits
 
-_TIMES = 10
+TIMES = 10
 """A program may take so many times the CPU time of its reference. The sandbox stops an endless one after a quarter of
 that and runs it once more, alone."""
 _WALL_SECONDS = 30.0
@@ -22,6 +22,6 @@ def limits_beside(reference_seconds: float, limits: Limits, least: float) -> Lim
     Returns:
         The limits.
     """
-    cpu = min(limits.cpu_seconds, max(least, _TIMES * reference_seconds))
-    wall = min(limits.wall_seconds, max(_WALL_SECONDS, _TIMES * cpu))
+    cpu = min(limits.cpu_seconds, max(least, TIMES * reference_seconds))
+    wall = min(limits.wall_seconds, max(_WALL_SECONDS, TIMES * cpu))
     return replace(limits, cpu_seconds=cpu, wall_seconds=wall)

@@ -1,35 +1,38 @@
 """Measure how strong suites are: which faults in their reference they notice, and how much of it they run."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
+from typing import Protocol, TypeVar
 
 from plum_hub.execution import Execution, Judge, Limits, Program
-from plum_hub.execution.base import Case, Value
+from plum_hub.execution.base import Value
 from plum_hub.judging.cases import sandbox_cases
 from plum_hub.records import SuiteStrength, TestSuite
+from plum_hub.strength.comparison import comparison_calls
 from plum_hub.strength.coverage import Probes, probes
-from plum_hub.strength.inputs import inputs
-from plum_hub.strength.limits import limits_beside
+from plum_hub.strength.findings import SuiteFindings
 from plum_hub.strength.mutation import MOST, Mutant, mutants
+from plum_hub.strength.single import find_one_by_one
+from plum_hub.strength.together import LEAST_SECONDS, Together, can_share
 
 _BATCH = 64
 """Suites that are measured together."""
-SECONDS = 0.2
-"""Least CPU time of a mutant on the cases of its suite."""
-COMPARISON_SECONDS = 0.5
-"""Least CPU time of a reference on other inputs. Those that it does not reach are not used; mutants get twice the time.
+_TIMES, _INPUTS = 2, 5
+"""A reference may take, for each other input, twice the time of its own cases or `LEAST_SECONDS`; for all, twice or
+five times that. Those that it does not reach are not used. A mutant gets twice what the reference took there.
 """
 
 
 def measure(suites: Iterable[TestSuite], judge: Judge, limits: Limits, *, most: int = MOST) -> Iterator[SuiteStrength]:
-    """Measure the strength of suites. All programs run in the judge, and end at the first case that fails.
+    """Measure the strength of suites. All programs run in the judge.
 
     Args:
         suites: Suites with a reference that passes them. If the reference is missing or does not pass, nothing is
             counted.
         judge: Runs the programs, and nothing else meanwhile.
-        limits: What the reference may use. Its mutants may use ten times its CPU time, at least 0.2 s and at most this.
+        limits: What the reference may use. Its mutants may use ten times its CPU time, at least 0.02 s (0.2 s where
+            they have a process each) and at most this.
         most: Largest number of mutants of one suite.
 
     Yields:
@@ -40,134 +43,114 @@ def measure(suites: Iterable[TestSuite], judge: Judge, limits: Limits, *, most: 
     """
     source = iter(suites)
     while batch := list(islice(source, _BATCH)):
-        plans = [_Plan(str(number), suite, limits, most) for number, suite in enumerate(batch)]
-        _run(judge, (plan.reference() for plan in plans if plan.suite.reference), plans)
-        _run(judge, (program for plan in plans for program in plan.faults()), plans)
-        _run(judge, (program for plan in plans for program in plan.trial()), plans)
-        _run(judge, (program for plan in plans for program in plan.comparisons()), plans)
-        yield from (plan.strength(judge.harness_version) for plan in plans)
+        shared = {
+            n: _SharedPlan(str(n), one, limits, most) for n, one in enumerate(batch) if one.reference if can_share(one)
+        }
+        run_all(judge, {plan.name: plan for plan in shared.values()})
+        found = {number: plan.findings() for number, plan in shared.items() if plan.is_faithful}
+        others = [number for number in range(len(batch)) if number not in found]
+        found |= zip(others, find_one_by_one((batch[n] for n in others), judge, limits, most), strict=True)
+        yield from (found[number].record(suite, judge.harness_version) for number, suite in enumerate(batch))
 
 
-def _run(judge: Judge, programs: Iterable[Program], plans: list["_Plan"]) -> None:
-    for execution in judge.run(list(programs)):
-        plan, _, role = execution.id.partition(" ")
-        plans[int(plan)].executions[role] = execution
+class Plan(Protocol):
+    """Has one program at a time, which follows from the results of those before."""
+
+    def program(self) -> Program | None:
+        """Return the next program, whose id is the plan's name; None if there is none."""
+        ...
+
+    def take(self, execution: Execution) -> None:
+        """Take what that program did.
+
+        Args:
+            execution: Its result.
+        """
+        ...
+
+
+_PlanT = TypeVar("_PlanT", bound=Plan)
+
+
+def run_all(judge: Judge, plans: Mapping[str, _PlanT]) -> None:
+    """Run the programs of plans until none has another.
+
+    Args:
+        judge: Runs the programs. They are made as it takes them, while it runs those before.
+        plans: Plans by name.
+
+    Raises:
+        SandboxError: The sandbox failed.
+    """
+    pending = dict(plans)
+    while pending:
+        programs = (program for plan in pending.values() if (program := plan.program()) is not None)
+        answered = {}
+        for execution in judge.run(programs):
+            answered[execution.id] = plans[execution.id]
+            plans[execution.id].take(execution)
+        pending = answered
 
 
 @dataclass
-class _Plan:
-    """The programs of one suite, and what they did by role: `reference`, `mutant 3`, `probe 0`, `trial`, `same 3`."""
+class _SharedPlan:
+    """The programs of one suite: mutants and marks, then survivors on other inputs."""
 
     name: str
     suite: TestSuite
     limits: Limits
     most: int
-    executions: dict[str, Execution] = field(default_factory=dict)
     mutants: list[Mutant] = field(default_factory=list)
     probes: Probes = field(default_factory=Probes)
-    cases: tuple[Case, ...] = ()
-    inputs: list[str] = field(default_factory=list)
+    faults: Together | None = None
+    comparison: Together | None = None
 
-    def __post_init__(self) -> None:
-        self.cases = sandbox_cases(self.suite.cases)  # one object, by which the sandbox recognises the suite
+    def program(self) -> Program | None:
+        if self.faults is None:
+            suite = self.suite
+            self.mutants = mutants(suite.reference, suite.entry_point, most=self.most, seed=suite.id)
+            self.probes = probes(suite.reference, suite.entry_point)
+            codes, marked = [one.code for one in self.mutants], self.probes.marked
+            self.faults = Together(self.name, suite, sandbox_cases(suite.cases), codes, self.limits, marked=marked)
+        if (program := self.faults.program()) is not None or not self.faults.is_faithful:
+            return program
+        if self.comparison is None and (survivors := self._survivors()):
+            values = tuple(Value(expression=call) for call in comparison_calls(self.suite))
+            codes = [self.mutants[number].code for number in survivors]
+            slow = _TIMES * self.faults.reference_seconds
+            seconds = max(LEAST_SECONDS, slow), max(_INPUTS * LEAST_SECONDS, slow)
+            self.comparison = Together(self.name, self.suite, values, codes, self.limits, seconds, _TIMES)
+        return self.comparison.program() if self.comparison is not None else None
 
-    def reference(self) -> Program:
-        return self._program("reference", self.suite.reference, self.cases, self.limits)
+    def take(self, execution: Execution) -> None:
+        running = self.comparison or self.faults
+        assert running is not None
+        running.take(execution)
 
-    def faults(self) -> Iterator[Program]:
-        """Yield the mutants and probes, if the reference has passed."""
-        reference = self.executions.get("reference")
-        if reference is None or reference.status != "passed":
-            return
-        suite, limits = self.suite, self._within(SECONDS)
-        self.mutants = mutants(suite.reference, suite.entry_point, most=self.most, seed=suite.id)
-        self.probes = probes(suite.reference, suite.entry_point)
-        for number, mutant in enumerate(self.mutants):
-            yield self._program(f"mutant {number}", mutant.code, self.cases, limits, decisive=True)
-        for number, code in enumerate(self.probes.codes):
-            yield self._program(f"probe {number}", code, self.cases, limits, decisive=True)
+    @property
+    def is_faithful(self) -> bool:
+        return self.faults is not None and self.faults.reference_passes
 
-    def trial(self) -> Iterator[Program]:
-        """Yield the reference, to be run on inputs besides those of the suite, if a mutant has survived."""
-        self.inputs = inputs(self.suite) if self._mutants("passed") else []
-        if self.inputs:
-            values = tuple(Value(expression=call) for call in self.inputs)
-            yield self._program("trial", self.suite.reference, values, self._within(COMPARISON_SECONDS))
-
-    def comparisons(self) -> Iterator[Program]:
-        """Yield the survivors, to be run on the inputs for which the reference gives a value."""
-        wanted = self._wanted()
-        if not wanted:
-            return
-        values = tuple(Value(expression=call) for call in wanted)
-        limits = self._within(COMPARISON_SECONDS)
-        limits = replace(limits, cpu_seconds=min(self.limits.cpu_seconds, 2 * limits.cpu_seconds))
-        for number in self._mutants("passed"):
-            yield self._program(f"same {number}", self.mutants[number].code, values, limits)
-
-    def strength(self, sandbox: str) -> SuiteStrength:
-        loaded = len(self.mutants) - len(self._mutants("not_executable"))
-        survivors = self._mutants("passed")
-        equivalent = sum(map(self._is_equivalent, survivors))
-        killed, countable = loaded - len(survivors), loaded - equivalent
-        covered = [self._is_covered(number) for number in range(len(self.probes.codes))]
-        return SuiteStrength(
-            id=self.suite.id,
-            instruction_id=self.suite.instruction_id,
-            cases=len(self.suite.cases),
-            mutants=loaded,
-            killed=killed,
-            equivalent=equivalent,
-            mutation_score=killed / countable if countable else None,
-            statements=self.probes.statements,
-            statements_covered=sum(covered[: self.probes.statements]),
-            statement_coverage=_share(covered[: self.probes.statements]),
-            branches=len(self.probes.branches),
-            branches_covered=sum(covered[place] for place in self.probes.branches),
-            branch_coverage=_share([covered[place] for place in self.probes.branches]),
-            sandbox=sandbox,
+    def findings(self) -> SuiteFindings:
+        assert self.faults is not None
+        results, survivors = self.faults.results, self._survivors()
+        return SuiteFindings(
+            mutants=self.mutants,
+            not_loaded={number for number, result in results.items() if result is None},
+            survivors=survivors,
+            alike={number for place, number in enumerate(survivors) if self._is_alike(place)},
+            probes=self.probes,
+            reached=self.faults.marks,
         )
 
-    def _program(
-        self, role: str, code: str, cases: tuple[Case, ...], limits: Limits, *, decisive: bool = False
-    ) -> Program:
-        return Program(
-            id=f"{self.name} {role}",
-            code=code,
-            entry_point=self.suite.entry_point or None,
-            cases=cases,
-            limits=limits,
-            decisive=decisive,
-        )
+    def _survivors(self) -> list[int]:
+        assert self.faults is not None
+        return [number for number in range(len(self.mutants)) if self.faults.passed(number)]
 
-    def _within(self, seconds: float) -> Limits:
-        """Return limits that the reference's own time gives, with a least number of seconds."""
-        return limits_beside(self.executions["reference"].cpu_seconds, self.limits, seconds)
-
-    def _mutants(self, status: str) -> list[int]:
-        return [n for n in range(len(self.mutants)) if self.executions[f"mutant {n}"].status == status]
-
-    def _is_covered(self, probe: int) -> bool:
-        return self.executions[f"probe {probe}"].status != "passed"
-
-    def _is_equivalent(self, number: int) -> bool:
-        """Return whether a mutant is presumed to do the same as the reference.
-
-        That is so if it gives the same value wherever the reference gives one. A fault in a statement that the suite
-        does not run is no such case: there is no evidence.
-        """
-        place = self.probes.statement_at(self.mutants[number].line)
-        if place is not None and not self._is_covered(place):
+    def _is_alike(self, place: int) -> bool:
+        """Return whether a survivor gives the same value wherever the reference gives one."""
+        compared = self.comparison
+        if compared is None or not compared.is_faithful or (values := compared.results[place]) is None:
             return False
-        mutant = self.executions.get(f"same {number}")
-        return mutant is not None and [case.value for case in mutant.cases] == list(self._wanted().values())
-
-    def _wanted(self) -> dict[str, str]:
-        """Return the values of the reference, by the call that gives each."""
-        trial = self.executions.get("trial")
-        results = trial.cases if trial is not None else ()
-        return {call: one.value for call, one in zip(self.inputs, results, strict=False) if one.value is not None}
-
-
-def _share(covered: list[bool]) -> float | None:
-    return sum(covered) / len(covered) if covered else None
+        wanted = [one.value for one in compared.reference]
+        return any(wanted) and all(value in (None, mine.value) for value, mine in zip(wanted, values, strict=True))

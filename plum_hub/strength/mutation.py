@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from random import Random
 
 from plum_hub.answers.source import parse
-from plum_hub.strength.normal import normal_form
+from plum_hub.strength.normal import NormalForms
 from plum_hub.strength.operators import OPERATORS
-from plum_hub.strength.sites import Site, reachable, sites
+from plum_hub.strength.sites import EditedSource, Site, reachable, sites
+from plum_hub.strength.turns import in_turn
 
 MOST = 20
 """Mutants of one suite, by default."""
@@ -41,7 +42,7 @@ def mutants(reference: str, entry_point: str, *, most: int = MOST, seed: str = "
     """Make mutants of a reference solution.
 
     Only code that the entry point can reach by name is changed. Mutants that are equal to the reference, or to another
-    mutant, once constants are folded and dead code is removed (`normal.normal_form`), are left out. If there are more
+    mutant, once constants are folded and dead code is removed (`normal.NormalForms`), are left out. If there are more
     than `most`, they are drawn evenly from the operators. Equal arguments give equal mutants on every machine.
 
     Args:
@@ -57,34 +58,34 @@ def mutants(reference: str, entry_point: str, *, most: int = MOST, seed: str = "
     if tree is None:
         return []
     try:
-        found = _drawn(tree, entry_point, most, seed, normal_form(reference))
+        found = _drawn(reference, tree, entry_point, most, seed)
     except _TOO_DEEP:
         return []
     return [Mutant(fault.operator, _line(fault.site), code) for fault, code in found]
 
 
-def _drawn(tree: ast.Module, entry_point: str, most: int, seed: str, original: str) -> list[tuple[_Fault, str]]:
+def _drawn(reference: str, tree: ast.Module, entry_point: str, most: int, seed: str) -> list[tuple[_Fault, str]]:
     """Take faults of each operator in turn until there are enough distinct mutants."""
-    seen, found = {original}, list[tuple[_Fault, str]]()
-    for fault in _in_turn(tree, entry_point, seed):
+    forms, text = NormalForms(tree), EditedSource(reference, tree)
+    seen, found = {forms.of()}, list[tuple[_Fault, str]]()
+    for fault in _shuffled(tree, entry_point, seed):
         if len(found) >= most:
             break
-        code = fault.site.source_with(fault.new, tree)
-        form = normal_form(code)
-        if form and form not in seen:
-            seen.add(form)
+        with fault.site.holding(fault.new):
+            form = forms.of(fault.site.parent)
+        if form not in seen and (code := text.with_node(fault.site, fault.new)) is not None:
             found.append((fault, code))
+        seen.add(form)
     return sorted(found, key=lambda one: one[0].place)
 
 
-def _in_turn(tree: ast.Module, entry_point: str, seed: str) -> Iterator[_Fault]:
-    """Yield all faults: one of each operator, then another of each, in an order that the seed decides."""
+def _shuffled(tree: ast.Module, entry_point: str, seed: str) -> Iterator[_Fault]:
+    """Return all faults: one of each operator, then another of each, in an order that the seed decides."""
     queues: list[list[_Fault]] = []
     for name, faults in _by_operator(tree, entry_point).items():
         Random(f"{seed} {name}").shuffle(faults)  # seeded by a text: not by its hash, which differs between processes
         queues.append(faults)
-    for turn in range(max(map(len, queues), default=0)):
-        yield from (queue[turn] for queue in queues if turn < len(queue))
+    return in_turn(queues)
 
 
 def _by_operator(tree: ast.Module, entry_point: str) -> dict[str, list[_Fault]]:

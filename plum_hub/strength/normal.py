@@ -9,8 +9,6 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from plum_hub.answers.source import FunctionNode, parse
-
 _LARGEST = 1 << 64
 """Larger integers are not computed with."""
 _FOLDED: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -29,62 +27,102 @@ _OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
 _ENDS = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 
 
-def normal_form(source: str) -> str:
-    """Reduce a program to its normal form.
+class NormalForms:
+    """Normal forms of one tree, and of the trees that differ from it in one place: what they share is done once.
 
     Args:
-        source: Python source.
-
-    Returns:
-        A text that equal programs share; "" if the source does not parse.
-
-    Raises:
-        RecursionError, ValueError: It is nested too deeply, or has an integer that is too long to print.
+        root: The tree.
     """
-    tree = parse(source)
-    return "" if tree is None else ast.dump(_Normaliser().visit(tree))
+
+    def __init__(self, root: ast.AST) -> None:
+        self._root = root
+        self._parents = {id(child): node for node in ast.walk(root) for child in ast.iter_child_nodes(node)}
+        self._normal: dict[int, tuple[ast.AST, ast.AST]] = {}
+        """A node, so that its identity stays its own, and what it becomes."""
+        self._texts: dict[int, tuple[ast.AST, str]] = {}
+
+    def of(self, changed: ast.AST | None = None) -> str:
+        """Reduce the tree to its normal form.
+
+        Args:
+            changed: The node of the tree in which another one was put; None for the tree as it was given.
+
+        Returns:
+            A text that equal programs share.
+
+        Raises:
+            RecursionError, ValueError: It is nested too deeply, or has an integer that is too long to print.
+        """
+        node = changed
+        while node is not None:
+            self._normal.pop(id(node), None)
+            node = self._parents.get(id(node))
+        form = self._text(self._normalised(self._root))
+        node = changed
+        while node is not None:  # the other node is about to be taken out again
+            self._normal.pop(id(node), None)
+            node = self._parents.get(id(node))
+        return form
+
+    def _normalised(self, node: ast.AST) -> ast.AST:
+        known = self._normal.get(id(node))
+        if known is None:
+            made = type(node)(**{name: self._field(getattr(node, name, None)) for name in node._fields})
+            known = self._normal[id(node)] = node, _simplified(made)
+        return known[1]
+
+    def _field(self, value: object) -> object:
+        if isinstance(value, ast.AST):
+            return self._normalised(value)
+        if isinstance(value, list):
+            return [self._normalised(one) if isinstance(one, ast.AST) else one for one in value]
+        return value
+
+    def _text(self, value: object) -> str:
+        if isinstance(value, list):
+            return f"[{','.join(map(self._text, value))}]"
+        if not isinstance(value, ast.AST):
+            return repr(value)
+        known = self._texts.get(id(value))
+        if known is None:
+            fields = [self._text(getattr(value, name, None)) for name in value._fields if name != "kind"]
+            known = self._texts[id(value)] = value, f"{type(value).__name__}({','.join(fields)})"
+        return known[1]
 
 
-class _Normaliser(ast.NodeTransformer):
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
-        self.generic_visit(node)
-        inner = node.operand
-        if isinstance(node.op, ast.USub) and (number := _number(inner)) is not None:
-            return ast.Constant(value=-number)
-        if not isinstance(node.op, ast.Not):
-            return node
-        if isinstance(inner, ast.Constant):
-            return ast.Constant(value=not inner.value)
-        if isinstance(inner, ast.Compare) and len(inner.ops) == 1 and type(inner.ops[0]) in _OPPOSITES:
-            return ast.Compare(left=inner.left, ops=[_OPPOSITES[type(inner.ops[0])]()], comparators=inner.comparators)
-        return node
-
-    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
-        self.generic_visit(node)
-        left, right, fold = _number(node.left), _number(node.right), _FOLDED.get(type(node.op))
-        if fold is None or left is None or right is None:
-            return node
-        return ast.Constant(value=fold(left, right))
-
-    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
-        self.generic_visit(node)
-        if isinstance(node.test, ast.Constant):
-            return node.body if node.test.value else node.orelse
-        if isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not):
-            return ast.IfExp(test=node.test.operand, body=node.orelse, orelse=node.body)
-        return node
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        for field in ("body", "orelse", "finalbody"):
-            block = getattr(node, field, None)
-            if isinstance(block, list):
-                setattr(node, field, _block(block, needed=field == "body"))
-        if isinstance(node, FunctionNode):
+def _simplified(node: ast.AST) -> ast.AST:
+    """Return what a node becomes whose children are in their normal form. It may be changed in place, they may not."""
+    for field in ("body", "orelse", "finalbody"):
+        block = getattr(node, field, None)
+        if isinstance(block, list):
+            setattr(node, field, _block(block, needed=field == "body"))
+    match node:
+        case ast.UnaryOp():
+            return _simplified_sign(node)
+        case ast.BinOp():
+            left, right, fold = _number(node.left), _number(node.right), _FOLDED.get(type(node.op))
+            if fold is not None and left is not None and right is not None:
+                return ast.Constant(value=fold(left, right))
+        case ast.IfExp(test=ast.Constant(value=value)):
+            return node.body if value else node.orelse
+        case ast.IfExp(test=ast.UnaryOp(op=ast.Not(), operand=test)):
+            return ast.IfExp(test=test, body=node.orelse, orelse=node.body)
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
             node.body = _without_last_return(node.body)
-        if isinstance(node, ast.If):
+        case ast.If():
             _turn(node)
-        return node
+    return node
+
+
+def _simplified_sign(node: ast.UnaryOp) -> ast.expr:
+    match node:
+        case ast.UnaryOp(op=ast.USub(), operand=inner) if (number := _number(inner)) is not None:
+            return ast.Constant(value=-number)
+        case ast.UnaryOp(op=ast.Not(), operand=ast.Constant(value=value)):
+            return ast.Constant(value=not value)
+        case ast.UnaryOp(op=ast.Not(), operand=ast.Compare(ops=[operator_]) as inner) if type(operator_) in _OPPOSITES:
+            return ast.Compare(left=inner.left, ops=[_OPPOSITES[type(operator_)]()], comparators=inner.comparators)
+    return node
 
 
 def _number(node: ast.expr) -> int | float | None:

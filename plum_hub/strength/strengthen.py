@@ -2,27 +2,32 @@
 
 The idea is that of EvalPlus (arXiv 2305.01210): inputs are made by varying those of the suite, and the reference gives
 the expected values. Two things protect from pinning down what the task leaves open. Where there are comparable
-references, all of them must give the same value. And a case is added only if it kills a mutant of the reference that
-nothing kills before it, unless all inputs are asked for.
+references, all of them must give the same value. And a case is added only if it shows what nothing shows before it: it
+kills a mutant of the reference, or tells programs of the policy apart; unless all inputs are asked for.
 """
 
 import ast
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from plum_hub.answers.ballot import comparable, renamed, voter_of
 from plum_hub.answers.source import parse
+from plum_hub.answers.surroundings import is_steady
 from plum_hub.execution import Execution, Judge, Limits, Program
 from plum_hub.execution.base import Case, Value
 from plum_hub.execution.closeness import parse_expected
 from plum_hub.judging.cases import sandbox_cases
 from plum_hub.records import TestCase, TestSuite
+from plum_hub.strength.choice import Outcomes, SampledProgram, killers, separators
 from plum_hub.strength.limits import limits_beside
-from plum_hub.strength.measure import COMPARISON_SECONDS, SECONDS
+from plum_hub.strength.measure import run_all
 from plum_hub.strength.mutation import Mutant, mutants
+from plum_hub.strength.single import COMPARISON_SECONDS, SECONDS
+from plum_hub.strength.together import Together, can_share
 from plum_hub.strength.variations import VariedCall, variations
 
 _MUTANTS = 60
@@ -33,12 +38,6 @@ _LONGEST_VALUE = 1_000
 """Characters of an expected value."""
 _RELATIVE, _LEAST_TOLERANCE = 1e-6, 1e-9
 """Differences that floats may have: other right programs may compute them in another order."""
-_UNSTEADY = frozenset(
-    {"now", "today", "utcnow", "time", "time_ns", "perf_counter", "monotonic", "localtime", "gmtime", "ctime"}
-    | {"random", "randint", "randrange", "choice", "choices", "shuffle", "sample", "uniform", "getrandbits", "urandom"}
-    | {"token_hex", "uuid1", "uuid4", "id", "hash", "getenv", "getcwd", "listdir"}
-)
-"""Functions whose value differs between days, processes or machines."""
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
 
 
@@ -50,10 +49,18 @@ class WeakSuite:
         suite: The suite.
         rivals: Other suites of the same instruction, which pass their own cases. Those that cannot be compared with the
             suite are ignored.
+        samples: Distinct programs of the policy that ran to the end of the suite. Cases are added that tell them apart.
     """
 
     suite: TestSuite
     rivals: Sequence[TestSuite] = ()
+    samples: Sequence[SampledProgram] = ()
+
+    @property
+    def tied(self) -> list[SampledProgram]:
+        """Samples that another one passes the same cases as."""
+        groups = Counter(one.passed for one in self.samples)
+        return [one for one in self.samples if groups[one.passed] > 1]
 
 
 def strengthen(
@@ -70,14 +77,16 @@ def strengthen(
         all_inputs: Whether cases are added too that kill no mutant, until there are `most`.
 
     Returns:
-        For each suite its new cases, of the kind `call`: the ones that kill most mutants first, then any others in the
-        order of their making. The suites with them are still to be proved.
+        For each suite its new cases, of the kind `call`: the ones that kill most mutants first, then those that tell
+        most samples apart, then any others in the order of their making. The suites with them are still to be proved.
 
     Raises:
         SandboxError: The sandbox failed. Nothing is said about any suite (law 1).
     """
     searches = [_Search(str(number), one, limits, all_inputs) for number, one in enumerate(weak)]
     for step in (_Search.reference, _Search.faults, _Search.trials, _Search.ballots, _Search.survivals):
+        if step is _Search.faults:
+            run_all(judge, {search.name: one for search in searches if (one := search.shared_faults()) is not None})
         programs = [program for search in searches for program in step(search)]
         for execution in judge.run(programs):
             name, _, role = execution.id.partition(" ")
@@ -89,8 +98,8 @@ def strengthen(
 class _Search:
     """The programs of one suite, and what they did by role; each step yields those that the results before it ask for.
 
-    The roles are `reference`, `mutant 3`, `trial 40` (the reference on the calls from the 40th), `again`, `rival 1 40`
-    and `survivor 3`.
+    The roles are `reference`, `mutant 3`, `trial 40` (the reference on the calls from the 40th), `again`, `rival 1 40`,
+    `survivor 3` and `sample 3`.
     """
 
     name: str
@@ -99,6 +108,7 @@ class _Search:
     all_inputs: bool
     executions: dict[str, Execution] = field(default_factory=dict)
     mutants: list[Mutant] = field(default_factory=list)
+    shared: Together | None = None
     calls: list[VariedCall] = field(default_factory=list)
     rivals: list[TestSuite] = field(default_factory=list)
     cases: list[TestCase] = field(default_factory=list)
@@ -111,24 +121,34 @@ class _Search:
     def reference(self) -> Iterator[Program]:
         mine = voter_of(0, self.suite)
         self.rivals = [one for one in self.weak.rivals if comparable(mine, voter_of(1, one))]
-        if self.suite.entry_point and all(map(_is_steady, [self.suite, *self.rivals])):
+        if self.suite.entry_point and all(is_steady(one.reference) for one in (self.suite, *self.rivals)):
             yield self._program("reference", self.suite, sandbox_cases(self.suite.cases), self.limits)
 
-    def faults(self) -> Iterator[Program]:
-        """Yield the mutants of a reference that passes."""
-        reference = self.executions.get("reference")
+    def shared_faults(self) -> Together | None:
+        """Make the mutants of a reference that passes; return them if they may share a process."""
+        reference, suite = self.executions.get("reference"), self.suite
         if reference is None or reference.status != "passed":
-            return
-        suite, cases = self.suite, sandbox_cases(self.suite.cases)
+            return None
         self.mutants = mutants(suite.reference, suite.entry_point, most=_MUTANTS, seed=suite.id)
-        for number, mutant in enumerate(self.mutants):
+        if can_share(suite):
+            codes = [mutant.code for mutant in self.mutants]
+            self.shared = Together(self.name, suite, sandbox_cases(suite.cases), codes, self.limits)
+        return self.shared
+
+    def faults(self) -> Iterator[Program]:
+        """Yield the mutants that have to run in a process each."""
+        suite, cases = self.suite, sandbox_cases(self.suite.cases)
+        if self.shared is not None and not self.shared.reference_passes:
+            self.shared = None
+        for number, mutant in enumerate(self.mutants if self.shared is None else ()):
             one = self._program(f"mutant {number}", replace(suite, reference=mutant.code), cases, self._within(SECONDS))
             yield replace(one, decisive=True)
 
     def trials(self) -> Iterator[Program]:
-        """Yield the reference on variations of the suite's calls, if a mutant has survived or all inputs are wanted."""
-        passes = self.all_inputs and "reference" in self.executions and self.executions["reference"].status == "passed"
-        self.calls = variations(self.suite) if passes or self._survivors() else []
+        """Yield the reference on variations of the suite's calls, if there is something that they may show."""
+        passes = "reference" in self.executions and self.executions["reference"].status == "passed"
+        is_wanted = passes and (self.all_inputs or self.weak.tied)
+        self.calls = variations(self.suite) if is_wanted or self._survivors() else []
         values = [Value(expression=one.call) for one in self.calls]
         yield from self._in_parts("trial", self.suite, values)
 
@@ -144,7 +164,8 @@ class _Search:
             yield from self._in_parts(f"rival {number}", rival, sandbox_cases(cases))
 
     def survivals(self) -> Iterator[Program]:
-        """Yield the mutants that the suite does not kill, on the calls that all references agree about."""
+        """Yield the mutants and samples that the suite does not tell apart, on the calls that all references agree
+        about."""
         again = self.executions.get("again")
         if again is None:
             return
@@ -155,22 +176,37 @@ class _Search:
         for number in self._survivors() if cases else ():
             mutant = replace(self.suite, reference=self.mutants[number].code)
             yield self._program(f"survivor {number}", mutant, sandbox_cases(cases), limits)
+        for number, sample in enumerate(self.weak.tied if cases else ()):
+            program = replace(self.suite, reference=sample.code)
+            yield self._program(f"sample {number}", program, sandbox_cases(cases), self.limits)
 
     def chosen(self, most: int) -> tuple[TestCase, ...]:
-        """Choose the case that kills most survivors, the earliest of equals, again and again; then perhaps others."""
+        """Choose the cases that kill survivors, then those that tell samples apart, then perhaps others."""
+        places = killers(self._kills(), most)
+        places += separators(list(self._outcomes()), places, most - len(places))
+        others = (place for place in range(len(self.cases)) if self.all_inputs and place not in places)
+        return tuple(self.cases[place] for place in (*places, *islice(others, most - len(places))))
+
+    def _kills(self) -> list[set[int]]:
+        """Return the survivors that each case kills."""
         kills: list[set[int]] = [set() for _ in self.cases]
         for number in self._survivors():
             execution = self.executions.get(f"survivor {number}")
             for killed, result in zip(kills, execution.cases if execution is not None else (), strict=False):
                 if result.outcome not in ("passed", "not_run"):
                     killed.add(number)
-        found: list[TestCase] = []
-        while len(found) < most and any(kills):
-            best = max(range(len(kills)), key=lambda place: len(kills[place]))
-            found.append(self.cases[best])
-            kills = [killed - kills[best] for killed in kills]
-        others = (case for case in self.cases if self.all_inputs and case not in found)
-        return (*found, *islice(others, most - len(found)))
+        return kills
+
+    def _outcomes(self) -> Iterator[tuple[SampledProgram, Outcomes]]:
+        """Yield the samples that were run, with what they did on each case.
+
+        Here all cases share the time that a verdict gives to few: a late one shows nothing, nor do those after it.
+        """
+        known = {"passed": True, "wrong": False, "raised": False}
+        for number, sample in enumerate(self.weak.tied):
+            if (execution := self.executions.get(f"sample {number}")) is not None:
+                found = [known.get(result.outcome) for result in execution.cases]
+                yield sample, (*found, *[None] * (len(self.cases) - len(found)))
 
     def _program(self, role: str, suite: TestSuite, cases: tuple[Case, ...], limits: Limits) -> Program:
         return Program(
@@ -189,6 +225,8 @@ class _Search:
         return limits_beside(self.executions["reference"].cpu_seconds, self.limits, seconds)
 
     def _survivors(self) -> list[int]:
+        if self.shared is not None:
+            return [number for number in range(len(self.mutants)) if self.shared.passed(number)]
         return [n for n in range(len(self.mutants)) if self.executions[f"mutant {n}"].status == "passed"]
 
     def _values(self) -> Iterator[tuple[VariedCall, str]]:
@@ -205,14 +243,6 @@ def _passed(parts: Iterable[Execution], cases: int) -> list[bool]:
         found += [False] * (number * _TOGETHER - len(found))
         found += [result.outcome == "passed" for result in execution.cases]
     return found + [False] * (cases - len(found))
-
-
-def _is_steady(suite: TestSuite) -> bool:
-    """Return whether a reference calls nothing that makes its values differ between days or machines."""
-    tree = parse(suite.reference)
-    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)] if tree is not None else []
-    names = {one.id if isinstance(one, ast.Name) else getattr(one, "attr", "") for one in calls}
-    return not names & _UNSTEADY
 
 
 def _case(varied: VariedCall, value: str) -> TestCase | None:

@@ -1,4 +1,4 @@
-"""Type-aware variations of the calls of a suite: inputs that may do what no case does yet.
+"""Type-aware variations of the calls of a suite, to become cases of it: inputs that may do what no case does yet.
 
 The idea is that of EvalPlus (Liu et al., 2023, arXiv 2305.01210, section 2.1): an input is changed so that its type
 stays as it was, and values of one input are taken over into another. Only arguments of the entry point are changed.
@@ -9,13 +9,13 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from plum_hub.answers.source import parse
 from plum_hub.records import TestCase, TestSuite
-from plum_hub.strength.inputs import constants_of, is_builtin_literal
+from plum_hub.strength.literals import constants_of, is_builtin_literal
 from plum_hub.strength.sites import Site
+from plum_hub.strength.turns import in_turn
 
 MOST = 200
 """Variations of one suite."""
@@ -27,7 +27,6 @@ _LARGE = 10**8
 """What makes a number large; its square is beyond the integers that a float holds."""
 _VERY_LARGE = re.compile(r"[0-9]{8}")
 _Sequence = (ast.List, ast.Tuple, ast.Set)
-_ItemT = TypeVar("_ItemT")
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def variations(suite: TestSuite, *, most: int = MOST) -> list[VariedCall]:
     pool = _pool(suite, [call for call, _ in origins])
     seen = {ast.unparse(call) for call, _ in origins} | {case.call for case in suite.cases}
     found: list[VariedCall] = []
-    for one in _in_turn([_made(call, case, suite.entry_point, pool) for call, case in origins]):
+    for one in in_turn([_made(call, case, suite.entry_point, pool) for call, case in origins]):
         if len(found) >= most:
             break
         if one.call not in seen:
@@ -125,10 +124,14 @@ def _pool(suite: TestSuite, calls: Sequence[ast.Expression]) -> _Pool:
         for place, site in _arguments(call, suite.entry_point):
             pool.arguments.setdefault(place, []).append(_expression(site.node))
             constants += (node.value for node in ast.walk(site.node) if isinstance(node, ast.Constant))
-    for value in constants:
-        known: list[object] | None = {int: pool.integers, float: pool.floats, str: pool.texts}.get(type(value))  # type: ignore[assignment]
-        if known is not None and value not in known:
-            known.append(value)
+    distinct = dict.fromkeys((type(value), value) for value in constants if isinstance(value, int | float | str))
+    for kind, value in distinct:
+        if isinstance(value, str):
+            pool.texts.append(value)
+        elif isinstance(value, float):
+            pool.floats.append(value)
+        elif kind is int:
+            pool.integers.append(value)
     return pool
 
 
@@ -138,12 +141,12 @@ def _made(tree: ast.Expression, origin: TestCase, entry_point: str, pool: _Pool)
     def changed(place: _Place, site: Site) -> Iterator[VariedCall]:
         node = _expression(site.node)
         others = (one for one in pool.arguments.get(place, ()) if type(one) is type(node))
-        for other in _in_turn([_variants(node, pool), others]):
+        for other in in_turn([_variants(node, pool), others]):
             call = site.source_with(other, tree)
             if len(call) <= _LONGEST:
                 yield VariedCall(call, origin)
 
-    yield from _in_turn([changed(place, site) for place, site in list(_arguments(tree, entry_point))])
+    yield from in_turn([changed(place, site) for place, site in list(_arguments(tree, entry_point))])
 
 
 def _variants(node: ast.expr, pool: _Pool) -> Iterator[ast.expr]:
@@ -162,13 +165,13 @@ def _variants(node: ast.expr, pool: _Pool) -> Iterator[ast.expr]:
             yield from map(_constant, [f"{text}7", f"{text}_", f"{text}é", text.upper(), text.lower()])
         case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items):
             inner = [_with_variant(node, place, pool) for place in range(len(items))]
-            yield from _in_turn([_rearranged(node, items), _in_turn(inner)])
+            yield from in_turn([_rearranged(node, items), in_turn(inner)])
         case ast.Dict(keys=keys, values=values):
             pairs = list(zip(keys, values, strict=True))
             shorter: list[list[tuple[ast.expr | None, ast.expr]]]
             shorter = [pairs[1:], pairs[:-1], pairs[::-1], pairs[:1], []]
             inner = [_with_entry(pairs, place, pool) for place in range(len(pairs))]
-            yield from _in_turn([map(_dictionary, shorter), _in_turn(inner)])
+            yield from in_turn([map(_dictionary, shorter), in_turn(inner)])
 
 
 def _numbers(value: int | float, pool: _Pool) -> Iterator[int | float]:
@@ -197,7 +200,7 @@ def _with_entry(pairs: list[tuple[ast.expr | None, ast.expr]], place: int, pool:
     key, value = pairs[place]
     values = ((key, other) for other in _variants(value, pool))
     keys = ((other, value) for other in (_variants(key, pool) if key is not None else ()))
-    for pair in _in_turn([values, keys]):
+    for pair in in_turn([values, keys]):
         yield _dictionary([*pairs[:place], pair, *pairs[place + 1 :]])
 
 
@@ -219,14 +222,3 @@ def _constant(value: bool | int | float | str) -> ast.expr:
 def _expression(node: ast.AST) -> ast.expr:
     assert isinstance(node, ast.expr)
     return node
-
-
-def _in_turn(sources: Sequence[Iterator[_ItemT]]) -> Iterator[_ItemT]:
-    """Yield the first item of each source, then the second of each that has one, and so on."""
-    while sources:
-        left = []
-        for source in sources:
-            for item in islice(source, 1):
-                left.append(source)
-                yield item
-        sources = left

@@ -5,7 +5,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from plum_hub.engines import trust
+from plum_hub.engines.adapter import is_adapter
 from plum_hub.engines.base import in_a_line
+from plum_hub.engines.forms import apply_form, chosen, family, names_of
 from plum_hub.engines.names import located, on_hub, published
 from plum_hub.engines.revision import check_there, exact_revision
 from plum_hub.errors import MissingExtraError, TrainingError
@@ -37,7 +40,7 @@ class PinnedModel:
         """
         from transformers import AutoConfig
 
-        return self._load(AutoConfig)
+        return self._load(AutoConfig, **trust.TOKENIZER)
 
     def load_tokenizer(self) -> Any:
         """Load the model's tokenizer.
@@ -50,9 +53,11 @@ class PinnedModel:
         """
         from transformers import AutoTokenizer
 
-        tokenizer = self._load(AutoTokenizer)
+        tokenizer = self._load(AutoTokenizer, **trust.TOKENIZER)
         if tokenizer.eos_token is None:
             raise TrainingError(f"{self.model}: its tokenizer has no end-of-text token; train another model")
+        if tokenizer.chat_template is None and (name := family(names_of(self.model))):
+            apply_form(tokenizer, chosen(name, has_template=False))
         return tokenizer
 
     def load_model(self, *, bf16: bool, quantization: Literal["none", "4bit", "8bit"] = "none") -> Any:
@@ -73,7 +78,7 @@ class PinnedModel:
 
         dtype = torch.bfloat16 if bf16 else torch.float32
         if quantization == "none":
-            return self._load(AutoModelForCausalLM, dtype=dtype)
+            return self._load(AutoModelForCausalLM, dtype=dtype, **trust.WEIGHTS)
         quantization_config = BitsAndBytesConfig(
             load_in_4bit=quantization == "4bit",
             load_in_8bit=quantization == "8bit",
@@ -82,8 +87,9 @@ class PinnedModel:
         )
         device_map = {"": torch.cuda.current_device() if torch.cuda.is_available() else "cpu"}
         return self._load(
-            AutoModelForCausalLM, dtype=dtype, quantization_config=quantization_config, device_map=device_map
-        )
+            AutoModelForCausalLM, dtype=dtype, quantization_config=quantization_config, device_map=device_map,
+            **trust.WEIGHTS,
+        )  # fmt: skip
 
     def merge(self, adapters: Path) -> Any:
         """Merge adapters into the model's weights.
@@ -96,6 +102,7 @@ class PinnedModel:
         """
         from peft import PeftModel
 
+        trust.check_weights(adapters)
         model = PeftModel.from_pretrained(self.load_model(bf16=False), str(adapters)).merge_and_unload()
         return model.to(self.load_config().dtype or model.dtype)
 
@@ -124,11 +131,17 @@ def pin_model(model: str, revision: str | None) -> PinnedModel:
 
     Raises:
         EngineError: The model or the revision does not exist, or the folder holds another revision.
+        TrainingError: The folder holds adapters only.
         MissingExtraError: TRL, PEFT or matplotlib (which draws the curves) is not installed.
     """
     if not all(map(find_spec, ("torch", "trl", "peft", "matplotlib"))):
         raise MissingExtraError("training", "train")
     prepare_threads()
+    if is_adapter(Path(model).expanduser()):
+        raise TrainingError(
+            f"{model}: holds adapters, which cannot be trained on: train the model that they belong to, or merge them "
+            "into a whole model with --set merge=true and name its merged/"
+        )
     if not Path(model).expanduser().is_dir():
         model, _, own = model.partition("@")
         revision = own or revision

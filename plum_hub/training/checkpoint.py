@@ -150,10 +150,22 @@ class TrainingFolder:
             return
         path = self.path / METRICS
         lines = [line for number, line in whole_lines(path) if _step(path, number, line) <= done]
-        with writing(path):
-            path.write_bytes(b"".join(lines))
+        write_whole(path, b"".join(lines))
         with appending(path) as append:
             yield append
+
+    def tokens(self) -> int:
+        """Read how many tokens the steps so far were trained on.
+
+        Returns:
+            The count of the last line of the metrics; 0 where there is none.
+
+        Raises:
+            RunError: The metrics cannot be read.
+        """
+        last = [line for _, line in whole_lines(self.path / METRICS)][-1:]
+        count = object_of(last[0]).get("num_tokens") if last else None
+        return int(count) if isinstance(count, int | float) else 0
 
     def finish(self, record: TrainingRecord) -> None:
         """Write the final record, and remove intermediate checkpoints and what the libraries leave behind.
@@ -166,6 +178,10 @@ class TrainingFolder:
         for name in ("README.md", "training_args.bin", _LOCK):
             (self.path / name).unlink(missing_ok=True)
         self.write(record)
+        self.remove_steps()
+
+    def remove_steps(self) -> None:
+        """Remove intermediate checkpoints, which a finished training does not need."""
         shutil.rmtree(self.path / STEPS, ignore_errors=True)
 
 

@@ -19,8 +19,10 @@ from plum_hub.release.reading import config_files
 from plum_hub.release.schemas import Config, Method
 from plum_hub.release.views import dpo_rows, kto_rows, sft_rows
 from plum_hub.run import Run
+from plum_hub.spool import Spool
 from plum_hub.training.lengths import ROW_NAME, TOOLS, Row
 from plum_hub.training.record import DataRecord, ModelRevision
+from plum_hub.training.stored_rows import stored
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _COLUMNS: dict[Method, tuple[str, ...]] = {
@@ -106,9 +108,8 @@ def read_data(source: str, method: Method, hub: str) -> TrainingData:
     elif path.is_file():
         with path.open("rb") as file:
             revision = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-        table = list(_table([path]))
-        rows = _convert(table, method, source)
-        data = TrainingData(path.name, revision, rows, None, ignored_columns=_ignored_columns(table))
+        rows, ignored = _convert(lambda: _table([path]), method, source)
+        data = TrainingData(path.name, revision, rows, None, ignored_columns=ignored)
     elif _REPO.fullmatch(source.partition("@")[0]) and not path.exists():
         data = _from_repository(source, method, hub)
     else:
@@ -125,11 +126,9 @@ def _from_run(folder: Path, method: Method) -> TrainingData:
     config = run.recipe.policy
     model = config.model if isinstance(config, LocalSettings) else None
     policy = PolicyRef(config.public().model, config.revision or "", model)
-    preferences = sorted(run.rows(Preference), key=lambda row: row.suite_id)
+    made = method_rows(by_suite_id(run.rows(Preference)), method, run.recipe.preferences)
     revision = "sha256:" + (folder / "recipe.sha256").read_text(encoding="ascii").strip()
-    return TrainingData(
-        folder.resolve().name, revision, method_rows(preferences, method, run.recipe.preferences), policy
-    )
+    return TrainingData(folder.resolve().name, revision, stored(made), policy)
 
 
 def _from_repository(source: str, method: Method, hub: str) -> TrainingData:
@@ -140,9 +139,8 @@ def _from_repository(source: str, method: Method, hub: str) -> TrainingData:
     policy = _policy(manifest) if manifest.is_file() else None
     configs: tuple[Config, ...] = (method, "kto")
     files = next((found for name in configs if (found := config_files(folder, name))), [])
-    table = list(_table(files) if files else _default_split(folder, source))
-    rows = _convert(table, method, source)
-    return TrainingData(repo, folder.name, rows, policy, ignored_columns=_ignored_columns(table))
+    rows, ignored = _convert(lambda: _table(files) if files else _default_split(folder, source), method, source)
+    return TrainingData(repo, folder.name, rows, policy, ignored_columns=ignored)
 
 
 def _policy(manifest: Path) -> PolicyRef:
@@ -179,41 +177,81 @@ def _table(files: Iterable[Path]) -> Iterator[Row]:
             raise TrainingError(str(error)) from error
 
 
-def _ignored_columns(rows: Sequence[Row]) -> tuple[str, ...]:
-    """Name the columns that would change the training if they were read."""
-    found = [name for name in _ONLY_TRL if any(name in row for row in rows)]
-    if rows and isinstance(rows[0].get("prompt"), str) and any(row.get(TOOLS) for row in rows):
-        found.append(TOOLS)  # no chat template is applied to a plain-text prompt
-    return tuple(found)
+def _survey(rows: Iterable[Row]) -> tuple[set[str] | None, tuple[str, ...]]:
+    """Return the columns that all rows have, None without rows; and those that would change the training if read."""
+    have: set[str] | None = None
+    seen: set[str] = set()
+    plain = False
+    for row in rows:
+        if have is None:
+            have, plain = set(row), isinstance(row.get("prompt"), str)
+        have &= row.keys()
+        seen.update(name for name in _ONLY_TRL if name in row)
+        if plain and row.get(TOOLS):
+            seen.add(TOOLS)  # no chat template is applied to a plain-text prompt
+    return have, tuple(name for name in (*_ONLY_TRL, TOOLS) if name in seen)
 
 
-def _convert(rows: Sequence[Row], method: Method, source: str) -> list[Row]:
-    """Convert rows to TRL's format for a method: unchanged where they have it, else derived from labelled rows."""
-    have = set.intersection(*(set(row) for row in rows)) if rows else set()
+def _convert(opened: Callable[[], Iterator[Row]], method: Method, source: str) -> tuple[Sequence[Row], tuple[str, ...]]:
+    """Convert rows to TRL's format for a method: unchanged where they have it, else derived from labelled rows.
+
+    Args:
+        opened: Reads the rows from the first one; called twice.
+        method: Training method.
+        source: File or dataset, for messages.
+
+    Returns:
+        The rows, and the columns by which TRL would train differently.
+    """
+    found, ignored = _survey(opened())
+    have = found or set()
     required, labelled = _COLUMNS[method], _COLUMNS["kto"]
     unchanged = have >= set(required) and not (method == "sft" and "label" in have)
-    if rows and not unchanged and not have >= set(labelled):
+    if found is not None and not unchanged and not have >= set(labelled):
         raise TrainingError(
             f"{source}: {method} needs in every row {', '.join(required)}{_alternative(method, have)}; every row has "
             f"{', '.join(sorted(have)) or 'nothing'}"
         )
-    _check_rows(rows, required if unchanged else labelled, source)
-    tools = [_tools(row, number, source) for number, row in enumerate(rows)]
+    checked = enumerate(_checked(opened(), required if unchanged else labelled, source))
     if unchanged:
-        return _with_tools([_unchanged(row, number, required) for number, row in enumerate(rows)], tools)
-    preferences = [
-        preference_of(row, number, source, own) for (number, row), own in zip(enumerate(rows), tools, strict=True)
-    ]
-    of_sample = {preference.sample_id: own for preference, own in zip(preferences, tools, strict=True)}
-    made = method_rows(sorted(preferences, key=lambda row: row.suite_id), method, PreferencesConfig())
-    return _with_tools(made, [of_sample.get(row[ROW_NAME].split(" ")[0]) for row in made])
+        return stored(
+            (_unchanged(row, number, required), _tools(row, number, source)) for number, row in checked
+        ), ignored
+    tools = Spool()
+    of_sample: dict[str, int] = {}
+
+    def labels() -> Iterator[Preference]:
+        for number, row in checked:
+            tools.append(own := _tools(row, number, source))
+            preference = preference_of(row, number, source, own)
+            of_sample[preference.sample_id] = number
+            yield preference
+
+    made = method_rows(by_suite_id(labels()), method, PreferencesConfig())
+    return stored((row, _of_row(row, of_sample, tools)) for row, _ in made), ignored
 
 
-def _with_tools(rows: list[Row], tools: Sequence[str | None]) -> list[Row]:
-    """Add the column of tools where any row has some: TRL requires a column in all rows."""
-    if not any(tools):
-        return rows
-    return [row | {TOOLS: own} for row, own in zip(rows, tools, strict=True)]
+def _of_row(row: Row, of_sample: Mapping[str, int], tools: Sequence[str | None]) -> str | None:
+    """Return the tools of the first sample that a row was made of."""
+    number = of_sample.get(row[ROW_NAME].split(" ")[0])
+    return None if number is None else tools[number]
+
+
+def by_suite_id(preferences: Iterable[Preference]) -> Iterator[Preference]:
+    """Sort labelled answers by suite; they are on disk meanwhile.
+
+    Args:
+        preferences: Labelled answers; those of a suite keep their order.
+
+    Yields:
+        The same answers.
+    """
+    spool, suites = Spool(), []
+    for one in preferences:
+        spool.append(vars(one))
+        suites.append(one.suite_id)
+    for number in sorted(range(len(suites)), key=suites.__getitem__):
+        yield Preference(**spool[number])
 
 
 def _tools(row: Mapping[str, Any], number: int, source: str) -> str | None:
@@ -244,14 +282,15 @@ def _alternative(method: Method, have: Set[str]) -> str:
     return " (these are pairs, for --method dpo)" if have >= set(_COLUMNS["dpo"]) else ""
 
 
-def _check_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], source: str) -> None:
+def _checked(rows: Iterable[Row], columns: Sequence[str], source: str) -> Iterator[Row]:
     """Refuse missing texts, a mix of texts and conversations, and labels that are not booleans.
 
     Any other label, such as the string "false", would count as chosen.
     """
     texts = [name for name in columns if name != "label"]
-    is_valid = _is_text if rows and isinstance(rows[0][texts[0]], str) else _is_conversation
+    is_valid: Callable[[object], bool] | None = None
     for number, row in enumerate(rows):
+        is_valid = is_valid or (_is_text if isinstance(row[texts[0]], str) else _is_conversation)
         if not all(is_valid(row[name]) for name in texts):
             raise TrainingError(
                 f"{source}: row {number}: {', '.join(texts)} must all be texts, or all conversations (lists of role "
@@ -262,6 +301,7 @@ def _check_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], sourc
                 f"{source}: row {number}: its label is {json.dumps(row['label'], default=str)}, and must be true or "
                 "false; fix the row"
             )
+        yield row
 
 
 def _is_text(value: object) -> bool:
@@ -294,7 +334,9 @@ def _unchanged(row: Mapping[str, Any], number: int, columns: Sequence[str]) -> R
     return kept | {ROW_NAME: " ".join(names) or str(number)}
 
 
-def method_rows(preferences: Sequence[Preference], method: Method, config: PreferencesConfig) -> list[Row]:
+def method_rows(
+    preferences: Iterable[Preference], method: Method, config: PreferencesConfig
+) -> Iterator[tuple[Row, None]]:
     """Derive the rows of a training method from labelled answers.
 
     Args:
@@ -302,16 +344,14 @@ def method_rows(preferences: Sequence[Preference], method: Method, config: Prefe
         method: Training method: kto takes all, sft the chosen ones, dpo balanced pairs.
         config: How dpo's pairs are formed.
 
-    Returns:
-        Rows in TRL's format, named by their samples.
+    Yields:
+        Rows in TRL's format, named by their samples, and no tools.
     """
     kinds: dict[Method, Callable[[Iterable[Preference]], Iterator[Row]]]
     kinds = {"kto": kto_rows, "sft": sft_rows, "dpo": lambda rows: dpo_rows(rows, config)}
-    return [
-        {key: value for key, value in row.items() if key not in _IDS}
-        | {ROW_NAME: " ".join(row[key] for key in _IDS if key in row)}
-        for row in kinds[method](preferences)
-    ]
+    for row in kinds[method](preferences):
+        kept = {key: value for key, value in row.items() if key not in _IDS}
+        yield kept | {ROW_NAME: " ".join(row[key] for key in _IDS if key in row)}, None
 
 
 def _instruction_id(row: Mapping[str, Any]) -> Any:

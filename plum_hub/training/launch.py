@@ -1,12 +1,16 @@
 """Commands that train in one child process, or in several under torchrun, on GPUs and CPUs alike."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from plum_hub.threads import shared_threads
+from plum_hub.training.settings import TrainingSettings
 
 _CHILD = (
     "import ctypes, signal; ctypes.CDLL(None).prctl(1, signal.SIGKILL); "  # 1: PR_SET_PDEATHSIG
@@ -83,3 +87,39 @@ def child_command(arguments: Sequence[str]) -> list[str]:
         The command, as `subprocess` takes it.
     """
     return [sys.executable, "-c", _CHILD, *arguments]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChildTraining:
+    """A training in a child process, to which all memory is free and which no earlier engine has changed."""
+
+    source: Path
+    """The run to train on."""
+    out: Path
+    """The checkpoint folder."""
+    settings: TrainingSettings
+    processes: int = 1
+    """Number of processes that train together."""
+    quiet: bool = False
+    """Show nothing but errors."""
+
+    def run(self, environment: Mapping[str, str]) -> int:
+        """Train, and wait for the end; progress and errors go to this process's stderr.
+
+        Args:
+            environment: Environment variables of the child.
+
+        Returns:
+            Its exit code.
+        """
+        command = child_command(["train", str(self.source), "--out", str(self.out), "--json", *self._options()])
+        return subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
+
+    def _options(self) -> Iterator[str]:
+        """Yield the options of `plum-hub train`."""
+        for key, value in self.settings.model_dump(mode="json", exclude_unset=True).items():
+            yield from ("--method", value) if key == "method" else ("--set", f"{key}={json.dumps(value)}")
+        if self.processes > 1:
+            yield from ("--launch", str(self.processes))
+        if self.quiet:
+            yield "--quiet"

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from plum_hub.engines.template import TemplateRefusalError, render
 from plum_hub.errors import TrainingError
+from plum_hub.spool import SelectedItems
 
 Row: TypeAlias = dict[str, Any]
 """A row in one of TRL's formats: prompt, completion and label; prompt, chosen and rejected; or prompt and completion.
@@ -28,7 +29,7 @@ _CHUNK = 1_000
 class FittingRows:
     """The rows that fit, and how many do not."""
 
-    rows: list[Row]
+    rows: Sequence[Row]
     tokens: list[int]
     """Length of each row's longest sequence, prompt included."""
     left_out: Mapping[str, int]
@@ -55,22 +56,22 @@ def fitting_rows(rows: Sequence[Row], tokenizer: Any, max_length: int) -> Fittin
             "the rows are conversations, and the model's tokenizer has no chat template: name the chat model that "
             "wrote them with --model"
         )
-    kept: list[Row] = []
+    kept: list[int] = []
     tokens: list[int] = []
     left_out: Counter[str] = Counter()
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
-        for row, (length, prefixed) in zip(chunk, _measure(chunk, tokenizer), strict=True):
+        for place, (length, prefixed) in enumerate(_measure(chunk, tokenizer), start):
             if not prefixed:
                 left_out[NO_PREFIX] += 1
             elif length > max_length:
                 left_out[TOO_LONG] += 1
             else:
-                kept.append(row)
+                kept.append(place)
                 tokens.append(length)
     if not kept:
         raise TrainingError(_no_rows(left_out, max_length))
-    return FittingRows(kept, tokens, left_out)
+    return FittingRows(SelectedItems(rows, kept), tokens, left_out)
 
 
 def _no_rows(left_out: Mapping[str, int], max_length: int) -> str:

@@ -71,17 +71,19 @@ def load(spec: LoadCheckSpec, commit: str | None) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from plum_hub.engines import trust
+
     where, source = spec.checkpoint, {}
     if commit is not None:
         token = os.environ.get("HF_TOKEN") or False
         where, source = spec.repo, {"revision": commit, "token": token, "cache_dir": f"{spec.scratch}/cache"}
-    tokenizer = AutoTokenizer.from_pretrained(where, **source)
+    tokenizer = AutoTokenizer.from_pretrained(where, **trust.TOKENIZER, **source)
     if spec.base is None:
-        model = AutoModelForCausalLM.from_pretrained(where, dtype="auto", **source)
+        model = AutoModelForCausalLM.from_pretrained(where, dtype="auto", **trust.WEIGHTS, **source)
     else:
         from peft import PeftModel
 
-        model = AutoModelForCausalLM.from_pretrained(spec.base, dtype="auto")
+        model = AutoModelForCausalLM.from_pretrained(spec.base, dtype="auto", **trust.WEIGHTS)
         model = PeftModel.from_pretrained(model, where, **source)
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 
@@ -99,10 +101,12 @@ def answer(model: Any, tokenizer: Any) -> "Iterator[tuple[str, torch.Tensor]]":
     """
     import torch
 
+    from plum_hub.engines.template import render
+
     for number, text in enumerate(_PROMPTS, 1):
         turn = [{"role": "user", "content": text}]
         if tokenizer.chat_template:
-            text = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+            text = render(tokenizer, turn, add_generation_prompt=True)
         prompt = tokenizer(text, return_tensors="pt", add_special_tokens=False).to(model.device)
         with torch.no_grad():
             output = model.generate(**prompt, do_sample=False, max_new_tokens=_TOKENS)

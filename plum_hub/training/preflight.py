@@ -4,10 +4,11 @@ Nothing here trusts the order that was laid out: the batches of every process co
 row's KL partner is identified by the tokens that TRL paired it with.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
@@ -16,8 +17,8 @@ from plum_hub.errors import TrainingError
 _MAX_RATE = 0.01
 """Rate above which a training is refused."""
 
-_TOKEN = 4
-"""Bytes per token id."""
+_BATCH = 1_000
+"""Rows that are read at a time."""
 
 
 class Preflight(BaseModel):
@@ -90,7 +91,7 @@ def read(trainer: Any, world: int) -> Preflight:
     table = trainer.train_dataset
     labels = list(table["label"])
     prompts, answers, partners = (
-        _tokens(table, name) for name in ("prompt_ids", "completion_ids", "KL_completion_ids")
+        list(_tokens(table, name)) for name in ("prompt_ids", "completion_ids", "KL_completion_ids")
     )
     counts: Counter[str] = Counter()
     visits: Counter[int] = Counter()
@@ -99,9 +100,9 @@ def read(trainer: Any, world: int) -> Preflight:
         counts["batches"] += 1
         counts["single_label"] += len({labels[row] for row in batch}) == 1
         for row in batch:
-            owners = {prompts[other] for other in batch if answers[other] == partners[row]}
+            owners = {prompts[other].key for other in batch if answers[other].key == partners[row].key}
             counts["foreign"] += not owners
-            counts["same_prompt"] += owners == {prompts[row]}
+            counts["same_prompt"] += owners == {prompts[row].key}
     max_length = trainer.args.max_length
     return Preflight(
         rows=len(table),
@@ -111,15 +112,25 @@ def read(trainer: Any, world: int) -> Preflight:
         foreign=counts["foreign"],
         single_label=counts["single_label"],
         repeated=visits.total() - len(visits),
-        cut=sum(len(prompt + answer) > max_length * _TOKEN for prompt, answer in zip(prompts, answers, strict=True)),
+        cut=sum(prompt.length + answer.length > max_length for prompt, answer in zip(prompts, answers, strict=True)),
     )
 
 
-def _tokens(table: Any, name: str) -> list[bytes]:
-    """Return a column of token lists as bytes: converting a million rows to Python integers takes minutes."""
-    column = table.with_format("arrow")[:][name].combine_chunks()
-    values = column.values.to_numpy().astype(f"i{_TOKEN}")
-    return [values[begin:end].tobytes() for begin, end in pairwise(column.offsets.to_pylist())]
+class _Tokens(NamedTuple):
+    """A list of tokens, by what is needed of it: a million rows of them would not fit into memory."""
+
+    key: bytes
+    """Equal if and only if the tokens are equal."""
+    length: int
+
+
+def _tokens(table: Any, name: str) -> Iterator[_Tokens]:
+    """Yield the token lists of a column; converting a million of them to Python integers would take minutes."""
+    for batch in table.with_format("arrow").iter(batch_size=_BATCH):
+        column = batch[name].combine_chunks()
+        values = column.values.to_numpy().astype("i4")
+        for begin, end in pairwise(column.offsets.to_pylist()):
+            yield _Tokens(hashlib.blake2b(values[begin:end].tobytes(), digest_size=16).digest(), end - begin)
 
 
 def _batches(trainer: Any, world: int) -> Iterator[list[int]]:

@@ -9,6 +9,7 @@ import platform
 import resource
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -21,13 +22,15 @@ from typing import Any
 from plum_hub.errors import TrainingError
 from plum_hub.progress import Progress
 from plum_hub.records import digest
-from plum_hub.reports.curves import draw
+from plum_hub.release.schemas import Method
 from plum_hub.run import slug
+from plum_hub.spool import SelectedItems
 from plum_hub.training import preflight
 from plum_hub.training.balance import MIN_BATCH, LabelWeights, batch_size, class_weights
 from plum_hub.training.base import PinnedModel, pin_model, placeholder_model
 from plum_hub.training.batch_order import BatchOrder, BatchShape, RowFacts, epochs
 from plum_hub.training.checkpoint import CHECKPOINT, MERGED, METRICS, REPORT, STEPS, TrainingFolder
+from plum_hub.training.curves import draw
 from plum_hub.training.data import PolicyRef, TrainingData, read_data
 from plum_hub.training.device import DevicePlan, plan_device
 from plum_hub.training.lengths import FittingRows, Row, fitting_rows
@@ -77,13 +80,15 @@ class PreparedTraining:
     plan: DevicePlan
     orders: Sequence[BatchOrder]
     """KTO's epochs; empty for the other methods."""
+    labels: Sequence[bool] = ()
+    """The labels of the rows that fit; empty for the other methods."""
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> Sequence[Row]:
         """Rows that the trainer reads: for KTO every epoch, one after the other."""
         if self.request.settings.method != "kto":
             return self.fitting.rows
-        return [self.fitting.rows[row] for order in self.orders for row in order.rows]
+        return SelectedItems(self.fitting.rows, [row for order in self.orders for row in order.rows])
 
     @property
     def weights(self) -> LabelWeights:
@@ -93,8 +98,8 @@ class PreparedTraining:
             return LabelWeights()
         if settings.desirable_weight or settings.undesirable_weight:
             return LabelWeights(settings.desirable_weight or 1.0, settings.undesirable_weight or 1.0)
-        labels = [row["label"] for row in self.rows]
-        return class_weights(sum(labels), len(labels) - sum(labels))
+        labels = Counter(self.labels[row] for order in self.orders for row in order.rows)
+        return class_weights(labels[True], labels[False])
 
     def steps(self, rows: int) -> int:
         """Count the optimiser steps.
@@ -132,15 +137,19 @@ class PreparedTraining:
         )
 
     def _counts(self) -> TrainingRows:
-        rows = self.fitting.rows
-        rejected = len(rows) if "rejected" in rows[0] else sum(not row.get("label", True) for row in rows)
+        labels: Counter[bool] = Counter()
+        instructions = set()
+        for row in self.fitting.rows:
+            labels[row.get("label", True)] += 1
+            labels[False] += "rejected" in row
+            instructions.add(row["instruction_id"])
         return TrainingRows(
             read=len(self.data.rows),
             left_out=dict(self.fitting.left_out),
-            kept=len(rows),
-            chosen=sum(row.get("label", True) for row in rows),
-            rejected=rejected,
-            instructions=len({row["instruction_id"] for row in rows}),
+            kept=len(self.fitting.rows),
+            chosen=labels[True],
+            rejected=labels[False],
+            instructions=len(instructions),
             longest=max(self.fitting.tokens),
             epochs=tuple(EpochRows(rows=len(order.rows), left_out=dict(order.left_out)) for order in self.orders),
             columns_not_read=list(self.data.ignored_columns) or None,
@@ -170,11 +179,13 @@ def prepare(request: TrainingRequest) -> PreparedTraining:
     folder = TrainingFolder(request.out or _default_out(request))
     earlier = folder.record()
     resolved = earlier.decided.apply(settings) if earlier else settings
-    batches = _batches(resolved, fitting, request.processes)
-    orders = _orders(fitting, request, batches)
+    facts = _facts(fitting, settings.method)
+    labels = [row.label for row in facts]
+    batches = _batches(resolved, labels, request.processes)
+    orders = _orders(facts, request, batches)
     longest = settings.max_length if settings.packing else max(fitting.tokens)
     plan = plan_device(resolved, config, batches, longest, request.processes)
-    return PreparedTraining(request, folder, base, data, tokenizer, fitting, plan, orders)
+    return PreparedTraining(request, folder, base, data, tokenizer, fitting, plan, orders, labels)
 
 
 def check(prepared: PreparedTraining) -> preflight.Preflight:
@@ -219,6 +230,7 @@ def train(prepared: PreparedTraining, progress: Progress) -> TrainingRecord:
     record, folder = prepared.record(), prepared.folder
     folder.check(record)
     if (earlier := folder.record()) and earlier.finished:
+        folder.remove_steps()  # it may have been killed before it did
         return earlier
     progress.say(prepared.plan.line())
     _silence_libraries()
@@ -286,7 +298,7 @@ def _run(
     progress.begin("training", record.steps, done)
     began = time.monotonic()
     with folder.metrics(done, kept=main) as keep:
-        take_steps(trainer, job, last, TrainingListener(keep, progress.advance))
+        take_steps(trainer, job, last, TrainingListener(keep, progress.advance, folder.tokens()))
     seconds = TrainingTime(of_last_start=round(time.monotonic() - began, 1), from_step=done)
     with saving(folder.path):
         trainer.save_model(str(folder.path))
@@ -318,29 +330,35 @@ def _base(request: TrainingRequest, policy: PolicyRef | None) -> PinnedModel:
     return base
 
 
-def _batches(settings: TrainingSettings, fitting: FittingRows, processes: int) -> Batches:
+def _facts(fitting: FittingRows, method: Method) -> list[RowFacts]:
+    """Read what the order of KTO's rows depends on; nothing for the other methods."""
+    if method != "kto":
+        return []
+    return [
+        RowFacts(digest(row["prompt"]), row["label"], tokens)
+        for row, tokens in zip(fitting.rows, fitting.tokens, strict=True)
+    ]
+
+
+def _batches(settings: TrainingSettings, labels: Sequence[bool], processes: int) -> Batches:
     """Choose batch size and accumulation; KTO needs both labels."""
     if settings.method != "kto":
         return settings.batches(MIN_BATCH, processes)
-    chosen = sum(row["label"] for row in fitting.rows)
-    rejected = len(fitting.rows) - chosen
+    chosen = sum(labels)
+    rejected = len(labels) - chosen
     if not chosen or not rejected:
         raise TrainingError(
-            f"all {len(fitting.rows):,} rows are {'chosen' if chosen else 'rejected'}: kto needs both labels"
+            f"all {len(labels):,} rows are {'chosen' if chosen else 'rejected'}: kto needs both labels"
             + ("; train on the chosen alone with --method sft" if chosen else "")
         )
     return settings.batches(batch_size(chosen, rejected), processes)
 
 
-def _orders(fitting: FittingRows, request: TrainingRequest, batches: Batches) -> list[BatchOrder]:
+def _orders(facts: Sequence[RowFacts], request: TrainingRequest, batches: Batches) -> list[BatchOrder]:
     """Lay out KTO's epochs; refuse rows that make not a single valid batch."""
     settings = request.settings
     if settings.method != "kto":
         return []
-    facts = [
-        RowFacts(digest(row["prompt"]), row["label"], tokens)
-        for row, tokens in zip(fitting.rows, fitting.tokens, strict=True)
-    ]
     shape = BatchShape(batches.size, request.processes, settings.group_by_length)
     orders = epochs(facts, shape, settings.seed, settings.epochs)
     if not orders[0].rows:

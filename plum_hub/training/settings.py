@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from plum_hub import plain_yaml
 from plum_hub.engines.base import in_a_line
 from plum_hub.errors import TrainingError
 from plum_hub.release.schemas import Method
@@ -180,7 +181,7 @@ def compose(settings: Iterable[str], **options: object) -> TrainingSettings:
 def _value(setting: str, text: str) -> object:
     """Parse the value of a setting as YAML."""
     try:
-        value = yaml.safe_load(text)
+        value = plain_yaml.load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # an invalid date is a ValueError
         raise TrainingError(f"--set {setting!r:.200}: the value is not YAML ({in_a_line(error)})") from error
     if isinstance(value, str):  # YAML reads 1e-6 as a string

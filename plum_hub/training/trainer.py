@@ -4,7 +4,9 @@ Imported late, since it imports TRL.
 """
 
 import os
+import tempfile
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +32,9 @@ from plum_hub.training.device import DevicePlan
 from plum_hub.training.lengths import ROW_NAME, Row
 from plum_hub.training.memory import TILE_TOKENS, MemoryEstimate
 from plum_hub.training.settings import TrainingSettings
+
+_CHUNK = 5_000
+"""Rows that are in memory while they are written for a trainer."""
 
 
 def _guarded(base: Any) -> Any:
@@ -114,12 +119,14 @@ def _row_names(dataset: Dataset, inputs: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class TrainingListener:
-    """Callbacks of a training."""
+    """What a training reports to."""
 
     keep: Callable[[Mapping[str, Any]], None]
     """Called with the metrics of each step."""
     advance: Callable[[], None]
     """Called after each step."""
+    tokens: int = 0
+    """Tokens that an earlier start trained on, from which the metrics count on."""
 
 
 class _StepReporter(TrainerCallback):  # type: ignore[misc]
@@ -243,13 +250,19 @@ def make_trainer(job: TrainingJob, config: Any, models: Sequence[Any], tokenizer
             target_modules="all-linear",
             task_type="CAUSAL_LM",
         )
+    folder = tempfile.TemporaryDirectory(prefix="plum-hub-train-", ignore_cleanup_errors=True)
     trainer = kind(
         model=models[0],
         args=config,
-        train_dataset=Dataset.from_list([dict(row) for row in job.rows]),
+        train_dataset=on_disk(job.rows, Path(folder.name)),
         processing_class=tokenizer,
         **options,
     )
+    weakref.finalize(trainer, folder.cleanup)
+    if job.plan.lora:  # a set, whose order in the file would differ from one process to the next
+        for adapter in trainer.model.peft_config.values():
+            if isinstance(adapter.target_modules, set):
+                adapter.target_modules = sorted(adapter.target_modules)
     if job.plan.quantization != "none":  # TRL casts the adapters of quantised models to bf16
         for weight in trainer.model.parameters():
             weight.data = weight.data.float() if weight.requires_grad else weight.data
@@ -259,6 +272,30 @@ def make_trainer(job: TrainingJob, config: Any, models: Sequence[Any], tokenizer
     trainer.max_kl = settings.max_kl
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def on_disk(rows: Sequence[Row], folder: Path) -> Dataset:
+    """Write rows to an Arrow file and map it into memory; then TRL writes their tokens to files beside it as well.
+
+    Args:
+        rows: The rows, at least one.
+        folder: A folder that exists as long as the dataset.
+
+    Returns:
+        The rows, with the column types that `Dataset.from_list` gives them.
+    """
+    import pyarrow as pa
+
+    def chunk(start: int) -> pa.Table:
+        return Dataset.from_list(rows[start : start + _CHUNK]).data.table.replace_schema_metadata(None)
+
+    starts, path = range(0, len(rows), _CHUNK), folder / "rows.arrow"
+    first = chunk(0)
+    schema = pa.unify_schemas([first.schema, *(chunk(one).schema for one in starts[1:])], promote_options="permissive")
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
+        for start in starts:
+            writer.write_table((chunk(start) if start else first).cast(schema))
+    return Dataset.from_file(str(path))
 
 
 def _score_answers_only() -> None:
@@ -291,6 +328,7 @@ def take_steps(trainer: Any, job: TrainingJob, last: Path | None, listener: Trai
     if trainer.args.use_cpu:
         heap.retain_freed()
         trainer.add_callback(_HeapTrimmer(job.plan.need))
+    trainer._total_train_tokens = listener.tokens  # TRL begins at 0 in each process
     # PEFT casts each adapter's input to fp32, and autocast back to bf16: the same numbers, at twice the memory.
     cast_inputs = not (job.plan.lora and job.plan.bf16)
     try:

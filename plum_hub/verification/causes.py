@@ -14,14 +14,17 @@ Cause: TypeAlias = Literal["harness", "limits", "policy", "generator", "rule"]
 """What can explain a difference between rows."""
 
 _CAUSES: dict[Cause, tuple[str, ...]] = {
-    "harness": ("harness_version", "checker_version", "extraction", "recipe.verdicts.sandbox", "recipe.verdicts.numpy"),
+    "harness": (
+        "harness_version", "checker_version", "extraction",
+        "recipe.verdicts.sandbox", "recipe.verdicts.numpy", "recipe.verdicts.pandas",
+    ),
     "limits": ("limits.",),
     "policy": ("policy.", "samples_per_suite", "prompts.solve_", "recipe.samples."),
     "generator": ("generator.", "generator", "suites_from", "prompts.suite", "recipe.suites."),
     "rule": ("recipe.preferences.", "recipe.decontamination."),
-}
+}  # fmt: skip
 """Prefixes of the keys in lineage and recipe by which each cause shows."""
-_NO_CAUSE = ("instructions", "self_consistency.", "decontamination.", "weights")
+_NO_CAUSE = ("instructions", "self_consistency.", "added_cases.", "decontamination.", "weights")
 """Prefixes of keys that hold counts; they follow from the others."""
 
 
@@ -61,9 +64,11 @@ def release_facts(folder: Path, name: str) -> ReleaseFacts:
     """
     import yaml
 
+    from plum_hub import plain_yaml
+
     try:
         lineage = json.loads((folder / MANIFEST).read_bytes())["lineage"]
-        recipe = yaml.safe_load(read(folder / RECIPE))
+        recipe = plain_yaml.load(read(folder / RECIPE))
         return ReleaseFacts(_flat({**lineage, "recipe": recipe}))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, RecipeError, yaml.YAMLError) as error:
         raise HubError(

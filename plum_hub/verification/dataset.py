@@ -1,10 +1,12 @@
 """Verification of a dataset's release."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from heapq import nsmallest
+from itertools import chain
 
-from plum_hub.execution import Judge
+from plum_hub.judging.cases import judge_of
 from plum_hub.loading import FetchedRelease
 from plum_hub.progress import Progress
 from plum_hub.records import TestSuite, digest
@@ -127,24 +129,24 @@ def _rows_report(
 ) -> DatasetReport:
     findings, provenance = rows.findings, rows.provenance
     check = RowsCheck(provenance, findings)
-    names: list[str] = []
-    for part in rows.parts:
-        names += check.check_part(part)
+    names = chain.from_iterable(map(check.check_part, rows.parts))
+    chosen = None if options.sample is None else set(draw_samples(names, options.sample, options.seed))
+    deque(names, maxlen=0)  # all parts are checked, also where no sample is drawn
     check.check_counts(rows.manifest.counts)
     check_order(release.folder, findings)
-    chosen = set(names if options.sample is None else draw_samples(names, options.sample, options.seed))
+    judged = check.judgeable if chosen is None else len(chosen)
     settings = provenance.recipe.verdicts
-    with Judge(options.workers, sandbox=options.sandbox, numpy=settings.numpy) as judge:
+    with judge_of(settings.model_copy(update={"sandbox": options.sandbox}), options.workers) as judge:
         static_check = checker_version(frozenset(settings.mypy_codes))
         note_versions(provenance.lineage, judge.harness_version, static_check, findings)
         here = {"sandbox": judge.harness_version, "static_check": static_check}
-        progress.begin("judge", len(chosen), 0)
+        progress.begin("judge", judged, 0)
         rejudge(_samples(rows.parts, chosen), provenance, judge, findings, progress)
         progress.end()
-        check_references(_suites(rows.parts, None if options.sample is None else chosen), provenance, judge, findings)
+        check_references(_suites(rows.parts, chosen), provenance, judge, findings)
     published = {"sandbox": provenance.lineage.harness_version, "static_check": provenance.lineage.checker_version}
     harness = {"published": published, "here": here}
-    return DatasetReport(options, release, findings, len(names), len(chosen), harness)
+    return DatasetReport(options, release, findings, check.judgeable, judged, harness)
 
 
 def draw_samples(names: Iterable[str], count: int, seed: int) -> list[str]:
@@ -161,12 +163,12 @@ def draw_samples(names: Iterable[str], count: int, seed: int) -> list[str]:
     return nsmallest(count, names, key=lambda name: digest(seed, name))
 
 
-def _samples(parts: InstructionParts, chosen: set[str]) -> Iterator[RecordedSample]:
-    """Yield the chosen samples. Errors in their rows have been reported before."""
+def _samples(parts: InstructionParts, chosen: set[str] | None) -> Iterator[RecordedSample]:
+    """Yield the chosen samples, or all. Errors in their rows have been reported before."""
     ignored = Findings()
     for part in parts:
         recorded = recorded_samples(part, recorded_suites(part, ignored), ignored)
-        yield from (one for one in recorded if one.sample.id in chosen)
+        yield from (one for one in recorded if chosen is None or one.sample.id in chosen)
 
 
 def _suites(parts: InstructionParts, of: set[str] | None) -> Iterator[TestSuite]:

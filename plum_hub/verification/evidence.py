@@ -1,14 +1,18 @@
 """The evidence about suites in a release: what follows from its rows is recomputed, and other values are possible."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import fmean
+from typing import get_args
 
 from plum_hub.pipeline.published import GENERATE
+from plum_hub.pipeline.roles import has_roles
 from plum_hub.recipe import Recipe
+from plum_hub.records import CaseRole, by_role
 from plum_hub.release.manifest import RowCounts
-from plum_hub.release.schemas import EVIDENCE_COLUMNS, SUMMARIZED, Evidence
+from plum_hub.release.schemas import SUMMARIZED, Evidence
 from plum_hub.statistics import distribution
 from plum_hub.strength import SuiteDiscrimination
 from plum_hub.verification.findings import Findings
@@ -23,6 +27,8 @@ class EvidenceCheck:
     findings: Findings
     shares: dict[Evidence, list[float]] = field(default_factory=lambda: {name: [] for name in SUMMARIZED})
     """The values of each summarized column."""
+    roles: Counter[str] = field(default_factory=Counter)
+    """Cases by role."""
 
     def check(self, row: Row, discrimination: SuiteDiscrimination | None) -> None:
         """Check the columns of `test_suites` that the release has for the evidence.
@@ -41,6 +47,8 @@ class EvidenceCheck:
                 checks[name](row, f"suite {row['suite_id']}")
                 # Others have been reported; NaN has no place in a histogram.
                 self.shares[name] += [row[column]] if _is_share(row[column]) else []
+        if "roles" in row:
+            self._check_roles(row, f"suite {row['suite_id']}")
 
     def check_counts(self, counts: RowCounts) -> None:
         """Compare the summaries with the manifest.
@@ -53,10 +61,12 @@ class EvidenceCheck:
             "discrimination": counts.dual_agreement,
             "vote": counts.agreement,
         }
-        for name in EVIDENCE_COLUMNS:
+        for name in SUMMARIZED:
             if name in counts.evidence:
                 what = f"distribution of {SUMMARIZED[name]}"
                 self.findings.compare("counts", what, summaries[name], distribution(self.shares[name]))
+        if counts.roles is not None:
+            self.findings.compare("counts", "cases by role", dict(counts.roles), by_role(self.roles))
 
     def _check_strength(self, row: Row, what: str) -> None:
         compare, least = self.findings.compare, self.recipe.suites.min_strength
@@ -82,6 +92,14 @@ class EvidenceCheck:
         compare("counts", f"{what}, shares over 1/2 of its {voters} voters", True, possible)
         if possible:
             compare("counts", f"{what}, its agreement", row["agreement"], fmean(shares))
+
+    def _check_roles(self, row: Row, what: str) -> None:
+        compare, roles = self.findings.compare, row["roles"]
+        compare("recipe", f"{what}, roles that the recipe asks for", True, has_roles(self.recipe))
+        compare("counts", f"{what}, roles of its cases", len(roles), len(row["cases"]))
+        known = all(role in get_args(CaseRole) for role in roles)
+        compare("counts", f"{what}, roles that there are", True, known)
+        self.roles.update(role for role in roles if role is not None)
 
 
 def _is_share(value: float | None) -> bool:

@@ -1,22 +1,22 @@
 """What the rows of a release were made with: its recipe, and the harness that its manifest names."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
 from plum_hub import recipe as recipes
-from plum_hub.answers.code import EXTRACTION
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Sampling
 from plum_hub.errors import RecipeError
 from plum_hub.judging.cases import limits_of
 from plum_hub.pipeline.base import engine_inputs, sampling_of, seed_of
+from plum_hub.pipeline.extraction import extraction_of
 from plum_hub.pipeline.published import GENERATE, ROWS
 from plum_hub.pipeline.verdicts import harness_of
 from plum_hub.prompts import prompt_digest
 from plum_hub.recipe import Recipe
-from plum_hub.records import TestSuite, digest
+from plum_hub.records import Sample, TestSuite, digest, suite_digest
 from plum_hub.release.lineage import ModelProvenance, RowsLineage
 from plum_hub.release.manifest import RECIPE
 from plum_hub.verification.findings import Findings
@@ -29,6 +29,7 @@ _PROMPT = (
     "are only compared with one another"
 )
 
+_BEGUN = "the prompts have the policy's chat template applied, and are only compared with one another"
 _EXTRACTION = (
     "programs were extracted from answers by version {published} of the rules, and this is version {here}: the "
     "published programs are judged, but not compared with the answers"
@@ -51,7 +52,7 @@ class Provenance:
     @property
     def same_extraction(self) -> bool:
         """Whether programs were extracted from answers by the rules of this version."""
-        return self.lineage.extraction == EXTRACTION
+        return self.lineage.extraction == extraction_of(self.recipe)
 
     @property
     def template(self) -> str:
@@ -60,26 +61,55 @@ class Provenance:
 
     @property
     def same_prompt(self) -> bool:
-        """Whether that prompt is the same in this version."""
+        """Whether that prompt is the same in this version, and can be made without the policy's chat template."""
         return self.lineage.prompts.get(self.template) == prompt_digest(self.template)
 
-    def seed(self, suite: TestSuite, index: int) -> int:
-        """Return the sampling seed of a sample.
+    def origins(self, suite: TestSuite) -> list[str]:
+        """List the suites that the samples of a suite may have been drawn for.
+
+        Args:
+            suite: The suite.
+
+        Returns:
+            Its id; where cases were added to published suites, then the ids of the suites with fewer of its cases.
+        """
+        settings = self.recipe.suites
+        if not settings.strengthen or settings.source in (GENERATE, ROWS):
+            return [suite.id]
+        shorter = (replace(suite, cases=suite.cases[:count]) for count in range(len(suite.cases) - 1, 0, -1))
+        return [suite.id, *(suite_digest(one.instruction_id, one) for one in shorter)]
+
+    def origin(self, suite: TestSuite, sample: Sample) -> str:
+        """Find the suite that a sample was drawn for, by its seed.
 
         Args:
             suite: The sample's suite.
+            sample: The sample.
+
+        Returns:
+            The id of a suite of `origins`; that of the suite itself if none gives the sample's seed.
+        """
+        fitting = (name for name in self.origins(suite) if self.seed(name, sample.index) == sample.seed)
+        return next(fitting, suite.id)
+
+    def seed(self, origin: str, index: int) -> int:
+        """Return the sampling seed of a sample.
+
+        Args:
+            origin: Id of the suite that it was drawn for.
             index: The number of the sample within the suite.
 
         Returns:
             The seed.
         """
-        return seed_of(self.recipe.samples.seed, suite.id, index)
+        return seed_of(self.recipe.samples.seed, origin, index)
 
-    def sample_id(self, suite: TestSuite, index: int) -> str | None:
+    def sample_id(self, suite: TestSuite, origin: str, index: int) -> str | None:
         """Recompute the id of a sample.
 
         Args:
             suite: The sample's suite.
+            origin: Id of the suite that it was drawn for.
             index: The number of the sample within the suite.
 
         Returns:
@@ -90,7 +120,7 @@ class Provenance:
             return None
         sampling = [settings.temperature, settings.top_p, settings.max_tokens]
         prompt, made = self.lineage.prompts.get(self.template), engine_inputs(self.recipe.policy)
-        return digest(suite.instruction_id, suite.id, prompt, made, sampling, self.seed(suite, index), index)
+        return digest(suite.instruction_id, origin, prompt, made, sampling, self.seed(origin, index), index)
 
     def response_ids(self, instruction_id: str) -> set[str] | None:
         """Recompute the ids of all responses that the generator was asked for.
@@ -132,12 +162,14 @@ def read_provenance(folder: Path, lineage: RowsLineage, findings: Findings) -> P
     provenance = Provenance(recipe, lineage)
     for key, published, expected in _statements(recipe, lineage):
         findings.compare("recipe", f"manifest, {key}", published, expected)
-    if not provenance.same_prompt:
+    if recipe.samples.prompt == "evalplus":
+        findings.note(_BEGUN)
+    elif not provenance.same_prompt:
         here = prompt_digest(provenance.template)
         published = lineage.prompts.get(provenance.template)
         findings.note(_PROMPT.format(name=provenance.template, published=published, here=here))
     if not provenance.same_extraction:
-        findings.note(_EXTRACTION.format(published=lineage.extraction or "1", here=EXTRACTION))
+        findings.note(_EXTRACTION.format(published=lineage.extraction or "1", here=extraction_of(recipe)))
     if _is_private(recipe.policy):
         findings.note(_PRIVATE.format(role="policy", rows="samples"))
     if recipe.suites.source == GENERATE and _is_private(recipe.generator):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain, islice
 
 from plum_hub.execution import Judge
 from plum_hub.judging.cases import evidence, limits_of, program
@@ -14,6 +15,8 @@ from plum_hub.verification.findings import Findings
 from plum_hub.verification.provenance import Provenance
 from plum_hub.verification.reading import RecordedSample
 
+_GROUP = 20_000
+"""Samples that are judged before those that differ, which are held in memory, are judged again."""
 _LETTERS = {"passed": "p", "wrong": "w", "raised": "r", "timed_out": "t", "not_run": "-"}
 
 
@@ -35,6 +38,14 @@ def rejudge(
         SandboxError: The sandbox failed; nothing is reported about samples that were not judged (law 1).
         StaticCheckError: The static check failed; likewise.
     """
+    remaining = iter(samples)
+    while (first := next(remaining, None)) is not None:
+        _rejudge_group(chain([first], islice(remaining, _GROUP - 1)), provenance, judge, findings, progress)
+
+
+def _rejudge_group(
+    samples: Iterable[RecordedSample], provenance: Provenance, judge: Judge, findings: Findings, progress: Progress
+) -> None:
     differing, summarize = [], partial(_summary, provenance.recipe.preferences)
     for one, judgement in _judged(samples, provenance, judge, progress):
         if summarize(one.verdict.status, one.verdict.cases) == summarize(judgement.status, judgement.cases):

@@ -4,12 +4,14 @@ Rows that belong together are in memory together, and memory does not grow with 
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from plum_hub.release.parquet import regrouped
 from plum_hub.release.reading import config_files, open_parquet, read_batches
 from plum_hub.release.schemas import CONFIGS, Config
 
@@ -23,6 +25,8 @@ Part: TypeAlias = dict[Config, list[Row]]
 
 _SAMPLES = 20_000
 """Samples in a part: about 100 MB."""
+_FILES = 64
+"""Parts that are written at a time; with more, rows pass through files of several parts."""
 
 
 def count_parts(*folders: Path) -> int:
@@ -84,29 +88,46 @@ def split(folder: Path, count: int) -> Iterator[InstructionParts]:
     """
     with TemporaryDirectory(prefix="plum-hub-verify-") as scratch:
         for config in CONFIGS:
-            with ExitStack() as open_files:
-                writers: dict[int, pa.RecordBatchStreamWriter] = {}
-                for path in config_files(folder, config):
-                    for batch in read_batches(path):
-                        _write(batch, count, writers, open_files, Path(scratch) / config)
+            batches = (batch for path in config_files(folder, config) for batch in read_batches(path))
+            _distribute(batches, range(count), count, Path(scratch) / config)
         yield InstructionParts(Path(scratch), count)
 
 
-def _write(
-    batch: "pa.RecordBatch", count: int, writers: "dict[int, pa.RecordBatchStreamWriter]", files: ExitStack, at: Path
-) -> None:
-    """Append each row of a batch to the file of its part."""
+def _distribute(batches: "Iterable[pa.RecordBatch]", parts: range, count: int, at: Path) -> None:
+    """Write each row to the file of its part.
+
+    Args:
+        batches: Rows of some of the parts.
+        parts: Numbers of these parts.
+        count: Number of all parts.
+        at: The files are named by its name.
+    """
     import pyarrow as pa
 
-    members: dict[int, list[int]] = {}
-    for row, name in enumerate(batch.column("instruction_id").to_pylist()):
-        members.setdefault(zlib.crc32(str(name).encode()) % count, []).append(row)
-    for number, rows in members.items():
-        if number not in writers:
-            path = _path(at.parent, at.name, number)
-            options = pa.ipc.IpcWriteOptions(compression="zstd")
-            writers[number] = files.enter_context(pa.ipc.new_stream(str(path), batch.schema, options=options))
-        writers[number].write_batch(batch.take(pa.array(rows)))
+    width = ceil(len(parts) / _FILES)
+    paths: dict[int, Path] = {}
+    with ExitStack() as files:
+        writers: dict[int, pa.RecordBatchStreamWriter] = {}
+        for batch in batches:
+            members: dict[int, list[int]] = {}
+            for row, instruction in enumerate(batch.column("instruction_id").to_pylist()):
+                part = zlib.crc32(str(instruction).encode()) % count
+                members.setdefault((part - parts.start) // width, []).append(row)
+            for number, rows in members.items():
+                if number not in writers:
+                    first = parts[number * width]
+                    name = f"{at.name}+{first}+{width}"
+                    paths[number] = _path(at.parent, at.name, first) if width == 1 else at.with_name(name)
+                    options = pa.ipc.IpcWriteOptions(compression="zstd")
+                    writer = pa.ipc.new_stream(str(paths[number]), batch.schema, options=options)
+                    writers[number] = files.enter_context(writer)
+                writers[number].write_batch(batch.take(pa.array(rows)))
+    for number, path in paths.items() if width > 1 else ():
+        with pa.OSFile(str(path)) as file:
+            tables = regrouped(pa.Table.from_batches([batch]) for batch in pa.ipc.open_stream(file))
+            below = parts[number * width : (number + 1) * width]
+            _distribute((batch for table in tables for batch in table.to_batches()), below, count, at)
+        path.unlink()
 
 
 def _path(scratch: Path, config: str, number: int) -> Path:

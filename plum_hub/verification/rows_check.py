@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from plum_hub.answers.code import extract_code
+from plum_hub.pipeline.extraction import program_of
 from plum_hub.pipeline.samples import prompt_of
 from plum_hub.records import Drop, Preference, Prompt, Sample, digest, suite_digest
 from plum_hub.release.manifest import RowCounts
-from plum_hub.release.parquet import in_hash_order
+from plum_hub.release.parquet import hash_place
 from plum_hub.release.preferences import STAGE, preferences
 from plum_hub.release.reading import config_files, read_rows
 from plum_hub.release.schemas import Config
@@ -33,6 +33,8 @@ class RowsCheck:
     labels: Counter[bool] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     dropped: Counter[tuple[str, str]] = field(default_factory=Counter)
+    judgeable: int = 0
+    """Samples that can be judged again."""
 
     def __post_init__(self) -> None:
         self._evidence = EvidenceCheck(self.provenance.recipe, self.findings)
@@ -61,6 +63,7 @@ class RowsCheck:
         discriminations = {one.suite_id: one for one in discrimination(one.verdict for one in samples)}
         for row in part["test_suites"]:
             self._evidence.check(row, discriminations.get(row["suite_id"]))
+        self.judgeable += len(samples)
         return [one.sample.id for one in samples]
 
     def check_counts(self, counts: RowCounts) -> None:
@@ -91,24 +94,31 @@ class RowsCheck:
     def _check_sample(self, one: RecordedSample) -> None:
         sample, suite, compare, provenance = one.sample, one.suite, self.findings.compare, self.provenance
         what = f"sample {sample.id}"
-        if (computed := provenance.sample_id(suite, sample.index)) is not None:
+        origin = provenance.origin(suite, sample)
+        if (computed := provenance.sample_id(suite, origin, sample.index)) is not None:
             compare("ids", what, sample.id, computed)
         compare("ids", f"{what}, its instruction", sample.instruction_id, suite.instruction_id)
-        compare("ids", f"{what}, its seed", sample.seed, provenance.seed(suite, sample.index))
+        compare("ids", f"{what}, its seed", sample.seed, provenance.seed(origin, sample.index))
         compare("ids", f"{what}, its prompt", sample.prompt_digest, provenance.lineage.prompts.get(provenance.template))
         compare("ids", f"{what}, its verdict", one.verdict.id, digest(sample.id, suite.id, provenance.harness))
         compare("samples", f"{what}, its cases", len(one.verdict.cases), len(suite.cases))
         if provenance.same_extraction:
-            compare("samples", f"{what}, its code", sample.code, extract_code(sample.text, suite.entry_point or None))
+            compare(
+                "samples",
+                f"{what}, its code",
+                sample.code,
+                program_of(sample.text, suite, provenance.lineage.extraction),
+            )
 
     def _check_none_missing(self, part: Part, suites: Mapping[str, RecordedSuite]) -> None:
         """Check that every sample of the recipe is there, or was left out with a reason (law 6)."""
         present = {row["sample_id"] for row in part["samples"]} | {row["id"] for row in part["dropped"]}
         for recorded in suites.values():
             for index in range(self.provenance.recipe.samples.per_instruction or 0):
-                name = self.provenance.sample_id(recorded.suite, index)
-                if name is not None and name not in present:
-                    self.findings.fail("samples", f"sample {name}", "missing", "neither a sample nor left out")
+                origins = self.provenance.origins(recorded.suite)
+                names = [self.provenance.sample_id(recorded.suite, origin, index) for origin in origins]
+                if names[0] is not None and present.isdisjoint(names):
+                    self.findings.fail("samples", f"sample {names[0]}", "missing", "neither a sample nor left out")
 
     def _check_views(self, part: Part, samples: Iterable[RecordedSample], suites: Mapping[str, RecordedSuite]) -> None:
         prompt = self._prompts(part["kto"], suites)
@@ -166,15 +176,8 @@ def check_order(folder: Path, findings: Findings) -> None:
         folder: The release's folder.
         findings: Receives the result.
     """
-    import pyarrow as pa
-
-    names = [row["sample_id"] for row in read_rows(config_files(folder, "kto"), ("sample_id",))]
-    with TemporaryDirectory(prefix="plum-hub-verify-") as scratch:
-        ordered = in_hash_order(
-            [pa.table({"sample_id": pa.array(names, pa.string())})], key="sample_id", scratch=Path(scratch)
-        )
-        expected = [name for table in ordered for name in table["sample_id"].to_pylist()]
-    if names == expected:
+    places = (hash_place(row["sample_id"]) for row in read_rows(config_files(folder, "kto"), ("sample_id",)))
+    if all(before <= after for before, after in pairwise(places)):
         findings.compared["views"] += 1
     else:
         findings.fail("views", "kto", "in the order of a hash of the ids", "in another order")

@@ -1,12 +1,16 @@
-"""The strength of suites beside the judging of samples: what `suites.strength` adds to a build.
+"""The strength of suites beside the judging of samples: what `suites.strength` adds to a build; and votes.
 
-The suites are those of MBPP and HumanEval with their own solutions as references. Both sides judge in the same jail,
-which is warm before the clock runs, and take turns; figures are medians over the rounds. Keys:
+The suites are those of MBPP and HumanEval with their own solutions as references. Each side has a judge of its own,
+which is warm before the clock runs, and they take turns; figures are medians over the rounds. Keys:
 
-- mutants_per_second: mutants that are judged in a second, endless ones among them;
-- strength_overhead: seconds to measure the suites (references, mutants, probes, comparisons of survivors), by the
-  seconds in which a build judges 20 samples a suite, mypy included; `without_mypy` is the same with the syntax check
-  alone. Half of the samples are right, the others return a constant; none is endless, which would cost 6 s each.
+- mutants_per_second: mutants by the seconds that measuring the suites takes, with all that belongs to it: references,
+  endless mutants, coverage, comparisons of survivors;
+- mutants_per_cpu_second: mutants by the CPU seconds of all processes meanwhile, which a busy machine changes less;
+- strength_overhead: these seconds, by those in which a build judges 20 samples a suite, mypy included. Half of the
+  samples are right, the others return a constant, and 3 of 1,860 are endless, as in docs/results/label-truth;
+- without_endless: the same, with samples of which none is endless;
+- cpu_overhead: as strength_overhead, by CPU seconds of all processes, less those that a judge takes to start;
+- vote_seconds: seconds for an instruction with six responses to be merged by a vote, the proof of the result included.
 
     scripts/bench suites [--data FOLDER] [--suites 200] [--workers 2] [--rounds 3]
     scripts/bench suites --strengthen 5 [--suites 40]
@@ -19,6 +23,8 @@ It needs `mbpp/mbpp.jsonl.gz` or `humaneval/HumanEval.jsonl.gz` in the folder of
 
 import argparse
 import json
+import os
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,20 +34,23 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from plum_hub.answers.suite import ParsedSuite
 from plum_hub.benchmarks.base import Problem
 from plum_hub.benchmarks.humaneval import HumanEval
 from plum_hub.benchmarks.mbpp import FULL, Mbpp
-from plum_hub.execution import Call, Judge, Limits, Program, Statement
+from plum_hub.execution import Call, Judge, Limits, Statement
 from plum_hub.execution.base import Case
-from plum_hub.judging.cases import sandbox_cases
 from plum_hub.judging.stream import Submission, judge_submissions
+from plum_hub.pipeline.proof import run_proofs, unproved
+from plum_hub.pipeline.vote import vote_all
 from plum_hub.records import SuiteStrength, TestCase, TestSuite
 from plum_hub.static import DROP_CODES
-from plum_hub.strength import WeakSuite, measure, mutants, strengthen
+from plum_hub.strength import WeakSuite, measure, strengthen
 
 _SAMPLES = 20
-_MUTANT_SECONDS = 0.2
-"""CPU limit of a mutant whose reference takes at most 0.02 s, as nearly all of these do."""
+_ENDLESS = 620
+"""One sample of so many is endless: 3 of the 1,860 in docs/results/label-truth."""
+_RESPONSES = 6
 
 
 def test_suites(data: Path, most: int) -> list[TestSuite]:
@@ -73,30 +82,14 @@ def _case(case: Case) -> TestCase:
     return TestCase(kind="statement", statement=case.source)
 
 
-def judge_mutants(suites: list[TestSuite], judge: Judge, _round: int) -> int:
-    """Judge the mutants of all suites; return how many there are."""
-    limits = Limits(cpu_seconds=_MUTANT_SECONDS)
-    programs = (
-        Program(
-            id=f"{suite.id} {number}",
-            code=mutant.code,
-            entry_point=suite.entry_point,
-            cases=cases,
-            limits=limits,
-            decisive=True,
-        )
-        for suite, cases in ((suite, sandbox_cases(suite.cases)) for suite in suites)
-        for number, mutant in enumerate(mutants(suite.reference, suite.entry_point, seed=suite.id))
-    )
-    return sum(1 for _ in judge.run(programs))
-
-
-def samples(suites: list[TestSuite], turn: int) -> Iterator[Submission]:
+def samples(suites: list[TestSuite], turn: int, *, endless: bool) -> Iterator[Submission]:
     """Yield 20 samples a suite, all different: the reference, and functions that return a constant, in turn."""
-    for suite in suites:
-        wrong = f"{suite.reference}\n\ndef {suite.entry_point}(*given, **named):  # type: ignore\n    return 'wrong'\n"
+    for place, suite in enumerate(suites):
+        head = f"\n\ndef {suite.entry_point}(*given, **named):  # type: ignore\n"
         for number in range(_SAMPLES):
-            code = wrong if number % 2 else suite.reference
+            code = f"{suite.reference}{head}    return 'wrong'\n" if number % 2 else suite.reference
+            if endless and (place * _SAMPLES + number) % _ENDLESS == _ENDLESS - 1:
+                code = f"{suite.reference}{head}    while True:\n        pass\n"
             yield Submission(
                 id=f"{suite.id} {number}",
                 code=f"{code}\n# sample {turn} {number}\n",
@@ -106,9 +99,31 @@ def samples(suites: list[TestSuite], turn: int) -> Iterator[Submission]:
             )
 
 
-def judge_samples(suites: list[TestSuite], judge: Judge, turn: int, codes: frozenset[str]) -> int:
+def judge_samples(suites: list[TestSuite], judge: Judge, turn: int, *, endless: bool = True) -> int:
     """Judge 20 samples a suite as a build does; return how many there are."""
-    return sum(1 for _ in judge_submissions(samples(suites, turn), judge, Limits(), codes))
+    given = samples(suites, turn, endless=endless)
+    return sum(1 for _ in judge_submissions(given, judge, Limits(), frozenset(DROP_CODES)))
+
+
+def vote(suites: list[TestSuite], judge: Judge) -> int:
+    """Merge six responses to each instruction by a vote, and prove the result; return how many were proved.
+
+    Each response has all cases but one; of the sixth, the last expected value is wrong.
+    """
+    groups = [[_response(suite, number) for number in range(_RESPONSES)] for suite in suites]
+    limits, most = Limits(), 20 * _RESPONSES
+    merged = [one.suite for one in vote_all(groups, judge, limits, min_cases=1, max_cases=most)]
+    proved = {str(number): suite for number, suite in enumerate(merged) if suite is not None}
+    executions = run_proofs(proved, judge, limits)
+    return sum(unproved(name, executions, suite)[0] is None for name, suite in proved.items())
+
+
+def _response(suite: TestSuite, number: int) -> ParsedSuite:
+    cases = tuple(case for place, case in enumerate(suite.cases) if place % _RESPONSES != number)
+    if number == _RESPONSES - 1 and cases[-1].kind == "call":
+        cases = (*cases[:-1], replace(cases[-1], expected="'wrong'"))
+    reference = f"{suite.reference}\n# response {number}\n"
+    return ParsedSuite(entry_point=suite.entry_point, starter_code="", reference=reference, cases=cases)
 
 
 def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -118,23 +133,35 @@ def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - began, result
 
 
+def cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of its children that have ended."""
+    both = (resource.getrusage(one) for one in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in both)
+
+
 def measured(suites: list[TestSuite], workers: int, rounds: int) -> dict[str, Any]:
     """Measure every side `rounds` times, in turn."""
     times: dict[str, list[float]] = {}
+    cpu: dict[str, list[float]] = {}
     results: dict[str, Any] = {}
-    with Judge(workers) as judge:
-        work: dict[str, Callable[[int], Any]] = {
-            "mutants": lambda turn: judge_mutants(suites, judge, turn),
-            "strength": lambda _: list(measure(suites, judge, Limits())),
-            "samples": lambda turn: judge_samples(suites, judge, turn, frozenset(DROP_CODES)),
-            "samples_without_mypy": lambda turn: judge_samples(suites, judge, turn, frozenset()),
-        }
-        judge_samples(suites[:8], judge, -1, frozenset(DROP_CODES))
-        for turn in range(rounds):
-            for name, one in work.items():
-                taken, results[name] = seconds(lambda one=one, turn=turn: one(turn))
-                times.setdefault(name, []).append(taken)
-    return {"seconds": {name: median(taken) for name, taken in times.items()}, **results}
+    work: dict[str, Callable[[Judge, int], Any]] = {
+        "strength": lambda judge, _: list(measure(suites, judge, Limits())),
+        "samples": lambda judge, turn: judge_samples(suites, judge, turn),
+        "samples, none endless": lambda judge, turn: judge_samples(suites, judge, turn, endless=False),
+        "votes": lambda judge, _: vote(suites, judge),
+        "start": lambda *_: None,
+    }
+    for turn in range(rounds):
+        for name, one in work.items():
+            before = cpu_seconds()
+            with Judge(workers) as judge:
+                judge_samples(suites[:8], judge, -1, endless=False)
+                taken, results[name] = seconds(lambda one=one, judge=judge, turn=turn: one(judge, turn))
+            times.setdefault(name, []).append(taken)
+            cpu.setdefault(name, []).append(cpu_seconds() - before)
+    spent = {name: median(taken) for name, taken in times.items()}
+    used = {name: median(taken) - median(cpu["start"]) for name, taken in cpu.items()}
+    return {"seconds": spent, "cpu_seconds": used, **results}
 
 
 def strengthened(data: Path, most: int, suites: int, workers: int) -> dict[str, Any]:
@@ -186,16 +213,23 @@ def main() -> None:
         print(json.dumps({"bench": "suites", "strengthen": options.strengthen, **figures}))
         return
     found = measured(test_suites(options.data, options.suites), options.workers, options.rounds)
-    taken, details = found["seconds"], report(found["strength"])
-    for name, of in (("mutants", found["mutants"]), ("samples", found["samples"]), ("strength", details["suites"])):
-        print(f"{name:10}{of:8} in {taken[name]:8.2f} s: {of / taken[name]:8.1f}/s")
+    taken, cpu, details = found["seconds"], found["cpu_seconds"], report(found["strength"])
+    sizes = {"strength": details["suites"], "samples": found["samples"], "votes": details["suites"]}
+    for name, of in ({"mutants": details["mutants"]} | sizes).items():
+        spent = taken["strength" if name == "mutants" else name]
+        print(f"{name:10}{of:8} in {spent:8.2f} s: {of / spent:8.1f}/s")
     print(", ".join(f"{name} {value:.3f}" for name, value in details.items() if isinstance(value, float)))
     result = {
         "bench": "suites",
-        "mutants_per_second": found["mutants"] / taken["mutants"],
+        "mutants_per_second": details["mutants"] / taken["strength"],
+        "mutants_per_cpu_second": details["mutants"] / cpu["strength"],
         "strength_overhead": taken["strength"] / taken["samples"],
-        "without_mypy": taken["strength"] / taken["samples_without_mypy"],
-        "details": {**details, "seconds": taken, "workers": options.workers},
+        "without_endless": taken["strength"] / taken["samples, none endless"],
+        "cpu_overhead": cpu["strength"] / cpu["samples"],
+        "vote_seconds": taken["votes"] / details["suites"],
+        "votes_proved": found["votes"],
+        "load": os.getloadavg()[0],
+        "details": {**details, "seconds": taken, "cpu_seconds": cpu, "workers": options.workers},
     }
     print(json.dumps(result))
 

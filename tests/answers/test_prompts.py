@@ -21,7 +21,7 @@ def test_values_and_placeholders_must_be_the_same(values: dict[str, str]) -> Non
         render("solve_chat", **values)
 
 
-@pytest.mark.parametrize("name", ["suite", "solve_chat", "solve_completion"])
+@pytest.mark.parametrize("name", ["suite", "suite_roles", "solve_chat", "solve_completion"])
 def test_the_digest_names_the_text_of_the_file(name: str) -> None:
     text = (Path(plum_hub.prompts.__file__).parent / f"{name}.md").read_bytes()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from plum_hub.cards import DatasetFacts, dataset_card
 from plum_hub.engines.base import EngineIdentity
-from plum_hub.release.lineage import ContaminationReport, InstructionSource, ModelProvenance
+from plum_hub.release.lineage import AddedCases, ContaminationReport, InstructionSource, ModelProvenance
 from plum_hub.release.manifest import ReleaseCounts
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.statistics import Distribution
@@ -29,6 +29,7 @@ def full_facts() -> DatasetFacts:
         lineage=replace(
             made,
             generator=generator,
+            added_cases=AddedCases(suites=100, strengthened=34, cases=53),
             decontamination=replace(
                 made.decontamination,
                 compared=(
@@ -73,6 +74,7 @@ def full_facts() -> DatasetFacts:
             strength=Distribution(98, 0.8125, (0.7, 0.85, 1.0), (0, 0, 0, 0, 2, 5, 9, 14, 24, 44)),
             dual_agreement=Distribution(100, 0.575, (0.4, 0.55, 0.8), (0, 1, 5, 18, 22, 14, 12, 10, 9, 9)),
             agreement=Distribution(100, 0.925, (0.85, 0.95, 1.0), (0, 0, 0, 0, 0, 2, 8, 11, 14, 65)),
+            roles={"typical": 210, "edge": 130, "large": 61, "invalid": 24, "unspecified": 75},
         ),
     )
 

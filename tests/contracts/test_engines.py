@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from plum_hub.engines.base import Completion, Engine, Request, Sampling
 from plum_hub.errors import EngineError
 from tests.engines import server, tiny
 
-PROVIDERS = ("scripted", "openai", "tgi", "transformers", "vllm")
+PROVIDERS = ("scripted", "openai", "tgi", "transformers", "vllm", "vllm x2")
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch, transformers and vllm warn about themselves
 
 SAMPLED = Sampling(temperature=1.0, top_p=0.9, max_tokens=12)
@@ -43,13 +43,14 @@ def _config(provider: str, folder: Path, url: str, chat: bool = True) -> tuple[E
         return config, "word " * (server.CONTEXT + 1)
     if provider == "tgi":
         return TgiConfig(base_url=url, first_wait_seconds=0.01), "word " * (server.CONTEXT + 1)
-    if find_spec(provider) is None:
+    if find_spec(provider.partition(" ")[0]) is None:
         pytest.skip(f"{provider} is not installed")
     model = str(folder / "tiny")
     tiny.write_tiny_model(folder / "tiny", chat)
     if provider == "transformers":
         return TransformersConfig(model=model, batch_size=4), "word " * tiny.CONTEXT
-    return VllmConfig(model=model, cpu_kv_cache_gb=0.1), "word " * tiny.CONTEXT
+    replicas = 2 if provider == "vllm x2" else 1
+    return VllmConfig(model=model, cpu_kv_cache_gb=0.1, data_parallel=replicas), "word " * tiny.CONTEXT
 
 
 @pytest.fixture(scope="module", params=PROVIDERS)
@@ -152,6 +153,31 @@ def test_the_seed_decides_the_text(opened: Opened) -> None:
     prompt = [{"role": "user", "content": "Write anything."}]
     requests = [Request(id=str(seed), prompt=prompt, seed=seed, sampling=SAMPLED) for seed in range(8)]
     assert len({completion.text for completion in opened.engine.generate(requests)}) > 1
+
+
+def test_a_schema_holds_the_answer_or_is_refused_before_anything_is_generated(opened: Opened) -> None:
+    choices = ["yes", "no", "perhaps"]
+    schema = {
+        "type": "object", "properties": {"choice": {"type": "string", "enum": choices}, "sure": {"type": "boolean"}},
+        "required": ["choice", "sure"], "additionalProperties": False,
+    }  # fmt: skip
+    sampling = Sampling(temperature=1.0, top_p=1.0, max_tokens=64)
+    requests = [replace(request, schema=schema) for request in _requests(6, sampling)]
+    if not opened.engine.takes_schema:
+        assert opened.config.schema_problem() is not None
+        with pytest.raises(EngineError, match=r"set suites\.structured=false"):
+            next(iter(opened.engine.generate([*_requests(1), *requests])))
+        return
+    answers = _answers(opened.engine, requests)
+    for completion in answers.values():
+        assert completion.finish_reason == "stop"
+        answer = json.loads(completion.text)
+        assert list(answer) == ["choice", "sure"]
+        assert answer["choice"] in choices
+        assert answer["sure"] in (True, False)
+    assert len({completion.text for completion in answers.values()}) > 1  # each has its own seed
+    if not isinstance(opened.config, VllmConfig):  # which would load the model again
+        assert opened.config.schema_problem() is None
 
 
 def test_an_abandoned_call_leaves_the_engine_fit(opened: Opened) -> None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from plum_hub.engines.base import Engine, Request, Sampling
 from tests.engines.batches import BatchStore
@@ -33,6 +33,8 @@ class LoopbackServer:
         self.cached_share = 0.0
         """Share of each prompt that was in the cache, says `/v1`."""
         self.batches = None if folder is None else BatchStore(folder, self.answer_once)
+        self.schemas: Literal["held", "refused", "ignored"] = "held"
+        """What becomes of `response_format`. Only small schemas are held, of booleans and choices."""
         self.faults: deque[int | str | None] = deque()
         self.always: int | str | None = None
         """Once the faults are used up: this for every generation."""
@@ -184,7 +186,13 @@ def _answer(server: LoopbackServer, path: str, body: dict[str, Any]) -> tuple[in
         message = f"This model's maximum context length is {CONTEXT} tokens."
         return 400, {"error": {"message": message, "code": "context_length_exceeded"}}
     limit = body.get("max_tokens") or body["max_completion_tokens"]
-    if server.script is not None:
+    form = body.get("response_format")
+    if form is not None and server.schemas == "refused":
+        return 400, {"error": {"message": "response_format is not supported", "code": None}}
+    held = None if form is None else _instance(form["json_schema"]["schema"], body["seed"])
+    if held is not None and server.schemas == "held":
+        text, words, reason = json.dumps(held), 3, "eos_token"
+    elif server.script is not None and held is None:
         text, words, reason = _scripted(server.script, body)
     else:
         text, words, reason = _words(prompt, body["temperature"], body["seed"], limit, body.get("stop", []))
@@ -195,6 +203,14 @@ def _answer(server: LoopbackServer, path: str, body: dict[str, Any]) -> tuple[in
         usage["prompt_tokens_details"] = {"cached_tokens": int(len(prompt.split()) * server.cached_share)}
     answer = {"id": "x", "object": "chat.completion", "created": 0, "model": "tiny-2026-11-01"}
     return 200, {**answer, "choices": [choice], "usage": usage}
+
+
+def _instance(schema: dict[str, Any], seed: int) -> dict[str, Any] | None:
+    """An object by a small schema; None for another schema."""
+    if not all("enum" in one or one["type"] == "boolean" for one in schema["properties"].values()):
+        return None
+    draw = random.Random(seed)
+    return {name: draw.choice(one.get("enum", [False, True])) for name, one in schema["properties"].items()}
 
 
 def _tgi(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:

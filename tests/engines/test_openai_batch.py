@@ -290,3 +290,44 @@ def test_a_server_that_goes_down_keeps_the_batch(loopback: LoopbackServer, proxy
             list(engine.generate(requests(4)))
         assert Counter(one.finish_reason for one in engine.generate(requests(4))) == {"length": 4}
     assert once(loopback, 4)
+
+
+SCHEMA: dict[str, Any] = {
+    "type": "object", "properties": {"ready": {"type": "boolean"}},
+    "required": ["ready"], "additionalProperties": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("by_batch", [False, True])
+def test_a_schema_goes_to_the_server_and_a_refusal_names_the_key(
+    loopback: LoopbackServer, tmp_path: Path, by_batch: bool
+) -> None:
+    settings = batched(loopback) if by_batch else config(loopback)
+    wanted = [*requests(2), *(replace(one, id=f"by schema {one.id}", schema=SCHEMA) for one in requests(3))]
+    found = collected(settings, tmp_path, wanted)
+    assert len(found) == 5
+    for name, answer in found.items():
+        if name.startswith("by schema"):
+            assert json.loads(answer.text)["ready"] in (True, False)
+    assert sum("response_format" in body for body in loopback.received) == 3
+    loopback.schemas = "refused"
+    message = r"refused a request for an answer by a JSON schema \(.*response_format is not supported\): "
+    with pytest.raises(EngineError, match=f"{message}set suites.structured=false, or change the setting"):
+        collected(settings, tmp_path / "later", wanted[2:])
+    assert len(collected(settings, tmp_path / "free", wanted[:2])) == 2
+
+
+def test_the_server_is_asked_once_whether_it_takes_a_schema(loopback: LoopbackServer) -> None:
+    for settings in (config(loopback), batched(loopback)):
+        loopback.received.clear()
+        assert settings.schema_problem() is None
+        (body,) = map(json.loads, loopback.received)
+        assert body["max_tokens"] == 16
+        assert body["response_format"]["json_schema"]["strict"] is True
+    loopback.schemas = "refused"
+    assert "response_format is not supported" in str(config(loopback).schema_problem())
+    loopback.schemas = "ignored"
+    assert str(config(loopback).schema_problem()).endswith("ignores the JSON schema that answers should follow")
+    loopback.always = 503
+    with pytest.raises(EngineError, match="when it is up again"):
+        config(loopback).schema_problem()

@@ -80,9 +80,12 @@ def test_tgi_without_an_address_is_told_to_name_one() -> None:
     ("one", "other", "same"),
     [
         (VllmConfig(model="m"), VllmConfig(model="m", max_num_seqs=4), True),
+        (VllmConfig(model="m"), VllmConfig(model="m", data_parallel=8), True),
         (VllmConfig(model="m"), VllmConfig(model="m", dtype="float32"), False),
         (TransformersConfig(model="m"), TransformersConfig(model="m", batch_size=4), True),
         (TransformersConfig(model="m"), TransformersConfig(model="m", dtype="float32"), False),
+        (VllmConfig(model="m"), VllmConfig(model="m", quantization="fp8"), False),
+        (TransformersConfig(model="m"), TransformersConfig(model="m", quantization="4bit"), False),
         (OpenAIConfig(model="m"), OpenAIConfig(model="m", concurrency=4), True),
         (OpenAIConfig(model="m"), OpenAIConfig(model="m", chat=False), False),
         (OpenAIConfig(model="m"), OpenAIConfig(model="m", base_url="http://localhost/v1"), False),

@@ -23,8 +23,22 @@ def judge() -> Iterator[Judge]:
         yield judge
 
 
+def children(parent: int) -> set[int]:
+    """The processes directly below one, by the kernel's account."""
+    return {pid for pid, above in _parents().items() if above == parent}
+
+
 def descendants(ancestor: int) -> set[int]:
     """The processes below one, by the kernel's account. A daemon in a jail stays below the jail's first process."""
+    parents = _parents()
+    found: set[int] = set()
+    below = {ancestor}
+    while below := {pid for pid, parent in parents.items() if parent in below}:
+        found |= below
+    return found
+
+
+def _parents() -> dict[int, int]:
     parents = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -34,11 +48,7 @@ def descendants(ancestor: int) -> set[int]:
                 continue
             if fields[0] != "Z":
                 parents[int(folder.name)] = int(fields[1])
-    found: set[int] = set()
-    below = {ancestor}
-    while below := {pid for pid, parent in parents.items() if parent in below}:
-        found |= below
-    return found
+    return parents
 
 
 def awaited(parent: "subprocess.Popen[bytes]", count: int) -> set[int]:

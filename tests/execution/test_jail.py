@@ -16,7 +16,7 @@ import pytest
 from plum_hub.errors import SandboxError
 from plum_hub.execution import Call, Judge, Limits, Program, Stdio, wire
 from plum_hub.execution.trial import ProgramTrial
-from tests.execution.conftest import awaited, descendants, traces
+from tests.execution.conftest import awaited, children, descendants, traces
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -92,6 +92,31 @@ def test_a_jail_that_dies_twice_is_an_error_and_no_verdict() -> None:
     finally:
         stop()
     assert traces() == before
+
+
+@pytest.mark.usefixtures("judge")
+@pytest.mark.parametrize("milliseconds", [0, 1, 2, 3, 4, 8])
+def test_a_jail_whose_outer_process_dies_at_its_start_is_not_used(milliseconds: int) -> None:
+    """A zygote that has not yet asked to die with its parent would run on, with nobody to kill what is inside."""
+    before, killed = descendants(os.getpid()), []
+
+    def kill() -> None:
+        while not killed:
+            for launcher in children(os.getpid()) - before:
+                if children(launcher):
+                    time.sleep(milliseconds / 1000)
+                    os.kill(launcher, signal.SIGKILL)
+                    killed.append(launcher)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with Judge(workers=1) as judge:
+        (execution,) = judge.run([sleeps(0.1)])
+        killer.join()
+        assert execution.status == "passed"
+        (launcher,) = children(os.getpid()) - before
+        (zygote,) = children(launcher)
+        assert descendants(os.getpid()) - before == {launcher, zygote}
 
 
 def _kill_soon(killed: set[int], times: int) -> Callable[[], None]:

@@ -190,7 +190,7 @@ def _programs() -> list[Program]:
         "import decimal, sqlite3, hashlib\ndef f(x): return int(decimal.Decimal(19) * x)",
         "import subprocess\ndef f(x): return int(subprocess.run(['expr', '19', '*', str(x)], capture_output=True).stdout)",
         "import multiprocessing\ndef g(n): return 19 * n\ndef f(x):\n with multiprocessing.Pool(2) as p: return p.map(g, [x])[0]",
-        "import threading\ndef f(x):\n t = [threading.Thread(target=print) for _ in range(50)]\n [a.start() for a in t]\n return 19 * x",
+        "import threading\ndef f(x):\n t = [threading.Thread(target=print) for _ in range(10)]\n [a.start() for a in t]\n return 19 * x",
         "import os\ndef f(x):\n for _ in range(x * 30):\n  if os.fork() == 0:\n   import time; time.sleep(9)\n return 19 * x",
         "import os, shutil\ndef f(x):\n open('a', 'w').write('b')\n os.makedirs('c/d'); shutil.copy2('a', 'c/d/e')\n os.chmod('a', 0o400); os.rename('c/d/e', 'g')\n return 19 * x * len(open('g').read())",
         "import signal\ndef f(x):\n s = []\n signal.signal(10, lambda *a: s.append(x))\n signal.raise_signal(10)\n return 19 * s[0]",

@@ -216,3 +216,9 @@ def test_what_is_equal_to_a_builtin_comes_back_as_that(value: object) -> None:
 def test_what_is_no_encoding_is_a_value_error(text: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         decode(text, max_hashed=2)
+
+
+@pytest.mark.parametrize("text", [b'{"":"1"}', b'{"qm":"1"}', b'{"ts":[1]}', b'{"x":"1"}'])
+def test_only_a_whole_tag_names_a_type(text: bytes) -> None:
+    with pytest.raises(ValueError, match="not an encoded value"):
+        decode(text, 10)

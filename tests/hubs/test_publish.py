@@ -17,6 +17,7 @@ from plum_hub.hubs.client import (
     PublishRequest,
     choose_target,
     connected,
+    fetch_file,
     fetch_repo,
     publish_repo,
     tags,
@@ -306,6 +307,24 @@ def test_every_answer_becomes_one_line_with_what_to_do(answer, message):
             thread.join()
     assert "\n" not in str(told.value)
     assert "hf_secret" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["README.md", "kto/train.parquet"])
+def test_a_cache_that_is_damaged_is_loaded_again(server, request_, monkeypatch, name):
+    release = publish_repo(request_, server.target)
+    folder = fetch_repo(request_.repo, release.tag, server.target)
+    whole = (request_.folder / name).read_bytes()
+    for damaged in (whole[:11], b"x" + whole[1:]):
+        (folder / name).resolve().write_bytes(damaged)
+        assert (fetch_repo(request_.repo, release.tag, server.target) / name).read_bytes() == whole
+    (folder / name).resolve().write_bytes(b"")
+    path = fetch_file(request_.repo, release.tag, name, server.target)
+    assert path is not None
+    assert path.read_bytes() == whole
+    (folder / name).resolve().write_bytes(b"")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(HubError, match=r"is damaged, and HF_HUB_OFFLINE is set; unset it once"):
+        fetch_repo(request_.repo, release.commit, replace(server.target, embedded=False))
 
 
 def test_offline_only_a_full_commit_is_believed(server, request_, monkeypatch):

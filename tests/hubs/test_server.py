@@ -141,17 +141,23 @@ def test_a_server_that_was_killed_is_not_believed(own_server):
     assert running_endpoint(own_server.root) is None
 
 
-def test_a_server_ends_with_its_parent(tmp_path):
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_server_ends_with_its_parent(tmp_path, stopped):
     code = (
-        "import os, sys; from pathlib import Path; from plum_hub.hubs.embedded import EmbeddedHub\n"
-        "EmbeddedHub(Path(sys.argv[1])).__enter__(); os._exit(9)"
+        "import json, os, signal, sys; from pathlib import Path; from plum_hub.hubs.embedded import EmbeddedHub\n"
+        "root = Path(sys.argv[1]); EmbeddedHub(root).__enter__()\n"
+        "if sys.argv[2] == 'True': os.kill(json.loads((root / 'server.json').read_text())['pid'], signal.SIGSTOP)\n"
+        "os._exit(9)"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=REPOSITORY, check=False)
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path), str(stopped)], cwd=REPOSITORY, check=False)
+    assert done.returncode == 9
     for _ in range(100):
         if running_endpoint(tmp_path) is None:
             break
         threading.Event().wait(0.1)
     assert running_endpoint(tmp_path) is None
+    with EmbeddedHub(tmp_path) as hub:  # nobody holds its lock
+        assert running_endpoint(tmp_path) == hub.endpoint
 
 
 def test_a_taken_port_is_told(server, tmp_path):

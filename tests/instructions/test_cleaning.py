@@ -1,5 +1,7 @@
 """What is left out, for which reason, and which of the rest a limit chooses."""
 
+import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -149,3 +151,20 @@ def test_the_papers_settings() -> None:
 def test_a_wrong_setting_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         InstructionsConfig.model_validate(wrong)
+
+
+def test_a_limit_holds_no_more_memory_for_more_instructions(tmp_path: Path) -> None:
+    def peak(rows: int) -> int:
+        path = tmp_path / f"{rows}.jsonl"
+        padding = "and explain each step, " * 80
+        path.write_text("".join(json.dumps({"instruction": f"Sort list {n}, {padding}"}) + "\n" for n in range(rows)))
+        loaded = load(InstructionsConfig(source=str(path), limit=rows // 2, near_duplicates=1.0)).rows
+        tracemalloc.start()
+        try:
+            assert sum(isinstance(row, Instruction) for row in loaded) == rows // 2
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(10)  # imports
+    assert peak(2_400) - peak(1_200) < 600 * 1_000  # the 600 instructions more that are kept are 1,900 bytes each

@@ -1,8 +1,12 @@
 """Repeats are found, others are not, and the first of them wins."""
 
 import random
+import tracemalloc
+import zlib
+from collections import defaultdict
 
 from plum_hub.instructions.duplicates import Duplicate, SeenTexts
+from plum_hub.instructions.key_index import KeyIndex
 
 WORDS = [
     "list", "string", "number", "return", "sort", "value", "key", "index", "count", "match", "split", "join",
@@ -48,3 +52,58 @@ def test_texts_shorter_than_a_shingle() -> None:
     seen = SeenTexts(0.8)
     assert [seen.add(text, text) for text in ("a", "b", "")] == [None, None, None]
     assert seen.add("again", "A") == Duplicate(kind="exact_duplicate", original="a")
+
+
+def test_the_candidates_are_those_of_an_index_in_dictionaries() -> None:
+    """Enough texts for sorted arrays and a merge of two: the decisions stay those of datasketch's own index."""
+    from datasketch import MinHash, MinHashLSH
+
+    index = MinHashLSH(threshold=0.8, num_perm=128, weights=(0.2, 0.8))
+    kept: list[str] = []
+    seen = SeenTexts(0.8)
+    draw = random.Random(7)
+    for number in range(3_000):
+        text = sentence(number if draw.random() < 0.9 else draw.randrange(number + 1), 8) + " all" * draw.randrange(3)
+        signature = MinHash(num_perm=128, seed=20240610, hashfunc=zlib.crc32)
+        shingles = {text[start : start + 5] for start in range(len(text) - 4)}
+        signature.update_batch([shingle.encode() for shingle in shingles])
+        near = None
+        for place in sorted(index.query(signature)):
+            others = {kept[place][start : start + 5] for start in range(len(kept[place]) - 4)}
+            if len(shingles & others) / len(shingles | others) >= 0.8:
+                near = str(place)
+                break
+        found = seen.add(str(len(kept)), text)
+        assert (found and found.original) == near
+        if near is None:
+            index.insert(len(kept), signature)
+            kept.append(text)
+    assert 2_000 < len(kept) < 2_900
+
+
+def test_a_text_takes_some_hundred_bytes_of_memory() -> None:
+    held: list[int] = []
+    SeenTexts(0.8).add("imports", "everything")
+    tracemalloc.start()
+    try:
+        seen = SeenTexts(0.8)
+        for number in range(4_140):  # when just sorted, as at 1,400
+            assert seen.add(str(number), f"{number:06} " * 4) is None
+            if number in (1_399, 4_139):
+                held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert held[1] - held[0] < 2_740 * 600  # with texts and signatures in dictionaries 4 kB a text
+
+
+def test_numbers_are_found_by_their_keys_in_every_array() -> None:
+    draw = random.Random(3)
+    index, known = KeyIndex(), defaultdict(set)
+    for number in range(30_000):
+        keys = [draw.choice((draw.randrange(5_000), 2**64 - 1 - draw.randrange(5_000))) for _ in range(2)]
+        index.add(keys, number)
+        for key in keys:
+            known[key].add(number)
+    for key in (*range(300), *range(2**64 - 300, 2**64), 2**40):
+        assert index.find([key, 2**41]) == sorted(known[key])
+    assert index.find([0, 1, 2**64 - 1]) == sorted(known[0] | known[1] | known[2**64 - 1])

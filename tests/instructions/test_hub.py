@@ -77,7 +77,7 @@ class Client:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def load(self, *configs: dict[str, str], **settings: str) -> list[dict[str, Any]]:
+    def load(self, *configs: dict[str, Any], **settings: str) -> list[dict[str, Any]]:
         """What each configuration gives: revision, license and texts, or the error. One process loads them all."""
         results = self.run(LOAD, configs, **settings)
         assert isinstance(results, list)
@@ -140,6 +140,23 @@ def test_the_data_files_are_those_that_the_card_names(client: Client) -> None:
     files = {"README.md": card, "data/a.jsonl": lines(ADD), "data/b.jsonl": lines(JOIN), "other.jsonl": lines(LAST)}
     client.run(PUBLISH, ["local/shards", "v1", files])
     assert client.load({"source": "local/shards:task"})[0]["texts"] == [ADD, JOIN]
+
+
+def test_splits_are_read_in_the_order_asked_for(client: Client) -> None:
+    card = (
+        "---\nconfigs:\n- config_name: full\n  default: true\n  data_files:\n"
+        "  - {split: train, path: full/train.jsonl}\n  - {split: test, path: full/test.jsonl}\n"
+        "  - {split: validation, path: full/validation.jsonl}\n"
+        "- config_name: small\n  data_files: small.jsonl\n---\n"
+    )
+    rows = {"full/train.jsonl": lines(ADD), "full/test.jsonl": lines("no"), "full/validation.jsonl": lines(JOIN)}
+    client.run(PUBLISH, ["local/parts", "v1", {"README.md": card, "small.jsonl": lines(LAST), **rows}])
+    source = {"source": "local/parts:task"}
+    both, back, absent = client.load(
+        *({**source, "splits": splits} for splits in (["train", "validation"], ["validation", "train"], ["dev"]))
+    )
+    assert (both["texts"], back["texts"]) == ([ADD, JOIN], [JOIN, ADD])
+    assert "has no split `dev`, only train, test, validation" in absent["error"]
 
 
 @pytest.mark.usefixtures("commits")

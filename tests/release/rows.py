@@ -152,7 +152,7 @@ def contents(*, prompt: Prompt | None = None, **changes: Any) -> ReleaseContents
         preferences=tables(row for row in rows if isinstance(row, Preference)),
         rule=PreferencesConfig(),
         samples=[(tables(row for row, _ in pairs)[0], tables(row for _, row in pairs)[0])],
-        suites=[suite("s1"), suite("s2")],
+        suites=[(*suite("s1"), {}), (*suite("s2"), {})],
         dropped=tables(row for row in rows if isinstance(row, Drop)),
         card=lambda counts: f"{counts.chosen} chosen, {counts.rejected} rejected\n",
     )

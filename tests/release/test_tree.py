@@ -188,7 +188,7 @@ def test_paths_of_this_machine_are_not_published(tmp_path: Path) -> None:
     policy = replace(plain.lineage.policy, identity=replace(plain.lineage.policy.identity, model="/secret/place/model"))
     lineage = replace(plain.lineage, policy=policy, sources=(replace(plain.lineage.sources[0], name="/secret/tasks"),))
     instruction, cases = suite()
-    suites = [(replace(instruction, source="/secret/tasks"), cases)]
+    suites = [(replace(instruction, source="/secret/tasks"), cases, {})]
     write_tree(tmp_path / "dataset", replace(plain, lineage=lineage, suites=suites))
     manifest = (tmp_path / "dataset" / "manifest.json").read_text()
     assert json.loads(manifest)["lineage"]["policy"]["identity"]["model"] == "model"

@@ -58,9 +58,17 @@ def test_killed_and_out_of_disk_it_ends_with_the_same_weights(source: Path, tiny
     train(prepare(TrainingRequest(str(source), str(tiny), whole, settings)), Progress())
     weights = [(out / "adapter_model.safetensors").read_bytes() for out in (broken, whole)]
     assert weights[0] == weights[1]
-    steps, losses = ([[row[key] for row in toy.metrics(out)] for out in (broken, whole)] for key in ("step", "loss"))
+    steps, *others = (
+        [[row[key] for row in toy.metrics(out)] for out in (broken, whole)] for key in ("step", "loss", "num_tokens")
+    )
     assert steps[0] == steps[1] == [*range(1, 19)]
-    assert losses[0] == losses[1]
+    for values in others:
+        assert values[0] == values[1]
+    configurations = [(out / "adapter_config.json").read_bytes() for out in (broken, whole)]
+    assert configurations[0] == configurations[1], "made in two processes"
+    shutil.copytree(whole / "report", whole / "steps" / "checkpoint-18")  # as a kill while they are removed leaves them
+    assert train(prepare(TrainingRequest(str(source), str(tiny), whole, settings)), Progress()).finished
+    assert not (whole / "steps").exists()
 
 
 class Interrupting(Progress):

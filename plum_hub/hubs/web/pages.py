@@ -277,7 +277,7 @@ _TEMPLATES = _environment()
 
 def _page(name: str, code: int, /, **facts: Any) -> Response:
     content = _TEMPLATES.get_template(f"{name}.html.jinja").render(**facts)
-    return Response(content, code, _HEADERS, media_type="text/html")
+    return Response(content.encode(errors="replace"), code, _HEADERS, media_type="text/html")
 
 
 _REPO = "/(?!api/){prefix}{repo}"

@@ -1,13 +1,15 @@
 """Stage `decontamination`: leave out rows that are, or contain, problems of benchmarks.
 
 Otherwise benchmark scores of a model trained on the release would mean nothing. A benchmark is compared if its data is
-available (`targets`), once for the rows of the run. What was compared is recorded in `comparisons.jsonl`. Matches are
-left out with their evidence, an instruction together with its suite and samples. A row that was left out stays so.
+available (`targets`), once for the rows of each shard. What was compared is recorded in its `comparisons.jsonl`.
+Matches are left out with their evidence, an instruction together with its suite and samples. A row that was left out
+stays so.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from plum_hub.errors import BenchmarkError, RunError
@@ -37,7 +39,7 @@ def run_decontamination(context: Context) -> None:
     """Compare the rows with every benchmark of the recipe that is available and was not compared yet.
 
     Args:
-        context: The run.
+        context: One shard of the run.
 
     Raises:
         SandboxError: A sample has to be run, and programs cannot be run on this machine.
@@ -68,6 +70,7 @@ def run_decontamination(context: Context) -> None:
 def _available(context: Context, names: Sequence[str]) -> list[Targets]:
     """Load the benchmarks that are available, and report why the others are not."""
     available, missing = [], {}
+    notes = []
     for name in names:
         try:
             available.append(targets(name, context.benchmark_data))
@@ -75,12 +78,11 @@ def _available(context: Context, names: Sequence[str]) -> list[Targets]:
             missing[name] = str(error)
     if context.benchmark_data is None and len(missing) > 1:
         others = ", ".join(name for name in missing if name != "humaneval")
-        context.progress.say(
-            f"{STAGE}: not compared with {others}; name a folder with their data with --benchmark-data DIR"
-        )
+        notes.append(f"{STAGE}: not compared with {others}; name a folder with their data with --benchmark-data DIR")
         missing = {name: why for name, why in missing.items() if name == "humaneval"}
-    for name, why in missing.items():
-        context.progress.say(f"{STAGE}: {name} is not compared: {why}")
+    notes += [f"{STAGE}: {name} is not compared: {why}" for name, why in missing.items()]
+    for note in filter(context.engines.is_new_note, notes):  # once for all shards
+        context.progress.say(note)
     return available
 
 
@@ -109,8 +111,15 @@ def decontamination_of(run: Run) -> Decontamination:
         RunError: The list of comparisons is damaged.
     """
     settings = run.recipe.decontamination
-    rows = _RowSelection.of(run).digest if _path(run).exists() else ""
-    reports = {one.benchmark: one for one in _comparisons(run, rows)}
+    shards = []
+    for shard in run.shards:
+        rows = _RowSelection.of(shard).digest if _path(shard).exists() else ""
+        shards.append({one.benchmark: one for one in _comparisons(shard, rows)})
+    reports = {
+        name: _joined([one[name] for one in shards])
+        for name in settings.benchmarks
+        if all(name in one for one in shards)
+    }
     return Decontamination(
         ngram=settings.ngram,
         overlap=settings.overlap,
@@ -118,6 +127,21 @@ def decontamination_of(run: Run) -> Decontamination:
         suspicious=SUSPICIOUS,
         compared=tuple(reports[name] for name in settings.benchmarks if name in reports),
         not_compared=tuple(name for name in settings.benchmarks if name not in reports),
+    )
+
+
+def _joined(reports: Sequence[ContaminationReport]) -> ContaminationReport:
+    """Add up the comparisons of all shards with one benchmark."""
+    found: Counter[str] = Counter()
+    for one in reports:
+        found.update(one.found)
+    return replace(
+        reports[0],
+        revision=", ".join(dict.fromkeys(one.revision for one in reports)),
+        tests_run=all(one.tests_run for one in reports),
+        instructions=sum(one.instructions for one in reports),
+        samples=sum(one.samples for one in reports),
+        found=dict.fromkeys(reports[0].found, 0) | dict(found),
     )
 
 
@@ -158,21 +182,23 @@ def _matches(context: Context, benchmarks: list[Targets]) -> Iterator[Contaminat
 
 
 def _drops(run: Run, matches: Iterable[ContaminationMatch]) -> Iterator[Drop]:
-    """Yield a drop for every row that is left out; the first match of a row is its evidence."""
+    """Yield a drop for every row that is left out, by instruction; the first match of a row is its evidence."""
     evidence: dict[str, ContaminationMatch] = {}
     for match in matches:
         evidence.setdefault(match.row, match)
-    for instruction in run.rows(Instruction):
-        if instruction.id in evidence:
-            yield _match_drop(instruction.id, instruction.id, evidence[instruction.id])
-    for suite in run.rows(TestSuite):
-        if suite.instruction_id in evidence:
-            yield _with_instruction(suite.id, suite.instruction_id, evidence[suite.instruction_id])
-    for sample in run.rows(Sample):
-        if sample.id in evidence:
-            yield _match_drop(sample.id, sample.instruction_id, evidence[sample.id])
-        elif sample.instruction_id in evidence:
-            yield _with_instruction(sample.id, sample.instruction_id, evidence[sample.instruction_id])
+    found: dict[str, list[Drop]] = {name: [] for (name,) in run.columns(Instruction, "id")}
+    for name in found.keys() & evidence.keys():
+        found[name].append(_match_drop(name, name, evidence[name]))
+    for name, instruction in run.columns(TestSuite, "id", "instruction_id"):
+        if instruction in evidence:
+            found[instruction].append(_with_instruction(name, instruction, evidence[instruction]))
+    for name, instruction in run.columns(Sample, "id", "instruction_id"):
+        if name in evidence:
+            found[instruction].append(_match_drop(name, instruction, evidence[name]))
+        elif instruction in evidence:
+            found[instruction].append(_with_instruction(name, instruction, evidence[instruction]))
+    for drops in found.values():
+        yield from drops
 
 
 def _match_drop(name: str, instruction: str, by: ContaminationMatch) -> Drop:

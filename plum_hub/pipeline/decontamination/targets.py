@@ -70,7 +70,7 @@ def targets(name: str, folder: Path | None) -> Targets:
         rows = tuple(
             Target(
                 task=row["task_id"],
-                statement=_statement(row["prompt"], row["entry_point"]),
+                statement=task_in_words(row["prompt"], row["entry_point"]),
                 entry_point=row["entry_point"],
                 reference=row["prompt"] + row["canonical_solution"],
                 problem=None,
@@ -99,15 +99,23 @@ def _target(problem: Problem) -> Target:
     method = _METHOD.search(problem.starter_code)
     return Target(
         task=problem.id,
-        statement=_statement(problem.text, problem.entry_point if problem.kind == "completion" else None),
+        statement=task_in_words(problem.text, problem.entry_point if problem.kind == "completion" else None),
         entry_point=method[1] if method else problem.entry_point,
         reference=problem.reference,
         problem=problem,
     )
 
 
-def _statement(text: str, entry_point: str | None) -> str:
-    """Return the task in words, without examples, which a copy may lack; of a function to complete, its docstring."""
+def task_in_words(text: str, entry_point: str | None) -> str:
+    """Read the task of a problem in words, without examples, which a copy may lack.
+
+    Args:
+        text: The problem's prompt.
+        entry_point: The function to complete, whose docstring counts; None for a task in words.
+
+    Returns:
+        The words.
+    """
     if entry_point is not None and (tree := parse(f"{text}\n    pass\n")) is not None:
         node = definitions(tree).get(entry_point)
         if isinstance(node, DefinitionNode) and (docstring := ast.get_docstring(node)):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plum_hub.errors import RunError, TrainingError
-from plum_hub.reports.curves import draw
+from plum_hub.training.curves import draw
 
 
 def logged(path: Path, steps: int, **values: float) -> Path:

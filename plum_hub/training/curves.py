@@ -1,4 +1,4 @@
-"""Plot the curves of a training from its `metrics.jsonl`, as PNG."""
+"""The curves of a training from its `metrics.jsonl`: as points, and plotted as PNG."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,6 +49,49 @@ _SFT = (
 )
 
 
+@dataclass(frozen=True)
+class CurveLine:
+    """One metric of a training, step by step."""
+
+    name: str
+    """Its legend."""
+    colour: str
+    steps: tuple[float, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One picture of a training."""
+
+    name: str
+    """A word, as for a file name."""
+    title: str
+    unit: str
+    lines: tuple[CurveLine, ...]
+
+
+def read_curves(metrics: Path) -> list[Curve]:
+    """Read the curves of a training; metrics that were not logged have none.
+
+    Args:
+        metrics: File `metrics.jsonl` of the training. A missing file has no curves.
+
+    Returns:
+        The curves, in the order to show them; none where no step was taken.
+
+    Raises:
+        TrainingError: A line of `metrics` is invalid.
+    """
+    rows = [_numbers(metrics, number, line) for number, line in whole_lines(metrics)]
+    labelled = any("rewards/margins" in row for row in rows)
+    found = (
+        Curve(picture.name, picture.title, picture.unit, _lines(picture, rows))
+        for picture in (_PICTURES if labelled else _SFT)
+    )
+    return [curve for curve in found if curve.lines]
+
+
 def draw(metrics: Path, folder: Path) -> list[Path]:
     """Draw the curves of a training. The same metrics give the same bytes; metrics that were not logged are not drawn.
 
@@ -63,15 +106,13 @@ def draw(metrics: Path, folder: Path) -> list[Path]:
         TrainingError: A line of `metrics` is invalid.
         RunError: A picture cannot be written.
     """
-    rows = [_numbers(metrics, number, line) for number, line in whole_lines(metrics)]
+    curves = read_curves(metrics)
     drawn = []
-    labelled = any("rewards/margins" in row for row in rows)
     with writing(folder):
-        for picture in _PICTURES if labelled else _SFT:
-            if lines := _lines(picture, rows):
-                folder.mkdir(parents=True, exist_ok=True)
-                drawn.append(folder / f"{picture.name}.png")
-                _draw(picture, lines, drawn[-1])
+        for curve in curves:
+            folder.mkdir(parents=True, exist_ok=True)
+            drawn.append(folder / f"{curve.name}.png")
+            _draw(curve, drawn[-1])
     return drawn
 
 
@@ -91,41 +132,47 @@ def _numbers(metrics: Path, number: int, line: bytes) -> dict[str, float]:
         ) from error
 
 
-def _lines(picture: _Picture, rows: Sequence[Mapping[str, float]]) -> dict[str, tuple[list[float], list[float]]]:
+def _lines(picture: _Picture, rows: Sequence[Mapping[str, float]]) -> tuple[CurveLine, ...]:
     """Return steps and values of each metric; a batch with one label has no metrics of the other."""
-    lines = {}
-    for key in picture.lines:
+    lines = []
+    for key, (name, colour) in picture.lines.items():
         points = [(row["step"], row[key]) for row in rows if isfinite(row.get(key, float("nan")))]
         if points:
-            lines[key] = ([step for step, _ in points], [value for _, value in points])
-    return lines
+            steps, values = zip(*points, strict=True)
+            lines.append(CurveLine(name, colour, steps, values))
+    return tuple(lines)
 
 
-def _draw(picture: _Picture, lines: Mapping[str, tuple[list[float], list[float]]], path: Path) -> None:
+def _draw(curve: Curve, path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=_INCHES, dpi=_DOTS, layout="constrained")
     axes = figure.add_subplot()
-    for key, (steps, values) in lines.items():
-        name, colour = picture.lines[key]
-        many = len(steps) > _MANY
+    for line in curve.lines:
+        many = len(line.steps) > _MANY
         marker = "" if many else "o"
-        axes.plot(steps, values, color=colour, alpha=0.3 if many else 1, marker=marker, label=None if many else name)
+        label = None if many else line.name
+        axes.plot(line.steps, line.values, color=line.colour, alpha=0.3 if many else 1, marker=marker, label=label)
         if many:
-            axes.plot(steps, _smooth(values), color=colour, linewidth=2, label=name)
-    axes.set(
-        title=picture.title, xlabel="step" + (" (thick: mean of the last tenth)" if many else ""), ylabel=picture.unit
-    )
+            axes.plot(line.steps, smooth(line.values), color=line.colour, linewidth=2, label=line.name)
+    axes.set(title=curve.title, xlabel="step" + (" (thick: mean of the last tenth)" if many else ""), ylabel=curve.unit)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    if len(lines) > 1:
+    if len(curve.lines) > 1:
         axes.legend(frameon=False)
     figure.savefig(path, metadata={"Software": None})
 
 
-def _smooth(values: Sequence[float]) -> list[float]:
-    """Return the moving average over a tenth of the steps."""
+def smooth(values: Sequence[float]) -> list[float]:
+    """Smooth a curve.
+
+    Args:
+        values: One value per step.
+
+    Returns:
+        At each step, the mean over the last tenth of all steps.
+    """
     window = max(2, len(values) // 10)
     means = []
     for end in range(1, len(values) + 1):

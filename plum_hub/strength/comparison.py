@@ -1,21 +1,24 @@
-"""Inputs on which a surviving mutant is compared with the reference: those of the suite, and variations of them."""
+"""Calls on which a surviving mutant is compared with the reference, to presume that it does the same.
+
+They only have to be told from the reference, so they are few, with small values that every program ends on; a score
+rests on which they are. Calls that become cases of a suite are made in `variations.py`.
+"""
 
 import ast
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
 
-from plum_hub.answers.source import parse
 from plum_hub.records import TestCase, TestSuite
+from plum_hub.strength.literals import PlainLiteral, constants_of, is_builtin_literal
 from plum_hub.strength.sites import Site, sites
+from plum_hub.strength.turns import in_turn
 
 MOST = 100
-"""Inputs of one suite."""
-PlainLiteral: TypeAlias = bool | int | float | str
+"""Calls of one suite."""
 _LONGEST = 2_000
 """Characters of an expression; longer ones are not varied."""
 
 
-def inputs(suite: TestSuite) -> list[str]:
+def comparison_calls(suite: TestSuite) -> list[str]:
     """List calls of a suite's entry point.
 
     They are the calls of its cases, the calls with literal arguments in its statements, and variations of both in which
@@ -33,14 +36,10 @@ def inputs(suite: TestSuite) -> list[str]:
     known = list(dict.fromkeys(call for case in suite.cases for call in _calls(case, suite.entry_point)))
     found = dict.fromkeys(known[: MOST // 2])
     constants = constants_of(suite.reference)
-    varied = [_variations(call, constants) for call in found]
-    while varied and len(found) < MOST:
-        turn, varied = varied, []
-        for variations in turn:
-            if (call := next(variations, None)) is not None:
-                varied.append(variations)
-                if len(found) < MOST:
-                    found[call] = None
+    for call in in_turn([_changed(call, constants) for call in found]):
+        if len(found) >= MOST:
+            break
+        found[call] = None
     return list(found)
 
 
@@ -59,55 +58,16 @@ def _has_literal_arguments(call: ast.AST) -> bool:
     return all(map(is_builtin_literal, [*call.args, *(keyword.value for keyword in call.keywords)]))
 
 
-def is_builtin_literal(node: ast.expr) -> bool:
-    """Tell whether `ast.literal_eval` reads an expression.
-
-    Args:
-        node: The expression.
-
-    Returns:
-        True if it does.
-    """
-    try:
-        ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return False
-    return True
-
-
-def constants_of(reference: str) -> list[PlainLiteral]:
-    """List the values at which a reference is likely to decide something.
-
-    Args:
-        reference: Python source.
-
-    Returns:
-        Its distinct numbers and strings, and the integers next to its integers.
-    """
-    tree = parse(reference)
-    found: dict[PlainLiteral, None] = {}
-    for site in sites(tree) if tree is not None else ():
-        value = site.node.value if isinstance(site.node, ast.Constant) else None
-        if isinstance(value, int) and not isinstance(value, bool):
-            found |= dict.fromkeys((value + 1, value - 1, value))
-        elif isinstance(value, float | str) and value:
-            found[value] = None
-    return list(found)
-
-
-def _variations(call: str, constants: Sequence[PlainLiteral]) -> Iterator[str]:
+def _changed(call: str, constants: Sequence[PlainLiteral]) -> Iterator[str]:
     """Yield the call with another literal in one place; first one change of each place, then others."""
     if len(call) > _LONGEST:
         return
     tree = ast.parse(call, mode="eval")
-    turn: list[tuple[Site, Iterator[ast.expr]]] = [(site, _others(site.node, constants)) for site in sites(tree)]
-    while turn:
-        left: list[tuple[Site, Iterator[ast.expr]]] = []
-        for site, others in turn:
-            if (other := next(others, None)) is not None:
-                left.append((site, others))
-                yield site.source_with(other, tree)
-        turn = left
+
+    def at(site: Site) -> Iterator[str]:
+        return (site.source_with(other, tree) for other in _others(site.node, constants))
+
+    yield from in_turn([at(site) for site in sites(tree)])
 
 
 def _others(node: ast.AST, constants: Sequence[PlainLiteral]) -> Iterator[ast.expr]:

@@ -1,0 +1,257 @@
+"""What this machine reaches: a Hub and what its token may do there, the servers of engines, a Ray cluster.
+
+Every probe ends after `SECONDS`. A key or a token is sent to its own server only, and never shown.
+"""
+
+import os
+import shutil
+import socket
+import stat
+import subprocess
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from plum_hub.doctor.diagnosis import Diagnosis, State
+from plum_hub.errors import HubError
+from plum_hub.hubs.client import Account, HubTarget, account
+from plum_hub.hubs.embedded import default_root, running_endpoint
+from plum_hub.hubs.store import token_file
+
+SECONDS = 2.5
+"""Seconds after which what does not answer counts as out of reach."""
+_SIGN_IN = "set HF_TOKEN to a token with write access, or run  hf auth login"
+_OPENAI = "https://api.openai.com/v1"
+_RAY_PORT, _RAY_NOTE = 6379, Path("/tmp/ray/ray_current_cluster")
+
+
+class EngineServer(NamedTuple):
+    """A server that an engine would ask.
+
+    Attributes:
+        kind: Which API it speaks.
+        url: Its address.
+        model: The model that it should serve; empty for any.
+        key_name: The environment variable of its key; empty if it takes none.
+    """
+
+    kind: Literal["openai", "tgi"]
+    url: str
+    model: str
+    key_name: str
+
+
+def describe(target: HubTarget) -> str:
+    """Say which Hub a build publishes to.
+
+    Args:
+        target: The Hub.
+
+    Returns:
+        Its address, or where the embedded one is stored.
+    """
+    if target.embedded:
+        return f"embedded, stored in {default_root()}"
+    return shown(target.endpoint) if target.endpoint else "the public Hub"
+
+
+def shown(url: str) -> str:
+    """Return an address without what may be secret in it: user, password and query.
+
+    Args:
+        url: The address.
+    """
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
+
+
+def hub(target: HubTarget) -> list[Diagnosis]:
+    """Ask a Hub who the token's account is, and what the token may do.
+
+    Args:
+        target: The Hub.
+
+    Returns:
+        Whether it answers, the token's scope, and the mode of the token's file.
+    """
+    files = list(_token_files(target))
+    if target.embedded:
+        return [_embedded(), *files]
+    if target.token is None:
+        says = f"{describe(target)}, without a token: what is public can be read, nothing be published"
+        return [Diagnosis(group="hub", name="hub", state="note", says=says, mend=_SIGN_IN), *files]
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        says = f"{describe(target)}, not asked, as HF_HUB_OFFLINE is set: a build cannot publish there"
+        mend = "unset HF_HUB_OFFLINE, or publish with --hub embedded"
+        return [Diagnosis(group="hub", name="hub", state="note", says=says, mend=mend), *files]
+    try:
+        found = account(target, SECONDS)
+    except HubError as error:
+        return [Diagnosis(group="hub", name="hub", state="fault", says=str(error), mend=_SIGN_IN), *files]
+    except subprocess.TimeoutExpired:
+        says, mend = f"{describe(target)} does not answer in {SECONDS:g} s", "check the network, or use --hub embedded"
+        return [Diagnosis(group="hub", name="hub", state="fault", says=says, mend=mend), *files]
+    return [Diagnosis(group="hub", name="hub", state="ok", says=f"{describe(target)} answers"), _scope(found), *files]
+
+
+def _scope(found: Account) -> Diagnosis:
+    may = f"may write to {', '.join(found.writable)}" if found.writable else "may not write"
+    says = f"account {found.name}, {found.role} token, {may}"
+    if found.writable:
+        return Diagnosis(group="hub", name="hub token", state="ok", says=says)
+    mend = f"{_SIGN_IN}; or publish with --hub embedded"
+    return Diagnosis(group="hub", name="hub token", state="fault", says=f"{says}: a build cannot publish", mend=mend)
+
+
+def _embedded() -> Diagnosis:
+    root = default_root()
+    if shutil.which("git") is None:
+        says = f"{describe(HubTarget(None, None, embedded=True))}, which needs git, and there is none"
+        return Diagnosis(group="hub", name="hub", state="fault", says=says, mend="install git")
+    running = running_endpoint(root)
+    says = f"embedded, stored in {root}, {f'served at {running}' if running else 'started when it is needed'}"
+    return Diagnosis(group="hub", name="hub", state="ok", says=says)
+
+
+def _token_files(target: HubTarget) -> Iterator[Diagnosis]:
+    """Yield a note for each token that other accounts of this machine can read."""
+    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+    own = Path(os.environ.get("HF_TOKEN_PATH") or home / "token")
+    for path in (token_file(default_root()),) if target.embedded else (own, home / "stored_tokens"):
+        try:
+            mode = path.stat().st_mode
+        except OSError:
+            continue
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            yield Diagnosis(
+                group="hub", name=f"token file {path.name}", state="note",
+                says=f"{path} can be read by others (mode {stat.S_IMODE(mode):o})", mend=f"run  chmod 600 {path}",
+            )  # fmt: skip
+
+
+def servers(engines: Sequence[str]) -> list[EngineServer]:
+    """Find the servers to ask: those of engines that were named, and OpenAI's where there is a key or an address.
+
+    Args:
+        engines: Engines in the command line's form. One that runs on this machine has no server.
+
+    Returns:
+        The servers.
+
+    Raises:
+        EngineError: An engine has no such form.
+    """
+    found = []
+    for text in engines:
+        from plum_hub.engines import parse_engine
+        from plum_hub.engines.openai import OpenAIConfig
+        from plum_hub.engines.tgi import TgiConfig
+
+        match parse_engine(text):
+            case OpenAIConfig() as config:
+                found.append(EngineServer("openai", config.base_url or _own_openai(), config.model, config.api_key_env))
+            case TgiConfig() as config:
+                found.append(EngineServer("tgi", config.base_url, "", ""))
+            case _:
+                continue
+    if not engines and (os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL")):
+        found.append(EngineServer("openai", _own_openai(), "", "OPENAI_API_KEY"))
+    return found
+
+
+def _own_openai() -> str:
+    return os.environ.get("OPENAI_BASE_URL") or _OPENAI
+
+
+def engine(server: EngineServer) -> list[Diagnosis]:
+    """Ask a server which models it has, with its key.
+
+    Args:
+        server: The server.
+
+    Returns:
+        Whether it answers, accepts the key, and has the model.
+    """
+    import httpx2
+
+    name = f"engine {server.kind} at {shown(server.url)}"
+    key = os.environ.get(server.key_name) if server.key_name else None
+    path = "/models" if server.kind == "openai" else "/info"
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        answer = httpx2.get(f"{server.url.rstrip('/')}{path}", headers=headers, timeout=SECONDS)
+        found = answer.json() if answer.status_code == 200 else None
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+        return [_engine(name, "fault", f"does not answer ({type(error).__name__})", "start it, or check its base_url")]
+    if answer.status_code in (401, 403):
+        with_key = f"refuses the key of {server.key_name}" if key else "wants a key"
+        mend = f"put a valid key into {server.key_name}" if server.key_name else "ask its owner for access"
+        return [_engine(name, "fault", f"answers, and {with_key}", mend)]
+    models = _models(server.kind, found)
+    if models is None:
+        says = f"answers {path} with status {answer.status_code}, not as a server of this kind"
+        return [_engine(name, "fault", says, "check its base_url: that of an OpenAI server ends in /v1")]
+    if server.model and server.model not in models:
+        says = f"answers, and has no model {server.model!r} among its {len(models)}"
+        return [_engine(name, "fault", says, f"name one of its models, such as {', '.join(models[:3]) or 'none'}")]
+    accepted = "; accepts the key" if key else ""
+    return [_engine(name, "ok", f"answers with {len(models)} models ({', '.join(models[:3])}){accepted}", "")]
+
+
+def _engine(name: str, state: State, says: str, mend: str) -> Diagnosis:
+    return Diagnosis(group="engine", name=name, state=state, says=says, mend=mend)
+
+
+def _models(kind: str, found: Any) -> list[str] | None:
+    """Return the models that an answer names; None if it is of another form."""
+    if not isinstance(found, dict):
+        return None
+    if kind == "tgi":
+        return [str(found["model_id"])] if "model_id" in found else None
+    listed = found.get("data")
+    if not isinstance(listed, list):
+        return None
+    return [str(one["id"]) for one in listed if isinstance(one, dict) and "id" in one]
+
+
+def ray(address: str | None) -> list[Diagnosis]:
+    """Find Ray and its cluster. The cluster's port is opened and closed again; nothing is asked of it.
+
+    Args:
+        address: HOST:PORT; None for `RAY_ADDRESS` or the cluster that runs on this machine.
+
+    Returns:
+        Its version, and whether the cluster can be reached.
+    """
+    try:
+        version = metadata.version("ray")
+    except metadata.PackageNotFoundError:
+        state: State = "fault" if address else "note"
+        says, mend = (
+            "not installed; one machine needs none",
+            "run  pip install 'plum-hub[ray]'  for work on several machines",
+        )
+        return [Diagnosis(group="ray", name="ray", state=state, says=says, mend=mend)]
+    installed = Diagnosis(group="ray", name="ray", state="ok", says=version)
+    named = address or os.environ.get("RAY_ADDRESS") or ""
+    if named in ("", "auto"):
+        found = _RAY_NOTE.read_text(encoding="utf-8").strip() if _RAY_NOTE.is_file() else ""
+        if not found:
+            state = "fault" if named else "note"
+            says, mend = (
+                "no cluster runs on this machine",
+                "run  ray start --head , or name one with --address HOST:PORT",
+            )
+            return [installed, Diagnosis(group="ray", name="ray cluster", state=state, says=says, mend=mend)]
+        named = found
+    host, _, port = named.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host or named, int(port) if host else _RAY_PORT), timeout=SECONDS).close()
+    except (OSError, ValueError) as error:
+        mend = "start it with  ray start --head , or name another with --address HOST:PORT"
+        says = f"{named} does not answer ({error})"
+        return [installed, Diagnosis(group="ray", name="ray cluster", state="fault", says=says, mend=mend)]
+    return [installed, Diagnosis(group="ray", name="ray cluster", state="ok", says=f"{named} answers")]

@@ -1,0 +1,31 @@
+"""How models are loaded that anybody may have published: as weights and tables, never as code.
+
+`transformers` would run a repository's own Python where `trust_remote_code` is true, and ask on a terminal where it is
+not given; a pickle runs what it likes as it is read. Neither can be switched on: a model that needs it cannot be used.
+"""
+
+from pathlib import Path
+
+from plum_hub.errors import EngineError
+
+TOKENIZER = {"trust_remote_code": False}
+"""Arguments of `from_pretrained` for tokenizers and configurations."""
+WEIGHTS = {"trust_remote_code": False, "use_safetensors": True}
+"""Arguments of `from_pretrained` for weights."""
+
+
+def check_weights(folder: Path) -> None:
+    """Require that the weights of a folder are safetensors.
+
+    Args:
+        folder: A model or an adapter on this machine.
+
+    Raises:
+        EngineError: Its weights are pickles only.
+    """
+    pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern))
+    if pickles and not any(folder.glob("*.safetensors")):
+        raise EngineError(
+            f"{folder}: its weights are a pickle ({pickles[0]}), which runs code as it is read: convert them to "
+            "safetensors where you trust them, or name a model that has them"
+        )

@@ -1,0 +1,58 @@
+"""YAML that may come from anybody, as plain data: no tags that make objects, and no text that grows without bound.
+
+YAML repeats what an alias names. A card of one kilobyte can stand for a billion values, and merge keys can make the
+parser itself copy them. So what a text stands for is counted before anything is made of it.
+"""
+
+from typing import Any
+
+import yaml
+
+MOST_CHARACTERS, MOST_VALUES = 1_000_000, 100_000
+"""Bounds of a text, and of the values that it stands for. Parsing takes some 10 microseconds a character."""
+
+
+class UnboundedYamlError(yaml.YAMLError):
+    """The text is too long, stands for too many values, or contains itself."""
+
+
+def load(text: str) -> Any:
+    """Parse YAML as `yaml.safe_load` does, within bounds.
+
+    Args:
+        text: One document.
+
+    Returns:
+        Builtins: mappings, lists, texts, numbers, dates, None.
+
+    Raises:
+        YAMLError: It is not YAML, or names an object; `UnboundedYamlError` where it is beyond the bounds.
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise UnboundedYamlError(f"it has more than {MOST_CHARACTERS:,} characters")
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _size(node, {}) > MOST_VALUES:
+            raise UnboundedYamlError(f"its aliases stand for more than {MOST_VALUES:,} values")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _size(node: yaml.Node, known: dict[int, int | None]) -> int:
+    """Return how many values a node stands for, with each alias counted again."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) in known:
+        size = known[id(node)]
+        if size is None:
+            raise UnboundedYamlError("it contains itself")
+        return size
+    known[id(node)] = None
+    children = node.value if isinstance(node, yaml.SequenceNode) else [one for pair in node.value for one in pair]
+    size = 1 + sum(_size(child, known) for child in children)
+    known[id(node)] = size
+    return size

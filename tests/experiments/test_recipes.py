@@ -1,0 +1,212 @@
+"""Experiments as data: every shipped one is whole, pinned and buildable; layers, short forms and messages."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from plum_hub.api.experiments import estimate_experiment, list_experiments, run_experiment
+from plum_hub.cli import cli
+from plum_hub.errors import RecipeError
+from plum_hub.experiments import shipped
+from plum_hub.experiments.recipe import Experiment, compose, parse
+from plum_hub.recipes.published import published
+from plum_hub.run import Run
+from tests.rehearsal import addend, name, program, rows, task, write_rehearsal
+
+NAMES = shipped.names()
+
+
+def experiment(of: str, *settings: str) -> Experiment:
+    return compose(shipped.text(of) or "", of, {}, settings)
+
+
+@pytest.mark.parametrize("of", NAMES)
+def test_every_shipped_experiment_is_whole(of: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    found = experiment(of)
+    assert parse(found.to_yaml(), "again") == found
+    raw = yaml.safe_load(shipped.text(of) or "")
+    if "extends" in raw:
+        raw = {**raw, "data": {**yaml.safe_load(shipped.text(raw["extends"]) or "")["data"], **raw["data"]}}
+    for section in ("policy", "instructions"):  # a revision is stated, or said to be sealed when a run begins
+        revision = raw["data"][section]["revision"]
+        assert revision is None or re.fullmatch(r"[0-9a-f]{40}", revision), section
+    assert found.costs.parameters
+
+
+def test_every_row_of_the_paper_has_its_experiment() -> None:
+    for table in published().tables[1:]:
+        for row in table.rows:
+            assert row.recipe in NAMES
+            found = experiment(row.recipe)
+            assert (found.data.instructions.source, row.recipe.rpartition("/")[2]) == (row.data, row.policy)
+            trained = {one.method for one in found.training.methods}
+            assert trained == {*row.results} - {"baseline"}
+            lcb = found.evaluation.benchmarks == ("livecodebench",)
+            assert lcb == (table.id == "table4")
+    for figure in published().figures:
+        for recipe in figure.recipes:
+            assert [one.rejected for one in experiment(recipe).training.methods] == [None, "non_executable"]
+    named = {row.recipe for table in published().tables[1:] for row in table.rows}
+    named |= {recipe for figure in published().figures for recipe in figure.recipes}
+    assert {one for one in NAMES if one.startswith("paper/")} == named
+    assert {row.policy for table in published().tables for row in table.rows} - {None} == {*shipped.policies()}
+
+
+def test_the_papers_numbers_of_samples_are_in_the_recipes() -> None:
+    for of in NAMES:
+        filled = experiment(of).data.filled()
+        evol = "evol" in filled.instructions.source
+        assert (filled.suites.responses, filled.samples.per_instruction) == ((6, 50) if evol else (3, 20))
+
+
+def write_gold(folder: Path) -> None:
+    """Rows with tests of their own, as MBPP's."""
+    lines = [
+        {
+            "task_id": 600 + number,
+            "text": f"Write a Python function `{name(number)}` that gives the integer x plus {addend(number)}.",
+            "code": f"def {name(number)}(x):\n    return x + {addend(number)}",
+            "test_list": [f"assert {name(number)}({x}) == {x + addend(number)}" for x in (0, 5, -1)],
+        }
+        for number in range(3)
+    ]
+    (folder / "gold.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    answers = [
+        {"contains": contains, "texts": [program(number, f"return x + {addend(number) + wrong}") for wrong in (0, 1)]}
+        for number in range(3)
+        for contains in (f"`{name(number)}`", f"{task(number)}\nassert ")  # the second is asked as at the test
+    ]
+    with (folder / "answers.jsonl").open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in answers)
+
+
+@pytest.fixture(scope="module")
+def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rehearsal")
+    write_rehearsal(folder, 3)
+    write_gold(folder)
+    return folder
+
+
+def distinct() -> list[str]:
+    """One experiment for each kind of data: those that differ in their policy alone are one when a script plays it."""
+    kinds: dict[str, str] = {}
+    for of in NAMES:
+        found = experiment(of, "policy=scripted:x", "generator=scripted:x")
+        kinds.setdefault(f"{found.data}, {found.training}", of)
+    return [*kinds.values()]
+
+
+@pytest.mark.parametrize("of", distinct())
+def test_every_shipped_experiment_builds(of: str, rehearsal: Path) -> None:
+    given = experiment(of).data.suites.source == "rows"
+    script = f"scripted:{rehearsal / 'answers.jsonl'}"
+    result = run_experiment(
+        of, model=script, generator=script, hub="none", until="data", run=rehearsal / of.replace("/", "-"),
+        instructions=str(rehearsal / ("gold.jsonl" if given else "tasks.jsonl")),
+        settings={
+            "instructions.near_duplicates": 1.0, "decontamination.benchmarks": [], "verdicts.mypy_codes": [],
+            "samples.per_instruction": 6, "suites.responses": 4,
+        },
+    )  # fmt: skip
+    rules = {one.rejected or "failing" for one in experiment(of).training.methods}
+    assert {one.rejected for one in result.record.datasets} == rules
+    for one in result.record.datasets:
+        assert one.instructions >= 2
+        assert one.chosen
+        assert one.rejected_samples
+        assert {row["kind"] for suite in rows(result.run / one.folder, "suites") for row in suite["cases"]} == {"call"}  # type: ignore[attr-defined]
+    assert Run.open(result.run / "data").recipe.instructions.limit == (None if given else 1000)
+
+
+def test_layers_and_short_forms() -> None:
+    text = "extends: headline/generated\ntraining: {methods: [kto], settings: {epochs: 2}}\nrounds: 2"
+    found = compose(
+        text, "mine", {"data": {"policy": "transformers:tiny"}}, ["beta=0.2", "samples.seed=7", "held_out=0.5"]
+    )
+    assert (found.data.policy.type, found.data.policy.revision) == ("transformers", None)
+    assert found.data.generator.model.endswith("1.5B-Instruct")
+    assert (found.data.samples.seed, found.rounds, found.held_out) == (7, 2, 0.5)
+    settings = found.training.settings_of(found.training.methods[0])
+    assert (settings.epochs, settings.beta, settings.weights, settings.merge) == (2, 0.2, "lora", True)
+    other = experiment("headline/given", "data.instructions.source=mine.jsonl")
+    assert other.data.instructions.revision is None  # it was that of another source
+    kept = experiment("headline/given", "instructions.limit=3")
+    assert kept.data.instructions.revision == experiment("headline/given").data.instructions.revision
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("training.methods=[kto, kto]", "two methods have one name"),
+        ("training.methods=[ppo]", "training.methods.0.method"),
+        ("training.methods=[{method: kto, name: base}]", "cannot name a model"),
+        ("epoch=2", "epoch: no such key"),
+        ("training.settings.epoch=2", "epoch: no such key"),
+        ("training.settings.desirable_weight=2", "for kto"),
+        ("evaluation.benchmark=x", "evaluation.benchmark: no such key"),
+        ("evaluation.benchmarks=[mmlu]", "evaluation.benchmarks.0"),
+        ("release.model=one", "put {name} into it"),
+        ("rounds=2", "rounds above 1 take one method"),
+        ("samples.per_instruction=0", "samples.per_instruction"),
+        ("method=kto", "method: no such key"),
+    ],
+)
+def test_what_is_wrong_is_named(setting: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(words)) as caught:
+        experiment("headline/generated", setting)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("extends: nobody", "there is no shipped experiment nobody"),
+        ("extends: headline/given", "extend headline/generated"),
+        ("data: 3", "is a mapping of recipe keys"),
+        ("training: {methods: []}", "policy: this key is required"),
+    ],
+)
+def test_a_file_that_is_wrong(text: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(words)):
+        compose(text, "mine.yaml", {})
+
+
+def test_the_list_names_tables() -> None:
+    found = {one.name: one for one in list_experiments().experiments}
+    assert tuple(found) == NAMES
+    assert found["paper/table6/magicoder-ds-6.7b"].table == "table6"
+    assert found["paper/figure3/magicoder-ds-6.7b"].table == "figure3"
+    done = CliRunner().invoke(cli, ["run", "--list"], catch_exceptions=False)
+    assert [line.split()[0] for line in done.output.splitlines()[1:]] == [*NAMES]
+
+
+def test_a_dry_run_counts_tokens_hours_and_money(
+    rehearsal: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PLUM_HUB_HOME", str(tmp_path))
+    found = estimate_experiment(
+        "paper/table6/magicoder-ds-6.7b", instructions=str(rehearsal / "tasks.jsonl"), run=tmp_path / "run",
+        settings={"costs.usd_per_gpu_hour": 2.0, "costs.tokens_per_second": 1000, "instructions.near_duplicates": 1.0},
+    )  # fmt: skip
+    assert (found.instructions, [work.work for work in found.works[:4]]) == (3, ["responses", "samples", "dpo", "kto"])
+    responses, samples, dpo, kto = found.works[:4]
+    assert (responses.requests, samples.requests) == (9, 40)  # two suites of three expected
+    assert responses.usd == pytest.approx(
+        (responses.prompt_tokens * 10 + responses.completion_tokens * 30) / 1e6, abs=1e-4
+    )
+    assert samples.gpu_hours == pytest.approx(samples.completion_tokens / 1000 / 3600, abs=1e-3)
+    assert (dpo.requests, kto.requests) == (18, 36)
+    assert found.works[4].requests == 3 * (164 + 378)
+    assert found.gpu_usd == pytest.approx(2 * (found.gpu_hours or 0), abs=0.01)
+    assert found.server_usd == round(responses.usd or 0, 2)
+    assert not (tmp_path / "run").exists()
+    arguments = ["run", "paper/table2/starcoder2-7b", "--dry-run", "--instructions", str(rehearsal / "tasks.jsonl")]
+    shown = CliRunner().invoke(cli, arguments, catch_exceptions=False).output
+    assert "set costs.usd_per_gpu_hour" in shown
+    assert "gpt-4-1106-preview" in shown

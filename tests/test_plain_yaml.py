@@ -1,0 +1,39 @@
+"""YAML that may come from anybody: plain data, or an error, in bounded time and memory."""
+
+import pytest
+import yaml
+
+from plum_hub import plain_yaml
+from plum_hub import recipe as recipes
+from plum_hub.errors import RecipeError
+from plum_hub.hubs.front_matter import FrontMatterError, as_json, read
+from tests.hubs.test_hostile import BOMB, MERGES
+
+
+@pytest.mark.parametrize("text", [BOMB, MERGES, "a: &a [*a]", "a: &a {b: *a}", "x" * (plain_yaml.MOST_CHARACTERS + 1)])
+def test_what_grows_without_bound_is_refused(text: str) -> None:
+    with pytest.raises(plain_yaml.UnboundedYamlError):
+        plain_yaml.load(text)
+    with pytest.raises(RecipeError):
+        recipes.compose(text, "recipe.yaml", {}, [])
+    with pytest.raises(FrontMatterError):
+        read(f"---\n{text}\n---\n")
+
+
+@pytest.mark.parametrize("tag", ["!!python/object/apply:os.system ['x']", "!!python/name:os.system", "!own x"])
+def test_a_tag_makes_no_object(tag: str) -> None:
+    with pytest.raises(yaml.YAMLError):
+        plain_yaml.load(f"a: {tag}")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a: 1", "- &x {a: [1, 2.5, null, 2024-01-01]}\n- *x", "a: {<<: {b: 1}, c: 2}", "x", "[a, {b: c}]"]
+)
+def test_all_else_is_what_pyyaml_reads(text: str) -> None:
+    assert plain_yaml.load(text) == yaml.safe_load(text)
+
+
+def test_what_json_lacks_becomes_text() -> None:
+    assert as_json(plain_yaml.load("{1: .nan, 2024-01-01: [.inf, true, 3, null]}")) == {
+        "1": "nan", "2024-01-01": ["inf", True, 3, None],
+    }  # fmt: skip
