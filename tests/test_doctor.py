@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PLUM_HUB_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
 
 
 def named(found: list[Diagnosis], name: str) -> Diagnosis:
@@ -240,9 +242,25 @@ def test_a_server_that_is_down_or_another_is_a_fault_and_secrets_in_addresses_ar
     assert found.says.startswith("does not answer (")
 
 
-def test_a_ray_cluster_that_cannot_be_had_is_a_fault_only_where_it_was_asked_for() -> None:
-    assert named(reach.ray(None), "ray").state in ("ok", "note")
+def test_a_ray_cluster_that_cannot_be_had_is_a_fault_only_where_it_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert [one.state for one in reach.ray(None)][1:] == ["note"] * (find_spec("ray") is not None)
     assert any(one.state == "fault" for one in reach.ray("127.0.0.1:1"))
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert any(one.state == "fault" for one in reach.ray(None))
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'plum-hub[ray]'")
+def test_the_note_of_a_ray_cluster_that_has_ended_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = tmp_path / "ray" / "ray_current_cluster"
+    note.parent.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as cluster:
+        note.write_text(f"127.0.0.1:{cluster.getsockname()[1]}")
+        assert named(reach.ray(None), "ray cluster").says == f"{note.read_text()} answers"
+    assert named(reach.ray(None), "ray cluster").state == "note"
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert named(reach.ray(None), "ray cluster").state == "fault"
 
 
 def test_the_command_prints_stable_json_and_ends_by_its_first_fault(embedded: EmbeddedHub) -> None:

@@ -24,7 +24,7 @@ SECONDS = 2.5
 """Seconds after which what does not answer counts as out of reach."""
 _SIGN_IN = "set HF_TOKEN to a token with write access, or run  hf auth login"
 _OPENAI = "https://api.openai.com/v1"
-_RAY_PORT, _RAY_NOTE = 6379, Path("/tmp/ray/ray_current_cluster")
+_RAY_PORT = 6379
 
 
 class EngineServer(NamedTuple):
@@ -237,21 +237,26 @@ def ray(address: str | None) -> list[Diagnosis]:
         return [Diagnosis(group="ray", name="ray", state=state, says=says, mend=mend)]
     installed = Diagnosis(group="ray", name="ray", state="ok", says=version)
     named = address or os.environ.get("RAY_ADDRESS") or ""
+    asked: State = "fault" if named else "note"  # one that nobody named may be gone: Ray's note outlives its cluster
     if named in ("", "auto"):
-        found = _RAY_NOTE.read_text(encoding="utf-8").strip() if _RAY_NOTE.is_file() else ""
-        if not found:
-            state = "fault" if named else "note"
+        note = _ray_note()
+        named = note.read_text(encoding="utf-8").strip() if note.is_file() else ""
+        if not named:
             says, mend = (
                 "no cluster runs on this machine",
                 "run  ray start --head , or name one with --address HOST:PORT",
             )
-            return [installed, Diagnosis(group="ray", name="ray cluster", state=state, says=says, mend=mend)]
-        named = found
+            return [installed, Diagnosis(group="ray", name="ray cluster", state=asked, says=says, mend=mend)]
     host, _, port = named.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host or named, int(port) if host else _RAY_PORT), timeout=SECONDS).close()
     except (OSError, ValueError) as error:
         mend = "start it with  ray start --head , or name another with --address HOST:PORT"
         says = f"{named} does not answer ({error})"
-        return [installed, Diagnosis(group="ray", name="ray cluster", state="fault", says=says, mend=mend)]
+        return [installed, Diagnosis(group="ray", name="ray cluster", state=asked, says=says, mend=mend)]
     return [installed, Diagnosis(group="ray", name="ray cluster", state="ok", says=f"{named} answers")]
+
+
+def _ray_note() -> Path:
+    """Return the file in which Ray notes the address of the last cluster that was started on this machine."""
+    return Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp", "ray", "ray_current_cluster")
