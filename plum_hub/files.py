@@ -1,10 +1,11 @@
 """Files that other processes may hold, and writes that a kill cannot leave half done."""
 
 import fcntl
+import glob
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -67,8 +68,29 @@ def write_whole(path: Path, content: str | bytes) -> None:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_name(f"{path.name}.{os.getpid()}.new")  # two processes may write it at the same time
-        new.write_bytes(data)
+        while not _put(data, new, path):
+            pass
+        for other in path.parent.glob(f"{glob.escape(path.name)}.*.new"):
+            _remove_if_left(other)
+
+
+def _put(data: bytes, new: Path, path: Path) -> bool:
+    """Write a file and rename it, locked, so that it can be told from one whose process was killed."""
+    with new.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not new.exists():
+            return False  # removed between the opening and the lock, as if it were left behind
+        file.write(data)
+        file.flush()
         new.replace(path)
+    return True
+
+
+def _remove_if_left(new: Path) -> None:
+    """Remove the file of a write that a kill has cut short; nobody holds its lock."""
+    with suppress(FileNotFoundError, BlockingIOError), new.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        new.unlink()
 
 
 def replace_folder(new: Path, place: Path) -> None:

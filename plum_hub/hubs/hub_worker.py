@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, errors, set_client_factory
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils._http import default_client_factory
@@ -489,15 +490,34 @@ def _one_line(thing: object) -> str:
 
 
 def set_patience(seconds: float) -> None:
-    """Have `huggingface_hub` give up a Hub that stays silent; its default is to wait for ever.
+    """Have `huggingface_hub` give up a Hub that stays silent. By default it waits for ever, for lists whatever its
+    client's limit is, and repeats a request that had no answer in time.
 
     Args:
-        seconds: How long to wait for an answer.
+        seconds: How long a Hub may be silent, over all requests since its last answer.
     """
+    silent = 0.0
 
     def client() -> Any:
         made = default_client_factory()
         made.timeout = seconds
+        send = made.send
+
+        def patiently(request: Any, **how: Any) -> Any:
+            nonlocal silent
+            limits = request.extensions["timeout"]
+            limits.update({what: seconds for what, limit in limits.items() if limit is None})
+            try:
+                answer = send(request, **how)
+            except httpx2.TimeoutException as error:
+                silent += limits["read"]
+                if silent >= seconds:
+                    raise ConnectionError(f"no answer for {silent:.0f} s") from error  # not among what is repeated
+                raise
+            silent = 0.0
+            return answer
+
+        made.send = patiently
         return made
 
     set_client_factory(client)

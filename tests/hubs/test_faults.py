@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -136,3 +137,36 @@ def test_a_fault_at_any_request_leaves_one_complete_release(
             assert commit == answer["result"]["commit"]
             assert standing in ("", commit), "a tag never moves"
         assert any("/commit/main" in request for request in failed), failed
+
+
+_ASKED = """
+import json, os
+from pathlib import Path
+from plum_hub.hubs import hub_worker
+from plum_hub.hubs.client import Action, PublishRequest
+
+hub_worker.set_patience(0.5)
+request = PublishRequest(folder=Path(os.environ["RELEASE"]), repo="a/b", tag="v1.0.0", message="m")
+asked = {
+    "whoami": (), "account": (), "tags": (), "history": ("main",), "fetch": ("v1.0.0", None),
+    "fetch_file": ("v1.0.0", "README.md"), "publish": (request,),
+}
+print(json.dumps({name: str(hub_worker.carry_out(Action(name, given, "a/b"))) for name, given in asked.items()}))
+"""
+
+
+def test_a_hub_that_stays_silent_is_given_up_whatever_it_is_asked(release: Path, tmp_path: Path) -> None:
+    """Each by the total of its silence: `huggingface_hub` waits for ever for a list, and repeats what had no answer."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # its connections are accepted by the kernel, and not read
+        there = {
+            "HF_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "HF_HOME": str(tmp_path),
+            "HF_TOKEN": "hf_a",
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", _ASKED], capture_output=True, text=True, cwd=REPOSITORY, timeout=90,
+            env=os.environ | there | {"RELEASE": str(release)}, check=True,
+        )  # fmt: skip
+    said = json.loads(done.stdout)
+    assert len(said) == 7
+    assert [one for one in said.values() if "cannot be reached (no answer for " not in one] == []
