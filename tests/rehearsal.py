@@ -103,7 +103,7 @@ def rows(run: Path, kind: str) -> list[dict[str, object]]:
     for row in found:
         row.pop("cpu_seconds", None)
         row.pop("peak_memory_mb", None)
-        row.pop("row_crc32")
+        row.pop("row_crc32", None)
     return found
 
 
