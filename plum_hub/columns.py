@@ -10,9 +10,11 @@ import re
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from operator import methodcaller
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal
 
+from plum_hub.lines import object_of, rows_of
 from plum_hub.records import Preference, Record, from_json
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ _PART = 1 << 21
 """Bytes that one thread reads at a time. If a line is longer, lines are read one by one."""
 _DEEPEST = 100
 """Levels of nesting that pyarrow is given to read."""
+_UNNESTED = bytes(set(range(256)) - set(b"[{\n"))
+_BEGINS = methodcaller("startswith", b"{")
 _STRINGS, _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"'), re.compile(rb"[\[\]{}]")
 _CONVERSATION = list[dict[Literal["role", "content"], str]]
 
@@ -82,12 +86,17 @@ class RecordSchema:
         import pyarrow as pa
         from pyarrow import json as arrow_json
 
-        if any(map(_is_fatal, lines.splitlines())):
+        try:
+            rows = rows_of(lines)
+        except ValueError:
+            return self._one_by_one(lines)
+        text = b"\n".join([*rows, b""])
+        if _is_fatal(rows, text):
             return self._one_by_one(lines)
         options = arrow_json.ParseOptions(explicit_schema=self.schema, unexpected_field_behavior="error")
         blocks = arrow_json.ReadOptions(block_size=_PART)
         try:
-            table = arrow_json.read_json(pa.py_buffer(lines), read_options=blocks, parse_options=options)
+            table = arrow_json.read_json(pa.py_buffer(text), read_options=blocks, parse_options=options)
         except (pa.ArrowInvalid, UnicodeDecodeError):
             return self._one_by_one(lines)
         return table if self._fits(table, lines) else self._one_by_one(lines)
@@ -118,19 +127,22 @@ class RecordSchema:
     def _row(self, number: int, line: bytes) -> "pa.Table":
         kind: Any = self.kind
         try:
-            return self.table([from_json(kind, json.loads(line))])
-        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            return self.table([from_json(kind, object_of(line))])
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
             raise LineError(number, error) from error
 
 
-def _is_fatal(line: bytes) -> bool:
-    """Return whether pyarrow may abort the process on a line: a null, or nesting deeper than any record has."""
-    if not line.lstrip().startswith(b"{"):
+def _is_fatal(rows: Sequence[bytes], text: bytes) -> bool:
+    """Return whether pyarrow may abort the process on rows: a null, or nesting deeper than any record has."""
+    if b"\r" in text or not all(map(_BEGINS, rows)):  # pyarrow takes \r for the end of a line too
         return True
-    if line.count(b"{") + line.count(b"[") <= _DEEPEST:
-        return False
+    most = max(map(len, text.translate(None, _UNNESTED).split(b"\n")))
+    return most > _DEEPEST and any(map(_is_deep, rows))
+
+
+def _is_deep(row: bytes) -> bool:
     depth = deepest = 0
-    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", line)):
+    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", row)):
         depth += 1 if bracket in b"[{" else -1
         deepest = max(deepest, depth)
     return deepest > _DEEPEST

@@ -1,10 +1,15 @@
 """Append-only files of JSON lines. A row is written completely or not at all, however the writing process ends.
 
-A last line without a newline was cut short by a kill: readers skip it, and the next writer removes it.
+A last line without a newline was cut short by a kill: readers skip it, and the next writer removes it. A row ends with
+its checksum, the key `row_crc32`: the CRC-32 of the line without this key and the newline, as eight hexadecimal digits.
+Rows of earlier versions have none and are read unchecked. It finds faults of disks and memory; whoever wants to hide an
+edit can compute it.
 """
 
 import json
 import os
+import struct
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +20,9 @@ from plum_hub.redaction import without_own
 
 Row: TypeAlias = dict[str, Any]
 """One JSON object of a file, as it was read: nothing is known of its keys and values yet."""
+
+_KEY = b',"row_crc32":"'
+_TAIL = len(_KEY) + len('0a1b2c3d"}')
 
 
 def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -65,12 +73,15 @@ def whole_blocks(path: Path, size: int = 1 << 23) -> Iterator[tuple[int, bytes]]
 
 
 @contextmanager
-def appending(path: Path, echo: Callable[[bytes], None] | None = None) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+def appending(
+    path: Path, echo: Callable[[bytes], None] | None = None, *, plain: bool = False
+) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Open a file for appending rows.
 
     Args:
         path: The file. It is made where it is missing, and an incomplete last line is removed.
         echo: Is given each line before it is written.
+        plain: Write rows without checksums, for the programs of others.
 
     Yields:
         A function that appends one row and hands it to the operating system before it returns. The file is synced to
@@ -84,7 +95,8 @@ def appending(path: Path, echo: Callable[[bytes], None] | None = None) -> Iterat
         def append(row: Mapping[str, Any]) -> None:
             text = without_own(json.dumps(row, ensure_ascii=False, separators=(",", ":")))
             # Models may generate lone surrogates, which are not valid text: Parquet and the Hub refuse them.
-            line = text.encode("utf-8", errors="replace") + b"\n"
+            line = text.encode("utf-8", errors="replace")
+            line = (line if plain else line[:-1] + _checksum(line)) + b"\n"
             if echo is not None:
                 echo(line)
             append_line(line)
@@ -121,8 +133,49 @@ def appending_lines(path: Path) -> Iterator[Callable[[bytes], None]]:
             file.close()
 
 
+def without_checksum(line: bytes) -> bytes:
+    """Check the checksum of a row and remove it.
+
+    Args:
+        line: The row as it was written, with or without its newline.
+
+    Returns:
+        The row without its checksum and newline. A row without a checksum is not checked.
+
+    Raises:
+        ValueError: The checksum is of other bytes.
+    """
+    line = line.rstrip(b"\r\n")
+    row, tail = line[:-_TAIL] + b"}", line[-_TAIL:]
+    if tail.startswith(_KEY) and tail == _checksum(row):
+        return row
+    if tail.startswith(_KEY[:6]) or tail.startswith(_KEY[6:], 6):  # whatever byte was changed, one of the two is left
+        raise ValueError("its checksum is of other bytes: the line was changed after it was written")
+    return line
+
+
+def rows_of(lines: bytes) -> list[bytes]:
+    """Divide lines into rows, and check and remove their checksums: as `without_checksum` for each, in less time.
+
+    Args:
+        lines: Complete lines.
+
+    Returns:
+        The rows, without checksums and newlines.
+
+    Raises:
+        ValueError: A checksum is of other bytes.
+    """
+    whole = lines.split(b"\n")[:-1]
+    rows = [line[:-_TAIL] + b"}" for line in whole]
+    stated = b"".join([line[-_TAIL:] for line in whole])
+    sums = struct.pack(f">{len(rows)}I", *map(zlib.crc32, rows)).hex(",", 4).encode()
+    same = stated == b'%b%b"}' % (_KEY, sums.replace(b",", b'"}' + _KEY))
+    return rows if same else [*map(without_checksum, whole)]
+
+
 def object_of(line: bytes) -> Row:
-    """Parse a line as one JSON object.
+    """Parse a line as one JSON object, and check and remove its checksum.
 
     Args:
         line: The line, in UTF-8.
@@ -131,15 +184,20 @@ def object_of(line: bytes) -> Row:
         The object.
 
     Raises:
-        ValueError: The line is not JSON, not an object, or nested too deeply.
+        ValueError: The line is not JSON, not an object, nested too deeply, or was changed after it was written.
     """
     try:
-        value = json.loads(line)
+        value = json.loads(without_checksum(line))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(value, dict):
         raise ValueError(f"a JSON {type(value).__name__}, not an object")
     return value
+
+
+def _checksum(row: bytes) -> bytes:
+    """Return the end of the line of a row, after all but its closing brace."""
+    return b'%b%08x"}' % (_KEY, zlib.crc32(row))
 
 
 def _cut_torn_line(path: Path) -> None:

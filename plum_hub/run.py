@@ -20,7 +20,6 @@ without a newline was cut short by a kill; it is removed and its row made again.
 names the file and the line.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,7 +34,7 @@ from plum_hub.columns import LineError, RecordSchema, has_conversations
 from plum_hub.environment import installed_versions
 from plum_hub.errors import RunError
 from plum_hub.files import link_out, locked, writing
-from plum_hub.lines import appending, appending_lines, whole_blocks, whole_lines
+from plum_hub.lines import appending, appending_lines, object_of, whole_blocks, whole_lines
 from plum_hub.recipe import Recipe
 from plum_hub.records import (
     Drop,
@@ -278,8 +277,8 @@ class Run:
         for shard in self.shards:
             for number, line in whole_lines(shard.path(kind)):
                 try:
-                    yield from_json(kind, json.loads(line))
-                except (ValueError, TypeError, AttributeError, RecursionError) as error:
+                    yield from_json(kind, object_of(line))
+                except (ValueError, TypeError, AttributeError) as error:
                     raise shard._damaged(kind, number, error) from error
 
     def tables(self, kind: type[Record]) -> "Iterator[pa.Table]":
@@ -437,7 +436,7 @@ class Run:
             def accept(name: str, lines: bytes) -> None:
                 if name == _ENVIRONMENTS:
                     for line in lines.splitlines():
-                        self.record_environment(json.loads(line))
+                        self.record_environment(object_of(line))
                     return
                 if name not in appends:
                     if name not in _SHARD_FILES:
@@ -459,8 +458,8 @@ class Run:
         path = self.folder / _ENVIRONMENTS
         for number, line in whole_lines(path):
             try:
-                yield {str(name): str(version) for name, version in json.loads(line).items()}
-            except (ValueError, AttributeError) as error:
+                yield {str(name): str(version) for name, version in object_of(line).items()}
+            except ValueError as error:
                 raise RunError(f"{path}:{number}: not a set of package versions ({error}); restore the file") from error
 
     def _record_environment(self) -> None:

@@ -4,9 +4,9 @@ A point is the number of a file operation of one command, over all its processes
 also in the middle of a write (`torn`), or stopped for good (`stop`), or the disk is full (`full`); `clock` is a kill,
 after which all files are of another time. The same command again must end in the release of an undisturbed one.
 
-`--damage run,release,hub,caches` changes one byte of each kind of file there instead, or cuts it short: the same
-command must end in the same release, or name the file in one line. The last line is JSON; what did not end so stays in
-the work folder.
+`--damage run,rows,release,hub,caches` changes one byte of each kind of file there instead (`rows`: so that its line
+stays valid), or cuts it short: the same command must end in the same release, or name the file in one line, and the
+line to delete. The last line is JSON; what did not end so stays in the work folder.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def damaged(options: argparse.Namespace, work: Path) -> int:
             results[result] += 1
             print(f"{result:<10}{' '.join(what.split())[:900]}", flush=True)
     print(json.dumps({"damaged": sum(results.values()), "seed": options.seed, "results": results}))
-    return 0 if set(results) <= {"equal", "refused", "absent"} else 1
+    return 0 if set(results) <= {"equal", "mended", "refused", "absent"} else 1
 
 
 if __name__ == "__main__":

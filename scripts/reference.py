@@ -378,7 +378,11 @@ def file_formats_page() -> str:
     introduction = (
         "Runs, evaluations and checkpoints are folders of JSON and JSON lines; a released dataset is Parquet, one "
         "config a table. A row's id is the digest of what it was made from, so equal inputs give equal ids on every "
-        "machine. A line of a `.jsonl` file is one record. Readers ignore keys that they do not know."
+        "machine. A line of a `.jsonl` file is one record. Readers ignore keys that they do not know.\n\n"
+        "The last key of a line is `row_crc32`: the CRC-32 of the line without this key and the newline, as eight "
+        "hexadecimal digits. A line that was changed since is an error that names file and line. To keep a change of "
+        "your own, remove the key: a line without it is not checked, as in files of earlier versions. "
+        "`metrics.jsonl`, and files for other programs such as those of `plum-hub views --out`, have no such key."
     )
     seen: set[type] = set()
     parts = ["## A run\n\n" + RUN_TREE]

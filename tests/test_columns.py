@@ -9,7 +9,7 @@ import pytest
 
 from plum_hub.columns import RecordSchema
 from plum_hub.errors import RunError
-from plum_hub.lines import whole_blocks
+from plum_hub.lines import appending, whole_blocks
 from plum_hub.records import (
     Drop,
     Instruction,
@@ -60,6 +60,35 @@ def test_a_table_holds_the_rows(run: Run, kind: type[Record]) -> None:
     assert list(run.columns(kind, "id", "instruction_id" if kind is not Instruction else "text")) == [
         (row.id, row.text if kind is Instruction else row.instruction_id) for row in rows
     ]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_table_has_no_checksums(run: Run, kind: type[Record]) -> None:
+    """Also of a file whose first rows are of an earlier version, which wrote none."""
+    rows = [*KINDS[kind], *KINDS[kind]]
+    written(run, kind, [to_json(row) for row in KINDS[kind]])
+    with appending(run.path(kind)) as append:
+        for row in KINDS[kind]:
+            append(to_json(row))
+    assert run.path(kind).read_text().count('"row_crc32":') == len(KINDS[kind])
+    [table] = run.tables(kind)
+    assert table.equals(RecordSchema.of(kind, conversational=kind is Preference).table(rows))
+
+
+def test_a_changed_row_is_named_where_it_is_looked_up(run: Run) -> None:
+    with appending(run.path(Sample)) as append:
+        for number in range(9):
+            append(to_json(replace(sample(f"s{number}"), text="x" * 50_000)))  # more than is read ahead
+    path = run.path(Sample)
+    [ids] = run.matching(Sample, "id", [["s7", "s2"]])
+    assert ids["id"].to_pylist() == ["s7", "s2"]
+    found = run.matching(Sample, "id", [["s2"], ["s7"]])
+    next(found)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[7] = lines[7].replace(b'"finish_reason":"stop"', b'"finish_reason":"stoq"')
+    path.write_bytes(b"".join(lines))  # after the ids were read
+    with pytest.raises(RunError, match=r"samples\.jsonl:8: .*its checksum"):
+        next(found)
 
 
 def test_what_an_older_version_did_not_write_has_its_default(run: Run) -> None:

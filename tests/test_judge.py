@@ -102,7 +102,7 @@ def test_every_status_and_its_cases(folder: Path) -> None:
         assert row["instruction_id"] == PROGRAMS[name][0]
         assert set(row) == {
             "id", "sample_id", "instruction_id", "status", "cases", "detail", "output", "cpu_seconds",
-            "peak_memory_mb", "harness",
+            "peak_memory_mb", "harness", "row_crc32",
         }  # fmt: skip
     summary = json.loads(done.stdout)
     assert (summary["samples"], summary["judged_now"]) == (len(PROGRAMS), len(PROGRAMS))

@@ -60,6 +60,7 @@ def rewrite_rows(home: Releases, kind: str, change: Callable[[Row], object]) -> 
     path = home.folder / "run" / "shards" / "00000" / f"{kind}.jsonl"
     found = [json.loads(line) for line in path.read_text().splitlines()]
     for row in found:
+        del row["row_crc32"]
         change(row)
     path.write_text("".join(json.dumps(row) + "\n" for row in found))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from plum_hub.hubs.embedded import EmbeddedHub
-from tests.rehearsal import command, plum_hub, published, rows, set_home, write_rehearsal
+from tests.rehearsal import command, plum_hub, published, rows, set_home, unchecked, write_rehearsal
 
 CLI = [sys.executable, "-m", "plum_hub"]
 
@@ -192,7 +192,8 @@ def test_a_finished_run_is_published_by_itself_and_versioned_by_its_content(fini
     assert pushed(finished, "--repo", "mine")["commit"] == first["commit"]
     lines = finished / "run" / "shards" / "00000" / "dropped.jsonl"
     kept = lines.read_text()
-    lines.write_text(kept + kept.splitlines()[-1].replace('"detail":"', '"detail":"again: ') + "\n")
+    more = unchecked(kept.splitlines()[-1]).replace('"detail":"', '"detail":"again: ')
+    lines.write_text(f"{kept}{more}\n")
     second = pushed(finished, "--repo", "mine")
     assert second["tag"] == "v1.1.0"
     assert manifest_of(finished / "run")["previous"] == {"tag": "v1.0.0", "commit": first["commit"]}
@@ -213,7 +214,9 @@ def test_other_facts_about_the_same_rows_are_a_patch(finished: Path) -> None:
     assert pushed(finished, "--repo", "mine")["tag"] == "v1.0.0"
     path = finished / "run" / "shards" / "00000" / "samples.jsonl"
     kept = path.read_text()
-    path.write_text(kept.replace('"engine":"', '"engine":"another '))  # a fact of the card, no column of a config
+    path.write_text(
+        unchecked(kept).replace('"engine":"', '"engine":"another ')
+    )  # a fact of the card, no column of a config
     assert pushed(finished, "--repo", "mine")["tag"] == "v1.0.1"
     path.write_text(kept)
     assert pushed(finished, "--repo", "mine")["tag"] == "v1.0.0"

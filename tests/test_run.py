@@ -1,8 +1,10 @@
 """The run folder: sealing, appending, repairing, locking."""
 
 import json
+import re
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,63 @@ def test_any_other_bad_line_names_file_and_line(tmp_path: Path, recipe: Recipe, 
     for read in (run.rows, run.ids):
         with pytest.raises(RunError, match=r"instructions\.jsonl:2: "):
             list(read(Instruction))
+
+
+def test_a_row_ends_with_the_checksum_of_the_line_without_it(tmp_path: Path, recipe: Recipe) -> None:
+    run = Run.create(tmp_path / "run", recipe)
+    with run.appending(Instruction) as append:
+        append(instruction("bé\u2028"))
+    line = run.path(Instruction).read_text().removesuffix("\n")
+    row, stated = re.fullmatch(r'(.*),"row_crc32":"([0-9a-f]{8})"}', line).groups()  # type: ignore[union-attr]
+    assert json.loads(f"{row}}}") == to_json(instruction("bé\u2028"))
+    assert int(stated, 16) == zlib.crc32(f"{row}}}".encode())
+
+
+def test_a_changed_bit_is_named_wherever_it_is(tmp_path: Path, recipe: Recipe) -> None:
+    run = Run.create(tmp_path / "run", recipe)
+    with run.appending(Instruction) as append:
+        append(instruction("a"))
+        append(instruction("b"))
+    path = run.path(Instruction)
+    whole = path.read_bytes()
+    first, second = whole.splitlines(keepends=True)
+    for at in range(len(first), len(whole) - 1):
+        for bit in range(8):
+            data = bytearray(whole)
+            data[at] ^= 1 << bit
+            path.write_bytes(data)
+            for read in (run.rows, run.ids):
+                with pytest.raises(
+                    RunError, match=r"instructions\.jsonl:2: .*delete this line and run the same command"
+                ):
+                    list(read(Instruction))
+    changed = second.replace(b'"text":"b"', b'"text":"c"')
+    path.write_bytes(first + changed)
+    with pytest.raises(
+        RunError, match=r":2: .*its checksum is of other bytes: the line was changed after it was written"
+    ):
+        list(run.rows(Instruction))
+
+
+def test_rows_of_earlier_versions_have_no_checksum(tmp_path: Path, recipe: Recipe) -> None:
+    run = Run.create(tmp_path / "run", recipe)
+    old = [instruction("a"), instruction("b")]
+    run.path(Instruction).write_text("".join(json.dumps(to_json(row)) + "\n" for row in old))
+    with run.appending(Instruction) as append:
+        append(instruction("c"))
+    assert [row.text for row in run.rows(Instruction)] == ["a", "b", "c"]
+    assert [text for (text,) in run.columns(Instruction, "text")] == ["a", "b", "c"]
+
+
+def test_a_changed_set_of_versions_is_named(tmp_path: Path, recipe: Recipe) -> None:
+    run = Run.create(tmp_path / "run", recipe)
+    run.record_environment({"python": "3.11.7"})
+    path = tmp_path / "run" / "environments.jsonl"
+    whole = path.read_bytes()
+    for old, new in ((b"3.11.7", b"3.11.6"), (b"row_crc32", b"row_crc33"), (b"row_crc32", b"rov_crc32")):
+        path.write_bytes(whole.replace(old, new))
+        with pytest.raises(RunError, match=r"environments\.jsonl:1: .*checksum"):
+            list(run.environments())
 
 
 def test_an_edited_recipe_is_refused_with_the_command_that_goes_on(tmp_path: Path, recipe: Recipe) -> None:

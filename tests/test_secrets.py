@@ -11,7 +11,7 @@ from plum_hub.engines import ScriptedConfig
 from plum_hub.engines.openai import OpenAIConfig
 from plum_hub.errors import EngineError, HubError, SandboxError
 from plum_hub.execution import Call, Judge, Limits, Program
-from plum_hub.lines import appending
+from plum_hub.lines import appending, object_of
 from plum_hub.redaction import REMOVED, redacted, without_own
 from plum_hub.run import Run
 from tests.engines.server import LoopbackServer
@@ -120,7 +120,7 @@ def test_ordinary_text_is_kept_to_the_letter(tmp_path: Path, monkeypatch: pytest
     assert redacted(text) == without_own(text) == text
     with appending(tmp_path / "rows.jsonl") as append:
         append({"text": "sk-" + "a" * 30, "own": "0123456789abcdef"})
-    assert json.loads((tmp_path / "rows.jsonl").read_text()) == {"text": "sk-" + "a" * 30, "own": REMOVED}
+    assert object_of((tmp_path / "rows.jsonl").read_bytes()) == {"text": "sk-" + "a" * 30, "own": REMOVED}
 
 
 def test_a_key_in_the_address_of_a_server_is_refused_and_not_shown() -> None:

@@ -197,7 +197,7 @@ def _write(folder: Path, run: Run, rule: PreferencesConfig) -> Iterator[Path]:
         with writing(path):
             folder.mkdir(parents=True, exist_ok=True)
             fresh.unlink(missing_ok=True)
-        with appending(fresh) as append:
+        with appending(fresh, plain=True) as append:
             for row in view(labelled_rows(run, rule)):
                 append(row)
         with writing(path):

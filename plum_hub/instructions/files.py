@@ -3,7 +3,8 @@
 All user input is read here: tasks, programs, suites and training rows. (Files that plum-hub itself appends to are
 read by `plum_hub.lines`, which takes a last line without a newline for incomplete.) Supported are JSON lines
 (`.jsonl`), a JSON array of objects or JSON lines (`.json`), both also with `.gz`, and Parquet (`.parquet`). JSON
-lines and Parquet are streamed; a JSON array is loaded whole.
+lines and Parquet are streamed; a JSON array is loaded whole. Lines of a run, whose files can be given too, lose their
+checksum.
 """
 
 import gzip
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from plum_hub.errors import InstructionsError
+from plum_hub.lines import without_checksum
 
 Row: TypeAlias = Mapping[str, Any]
 """One row of a user's file: values by column."""
@@ -93,15 +95,19 @@ def _holds_lines(file: BufferedIOBase) -> bool:
 
 def _lines(path: Path, file: BufferedIOBase) -> Iterator[tuple[int, Row]]:
     for number, line in enumerate(file, start=1):
-        text = _decoded(path, line, number).strip()
-        if not text:
-            continue
         where = f"{path}:{number}"
         try:
+            text = _decoded(path, without_checksum(line), number).strip()
+            if not text:
+                continue
             row = _parsed(text, where)
         except json.JSONDecodeError as error:
             raise InstructionsError(
                 f"{where} is not valid JSON ({error.msg} at column {error.colno}): fix or delete this line"
+            ) from error
+        except ValueError as error:
+            raise InstructionsError(
+                f"{where} is damaged ({error}): delete it, or its row_crc32 if you changed it"
             ) from error
         yield number, _checked(row, where)
 

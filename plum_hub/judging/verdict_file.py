@@ -9,6 +9,7 @@ The file has one JSON object per line, in the order in which the verdicts became
     detail, output                  the first failure; the end of what the program printed
     cpu_seconds, peak_memory_mb     null for a program that did not run
     harness                         versions of sandbox and static check, and the limits
+    row_crc32                       checksum of the row (`plum_hub.lines`)
 """
 
 import time

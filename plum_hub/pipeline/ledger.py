@@ -12,7 +12,7 @@ from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Completion, Request
 from plum_hub.errors import BudgetError, RunError, UsageError
 from plum_hub.files import locked, write_whole
-from plum_hub.lines import whole_lines
+from plum_hub.lines import object_of, whole_lines
 from plum_hub.records import Response, Sample
 from plum_hub.run import CACHED, Run
 
@@ -114,7 +114,7 @@ def _cached(run: Run) -> dict[str, int]:
     for path in (run.folder / CACHED, *(shard.own_folder / CACHED for shard in run.shards)):
         for number, line in whole_lines(path):
             try:
-                row = json.loads(line)
+                row = object_of(line)
                 found[str(row["id"])] = int(row["cached_tokens"])
             except (ValueError, TypeError, KeyError) as error:
                 raise RunError(

@@ -4,7 +4,6 @@ It runs in its own thread while the samples are generated. The file of samples i
 judged as soon as it is kept, however far behind the judge is, and memory does not grow with the run.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ from plum_hub.errors import RunError
 from plum_hub.execution import Judge
 from plum_hub.judging.cases import judge_of, limits_of
 from plum_hub.judging.stream import Judgement, Submission, judge_submissions
+from plum_hub.lines import object_of
 from plum_hub.pipeline.base import Context, carried_over
 from plum_hub.pipeline.extraction import extraction_of
 from plum_hub.progress import Progress
@@ -179,7 +179,7 @@ class _VerdictsStage:
                     if not line.endswith(b"\n"):
                         break  # being written, or incomplete and about to be removed
                     position += len(line)
-                    yield from_json(Sample, json.loads(line))
+                    yield from_json(Sample, object_of(line))
 
     def _verdict(self, sample: Sample, judgement: Judgement) -> Verdict:
         return Verdict(

@@ -17,7 +17,7 @@ from plum_hub.errors import RunError, UsageError
 from plum_hub.files import writing
 from plum_hub.hubs import client
 from plum_hub.hubs.embedded import default_root
-from plum_hub.lines import appending, whole_lines
+from plum_hub.lines import appending, whole_lines, without_checksum
 from plum_hub.progress import Progress
 from plum_hub.release import model_tree
 from plum_hub.release.manifest import MANIFEST
@@ -313,7 +313,7 @@ def read_releases(folder: Path) -> list[ReleaseRecord]:
     records = []
     for number, line in whole_lines(folder / _RELEASES):
         try:
-            records.append(ReleaseRecord.from_json(line))
+            records.append(ReleaseRecord.from_json(without_checksum(line)))
         except ValueError as error:
             raise RunError(
                 f"{folder / _RELEASES}:{number}: not a release ({error}); restore the file, or delete this line"

@@ -151,7 +151,7 @@ class TrainingFolder:
         path = self.path / METRICS
         lines = [line for number, line in whole_lines(path) if _step(path, number, line) <= done]
         write_whole(path, b"".join(lines))
-        with appending(path) as append:
+        with appending(path, plain=True) as append:
             yield append
 
     def tokens(self) -> int:

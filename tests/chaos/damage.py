@@ -1,8 +1,11 @@
 """One damaged byte in each kind of file of a run, its release and its Hub; and caches that were cut short.
 
-The same command must then end in the same release, or say in one line which file is damaged and what mends that.
+The same command must then end in the same release, or say in one line which file is damaged and what mends that. Where
+it says to delete a line, that is done, and the command must end in a release of the same rows, in whatever order: a row
+that is made again is the last of its file.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.chaos.facts import differences, facts_of
+from tests.chaos.facts import differences, facts_of, rows_of
 from tests.rehearsal import published, write_rehearsal
 
 
@@ -24,16 +27,17 @@ class Damage:
     """Below the folder of the build; a pattern names the first file that matches."""
     cut: bool = False
     """Cut it in half rather than changing one byte."""
+    within: bool = False
+    """Change a byte so that its line is still JSON with the same keys and types, but with another value."""
 
 
-RUN = tuple(
-    Damage(name)
-    for name in (
-        "run/recipe.yaml", "run/recipe.sha256", "run/environments.jsonl", "run/releases.jsonl", "run/logs/001.log",
-        *(f"run/shards/00000/{kind}.jsonl" for kind in
-          ("instructions", "responses", "suites", "samples", "verdicts", "preferences", "dropped")),
-    )
+_ROWS = (
+    "run/environments.jsonl", "run/releases.jsonl",
+    *(f"run/shards/00000/{kind}.jsonl" for kind in
+      ("instructions", "responses", "suites", "samples", "verdicts", "preferences", "dropped")),
 )  # fmt: skip
+RUN = tuple(Damage(name) for name in ("run/recipe.yaml", "run/recipe.sha256", "run/logs/001.log", *_ROWS))
+ROWS = tuple(Damage(name, within=True) for name in _ROWS)
 RELEASE = tuple(
     Damage(f"run/release/dataset/{name}")
     for name in (
@@ -60,7 +64,7 @@ CACHES = tuple(
 )  # fmt: skip
 
 
-KINDS = {"run": RUN, "release": RELEASE, "hub": HUB, "caches": CACHES}
+KINDS = {"run": RUN, "rows": ROWS, "release": RELEASE, "hub": HUB, "caches": CACHES}
 """All of them, by where they lie."""
 
 
@@ -110,16 +114,40 @@ def strike(folder: Path, damage: Damage, seed: int) -> str:
     if damage.cut:
         path.write_bytes(data[: len(data) // 2])
         return f"{path.relative_to(folder)} was cut to {len(data) // 2} bytes"
-    at = random.randrange(len(data))
-    before = data[at]
-    data[at] ^= 1 << random.randrange(8)
+    before = bytes(data)
+    while data == before or (damage.within and not _alike(before, data)):
+        data = bytearray(before)
+        at = random.randrange(len(data))
+        data[at] ^= 1 << random.randrange(8)
     path.write_bytes(data)
     line = data[:at].count(b"\n") + 1
-    return f"{path.relative_to(folder)}:{line}: byte {at}, {bytes([before])!r} became {bytes([data[at]])!r}"
+    return f"{path.relative_to(folder)}:{line}: byte {at}, {before[at : at + 1]!r} became {bytes([data[at]])!r}"
+
+
+def _alike(before: bytes, after: bytes) -> bool:
+    """Whether the rows are others, with the same keys and types of values; checksums do not count."""
+    try:
+        one, other = ([json.loads(line) for line in data.splitlines()] for data in (before, after))
+    except ValueError:
+        return False
+    for row in (*one, *other):
+        row.pop("row_crc32", None)
+    return one != other and _shape(one) == _shape(other)
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shape(inner) for key, inner in value.items()}
+    return [_shape(inner) for inner in value] if isinstance(value, list) else type(value)
+
+
+def _delete_line(path: Path, number: int) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[: number - 1] + lines[number:]))
 
 
 def verdict(whole: Whole, wanted: dict[str, Any], damage: Damage, seed: int) -> tuple[str, str]:
-    """Damage a copy, start the command again, and judge what came of it: `equal`, `refused`, or a problem."""
+    """Damage a copy, start the command again, and judge what came of it: `equal`, `mended`, `refused`, or a problem."""
     folder = whole.copy("damaged")
     where = strike(folder, damage, seed)
     if not where:
@@ -132,12 +160,19 @@ def verdict(whole: Whole, wanted: dict[str, Any], damage: Damage, seed: int) -> 
         last = said[-1] if said else ""
         file = Path(where.partition(":")[0].split(" was cut")[0])
         known = any(part in last for part in (file.name, file.parent.name)) and last.startswith("plum-hub: ")
-        return ("refused" if known else "unclear"), f"{where}: {last}"
-    found = differences(facts_of("build", folder), wanted)
+        if not known or "delete this line" not in last:
+            return ("refused" if known else "unclear"), f"{where}: {last}"
+        _delete_line(folder / file, int(last.partition(f"{file.name}:")[2].partition(":")[0]))
+        done, where = whole.start(folder), f"{where}: {last}"
+        if done.returncode:
+            return "unmended", f"{where}; then: {done.stderr[-900:]}"
+        result, found = "mended", differences(rows_of(folder), rows_of(whole.folder))
+    else:
+        result, found = "equal", differences(facts_of("build", folder), wanted)
     if found:
         return "silent", f"{where}: {'; '.join(found)[:700]}"
     shutil.rmtree(folder, ignore_errors=True)
-    return "equal", where
+    return result, where
 
 
 def verdicts(whole: Whole, seeds: Iterable[int], damages: Iterable[Damage]) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """What a build or a training has made, without what may differ between two runs of the same command.
 
-These differ: CPU seconds and memory of programs, and with them the table `samples`, its digest and its size in the
-manifest; when a release was published, and so the id of its commit; logs; seconds and memory of a training.
+These differ: CPU seconds and memory of programs, and with them the checksums of their rows, the table `samples`, its
+digest and its size in the manifest; when a release was published, and so the id of its commit; logs; seconds and memory
+of a training.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-_MEASURED = ("cpu_seconds", "peak_memory_mb")
+_MEASURED = ("cpu_seconds", "peak_memory_mb", "row_crc32")
 _TIMES = ("seconds", "memory_gb", "peak_gb")
 
 
@@ -55,6 +56,22 @@ def _samples(release: Path) -> str:
     table = parquet.read_table(next((release / "samples").glob("*.parquet")))
     rows = table.drop_columns([name for name in _MEASURED if name in table.column_names]).to_pylist()
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def rows_of(folder: Path) -> dict[str, str]:
+    """State the rows of a build and of its release, in whatever order they are."""
+    from pyarrow import parquet
+
+    run = folder / "run"
+    released: dict[str, list[str]] = {}
+    for path in sorted(run.glob("release/dataset/*/*.parquet")):
+        for row in parquet.read_table(path).to_pylist():
+            kept = {key: row[key] for key in row if key not in _MEASURED}
+            released.setdefault(path.parent.name, []).append(json.dumps(kept, default=str))
+    return {
+        **{f"run, {path.stem}": _rows(run, path.name, folder) for path in run.glob("shards/*/*.jsonl")},
+        **{name: hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest() for name, rows in released.items()},
+    }
 
 
 def _rows(run: Path, name: str, folder: Path) -> str:

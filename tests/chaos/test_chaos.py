@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from plum_hub.lines import appending
 from tests.chaos import attempt, damage
 from tests.chaos.facts import differences
 from tests.chaos.points import Chaos
 
+_SAMPLES = damage.Damage("run/shards/00000/samples.jsonl", within=True)
 RUN = Path(__file__).resolve().parents[2]
 
 
@@ -130,3 +132,30 @@ def test_a_damaged_file_is_named_or_made_again(chaos: Chaos) -> None:
     whole = damage.Whole(chaos.folder / "build-whole")
     ((result, what),) = damage.verdicts(whole, [0], [damage.Damage("run/environments.jsonl")])
     assert result == "refused", what
+
+
+@pytest.mark.parametrize(
+    "struck", damage.ROWS if os.environ.get("EVERY_FAULT") else [_SAMPLES], ids=lambda one: one.name
+)
+def test_another_value_in_a_row_is_named_and_made_again(chaos: Chaos, struck: damage.Damage) -> None:
+    chaos.undisturbed("build")
+    whole = damage.Whole(chaos.folder / "build-whole")
+    ((result, what),) = damage.verdicts(whole, [0], [struck])
+    assert result == ("refused" if "environments" in struck.name else "mended"), what
+    assert "checksum" in what
+
+
+def test_a_row_that_is_struck_within_stays_a_row(tmp_path: Path) -> None:
+    rows = [{"id": "a", "cases": [{"outcome": "passed", "n": 1}]}, {"id": "b", "cases": []}]
+    for seed in range(30):
+        path = tmp_path / "rows.jsonl"
+        path.unlink(missing_ok=True)
+        with appending(path) as append:
+            for row in rows:
+                append(row)
+        assert damage.strike(tmp_path, damage.Damage("rows.jsonl", within=True), seed)
+        found = [json.loads(line) for line in path.read_bytes().splitlines()]
+        assert [sum(row[key] != one[key] for key in row) for row, one in zip(rows, found, strict=True)] in (
+            [0, 1],
+            [1, 0],
+        )

@@ -10,6 +10,8 @@ from pyarrow import parquet  # noqa: TID253
 
 from plum_hub.errors import InstructionsError
 from plum_hub.instructions import InstructionsConfig, load
+from plum_hub.instructions.files import read_rows
+from plum_hub.lines import appending
 from plum_hub.records import Instruction
 from tests.instructions.reading import ADD, JOIN, LAST, walk, write_lines
 
@@ -36,6 +38,17 @@ def test_every_form_gives_the_same_instructions(tmp_path: Path, name: str) -> No
     assert [(row.text, row.row, row.source) for row in kept] == [(ADD, "a", name), (JOIN, "b", name)]
     assert drops == []
     assert {row.revision for row in kept} == {load(InstructionsConfig(source=str(path))).revision}
+
+
+def test_rows_of_a_run_lose_their_checksum_and_a_changed_one_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    with appending(path) as append:
+        for row in ROWS:
+            append(row)
+    assert [row for _, row in read_rows(path)] == ROWS
+    path.write_text(path.read_text().replace(JOIN, JOIN.upper()))
+    with pytest.raises(InstructionsError, match=r"rows\.jsonl:2 is damaged .*checksum"):
+        list(read_rows(path))
 
 
 def test_the_id_is_the_text_and_the_revision_is_the_file(tmp_path: Path) -> None:

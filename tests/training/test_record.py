@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from plum_hub.errors import RunError, TrainingError
+from plum_hub.lines import object_of, whole_lines
 from plum_hub.publishing.repository import Released, read_releases, record_release
 from plum_hub.rounds.folder import RoundsFolder
 from plum_hub.rounds.record import RoundRecord
@@ -72,7 +73,7 @@ def test_rounds_are_written_as_they_were_read(tmp_path: Path) -> None:
     folder = RoundsFolder(tmp_path)
     for row in (ROUND, public, ROUND | {"dataset": none}):
         folder.append(RoundRecord.from_json(json.dumps(row).encode()))
-    lines = [json.loads(line) for line in (tmp_path / "rounds.jsonl").read_text().splitlines()]
+    lines = [object_of(line) for _, line in whole_lines(tmp_path / "rounds.jsonl")]
     assert lines == [ROUND, public, ROUND | {"dataset": none}]
     first = folder.records()[0]
     assert (first.gain.significant, first.model.repo, first.dataset.repo) == (True, None, "a/b")
@@ -86,8 +87,8 @@ def test_a_release_is_recorded_once_and_a_pull_request_never(tmp_path: Path) -> 
     released = Released(folder="f", tag="v1.0.0", **place)
     for one in (Released(folder="f"), Released(folder="f", **place), released, released):
         record_release(tmp_path, one, model="sha256:0", licence="mit")
-    (line,) = (tmp_path / "releases.jsonl").read_text().splitlines()
-    row = json.loads(line)
+    ((_, line),) = whole_lines(tmp_path / "releases.jsonl")
+    row = object_of(line)
     keys = ["at", "folder", "repo", "tag", "commit", "url", "hub", "endpoint", "load_line", "model", "license"]
     assert list(row) == keys
     assert (row["tag"], row["endpoint"], row["license"]) == ("v1.0.0", None, "mit")
