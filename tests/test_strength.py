@@ -393,6 +393,11 @@ def test_values_that_are_right_in_another_form_are_compared_to_the_end(judge: Ju
     shared = together.Together("0", reference, cases, variants, Limits(), again=True)
     run_all(judge, {"0": shared})
     assert shared.passed == {0: True, 1: False}
+    sources = [f"def f(x):\n    return [set([{one}])]\n" for one in ("0, 8", "8, 0", "8, 1")]  # of a colliding hash
+    assert str({*[0, 8]}) != str({*[8, 0]})
+    shared = together.Together("0", sources[0], (Value(expression="f(1)"),), sources[1:], Limits())
+    run_all(judge, {"0": shared})
+    assert shared.passed == {0: True, 1: False}
 
 
 def test_a_reference_that_leaves_something_behind_is_measured_in_processes_of_its_own(judge: Judge) -> None:
