@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from plum_hub.execution import Execution, Judge, Limits, Program
+from plum_hub.execution import Call, Execution, Judge, Limits, Program
+from plum_hub.execution.base import Value
 from plum_hub.loading import FetchedRelease
 from plum_hub.pipeline.base import Context
 from plum_hub.publishing.dataset import release
@@ -22,12 +23,14 @@ from plum_hub.records import CaseOutcome, Status, SuiteStrength, TestCase, TestS
 from plum_hub.release.reading import config_files, read_rows
 from plum_hub.run import Run
 from plum_hub.statistics import distribution
-from plum_hub.strength import discrimination, measure, mutants
+from plum_hub.strength import discrimination, measure, mutants, operators, together
 from plum_hub.strength.comparison import comparison_calls
 from plum_hub.strength.coverage import probes
-from plum_hub.strength.operators import OPERATORS
+from plum_hub.strength.measure import run_all
+from plum_hub.strength.operators import OPERATORS, OPERATORS_OF
+from plum_hub.strength.shared import can_share
 from plum_hub.strength.sites import sites
-from plum_hub.strength.together import can_share
+from plum_hub.strength.steps import counted_bodies, counting
 from plum_hub.verification.diff import compare_releases
 from tests import rehearsal
 from tests.rehearsal import addend, command, name, plum_hub, program, published, task, write_rehearsal
@@ -97,6 +100,15 @@ def test_each_operator_makes_its_faults(operator: str, lines: str, wanted: set[s
     assert set(found) == wanted
     assert len(found) == len(wanted)
     assert body(ast.unparse(tree)) not in wanted  # the tree is as it was
+
+
+def test_operators_are_listed_with_all_nodes_that_they_change() -> None:
+    sources = [*Path(operators.__file__).parent.glob("*.py"), Path(__file__)]
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source.read_text()))]
+    for operator in OPERATORS.items():
+        changed = {type(node) for node in nodes if any(operator[1](node))}
+        assert len(changed) > 0
+        assert all(operator in OPERATORS_OF.get(kind, ()) for kind in changed), operator
 
 
 def test_every_operator_is_tried_above() -> None:
@@ -219,7 +231,7 @@ class RecordingJudge:
             yield execution
 
 
-@pytest.mark.parametrize("front", ["", "import sys\n"], ids=["shared", "alone"])
+@pytest.mark.parametrize("front", ["", "import os\n"], ids=["shared", "alone"])
 def test_an_endless_mutant_is_killed_and_its_limit_is_that_of_the_reference(judge: Judge, front: str) -> None:
     reference = (
         f"{front}def f(n):\n    total = 0\n    while n > 0:\n        total += n\n        n -= 1\n    return total\n"
@@ -265,7 +277,7 @@ def test_mutants_that_share_a_process_are_judged_as_if_each_had_its_own(judge: J
     entry_point = "clamp" if kind == "plain" else "f"
     cases = [(call, repr(eval(call, scope))) for call in calls]
     shared = suite(reference, entry_point, *cases)
-    alone = suite(f"import sys\n{reference}", entry_point, *cases)
+    alone = suite(f"import os\n{reference}", entry_point, *cases)
     assert can_share(shared)
     assert not can_share(alone)
     recording: Any = RecordingJudge(judge)
@@ -277,11 +289,115 @@ def test_mutants_that_share_a_process_are_judged_as_if_each_had_its_own(judge: J
 
 
 def test_what_reaches_beyond_the_program_is_not_shared() -> None:
-    for line in ("import random", "from os import path", "x = open('a')", "import numpy as np"):
+    for line in (
+        "import time", "from os import path", "x = open('a')", "import numpy as np", "x = input()",
+        "import sys as s", "import sys\nx = sys.argv", "import sys\nsys.maxsize = 1", "from sys import path",
+    ):  # fmt: skip
         assert not can_share(suite(f"{line}\ndef f(x):\n    return x\n", "f", ("f(1)", "1"))), line
     assert not can_share(suite("print(input())\n", "", TestCase(kind="stdio", stdin="1", stdout="1")))
-    statement = TestCase(kind="statement", statement="import random\nrandom.seed(1)\nassert f(1) == 1")
+    statement = TestCase(kind="statement", statement="import time\ntime.tzset()\nassert f(1) == 1")
     assert not can_share(suite("def f(x):\n    return x\n", "f", statement))
+    for line in ("import random", "import sys\nx = sys.maxsize", "from sys import setrecursionlimit as s"):
+        assert can_share(suite(f"{line}\ndef f(input):\n    return input\n", "f", ("f(1)", "1"))), line
+
+
+def test_each_variant_starts_with_the_same_random_numbers_and_recursion_limit(judge: Judge) -> None:
+    reference = (
+        "import random, sys\nsys.setrecursionlimit(sys.getrecursionlimit() + 500)\nrandom.random()\n"
+        "def f(n):\n    return [n, sys.getrecursionlimit(), random.randint(0, 10**9)]\n"
+    )
+    calls = ("f(1)", "f(2)")
+    given = Program(
+        id="", code=reference, entry_point="f", cases=tuple(Value(expression=call) for call in calls), limits=Limits()
+    )
+    values = [case.value or "" for case in next(judge.run([given])).cases]
+    recording: Any = RecordingJudge(judge)
+    (found,) = measure([suite(reference, "f", *zip(calls, values, strict=True))], recording, Limits(), most=100)
+    assert {program.id for program in recording.programs} == {"0"}
+    (alone,) = measure(
+        [suite(f"import os\n{reference}", "f", *zip(calls, values, strict=True))], judge, Limits(), most=100
+    )
+    assert found == alone
+    assert found.mutation_score == 1.0
+
+
+# Steps
+
+AWKWARD = '''import functools
+@functools.cache
+@functools.wraps(print)
+def f(n):
+    """Text."""
+    async def g(): pass
+    def only_text():
+        "No step."
+    while n > 3: n -= 1; n += 0
+    for x in [1]:
+        @functools.cache
+        def h(): return "ä"
+        if n: n -= 1
+        elif x: n = [y for y in (1, 2)]
+    else:
+        x = "äöü"; y = 1
+    class C:
+        def m(self):
+            match n:
+                case 1: return f"{n:{n}}"
+    return tabs(n); n
+def tabs(z):
+\twhile z:
+\t\tif z:
+\t\t\tfor x in "ä":
+\t\t\t\tif x: break
+\t\tz -= 1
+'''
+
+
+def test_steps_are_counted_in_every_body_of_a_loop_or_function() -> None:
+    tree = ast.parse(AWKWARD)
+    with counting(counted_bodies(ast.walk(tree))):
+        wanted = ast.unparse(tree)
+    assert wanted.count("__step__()") == 9
+    assert ast.unparse(tree) == ast.unparse(ast.parse(AWKWARD))  # the tree is as it was
+    for mutant in mutants(AWKWARD, "f", most=500):
+        tree = ast.parse(mutant.code)
+        with counting(counted_bodies(ast.walk(tree))):
+            assert ast.unparse(ast.parse(mutant.counting)) == ast.unparse(ast.parse(ast.unparse(tree)))
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["while True: pass", "for _ in iter(int, 1): n += 1", "return f(n - 1) + f(n - 1) if n > -60 else 0"],
+)
+def test_an_endless_variant_is_stopped_by_its_steps_alone(
+    judge: Judge, body: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(together, "LEAST", (1_000, 10_000.0))
+    sources = [f"def f(n):\n    {one}\n    return n\n" for one in ("n = n", body, "n += 1", "n += 0")]
+    counted = [probes(one, "f").marked for one in sources]
+    cases = (Call(expression="f(1)", expected="1"),)
+    shared = together.Together("0", counted[0], cases, counted[1:], Limits(cpu_seconds=10_000.0), again=True)
+    run_all(judge, {"0": shared})
+    assert shared.passed == {0: False, 1: False, 2: True}
+    assert shared.used[0] == 1
+
+
+def test_values_that_are_right_in_another_form_are_compared_to_the_end(judge: Judge) -> None:
+    """A mutant whose floats differ a little in every case, and one that is wrong in the last."""
+    reference = "def f(x):\n    return x / 3, {1, 9}\n"
+    variants = [
+        "def f(x):\n    return x * 0.333333, {9, 1}\n",
+        "def f(x):\n    return x * (0.333333 if x < 3 else 0.34), {9, 1}\n",
+    ]  # fmt: skip
+    cases = tuple(Call(expression=f"f({x})", expected=f"({x / 3}, {{9, 1}})", tolerance=1e-3) for x in (1, 2, 3))
+    shared = together.Together("0", reference, cases, variants, Limits(), again=True)
+    run_all(judge, {"0": shared})
+    assert shared.passed == {0: True, 1: False}
+    sources = [f"def f(x):\n    return [set([{one}])]\n" for one in ("0, 8", "8, 0", "8, 1")]  # of a colliding hash
+    assert str({*[0, 8]}) != str({*[8, 0]})
+    shared = together.Together("0", sources[0], (Value(expression="f(1)"),), sources[1:], Limits())
+    run_all(judge, {"0": shared})
+    assert shared.passed == {0: True, 1: False}
 
 
 def test_a_reference_that_leaves_something_behind_is_measured_in_processes_of_its_own(judge: Judge) -> None:
@@ -292,6 +408,21 @@ def test_a_reference_that_leaves_something_behind_is_measured_in_processes_of_it
     (found,) = measure([suite(reference, "f", ("f(1)", "2"), ("f(1)", "3"))], recording, Limits())
     assert {program.id for program in recording.programs} >= {"0", "0 reference", "0 mutant 0"}
     assert (found.statements_covered, found.mutation_score) == (2, 1.0)
+
+
+def test_reports_that_are_not_those_of_the_runner_count_for_nothing(judge: Judge) -> None:
+    """A reference that finds the runner, and lets it report something else."""
+    reference = (
+        "def f(x):\n    try:\n        raise ValueError\n    except ValueError as error:\n"
+        "        frame = error.__traceback__.tb_frame\n"
+        "    while frame is not None and 'self' not in frame.f_locals:\n        frame = frame.f_back\n"
+        "    if frame is not None and hasattr(frame.f_locals['self'], 'next'):\n"
+        "        frame.f_locals['self'].next = lambda: 'forged'\n    return x + 1\n"
+    )
+    recording: Any = RecordingJudge(judge)
+    (found,) = measure([suite(reference, "f", ("f(1)", "2"), ("f(2)", "3"))], recording, Limits())
+    assert {program.id for program in recording.programs} >= {"0", "0 reference", "0 mutant 0"}
+    assert found.mutants > 2
 
 
 def test_nothing_is_counted_without_a_reference_that_passes(judge: Judge) -> None:

@@ -140,7 +140,7 @@ class _ResultTally:
             return _result(case, "not_run")
         first, raw, read = self.program.cases[case.case], self.raw.get(case.case), case.comparison
         if isinstance(first, Call) and isinstance(raw, bytes) and read != "words" and read != "livecodebench":
-            return _compare(raw, first.expected, case.tolerance, read)
+            return compare(raw, first.expected, case.tolerance, read)
         if isinstance(first, Stdio) and isinstance(raw, RunOutcome) and (read == "words" or read == "livecodebench"):
             return _script_result(first.stdout, read, raw, self.program.limits.output_kb)
         return self.result(case.case)
@@ -325,13 +325,27 @@ def _case_result(case: Case, kind: bytes, text: bytes, *, proved: bool) -> CaseR
     if kind == wire.TOO_LARGE and isinstance(case, Value):
         return _result(case, "wrong", _text(text).partition(": ")[2])
     if kind == wire.VALUE and isinstance(case, Call):
-        return _compare(text, case.expected, case.tolerance, case.comparison)
+        return compare(text, case.expected, case.tolerance, case.comparison)
     if kind == wire.VALUE and isinstance(case, Value):
         return _literal_result(text)
     return None
 
 
-def _compare(text: bytes, source: str, tolerance: float | None, comparison: Comparison) -> CaseResult:
+def compare(text: bytes, source: str, tolerance: float | None, comparison: Comparison) -> CaseResult:
+    """Compare a value with the expected one.
+
+    Args:
+        text: The value as it left the sandbox.
+        source: The expected value, as source.
+        tolerance: See `Call`.
+        comparison: See `Call`.
+
+    Returns:
+        `passed` or `wrong`.
+
+    Raises:
+        ValueError: The expected value is neither a literal nor a closeness.
+    """
     expected_value, largest = expected(source)
     try:
         actual = decode(text, max_hashed=largest)

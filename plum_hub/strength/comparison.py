@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 
 from plum_hub.records import TestCase, TestSuite
 from plum_hub.strength.literals import PlainLiteral, constants_of, is_builtin_literal
-from plum_hub.strength.sites import Site, sites
+from plum_hub.strength.sites import sites
 from plum_hub.strength.turns import in_turn
 
 MOST = 100
 """Calls of one suite."""
+_VARIED = (ast.List, ast.Tuple, ast.Constant)
 _LONGEST = 2_000
 """Characters of an expression; longer ones are not varied."""
 
@@ -62,12 +63,14 @@ def _changed(call: str, constants: Sequence[PlainLiteral]) -> Iterator[str]:
     """Yield the call with another literal in one place; first one change of each place, then others."""
     if len(call) > _LONGEST:
         return
-    tree = ast.parse(call, mode="eval")
+    text = ast.unparse(ast.parse(call, mode="eval"))
+    tree, encoded = ast.parse(text, mode="eval"), text.encode()
 
-    def at(site: Site) -> Iterator[str]:
-        return (site.source_with(other, tree) for other in _others(site.node, constants))
+    def at(node: ast.expr) -> Iterator[str]:
+        before, after = encoded[: node.col_offset].decode(), encoded[node.end_col_offset :].decode()
+        return (f"{before}{ast.unparse(other)}{after}" for other in _others(node, constants))
 
-    yield from in_turn([at(site) for site in sites(tree)])
+    yield from in_turn([at(site.node) for site in sites(tree) if isinstance(site.node, _VARIED)])
 
 
 def _others(node: ast.AST, constants: Sequence[PlainLiteral]) -> Iterator[ast.expr]:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from plum_hub.answers.source import FunctionNode, parse
 from plum_hub.strength.sites import is_docstring, reachable
+from plum_hub.strength.steps import counted_bodies, counting
 
 _RAISE = ast.parse("raise BaseException('probe')").body[0]
 _UNCOUNTED = (ast.Global, ast.Nonlocal)
@@ -26,7 +27,7 @@ class Probes:
     """The places of a reference that are counted: each statement, then each branch without a statement of its own."""
 
     marked: str = ""
-    """The reference with a statement `__marks__.add(3)` at each place."""
+    """The reference with a statement `__marks__.add(3)` at each place, and its steps counted (`steps.py`)."""
     statements: int = 0
     """Number of statements."""
     lines: tuple[tuple[int, int], ...] = ()
@@ -111,7 +112,8 @@ def _marked(tree: ast.Module, places: list[tuple[_Block, int]]) -> str:
     for place, (block, number) in sorted(enumerate(places), key=lambda one: -one[1][1]):  # the last of a block first
         block.insert(number, ast.parse(f"__marks__.add({place})").body[0])
     try:
-        return ast.unparse(tree)
+        with counting(counted_bodies(ast.walk(tree))):
+            return ast.unparse(tree)
     finally:
         for block, statements in before:
             block[:] = statements

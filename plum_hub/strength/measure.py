@@ -13,14 +13,16 @@ from plum_hub.strength.comparison import comparison_calls
 from plum_hub.strength.coverage import Probes, probes
 from plum_hub.strength.findings import SuiteFindings
 from plum_hub.strength.mutation import MOST, Mutant, mutants
+from plum_hub.strength.shared import can_share
 from plum_hub.strength.single import find_one_by_one
-from plum_hub.strength.together import LEAST_SECONDS, Together, can_share
+from plum_hub.strength.together import LEAST, Together
 
 _BATCH = 64
 """Suites that are measured together."""
-_TIMES, _INPUTS = 2, 5
-"""A reference may take, for each other input, twice the time of its own cases or `LEAST_SECONDS`; for all, twice or
-five times that. Those that it does not reach are not used. A mutant gets twice what the reference took there.
+_TIMES, _INPUTS, _INPUTS_BY_TIME = 2, 5, 20
+"""A reference may take, for each other input, twice the steps of its own cases or those of `LEAST`; for all, twice or
+five times that. Those that it does not reach are not used. A mutant gets twice what the reference took there. CPU time
+is a wider limit, so that it does not decide which inputs are used.
 """
 
 
@@ -31,8 +33,8 @@ def measure(suites: Iterable[TestSuite], judge: Judge, limits: Limits, *, most: 
         suites: Suites with a reference that passes them. If the reference is missing or does not pass, nothing is
             counted.
         judge: Runs the programs, and nothing else meanwhile.
-        limits: What the reference may use. Its mutants may use ten times its CPU time, at least 0.02 s (0.2 s where
-            they have a process each) and at most this.
+        limits: What the reference may use. Its mutants may use four times its steps, at least `together.LEAST`; ten
+            times its CPU time, at least 0.2 s, where they have a process each; and at most this.
         most: Largest number of mutants of one suite.
 
     Yields:
@@ -107,20 +109,28 @@ class _SharedPlan:
 
     def program(self) -> Program | None:
         if self.faults is None:
-            suite = self.suite
-            self.mutants = mutants(suite.reference, suite.entry_point, most=self.most, seed=suite.id)
-            self.probes = probes(suite.reference, suite.entry_point)
-            codes, marked = [one.code for one in self.mutants], self.probes.marked
-            self.faults = Together(self.name, suite, sandbox_cases(suite.cases), codes, self.limits, marked=marked)
+            self.faults = self._faults()
         if (program := self.faults.program()) is not None or not self.faults.is_faithful:
             return program
         if self.comparison is None and (survivors := self._survivors()):
-            values = tuple(Value(expression=call) for call in comparison_calls(self.suite))
-            codes = [self.mutants[number].code for number in survivors]
-            slow = _TIMES * self.faults.reference_seconds
-            seconds = max(LEAST_SECONDS, slow), max(_INPUTS * LEAST_SECONDS, slow)
-            self.comparison = Together(self.name, self.suite, values, codes, self.limits, seconds, _TIMES)
+            self.comparison = self._comparison(survivors)
         return self.comparison.program() if self.comparison is not None else None
+
+    def _faults(self) -> Together:
+        suite = self.suite
+        self.mutants = mutants(suite.reference, suite.entry_point, most=self.most, seed=suite.id)
+        self.probes = probes(suite.reference, suite.entry_point)
+        cases, codes = sandbox_cases(suite.cases), [one.counting for one in self.mutants]
+        return Together(self.name, self.probes.marked, cases, codes, self.limits, again=True)
+
+    def _comparison(self, survivors: list[int]) -> Together:
+        assert self.faults is not None
+        values = tuple(Value(expression=call) for call in comparison_calls(self.suite))
+        codes = [self.mutants[number].counting for number in survivors]
+        (steps, seconds), (slow, slow_seconds) = LEAST, (_TIMES * used for used in self.faults.used)
+        call = max(steps, int(slow)), max(seconds, slow_seconds)
+        whole = max(_INPUTS * steps, int(slow)), max(_INPUTS_BY_TIME * seconds, slow_seconds)
+        return Together(self.name, self.probes.marked, values, codes, self.limits, call=call, whole=whole, times=_TIMES)
 
     def take(self, execution: Execution) -> None:
         running = self.comparison or self.faults
@@ -129,14 +139,14 @@ class _SharedPlan:
 
     @property
     def is_faithful(self) -> bool:
-        return self.faults is not None and self.faults.reference_passes
+        return self.faults is not None and self.faults.passes
 
     def findings(self) -> SuiteFindings:
         assert self.faults is not None
-        results, survivors = self.faults.results, self._survivors()
+        survivors = self._survivors()
         return SuiteFindings(
             mutants=self.mutants,
-            not_loaded={number for number, result in results.items() if result is None},
+            not_loaded={number for number, passed in self.faults.passed.items() if passed is None},
             survivors=survivors,
             alike={number for place, number in enumerate(survivors) if self._is_alike(place)},
             probes=self.probes,
@@ -145,12 +155,9 @@ class _SharedPlan:
 
     def _survivors(self) -> list[int]:
         assert self.faults is not None
-        return [number for number in range(len(self.mutants)) if self.faults.passed(number)]
+        return [number for number in range(len(self.mutants)) if self.faults.passed[number]]
 
     def _is_alike(self, place: int) -> bool:
         """Return whether a survivor gives the same value wherever the reference gives one."""
         compared = self.comparison
-        if compared is None or not compared.is_faithful or (values := compared.results[place]) is None:
-            return False
-        wanted = [one.value for one in compared.reference]
-        return any(wanted) and all(value in (None, mine.value) for value, mine in zip(wanted, values, strict=True))
+        return compared is not None and compared.gives_values and compared.passed.get(place) is True

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from random import Random
 
 from plum_hub.answers.source import parse
+from plum_hub.strength.editing import EditedSource, SourceEditor
 from plum_hub.strength.normal import NormalForms
-from plum_hub.strength.operators import OPERATORS
-from plum_hub.strength.sites import EditedSource, Site, reachable, sites
+from plum_hub.strength.operators import OPERATORS, OPERATORS_OF
+from plum_hub.strength.sites import Site, reachable, sites
 from plum_hub.strength.turns import in_turn
 
 MOST = 20
@@ -26,6 +27,8 @@ class Mutant:
     line: int
     """Line of the reference that has the fault, from 1."""
     code: str
+    counting: str
+    """The code with its steps counted (`steps.py`)."""
 
 
 @dataclass(frozen=True)
@@ -61,20 +64,22 @@ def mutants(reference: str, entry_point: str, *, most: int = MOST, seed: str = "
         found = _drawn(reference, tree, entry_point, most, seed)
     except _TOO_DEEP:
         return []
-    return [Mutant(fault.operator, _line(fault.site), code) for fault, code in found]
+    return [Mutant(fault.operator, _line(fault.site), one.code, one.counting) for fault, one in found]
 
 
-def _drawn(reference: str, tree: ast.Module, entry_point: str, most: int, seed: str) -> list[tuple[_Fault, str]]:
+def _drawn(
+    reference: str, tree: ast.Module, entry_point: str, most: int, seed: str
+) -> list[tuple[_Fault, EditedSource]]:
     """Take faults of each operator in turn until there are enough distinct mutants."""
-    forms, text = NormalForms(tree), EditedSource(reference, tree)
-    seen, found = {forms.of()}, list[tuple[_Fault, str]]()
+    forms, editor = NormalForms(tree), SourceEditor(reference, tree)
+    seen, found = {forms.of()}, list[tuple[_Fault, EditedSource]]()
     for fault in _shuffled(tree, entry_point, seed):
         if len(found) >= most:
             break
         with fault.site.holding(fault.new):
             form = forms.of(fault.site.parent)
-        if form not in seen and (code := text.with_node(fault.site, fault.new)) is not None:
-            found.append((fault, code))
+        if form not in seen and (edited := editor.with_node(fault.site, fault.new)) is not None:
+            found.append((fault, edited))
         seen.add(form)
     return sorted(found, key=lambda one: one[0].place)
 
@@ -95,7 +100,7 @@ def _by_operator(tree: ast.Module, entry_point: str) -> dict[str, list[_Fault]]:
     for site in sites(tree):
         if site.parent is tree:
             counts = id(site.node) in within
-        for name, operator in OPERATORS.items() if counts else ():
+        for name, operator in OPERATORS_OF.get(type(site.node), ()) if counts else ():
             for new in operator(site.node):
                 found[name].append(_Fault(name, place, site, new))
                 place += 1

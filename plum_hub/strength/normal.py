@@ -24,6 +24,8 @@ _OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.In: ast.NotIn,
     ast.NotIn: ast.In,
 }
+_REDUCED = (ast.UnaryOp, ast.BinOp, ast.IfExp)
+"""Expressions that may become simpler."""
 _ENDS = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 
 
@@ -36,7 +38,13 @@ class NormalForms:
 
     def __init__(self, root: ast.AST) -> None:
         self._root = root
-        self._parents = {id(child): node for node in ast.walk(root) for child in ast.iter_child_nodes(node)}
+        self._parents: dict[int, ast.AST] = {}
+        left = [root]
+        while left:
+            node = left.pop()
+            children = list(ast.iter_child_nodes(node))
+            self._parents |= dict.fromkeys(map(id, children), node)
+            left += children
         self._normal: dict[int, tuple[ast.AST, ast.AST]] = {}
         """A node, so that its identity stays its own, and what it becomes."""
         self._texts: dict[int, tuple[ast.AST, str]] = {}
@@ -92,6 +100,8 @@ class NormalForms:
 
 def _simplified(node: ast.AST) -> ast.AST:
     """Return what a node becomes whose children are in their normal form. It may be changed in place, they may not."""
+    if isinstance(node, ast.expr | ast.expr_context | ast.operator | ast.cmpop) and not isinstance(node, _REDUCED):
+        return node  # most nodes
     for field in ("body", "orelse", "finalbody"):
         block = getattr(node, field, None)
         if isinstance(block, list):

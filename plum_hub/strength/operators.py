@@ -181,3 +181,27 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType(
     }
 )
 """The operators by name. Each yields what may stand for a node; nothing for nodes that it does not change."""
+_CHANGED: Mapping[str, tuple[type[ast.AST], ...]] = MappingProxyType(
+    {
+        "comparison": (ast.Compare,),
+        "arithmetic": (ast.BinOp, ast.AugAssign, ast.UnaryOp),
+        "boolean": (ast.BoolOp, ast.Constant, ast.UnaryOp),
+        "constant": (ast.Constant,),
+        "condition": (ast.If, ast.While, ast.IfExp, ast.comprehension),
+        "statement": _REMOVABLE,
+        "result": (ast.Return,),
+        "swap": (ast.Call, ast.BinOp, ast.If, ast.IfExp),
+        "slice": (ast.Slice,),
+        "string": (ast.Constant,),
+    }
+)
+"""What each operator changes."""
+
+
+OPERATORS_OF: Mapping[type[ast.AST], tuple[tuple[str, Operator], ...]] = MappingProxyType(
+    {
+        kind: tuple((name, operator) for name, operator in OPERATORS.items() if kind in _CHANGED[name])
+        for kind in {kind for kinds in _CHANGED.values() for kind in kinds}
+    }
+)
+"""Name and function of the operators that may change a node, by its class."""

@@ -1,17 +1,15 @@
-"""Places in a syntax tree, and the source of the tree with another node in one of them."""
+"""Places in a syntax tree."""
 
 import ast
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import accumulate
 
-from plum_hub.answers.source import loaded_names, parse, stored_names
+from plum_hub.answers.source import loaded_names, stored_names
 
 _NOT_RUN = {"annotation", "returns", "type_params", "decorator_list", "format_spec"}
 """Fields that a mutant leaves alone: types, decorators and formats of numbers."""
 _IMPORTS = (ast.Import, ast.ImportFrom)
-_BLOCKS = (ast.If, ast.While, ast.For, ast.With, ast.Try)
 _LEFT_ALONE = (*_IMPORTS, ast.Global, ast.Nonlocal)
 
 
@@ -59,48 +57,6 @@ class Site:
             setattr(self.parent, self.field, node)
         else:
             getattr(self.parent, self.field)[self.index] = node
-
-
-class EditedSource:
-    """A source in which one node is written anew, and all else stays, as far as that can be done.
-
-    Args:
-        source: Python source.
-        tree: Its tree.
-    """
-
-    def __init__(self, source: str, tree: ast.Module) -> None:
-        self._tree, self._text = tree, source.encode()
-        self._lines = [0, *accumulate(map(len, self._text.splitlines(keepends=True)))]
-        around = (one for one in ast.walk(tree) if isinstance(one, ast.JoinedStr | ast.pattern))
-        # What is within an f-string is not where it says, and not all patterns may be put in parentheses.
-        self._no_place = {id(node) for one in around for node in ast.walk(one)}
-
-    def with_node(self, site: Site, new: ast.AST) -> str | None:
-        """Write another node at a site.
-
-        Args:
-            site: A place in the tree.
-            new: The other node.
-
-        Returns:
-            Python source; None if it does not parse.
-        """
-        edited = self._edited(site.node, new)
-        if edited is not None:
-            return edited
-        text = site.source_with(new, self._tree)
-        return text if parse(text) is not None else None
-
-    def _edited(self, old: ast.AST, new: ast.AST) -> str | None:
-        """Return the source with other text for a node; None if that takes more than one line, or has no place."""
-        if id(old) in self._no_place or isinstance(new, _BLOCKS) or not isinstance(old, ast.expr | ast.stmt):
-            return None
-        start = self._lines[old.lineno - 1] + old.col_offset
-        end = self._lines[(old.end_lineno or old.lineno) - 1] + (old.end_col_offset or 0)
-        text = ast.unparse(ast.fix_missing_locations(new)).strip("\n")
-        text = f"({text})" if isinstance(new, ast.expr) and not isinstance(new, ast.Slice) else text
-        return (self._text[:start] + text.encode() + self._text[end:]).decode()
 
 
 def sites(root: ast.AST) -> Iterator[Site]:

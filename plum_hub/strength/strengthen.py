@@ -23,11 +23,13 @@ from plum_hub.execution.closeness import parse_expected
 from plum_hub.judging.cases import sandbox_cases
 from plum_hub.records import TestCase, TestSuite
 from plum_hub.strength.choice import Outcomes, SampledProgram, killers, separators
+from plum_hub.strength.coverage import probes
 from plum_hub.strength.limits import limits_beside
 from plum_hub.strength.measure import run_all
 from plum_hub.strength.mutation import Mutant, mutants
+from plum_hub.strength.shared import can_share
 from plum_hub.strength.single import COMPARISON_SECONDS, SECONDS
-from plum_hub.strength.together import Together, can_share
+from plum_hub.strength.together import Together
 from plum_hub.strength.variations import VariedCall, variations
 
 _MUTANTS = 60
@@ -131,14 +133,14 @@ class _Search:
             return None
         self.mutants = mutants(suite.reference, suite.entry_point, most=_MUTANTS, seed=suite.id)
         if can_share(suite):
-            codes = [mutant.code for mutant in self.mutants]
-            self.shared = Together(self.name, suite, sandbox_cases(suite.cases), codes, self.limits)
+            marked, codes = probes(suite.reference, suite.entry_point).marked, [one.counting for one in self.mutants]
+            self.shared = Together(self.name, marked, sandbox_cases(suite.cases), codes, self.limits, again=True)
         return self.shared
 
     def faults(self) -> Iterator[Program]:
         """Yield the mutants that have to run in a process each."""
         suite, cases = self.suite, sandbox_cases(self.suite.cases)
-        if self.shared is not None and not self.shared.reference_passes:
+        if self.shared is not None and not self.shared.passes:
             self.shared = None
         for number, mutant in enumerate(self.mutants if self.shared is None else ()):
             one = self._program(f"mutant {number}", replace(suite, reference=mutant.code), cases, self._within(SECONDS))
@@ -226,7 +228,7 @@ class _Search:
 
     def _survivors(self) -> list[int]:
         if self.shared is not None:
-            return [number for number in range(len(self.mutants)) if self.shared.passed(number)]
+            return [number for number in range(len(self.mutants)) if self.shared.passed[number]]
         return [n for n in range(len(self.mutants)) if self.executions[f"mutant {n}"].status == "passed"]
 
     def _values(self) -> Iterator[tuple[VariedCall, str]]:

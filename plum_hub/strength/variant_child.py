@@ -1,134 +1,192 @@
 """Runs variants of one program, one after the other, in one process of a sandbox.
 
-Its source is the beginning of such a program (`together.py`), so it imports nothing of this package. A variant that is
-late is interrupted, which costs no process; one that cannot be interrupted is killed by the kernel, together with this.
+Its code is a statement in such a program (`together.py`), so it imports nothing of this package but what each process
+has. It names no module that the sandbox restores before a statement with its name, as that takes a millisecond.
+
+An endless variant is interrupted after so many steps, which costs no process; one that takes long without a step after
+so much CPU time; and one that cannot be interrupted is killed by the kernel, together with this.
 """
 
 import signal
 import sys
 import time
 import types
-from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, repeat
 from typing import Any
+
+from plum_hub.execution.values import encode
 
 _KILLED_AFTER = 3.0
 """A variant that is still late after so many times its limit runs in C, and is killed."""
 _MOST_SECONDS, _LEAST_TIMES = 0.2, 2.0
 """A variant gets no more CPU time than this, but twice that of a slow reference."""
+_CASES = 5
+"""In all cases together, a variant gets at least so many times what it gets at least in one."""
+_SLACK = 2.5
+"""CPU time is not the same each time, so its limit is wider than that of steps."""
+_LONGEST = 1_000_000
+"""Characters of an encoded value."""
+_ENDLESS = 1 << 62
+
+_ENDED, _RAISED, _NOT_LOADED, _STOPPED = range(4)
 
 
 class LateError(BaseException):
-    """A variant has used its CPU time. No `Exception`, so that handlers of the variant let it through."""
+    """A variant has used its time. No `Exception`, so that handlers of the variant let it through."""
 
 
 class VariantRunner:
-    """Holds the variant that runs now.
+    """Runs the reference, then its variants; and once more the reference, if that is wanted.
 
     Args:
-        sources: The reference is number 0, and the others are its variants.
+        sources: Sources that count their steps, each with its role: `reference`, which is the first; `variant`;
+            `lenient`, a variant that is run to its end, even if a value is not that of the reference; or `again`.
         cases: `eval` and an expression, or `exec` and statements, which have no value.
-        seconds: CPU time of the reference for one case and for all; a variant gets so many times the time that the
-            reference has used; but at least so many seconds.
+        limits: Steps and CPU seconds of the reference for one case, and for all; what a variant gets at least in one
+            case and, as CPU seconds, in all; and how many times the steps of the reference it gets.
+        seeded: Name of the module whose random numbers are the same for each source; "" for none.
     """
 
     def __init__(
         self,
-        sources: Mapping[int, str],
-        cases: Sequence[tuple[str, str]],
-        seconds: tuple[float, float, float, float],
+        sources: list[tuple[str, str]],
+        cases: list[tuple[str, str]],
+        limits: tuple[tuple[int, float], tuple[int, float], tuple[int, float], float],
+        seeded: str,
     ) -> None:
-        self._sources = sources
+        self._sources = iter(sources)
         self._cases = [compile(source, "<case>", kind) for kind, source in cases]
-        self._call_seconds, self._whole_seconds, self._times, self._least = seconds
-        self._current = -1
+        self._call, self._whole, self._least, self._times = limits
+        self._forms: list[str | None] = []
+        """What the reference gives in each case. Where it raises, nothing is run on its variants."""
+        self._limits: list[int] = []
+        """Most steps of a variant in each case, and
+        at load: when it loads."""
+        self._at_load = 0
+        self._left = repeat(None, 0)
+        """Knows how many steps are left."""
         self._scope: dict[str, Any] = {}
-        self._used = 0.0
-        self._armed = self._ended = False
-        self._without_value: set[int] = set()
-        """Cases on which the reference raises. They are not run on its variants."""
-        self._reference_seconds = 0.0
-        self._marks: list[int] = []
+        self._module: dict[str, Any] = {}
+        self._armed = False
+        self._seeded = sys.modules[seeded] if seeded else None
+        self._state = self._seeded.getstate() if self._seeded else None
+        self._recursion = sys.getrecursionlimit()
         signal.signal(signal.SIGPROF, self._interrupt)
 
-    def load(self, number: int) -> None:
-        """Load a source, in place of the one before.
+    def next(self) -> list[Any] | None:
+        """Run the next source.
 
-        Args:
-            number: Which.
+        Returns:
+            Of the reference: its steps and CPU seconds, the numbers of its marks, and what it gives in each case,
+            encoded; None where it raises. Of a variant: how it ended, and where it differs from the reference, as case,
+            its own value and that of the reference. Of the reference at the end: whether it did the same. None after
+            the last source.
         """
-        self._leave()
-        self._current, self._used, self._ended = number, 0.0, False
+        role, source = next(self._sources, ("", ""))
+        if not role:
+            return None
+        if role == "reference":
+            return self._reference(source)
+        outcome, differences = self._variant(source, lenient=role != "variant")
+        return [not outcome and not differences] if role == "again" else [outcome, differences]
+
+    def _reference(self, source: str) -> list[Any]:
+        marks = self._load(source, _ENDLESS)
+        used, seconds = _ENDLESS - self._left.__length_hint__(), 0.0
+        self._at_load = self._limit(used)
+        for case in self._cases:
+            most = min(self._call[0], self._whole[0] - used)
+            self._count(most)
+            left, began = min(self._call[1], self._whole[1] - seconds), time.process_time()
+            form = None
+            try:
+                form = self._timed(lambda case=case: self._form(case), left)
+            except LateError:  # by steps or by time, which is not the same each time: it counts as all its steps
+                self._left = repeat(None, 0)
+            except BaseException:  # noqa: BLE001  what the reference raises is its result
+                pass
+            self._forms.append(form)
+            steps = most - self._left.__length_hint__()
+            self._limits.append(self._limit(steps))
+            used, seconds = used + steps, seconds + time.process_time() - began
+        slow = min(_SLACK * self._times * seconds, max(_MOST_SECONDS, _LEAST_TIMES * seconds))
+        self._whole = max(_CASES * self._least[0], self._limit(used)), max(self._least[1], slow)
+        return [used, seconds, sorted(marks), self._forms]
+
+    def _limit(self, steps: int) -> int:
+        return max(self._least[0], int(self._times * steps))
+
+    def _variant(self, source: str, *, lenient: bool) -> tuple[int, list[Any]]:
+        differences: list[Any] = []
+        try:
+            self._timed(lambda: self._load(source, self._at_load), self._whole[1])
+        except BaseException:  # noqa: BLE001  as above
+            return _NOT_LOADED, differences
+        try:
+            return self._timed(lambda: self._compared(differences, lenient), self._whole[1]), differences
+        except BaseException:  # noqa: BLE001  as above
+            return _RAISED, differences
+
+    def _compared(self, differences: list[Any], lenient: bool) -> int:
+        whole = self._whole[0]
+        for number, form in enumerate(self._forms):
+            if form is None:
+                continue
+            most = min(self._limits[number], whole)
+            self._count(most)
+            if (mine := self._form(self._cases[number])) != form:
+                differences.append((number, mine, form))
+                if not lenient:
+                    return _STOPPED
+            whole -= most - self._left.__length_hint__()
+        return _ENDED
+
+    def _form(self, case: types.CodeType) -> str:
+        form = encode(eval(case, self._scope)).decode()
+        if len(form) > _LONGEST:
+            raise ValueError("a value that is too long")
+        return form
+
+    def _load(self, source: str, steps: int) -> set[int]:
+        """Load a source; return the marks that it reaches, now and later."""
+        if self._seeded:
+            self._seeded.setstate(self._state)
+        sys.setrecursionlimit(self._recursion)
         module = sys.modules["solution"] = types.ModuleType("solution")
-        vars(module)["__marks__"] = marks = set[int]()
-        try:
-            self._timed(lambda: exec(compile(self._sources[number], "<program>", "exec"), vars(module)))
-        except LateError:
-            self._ended = True
-        self._scope = {**vars(module), "__marks__": marks}
+        self._module = vars(module)
+        self._module["__marks__"] = marks = set[int]()
+        self._count(steps)
+        exec(compile(source, "<program>", "exec"), self._module)
+        self._scope = {**self._module}
+        return marks
 
-    def run(self, number: int, case: int) -> object:
-        """Run one case on the source that is loaded.
+    def _count(self, most: int) -> None:
+        """Let the module make so many steps at most."""
+        self._left = repeat(None, most)
+        self._module["__step__"] = chain(self._left, _late()).__next__
 
-        Args:
-            number: Which source that should be.
-            case: Which case.
-
-        Returns:
-            Its value.
-
-        Raises:
-            RuntimeError: The source has failed before, or the reference has no value here.
-            Exception: What the case raises.
-        """
-        if self._ended or number != self._current or (number and case in self._without_value):
-            raise RuntimeError("not run")
-        try:
-            return self._timed(lambda: eval(self._cases[case], self._scope))
-        except BaseException:
-            self._ended = number > 0
-            if not number:
-                self._without_value.add(case)
-            raise
-
-    def report(self) -> tuple[float, list[int]]:
-        """Say how long the reference took, and which marks of the source that ran last were reached.
-
-        Returns:
-            CPU seconds of the reference for all its cases, and the numbers of the marks.
-        """
-        self._leave()
-        return self._reference_seconds, self._marks
-
-    def _leave(self) -> None:
-        """Keep what is asked for later, and forget the source that was loaded."""
-        if self._current == 0:
-            self._reference_seconds = self._used
-            most = max(_MOST_SECONDS, _LEAST_TIMES * self._used)
-            self._whole_seconds = self._call_seconds = max(self._least, min(self._times * self._used, most))
-        self._marks = sorted(self._scope.get("__marks__", ()))
-        self._scope, self._current = {}, -1
-
-    def _timed(self, work: Callable[[], object]) -> object:
-        """Do something within the time that is left."""
-        left = min(self._call_seconds, self._whole_seconds - self._used)
-        if left <= 0:
+    def _timed(self, work: Any, seconds: float) -> Any:
+        """Do something within some CPU time."""
+        if seconds <= 0:
             raise LateError
-        began, self._armed = time.process_time(), True
+        self._armed = True
         try:
-            signal.setitimer(signal.ITIMER_PROF, left, left / 4)
-            signal.setitimer(signal.ITIMER_VIRTUAL, _KILLED_AFTER * left)
+            signal.setitimer(signal.ITIMER_PROF, seconds, seconds / 4)
+            signal.setitimer(signal.ITIMER_VIRTUAL, _KILLED_AFTER * seconds)
             try:
                 return work()
             finally:
                 self._armed = False
-        except MemoryError:
-            raise RuntimeError("out of memory") from None
         finally:
             self._armed = False
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-            self._used += time.process_time() - began
 
     def _interrupt(self, _number: int, _frame: object) -> None:
         if self._armed:
             raise LateError
+
+
+def _late() -> Any:
+    yield from ()
+    raise LateError
