@@ -9,7 +9,7 @@ from typing import Any
 
 from plum_hub import recipe as recipes
 from plum_hub import recipes as shipped
-from plum_hub.api.settings import StrPath
+from plum_hub.api.settings import StrPath, engine
 from plum_hub.engines import EngineConfig, parse_engine
 from plum_hub.errors import RecipeError, UsageError
 from plum_hub.instructions.files import SUFFIXES
@@ -114,22 +114,6 @@ class RecipeArguments:
                 f"{', '.join(shipped.names())}"
             )
         return recipes.read(path), str(path)
-
-
-def engine(model: str | EngineConfig) -> EngineConfig:
-    """Return an engine's configuration.
-
-    Args:
-        model: The configuration, or its short form, `MODEL` or `ENGINE:MODEL`.
-
-    Returns:
-        The configuration, parsed if it is in the short form.
-
-    Raises:
-        EngineError: There is no such engine.
-        MissingExtraError: The engine's package is not installed.
-    """
-    return parse_engine(model) if isinstance(model, str) else model
 
 
 def _ineffective(recipe: Recipe, settings: Sequence[str]) -> str | None:

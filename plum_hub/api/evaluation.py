@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from plum_hub.api.composition import engine
-from plum_hub.api.settings import StrPath, optional_path
+from plum_hub.api.settings import StrPath, engine, optional_path
 from plum_hub.engines import EngineConfig
 from plum_hub.errors import UsageError
 from plum_hub.evaluation.config import EvaluationConfig, ProblemSelection

@@ -1,10 +1,12 @@
-"""What several functions of the API take: paths, and single keys of a recipe or a training."""
+"""What several functions of the API take: paths, engines, and single keys of a recipe or a training."""
 
 import json
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
+
+from plum_hub.engines import EngineConfig, parse_engine
 
 StrPath: TypeAlias = str | PathLike[str]
 
@@ -36,3 +38,19 @@ def optional_path(path: StrPath | None) -> Path | None:
         The path, or None.
     """
     return None if path is None else Path(path)
+
+
+def engine(model: str | EngineConfig) -> EngineConfig:
+    """Return an engine's configuration.
+
+    Args:
+        model: The configuration, or its short form, `MODEL` or `ENGINE:MODEL`.
+
+    Returns:
+        The configuration, parsed if it is in the short form.
+
+    Raises:
+        EngineError: There is no such engine.
+        MissingExtraError: The engine's package is not installed.
+    """
+    return parse_engine(model) if isinstance(model, str) else model

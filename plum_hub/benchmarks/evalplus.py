@@ -185,7 +185,7 @@ def _is_read_otherwise(case: Call) -> bool:
     if case.comparison == "close":
         return not re.fullmatch(_FLOAT, case.expected)
     may_hold_float = case.comparison == "equal" and not case.expected.startswith(_HOLDS_NONE)
-    return may_hold_float and bool(_HOLDS_FLOAT.search(case.expected))
+    return may_hold_float and any(map(case.expected.__contains__, ".en")) and bool(_HOLDS_FLOAT.search(case.expected))
 
 
 def _readings(task: str, arguments: list[Any], output: str) -> str:

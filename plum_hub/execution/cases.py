@@ -1,5 +1,6 @@
 """Split a suite's cases into what a jail receives and what the judge keeps."""
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -11,7 +12,8 @@ from typing import Any
 from plum_hub.execution import wire
 from plum_hub.execution.base import Call, Case, Program, Reinterpretation, Statement, Stdio, Value
 from plum_hub.execution.closeness import Closeness, accepts, parse_expected
-from plum_hub.execution.literals import largest_hashed
+from plum_hub.execution.literals import MAX_CHARACTERS, largest_hashed
+from plum_hub.execution.plain_literals import NotPlainError, parse_plain
 from plum_hub.execution.reserved import reserved
 from plum_hub.execution.values import TooLargeValueError, UnsupportedValueError, encode
 
@@ -112,6 +114,9 @@ def expected(source: str) -> tuple[Any, int]:
     Returns:
         The value, and the size of the largest set or dictionary that a correct answer can contain.
     """
+    if len(source) <= MAX_CHARACTERS:
+        with contextlib.suppress(NotPlainError):
+            return parse_plain(source), 0
     value = parse_expected(source)
     return value, largest_hashed(value.expected if isinstance(value, Closeness) else value)
 

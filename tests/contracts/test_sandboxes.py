@@ -52,6 +52,12 @@ def call(expression: str, expected: str, tolerance: float | None = None) -> Call
     return Call(expression=expression, expected=expected, tolerance=tolerance)
 
 
+def test_the_kernel_counts_ticks_and_so_kills_later_than_the_limit(sandbox: Sandbox) -> None:
+    code = "import resource\ndef f():\n    return resource.getrlimit(resource.RLIMIT_CPU)[1]\n"
+    (execution,) = sandbox.run([program(code, call("f()", "23"), entry_point="f", limits=Limits(cpu_seconds=40.0))])
+    assert execution.status == "passed", execution.detail  # a quarter of the limit, twice, and a margin
+
+
 def test_a_right_program_passes_every_kind_of_case(sandbox: Sandbox) -> None:
     execution = run(sandbox, _ADD, call("add(1, 2)", "3"), Statement(source="assert add('a', 'b') == 'ab'"))
     assert (execution.status, outcomes(execution), execution.detail) == ("passed", ["passed", "passed"], "")

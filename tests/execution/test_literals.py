@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from plum_hub.execution.literals import equal, parse_literal
+from plum_hub.execution.plain_literals import NotPlainError, parse_plain
 
 
 @pytest.mark.parametrize(
@@ -111,3 +112,29 @@ def test_a_tolerance_can_be_for_floats_only() -> None:
     assert equal([1.0, 3], [1.5, 3], 1.0, exact_integers=True)
     assert not equal([1.0, 3], [1.5, 4], 1.0, exact_integers=True)
     assert equal([1.0, 3], [1.5, 4], 1.0)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "0", " -7 ", "-0", "1e-05", "1E400", "-0.0", "True", "None", "'a b'", "''", "[]", "()", "(1, 2)",
+        "[1, (2.5, ())]", "[True, [None, False]]", "[('a', 'é'), [1, 2,\n3]]",
+        str([[x, -x, x / 7] for x in range(500)]),
+    ],
+)  # fmt: skip
+def test_plain_literals_are_read_alike(source: str) -> None:
+    assert repr(parse_plain(source)) == repr(parse_literal(source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "", "true", "[null]", "NaN", "-Infinity", "nan", "Truest", "01", "1_000", "+1", "1.", "0x10", "1+2j",
+        "9" * 5000, "(1)", "((1, 2))", "(1,)", "[1, 2,]", "[1)", "(1, 2]", "{}", "{'a': 1}", "{1, 2}", "set()", "b'a'",
+        "'a' 'b'", "'''a'''", "'a\\n'", "'a\nb'", "'(a)'", "('a)', 1)", "'\"'", '"a"', "'\ud800'", "1 # 2",
+        "['a', True]", "[" * 150 + "]" * 150, "[" * 9000 + "]" * 9000, "f(1)", "approx(1)",
+    ],
+)  # fmt: skip
+def test_what_json_would_read_otherwise_is_not_plain(source: str) -> None:
+    with pytest.raises(NotPlainError):
+        parse_plain(source)
