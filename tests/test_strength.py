@@ -425,6 +425,23 @@ def test_reports_that_are_not_those_of_the_runner_count_for_nothing(judge: Judge
     assert found.mutants > 2
 
 
+@pytest.mark.parametrize(
+    "report",
+    ["[0, [(0, '[' * 90_000, '[')]]", "[0, [(0, '{\"a\": 1, \"b\": 2}', '[')]]", "[0, [(0, '[1', '[')]]"]
+    + [f"reduce(lambda inner, _: [inner], range({depth}), 0)" for depth in (90, 190, 250, 2_000)],
+)
+def test_no_report_however_nested_ends_the_measurement(judge: Judge, report: str) -> None:
+    reference = (
+        "from functools import reduce\ndef f(x):\n    try:\n        raise ValueError\n    except ValueError as error:\n"
+        "        frame = error.__traceback__.tb_frame\n"
+        "    while 'self' not in frame.f_locals:\n        frame = frame.f_back\n"
+        f"    frame.f_locals['self'].next = lambda: {report}\n    return {{x}}\n"
+    )
+    shared = together.Together("0", reference, (Value(expression="f(1)"),), ["def f(x):\n    return 2\n"], Limits())
+    run_all(judge, {"0": shared})
+    assert not shared.passed.get(0)
+
+
 def test_nothing_is_counted_without_a_reference_that_passes(judge: Judge) -> None:
     found = strength(judge, suite("", "f", ("f(1)", "1")), suite("def f(x):\n    return 2\n", "f", ("f(1)", "1")))
     for one in found:

@@ -35,6 +35,17 @@ _SPARE = 3
 _ENDED, _NOT_LOADED, _STOPPED = 0, 2, 3
 """How a variant ended (`variant_child.py`)."""
 _ENDLESS = 1 << 62
+_NO_REPORTS = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    SyntaxError,
+    RecursionError,
+    MemoryError,
+)
+"""What reading reports raises that a reference has changed."""
 
 
 @dataclass
@@ -114,7 +125,7 @@ class Together:
         values = takewhile(lambda value: value is not None, (one.value for one in execution.cases[1:]))
         try:
             self._take([ast.literal_eval(value) for value in values if value is not None])
-        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError):  # the reference has changed them
+        except _NO_REPORTS:
             self.is_faithful = self.passes = False
 
     def _take(self, reports: list[Any]) -> None:
