@@ -10,6 +10,7 @@ import os
 import secrets
 import subprocess
 import tempfile
+import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -59,9 +60,14 @@ class App:
         except ClientDisconnect:
             return
         except (OSError, subprocess.CalledProcessError) as error:
-            if not _disk_full(error):
+            if _disk_full(error):
+                answer = refusals.Refusal(507, "the disk of this Hub is full; nothing was stored")
+            elif isinstance(error, subprocess.CalledProcessError):
+                traceback.print_exception(error)  # into the server's log
+                answer = refusals.damaged(f"git says: {_last_line(error.stderr)}")
+            else:
                 raise
-            response = _refused(refusals.Refusal(507, "the disk of this Hub is full; nothing was stored"), request)
+            response = _refused(answer, request)
         for name, value in headers.items():
             response.headers[name] = value
         await response(scope, receive, send)
@@ -118,6 +124,10 @@ def _disk_full(error: OSError | subprocess.CalledProcessError) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     return any(os.strerror(number).encode() in (error.stderr or b"") for number in (errno.ENOSPC, errno.EDQUOT))
+
+
+def _last_line(said: bytes | None) -> str:
+    return ((said or b"").decode("utf-8", "replace").strip().splitlines() or ["nothing"])[-1]
 
 
 def _refused(refusal: refusals.Refusal, request: Request) -> Response:

@@ -24,6 +24,11 @@ _BAD_NAME = re.compile(
     r"[\x00-\x20\x7f\ud800-\udfff~^:?*\[\\]|\.\.|@\{|//|^[-/.]|/\.|\.lock(/|$)|[/.]$|^@$"
 )  # git-check-ref-format(1)
 _IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+_DAMAGE = re.compile(
+    rb"warning: ignoring broken ref .*|error: (?:corrupt loose object|unable to unpack|object file) .*"
+    rb"|fatal: unable to stream .*"
+)
+"""What git says of a file of a repository that was changed outside it."""
 _LONGEST_NAME = 255
 """Bytes of a file's name; no common file system takes a longer one."""
 _CONFIG = """[core]
@@ -125,11 +130,16 @@ class GitRepo:
 
         Raises:
             subprocess.CalledProcessError: git failed; callers turn expected failures into refusals.
+            Refusal: A file of the repository is damaged. Of a ref, git only warns.
         """
         command = ["git", f"--git-dir={self.folder}", *arguments]
-        return subprocess.run(
-            command, input=stdin, capture_output=True, check=True, env=git_environment(**environment or {})
-        ).stdout
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, check=False, env=git_environment(**environment or {})
+        )
+        if (damage := _DAMAGE.search(done.stderr)) is not None:
+            raise refusals.damaged(f"git says: {damage[0].decode(errors='replace')}")
+        done.check_returncode()
+        return done.stdout
 
     def refs(self) -> dict[str, tuple[str, str]]:
         """List all refs.
@@ -193,6 +203,9 @@ class GitRepo:
 
         Returns:
             Entries in git's order; empty where there is no such folder.
+
+        Raises:
+            Refusal: A file is damaged.
         """
         arguments = ["ls-tree", "-z", "-l", *(["-r", "-t"] if recursive else [])]
         try:
@@ -204,6 +217,8 @@ class GitRepo:
         for line in listing.decode().split("\0")[:-1]:
             about, name = line.split("\t", 1)
             _mode, kind, oid, size = about.split()
+            if size == "BAD":
+                raise refusals.damaged(f"object {oid} of git is not readable")
             entries.append(TreeEntry(prefix + name, kind, oid, 0 if size == "-" else int(size)))
         return entries
 
@@ -465,8 +480,7 @@ class GitRepo:
 
 def git_environment(**more: str) -> dict[str, str]:
     """Make an environment for git without the user's configuration, hooks or prompts, so that repositories are the
-    same on
-    every machine.
+    same on every machine.
 
     Args:
         more: Additional variables.

@@ -270,6 +270,8 @@ class HubRepository:
         }
         if status in advices:
             return f"{hub}: {advices[status]}"
+        if error.response.headers.get("X-Error-Code") == "Damaged":
+            return f"{hub} cannot read what it stores: {_said(error)}; restore that, or move the Hub's folder away"
         if status >= 500:
             return f"{hub} is broken at the moment (HTTP {status}); run it again later"
         return f"{hub} refuses {repo} (HTTP {status}): {_said(error)}; fix that and run it again"

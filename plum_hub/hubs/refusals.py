@@ -66,6 +66,18 @@ def forbidden(message: str) -> Refusal:
     return Refusal(403, message)
 
 
+def damaged(what: str) -> Refusal:
+    """Return the answer to a request that needs a file of the Hub that was changed outside it.
+
+    Args:
+        what: Which file, and what is wrong with it.
+
+    Returns:
+        The refusal.
+    """
+    return Refusal(500, what, "Damaged")
+
+
 def gated(name: str) -> Refusal:
     """Refuse files of a gated repository, which is visible to everybody and readable with a token.
 

@@ -146,6 +146,9 @@ class Store:
 
         Returns:
             The repository, or None.
+
+        Raises:
+            Refusal: Its settings are damaged.
         """
         if not is_repo_name(name):
             return None
@@ -154,6 +157,8 @@ class Store:
             settings = RepoSettings(**json.loads((folder / "hub.json").read_text()))
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except (ValueError, TypeError) as error:
+            raise refusals.damaged(f"hub.json of {name} is not a repository's settings ({error})") from error
         return Repo(kind, name, GitRepo(folder), settings)
 
     def repos(self, kind: Kind) -> Iterator[Repo]:

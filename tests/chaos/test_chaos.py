@@ -135,6 +135,20 @@ def test_a_damaged_file_is_named_or_made_again(chaos: Chaos) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("hub.json", "hub.json of local/plum-tasks-answers"),
+        ("refs/heads/main", "refs/heads/main"),
+    ],
+)
+def test_a_damaged_file_of_the_embedded_hub_is_named(chaos: Chaos, name: str, named: str) -> None:
+    chaos.undisturbed("build")
+    whole = damage.Whole(chaos.folder / "build-whole")
+    ((result, what),) = damage.verdicts(whole, [0], [damage.Damage(f"home/hub/repos/*/*/*.git/{name}")])
+    assert (result, named in what.partition("cannot read what it stores: ")[2]) == ("refused", True), what
+
+
+@pytest.mark.parametrize(
     "struck", damage.ROWS if os.environ.get("EVERY_FAULT") else [_SAMPLES], ids=lambda one: one.name
 )
 def test_another_value_in_a_row_is_named_and_made_again(chaos: Chaos, struck: damage.Damage) -> None:
