@@ -227,7 +227,7 @@ class SuiteStrength:
     cases: int
     """Number of test cases."""
     mutants: int
-    """Versions of the reference with one fault each that were run."""
+    """Versions of the reference with one fault each that were run: fewer where the reference takes long."""
     killed: int
     """Mutants that failed a case."""
     equivalent: int

@@ -382,6 +382,84 @@ def test_an_endless_variant_is_stopped_by_its_steps_alone(
     assert shared.used[0] == 1
 
 
+def test_mutants_of_a_slow_reference_cost_little_more_than_itself(judge: Judge) -> None:
+    """A reference of 1.5 million steps, most of whose mutants pass, and take as many."""
+    spare = "".join(f"    spare = n * {number}\n" for number in range(2, 12))
+    reference = f"def f(n):\n{spare}    total = 0\n    for i in range(n):\n        total += i\n    return total\n"
+    drawn = mutants(reference, "f", most=100, seed="suite of f")
+    recording: Any = RecordingJudge(judge)
+    expected = str(sum(range(1_500_000)))
+    (found,) = measure([suite(reference, "f", ("f(1500000)", expected))], recording, Limits(), most=100)
+    assert {program.id for program in recording.programs} == {"0"}
+    assert 0 < found.mutants < len(drawn) / 2
+    assert found.killed < found.mutants
+    assert found.statement_coverage == 1.0
+    (quick,) = strength(judge, suite(reference, "f", ("f(1500)", str(sum(range(1500))))))
+    assert quick.mutants == len(drawn)
+    # Each takes a step for each number, so the third is begun within the 2,500 and the fourth is not.
+    shared = together.Together(
+        "0", reference.replace("        total", "        __step__(); total"), (Call(expression="f(1000)", expected="499500"),),
+        [one.counting for one in drawn], Limits(), together=2_500,
+    )  # fmt: skip
+    run_all(judge, {"0": shared})
+    assert [shared.passed[number] for number in range(4)] == [True, False, True, None]
+    assert {*list(shared.passed.values())[3:]} == {None}
+
+
+def test_a_mutant_meets_the_quick_cases_first(judge: Judge) -> None:
+    reference = "def f(n):\n    for i in range(n):\n        __step__()\n    return n\n"
+    cases = tuple(Call(expression=f"f({n})", expected=str(n)) for n in (90_000, 3, 30_000, 2))
+    seen: list[Execution] = []
+
+    class Seen(together.Together):
+        def take(self, execution: Execution) -> None:
+            seen.append(execution)
+            super().take(execution)
+
+    shared = Seen("0", reference, cases, [reference.replace("return n", "return n + 1"), "def f(n):\n    return n\n"], Limits(),
+                  again=True)  # fmt: skip
+    run_all(judge, {"0": shared})
+    (execution,) = seen
+    first, *others = [json.loads(ast.literal_eval(case.value or "None")) for case in execution.cases[1:5]]
+    assert first[3] == ["90000", "3", "30000", "2"]
+    assert others == [[3, [[1, "4", "3"]]], [0, []], [True]]
+    assert shared.passed == {0: False, 1: True}
+    assert shared.passes
+
+
+def test_programs_that_follow_from_results_do_not_wait_for_all_others(judge: Judge) -> None:
+    runs: list[int] = []
+
+    class Counting:
+        def run(self, programs: Iterable[Program]) -> Iterator[Execution]:
+            runs.append(0)
+            for execution in judge.run(programs):
+                runs[-1] += 1
+                yield execution
+
+    class Plan:
+        left = 2
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def program(self) -> Program | None:
+            return (
+                Program(id=self.name, code="x = 1", entry_point=None, cases=(), limits=Limits()) if self.left else None
+            )
+
+        def take(self, execution: Execution) -> None:
+            assert execution.status == "passed"
+            self.left -= 1
+
+    plans = {name: Plan(name) for name in map(str, range(100))}
+    counting: Any = Counting()
+    run_all(counting, plans)
+    assert sum(runs) == 200
+    assert runs[0] > 150
+    assert not any(plan.left for plan in plans.values())
+
+
 def test_values_that_are_right_in_another_form_are_compared_to_the_end(judge: Judge) -> None:
     """A mutant whose floats differ a little in every case, and one that is wrong in the last."""
     reference = "def f(x):\n    return x / 3, {1, 9}\n"
@@ -427,7 +505,9 @@ def test_reports_that_are_not_those_of_the_runner_count_for_nothing(judge: Judge
 
 @pytest.mark.parametrize(
     "report",
-    ["[0, [(0, '[' * 90_000, '[')]]", "[0, [(0, '{\"a\": 1, \"b\": 2}', '[')]]", "[0, [(0, '[1', '[')]]"]
+    ["'[' * 90_000", '[\'[0, [[0, "1", "["]]]\']', "'[0, [[0, ' + '[' * 90_000 + ']]]'", "'{' + '\"a\":' * 90_000"]
+    + ["'[0, [[0, \"' + '[' * 90_000 + '\", \"[\"]]]'", '\'[0, [[0, "[1", "["]]]\'', "'[null, 1, {}, 2]'"]
+    + ['\'[0, [[0, "{\\\\"a\\\\": 1, \\\\"b\\\\": 2}", "["]]]\'']
     + [f"reduce(lambda inner, _: [inner], range({depth}), 0)" for depth in (90, 190, 250, 2_000)],
 )
 def test_no_report_however_nested_ends_the_measurement(judge: Judge, report: str) -> None:

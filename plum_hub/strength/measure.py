@@ -1,5 +1,6 @@
 """Measure how strong suites are: which faults in their reference they notice, and how much of it they run."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,10 +20,13 @@ from plum_hub.strength.together import LEAST, Together
 
 _BATCH = 64
 """Suites that are measured together."""
+_TOGETHER = 1_000_000
+"""Steps of all mutants of a suite, or those of its reference where it takes more."""
 _TIMES, _INPUTS, _INPUTS_BY_TIME = 2, 5, 20
-"""A reference may take, for each other input, twice the steps of its own cases or those of `LEAST`; for all, twice or
-five times that. Those that it does not reach are not used. A mutant gets twice what the reference took there. CPU time
-is a wider limit, so that it does not decide which inputs are used.
+_SLOW = 0.25
+"""A reference may take, for each other input, twice the steps of its own cases or those of `LEAST`; for all, a quarter of
+its own or five times `LEAST`. Those that it does not reach are not used. A mutant gets twice what the reference took
+there. CPU time is a wider limit, so that it does not decide which inputs are used.
 """
 
 
@@ -84,14 +88,17 @@ def run_all(judge: Judge, plans: Mapping[str, _PlanT]) -> None:
     Raises:
         SandboxError: The sandbox failed.
     """
-    pending = dict(plans)
-    while pending:
-        programs = (program for plan in pending.values() if (program := plan.program()) is not None)
-        answered = {}
-        for execution in judge.run(programs):
-            answered[execution.id] = plans[execution.id]
+    ready = deque(plans.values())
+
+    def programs() -> Iterator[Program]:
+        while ready:
+            if (program := ready.popleft().program()) is not None:
+                yield program
+
+    while ready:  # the judge may have taken all that was ready before it gave a result
+        for execution in judge.run(programs()):
             plans[execution.id].take(execution)
-        pending = answered
+            ready.append(plans[execution.id])
 
 
 @dataclass
@@ -112,8 +119,8 @@ class _SharedPlan:
             self.faults = self._faults()
         if (program := self.faults.program()) is not None or not self.faults.is_faithful:
             return program
-        if self.comparison is None and (survivors := self._survivors()):
-            self.comparison = self._comparison(survivors)
+        if self.comparison is None and (survivors := self._survivors()) and (calls := self._other_calls()):
+            self.comparison = self._comparison(survivors, calls)
         return self.comparison.program() if self.comparison is not None else None
 
     def _faults(self) -> Together:
@@ -121,15 +128,23 @@ class _SharedPlan:
         self.mutants = mutants(suite.reference, suite.entry_point, most=self.most, seed=suite.id)
         self.probes = probes(suite.reference, suite.entry_point)
         cases, codes = sandbox_cases(suite.cases), [one.counting for one in self.mutants]
-        return Together(self.name, self.probes.marked, cases, codes, self.limits, again=True)
+        return Together(self.name, self.probes.marked, cases, codes, self.limits, again=True, together=_TOGETHER)
 
-    def _comparison(self, survivors: list[int]) -> Together:
+    def _own_calls(self) -> set[str]:
+        """Return the calls on which every survivor gives what the suite expects."""
+        return {case.call for case in self.suite.cases if case.call is not None}
+
+    def _other_calls(self) -> list[str]:
+        own = self._own_calls()
+        return [call for call in comparison_calls(self.suite) if call not in own]
+
+    def _comparison(self, survivors: list[int], calls: list[str]) -> Together:
         assert self.faults is not None
-        values = tuple(Value(expression=call) for call in comparison_calls(self.suite))
+        values = tuple(Value(expression=call) for call in calls)
         codes = [self.mutants[number].counting for number in survivors]
         (steps, seconds), (slow, slow_seconds) = LEAST, (_TIMES * used for used in self.faults.used)
         call = max(steps, int(slow)), max(seconds, slow_seconds)
-        whole = max(_INPUTS * steps, int(slow)), max(_INPUTS_BY_TIME * seconds, slow_seconds)
+        whole = max(_INPUTS * steps, int(_SLOW * self.faults.used[0])), max(_INPUTS_BY_TIME * seconds, slow_seconds)
         return Together(self.name, self.probes.marked, values, codes, self.limits, call=call, whole=whole, times=_TIMES)
 
     def take(self, execution: Execution) -> None:
@@ -160,4 +175,6 @@ class _SharedPlan:
     def _is_alike(self, place: int) -> bool:
         """Return whether a survivor gives the same value wherever the reference gives one."""
         compared = self.comparison
-        return compared is not None and compared.gives_values and compared.passed.get(place) is True
+        if compared is None:
+            return bool(self._own_calls())
+        return (compared.gives_values or bool(self._own_calls())) and compared.passed.get(place) is True

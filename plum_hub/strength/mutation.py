@@ -33,10 +33,9 @@ class Mutant:
 
 @dataclass(frozen=True)
 class _Fault:
-    """A fault that was not written as source yet; `place` is its position among all faults."""
+    """A fault that was not written as source yet."""
 
     operator: str
-    place: int
     site: Site
     new: ast.AST
 
@@ -55,7 +54,7 @@ def mutants(reference: str, entry_point: str, *, most: int = MOST, seed: str = "
         seed: Seed of the draw, such as the id of the suite.
 
     Returns:
-        The mutants in the order of the source; none if it does not parse.
+        The mutants in the order of the draw, so that the first ones are such a draw too; none if it does not parse.
     """
     tree = parse(reference)
     if tree is None:
@@ -81,7 +80,7 @@ def _drawn(
         if form not in seen and (edited := editor.with_node(fault.site, fault.new)) is not None:
             found.append((fault, edited))
         seen.add(form)
-    return sorted(found, key=lambda one: one[0].place)
+    return found
 
 
 def _shuffled(tree: ast.Module, entry_point: str, seed: str) -> Iterator[_Fault]:
@@ -96,14 +95,12 @@ def _shuffled(tree: ast.Module, entry_point: str, seed: str) -> Iterator[_Fault]
 def _by_operator(tree: ast.Module, entry_point: str) -> dict[str, list[_Fault]]:
     found: dict[str, list[_Fault]] = {name: [] for name in OPERATORS}
     within = {id(statement) for statement in reachable(tree, entry_point)}
-    counts, place = False, 0
+    counts = False
     for site in sites(tree):
         if site.parent is tree:
             counts = id(site.node) in within
         for name, operator in OPERATORS_OF.get(type(site.node), ()) if counts else ():
-            for new in operator(site.node):
-                found[name].append(_Fault(name, place, site, new))
-                place += 1
+            found[name] += [_Fault(name, site, new) for new in operator(site.node)]
     return found
 
 

@@ -32,7 +32,7 @@ _FRAMES = 24
 """Reports of one program, or a multiple. With the same number, the cases are the same, and compiled only once."""
 _SPARE = 3
 """Reports besides those of variants."""
-_ENDED, _NOT_LOADED, _STOPPED = 0, 2, 3
+_ENDED, _NOT_LOADED, _STOPPED, _LEFT_OUT = 0, 2, 3, 4
 """How a variant ended (`variant_child.py`)."""
 _ENDLESS = 1 << 62
 _NO_REPORTS = (
@@ -62,7 +62,8 @@ class Together:
         call: Steps and CPU seconds of the reference for one case; None for what `limits` gives.
         whole: The same for all cases.
         times: A variant gets so many times the steps of the reference in a case, but at least `LEAST`.
-        passed: Whether each variant passes all cases, by its number; None for one that does not load.
+        together: Steps of all variants, or those of the reference where it takes more; then no other is begun.
+        passed: Whether each variant passes all cases, by its number; None for one that does not load or is not begun.
         used: Steps and CPU seconds of the reference in all cases.
         marks: Marks of the reference that were reached.
         gives_values: Whether the reference has a value in any case.
@@ -79,6 +80,7 @@ class Together:
     call: Sequence[float] | None = None
     whole: Sequence[float] | None = None
     times: float = TIMES
+    together: int = _ENDLESS
     passed: dict[int, bool | None] = field(default_factory=dict)
     used: tuple[int, float] = 0, 0.0
     marks: Set[int] = frozenset()
@@ -105,6 +107,7 @@ class Together:
             "sources": [("reference", self.reference), *variants, *[("again", self.reference)] * self.again],
             "cases": [*map(_text, self.cases)],
             "limits": (self.call or unlimited, self.whole or unlimited, LEAST, self.times),
+            "together": self.together,
             "seeded": "random" if "random" in self.reference else "",
         }
         # The sandbox gives a quarter to a first run, and here each source has limits of its own.
@@ -122,9 +125,9 @@ class Together:
             execution: The result of the latest program.
         """
         self._is_run = True
-        values = takewhile(lambda value: value is not None, (one.value for one in execution.cases[1:]))
+        values = takewhile(lambda value: value not in (None, "None"), (one.value for one in execution.cases[1:]))
         try:
-            self._take([ast.literal_eval(value) for value in values if value is not None])
+            self._take([json.loads(ast.literal_eval(value)) for value in values if value is not None])
         except _NO_REPORTS:
             self.is_faithful = self.passes = False
 
@@ -149,7 +152,7 @@ class Together:
         if agrees and outcome == _STOPPED and number not in self._lenient:
             self._lenient.add(number)
         else:
-            self.passed[number] = None if outcome == _NOT_LOADED else agrees and outcome == _ENDED
+            self.passed[number] = None if outcome in (_NOT_LOADED, _LEFT_OUT) else agrees and outcome == _ENDED
 
 
 def _agrees(case: Case, mine: str, form: str) -> bool:

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 import types
-from itertools import chain, repeat
+from itertools import accumulate, chain, repeat
 from typing import Any
 
 from plum_hub.execution.values import encode
@@ -26,9 +26,11 @@ _SLACK = 2.5
 """CPU time is not the same each time, so its limit is wider than that of steps."""
 _LONGEST = 1_000_000
 """Characters of an encoded value."""
+_AGAIN = 1_000_000
+"""Steps of the reference at the end."""
 _ENDLESS = 1 << 62
 
-_ENDED, _RAISED, _NOT_LOADED, _STOPPED = range(4)
+_ENDED, _RAISED, _NOT_LOADED, _STOPPED, _LEFT_OUT = range(5)
 
 
 class LateError(BaseException):
@@ -44,6 +46,8 @@ class VariantRunner:
         cases: `eval` and an expression, or `exec` and statements, which have no value.
         limits: Steps and CPU seconds of the reference for one case, and for all; what a variant gets at least in one
             case and, as CPU seconds, in all; and how many times the steps of the reference it gets.
+        together: Steps of all variants together, where the reference takes no more; else they get as many as it takes.
+            Once they are used, no variant is begun.
         seeded: Name of the module whose random numbers are the same for each source; "" for none.
     """
 
@@ -52,19 +56,24 @@ class VariantRunner:
         sources: list[tuple[str, str]],
         cases: list[tuple[str, str]],
         limits: tuple[tuple[int, float], tuple[int, float], tuple[int, float], float],
+        together: int,
         seeded: str,
     ) -> None:
         self._sources = iter(sources)
         self._cases = [compile(source, "<case>", kind) for kind, source in cases]
         self._call, self._whole, self._least, self._times = limits
+        self._together = together
         self._forms: list[str | None] = []
         """What the reference gives in each case. Where it raises, nothing is run on its variants."""
-        self._limits: list[int] = []
-        """Most steps of a variant in each case, and
+        self._steps: list[int] = []
+        """Steps of the reference in each case, and
         at load: when it loads."""
         self._at_load = 0
-        self._left = repeat(None, 0)
-        """Knows how many steps are left."""
+        self._order: list[int] = []
+        """Numbers of the cases that have a value; first those in which the reference takes few steps, since most
+        variants differ from it in any case."""
+        self._most, self._left = 0, repeat(None, 0)
+        """Steps that were allowed, and what knows how many of them are left."""
         self._scope: dict[str, Any] = {}
         self._module: dict[str, Any] = {}
         self._armed = False
@@ -73,30 +82,34 @@ class VariantRunner:
         self._recursion = sys.getrecursionlimit()
         signal.signal(signal.SIGPROF, self._interrupt)
 
-    def next(self) -> list[Any] | None:
+    def next(self) -> str | None:
         """Run the next source.
 
         Returns:
-            Of the reference: its steps and CPU seconds, the numbers of its marks, and what it gives in each case,
+            A report as JSON: one text costs a third of a list of lists, here and outside. Of the reference: its steps and CPU seconds, the numbers of its marks, and what it gives in each case,
             encoded; None where it raises. Of a variant: how it ended, and where it differs from the reference, as case,
-            its own value and that of the reference. Of the reference at the end: whether it did the same. None after
-            the last source.
+            its own value and that of the reference. Of the reference at the end: whether it did the same in the cases
+            that take few steps. None after the last source.
         """
         role, source = next(self._sources, ("", ""))
-        if not role:
-            return None
+        return encode(self._report(role, source)).decode() if role else None
+
+    def _report(self, role: str, source: str) -> list[Any]:
         if role == "reference":
             return self._reference(source)
+        if role == "variant" and self._together <= 0:
+            return [_LEFT_OUT, []]
+        if role == "again":
+            self._order = self._first(_AGAIN)
         outcome, differences = self._variant(source, lenient=role != "variant")
         return [not outcome and not differences] if role == "again" else [outcome, differences]
 
     def _reference(self, source: str) -> list[Any]:
         marks = self._load(source, _ENDLESS)
-        used, seconds = _ENDLESS - self._left.__length_hint__(), 0.0
-        self._at_load = self._limit(used)
+        used, seconds = self._used(), 0.0
+        self._at_load = used
         for case in self._cases:
-            most = min(self._call[0], self._whole[0] - used)
-            self._count(most)
+            self._count(min(self._call[0], self._whole[0] - used))
             left, began = min(self._call[1], self._whole[1] - seconds), time.process_time()
             form = None
             try:
@@ -106,39 +119,47 @@ class VariantRunner:
             except BaseException:  # noqa: BLE001  what the reference raises is its result
                 pass
             self._forms.append(form)
-            steps = most - self._left.__length_hint__()
-            self._limits.append(self._limit(steps))
-            used, seconds = used + steps, seconds + time.process_time() - began
+            self._steps.append(self._used())
+            used, seconds = used + self._steps[-1], seconds + time.process_time() - began
         slow = min(_SLACK * self._times * seconds, max(_MOST_SECONDS, _LEAST_TIMES * seconds))
         self._whole = max(_CASES * self._least[0], self._limit(used)), max(self._least[1], slow)
+        self._together = max(self._together, used)
+        valued = (number for number, form in enumerate(self._forms) if form is not None)
+        self._order = sorted(valued, key=lambda number: self._steps[number] // self._least[0])
         return [used, seconds, sorted(marks), self._forms]
 
     def _limit(self, steps: int) -> int:
         return max(self._least[0], int(self._times * steps))
 
+    def _first(self, most: int) -> list[int]:
+        """Return the first cases in which the reference takes so many steps together."""
+        sums = accumulate(self._steps[number] for number in self._order)
+        return [number for number, steps in zip(self._order, sums, strict=True) if steps <= most]
+
     def _variant(self, source: str, *, lenient: bool) -> tuple[int, list[Any]]:
         differences: list[Any] = []
         try:
-            self._timed(lambda: self._load(source, self._at_load), self._whole[1])
+            self._timed(lambda: self._load(source, self._limit(self._at_load)), self._whole[1])
         except BaseException:  # noqa: BLE001  as above
             return _NOT_LOADED, differences
         try:
             return self._timed(lambda: self._compared(differences, lenient), self._whole[1]), differences
         except BaseException:  # noqa: BLE001  as above
             return _RAISED, differences
+        finally:
+            self._together -= self._used()
 
     def _compared(self, differences: list[Any], lenient: bool) -> int:
         whole = self._whole[0]
-        for number, form in enumerate(self._forms):
-            if form is None:
-                continue
-            most = min(self._limits[number], whole)
-            self._count(most)
+        for number in self._order:
+            self._count(min(self._limit(self._steps[number]), whole))
+            form = self._forms[number]
             if (mine := self._form(self._cases[number])) != form:
-                differences.append((number, mine, form))
+                differences.append([number, mine, form])
                 if not lenient:
                     return _STOPPED
-            whole -= most - self._left.__length_hint__()
+            used = self._used()
+            whole, self._together = whole - used, self._together - used
         return _ENDED
 
     def _form(self, case: types.CodeType) -> str:
@@ -162,8 +183,13 @@ class VariantRunner:
 
     def _count(self, most: int) -> None:
         """Let the module make so many steps at most."""
-        self._left = repeat(None, most)
+        self._most, self._left = most, repeat(None, most)
         self._module["__step__"] = chain(self._left, _late()).__next__
+
+    def _used(self) -> int:
+        """Return the steps since they were counted anew, each of them once."""
+        used, self._most = self._most - self._left.__length_hint__(), self._left.__length_hint__()
+        return used
 
     def _timed(self, work: Any, seconds: float) -> Any:
         """Do something within some CPU time."""
