@@ -397,10 +397,9 @@ def test_mutants_of_a_slow_reference_cost_little_more_than_itself(judge: Judge) 
     (quick,) = strength(judge, suite(reference, "f", ("f(1500)", str(sum(range(1500))))))
     assert quick.mutants == len(drawn)
     # Each takes a step for each number, so the third is begun within the 2,500 and the fourth is not.
-    shared = together.Together(
-        "0", reference.replace("        total", "        __step__(); total"), (Call(expression="f(1000)", expected="499500"),),
-        [one.counting for one in drawn], Limits(), together=2_500,
-    )  # fmt: skip
+    counting, case = reference.replace("        total", "        __step__(); total"), ("f(1000)", "499500")
+    cases = (Call(expression=case[0], expected=case[1]),)
+    shared = together.Together("0", counting, cases, [one.counting for one in drawn], Limits(), together=2_500)
     run_all(judge, {"0": shared})
     assert [shared.passed[number] for number in range(4)] == [True, False, True, None]
     assert {*list(shared.passed.values())[3:]} == {None}
@@ -416,8 +415,8 @@ def test_a_mutant_meets_the_quick_cases_first(judge: Judge) -> None:
             seen.append(execution)
             super().take(execution)
 
-    shared = Seen("0", reference, cases, [reference.replace("return n", "return n + 1"), "def f(n):\n    return n\n"], Limits(),
-                  again=True)  # fmt: skip
+    variants = [reference.replace("return n", "return n + 1"), "def f(n):\n    return n\n"]
+    shared = Seen("0", reference, cases, variants, Limits(), again=True)
     run_all(judge, {"0": shared})
     (execution,) = seen
     first, *others = [json.loads(ast.literal_eval(case.value or "None")) for case in execution.cases[1:5]]

@@ -13,7 +13,7 @@ from plum_hub.execution import wire
 from plum_hub.execution.base import Call, Case, Program, Reinterpretation, Statement, Stdio, Value
 from plum_hub.execution.closeness import Closeness, accepts, parse_expected
 from plum_hub.execution.literals import MAX_CHARACTERS, largest_hashed
-from plum_hub.execution.plain_literals import NotPlainError, parse_plain
+from plum_hub.execution.plain_literals import NotPlainError, parse_plain, plain_call
 from plum_hub.execution.reserved import reserved
 from plum_hub.execution.values import TooLargeValueError, UnsupportedValueError, encode
 
@@ -21,6 +21,8 @@ _TIMED = f"({reserved('setitimer')}(2, {{}}), {{}})[1]"
 """An expression with a CPU limit of its own: when it expires, a signal ends the process. A program that removes the
 limit only gets the CPU time it has left, as without one.
 """
+_PLAIN_CHARACTERS = 1 << 20
+"""Cases that are longer together are not sent as plain calls: a jail would hold the arguments of all at once."""
 _REFLEXIVE = ("equal", "near", "close", "as_list")
 """Comparisons that the expected value itself passes."""
 
@@ -31,7 +33,9 @@ class Cases:
 
     Attributes:
         name: Digest of `text`; a jail that has received this name keeps `text`.
-        text: The expressions and statements, as JSON.
+        text: A list of the cases, as JSON: `["call", expression]`; `["statement", source]`; or, for a call with plain
+            arguments, `["plain", what is called, its own CPU limit or null, arguments]`, where `{"": [1, 2]}` is a
+            tuple. That is read in a twentieth of the time in which an expression is compiled.
         statements: Number of statements.
     """
 
@@ -75,7 +79,8 @@ def cases_of(program: Program) -> Cases:
     if known is not None and known[0] is cases:
         _CASES.move_to_end(id(cases))
         return known[1]
-    sent: list[tuple[str, str]] = []
+    is_short = sum(len(case.expression) for case in cases if isinstance(case, Call | Value)) <= _PLAIN_CHARACTERS
+    sent: list[str] = []
     reinterpretations: defaultdict[int, list[int]] = defaultdict(list)
     for number, case in enumerate(cases):
         if isinstance(case, Reinterpretation) and not (
@@ -86,22 +91,30 @@ def cases_of(program: Program) -> Cases:
             reinterpretations[case.case].append(number)
         elif isinstance(case, Call):
             expected(case.expected)
-            timed = _TIMED.format(case.cpu_seconds, case.expression) if case.cpu_seconds else case.expression
-            sent.append(("call", timed))
+            sent.append(_call(case.expression, case.cpu_seconds, may_be_plain=is_short))
         elif isinstance(case, Value):
-            sent.append(("call", case.expression))
+            sent.append(_call(case.expression, None, may_be_plain=is_short))
         elif isinstance(case, Statement):
-            sent.append(("statement", case.source))
-    text = json.dumps(sent).encode()
+            sent.append(json.dumps(("statement", case.source)))
+    text = f"[{','.join(sent)}]".encode()
     scripts = tuple(number for number, case in enumerate(cases) if isinstance(case, Stdio))
     module_cases = tuple(number for number, case in enumerate(cases) if not isinstance(case, Stdio | Reinterpretation))
-    statements = sum(kind == "statement" for kind, _ in sent)
+    statements = sum(isinstance(case, Statement) for case in cases)
     name = hashlib.blake2b(text, digest_size=16).hexdigest()
     prepared = Cases(name, text, statements, _passing_results(cases), module_cases, scripts, reinterpretations)
     _CASES[id(cases)] = (cases, prepared)
     if len(_CASES) > _MAX_CACHED_SUITES:
         _CASES.popitem(last=False)
     return prepared
+
+
+def _call(expression: str, cpu_seconds: float | None, *, may_be_plain: bool) -> str:
+    """Return an item of `Cases.text`."""
+    if may_be_plain:
+        with contextlib.suppress(NotPlainError):
+            name, arguments = plain_call(expression)
+            return f'["plain",{json.dumps(name)},{json.dumps(cpu_seconds)},{arguments}]'
+    return json.dumps(("call", _TIMED.format(cpu_seconds, expression) if cpu_seconds else expression))
 
 
 @functools.lru_cache(maxsize=4096)

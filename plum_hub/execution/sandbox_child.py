@@ -52,14 +52,23 @@ RESULT_BYTES = 64 << 20
 _VALUES_BYTES = RESULT_BYTES - (4 << 20)
 """Limit of all values of a run together; the rest of the buffer is for other frames."""
 
-Sources: TypeAlias = tuple[tuple[str, str], ...]
-"""Cases as received: kind (`call` or `statement`) and source."""
+
+class PlainCall(NamedTuple):
+    """A call whose arguments are values: `name(*arguments)`, perhaps with a CPU limit of its own, in seconds."""
+
+    name: str
+    cpu_seconds: float | None
+    arguments: list[Any]
+
+
+Sources: TypeAlias = tuple[tuple[str, str | PlainCall], ...]
+"""Cases as received: kind (`call` or `statement`) and source, or `plain` and the call."""
 
 
 class CompiledCases(NamedTuple):
     """Compiled cases. In place of a code object there can be the result frame that says why it did not compile."""
 
-    calls: tuple[types.CodeType | bytes, ...]
+    calls: tuple[types.CodeType | PlainCall | bytes, ...]
     groups: tuple[int | tuple[types.CodeType | bytes, tuple[trusted.Module, ...]], ...]
     """In order: a number of calls, or one statement with the modules that it names."""
 
@@ -115,7 +124,8 @@ def typical(numbers: List[int], words: Dict[str, Any], one: Optional[Tuple[str, 
 """
 _TYPICAL_CASES = (
     ("call", "typical([1, 2, 3, 4, -5], {'a': 1})"), ("call", "(True, 'text', {'a': [1.5]}, (2,), {3})"),
-    ("call", "typical()"), ("statement", "assert typical([4, 4], {}) is not None"),
+    ("call", "typical()"), ("plain", PlainCall("typical", None, [[1, 2, 3, 4, -5], {"a": 1}])),
+    ("plain", PlainCall("typical", None, [])), ("statement", "assert typical([4, 4], {}) is not None"),
 )  # fmt: skip
 
 
@@ -174,18 +184,20 @@ def compiled(cases: Sources) -> CompiledCases:
     """Compile cases.
 
     Args:
-        cases: Kind and source of each.
+        cases: Kind and source of each; a plain call stays as it is.
 
     Returns:
         The code objects.
     """
     groups: list[int | tuple[types.CodeType | bytes, tuple[trusted.Module, ...]]] = []
-    for kind, alike in groupby(cases, operator.itemgetter(0)):
-        if kind == "call":
-            groups.append(len(list(alike)))
+    for are_statements, alike in groupby(cases, lambda case: case[0] == "statement"):
+        if are_statements:
+            groups += [(_code("statement", str(source)), trusted.named(str(source))) for _, source in alike]
         else:
-            groups += [(_code(kind, source), trusted.named(source)) for _, source in alike]
-    return CompiledCases(tuple(_code(kind, source) for kind, source in cases if kind == "call"), tuple(groups))
+            groups.append(len(list(alike)))
+    others = ((kind, source) for kind, source in cases if kind != "statement")
+    calls = (source if isinstance(source, PlainCall) else _code(kind, source) for kind, source in others)
+    return CompiledCases(tuple(calls), tuple(groups))
 
 
 def _code(kind: str, source: str) -> types.CodeType | bytes:
@@ -291,7 +303,7 @@ def _said(raised: deque[bytes]) -> Iterator[bytes]:
         yield raised.pop() if raised else FRAME.pack(DONE, 0)
 
 
-def _calls(cases: tuple[types.CodeType | bytes, ...], scope: dict[str, Any]) -> Iterator[bytes]:
+def _calls(cases: tuple[types.CodeType | PlainCall | bytes, ...], scope: dict[str, Any]) -> Iterator[bytes]:
     """Yield the values of the expressions, each when it is requested.
 
     Names are bound first, because the program may change what modules and builtins hold.
@@ -299,12 +311,20 @@ def _calls(cases: tuple[types.CodeType | bytes, ...], scope: dict[str, Any]) -> 
     catch, unsupported, too_large = BaseException, UnsupportedValueError, TooLargeValueError
     exactly, size, left = bytes, len, _VALUES_BYTES
     evaluate, pack, to_bytes, raised = eval, FRAME.pack, encode, _raised
+    plain, call, limit = PlainCall, _called, RESERVED[reserved("setitimer")]
     for case in cases:
         try:
             if isinstance(case, exactly):
                 frame = case
             else:
-                text = to_bytes(evaluate(case, scope))
+                if isinstance(case, plain):
+                    name, seconds, arguments = case
+                    if seconds:
+                        limit(2, seconds)
+                    value = call(scope[name] if name in scope else evaluate(name, scope), arguments)
+                else:
+                    value = evaluate(case, scope)
+                text = to_bytes(value)
                 left -= size(text)
                 if left < 0:
                     raise too_large(_TOO_MUCH)
@@ -316,6 +336,11 @@ def _calls(cases: tuple[types.CodeType | bytes, ...], scope: dict[str, Any]) -> 
         except catch as error:
             frame = raised(error)
         yield frame
+
+
+def _called(function: Any, arguments: list[Any]) -> object:
+    """Call a function below a frame of its own, so that it can recurse as deep as below an expression's."""
+    return function(*arguments)
 
 
 def _load(code: str | bytes, entry_point: str | None, modules: Modules, scope: dict[str, Any]) -> Iterator[bytes]:

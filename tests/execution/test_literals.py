@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from plum_hub.execution.literals import equal, parse_literal
-from plum_hub.execution.plain_literals import NotPlainError, parse_plain
+from plum_hub.execution.plain_literals import NotPlainError, parse_plain, plain_call
 
 
 @pytest.mark.parametrize(
@@ -138,3 +138,26 @@ def test_plain_literals_are_read_alike(source: str) -> None:
 def test_what_json_would_read_otherwise_is_not_plain(source: str) -> None:
     with pytest.raises(NotPlainError):
         parse_plain(source)
+
+
+@pytest.mark.parametrize(
+    ("expression", "name", "arguments"),
+    [
+        ("f()", "f", "[]"),
+        ("solve( 1,\n 'a (b'.x)", None, None),
+        ("_f2([1, (2, 'é')], -0.5, None)", None, None),  # a string and None together are left to the compiler
+        ("_f2([1, (2, 'é')], -0.5)", "_f2", '[[1, {"":[2, "é"]}], -0.5]'),
+        ("f( True , None)", "f", "[ true , null]"),
+        *((one, None, None) for one in (
+            "f(1)[0]", "f(1), f(2)", "f(1)(2)", "f(1) + g(2)", "f(x=1)", "f(*[1])", "f(1,)", "f(x)", "not(1)", "f",
+            "lambda(1)", "f.g(1)", "f (1)", " f(1)", "f(1) ", "f(1] + [2)", "f(1], [2)", "f((1))", "f({1: 2})", "",
+            "f(1 # a\n)", "é(1)",
+        )),
+    ],
+)  # fmt: skip
+def test_a_call_with_plain_arguments_is_taken_apart(expression: str, name: str | None, arguments: str | None) -> None:
+    if name is None:
+        with pytest.raises(NotPlainError):
+            plain_call(expression)
+    else:
+        assert plain_call(expression) == (name, arguments)
