@@ -177,10 +177,10 @@ def _parquet(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int,
             selected = [name for name in names if columns is None or name in columns]
             unread = dict.fromkeys(name for name in names if name not in selected)
             for batch in file.iter_batches(batch_size=1000, columns=selected):
-                for row in batch.to_pylist():
+                for row in batch.to_pylist(maps_as_pydicts="strict"):
                     number += 1
                     yield number, unread | row
-    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+    except (pa.ArrowException, ValueError, TypeError, OverflowError, KeyError) as error:
         why = " ".join(str(error).split())[:200]
         raise InstructionsError(
             f"{path} is not readable Parquet after row {number} ({why}): write the file again"

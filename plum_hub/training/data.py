@@ -23,6 +23,7 @@ from plum_hub.spool import Spool
 from plum_hub.training.lengths import ROW_NAME, TOOLS, Row
 from plum_hub.training.record import DataRecord, ModelRevision
 from plum_hub.training.stored_rows import stored
+from plum_hub.training.turns import asking_turn, conversation_of
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _COLUMNS: dict[Method, tuple[str, ...]] = {
@@ -35,6 +36,8 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _IDS = ("sample_id", "chosen_sample_id", "rejected_sample_id")
 _READ = frozenset({name for names in _COLUMNS.values() for name in names} | {*_IDS, "instruction_id", TOOLS})
 """Every column that a training may need; no other is decoded."""
+_TURNS = frozenset({"prompt", "completion", "chosen", "rejected", TOOLS})
+"""Columns whose nulls are those of a file format."""
 _ONLY_TRL = ("chat_template_kwargs", "images", "image", "videos")
 """Columns by which TRL would train differently, and that are not read here."""
 
@@ -163,7 +166,7 @@ def _policy(manifest: Path) -> PolicyRef:
 def _default_split(folder: Path, source: str) -> Iterator[Row]:
     """Yield the `train` split of a dataset that plum-hub did not make, as its card or its files define it."""
     try:
-        yield from (dict(row) for _, row in read_folder(folder, source, _READ))
+        yield from (_read(row) for _, row in read_folder(folder, source, _READ))
     except InstructionsError as error:
         raise TrainingError(str(error)) from error
 
@@ -172,9 +175,13 @@ def _table(files: Iterable[Path]) -> Iterator[Row]:
     """Yield the rows of a user's files, or of a release's."""
     for path in files:
         try:
-            yield from (dict(row) for _, row in read_rows(path, _READ))
+            yield from (_read(row) for _, row in read_rows(path, _READ))
         except InstructionsError as error:
             raise TrainingError(str(error)) from error
+
+
+def _read(row: Mapping[str, Any]) -> Row:
+    return {name: conversation_of(value) if name in _TURNS else value for name, value in row.items()}
 
 
 def _survey(rows: Iterable[Row]) -> tuple[set[str] | None, tuple[str, ...]]:
@@ -265,8 +272,12 @@ def _tools(row: Mapping[str, Any], number: int, source: str) -> str | None:
         return None
     try:
         found = json.loads(given) if isinstance(given, str) else given
-        if isinstance(found, list) and all(isinstance(tool, dict) for tool in found):
-            return json.dumps(found) if found else None
+        if found is None:
+            return None
+        if isinstance(found, list):
+            found = [json.loads(tool) if isinstance(tool, str) else tool for tool in found]
+            if all(isinstance(tool, dict) for tool in found):
+                return json.dumps(found) if found else None
     except (ValueError, TypeError, RecursionError):
         pass
     raise TrainingError(
@@ -296,6 +307,12 @@ def _checked(rows: Iterable[Row], columns: Sequence[str], source: str) -> Iterat
                 f"{source}: row {number}: {', '.join(texts)} must all be texts, or all conversations (lists of role "
                 "and content), in this row as in the first; fix the row"
             )
+        for name in texts[1:]:
+            if role := asking_turn(row[name]):
+                raise TrainingError(
+                    f"{source}: row {number}: its {name} begins with a turn of role {role!r}, which is the prompt's: "
+                    f"leave such turns out of {name}"
+                )
         if "label" in columns and row["label"] not in (True, False):
             raise TrainingError(
                 f"{source}: row {number}: its label is {json.dumps(row['label'], default=str)}, and must be true or "

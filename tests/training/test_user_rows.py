@@ -200,3 +200,62 @@ def test_columns_that_are_not_read_are_named(tmp_path: Path) -> None:
     wrong = [row | {"tools": "run_tests"} for row in toy.rows()]
     with pytest.raises(TrainingError, match="row 0: its tools are not a list of objects"):
         read_data(str(toy.write(tmp_path / "c.jsonl", wrong)), "kto", "auto")
+
+
+ASKED, ANSWERED = {"role": "user", "content": "add 1"}, {"role": "assistant", "content": "a + 1"}
+CALLS = [
+    {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {name: 1}}}]}
+    for name in ("a", "b")
+]
+
+
+def test_a_turn_has_no_fields_of_other_turns(tmp_path: Path) -> None:
+    prompts = [[ASKED | {"name": "bob"}, call, {"role": "tool", "content": "1"}] for call in CALLS]
+    tools = [[TOOL], [TOOL | {"function": {"name": "g", "parameters": {"properties": {"x": {"type": "string"}}}}}]]
+    rows = [
+        {"prompt": prompt, "completion": [ANSWERED], "label": True, "tools": own}
+        for prompt, own in zip(prompts, tools, strict=True)
+    ]
+    parquet(rows, tmp_path / "t.parquet")
+    found = read_data(str(tmp_path / "t.parquet"), "kto", "auto").rows
+    assert [row["prompt"] for row in found] == prompts
+    assert [json.loads(row["tools"]) for row in found] == tools
+
+
+def test_turns_of_a_parquet_map_are_turns(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet as files
+
+    kind = pa.list_(pa.map_(pa.string(), pa.string()))
+    columns = {"prompt": pa.array([[[*ASKED.items()]]], kind), "completion": pa.array([[[*ANSWERED.items()]]], kind)}
+    files.write_table(pa.table(columns), tmp_path / "t.parquet")
+    assert read_data(str(tmp_path / "t.parquet"), "sft", "auto").rows[0]["prompt"] == [ASKED]
+
+
+@pytest.mark.parametrize("as_text", [json.dumps, lambda turns: json.dumps(turns, indent=1) + "\n"])
+def test_a_conversation_in_json_text_is_a_conversation(tmp_path: Path, as_text: Callable[[Any], str]) -> None:
+    rows = [{"prompt": as_text([ASKED]), "chosen": as_text([ANSWERED]), "rejected": as_text([ANSWERED])}]
+    (row,) = read_data(str(toy.write(tmp_path / "t.jsonl", rows)), "dpo", "auto").rows
+    assert (row["prompt"], row["chosen"], row["rejected"]) == ([ASKED], [ANSWERED], [ANSWERED])
+    for text in ("[1, 2]", "[]", '[{"role": "user"}]', '[{"role": "user", "content": "x"}'):
+        plain = toy.write(tmp_path / "u.jsonl", [{"prompt": text, "completion": text}])
+        assert read_data(str(plain), "sft", "auto").rows[0]["prompt"] == text
+
+
+@pytest.mark.parametrize("first", [ASKED, {"role": "system", "content": "Write code."}])
+def test_an_answer_with_the_turns_of_its_prompt_is_refused(tmp_path: Path, first: dict[str, str]) -> None:
+    rows = [{"prompt": [ASKED], "chosen": [first, ANSWERED], "rejected": [ANSWERED]}]
+    with pytest.raises(TrainingError, match=f"row 0: its chosen begins with a turn of role '{first['role']}'"):
+        read_data(str(toy.write(tmp_path / "t.jsonl", rows)), "dpo", "auto")
+
+
+@pytest.mark.parametrize("tools", [[json.dumps(TOOL)], json.dumps([TOOL]), [TOOL, None]])
+def test_every_form_of_tools_is_read(tmp_path: Path, tools: object) -> None:
+    rows = [{"prompt": [ASKED], "completion": [ANSWERED], "tools": own} for own in (tools, "null", None, [], "", "[]")]
+    if tools == [TOOL, None]:
+        with pytest.raises(TrainingError, match="row 0: its tools are not a list of objects"):
+            read_data(str(toy.write(tmp_path / "t.jsonl", rows)), "sft", "auto")
+        return
+    first, *others = read_data(str(toy.write(tmp_path / "t.jsonl", rows)), "sft", "auto").rows
+    assert json.loads(first["tools"]) == [TOOL]
+    assert {row["tools"] for row in others} == {None}
