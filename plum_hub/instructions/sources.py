@@ -55,8 +55,8 @@ class InstructionsConfig(BaseModel):
 
     column: str | None = None
     """Column that contains the task. Takes precedence over a `:` in `source`. Default: the only existing one of
-    `instruction`, `prompt`, `problem`, `text`, `question`, or else `conversations` or `messages`. A conversation,
-    in any shape, gives its first turn, if a person has it.
+    `conversations`, `messages`, else of `instruction`, `prompt`, `problem`, `text`, `question`, else `conversation` or
+    `query`. A conversation, in any shape, gives its first turn, if a person has it.
     """
 
     splits: tuple[str, ...] = Field(default=("train",), min_length=1)
