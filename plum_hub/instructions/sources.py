@@ -4,7 +4,7 @@ A source is one of
 - `starter`: the tasks that ship with the package;
 - `oss-instruct`, `evol-instruct-code`, `sharegpt`: the paper's three, from the Hub (`hub.KNOWN_DATASETS`);
 - `NAMESPACE/NAME[@REVISION][:COLUMN]`: any dataset on the Hub;
-- `PATH[:COLUMN]`: a local `.jsonl`, `.json` (either also `.gz`) or `.parquet` file.
+- `PATH[:COLUMN]`: a local `.jsonl`, `.ndjson`, `.json` (each also `.gz`) or `.parquet` file.
 """
 
 import re
@@ -44,7 +44,7 @@ class InstructionsConfig(BaseModel):
 
     source: str = "oss-instruct"
     """`starter`, `oss-instruct`, `evol-instruct-code`, `sharegpt`, a Hub dataset `NAMESPACE/NAME[@REVISION][:COLUMN]`,
-    or a local `.jsonl`, `.json` (either also `.gz`) or `.parquet` file, `PATH[:COLUMN]`.
+    or a local `.jsonl`, `.ndjson`, `.json` (each also `.gz`) or `.parquet` file, `PATH[:COLUMN]`.
     """
 
     revision: str | None = None

@@ -11,7 +11,7 @@ from typing import Any
 from plum_hub.engines.base import LocalSettings
 from plum_hub.errors import InstructionsError, TrainingError
 from plum_hub.hubs.client import choose_target, connected, fetch_repo
-from plum_hub.instructions.files import read_rows
+from plum_hub.instructions.files import SUFFIXES, read_rows
 from plum_hub.instructions.hub import read_folder
 from plum_hub.records import Preference, Prompt, digest
 from plum_hub.release.preferences import PreferencesConfig
@@ -38,8 +38,10 @@ _READ = frozenset({name for names in _COLUMNS.values() for name in names} | {*_I
 """Every column that a training may need; no other is decoded."""
 _TURNS = frozenset({"prompt", "completion", "chosen", "rejected", TOOLS})
 """Columns whose nulls are those of a file format."""
-_ONLY_TRL = ("chat_template_kwargs", "images", "image", "videos")
-"""Columns by which TRL would train differently, and that are not read here."""
+_NOT_READ = (
+    "chat_template_kwargs", "images", "image", "videos", "system", "history", "functions", "documents",
+)  # fmt: skip
+"""Columns by which TRL or others would train differently, and that are not read here."""
 
 
 @dataclass(frozen=True)
@@ -113,15 +115,24 @@ def read_data(source: str, method: Method, hub: str) -> TrainingData:
             revision = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
         rows, ignored = _convert(lambda: _table([path]), method, source)
         data = TrainingData(path.name, revision, rows, None, ignored_columns=ignored)
-    elif _REPO.fullmatch(source.partition("@")[0]) and not path.exists():
+    elif _REPO.fullmatch(source.partition("@")[0]) and not source.endswith(SUFFIXES) and not path.exists():
         data = _from_repository(source, method, hub)
     else:
         raise TrainingError(
-            f"{source}: not a run folder, a .jsonl or .parquet file, or REPO@TAG; name the data to train on"
+            f"{source}: {_why_not(source, path)}; name a run, a {', '.join(SUFFIXES)} file, or REPO@TAG"
         )
     if not data.rows:
         raise TrainingError(f"{source}: has no rows for {method}; build-dataset labels answers, and status counts them")
     return data
+
+
+def _why_not(source: str, path: Path) -> str:
+    """Say why a source is nothing to train on."""
+    if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
+        return "is what `save_to_disk` wrote, which is not read: write it with `to_parquet`"
+    if path.is_dir():
+        return "is a folder without recipe.yaml, so no run: name one of its files"
+    return "is no file here" + (", nor the name of a repository" if "//" in source or "datasets/" in source else "")
 
 
 def _from_run(folder: Path, method: Method) -> TrainingData:
@@ -193,10 +204,10 @@ def _survey(rows: Iterable[Row]) -> tuple[set[str] | None, tuple[str, ...]]:
         if have is None:
             have, plain = set(row), isinstance(row.get("prompt"), str)
         have &= row.keys()
-        seen.update(name for name in _ONLY_TRL if name in row)
+        seen.update(name for name in _NOT_READ if name in row)
         if plain and row.get(TOOLS):
             seen.add(TOOLS)  # no chat template is applied to a plain-text prompt
-    return have, tuple(name for name in (*_ONLY_TRL, TOOLS) if name in seen)
+    return have, tuple(name for name in (*_NOT_READ, TOOLS) if name in seen)
 
 
 def _convert(opened: Callable[[], Iterator[Row]], method: Method, source: str) -> tuple[Sequence[Row], tuple[str, ...]]:

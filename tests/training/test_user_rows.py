@@ -58,6 +58,33 @@ def test_a_bad_line_is_named(tmp_path: Path, content: str, said: str) -> None:
         read_data(str(path), "kto", "auto")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "rows.csv",
+            b"prompt,completion\na,b\n",
+            r"rows\.csv:1 is not valid JSON .* convert the file to one of \.jsonl",
+        ),
+        ("rows.jsonl.zst", b"\x28\xb5\x2f\xfd....", r"rows\.jsonl\.zst is Zstandard, which is not read"),
+        ("saved/dataset_info.json", b"{}", "saved: is what `save_to_disk` wrote, which is not read"),
+        ("shards/a.jsonl", b"{}", "shards: is a folder without recipe.yaml, so no run: name one of its files"),
+    ],
+)
+def test_what_is_nothing_to_train_on_is_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    with pytest.raises(TrainingError, match=said):
+        read_data(str(path if path.parent == tmp_path else path.parent), "sft", "auto")
+
+
+@pytest.mark.parametrize("source", ["data/rows.jsonl", "./rows.parquet", "hf://datasets/me/rows", "datasets/me/rows"])
+def test_a_file_that_is_not_there_is_not_looked_up_on_a_hub(source: str) -> None:
+    with pytest.raises(TrainingError, match=f"{source}: is no file here.* name a run, a "):
+        read_data(source, "sft", "http://127.0.0.1:9")
+
+
 def folder_of(path: Path, **files: bytes) -> Path:
     (path / "data").mkdir(parents=True)
     for name, content in files.items():
@@ -195,6 +222,8 @@ def test_columns_that_are_not_read_are_named(tmp_path: Path) -> None:
     assert read_data(str(toy.write(tmp_path / "a.jsonl", kwargs)), "kto", "auto").ignored_columns == (
         "chat_template_kwargs",
     )
+    beside = [row | {"system": "Write code.", "note": 1} for row in toy.rows()]
+    assert read_data(str(toy.write(tmp_path / "d.jsonl", beside)), "kto", "auto").ignored_columns == ("system",)
     plain = [row | {"tools": [TOOL]} for row in PLAIN]
     assert read_data(str(toy.write(tmp_path / "b.jsonl", plain)), "kto", "auto").ignored_columns == ("tools",)
     wrong = [row | {"tools": "run_tests"} for row in toy.rows()]
