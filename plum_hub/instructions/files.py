@@ -38,6 +38,7 @@ _FORMATS = {
     b"BZh": f"bzip2, {_CONVERT} .jsonl.gz",
     b"\xfd7zXZ": f"xz, {_CONVERT} .jsonl.gz",
     b"PK\x03\x04": f"a ZIP archive, {_CONVERT} .jsonl.gz",
+    b"version ": "a pointer of Git LFS, not the file itself: fetch it with  git lfs pull",
     b"\xff\xfe": "UTF-16: convert it with  iconv -f utf-16 -t utf-8",
     b"\xfe\xff": "UTF-16: convert it with  iconv -f utf-16 -t utf-8",
 }
@@ -85,6 +86,8 @@ def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[tu
     kind = path.name.removesuffix(".gz").rpartition(".")[2]
     try:
         if kind == "parquet":
+            with path.open("rb") as file:
+                _check_format(path, file, b"PAR1")
             yield from _parquet(path, columns)
             return
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -99,11 +102,12 @@ def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[tu
         raise InstructionsError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
 
 
-def _check_format(path: Path, file: BufferedIOBase) -> None:
-    """Refuse, by its first bytes, a file that is no text in UTF-8, and say what it is."""
+def _check_format(path: Path, file: BufferedIOBase, right: bytes = b"") -> None:
+    """Refuse, by its first bytes, a file that is neither text in UTF-8 nor begins as is right, and say what it is."""
     begin = file.read(8)
     file.seek(0)
-    if said := next((said for mark, said in _FORMATS.items() if begin.startswith(mark)), None):
+    said = next((said for mark, said in _FORMATS.items() if begin.startswith(mark)), None)
+    if said and not (right and begin.startswith(right)):
         raise InstructionsError(f"{path} is {said}")
 
 

@@ -126,6 +126,10 @@ def test_files_of_a_dataset_may_differ_in_what_nobody_needs(tmp_path: Path) -> N
         ({"train__jsonl": lines(PLAIN), "train2__jsonl": lines(PLAIN)[:-9]}, r"train2\.jsonl:4 is not valid JSON"),
         ({"train__parquet": b"PAR1 no"}, r"train\.parquet is not readable Parquet"),
         ({"train__csv": b'prompt,label\n"a,1\n', "train2__csv": b"x\n1\n"}, "the dataset me/rows cannot be read"),
+        ({"train__zip": b"PK\x03\x04 no"}, "the dataset me/rows cannot be read .*zip"),
+        ({"train__csv__gz": gzip.compress(b"prompt,label\na,1\n" * 99)[:-20]}, "the dataset me/rows cannot be read"),
+        ({"train__jsonl": b"version https://git-lfs.github.com/spec/v1\n"}, r"train\.jsonl is a pointer of Git LFS"),
+        ({"train__parquet": b"version https://git-lfs.github.com/spec/v1\n"}, r"train\.parquet is a pointer of Git"),
         ({"test__jsonl": lines(PLAIN)}, "has no split `train`, only test"),
     ],
 )
