@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 _ASKING = frozenset({"system", "developer", "user"})
+_TOO_DEEP = {"nested": "too deeply"}
+"""Neither text, turns nor tools, so that the row is refused by its number."""
 
 
 def conversation_of(value: Any) -> Any:
@@ -16,11 +18,15 @@ def conversation_of(value: Any) -> Any:
         value: A value of a row.
 
     Returns:
-        A list without null fields at any depth; any other value, plain text included, unchanged.
+        A list without null fields at any depth, or an object if it is nested too deeply; any other value, plain text
+        included, unchanged.
     """
     if isinstance(value, str):
         value = _parsed(value)
-    return _without_nulls(value) if isinstance(value, list) else value
+    try:
+        return _without_nulls(value) if isinstance(value, list) else value
+    except RecursionError:
+        return _TOO_DEEP
 
 
 def asking_turn(answer: Any) -> str | None:

@@ -292,3 +292,12 @@ def test_every_form_of_tools_is_read(tmp_path: Path, tools: object) -> None:
     first, *others = read_data(str(toy.write(tmp_path / "t.jsonl", rows)), "sft", "auto").rows
     assert json.loads(first["tools"]) == [TOOL]
     assert {row["tools"] for row in others} == {None}
+
+
+@pytest.mark.parametrize("column", ["prompt", "tools"])
+def test_a_row_that_is_nested_without_end_is_named(tmp_path: Path, column: str) -> None:
+    deep = "[" * 900 + "]" * 900
+    row = json.dumps({"prompt": [ASKED], "completion": [ANSWERED], column: [ASKED | {"more": 0}]})
+    (tmp_path / "t.jsonl").write_text(row.replace('"more": 0', f'"more": {deep}'))
+    with pytest.raises(TrainingError, match="row 0: "):
+        read_data(str(tmp_path / "t.jsonl"), "sft", "auto")
