@@ -14,7 +14,8 @@ DROP_REASONS: dict[str, dict[str, str]] = {
         "not_a_request": "The first message of a chat asks for no function, class or algorithm that tests can judge.",
         "not_first_turn": "The row continues a conversation that began in an earlier row.",
         "unknown_speaker": "No turn of the conversation is known to be a user's.",
-        "unreadable_turns": "The conversation is not a list of turns with a role and a text.",
+        "unreadable_turns": "The conversation is not a list of turns with a role and a text, as in JSON that was cut "
+        "short, or is one text with the answers in it.",
         "exact_duplicate": "The same task, except for case and white space, came before; the detail is its id.",
         "near_duplicate": "A task more similar than `instructions.near_duplicates` came before; the detail is its id.",
     },

@@ -51,6 +51,20 @@ def test_a_mistyped_option_is_clicks_own_error() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "before"),
+    [
+        (["build-dataset", "--instructions", ""], "--instructions"),
+        (["train", "rows.jsonl", "--out="], "--out"),
+        (["status", ""], "status"),
+    ],
+)
+def test_an_empty_argument_is_no_default(arguments: list[str], before: str) -> None:
+    done = plum_hub([*CLI, *arguments])  # as of `--out "$OUT"` with an unset variable
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"The argument behind '{before}' is empty" in done.stderr
+
+
 def test_json_alone_is_on_stdout(tmp_path: Path) -> None:
     done = plum_hub([*CLI, "status", str(tmp_path), "--json"])
     assert done.returncode == 4
@@ -104,6 +118,14 @@ def test_a_reader_that_has_gone_ends_the_command_quietly(whole: Path, options: l
     done = subprocess.run([*CLI, *options, *found], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_unicode_shows_a_row_all_the_same(whole: Path, encoding: str) -> None:
+    instruction = rows(whole, "instructions")[0]["id"]
+    done = plum_hub([*CLI, "show", str(whole), instruction], PYTHONIOENCODING=encoding, PYTHONUTF8="0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "passed" in done.stdout
 
 
 def test_status_of_a_whole_run_has_all_that_is_wanted(whole: Path) -> None:

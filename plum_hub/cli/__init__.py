@@ -5,6 +5,7 @@ Command modules import nothing heavy at module level, so that `plum-hub --help` 
 
 import signal
 import sys
+from io import TextIOWrapper
 
 import click
 
@@ -65,6 +66,9 @@ cli.add_sections(
 def main() -> None:
     """Run the command line, and exit with a code of `plum_hub.errors`."""
     prepare_threads()  # before anything loads torch
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # None where it is closed
+            stream.reconfigure(errors="backslashreplace")  # a terminal may not have every character of a row
     try:
         cli.main(prog_name="plum-hub", standalone_mode=False)
     except click.ClickException as error:

@@ -44,6 +44,16 @@ class SectionedGroup(click.Group):
                 )
 
     @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse an empty argument, such as an unset variable of a shell: as a path it would be the working folder."""
+        for place, given in enumerate(args):
+            option, has_value, value = given.partition("=") if given.startswith("--") else (given, "", given)
+            if not value and (has_value or not given) and not ctx.resilient_parsing:
+                before = option or (args[place - 1] if place else "")
+                raise click.UsageError(f"The argument behind {before!r} is empty: give a value, or leave it out.", ctx)
+        return super().parse_args(ctx, args)
+
+    @override
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the help."""
         return [name for names in self.sections.values() for name in names]

@@ -77,10 +77,12 @@ def _tokenizer(config: LocalSettings) -> Any:
         raise MissingExtraError("reading a model's tokenizer", "transformers") from error
     source = source_of(config)
     try:
-        return AutoTokenizer.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(
             source.tokenizer, revision=source.tokenizer_revision or "main", **trust.TOKENIZER
         )
+        trust.check_vocabulary(tokenizer)
     except (OSError, ValueError) as error:
         raise EngineError(
             f"{config.model}: the tokenizer does not load ({in_a_line(error)}); name a model with one"
         ) from error
+    return tokenizer

@@ -96,6 +96,7 @@ class TransformersEngine(Engine):
                 revision=source.tokenizer_revision or "main",
                 **trust.TOKENIZER,
             )
+            trust.check_vocabulary(tokenizer)
             model: Any = transformers.AutoModelForCausalLM.from_pretrained(
                 source.weights,
                 dtype=config.dtype,

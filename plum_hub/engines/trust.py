@@ -5,6 +5,7 @@ not given; a pickle runs what it likes as it is read. Neither can be switched on
 """
 
 from pathlib import Path
+from typing import Any
 
 from plum_hub.errors import EngineError
 
@@ -12,6 +13,19 @@ TOKENIZER = {"trust_remote_code": False}
 """Arguments of `from_pretrained` for tokenizers and configurations."""
 WEIGHTS = {"trust_remote_code": False, "use_safetensors": True}
 """Arguments of `from_pretrained` for weights."""
+
+
+def check_vocabulary(tokenizer: Any) -> None:
+    """Require that a tokenizer knows any text: without its files `transformers` makes one that turns all into nothing.
+
+    Args:
+        tokenizer: A tokenizer of `transformers`.
+
+    Raises:
+        ValueError: It has no vocabulary.
+    """
+    if not tokenizer("a", add_special_tokens=False)["input_ids"]:
+        raise ValueError("its tokenizer has no vocabulary: tokenizer.json or the like is missing")
 
 
 def check_weights(folder: Path) -> None:

@@ -2,9 +2,9 @@
 
 All user input is read here: tasks, programs, suites and training rows. (Files that plum-hub itself appends to are
 read by `plum_hub.lines`, which takes a last line without a newline for incomplete.) Supported are JSON lines
-(`.jsonl`), a JSON array of objects or JSON lines (`.json`), both also with `.gz`, and Parquet (`.parquet`). JSON
-lines and Parquet are streamed; a JSON array is loaded whole. Lines of a run, whose files can be given too, lose their
-checksum.
+(`.jsonl`, `.ndjson`), a JSON array of objects or JSON lines (`.json`), all also with `.gz`, and Parquet (`.parquet`).
+JSON lines and Parquet are streamed; a JSON array is loaded whole. Lines of a run, whose files can be given too, lose
+their checksum.
 """
 
 import gzip
@@ -24,8 +24,25 @@ from plum_hub.lines import without_checksum
 Row: TypeAlias = Mapping[str, Any]
 """One row of a user's file: values by column."""
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
+SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".ndjson", ".ndjson.gz", ".parquet")
 """File name suffixes that `read_rows` supports."""
+
+_RENAME = "its name says otherwise: rename it to end in"
+_CONVERT = "which is not read: unpack or convert it to"
+_FORMATS = {
+    b"\x1f\x8b": f"gzip, and {_RENAME} .gz",
+    b"PAR1": f"Parquet, and {_RENAME} .parquet",
+    b"ARROW1": f"Arrow, {_CONVERT} .parquet",
+    b"\xff\xff\xff\xff": f"Arrow, {_CONVERT} .parquet",
+    b"\x28\xb5\x2f\xfd": f"Zstandard, {_CONVERT} .jsonl.gz",
+    b"BZh": f"bzip2, {_CONVERT} .jsonl.gz",
+    b"\xfd7zXZ": f"xz, {_CONVERT} .jsonl.gz",
+    b"PK\x03\x04": f"a ZIP archive, {_CONVERT} .jsonl.gz",
+    b"version ": "a pointer of Git LFS, not the file itself: fetch it with  git lfs pull",
+    b"\xff\xfe": "UTF-16: convert it with  iconv -f utf-16 -t utf-8",
+    b"\xfe\xff": "UTF-16: convert it with  iconv -f utf-16 -t utf-8",
+}
+"""What the first bytes of a file say that is neither JSON nor what its name promises."""
 
 
 def fingerprint(path: Path) -> str:
@@ -69,9 +86,12 @@ def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[tu
     kind = path.name.removesuffix(".gz").rpartition(".")[2]
     try:
         if kind == "parquet":
+            with path.open("rb") as file:
+                _check_format(path, file, b"PAR1")
             yield from _parquet(path, columns)
             return
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            _check_format(path, file)
             lines = kind != "json" or _holds_lines(file)
             yield from _lines(path, file) if lines else _array(path, file)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -80,6 +100,15 @@ def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[tu
         ) from error
     except OSError as error:
         raise InstructionsError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
+
+
+def _check_format(path: Path, file: BufferedIOBase, right: bytes = b"") -> None:
+    """Refuse, by its first bytes, a file that is neither text in UTF-8 nor begins as is right, and say what it is."""
+    begin = file.read(8)
+    file.seek(0)
+    said = next((said for mark, said in _FORMATS.items() if begin.startswith(mark)), None)
+    if said and not (right and begin.startswith(right)):
+        raise InstructionsError(f"{path} is {said}")
 
 
 def _holds_lines(file: BufferedIOBase) -> bool:
@@ -103,13 +132,22 @@ def _lines(path: Path, file: BufferedIOBase) -> Iterator[tuple[int, Row]]:
             row = _parsed(text, where)
         except json.JSONDecodeError as error:
             raise InstructionsError(
-                f"{where} is not valid JSON ({error.msg} at column {error.colno}): fix or delete this line"
+                f"{where} is not valid JSON ({error.msg} at column {error.colno}): {_remedy(path, text, number)}"
             ) from error
         except ValueError as error:
             raise InstructionsError(
                 f"{where} is damaged ({error}): delete it, or its row_crc32 if you changed it"
             ) from error
-        yield number, _checked(row, where)
+        yield number, _checked(row, where, _remedy(path, text, number))
+
+
+def _remedy(path: Path, text: str, number: int) -> str:
+    """Say what mends a line that is no object: the file may not have one object per line at all."""
+    if not path.name.endswith(SUFFIXES):
+        return f"convert the file to one of {', '.join(SUFFIXES)}"
+    if number == 1 and text[0] == "[":
+        return "fix this line, or rename the file to .json if it is one JSON array"
+    return "write one object per line" if text in ("{", "}") else "fix or delete this line"
 
 
 def _array(path: Path, file: BufferedIOBase) -> Iterator[tuple[int, Row]]:
@@ -160,9 +198,9 @@ def _parsed(text: str, where: str) -> Any:
         raise InstructionsError(f"{where} has a number of more than {digits} digits: fix or delete it") from error
 
 
-def _checked(row: object, where: str) -> Row:
+def _checked(row: object, where: str, remedy: str = "fix it") -> Row:
     if not isinstance(row, dict):
-        raise InstructionsError(f"{where} is a JSON {type(row).__name__}, not an object with columns: fix this line")
+        raise InstructionsError(f"{where} is a JSON {type(row).__name__}, not an object with columns: {remedy}")
     return row
 
 
@@ -177,10 +215,10 @@ def _parquet(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int,
             selected = [name for name in names if columns is None or name in columns]
             unread = dict.fromkeys(name for name in names if name not in selected)
             for batch in file.iter_batches(batch_size=1000, columns=selected):
-                for row in batch.to_pylist():
+                for row in batch.to_pylist(maps_as_pydicts="strict"):
                     number += 1
                     yield number, unread | row
-    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+    except (pa.ArrowException, ValueError, TypeError, OverflowError, KeyError) as error:
         why = " ".join(str(error).split())[:200]
         raise InstructionsError(
             f"{path} is not readable Parquet after row {number} ({why}): write the file again"

@@ -6,19 +6,21 @@ reference passes; the tasks that are removed are counted in the run's report.
 
 import re
 
-_PYTHON_NAMES = frozenset(("python", "python2", "python3", "py"))
+_PYTHON_NAMES = frozenset(("python", "python2", "python3", "py", "pypy", "cpython", "ipython", "jupyter"))
 
 _OTHER_LANGUAGES = frozenset({
-    "ada", "apex", "assembly", "bash", "c", "c#", "c++", "clojure", "cobol", "coffeescript", "common lisp", "cpp",
-    "crystal", "csharp", "css", "cuda", "dart", "elixir", "elm", "erlang", "f#", "fortran", "fsharp", "go", "golang",
-    "groovy", "haskell", "html", "java", "javascript", "jsx", "js", "julia", "kotlin", "latex", "lisp", "lua", "matlab",
-    "mysql", "nim", "node", "node.js", "nodejs", "objective-c", "objectivec", "ocaml", "octave", "pascal", "perl",
-    "php", "postgresql", "powershell", "prolog", "r", "racket", "react", "ruby", "rust", "sas", "scala", "scheme", "sh",
-    "shell", "solidity", "sql", "sqlite", "swift", "tcl", "ts", "tsx", "typescript", "vb", "vb.net", "vba", "verilog",
-    "vhdl", "visual basic", "xml", "zig",
+    "ada", "apex", "assembly", "bash", "basic", "c", "c#", "c++", "clojure", "cobol", "coffeescript", "common lisp",
+    "cpp", "crystal", "csharp", "css", "cuda", "dart", "delphi", "elixir", "elm", "erlang", "f#", "fortran",
+    "fsharp", "go", "golang", "groovy", "haskell", "html", "java", "javascript", "js", "jsx", "julia", "kotlin",
+    "latex", "lisp", "lua", "matlab", "mysql", "nim", "node", "node.js", "nodejs", "objective-c", "objectivec",
+    "ocaml", "octave", "pascal", "perl", "php", "postgresql", "powershell", "prolog", "r", "racket", "react",
+    "ruby", "rust", "sas", "scala", "scheme", "sh", "shell", "solidity", "sql", "sqlite", "swift", "tcl", "ts",
+    "tsx", "typescript", "vb", "vb.net", "vba", "verilog", "vhdl", "visual basic", "vue", "xml", "zig",
 })  # fmt: skip
 """Programming languages that a language column may name; other values, such as `en`, are not programming languages."""
 
+_MOST_WORDS = 6
+"""Words of a language column's value; a longer one is prose."""
 _VERSION = re.compile(r"[\s:/-]*\(?v?[\d.]+x?\)?$")
 
 _PYTHON = re.compile(r"python|```py\b|\bnumpy\b|\bpandas\b|^\s*def \w+\(.*\).*:\s*$", re.IGNORECASE | re.MULTILINE)
@@ -74,19 +76,21 @@ def programming_language(value: str) -> str | None:
     """Normalize the value of a language column.
 
     Args:
-        value: For example `Python`, `python 3.11`, `C++17` or `en`.
+        value: For example `Python`, `python 3.11`, `GNU C++17`, `JavaScript (Node.js)`, `["java"]` or `en`.
 
     Returns:
         `python`, the name of another language in lower case, or None if the value does not name a programming
         language.
     """
     name = value.strip().lower()
-    for known in (name, _VERSION.sub("", name)):
-        if known in _PYTHON_NAMES:
-            return "python"
-        if known in _OTHER_LANGUAGES:
-            return known
-    return None
+    words = [word.strip(".") for word in re.findall(r"[\w.+#]+", name)]
+    if len(words) > _MOST_WORDS:
+        return None
+    whole = [name, _VERSION.sub("", name)]
+    known = [*whole, *words, *(_VERSION.sub("", word) for word in words)]
+    if any(one in _PYTHON_NAMES for one in known):
+        return "python"
+    return next((one for one in known if one in _OTHER_LANGUAGES), None)
 
 
 def concerns_python(text: str, named_language: str | None = None) -> bool:

@@ -230,6 +230,11 @@ def _loaded(folder: Path, repo: str, splits: Sequence[str]) -> Iterator[Row]:
 @contextmanager
 def _translate_read_errors(repo: str) -> Iterator[None]:
     """Convert the exceptions that `datasets` raises for data files to one-line errors."""
+    import lzma
+    import tarfile
+    import zipfile
+    import zlib
+
     import yaml
     from datasets.exceptions import DatasetsError
     from pyarrow import ArrowException
@@ -238,7 +243,8 @@ def _translate_read_errors(repo: str) -> Iterator[None]:
         yield
     except (
         DatasetsError, ArrowException, yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, OSError,
-        RecursionError,
+        RecursionError, EOFError, SyntaxError, ImportError, zlib.error, lzma.LZMAError, zipfile.BadZipFile,
+        tarfile.TarError,
     ) as error:  # fmt: skip
         why = " ".join(f"{error} {error.__cause__ or ''}".split())[:300]
         raise InstructionsError(

@@ -16,15 +16,32 @@ from dataclasses import dataclass
 from plum_hub.errors import InstructionsError
 from plum_hub.instructions.files import Row
 from plum_hub.instructions.filters import programming_language
-from plum_hub.instructions.turns import HUMAN, MODEL, SYSTEM, Turn, UnreadableTurnsError, plain_text, read_turns
+from plum_hub.instructions.turns import (
+    HUMAN,
+    MODEL,
+    SYSTEM,
+    Turn,
+    UnreadableTurnsError,
+    is_transcript,
+    plain_text,
+    read_turns,
+)
 
 _TEXT_COLUMNS = ("instruction", "prompt", "problem", "text", "question")
 """Column names for tasks, used if no column is configured and exactly one of them exists."""
 
-_LANGUAGE_COLUMNS = ("lang", "language", "programming_language")
+_LANGUAGE_COLUMNS = (
+    "lang", "language", "languages", "programming_language", "programming_lang", "code_language", "coding_language",
+)  # fmt: skip
 _CHAT_COLUMNS = ("conversations", "messages")
+_OTHER_COLUMNS = ("conversation", "query")
+"""Used if there is no column of the above."""
+_NO_INPUT = frozenset({"<noinput>", "<no input>", "noinput", "no input", "n/a", "not applicable"})
+"""What Alpaca and its descendants write into `input`, in any case, if there is none."""
 ID_COLUMNS = ("id", "raw_index", "task_id")
-COLUMNS = frozenset({*_TEXT_COLUMNS, *_LANGUAGE_COLUMNS, *_CHAT_COLUMNS, *ID_COLUMNS, "input", "first_turn"})
+COLUMNS = frozenset({*_TEXT_COLUMNS, *_LANGUAGE_COLUMNS, *_CHAT_COLUMNS, *_OTHER_COLUMNS, *ID_COLUMNS} | {
+    "input", "history", "first_turn",
+})  # fmt: skip
 """Every column that may be read besides the configured one."""
 
 _SHAREGPT = re.compile(r"[A-Za-z0-9](?=[a-z0-9]*[A-Z])[A-Za-z0-9]{6}_[0-9]+")
@@ -84,14 +101,16 @@ class Layout:
             value = plain_text(value) or value
         if not isinstance(value, str):
             return ParsedTask(text=value)
+        if turns is None and is_transcript(value):
+            return ParsedTask(text=None, reason="unreadable_turns")
         if self.chat and self._is_sharegpt(row, turns):
             return ParsedTask(
                 text=value.replace("\\_", "_")
             )  # ShareGPT was converted through Markdown, which escaped underscores
         extra_input = row.get("input") if self.column == "instruction" else None
-        return ParsedTask(
-            text=f"{value.rstrip()}\n\n{extra_input}" if isinstance(extra_input, str) and extra_input else value
-        )
+        if not isinstance(extra_input, str) or extra_input.strip().strip(".").lower() in {"", *_NO_INPUT}:
+            return ParsedTask(text=value)
+        return ParsedTask(text=f"{value.rstrip()}\n\n{extra_input}")
 
     def named_language(self, row: Row) -> str | None:
         """Read the programming language that the row names.
@@ -108,7 +127,7 @@ class Layout:
 
     def _turns(self, value: object) -> list[Turn] | None:
         """Return the turns of a value; None for plain text and for a missing value."""
-        chat, is_text = self.column in _CHAT_COLUMNS, isinstance(value, str)
+        chat, is_text = self.column in (*_CHAT_COLUMNS, "conversation"), isinstance(value, str)
         try:
             turns = read_turns(value)
         except UnreadableTurnsError:
@@ -154,6 +173,8 @@ class ConversationPieces:
         Returns:
             True if the conversation starts in an earlier row.
         """
+        if isinstance(history := row.get("history"), list) and history:  # earlier turns, in pairs
+            return True
         if not self._layout.chat:
             return False
         if isinstance(first_turn := row.get("first_turn"), bool):
@@ -201,6 +222,7 @@ def detect_layout(columns: Collection[str], column: str | None, where: str, *, s
     if column is None:
         chats = [name for name in _CHAT_COLUMNS if name in columns]
         candidates = chats or [name for name in _TEXT_COLUMNS if name in columns]
+        candidates = candidates or [name for name in _OTHER_COLUMNS if name in columns]
         if len(candidates) != 1:
             problem = (
                 f"has several possible task columns, {' and '.join(candidates)}"
@@ -209,7 +231,8 @@ def detect_layout(columns: Collection[str], column: str | None, where: str, *, s
             )
             raise InstructionsError(f"{where} {problem}; its columns: {existing}. Name one with `SOURCE:COLUMN`")
         column = candidates[0]
-    return Layout(column=column, chat=column in _CHAT_COLUMNS or "first_turn" in columns, sharegpt=sharegpt)
+    chat = column in (*_CHAT_COLUMNS, "conversation") or "first_turn" in columns
+    return Layout(column=column, chat=chat, sharegpt=sharegpt)
 
 
 def _opening(turns: list[Turn]) -> ParsedTask:
@@ -229,7 +252,9 @@ def _has_sharegpt_shape(turns: list[Turn] | None) -> bool:
 
 
 def _texts(value: object) -> list[str]:
-    """Return the strings of a value: the value itself, or those of a list."""
+    """Return the strings of a value: the value itself, or those of a list or of an object."""
     if isinstance(value, str):
         return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

@@ -4,7 +4,7 @@ A source is one of
 - `starter`: the tasks that ship with the package;
 - `oss-instruct`, `evol-instruct-code`, `sharegpt`: the paper's three, from the Hub (`hub.KNOWN_DATASETS`);
 - `NAMESPACE/NAME[@REVISION][:COLUMN]`: any dataset on the Hub;
-- `PATH[:COLUMN]`: a local `.jsonl`, `.json` (either also `.gz`) or `.parquet` file.
+- `PATH[:COLUMN]`: a local `.jsonl`, `.ndjson`, `.json` (each also `.gz`) or `.parquet` file.
 """
 
 import re
@@ -44,7 +44,7 @@ class InstructionsConfig(BaseModel):
 
     source: str = "oss-instruct"
     """`starter`, `oss-instruct`, `evol-instruct-code`, `sharegpt`, a Hub dataset `NAMESPACE/NAME[@REVISION][:COLUMN]`,
-    or a local `.jsonl`, `.json` (either also `.gz`) or `.parquet` file, `PATH[:COLUMN]`.
+    or a local `.jsonl`, `.ndjson`, `.json` (each also `.gz`) or `.parquet` file, `PATH[:COLUMN]`.
     """
 
     revision: str | None = None
@@ -55,8 +55,8 @@ class InstructionsConfig(BaseModel):
 
     column: str | None = None
     """Column that contains the task. Takes precedence over a `:` in `source`. Default: the only existing one of
-    `instruction`, `prompt`, `problem`, `text`, `question`, or else `conversations` or `messages`. A conversation,
-    in any shape, gives its first turn, if a person has it.
+    `conversations`, `messages`, else of `instruction`, `prompt`, `problem`, `text`, `question`, else `conversation` or
+    `query`. A conversation, in any shape, gives its first turn, if a person has it.
     """
 
     splits: tuple[str, ...] = Field(default=("train",), min_length=1)

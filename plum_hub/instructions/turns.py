@@ -8,6 +8,7 @@ parts.
 
 import ast
 import json
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,24 @@ _SPEAKERS = ("from", "role", "speaker", "author")
 _TEXTS = ("value", "content", "text")
 _WRAPPERS = ("messages", "conversations", "conversation", "turns")
 _TEXT_PARTS = ("text", "input_text")
+_NUMPY = re.compile(r"array\((\[.*\])(?:,\s*dtype=\w+)?\)", re.DOTALL)
+_SERIALIZED = re.compile(
+    r"""[\s\ufeff"'\\]{0,9} (?:array\(|[\[({]) [\s\[({"'\\]{0,9}["'] \w+ ["'\\]+ \s*:
+    (?= .* ["'] (?:role|from) ["'\\]+ \s*:\s* ["'\\]+ (?:system|developer|user|human|assistant|gpt)\b )""",
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+"""The beginning of turns as JSON or a Python `repr`, cut short or in quotes though it may be."""
+_TRANSCRIPT = re.compile(
+    r"""
+    .* (?: <\|im_start\|>assistant | <\|start_header_id\|>assistant<\|end_header_id\|> | <start_of_turn>model
+        | <\|assistant\|> | \[/INST\] ) \s* [^\s<]
+    | (?:(?!\#\#\#\ Instruction:).)* \#\#\#\ Instruction:\s .* ^\#\#\#\ Response:\s*[^\s<]
+    | \s* (?:\#+\ *|\*\*)? (?:human|user) (?:\*\*)? :
+      .* ^[\ \t]* (?:\#+\ *|\*\*)? (?:assistant|ai|gpt|bot|model) (?:\*\*)? : \s* [^\s<]
+    """,
+    re.VERBOSE | re.DOTALL | re.MULTILINE | re.IGNORECASE,
+)
+"""A conversation as one text, in a chat template's or another usual form, with something behind an answer's mark."""
 _MAX_REPR_CHARACTERS = 1_000_000
 """Longer strings are not parsed as Python, whose parser needs a hundred times their size in memory."""
 
@@ -76,6 +95,18 @@ def read_turns(value: object) -> list[Turn] | None:
     return [turn for turn in turns if turn is not None]
 
 
+def is_transcript(text: str) -> bool:
+    """Tell whether a text is a conversation, answers and all, rather than a task.
+
+    Args:
+        text: A text that `read_turns` does not take for turns.
+
+    Returns:
+        True if it begins like serialized turns, or marks a person's turn and the answer to it.
+    """
+    return bool(_SERIALIZED.match(text) or _TRANSCRIPT.match(text))
+
+
 def plain_text(content: object) -> str | None:
     """Extract the text of a message's content.
 
@@ -94,7 +125,7 @@ def plain_text(content: object) -> str | None:
         text = content.get("text")
         return text if isinstance(text, str) and (kind is None or kind in _TEXT_PARTS) else None
     if isinstance(content, Sequence) and not isinstance(content, bytes) and content:
-        parts = [plain_text(part) for part in content if part is not None]
+        parts = [plain_text(part) for part in content if not _is_padding(part)]
         texts = [part for part in parts if part is not None]
         return "\n".join(texts) if len(texts) == len(parts) else None
     return None
@@ -102,13 +133,19 @@ def plain_text(content: object) -> str | None:
 
 def _parsed(text: str) -> object:
     """Parse a string that looks like JSON or a Python literal; return other strings unchanged."""
-    stripped = text.strip()
-    if not stripped or stripped[0] + stripped[-1] not in ("[]", "{}"):
+    stripped = text.strip("\ufeff \t\r\n")
+    if numpy := _NUMPY.fullmatch(stripped):
+        stripped = numpy[1]
+    if not stripped or stripped[0] + stripped[-1] not in ("[]", "{}", "()", '""'):
         return text
     try:
-        return json.loads(stripped)
+        found = json.loads(stripped)
     except (ValueError, RecursionError):
-        pass
+        found = None
+    if isinstance(found, str):  # encoded twice
+        return _parsed(found) if found.strip()[:1] in ("[", "{") else text
+    if found is not None or stripped[0] == '"':
+        return text if found is None else found
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # warnings about the string's escapes do not concern the user
@@ -131,8 +168,19 @@ def _of_mapping(value: Mapping[Any, Any]) -> object:
 
 
 def _is_padding(turn: object) -> bool:
-    """Return whether a turn contains nothing but nulls."""
-    return turn is None or (isinstance(turn, Mapping) and bool(turn) and all(field is None for field in turn.values()))
+    """Return whether a turn, or a part of one, contains nothing but nulls."""
+    return _is_null(turn) or (isinstance(turn, Mapping) and bool(turn) and all(map(_is_null, turn.values())))
+
+
+def _is_null(value: object) -> bool:
+    """Return whether a value is missing: pandas writes NaN for it."""
+    return value is None or (isinstance(value, float) and value != value)
+
+
+def _field(turn: Mapping[Any, Any], names: Sequence[str]) -> str | None:
+    """Return the field that a turn has: the first that says something, else the first that is empty."""
+    given = [name for name in names if not _is_null(turn.get(name))]
+    return next((name for name in given if turn[name] not in ("", [])), next(iter(given), None))
 
 
 def _turn(turn: object) -> Turn | None:
@@ -143,7 +191,7 @@ def _turn(turn: object) -> Turn | None:
             return None
     if not isinstance(turn, Mapping):
         return None
-    speaker_field = next((name for name in _SPEAKERS if turn.get(name) is not None), None)
+    speaker_field = _field(turn, _SPEAKERS)
     if speaker_field is None:
         return None
     speaker = turn[speaker_field]
@@ -151,7 +199,7 @@ def _turn(turn: object) -> Turn | None:
         speaker = speaker.get("role")  # the format of ChatGPT's exports
     if not isinstance(speaker, str):
         return None
-    field = next((name for name in _TEXTS if turn.get(name) is not None), None)
+    field = _field(turn, _TEXTS)
     text = None if field is None else plain_text(turn[field])
     missing = field is None or turn[field] in ("", [])
     return Turn(speaker.strip().lower(), "" if missing else text, (speaker_field, field) == ("from", "value"))

@@ -49,11 +49,17 @@ class PinnedModel:
             A `transformers` tokenizer with an end-of-text token.
 
         Raises:
-            TrainingError: The tokenizer does not load, or has no end-of-text token.
+            TrainingError: The tokenizer does not load, or has no vocabulary or no end-of-text token.
         """
         from transformers import AutoTokenizer
 
         tokenizer = self._load(AutoTokenizer, **trust.TOKENIZER)
+        try:
+            trust.check_vocabulary(tokenizer)
+        except ValueError as error:
+            raise TrainingError(
+                f"{self.model}: {error}; copy these files from the model that it was trained from"
+            ) from error
         if tokenizer.eos_token is None:
             raise TrainingError(f"{self.model}: its tokenizer has no end-of-text token; train another model")
         if tokenizer.chat_template is None and (name := family(names_of(self.model))):

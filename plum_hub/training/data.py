@@ -11,7 +11,7 @@ from typing import Any
 from plum_hub.engines.base import LocalSettings
 from plum_hub.errors import InstructionsError, TrainingError
 from plum_hub.hubs.client import choose_target, connected, fetch_repo
-from plum_hub.instructions.files import read_rows
+from plum_hub.instructions.files import SUFFIXES, read_rows
 from plum_hub.instructions.hub import read_folder
 from plum_hub.records import Preference, Prompt, digest
 from plum_hub.release.preferences import PreferencesConfig
@@ -23,6 +23,7 @@ from plum_hub.spool import Spool
 from plum_hub.training.lengths import ROW_NAME, TOOLS, Row
 from plum_hub.training.record import DataRecord, ModelRevision
 from plum_hub.training.stored_rows import stored
+from plum_hub.training.turns import asking_turn, conversation_of
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _COLUMNS: dict[Method, tuple[str, ...]] = {
@@ -35,8 +36,12 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _IDS = ("sample_id", "chosen_sample_id", "rejected_sample_id")
 _READ = frozenset({name for names in _COLUMNS.values() for name in names} | {*_IDS, "instruction_id", TOOLS})
 """Every column that a training may need; no other is decoded."""
-_ONLY_TRL = ("chat_template_kwargs", "images", "image", "videos")
-"""Columns by which TRL would train differently, and that are not read here."""
+_TURNS = frozenset({"prompt", "completion", "chosen", "rejected", TOOLS})
+"""Columns whose nulls are those of a file format."""
+_NOT_READ = (
+    "chat_template_kwargs", "images", "image", "videos", "system", "history", "functions", "documents",
+)  # fmt: skip
+"""Columns by which TRL or others would train differently, and that are not read here."""
 
 
 @dataclass(frozen=True)
@@ -110,15 +115,24 @@ def read_data(source: str, method: Method, hub: str) -> TrainingData:
             revision = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
         rows, ignored = _convert(lambda: _table([path]), method, source)
         data = TrainingData(path.name, revision, rows, None, ignored_columns=ignored)
-    elif _REPO.fullmatch(source.partition("@")[0]) and not path.exists():
+    elif _REPO.fullmatch(source.partition("@")[0]) and not source.endswith(SUFFIXES) and not path.exists():
         data = _from_repository(source, method, hub)
     else:
         raise TrainingError(
-            f"{source}: not a run folder, a .jsonl or .parquet file, or REPO@TAG; name the data to train on"
+            f"{source}: {_why_not(source, path)}; name a run, a {', '.join(SUFFIXES)} file, or REPO@TAG"
         )
     if not data.rows:
         raise TrainingError(f"{source}: has no rows for {method}; build-dataset labels answers, and status counts them")
     return data
+
+
+def _why_not(source: str, path: Path) -> str:
+    """Say why a source is nothing to train on."""
+    if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
+        return "is what `save_to_disk` wrote, which is not read: write it with `to_parquet`"
+    if path.is_dir():
+        return "is a folder without recipe.yaml, so no run: name one of its files"
+    return "is no file here" + (", nor the name of a repository" if "//" in source or "datasets/" in source else "")
 
 
 def _from_run(folder: Path, method: Method) -> TrainingData:
@@ -163,7 +177,7 @@ def _policy(manifest: Path) -> PolicyRef:
 def _default_split(folder: Path, source: str) -> Iterator[Row]:
     """Yield the `train` split of a dataset that plum-hub did not make, as its card or its files define it."""
     try:
-        yield from (dict(row) for _, row in read_folder(folder, source, _READ))
+        yield from (_read(row) for _, row in read_folder(folder, source, _READ))
     except InstructionsError as error:
         raise TrainingError(str(error)) from error
 
@@ -172,9 +186,13 @@ def _table(files: Iterable[Path]) -> Iterator[Row]:
     """Yield the rows of a user's files, or of a release's."""
     for path in files:
         try:
-            yield from (dict(row) for _, row in read_rows(path, _READ))
+            yield from (_read(row) for _, row in read_rows(path, _READ))
         except InstructionsError as error:
             raise TrainingError(str(error)) from error
+
+
+def _read(row: Mapping[str, Any]) -> Row:
+    return {name: conversation_of(value) if name in _TURNS else value for name, value in row.items()}
 
 
 def _survey(rows: Iterable[Row]) -> tuple[set[str] | None, tuple[str, ...]]:
@@ -186,10 +204,10 @@ def _survey(rows: Iterable[Row]) -> tuple[set[str] | None, tuple[str, ...]]:
         if have is None:
             have, plain = set(row), isinstance(row.get("prompt"), str)
         have &= row.keys()
-        seen.update(name for name in _ONLY_TRL if name in row)
+        seen.update(name for name in _NOT_READ if name in row)
         if plain and row.get(TOOLS):
             seen.add(TOOLS)  # no chat template is applied to a plain-text prompt
-    return have, tuple(name for name in (*_ONLY_TRL, TOOLS) if name in seen)
+    return have, tuple(name for name in (*_NOT_READ, TOOLS) if name in seen)
 
 
 def _convert(opened: Callable[[], Iterator[Row]], method: Method, source: str) -> tuple[Sequence[Row], tuple[str, ...]]:
@@ -265,8 +283,12 @@ def _tools(row: Mapping[str, Any], number: int, source: str) -> str | None:
         return None
     try:
         found = json.loads(given) if isinstance(given, str) else given
-        if isinstance(found, list) and all(isinstance(tool, dict) for tool in found):
-            return json.dumps(found) if found else None
+        if found is None:
+            return None
+        if isinstance(found, list):
+            found = [json.loads(tool) if isinstance(tool, str) else tool for tool in found]
+            if all(isinstance(tool, dict) for tool in found):
+                return json.dumps(found) if found else None
     except (ValueError, TypeError, RecursionError):
         pass
     raise TrainingError(
@@ -296,6 +318,12 @@ def _checked(rows: Iterable[Row], columns: Sequence[str], source: str) -> Iterat
                 f"{source}: row {number}: {', '.join(texts)} must all be texts, or all conversations (lists of role "
                 "and content), in this row as in the first; fix the row"
             )
+        for name in texts[1:]:
+            if role := asking_turn(row[name]):
+                raise TrainingError(
+                    f"{source}: row {number}: its {name} begins with a turn of role {role!r}, which is the prompt's: "
+                    f"leave such turns out of {name}"
+                )
         if "label" in columns and row["label"] not in (True, False):
             raise TrainingError(
                 f"{source}: row {number}: its label is {json.dumps(row['label'], default=str)}, and must be true or "

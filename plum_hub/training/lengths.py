@@ -21,6 +21,7 @@ TOOLS = "tools"
 
 TOO_LONG = "longer than max_length"
 NO_PREFIX = "the prompt's tokens are not the beginning of the whole"
+NO_ANSWER = "the chat template renders nothing of the answer"
 _CHUNK = 1_000
 """Rows that are tokenised at a time."""
 
@@ -61,11 +62,9 @@ def fitting_rows(rows: Sequence[Row], tokenizer: Any, max_length: int) -> Fittin
     left_out: Counter[str] = Counter()
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
-        for place, (length, prefixed) in enumerate(_measure(chunk, tokenizer), start):
-            if not prefixed:
-                left_out[NO_PREFIX] += 1
-            elif length > max_length:
-                left_out[TOO_LONG] += 1
+        for place, (length, unfit) in enumerate(_measure(chunk, tokenizer), start):
+            if unfit or length > max_length:
+                left_out[unfit or TOO_LONG] += 1
             else:
                 kept.append(place)
                 tokens.append(length)
@@ -76,6 +75,8 @@ def fitting_rows(rows: Sequence[Row], tokenizer: Any, max_length: int) -> Fittin
 
 def _no_rows(left_out: Mapping[str, int], max_length: int) -> str:
     """Explain why no row fits."""
+    if left_out.get(NO_ANSWER):
+        return f"{NO_ANSWER}, so that there is nothing to train on: train a model whose template renders every turn"
     if left_out.get(NO_PREFIX):
         return (
             "the model's chat template renders a prompt alone differently than before an answer, which would misalign "
@@ -88,10 +89,11 @@ def _no_rows(left_out: Mapping[str, int], max_length: int) -> str:
     )
 
 
-def _measure(rows: Sequence[Row], tokenizer: Any) -> list[tuple[int, bool]]:
-    """Return for each row the length of its longest sequence, and whether the prompt is a prefix of all of them."""
+def _measure(rows: Sequence[Row], tokenizer: Any) -> list[tuple[int, str | None]]:
+    """Return for each row the length of its longest sequence, and the reason if no answer follows its prompt."""
     prompts = _tokens(rows, [row["prompt"] for row in rows], tokenizer, open_end=True)
-    longest, prefixed = [0] * len(rows), [True] * len(rows)
+    longest: list[int] = [0] * len(rows)
+    unfit: list[str | None] = [None] * len(rows)
     for answer in ("completion", "chosen", "rejected"):
         if answer not in rows[0]:
             continue
@@ -99,8 +101,11 @@ def _measure(rows: Sequence[Row], tokenizer: Any) -> list[tuple[int, bool]]:
         sequences = _tokens(rows, texts, tokenizer, open_end=False)
         for number, (prompt, sequence) in enumerate(zip(prompts, sequences, strict=True)):
             longest[number] = max(longest[number], len(sequence))
-            prefixed[number] &= sequence[: len(prompt)] == prompt
-    return list(zip(longest, prefixed, strict=True))
+            if sequence[: len(prompt)] != prompt:
+                unfit[number] = NO_PREFIX
+            elif len(sequence) == len(prompt):
+                unfit[number] = NO_ANSWER
+    return list(zip(longest, unfit, strict=True))
 
 
 def _sequence(prompt: Any, answer: Any, tokenizer: Any) -> Any:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch  # noqa: TID253 - this file is the adapter of TRL, imported where a training starts
-from datasets import Dataset  # noqa: TID253
+from datasets import Dataset, Features, Json, List  # noqa: TID253
 from peft import LoraConfig  # noqa: TID253
 from peft.helpers import disable_input_dtype_casting  # noqa: TID253
 from safetensors import SafetensorError
@@ -33,6 +33,8 @@ from plum_hub.training.lengths import ROW_NAME, Row
 from plum_hub.training.memory import TILE_TOKENS, MemoryEstimate
 from plum_hub.training.settings import TrainingSettings
 
+_CONVERSATIONS = ("prompt", "completion", "chosen", "rejected")
+"""Columns that may be conversations."""
 _CHUNK = 5_000
 """Rows that are in memory while they are written for a trainer."""
 
@@ -282,12 +284,20 @@ def on_disk(rows: Sequence[Row], folder: Path) -> Dataset:
         folder: A folder that exists as long as the dataset.
 
     Returns:
-        The rows, with the column types that `Dataset.from_list` gives them.
+        The rows, with the column types that `Dataset.from_list` gives them; but turns that have more than a role and a
+        content are JSON, since Arrow would give each of them the fields of all the others, as nulls.
     """
     import pyarrow as pa
 
+    turns = {name for row in rows for name in _CONVERSATIONS if _has_more_fields(row.get(name))}
+
     def chunk(start: int) -> pa.Table:
-        return Dataset.from_list(rows[start : start + _CHUNK]).data.table.replace_schema_metadata(None)
+        part = rows[start : start + _CHUNK]
+        if turns:
+            kept = {name: List(Json()) for name in turns}
+            others = Dataset.from_list([{key: row[key] for key in row if key not in turns} for row in part])
+            return Dataset.from_list(part, Features(others.features | kept)).data.table.replace_schema_metadata(None)
+        return Dataset.from_list(part).data.table.replace_schema_metadata(None)
 
     starts, path = range(0, len(rows), _CHUNK), folder / "rows.arrow"
     first = chunk(0)
@@ -296,6 +306,10 @@ def on_disk(rows: Sequence[Row], folder: Path) -> Dataset:
         for start in starts:
             writer.write_table((chunk(start) if start else first).cast(schema))
     return Dataset.from_file(str(path))
+
+
+def _has_more_fields(value: Any) -> bool:
+    return isinstance(value, list) and any(turn.keys() != {"role", "content"} for turn in value)
 
 
 def _score_answers_only() -> None:

@@ -57,6 +57,18 @@ def test_weights_that_are_a_pickle_are_refused_and_not_read(model: Path, mark: P
     assert not mark.exists()
 
 
+def test_a_model_without_its_tokenizer_is_refused(model: Path) -> None:
+    (model / "tokenizer.json").unlink()  # then transformers makes one that turns every text into nothing
+    engine = parse_engine(f"transformers:{model}")
+    assert isinstance(engine, TransformersConfig)
+    with pytest.raises(TrainingError, match=r"has no vocabulary: tokenizer\.json or the like is missing; copy"):
+        PinnedModel(str(model), "sha256:0").load_tokenizer()
+    with pytest.raises(EngineError, match="has no vocabulary"):
+        has_chat_template(engine)
+    with pytest.raises(EngineError, match="has no vocabulary"):
+        engine.open()
+
+
 def test_an_adapter_that_is_a_pickle_is_refused_and_not_read(model: Path, mark: Path, tmp_path: Path) -> None:
     pytest.importorskip("peft")
     adapter = tmp_path / "adapter"

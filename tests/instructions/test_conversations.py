@@ -1,6 +1,7 @@
 """Conversations in every form in which datasets keep them: the first thing that a person says is the task."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,13 @@ PARTS = [{"type": "text", "text": ADD}]
         [{"role": "System", "content": "Write code."}, *TURNS],
         [{"from": None, "value": None, **turn} for turn in TURNS],
         [{"from": None, "role": None}, None, *TURNS],
+        [{"from": math.nan, "value": math.nan, **turn} for turn in TURNS],
+        [{"from": "", "value": "", **turn} for turn in TURNS],
+        [{"role": "user", "content": [*PARTS, {"type": None, "text": None}]}],
+        repr(tuple(TURNS)),
+        f"array({TURNS!r}, dtype=object)",
+        json.dumps(json.dumps(TURNS)),
+        "\ufeff" + json.dumps(TURNS),
     ],
 )
 @pytest.mark.parametrize("column", ["messages", "conversations", "prompt"])
@@ -64,6 +72,66 @@ def test_every_form_of_a_conversation_gives_its_opening(tmp_path: Path, column: 
 def test_what_is_no_opening_is_left_out_with_its_reason(tmp_path: Path, value: object, reason: str) -> None:
     kept, drops = walk(write_lines(tmp_path / "t.jsonl", [{"messages": TURNS}, {"messages": value}]))
     assert (len(kept), reasons(drops)) == (1, {reason: 1})
+
+
+@pytest.mark.parametrize("column", ["messages", "prompt", "text"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(TURNS)[:-9],
+        json.dumps(TURNS).replace('"', '""'),
+        "\n".join(map(json.dumps, TURNS)),
+        repr(TURNS).replace("}, {", "}\n {"),  # as numpy prints it
+        f"<|im_start|>user\n{ADD}<|im_end|>\n<|im_start|>assistant\n{ANSWER}<|im_end|>",
+        f"<s>[INST] {ADD} [/INST] {ANSWER}</s>",
+        f"<|user|>\n{ADD}\n<|assistant|>\n{ANSWER}",
+        f"<start_of_turn>user\n{ADD}<end_of_turn>\n<start_of_turn>model\n{ANSWER}",
+        f"Below is an instruction.\n\n### Instruction:\n{ADD}\n\n### Response:\n{ANSWER}",
+        f"### Human: {ADD}\n### Assistant: {ANSWER}",
+        f"\n\nHuman: {ADD}\n\nAssistant: {ANSWER}",
+        f"USER: {ADD}\nASSISTANT: {ANSWER}",
+    ],
+)
+def test_a_conversation_in_one_text_is_no_task(tmp_path: Path, column: str, text: str) -> None:
+    kept, drops = walk(write_lines(tmp_path / "t.jsonl", [{column: text}]))
+    assert (kept, reasons(drops)) == ([], {"unreadable_turns": 1})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"### Instruction:\n{ADD}\n\n### Response:\n",
+        f"{ADD}\nInput: 1 2\nOutput: 3",
+        f"Question: {ADD}\nAnswer: in one line.",
+        f"{ADD} Call it on lines such as\nUser: 1\nAssistant: 2",
+        '{"role": "admin", "content": 3} is such a record. Write a Python function that reads its role.',
+        f"{ADD} The template ends with <|im_start|>assistant",
+    ],
+)
+def test_a_task_that_only_looks_like_a_conversation_is_kept(tmp_path: Path, text: str) -> None:
+    assert [row.text for row in walk(write_lines(tmp_path / "t.jsonl", [{"prompt": text}]))[0]] == [text.strip()]
+
+
+def test_a_row_with_earlier_turns_beside_it_is_no_opening(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": ADD, "history": []},
+        {"instruction": JOIN, "history": None},
+        {"instruction": LAST, "history": [["Hi", "Hello"]]},
+    ]
+    kept, drops = walk(write_lines(tmp_path / "t.jsonl", rows))
+    assert ([row.text for row in kept], reasons(drops)) == ([ADD, JOIN], {"not_first_turn": 1})
+
+
+@pytest.mark.parametrize("said", ["<noinput>", "<No input>", "N/A", "Not applicable.", "", " ", None])
+def test_an_input_that_says_there_is_none_is_no_part_of_the_task(tmp_path: Path, said: str | None) -> None:
+    rows = [{"instruction": ADD, "input": said}, {"instruction": JOIN, "input": "['a', 'b']"}]
+    kept, _ = walk(write_lines(tmp_path / "t.jsonl", rows))
+    assert [row.text for row in kept] == [ADD, f"{JOIN}\n\n['a', 'b']"]
+
+
+def test_less_usual_columns_are_read_where_there_is_no_usual_one(tmp_path: Path) -> None:
+    for row in ({"query": ADD, "answer": ANSWER}, {"conversation": TURNS}, {"query": JOIN, "prompt": ADD}):
+        assert [one.text for one in walk(write_lines(tmp_path / "t.jsonl", [row]))[0]] == [ADD]
 
 
 def test_a_text_in_brackets_is_a_task_all_the_same(tmp_path: Path) -> None:
@@ -130,11 +198,14 @@ def test_backslashes_are_taken_out_of_sharegpt_alone(tmp_path: Path) -> None:
             assert [one.text for one in walk(write_lines(tmp_path / f"{number}.jsonl", [row]))[0]] == [wanted]
 
 
-@pytest.mark.parametrize("column", ["lang", "language", "programming_language"])
+@pytest.mark.parametrize("column", ["lang", "language", "languages", "programming_language", "code_language"])
 def test_a_language_beside_a_conversation_decides(tmp_path: Path, column: str) -> None:
     silent = "Write a function that returns the last item of a list or None."
     named = {
-        "Python": True, "python3.11": True, "Python 3": True, "javascript": False, "C++17": False, "Rust": False,
+        "Python": True, "python3.11": True, "Python 3": True, "PyPy 3-64": True, "text/x-python": True, "Jupyter": True,
+        "java, python": True, '["python"]': True, "javascript": False, "C++17": False, "GNU C++17 (64)": False,
+        "JavaScript (Node.js)": False, "Java SE 8": False, "T-SQL": False, ".js": False, '["java"]': False,
+        "Rust": False,
     }  # fmt: skip
     for value, wanted in named.items():
         row = {"messages": [{"role": "user", "content": silent if wanted else ADD}], column: value}

@@ -1,5 +1,6 @@
 """Local files: every form that is read, and every way in which one can be wrong."""
 
+import bz2
 import gzip
 import json
 from pathlib import Path
@@ -21,7 +22,7 @@ ROWS = [{"id": "a", "instruction": ADD}, {"id": "b", "instruction": JOIN}]
 def write_as(folder: Path, name: str) -> Path:
     path = folder / name
     lines = "".join(json.dumps(row) + "\n" for row in ROWS)
-    text = lines if ".jsonl" in name else json.dumps(ROWS, indent=1)
+    text = lines if ".jsonl" in name or ".ndjson" in name else json.dumps(ROWS, indent=1)
     if name.endswith(".parquet"):
         parquet.write_table(pa.Table.from_pylist(ROWS), path)
     elif name.endswith(".gz"):
@@ -31,7 +32,7 @@ def write_as(folder: Path, name: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["t.jsonl", "t.jsonl.gz", "t.json", "t.json.gz", "t.parquet"])
+@pytest.mark.parametrize("name", ["t.jsonl", "t.jsonl.gz", "t.json", "t.json.gz", "t.ndjson", "t.parquet"])
 def test_every_form_gives_the_same_instructions(tmp_path: Path, name: str) -> None:
     path = write_as(tmp_path, name)
     kept, drops = walk(path)
@@ -100,6 +101,12 @@ def test_blank_lines_are_skipped_and_a_mark_of_byte_order_is_no_text(tmp_path: P
         ("t.jsonl.gz", b'{"instruction": "x"}\n', r"t\.jsonl\.gz is damaged or not gzip"),
         ("t.parquet", b"PAR1 and no more", r"t\.parquet is not readable Parquet"),
         ("t.jsonl", b'["instruction"]\n', r"t\.jsonl:1 is a JSON list, not an object"),
+        ("t.jsonl", gzip.compress(b"{}"), r"t\.jsonl is gzip, and its name says otherwise: rename it to end in \.gz"),
+        ("t.jsonl", b"PAR1 and more", r"t\.jsonl is Parquet, and its name says otherwise"),
+        ("t.json", '[{"text": "x"}]'.encode("utf-16"), r"t\.json is UTF-16: convert it with  iconv -f utf-16"),
+        ("t.jsonl", bz2.compress(b"{}"), r"t\.jsonl is bzip2, which is not read"),
+        ("t.jsonl", b'[\n{"text": "x"}\n]', r"t\.jsonl:1 .* rename the file to \.json if it is one JSON array"),
+        ("t.jsonl", b'{\n "text": "x"\n}', r"t\.jsonl:1 .* write one object per line"),
         ("t.jsonl", b'{"goal": "x", "id": 1}\n', r"no known task column; its columns: goal, id\."),
         ("t.jsonl", b'{"prompt": "x", "text": "y"}\n', r"several possible task columns, prompt and text; its columns:"),
     ],

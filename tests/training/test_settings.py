@@ -113,6 +113,18 @@ def test_a_template_that_moves_the_prompt_is_refused(tiny: Path) -> None:
         fitting_rows(toy.rows(), tokenizer, 100)
 
 
+@pytest.mark.parametrize(
+    "template", ["", "Hello!", "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"]
+)
+def test_a_template_that_renders_no_answer_is_refused(tiny: Path, template: str) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    tokenizer.chat_template = template
+    with pytest.raises(TrainingError, match="renders nothing of the answer, so that there is nothing to train on"):
+        fitting_rows(toy.rows(), tokenizer, 100)
+
+
 def test_memory_follows_the_form() -> None:
     shape = ModelShape(
         parameters=494_000_000,

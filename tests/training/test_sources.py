@@ -145,7 +145,7 @@ def test_files_give_every_method_its_rows(source: Path, tmp_path: Path) -> None:
         assert (pair["chosen"][0]["content"][:5], pair["rejected"][0]["content"][:3]) == ("a + b", "def")
     pairs = toy.write(tmp_path / "pairs.jsonl", [{"prompt": "a", "chosen": "b", "rejected": "c"}])
     assert read_data(str(pairs), "dpo", "auto").rows[0]["chosen"] == "b"
-    with pytest.raises(TrainingError, match=r"not a run folder, a \.jsonl or \.parquet file"):
+    with pytest.raises(TrainingError, match=r"nothing: is no file here; name a run, a \.jsonl, "):
         read_data(str(tmp_path / "nothing"), "kto", "auto")
 
 

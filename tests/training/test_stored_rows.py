@@ -58,10 +58,13 @@ def test_rows_for_a_trainer_have_the_columns_of_all_chunks(tmp_path: Path) -> No
         for number in range(11_500)
     ]
     found, expected = on_disk(rows, tmp_path), Dataset.from_list(rows)
-    assert found.features == expected.features
+    assert {key: one for key, one in found.features.items() if key != "prompt"} == {
+        key: one for key, one in expected.features.items() if key != "prompt"
+    }
     assert found.column_names == expected.column_names
     for number in (0, 4_999, 5_000, 7_001, 11_001, 11_499):
-        assert found[number] == expected[number]
+        assert found[number] == rows[number]  # no turn gets a null `name` from another, which a template may render
+    assert on_disk(rows[:11_000], tmp_path).features == Dataset.from_list(rows[:11_000]).features
     assert len(found) == 11_500
     assert found.cache_files  # so that what TRL makes of them is on disk too
 

@@ -58,6 +58,33 @@ def test_a_bad_line_is_named(tmp_path: Path, content: str, said: str) -> None:
         read_data(str(path), "kto", "auto")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "rows.csv",
+            b"prompt,completion\na,b\n",
+            r"rows\.csv:1 is not valid JSON .* convert the file to one of \.jsonl",
+        ),
+        ("rows.jsonl.zst", b"\x28\xb5\x2f\xfd....", r"rows\.jsonl\.zst is Zstandard, which is not read"),
+        ("saved/dataset_info.json", b"{}", "saved: is what `save_to_disk` wrote, which is not read"),
+        ("shards/a.jsonl", b"{}", "shards: is a folder without recipe.yaml, so no run: name one of its files"),
+    ],
+)
+def test_what_is_nothing_to_train_on_is_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    with pytest.raises(TrainingError, match=said):
+        read_data(str(path if path.parent == tmp_path else path.parent), "sft", "auto")
+
+
+@pytest.mark.parametrize("source", ["data/rows.jsonl", "./rows.parquet", "hf://datasets/me/rows", "datasets/me/rows"])
+def test_a_file_that_is_not_there_is_not_looked_up_on_a_hub(source: str) -> None:
+    with pytest.raises(TrainingError, match=f"{source}: is no file here.* name a run, a "):
+        read_data(source, "sft", "http://127.0.0.1:9")
+
+
 def folder_of(path: Path, **files: bytes) -> Path:
     (path / "data").mkdir(parents=True)
     for name, content in files.items():
@@ -99,6 +126,10 @@ def test_files_of_a_dataset_may_differ_in_what_nobody_needs(tmp_path: Path) -> N
         ({"train__jsonl": lines(PLAIN), "train2__jsonl": lines(PLAIN)[:-9]}, r"train2\.jsonl:4 is not valid JSON"),
         ({"train__parquet": b"PAR1 no"}, r"train\.parquet is not readable Parquet"),
         ({"train__csv": b'prompt,label\n"a,1\n', "train2__csv": b"x\n1\n"}, "the dataset me/rows cannot be read"),
+        ({"train__zip": b"PK\x03\x04 no"}, "the dataset me/rows cannot be read .*zip"),
+        ({"train__csv__gz": gzip.compress(b"prompt,label\na,1\n" * 99)[:-20]}, "the dataset me/rows cannot be read"),
+        ({"train__jsonl": b"version https://git-lfs.github.com/spec/v1\n"}, r"train\.jsonl is a pointer of Git LFS"),
+        ({"train__parquet": b"version https://git-lfs.github.com/spec/v1\n"}, r"train\.parquet is a pointer of Git"),
         ({"test__jsonl": lines(PLAIN)}, "has no split `train`, only test"),
     ],
 )
@@ -195,8 +226,78 @@ def test_columns_that_are_not_read_are_named(tmp_path: Path) -> None:
     assert read_data(str(toy.write(tmp_path / "a.jsonl", kwargs)), "kto", "auto").ignored_columns == (
         "chat_template_kwargs",
     )
+    beside = [row | {"system": "Write code.", "note": 1} for row in toy.rows()]
+    assert read_data(str(toy.write(tmp_path / "d.jsonl", beside)), "kto", "auto").ignored_columns == ("system",)
     plain = [row | {"tools": [TOOL]} for row in PLAIN]
     assert read_data(str(toy.write(tmp_path / "b.jsonl", plain)), "kto", "auto").ignored_columns == ("tools",)
     wrong = [row | {"tools": "run_tests"} for row in toy.rows()]
     with pytest.raises(TrainingError, match="row 0: its tools are not a list of objects"):
         read_data(str(toy.write(tmp_path / "c.jsonl", wrong)), "kto", "auto")
+
+
+ASKED, ANSWERED = {"role": "user", "content": "add 1"}, {"role": "assistant", "content": "a + 1"}
+CALLS = [
+    {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {name: 1}}}]}
+    for name in ("a", "b")
+]
+
+
+def test_a_turn_has_no_fields_of_other_turns(tmp_path: Path) -> None:
+    prompts = [[ASKED | {"name": "bob"}, call, {"role": "tool", "content": "1"}] for call in CALLS]
+    tools = [[TOOL], [TOOL | {"function": {"name": "g", "parameters": {"properties": {"x": {"type": "string"}}}}}]]
+    rows = [
+        {"prompt": prompt, "completion": [ANSWERED], "label": True, "tools": own}
+        for prompt, own in zip(prompts, tools, strict=True)
+    ]
+    parquet(rows, tmp_path / "t.parquet")
+    found = read_data(str(tmp_path / "t.parquet"), "kto", "auto").rows
+    assert [row["prompt"] for row in found] == prompts
+    assert [json.loads(row["tools"]) for row in found] == tools
+
+
+def test_turns_of_a_parquet_map_are_turns(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet as files
+
+    kind = pa.list_(pa.map_(pa.string(), pa.string()))
+    columns = {"prompt": pa.array([[[*ASKED.items()]]], kind), "completion": pa.array([[[*ANSWERED.items()]]], kind)}
+    files.write_table(pa.table(columns), tmp_path / "t.parquet")
+    assert read_data(str(tmp_path / "t.parquet"), "sft", "auto").rows[0]["prompt"] == [ASKED]
+
+
+@pytest.mark.parametrize("as_text", [json.dumps, lambda turns: json.dumps(turns, indent=1) + "\n"])
+def test_a_conversation_in_json_text_is_a_conversation(tmp_path: Path, as_text: Callable[[Any], str]) -> None:
+    rows = [{"prompt": as_text([ASKED]), "chosen": as_text([ANSWERED]), "rejected": as_text([ANSWERED])}]
+    (row,) = read_data(str(toy.write(tmp_path / "t.jsonl", rows)), "dpo", "auto").rows
+    assert (row["prompt"], row["chosen"], row["rejected"]) == ([ASKED], [ANSWERED], [ANSWERED])
+    for text in ("[1, 2]", "[]", '[{"role": "user"}]', '[{"role": "user", "content": "x"}'):
+        plain = toy.write(tmp_path / "u.jsonl", [{"prompt": text, "completion": text}])
+        assert read_data(str(plain), "sft", "auto").rows[0]["prompt"] == text
+
+
+@pytest.mark.parametrize("first", [ASKED, {"role": "system", "content": "Write code."}])
+def test_an_answer_with_the_turns_of_its_prompt_is_refused(tmp_path: Path, first: dict[str, str]) -> None:
+    rows = [{"prompt": [ASKED], "chosen": [first, ANSWERED], "rejected": [ANSWERED]}]
+    with pytest.raises(TrainingError, match=f"row 0: its chosen begins with a turn of role '{first['role']}'"):
+        read_data(str(toy.write(tmp_path / "t.jsonl", rows)), "dpo", "auto")
+
+
+@pytest.mark.parametrize("tools", [[json.dumps(TOOL)], json.dumps([TOOL]), [TOOL, None]])
+def test_every_form_of_tools_is_read(tmp_path: Path, tools: object) -> None:
+    rows = [{"prompt": [ASKED], "completion": [ANSWERED], "tools": own} for own in (tools, "null", None, [], "", "[]")]
+    if tools == [TOOL, None]:
+        with pytest.raises(TrainingError, match="row 0: its tools are not a list of objects"):
+            read_data(str(toy.write(tmp_path / "t.jsonl", rows)), "sft", "auto")
+        return
+    first, *others = read_data(str(toy.write(tmp_path / "t.jsonl", rows)), "sft", "auto").rows
+    assert json.loads(first["tools"]) == [TOOL]
+    assert {row["tools"] for row in others} == {None}
+
+
+@pytest.mark.parametrize("column", ["prompt", "tools"])
+def test_a_row_that_is_nested_without_end_is_named(tmp_path: Path, column: str) -> None:
+    deep = "[" * 900 + "]" * 900
+    row = json.dumps({"prompt": [ASKED], "completion": [ANSWERED], column: [ASKED | {"more": 0}]})
+    (tmp_path / "t.jsonl").write_text(row.replace('"more": 0', f'"more": {deep}'))
+    with pytest.raises(TrainingError, match="row 0: "):
+        read_data(str(tmp_path / "t.jsonl"), "sft", "auto")

@@ -1,0 +1,60 @@
+"""Conversations of users' rows as their chat template shall see them, whatever file they were kept in."""
+
+import json
+from typing import Any
+
+_ASKING = frozenset({"system", "developer", "user"})
+_TOO_DEEP = {"nested": "too deeply"}
+"""Neither text, turns nor tools, so that the row is refused by its number."""
+
+
+def conversation_of(value: Any) -> Any:
+    """Read a conversation: from JSON text, where a CSV or Parquet export kept it so, and without its null fields.
+
+    Arrow and Parquet give every turn, tool call and tool the fields of all the others, as nulls, and a template that
+    asks whether a turn has a field would render them.
+
+    Args:
+        value: A value of a row.
+
+    Returns:
+        A list without null fields at any depth, or an object if it is nested too deeply; any other value, plain text
+        included, unchanged.
+    """
+    if isinstance(value, str):
+        value = _parsed(value)
+    try:
+        return _without_nulls(value) if isinstance(value, list) else value
+    except RecursionError:
+        return _TOO_DEEP
+
+
+def asking_turn(answer: Any) -> str | None:
+    """Find out whether an answer begins with a turn of its prompt, as datasets with whole conversations have it.
+
+    Args:
+        answer: A plain text, or turns with `role` and `content`.
+
+    Returns:
+        The role of such a turn; None for an answer that is one.
+    """
+    role = None if isinstance(answer, str) else str(answer[0]["role"])
+    return role if role in _ASKING else None
+
+
+def _parsed(text: str) -> Any:
+    """Return the turns in a text; the text itself if it is anything but a JSON list of turns."""
+    if not text.lstrip().startswith("["):
+        return text
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    turns = isinstance(found, list) and all(isinstance(turn, dict) and {"role", "content"} <= {*turn} for turn in found)
+    return found if found and turns else text
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+    return [_without_nulls(one) for one in value] if isinstance(value, list) else value
