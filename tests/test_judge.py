@@ -262,6 +262,8 @@ def test_samples_that_cannot_be_read(folder: Path, content: str | bytes, words: 
             SUITE.replace('"assert f(1) == 2"', '{"call": "f(1)", "expected": "approx([g])"}'),
             [":1", "case 1", "statement"],
         ),
+        (SUITE.replace("assert f(1) == 2", "self.assertFoo(f(1), 2)"), [":1", "case 1", "this use of self"]),
+        (SUITE.replace('"assert f(1) == 2"', '{"statement": "self.x(f(1))"}'), [":1", "case 1", "this use of self"]),
         (SUITE.replace('"assert f(1) == 2"', '{"stdin": "1", "out": "2"}'), [":1", "case 1", "out"]),
         (SUITE.replace('"assert f(1) == 2"', '{"input": 1, "output": "2"}'), [":1", "case 1", "stdin", "int"]),
         (SUITE.replace('"cases"', '"entry_point": 3, "cases"'), [":1", "entry_point"]),
