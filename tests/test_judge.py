@@ -302,6 +302,15 @@ def test_limits_that_no_program_can_have(folder: Path, option: str, value: str) 
     refused(judge(folder, option, value), 2, option, value)
 
 
+def test_a_program_may_begin_with_a_mark_and_know_its_file(folder: Path) -> None:
+    code = "\ufeffimport os\nprint(os.path.basename(__file__))\n"
+    write(folder / "samples.jsonl", [{"sample_id": "a", "instruction_id": "s", "code": code}])
+    cases = [{"stdin": "", "stdout": "program.py"}]
+    write(folder / "suites.jsonl", [{"instruction_id": "s", "cases": cases}])
+    assert plum_hub(judge(folder, "-q")).returncode == 0
+    assert [row["status"] for row in read(folder / "verdicts.jsonl")] == ["passed"]
+
+
 def test_a_program_of_many_megabytes_is_a_verdict(folder: Path) -> None:
     huge = [
         {"sample_id": "comment", "instruction_id": "double", "code": "# " + "x" * 20_000_000},

@@ -109,7 +109,7 @@ def read_programs(path: Path, suites: Mapping[str, SubmittedSuite]) -> Iterator[
         instruction = _text(row, "instruction_id", where)
         if instruction not in suites:
             raise UsageError(f"{where}: no suite for instruction {instruction!r}: add it to --suites, or leave it out")
-        code = None if _value(row, "code", where) is None else _text(row, "code", where)
+        code = None if _value(row, "code", where) is None else _text(row, "code", where).removeprefix("\ufeff")
         yield SubmittedProgram(sample_id=name, instruction_id=instruction, code=code)
     if not seen:
         raise UsageError(f"{path} holds no sample: give a file of sample_id, instruction_id and code")
