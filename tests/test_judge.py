@@ -262,6 +262,8 @@ def test_samples_that_cannot_be_read(folder: Path, content: str | bytes, words: 
             SUITE.replace('"assert f(1) == 2"', '{"call": "f(1)", "expected": "approx([g])"}'),
             [":1", "case 1", "statement"],
         ),
+        (SUITE.replace("assert f(1) == 2", "self.assertFoo(f(1), 2)"), [":1", "case 1", "this use of self"]),
+        (SUITE.replace('"assert f(1) == 2"', '{"statement": "self.x(f(1))"}'), [":1", "case 1", "this use of self"]),
         (SUITE.replace('"assert f(1) == 2"', '{"stdin": "1", "out": "2"}'), [":1", "case 1", "out"]),
         (SUITE.replace('"assert f(1) == 2"', '{"input": 1, "output": "2"}'), [":1", "case 1", "stdin", "int"]),
         (SUITE.replace('"cases"', '"entry_point": 3, "cases"'), [":1", "entry_point"]),
@@ -298,6 +300,15 @@ def test_where_verdicts_cannot_go(folder: Path) -> None:
 )
 def test_limits_that_no_program_can_have(folder: Path, option: str, value: str) -> None:
     refused(judge(folder, option, value), 2, option, value)
+
+
+def test_a_program_may_begin_with_a_mark_and_know_its_file(folder: Path) -> None:
+    code = "\ufeffimport os\nprint(os.path.basename(__file__))\n"
+    write(folder / "samples.jsonl", [{"sample_id": "a", "instruction_id": "s", "code": code}])
+    cases = [{"stdin": "", "stdout": "program.py"}]
+    write(folder / "suites.jsonl", [{"instruction_id": "s", "cases": cases}])
+    assert plum_hub(judge(folder, "-q")).returncode == 0
+    assert [row["status"] for row in read(folder / "verdicts.jsonl")] == ["passed"]
 
 
 def test_a_program_of_many_megabytes_is_a_verdict(folder: Path) -> None:

@@ -63,7 +63,8 @@ def make_call_case(call: ast.expr, expected: ast.expr, tolerance: float | None =
     """
     if not is_literal(expected) or not loaded_names(call):
         return None
-    return TestCase(kind="call", call=ast.unparse(call), expected=ast.unparse(expected), tolerance=tolerance)
+    source = ast.unparse(lower_closeness(call))
+    return TestCase(kind="call", call=source, expected=ast.unparse(expected), tolerance=tolerance)
 
 
 def call_to_statement(case: TestCase) -> str:
@@ -184,7 +185,7 @@ def _closeness_case(
         return None
     if not loaded_names(tested):
         return None
-    return TestCase(kind="call", call=ast.unparse(tested), expected=text)
+    return TestCase(kind="call", call=ast.unparse(lower_closeness(tested)), expected=text)
 
 
 def _holds_nan(value: Any) -> bool:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from plum_hub.answers.assertions import call_to_statement, read_assertion
 from plum_hub.answers.libraries import are_pandas, with_own_imports
-from plum_hub.answers.plain import lower_closeness
+from plum_hub.answers.plain import lower_closeness, to_plain_body
 from plum_hub.answers.proof import why_cannot_fail
 from plum_hub.answers.runners import TestModule, collect_tests
-from plum_hub.answers.source import loaded_names, parse, stored_names, substitute, unparse
+from plum_hub.answers.source import loaded_names, missing_names, parse, stored_names, substitute, unparse
 from plum_hub.records import TestCase
 
 
@@ -57,6 +57,12 @@ def module_cases(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
     Raises:
         ValueError: The source is not Python, requires an unsupported feature, or skips all its tests.
     """
+    cases = _module_cases(source, entry_point)
+    _refuse_frameworks(_body(cases))
+    return cases
+
+
+def _module_cases(source: str, entry_point: str) -> tuple[TestCase, ...]:
     tree = parse_tests(source)
     if not tree.body:
         raise ValueError(f"is not Python: {source!r:.80} (no statement); fix it")
@@ -76,6 +82,31 @@ def module_cases(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
         if _checks(first) is None:
             return (TestCase(kind="statement", statement=source),)
     return _planned(module, future)
+
+
+def one_statement(source: str) -> TestCase:
+    """Convert source to one case that needs neither unittest nor pytest.
+
+    Args:
+        source: Statements; calls of `self.assertEqual` and the like are rewritten as plain Python.
+
+    Returns:
+        The case; its statement is the source, unless something had to be rewritten.
+
+    Raises:
+        ValueError: The source is not Python, or uses what is not supported.
+    """
+    tree = parse_tests(source)
+    body = [lower_closeness(node) for node in to_plain_body(tree.body)]
+    _refuse_frameworks(body)
+    text = unparse(body)
+    return TestCase(kind="statement", statement=source if text == unparse(tree.body) else text)
+
+
+def _refuse_frameworks(body: list[ast.stmt]) -> None:
+    """Reject statements that no program can pass, because they need what a sandbox lacks."""
+    for name in sorted(missing_names(ast.Module(body=body, type_ignores=[])) & {"pytest", "self", "unittest"}):
+        raise ValueError(f"this use of {name} is not supported in tests: write it as an assert")
 
 
 def contains_tests(source: str, entry_point: str) -> bool:

@@ -21,7 +21,7 @@ from plum_hub.answers.source import (
     parse,
 )  # fmt: skip
 
-EXTRACTION = "2"
+EXTRACTION = "3"
 """Version of the extraction rules. It is part of a verdict's id, because the rules decide which program is judged:
 raise it whenever an answer could give a different program.
 """
@@ -113,7 +113,9 @@ def _completeness(code: str, name: str) -> int:
     assert node is not None
     if _is_sketch(node):
         return 2
-    return 5 if isinstance(node, DefinitionNode) or isinstance(getattr(node, "value", None), ast.Lambda) else 4
+    value = getattr(node, "value", None)
+    renamed = isinstance(value, ast.Name) and isinstance(definitions(tree).get(value.id), DefinitionNode)
+    return 5 if renamed or isinstance(node, DefinitionNode) or isinstance(value, ast.Lambda) else 4
 
 
 def _is_sketch(node: ast.stmt) -> bool:

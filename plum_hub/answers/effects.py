@@ -228,7 +228,7 @@ class ProgramFunctions:
         Returns:
             True if there is such a definition.
         """
-        return any(isinstance(statement, DefinitionNode) for statement in self._named.get(name, ()))
+        return any(map(_is_callable, self._named.get(name, ())))
 
     def reaches_entry(self, nodes: Iterable[ast.AST]) -> bool:
         """Return whether nodes call the entry point, directly or through functions of the program.
@@ -298,7 +298,7 @@ class ProgramFunctions:
         for name in self._closure(called):
             if name != self.entry_point:
                 for statement in self._named.get(name, ()):
-                    if isinstance(statement, DefinitionNode):
+                    if _is_callable(statement):
                         changed |= self._written(statement)
         return frozenset(changed)
 
@@ -320,6 +320,12 @@ class ProgramFunctions:
                 if name != self.entry_point and not isinstance(statement, ast.Import | ast.ImportFrom):
                     pending += self.reads(statement)
         return reached
+
+
+def _is_callable(statement: ast.stmt) -> bool:
+    """Return whether a statement binds a name to code: a definition, or a lambda."""
+    lambdas = isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(statement.value, ast.Lambda)
+    return isinstance(statement, DefinitionNode) or lambdas
 
 
 def _loads(nodes: Iterable[ast.AST]) -> Iterator[str]:

@@ -107,6 +107,9 @@ class _Needed:
         self._entry_point = entry_point
         self._functions = ProgramFunctions(tree, entry_point)
         self._imported = {name for node in tree.body if _imports(node) for name in bound_names(node)}
+        self._from_outside = {
+            name for node in tree.body if _called_root(_value(node)) in self._imported for name in bound_names(node)
+        }
         self._aliases: dict[str, set[str]] = {}
         for node in tree.body:
             for name, other in _aliases(node):
@@ -205,9 +208,22 @@ class _Needed:
         match node:
             case ast.Expr(value=ast.Call(func=function)):
                 return root_name(function) in self._imported
-            case ast.Assign(targets=[ast.Attribute(attr=name) as target]):
-                return root_name(target) in self._imported and name not in ("stdin", "stdout", "stderr")
+            case ast.Assign(targets=[ast.Attribute(value=held, attr=name)]) if name not in (
+                "stdin",
+                "stdout",
+                "stderr",
+            ):
+                return bool({root_name(held), _called_root(held)} & (self._imported | self._from_outside))
         return False
+
+
+def _value(node: ast.stmt) -> ast.expr | None:
+    return node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+
+
+def _called_root(value: ast.expr | None) -> str | None:
+    """Return the variable at the base of what is called: `getcontext` of `getcontext()`."""
+    return root_name(value.func) if isinstance(value, ast.Call) else None
 
 
 def _aliases(node: ast.stmt) -> Iterator[tuple[str, str]]:

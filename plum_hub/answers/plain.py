@@ -28,6 +28,12 @@ _TEMPLATES = {
     "[other.count(item) for item in one])([*{0}], [*{1}])",
 }  # fmt: skip
 """Methods of `unittest.TestCase` with the expression that each asserts."""
+_PARAMETERS = (
+    "first", "second", "expr", "expr1", "expr2", "obj", "cls", "member", "container", "a", "b", "text",
+    "expected_regex", "unexpected_regex", "list1", "list2", "tuple1", "tuple2", "set1", "set2", "d1", "d2",
+    "seq1", "seq2",
+)  # fmt: skip
+"""Names of their parameters, in the order of each method."""
 _RAISES = ("raises", "assertRaises", "assertRaisesRegex")
 _ALMOST = {"assertAlmostEqual": ast.Eq, "assertAlmostEquals": ast.Eq, "assertNotAlmostEqual": ast.NotEq}
 PANDAS_CHECKS = ("assert_frame_equal", "assert_series_equal", "assert_index_equal")
@@ -136,7 +142,7 @@ class _Plain(ast.NodeTransformer):
             case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=keywords) if name in _TEMPLATES:
                 template = _TEMPLATES[name]
                 named = {word.arg: word.value for word in keywords}
-                args = [*args, *(named[key] for key in ("first", "second", "expr", "obj", "member") if key in named)]
+                args = [*args, *(named[key] for key in _PARAMETERS if key in named)]
                 if len(args) >= template.count("{"):
                     return ast.Assert(test=_expression(template, args), msg=None)
             case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=keywords) if name in _ALMOST:
@@ -181,14 +187,24 @@ class _Plain(ast.NodeTransformer):
 
 class _Lowered(ast.NodeTransformer):
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
-        self.generic_visit(node)
         match node:
             case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq() as operator], comparators=[right]):
                 for value, close in ((left, right), (right, left)):
                     if isinstance(close, ast.Call) and called_name(close.func) in CLOSENESS_CALLS and close.args:
-                        test = _close(value, close)
+                        self.generic_visit(close)
+                        test = _close(self.visit(value), close)
                         return test if isinstance(operator, ast.Eq) else ast.UnaryOp(op=ast.Not(), operand=test)
-        return node
+        return self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """Replace `approx(v)` inside a value, as in `f() == [approx(0.3), 1]`, by an object that close values equal."""
+        self.generic_visit(node)
+        if called_name(node.func) != "approx" or not node.args:
+            return node
+        wanted, node.args[0] = ast.unparse(node.args[0]), ast.Name(id="__wanted__", ctx=ast.Load())
+        equal = ast.unparse(_close(ast.Name(id="__value__", ctx=ast.Load()), node))
+        methods = f"{{'__eq__': lambda __self__, __value__, __wanted__={wanted}: {equal}, '__hash__': None}}"
+        return ast.parse(f"__builtins__['type']('approx', (), {methods})()", mode="eval").body
 
 
 def _close(value: ast.expr, close: ast.Call) -> ast.expr:

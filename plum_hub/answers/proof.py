@@ -37,6 +37,8 @@ def why_cannot_fail(body: Sequence[ast.stmt], entry_point: str) -> str | None:
     for node in body:
         if isinstance(node, ast.ImportFrom) and node.module == "solution":
             roots |= stored_names(node)
+        elif isinstance(node, ast.Import):
+            roots |= {alias.asname for alias in node.names if alias.name == "solution" and alias.asname}
     if not entry_point:
         roots |= _called_builtins(body)
     tainted = _tainted(reached, roots)

@@ -35,7 +35,7 @@ _END = re.compile(
     r"|END_OF_TURN_TOKEN|end_of_sentence|user|file_sep)\|>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>|</s>(?=\s|<|\Z)"
 )
 _BEGIN = re.compile(
-    r"\A\s*(?:(?:<\|(?:im_start|start_header_id|begin_of_text|start|assistant|START_OF_TURN_TOKEN|CHATBOT_TOKEN)\|>"
+    r"\A\s*(?:(?:<\|(?:im_start|start_header_id|begin_of_text|start|assistant|START_OF_TURN_TOKEN|CHATBOT_TOKEN|python_tag)\|>"
     r"|<s>|<bos>|<start_of_turn>|<｜Assistant｜>)\s*(?:(?:assistant|model)\b\s*)?(?:<\|end_header_id\|>|<\|message\|>)?)+"
 )
 _TOKENS = frozenset({tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)})
@@ -113,7 +113,8 @@ def _without_reasoning(text: str) -> str:
             return "".join(kept) + text[position : tag.start]
         kept.append(text[position : tag.start])
         tags, position = tags[tags.index(closing) + 1 :], closing.end
-    return "".join(kept) + text[position:]
+    before, rest = "".join(kept), text[position:]
+    return before + (rest.lstrip(" \t") if position and not before.strip() else rest)
 
 
 def _tags(text: str) -> list[_Tag]:

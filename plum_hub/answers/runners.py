@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass, field
 
+from plum_hub.answers.fixtures import Fixture, automatic_calls, awaited, fixture_call, is_decorated, read_fixtures
 from plum_hub.answers.plain import lower_closeness, to_plain_body
 from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, stored_names
 
@@ -27,8 +28,9 @@ _NOT_RUN = frozenset({
     "addClassCleanup", "enterClassContext", "warns", "deprecated_call", "addTypeEqualityFunc",
 })  # fmt: skip
 """Features of the frameworks that are not supported; a refusal names them."""
-_PREPARES = ("setup_class", "setUpClass"), ("setUp", "setup_method", "setup"), ("tearDown", "teardown_method"), (
-    "tearDownClass", "teardown_class"
+_PREPARES = (
+    ("setup_class", "setUpClass"), ("setUp", "asyncSetUp", "setup_method", "setup"),
+    ("asyncTearDown", "tearDown", "teardown_method"), ("tearDownClass", "teardown_class"),
 )  # fmt: skip
 
 
@@ -67,8 +69,9 @@ def collect_tests(body: Sequence[ast.stmt], entry_point: str) -> TestModule:
     classes = {node.name: node for node in statements if isinstance(node, ast.ClassDef)}
     module = TestModule([])
     used = _reached(statements)
-    fixtures = {node.name: node for node in statements if isinstance(node, FunctionNode) and _is_fixture(node)}
-    tests = [node for node in statements if node not in fixtures.values() and _is_test(node, classes, used)]
+    fixtures = read_fixtures(statements, "")
+    defined = [fixture.function for fixture in fixtures.values()]
+    tests = [node for node in statements if node not in defined and _is_test(node, classes, used)]
     prefixed = [node for node in tests if isinstance(node, ast.ClassDef) or str(vars(node)["name"]).startswith("test")]
     selected = prefixed or tests
     module.preamble = [_bare(node) for node in statements if node not in selected or vars(node)["name"] in used]
@@ -80,7 +83,7 @@ def collect_tests(body: Sequence[ast.stmt], entry_point: str) -> TestModule:
         else:
             runs = [_called(node, fixtures, entry_point, statements)]
         module.has_skipped = module.has_skipped or not runs
-        module.tests += runs
+        module.tests += [[*_module_steps(statements, 0), *run, *_module_steps(statements, 1)] for run in runs]
     _refuse_frameworks([*module.preamble, *(node for test in module.tests for node in test)], frameworks)
     return module
 
@@ -102,6 +105,10 @@ def _imports(body: Sequence[ast.stmt], entry_point: str) -> Iterator[ast.stmt]:
                     yield ast.copy_location(ast.Import(names=[alias]), node)
             case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
                 yield ast.copy_location(ast.If(node.test, list(_imports(node.body, entry_point)), node.orelse), node)
+            case ast.Expr(
+                value=ast.Call(func=ast.Attribute(value=ast.Attribute(value=ast.Name(id="sys"), attr="path")))
+            ):
+                continue  # the program lies beside no test
             case _:
                 yield node
 
@@ -140,7 +147,8 @@ def _without_runners(statements: list[ast.stmt], frameworks: Set[str]) -> list[a
         if isinstance(node, ast.Import | ast.ImportFrom):
             rest = [alias for alias in node.names if (alias.asname or alias.name) not in _framework_names(node)]
             if rest:
-                kept.append(node if len(rest) == len(node.names) else ast.ImportFrom("unittest", rest, 0))
+                other = ast.Import(rest) if isinstance(node, ast.Import) else ast.ImportFrom(node.module, rest, 0)
+                kept.append(ast.copy_location(other, node))
             continue
         simple = isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign | ast.Raise)
         named = {item.attr for item in ast.walk(node) if isinstance(item, ast.Attribute)} | loaded_names(node)
@@ -160,8 +168,6 @@ def _refuse_unknown(statements: Sequence[ast.stmt]) -> None:
             name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
             if name in _NOT_RUN and (isinstance(node, ast.Attribute) or name[:4] in ("skip", "expe")):
                 raise ValueError(f"line {getattr(node, 'lineno', 0)}: {name} is not supported in tests: remove it")
-            if isinstance(node, ast.AsyncFunctionDef) and node.name.startswith("test"):
-                raise ValueError(f"line {node.lineno}: {node.name} is async: use asyncio.run inside a plain test")
         if isinstance(top, ast.Import | ast.ImportFrom):
             names = [top.module or ""] if isinstance(top, ast.ImportFrom) else [alias.name for alias in top.names]
             for name in names:
@@ -197,7 +203,7 @@ def _reached(statements: Sequence[ast.stmt]) -> set[str]:
 
 
 def _is_test(node: ast.stmt, classes: dict[str, ast.ClassDef], used: set[str]) -> bool:
-    if isinstance(node, ast.FunctionDef):
+    if isinstance(node, FunctionNode):
         return node.name not in used and _TEST.match(node.name) is not None
     return isinstance(node, ast.ClassDef) and node.name not in used and bool(_test_names(node, classes))
 
@@ -217,16 +223,22 @@ def _test_names(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> list[st
     return list(dict.fromkeys(name for name in names if name.startswith("test")))
 
 
-def _decorated(node: ast.stmt, word: str) -> bool:
-    return any(re.search(rf"\b{word}\b", ast.unparse(item)) for item in getattr(node, "decorator_list", []))
+def _module_steps(statements: Sequence[ast.stmt], place: int) -> list[ast.stmt]:
+    """Return the calls of the set-up (0) or tear-down (1) functions of a module, which run around each test."""
+    names = (("setUpModule", "setup_module"), ("tearDownModule", "teardown_module"))[place]
+    found = [one for one in statements if isinstance(one, FunctionNode) and one.name in names]
+    return [step for one in found for step in ast.parse(_function_step(one, "None")).body]
 
 
-def _is_fixture(node: ast.stmt) -> bool:
-    return _decorated(node, "fixture")
+def _function_step(function: ast.FunctionDef | ast.AsyncFunctionDef, given: str) -> str:
+    """Return a call of a set-up or tear-down function; pytest passes the module or test to those that take one."""
+    if given == "None" and any(one.arg in loaded_names(function) for one in function.args.args):
+        raise ValueError(f"line {function.lineno}: {function.name} uses its module: use a global variable instead")
+    return f"{function.name}({given if function.args.args else ''})"
 
 
 def _is_skipped(node: ast.stmt) -> bool:
-    return _decorated(node, "skip")
+    return is_decorated(node, "skip")
 
 
 def _bare(node: ast.stmt) -> ast.stmt:
@@ -241,33 +253,41 @@ def _bare(node: ast.stmt) -> ast.stmt:
     ]
     if isinstance(copy, ast.ClassDef):
         copy.bases = [base for base in copy.bases if not ast.unparse(base).endswith("TestCase")]
-        copy.body = [_bare(item) for item in copy.body if not (_is_super_call(item))] or [ast.Pass()]
-    elif not copy.name.startswith("__init__"):
-        copy.body = [item for item in copy.body if not _is_super_call(item)] or [ast.Pass()]
+        copy.body = [_bare(item) for item in copy.body]
+    else:
+        copy.body = [_super_call(item) for item in copy.body]
     return copy
 
 
-def _is_super_call(node: ast.stmt) -> bool:
-    return ast.unparse(node) in {f"super().{name}()" for name in ("setUp", "tearDown", "setUpClass", "tearDownClass")}
+def _super_call(node: ast.stmt) -> ast.stmt:
+    """Return a call of a base's set-up or tear-down that does nothing where the base was unittest's."""
+    match node:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr=name))) if any(
+            name in names for names in _PREPARES
+        ):
+            return ast.parse(f"__builtins__['getattr'](super(), {name!r}, lambda: None)()").body[0]
+    return node
 
 
 def _methods(
-    node: ast.ClassDef, classes: dict[str, ast.ClassDef], fixtures: dict[str, ast.FunctionDef | ast.AsyncFunctionDef]
+    node: ast.ClassDef, classes: dict[str, ast.ClassDef], fixtures: dict[str, Fixture]
 ) -> Iterator[list[ast.stmt]]:
     """Yield the class and a call for each of its tests."""
     if _is_skipped(node):
         return
-    if _decorated(node, "parametrize"):
+    if is_decorated(node, "parametrize"):
         raise ValueError(f"line {node.lineno}: parametrize on a class is not supported: put it on its functions")
     family = _family(node, classes)
     known = {item.name: item for one in reversed(family) for item in one.body if isinstance(item, FunctionNode)}
+    fixtures = fixtures | read_fixtures(list(known.values()), "case.")
     for name in _test_names(node, classes):
         method = known[name]
         if _is_skipped(method):
             continue
         before, each, after, last = ([one for one in names if one in known] for names in _PREPARES)
         call, loops = _arguments(method, fixtures, skip=1)
-        steps = [*(_step("case", known[one], name) for one in each), f"case.{name}({call})"]
+        steps = [*automatic_calls(fixtures), *(_step("case", known[one], name) for one in each)]
+        steps.append(awaited(method, f"case.{name}({call})"))
         steps += [_step("case", known[one], name) for one in after]
         text = f"(lambda case: [{', '.join(steps)}])({node.name}())"
         around = [*(f"{node.name}.{one}()" for one in before), text, *(f"{node.name}.{one}()" for one in last)]
@@ -276,17 +296,17 @@ def _methods(
 
 def _step(case: str, method: ast.FunctionDef | ast.AsyncFunctionDef, test: str) -> str:
     """Return a call of a set-up or tear-down method; pytest passes the test to those that take a parameter."""
-    return f"{case}.{method.name}({f'{case}.{test}' if len(method.args.args) > 1 else ''})"
+    return awaited(method, f"{case}.{method.name}({f'{case}.{test}' if len(method.args.args) > 1 else ''})")
 
 
 def _called(
     node: ast.stmt,
-    fixtures: dict[str, ast.FunctionDef | ast.AsyncFunctionDef],
+    fixtures: dict[str, Fixture],
     entry_point: str,
     statements: Sequence[ast.stmt],
 ) -> list[ast.stmt]:
     """Return a test function and its call."""
-    assert isinstance(node, ast.FunctionDef)
+    assert isinstance(node, FunctionNode)
     required = len(node.args.args) - len(node.args.defaults)
     if required == 1 and not node.name.startswith("test"):
         if not entry_point:
@@ -295,15 +315,18 @@ def _called(
             )
         return [_bare(node), *ast.parse(f"{node.name}({entry_point})").body]
     call, loops = _arguments(node, fixtures, skip=0)
-    names = {one.name for one in statements if isinstance(one, FunctionNode)}
-    around = [f"{one}()" if one in names else "" for one in ("setup_function", "teardown_function")]
-    text = "\n".join([around[0], f"{node.name}({call})", around[1]])
+    known = {one.name: one for one in statements if isinstance(one, FunctionNode)}
+    before, after = (
+        [_function_step(known[one], node.name) for one in (name,) if one in known]
+        for name in ("setup_function", "teardown_function")
+    )
+    text = "\n".join([*automatic_calls(fixtures), *before, awaited(node, f"{node.name}({call})"), *after])
     return _looped([_bare(node), *ast.parse(text).body], loops)
 
 
 def _arguments(
     node: ast.FunctionDef | ast.AsyncFunctionDef,
-    fixtures: dict[str, ast.FunctionDef | ast.AsyncFunctionDef],
+    fixtures: dict[str, Fixture],
     skip: int,
 ) -> tuple[str, list[tuple[str, str]]]:
     """Return the arguments of a test's call, and the loops around it as pairs of target and table."""
@@ -321,29 +344,17 @@ def _arguments(
                 loops.append((_target(variables, names), ast.unparse(_ParamRows().visit(deepcopy(table)))))
             case _:
                 others = others or not re.match(r"(pytest|unittest)\.|mark\.|staticmethod", ast.unparse(decorator))
-    parameters = node.args.args[skip:] if not _decorated(node, "staticmethod") else node.args.args
+    parameters = node.args.args[skip:] if not is_decorated(node, "staticmethod") else node.args.args
     needed = parameters[: len(parameters) - len(node.args.defaults)] if node.args.defaults else parameters
     for parameter in needed:
         if parameter.arg not in arguments and parameter.arg in fixtures:
-            arguments[parameter.arg] = _fixture(parameter.arg, fixtures, ())
+            arguments[parameter.arg] = fixture_call(parameter.arg, fixtures, ())
         elif parameter.arg not in arguments and not others:
             raise ValueError(
                 f"line {node.lineno}: {node.name} needs the fixture {parameter.arg!r}, which the tests do not define: "
                 "remove it"
             )
     return ", ".join(f"{name}={value}" for name, value in arguments.items()), loops[::-1]
-
-
-def _fixture(name: str, fixtures: dict[str, ast.FunctionDef | ast.AsyncFunctionDef], callers: tuple[str, ...]) -> str:
-    function = fixtures[name]
-    inner = [parameter.arg for parameter in function.args.args]
-    if name in callers or not set(inner) <= fixtures.keys() or _decorated(function, "params"):
-        raise ValueError(f"line {function.lineno}: the fixture {name} needs something that is not supported: remove it")
-    call = (
-        f"{name}({', '.join(f'{parameter}={_fixture(parameter, fixtures, (*callers, name))}' for parameter in inner)})"
-    )
-    generates = any(isinstance(item, ast.Yield) for item in ast.walk(function))
-    return f"{call}.__next__()" if generates else call
 
 
 def _parameter_names(names: ast.expr) -> list[str]:

@@ -90,7 +90,7 @@ _GUARD: Any = ast.parse(
 def _new_modules() -> Modules:
     module, own_builtins = types.ModuleType("solution"), types.ModuleType("builtins")
     vars(own_builtins).update(_PRISTINE)
-    vars(module)["__builtins__"] = own_builtins
+    vars(module).update(__builtins__=own_builtins, __file__="solution.py")
     return module, own_builtins
 
 
@@ -400,7 +400,7 @@ def _script(code: str | bytes) -> Iterator[bytes]:
         return
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module
-    sys.argv = ["program.py"]
+    module.__file__, sys.argv = "program.py", ["program.py"]
     try:
         _run_script(program, module)
     except BaseException as error:  # noqa: BLE001  what the program raises is its result

@@ -16,7 +16,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from plum_hub.answers.checks import contains_tests, module_cases, parse_tests, read_tests, require_can_fail
+from plum_hub.answers.checks import (
+    contains_tests,
+    module_cases,
+    one_statement,
+    parse_tests,
+    read_tests,
+    require_can_fail,
+)
 from plum_hub.errors import InstructionsError, UsageError
 from plum_hub.execution.closeness import parse_expected
 from plum_hub.instructions.files import SUFFIXES, read_rows
@@ -102,7 +109,7 @@ def read_programs(path: Path, suites: Mapping[str, SubmittedSuite]) -> Iterator[
         instruction = _text(row, "instruction_id", where)
         if instruction not in suites:
             raise UsageError(f"{where}: no suite for instruction {instruction!r}: add it to --suites, or leave it out")
-        code = None if _value(row, "code", where) is None else _text(row, "code", where)
+        code = None if _value(row, "code", where) is None else _text(row, "code", where).removeprefix("\ufeff")
         yield SubmittedProgram(sample_id=name, instruction_id=instruction, code=code)
     if not seen:
         raise UsageError(f"{path} holds no sample: give a file of sample_id, instruction_id and code")
@@ -153,14 +160,15 @@ def _assertion(source: str, entry_point: str) -> tuple[TestCase, ...]:
     """Parse a case that is text: a call, the cases of a test module, or else one statement."""
     cases = module_cases(source, entry_point)
     is_one = len(cases) == 1 or contains_tests(source, entry_point)
-    return cases if is_one else (TestCase(kind="statement", statement=source),)
+    return cases if is_one else (one_statement(source),)
 
 
 def _objects(item: object, entry_point: str) -> tuple[TestCase, ...]:
     case = _object(item)
-    if case.kind == "statement" and contains_tests(str(case.statement), entry_point):
-        return module_cases(str(case.statement), entry_point)
-    return (case,)
+    if case.kind != "statement":
+        return (case,)
+    source = str(case.statement)
+    return module_cases(source, entry_point) if contains_tests(source, entry_point) else (one_statement(source),)
 
 
 def _object(item: object) -> TestCase:

@@ -26,6 +26,12 @@ ANSWERS = {
     "shell first": (f"```bash\npip install numpy\n```\n```python\n{F}```", F),
     "starter repeated first": (f"```python\ndef f(x):\n    pass\n```\nFilled in:\n```python\n{F}```", F),
     "last of two complete versions": (f"```python\ndef f(x): return x\n```\nCorrected:\n```python\n{F}```", F),
+    "corrected under another name": (
+        "```python\ndef f(x): return x\n```\nCorrected:\n```python\ndef g(x):\n    return x + 1\n\nf = g\n```",
+        "def g(x):\n    return x + 1\n\nf = g\n",
+    ),
+    "a token of tools": (f"<|python_tag|>{F}", F),
+    "code in the line of the closing tag": (f"<think>\nHm.\n</think> {F}", F),
     "broken, then right": (f"```python\ndef f(x:\n    return\n```\nCorrected:\n```python\n{F}```", F),
     "import in a block of its own": (
         "```python\nimport math\n```\n```python\ndef f(x):\n    return math.sqrt(x)\n```\n```python\nprint(f(4))\n```",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from plum_hub.answers.checks import module_cases, read_tests
+from plum_hub.answers.checks import module_cases, one_statement, read_tests
 from plum_hub.execution.closeness import parse_expected
 from plum_hub.execution.comparisons import agrees
 from plum_hub.execution.values import decode, encode
@@ -50,12 +50,19 @@ WHOLE = [
     "f() in (1, 4.5)",
     *("f() == pytest.approx(f())", "math.isclose(f(), f())", "f() is ...", "isinstance(f(), int) or f() == 0.3"),
     *("abs(f() - 5) <= float('inf')", "f() == pytest.approx(sum([2, 3]), abs=0.6)"),
+    *("f() == [pytest.approx(5), 5]", "[1e6, pytest.approx(0.001)] == f()", "f() != {'a': pytest.approx(0.3)}"),
+    *("f() == {'a': pytest.approx(0.3)}", "f() in [pytest.approx(5, abs=1), None]", "f() <= pytest.approx(5)"),
+    "f() == [pytest.approx(wanted) for wanted in (1e6, 0.001)]",
+    "all(one == pytest.approx(other) for one, other in zip(f(), [1e6, 0.001]))",
+    *("f() == pytest.approx(5) and f() > 4.5", "math.isclose(f(), 5) and f() == 5", "f() == [pytest.approx([1])]"),
 ]  # fmt: skip
 WHOLE_UNITTEST = [
     *("assertIsInstance(f(), int)", "assertNotAlmostEqual(f(), 5)", "assertCountEqual(f(), [1])"),
     "assertIn(f(), [1, 4.5])",
     *("assertAlmostEqual(f(), f(), delta=1)", "assertAlmostEqual(f(), sum([2, 3]))", "assertNotIsInstance(f(), str)"),
     *("assertSequenceEqual(f(), [1])", "assertRegex(f(), 'a')", "assertGreater(f(), 4)"),
+    *("assertIn(member=f(), container=[1, 4.5])", "assertGreater(a=f(), b=4)", "assertIsInstance(obj=f(), cls=int)"),
+    *("assertEqual(f(), 5); self.assertTrue(f())", "assertEqual(f(), [pytest.approx(1)])"),
 ]  # fmt: skip
 PROGRAM = {"math": math, "Decimal": Decimal, "Fraction": Fraction}
 ALL = [*(f"assert {text}" for text in SPLIT + WHOLE), *(f"self.{text}" for text in UNITTEST + WHOLE_UNITTEST)]
@@ -91,6 +98,19 @@ def test_an_assertion_means_what_python_makes_of_it(source: str) -> None:
     theirs = [python(source, value) for value in VALUES]
     differ = [(value, mine) for value, mine, other in zip(VALUES, ours, theirs, strict=True) if mine != other]
     assert not differ, cases
+
+
+@pytest.mark.parametrize("source", ALL)
+def test_an_assertion_that_stays_whole_means_the_same(source: str) -> None:
+    case = one_statement(source)
+    assert [judged(case, value) for value in VALUES] == [python(source, value) for value in VALUES], case
+
+
+@pytest.mark.parametrize("source", ["assert pytest.f(f())", "self.assertFoo(f(), 1)", "assert f() == self.five"])
+def test_what_no_program_could_pass_is_refused(source: str) -> None:
+    for read in (one_statement, module_cases):
+        with pytest.raises(ValueError, match=r"this use of \w+ is not supported in tests: write it as an assert"):
+            read(source)
 
 
 @pytest.mark.parametrize("text", [*(f"assert {text}" for text in SPLIT), *(f"self.{text}" for text in UNITTEST)])
