@@ -4,6 +4,8 @@ import ast
 import doctest
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 from plum_hub.answers.assertions import call_to_statement, read_assertion
 from plum_hub.answers.libraries import are_pandas, with_own_imports
@@ -11,7 +13,11 @@ from plum_hub.answers.plain import lower_closeness, to_plain_body
 from plum_hub.answers.proof import why_cannot_fail
 from plum_hub.answers.runners import TestModule, collect_tests
 from plum_hub.answers.source import loaded_names, missing_names, parse, stored_names, substitute, unparse
+from plum_hub.execution.plain_literals import NotPlainError, parse_plain, plain_call
 from plum_hub.records import TestCase
+
+_LONG = 1_000
+"""Characters from which on a literal is not walked through in search of names and checks."""
 
 
 def read_tests(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
@@ -163,7 +169,9 @@ def can_fail(case: TestCase, entry_point: str) -> bool:
     if case.kind == "stdio":
         return True
     try:
-        return why_cannot_fail(parse_tests(case.statement or call_to_statement(case)).body, entry_point) is None
+        return (
+            why_cannot_fail(parse_tests(case.statement or call_to_statement(_abridged(case))).body, entry_point) is None
+        )
     except ValueError:
         return False
 
@@ -192,7 +200,21 @@ def parse_tests(source: str) -> ast.Module:
 
 
 def _body(cases: Sequence[TestCase]) -> list[ast.stmt]:
-    return [node for case in cases for node in ast.parse(case.statement or call_to_statement(case)).body]
+    """Return statements whose names and checks are those of the cases."""
+    texts = (case.statement or call_to_statement(_abridged(case)) for case in cases)
+    return [node for text in texts for node in ast.parse(text).body]
+
+
+def _abridged(case: TestCase) -> TestCase:
+    """Return a call case with short literals for long ones: it calls and checks as much, and is read much sooner."""
+    call, expected = str(case.call), str(case.expected)
+    with suppress(NotPlainError):
+        call = f"{plain_call(call)[0]}(0)" if len(call) > _LONG else call
+    with suppress(NotPlainError):
+        if len(expected) > _LONG:
+            parse_plain(expected)
+            expected = "0"
+    return replace(case, call=call, expected=expected)
 
 
 def _planned(module: TestModule, future: list[ast.stmt]) -> tuple[TestCase, ...]:

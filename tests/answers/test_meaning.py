@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from plum_hub.answers.checks import module_cases, one_statement, read_tests
+from plum_hub.answers.checks import can_fail, module_cases, one_statement, read_tests, require_can_fail
 from plum_hub.execution.closeness import parse_expected
 from plum_hub.execution.comparisons import agrees
 from plum_hub.execution.values import decode, encode
@@ -121,3 +121,26 @@ def test_what_can_be_split_is_judged_outside(text: str) -> None:
 def test_the_expression_of_an_identity_does_not_tell_which_is_expected() -> None:
     true, false = (read_tests(f"assert f() is {word}", "f")[0].call for word in ("True", "False"))
     assert true == false
+
+
+@pytest.mark.parametrize("items", [3, 3_000], ids=["short", "long"])
+def test_what_a_case_can_show_does_not_depend_on_how_long_its_literals_are(items: int) -> None:
+    numbers = list(range(items))
+
+    def case(call: str, expected: str, tolerance: float | None = None) -> TestCase:
+        return TestCase(kind="call", call=call, expected=expected, tolerance=tolerance)
+
+    shows = [
+        case(f"f({numbers})", str(sum(numbers))), case(f"f({numbers}, 'a')", str(numbers)),
+        case("f(1)[0]", str(numbers)),
+        case(f"f({numbers}) + 1", "2", 0.5), case(f"f({{1: {numbers}}})", str({1: numbers})),
+        case(f"f(len({numbers}))", f"approx({numbers})"),
+    ]  # fmt: skip
+    for one in shows:
+        assert can_fail(one, "f")
+        require_can_fail([one], "f")
+    beside = case(f"len({numbers})", str(items))
+    assert not can_fail(beside, "f")
+    with pytest.raises(ValueError, match="nothing in it calls the program"):
+        require_can_fail([beside], "f")
+    assert module_cases(f"assert f({numbers}) == {numbers}", "f") == (case(f"f({numbers})", str(numbers)),)
