@@ -101,7 +101,7 @@ def test_blank_lines_are_skipped_and_a_mark_of_byte_order_is_no_text(tmp_path: P
         ("t.jsonl.gz", b'{"instruction": "x"}\n', r"t\.jsonl\.gz is damaged or not gzip"),
         ("t.parquet", b"PAR1 and no more", r"t\.parquet is not readable Parquet"),
         ("t.jsonl", b'["instruction"]\n', r"t\.jsonl:1 is a JSON list, not an object"),
-        ("t.jsonl", gzip.compress(b"{}", mtime=0), r"t\.jsonl is gzip, and its name says otherwise: rename it to .* \.gz"),
+        ("t.jsonl", gzip.compress(b"{}", mtime=0), r"t\.jsonl is gzip, and its name says otherwise: rename it .* \.gz"),
         ("t.jsonl", b"PAR1 and more", r"t\.jsonl is Parquet, and its name says otherwise"),
         ("t.json", '[{"text": "x"}]'.encode("utf-16"), r"t\.json is UTF-16: convert it with  iconv -f utf-16"),
         ("t.jsonl", bz2.compress(b"{}"), r"t\.jsonl is bzip2, which is not read"),
