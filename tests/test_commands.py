@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from plum_hub import __version__
+from plum_hub.errors import MachineError
 from plum_hub.run import Run
 from tests.rehearsal import command, plum_hub, rows, write_rehearsal
 
@@ -118,6 +119,17 @@ def test_a_reader_that_has_gone_ends_the_command_quietly(whole: Path, options: l
     done = subprocess.run([*CLI, *options, *found], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this machine")
+@pytest.mark.parametrize("options", [["status"], ["status", "--json"], ["show"], ["--help"]], ids=" ".join)
+def test_a_full_disk_behind_the_output_is_one_line(whole: Path, options: list[str]) -> None:
+    found = {"show": [str(whole), str(rows(whole, "samples")[0]["id"])], "--help": []}.get(options[0], [str(whole)])
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*CLI, *options, *found], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == MachineError.exit_code
+    assert done.stderr.startswith("plum-hub: no space is left for the output")
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

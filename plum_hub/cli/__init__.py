@@ -3,6 +3,8 @@
 Command modules import nothing heavy at module level, so that `plum-hub --help` answers in under 0.3 s.
 """
 
+import errno
+import os
 import signal
 import sys
 from io import TextIOWrapper
@@ -31,7 +33,7 @@ from plum_hub.cli.strengthen import strengthen
 from plum_hub.cli.train import train
 from plum_hub.cli.verify import verify
 from plum_hub.cli.views import views
-from plum_hub.errors import PlumError
+from plum_hub.errors import MachineError, PlumError
 from plum_hub.threads import prepare_threads
 
 
@@ -80,6 +82,13 @@ def main() -> None:
     except PlumError as error:
         click.echo(f"plum-hub: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = error.filename or "the output, or for temporary files in $TMPDIR"
+        click.echo(f"plum-hub: no space is left for {where}: free some, and run the same command again", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left of the output would fail once more at the end
+        sys.exit(MachineError.exit_code)
     except SystemExit as ending:
         # Click and rich both exit with 1 when the reader of our output is gone, as in `plum-hub show ... | head`; none
         # of our own errors comes this way. 141 is what a shell reports for its own tools.
