@@ -4,6 +4,7 @@ the model's chat template refuses them."""
 import gzip
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -299,5 +300,10 @@ def test_a_row_that_is_nested_without_end_is_named(tmp_path: Path, column: str) 
     deep = "[" * 900 + "]" * 900
     row = json.dumps({"prompt": [ASKED], "completion": [ANSWERED], column: [ASKED | {"more": 0}]})
     (tmp_path / "t.jsonl").write_text(row.replace('"more": 0', f'"more": {deep}'))
-    with pytest.raises(TrainingError, match="row 0: "):
-        read_data(str(tmp_path / "t.jsonl"), "sft", "auto")
+    before = sys.getrecursionlimit()  # libraries that other tests import may have raised it
+    sys.setrecursionlimit(1000)
+    try:
+        with pytest.raises(TrainingError, match="row 0: "):
+            read_data(str(tmp_path / "t.jsonl"), "sft", "auto")
+    finally:
+        sys.setrecursionlimit(before)
