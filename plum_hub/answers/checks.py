@@ -169,9 +169,7 @@ def can_fail(case: TestCase, entry_point: str) -> bool:
     if case.kind == "stdio":
         return True
     try:
-        return (
-            why_cannot_fail(parse_tests(case.statement or call_to_statement(_abridged(case))).body, entry_point) is None
-        )
+        return why_cannot_fail(parse_tests(_source(case)).body, entry_point) is None
     except ValueError:
         return False
 
@@ -200,13 +198,13 @@ def parse_tests(source: str) -> ast.Module:
 
 
 def _body(cases: Sequence[TestCase]) -> list[ast.stmt]:
-    """Return statements whose names and checks are those of the cases."""
-    texts = (case.statement or call_to_statement(_abridged(case)) for case in cases)
-    return [node for text in texts for node in ast.parse(text).body]
+    return [node for case in cases for node in ast.parse(_source(case)).body]
 
 
-def _abridged(case: TestCase) -> TestCase:
-    """Return a call case with short literals for long ones: it calls and checks as much, and is read much sooner."""
+def _source(case: TestCase) -> str:
+    """Return statements whose names and checks are those of a case, with short literals for long ones."""
+    if case.statement:
+        return case.statement
     call, expected = str(case.call), str(case.expected)
     with suppress(NotPlainError):
         call = f"{plain_call(call)[0]}(0)" if len(call) > _LONG else call
@@ -214,7 +212,7 @@ def _abridged(case: TestCase) -> TestCase:
         if len(expected) > _LONG:
             parse_plain(expected)
             expected = "0"
-    return replace(case, call=call, expected=expected)
+    return call_to_statement(replace(case, call=call, expected=expected))
 
 
 def _planned(module: TestModule, future: list[ast.stmt]) -> tuple[TestCase, ...]:

@@ -35,7 +35,7 @@ class Cases:
         name: Digest of `text`; a jail that has received this name keeps `text`.
         text: A list of the cases, as JSON: `["call", expression]`; `["statement", source]`; or, for a call with plain
             arguments, `["plain", what is called, its own CPU limit or null, arguments]`, where `{"": [1, 2]}` is a
-            tuple. That is read in a twentieth of the time in which an expression is compiled.
+            tuple. That needs no compiler.
         statements: Number of statements.
     """
 

@@ -175,6 +175,6 @@ class _SharedPlan:
     def _is_alike(self, place: int) -> bool:
         """Return whether a survivor gives the same value wherever the reference gives one."""
         compared = self.comparison
-        if compared is None:
-            return bool(self._own_calls())
-        return (compared.gives_values or bool(self._own_calls())) and compared.passed.get(place) is True
+        if compared is not None and compared.passed.get(place) is not True:
+            return False
+        return bool(self._own_calls()) or (compared is not None and compared.gives_values)

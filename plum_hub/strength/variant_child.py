@@ -86,11 +86,10 @@ class VariantRunner:
         """Run the next source.
 
         Returns:
-            A report as JSON, as one text costs a third of a list of lists, here and outside; None after the last
-            source. Of the reference: its steps and CPU seconds, the numbers of its marks, and what it gives in each
-            case, encoded; null where it raises. Of a variant: how it ended, and where it differs from the reference, as
-            case, its own value and that of the reference. Of the reference at the end: whether it did the same in the
-            cases that take few steps.
+            A report as JSON; None after the last source. Of the reference: its steps and CPU seconds, the numbers of
+            its marks, and what it gives in each case, encoded; null where it raises. Of a variant: how it ended, and
+            where it differs from the reference, as case, its own value and that of the reference. Of the reference at
+            the end: whether it did the same in the cases that take few steps.
         """
         role, source = next(self._sources, ("", ""))
         return encode(self._report(role, source)).decode() if role else None
