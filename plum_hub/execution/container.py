@@ -5,7 +5,6 @@ to be shared with the docker host. This happens twice: the first interpreter giv
 filters, and then becomes the second, fresh one, which forks programs and never loads ctypes.
 """
 
-import contextlib
 import importlib
 import json
 import os
@@ -107,12 +106,11 @@ def _drop_root(user: int) -> None:
     from plum_hub.execution import kernel
     from plum_hub.execution.visibility import NOBODY
 
-    with contextlib.suppress(kernel.LayerError):  # the kernel has no capability of this number
-        for capability in range(64):
-            kernel.prctl("capabilities", kernel.PR_CAPBSET_DROP, capability)
+    kernel.drop_bounding_set()
     os.setgroups([])
     os.setresgid(user, NOBODY, user)
     os.setresuid(user, user, user)
+    kernel.drop_capabilities()
 
 
 def hidden() -> set[Path]:

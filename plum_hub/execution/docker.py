@@ -14,7 +14,7 @@ from typing import Any
 from plum_hub.errors import SandboxError
 from plum_hub.execution.jail import JailSandbox
 from plum_hub.execution.wire import pack
-from plum_hub.execution.worker import SCRATCH_MB, user_of
+from plum_hub.execution.worker import NO_CAPABILITY, SCRATCH_MB, user_of
 
 _HARNESS = "3"
 """Increased by hand whenever a verdict could change."""
@@ -89,6 +89,7 @@ class Container:
     name = "container"
     hint = _HINT
     startup_keys = frozenset({"ready", "status"})
+    bounding_set = NO_CAPABILITY
 
     def __init__(self, image: _Image, theirs: socket.socket, *, elsewhere: bool = False) -> None:
         self.probe_targets: dict[str, Any] = {}

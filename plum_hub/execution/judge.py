@@ -169,5 +169,7 @@ def _refusal(name: RealSandboxName) -> str:
         except (BrokenWorkerError, SandboxError) as error:
             if attempts and isinstance(error, BrokenWorkerError):
                 continue
-            return str(error).partition(";")[0].removeprefix(f"{_NOT_ISOLATED} (").removesuffix(")")
+            reason = str(error).partition(";")[0]
+            shell = f"{_NOT_ISOLATED} ("
+            return reason.removeprefix(shell).removesuffix(")") if reason.startswith(shell) else reason
         return ""

@@ -10,15 +10,17 @@ import socket
 import sys
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from plum_hub.execution import filters
 from plum_hub.execution.jail import JailSandbox
-from plum_hub.execution.worker import SCRATCH_MB, Jail
+from plum_hub.execution.worker import NO_CAPABILITY, SCRATCH_MB, Jail
 
 _MEMORY = "/dev/shm"
 _VERSION_MOVES, _VERSION_TRUNCATE = 2, 3
 """Landlock ABI versions that can restrict these. Sockets (4), devices (5) and signals (6) are restricted otherwise."""
+_CAP_SETPCAP = 1 << 8
 
 
 class LandlockWorker(Jail):
@@ -34,6 +36,7 @@ class LandlockWorker(Jail):
         self, theirs: socket.socket, core: int | None, packages: Sequence[str] = (), *, elsewhere: bool = False
     ) -> None:
         self._user = os.getuid()
+        self.bounding_set = _least_bounding_set()
         settings = {"temporary": _temporary(), "max_version": self.max_version, "elsewhere": elsewhere}
         super().__init__(theirs, core, packages, settings)
         self.probe_targets = {"processes": [os.getpid(), self._process.pid, 1]}
@@ -72,6 +75,17 @@ def differences() -> str:
     if version < _VERSION_TRUNCATE:
         parts.append(f"files cannot be truncated by name (needs version {_VERSION_TRUNCATE})")
     return ", ".join(parts)
+
+
+def _least_bounding_set() -> str:
+    """Return the smallest bounding set that a child of this process can have, as /proc/PID/status writes it.
+
+    Without CAP_SETPCAP, as ordinary users are, nobody can shrink it (capabilities(7)). It grants nothing then: with
+    no_new_privs, no executable gives a process capabilities that it does not have.
+    """
+    lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
+    sets = {line[0]: line[1] for line in lines if line and line[0] in ("CapEff:", "CapBnd:")}
+    return NO_CAPABILITY if int(sets["CapEff:"], 16) & _CAP_SETPCAP else sets["CapBnd:"]
 
 
 def _temporary() -> str:

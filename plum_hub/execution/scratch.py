@@ -22,10 +22,11 @@ def cleaned(scratch: str, empty: tuple[int, int]) -> bool:
     Returns:
         False if something invisible is left (such as a file in an unread message); the jail must then not be reused.
     """
+    # An ordinary user's zygote shares the folder with the program, which may have changed its mode and nothing else.
+    with contextlib.suppress(PermissionError):
+        os.chmod(scratch, 0o1777)  # noqa: PTH101  pathlib makes forks slower; also below
     if room(scratch) == empty:
         return True
-    with contextlib.suppress(PermissionError):  # an ordinary user's zygote shares the folder with the program
-        os.chmod(scratch, 0o1777)  # noqa: PTH101  pathlib makes forks slower; also below
     while entries := list(os.scandir(scratch)):
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):

@@ -33,7 +33,10 @@ from plum_hub.execution.wire import (
 
 _START_SECONDS = 60
 SCRATCH_MB = 64
-_REQUIRED_STATUS = {"NoNewPrivs": "1", "Seccomp": "2", "CapEff": "0" * 16, "CapPrm": "0" * 16, "CapBnd": "0" * 16}
+NO_CAPABILITY = "0" * 16
+_REQUIRED_STATUS = {"NoNewPrivs": "1", "Seccomp": "2"} | dict.fromkeys(
+    ("CapInh", "CapPrm", "CapEff", "CapAmb"), NO_CAPABILITY
+)
 _NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "user")
 _GROUP_SPARE_BYTES, _GROUP_PROCESSES = 512 << 20, 96
 """Memory of a jail's control group on top of one program's, for the zygote, scratch and results; and the number of its
@@ -63,6 +66,8 @@ class Enclosure(Protocol):
     """The keys that the enclosure and its zygote then send to the judge."""
     probe_targets: dict[str, Any]
     """Further targets for the probe (`probe.py`), besides a port and a file of this machine."""
+    bounding_set: str
+    """What must be the zygote's CapBnd in /proc/PID/status."""
 
     def verify(self, greeting: dict[str, Any]) -> str:
         """Verify the enclosure, and the user that it runs as, by means that no program can influence.
@@ -123,6 +128,7 @@ class Jail:
     startup_keys = frozenset({"init", "ready"})
     boot = "boot"
     """The module that isolates the zygote."""
+    bounding_set = NO_CAPABILITY
 
     def __init__(
         self,
@@ -302,7 +308,7 @@ class Worker:
         status = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
         if "VmSize" not in status:
             raise BrokenWorkerError("its zygote died")
-        for name, required in _REQUIRED_STATUS.items():
+        for name, required in (_REQUIRED_STATUS | {"CapBnd": self._enclosure.bounding_set}).items():
             if status.get(name, "").strip() != required:
                 raise self._refusal(
                     f"the {self._enclosure.name} has {name} {status.get(name)} instead of {required} ({name})"

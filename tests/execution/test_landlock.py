@@ -21,28 +21,9 @@ from plum_hub.execution import Call, Judge, Limits, Program, filters
 from plum_hub.execution.landlock import LandlockWorker
 from plum_hub.execution.worker import Worker
 from tests.execution.conftest import awaited
+from tests.execution.shells import in_shell
 
 ROOT = Path(__file__).resolve().parents[2]
-_CAPABILITIES = [
-    "chown",
-    "dac_override",
-    "fowner",
-    "fsetid",
-    "kill",
-    "setgid",
-    "setuid",
-    "setpcap",
-    "net_bind_service",
-    "sys_chroot",
-    "mknod",
-    "audit_write",
-    "setfcap",
-]
-"""Docker's default ones."""
-_USERS = {
-    "user": ["--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"],
-    "root": ["--uid", "0", "--gid", "0", "--cap-drop", "ALL", *(f"--cap-add cap_{name}" for name in _CAPABILITIES)],
-}
 _MAIN = "from plum_hub.cli import main; main()"
 
 _NEITHER = """
@@ -108,33 +89,22 @@ def _landlock() -> None:
         pytest.skip(str(error))
 
 
-def _in_shell(user: str, *command: str) -> "subprocess.CompletedProcess[str]":
-    """Run Python in a read-only shell that refuses namespaces."""
-    if shutil.which("bwrap") is None:
-        pytest.skip("bubblewrap is not installed (apt-get install bubblewrap)")
-    shell = ["bwrap", "--unshare-user", *" ".join(_USERS[user]).split(), "--disable-userns", "--unshare-pid"]
-    shell += ["--ro-bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
-    shell += ["--setenv", "HOME", "/tmp", "--setenv", "PLUM_HUB_HOME", "/tmp/home", "--chdir", str(ROOT)]
-    if subprocess.run([*shell, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("bubblewrap can make no such shell on this machine")
-    return subprocess.run([*shell, sys.executable, *command], capture_output=True, text=True, check=False)
-
-
 def test_every_attack_is_stopped_in_a_container_of_an_ordinary_user() -> None:
-    done = _in_shell("user", "-c", _MAIN, "doctor", "--attack", "--json")
+    done = in_shell("user", "-c", _MAIN, "doctor", "--attack", "--json")
     groups = json.loads(done.stdout)
     assert "right programs" in groups
     through = [one["name"] for group in groups.values() for one in group if not one["stopped"]]
     assert (done.returncode, through) == (0, ["names-outside"]), done.stderr
 
 
-def test_every_attack_on_processes_and_files_is_stopped_in_a_container_of_root() -> None:
-    done = _in_shell("root", "-c", _SOME)
+@pytest.mark.parametrize("user", ["root", "root without setpcap", "user with a bounding set"])
+def test_every_attack_on_processes_and_files_is_stopped_in_other_containers(user: str) -> None:
+    done = in_shell(user, "-c", _SOME)
     assert [one[1] for one in json.loads(done.stdout)] == ["names-outside"], done.stdout + done.stderr
 
 
 def test_the_first_version_of_landlock_is_enough() -> None:
-    done = _in_shell("user", "-c", _OLD, "1")
+    done = in_shell("user", "-c", _OLD, "1")
     assert json.loads(done.stdout) == ["names-outside"], done.stderr
 
 
@@ -147,7 +117,7 @@ def test_a_machine_that_refuses_namespaces_is_judged_on_without_being_asked() ->
         f"sys.argv = 'plum-hub judge /tmp/samples.jsonl --suites /tmp/suites.jsonl --out /tmp/v.jsonl --json'.split()\n"
         f"{_MAIN}"
     )
-    done = _in_shell("root", "-c", script)
+    done = in_shell("root", "-c", script)
     told = json.loads(done.stdout)
     assert told["statuses"] == {"passed": 1}
     assert told["harness"]["sandbox"].startswith("landlock-")

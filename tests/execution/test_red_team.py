@@ -1,5 +1,7 @@
 """Hostile programs get their exact status and leave nothing; awkward but right ones pass."""
 
+import json
+import os
 from collections.abc import Sequence
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from plum_hub.attacks import Attack, correct, escapes, forgeries, machinery, resources, runner
 from plum_hub.execution import Judge, Program
 from tests.execution.conftest import traces
+from tests.execution.shells import as_ordinary_user, in_shell
 
 GROUPS = {
     "ends": forgeries.ENDS,
@@ -18,6 +21,9 @@ GROUPS = {
     "resources": resources.TAKEN,
     "evasions": resources.EVASIONS,
 }
+
+
+_MAIN = "from plum_hub.cli import main; main()"
 
 
 def statuses(judge: Judge, programs: Sequence[Program]) -> dict[str, str]:
@@ -68,3 +74,21 @@ def test_the_next_program_finds_nothing_of_the_last(attack: Attack) -> None:
 def test_awkward_but_right_programs_pass(judge: Judge) -> None:
     programs = correct.MODULES + correct.SCRIPTS
     assert statuses(judge, programs) == {program.id: "passed" for program in programs}
+
+
+def test_every_attack_is_stopped_in_the_jail_of_an_ordinary_user() -> None:
+    found = json.loads(as_ordinary_user("-c", _MAIN, "doctor", "--json").stdout)
+    if found["sandbox jail"] != "yes":
+        pytest.skip(f"an ordinary user gets no jail here: {found['sandbox jail']}")
+    done = as_ordinary_user("-c", _MAIN, "doctor", "--attack", "--json")
+    groups = json.loads(done.stdout)
+    assert "right programs" in groups
+    through = [one["name"] for group in groups.values() for one in group if not one["stopped"]]
+    assert (done.returncode, through) == (0, []), done.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the kernel limits the processes of everybody but the machine's root")
+def test_a_jail_in_which_processes_are_not_limited_is_refused_before_the_first_program() -> None:
+    found = json.loads(in_shell("root under another number", "-c", _MAIN, "doctor", "--json").stdout)
+    assert "resource limits: it can have processes without end" in found["sandbox jail"]
+    assert found["isolation"].startswith("landlock-")
