@@ -367,7 +367,8 @@ class _Jail:
         state, buffer = self.buffer[_STATE], self.buffer
         if state != _ENTERED:
             why = state.rstrip(b"\0").decode(errors="replace") or "its process ended first"
-            raise ChildProcessError(f"its limits (cpu_seconds, memory_mb) cannot be set: {why}")
+            mend = "raise those of this shell (ulimit -H -v, -t), or lower the program's"
+            raise ChildProcessError(f"its limits (cpu_seconds, memory_mb) cannot be set: {why}: {mend}")
         _, end = self._find_end(sandbox_child.RESULTS)
         results = buffer[sandbox_child.RESULTS : end]
         self._compiles |= results[:1] == COMPILED

@@ -242,6 +242,8 @@ class HubRepository:
         if isinstance(error, (errors.HTTPError, ConnectionError, errors.LocalEntryNotFoundError)):
             advice = "run it again" if self.embedded else "check the network, or use --hub embedded"
             return f"{self.api.endpoint} cannot be reached ({_one_line(error)}); {advice}"
+        if isinstance(error, OSError) and error.filename and _is_of_cache(Path(error.filename)):
+            return f"{_one_line(error)}; the Hub's client keeps what it loads there: set HF_HOME to another folder"
         if isinstance(error, json.JSONDecodeError):
             return f"{self.api.endpoint} does not answer as a Hub does; check the URL"
         if isinstance(error, ValueError):
@@ -485,6 +487,12 @@ def _git_oid(path: Path) -> str:
 
 def _said(error: errors.HfHubHTTPError) -> str:
     return _one_line(error.server_message or error.response.headers.get("X-Error-Message") or error)
+
+
+def _is_of_cache(path: Path) -> bool:
+    """Tell whether a path leads to the cache of the Hub's client, or lies in it."""
+    cache = Path(constants.HF_HOME)
+    return path.is_relative_to(cache) or cache.is_relative_to(path)
 
 
 def _one_line(thing: object) -> str:

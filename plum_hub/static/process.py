@@ -148,6 +148,6 @@ def does_not_run(error: ProcessEndedError) -> StaticCheckError:
         error: How the process ended.
     """
     return StaticCheckError(
-        f"the static check does not run here ({error}); free some memory, or reinstall mypy:  "
+        f"the static check does not run here ({error}); free some memory, or disk, or reinstall mypy:  "
         "pip install --force-reinstall 'mypy>=1.15'"
     )

@@ -327,6 +327,18 @@ def test_a_cache_that_is_damaged_is_loaded_again(server, request_, monkeypatch, 
         fetch_repo(request_.repo, release.commit, replace(server.target, embedded=False))
 
 
+def test_a_cache_that_cannot_be_written_is_named_with_the_variable_that_moves_it(
+    server, request_, monkeypatch, tmp_path
+):
+    release = publish_repo(request_, server.target)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "file"))
+    with pytest.raises(
+        HubError, match=r"file.*; the Hub's client keeps what it loads there: set HF_HOME to another folder"
+    ):
+        fetch_repo(request_.repo, release.tag, server.target)
+
+
 def test_offline_only_a_full_commit_is_believed(server, request_, monkeypatch):
     first = publish_repo(request_, server.target)
     folder = fetch_repo(request_.repo, "v1.0.0", server.target)
