@@ -154,6 +154,27 @@ def test_the_gain_is_that_of_the_verdicts(two_rounds: tuple[Path, list[dict[str,
     assert [row["decision"] for row in found] == [first, "end: the last round requested"]
 
 
+def test_a_report_shows_each_round_as_it_was_measured(
+    two_rounds: tuple[Path, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    folder, found = two_rounds
+    shown = said(["report", str(folder / "rounds"), "--out", str(tmp_path), "--json", "--quiet"])["content"]["rounds"]
+    assert [(row["number"], row["gain"], row["decision"]) for row in shown] == [
+        (row["round"], row["gain"], row["decision"]) for row in found
+    ]
+    assert [(row["chosen"], row["rejected"], row["steps"], row["published"]) for row in shown] == [
+        (row["rows"]["chosen"], row["rows"]["rejected"], row["steps"], f"local/solved @ v{row['round']}.0.0")
+        for row in found
+    ]
+    assert shown[1]["started_with_revision"] == shown[0]["revision"] == found[0]["model"]["revision"]
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / name).read_text()
+        for row in found:
+            low, high = (f"{100 * row['gain'][end]:+.1f}" for end in ("low", "high"))
+            assert f"{low} to {high}" in text
+    assert "<figcaption>Gains, on held-out instructions</figcaption><svg" in (tmp_path / "report.html").read_text()
+
+
 def test_what_is_done_is_not_done_again(two_rounds: tuple[Path, list[dict[str, Any]]]) -> None:
     folder, found = two_rounds
     record = folder / "rounds" / "rounds.jsonl"

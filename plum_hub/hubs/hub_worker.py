@@ -1,12 +1,11 @@
 """Process that carries out one action on a Hub for `client.py`: `python -m plum_hub.hubs.hub_worker`.
 
 It reads a pickled `Action` from standard input and writes the pickled result, or a `HubError`, to standard output.
-Everything that `huggingface_hub` raises becomes one line here.
+Everything that `huggingface_hub` raises becomes one line (`failures.py`).
 """
 
 # ruff: noqa: TID253 - this is the adapter of huggingface_hub, in a process of its own
 import hashlib
-import json
 import os
 import pickle
 import re
@@ -25,14 +24,12 @@ from huggingface_hub.utils._http import default_client_factory
 
 from plum_hub.errors import HubError
 from plum_hub.hubs.client import Account, Action, Published, PublishRequest
+from plum_hub.hubs.failures import FAILURES, SIGN_IN, explained, said
 
-SIGN_IN = "set HF_TOKEN to a token with write access, or run  hf auth login"
 ATTRIBUTES = ".gitattributes"
 """The file that a Hub adds to a new repository; not part of a release that does not bring its own."""
 PATIENCE = 300.0
 """Seconds of silence after which a Hub counts as gone; none takes that long to make a commit."""
-FAILURES = (HubError, errors.HTTPError, OSError, ValueError, RuntimeError)
-"""What an action raises when the Hub, the network or the content is to blame."""
 
 
 class HubRepository:
@@ -46,6 +43,7 @@ class HubRepository:
 
     def __init__(self, repo: str, kind: str, *, embedded: bool) -> None:
         self.api = HfApi(token=os.environ.get("HF_TOKEN") or False)
+        self.endpoint = self.api.endpoint
         self.repo, self.kind, self.embedded = repo, kind, embedded
 
     def whoami(self) -> str:
@@ -88,7 +86,7 @@ class HubRepository:
             HubError: There is none.
         """
         if not self.api.token:
-            raise HubError(f"{self.api.endpoint} wants a token and there is none; {SIGN_IN}, or use --hub embedded")
+            raise HubError(f"{self.endpoint} wants a token and there is none; {SIGN_IN}, or use --hub embedded")
 
     def tags(self) -> dict[str, str]:
         """Return the repository's tags with their commits; none where the repository does not exist."""
@@ -219,65 +217,6 @@ class HubRepository:
             self.repo = f"{self.whoami()}/{self.repo}"
         return publication.publish()
 
-    def explained(self, error: BaseException) -> str:
-        """Return one line on what the Hub or the way to it did wrong, and what fixes it.
-
-        Args:
-            error: One of `FAILURES`.
-        """
-        if isinstance(error, HubError):
-            return str(error)
-        if type(error) is RuntimeError and error.__cause__ is not None:  # how uploading threads report
-            return self.explained(error.__cause__)
-        if isinstance(error, errors.HfHubHTTPError):
-            return self._refusal(error)
-        missing = (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError)
-        if isinstance(error, missing) and constants.HF_HUB_OFFLINE:
-            return (
-                f"HF_HUB_OFFLINE is set, and {self.repo} at this very commit is not in the cache; "
-                "unset it, or name the commit"
-            )
-        if isinstance(error, errors.HFValidationError):
-            return f"{self.repo}: no valid repo name; write namespace/name in letters, digits, '-', '_' and '.'"
-        if isinstance(error, (errors.HTTPError, ConnectionError, errors.LocalEntryNotFoundError)):
-            advice = "run it again" if self.embedded else "check the network, or use --hub embedded"
-            return f"{self.api.endpoint} cannot be reached ({_one_line(error)}); {advice}"
-        if isinstance(error, OSError) and error.filename and _is_of_cache(Path(error.filename)):
-            return f"{_one_line(error)}; the Hub's client keeps what it loads there: set HF_HOME to another folder"
-        if isinstance(error, json.JSONDecodeError):
-            return f"{self.api.endpoint} does not answer as a Hub does; check the URL"
-        if isinstance(error, ValueError):
-            return f"{self.repo}: the Hub refuses the content: {_one_line(error)}; fix that and run it again"
-        return f"{_one_line(error)}; fix that and run it again"
-
-    def _refusal(self, error: errors.HfHubHTTPError) -> str:
-        status, hub, repo = error.response.status_code, self.api.endpoint, self.repo
-        token_file = "look in the token file of the embedded Hub's folder for its owner's token"
-        sign_in = token_file if self.embedded else SIGN_IN
-        if error.response.headers.get("X-Error-Message") == "Invalid credentials in Authorization header":
-            return f"{hub} refuses the token; {sign_in}"
-        if isinstance(error, errors.GatedRepoError):
-            return f"{repo} is gated: ask for access on its page on {hub}, then {sign_in}"
-        if isinstance(error, errors.RepositoryNotFoundError):
-            advice = "check the name" if self.embedded else f"check the name, or {sign_in}"
-            return f"{hub} has no {self.kind} {repo}, or this account may not see it; {advice}"
-        if isinstance(error, errors.RevisionNotFoundError):
-            return f"{repo} on {hub} has no such revision: {_said(error)}; name an existing tag, branch or commit"
-        advices = {
-            401: f"the token is missing or refused; {sign_in}",
-            403: f"this token may not write to {repo}: {_said(error)}; use a repo in your own namespace, or {sign_in}",
-            412: f"somebody else changed {repo} meanwhile, so nothing was written; run it again",
-            429: "too many requests; wait a few minutes, then run it again",
-            507: "the Hub's disk is full; make room, then run it again",
-        }
-        if status in advices:
-            return f"{hub}: {advices[status]}"
-        if error.response.headers.get("X-Error-Code") == "Damaged":
-            return f"{hub} cannot read what it stores: {_said(error)}; restore that, or move the Hub's folder away"
-        if status >= 500:
-            return f"{hub} is broken at the moment (HTTP {status}); run it again later"
-        return f"{hub} refuses {repo} (HTTP {status}): {_said(error)}; fix that and run it again"
-
 
 class Publication:
     """One release on its way to a repository.
@@ -373,7 +312,7 @@ class Publication:
                 raise
             if (standing := self._hub.tags().get(request.tag)) is None:
                 raise HubError(
-                    f"{self._repo}: the Hub refuses the tag {request.tag}: {_said(error)}; choose another"
+                    f"{self._repo}: the Hub refuses the tag {request.tag}: {said(error)}; choose another"
                 ) from error
             return standing  # somebody was quicker
         return commit
@@ -485,20 +424,6 @@ def _git_oid(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.sha1(start, usedforsecurity=False)).hexdigest()
 
 
-def _said(error: errors.HfHubHTTPError) -> str:
-    return _one_line(error.server_message or error.response.headers.get("X-Error-Message") or error)
-
-
-def _is_of_cache(path: Path) -> bool:
-    """Tell whether a path leads to the cache of the Hub's client, or lies in it."""
-    cache = Path(constants.HF_HOME)
-    return path.is_relative_to(cache) or cache.is_relative_to(path)
-
-
-def _one_line(thing: object) -> str:
-    return " ".join(str(thing).split())[:300].rstrip(".")
-
-
 def set_patience(seconds: float) -> None:
     """Have `huggingface_hub` give up a Hub that stays silent. By default it waits for ever, for lists whatever its
     client's limit is, and repeats a request that had no answer in time.
@@ -546,7 +471,7 @@ def carry_out(action: Action) -> Any:
     try:
         return getattr(hub, action.method)(*action.arguments)
     except FAILURES as error:
-        return HubError(hub.explained(error))
+        return HubError(explained(error, hub))
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from plum_hub.cards import StageCount
 from plum_hub.evaluation.comparison import ScoreGain
 from plum_hub.records import Score
 from plum_hub.release.lineage import InstructionSource, SelfConsistency
+from plum_hub.rounds.gain import RoundGain
 from plum_hub.statistics import Distribution
 from plum_hub.training.curves import Curve
 
@@ -82,6 +83,34 @@ class TrainingFacts:
     settings: Mapping[str, Any]
     """Settings that determine what is learnt."""
     curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundFacts:
+    """A round of sampling and training, measured on instructions that no round trains on."""
+
+    name: str
+    """The folder of the rounds."""
+    number: int
+    """From 1."""
+    started_with: str
+    """The model that was sampled and trained."""
+    started_with_revision: str
+    model: str
+    """The model that the round ended with."""
+    revision: str
+    published: str
+    """Repository and tag of that model; "" if it was not published."""
+    samples_each: int | None
+    """Samples of each instruction."""
+    instructions: int
+    """Instructions that the round trained on."""
+    chosen: int
+    rejected: int
+    steps: int
+    gain: RoundGain
+    decision: str
+    """Whether another round followed, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +194,7 @@ class ReportContent:
     """Version of plum-hub that made the report."""
     builds: tuple[BuildFacts, ...]
     trainings: tuple[TrainingFacts, ...]
+    rounds: tuple[RoundFacts, ...]
     evaluations: tuple[EvaluationFacts, ...]
     gains: tuple[ReportedGain, ...]
     truths: tuple[LabelTruth, ...]

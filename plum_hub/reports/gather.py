@@ -8,6 +8,7 @@ from plum_hub.reports.builds import read_build
 from plum_hub.reports.content import ReportContent
 from plum_hub.reports.paper import paper_tables
 from plum_hub.reports.results import gains, matched, read_evaluation, read_training
+from plum_hub.reports.rounds import read_rounds
 from plum_hub.reports.sources import FolderKind, FoundFolder, find
 from plum_hub.reports.truth import read_truth
 
@@ -65,6 +66,7 @@ def gather(sources: Sequence[str], hub: str, title: str | None) -> Gathered:
         version=plum_hub.__version__,
         builds=tuple(builds),
         trainings=tuple(one.facts for one in trainings),
+        rounds=tuple(one for found in kinds.get("rounds", []) for one in read_rounds(found)),
         evaluations=tuple(one.facts for one in evaluations),
         gains=tuple(measured),
         truths=tuple(one for found in kinds.get("label-truth", []) for one in read_truth(found)),

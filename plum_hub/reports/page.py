@@ -19,6 +19,7 @@ from plum_hub.reports.content import BuildFacts, EvaluationFacts, ReportContent
 from plum_hub.reports.explorer import ExplorerData
 from plum_hub.reports.paper import interval
 from plum_hub.reports.templates import render, template_text
+from plum_hub.rounds.gain import RoundGain
 
 
 def page(content: ReportContent, explorer: ExplorerData) -> str:
@@ -65,8 +66,18 @@ def _charts(content: ReportContent) -> Mapping[str, object]:
         "verdicts": [_verdicts(build) for build in content.builds],
         "curves": [[charts.curve(curve) for curve in training.curves] for training in content.trainings],
         "scores": charts.intervals(scored, "pass@1, per cent, with 95 % intervals") if scored else None,
+        "rounds": _rounds(content),
         "gains": charts.intervals(gained, "gain over the base in points, with 95 % intervals") if gained else None,
     }
+
+
+def _rounds(content: ReportContent) -> Markup | None:
+    several = len({one.name for one in content.rounds}) > 1
+    rows = [
+        (f"{one.name}: round {one.number}" if several else f"round {one.number}", *_points(one.gain))
+        for one in content.rounds
+    ]
+    return charts.intervals(rows, "gain of each round in points, with 95 % intervals") if rows else None
 
 
 def _verdicts(build: BuildFacts) -> Markup | None:
@@ -84,5 +95,5 @@ def _scores(one: EvaluationFacts) -> list[tuple[str, float, float, float]]:
     ]
 
 
-def _points(gain: ScoreGain) -> tuple[float, float, float]:
+def _points(gain: ScoreGain | RoundGain) -> tuple[float, float, float]:
     return 100 * gain.low, 100 * gain.gain, 100 * gain.high

@@ -10,7 +10,7 @@ from plum_hub.loading import fetch_pinned
 from plum_hub.release.manifest import MANIFEST
 from plum_hub.training.checkpoint import MERGED, RECORD, STEPS
 
-FolderKind: TypeAlias = Literal["build", "release", "training", "evaluation", "label-truth"]
+FolderKind: TypeAlias = Literal["build", "release", "training", "rounds", "evaluation", "label-truth"]
 """What a folder holds."""
 
 _DEPTH = 5
@@ -79,6 +79,8 @@ def _kind(folder: Path) -> FolderKind | None:
         return "release"
     if has(RECORD):
         return "training"
+    if has("rounds.jsonl"):
+        return "rounds"
     if has("scores.json"):
         return "evaluation"
     return "label-truth" if has("samples.jsonl", "suites.jsonl") else None
