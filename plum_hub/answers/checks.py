@@ -20,6 +20,10 @@ _LONG = 1_000
 """Characters from which on a literal is not walked through in search of names and checks."""
 
 
+class CannotFailError(ValueError):
+    """The tests hold whatever a program does."""
+
+
 def read_tests(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
     """Convert a test module to test cases that can fail a program.
 
@@ -144,7 +148,7 @@ def require_can_fail(cases: Sequence[TestCase], entry_point: str) -> None:
         entry_point: The name that the program must define; "" if unknown.
 
     Raises:
-        ValueError: Neither a single case nor all together can fail a program.
+        CannotFailError: Neither a single case nor all together can fail a program.
     """
     calls = (case for case in cases if case.kind == "call")
     if any(case.kind == "stdio" for case in cases) or any(
@@ -153,7 +157,7 @@ def require_can_fail(cases: Sequence[TestCase], entry_point: str) -> None:
         return
     reason = why_cannot_fail(_body(cases), entry_point)
     if reason is not None:
-        raise ValueError(f"{reason}: fix the tests, or remove the suite")
+        raise CannotFailError(f"{reason}: fix the tests, or remove the suite")
 
 
 def can_fail(case: TestCase, entry_point: str) -> bool:
