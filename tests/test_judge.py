@@ -249,6 +249,10 @@ def test_samples_that_cannot_be_read(folder: Path, content: str | bytes, words: 
         (SUITE.replace('"assert f(1) == 2"', '"assert f(1) == 2", 3'), [":1", "case 2"]),
         (SUITE.replace('"assert f(1) == 2"', '{"call": "f(1)", "expected": "g()"}'), [":1", "case 1", "statement"]),
         (SUITE.replace('"assert f(1) == 2"', '{"call": "x = 1", "expected": "2"}'), [":1", "case 1", "expression"]),
+        (
+            SUITE.replace('"assert f(1) == 2"', '{"call": "f(pytest.x)", "expected": "1"}'),
+            [":1", "case 1", "this use of pytest"],
+        ),
         (SUITE.replace('"assert f(1) == 2"', '{"call": "f(1)"}'), [":1", "case 1", "expected is missing"]),
         (
             SUITE.replace('"assert f(1) == 2"', '{"call": "f(1)", "expected": "2", "tolerance": -1}'),

@@ -244,6 +244,7 @@ def _check(case: TestCase) -> None:
     tree = _parsed(str(case.call))
     if len(tree.body) != 1 or not isinstance(tree.body[0], ast.Expr):
         raise ValueError(f"call is not an expression: {case.call!r:.80}; write a statement instead")
+    one_statement(str(case.call))
     try:
         parse_expected(str(case.expected))
     except ValueError as error:
