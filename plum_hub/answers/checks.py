@@ -278,7 +278,7 @@ def _alone(test: list[ast.stmt], bound: set[str]) -> list[ast.stmt] | None:
             ),
         ]:
             method = [item for item in items if isinstance(item, ast.FunctionDef) and item.name == name]
-            checks = _checks(method[-1].body) if method else None
+            checks = _checks(method[-1].body) if method and len(method[-1].args.args) == 1 else None
         case _:
             return None
     if checks is None or any(loaded_names(check) & (bound | {"self"}) for check in checks):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
+from plum_hub.answers.class_state import state_of
 from plum_hub.answers.fixtures import STAND_INS, Fixture, Shared, Wiring, awaited, parameters_of, read_fixtures
 from plum_hub.answers.marks import ExpectedFailure, Marks, assigned_marks, read_marks
 from plum_hub.answers.parameters import Loop, Variant, parametrized_fixture, variants
@@ -52,6 +53,7 @@ class Runs:
         self.classes = {node.name: node for node in statements if isinstance(node, ast.ClassDef)}
         self._functions = {node.name: node for node in statements if isinstance(node, FunctionNode)}
         self._marks = assigned_marks(statements)
+        self._states: dict[str, frozenset[str]] = {}
         self._tables = {
             name: node.value
             for node in statements
@@ -121,6 +123,8 @@ class Runs:
         is_unit = self.is_unit(node)
         if is_unit:
             _refuse_unknown_methods(family)
+        if names := state_of(family):
+            self._states[kind] = names
         found: list[TestRun] = []
         for name in self.test_names(node):
             method = known[name]
@@ -128,7 +132,8 @@ class Runs:
             for variant, marks in self._variants(method, skip, [*method.decorator_list, *given], fixtures):
                 wiring = Wiring(fixtures, variant, f"{kind}.{name}", self.shared)
                 body = self._case(wiring, marks, method, skip, known, is_unit=is_unit)
-                found.append(self._run([bare((outer or (node,))[0]), *body], variant.loops, wiring))
+                defined = [bare(one) for one in (*reversed(family[1:]), (outer or (node,))[0])]
+                found.append(self._run([*defined, *body], variant.loops, wiring))
         for inner in node.body:
             if isinstance(inner, ast.ClassDef) and inner.name.startswith("Test") and not is_unit:
                 found += self.of_class(inner, (*outer, node))
@@ -150,9 +155,14 @@ class Runs:
             [known[one] for one in names if one in known]
             for names in (_CLASS_SETUPS, _SETUPS, _TEARDOWNS, _CLASS_TEARDOWNS)
         )
-        wiring.setup += [*(_class_step(one) for one in before), "case = kind()"]
-        wiring.teardown += [_class_step(one) for one in reversed(last)]
-        has_case = is_unit and f"{STAND_INS}['_Case']" in ast.unparse(bare(self.classes[kind.partition(".")[0]]))
+        if kind in self._states:
+            self._keep_state(wiring, kind, before, last)
+        else:
+            wiring.setup += [_class_step(one) for one in before]
+            wiring.teardown += [_class_step(one) for one in reversed(last)]
+        wiring.setup.append("case = kind()")
+        family = self.family(self.classes[kind]) if kind in self.classes else []
+        has_case = is_unit and any(f"{STAND_INS}['_Case']" in ast.unparse(bare(one)) for one in family)
         if has_case:
             wiring.setup.append(f"case._testMethodName = {name!r}")
             wiring.teardown.append("case.doCleanups()")
@@ -167,6 +177,19 @@ class Runs:
         is_simple = len(wiring.setup) == 1 and not wiring.teardown and marks.failure is None
         call = awaited(method, f"{f'{kind}()' if is_simple else 'case'}.{name}({given})")
         return _called(call, wiring, marks.failure, "kind", kind, is_simple=is_simple)
+
+    def _keep_state(self, wiring: Wiring, kind: str, before: Sequence[_Function], last: Sequence[_Function]) -> None:
+        """Give a class, which is defined again for each test, what the tests before have left in it."""
+        names, state = self._states[kind], f"__state_{kind.replace('.', '_')}__"
+        ends = [_class_step(one).replace("kind", kind) for one in reversed(last)]
+        self.shared.setdefault(state, Shared([f"{state} = {{}}"], ends))
+        wiring.needs.append(state)
+        wiring.setup += [f"if not {state}: {_class_step(one)}" for one in before]
+        wiring.setup.append(f"[__builtins__['setattr'](kind, *item) for item in {state}.items()]")
+        kept = ", ".join(map(repr, sorted({*names, "__module__"})))
+        wiring.teardown.append(
+            f"{state}.update({{name: kind.__dict__[name] for name in ({kept}) if name in kind.__dict__}})"
+        )
 
     def _around(self, wiring: Wiring, each: Sequence[_Function], after: Sequence[_Function], name: str) -> None:
         wiring.setup += [_step(one, name) for one in each]
@@ -208,7 +231,8 @@ class Runs:
         names = [item.name for item in items]
         if not self.is_unit(node) and (not node.name.startswith("Test") or "__init__" in names):
             return []
-        return list(dict.fromkeys(name for name in names if name.startswith("test")))
+        found = list(dict.fromkeys(name for name in names if name.startswith("test")))
+        return found or [name for name in ("runTest",) if name in names and self.is_unit(node)]
 
     def _variants(
         self, function: _Function, skip: int, marks: Sequence[ast.expr], fixtures: Mapping[str, Fixture]
@@ -216,7 +240,7 @@ class Runs:
         """Yield the tests that parameters make of one function, with their marks, without those that show nothing."""
         asked = [*parameters_of(function, skip), *read_marks([*marks, *self._marks]).fixtures]
         asked += [name for name, fixture in fixtures.items() if fixture.is_automatic]
-        found = variants(marks, self._tables)
+        found = variants([*marks, *self._marks], self._tables)
         for name in _closure(asked, fixtures):
             if (params := fixtures[name].settings.get("params")) is not None:
                 found = [
