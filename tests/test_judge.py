@@ -249,6 +249,10 @@ def test_samples_that_cannot_be_read(folder: Path, content: str | bytes, words: 
         (SUITE.replace('"assert f(1) == 2"', '"assert f(1) == 2", 3'), [":1", "case 2"]),
         (SUITE.replace('"assert f(1) == 2"', '{"call": "f(1)", "expected": "g()"}'), [":1", "case 1", "statement"]),
         (SUITE.replace('"assert f(1) == 2"', '{"call": "x = 1", "expected": "2"}'), [":1", "case 1", "expression"]),
+        (
+            SUITE.replace('"assert f(1) == 2"', '{"call": "f(pytest.x)", "expected": "1"}'),
+            [":1", "case 1", "this use of pytest"],
+        ),
         (SUITE.replace('"assert f(1) == 2"', '{"call": "f(1)"}'), [":1", "case 1", "expected is missing"]),
         (
             SUITE.replace('"assert f(1) == 2"', '{"call": "f(1)", "expected": "2", "tolerance": -1}'),
@@ -273,6 +277,64 @@ def test_suites_that_cannot_be_read(folder: Path, content: str, words: list[str]
     (folder / "suites.jsonl").write_text(content)
     refused(judge(folder), 2, "suites.jsonl", *words)
     assert not (folder / "verdicts.jsonl").exists()
+
+
+BAD = {
+    "broken": (["assert f(1) == = 2"], "unreadable_tests", ":2: case 1: is not Python"),
+    "useless": ("def test_f():\n    print(f(1))\n", "cannot_fail", ":3: nothing in it can fail"),
+    "numbers": (7, "unreadable_tests", ":4: cases is a int"),
+}
+
+
+def test_a_refused_suite_leaves_out_its_samples_and_no_others(folder: Path) -> None:
+    bad = [{"instruction_id": name, "entry_point": "f", "cases": cases} for name, (cases, _, _) in BAD.items()]
+    write(folder / "suites.jsonl", [SUITES[0], *bad, *SUITES[1:]])
+    more = [{"sample_id": f"{name}-{n}", "instruction_id": name, "code": "x = 1"} for n in (1, 2) for name in BAD]
+    write(folder / "samples.jsonl", [*more[:2], *samples(), *more[2:]])
+    done = plum_hub(judge(folder, "-q", "--json"))
+    assert done.returncode == 0, done.stderr
+    assert {row["sample_id"] for row in read(folder / "verdicts.jsonl")} == PROGRAMS.keys()
+    dropped = folder / "verdicts.dropped.jsonl"
+    rows = read(dropped)
+    assert [row["sample_id"] for row in rows] == [row["sample_id"] for row in more]
+    for row in rows:
+        _, reason, words = BAD[row["instruction_id"]]
+        assert (row["stage"], row["reason"]) == ("suites", reason)
+        assert f"suites.jsonl{words}" in row["detail"]
+    found = json.loads(done.stdout)["dropped"]
+    assert (found["samples"], found["suites"], found["file"]) == (6, 3, str(dropped))
+    assert found["reasons"] == {"unreadable_tests": 4, "cannot_fail": 2}
+    table = plum_hub(judge(folder, "-q")).stdout
+    assert "6 samples of 3 refused suites" in " ".join(table.split())
+    assert "suites.jsonl:2" in table
+    corrected = [SUITES[0], *({**one, "cases": ["assert f(1) == 2"]} for one in bad), *SUITES[1:]]
+    write(folder / "suites.jsonl", corrected)
+    summary = json.loads(plum_hub(judge(folder, "-q", "--json")).stdout)
+    assert (summary["judged_now"], summary["dropped"]["samples"], summary["dropped"]["file"]) == (6, 0, None)
+    assert not dropped.exists()
+
+
+def test_when_nothing_can_be_judged_the_first_suite_is_named(folder: Path) -> None:
+    bad = [{"instruction_id": name, "entry_point": "f", "cases": cases} for name, (cases, _, _) in BAD.items()]
+    write(folder / "suites.jsonl", [SUITES[1], *bad])
+    write(folder / "samples.jsonl", [{"sample_id": "s", "instruction_id": "numbers", "code": "x = 1"}])
+    refused(judge(folder), 2, "no sample of", "suites.jsonl:4: cases is a int")
+    write(folder / "suites.jsonl", bad)
+    refused(judge(folder), 2, "suites.jsonl:1: case 1", "all 3 suites")
+    assert not (folder / "verdicts.jsonl").exists()
+    assert not (folder / "verdicts.dropped.jsonl").exists()
+
+
+def test_a_neighbour_that_is_not_ours_is_not_replaced(folder: Path) -> None:
+    other = folder / "verdicts.dropped.jsonl"
+    for content in ("my thesis", '{"sample_id": "a"}\n', ""):
+        other.write_text(content)
+        refused(judge(folder), 4, "verdicts.dropped.jsonl", "--out")
+        assert other.read_text() == content
+    write(folder / "suites.jsonl", SUITES)
+    other.rename(folder / "other.jsonl")
+    (folder / "suites.jsonl").rename(other)
+    refused(judge(folder, suites="verdicts.dropped.jsonl"), 2, "input file", "--out")
 
 
 def test_files_that_are_not_what_they_should_be(folder: Path) -> None:

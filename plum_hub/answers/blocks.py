@@ -50,12 +50,14 @@ class ParsedAnswer:
         text: The answer without reasoning and special tokens.
         preamble: Text before the first fence.
         prose: All text outside fences.
+        epilogue: Text behind the last fence.
         blocks: Non-empty blocks in the order of the answer.
     """
 
     text: str
     preamble: str
     prose: str
+    epilogue: str
     blocks: tuple[Block, ...]
 
 
@@ -77,4 +79,7 @@ def read_answer(text: str) -> ParsedAnswer:
         blocks.append(Block(block.language, block.code, label, block.closed))
     first = scanned.blocks[0].first if scanned.blocks else None
     preamble = [piece for line, piece in scanned.outside if first is None or line <= first]
-    return ParsedAnswer(text, "\n".join(preamble), "\n".join(piece for _, piece in scanned.outside), tuple(blocks))
+    last = scanned.blocks[-1].last if scanned.blocks else -1
+    epilogue = "\n".join(piece for line, piece in scanned.outside if line > last)
+    prose = "\n".join(piece for _, piece in scanned.outside)
+    return ParsedAnswer(text, "\n".join(preamble), prose, epilogue, tuple(blocks))

@@ -3,6 +3,7 @@
 import ast
 import doctest
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -11,13 +12,17 @@ from plum_hub.answers.assertions import call_to_statement, read_assertion
 from plum_hub.answers.libraries import are_pandas, with_own_imports
 from plum_hub.answers.plain import lower_closeness, to_plain_body
 from plum_hub.answers.proof import why_cannot_fail
-from plum_hub.answers.runners import TestModule, collect_tests
+from plum_hub.answers.runners import TestModule, collect_tests, reached_names, with_stand_ins
 from plum_hub.answers.source import loaded_names, missing_names, parse, stored_names, substitute, unparse
 from plum_hub.execution.plain_literals import NotPlainError, parse_plain, plain_call
 from plum_hub.records import TestCase
 
 _LONG = 1_000
 """Characters from which on a literal is not walked through in search of names and checks."""
+
+
+class CannotFailError(ValueError):
+    """The tests hold whatever a program does."""
 
 
 def read_tests(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
@@ -80,7 +85,7 @@ def _module_cases(source: str, entry_point: str) -> tuple[TestCase, ...]:
     ]
     module = collect_tests([node for node in tree.body if node not in future], entry_point)
     if not module.tests and module.has_skipped:
-        raise ValueError("all of its tests are skipped: remove the skip marks")
+        raise ValueError("all of its tests are skipped, or may fail by a mark: remove the marks")
     if not module.tests and ast.unparse(tree) == ast.unparse(
         ast.Module(body=[*future, *map(lower_closeness, module.preamble)], type_ignores=[])
     ):
@@ -144,7 +149,7 @@ def require_can_fail(cases: Sequence[TestCase], entry_point: str) -> None:
         entry_point: The name that the program must define; "" if unknown.
 
     Raises:
-        ValueError: Neither a single case nor all together can fail a program.
+        CannotFailError: Neither a single case nor all together can fail a program.
     """
     calls = (case for case in cases if case.kind == "call")
     if any(case.kind == "stdio" for case in cases) or any(
@@ -153,7 +158,7 @@ def require_can_fail(cases: Sequence[TestCase], entry_point: str) -> None:
         return
     reason = why_cannot_fail(_body(cases), entry_point)
     if reason is not None:
-        raise ValueError(f"{reason}: fix the tests, or remove the suite")
+        raise CannotFailError(f"{reason}: fix the tests, or remove the suite")
 
 
 def can_fail(case: TestCase, entry_point: str) -> bool:
@@ -224,18 +229,35 @@ def _planned(module: TestModule, future: list[ast.stmt]) -> tuple[TestCase, ...]
     if not module.tests and not module.preamble:
         return ()
     if not module.tests or _shares(module):
-        body = [*future, *module.preamble, *(node for test in module.tests for node in test)]
-        return (TestCase(kind="statement", statement=unparse(map(lower_closeness, body))),)
+        body = [*module.preamble, *_together(module)]
+        return (TestCase(kind="statement", statement=_statement(future, body)),)
     cases: list[TestCase] = []
     bound = {name for node in module.preamble if node not in imports for name in stored_names(node)}
     for test in module.tests:
-        alone = _alone(test, bound)
+        alone = None if test.needs else _alone(test.body, bound)
         if alone is not None:
             cases += _split(imports, alone)
         else:
-            body = [*future, *module.preamble, *test]
-            cases.append(TestCase(kind="statement", statement=unparse(map(lower_closeness, body))))
+            body = [*module.preamble, *_together(TestModule([], [test], module.shared))]
+            cases.append(TestCase(kind="statement", statement=_statement(future, body)))
     return tuple(cases)
+
+
+def _statement(future: list[ast.stmt], body: list[ast.stmt]) -> str:
+    return unparse([*future, *with_stand_ins([lower_closeness(node) for node in body])])
+
+
+def _together(module: TestModule) -> list[ast.stmt]:
+    """Return the tests one after the other, with what they share made once: before the first that needs it."""
+    body: list[ast.stmt] = []
+    made: list[str] = []
+    for test in module.tests:
+        new = [name for name in test.needs if name not in made]
+        body += ast.parse("\n".join(step for name in new for step in module.shared[name].setup)).body
+        body += test.body
+        made += new
+    ends = [step for name in made for step in module.shared[name].teardown]
+    return [*body, *ast.parse("\n".join(reversed(ends))).body]
 
 
 def _alone(test: list[ast.stmt], bound: set[str]) -> list[ast.stmt] | None:
@@ -249,13 +271,14 @@ def _alone(test: list[ast.stmt], bound: set[str]) -> list[ast.stmt] | None:
         ]:
             checks = _checks(function.body)
             checks = None if checks is None else [substitute(check, {parameter.arg: argument}) for check in checks]
-        case [ast.ClassDef(bases=[], body=[*items]), ast.Expr(value=ast.Call(func=ast.Lambda() as runner))] if (
-            len(calls := [item for item in ast.walk(runner) if isinstance(item, ast.Call)]) == 1
-            and isinstance(calls[0].func, ast.Attribute)
-            and not calls[0].keywords
-        ):
-            method = [item for item in items if isinstance(item, ast.FunctionDef) and item.name == calls[0].func.attr]
-            checks = _checks(method[-1].body) if method else None
+        case [
+            ast.ClassDef(bases=[], body=[*items]),
+            ast.Expr(
+                value=ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name()), attr=name), args=[], keywords=[])
+            ),
+        ]:
+            method = [item for item in items if isinstance(item, ast.FunctionDef) and item.name == name]
+            checks = _checks(method[-1].body) if method and len(method[-1].args.args) == 1 else None
         case _:
             return None
     if checks is None or any(loaded_names(check) & (bound | {"self"}) for check in checks):
@@ -264,20 +287,20 @@ def _alone(test: list[ast.stmt], bound: set[str]) -> list[ast.stmt] | None:
 
 
 def _shares(module: TestModule) -> bool:
-    """Return whether tests may depend on one another or on what the module does before them."""
+    """Return whether tests may depend on one another or on what is done once before them."""
+    used = [reached_names([*test.body, *module.preamble], test.body) for test in module.tests]
     for node in module.preamble:
         match node:
             case ast.Import() | ast.ImportFrom() | ast.FunctionDef() | ast.ClassDef() | ast.AsyncFunctionDef():
                 continue
             case ast.Expr(value=ast.Constant()) | ast.Assign(targets=[ast.Name()], value=ast.Constant()):
                 continue
-            case ast.Assign(targets=[ast.Name(id=name)]) if (
-                sum(name in loaded_names(ast.Module(body=test, type_ignores=[])) for test in module.tests) < 2
-            ):
+            case ast.Assign(targets=[ast.Name(id=name)]) if sum(name in names for names in used) < 2:
                 continue
         return True
-    inside = [item for test in module.tests for node in test for item in ast.walk(node)]
-    return any(isinstance(item, ast.Global) for item in inside)
+    inside = [item for test in module.tests for node in test.body for item in ast.walk(node)]
+    needs = Counter(name for test in module.tests for name in test.needs)
+    return any(isinstance(item, ast.Global) for item in inside) or any(count > 1 for count in needs.values())
 
 
 def _split(imports: Sequence[ast.stmt], checks: Sequence[ast.stmt]) -> tuple[TestCase, ...]:

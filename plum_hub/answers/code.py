@@ -1,14 +1,15 @@
 """Extract the program from a model's answer.
 
-The program is kept as the model wrote it: nothing is reordered, cut out or repaired, except for invisible
-characters. This module only decides which fenced blocks, or which lines of an answer without fences, belong to the
-program.
+The program is kept as the model wrote it: nothing is reordered, cut out or repaired, except for invisible characters,
+and what shows code rather than being it, such as prompts and line numbers. This module only decides which fenced
+blocks, or which lines of an answer without fences, belong to the program.
 """
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
+from textwrap import dedent
 
 from plum_hub.answers.blocks import Block, read_answer
 from plum_hub.answers.source import (
@@ -21,7 +22,7 @@ from plum_hub.answers.source import (
     parse,
 )  # fmt: skip
 
-EXTRACTION = "3"
+EXTRACTION = "4"
 """Version of the extraction rules. It is part of a verdict's id, because the rules decide which program is judged:
 raise it whenever an answer could give a different program.
 """
@@ -31,8 +32,11 @@ _CODE_LINE = re.compile(
     r"|(?:async )?def \w+\s*\(|class \w+\s*[(:]|@\w|[A-Za-z_][\w.]*(?:, ?\w+)* [-+*/|&]?= \S|print\("
     r"|(?:for|while|if|with) .*:$)"
 )
+_COMPLETE = 5
 _BLANKS = dict.fromkeys(map(ord, "\u00a0\u2002\u2003\u2009\u202f\u3000"), " ")
 _UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"), "")
+_NUMBER = re.compile(r" *(\d+)(?: ?[|:.)])?(?:[ \t]|$)")
+_MAGIC = re.compile(r"%{1,2}[a-z]|![a-z]|\?{1,2}\w")
 _PROMPT = re.compile(r"^(?:>>>|\.\.\.)(?: |$)")
 
 
@@ -40,8 +44,9 @@ def extract_code(text: str, entry_point: str | None) -> str | None:
     """Extract the program that answers a task.
 
     A fenced block that defines the entry point is preferred; of several, the last complete one, because models
-    correct themselves. It is joined with the other blocks that define names it lacks; blocks of example usage are
-    left out. Without an entry point, the last complete block that reads input is chosen, else the longest that
+    correct themselves; what stands after the last fence counts as a block if it is one. It is joined with the other
+    blocks that define names it lacks, and with later ones that only define names of it anew; blocks of example usage
+    are left out. Without an entry point, the last complete block that reads input is chosen, else the longest that
     parses. Text without a fence, or before a stray one, is a program if it parses as one. If the prompt ends inside
     the program, the caller must prepend it to the answer.
 
@@ -57,8 +62,10 @@ def extract_code(text: str, entry_point: str | None) -> str | None:
     for candidate in map(_readable, (answer.text, answer.preamble)):
         if is_program(parse(candidate), name):
             return candidate.strip("\n") + "\n"
+    after = _pieces(_readable(answer.epilogue).split("\n"), name) if name and answer.blocks else ()
+    corrections = [piece for piece in after if _completeness(piece.code, name) == _COMPLETE]
     return (
-        choose_program(answer.blocks, name)
+        choose_program([*answer.blocks, *corrections], name)
         or _plain_program(answer.prose, name)
         or (choose_program(answer.blocks, "") if name else None)
         or (_mislabelled(answer.blocks, name) if name else None)
@@ -115,7 +122,7 @@ def _completeness(code: str, name: str) -> int:
         return 2
     value = getattr(node, "value", None)
     renamed = isinstance(value, ast.Name) and isinstance(definitions(tree).get(value.id), DefinitionNode)
-    return 5 if renamed or isinstance(node, DefinitionNode) or isinstance(value, ast.Lambda) else 4
+    return _COMPLETE if renamed or isinstance(node, DefinitionNode) or isinstance(value, ast.Lambda) else 4
 
 
 def _is_sketch(node: ast.stmt) -> bool:
@@ -170,12 +177,24 @@ def _joined(chosen: Block, candidates: Sequence[Block], name: str) -> str:
             missing = (missing | missing_names(other)) - definitions(other).keys()
         if not name:
             break
+    if name and tree is not None:
+        own = definitions(tree).keys() - {name}
+        parts |= {index for index in range(position + 1, len(candidates)) if _redefines(candidates[index].code, own)}
     return "\n\n".join(candidates[index].code for index in sorted(parts))
+
+
+def _redefines(code: str, names: Set[str]) -> bool:
+    """Tell if code does nothing but define some of these names, as a correction of helpers does."""
+    tree = parse(code)
+    body = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)] if tree else []
+    return bool(body) and all(
+        isinstance(node, DefinitionNode) and node.name in names and not _is_sketch(node) for node in body
+    )
 
 
 def _mislabelled(blocks: Sequence[Block], name: str) -> str | None:
     """Choose among blocks that are labelled as another language but are Python and define the name."""
-    others = [replace(block, language="") for block in blocks if not block.may_be_python]
+    others = [replace(block, language="", code=_readable(block.code)) for block in blocks if not block.may_be_python]
     programs = [block for block in others if is_program(parse(block.code), name)]
     return choose_program(programs, name)
 
@@ -207,11 +226,35 @@ def _pieces(lines: Sequence[str], name: str) -> Iterator[Block]:
 
 
 def _readable(code: str) -> str:
-    """Remove prompts and invisible characters from code that parses only without them."""
-    if _PROMPT.match(code) and parse(code) is None:
-        lines = [line[4:] for line in code.split("\n") if _PROMPT.match(line)]
-        return "\n".join(lines) + "\n"
-    if not code.isascii() and parse(code) is None:
-        cleaned = code.translate(_BLANKS | _UNSEEN)
-        return cleaned if cleaned != code and parse(cleaned) is not None else code
+    """Remove what shows code, and invisible characters, from code that parses only without them."""
+    if parse(code) is not None:
+        return code
+    if _PROMPT.match(code):
+        return "\n".join(line[4:] for line in code.split("\n") if _PROMPT.match(line)) + "\n"
+    plain = code if code.isascii() else code.translate(_BLANKS | _UNSEEN)
+    for shown in (plain, *(remove(plain) for remove in (_without_numbers, _without_signs, _without_magics, dedent))):
+        if shown != code and is_program(parse(shown)):
+            return shown
     return code
+
+
+def _without_numbers(code: str) -> str:
+    """Remove the numbers of lines, if every line has its own."""
+    lines = code.strip("\n").split("\n")
+    found = [_NUMBER.match(line) for line in lines]
+    numbers = [int(match[1]) for match in found if match]
+    if len(numbers) < len(lines) or numbers != list(range(numbers[0], numbers[0] + len(lines))):
+        return code
+    return "".join(f"{line[match.end() :]}\n" for line, match in zip(lines, found, strict=True) if match)
+
+
+def _without_signs(code: str) -> str:
+    """Return what a difference of two versions leads to."""
+    lines = [line for line in code.split("\n") if not line.startswith(("@@", "+++", "---", "diff ", "index ", "-"))]
+    is_difference = any(line.startswith("+") for line in lines) and all(line[:1] in ("", " ", "+") for line in lines)
+    return "\n".join(line[1:] for line in lines) if is_difference else code
+
+
+def _without_magics(code: str) -> str:
+    """Remove commands of a notebook or its shell."""
+    return "\n".join("" if _MAGIC.match(line) else line for line in code.split("\n"))

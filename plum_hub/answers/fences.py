@@ -78,8 +78,9 @@ class _Opening:
     """The code, if the block ends on the line on which it starts."""
 
     @property
-    def is_quoted(self) -> bool:
-        return self.before.lstrip().startswith(">")
+    def quotes(self) -> int:
+        """How many quotes it stands in."""
+        return self.before.count(">") if self.before.lstrip().startswith(">") else 0
 
 
 @dataclass(frozen=True)
@@ -270,7 +271,7 @@ def _code(lines: Sequence[str], start: int, opening: _Opening, end: _End) -> str
 
 
 def _unquoted(line: str, opening: _Opening) -> str:
-    return re.sub(r"^\s*> ?", "", line) if opening.is_quoted else line
+    return re.sub(rf"^\s*(?:> ?){{1,{opening.quotes}}}", "", line) if opening.quotes else line
 
 
 def _indent(line: str) -> int:

@@ -177,7 +177,8 @@ class _Plain(ast.NodeTransformer):
                     context_expr=ast.Call(func=function, args=[error, *rest], keywords=words), optional_vars=name
                 )
             ]:
-                if called_name(function) in _RAISES:
+                known = {word.arg for word in words} <= {"match", "expected_regex", "msg"}
+                if called_name(function) in _RAISES and known:
                     named = [word.value for word in words if word.arg in ("match", "expected_regex")]
                     given = rest if called_name(function) == "assertRaisesRegex" else []
                     pattern = next(iter([*given, *named]), None)
@@ -263,7 +264,12 @@ def _must_raise(
         test = _expression("__builtins__['__import__']('re').search({0}, _error_.__str__())", [pattern])
         handler.append(ast.Assert(test=test, msg=None))
     if isinstance(name, ast.Name):
-        holder = f"class {name.id}:\n    value = exception = _error_\n    type = _error_.__class__"
+        holder = (
+            f"class {name.id}:\n    value = exception = _error_\n    type = _error_.__class__\n"
+            "    typename = _error_.__class__.__name__\n    def match(pattern):\n"
+            f"        assert __builtins__['__import__']('re').search(pattern, {name.id}.value.__str__())\n"
+            "        return True"
+        )
         handler += ast.parse(holder).body
     caught = ast.ExceptHandler(type=error, name="_error_" if handler else None, body=handler or [ast.Pass()])
     not_raised = ast.Assert(test=ast.Constant(value=False), msg=message)

@@ -10,6 +10,7 @@ import builtins
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from plum_hub.answers.fixtures import STAND_INS
 from plum_hub.answers.plain import called_name
 from plum_hub.answers.source import DefinitionNode, loaded_names, missing_names, stored_names
 
@@ -18,6 +19,7 @@ _COMPOUND = (ast.While, ast.For, ast.AsyncFor, ast.With, ast.AsyncWith, ast.Try,
 _ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _LOOK_ONLY = frozenset({"callable", "hasattr", "type", "id", "print", "repr", "iscoroutinefunction", "isfunction"})
 _BUILTINS = frozenset(dir(builtins))
+_CHECKS = tuple(f"{STAND_INS}[{name!r}]" for name in ("_Raises", "_Warns"))
 _LEAVE = frozenset({"fail", "exit", "_exit"})
 
 
@@ -79,11 +81,18 @@ class _Reach:
             for node in self._walk(queue.pop()):
                 yield node
                 names = {item.attr for item in ast.walk(node) if isinstance(item, ast.Attribute)} | loaded_names(node)
-                for definition in (definition for name in names for definition in self._defined.get(name, ())):
+                for definition in (one for name in sorted(names) for one in self._defined.get(name, ())):
                     if id(definition) not in seen:
                         seen.add(id(definition))
                         yield from getattr(getattr(definition, "args", None), "args", ())
+                        yield self._link(definition)
                         queue.append(definition.body)  # type: ignore[attr-defined]
+
+    def _link(self, definition: ast.stmt) -> ast.Tuple:
+        """Return the name of a definition beside those in it, since what it gives may depend on each."""
+        inside = {name for node in self._walk(vars(definition)["body"]) for name in loaded_names(node)}
+        names = sorted(inside | {vars(definition)["name"]})
+        return ast.Tuple(elts=[ast.Name(id=name, ctx=ast.Load()) for name in names], ctx=ast.Load())
 
     def _walk(self, body: Sequence[ast.stmt]) -> Iterator[ast.AST]:
         for node in body:
@@ -200,7 +209,12 @@ def _is_proof(node: ast.AST, roots: set[str], tainted: set[str]) -> bool:
         case ast.Raise():
             return True
     return any(
-        isinstance(item, ast.Call) and (called_name(item.func).startswith("assert") or called_name(item.func) in _LEAVE)
+        isinstance(item, ast.Call)
+        and (
+            called_name(item.func).startswith("assert")
+            or called_name(item.func) in _LEAVE
+            or ast.unparse(item.func) in _CHECKS
+        )
         for item in ast.walk(node)
     )
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from plum_hub.api.settings import StrPath
 from plum_hub.errors import UsageError
 from plum_hub.execution.base import SandboxName
+from plum_hub.judging.drops import DropCount
 from plum_hub.judging.verdict_file import Harness, JudgeOptions, judge_file
 from plum_hub.progress import LoggedProgress, Progress
 from plum_hub.recipe import VerdictsConfig
@@ -29,10 +30,12 @@ class JudgeResult:
     """Time that this call spent judging."""
     harness: Harness
     """Versions of the sandbox and the static check, and the limits."""
+    dropped: DropCount
+    """Samples that were not judged, because their suites are refused: they cannot be read, or could fail no program."""
 
     @property
     def samples(self) -> int:
-        """Number of programs."""
+        """Number of programs with a verdict."""
         return sum(self.statuses.values())
 
     @property
@@ -49,6 +52,7 @@ class JudgeResult:
             "judged_now": self.judged_now,
             "seconds": round(self.seconds, 3),
             "per_second": self.per_second,
+            "dropped": self.dropped.as_json(),
             "harness": asdict(self.harness),
         }
 
@@ -70,7 +74,9 @@ def judge(
 ) -> JudgeResult:
     """Judge programs by test suites, in isolation.
 
-    Verdicts are appended to `out` as they become known; the same call resumes an interrupted one.
+    Verdicts are appended to `out` as they become known; the same call resumes an interrupted one. A suite that cannot
+    be read, or could fail no program, is refused: its samples are named in a file beside `out` with reason, file and
+    line, and the others are judged.
 
     Args:
         samples: A .jsonl, .json (also .gz) or .parquet file with the columns `sample_id`, `instruction_id` and `code`
@@ -91,7 +97,7 @@ def judge(
         The number of programs with each status, and how they were judged.
 
     Raises:
-        UsageError: A file cannot be read, or a limit is invalid.
+        UsageError: A file cannot be read, no sample has a suite that can be used, or a limit is invalid.
         RunError: `out` holds something else or cannot be written.
         SandboxError: Programs cannot be isolated on this machine, or the sandbox broke.
         StaticCheckError: mypy broke.
@@ -109,7 +115,7 @@ def judge(
     count = judge_file(options, progress or LoggedProgress())
     return JudgeResult(
         out=options.out, statuses=dict(count.statuses.most_common()), judged_now=count.fresh, seconds=count.seconds,
-        harness=count.harness,
+        harness=count.harness, dropped=count.dropped,
     )  # fmt: skip
 
 

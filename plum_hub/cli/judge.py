@@ -53,6 +53,10 @@ def judge(samples: Path, as_json: bool, quiet: bool, **given: Any) -> None:
     A verdict has sample_id, instruction_id, status, cases (outcome, detail, judged), detail, output, cpu_seconds,
     peak_memory_mb and harness (versions and limits). To resume after an interruption, run the same command again.
 
+    A suite that cannot be read, or could fail no program, is refused. Its samples have no verdict: they are counted,
+    and named with the suite's file and line in a file beside the verdicts (.dropped.jsonl). The exit code is 0 if
+    others can be judged. Correct the suites and run the same command again to judge the rest.
+
     \b
     Example:
       plum-hub judge samples.jsonl --suites suites.jsonl --out verdicts.jsonl

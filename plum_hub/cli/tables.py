@@ -238,6 +238,11 @@ def judgement(result: "JudgeResult") -> None:
     if result.per_second is not None:
         rate = f"{result.judged_now:,} judged now, {result.per_second:,} per second"
     facts([*rows, ("samples", f"{total:>9,}  {rate}"), ("verdicts", str(result.out))])
+    if (dropped := result.dropped).suites:
+        reasons = ", ".join(f"{reason} {number:,}" for reason, number in dropped.reasons.most_common())
+        where = f" ({reasons}; see {dropped.path})" if reasons else ""
+        count = f"{dropped.reasons.total():,} samples of {dropped.suites:,} refused suites{where}"
+        facts([("not judged", count), ("the first", dropped.first)])
 
 
 def evaluation_estimate(found: "EvaluationEstimate") -> None:

@@ -60,7 +60,7 @@ class Stdio:
 
     stdin: str
     stdout: str
-    comparison: OutputComparison = "words"
+    comparison: OutputComparison = "contest"
     cpu_seconds: float | None = None
     """CPU seconds for this case alone; None for all that the program has left."""
 

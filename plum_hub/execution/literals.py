@@ -238,6 +238,11 @@ def equal(
     Returns:
         Whether they are equal.
     """
+    if isinstance(actual, Array) is not isinstance(expected, Array):
+        # Python asks for the truth of an array of comparisons, which only one of a single element has.
+        one, other = _only(actual), _only(expected)
+        is_one = one is not _NAN and other is not _NAN
+        return is_one and equal(one, other, tolerance, relative, exact_integers=exact_integers)
     inexact = isinstance(expected, (float, complex)) or isinstance(actual, (float, complex))
     if inexact or (tolerance is not None and not exact_integers and isinstance(expected, _NUMBERS)):
         return _equal_numbers(actual, expected, tolerance, relative)
@@ -246,7 +251,7 @@ def equal(
         return equal(one, other, tolerance, relative, exact_integers=exact_integers)
 
     match expected:
-        case Array(items) if isinstance(actual, Array):
+        case Array(items):
             return same(actual.items, items)
         case Labelled():
             return agree(actual, expected, same)
@@ -277,6 +282,13 @@ def _equal_numbers(actual: Any, expected: Any, tolerance: float | None, relative
         return same or bool(difference <= tolerance)
     except (ArithmeticError, TypeError):  # such as an int too large for a float
         return False
+
+
+def _only(value: Any) -> Any:
+    """Return the only element of nested lists, or the value itself if it is none; `_NAN` for several or none."""
+    while isinstance(value, (Array, list, tuple)):
+        value = value.items if isinstance(value, Array) else value[0] if len(value) == 1 else _NAN
+    return value
 
 
 _NAN = object()

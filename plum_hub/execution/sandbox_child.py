@@ -16,6 +16,7 @@ import ast
 import atexit
 import builtins
 import gc
+import linecache
 import marshal
 import mmap
 import operator
@@ -348,6 +349,9 @@ def _load(code: str | bytes, entry_point: str | None, modules: Modules, scope: d
     module, own_builtins = modules
     sys.modules["solution"], sys.modules["builtins"] = module, own_builtins
     try:
+        if isinstance(code, str):  # for `inspect.getsource`
+            lines = (len(code), None, code.splitlines(keepends=True), "<program>")
+            linecache.cache |= {"<program>": lines, "solution.py": lines}
         exec(_made(code), module.__dict__)
         if entry_point is not None and entry_point not in module.__dict__:
             raise NameError(f"the program does not define {entry_point!r}")

@@ -35,7 +35,8 @@ class ProgramTrial:
         self._time_share = time_share
         self._cpu_seconds = program.limits.cpu_seconds * time_share
         self._wall_seconds = program.limits.wall_seconds * time_share
-        self._program, self._compiled = program, compiled
+        reads_source = b"getsource" in self.cases.text or "getsource" in program.code
+        self._program, self._compiled = program, b"" if reads_source else compiled
         self._memory = overhead_bytes + (program.limits.memory_mb << 20)
         if self._memory >= 1 << 63 or not math.isfinite(program.limits.cpu_seconds):
             raise SandboxError(f"program {program.id!r}: its limits (cpu_seconds, memory_mb) cannot be set: too large")

@@ -3,15 +3,15 @@
     i  an int beyond 64 bits, as hexadecimal        f  nan, inf, -inf          c  complex: real, imaginary
     b  bytes, as hexadecimal                        t  tuple                   r  range: start, stop, step
     s  set                                          z  frozenset               d  dict: pairs, in order
-    a  a numpy array, as nested lists               (a numpy scalar is its item)
+    a  a numpy array, as nested lists               g  a numpy scalar: its item
     q  a Fraction: numerator, denominator           m  a Decimal, as text
     p  a value of pandas (`frames`)
 
 Only builtin types and these exact numbers have an encoding; a subclass is encoded as the builtin that it holds. What
 Python considers equal to a builtin is encoded as that builtin: a view of a dictionary's keys or items is a set,
-`bytearray` and `memoryview` of bytes are bytes, a mapping proxy is a dictionary, and the wrappers of `collections` are
-what they wrap. `decode` returns plain builtins, and nothing in the text can name anything else. This module also runs
-inside the jail, so it imports the standard library and `frames` only.
+`bytearray` and `memoryview` of bytes are bytes, a mapping proxy is a dictionary, and the wrappers of `collections` and
+their views are what they wrap. `decode` returns plain builtins, and nothing in the text can name anything else. This
+module also runs inside the jail, so it imports the standard library and `frames` only.
 """
 
 import json.encoder
@@ -19,7 +19,7 @@ import operator
 import sys
 import types
 from collections import ChainMap, UserDict, UserList, UserString
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, ItemsView, Iterator, KeysView
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -31,7 +31,11 @@ MAX_BYTES = 16_000_000
 _TOO_LONG = f"a value of more than {MAX_BYTES} bytes"
 
 _MAX_DEPTH = 200
-"""Python's own limit of nested brackets in source, so no expected value is deeper."""
+"""Python's own limit of nested brackets in source: no expected value is deeper, and none holds itself."""
+_SHARED_DEPTH = 3
+"""Levels from which on a container is written once, however often a value holds it: `a = [a, a]` doubles each time."""
+_SHARED: dict[int, tuple[object, str]] = {}
+"""These containers with their texts, "" while they are written. The objects are kept, so that no id is used again."""
 _CHUNK = 1000
 _MAX_EXACT = 1 << 14
 """Bits of a Fraction's integers, and characters of a Decimal: longer ones take quadratic time to reduce and compare."""
@@ -43,6 +47,7 @@ _text = str.__str__
 _CONSTANTS = {None: "null", True: "true", False: "false"}
 _PLAIN = frozenset({str, int, float, list, dict, bytes, complex, range, tuple, set, frozenset})
 _OTHERS: dict[type, Callable[[Any, int], str]] = {}
+_CONTAINERS = frozenset({list, dict, tuple})
 _TAGS: dict[type, str] = {tuple: "t", set: "s", frozenset: "z"}
 
 
@@ -54,11 +59,11 @@ class Array:
 
 
 class UnsupportedValueError(ValueError):
-    """The value has no encoding: Python considers it equal to no builtin. The message is its type's name."""
+    """The value has no encoding: Python considers it equal to no literal. The message is its type's name, or why."""
 
 
 class TooLargeValueError(ValueError):
-    """The value may be correct, but is too long or too deep to transfer. The message says which."""
+    """The value may be correct, but is too long to transfer."""
 
 
 def name_of(kind: type) -> str:
@@ -83,10 +88,12 @@ def encode(value: object) -> bytes:
         ASCII JSON of at most `MAX_BYTES` bytes.
 
     Raises:
-        UnsupportedValueError: It is not made of plain builtins.
-        TooLargeValueError: It is too deep or too long.
+        UnsupportedValueError: It is not made of plain builtins, or deeper than any literal.
+        TooLargeValueError: It is too long.
     """
+    _SHARED.clear()
     text = _written(value, 0).encode()
+    _SHARED.clear()
     if len(text) > MAX_BYTES:
         raise TooLargeValueError(_TOO_LONG)
     return text
@@ -110,14 +117,29 @@ def _written(value: Any, depth: int) -> str:
         text = _of_float(value)
         return f'{{"f":"{text}"}}' if text[-1] in "nf" else text
     if depth >= _MAX_DEPTH:
-        raise TooLargeValueError(f"a value more than {_MAX_DEPTH} levels deep")
+        raise UnsupportedValueError(f"a value more than {_MAX_DEPTH} levels deep")
+    if depth < _SHARED_DEPTH or kind not in _CONTAINERS:
+        return _contained(value, kind, depth)
+    known = _SHARED.get(id(value))
+    if known is None:
+        _SHARED[id(value)] = (value, "")
+        text = _contained(value, kind, depth)
+        _SHARED[id(value)] = (value, text)
+        return text
+    if not known[1]:
+        raise UnsupportedValueError("a value that holds itself")
+    return known[1]
+
+
+def _contained(value: Any, kind: Any, depth: int) -> str:
+    """Write what is no text, number or constant."""
     if kind in _OTHERS:
         return _OTHERS[kind](value, depth)
     if kind is list:
         return f"[{_all_written(list.__iter__(value), depth)}]"
     if kind is dict:
         pairs = [f"[{_written(key, depth + 1)},{_written(item, depth + 1)}]" for key, item in dict.items(value)]
-        return f'{{"d":[{",".join(pairs)}]}}'
+        return f'{{"d":[{_within(",".join(pairs))}]}}'
     if kind is bytes:
         return f'{{"b":"{bytes.hex(value)}"}}'
     if kind is complex:
@@ -154,8 +176,22 @@ def _know_likenesses() -> None:
     for kind in (UserDict, UserList, UserString):
         _as_builtin(kind, lambda value: held(value, "data"))
     _as_builtin(ChainMap, lambda value: _merged(held(value, "maps")))
+    _as_builtin(KeysView, lambda value: _wrapped(held(value, "_mapping")).keys())
+    _as_builtin(ItemsView, lambda value: _wrapped(held(value, "_mapping")).items())
     _as_set(type({}.keys()))
     _as_set(type({}.items()))
+
+
+def _wrapped(mapping: object) -> dict[object, object]:
+    """Return the dictionary that a wrapper of `collections` is equal to."""
+    held = object.__getattribute__
+    if isinstance(mapping, ChainMap):
+        return _merged(held(mapping, "maps"))
+    if isinstance(mapping, UserDict):
+        return _wrapped(held(mapping, "data"))
+    if type(mapping) is dict:
+        return mapping
+    raise UnsupportedValueError(name_of(type(mapping)))
 
 
 def know_numpy() -> None:
@@ -163,7 +199,7 @@ def know_numpy() -> None:
     import numpy as np
 
     item, listed = np.generic.item, np.ndarray.tolist
-    _OTHERS[np.generic] = lambda value, depth: _written(item(value), depth + 1)
+    _OTHERS[np.generic] = lambda value, depth: f'{{"g":{_written(item(value), depth + 1)}}}'
     _OTHERS[np.ndarray] = lambda value, depth: f'{{"a":{_written(listed(value), depth + 1)}}}'
 
 
@@ -213,7 +249,7 @@ def _merged(maps: Any) -> dict[object, object]:
     """Return the contents of a `ChainMap` of dictionaries: the first that has a key decides."""
     found: dict[object, object] = {}
     for one in reversed([*list.__iter__(maps)]):
-        dict.update(found, dict.items(one))
+        dict.update(found, dict.items(_wrapped(one)))
     return found
 
 
@@ -223,7 +259,7 @@ def _all_written(values: Iterator[Any], depth: int) -> str:
     A long sequence is written only up to the size limit, since the texts take many times the memory of the items.
     """
     if operator.length_hint(values) <= _CHUNK:
-        return ",".join([_written(item, depth + 1) for item in values])
+        return _within(",".join([_written(item, depth + 1) for item in values]))
     texts, length = [], 0
     while text := ",".join([_written(item, depth + 1) for item in islice(values, _CHUNK)]):
         texts.append(text)
@@ -233,13 +269,21 @@ def _all_written(values: Iterator[Any], depth: int) -> str:
     return ",".join(texts)
 
 
-def decode(text: bytes, max_hashed: int) -> Any:
+def _within(text: str) -> str:
+    """Return the text of items, which is too long long before the value is written."""
+    if len(text) > MAX_BYTES:
+        raise TooLargeValueError(_TOO_LONG)
+    return text
+
+
+def decode(text: bytes, max_hashed: int, *, scalars: bool = False) -> Any:
     """Decode what `encode` returned.
 
     Args:
         text: What came out of a jail; anything may have written it.
         max_hashed: Size of the largest set or dictionary that is built, because keys chosen to collide take quadratic
             time. No correct answer has a larger one than the expected value.
+        scalars: Whether a numpy scalar is an `Array` of one element, and not its item.
 
     Returns:
         The value, made of plain builtins, exact numbers, `Array` and `frames`.
@@ -250,7 +294,7 @@ def decode(text: bytes, max_hashed: int) -> Any:
     if len(text) > MAX_BYTES:
         raise ValueError(f"an encoded value of more than {MAX_BYTES} bytes")
     try:
-        return _from_json(json.loads(text), max_hashed)
+        return _from_json(_with_scalars(json.loads(text)) if scalars else json.loads(text), max_hashed)
     except (TypeError, KeyError, IndexError, RecursionError, ArithmeticError) as error:
         raise ValueError(f"not an encoded value: {error}") from error
 
@@ -271,6 +315,8 @@ def _from_json(item: Any, max_hashed: int) -> Any:
         return tuple(_from_json(element, max_hashed) for element in content)
     if tag == "a":
         return Array(_from_json(content, max_hashed))
+    if tag == "g":
+        return _from_json(content, max_hashed)
     if tag == "p":
         return frames.decoded(_from_json(content, max_hashed))
     if tag == "c":
@@ -284,6 +330,15 @@ def _from_json(item: Any, max_hashed: int) -> Any:
     if tag == "d":
         return {_from_json(key, max_hashed): _from_json(value, max_hashed) for key, value in content}
     return {"s": set, "z": frozenset}[tag](_from_json(element, max_hashed) for element in content)
+
+
+def _with_scalars(item: Any) -> Any:
+    """Make numpy scalars arrays, where they are items of lists and tuples or the value itself."""
+    if type(item) is list:
+        return [_with_scalars(element) for element in item]
+    if type(item) is dict and item.keys() <= {"g", "t"}:
+        return {"a": item["g"]} if "g" in item else {"t": _with_scalars(item["t"])}
+    return item
 
 
 def _exact_number(tag: str, content: Any, max_hashed: int) -> Any:

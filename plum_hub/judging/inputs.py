@@ -6,17 +6,19 @@
 `code` is a program, or null if an answer held none. `entry_point` may be missing, null or "" for a script. A case is an
 assertion in Python; or an object with `call`, `expected` and optionally `tolerance`; with `statement`; with `stdin` and
 `stdout`; or with `input` and `output`. `cases` may also be one text: a test module, whose tests are run as pytest or
-unittest would run them. Cases that no program could fail are refused.
+unittest would run them. A suite that cannot be read, or that no program could fail, is refused with a reason; the
+others are judged.
 """
 
 import ast
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from plum_hub.answers.checks import (
+    CannotFailError,
     contains_tests,
     module_cases,
     one_statement,
@@ -45,6 +47,27 @@ class SubmittedSuite:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RefusedSuite:
+    """A suite by which no program can be judged. The reasons are those of a build (`plum_hub.reasons`)."""
+
+    reason: Literal["unreadable_tests", "cannot_fail"]
+    detail: str
+    """File, line and what is wrong there."""
+
+
+@dataclass(frozen=True)
+class SubmittedSuites:
+    """The suites of a file by the id of their instruction; there is at least one usable one."""
+
+    usable: dict[str, SubmittedSuite]
+    refused: dict[str, RefusedSuite]
+
+    def __contains__(self, instruction_id: object) -> bool:
+        """Tell whether the file has a suite for an instruction, usable or not."""
+        return instruction_id in self.usable or instruction_id in self.refused
+
+
+@dataclass(frozen=True, kw_only=True)
 class SubmittedProgram:
     """One program of a file."""
 
@@ -54,45 +77,62 @@ class SubmittedProgram:
     """None if the answer held no program."""
 
 
-def read_suites(path: Path) -> dict[str, SubmittedSuite]:
+def read_suites(path: Path) -> SubmittedSuites:
     """Read the suites of a file.
 
     Args:
         path: The file.
 
     Returns:
-        The suites by the id of their instruction.
+        The suites, and those that are refused.
 
     Raises:
-        UsageError: The file cannot be read, or a suite is invalid or a duplicate; the message names the line.
+        UsageError: The file cannot be read, a suite has no instruction or that of another one, or none can be used;
+            the message names the line.
     """
-    suites: dict[str, SubmittedSuite] = {}
+    suites = SubmittedSuites({}, {})
     seen: dict[str, str] = {}
     for where, row in _rows(path):
         name = _text(row, "instruction_id", where)
-        if name in suites:
+        if name in seen:
             raise UsageError(f"{where}: instruction {name!r} has a suite already, at {seen[name]}: give each one suite")
         seen[name] = where
-        entry_point = "" if row.get("entry_point") is None else _text(row, "entry_point", where)
-        try:
-            cases = _cases(_value(row, "cases", where), entry_point)
-        except ValueError as error:
-            raise UsageError(f"{where}: {error}") from error
-        except RecursionError as error:
-            raise UsageError(f"{where}: a case is nested too deeply to be read: simplify it") from error
-        content = digest(entry_point, [asdict(case) for case in cases])
-        suites[name] = SubmittedSuite(id=content, entry_point=entry_point, cases=cases)
-    if not suites:
+        suite = _suite(row, where)
+        if isinstance(suite, RefusedSuite):
+            suites.refused[name] = suite
+        else:
+            suites.usable[name] = suite
+    if not seen:
         raise UsageError(f"{path} holds no suite: give --suites a file of instruction_id, entry_point and cases")
+    if not suites.usable:
+        others = f" (so are all {len(seen):,} suites of the file)" if len(seen) > 1 else ""
+        raise UsageError(f"{next(iter(suites.refused.values())).detail}{others}")
     return suites
 
 
-def read_programs(path: Path, suites: Mapping[str, SubmittedSuite]) -> Iterator[SubmittedProgram]:
+def _suite(row: Mapping[str, Any], where: str) -> SubmittedSuite | RefusedSuite:
+    try:
+        entry_point = "" if row.get("entry_point") is None else _text(row, "entry_point", where)
+        cases = _cases(_value(row, "cases", where), entry_point)
+    except UsageError as error:
+        return RefusedSuite(reason="unreadable_tests", detail=str(error))
+    except CannotFailError as error:
+        return RefusedSuite(reason="cannot_fail", detail=f"{where}: {error}")
+    except ValueError as error:
+        return RefusedSuite(reason="unreadable_tests", detail=f"{where}: {error}")
+    except RecursionError:
+        detail = f"{where}: a case is nested too deeply to be read: simplify it"
+        return RefusedSuite(reason="unreadable_tests", detail=detail)
+    content = digest(entry_point, [asdict(case) for case in cases])
+    return SubmittedSuite(id=content, entry_point=entry_point, cases=cases)
+
+
+def read_programs(path: Path, suites: Container[str]) -> Iterator[SubmittedProgram]:
     """Read the programs of a file, one at a time.
 
     Args:
         path: The file.
-        suites: The suites by the id of their instruction.
+        suites: What has the id of each instruction with a suite.
 
     Yields:
         The programs, in file order.
@@ -204,6 +244,7 @@ def _check(case: TestCase) -> None:
     tree = _parsed(str(case.call))
     if len(tree.body) != 1 or not isinstance(tree.body[0], ast.Expr):
         raise ValueError(f"call is not an expression: {case.call!r:.80}; write a statement instead")
+    one_statement(str(case.call))
     try:
         parse_expected(str(case.expected))
     except ValueError as error:

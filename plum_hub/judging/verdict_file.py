@@ -10,13 +10,15 @@ The file has one JSON object per line, in the order in which the verdicts became
     cpu_seconds, peak_memory_mb     null for a program that did not run
     harness                         versions of sandbox and static check, and the limits
     row_crc32                       checksum of the row (`plum_hub.lines`)
+
+Samples whose suite is refused have no verdict; they are named in a file beside it (`drops`).
 """
 
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from plum_hub.errors import RunError, UsageError
@@ -24,7 +26,8 @@ from plum_hub.execution import Judge, Limits
 from plum_hub.execution.base import SandboxName
 from plum_hub.files import locked, writing
 from plum_hub.judging.cases import limits_of
-from plum_hub.judging.inputs import SubmittedProgram, SubmittedSuite, read_programs, read_suites
+from plum_hub.judging.drops import DropCount, check_drops, path_of, write_drops
+from plum_hub.judging.inputs import SubmittedProgram, SubmittedSuite, SubmittedSuites, read_programs, read_suites
 from plum_hub.judging.stream import Judgement, Submission, judge_submissions
 from plum_hub.lines import Row, appending, object_of, whole_lines
 from plum_hub.progress import Progress
@@ -76,6 +79,8 @@ class VerdictCount:
 
     harness: Harness
     """Versions and limits that every verdict in the file was made with."""
+    dropped: DropCount
+    """Samples that have no verdict, because their suites are refused."""
     statuses: Counter[str] = field(default_factory=Counter)
     """Verdicts with each status."""
     fresh: int = 0
@@ -100,31 +105,33 @@ def judge_file(options: JudgeOptions, progress: Progress) -> VerdictCount:
         The content of the file.
 
     Raises:
-        UsageError: The samples or the suites cannot be read, or the output is one of them.
+        UsageError: The samples or the suites cannot be read, no sample has a suite that is not refused, or the output
+            is one of these files.
         RunError: The file holds something else, is being written by another process, or cannot be written.
         SandboxError: Programs cannot be run on this machine, or the sandbox failed. This makes no verdict.
         StaticCheckError: mypy cannot be run, or failed.
     """
     _check_output(options)
     suites = read_suites(options.suites)
-    digests = [_content_digest(one, suites) for one in read_programs(options.samples, suites)]
+    digests, unjudged = _sorted(options.samples, suites)
     limits, codes = limits_of(options.settings), frozenset(options.settings.mypy_codes)
     with (
         Judge(options.workers, sandbox=options.sandbox, numpy=options.numpy, pandas=options.pandas) as judge,
         _locked(options.out),
     ):
-        count = VerdictCount(Harness(judge.harness_version, checker_version(codes), limits))
-        expected = {_verdict_id(content, count.harness) for content in digests}
+        harness = Harness(judge.harness_version, checker_version(codes), limits)
+        count = VerdictCount(harness, write_drops(options.out, unjudged, suites.refused))
+        expected = {_verdict_id(content, harness) for content in digests}
         done = _done(options, expected, count)
         pending: dict[str, SubmittedProgram] = {}
         progress.begin("judge", len(expected), len(done))
         with appending(options.out) as append:
             began = time.monotonic()
             submissions = _submissions(
-                options.samples, suites, lambda content: _verdict_id(content, count.harness), done, pending
+                options.samples, suites, lambda content: _verdict_id(content, harness), done, pending
             )
             for judgement in judge_submissions(submissions, judge, limits, codes):
-                append(_row(pending.pop(judgement.id), judgement, count.harness))
+                append(_row(pending.pop(judgement.id), judgement, harness))
                 count.statuses[judgement.status] += 1
                 count.fresh += 1
                 progress.advance()
@@ -135,12 +142,29 @@ def judge_file(options: JudgeOptions, progress: Progress) -> VerdictCount:
 
 def _check_output(options: JudgeOptions) -> None:
     for source in (options.samples, options.suites):
-        if options.out.exists() and source.exists() and options.out.samefile(source):
-            raise UsageError(f"--out {options.out} is the input file {source}: name another")
+        for written in (options.out, path_of(options.out)):
+            if written.exists() and source.exists() and written.samefile(source):
+                raise UsageError(f"--out {options.out} would change the input file {source}: name another")
     if options.out.exists() and not options.out.is_file():
         raise UsageError(f"--out {options.out} is not a regular file, which a later call could resume: name one")
     if options.out.suffix in (".gz", ".parquet"):
         raise UsageError(f"--out {options.out}: verdicts are written as JSON lines: name a .jsonl file")
+    check_drops(options.out)
+
+
+def _sorted(samples: Path, suites: SubmittedSuites) -> tuple[list[str], list[SubmittedProgram]]:
+    """Return the content digests of the programs that can be judged, and the programs of refused suites."""
+    digests: list[str] = []
+    unjudged: list[SubmittedProgram] = []
+    for one in read_programs(samples, suites):
+        if one.instruction_id in suites.refused:
+            unjudged.append(replace(one, code=None))
+        else:
+            digests.append(_content_digest(one, suites.usable))
+    if not digests:
+        detail = suites.refused[unjudged[0].instruction_id].detail
+        raise UsageError(f"no sample of {samples} has a suite that can be used: {detail}")
+    return digests, unjudged
 
 
 def _content_digest(program: SubmittedProgram, suites: dict[str, SubmittedSuite]) -> str:
@@ -204,15 +228,17 @@ def _difference(sample: object, before: object, harness: Harness) -> str:
 
 def _submissions(
     samples: Path,
-    suites: dict[str, SubmittedSuite],
+    suites: SubmittedSuites,
     id_of: Callable[[str], str],
     done: set[str],
     pending: dict[str, SubmittedProgram],
 ) -> Iterator[Submission]:
     """Yield the programs without a verdict, one at a time. Each is in `pending` until it has one."""
     for one in read_programs(samples, suites):
-        suite = suites[one.instruction_id]
-        name = id_of(_content_digest(one, suites))
+        if one.instruction_id in suites.refused:
+            continue
+        suite = suites.usable[one.instruction_id]
+        name = id_of(_content_digest(one, suites.usable))
         if name not in done:
             pending[name] = one
             yield Submission(

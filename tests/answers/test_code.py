@@ -30,6 +30,45 @@ ANSWERS = {
         "```python\ndef f(x): return x\n```\nCorrected:\n```python\ndef g(x):\n    return x + 1\n\nf = g\n```",
         "def g(x):\n    return x + 1\n\nf = g\n",
     ),
+    "a helper corrected": (
+        (
+            "```python\ndef g(x): return x\n\ndef f(x): return g(x)\n```\n`g` is wrong:\n"
+            "```python\ndef g(x):\n    return x + 1\n```"
+        ),
+        "def g(x): return x\n\ndef f(x): return g(x)\n\n\ndef g(x):\n    return x + 1\n",
+    ),
+    "another function beside a helper is another answer": (
+        (
+            f"```python\ndef g(x): return x\n\n{F}```\nOr:\n"
+            "```python\ndef g(x): return 0\n\ndef h(x):\n    return g(x)\n```"
+        ),
+        f"def g(x): return x\n\n{F}",
+    ),
+    "a helper that is only sketched corrects nothing": (
+        f"```python\ndef g(x): return x\n\n{F}```\nRecall:\n```python\ndef g(x):\n    ...\n```",
+        f"def g(x): return x\n\n{F}",
+    ),
+    "corrected without a fence": (f"```python\ndef f(x):\n    return x\n```\nOops. Corrected:\n\n{F}\nThat is it.", F),
+    "mentioned without a fence": (
+        f"```python\n{F}```\nHere `def f(x):` begins it, and\n\ndef f(x):\n    pass\n\nis empty.",
+        F,
+    ),
+    "quoted": (f"> ```python\n> {F.strip().replace(chr(10), chr(10) + '> ')}\n> ```", F),
+    "quoted twice": (f"> > ```python\n> > {F.strip().replace(chr(10), chr(10) + '> > ')}\n> > ```", F),
+    "numbered lines": ("```python\n 9 def f(x):\n10     return x + 1\n```", F),
+    "numbered lines with a bar": ("```python\n1 | def f(x):\n2 |     return x + 1\n```", F),
+    "numbers that are no lines' own": (
+        "```python\n1 def f(x):\n1     return x + 1\n```",
+        "1 def f(x):\n1     return x + 1\n",
+    ),
+    "a difference": ("```diff\n--- a\n+++ b\n@@ -1,2 +1,2 @@\n def f(x):\n-    return x\n+    return x + 1\n```", F),
+    "only added lines": ("```python\n+def f(x):\n+    return x + 1\n```", F),
+    "commands of a notebook": (f"```python\n%matplotlib inline\n!pip install x\n{F}```", f"\n\n{F}"),
+    "indented as a whole": ("    def f(x):\n        return x + 1\n", F),
+    "typographic quotes stay": (
+        "```python\ndef f(x):\n    return \u201ca\u201d\n```",
+        "def f(x):\n    return \u201ca\u201d\n",
+    ),
     "a token of tools": (f"<|python_tag|>{F}", F),
     "code in the line of the closing tag": (f"<think>\nHm.\n</think> {F}", F),
     "broken, then right": (f"```python\ndef f(x:\n    return\n```\nCorrected:\n```python\n{F}```", F),

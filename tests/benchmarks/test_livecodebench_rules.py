@@ -41,6 +41,26 @@ def test_printed_texts(printed: str, expected: str, official: bool, strict: bool
     assert output_agrees(printed, expected, "words") is strict
 
 
+CONTEST = [
+    ("1 2\n3", "1 2\n3\n", True), ("\n1 \n\n", "1", True), ("1\r\n2\r\n", "1\n2\n", True), ("1\n\n2", "1\n2", False),
+    ("1 2", "1\n2", False), ("2 1", "1 2", False), ("1 2 3", "1 2", False), ("Yes", "YES", False), ("", "\n", True),
+    ("x", "", False), ("1.0", "1", True), ("1.0000001", "1", False), ("1", "1.0", True),
+    ("0.333333", "0.3333333333", True),
+    ("0.33333", "0.3333333333", False), ("1000000.5", "1000000.0", True), ("1000002", "1000000.0", False),
+    ("1e-7", "0.0", True), ("5", "5e0", True), ("1e999", "1e998", False), ("9" * 400 + ".0", "9" * 400, True),
+    ("50000000000000001", "50000000000000000", False), ("nan", "nan", True), ("nan", "1.0", False),
+    ("0x10", "16", False),
+    ("1_0", "10", False), ("x 0.30000000000000004", "x 0.3", True), ("٣", "3", False), ("1e99999", "1", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("printed", "expected", "accepted"), CONTEST)
+def test_printed_texts_of_a_suite_are_compared_as_contest_judges_do(
+    printed: str, expected: str, accepted: bool
+) -> None:
+    assert output_agrees(printed, expected, "contest") is accepted
+
+
 @pytest.mark.parametrize(
     ("value", "expected", "official", "strict"),
     [

@@ -282,11 +282,48 @@ def test_a_program_may_call_its_own_things_as_it_likes(sandbox: Sandbox, kind: s
     assert "they differ" in execution.detail
 
 
-def test_a_value_too_large_to_be_carried_is_never_called_wrong(sandbox: Sandbox) -> None:
-    execution = run(sandbox, "def f():\n    return 'x' * 20_000_000\n", call("f()", "'x'"), entry_point="f")
+def test_a_value_too_large_to_be_carried_is_wrong_only_if_the_expected_one_is_far_smaller(sandbox: Sandbox) -> None:
+    code = "def f():\n    return 'x' * 20_000_000\n"
+    execution = run(sandbox, code, call("f()", repr("y" * 3_000_000)), entry_point="f")
     assert execution.status == "out_of_memory"
     assert "a value of more than 16000000 bytes, which is not carried out of the sandbox" in execution.detail
     assert "wrong" not in outcomes(execution)
+    execution = run(sandbox, code, call("f()", "'x'"), call("f() is None", "False"), entry_point="f")
+    assert (execution.status, outcomes(execution)) == ("failed", ["wrong", "passed"])
+
+
+SHARING = {
+    "a list in itself": "a = [1]; a.append(a)",
+    "a list twice in itself": "a = [1]; a += [a, a]",
+    "a dictionary in itself": "a = {}; a[1] = [a]",
+    "a tuple around itself": "a = []; a.append((a, a))",
+    "shared lists": "a = [1]\n    for _ in range(60): a = [a, a]",
+    "shared tuples": "a = (1,)\n    for _ in range(60): a = (a, (a,), a)",
+    "shared dictionaries": "a = {}\n    for _ in range(60): a = {1: a, 2: [a]}",
+    "very deep": "a = []\n    for _ in range(5000): a = [a]",
+}
+
+
+@pytest.mark.parametrize("name", SHARING)
+def test_values_that_share_or_hold_themselves_are_compared_as_python_does(name: str, sandbox: Sandbox) -> None:
+    code = f"def f():\n    {SHARING[name]}\n    return a\n"
+    execution = run(sandbox, code, call("f()", "[1, 2]"), call("1", "1"), entry_point="f")
+    assert (execution.status, outcomes(execution)) == ("failed", ["wrong", "passed"])
+
+
+def test_shared_values_are_equal_to_what_they_look_like(sandbox: Sandbox) -> None:
+    code = "def f(n):\n    a = [1, {2: (3,)}]\n    for _ in range(n): a = [a, a]\n    return a\n"
+    expected: list[object] = [1, {2: (3,)}]
+    for _ in range(9):
+        expected = [expected, expected]
+    assert run(sandbox, code, call("f(9)", repr(expected)), entry_point="f").status == "passed"
+    assert run(sandbox, code, call("f(8)", repr(expected)), entry_point="f").status == "failed"
+
+
+def test_a_program_may_read_its_own_source(sandbox: Sandbox) -> None:
+    code = "class A:\n    x = 1\n\ndef f(x):\n    return x + 1\n"
+    test = "import inspect\nassert 'x + 1' in inspect.getsource(f)\nassert inspect.getsource(A).startswith('class A')"
+    assert run(sandbox, code, Statement(source=test), entry_point="f").status == "passed"
 
 
 def test_values_compare_as_python_compares_them(sandbox: Sandbox) -> None:
@@ -294,6 +331,9 @@ def test_values_compare_as_python_compares_them(sandbox: Sandbox) -> None:
     pairs = {
         "f({1: 2}.keys())": "{1}",
         "f({1: 2}.items())": "{(1, 2)}",
+        "f(__import__('collections').ChainMap({1: 2}, {3: 4}).keys())": "{1, 3}",
+        "f(__import__('collections').ChainMap({1: 2}, {3: 4}).items())": "{(1, 2), (3, 4)}",
+        "f(__import__('collections').UserDict({1: 2}).keys())": "{1}",
         "f(bytearray(b'a'))": "b'a'",
         "f(b'a')": "bytearray(b'a')",
         "f({1})": "{1: 2}.keys()",

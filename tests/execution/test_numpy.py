@@ -7,7 +7,7 @@ import pytest
 from plum_hub.execution import Call, Judge, Limits, Program, Statement
 from plum_hub.execution.base import Case
 
-pytest.importorskip("numpy")
+numpy = pytest.importorskip("numpy")
 
 _CODE = "import numpy as np\ndef f(x): return np.array(x) * 2\ndef g(x): return np.mean(x)\n"
 
@@ -38,6 +38,33 @@ def test_arrays_and_scalars_come_out_and_are_compared(numpy_judge: Judge) -> Non
     }
     (execution,) = numpy_judge.run([_program(*cases)])
     assert dict(zip(cases, (case.outcome for case in execution.cases), strict=True)) == cases
+
+
+EQUAL = {
+    "np.array([5])": ["[5]", "5", "[[5]]", "[6]", "[5, 5]"],
+    "np.array([5, 6])": ["[5, 6]", "5"],
+    "np.array([[5.0]])": ["[5]", "(5,)"],
+    "np.int64(3)": ["3", "[3]", "(3,)", "[4]", "[3, 3]", "3.0"],
+    "[np.int64(3), 4]": ["[3, 4]", "[[3], 4]", "[[3], 5]"],
+    "(np.float64(0.5),)": ["(0.5,)", "([0.5],)", "[0.5]"],
+    "{np.int64(1): np.bool_(True)}": ["{1: True}"],
+    "[5]": ["np.array([5])", "np.array([6])"],
+    "np.array([])": ["[]", "0"],
+}
+
+
+@pytest.mark.usefixtures("judge")
+@pytest.mark.parametrize("value", EQUAL)
+def test_an_array_of_one_element_equals_what_numpy_finds_equal(value: str, numpy_judge: Judge) -> None:
+    cases = [Call(expression="f()", expected=expected) for expected in EQUAL[value]]
+    code = f"import numpy as np\ndef f(): return {value}\n"
+    (execution,) = numpy_judge.run([_program(*cases, code=code)])
+    for expected, result in zip(EQUAL[value], execution.cases, strict=True):
+        try:
+            holds = bool(eval(f"{value} == {expected}", {"np": numpy}))
+        except (ValueError, DeprecationWarning):  # the truth of several elements, or of none
+            holds = False
+        assert (result.outcome == "passed") is holds, expected
 
 
 @pytest.mark.usefixtures("judge")
