@@ -212,3 +212,44 @@ def test_a_csv_of_a_hub_is_text_unless_its_card_says_how_it_is_read(client: Clie
     found = client.load({"source": "local/table:task"}, {"source": "local/skipping:task"})
     assert [result.get("texts") for result in found] == [[ADD], [ADD]]
     assert client.load({"source": "local/table:n", "min_characters": 1})[0]["texts"] == ["NA"]
+
+
+TRAIN = """
+import json, sys
+from plum_hub.errors import PlumError
+from plum_hub.training.data import read_data
+
+def result(source):
+    try:
+        data = read_data(source, "sft", "auto")
+        return [data.name, data.revision, [row["completion"] for row in data.rows]]
+    except PlumError as error:
+        return str(error)
+
+print(json.dumps([result(source) for source in json.load(sys.stdin)]))
+"""
+
+
+def test_a_training_takes_addresses_too(client: Client) -> None:
+    pytest.importorskip("trl")
+    card = "---\nconfigs:\n- config_name: default\n  data_files: whole.jsonl\n---\n"
+    files = {
+        "README.md": card,
+        "whole.jsonl": json.dumps({"prompt": "a", "completion": "b"}),
+        "data/p.csv": "prompt,completion\n1,02\n",
+    }
+    commit = client.run(PUBLISH, ["local/sft", "v1", files])
+    endpoint = client.settings["HF_ENDPOINT"]
+    whole, file = ["local/sft", commit, ["b"]], ["local/sft", commit, ["02"]]
+    asked = {
+        "local/sft@v1": whole,
+        f"{endpoint}/datasets/local/sft/tree/v1": whole,
+        "hf://datasets/local/sft": whole,
+        "hf://datasets/local/sft@v1/data/p.csv": file,
+        "https://huggingface.co/datasets/local/sft/resolve/v1/data/p.csv": file,
+        "datasets/local/sft@v1/data": file,
+    }
+    *found, absent, typo = client.run(TRAIN, [*asked, "hf://datasets/local/sft/data/q.csv", "local/typo"])
+    assert found == list(asked.values())
+    assert "data/q.csv does not exist" in absent
+    assert "has no dataset local/typo" in typo and "nor is there a run, file or folder local/typo here" in typo
