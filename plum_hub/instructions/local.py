@@ -121,7 +121,7 @@ def find_local(path: Path, splits: Sequence[str] | None = None) -> LocalRows:
     if not path.exists():
         raise InstructionsError(f"{path} does not exist{_if_address(path)}")
     if path.is_dir():
-        return _of_folder(path, splits)
+        return _of_folder(path.resolve(), splits)  # `datasets` names files by their whole paths
     if not is_supported(path.name):
         raise InstructionsError(f"{path}: unknown kind of file: rename or convert it to {FORMATS}")
     return LocalRows(path, _direct([path]))

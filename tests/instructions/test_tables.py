@@ -212,6 +212,17 @@ def test_a_folder_of_shards_is_read_in_the_order_of_their_names(tmp_path: Path) 
     assert load(InstructionsConfig(source=str(folder))).revision != before
 
 
+def test_a_folder_is_the_same_by_every_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_folder(tmp_path / "d", a__jsonl=as_lines(ROWS))
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    found = [find_local(Path(path)) for path in ("d", "./d", "../" + tmp_path.name + "/d", "link", str(folder))]
+    monkeypatch.chdir(folder)
+    found.append(find_local(Path()))
+    assert {(one.name, one.revision) for one in found} == {("d", found[0].revision)}
+    assert [[row for _, row in one.rows()] for one in found] == [ROWS] * len(found)
+
+
 def test_files_by_a_pattern(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "d", b__csv=as_csv([{"q": JOIN}]), a__csv=as_csv([{"q": ADD}]), c__txt=b"no")
     for pattern in ("*", "*.csv", "[ab].csv"):
