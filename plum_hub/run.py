@@ -34,6 +34,7 @@ from plum_hub.columns import LineError, RecordSchema, has_conversations
 from plum_hub.environment import installed_versions
 from plum_hub.errors import RunError
 from plum_hub.files import link_out, locked, writing
+from plum_hub.instructions.file_kinds import SUFFIXES
 from plum_hub.lines import appending, appending_lines, object_of, whole_blocks, whole_lines
 from plum_hub.recipe import Recipe
 from plum_hub.records import (
@@ -148,7 +149,7 @@ class Run:
         """
         path = folder / "recipe.yaml"
         if not path.is_file():
-            raise RunError(f"{folder}: is not a run folder (no recipe.yaml); make one with  plum-hub build-dataset")
+            raise RunError(f"{folder}: {_no_run(folder)}; make one with  plum-hub build-dataset")
         text = recipes.read(path)
         sealed = folder / "recipe.sha256"
         if not sealed.is_file() or sealed.read_bytes().strip() != recipes.seal(text).encode():
@@ -176,7 +177,7 @@ class Run:
         """
         path = folder / "recipe.yaml"
         if not path.is_file():
-            raise RunError(f"{folder}: is not a run folder (no recipe.yaml); name an older run with --carry-over")
+            raise RunError(f"{folder}: {_no_run(folder)}; name an older run with --carry-over")
         _refuse_link(folder)
         return cls(folder, recipes.parse(recipes.read(path), str(path)))
 
@@ -528,6 +529,10 @@ class Run:
             yield
 
 
+def _no_run(folder: Path) -> str:
+    return "is not a run folder (no recipe.yaml)" if folder.exists() else "does not exist"
+
+
 def slug(text: str) -> str:
     """Turn the last part of a repository name or path into a name that any Hub accepts.
 
@@ -538,8 +543,8 @@ def slug(text: str) -> str:
         Lower-case ASCII letters and digits, with single `.` and `-` between them; `run` if nothing is left.
     """
     last = text.rstrip("/").split("/")[-1].split("@")[0].split(":")[0]
-    for ending in (".gz", ".jsonl", ".json", ".parquet"):
-        last = last.removesuffix(ending)
+    ending = next((one for one in sorted(SUFFIXES, key=len, reverse=True) if last.lower().endswith(one)), "")
+    last = last[: len(last) - len(ending)]
     return re.sub(r"[^a-z0-9.]+|[.-]{2,}", "-", last.lower()).strip("-.") or "run"
 
 

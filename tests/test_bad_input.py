@@ -1,7 +1,9 @@
 """What a user may get wrong: one clear line, the documented exit code, no traceback, and no row lost."""
 
 import json
+import re
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,6 +126,42 @@ def test_an_answer_that_runs_out_keeps_the_rows_before(folder: Path) -> None:
     answers.write_text("".join(lines[:-2]))
     refused(command(folder, "-q"), 6, "answers.jsonl")
     assert len(rows(folder / "run", "responses")) == 8
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "runs/typo"],
+        ["train", "./runs/typo"],
+        ["train", "runs/typo.csv"],
+        ["evaluate", "--samples", "runs/typo"],
+        ["judge", "runs/typo", "--suites", "runs/typo", "--out", "out.jsonl"],
+        ["status", "runs/typo"],
+        ["show", "runs/typo", "1"],
+        ["views", "runs/typo"],
+        ["report", "runs/typo"],
+        ["push-dataset", "runs/typo"],
+        ["push-model", "runs/typo"],
+        ["strengthen", "runs/typo"],
+        ["compare", "runs/typo", "runs/typo"],
+        ["build-dataset", "--model", "scripted:x", "--instructions", "runs/typo"],
+        ["build-dataset", "--model", "scripted:x", "--instructions", "./runs/typo"],
+        ["build-dataset", "--model", "scripted:x", "--suites", "./runs/typo"],
+    ],
+    ids=" ".join,
+)
+def test_a_path_that_does_not_exist_is_said_to_be_none(
+    tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = [sys.executable, "-m", "plum_hub", *arguments]
+    said = plum_hub(whole, HF_ENDPOINT="http://127.0.0.1:9", PLUM_HUB_HOME=str(tmp_path)).stderr
+    last = said.strip().splitlines()[-1]
+    told = (
+        r"does not exist|is neither a (run )?folder that exists|there is no such folder|file or folder runs/typo here$"
+    )
+    assert re.search(told, last), said
+    assert "Traceback" not in said
 
 
 def test_not_a_run_folder(folder: Path) -> None:

@@ -132,6 +132,13 @@ def test_a_full_disk_behind_the_output_is_one_line(whole: Path, options: list[st
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this machine")
+@pytest.mark.parametrize(("arguments", "code"), [(["status", "nowhere"], 4), (["nowhere"], 2)], ids=["error", "usage"])
+@pytest.mark.parametrize("stderr", ["2>/dev/full", "2>&-", "2>&1 >/dev/null | true; exit ${PIPESTATUS[0]}"])
+def test_an_error_that_nobody_can_be_told_ends_with_its_code(arguments: list[str], code: int, stderr: str) -> None:
+    assert plum_hub(["bash", "-c", f"{shlex.join([*CLI, *arguments])} {stderr}"]).returncode == code
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_terminal_without_unicode_shows_a_row_all_the_same(whole: Path, encoding: str) -> None:
     instruction = rows(whole, "instructions")[0]["id"]

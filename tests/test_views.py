@@ -238,5 +238,5 @@ def test_what_cannot_be_asked_says_so(built: Path, tmp_path: Path) -> None:
         api.views(built / "run", settings={"max_passed": 3})
     with pytest.raises(RecipeError, match=r"min_passed 0\.9 is more than max_passed 0\.1"):
         api.views(built / "run", settings={"max_passed": 0.1, "min_passed": 0.9})
-    with pytest.raises(UsageError, match="neither a run folder nor REPO@TAG"):
+    with pytest.raises(UsageError, match="neither a run folder that exists nor REPO@TAG"):
         api.views(tmp_path / "nothing")

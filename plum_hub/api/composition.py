@@ -1,7 +1,6 @@
 """From the arguments of a build to its recipe and its run folder."""
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from plum_hub import recipes as shipped
 from plum_hub.api.settings import StrPath, engine
 from plum_hub.engines import EngineConfig, parse_engine
 from plum_hub.errors import RecipeError, UsageError
-from plum_hub.instructions.files import SUFFIXES
+from plum_hub.instructions.addresses import DatasetAddress, LocalAddress, canonical, parse_source
 from plum_hub.pipeline.build import default_folder
 from plum_hub.pipeline.published import GENERATE, ROWS
 from plum_hub.recipe import Recipe
@@ -24,11 +23,6 @@ _DEFAULT_GENERATOR = "openai:gpt-4.1-mini"
 
 _FOR_GENERATED, _FOR_OWN = ("vote", "structured"), ("strengthen",)
 """Keys of `suites` that only suites of a generator have a use for, and those that tests of the rows have too."""
-_WITH_TESTS = re.compile(
-    rf"(?P<source>.+(?:{'|'.join(map(re.escape, SUFFIXES))})|[\w.-]+/[\w.-]+)(?::(?P<column>[^:@]+))?"
-    r"|(?P<pinned>[\w.-]+/[\w.-]+@[^:]+):(?P<other>[^:]+)"
-)
-"""A source of instructions whose rows have tests, with the column of the tests; not `REPO@TAG`, which is a release."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +85,7 @@ class RecipeArguments:
         if self.suites:
             base |= suites_sections(self.suites, "auto" if self.hub == "none" else self.hub)
         if self.instructions:
-            base["instructions"] = {"source": self.instructions}
+            base["instructions"] = {"source": canonical(self.instructions)}
         if self.model:
             base["policy"] = engine(self.model).model_dump(mode="json")
         if self.generator:
@@ -143,12 +137,19 @@ def suites_sections(text: str, hub: str) -> dict[str, Any]:
 
     Returns:
         The sections `suites` and, except for `generate` and `rows`, `instructions`.
+
+    Raises:
+        InstructionsError: It is an address, but not of a dataset on a Hub.
     """
     if text in (GENERATE, ROWS):
         return {"suites": {"source": text}}
-    match = _WITH_TESTS.fullmatch(text)
-    if match is None:
+    found = parse_source(text)
+    if found is None:
         return {"suites": {"source": text, "hub": hub}, "instructions": {"source": text}}
-    column = match["column"] or match["other"]
-    suites = {"source": ROWS, "column": column} if column else {"source": ROWS}
-    return {"suites": suites, "instructions": {"source": match["source"] or match["pinned"]}}
+    here = text.removesuffix(f":{found.column}") if found.column else text
+    name = here if isinstance(found, LocalAddress) else found.name
+    if isinstance(found, DatasetAddress) and found.revision and not (found.path or found.column):
+        hub = "public" if found.explicit and hub == "auto" else hub
+        return {"suites": {"source": name, "hub": hub}, "instructions": {"source": name}}
+    suites = {"source": ROWS, "column": found.column} if found.column else {"source": ROWS}
+    return {"suites": suites, "instructions": {"source": name}}

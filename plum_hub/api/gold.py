@@ -7,7 +7,8 @@ from pathlib import Path
 from plum_hub import benchmarks
 from plum_hub.api.composition import suites_sections
 from plum_hub.errors import InstructionsError, UsageError
-from plum_hub.instructions.files import SUFFIXES, read_rows
+from plum_hub.instructions.addresses import LocalAddress, parse_source
+from plum_hub.instructions.local import find_local, is_local
 from plum_hub.instructions.sources import InstructionsConfig
 from plum_hub.pipeline.gold import read_gold
 from plum_hub.pipeline.gold_tests import GoldTests, gold_of_benchmark, gold_of_rows
@@ -50,10 +51,9 @@ def gold_verdicts(run: Run, gold: str, data: Path | None, file: Path, progress: 
         RunError: The file of verdicts is damaged or cannot be written.
         SandboxError: Programs cannot be run on this machine.
     """
-    if gold.endswith(SUFFIXES) and not Path(gold).expanduser().is_file():
-        raise UsageError(f"--gold {gold}: there is no such file; name one, a Hub dataset, or {', '.join(_BENCHMARKS)}")
-    if _holds_verdicts(gold):
-        return GoldVerdicts(passes=read_gold(Path(gold).expanduser()), report=None)
+    file_of_verdicts = _verdicts(gold)
+    if file_of_verdicts is not None:
+        return GoldVerdicts(passes=read_gold(file_of_verdicts), report=None)
     tests = _tests(run, gold, data)
     if not tests.suites and not tests.unusable:
         raise UsageError(
@@ -67,15 +67,22 @@ def gold_verdicts(run: Run, gold: str, data: Path | None, file: Path, progress: 
     return GoldVerdicts(passes=report.verdicts, report=report)
 
 
-def _holds_verdicts(gold: str) -> bool:
-    """Tell whether a source is a file of verdicts, whose rows name a sample."""
-    if not gold.endswith(SUFFIXES):
-        return False
+def _verdicts(gold: str) -> Path | None:
+    """Return the file that a source is if its rows are verdicts, which name a sample."""
+    if gold in benchmarks.NAMES:
+        return None
     try:
-        _, row = next(read_rows(Path(gold).expanduser()), (0, {}))
+        found = parse_source(gold)
+        if not isinstance(found, LocalAddress):
+            return None
+        if not is_local(found.path):
+            raise UsageError(
+                f"--gold {gold}: there is no such file; name one, a Hub dataset, or {', '.join(_BENCHMARKS)}"
+            )
+        _, row = next(find_local(found.path).rows(), ("", {}))
     except InstructionsError as error:
         raise UsageError(f"--gold {error}") from error
-    return "sample_id" in row
+    return found.path if "sample_id" in row else None
 
 
 def _tests(run: Run, gold: str, data: Path | None) -> GoldTests:

@@ -79,8 +79,8 @@ def judge(
     line, and the others are judged.
 
     Args:
-        samples: A .jsonl, .json (also .gz) or .parquet file with the columns `sample_id`, `instruction_id` and `code`
-            (a program, or null).
+        samples: A JSON lines, JSON, CSV, Parquet or Arrow file, or a folder of them, with the columns `sample_id`,
+            `instruction_id` and `code` (a program, or null).
         suites: A file of the same kinds with `instruction_id`, `cases` and, except for scripts, `entry_point`.
         out: The .jsonl file that the verdicts are written to.
         workers: Programs that run at a time. Default: one on each core.

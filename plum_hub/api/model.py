@@ -84,7 +84,7 @@ def train(
     training. In a process started by torchrun or `accelerate launch` it trains together with the others.
 
     Args:
-        source: A run folder, `REPO@TAG`, or a .jsonl, .json or .parquet file.
+        source: A run folder, `REPO@TAG`, or a file or folder of rows in one of TRL's standard forms.
         method: `kto`, `dpo` or `sft`.
         model: The model to train, `MODEL[@REVISION]` or a folder. Default: the model that wrote the samples.
         out: The checkpoint folder. Default: `checkpoint` in the run, else `runs/train-SOURCE`; with `-dpo`, `-sft`.

@@ -3,12 +3,10 @@
 Each origin is exactly one version.
 """
 
-import gzip
 import hashlib
 import http.client
 import os
 import urllib.request
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,8 @@ from plum_hub.errors import BenchmarkError, HubError, InstructionsError
 from plum_hub.files import writing
 from plum_hub.home import home
 from plum_hub.hubs.client import choose_target, fetch_file
-from plum_hub.instructions.files import SUFFIXES, read_rows
+from plum_hub.instructions.file_kinds import DAMAGED, FORMATS, is_supported, opened
+from plum_hub.instructions.files import read_rows
 
 Row: TypeAlias = Mapping[str, Any]
 """One row of a benchmark's file: values by column."""
@@ -158,8 +157,8 @@ def _find_file(published: BenchmarkVersion, source: Path) -> Path:
     if not source.is_dir():
         if not source.is_file():
             raise BenchmarkError(f"{source} does not exist: give --data {published.file}, or a folder that contains it")
-        if not source.name.endswith(SUFFIXES):
-            raise BenchmarkError(f"{source} has an unknown file type: rename it to one of {', '.join(SUFFIXES)}")
+        if not is_supported(source.name):
+            raise BenchmarkError(f"{source} has an unknown file type: rename it to end in {FORMATS}")
         return source
     names = (published.file, published.file.removesuffix(".gz"))
     path = next((path for name in names for path in sorted(source.rglob(name)) if path.is_file()), None)
@@ -172,14 +171,11 @@ def _find_file(published: BenchmarkVersion, source: Path) -> Path:
 
 def _uncompressed(path: Path) -> bytes:
     try:
-        load_content = path.read_bytes()
-        return gzip.decompress(load_content) if path.suffix == ".gz" else load_content
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise BenchmarkError(
-            f"{path} is damaged or not gzip ({error}): fetch it again, or remove `.gz` from its name"
-        ) from error
-    except OSError as error:
-        raise BenchmarkError(f"{path} cannot be read ({error.strerror}): fix its permissions") from error
+        with opened(path) as file:
+            return file.read()
+    except (*DAMAGED, OSError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise BenchmarkError(f"{path} cannot be read ({why}): fetch it again, or fix name or permissions") from error
 
 
 def _rows(path: Path) -> list[Row]:

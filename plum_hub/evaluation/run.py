@@ -3,7 +3,6 @@
 Asks a model the problems of benchmarks, or reads programs from a file, judges them while they arrive, and scores them.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -36,6 +35,7 @@ from plum_hub.evaluation.sampling import (
 )
 from plum_hub.evaluation.scoring import BenchmarkOutcomes, EvaluationResults, JudgedSample, scores_of
 from plum_hub.execution import Judge
+from plum_hub.instructions.local import find_local
 from plum_hub.pipeline.base import BATCHES, EnginePool, completions
 from plum_hub.pipeline.precision import dtype_note
 from plum_hub.progress import Progress
@@ -91,7 +91,7 @@ class _EvaluationRun:
             for entry in _entries(generations, one)
         ]
         chosen = with_limits(chosen, ((entry.benchmark, entry.problem) for entry in entries), self.judge)
-        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+        sha256 = find_local(file).revision.removeprefix("sha256:")
         judging = EvaluationVerdicts(self.folder, chosen, GIVEN, self.judge, self.progress)
         with self.folder.lock():
             head = self._head(chosen, GIVEN, samples=file.name, samples_sha256=sha256)

@@ -8,12 +8,15 @@ import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from plum_hub.errors import InstructionsError
 from plum_hub.hubs.front_matter import FrontMatterError, read, texts
-from plum_hub.instructions.files import SUFFIXES, Row, read_rows
+from plum_hub.instructions.file_kinds import file_kind, is_supported
+from plum_hub.instructions.files import read_rows
+from plum_hub.instructions.tables import Row
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _INSTEAD = "use `--instructions starter`, or a local file"
@@ -105,12 +108,13 @@ def fetch_file(repo: str, commit: str, file: str) -> Path:
         return Path(hf_hub_download(repo, file, repo_type="dataset", revision=commit))
 
 
-def fetch_folder(repo: str, commit: str) -> Path:
-    """Download a whole dataset unless it is in the Hub cache.
+def fetch_folder(repo: str, commit: str, patterns: Sequence[str] | None = None) -> Path:
+    """Download a dataset unless it is in the Hub cache.
 
     Args:
         repo: The Hub repository.
         commit: The commit.
+        patterns: Download only files that match one of these, such as `data/*`. Default: all.
 
     Returns:
         The folder in the cache.
@@ -121,7 +125,7 @@ def fetch_folder(repo: str, commit: str) -> Path:
     from huggingface_hub import snapshot_download
 
     with _translate_errors(repo, commit):
-        return Path(snapshot_download(repo, repo_type="dataset", revision=commit))
+        return Path(snapshot_download(repo, repo_type="dataset", revision=commit, allow_patterns=patterns))
 
 
 def declared_license(folder: Path) -> str | None:
@@ -146,8 +150,8 @@ def read_folder(
 ) -> Iterator[tuple[int, Row]]:
     """Iterate over the rows of a dataset's splits.
 
-    `datasets` determines which files belong to a split. JSON and Parquet are then read by `read_rows`, file by
-    file, because `datasets` requires one type per column across all files, even for unused columns.
+    `datasets` determines which files belong to a split. They are then read by `read_rows`, file by file, because
+    `datasets` requires one type per column across all files, even for unused columns, and takes `007` for a number.
 
     Args:
         folder: The dataset's files.
@@ -161,30 +165,75 @@ def read_folder(
     Raises:
         InstructionsError: The folder is not a dataset with these splits, or a file cannot be read.
     """
-    files = _split_files(folder, repo, splits)
-    if files is None:
-        yield from enumerate(_loaded(folder, repo, splits), start=1)
+    found = split_files(folder, repo, splits)
+    if not found.directly:
+        yield from enumerate(loaded_rows(folder, repo, splits), start=1)
         return
-    yield from enumerate((row for path in files for _, row in read_rows(path, columns)), start=1)
+    yield from enumerate((row for path in found.files for _, row in read_rows(path, columns)), start=1)
 
 
-def _split_files(folder: Path, repo: str, wanted: Sequence[str]) -> list[Path] | None:
-    """Return the files of the splits in order; None if only `datasets` can read them."""
+@dataclass(frozen=True, kw_only=True)
+class SplitFiles:
+    """The files of some splits of a dataset.
+
+    Attributes:
+        splits: Names of these splits.
+        files: The files in order.
+        known: The files of all splits.
+        directly: Whether `read_rows` reads them; else only `datasets` can.
+    """
+
+    splits: tuple[str, ...]
+    files: tuple[Path, ...]
+    known: frozenset[Path]
+    directly: bool
+
+
+def split_files(folder: Path, repo: str, wanted: Sequence[str] | None) -> SplitFiles:
+    """Find the files of a dataset's splits, as `datasets` does.
+
+    Args:
+        folder: The dataset's files.
+        repo: The dataset's name, for messages.
+        wanted: Names of the splits, in order; None is `train`, or the only one.
+
+    Returns:
+        The files.
+
+    Raises:
+        InstructionsError: The folder is not a dataset with these splits.
+    """
     from datasets import load_dataset_builder
 
     _check_declared(folder, repo)
     with _translate_read_errors(repo):
         config = load_dataset_builder(str(folder)).config
-    splits = config.data_files or {}
+    splits = {str(name): files for name, files in (config.data_files or {}).items()}
     _check_inside(folder, repo, [str(name) for names in splits.values() for name in names])
+    if wanted is None:
+        wanted = tuple(splits) if len(splits) == 1 else ("train",)
     if splits and (missing := [name for name in wanted if name not in splits]):
         raise InstructionsError(
-            f"the dataset {repo} has no split `{missing[0]}`, only {', '.join(map(str, splits))}: download the data "
+            f"the dataset {repo} has no split `{missing[0]}`, only {', '.join(splits)}: download the data "
             "file that you need and give its path, or name its splits in instructions.splits"
         )
-    files = [Path(str(name)) for split in wanted for name in splits.get(split, [])]
-    supported = all(path.name.endswith(SUFFIXES) and path.is_file() for path in files)
-    return files if files and supported and getattr(config, "field", None) is None else None
+    files = tuple(Path(str(name)) for split in wanted for name in splits.get(split, []))
+    supported = all(is_supported(path.name) and path.is_file() for path in files)
+    return SplitFiles(
+        splits=tuple(wanted),
+        files=files,
+        known=frozenset(Path(str(name)) for names in splits.values() for name in names),
+        directly=bool(files) and supported and _is_usual(config),
+    )
+
+
+def _is_usual(config: Any) -> bool:
+    """Tell whether a card sets nothing that only `datasets` would heed: the field of a JSON, the form of a CSV."""
+    if not any(file_kind(str(name)).format in ("csv", "tsv") for names in config.data_files.values() for name in names):
+        return getattr(config, "field", None) is None
+    ours = {"name", "version", "data_dir", "data_files", "description", "features", "sep", "delimiter"}
+    options = [one for one in fields(config) if one.name not in ours and one.default is not MISSING]
+    return config.sep in (",", "\t") and all(getattr(config, one.name) == one.default for one in options)
 
 
 def _check_declared(folder: Path, repo: str) -> None:
@@ -218,8 +267,20 @@ def _check_inside(folder: Path, repo: str, names: Collection[str]) -> None:
             )
 
 
-def _loaded(folder: Path, repo: str, splits: Sequence[str]) -> Iterator[Row]:
-    """Yield the rows as `datasets` reads them."""
+def loaded_rows(folder: Path, repo: str, splits: Sequence[str]) -> Iterator[Row]:
+    """Iterate over the rows of a dataset's splits as `datasets` reads them.
+
+    Args:
+        folder: The dataset's files.
+        repo: The dataset's name, for messages.
+        splits: Names of the splits, in order.
+
+    Yields:
+        Each row.
+
+    Raises:
+        InstructionsError: They cannot be read.
+    """
     from datasets import load_dataset
 
     with _translate_read_errors(repo):

@@ -14,8 +14,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from plum_hub.errors import InstructionsError
-from plum_hub.instructions.files import Row
+from plum_hub.instructions.cells import truth_of
 from plum_hub.instructions.filters import programming_language
+from plum_hub.instructions.tables import Row
 from plum_hub.instructions.turns import (
     HUMAN,
     MODEL,
@@ -44,11 +45,10 @@ COLUMNS = frozenset({*_TEXT_COLUMNS, *_LANGUAGE_COLUMNS, *_CHAT_COLUMNS, *_OTHER
 })  # fmt: skip
 """Every column that may be read besides the configured one."""
 
-_SHAREGPT = re.compile(r"[A-Za-z0-9](?=[a-z0-9]*[A-Z])[A-Za-z0-9]{6}_[0-9]+")
+SHAREGPT_ID = re.compile(r"[A-Za-z0-9](?=[a-z0-9]*[A-Z])[A-Za-z0-9]{6}_[0-9]+")
 """The id of a piece of ShareGPT: seven random letters and digits, and the position of its first turn. Mixed case
-distinguishes it from a word with a number, such as `dialog1_4`.
+distinguishes it from a word with a number, such as `dialog1_4`, but not from a name such as `CodeFee_1`.
 """
-_NUMBERED = re.compile(r"(?P<chat>.*)_(?P<position>\d+)", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,61 +142,9 @@ class Layout:
 
     def _is_sharegpt(self, row: Row, turns: list[Turn] | None) -> bool:
         """Return whether the row is a piece of ShareGPT: by its source, its `first_turn`, or its shape and id."""
-        if self.sharegpt or isinstance(row.get("first_turn"), bool):
+        if self.sharegpt or isinstance(truth_of(row.get("first_turn")), bool):
             return True
-        return _has_sharegpt_shape(turns) and _SHAREGPT.fullmatch(str(row.get("id"))) is not None
-
-
-class ConversationPieces:
-    """Detects rows that continue a conversation whose beginning is in an earlier row.
-
-    ShareGPT's files are split: a piece's id ends in the position of its first turn, `_0` for an opening one. In
-    other sources, a number at the end of an id only counts rows. It is therefore read as a position only if the id
-    has ShareGPT's shape, or if the row follows an opening piece of the same name and the position is even and
-    beyond all earlier turns.
-
-    Args:
-        layout: The layout of the source, whose rows must be passed in order.
-    """
-
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self._chat: str | None = None
-        self._next = 0
-
-    def is_continuation(self, row: Row) -> bool:
-        """Return whether a row is a later piece of a conversation.
-
-        Args:
-            row: The next row of the source.
-
-        Returns:
-            True if the conversation starts in an earlier row.
-        """
-        if isinstance(history := row.get("history"), list) and history:  # earlier turns, in pairs
-            return True
-        if not self._layout.chat:
-            return False
-        if isinstance(first_turn := row.get("first_turn"), bool):
-            return not first_turn
-        piece = _NUMBERED.fullmatch(str(row.get("id", "")))
-        turns = self._read(row)
-        if piece is None or not piece["position"].isascii() or not _has_sharegpt_shape(turns):
-            self._chat = None
-            return False
-        assert turns is not None
-        position = int(piece["position"][:18])
-        follows = piece["chat"] == self._chat and position % 2 == 0 and position >= self._next
-        self._chat = piece["chat"] if position == 0 or follows else None
-        self._next = position + len(turns)
-        known = self._layout.sharegpt or _SHAREGPT.fullmatch(piece[0]) is not None
-        return position > 0 and (known or follows)
-
-    def _read(self, row: Row) -> list[Turn] | None:
-        try:
-            return read_turns(row.get(self._layout.column))
-        except UnreadableTurnsError:
-            return None
+        return has_sharegpt_shape(turns) and SHAREGPT_ID.fullmatch(str(row.get("id"))) is not None
 
 
 def detect_layout(columns: Collection[str], column: str | None, where: str, *, sharegpt: bool = False) -> Layout:
@@ -247,7 +195,15 @@ def _opening(turns: list[Turn]) -> ParsedTask:
     return ParsedTask(text=None)
 
 
-def _has_sharegpt_shape(turns: list[Turn] | None) -> bool:
+def has_sharegpt_shape(turns: list[Turn] | None) -> bool:
+    """Tell whether a conversation is stored as ShareGPT does.
+
+    Args:
+        turns: The turns of a row; None if it has none.
+
+    Returns:
+        True if each of them is, with `from` and `value`.
+    """
     return bool(turns) and all(turn.from_value for turn in turns or ())
 
 

@@ -3,11 +3,10 @@
 A source is one of
 - `starter`: the tasks that ship with the package;
 - `oss-instruct`, `evol-instruct-code`, `sharegpt`: the paper's three, from the Hub (`hub.KNOWN_DATASETS`);
-- `NAMESPACE/NAME[@REVISION][:COLUMN]`: any dataset on the Hub;
-- `PATH[:COLUMN]`: a local `.jsonl`, `.ndjson`, `.json` (each also `.gz`) or `.parquet` file.
+- `NAMESPACE/NAME[@REVISION][:COLUMN]`: any dataset on the Hub, or its address (`addresses.parse_source`);
+- `PATH[:COLUMN]`: a local file, folder or pattern (`local.find_local`).
 """
 
-import re
 from array import array
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
@@ -19,20 +18,22 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from plum_hub.errors import InstructionsError
 from plum_hub.instructions import hub
+from plum_hub.instructions.addresses import DatasetAddress, parse_source
 from plum_hub.instructions.duplicates import SeenTexts
-from plum_hub.instructions.files import SUFFIXES, Row, fingerprint, read_rows
+from plum_hub.instructions.file_kinds import FORMATS
+from plum_hub.instructions.files import read_rows
 from plum_hub.instructions.filters import asks_for_testable_code, concerns_python, mentions_python
-from plum_hub.instructions.layouts import COLUMNS, ID_COLUMNS, ConversationPieces, Layout, detect_layout
+from plum_hub.instructions.layouts import COLUMNS, ID_COLUMNS, Layout, detect_layout
+from plum_hub.instructions.local import LocalRows, find_local, is_pattern
+from plum_hub.instructions.pieces import with_continuations
+from plum_hub.instructions.tables import Row
 from plum_hub.records import Drop, Instruction, digest
 from plum_hub.spool import Spool
 
 STARTER = Path(__file__).with_name("starter.jsonl")
 
-_FILE = re.compile(
-    rf"(?P<path>.+?(?:{'|'.join(map(re.escape, sorted(SUFFIXES, key=len, reverse=True)))}))(?::(?P<column>.+))?"
-)
-_REPO = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^:]+))?(?::(?P<column>.+))?")
-
+_REVISION = len("sha256:") + 16
+"""Characters of the revision of local files."""
 _PEEKED_ROWS = 1000
 """Rows besides the first that are searched for a column."""
 
@@ -43,14 +44,15 @@ class InstructionsConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str = "oss-instruct"
-    """`starter`, `oss-instruct`, `evol-instruct-code`, `sharegpt`, a Hub dataset `NAMESPACE/NAME[@REVISION][:COLUMN]`,
-    or a local `.jsonl`, `.ndjson`, `.json` (each also `.gz`) or `.parquet` file, `PATH[:COLUMN]`.
+    """`starter`, `oss-instruct`, `evol-instruct-code`, `sharegpt`, a Hub dataset `NAMESPACE/NAME[@REVISION][:COLUMN]`
+    (also its address in a browser, or `hf://datasets/NAMESPACE/NAME[@REVISION]/PATH`), or a local file, folder or
+    pattern, `PATH[:COLUMN]`.
     """
 
     revision: str | None = None
-    """Commit, tag or branch of a Hub dataset; `sha256:…` of a file, which must then be unchanged. Takes precedence
-    over an `@` in `source`. A run seals the resolved revision here. Default: the known commit of a named source,
-    else `main`.
+    """Commit, tag or branch of a Hub dataset; `sha256:…` of a file or of the files of a folder, which must then be
+    unchanged. Takes precedence over an `@` in `source`. A run seals the resolved revision here. Default: the known
+    commit of a named source, else `main`.
     """
 
     column: str | None = None
@@ -60,7 +62,7 @@ class InstructionsConfig(BaseModel):
     """
 
     splits: tuple[str, ...] = Field(default=("train",), min_length=1)
-    """Splits of a Hub dataset that are read, in order. Named sources and local files have none."""
+    """Splits of a Hub dataset, or of a local folder, that are read, in order. Named sources and files have none."""
 
     limit: int | None = Field(default=None, ge=1)
     """Maximum number of instructions, selected by `seed` after cleaning. Default: all."""
@@ -163,7 +165,7 @@ def paper_settings(source: str) -> PaperSettings:
     Returns:
         6 suites and 50 samples for Evol-Instruct-Code, 3 and 20 for any other source.
     """
-    evol = source == "evol-instruct-code" or source.startswith(hub.KNOWN_DATASETS["evol-instruct-code"].repo)
+    evol = source == "evol-instruct-code" or hub.KNOWN_DATASETS["evol-instruct-code"].repo in source
     return PaperSettings(responses=6, samples=50) if evol else PaperSettings(responses=3, samples=20)
 
 
@@ -262,61 +264,89 @@ def _detect_layout_of_rows(
 
 def _open(config: InstructionsConfig, columns: Set[str] = frozenset()) -> _OpenedSource:
     if config.source == "starter":
-        return _open_file(STARTER, config, {"instruction", *columns}, name="starter", license_name="apache-2.0")
+        return _open_local(
+            find_local(STARTER), config, set(columns), name="starter", column="instruction", license_name="apache-2.0"
+        )
     if (known := hub.KNOWN_DATASETS.get(config.source)) is not None:
         commit = hub.resolve(known.repo, config.revision or known.revision)
         path = hub.fetch_file(known.repo, commit, known.file)
         return _OpenedSource(
             name=known.repo, revision=commit, license=known.license, rows=read_rows(path), column=config.column
         )
-    if match := _FILE.fullmatch(config.source):
-        path = Path(match["path"]).expanduser()
-        column = config.column or match["column"]
-        return _open_file(path, config, {column or "", *columns}, name=path.name, column=column)
-    if (match := _REPO.fullmatch(config.source)) and not Path(config.source).exists():
-        commit = hub.resolve(match["repo"], config.revision or match["revision"])
-        folder = hub.fetch_folder(match["repo"], commit)
-        column = config.column or match["column"]
-        rows = hub.read_folder(folder, match["repo"], COLUMNS | {column or "", *columns}, config.splits)
-        return _OpenedSource(
-            name=match["repo"], revision=commit, license=hub.declared_license(folder), rows=rows, column=column
+    found = parse_source(config.source)
+    if found is None:
+        raise InstructionsError(
+            f"--instructions {config.source!r} is not a source: give starter, {', '.join(hub.KNOWN_DATASETS)}, a Hub "
+            f"dataset NAMESPACE/NAME[@REVISION][:COLUMN], or a file or folder of {FORMATS}"
         )
-    raise InstructionsError(
-        f"--instructions {config.source!r} is not a source: give starter, {', '.join(hub.KNOWN_DATASETS)}, a Hub "
-        f"dataset NAMESPACE/NAME[@REVISION][:COLUMN], or a {', '.join(SUFFIXES)} file"
+    column = config.column or found.column
+    if isinstance(found, DatasetAddress):
+        return _open_dataset(found, config, {column or "", *columns}, column)
+    if not found.path.exists() and not is_pattern(found.path):
+        raise InstructionsError(
+            f"{found.path} does not exist: give --instructions the path of a file or folder, or `starter`"
+        )
+    return _open_local(find_local(found.path, config.splits), config, {column or "", *columns}, column=column)
+
+
+def _open_dataset(
+    address: DatasetAddress, config: InstructionsConfig, columns: Set[str], column: str | None
+) -> _OpenedSource:
+    try:
+        commit = hub.resolve(address.repo, config.revision or address.revision)
+    except InstructionsError as error:
+        if address.explicit:
+            raise
+        raise InstructionsError(f"{error}; nor is there a file or folder {address.repo} here") from error
+    folder = hub.fetch_folder(address.repo, commit, address.patterns)
+    if address.path:
+        part = find_local(folder / address.path).rows(COLUMNS | columns)
+        rows: Iterator[tuple[int, Row]] = enumerate((row for _, row in part), start=1)
+    else:
+        rows = hub.read_folder(folder, address.repo, COLUMNS | columns, config.splits)
+    return _OpenedSource(
+        name=address.repo, revision=commit, license=hub.declared_license(folder), rows=rows, column=column
     )
 
 
-def _open_file(
-    path: Path,
+def _open_local(
+    found: LocalRows,
     config: InstructionsConfig,
     columns: Set[str],
     *,
-    name: str,
-    column: str | None = "instruction",
+    column: str | None,
+    name: str | None = None,
     license_name: str | None = None,
 ) -> _OpenedSource:
-    revision = fingerprint(path)
+    revision = found.revision[:_REVISION]
     if config.revision not in (None, revision):
         raise InstructionsError(
-            f"{path} is {revision} now, but {config.revision} is required: restore the old file, or start a new run"
+            f"{found.path} is {revision} now, but {config.revision} is required: restore the old file, or start a new "
+            "run"
         )
     return _OpenedSource(
-        name=name,
+        name=name or found.name,
         revision=revision,
         license=license_name,
-        rows=read_rows(path, COLUMNS | columns),
+        rows=_numbered(found, COLUMNS | columns),
         column=column,
     )
+
+
+def _numbered(found: LocalRows, columns: Set[str]) -> Iterator[tuple[int, Row]]:
+    """Number the rows: those of one file by their lines, those of several from the first one of all."""
+    if found.found.directly and len(found.found.files) == 1:
+        return read_rows(found.found.files[0], columns)
+    return enumerate((row for _, row in found.rows(columns)), start=1)
 
 
 def _clean(
     rows: Iterator[tuple[int, Row]], layout: Layout, opened: _OpenedSource, config: InstructionsConfig
 ) -> Iterator[Instruction | Drop]:
-    seen, pieces = SeenTexts(config.near_duplicates), ConversationPieces(layout)
-    for number, row in rows:
+    seen = SeenTexts(config.near_duplicates)
+    for number, row, is_continuation in with_continuations(rows, layout):
         task = layout.read_task(row)
-        value, reason = task.text, "not_first_turn" if pieces.is_continuation(row) else task.reason
+        value, reason = task.text, "not_first_turn" if is_continuation else task.reason
         text = _text_of(value)
         text_id = digest(text)
         reason = reason or _unfit(value, text, row, layout, config)

@@ -28,7 +28,8 @@ from plum_hub.answers.checks import (
 )
 from plum_hub.errors import InstructionsError, UsageError
 from plum_hub.execution.closeness import parse_expected
-from plum_hub.instructions.files import SUFFIXES, read_rows
+from plum_hub.instructions.cells import list_of
+from plum_hub.instructions.local import find_local
 from plum_hub.records import TestCase, digest
 
 _TEXTS: tuple[tuple[str, ...], ...] = (("call", "expected"), ("statement",), ("stdin", "stdout"))
@@ -156,11 +157,8 @@ def read_programs(path: Path, suites: Container[str]) -> Iterator[SubmittedProgr
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if not path.name.endswith(SUFFIXES):
-        raise UsageError(f"{path}: unknown kind of file: rename it to end in one of {', '.join(SUFFIXES)}")
     try:
-        for number, row in read_rows(path):
-            yield f"{path}:{number}", row
+        yield from find_local(path).rows()
     except InstructionsError as error:
         raise UsageError(str(error)) from error
 
@@ -180,6 +178,7 @@ def _text(row: Mapping[str, Any], column: str, where: str) -> str:
 
 def _cases(given: object, entry_point: str) -> tuple[TestCase, ...]:
     """Parse the cases of one row; a `ValueError` says what is wrong with them."""
+    given = list_of(given)
     if isinstance(given, str):
         return read_tests(given, entry_point)
     if not isinstance(given, list):

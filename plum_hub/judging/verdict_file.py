@@ -25,6 +25,7 @@ from plum_hub.errors import RunError, UsageError
 from plum_hub.execution import Judge, Limits
 from plum_hub.execution.base import SandboxName
 from plum_hub.files import locked, writing
+from plum_hub.instructions.file_kinds import file_kind
 from plum_hub.judging.cases import limits_of
 from plum_hub.judging.drops import DropCount, check_drops, path_of, write_drops
 from plum_hub.judging.inputs import SubmittedProgram, SubmittedSuite, SubmittedSuites, read_programs, read_suites
@@ -147,8 +148,12 @@ def _check_output(options: JudgeOptions) -> None:
                 raise UsageError(f"--out {options.out} would change the input file {source}: name another")
     if options.out.exists() and not options.out.is_file():
         raise UsageError(f"--out {options.out} is not a regular file, which a later call could resume: name one")
-    if options.out.suffix in (".gz", ".parquet"):
+    kind = file_kind(options.out.name)
+    if kind.compression or kind.format in ("csv", "tsv", "parquet", "arrow", "feather"):
         raise UsageError(f"--out {options.out}: verdicts are written as JSON lines: name a .jsonl file")
+    for source in (options.samples, options.suites):
+        if source.is_dir() and source.resolve() in options.out.resolve().parents:
+            raise UsageError(f"--out {options.out} is inside the folder {source}, all of which is read: name another")
     check_drops(options.out)
 
 

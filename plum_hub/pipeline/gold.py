@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 from plum_hub.errors import InstructionsError, UsageError
-from plum_hub.instructions.files import SUFFIXES, read_rows
+from plum_hub.instructions.local import find_local
 from plum_hub.records import Status
 from plum_hub.statistics import ratio_interval
 
@@ -68,15 +68,13 @@ def read_gold(path: Path) -> Mapping[str, bool]:
     Raises:
         UsageError: The file cannot be read, a row lacks a column, or its status is unknown; the message names the row.
     """
-    if not path.name.endswith(SUFFIXES):
-        raise UsageError(f"--gold {path}: rename it to end in one of {', '.join(SUFFIXES)}")
     gold: dict[str, bool] = {}
     try:
-        for number, row in read_rows(path):
+        for where, row in find_local(path).rows():
             name, status = row.get("sample_id"), row.get("status")
             if not isinstance(name, str) or status not in _STATUSES:
                 raise UsageError(
-                    f"--gold {path}:{number}: needs a sample_id, and a status such as passed or failed; make the file "
+                    f"--gold {where}: needs a sample_id, and a status such as passed or failed; make the file "
                     f"with  plum-hub judge RUN/shards/00000/samples.jsonl --suites GOLD --out {path}"
                 )
             gold[name] = status == "passed"

@@ -36,6 +36,7 @@ from plum_hub.answers.source import (
 )  # fmt: skip
 from plum_hub.answers.starter import is_valid_starter, make_starter
 from plum_hub.answers.surroundings import fixed_source
+from plum_hub.instructions.cells import list_of
 from plum_hub.records import TestCase
 
 TEST_COLUMNS = (
@@ -174,15 +175,16 @@ def _of_assertions(row: Mapping[str, Any], given: object) -> list[RowSuite] | Un
 
 def _test_module(row: Mapping[str, Any], given: object) -> str:
     """Return all tests of a row as the source of one module."""
-    if isinstance(given, str) and given.lstrip().startswith(("[", '"')):
+    given = list_of(given)
+    if isinstance(given, str) and given.lstrip().startswith('"'):
         with suppress(ValueError):
             given = json.loads(given)
     lines = [given] if isinstance(given, str) else list(given) if isinstance(given, Sequence) else None
     if lines is None or not all(isinstance(line, str) for line in lines):
         raise ValueError(f"tests are a {type(given).__name__}, not a text or a list of assertions")
-    more = row.get("challenge_test_list") if "test_list" in row else None
+    more = list_of(row.get("challenge_test_list")) if "test_list" in row else None
     lines += [line for line in more or () if isinstance(line, str)]
-    imports = row.get("test_imports")
+    imports = list_of(row.get("test_imports"))
     front = [line for line in (imports or ()) if isinstance(line, str)] if isinstance(imports, list) else []
     return "\n".join([*front, *(str(line).replace("\r\n", "\n") for line in lines)]) + "\n"
 

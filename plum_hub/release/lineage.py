@@ -35,6 +35,8 @@ def published_name(name: str, revision: str) -> str:
     Returns:
         The name of the repository, or the last part of the path.
     """
+    if name.startswith("hf://"):  # a file of a dataset
+        return name
     return hub_id(name, revision) or PurePath(name).name
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from plum_hub.errors import RunError, UsageError
+from plum_hub.instructions.addresses import parse_repo
 from plum_hub.loading import fetch_pinned
 from plum_hub.release.manifest import MANIFEST
 from plum_hub.training.checkpoint import MERGED, RECORD, STEPS
@@ -53,10 +54,13 @@ def find(source: str, hub: str) -> list[FoundFolder]:
                 "build-dataset, train  or  evaluate  wrote"
             )
         return found
-    if root.exists() or "@" not in source:
-        raise UsageError(f"{source}: is neither a folder nor REPO@TAG; name a run, as in  plum-hub report runs/starter")
-    repo, _, tag = source.rpartition("@")
-    return [FoundFolder(source, fetch_pinned(repo, tag, hub).folder, "release")]
+    release = parse_repo(source)
+    if root.exists() or "@" not in release:
+        raise UsageError(
+            f"{source}: is neither a folder that exists nor REPO@TAG; name a run, as in  plum-hub report runs/starter"
+        )
+    repo, _, tag = release.rpartition("@")
+    return [FoundFolder(release, fetch_pinned(repo, tag, hub).folder, "release")]
 
 
 def _walk(folder: Path, name: str, depth: int) -> Iterator[FoundFolder]:

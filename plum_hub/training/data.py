@@ -3,16 +3,18 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from plum_hub.engines.base import LocalSettings
-from plum_hub.errors import InstructionsError, TrainingError
+from plum_hub.errors import HubError, InstructionsError, TrainingError
 from plum_hub.hubs.client import choose_target, connected, fetch_repo
-from plum_hub.instructions.files import SUFFIXES, read_rows
+from plum_hub.instructions.addresses import DatasetAddress, parse_source
+from plum_hub.instructions.files import read_rows
 from plum_hub.instructions.hub import read_folder
+from plum_hub.instructions.local import find_local
 from plum_hub.records import Preference, Prompt, digest
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.reading import config_files
@@ -20,24 +22,18 @@ from plum_hub.release.schemas import Config, Method
 from plum_hub.release.views import dpo_rows, kto_rows, sft_rows
 from plum_hub.run import Run
 from plum_hub.spool import Spool
+from plum_hub.training.forms import COLUMNS, LABELLED, PAIRED, form_of, needed, standard_rows, unpaired
 from plum_hub.training.lengths import ROW_NAME, TOOLS, Row
 from plum_hub.training.record import DataRecord, ModelRevision
 from plum_hub.training.stored_rows import stored
-from plum_hub.training.turns import asking_turn, conversation_of
+from plum_hub.training.turns import asking_turn
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_COLUMNS: dict[Method, tuple[str, ...]] = {
-    "kto": ("prompt", "completion", "label"),
-    "dpo": ("prompt", "chosen", "rejected"),
-    "sft": ("prompt", "completion"),
-}
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 """Half a character, which JSON may contain and no tokenizer accepts."""
 _IDS = ("sample_id", "chosen_sample_id", "rejected_sample_id")
-_READ = frozenset({name for names in _COLUMNS.values() for name in names} | {*_IDS, "instruction_id", TOOLS})
+_READ = COLUMNS | {*_IDS, "instruction_id", TOOLS}
 """Every column that a training may need; no other is decoded."""
-_TURNS = frozenset({"prompt", "completion", "chosen", "rejected", TOOLS})
-"""Columns whose nulls are those of a file format."""
 _NOT_READ = (
     "chat_template_kwargs", "images", "image", "videos", "system", "history", "functions", "documents",
 )  # fmt: skip
@@ -110,29 +106,25 @@ def read_data(source: str, method: Method, hub: str) -> TrainingData:
     path = Path(source).expanduser()
     if (path / "recipe.yaml").is_file():
         data = _from_run(path, method)
-    elif path.is_file():
-        with path.open("rb") as file:
-            revision = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-        rows, ignored = _convert(lambda: _table([path]), method, source)
-        data = TrainingData(path.name, revision, rows, None, ignored_columns=ignored)
-    elif _REPO.fullmatch(source.partition("@")[0]) and not source.endswith(SUFFIXES) and not path.exists():
-        data = _from_repository(source, method, hub)
     else:
-        raise TrainingError(
-            f"{source}: {_why_not(source, path)}; name a run, a {', '.join(SUFFIXES)} file, or REPO@TAG"
-        )
+        try:
+            found = parse_source(source)
+            data = (
+                _from_repository(found, method, hub)
+                if isinstance(found, DatasetAddress)
+                else _from_files(path if found is None else found.path, method, source)
+            )
+        except InstructionsError as error:
+            raise TrainingError(f"{error}; name a run, a file or folder of rows, or REPO@TAG") from error
     if not data.rows:
         raise TrainingError(f"{source}: has no rows for {method}; build-dataset labels answers, and status counts them")
     return data
 
 
-def _why_not(source: str, path: Path) -> str:
-    """Say why a source is nothing to train on."""
-    if (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file():
-        return "is what `save_to_disk` wrote, which is not read: write it with `to_parquet`"
-    if path.is_dir():
-        return "is a folder without recipe.yaml, so no run: name one of its files"
-    return "is no file here" + (", nor the name of a repository" if "//" in source or "datasets/" in source else "")
+def _from_files(path: Path, method: Method, source: str) -> TrainingData:
+    found = find_local(path, splits=("train",) if path.is_dir() else None)
+    rows, ignored = _convert(lambda: (row for _, row in found.rows(_READ)), method, source)
+    return TrainingData(found.name, found.revision, rows, None, ignored_columns=ignored)
 
 
 def _from_run(folder: Path, method: Method) -> TrainingData:
@@ -145,15 +137,24 @@ def _from_run(folder: Path, method: Method) -> TrainingData:
     return TrainingData(folder.resolve().name, revision, stored(made), policy)
 
 
-def _from_repository(source: str, method: Method, hub: str) -> TrainingData:
-    repo, _, revision = source.partition("@")
-    with connected(choose_target(hub)) as target:
-        folder = fetch_repo(repo, revision or "main", target)
+def _from_repository(address: DatasetAddress, method: Method, hub: str) -> TrainingData:
+    repo, source = address.repo, address.name
+    try:
+        with connected(choose_target("public" if address.explicit and hub == "auto" else hub)) as target:
+            folder = fetch_repo(repo, address.revision or "main", target, patterns=address.patterns)
+    except HubError as error:
+        if address.explicit or address.revision:
+            raise
+        raise HubError(f"{error}; nor is there a run, file or folder {repo} here") from error
+    if address.path:
+        part = find_local(folder / address.path)
+        rows, ignored = _convert(lambda: (row for _, row in part.rows(_READ)), method, source)
+        return TrainingData(repo, folder.name, rows, None, ignored_columns=ignored)
     manifest = folder / "manifest.json"
     policy = _policy(manifest) if manifest.is_file() else None
     configs: tuple[Config, ...] = (method, "kto")
     files = next((found for name in configs if (found := config_files(folder, name))), [])
-    rows, ignored = _convert(lambda: _table(files) if files else _default_split(folder, source), method, source)
+    rows, ignored = _convert(lambda: _of_release(files) if files else _default_split(folder, repo), method, source)
     return TrainingData(repo, folder.name, rows, policy, ignored_columns=ignored)
 
 
@@ -174,25 +175,13 @@ def _policy(manifest: Path) -> PolicyRef:
     return PolicyRef(name, revision, name if _REPO.fullmatch(name) else None)
 
 
-def _default_split(folder: Path, source: str) -> Iterator[Row]:
+def _default_split(folder: Path, repo: str) -> Iterator[Mapping[str, Any]]:
     """Yield the `train` split of a dataset that plum-hub did not make, as its card or its files define it."""
-    try:
-        yield from (_read(row) for _, row in read_folder(folder, source, _READ))
-    except InstructionsError as error:
-        raise TrainingError(str(error)) from error
+    yield from (row for _, row in read_folder(folder, repo, _READ))
 
 
-def _table(files: Iterable[Path]) -> Iterator[Row]:
-    """Yield the rows of a user's files, or of a release's."""
-    for path in files:
-        try:
-            yield from (_read(row) for _, row in read_rows(path, _READ))
-        except InstructionsError as error:
-            raise TrainingError(str(error)) from error
-
-
-def _read(row: Mapping[str, Any]) -> Row:
-    return {name: conversation_of(value) if name in _TURNS else value for name, value in row.items()}
+def _of_release(files: Iterable[Path]) -> Iterator[Mapping[str, Any]]:
+    yield from (row for path in files for _, row in read_rows(path, _READ))
 
 
 def _survey(rows: Iterable[Row]) -> tuple[set[str] | None, tuple[str, ...]]:
@@ -202,7 +191,7 @@ def _survey(rows: Iterable[Row]) -> tuple[set[str] | None, tuple[str, ...]]:
     plain = False
     for row in rows:
         if have is None:
-            have, plain = set(row), isinstance(row.get("prompt"), str)
+            have, plain = set(row), isinstance(row.get("prompt", row.get("messages", "")), str)
         have &= row.keys()
         seen.update(name for name in _NOT_READ if name in row)
         if plain and row.get(TOOLS):
@@ -210,8 +199,10 @@ def _survey(rows: Iterable[Row]) -> tuple[set[str] | None, tuple[str, ...]]:
     return have, tuple(name for name in (*_NOT_READ, TOOLS) if name in seen)
 
 
-def _convert(opened: Callable[[], Iterator[Row]], method: Method, source: str) -> tuple[Sequence[Row], tuple[str, ...]]:
-    """Convert rows to TRL's format for a method: unchanged where they have it, else derived from labelled rows.
+def _convert(
+    opened: Callable[[], Iterator[Mapping[str, Any]]], method: Method, source: str
+) -> tuple[Sequence[Row], tuple[str, ...]]:
+    """Convert rows to TRL's format for a method: unchanged where they have it, else derived from what they have.
 
     Args:
         opened: Reads the rows from the first one; called twice.
@@ -221,32 +212,37 @@ def _convert(opened: Callable[[], Iterator[Row]], method: Method, source: str) -
     Returns:
         The rows, and the columns by which TRL would train differently.
     """
-    found, ignored = _survey(opened())
+    found, ignored = _survey(standard_rows(opened(), source))
     have = found or set()
-    required, labelled = _COLUMNS[method], _COLUMNS["kto"]
-    unchanged = have >= set(required) and not (method == "sft" and "label" in have)
-    if found is not None and not unchanged and not have >= set(labelled):
+    form = form_of(have, method) or LABELLED
+    if found is not None and not have >= set(form):
         raise TrainingError(
-            f"{source}: {method} needs in every row {', '.join(required)}{_alternative(method, have)}; every row has "
-            f"{', '.join(sorted(have)) or 'nothing'}"
+            f"{source}: {method} needs in every row {needed(have, method)}; every row has "
+            f"{', '.join(sorted(map(str, have))) or 'nothing'}: rename columns, or add what is missing"
         )
-    checked = enumerate(_checked(opened(), required if unchanged else labelled, source))
-    if unchanged:
-        return stored(
-            (_unchanged(row, number, required), _tools(row, number, source)) for number, row in checked
-        ), ignored
+    checked = _checked(standard_rows(opened(), source), form, source)
+    if form == LABELLED and method != "kto":
+        return _derived(checked, method, source), ignored
+    numbered = unpaired(checked) if (method, form) == ("kto", PAIRED) else enumerate(checked)
+    kept = LABELLED if method == "kto" else form
+    rows = ((_unchanged(row, number, kept), _tools(row, number, source)) for number, row in numbered)
+    return stored(rows), ignored
+
+
+def _derived(checked: Iterator[Row], method: Method, source: str) -> Sequence[Row]:
+    """Derive the rows of dpo or sft from labelled ones."""
     tools = Spool()
     of_sample: dict[str, int] = {}
 
     def labels() -> Iterator[Preference]:
-        for number, row in checked:
+        for number, row in enumerate(checked):
             tools.append(own := _tools(row, number, source))
             preference = preference_of(row, number, source, own)
             of_sample[preference.sample_id] = number
             yield preference
 
     made = method_rows(by_suite_id(labels()), method, PreferencesConfig())
-    return stored((row, _of_row(row, of_sample, tools)) for row, _ in made), ignored
+    return stored((row, _of_row(row, of_sample, tools)) for row, _ in made)
 
 
 def _of_row(row: Row, of_sample: Mapping[str, int], tools: Sequence[str | None]) -> str | None:
@@ -279,7 +275,7 @@ def _tools(row: Mapping[str, Any], number: int, source: str) -> str | None:
     plain-text prompt, to which no chat template is applied.
     """
     given = row.get(TOOLS)
-    if not given or isinstance(row["prompt"], str):
+    if not given or isinstance(row.get("prompt", row.get("messages", "")), str):
         return None
     try:
         found = json.loads(given) if isinstance(given, str) else given
@@ -297,13 +293,6 @@ def _tools(row: Mapping[str, Any], number: int, source: str) -> str | None:
     )
 
 
-def _alternative(method: Method, have: Set[str]) -> str:
-    """Name the columns or the method that would also work."""
-    if method != "kto":
-        return ", or prompt, completion and label"
-    return " (these are pairs, for --method dpo)" if have >= set(_COLUMNS["dpo"]) else ""
-
-
 def _checked(rows: Iterable[Row], columns: Sequence[str], source: str) -> Iterator[Row]:
     """Refuse missing texts, a mix of texts and conversations, and labels that are not booleans.
 
@@ -312,6 +301,8 @@ def _checked(rows: Iterable[Row], columns: Sequence[str], source: str) -> Iterat
     texts = [name for name in columns if name != "label"]
     is_valid: Callable[[object], bool] | None = None
     for number, row in enumerate(rows):
+        if len(texts) == 1:
+            _check_whole(row, number, texts[0], source)
         is_valid = is_valid or (_is_text if isinstance(row[texts[0]], str) else _is_conversation)
         if not all(is_valid(row[name]) for name in texts):
             raise TrainingError(
@@ -332,6 +323,13 @@ def _checked(rows: Iterable[Row], columns: Sequence[str], source: str) -> Iterat
         yield row
 
 
+def _check_whole(row: Row, number: int, name: str, source: str) -> None:
+    """Refuse `messages` that are no conversation, and a `text` that is none."""
+    if not (_is_conversation(row[name]) if name == "messages" else _is_text(row[name])):
+        kind = "a conversation (a list of role and content, both texts)" if name == "messages" else "a text"
+        raise TrainingError(f"{source}: row {number}: its {name} must be {kind}; fix the row")
+
+
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and _LONE_SURROGATE.search(value) is None
 
@@ -340,7 +338,10 @@ def _is_conversation(value: object) -> bool:
     if not isinstance(value, list) or not value:
         return False
     turns = all(
-        isinstance(turn, dict) and _is_text(turn.get("role")) and _is_text(turn.get("content")) for turn in value
+        isinstance(turn, dict)
+        and _is_text(turn.get("role"))
+        and (_is_text(turn.get("content")) or ("content" not in turn and bool(turn.get("tool_calls"))))
+        for turn in value
     )
     return turns and _is_json(value)
 
@@ -358,7 +359,7 @@ def _unchanged(row: Mapping[str, Any], number: int, columns: Sequence[str]) -> R
     """Keep the columns of the method, and name the row."""
     names = [str(row[key]) for key in _IDS if row.get(key)]
     kept = {key: bool(row[key]) if key == "label" else row[key] for key in columns}
-    kept["instruction_id"] = _instruction_id(row) or digest(row["prompt"])
+    kept["instruction_id"] = _instruction_id(row) or digest(row[columns[0]])
     return kept | {ROW_NAME: " ".join(names) or str(number)}
 
 

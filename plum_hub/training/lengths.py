@@ -11,8 +11,8 @@ from plum_hub.errors import TrainingError
 from plum_hub.spool import SelectedItems
 
 Row: TypeAlias = dict[str, Any]
-"""A row in one of TRL's formats: prompt, completion and label; prompt, chosen and rejected; or prompt and completion.
-It also has the columns `ROW_NAME` and `instruction_id`."""
+"""A row in one of TRL's formats: prompt, completion and label; prompt, chosen and rejected; prompt and completion;
+messages; or text. It also has the columns `ROW_NAME` and `instruction_id`."""
 
 ROW_NAME = "row"
 """Column with a row's name for messages: its sample ids, or its position from 0. It is in no batch."""
@@ -52,7 +52,7 @@ def fitting_rows(rows: Sequence[Row], tokenizer: Any, max_length: int) -> Fittin
         TrainingError: The rows are conversations and the tokenizer has no chat template; the template refuses a
             conversation, or renders a prompt alone differently than before an answer; or no row fits.
     """
-    if rows and not isinstance(rows[0]["prompt"], str) and tokenizer.chat_template is None:
+    if rows and not _is_plain(rows[0]) and tokenizer.chat_template is None:
         raise TrainingError(
             "the rows are conversations, and the model's tokenizer has no chat template: name the chat model that "
             "wrote them with --model"
@@ -89,8 +89,17 @@ def _no_rows(left_out: Mapping[str, int], max_length: int) -> str:
     )
 
 
+def _is_plain(row: Row) -> bool:
+    """Tell whether a row is plain text, to which no chat template is applied."""
+    return isinstance(row.get("prompt", row.get("messages", "")), str)
+
+
 def _measure(rows: Sequence[Row], tokenizer: Any) -> list[tuple[int, str | None]]:
     """Return for each row the length of its longest sequence, and the reason if no answer follows its prompt."""
+    if "prompt" not in rows[0]:
+        wholes = [row["messages"] if "messages" in row else _sequence("", row["text"], tokenizer) for row in rows]
+        lengths = map(len, _tokens(rows, wholes, tokenizer, open_end=False))
+        return [(length, None if length else NO_ANSWER) for length in lengths]
     prompts = _tokens(rows, [row["prompt"] for row in rows], tokenizer, open_end=True)
     longest: list[int] = [0] * len(rows)
     unfit: list[str | None] = [None] * len(rows)

@@ -33,7 +33,7 @@ from plum_hub.training.lengths import ROW_NAME, Row
 from plum_hub.training.memory import TILE_TOKENS, MemoryEstimate
 from plum_hub.training.settings import TrainingSettings
 
-_CONVERSATIONS = ("prompt", "completion", "chosen", "rejected")
+_CONVERSATIONS = ("prompt", "completion", "chosen", "rejected", "messages")
 """Columns that may be conversations."""
 _CHUNK = 5_000
 """Rows that are in memory while they are written for a trainer."""

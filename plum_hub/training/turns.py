@@ -1,15 +1,17 @@
 """Conversations of users' rows as their chat template shall see them, whatever file they were kept in."""
 
-import json
 from typing import Any
 
+from plum_hub.instructions.cells import list_of
+
 _ASKING = frozenset({"system", "developer", "user"})
+_FIELDS = ({"role", "content"}, {"from", "value"})
 _TOO_DEEP = {"nested": "too deeply"}
 """Neither text, turns nor tools, so that the row is refused by its number."""
 
 
 def conversation_of(value: Any) -> Any:
-    """Read a conversation: from JSON text, where a CSV or Parquet export kept it so, and without its null fields.
+    """Read a conversation: from text, where a CSV or Parquet export kept it so, and without its null fields.
 
     Arrow and Parquet give every turn, tool call and tool the fields of all the others, as nulls, and a template that
     asks whether a turn has a field would render them.
@@ -43,14 +45,11 @@ def asking_turn(answer: Any) -> str | None:
 
 
 def _parsed(text: str) -> Any:
-    """Return the turns in a text; the text itself if it is anything but a JSON list of turns."""
-    if not text.lstrip().startswith("["):
-        return text
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    turns = isinstance(found, list) and all(isinstance(turn, dict) and {"role", "content"} <= {*turn} for turn in found)
+    """Return the turns in a text; the text itself if it is anything but a list of turns."""
+    found = list_of(text)
+    turns = isinstance(found, list) and all(
+        isinstance(turn, dict) and any(names <= turn.keys() for names in _FIELDS) for turn in found
+    )
     return found if found and turns else text
 
 

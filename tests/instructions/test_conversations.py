@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from plum_hub.errors import InstructionsError
+from plum_hub.instructions import InstructionsConfig, load
 from tests.instructions.reading import ADD, JOIN, LAST, reasons, walk, write_lines
 
 ANSWER = "def add(a, b):\n    return a + b"
@@ -169,6 +171,37 @@ def test_an_id_that_ends_in_a_number_is_no_position(tmp_path: Path, ids: tuple[o
     for number, rows in enumerate((theirs, ours)):
         kept, drops = walk(write_lines(tmp_path / f"{number}.jsonl", rows))
         assert ([row.row for row in kept], drops) == ([str(name) for name in ids], [])
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ("CodeFee_1",),
+        ("CodeFee_1", "MathBot_3"),
+        ("CodeFee_0", "CodeFee_2"),
+        ("conv_0", "conv_2"),
+        ("conv_0", "conv_2", "conv_3", "conv_5"),
+        ("conv_0", "conv_7", "chat_0", "chat_9"),
+        ("conv_0", "chat_0", "conv_2", "chat_2"),
+        ("QWJhYvA_8",),
+    ],
+)
+def test_an_id_is_a_position_only_where_the_source_shows_pieces(tmp_path: Path, ids: tuple[str, ...]) -> None:
+    rows = [sharegpt(name, text) for name, text in zip(ids, TEXTS, strict=False)]
+    kept, drops = walk(write_lines(tmp_path / "t.jsonl", rows))
+    assert ([row.row for row in kept], drops) == (list(ids), [])
+
+
+def test_a_source_shows_its_pieces_ahead_of_the_row_that_they_decide(tmp_path: Path) -> None:
+    rows = [sharegpt("i6IyJda_10", JOIN), sharegpt("QWJhYvA_0", ADD), sharegpt("QWJhYvA_7", LAST)]
+    path = write_lines(tmp_path / "t.jsonl", rows)
+    assert [row.row for row in walk(path)[0]] == ["QWJhYvA_0"]
+    with path.open("a") as file:
+        file.write("torn")
+    found = load(InstructionsConfig(source=str(path))).rows
+    assert [next(found).id for _ in rows]
+    with pytest.raises(InstructionsError, match=r"t\.jsonl:4 is not valid JSON"):
+        next(found)
 
 
 def test_later_pieces_of_sharegpt_are_no_openings(tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def test_blank_lines_are_skipped_and_a_mark_of_byte_order_is_no_text(tmp_path: P
         ("t.jsonl", b"\n\n", r"t\.jsonl has no rows"),
         ("t.json", b"[]", r"t\.json has no rows"),
         ("t.json", b'{"instruction": "x"}', r"t\.json is not a JSON array of objects"),
+        ("t.json", b'{"data": [{"text": "x"}]}', r"t\.json is not .*: unpack it with  jq -c '\.\[.data.\]\[\]'"),
         ("t.json", b'[\n{"instruction": }]', r"t\.json:2 is not valid JSON .*\.jsonl"),
         ("t.json", b"[" * 100_000, r"t\.json is nested too deeply"),
         ("t.json", b'[{"text": ' + b"7" * 5000 + b"}]", r"t\.json has a number of more than 4300 digits"),
@@ -104,7 +105,7 @@ def test_blank_lines_are_skipped_and_a_mark_of_byte_order_is_no_text(tmp_path: P
         ("t.jsonl", gzip.compress(b"{}", mtime=0), r"t\.jsonl is gzip, and its name says otherwise: rename it .* \.gz"),
         ("t.jsonl", b"PAR1 and more", r"t\.jsonl is Parquet, and its name says otherwise"),
         ("t.json", '[{"text": "x"}]'.encode("utf-16"), r"t\.json is UTF-16: convert it with  iconv -f utf-16"),
-        ("t.jsonl", bz2.compress(b"{}"), r"t\.jsonl is bzip2, which is not read"),
+        ("t.jsonl", bz2.compress(b"{}"), r"t\.jsonl is bzip2, and its name says otherwise: rename it .* \.bz2"),
         ("t.jsonl", b'[\n{"text": "x"}\n]', r"t\.jsonl:1 .* rename the file to \.json if it is one JSON array"),
         ("t.jsonl", b'{\n "text": "x"\n}', r"t\.jsonl:1 .* write one object per line"),
         ("t.jsonl", b'{"goal": "x", "id": 1}\n', r"no known task column; its columns: goal, id\."),
@@ -158,9 +159,11 @@ def test_a_gzip_file_cut_short_is_an_error_after_its_whole_rows(tmp_path: Path) 
     ("source", "message"),
     [
         ("nowhere.jsonl", r"nowhere\.jsonl does not exist: give --instructions"),
-        ("{folder}", r"is not a source: give starter, oss-instruct"),
-        ("{folder}.jsonl", r"\.jsonl is a folder, not a file"),
-        ("{folder}/tasks.csv", r"tasks\.csv' is not a source: .*\.parquet file"),
+        ("nowhere", r"'nowhere' is not a source: give starter, oss-instruct"),
+        ("./nowhere", r"nowhere does not exist: give --instructions"),
+        ("{folder}.jsonl", r"\.jsonl is a folder without data files"),
+        ("{folder}/tasks.xlsx", r"tasks\.xlsx: unknown kind of file: rename or convert it to \.jsonl"),
+        ("{folder}/*.csv", r"data/\*\.csv matches no file that can be read: \.jsonl"),
         ("no such thing", r"'no such thing' is not a source"),
     ],
 )
@@ -168,6 +171,6 @@ def test_a_source_that_is_none(tmp_path: Path, source: str, message: str) -> Non
     folder = tmp_path / "data"
     folder.mkdir()
     (tmp_path / "data.jsonl").mkdir()
-    (folder / "tasks.csv").write_text("instruction\nx\n")
+    (folder / "tasks.xlsx").write_text("instruction\nx\n")
     with pytest.raises(InstructionsError, match=message):
         load(InstructionsConfig(source=source.format(folder=folder)))

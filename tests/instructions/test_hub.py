@@ -180,3 +180,76 @@ def test_a_hub_that_does_not_answer_points_to_the_starter_set(client: Client, tm
     asked = ({"source": source} for source in ("oss-instruct", "evol-instruct-code", "some/repo@main:text"))
     for result in client.load(*asked, HF_ENDPOINT=CLOSED, HF_HOME=str(tmp_path)):
         assert "could not be fetched" in result["error"] and "--instructions starter" in result["error"]
+
+
+def test_addresses_that_are_copied_from_a_browser(client: Client, commits: list[str]) -> None:
+    """A dataset, one file of it, a folder of it, at its revision; a CSV of a Hub is read as a local one is."""
+    extra = {"more/a.csv": f"id,task\n007,{json.dumps(LAST)}\n", "more/b.jsonl.gz": "no"}
+    commit = client.run(PUBLISH, ["local/tasks", "v3", extra])
+    endpoint = client.settings["HF_ENDPOINT"]
+    texts = {
+        f"{endpoint}/datasets/local/tasks/tree/v1:task": (commits[0], [ADD]),
+        "hf://datasets/local/tasks@v2:task": (commits[1], [ADD, JOIN]),
+        "https://huggingface.co/datasets/local/tasks/blob/v2/train.jsonl:task": (commits[1], [ADD, JOIN]),
+        f"{endpoint}/datasets/local/tasks/resolve/v3/more/a.csv?download=true:task": (commit, [LAST]),
+        "datasets/local/tasks@v3/more/a.csv:task": (commit, [LAST]),
+    }
+    results = client.load(*({"source": source} for source in texts))
+    assert [(result.get("revision"), result.get("texts")) for result in results] == list(texts.values())
+    assert {result["license"] for result in results} == {"cc-by-4.0"}
+    absent, folder = client.load(
+        {"source": "hf://datasets/local/tasks@v3/more/none.csv:task"}, {"source": "hf://datasets/local/tasks@v3/more"}
+    )
+    assert "more/none.csv does not exist" in absent["error"]
+    assert "would not be read beside" in folder["error"]
+
+
+def test_a_csv_of_a_hub_is_text_unless_its_card_says_how_it_is_read(client: Client) -> None:
+    rows = f"id;task;n\n007;{json.dumps(ADD)};NA\n"
+    client.run(PUBLISH, ["local/table", "v1", {"train.csv": rows}])
+    card = "---\nconfigs:\n- config_name: default\n  data_files: train.csv\n  sep: ';'\n  skiprows: 1\n---\n"
+    client.run(PUBLISH, ["local/skipping", "v1", {"README.md": card, "train.csv": f"# note\n{rows}"}])
+    found = client.load({"source": "local/table:task"}, {"source": "local/skipping:task"})
+    assert [result.get("texts") for result in found] == [[ADD], [ADD]]
+    assert client.load({"source": "local/table:n", "min_characters": 1})[0]["texts"] == ["NA"]
+
+
+TRAIN = """
+import json, sys
+from plum_hub.errors import PlumError
+from plum_hub.training.data import read_data
+
+def result(source):
+    try:
+        data = read_data(source, "sft", "auto")
+        return [data.name, data.revision, [row["completion"] for row in data.rows]]
+    except PlumError as error:
+        return str(error)
+
+print(json.dumps([result(source) for source in json.load(sys.stdin)]))
+"""
+
+
+def test_a_training_takes_addresses_too(client: Client) -> None:
+    pytest.importorskip("trl")
+    card = "---\nconfigs:\n- config_name: default\n  data_files: whole.jsonl\n---\n"
+    files = {
+        "README.md": card,
+        "whole.jsonl": json.dumps({"prompt": "a", "completion": "b"}),
+        "data/p.csv": "prompt,completion\n1,02\n",
+    }
+    commit = client.run(PUBLISH, ["local/sft", "v1", files])
+    endpoint = client.settings["HF_ENDPOINT"]
+    whole, file = ["local/sft", commit, ["b"]], ["local/sft", commit, ["02"]]
+    asked = {
+        "local/sft@v1": whole,
+        f"{endpoint}/datasets/local/sft/tree/v1": whole,
+        "hf://datasets/local/sft": whole,
+        "hf://datasets/local/sft@v1/data/p.csv": file,
+        "https://huggingface.co/datasets/local/sft/resolve/v1/data/p.csv": file,
+        "datasets/local/sft@v1/data": file,
+    }
+    *found, absent, typo = client.run(TRAIN, [*asked, "hf://datasets/local/sft/data/q.csv", "local/typo"])
+    assert found == list(asked.values())
+    assert "data/q.csv does not exist" in absent
+    assert "has no dataset local/typo" in typo and "nor is there a run, file or folder local/typo here" in typo

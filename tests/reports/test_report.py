@@ -176,7 +176,7 @@ def test_the_same_rows_give_the_same_page(experiment: Path, written: WrittenRepo
 def test_what_is_no_run_is_refused_with_advice(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="name the folder that --run or --out"):
         plum_hub.report(tmp_path)
-    with pytest.raises(UsageError, match="neither a folder nor REPO@TAG"):
+    with pytest.raises(UsageError, match="neither a folder that exists nor REPO@TAG"):
         plum_hub.report(str(tmp_path / "absent"))
 
 

@@ -145,7 +145,7 @@ def test_files_give_every_method_its_rows(source: Path, tmp_path: Path) -> None:
         assert (pair["chosen"][0]["content"][:5], pair["rejected"][0]["content"][:3]) == ("a + b", "def")
     pairs = toy.write(tmp_path / "pairs.jsonl", [{"prompt": "a", "chosen": "b", "rejected": "c"}])
     assert read_data(str(pairs), "dpo", "auto").rows[0]["chosen"] == "b"
-    with pytest.raises(TrainingError, match=r"nothing: is no file here; name a run, a \.jsonl, "):
+    with pytest.raises(TrainingError, match=r"nothing does not exist.*; name a run, a file or folder of rows"):
         read_data(str(tmp_path / "nothing"), "kto", "auto")
 
 
@@ -153,7 +153,7 @@ def test_files_give_every_method_its_rows(source: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("odd", "said"),
     [
-        ({"label": "false"}, 'row 1: its label is "false", and must be true or false'),
+        ({"label": "no"}, 'row 1: its label is "no", and must be true or false'),
         ({"label": None}, "row 1: its label is null"),
         ({"prompt": None}, "row 1: prompt, completion must all be texts"),
         ({"completion": None}, "row 1: prompt, completion must all be texts"),
@@ -174,9 +174,9 @@ def test_a_row_that_is_not_like_the_others_is_refused(
 def test_what_is_no_table_of_rows_is_refused(tmp_path: Path) -> None:
     pairs = toy.write(tmp_path / "pairs.jsonl", [{"prompt": "a", "chosen": "b", "rejected": "c"}])
     with pytest.raises(
-        TrainingError, match=r"kto needs in every row .* pairs, for --method dpo.* every row has chosen, prompt"
+        TrainingError, match=r"sft needs in every row .*rows are for --method kto or dpo.* every row has chosen, prompt"
     ):
-        read_data(str(pairs), "kto", "auto")
+        read_data(str(pairs), "sft", "auto")
     listed = tmp_path / "listed.jsonl"
     listed.write_text("[1, 2]\n")
     with pytest.raises(TrainingError, match=r"listed\.jsonl:1 is a JSON list, not an object"):

@@ -5,9 +5,7 @@ NAME_eval_all.json   the same with `graded_list` (whether each passed) and `pass
 NAME_eval.json       [pass@k overall and by problem, the results of the tests, the first error of each sample]
 """
 
-import gzip
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +13,12 @@ from statistics import fmean
 from typing import Any, TypeVar
 
 from plum_hub.benchmarks.base import Problem
-from plum_hub.errors import UsageError
+from plum_hub.errors import InstructionsError, UsageError
 from plum_hub.execution.base import CaseResult
 from plum_hub.files import write_whole
+from plum_hub.instructions.cells import list_of
+from plum_hub.instructions.file_kinds import DAMAGED, file_kind, opened
+from plum_hub.instructions.local import find_local
 from plum_hub.passk import pass_at_k
 
 _T = TypeVar("_T")
@@ -73,7 +74,7 @@ def read_outputs(path: Path) -> list[Output]:
     """Read the generations of a file, including those of a `_eval_all.json`.
 
     Args:
-        path: The file, optionally compressed (`.gz`).
+        path: The file.
 
     Returns:
         The generations in file order.
@@ -81,22 +82,31 @@ def read_outputs(path: Path) -> list[Output]:
     Raises:
         UsageError: The file cannot be read, or a question occurs twice; the message names the element.
     """
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        rows = json.loads(content)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror or error}): give LiveCodeBench's output") from error
-    except (ValueError, RecursionError, EOFError, zlib.error) as error:
-        raise UsageError(f"{path} is not JSON in UTF-8, or is truncated ({error}): write it again") from error
-    if not isinstance(rows, list):
-        raise UsageError(f"{path} is not a JSON array: give LiveCodeBench's output, with question_id and code_list")
     outputs: dict[str, Output] = {}
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(_rows(path), 1):
         output = _output(row, f"{path}, element {number}")
         if output.question_id in outputs:
             raise UsageError(f"{path}, element {number}: question {output.question_id!r} is a duplicate: delete one")
         outputs[output.question_id] = output
     return list(outputs.values())
+
+
+def _rows(path: Path) -> list[Any]:
+    """Read an array of anything; each row of another kind of file."""
+    try:
+        if file_kind(path.name).format != "json":
+            return [row for _, row in find_local(path).rows()]
+        with opened(path) as file:
+            rows = json.loads(file.read())
+    except InstructionsError as error:
+        raise UsageError(str(error)) from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror or error}): give LiveCodeBench's output") from error
+    except (ValueError, RecursionError, *DAMAGED) as error:
+        raise UsageError(f"{path} is not JSON in UTF-8, or is truncated ({error}): write it again") from error
+    if not isinstance(rows, list):
+        raise UsageError(f"{path} is not a JSON array: give LiveCodeBench's output, with question_id and code_list")
+    return rows
 
 
 def write_results(
@@ -146,6 +156,7 @@ def _output(row: object, where: str) -> Output:
 
 def _all(values: object, kind: type[_T]) -> tuple[_T, ...] | None:
     """Return the values if all of them have the type, else None."""
+    values = list_of(values)
     if not isinstance(values, list):
         return None
     matching = tuple(value for value in values if isinstance(value, kind))

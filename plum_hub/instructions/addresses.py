@@ -1,0 +1,190 @@
+"""Understand what people write for a source of rows: a path, a Hub dataset, or an address copied from a browser."""
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from plum_hub.errors import InstructionsError, UsageError
+from plum_hub.instructions.file_kinds import SUFFIXES, is_supported
+from plum_hub.instructions.local import is_local, is_pattern
+
+_FILE = re.compile(
+    rf"(?P<path>.+?(?:{'|'.join(map(re.escape, sorted(SUFFIXES, key=len, reverse=True)))}))(?::(?P<column>.+))?",
+    re.IGNORECASE,
+)
+_REPO = re.compile(r"(?P<repo>\w[\w.-]*/[\w.-]+)(?:@(?P<revision>[^:]+))?(?::(?P<column>.+))?", re.ASCII)
+_WEB = ("http://", "https://", "huggingface.co/", "hf.co/")
+_SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_GITHUB = re.compile(r"(https?://github\.com/[^/]+/[^/]+)/blob/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetAddress:
+    """A dataset on a Hub, or some of its files.
+
+    Attributes:
+        repo: `NAMESPACE/NAME`.
+        revision: Commit, tag or branch; None where none is named.
+        path: A file, folder or pattern in the repository; "" for the whole dataset.
+        column: The column that is named behind it.
+        explicit: Whether it is an address, such as `hf://...`, which is no other thing than a dataset of a Hub.
+    """
+
+    repo: str
+    revision: str | None = None
+    path: str = ""
+    column: str | None = None
+    explicit: bool = False
+
+    @property
+    def patterns(self) -> list[str] | None:
+        """What to download; None is everything."""
+        return [self.path, f"{self.path}/*", "README.md"] if self.path else None
+
+    @property
+    def name(self) -> str:
+        """The dataset as `NAMESPACE/NAME[@REVISION]`, or as `hf://datasets/...` where it is some of its files."""
+        whole = f"{self.repo}@{self.revision}" if self.revision else self.repo
+        return f"hf://datasets/{whole}/{self.path}" if self.path else whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalAddress:
+    """A path on this machine; nothing may be there.
+
+    Attributes:
+        path: A file, folder or pattern.
+        column: The column that is named behind it.
+    """
+
+    path: Path
+    column: str | None = None
+
+
+def parse_source(text: str) -> LocalAddress | DatasetAddress | None:
+    """Understand a source of rows.
+
+    Args:
+        text: A path, a pattern, `NAMESPACE/NAME[@REVISION]`, `[hf://]datasets/NAMESPACE/NAME[@REVISION][/PATH]`, or the
+            address of a dataset's page or file on the Hub (`HF_ENDPOINT`), each with `:COLUMN` behind it or without.
+
+    Returns:
+        What it is; None if it is none of these.
+
+    Raises:
+        InstructionsError: It is an address, but not of a dataset on the Hub.
+    """
+    text = text.strip()
+    path = Path(text).expanduser()
+    if text and path.exists():
+        return LocalAddress(path=path)
+    if text.lower().startswith(_WEB) or _SCHEME.match(text):
+        return _address(text, text)
+    head, column = _split_column(text)
+    if _is_dataset_path(head):
+        return _address(f"hf://{text}", text)
+    if match := _FILE.fullmatch(text):
+        return LocalAddress(path=Path(match["path"]).expanduser(), column=match["column"])
+    if is_local(Path(head).expanduser()) or is_pattern(path) or head.startswith(("/", "./", "../", "~")):
+        return LocalAddress(path=Path(head).expanduser(), column=column)
+    if match := _REPO.fullmatch(text):
+        return DatasetAddress(repo=match["repo"], revision=match["revision"], column=match["column"])
+    return LocalAddress(path=Path(head).expanduser(), column=column) if "/" in head.partition("@")[0] else None
+
+
+def canonical(text: str) -> str:
+    """Write a source in one way, whatever address it was given as.
+
+    Args:
+        text: A source as in `parse_source`, or the name of one.
+
+    Returns:
+        `NAMESPACE/NAME[@REVISION]` or `hf://datasets/...`, with its column, for an address; other texts unchanged.
+
+    Raises:
+        InstructionsError: It is an address, but not of a dataset on the Hub.
+    """
+    found = parse_source(text)
+    if not isinstance(found, DatasetAddress) or not found.explicit:
+        return text
+    return f"{found.name}:{found.column}" if found.column else found.name
+
+
+def parse_repo(text: str) -> str:
+    """Understand a dataset as commands take it that want a release, such as `REPO@TAG`.
+
+    Args:
+        text: `REPO[@REVISION]`, or its address on the Hub.
+
+    Returns:
+        `REPO[@REVISION]`; other texts, and paths on this machine, unchanged.
+
+    Raises:
+        UsageError: It is an address, but not of a whole dataset on the Hub.
+    """
+    if not text.lower().startswith(_WEB) and not _SCHEME.match(text) and not text.startswith("datasets/"):
+        return text
+    try:
+        found = parse_source(text)
+    except InstructionsError as error:
+        raise UsageError(str(error)) from error
+    if not isinstance(found, DatasetAddress):
+        return text
+    if found.path:
+        raise UsageError(f"{text} names a file of a dataset, where the dataset is needed: give {found.repo}@TAG")
+    return found.name
+
+
+def _is_dataset_path(text: str) -> bool:
+    """Tell whether a text is `datasets/NAMESPACE/NAME...`, and nothing of that name is here."""
+    if not text.startswith("datasets/") or text.count("/") < 2 or is_local(Path(text)):
+        return False
+    return text.count("/") > 2 or not is_supported(text)
+
+
+def _split_column(text: str) -> tuple[str, str | None]:
+    head, colon, column = text.rpartition(":")
+    return (head, column) if colon and head and column and "/" not in column else (text, None)
+
+
+def _address(address: str, text: str) -> DatasetAddress:
+    """Read an address with the Hub's own client."""
+    head, column = _split_column(address)
+    if not _SCHEME.match(head) or head.lower().startswith(("http:", "https:")):
+        return replace(_dataset(head, text, web=True), column=column)
+    if not head.startswith("hf://"):
+        raise InstructionsError(f"{text} is not read from there: download it, and give the path of the file")
+    return replace(_dataset(head, text, web=False), column=column)
+
+
+def _dataset(address: str, text: str, *, web: bool) -> DatasetAddress:
+    from huggingface_hub.errors import HfUriError
+    from huggingface_hub.utils import parse_hf_uri
+
+    try:
+        found = parse_hf_uri(address, endpoint=os.environ.get("HF_ENDPOINT") or None)
+    except HfUriError as error:
+        if web and "Unrecognized host" in str(error):
+            raise InstructionsError(_download(address)) from error
+        why = " ".join(str(error).split())[:200]
+        raise InstructionsError(
+            f"{text} names no dataset ({why}): give hf://datasets/NAMESPACE/NAME[@REVISION][/PATH]"
+        ) from error
+    if found.type != "dataset":
+        raise InstructionsError(
+            f"{text} names a {found.type}, not a dataset: give hf://datasets/NAMESPACE/NAME[@REVISION][/PATH]"
+        )
+    return DatasetAddress(repo=found.id, revision=found.revision, path=found.path_in_repo.rstrip("/"), explicit=True)
+
+
+def _download(address: str) -> str:
+    """Say how to fetch a file of the web, whose content may change behind its address."""
+    url = _GITHUB.sub(r"\1/raw/", address)
+    name = url.partition("?")[0].rpartition("/")[2]
+    known = name if is_supported(name) else "rows.jsonl"
+    fetch = f"curl -fLO '{url}'" if known == name and "?" not in url else f"curl -fL -o {known} '{url}'"
+    return (
+        f"{address} is no dataset of a Hub, and a file of the web has no revision that a run could record: fetch it "
+        f"with  {fetch}  and give {known}"
+    )

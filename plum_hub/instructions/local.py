@@ -1,0 +1,216 @@
+"""Find the rows on this machine: a file, files by a pattern, a folder of shards, or what `save_to_disk` wrote."""
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from plum_hub.errors import InstructionsError
+from plum_hub.instructions.file_kinds import FORMATS, is_supported
+from plum_hub.instructions.files import read_rows
+from plum_hub.instructions.hub import SplitFiles, loaded_rows, split_files
+from plum_hub.instructions.tables import Row
+
+_WILD = "*?["
+_ADDRESS = re.compile("[a-z0-9]+:/", re.IGNORECASE)
+_BESIDE = frozenset({"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
+"""Files that describe a dataset and hold none of its rows."""
+
+
+@dataclass(frozen=True)
+class LocalRows:
+    """Rows on this machine.
+
+    Attributes:
+        path: The file, folder or pattern.
+        found: The files that hold them.
+    """
+
+    path: Path
+    found: SplitFiles
+
+    @property
+    def name(self) -> str:
+        """Name of the file or folder, for rows and messages."""
+        return self.path.name or self.path.resolve().name
+
+    @cached_property
+    def revision(self) -> str:
+        """`sha256:` and the SHA-256 of the file's bytes; of several files, that of the digest and name of each.
+
+        Raises:
+            InstructionsError: A file cannot be read.
+        """
+        if self.found.files == (self.path,):
+            return f"sha256:{_sha256(self.path)}"
+        whole = hashlib.sha256()
+        for file in self.found.files:
+            name = file.relative_to(self.path) if self.path.is_dir() else file.name
+            whole.update(f"{_sha256(file)}  {name}\n".encode(errors="surrogateescape"))
+        return f"sha256:{whole.hexdigest()}"
+
+    def rows(self, columns: Collection[str] | None = None) -> Iterator[tuple[str, Row]]:
+        """Iterate over the rows.
+
+        Args:
+            columns: Columns to read; see `read_rows`.
+
+        Yields:
+            Each row with where it is, as `FILE:NUMBER`.
+
+        Raises:
+            InstructionsError: A file cannot be read, or a row is invalid.
+        """
+        if not self.found.directly:
+            for number, row in enumerate(loaded_rows(self.path, str(self.path), self.found.splits), start=1):
+                yield f"{self.path}:{number}", row
+            return
+        for file in self.found.files:
+            for number, row in read_rows(file, columns):
+                yield f"{file}:{number}", row
+
+
+def is_local(path: Path) -> bool:
+    """Tell whether something is at a path.
+
+    Args:
+        path: A path, or a pattern such as `data/*.jsonl`.
+
+    Returns:
+        False also for a pattern that no file matches.
+    """
+    return path.exists() or (is_pattern(path) and bool(_matches(path)))
+
+
+def is_pattern(path: Path) -> bool:
+    """Tell whether a path stands for several files.
+
+    Args:
+        path: A path.
+
+    Returns:
+        True if it has `*`, `?` or `[`, and is no name of a file itself.
+    """
+    return any(sign in str(path) for sign in _WILD) and not path.exists()
+
+
+def find_local(path: Path, splits: Sequence[str] | None = None) -> LocalRows:
+    """Find the files that hold the rows at a path.
+
+    Of a folder `datasets` determines which files belong to a split; a file with rows that is in no split is an error.
+
+    Args:
+        path: A file; a pattern such as `data/*.jsonl`, whose files are read in the order of their names; a folder of
+            data files; or a folder of `save_to_disk`.
+        splits: Splits of a folder that has several, in order; None is `train`, or the only one.
+
+    Returns:
+        The rows.
+
+    Raises:
+        InstructionsError: There is nothing, or nothing that can be read.
+    """
+    if is_pattern(path):
+        files = [file for file in _matches(path) if is_supported(file.name)]
+        if not files:
+            raise InstructionsError(f"{path} matches no file that can be read: {FORMATS}")
+        return LocalRows(path, _direct(files))
+    if not path.exists():
+        raise InstructionsError(f"{path} does not exist{_if_address(path)}")
+    if path.is_dir():
+        return _of_folder(path.resolve(), splits)  # `datasets` names files by their whole paths
+    if not is_supported(path.name):
+        raise InstructionsError(f"{path}: unknown kind of file: rename or convert it to {FORMATS}")
+    return LocalRows(path, _direct([path]))
+
+
+def _if_address(path: Path) -> str:
+    """Say what mends a path that is none."""
+    if _ADDRESS.match(str(path)):
+        return " here, and an address is not read: fetch the file with  hf download  or  curl -fLO  and give its path"
+    return ": fix the path"
+
+
+def _direct(files: Sequence[Path], splits: Sequence[str] = ()) -> SplitFiles:
+    return SplitFiles(splits=tuple(splits), files=tuple(files), known=frozenset(files), directly=True)
+
+
+def _matches(path: Path) -> list[Path]:
+    found = Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))
+    return sorted(file for file in found if file.is_file() and not file.name.startswith("."))
+
+
+def _of_folder(path: Path, splits: Sequence[str] | None) -> LocalRows:
+    if (path / "recipe.yaml").is_file():
+        raise InstructionsError(
+            f"{path} is a run folder: name one of its files, such as {path}/shards/00000/samples.jsonl"
+        )
+    if (path / "config.json").is_file() or (path / "adapter_config.json").is_file():
+        raise InstructionsError(f"{path} holds a model, and no rows: give a file or folder with {FORMATS}")
+    if (path / "dataset_dict.json").is_file():
+        return _of_saved_splits(path, splits)
+    if (path / "state.json").is_file() and (path / "dataset_info.json").is_file():
+        return LocalRows(path, _direct(_saved_files(path)))
+    data = _data_files(path)
+    if not data:
+        raise InstructionsError(f"{path} is a folder without data files: give one with {FORMATS}")
+    found = split_files(path, str(path), splits)
+    _check_complete(path, data, found)
+    return LocalRows(path, found)
+
+
+def _data_files(path: Path) -> list[Path]:
+    """Find the files of a folder that may hold rows; hidden files and folders, such as `.cache`, do not."""
+    names = (file for file in sorted(path.rglob("*")) if is_supported(file.name) and file.name not in _BESIDE)
+    return [file for file in names if not any(part.startswith((".", "__")) for part in file.relative_to(path).parts)]
+
+
+def _check_complete(path: Path, data: Sequence[Path], found: SplitFiles) -> None:
+    """Refuse a folder of which a part would be left out in silence, unless its card says which files are data."""
+    card = path / "README.md"
+    if card.is_file() and "configs:" in card.read_text(encoding="utf-8", errors="replace"):
+        return
+    if unread := next((file for file in data if file not in found.known), None):
+        raise InstructionsError(
+            f"{path}: {unread.relative_to(path)} would not be read beside {found.files[0].relative_to(path)}, since "
+            f"`datasets` takes neither several formats nor files outside of splits: move it, or name the files with a "
+            f"pattern, as in  '{path}/*{unread.suffix}'"
+        )
+
+
+def _of_saved_splits(path: Path, splits: Sequence[str] | None) -> LocalRows:
+    try:
+        names = json.loads((path / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+        known = [name for name in names if isinstance(name, str) and "/" not in name and name not in (".", "..")]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InstructionsError(f"{path}/dataset_dict.json does not name splits: save the dataset again") from error
+    wanted = tuple(splits) if splits else (known[0],) if len(known) == 1 else ("train",)
+    if missing := next((name for name in wanted if name not in known), None):
+        raise InstructionsError(
+            f"{path} has no split `{missing}`, only {', '.join(known) or 'none'}: name the folder of one, as in  "
+            f"{path}/{known[0] if known else 'train'}"
+        )
+    return LocalRows(path, _direct([file for name in wanted for file in _saved_files(path / name)], wanted))
+
+
+def _saved_files(folder: Path) -> list[Path]:
+    """Return the files of a dataset that `save_to_disk` wrote, in their order."""
+    try:
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        names = [str(one["filename"]) for one in state["_data_files"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InstructionsError(f"{folder}/state.json does not name its data files: save the dataset again") from error
+    if wrong := next((name for name in names if "/" in name or not (folder / name).is_file()), None):
+        raise InstructionsError(f"{folder / wrong}: this file of a saved dataset is missing: save the dataset again")
+    return [folder / name for name in names]
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InstructionsError(f"{path} cannot be read ({error.strerror}): fix its permissions") from error

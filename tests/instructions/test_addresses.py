@@ -1,0 +1,85 @@
+"""What people write for a source: a path, a dataset, or an address copied from a browser."""
+
+from pathlib import Path
+
+import pytest
+
+from plum_hub.errors import InstructionsError, UsageError
+from plum_hub.instructions.addresses import DatasetAddress, LocalAddress, parse_repo, parse_source
+
+
+def dataset(**fields: str) -> DatasetAddress:
+    return DatasetAddress(repo="me/rows", explicit=True, **fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("me/rows", DatasetAddress(repo="me/rows")),
+        ("me/rows@v1:task", DatasetAddress(repo="me/rows", revision="v1", column="task")),
+        ("me/rows@refs/pr/1", DatasetAddress(repo="me/rows", revision="refs/pr/1")),
+        ("hf://datasets/me/rows", dataset()),
+        ("hf://datasets/me/rows@v1/data/a.csv:task", dataset(revision="v1", path="data/a.csv", column="task")),
+        ("hf://datasets/me/rows@refs/convert/parquet/x", dataset(revision="refs/convert/parquet", path="x")),
+        ("datasets/me/rows", dataset()),
+        ("datasets/me/rows@v1/a.jsonl", dataset(revision="v1", path="a.jsonl")),
+        ("https://huggingface.co/datasets/me/rows", dataset()),
+        ("https://huggingface.co/datasets/me/rows/", dataset()),
+        ("https://huggingface.co/datasets/me/rows:task", dataset(column="task")),
+        ("https://huggingface.co/datasets/me/rows/tree/main", dataset(revision="main")),
+        ("https://huggingface.co/datasets/me/rows/tree/v1/data", dataset(revision="v1", path="data")),
+        ("https://huggingface.co/datasets/me/rows/blob/v1/a%20b.csv", dataset(revision="v1", path="a b.csv")),
+        ("https://hf.co/datasets/me/rows/resolve/v1/a.csv?download=true", dataset(revision="v1", path="a.csv")),
+        ("https://hf.co/datasets/me/rows", dataset()),
+        ("huggingface.co/datasets/me/rows", dataset()),
+        ("https://hub.example:8080/datasets/me/rows/tree/main", dataset(revision="main")),
+        ("a.jsonl:task", LocalAddress(path=Path("a.jsonl"), column="task")),
+        ("datasets/a.jsonl", LocalAddress(path=Path("datasets/a.jsonl"))),
+        ("datasets/mine/a.jsonl", LocalAddress(path=Path("datasets/mine/a.jsonl"))),
+        ("data/*.csv:task", LocalAddress(path=Path("data/*.csv"), column="task")),
+        ("./runs/typo", LocalAddress(path=Path("runs/typo"))),
+        ("a/b/c", LocalAddress(path=Path("a/b/c"))),
+        ("no such thing", None),
+    ],
+)  # fmt: skip
+def test_every_way_to_write_a_source(text: str, found: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.example:8080")
+    assert parse_source(text) == found
+
+
+def test_what_lies_here_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("me/rows", "datasets/me/rows"):
+        assert isinstance(parse_source(name), DatasetAddress)
+        Path(name).mkdir(parents=True)
+        assert parse_source(name) == LocalAddress(path=Path(name))
+        assert parse_source(f"{name}:task") == LocalAddress(path=Path(name), column="task")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("https://example.org/a.jsonl", r"fetch it with  curl -fLO 'https://example\.org/a\.jsonl'  and give a\.jsonl"),
+        ("https://example.org/x?id=3", r"curl -fL -o rows\.jsonl 'https://example\.org/x\?id=3'  and give rows\.jsonl"),
+        ("https://github.com/o/r/blob/main/a.csv", r"curl -fLO 'https://github\.com/o/r/raw/main/a\.csv'"),
+        ("https://huggingface.co/me/model", "names a model, not a dataset: give hf://datasets/"),
+        ("https://huggingface.co/datasets/me/rows/viewer/default/train", "names no dataset .*viewer.* give hf://datasets/"),
+        ("hf://me/model", "names a model, not a dataset"),
+        ("hf://datasets/rows", "names no dataset .*namespace/name"),
+        ("s3://bucket/a.jsonl", "is not read from there: download it"),
+    ],
+)  # fmt: skip
+def test_an_address_of_no_dataset_says_what_mends_it(text: str, said: str) -> None:
+    with pytest.raises(InstructionsError, match=said):
+        parse_source(text)
+
+
+def test_a_release_by_its_address() -> None:
+    assert parse_repo("https://huggingface.co/datasets/me/rows/tree/v1") == "me/rows@v1"
+    assert parse_repo("hf://datasets/me/rows") == "me/rows"
+    assert [parse_repo(text) for text in ("me/rows@v1", "runs/x")] == ["me/rows@v1", "runs/x"]
+    with pytest.raises(UsageError, match="names a file of a dataset"):
+        parse_repo("hf://datasets/me/rows@v1/a.jsonl")
+    with pytest.raises(UsageError, match="curl"):
+        parse_repo("https://example.org/rows")
