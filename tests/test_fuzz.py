@@ -52,6 +52,21 @@ def test_a_target_takes_hostile_input(target: Target) -> None:
             raise AssertionError(f"{data[:300]!r}") from error
 
 
+FOUND = {
+    "code extraction": b"```python\n>>>",
+    "test modules": b"def add(a, b) -> " + b"-" * 300 + b"int:\n    return a + b\n",
+    "the Hub's git packs": b"GET\n\n/datasets/local/kept.git/info/refs?service=git-upload-pack\n\n"
+    b"git-protocol: ve\x00sion=1\n\n",
+}
+"""What escaped once, by the target that it was found with."""
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_escaped_once_does_not_again(name: str) -> None:
+    (target,) = (one for one in TARGETS if one.name == name)
+    target.meet(FOUND[name])
+
+
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(VALUES)
 def test_a_value_comes_out_of_the_jail_as_it_was(value: object) -> None:

@@ -4,8 +4,8 @@ import ast
 import doctest
 import warnings
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from plum_hub.answers.assertions import call_to_statement, read_assertion
@@ -21,10 +21,19 @@ _LONG = 1_000
 """Characters from which on a literal is not walked through in search of names and checks."""
 
 
+@contextmanager
+def _readable_nesting() -> Iterator[None]:
+    try:
+        yield
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply to be read") from error
+
+
 class CannotFailError(ValueError):
     """The tests hold whatever a program does."""
 
 
+@_readable_nesting()
 def read_tests(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
     """Convert a test module to test cases that can fail a program.
 
@@ -55,6 +64,7 @@ def read_tests(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
     return cases
 
 
+@_readable_nesting()
 def module_cases(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
     """Convert a test module to test cases without checking that they can fail; see `read_tests`.
 
@@ -95,6 +105,7 @@ def _module_cases(source: str, entry_point: str) -> tuple[TestCase, ...]:
     return _planned(module, future)
 
 
+@_readable_nesting()
 def one_statement(source: str) -> TestCase:
     """Convert source to one case that needs neither unittest nor pytest.
 

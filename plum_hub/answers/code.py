@@ -230,7 +230,8 @@ def _readable(code: str) -> str:
     if parse(code) is not None:
         return code
     if _PROMPT.match(code):
-        return "\n".join(line[4:] for line in code.split("\n") if _PROMPT.match(line)) + "\n"
+        lines = [line[4:] for line in code.split("\n") if _PROMPT.match(line)]
+        return "\n".join(lines) + "\n" if any(map(str.strip, lines)) else code
     plain = code if code.isascii() else code.translate(_BLANKS | _UNSEEN)
     for shown in (plain, *(remove(plain) for remove in (_without_numbers, _without_signs, _without_magics, dedent))):
         if shown != code and is_program(parse(shown)):

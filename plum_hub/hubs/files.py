@@ -113,7 +113,7 @@ def _advertise(hub: Hub, call: HubRequest) -> Response:
     service = call.option("service")
     if service != "git-upload-pack":
         raise refusals.forbidden("git push is not served; upload through the Hub's API")
-    repo, protocol = hub.repo(call, files=True), call.headers.get("git-protocol", "")
+    repo, protocol = hub.repo(call, files=True), _protocol(call)
     advertisement = _start_upload_pack(repo, protocol, "--advertise-refs").communicate()[0]
     if "version=2" not in protocol:
         advertisement = b"001e# service=git-upload-pack\n0000" + advertisement
@@ -126,7 +126,7 @@ def _upload_pack(hub: Hub, call: HubRequest) -> Response:
     request = call.body.read()
     if call.headers.get("content-encoding") == "gzip":
         request = _unpacked(request)
-    process = _start_upload_pack(hub.repo(call, files=True), call.headers.get("git-protocol", ""))
+    process = _start_upload_pack(hub.repo(call, files=True), _protocol(call))
 
     def output() -> Iterator[bytes]:
         with process:
@@ -153,6 +153,12 @@ def _unpacked(packed: bytes) -> bytes:
     if unpacker.unconsumed_tail:
         raise refusals.too_large(_LONGEST_REQUEST)
     return request
+
+
+def _protocol(call: HubRequest) -> str:
+    """Return the version of git's protocol that was asked for; "" if it cannot be passed on to git."""
+    asked = call.headers.get("git-protocol", "")
+    return asked if asked.isprintable() else ""
 
 
 def _start_upload_pack(repo: Repo, protocol: str, *options: str) -> "subprocess.Popen[bytes]":

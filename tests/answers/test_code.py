@@ -295,7 +295,9 @@ def test_a_script_has_no_entry_point(text: str, program: str | None, entry_point
     assert extract_code(text, entry_point) == program
 
 
-@pytest.mark.parametrize("code", ["x = " + "(" * 5000, "a\0b = 1", "x = '\\d'\n" + "-" * 100_000 + "1", "f" * 100_000])
+@pytest.mark.parametrize(
+    "code", ["x = " + "(" * 5000, ">>>", "a\0b = 1", "x = '\\d'\n" + "-" * 100_000 + "1", "f" * 100_000]
+)
 def test_source_that_breaks_the_parser_is_still_the_answer(code: str) -> None:
     assert extract_code(f"```python\n{code}\n```", "f") == code + "\n"
 

@@ -1,11 +1,13 @@
 """Suites given as text: what a runner would run is run, and what can fail no program is refused."""
 
 import re
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from plum_hub.answers.checks import read_tests
+from plum_hub.answers.checks import module_cases, one_statement, read_tests
 from plum_hub.execution import Judge, Limits
 from plum_hub.judging.cases import program
 
@@ -44,6 +46,18 @@ def test_what_can_fail_no_program_or_is_not_run_here_is_refused_by_name(name: st
     with pytest.raises(ValueError, match=re.escape(name.partition(" | ")[2])) as refused:
         read_tests(REFUSED[name], "add")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("read", [read_tests, module_cases, one_statement])
+def test_tests_that_are_nested_without_end_are_refused_in_one_line(read: Callable[..., object]) -> None:
+    source = f"def add(a, b) -> {'-' * 400}int:\n    return a + b\n\n\ndef test_add():\n    assert add(2, 3) == 5\n"
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000)
+    try:
+        with pytest.raises(ValueError, match="nested too deeply"):
+            read(source, *["add"] * (read is not one_statement))
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def test_a_check_needs_the_name_of_what_it_checks() -> None:
