@@ -112,7 +112,7 @@ class Checker:
         self._codes = codes
         self._workers = workers or _cores()
         self._idle: SimpleQueue[CheckingProcess] = SimpleQueue()
-        with _room_needed():
+        with _room_needed("PLUM_HUB_HOME"):
             self._cache = mypy_cache() if codes else None
         try:
             for _ in range(self._workers):
@@ -159,7 +159,7 @@ class Checker:
             self._idle.put(process)
 
     def _start(self) -> CheckingProcess:
-        with _room_needed():
+        with _room_needed("TMPDIR"):
             return CheckingProcess(self._codes, self._cache)
 
     def close(self) -> None:
@@ -175,11 +175,14 @@ class Checker:
 
 
 @contextmanager
-def _room_needed() -> Iterator[None]:
+def _room_needed(variable: str) -> Iterator[None]:
+    """Turn a failure to write into an error that names the variable which says where."""
     try:
         yield
     except OSError as error:
-        raise StaticCheckError(f"no room for the static check: {error}; free some space or set TMPDIR") from error
+        raise StaticCheckError(
+            f"the static check cannot write its files: {error}; free some space, or set {variable} to another folder"
+        ) from error
 
 
 def _cores() -> int:

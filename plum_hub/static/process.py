@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from plum_hub.errors import StaticCheckError
-from plum_hub.files import writing
 from plum_hub.home import home
 
 _WORKER = Path(__file__).with_name("mypy_worker.py")
@@ -113,17 +112,11 @@ def mypy_cache() -> Path:
 
     Raises:
         StaticCheckError: mypy does not run.
-        RunError: The folder cannot be written.
+        OSError: The folder cannot be written.
     """
     place = home() / "mypy" / f"{version('mypy')}-{platform.python_version()}-{zlib.crc32(sys.prefix.encode()):08x}"
     if place.is_dir():
         return place
-    with writing(place):
-        _fill(place)
-    return place
-
-
-def _fill(place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="plum-mypy-", dir=place.parent) as name:
         made = Path(name) / "cache"
@@ -139,6 +132,7 @@ def _fill(place: Path) -> None:
                 raise
         finally:
             process.close()
+    return place
 
 
 def does_not_run(error: ProcessEndedError) -> StaticCheckError:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plum_hub.errors import RunError, StaticCheckError
+from plum_hub.errors import StaticCheckError
 from plum_hub.static import (
     DROP_CODES,
     NOT_CHECKED,
@@ -248,5 +248,5 @@ def test_a_folder_that_cannot_be_written_is_our_error(tmp_path: Path, monkeypatc
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PLUM_HUB_HOME", str(tmp_path / "file"))
 
-    with pytest.raises(RunError, match="or set PLUM_HUB_HOME to another folder"):
+    with pytest.raises(StaticCheckError, match="free some space, or set PLUM_HUB_HOME to another folder"):
         check({"a": BAD})
