@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
-from plum_hub.answers.fixtures import STAND_INS, Shared
+from plum_hub.answers.fixtures import STAND_INS, Shared, own_nodes
 from plum_hub.answers.parameters import without_params
 from plum_hub.answers.plain import lower_closeness, to_plain_body
 from plum_hub.answers.runs import Runs, TestRun, bare
@@ -68,6 +68,7 @@ def collect_tests(body: Sequence[ast.stmt], entry_point: str) -> TestModule:
     runs = Runs(statements)
     module = TestModule([], shared=runs.shared)
     used = _reached(statements)
+    _refuse_hidden(statements, runs)
     defined = [fixture.function for fixture in runs.fixtures.values()]
     tests = [node for node in statements if node not in defined and _is_test(node, runs, used)]
     last = {vars(node)["name"]: node for node in tests}  # a definition replaces an earlier one of its name
@@ -263,6 +264,24 @@ def _refuse_unknown(statements: Sequence[ast.stmt]) -> None:
             names = [top.module or ""] if isinstance(top, ast.ImportFrom) else [alias.name for alias in top.names]
             for name in names:
                 _refuse_module(name, top.lineno)
+
+
+def _refuse_hidden(statements: Sequence[ast.stmt], runs: Runs) -> None:
+    """Refuse tests that exist only once the module has run; left out in silence, they could fail no program."""
+    others = [node for node in statements if not isinstance(node, DefinitionNode)]
+    called = reached_names(statements, others)
+    for node in (item for top in others for item in own_nodes(top)):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name) if (
+                name.lower().startswith("test") and name not in called
+            ):
+                raise ValueError(f"line {node.lineno}: {name} is defined in a branch or loop: define it outside")
+            case ast.Call(func=ast.Name(id="setattr"), args=[ast.Name(id=name), attribute, *_]) if (
+                name in runs.classes
+                and (name.startswith("Test") or runs.is_unit(runs.classes[name]))
+                and str(getattr(attribute, "value", "test")).startswith("test")
+            ):
+                raise ValueError(f"line {node.lineno}: setattr gives {name} tests: write them in the class")
 
 
 def _refuse_module(name: str, line: int) -> None:
