@@ -298,7 +298,7 @@ def _methods(node: ast.ClassDef) -> list[_Function]:
                 method = copy(item)
                 method.decorator_list = [substitute(one, values) for one in item.decorator_list]
                 for mark in method.decorator_list:
-                    names = sorted(loaded_names(mark) & (others - values.keys()))
+                    names = sorted(loaded_names(mark) & (others - values.keys()) - stored_names(ast.Expr(mark)))
                     if isinstance(mark, ast.Call) and called_name(mark.func) in ("parametrize", "fixture") and names:
                         raise ValueError(f"line {mark.lineno}: {names[0]} is of the class: define it before the class")
                 found.append(method)
@@ -307,6 +307,9 @@ def _methods(node: ast.ClassDef) -> list[_Function]:
                 | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
             ):
                 values[name] = substitute(value, values)
+            case _:  # it may change them
+                changed = loaded_names(item) | stored_names(item)
+                values = {name: value for name, value in values.items() if name not in changed}
         others |= stored_names(item)
     return found
 
