@@ -273,9 +273,11 @@ def _together(module: TestModule) -> list[ast.stmt]:
 
 def _alone(test: list[ast.stmt], bound: set[str]) -> list[ast.stmt] | None:
     """Return the assertions of a test that consists of nothing but assertions about the program; None otherwise."""
+    own = {"self"}
     match test:
         case [ast.FunctionDef(args=ast.arguments(args=[]), decorator_list=[]) as function, ast.Expr()]:
             checks = _checks(function.body)
+            own = _parameters(function)
         case [
             ast.FunctionDef(args=ast.arguments(args=[parameter])) as function,
             ast.Expr(value=ast.Call(args=[argument])),
@@ -290,11 +292,16 @@ def _alone(test: list[ast.stmt], bound: set[str]) -> list[ast.stmt] | None:
         ]:
             method = [item for item in items if isinstance(item, ast.FunctionDef) and item.name == name]
             checks = _checks(method[-1].body) if method and len(method[-1].args.args) == 1 else None
+            own |= _parameters(method[-1]) if method else set()
         case _:
             return None
-    if checks is None or any(loaded_names(check) & (bound | {"self"}) for check in checks):
+    if checks is None or any(loaded_names(check) & (bound | own) for check in checks):
         return None
     return checks
+
+
+def _parameters(function: ast.FunctionDef) -> set[str]:
+    return {item.arg for item in ast.walk(function.args) if isinstance(item, ast.arg)}
 
 
 def _shares(module: TestModule) -> bool:

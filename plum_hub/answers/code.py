@@ -7,7 +7,7 @@ blocks, or which lines of an answer without fences, belong to the program.
 
 import ast
 import re
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from textwrap import dedent
 
@@ -20,6 +20,7 @@ from plum_hub.answers.source import (
     longest_valid_prefix,
     missing_names,
     parse,
+    stored_names,
 )  # fmt: skip
 
 EXTRACTION = "4"
@@ -45,10 +46,10 @@ def extract_code(text: str, entry_point: str | None) -> str | None:
 
     A fenced block that defines the entry point is preferred; of several, the last complete one, because models
     correct themselves; what stands after the last fence counts as a block if it is one. It is joined with the other
-    blocks that define names it lacks, and with later ones that only define names of it anew; blocks of example usage
-    are left out. Without an entry point, the last complete block that reads input is chosen, else the longest that
-    parses. Text without a fence, or before a stray one, is a program if it parses as one. If the prompt ends inside
-    the program, the caller must prepend it to the answer.
+    blocks that define names it lacks, and with later ones that only define its helpers anew, for the same uses; blocks
+    of example usage are left out. Without an entry point, the last complete block that reads input is chosen, else the
+    longest that parses. Text without a fence, or before a stray one, is a program if it parses as one. If the prompt
+    ends inside the program, the caller must prepend it to the answer.
 
     Args:
         text: The model's answer, verbatim.
@@ -178,18 +179,44 @@ def _joined(chosen: Block, candidates: Sequence[Block], name: str) -> str:
         if not name:
             break
     if name and tree is not None:
-        own = definitions(tree).keys() - {name}
-        parts |= {index for index in range(position + 1, len(candidates)) if _redefines(candidates[index].code, own)}
+        known: dict[str, ast.stmt] = {}
+        for index, block in enumerate(candidates):
+            other = parse(block.code)
+            if other is not None and (index in parts or _redefines(other, known, name)):
+                parts.add(index)
+                known |= definitions(other)
     return "\n\n".join(candidates[index].code for index in sorted(parts))
 
 
-def _redefines(code: str, names: Set[str]) -> bool:
-    """Tell if code does nothing but define some of these names, as a correction of helpers does."""
-    tree = parse(code)
-    body = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)] if tree else []
-    return bool(body) and all(
-        isinstance(node, DefinitionNode) and node.name in names and not _is_sketch(node) for node in body
+def _redefines(tree: ast.Module, known: Mapping[str, ast.stmt], name: str) -> bool:
+    """Tell if code does nothing but define helpers anew, with what is known and for the same uses."""
+    body = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)]
+    anew = [node for node in body if isinstance(node, DefinitionNode) and node.name != name]
+    return (
+        0 < len(body) == len(anew)
+        and all(_replaces(node, known.get(node.name)) for node in anew)
+        and any(ast.dump(node) != ast.dump(known[node.name]) for node in anew)
+        and missing_names(tree) <= known.keys()
     )
+
+
+def _replaces(new: ast.stmt, old: ast.stmt | None) -> bool:
+    """Tell if a definition can stand where another one stood: other parameters, or a part of a class, cannot."""
+    if _is_sketch(new):
+        return False
+    match new, old:
+        case (ast.FunctionDef(args=given), ast.FunctionDef(args=before)) | (
+            ast.AsyncFunctionDef(args=given), ast.AsyncFunctionDef(args=before)
+        ):  # fmt: skip
+            fewest, needed = (len(one.args) - len(one.defaults) for one in (given, before))
+            return fewest <= needed and len(before.args) <= len(given.args)
+        case ast.ClassDef(), ast.ClassDef():
+            return _members(old) <= _members(new)
+    return False
+
+
+def _members(node: ast.ClassDef) -> set[str]:
+    return {name for item in node.body for name in stored_names(item)}
 
 
 def _mislabelled(blocks: Sequence[Block], name: str) -> str | None:

@@ -11,6 +11,7 @@ from plum_hub.answers.stand_ins import ATTRIBUTES
 
 STAND_INS = "__stand_ins__"
 """The variable that holds the stand-ins which a test uses (`stand_ins`)."""
+_OF_ITS_TEST = ("request.cls", "request.instance")
 _SCOPES = ("session", "package", "module", "class")
 
 
@@ -77,7 +78,15 @@ class Wiring:
         name: The test, behind its class.
     """
 
-    def __init__(self, fixtures: Mapping[str, Fixture], variant: Variant, name: str, shared: dict[str, Shared]) -> None:
+    def __init__(
+        self,
+        fixtures: Mapping[str, Fixture],
+        variant: Variant,
+        name: str,
+        shared: dict[str, Shared],
+        *,
+        is_shared: bool = False,
+    ) -> None:
         """Begin with no fixture.
 
         Args:
@@ -85,7 +94,9 @@ class Wiring:
             variant: The arguments of the test.
             name: Its name, behind that of its class.
             shared: What tests share, by name; more is added.
+            is_shared: Whether these fixtures are made for several tests.
         """
+        self._is_shared = is_shared
         self.setup: list[str] = []
         self.teardown: list[str] = []
         self.needs: list[str] = []
@@ -174,7 +185,7 @@ class Wiring:
             return self._built(name, callers, self)
         self.needs += [key] if key not in self.needs else []
         if key not in self._shared:
-            inner = Wiring(self._fixtures, self._variant, self.name, self._shared)
+            inner = Wiring(self._fixtures, self._variant, self.name, self._shared, is_shared=True)
             self._shared[key] = shared = Shared()
             value = inner._built(name, callers, inner, key)
             shared.setup, shared.teardown = inner.setup, inner.teardown
@@ -183,9 +194,12 @@ class Wiring:
         return _variable(key)
 
     def _key(self, name: str) -> str | None:
-        """Return under which name a fixture is shared between tests; None if it is made for one alone."""
+        """Return under which name a fixture is shared between tests; None if it is made for one alone.
+
+        The latter holds for one that asks for its class, which is defined again for each test.
+        """
         fixture = self._fixtures[name]
-        if fixture.owner or fixture.scope not in _SCOPES or name in self._indirect:
+        if fixture.owner or fixture.scope not in _SCOPES or name in self._indirect or _of_its_test(fixture.function):
             return None
         asked = [one for one in parameters_of(fixture.function, 0) if one in self._fixtures or one in self._arguments]
         if any(one in self._arguments or self._key(one) is None for one in asked):
@@ -230,11 +244,13 @@ class Wiring:
         values = ", ".join(f"{one!r}: {self.value(str(one))}" for one in dict.fromkeys(asked))
         owner, _, test = self.name.rpartition(".")
         node = f"__builtins__['type']('node', (), {{'name': {test!r}, 'originalname': {test!r}}})"
-        names = {"node": node, "fixturename": repr(name or None), "function": "test", "cls": owner or "None"}
+        names = {"node": node, "fixturename": repr(name or None), "cls": owner or "None"}
+        if not self._is_shared:
+            names |= {"function": f"case.{test}" if owner else "test", "instance": "case" if owner else "None"}
         if name in self._indirect:
             names["param"] = self._indirect[name]
         variable = f"{_variable(name or 'test')}request"
-        text = ", ".join(f"{key!r}: {value}" for key, value in names.items() if key != "function")
+        text = ", ".join(f"{key!r}: {value}" for key, value in names.items())
         self.setup.append(f"{variable} = {STAND_INS}['request']({{{text}}}, lambda: {{{values}}})")
         self.teardown.append(f"{variable}.finish()")
         return variable
@@ -325,6 +341,11 @@ def parameters_of(
         for one, default in zip(function.args.kwonlyargs, defaults, strict=True)
         if with_defaults or default is None
     ]
+
+
+def _of_its_test(function: ast.AST) -> bool:
+    """Tell whether a fixture asks for the class or object of its test."""
+    return any(ast.unparse(node) in _OF_ITS_TEST for node in ast.walk(function) if isinstance(node, ast.Attribute))
 
 
 def _variable(name: str) -> str:

@@ -73,6 +73,11 @@ def read_marks(expressions: Iterable[ast.expr]) -> Marks:
                 skipped = skipped or any(map(_holds, [*call.args[:1], *_condition(words)]))
             case "skipUnless":
                 skipped = skipped or not all(map(_holds, [*call.args[:1], *_condition(words)]))
+            case "filterwarnings" if any(_makes_errors(item) for item in call.args):
+                raise ValueError(
+                    f"line {getattr(mark, 'lineno', 0)}: a filter that makes errors of warnings is not supported: "
+                    "use pytest.warns"
+                )
             case "usefixtures":
                 fixtures += [str(item.value) for item in call.args if isinstance(item, ast.Constant)]
             case "expectedFailure" if failure is None:
@@ -110,6 +115,10 @@ def assigned_marks(body: Iterable[ast.stmt]) -> list[ast.expr]:
             case ast.Assign(targets=[ast.Name(id="pytestmark")], value=value):
                 return marks_of(value)
     return []
+
+
+def _makes_errors(filter_: ast.expr) -> bool:
+    return not isinstance(filter_, ast.Constant) or str(filter_.value).strip().startswith("e")
 
 
 def _condition(words: dict[str, ast.expr]) -> list[ast.expr]:

@@ -120,7 +120,7 @@ def _indirect(value: ast.expr | None, names: Sequence[str]) -> list[str]:
 
 def _split(table: ast.expr, tables: Mapping[str, ast.expr]) -> list[tuple[str, tuple[ast.expr, ...]]]:
     """Return the table, as source, divided into the rows without marks and each row with marks."""
-    if isinstance(table, ast.Name) and table.id in tables:
+    if isinstance(table, ast.Name) and any(map(_row_marks, getattr(tables.get(table.id), "elts", ()))):
         table = tables[table.id]
     marked: list[tuple[ast.expr, tuple[ast.expr, ...]]] = []
     parts: list[tuple[ast.expr, tuple[ast.expr, ...]]] = [(table, ())]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from plum_hub.answers.fixtures import STAND_INS
 from plum_hub.answers.plain import called_name
-from plum_hub.answers.source import DefinitionNode, loaded_names, missing_names, stored_names
+from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, missing_names, stored_names
 
 _CAUGHT = frozenset({"AssertionError", "Exception", "BaseException"})
 _COMPOUND = (ast.While, ast.For, ast.AsyncFor, ast.With, ast.AsyncWith, ast.Try, ast.Match, ast.If)
@@ -90,7 +90,10 @@ class _Reach:
 
     def _link(self, definition: ast.stmt) -> ast.Tuple:
         """Return the name of a definition beside those in it, since what it gives may depend on each."""
-        inside = {name for node in self._walk(vars(definition)["body"]) for name in loaded_names(node)}
+        bodies = [vars(definition)["body"]]
+        if isinstance(definition, ast.ClassDef):
+            bodies += [item.body for item in definition.body if isinstance(item, FunctionNode)]
+        inside = {name for body in bodies for node in self._walk(body) for name in loaded_names(node)}
         names = sorted(inside | {vars(definition)["name"]})
         return ast.Tuple(elts=[ast.Name(id=name, ctx=ast.Load()) for name in names], ctx=ast.Load())
 

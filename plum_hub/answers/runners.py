@@ -9,14 +9,13 @@ import ast
 import re
 import sys
 from collections.abc import Iterator, Sequence, Set
-from copy import deepcopy
 from dataclasses import dataclass, field
 
-from plum_hub.answers.fixtures import STAND_INS, Shared
+from plum_hub.answers.fixtures import STAND_INS, Shared, own_nodes
 from plum_hub.answers.parameters import without_params
 from plum_hub.answers.plain import lower_closeness, to_plain_body
 from plum_hub.answers.runs import Runs, TestRun, bare
-from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, stored_names
+from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, stored_names, substitute
 from plum_hub.answers.stand_ins import source_of
 
 _TEST = re.compile(r"test|check$|run_\w*tests?$|main$")
@@ -64,13 +63,17 @@ def collect_tests(body: Sequence[ast.stmt], entry_point: str) -> TestModule:
     """
     statements = to_plain_body(_unguarded(_imports(_with_plain_names(body), entry_point)))
     frameworks = _FRAMEWORKS | {name for node in statements for name in _framework_names(node)}
-    statements = [_StandIns(frameworks).visit(node) for node in _without_runners(statements, frameworks)]
+    statements = [_StandIns().visit(node) for node in _without_runners(statements, frameworks)]
     _refuse_unknown(statements)
     runs = Runs(statements)
     module = TestModule([], shared=runs.shared)
     used = _reached(statements)
+    _refuse_hidden(statements, runs)
     defined = [fixture.function for fixture in runs.fixtures.values()]
     tests = [node for node in statements if node not in defined and _is_test(node, runs, used)]
+    last = {vars(node)["name"]: node for node in tests}  # a definition replaces an earlier one of its name
+    statements = [node for node in statements if node not in tests or node in last.values()]
+    tests = list(last.values())
     prefixed = [node for node in tests if isinstance(node, ast.ClassDef) or str(vars(node)["name"]).startswith("test")]
     selected = prefixed or tests
     module.preamble = [
@@ -120,9 +123,6 @@ def _steps(shared: Shared) -> list[ast.stmt]:
 class _StandIns(ast.NodeTransformer):
     """Replace what the frameworks give to tests as values, such as `pytest.raises(...)` in a table."""
 
-    def __init__(self, frameworks: Set[str]) -> None:
-        self._frameworks = frameworks
-
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         name = self._name(node.func)
@@ -140,15 +140,9 @@ class _StandIns(ast.NodeTransformer):
         name = self._name(node)
         return _parsed(f"{STAND_INS}[{_AS_STAND_IN[name]!r}]") if name in _AS_STAND_IN else node
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:
-        is_one = isinstance(node.ctx, ast.Load) and node.id in self._frameworks and node.id in _AS_STAND_IN
-        return _parsed(f"{STAND_INS}[{_AS_STAND_IN[node.id]!r}]") if is_one else node
-
     def _name(self, node: ast.expr) -> str:
         match node:
-            case ast.Attribute(value=ast.Name(id=owner), attr=name) if owner in self._frameworks:
-                return name
-            case ast.Name(id=name) if name in self._frameworks:
+            case ast.Attribute(value=ast.Name(id=owner), attr=name) if owner in _FRAMEWORKS:
                 return name
         return ""
 
@@ -158,23 +152,32 @@ def _parsed(source: str) -> ast.expr:
 
 
 def _with_plain_names(body: Sequence[ast.stmt]) -> list[ast.stmt]:
-    """Give the frameworks their own names where a module imports them under others."""
-    aliases = {
-        alias.asname: alias.name
+    """Write what a module uses of the frameworks as `pytest.raises`, however it imports it."""
+    full = {
+        alias.asname or alias.name: alias.name if isinstance(node, ast.Import) else f"{node.module}.{alias.name}"
         for node in body
-        if isinstance(node, ast.Import)
+        if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
-        if alias.name in _FRAMEWORKS and alias.asname
+        if (alias.asname or alias.name) in _framework_names(node) - {"*"}
     }
-    if not aliases:
+    bound = {
+        getattr(item, "id", getattr(item, "name", ""))
+        for top in body
+        for item in ast.walk(top)
+        if isinstance(item, DefinitionNode) or (isinstance(item, ast.Name) and not isinstance(item.ctx, ast.Load))
+    }
+    expressions = {name: _parsed(path) for name, path in full.items() if name not in bound and name != path}
+    if not expressions:
         return list(body)
-    copies = deepcopy(list(body))
-    for node in (item for top in copies for item in ast.walk(top)):
-        if isinstance(node, ast.Name) and node.id in aliases:
-            node.id = aliases[node.id]
-        elif isinstance(node, ast.alias) and node.asname in aliases:
-            node.asname = None
-    return copies
+    found: list[ast.stmt] = []
+    for node in body:
+        if isinstance(node, ast.Import | ast.ImportFrom) and _framework_names(node):
+            rest = [alias for alias in node.names if (alias.asname or alias.name) not in expressions]
+            other = ast.Import(rest) if isinstance(node, ast.Import) else ast.ImportFrom(node.module, rest, node.level)
+            found += [ast.copy_location(other, node)] if rest else []
+        else:
+            found.append(substitute(node, expressions))
+    return found
 
 
 def _imports(body: Sequence[ast.stmt], entry_point: str) -> Iterator[ast.stmt]:
@@ -261,6 +264,24 @@ def _refuse_unknown(statements: Sequence[ast.stmt]) -> None:
             names = [top.module or ""] if isinstance(top, ast.ImportFrom) else [alias.name for alias in top.names]
             for name in names:
                 _refuse_module(name, top.lineno)
+
+
+def _refuse_hidden(statements: Sequence[ast.stmt], runs: Runs) -> None:
+    """Refuse tests that exist only once the module has run; left out in silence, they could fail no program."""
+    others = [node for node in statements if not isinstance(node, DefinitionNode)]
+    called = reached_names(statements, others)
+    for node in (item for top in others for item in own_nodes(top)):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name) if (
+                name.lower().startswith("test") and name not in called
+            ):
+                raise ValueError(f"line {node.lineno}: {name} is defined in a branch or loop: define it outside")
+            case ast.Call(func=ast.Name(id="setattr"), args=[ast.Name(id=name), attribute, *_]) if (
+                name in runs.classes
+                and (name.startswith("Test") or runs.is_unit(runs.classes[name]))
+                and str(getattr(attribute, "value", "test")).startswith("test")
+            ):
+                raise ValueError(f"line {node.lineno}: setattr gives {name} tests: write them in the class")
 
 
 def _refuse_module(name: str, line: int) -> None:

@@ -3,14 +3,15 @@
 import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass
 
 from plum_hub.answers.class_state import state_of
 from plum_hub.answers.fixtures import STAND_INS, Fixture, Shared, Wiring, awaited, parameters_of, read_fixtures
 from plum_hub.answers.marks import ExpectedFailure, Marks, assigned_marks, read_marks
 from plum_hub.answers.parameters import Loop, Variant, parametrized_fixture, variants
-from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, stored_names
+from plum_hub.answers.plain import called_name
+from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, stored_names, substitute
 from plum_hub.answers.stand_ins import CASE_NAMES
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -115,14 +116,14 @@ class Runs:
             ValueError: They need an unsupported feature; the message names it.
         """
         family = self.family(node)
-        known = {item.name: item for one in reversed(family) for item in one.body if isinstance(item, FunctionNode)}
+        known = {item.name: item for one in reversed(family) for item in _methods(one)}
         fixtures = self.fixtures | read_fixtures(list(known.values()), "case.")
         given = [*node.decorator_list, *(mark for one in family for mark in assigned_marks(one.body))]
         given += [mark for one in reversed(outer) for mark in (*one.decorator_list, *assigned_marks(one.body))]
         kind = ".".join(one.name for one in (*outer, node))
         is_unit = self.is_unit(node)
         if is_unit:
-            _refuse_unknown_methods(family)
+            _refuse_unknown_methods(family, [one.function for one in fixtures.values()])
         if names := state_of(family):
             self._states[kind] = names
         found: list[TestRun] = []
@@ -229,9 +230,12 @@ class Runs:
         """
         items = [item for one in reversed(self.family(node)) for item in one.body if isinstance(item, FunctionNode)]
         names = [item.name for item in items]
-        if not self.is_unit(node) and (not node.name.startswith("Test") or "__init__" in names):
+        is_plain = node.name.startswith("Test") and "__init__" not in names
+        if not (is_plain or self.is_unit(node)) or _is_no_test(self.family(node)):
             return []
         found = list(dict.fromkeys(name for name in names if name.startswith("test")))
+        if self.is_unit(node):
+            found.sort()  # as unittest runs them
         return found or [name for name in ("runTest",) if name in names and self.is_unit(node)]
 
     def _variants(
@@ -283,6 +287,42 @@ class Runs:
         return TestRun(body, (*self._always(), *wiring.needs))
 
 
+def _methods(node: ast.ClassDef) -> list[_Function]:
+    """Return the methods of a class, with decorators in which names of its body have their values."""
+    values: dict[str, ast.expr] = {}
+    others: set[str] = set()
+    found: list[_Function] = []
+    for item in node.body:
+        match item:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                method = copy(item)
+                method.decorator_list = [substitute(one, values) for one in item.decorator_list]
+                for mark in method.decorator_list:
+                    names = sorted(loaded_names(mark) & (others - values.keys()) - stored_names(ast.Expr(mark)))
+                    if isinstance(mark, ast.Call) and called_name(mark.func) in ("parametrize", "fixture") and names:
+                        raise ValueError(f"line {mark.lineno}: {names[0]} is of the class: define it before the class")
+                found.append(method)
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+            ):
+                values[name] = substitute(value, values)
+            case _:  # it may change them
+                changed = loaded_names(item) | stored_names(item)
+                values = {name: value for name, value in values.items() if name not in changed}
+        others |= stored_names(item)
+    return found
+
+
+def _is_no_test(family: Sequence[ast.ClassDef]) -> bool:
+    """Tell whether a class, or the nearest base that says anything, is marked as no test."""
+    for item in (item for one in family for item in one.body):
+        match item:
+            case ast.Assign(targets=[ast.Name(id="__test__")], value=ast.Constant(value=value)):
+                return not value
+    return False
+
+
 def bare(node: ast.stmt) -> ast.stmt:
     """Remove marks and fixture decorators from a definition, and unittest's base class.
 
@@ -294,24 +334,25 @@ def bare(node: ast.stmt) -> ast.stmt:
     """
     if not isinstance(node, DefinitionNode):
         return node
-    copy = deepcopy(node)
-    copy.decorator_list = [
+    plain = deepcopy(node)
+    plain.decorator_list = [
         item
         for item in node.decorator_list
         if not _OTHER.match(ast.unparse(item)) or re.match("staticmethod|classmethod", ast.unparse(item))
     ]
-    if not isinstance(copy, ast.ClassDef):
-        copy.body = [_super_call(item) for item in copy.body]
-        return copy
+    if not isinstance(plain, ast.ClassDef):
+        plain.body = [_super_call(item) for item in plain.body]
+        return plain
     stand_in = ast.parse(f"{STAND_INS}['_Case']", mode="eval").body
-    used = {item.attr for item in ast.walk(copy) if isinstance(item, ast.Attribute)} | {"__str__"} & loaded_names(copy)
-    is_unit = any(ast.unparse(base).endswith("TestCase") for base in copy.bases)
-    copy.bases = [base for base in copy.bases if not ast.unparse(base).endswith("TestCase")]
-    copy.bases += [stand_in] if is_unit and used & CASE_NAMES else []
-    copy.body = [
-        bare(item) for item in copy.body if not (isinstance(item, ast.Assign) and "pytestmark" in stored_names(item))
+    used = {item.attr for item in ast.walk(plain) if isinstance(item, ast.Attribute)}
+    used |= {"__str__"} & loaded_names(plain)
+    is_unit = any(ast.unparse(base).endswith("TestCase") for base in plain.bases)
+    plain.bases = [base for base in plain.bases if not ast.unparse(base).endswith("TestCase")]
+    plain.bases += [stand_in] if is_unit and used & CASE_NAMES else []
+    plain.body = [
+        bare(item) for item in plain.body if not (isinstance(item, ast.Assign) and "pytestmark" in stored_names(item))
     ] or [ast.Pass()]
-    return copy
+    return plain
 
 
 def _super_call(node: ast.stmt) -> ast.stmt:
@@ -383,14 +424,14 @@ def _class_step(method: _Function) -> str:
     return f"kind.{method.name}({'kind' if method.args.args[1 if is_bound else 0 :] else ''})"
 
 
-def _refuse_unknown_methods(family: Sequence[ast.ClassDef]) -> None:
+def _refuse_unknown_methods(family: Sequence[ast.ClassDef], fixtures: Sequence[ast.stmt]) -> None:
     """Refuse what a test uses of `TestCase` and its stand-in does not have."""
     if any(not isinstance(base, ast.Name | ast.Attribute) for one in family for base in one.bases):
         return
     named = {one.name for one in family} | {"TestCase", "IsolatedAsyncioTestCase"}
     if any(ast.unparse(base).rpartition(".")[2] not in named for one in family for base in one.bases):
         return  # a base of which nothing is known
-    nodes = [item for one in family for item in ast.walk(one)]
+    nodes = [item for one in (*family, *fixtures) for item in ast.walk(one)]
     own = {item.name for item in nodes if isinstance(item, DefinitionNode)}
     own |= {name for one in family for item in one.body for name in stored_names(item)}
     own |= {item.attr for item in nodes if isinstance(item, ast.Attribute) and not isinstance(item.ctx, ast.Load)}

@@ -178,12 +178,17 @@ class _Substitute(ast.NodeTransformer):
         match node:
             case ast.Subscript(
                 value=ast.List(elts=items) | ast.Tuple(elts=items), slice=ast.Constant(value=int(index))
-            ):
+            ) if not any(isinstance(item, ast.Starred) for item in items):
                 return items[index] if index < len(items) else node
-            case ast.Subscript(value=ast.Dict(keys=keys, values=values), slice=ast.Constant(value=wanted_key)):
-                for key, value in zip(keys, values, strict=True):
-                    if isinstance(key, ast.Constant) and key.value == wanted_key:
-                        return value
+            case ast.Subscript(value=ast.Dict(keys=keys, values=values), slice=ast.Constant(value=wanted_key)) if all(
+                isinstance(key, ast.Constant) for key in keys
+            ):
+                found = [
+                    value
+                    for key, value in zip(keys, values, strict=True)
+                    if isinstance(key, ast.Constant) and key.value == wanted_key
+                ]
+                return found[-1] if found else node
         return node
 
 

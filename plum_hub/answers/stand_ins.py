@@ -32,7 +32,9 @@ ATTRIBUTES: dict[str, frozenset[str]] = {
     }),
     "tmp_path_factory": frozenset({"mktemp"}),
     "caplog": frozenset({"records", "text", "messages", "record_tuples", "clear", "set_level", "at_level", "handler"}),
-    "request": frozenset({"param", "addfinalizer", "getfixturevalue", "node", "fixturename", "function", "cls"}),
+    "request": frozenset({
+        "param", "addfinalizer", "getfixturevalue", "node", "fixturename", "function", "cls", "instance",
+    }),
 }  # fmt: skip
 """The fixtures that have a stand-in, with the attributes that tests may use; a path of `tmp_path` is a whole one."""
 CASE_NAMES = frozenset({

@@ -5,9 +5,9 @@ from decimal import Decimal, InvalidOperation
 from itertools import chain
 from typing import Literal
 
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
 _FRACTION = re.compile(r"[.eE]")
-_TOLERANCE = 1e-6
+_TOLERANCE = Decimal("1e-6")
 
 OutputComparison = Literal["words", "contest", "livecodebench"]
 """How printed text is compared with the expected text; defined in `output_agrees`."""
@@ -21,7 +21,8 @@ def output_agrees(actual: str, expected: str, comparison: OutputComparison) -> b
     - `words`: The same words in the same lines; trailing empty lines are ignored.
     - `contest`: What contest judges agree on: the same words in the same lines, without the empty lines at both ends; a
       number may be written otherwise (`1.0` for `1`), and where the expected one has a decimal point or an exponent, it
-      may differ by 1e-6 of 1 or, if it is larger, of itself. Letters, and the order of words and lines, are exact.
+      may differ by 1e-6 of 1 or, if it is larger, of itself. Letters, the order of words and lines, and digits behind
+      a leading zero (`0011`), which are no number, are exact.
     - `livecodebench`: The rule of LiveCodeBench: the same number of lines once the whole text is stripped, and each
       line equal once stripped, or the same decimal numbers (`1.0` for `1`; no tolerance). With this rule, a `sys.exit`
       with a nonzero status is not a failure either.
@@ -58,11 +59,10 @@ def _same_word(actual: str, expected: str) -> bool:
         return True
     if not (_NUMBER.fullmatch(actual) and _NUMBER.fullmatch(expected)):
         return False
-    if Decimal(actual) == Decimal(expected):
+    printed, wanted = Decimal(actual), Decimal(expected)
+    if printed == wanted:
         return True
-    if not _FRACTION.search(expected):
-        return False
-    return abs(float(actual) - float(expected)) <= _TOLERANCE * max(1.0, abs(float(expected)))
+    return bool(_FRACTION.search(expected)) and abs(printed - wanted) <= _TOLERANCE * max(Decimal(1), abs(wanted))
 
 
 def _same_line(actual: str, expected: str) -> bool:

@@ -48,6 +48,39 @@ ANSWERS = {
         f"```python\ndef g(x): return x\n\n{F}```\nRecall:\n```python\ndef g(x):\n    ...\n```",
         f"def g(x): return x\n\n{F}",
     ),
+    "a helper corrected between": (
+        (
+            "```python\ndef g(x): return x\n```\nNo:\n```python\ndef g(x): return x + 1\n```\n"
+            "```python\ndef f(x): return g(x)\n```"
+        ),
+        "def g(x): return x\n\n\ndef g(x): return x + 1\n\n\ndef f(x): return g(x)\n",
+    ),
+    "a helper of a block of its own corrected": (
+        (
+            "```python\ndef g(x): return x\n```\n```python\ndef f(x): return g(x)\n```\nNo:\n"
+            "```python\ndef g(x): return x + 1\n```"
+        ),
+        "def g(x): return x\n\n\ndef f(x): return g(x)\n\n\ndef g(x): return x + 1\n",
+    ),
+    "a helper with other parameters corrects nothing": (
+        f"```python\ndef g(x): return x\n\n{F}```\nOr:\n```python\ndef g(x, y):\n    return x + y\n```",
+        f"def g(x): return x\n\n{F}",
+    ),
+    "a helper that needs what is not there corrects nothing": (
+        f"```python\ndef g(x): return x\n\n{F}```\nOr:\n```python\n@cache\ndef g(x):\n    return x\n```",
+        f"def g(x): return x\n\n{F}",
+    ),
+    "a helper that is shown again corrects nothing": (
+        f"```python\ndef g(x): return x\n\n{F}```\nIn it:\n```python\ndef g(x):\n    # the same\n    return x\n```",
+        f"def g(x): return x\n\n{F}",
+    ),
+    "a part of a class corrects nothing": (
+        (
+            f"```python\nclass A:\n    def go(self): return 1\n\n{F}```\nYou may add:\n"
+            "```python\nclass A:\n    def __repr__(self):\n        return 'A'\n```"
+        ),
+        f"class A:\n    def go(self): return 1\n\n{F}",
+    ),
     "corrected without a fence": (f"```python\ndef f(x):\n    return x\n```\nOops. Corrected:\n\n{F}\nThat is it.", F),
     "mentioned without a fence": (
         f"```python\n{F}```\nHere `def f(x):` begins it, and\n\ndef f(x):\n    pass\n\nis empty.",

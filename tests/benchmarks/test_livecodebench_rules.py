@@ -42,6 +42,13 @@ def test_printed_texts(printed: str, expected: str, official: bool, strict: bool
 
 
 CONTEST = [
+    ("11", "0011", False),
+    ("05", "5", False),
+    ("0.50", "0.5", True),
+    ("-0", "0", True),
+    ("5", "1e999", False),
+    ("1e9999", "1.5", False),
+    ("1.0e999", "1e999", True),
     ("1 2\n3", "1 2\n3\n", True), ("\n1 \n\n", "1", True), ("1\r\n2\r\n", "1\n2\n", True), ("1\n\n2", "1\n2", False),
     ("1 2", "1\n2", False), ("2 1", "1 2", False), ("1 2 3", "1 2", False), ("Yes", "YES", False), ("", "\n", True),
     ("x", "", False), ("1.0", "1", True), ("1.0000001", "1", False), ("1", "1.0", True),
