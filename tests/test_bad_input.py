@@ -220,3 +220,13 @@ def test_a_missing_extra_names_the_line_that_mends_it(folder: Path) -> None:
     done = plum_hub(arguments, HF_ENDPOINT="http://127.0.0.1:9")
     assert done.returncode in (6, 10), done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["judge", "NAME", "--suites", "s.csv", "--out", "v.jsonl"], ["views", "NAME"], ["train", "NAME", "--preflight"]],
+)
+def test_a_text_that_is_too_long_for_a_path(arguments: list[str]) -> None:
+    name = "Write a Python function. " * 20
+    given = [name if one == "NAME" else one for one in arguments]
+    refused([sys.executable, "-m", "plum_hub", *given], 2, "Write a Python function.", "too long for a path")

@@ -35,7 +35,7 @@ from plum_hub.cli.strengthen import strengthen
 from plum_hub.cli.train import train
 from plum_hub.cli.verify import verify
 from plum_hub.cli.views import views
-from plum_hub.errors import MachineError, PlumError
+from plum_hub.errors import MachineError, PlumError, UsageError
 from plum_hub.threads import prepare_threads
 
 
@@ -82,6 +82,8 @@ def main() -> None:
     except PlumError as error:
         _fail(error.exit_code, f"plum-hub: {error}")
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # whatever asked for a file of that name, a user gave it
+            _fail(UsageError.exit_code, f"plum-hub: {str(error.filename)[:60]}...: too long for a path: fix it")
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = error.filename or "the output, or for temporary files in $TMPDIR"

@@ -3,11 +3,12 @@
 import os
 import re
 from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 
 from plum_hub.errors import InstructionsError, UsageError
 from plum_hub.instructions.file_kinds import SUFFIXES, is_supported
-from plum_hub.instructions.local import is_local, is_pattern
+from plum_hub.instructions.local import exists, expanded, is_local, is_pattern
 
 _FILE = re.compile(
     rf"(?P<path>.+?(?:{'|'.join(map(re.escape, sorted(SUFFIXES, key=len, reverse=True)))}))(?::(?P<column>.+))?",
@@ -40,7 +41,7 @@ class DatasetAddress:
     @property
     def patterns(self) -> list[str] | None:
         """What to download; None is everything."""
-        return [self.path, f"{self.path}/*", "README.md"] if self.path else None
+        return [self.path, escape(self.path), f"{escape(self.path)}/*", "README.md"] if self.path else None
 
     @property
     def name(self) -> str:
@@ -76,8 +77,8 @@ def parse_source(text: str) -> LocalAddress | DatasetAddress | None:
         InstructionsError: It is an address, but not of a dataset on the Hub.
     """
     text = text.strip()
-    path = Path(text).expanduser()
-    if text and path.exists():
+    path = expanded(text)
+    if text and exists(path):
         return LocalAddress(path=path)
     if text.lower().startswith(_WEB) or _SCHEME.match(text):
         return _address(text, text)
@@ -85,12 +86,12 @@ def parse_source(text: str) -> LocalAddress | DatasetAddress | None:
     if _is_dataset_path(head):
         return _address(f"hf://{text}", text)
     if match := _FILE.fullmatch(text):
-        return LocalAddress(path=Path(match["path"]).expanduser(), column=match["column"])
-    if is_local(Path(head).expanduser()) or is_pattern(path) or head.startswith(("/", "./", "../", "~")):
-        return LocalAddress(path=Path(head).expanduser(), column=column)
+        return LocalAddress(path=expanded(match["path"]), column=match["column"])
+    if is_local(expanded(head)) or is_pattern(path) or head.startswith(("/", "./", "../", "~")):
+        return LocalAddress(path=expanded(head), column=column)
     if match := _REPO.fullmatch(text):
         return DatasetAddress(repo=match["repo"], revision=match["revision"], column=match["column"])
-    return LocalAddress(path=Path(head).expanduser(), column=column) if "/" in head.partition("@")[0] else None
+    return LocalAddress(path=expanded(head), column=column) if "/" in head.partition("@")[0] else None
 
 
 def canonical(text: str) -> str:
@@ -145,7 +146,8 @@ def _is_dataset_path(text: str) -> bool:
 
 def _split_column(text: str) -> tuple[str, str | None]:
     head, colon, column = text.rpartition(":")
-    return (head, column) if colon and head and column and "/" not in column else (text, None)
+    is_column = colon and head and column and "/" not in column and not is_supported(column)
+    return (head, column) if is_column else (text, None)
 
 
 def _address(address: str, text: str) -> DatasetAddress:
@@ -164,10 +166,10 @@ def _dataset(address: str, text: str, *, web: bool) -> DatasetAddress:
 
     try:
         found = parse_hf_uri(address, endpoint=os.environ.get("HF_ENDPOINT") or None)
-    except HfUriError as error:
+    except (HfUriError, ValueError) as error:
         if web and "Unrecognized host" in str(error):
             raise InstructionsError(_download(address)) from error
-        why = " ".join(str(error).split())[:200]
+        why = " ".join(str(error).split()).removeprefix(f"Invalid HF URI '{address}'. ")[:200]
         raise InstructionsError(
             f"{text} names no dataset ({why}): give hf://datasets/NAMESPACE/NAME[@REVISION][/PATH]"
         ) from error
@@ -175,6 +177,8 @@ def _dataset(address: str, text: str, *, web: bool) -> DatasetAddress:
         raise InstructionsError(
             f"{text} names a {found.type}, not a dataset: give hf://datasets/NAMESPACE/NAME[@REVISION][/PATH]"
         )
+    if ".." in found.path_in_repo.split("/"):
+        raise InstructionsError(f"{text} names a file outside of the dataset: leave out `..`")
     return DatasetAddress(repo=found.id, revision=found.revision, path=found.path_in_repo.rstrip("/"), explicit=True)
 
 

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from glob import escape, glob
 from pathlib import Path
 
 from plum_hub.errors import InstructionsError
@@ -73,6 +75,30 @@ class LocalRows:
                 yield f"{file}:{number}", row
 
 
+def expanded(text: str) -> Path:
+    """Make a path of what a user wrote.
+
+    Args:
+        text: A path, which may begin with `~` or `~USER`.
+
+    Returns:
+        The path; unchanged if there is no such user, where `Path.expanduser` raises.
+    """
+    return Path(os.path.expanduser(text))  # noqa: PTH111
+
+
+def exists(path: Path) -> bool:
+    """Tell whether something is at a path.
+
+    Args:
+        path: A path.
+
+    Returns:
+        False also where no name can be, as for a whole text, and where nothing may be looked for: `Path.exists` raises.
+    """
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def is_local(path: Path) -> bool:
     """Tell whether something is at a path.
 
@@ -82,7 +108,7 @@ def is_local(path: Path) -> bool:
     Returns:
         False also for a pattern that no file matches.
     """
-    return path.exists() or (is_pattern(path) and bool(_matches(path)))
+    return exists(path) or (is_pattern(path) and bool(_matches(path)))
 
 
 def is_pattern(path: Path) -> bool:
@@ -94,7 +120,7 @@ def is_pattern(path: Path) -> bool:
     Returns:
         True if it has `*`, `?` or `[`, and is no name of a file itself.
     """
-    return any(sign in str(path) for sign in _WILD) and not path.exists()
+    return any(sign in str(path) for sign in _WILD) and not exists(path)
 
 
 def find_local(path: Path, splits: Sequence[str] | None = None) -> LocalRows:
@@ -118,13 +144,32 @@ def find_local(path: Path, splits: Sequence[str] | None = None) -> LocalRows:
         if not files:
             raise InstructionsError(f"{path} matches no file that can be read: {FORMATS}")
         return LocalRows(path, _direct(files))
-    if not path.exists():
+    if not exists(path):
         raise InstructionsError(f"{path} does not exist{_if_address(path)}")
     if path.is_dir():
         return _of_folder(path.resolve(), splits)  # `datasets` names files by their whole paths
     if not is_supported(path.name):
         raise InstructionsError(f"{path}: unknown kind of file: rename or convert it to {FORMATS}")
     return LocalRows(path, _direct([path]))
+
+
+def find_part(folder: Path, part: str, name: str) -> LocalRows:
+    """Find the files that hold the rows of a part of a downloaded dataset.
+
+    Args:
+        folder: The dataset's files.
+        part: A file, folder or pattern in it.
+        name: The whole address, for messages.
+
+    Returns:
+        The rows.
+
+    Raises:
+        InstructionsError: There is nothing, or nothing that can be read.
+    """
+    if not is_local(folder / part):
+        raise InstructionsError(f"{name} does not exist: fix the path behind the dataset's name")
+    return find_local(folder / part)
 
 
 def _if_address(path: Path) -> str:
@@ -139,8 +184,10 @@ def _direct(files: Sequence[Path], splits: Sequence[str] = ()) -> SplitFiles:
 
 
 def _matches(path: Path) -> list[Path]:
-    found = Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))
-    return sorted(file for file in found if file.is_file() and not file.name.startswith("."))
+    """Find the files of a pattern as a shell does: no hidden ones, and a `**` inside a name is a `*`."""
+    place = next(parent for parent in path.parents if exists(parent))  # its own name may have signs of a pattern
+    found = glob(f"{escape(str(place))}/{path.relative_to(place)}", recursive=True)  # noqa: PTH207 - takes more patterns
+    return sorted(file for name in found if (file := Path(name)).is_file())
 
 
 def _of_folder(path: Path, splits: Sequence[str] | None) -> LocalRows:

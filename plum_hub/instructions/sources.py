@@ -24,7 +24,7 @@ from plum_hub.instructions.file_kinds import FORMATS
 from plum_hub.instructions.files import read_rows
 from plum_hub.instructions.filters import asks_for_testable_code, concerns_python, mentions_python
 from plum_hub.instructions.layouts import COLUMNS, ID_COLUMNS, Layout, detect_layout
-from plum_hub.instructions.local import LocalRows, find_local, is_pattern
+from plum_hub.instructions.local import LocalRows, find_local, find_part, is_local, is_pattern
 from plum_hub.instructions.pieces import with_continuations
 from plum_hub.instructions.tables import Row
 from plum_hub.records import Drop, Instruction, digest
@@ -282,7 +282,7 @@ def _open(config: InstructionsConfig, columns: Set[str] = frozenset()) -> _Opene
     column = config.column or found.column
     if isinstance(found, DatasetAddress):
         return _open_dataset(found, config, {column or "", *columns}, column)
-    if not found.path.exists() and not is_pattern(found.path):
+    if not is_local(found.path) and not is_pattern(found.path):
         raise InstructionsError(
             f"{found.path} does not exist: give --instructions the path of a file or folder, or `starter`"
         )
@@ -300,7 +300,7 @@ def _open_dataset(
         raise InstructionsError(f"{error}; nor is there a file or folder {address.repo} here") from error
     folder = hub.fetch_folder(address.repo, commit, address.patterns)
     if address.path:
-        part = find_local(folder / address.path).rows(COLUMNS | columns)
+        part = find_part(folder, address.path, address.name).rows(COLUMNS | columns)
         rows: Iterator[tuple[int, Row]] = enumerate((row for _, row in part), start=1)
     else:
         rows = hub.read_folder(folder, address.repo, COLUMNS | columns, config.splits)

@@ -1,18 +1,17 @@
 """Parse the turns of a conversation in all shapes in which datasets store them.
 
-Shapes: a list of turns; a mapping of lists, one per field; and the JSON or Python `repr` of either in a string, as
-in CSV exports. The speaker of a turn is in `from`, `role`, ..., its text in `value`, `content` or `text`. Parquet
-pads turns of several shapes with nulls, so that a field counts only if it is not null. A content may be a list of
-parts.
+Shapes: a list of turns; a mapping of lists, one per field; and either in a string, as in CSV exports: as JSON, or as
+Python or numpy print it. The speaker of a turn is in `from`, `role`, ..., its text in `value`, `content` or `text`.
+Parquet pads turns of several shapes with nulls, so that a field counts only if it is not null. A content may be a list
+of parts.
 """
 
-import ast
-import json
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from plum_hub.instructions.cells import literal_of
 
 HUMAN = frozenset({"human", "user", "prompter", "instruction", "question", "customer", "student"})
 SYSTEM = frozenset({"system", "developer"})
@@ -27,7 +26,6 @@ _SPEAKERS = ("from", "role", "speaker", "author")
 _TEXTS = ("value", "content", "text")
 _WRAPPERS = ("messages", "conversations", "conversation", "turns")
 _TEXT_PARTS = ("text", "input_text")
-_NUMPY = re.compile(r"array\((\[.*\])(?:,\s*dtype=\w+)?\)", re.DOTALL)
 _SERIALIZED = re.compile(
     r"""[\s\ufeff"'\\]{0,9} (?:array\(|[\[({]) [\s\[({"'\\]{0,9}["'] \w+ ["'\\]+ \s*:
     (?= .* ["'] (?:role|from) ["'\\]+ \s*:\s* ["'\\]+ (?:system|developer|user|human|assistant|gpt)\b )""",
@@ -45,8 +43,6 @@ _TRANSCRIPT = re.compile(
     re.VERBOSE | re.DOTALL | re.MULTILINE | re.IGNORECASE,
 )
 """A conversation as one text, in a chat template's or another usual form, with something behind an answer's mark."""
-_MAX_REPR_CHARACTERS = 1_000_000
-"""Longer strings are not parsed as Python, whose parser needs a hundred times their size in memory."""
 
 
 class UnreadableTurnsError(ValueError):
@@ -132,26 +128,15 @@ def plain_text(content: object) -> str | None:
 
 
 def _parsed(text: str) -> object:
-    """Parse a string that looks like JSON or a Python literal; return other strings unchanged."""
+    """Parse a string that looks like JSON, a Python literal or an array of numpy; return other strings unchanged."""
     stripped = text.strip("\ufeff \t\r\n")
-    if numpy := _NUMPY.fullmatch(stripped):
-        stripped = numpy[1]
-    if not stripped or stripped[0] + stripped[-1] not in ("[]", "{}", "()", '""'):
+    begin = "(" if stripped.startswith("array(") else stripped[:1]
+    if begin + stripped[-1:] not in ("[]", "{}", "()", '""'):
         return text
-    try:
-        found = json.loads(stripped)
-    except (ValueError, RecursionError):
-        found = None
-    if isinstance(found, str):  # encoded twice
+    found = literal_of(stripped, text)
+    if isinstance(found, str) and found is not text:  # encoded twice
         return _parsed(found) if found.strip()[:1] in ("[", "{") else text
-    if found is not None or stripped[0] == '"':
-        return text if found is None else found
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # warnings about the string's escapes do not concern the user
-            return ast.literal_eval(stripped) if len(stripped) <= _MAX_REPR_CHARACTERS else text
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        return text
+    return found
 
 
 def _of_mapping(value: Mapping[Any, Any]) -> object:

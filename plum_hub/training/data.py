@@ -12,9 +12,10 @@ from plum_hub.engines.base import LocalSettings
 from plum_hub.errors import HubError, InstructionsError, TrainingError
 from plum_hub.hubs.client import choose_target, connected, fetch_repo
 from plum_hub.instructions.addresses import DatasetAddress, parse_source
+from plum_hub.instructions.cells import list_of
 from plum_hub.instructions.files import read_rows
 from plum_hub.instructions.hub import read_folder
-from plum_hub.instructions.local import find_local
+from plum_hub.instructions.local import exists, expanded, find_local, find_part
 from plum_hub.records import Preference, Prompt, digest
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.reading import config_files
@@ -103,8 +104,8 @@ def read_data(source: str, method: Method, hub: str) -> TrainingData:
         RunError: The run is damaged.
         HubError: The repository cannot be fetched.
     """
-    path = Path(source).expanduser()
-    if (path / "recipe.yaml").is_file():
+    path = expanded(source)
+    if exists(path / "recipe.yaml"):
         data = _from_run(path, method)
     else:
         try:
@@ -147,7 +148,7 @@ def _from_repository(address: DatasetAddress, method: Method, hub: str) -> Train
             raise
         raise HubError(f"{error}; nor is there a run, file or folder {repo} here") from error
     if address.path:
-        part = find_local(folder / address.path)
+        part = find_part(folder, address.path, source)
         rows, ignored = _convert(lambda: (row for _, row in part.rows(_READ)), method, source)
         return TrainingData(repo, folder.name, rows, None, ignored_columns=ignored)
     manifest = folder / "manifest.json"
@@ -278,7 +279,8 @@ def _tools(row: Mapping[str, Any], number: int, source: str) -> str | None:
     if not given or isinstance(row.get("prompt", row.get("messages", "")), str):
         return None
     try:
-        found = json.loads(given) if isinstance(given, str) else given
+        listed = list_of(given)
+        found = json.loads(listed) if isinstance(listed, str) else listed
         if found is None:
             return None
         if isinstance(found, list):

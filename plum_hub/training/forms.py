@@ -14,6 +14,7 @@ from typing import Any
 
 from plum_hub.errors import TrainingError
 from plum_hub.instructions.cells import truth_of
+from plum_hub.instructions.turns import UnreadableTurnsError
 from plum_hub.release.schemas import Method
 from plum_hub.training.lengths import Row
 from plum_hub.training.turns import conversation_of
@@ -46,10 +47,11 @@ def standard_rows(rows: Iterable[Mapping[str, Any]], source: str) -> Iterator[Ro
         The rows.
 
     Raises:
-        TrainingError: A row's chosen and rejected answers have no common beginning, and there is no other prompt.
+        TrainingError: A row's chosen and rejected answers have no common beginning, and there is no other prompt; or
+            turns in a text cannot be read.
     """
     for number, given in enumerate(rows):
-        row = {name: conversation_of(value) if name in TURNS else value for name, value in given.items()}
+        row = {name: _conversation(name, value, f"{source}: row {number}") for name, value in given.items()}
         row |= {name: list(map(_chatml, row[name])) for name in TURNS if isinstance(row.get(name), list)}
         if "label" in row:
             row["label"] = truth_of(row["label"])
@@ -106,6 +108,16 @@ def unpaired(rows: Iterable[Row]) -> Iterator[tuple[int, Row]]:
             sample = row.get(f"{name}_sample_id") or f"{number} {name}"
             own = {"prompt": row["prompt"], "completion": row[name], "label": label, "sample_id": sample}
             yield number, {key: value for key, value in rest.items() if not key.endswith("_sample_id")} | own
+
+
+def _conversation(name: str, value: Any, where: str) -> Any:
+    try:
+        return conversation_of(value) if name in TURNS else value
+    except UnreadableTurnsError as error:
+        raise TrainingError(
+            f"{where}: its {name} is a list of turns in a text that is neither JSON nor what Python or numpy print: "
+            "write it as JSON"
+        ) from error
 
 
 def _chatml(turn: Any) -> Any:

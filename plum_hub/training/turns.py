@@ -1,11 +1,17 @@
 """Conversations of users' rows as their chat template shall see them, whatever file they were kept in."""
 
+import re
 from typing import Any
 
 from plum_hub.instructions.cells import list_of
+from plum_hub.instructions.turns import UnreadableTurnsError
 
 _ASKING = frozenset({"system", "developer", "user"})
 _FIELDS = ({"role", "content"}, {"from", "value"})
+_LOOKS_LIKE_TURNS = re.compile(
+    r"""\s*\[\s*\{(?=.*["'](?:role|from)["']\s*:\s*["'](?:system|developer|user|human|assistant|gpt)["']).*\}\s*\]\s*""",
+    re.DOTALL,
+)
 _TOO_DEEP = {"nested": "too deeply"}
 """Neither text, turns nor tools, so that the row is refused by its number."""
 
@@ -22,6 +28,9 @@ def conversation_of(value: Any) -> Any:
     Returns:
         A list without null fields at any depth, or an object if it is nested too deeply; any other value, plain text
         included, unchanged.
+
+    Raises:
+        UnreadableTurnsError: A text is a list of turns by its look, and cannot be read.
     """
     if isinstance(value, str):
         value = _parsed(value)
@@ -50,6 +59,8 @@ def _parsed(text: str) -> Any:
     turns = isinstance(found, list) and all(
         isinstance(turn, dict) and any(names <= turn.keys() for names in _FIELDS) for turn in found
     )
+    if found is text and _LOOKS_LIKE_TURNS.fullmatch(text):
+        raise UnreadableTurnsError("unreadable_turns")
     return found if found and turns else text
 
 

@@ -1,11 +1,14 @@
 """What people write for a source: a path, a dataset, or an address copied from a browser."""
 
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 from plum_hub.errors import InstructionsError, UsageError
+from plum_hub.instructions import InstructionsConfig, load
 from plum_hub.instructions.addresses import DatasetAddress, LocalAddress, parse_repo, parse_source
+from plum_hub.instructions.local import find_part
 
 
 def dataset(**fields: str) -> DatasetAddress:
@@ -83,3 +86,33 @@ def test_a_release_by_its_address() -> None:
         parse_repo("hf://datasets/me/rows@v1/a.jsonl")
     with pytest.raises(UsageError, match="curl"):
         parse_repo("https://example.org/rows")
+
+
+@pytest.mark.parametrize(
+    "text", ["Write a Python function. " * 30, "./" + "x" * 300, "~nobody-of-this-name/a.jsonl", "a\0b"]
+)
+def test_what_can_be_no_path_is_not_found(text: str) -> None:
+    with pytest.raises(InstructionsError, match=r"is not a source|does not exist"):
+        load(InstructionsConfig(source=text))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("hf://datasets/me/rows/../other/a.jsonl", r"outside of the dataset: leave out `\.\.`"),
+        ("https://[", "names no dataset|is no dataset"),
+        ("https://huggingface.co/datasets/me/rows/viewer/default/train", r"names no dataset \(Cannot parse URL"),
+    ],
+)
+def test_addresses_of_no_dataset_say_why(text: str, said: str) -> None:
+    with pytest.raises(InstructionsError, match=said):
+        parse_source(text)
+
+
+def test_names_of_files_with_signs_are_names(tmp_path: Path) -> None:
+    found = parse_source("hf://datasets/me/rows/a:b[1].jsonl")
+    assert found == dataset(path="a:b[1].jsonl")
+    assert isinstance(found, DatasetAddress) and found.patterns
+    assert any(fnmatch("a:b[1].jsonl", pattern) for pattern in found.patterns)
+    with pytest.raises(InstructionsError, match=r"hf://x/no\.jsonl does not exist"):
+        find_part(tmp_path, "no.jsonl", "hf://x/no.jsonl")

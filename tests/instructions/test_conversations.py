@@ -41,6 +41,8 @@ PARTS = [{"type": "text", "text": ADD}]
         [{"role": "user", "content": [*PARTS, {"type": None, "text": None}]}],
         repr(tuple(TURNS)),
         f"array({TURNS!r}, dtype=object)",
+        repr(TURNS).replace("}, {", "}\n {"),  # as numpy prints it
+        repr([{"role": "user", "content": PARTS}]).replace(repr(PARTS), f"array({PARTS!r}, dtype=object)"),
         json.dumps(json.dumps(TURNS)),
         "\ufeff" + json.dumps(TURNS),
     ],
@@ -83,7 +85,6 @@ def test_what_is_no_opening_is_left_out_with_its_reason(tmp_path: Path, value: o
         json.dumps(TURNS)[:-9],
         json.dumps(TURNS).replace('"', '""'),
         "\n".join(map(json.dumps, TURNS)),
-        repr(TURNS).replace("}, {", "}\n {"),  # as numpy prints it
         f"<|im_start|>user\n{ADD}<|im_end|>\n<|im_start|>assistant\n{ANSWER}<|im_end|>",
         f"<s>[INST] {ADD} [/INST] {ANSWER}</s>",
         f"<|user|>\n{ADD}\n<|assistant|>\n{ANSWER}",

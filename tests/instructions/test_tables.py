@@ -231,6 +231,18 @@ def test_files_by_a_pattern(tmp_path: Path) -> None:
     assert [row.text for row in walk(f"{folder}/[x].csv:q")[0]] == [LAST]
 
 
+def test_patterns_mean_what_they_mean_to_a_shell(tmp_path: Path) -> None:
+    folder = tmp_path / "[2024] d"
+    for name in ("a.csv", "b/c.csv", ".cache/x/hidden.csv", "b/.hidden.csv"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(as_csv([{"q": ADD if name == "a.csv" else JOIN}]))
+    assert [row.text for row in walk(f"{folder}/*.csv:q")[0]] == [ADD]
+    assert [[row.text for row in rows] for rows in (walk(f"{folder}/**/*.csv:q")[0], walk(f"{folder}/**:q")[0])] == [
+        [ADD, JOIN], [ADD, JOIN],
+    ]  # fmt: skip
+    assert [row.text for row in walk(f"{folder}/a**.csv:q")[0]] == [ADD]
+
+
 @pytest.mark.parametrize(
     ("files", "said"),
     [

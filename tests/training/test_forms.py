@@ -153,9 +153,27 @@ def test_rows_of_another_method_are_told_theirs(tmp_path: Path, method: Method, 
         rows_of(tmp_path / "t.jsonl", [row], method)
 
 
+def as_numpy(turns: list[Any]) -> str:
+    """Write turns as `Dataset.to_csv` does, and pandas with what it read from Parquet."""
+    return f"[{chr(10).join(map(repr, turns))}]"
+
+
+def test_turns_and_tools_in_a_csv_are_never_taken_for_text(tmp_path: Path) -> None:
+    path, tool = tmp_path / "rows.csv", {"type": "function", "function": {"name": "f", "parameters": {}}}
+    with path.open("w", newline="") as file:
+        row = [as_numpy(TURNS), as_numpy(OTHER), repr([tool])]
+        csv.writer(file).writerows([["chosen", "rejected", "tools"], row])
+    (row,) = read_data(str(path), "dpo", "auto").rows
+    assert (row["prompt"], row["chosen"], row["rejected"]) == (TURNS[:1], TURNS[1:], OTHER[1:])
+    assert json.loads(row["tools"]) == [tool]
+    path.write_text("prompt,completion\na,\"[{'role': 'user', 'content': Timestamp('2020')}]\"\n")
+    with pytest.raises(TrainingError, match="row 0: its completion is a list of turns in a text that is neither JSON"):
+        read_data(str(path), "sft", "auto")
+
+
 def test_a_csv_gives_labels_and_conversations(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
-    for write, truth in ((json.dumps, ("true", "FALSE")), (repr, ("1", "0"))):
+    for write, truth in ((json.dumps, ("true", "FALSE")), (repr, ("1", "0")), (as_numpy, ("True", "False"))):
         with path.open("w", newline="") as file:
             csv.writer(file).writerows(
                 [["prompt", "completion", "label"], *([write(TURNS[:1]), write(TURNS[1:]), one] for one in truth)]
