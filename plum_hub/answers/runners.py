@@ -8,7 +8,7 @@ again before each call and nothing runs between the two.
 import ast
 import re
 import sys
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from plum_hub.answers.fixtures import STAND_INS, Shared, own_nodes
@@ -282,6 +282,28 @@ def _refuse_hidden(statements: Sequence[ast.stmt], runs: Runs) -> None:
                 and str(getattr(attribute, "value", "test")).startswith("test")
             ):
                 raise ValueError(f"line {node.lineno}: setattr gives {name} tests: write them in the class")
+    tested = [node for node in runs.classes.values() if node.name.startswith("Test") or runs.is_unit(node)]
+    functions = {node.name: node for node in statements if isinstance(node, FunctionNode)}
+    for node in [*others, *(item for one in tested for item in one.body)]:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name.startswith("test"):
+                if _is_function(value, functions):
+                    raise ValueError(f"line {node.lineno}: {name} is given a function: define it with def")
+
+
+def _is_function(value: ast.expr, functions: Mapping[str, ast.stmt]) -> bool:
+    """Tell whether a value is a function: a lambda, one of the module, or what one of the module makes."""
+    match value:
+        case ast.Lambda():
+            return True
+        case ast.Name(id=name):
+            return name in functions
+        case ast.Call(func=ast.Name(id=name)) if name in functions:
+            inner = [node for node in ast.walk(functions[name]) if node is not functions[name]]
+            made = {node.name for node in inner if isinstance(node, FunctionNode)}
+            given = [node.value for node in inner if isinstance(node, ast.Return)]
+            return any(isinstance(one, ast.Lambda) or (isinstance(one, ast.Name) and one.id in made) for one in given)
+    return False
 
 
 def _refuse_module(name: str, line: int) -> None:
