@@ -2,7 +2,8 @@
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
 from copy import copy, deepcopy
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ _OTHER = re.compile(
 )
 _SETUPS, _TEARDOWNS = ("setUp", "asyncSetUp", "setup_method", "setup"), ("asyncTearDown", "tearDown", "teardown_method")
 _CLASS_SETUPS, _CLASS_TEARDOWNS = ("setup_class", "setUpClass"), ("tearDownClass", "teardown_class")
+_LOOKUPS = frozenset({"getattr", "dir", "vars", "__dict__", "eval", "exec", "inspect"})
+"""By these a test may reach others that it does not name."""
 MODULE_STEPS = ""
 """The name under which tests share the set-up of their module."""
 
@@ -55,12 +58,13 @@ class Runs:
         self._functions = {node.name: node for node in statements if isinstance(node, FunctionNode)}
         self._marks = assigned_marks(statements)
         self._states: dict[str, frozenset[str]] = {}
+        bound = Counter(name for node in statements for name in stored_names(node))
         self._tables = {
             name: node.value
             for node in statements
             if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
             for name in stored_names(node)
-            if sum(name in stored_names(other) for other in statements) == 1
+            if bound[name] == 1
         }
         before, after = (
             [_module_step(self._functions[name]) for name in names if name in self._functions]
@@ -127,13 +131,15 @@ class Runs:
         if names := state_of(family):
             self._states[kind] = names
         found: list[TestRun] = []
+        tests = frozenset(self.test_names(node))
         for name in self.test_names(node):
             method = known[name]
+            own = family if outer else _with_one_test(family, name, tests)
             skip = 0 if any(ast.unparse(one) == "staticmethod" for one in method.decorator_list) else 1
             for variant, marks in self._variants(method, skip, [*method.decorator_list, *given], fixtures):
                 wiring = Wiring(fixtures, variant, f"{kind}.{name}", self.shared)
-                body = self._case(wiring, marks, method, skip, known, is_unit=is_unit)
-                defined = [bare(one) for one in (*reversed(family[1:]), (outer or (node,))[0])]
+                defined = [bare(one) for one in (*reversed(own[1:]), (outer or own)[0])]
+                body = self._case(wiring, marks, defined, skip, known, is_unit=is_unit)
                 found.append(self._run([*defined, *body], variant.loops, wiring))
         for inner in node.body:
             if isinstance(inner, ast.ClassDef) and inner.name.startswith("Test") and not is_unit:
@@ -144,14 +150,15 @@ class Runs:
         self,
         wiring: Wiring,
         marks: Marks,
-        method: _Function,
+        defined: Sequence[ast.stmt],
         skip: int,
         known: Mapping[str, _Function],
         *,
         is_unit: bool,
     ) -> list[ast.stmt]:
-        """Return the statements that run one method of a class, behind the class."""
+        """Return the statements that run one method of a class, behind the class and its bases."""
         kind, _, name = wiring.name.rpartition(".")
+        method = known[name]
         before, each, after, last = (
             [known[one] for one in names if one in known]
             for names in (_CLASS_SETUPS, _SETUPS, _TEARDOWNS, _CLASS_TEARDOWNS)
@@ -162,9 +169,8 @@ class Runs:
             wiring.setup += [_class_step(one) for one in before]
             wiring.teardown += [_class_step(one) for one in reversed(last)]
         wiring.setup.append("case = kind()")
-        family = self.family(self.classes[kind]) if kind in self.classes else []
-        has_case = is_unit and any(f"{STAND_INS}['_Case']" in ast.unparse(bare(one)) for one in family)
-        if has_case:
+        bases = [base for one in defined if isinstance(one, ast.ClassDef) for base in one.bases]
+        if is_unit and f"{STAND_INS}['_Case']" in map(ast.unparse, bases):
             wiring.setup.append(f"case._testMethodName = {name!r}")
             wiring.teardown.append("case.doCleanups()")
         wiring.automatic("")
@@ -285,6 +291,39 @@ class Runs:
             node.body = body
             body = [node]
         return TestRun(body, (*self._always(), *wiring.needs))
+
+
+def _with_one_test(family: Sequence[ast.ClassDef], name: str, tests: Set[str]) -> list[ast.ClassDef]:
+    """Return a class and its bases without the tests that one of them does not name, so that it is as long as itself.
+
+    Args:
+        family: The class and its bases.
+        name: The test.
+        tests: All tests of the class.
+    """
+    left, pending = set(tests - {name}), [node for one in family for node in one.body]
+    others = [node for node in pending if getattr(node, "name", "") in left]
+    pending = [node for node in pending if getattr(node, "name", "") not in left]
+    while pending and left:
+        names = _mentioned(pending.pop())
+        found = left if names & _LOOKUPS else left & names
+        pending += [node for node in others if getattr(node, "name", "") in found]
+        left -= found
+    kept = []
+    for one in family:
+        kept.append(copy(one))
+        kept[-1].body = [node for node in one.body if getattr(node, "name", "") not in left]
+    return kept
+
+
+def _mentioned(node: ast.stmt) -> set[str]:
+    """Return the names, attributes and texts in a statement."""
+    found: set[str] = set()
+    for item in ast.walk(node):
+        match item:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.Constant(value=str(name)):
+                found.add(name)
+    return found
 
 
 def _methods(node: ast.ClassDef) -> list[_Function]:

@@ -60,6 +60,17 @@ def test_tests_that_are_nested_without_end_are_refused_in_one_line(read: Callabl
         sys.setrecursionlimit(before)
 
 
+def test_a_test_of_a_class_carries_no_other_one() -> None:
+    methods = "".join(
+        f"    def test_{number}(self):\n        x = add({number}, 1)\n        assert x == {number + 1}\n"
+        for number in range(5)
+    )
+    cases = read_tests(f"class TestAdd:\n{methods}", "add")
+    assert [re.findall(r"def (test_\d)", case.statement or "") for case in cases] == [
+        [f"test_{number}"] for number in range(5)
+    ]
+
+
 def test_a_check_needs_the_name_of_what_it_checks() -> None:
     with pytest.raises(ValueError, match="entry_point"):
         read_tests(RUN["check"])
