@@ -53,10 +53,14 @@ def test_a_target_takes_hostile_input(target: Target) -> None:
 
 
 FOUND = {
-    "code extraction": b"```python\n>>>",
-    "test modules": b"def add(a, b) -> " + b"-" * 300 + b"int:\n    return a + b\n",
-    "the Hub's git packs": b"GET\n\n/datasets/local/kept.git/info/refs?service=git-upload-pack\n\n"
-    b"git-protocol: ve\x00sion=1\n\n",
+    "code extraction": (b"```python\n>>>", b"```\nf(\n" + b"1" * 5000 + b"\n```"),
+    "test modules": (
+        b"def add(a, b) -> " + b"-" * 300 + b"int:\n    return a + b\n",
+        b'import pytest\n@pytest.mark.parametrize("", [(1, 2), (3, 4)])\ndef test_b(x):\n    assert f(x)\n',
+    ),
+    "the Hub's git packs": (
+        b"GET\n\n/datasets/local/kept.git/info/refs?service=git-upload-pack\n\ngit-protocol: ve\x00sion=1\n\n",
+    ),
 }
 """What escaped once, by the target that it was found with."""
 
@@ -64,7 +68,8 @@ FOUND = {
 @pytest.mark.parametrize("name", FOUND)
 def test_what_escaped_once_does_not_again(name: str) -> None:
     (target,) = (one for one in TARGETS if one.name == name)
-    target.meet(FOUND[name])
+    for data in FOUND[name]:
+        target.meet(data)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)

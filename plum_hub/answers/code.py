@@ -36,7 +36,7 @@ _CODE_LINE = re.compile(
 _COMPLETE = 5
 _BLANKS = dict.fromkeys(map(ord, "\u00a0\u2002\u2003\u2009\u202f\u3000"), " ")
 _UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"), "")
-_NUMBER = re.compile(r" *(\d+)(?: ?[|:.)])?(?:[ \t]|$)")
+_NUMBER = re.compile(r" *(\d{1,9})(?: ?[|:.)])?(?:[ \t]|$)", re.ASCII)
 _MAGIC = re.compile(r"%{1,2}[a-z]|![a-z]|\?{1,2}\w")
 _PROMPT = re.compile(r"^(?:>>>|\.\.\.)(?: |$)")
 

@@ -99,12 +99,16 @@ def _parametrized(before: Variant, call: ast.Call, tables: Mapping[str, ast.expr
 
 
 def _names(names: ast.expr) -> list[str]:
+    found: list[str] = []
     match names:
         case ast.Constant(value=str(text)):
-            return [name.strip() for name in text.split(",") if name.strip()]
+            found = [name.strip() for name in text.split(",") if name.strip()]
         case ast.List(elts=items) | ast.Tuple(elts=items):
-            return [str(item.value) for item in items if isinstance(item, ast.Constant)]
-    raise ValueError(f"line {names.lineno}: parametrize has names that are not literal: write them as a string")
+            texts = [item.value for item in items if isinstance(item, ast.Constant) and isinstance(item.value, str)]
+            found = texts if len(texts) == len(items) else []
+    if not found:
+        raise ValueError(f"line {names.lineno}: parametrize has no literal names: write them as a string")
+    return found
 
 
 def _indirect(value: ast.expr | None, names: Sequence[str]) -> list[str]:
