@@ -17,7 +17,7 @@ from plum_hub.files import writing
 from plum_hub.home import home
 from plum_hub.hubs.client import choose_target, fetch_file
 from plum_hub.instructions.file_kinds import DAMAGED, FORMATS, is_supported, opened
-from plum_hub.instructions.files import read_rows
+from plum_hub.instructions.files import read_rows, why_unreadable
 
 Row: TypeAlias = Mapping[str, Any]
 """One row of a benchmark's file: values by column."""
@@ -174,8 +174,7 @@ def _uncompressed(path: Path) -> bytes:
         with opened(path) as file:
             return file.read()
     except (*DAMAGED, OSError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise BenchmarkError(f"{path} cannot be read ({why}): fetch it again, or fix name or permissions") from error
+        raise BenchmarkError(why_unreadable(path, error)) from error
 
 
 def _rows(path: Path) -> list[Row]:

@@ -69,7 +69,7 @@ def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[tu
         with opened(path) as file:
             yield from _text_rows(path, file, kind, lines=lines)
     except (*DAMAGED, OSError) as error:
-        raise InstructionsError(_why(path, kind, error)) from error
+        raise InstructionsError(why_unreadable(path, error)) from error
 
 
 def _text_rows(path: Path, file: BinaryIO, kind: FileKind, *, lines: bool) -> Iterator[tuple[int, Row]]:
@@ -79,8 +79,17 @@ def _text_rows(path: Path, file: BinaryIO, kind: FileKind, *, lines: bool) -> It
     return _lines(path, file) if lines else _array(path, file)
 
 
-def _why(path: Path, kind: FileKind, error: Exception) -> str:
-    """Say why a file cannot be read."""
+def why_unreadable(path: Path, error: Exception) -> str:
+    """Say why a file cannot be read, and what mends it.
+
+    Args:
+        path: The file.
+        error: `OSError`, or one of `DAMAGED`.
+
+    Returns:
+        One line.
+    """
+    kind = file_kind(path.name)
     if isinstance(error, FileNotFoundError):
         return f"{path} does not exist: fix the path"
     if isinstance(error, DAMAGED) or (isinstance(error, OSError) and error.errno is None and kind.compression):
