@@ -57,6 +57,7 @@ FOUND = {
     "test modules": (
         b"def add(a, b) -> " + b"-" * 300 + b"int:\n    return a + b\n",
         b'import pytest\n@pytest.mark.parametrize("", [(1, 2), (3, 4)])\ndef test_b(x):\n    assert f(x)\n',
+        b"import unittest\nclass T(unittest.TestCase):\n    def test_a(self): self.assertEqual(f(1), *a, (1, 2))\n",
     ),
     "the Hub's git packs": (
         b"GET\n\n/datasets/local/kept.git/info/refs?service=git-upload-pack\n\ngit-protocol: ve\x00sion=1\n\n",

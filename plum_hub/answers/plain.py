@@ -138,6 +138,8 @@ def lower_closeness(statement: _NodeT) -> _NodeT:
 class _Plain(ast.NodeTransformer):
     def visit_Expr(self, node: ast.Expr) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
+        if _is_check(node.value) and any(isinstance(one, ast.Starred) for one in vars(node.value)["args"]):
+            raise ValueError(f"line {node.lineno}: {ast.unparse(node.value)[:60]} has a `*`: write its arguments out")
         match node.value:
             case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=keywords) if name in _TEMPLATES:
                 template = _TEMPLATES[name]
@@ -244,6 +246,16 @@ def _almost(operator: ast.cmpop, arguments: list[ast.expr], keywords: list[ast.k
     value, expected = reversed(values) if isinstance(values[0], ast.Constant | ast.UnaryOp) else values
     close = ast.Call(func=ast.Name(id="almost_equal", ctx=ast.Load()), args=[expected], keywords=kept)
     return ast.Assert(test=ast.Compare(left=value, ops=[operator], comparators=[close]), msg=None)
+
+
+def _is_check(node: ast.expr) -> bool:
+    """Tell whether an expression compares its own arguments."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr=name)) if name in _TEMPLATES or name in _ALMOST:
+            return True
+        case ast.Call(func=function):
+            return called_name(function) in PANDAS_CHECKS
+    return False
 
 
 def _expression(template: str, arguments: Iterable[ast.expr]) -> ast.expr:
