@@ -51,11 +51,14 @@ def as_ordinary_user(*command: str) -> "subprocess.CompletedProcess[str]":
     """
     if os.getuid() != 0:
         pytest.skip("the other tests run as an ordinary user here")
-    home, places = Path.home(), dict.fromkeys(map(Path, (sys.base_prefix, sys.prefix, ROOT)))
-    above = sorted({folder for place in places for folder in place.parents if folder.is_relative_to(home)} - {home})
+    places = [Path(place).resolve() for place in (sys.base_prefix, sys.prefix, ROOT)]
+    above = [list(reversed(place.parents)) for place in places]
+    closed = {next((folder for folder in one if folder.stat().st_mode & 5 != 5), None) for one in above} - {None}
+    new = {folder for one in above for folder in one if any(folder.is_relative_to(str(top)) for top in closed)}
     shell = [*_READ_ONLY, "--dev-bind", "/proc", "/proc", "--chmod", "1777", "/tmp"]
-    shell += ["--tmpfs", str(home)]  # it may be closed to others
-    shell += [part for folder in above for part in ("--dir", str(folder))]
+    # Folders above the interpreter or the project may be closed to others, as a home is; here they are open and bare.
+    shell += [part for top in closed for part in ("--tmpfs", str(top))]
+    shell += [part for folder in sorted(new - closed) for part in ("--dir", str(folder))]
     shell += [part for place in places for part in ("--ro-bind", str(place), str(place))]
     user = f"--reuid={_ORDINARY} --regid={_ORDINARY} --clear-groups --inh-caps=-all --ambient-caps=-all"
     return _run([*shell, "setpriv", *user.split()], command)
@@ -77,6 +80,8 @@ def in_shell(user: str, *command: str) -> "subprocess.CompletedProcess[str]":
 def _run(shell: list[str], command: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
     if shutil.which("bwrap") is None:
         pytest.skip("bubblewrap is not installed (apt-get install bubblewrap)")
-    if subprocess.run([*shell, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("bubblewrap can make no such shell on this machine")
+    tried = subprocess.run([*shell, sys.executable, "-c", "import plum_hub"], capture_output=True, check=False)
+    if tried.returncode:
+        said = tried.stderr.decode(errors="replace").strip().splitlines()
+        pytest.skip(f"bubblewrap can make no such shell on this machine, or Python does not start there: {said[-1:]}")
     return subprocess.run([*shell, sys.executable, *command], capture_output=True, text=True, check=False)
