@@ -270,6 +270,7 @@ def _refuse_hidden(statements: Sequence[ast.stmt], runs: Runs) -> None:
     """Refuse tests that exist only once the module has run; left out in silence, they could fail no program."""
     others = [node for node in statements if not isinstance(node, DefinitionNode)]
     called = reached_names(statements, others)
+    tested = {name: one for name, one in runs.classes.items() if name.startswith("Test") or runs.is_unit(one)}
     for node in (item for top in others for item in own_nodes(top)):
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name) if (
@@ -277,14 +278,11 @@ def _refuse_hidden(statements: Sequence[ast.stmt], runs: Runs) -> None:
             ):
                 raise ValueError(f"line {node.lineno}: {name} is defined in a branch or loop: define it outside")
             case ast.Call(func=ast.Name(id="setattr"), args=[ast.Name(id=name), attribute, *_]) if (
-                name in runs.classes
-                and (name.startswith("Test") or runs.is_unit(runs.classes[name]))
-                and str(getattr(attribute, "value", "test")).startswith("test")
+                name in tested and str(getattr(attribute, "value", "test")).startswith("test")
             ):
                 raise ValueError(f"line {node.lineno}: setattr gives {name} tests: write them in the class")
-    tested = [node for node in runs.classes.values() if node.name.startswith("Test") or runs.is_unit(node)]
     functions = {node.name: node for node in statements if isinstance(node, FunctionNode)}
-    for node in [*others, *(item for one in tested for item in one.body)]:
+    for node in [*others, *(item for one in tested.values() for item in one.body)]:
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if name.startswith("test"):
                 if _is_function(value, functions):

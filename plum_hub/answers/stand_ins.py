@@ -44,7 +44,6 @@ CASE_NAMES = frozenset({
 })  # fmt: skip
 """What the stand-in of `unittest.TestCase` has."""
 _ABSENT: Any = object()
-_LOG_FORMAT = "%(levelname)-8s %(name)s:%(filename)s:%(lineno)d %(message)s"
 
 
 def capsys() -> Iterator[Any]:
@@ -217,7 +216,7 @@ def _definitions() -> dict[str, ast.stmt]:
     """Return what the files of stand-ins define and import, by name."""
     found: dict[str, ast.stmt] = {}
     for file in ("stand_ins.py", "stand_in_paths.py", "stand_in_checks.py"):
-        tree = _Bare().visit(ast.parse(pathlib.Path(__file__).with_name(file).read_text()))
+        tree = _Bare().visit(ast.parse(pathlib.Path(__file__).with_name(file).read_text(encoding="utf-8")))
         found |= {name: node for node in tree.body for name in stored_names(node)}
     return found
 
