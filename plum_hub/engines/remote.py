@@ -2,12 +2,13 @@
 
 import json
 import math
+import multiprocessing
 import random
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from multiprocessing.pool import ThreadPool
+from multiprocessing.pool import IMapIterator, ThreadPool
 from pathlib import PurePath
 from typing import Any, Self, TypeVar
 
@@ -23,6 +24,7 @@ _T = TypeVar("_T")
 BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """HTTP statuses after which the same request may succeed."""
 _LONGEST_WAIT = 60.0
+_BETWEEN_SIGNALS = 1.0
 _SECRET_IN_QUERY = re.compile(r"[?&][^=&]*(key|token|secret|password|sig|auth)[^=&]*=", re.IGNORECASE)
 
 
@@ -148,7 +150,7 @@ def answer_all(
         )
         for _ in requests:
             try:
-                yield next(answers)
+                yield _next(answers)
             except CancelledError:
                 continue
             except EngineError as error:
@@ -158,6 +160,15 @@ def answer_all(
         pool.terminate()
     if failure:
         raise failure
+
+
+def _next(answers: "IMapIterator[_T]") -> _T:
+    """Wait for the next answer in short waits: a signal that comes as one begins is only handled when it ends."""
+    while True:
+        try:
+            return answers.next(timeout=_BETWEEN_SIGNALS)
+        except multiprocessing.TimeoutError:
+            continue
 
 
 def persist(settings: RemoteSettings, call: Callable[[float], _T], pace: Pace) -> _T:

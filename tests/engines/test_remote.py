@@ -104,11 +104,15 @@ def test_what_the_server_calls_the_model_is_in_the_identity(loopback: LoopbackSe
 
 
 _LISTEN = """
-import signal, sys
+import signal, sys, threading
 from pydantic import TypeAdapter
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Request, Sampling
 signal.signal(signal.SIGINT, signal.default_int_handler)  # though whoever runs the tests may ignore it
+def interrupt_beside():
+    if sys.stdin.readline():
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+threading.Thread(target=interrupt_beside, daemon=True).start()
 sampling = Sampling(temperature=1.0, top_p=0.9, max_tokens=8)
 requests = [Request(id=str(n), prompt=f"task {n}", seed=n, sampling=sampling) for n in range(9)]
 with TypeAdapter(EngineConfig).validate_json(sys.argv[1]).open() as engine:
@@ -117,19 +121,26 @@ with TypeAdapter(EngineConfig).validate_json(sys.argv[1]).open() as engine:
 """
 
 
+@pytest.mark.parametrize("ends_the_wait", [True, False])
 @pytest.mark.parametrize("kind", ["openai", "tgi"])
-def test_ctrl_c_waits_for_no_answer(kind: str, loopback: LoopbackServer) -> None:
-    """The server never answers again, and the settings would wait for it five minutes."""
+def test_ctrl_c_waits_for_no_answer(kind: str, ends_the_wait: bool, loopback: LoopbackServer) -> None:
+    """The server never answers again, and the settings would wait for it five minutes.
+
+    A signal that comes just before the main thread begins to wait does not end its wait, as one that another thread
+    receives.
+    """
     loopback.faults.extend([None] * 3)
     loopback.always = "hang"
     command = [sys.executable, "-c", _LISTEN, _config(kind, loopback).model_dump_json()]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as listener:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as listener:
         assert listener.stdout is not None
         answered = [listener.stdout.readline().strip() for _ in range(3)]
         assert loopback.hanging.wait(timeout=60)
-        listener.send_signal(signal.SIGINT)
+        if ends_the_wait:
+            listener.send_signal(signal.SIGINT)
         try:
-            _, said = listener.communicate(timeout=60)
+            _, said = listener.communicate("" if ends_the_wait else "\n", timeout=60)
         finally:
             listener.kill()
     assert said.endswith("KeyboardInterrupt\n")
