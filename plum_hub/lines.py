@@ -96,7 +96,7 @@ def appending(
             text = without_own(json.dumps(row, ensure_ascii=False, separators=(",", ":")))
             # Models may generate lone surrogates, which are not valid text: Parquet and the Hub refuse them.
             line = text.encode("utf-8", errors="replace")
-            line = (line if plain else line[:-1] + _checksum(line)) + b"\n"
+            line = line + b"\n" if plain else with_checksum(line)
             if echo is not None:
                 echo(line)
             append_line(line)
@@ -131,6 +131,18 @@ def appending_lines(path: Path) -> Iterator[Callable[[bytes], None]]:
         with writing(path):
             os.fsync(file.fileno())
             file.close()
+
+
+def with_checksum(row: bytes) -> bytes:
+    """Make the line of a row.
+
+    Args:
+        row: A JSON object with at least one key, without a newline.
+
+    Returns:
+        The row with its checksum and a newline.
+    """
+    return row[:-1] + _checksum(row) + b"\n"
 
 
 def without_checksum(line: bytes) -> bytes:

@@ -30,6 +30,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from plum_hub import recipe as recipes
+from plum_hub.column_store import ColumnStore
 from plum_hub.columns import LineError, RecordSchema, has_conversations
 from plum_hub.environment import installed_versions
 from plum_hub.errors import RunError
@@ -94,7 +95,6 @@ class Run:
         names: Names of the shards that this view of the run is limited to; empty for all.
     """
 
-    _limited: tuple[str, ...] = ()
     echo: Callable[[str, bytes], None] | None = None
     """Is given the name of the file and the line of each row before it is appended: where the run is a copy on another
     machine, its rows go to the run itself."""
@@ -103,6 +103,7 @@ class Run:
         self.folder = folder
         self.recipe = recipe
         self._limited = tuple(names)
+        self._store = ColumnStore()
         self._recording = Lock()  # stages judge and sample at the same time
         self._recorded = False
 
@@ -206,7 +207,7 @@ class Run:
             The same run, of which only these shards are read.
         """
         view = Run(self.folder, self.recipe, names)
-        view.echo = self.echo
+        view.echo, view._store = self.echo, self._store
         return view
 
     def shard(self, number: int) -> "Run":
@@ -294,16 +295,27 @@ class Run:
         Raises:
             RunError: A complete line is not such a row, or a value does not have the type of its column.
         """
-        schema = None
+        chat = kind is Preference and self._is_conversational()
+        schema = RecordSchema.of(kind, conversational=chat)
         for shard in self.shards:
-            for number, block in whole_blocks(shard.path(kind)):
-                if schema is None:
-                    chat = kind is Preference and has_conversations(block.partition(b"\n")[0])
-                    schema = RecordSchema.of(kind, conversational=chat)
+            yield from shard._parsed(kind, schema)
+
+    def _is_conversational(self) -> bool:
+        """Return whether the first prompt of a preference is a conversation, and so all are."""
+        blocks = (block for shard in self.shards for _, block in whole_blocks(shard.path(Preference), 1 << 16))
+        return has_conversations(next(blocks, b"").partition(b"\n")[0])
+
+    def _parsed(self, kind: type[Record], schema: RecordSchema) -> "Iterator[pa.Table]":
+        """Parse the rows of a kind of a shard, and keep their small columns."""
+
+        def tables() -> "Iterator[pa.Table]":
+            for number, block in whole_blocks(self.path(kind)):
                 try:
                     yield schema.read(block)
                 except LineError as error:
-                    raise shard._damaged(kind, number + error.line, error) from error
+                    raise self._damaged(kind, number + error.line, error) from error
+
+        return self._store.keeping(self.path(kind), tables())
 
     def matching(self, kind: type[Record], key: str, wanted: Iterable[Sequence[str]]) -> "Iterator[pa.Table]":
         """Look rows of a shard up by the value of a column. Only their positions in the file are kept in memory.
@@ -350,8 +362,9 @@ class Run:
         Raises:
             RunError: A complete line is not such a row.
         """
-        for table in self.tables(kind):
-            yield from zip(*(table[name].to_pylist() for name in names), strict=True)
+        for shard in self.shards:
+            for table in self._store.read(shard.path(kind), names) or shard.tables(kind):
+                yield from zip(*(table[name].to_pylist() for name in names), strict=True)
 
     def ids(self, kind: type[Record]) -> set[str]:
         """Read the ids of a kind of row.

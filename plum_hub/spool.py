@@ -1,6 +1,6 @@
-"""Rows that are on a temporary disk file and not in memory, found again by their number.
+"""Rows that are on a temporary disk file and not in memory, for stages that need them again or in another order.
 
-For stages that need rows in another order than that in which they arrive, or some of them again later.
+The files have no name, so that not even a kill leaves them behind.
 """
 
 import json
@@ -8,13 +8,16 @@ import os
 import tempfile
 import weakref
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Generic, TypeVar, overload
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from typing_extensions import override
 
 from plum_hub.files import writing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _BLOCK = 1 << 20
 """Bytes that are written at a time."""
@@ -26,16 +29,14 @@ _T = TypeVar("_T")
 class Spool(Sequence[Any]):
     """JSON values on a temporary file, which ends with the object or the process. Memory holds 8 bytes for each.
 
-    The file is in `$TMPDIR`, by default `/tmp`, and has no name there, so that not even a kill leaves it behind.
+    The file is in `$TMPDIR`, by default `/tmp`.
     """
 
     def __init__(self) -> None:
-        with writing(self._folder()):
-            self._file: IO[bytes] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - it is closed with the object
+        self._file, self._folder = _opened(self)
         self._ends = array("Q")
         self._pending = bytearray()
         self._written = 0
-        weakref.finalize(self, self._file.close)
 
     def append(self, value: Any) -> None:
         """Append a value.
@@ -73,15 +74,92 @@ class Spool(Sequence[Any]):
         return json.loads(os.pread(self._file.fileno(), end - begin, begin))
 
     def _write(self) -> None:
-        with writing(self._folder()):
+        with writing(self._folder):
             while self._pending:
                 done = self._file.write(self._pending)
                 self._written += done
                 del self._pending[:done]
 
-    @staticmethod
-    def _folder() -> Path:
-        return Path(tempfile.gettempdir())
+
+class TableSpool:
+    """Arrow tables on a temporary file, which ends with the object or the process. Memory holds 8 bytes for each.
+
+    Args:
+        folder: Where the file is; `$TMPDIR` by default.
+
+    Raises:
+        RunError: The file cannot be made.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._file, self._folder = _opened(self, folder)
+        self._ends = array("Q", [0])
+
+    def append(self, table: "pa.Table") -> None:
+        """Append a table.
+
+        Args:
+            table: The table.
+
+        Raises:
+            RunError: The file cannot be written, as on a full disk.
+        """
+        import pyarrow as pa
+
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
+        rest = memoryview(sink.getvalue())
+        with writing(self._folder):
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        self._ends.append(self._file.tell())
+
+    def __iter__(self) -> "Iterator[pa.Table]":
+        """Read the tables in their order; several iterations do not disturb each other."""
+        import pyarrow as pa
+
+        for begin, end in zip(self._ends, self._ends[1:], strict=False):
+            yield pa.ipc.open_stream(os.pread(self._file.fileno(), end - begin, begin)).read_all()
+
+
+class RereadTables(Iterable["pa.Table"]):
+    """Tables that are read several times and made once: the first whole iteration leaves them on disk for the others.
+
+    Args:
+        tables: The tables.
+        folder: A folder on a disk with room for them; its file has no name there.
+    """
+
+    def __init__(self, tables: "Iterable[pa.Table]", folder: Path) -> None:
+        self._tables, self._folder = tables, folder
+        self._whole: TableSpool | None = None
+
+    @override
+    def __iter__(self) -> "Iterator[pa.Table]":
+        """Yield the tables.
+
+        Raises:
+            RunError: They cannot be written.
+        """
+        if self._whole is not None:
+            yield from self._whole
+            return
+        spool = TableSpool(self._folder)
+        for table in self._tables:
+            spool.append(table)
+            yield table
+        self._whole = spool
+
+
+def _opened(owner: object, folder: Path | None = None) -> tuple[IO[bytes], Path]:
+    """Open a file without a name, which is closed with its owner; return it and the folder that it is in."""
+    with writing(Path("$TMPDIR")):
+        folder = folder or Path(tempfile.gettempdir())
+    with writing(folder):
+        file: IO[bytes] = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - closed with the owner
+    weakref.finalize(owner, file.close)
+    return file, folder
 
 
 class SelectedItems(Sequence[_T], Generic[_T]):

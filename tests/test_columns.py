@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from plum_hub.columns import RecordSchema
+from plum_hub.engines.scripted import ScriptedConfig
 from plum_hub.errors import RunError
 from plum_hub.lines import appending, whole_blocks
+from plum_hub.recipe import Recipe
 from plum_hub.records import (
     Drop,
     Instruction,
@@ -39,10 +41,8 @@ KINDS: dict[type[Record], list[Any]] = {
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    (tmp_path / "shards" / "00000").mkdir(parents=True)
-    opened = object.__new__(Run)  # reading needs no recipe
-    opened.folder = tmp_path
-    return opened
+    engine = ScriptedConfig(model="answers.jsonl")
+    return Run.create(tmp_path / "run", Recipe(policy=engine, generator=engine).filled())
 
 
 def written(run: Run, kind: type[Record], rows: list[dict[str, Any]]) -> None:

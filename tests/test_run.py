@@ -1,6 +1,7 @@
 """The run folder: sealing, appending, repairing, locking."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from plum_hub.engines import parse_engine
 from plum_hub.errors import RunError
 from plum_hub.recipe import Recipe, seal
-from plum_hub.records import Instruction, TestCase, TestSuite, digest, from_json, to_json
+from plum_hub.records import Instruction, TestCase, TestSuite, digest, digests_with, from_json, to_json
 from plum_hub.run import Run
 
 
@@ -198,6 +199,60 @@ def test_a_read_only_folder_is_one_clear_line(recipe: Recipe) -> None:
         Run.create(Path("/proc/plum-hub-run"), recipe)  # where nobody may write, root included
 
 
+def many(run: Run, start: int) -> list[str]:
+    """Append enough rows for their small columns to be kept; return their ids."""
+    rows = [instruction(f"{number} {'x' * 100_000}") for number in range(start, start + 100)]
+    with run.appending(Instruction) as append:
+        for row in rows:
+            append(row)
+    return [row.id for row in rows]
+
+
+def test_columns_are_parsed_once_for_as_long_as_the_file_is_the_same(tmp_path: Path, recipe: Recipe) -> None:
+    run = Run.create(tmp_path / "run", recipe)
+    path, wanted = run.path(Instruction), many(run, 0)
+    assert [name for (name,) in run.columns(Instruction, "id")] == wanted
+    before, content = path.stat(), path.read_bytes()
+    path.write_bytes(content[:-9] + b"_" + content[-8:])  # in place, and at the time of before: nobody can tell
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert [name for (name,) in run.columns(Instruction, "id")] == wanted
+    (shard,) = run.shards
+    assert shard.limited(["00000"]).ids(Instruction) == set(wanted)
+    for reading in (lambda: run.columns(Instruction, "id", "text"), lambda: run.tables(Instruction)):
+        with pytest.raises(RunError, match=r"instructions\.jsonl:100: not a row"):
+            list(reading())
+    os.utime(path)
+    with pytest.raises(RunError, match=r"instructions\.jsonl:100: not a row"):
+        list(run.columns(Instruction, "id"))
+    path.write_bytes(content)
+    more = many(run, 100)
+    assert [name for (name,) in run.columns(Instruction, "id")] == wanted + more
+
+
+def test_columns_of_a_reading_that_was_cut_short_are_not_kept(tmp_path: Path, recipe: Recipe) -> None:
+    run = Run.create(tmp_path / "run", recipe)
+    wanted = many(run, 0)
+    assert next(run.columns(Instruction, "id")) == (wanted[0],)
+    both = zip(run.columns(Instruction, "id"), run.columns(Instruction, "id"), strict=True)
+    assert list(both) == [((name,), (name,)) for name in wanted]
+    both = zip(run.columns(Instruction, "id"), run.columns(Instruction, "id"), strict=True)
+    assert list(both) == [((name,), (name,)) for name in wanted]
+
+
+def test_columns_are_read_where_no_temporary_file_can_be_written(tmp_path: Path, recipe: Recipe) -> None:
+    run = Run.create(tmp_path / "run", recipe)
+    wanted = many(run, 0)
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from plum_hub.run import Run\n"
+        "from plum_hub.records import Instruction\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "run = Run.open(Path(sys.argv[1]))\n"
+        "for _ in range(2): assert [name for (name,) in run.columns(Instruction, 'id')] == sys.argv[2:]\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(run.folder), *wanted], check=True)
+
+
 def test_a_suite_keeps_its_cases() -> None:
     suite = TestSuite(
         id="1", instruction_id="2", response_id="3", entry_point="f", starter_code="", reference="",
@@ -206,6 +261,12 @@ def test_a_suite_keeps_its_cases() -> None:
     row = json.loads(json.dumps(to_json(suite)))
     assert "stdin" not in row["cases"][0]
     assert from_json(TestSuite, row) == suite
+
+
+def test_a_prepared_digest_is_the_same() -> None:
+    last = {"b": [1, "é"], "a": None}
+    for one, other in (("0f", "a0"), ('quo"te\\', "é\ud800\n"), ("", "x,y")):
+        assert digests_with(last)(one, other) == digest(one, other, last)
 
 
 def test_digest_sees_content_not_order_of_keys() -> None:

@@ -5,10 +5,11 @@ published already keeps its version.
 """
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from itertools import chain, tee
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from plum_hub.cards import DatasetFacts, dataset_card
@@ -166,9 +167,17 @@ def _dropped(run: Run) -> "Iterator[pa.Table]":
 
 def _judged(run: Run, contaminated: set[str]) -> "Iterator[tuple[pa.Table, pa.Table]]":
     """Pair the samples of a shard with their verdicts, which come in another order and do not fit into memory."""
-    samples, again = tee(_kept(table, contaminated) for table in run.tables(Sample))
-    names = (table["id"].to_pylist() for table in again if table.num_rows)
-    return zip((table for table in samples if table.num_rows), run.matching(Verdict, "sample_id", names), strict=True)
+    waiting: deque[pa.Table] = deque()  # one table: `tee` would keep up to 57 of them
+
+    def names() -> Iterator[list[str]]:
+        for table in run.tables(Sample):
+            kept = _kept(table, contaminated)
+            if kept.num_rows:
+                waiting.append(kept)
+                yield kept["id"].to_pylist()
+
+    for verdicts in run.matching(Verdict, "sample_id", names()):
+        yield waiting.popleft(), verdicts
 
 
 def _kept(samples: "pa.Table", contaminated: set[str]) -> "pa.Table":

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from plum_hub.errors import RunError
 from plum_hub.judging.cases import judge_of
 from plum_hub.pipeline.verdicts import harness_of
-from plum_hub.records import Response, Sample, Verdict, digest
+from plum_hub.records import Response, Sample, Verdict, digests_with
 from plum_hub.run import Run
 from plum_hub.static import checker_version
 
@@ -71,9 +71,9 @@ def _harness(run: Run, extraction: str) -> tuple[str, str]:
         settings = run.recipe.verdicts
         with judge_of(settings) as judge:
             sandbox, static_check = judge.harness_version, checker_version(frozenset(settings.mypy_codes))
-    harness = harness_of(run.recipe, sandbox, static_check, extraction)
+    id_of = digests_with(harness_of(run.recipe, sandbox, static_check, extraction))
     for name, sample, suite in run.columns(Verdict, "id", "sample_id", "suite_id"):
-        if name != digest(sample, suite, harness):
+        if name != id_of(sample, suite):
             raise RunError(_UNPROVED.format(run=run.folder, what=f"verdict {name} was not made by {sandbox}"))
     return sandbox, static_check
 

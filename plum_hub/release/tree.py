@@ -21,6 +21,7 @@ from plum_hub.release.parquet import in_hash_order, prefetched, regrouped, table
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.schemas import CONFIGS, SUMMARIZED, Config, Evidence, columns, schema
 from plum_hub.release.view_tables import dpo_tables, kto_table, sft_table
+from plum_hub.spool import RereadTables
 from plum_hub.statistics import distribution
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class ReleaseContents:
     recipe: str
     """The resolved recipe, as YAML."""
     preferences: "Iterable[pa.Table]"
-    """The labelled samples, those of a suite next to one another. They are read once for each view, so this cannot be
-    an iterator."""
+    """The labelled samples, those of a suite next to one another. They are read more than once, so this cannot be an
+    iterator."""
     rule: PreferencesConfig
     """The rule by which verdicts became preferences."""
     samples: "Iterable[tuple[pa.Table, pa.Table]]"
@@ -73,7 +74,8 @@ def write_tree(folder: Path, contents: ReleaseContents) -> Manifest:
             raise RunError(f"{folder}: contains other files than a release; move them away, or choose another folder")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        manifest = _write(partial, contents, conversational)
+        rereading = replace(contents, preferences=RereadTables(contents.preferences, partial))
+        manifest = _write(partial, rereading, conversational)
         replace_folder(partial, folder)
     except OSError as error:
         raise RunError(

@@ -18,6 +18,8 @@ SAMPLES = 20
 """Samples per instruction."""
 _STATUSES = ("passed", "failed", "timed_out", "syntax_error", "not_executable", "crashed")
 _WEIGHTS = (46, 40, 2, 5, 5, 2)
+_VERSIONS = ("jail-0", "mypy-0", "0")
+"""Of the sandbox, the static check and the extraction, as the rows name them."""
 _LABELS = {"passed": "true", "failed": "false", "timed_out": "false"}
 _OUTCOMES = {"passed": "passed", "failed": "wrong", "timed_out": "timed_out"}
 _VERBS = ("add", "count", "find", "join", "keep", "merge", "pick", "read", "sort", "split", "sum", "take", "turn")
@@ -26,6 +28,8 @@ _NOUNS = ("word", "line", "pair", "node", "item", "price", "level", "track", "po
 
 def made(folder: Path, samples: int) -> Path:
     """Return the run of so many samples in `folder`, made where it does not exist."""
+    from plum_hub.lines import with_checksum
+    from plum_hub.pipeline.verdicts import harness_of
     from plum_hub.run import FILES
 
     run = folder / f"run-{samples}"
@@ -33,10 +37,11 @@ def made(folder: Path, samples: int) -> Path:
         partial = run.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         begun = _begun(folder, partial)
+        harness = harness_of(begun.recipe, *_VERSIONS)
         with ExitStack() as stack:
-            files = {kind: stack.enter_context(begun.path(kind).open("w", buffering=1 << 20)) for kind in FILES}
-            for kind, line in _lines(-(-samples // SAMPLES)):
-                files[kind].write(line)
+            files = {kind: stack.enter_context(begun.path(kind).open("wb", buffering=1 << 20)) for kind in FILES}
+            for kind, line in _lines(-(-samples // SAMPLES), harness):
+                files[kind].write(with_checksum(line.encode()))
         for kind in FILES:
             list(islice(begun.rows(kind), SAMPLES))  # as the product reads them
         partial.rename(run)
@@ -66,10 +71,11 @@ def _begun(folder: Path, run: Path) -> Any:
     return Run.create(run, seal_recipe(recipe.filled()))
 
 
-def _lines(instructions: int) -> Iterator[tuple[type, str]]:
-    """Yield every row with its kind, instruction by instruction."""
-    from plum_hub.records import Drop, Instruction, Preference, Response, Sample, TestSuite, Verdict
+def _lines(instructions: int, harness: dict[str, object]) -> Iterator[tuple[type, str]]:
+    """Yield every row with its kind, instruction by instruction; a verdict's id is the digest that a release checks."""
+    from plum_hub.records import Drop, Instruction, Preference, Response, Sample, TestSuite, Verdict, digests_with
 
+    verdict_id = digests_with(harness)
     forms = {kind: _form(row) for kind, row in _prototypes().items()}
     draw = random.Random(0)
     pool = [f"    {_word(draw)} = {_word(draw)}({_word(draw)}, {draw.randrange(99)})\\n" for _ in range(50_000)]
@@ -83,9 +89,10 @@ def _lines(instructions: int) -> Iterator[tuple[type, str]]:
         statuses = ["passed", *draw.choices(_STATUSES, _WEIGHTS, k=SAMPLES - 1)]
         for index, status in enumerate(statuses):
             at = draw.randrange(len(pool) - 14)
-            outcome = _OUTCOMES.get(status, "not_run")
+            outcome, sample = _OUTCOMES.get(status, "not_run"), _id(draw)
+            verdict = verdict_id(sample, values["suite"])
             values |= {
-                "index": index, "seed": draw.getrandbits(31), "sample": _id(draw), "verdict": _id(draw),
+                "index": index, "seed": draw.getrandbits(31), "sample": sample, "verdict": verdict,
                 "body": "".join(pool[at : at + 14]), "preference": _id(draw), "status": status, "outcome": outcome,
                 "seen": draw.getrandbits(16) if outcome == "wrong" else "", "cpu": draw.random() / 100,
                 "label": _LABELS.get(status),
@@ -118,10 +125,13 @@ def _prototypes() -> dict[type, Any]:
             id=own["suite_id"], instruction_id=own["instruction_id"], response_id="%(response)s",
             entry_point="%(function)s", starter_code=starter, reference=starter, cases=(call,) * 4,
         ),
-        records.Sample: records.Sample(id="%(sample)s", index="%(index)d", text=text, code=code, **own, **answer),
+        records.Sample: records.Sample(
+            id="%(sample)s", index="%(index)d", text=text, code=code, extraction=_VERSIONS[2], **own, **answer
+        ),
         records.Verdict: records.Verdict(
             id="%(verdict)s", sample_id="%(sample)s", status="%(status)s", cases=(case,) * 4,
-            detail="%(status)s %(seen)s", cpu_seconds="%(cpu)f", peak_memory_mb=11.2578125, **own,
+            detail="%(status)s %(seen)s", cpu_seconds="%(cpu)f", peak_memory_mb=11.2578125,
+            sandbox=_VERSIONS[0], static_check=_VERSIONS[1], **own,
         ),
         records.Preference: records.Preference(
             id="%(preference)s", sample_id="%(sample)s", verdict_id="%(verdict)s", completion=text, label="%(label)s",
@@ -134,12 +144,11 @@ def _prototypes() -> dict[type, Any]:
 
 
 def _form(prototype: Any) -> str:
-    """Return a line of JSON to be filled in by `%`; placeholders of numbers and labels stand alone, without quotes."""
+    """Return a row as JSON to be filled in by `%`; placeholders of numbers and labels stand alone, without quotes."""
     from plum_hub.records import to_json
 
     text = json.dumps(to_json(prototype), ensure_ascii=False, separators=(",", ":"))
-    text = re.sub(r'"(%\((?:seed|index|cpu)\)[df]|%\(label\)s)"', r"\1", text)
-    return f"{text}\n"
+    return re.sub(r'"(%\((?:seed|index|cpu)\)[df]|%\(label\)s)"', r"\1", text)
 
 
 def _word(draw: random.Random) -> str:
