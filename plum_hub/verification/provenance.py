@@ -1,7 +1,8 @@
 """What the rows of a release were made with: its recipe, and the harness that its manifest names."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from plum_hub.pipeline.published import GENERATE, ROWS
 from plum_hub.pipeline.verdicts import harness_of
 from plum_hub.prompts import prompt_digest
 from plum_hub.recipe import Recipe
-from plum_hub.records import Sample, TestSuite, digest, suite_digest
+from plum_hub.records import Sample, TestSuite, digest, digests_with, suite_digest
 from plum_hub.release.lineage import ModelProvenance, RowsLineage
 from plum_hub.release.manifest import RECIPE
 from plum_hub.verification.findings import Findings
@@ -43,13 +44,20 @@ class Provenance:
     recipe: Recipe
     lineage: RowsLineage
 
-    @property
-    def harness(self) -> dict[str, object]:
-        """What the id of a verdict depends on besides sample and suite."""
+    @cached_property
+    def verdict_id(self) -> Callable[[str, str], str]:
+        """Computes the id of a verdict from those of sample and suite."""
         lineage = self.lineage
-        return harness_of(self.recipe, lineage.harness_version, lineage.checker_version, lineage.extraction)
+        return digests_with(
+            harness_of(self.recipe, lineage.harness_version, lineage.checker_version, lineage.extraction)
+        )
 
-    @property
+    @cached_property
+    def _policy(self) -> list[object] | None:
+        """What identifies the policy in the id of a sample; None if that is not published."""
+        return None if _is_private(self.recipe.policy) else engine_inputs(self.recipe.policy)
+
+    @cached_property
     def same_extraction(self) -> bool:
         """Whether programs were extracted from answers by the rules of this version."""
         return self.lineage.extraction == extraction_of(self.recipe)
@@ -59,7 +67,7 @@ class Provenance:
         """Name of the prompt that the policy was given."""
         return f"solve_{self.recipe.samples.prompt}"
 
-    @property
+    @cached_property
     def same_prompt(self) -> bool:
         """Whether that prompt is the same in this version, and can be made without the policy's chat template."""
         return self.lineage.prompts.get(self.template) == prompt_digest(self.template)
@@ -116,11 +124,11 @@ class Provenance:
             The id, or None if it depends on something that is not published.
         """
         settings = self.recipe.samples
-        if _is_private(self.recipe.policy):
+        if self._policy is None:
             return None
         sampling = [settings.temperature, settings.top_p, settings.max_tokens]
-        prompt, made = self.lineage.prompts.get(self.template), engine_inputs(self.recipe.policy)
-        return digest(suite.instruction_id, origin, prompt, made, sampling, self.seed(origin, index), index)
+        prompt = self.lineage.prompts.get(self.template)
+        return digest(suite.instruction_id, origin, prompt, self._policy, sampling, self.seed(origin, index), index)
 
     def response_ids(self, instruction_id: str) -> set[str] | None:
         """Recompute the ids of all responses that the generator was asked for.

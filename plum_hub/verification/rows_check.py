@@ -100,7 +100,7 @@ class RowsCheck:
         compare("ids", f"{what}, its instruction", sample.instruction_id, suite.instruction_id)
         compare("ids", f"{what}, its seed", sample.seed, provenance.seed(origin, sample.index))
         compare("ids", f"{what}, its prompt", sample.prompt_digest, provenance.lineage.prompts.get(provenance.template))
-        compare("ids", f"{what}, its verdict", one.verdict.id, digest(sample.id, suite.id, provenance.harness))
+        compare("ids", f"{what}, its verdict", one.verdict.id, provenance.verdict_id(sample.id, suite.id))
         compare("samples", f"{what}, its cases", len(one.verdict.cases), len(suite.cases))
         if provenance.same_extraction:
             compare(
