@@ -30,7 +30,8 @@ from plum_hub.pipeline.rule_views import RULES
 from plum_hub.pipeline.vote import vote_all
 from plum_hub.recipe import Recipe
 from plum_hub.records import CaseOutcome, Instruction, Preference, Response, Sample, TestSuite, Verdict, digest
-from plum_hub.release.preferences import PreferencesConfig, preferences, program_form
+from plum_hub.release.preferences import PreferencesConfig, preferences
+from plum_hub.release.program_form import program_form
 from plum_hub.run import Run
 from plum_hub.strength import WeakSuite, measure, strengthen
 

@@ -1,9 +1,9 @@
 """Views of one run's verdicts under different labelling rules: nothing is generated or judged again."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 
 from plum_hub.pipeline.decontamination.stage import removed_ids
@@ -11,6 +11,7 @@ from plum_hub.pipeline.gold import GoldAgreement, truth_of_label
 from plum_hub.pipeline.samples import prompt_of
 from plum_hub.records import Drop, Instruction, Preference, Prompt, Sample, TestSuite, Verdict
 from plum_hub.release.preferences import PreferencesConfig, preferences
+from plum_hub.release.program_form import program_form
 from plum_hub.release.views import by_suite, pairs
 from plum_hub.run import Run
 
@@ -142,10 +143,12 @@ class _JudgedSamples:
     groups: Mapping[str, list[Sample]]
     verdicts: Mapping[str, Verdict]
     prompts: Mapping[str, Prompt]
+    form: Callable[[str], str] = field(default_factory=lambda: cache(program_form))
+    """Remembers the forms of programs, which several rules compare."""
 
     def labelled(self, rule: PreferencesConfig) -> Iterator[Preference | Drop]:
         for name, samples in self.groups.items():
-            yield from preferences(samples, self.verdicts, partial(_shared_prompt, self.prompts[name]), rule)
+            yield from preferences(samples, self.verdicts, partial(_shared_prompt, self.prompts[name]), rule, self.form)
 
 
 def _judged(run: Run) -> Iterator[_JudgedSamples]:

@@ -6,14 +6,13 @@ are rejected; every other status means that the program could not be judged as a
 rejected, against the same chosen ones. Every row that is left out becomes a `Drop` (law 6).
 """
 
-import ast
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from plum_hub.records import Drop, Preference, Prompt, Sample, Status, Verdict, digest
+from plum_hub.records import Drop, Preference, Prompt, Sample, Status, Verdict, digest, digests_with
+from plum_hub.release.program_form import program_form
 
 STAGE = "preferences"
 _FAILING: frozenset[Status] = frozenset({"failed", "timed_out"})
@@ -103,6 +102,7 @@ def preferences(
     verdicts: Mapping[str, Verdict],
     prompt: Callable[[Sample], Prompt],
     config: PreferencesConfig,
+    form: Callable[[str], str] = program_form,
 ) -> Iterator[Preference | Drop]:
     """Label the samples of one suite.
 
@@ -117,6 +117,7 @@ def preferences(
         verdicts: The verdict of each of them, by sample id.
         prompt: Returns the prompt that a sample answered.
         config: Which samples have a label, and whether truncated ones are kept.
+        form: `program_form`, perhaps with a memory.
 
     Yields:
         One row for each sample, in the samples' order. The id of a `Drop` is the sample's; its reason is the verdict's
@@ -127,13 +128,24 @@ def preferences(
     """
     judged = [(sample, verdicts[sample.id]) for sample in samples]
     reasons = [_reason(sample, verdict, config) for sample, verdict in judged]
-    _select(judged, reasons, config)
+    _select(judged, reasons, config, form)
     has_chosen = any(
         reason is None and config.label(verdict.status) for reason, (_, verdict) in zip(reasons, judged, strict=True)
     )
+    id_of = digests_with(config.rule)
     for reason, (sample, verdict) in zip(reasons, judged, strict=True):
-        if reason is None and has_chosen:
-            yield _preference(sample, verdict, prompt(sample), config)
+        label = config.label(verdict.status)
+        if reason is None and has_chosen and label is not None:
+            yield Preference(
+                id=id_of(sample.id, verdict.id),
+                instruction_id=sample.instruction_id,
+                suite_id=sample.suite_id,
+                sample_id=sample.id,
+                verdict_id=verdict.id,
+                prompt=prompt(sample),
+                completion=sample.text,
+                label=label,
+            )
         else:
             yield Drop(
                 id=sample.id,
@@ -160,7 +172,12 @@ def _passed_share(verdict: Verdict) -> float:
     return sum(case.outcome == "passed" for case in verdict.cases) / max(1, len(verdict.cases))
 
 
-def _select(judged: Sequence[tuple[Sample, Verdict]], reasons: list[str | None], config: PreferencesConfig) -> None:
+def _select(
+    judged: Sequence[tuple[Sample, Verdict]],
+    reasons: list[str | None],
+    config: PreferencesConfig,
+    form: Callable[[str], str],
+) -> None:
     """Fill in the reasons that depend on a suite's other samples: pass rate, duplicates, then the cap."""
     labelled = [number for number, reason in enumerate(reasons) if reason is None]
     labels = {number: bool(config.label(judged[number][1].status)) for number in labelled}
@@ -172,7 +189,7 @@ def _select(judged: Sequence[tuple[Sample, Verdict]], reasons: list[str | None],
     if config.deduplicate:
         seen: set[tuple[bool, str]] = set()
         for number in labelled:
-            key = labels[number], program_form(judged[number][0].code or "")
+            key = labels[number], form(judged[number][0].code or "")
             if key in seen:
                 reasons[number] = "duplicate"
             seen.add(key)
@@ -182,41 +199,3 @@ def _select(judged: Sequence[tuple[Sample, Verdict]], reasons: list[str | None],
             left.sort(key=lambda number: digest(config.seed, judged[number][0].id))
             for number in left[config.max_per_label :]:
                 reasons[number] = "over_cap"
-
-
-def program_form(code: str) -> str:
-    """Reduce a program to what `deduplicate` compares.
-
-    Args:
-        code: The program.
-
-    Returns:
-        Its syntax tree as text, without comments and docstrings; the program itself where it has no tree.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(code)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                match node.body:
-                    case [ast.Expr(value=ast.Constant(value=str())), *rest]:
-                        node.body = rest or [ast.Pass()]
-        return ast.dump(tree)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return code
-
-
-def _preference(sample: Sample, verdict: Verdict, prompt: Prompt, config: PreferencesConfig) -> Preference:
-    label = config.label(verdict.status)
-    assert label is not None
-    return Preference(
-        id=digest(sample.id, verdict.id, config.rule),
-        instruction_id=sample.instruction_id,
-        suite_id=sample.suite_id,
-        sample_id=sample.id,
-        verdict_id=verdict.id,
-        prompt=prompt,
-        completion=sample.text,
-        label=label,
-    )
