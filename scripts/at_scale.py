@@ -21,7 +21,7 @@ from plum_hub.release.parquet import ROWS_PER_FILE
 GENERATOR = "gpt-4.1-mini"
 JUDGE_MS = 2.0  # CPU of a program with its cases: decisions/judge-speed.md
 STATIC_MS = 0.95  # CPU of mypy for a program, in batches of 500: decisions/warm-mypy.md
-BOOKKEEPING_MS = 2.34  # CPU of our own work for a sample, from its request to the release: scripts/bench scale
+BOOKKEEPING_MS = 2.02  # CPU of our own work for a sample, from its request to the release: scripts/bench scale
 ENDLESS = 3 / 1860  # samples that run into the limit, twice each: docs/results/label-truth
 DUPLICATES_MS = 0.49  # CPU of near-duplicates for a text of 300 characters: 20,000 texts, this page
 DUPLICATES_BYTES = 170  # memory: instructions/duplicates.py
