@@ -334,7 +334,9 @@ class CaseOutcome:
     detail: str = ""
     """The value or exception that was observed, at most 200 characters."""
     judged: Literal["outside", "inside"] = "outside"
-    """Where the case was decided: outside the program's process, from its output, or, for a statement, inside it."""
+    """Where the case was decided: outside the program's process, from what left it, or, for a statement that could not
+    be taken apart, inside it.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,7 +94,7 @@ def test_every_status_and_its_cases(folder: Path) -> None:
         name: status for name, (_, _, status) in PROGRAMS.items()
     }
     assert [case["outcome"] for case in found["wrong"]["cases"]] == ["wrong", "passed", "wrong", "passed"]
-    assert [case["judged"] for case in found["right"]["cases"]] == ["outside", "inside", "outside", "inside"]
+    assert [case["judged"] for case in found["right"]["cases"]] == ["outside", "inside", "outside", "outside"]
     assert len(found["same"]["cases"]) == 2
     assert found["none"]["cpu_seconds"] is None
     assert found["right"]["harness"]["limits"]["cpu_seconds"] == 5.0

@@ -99,6 +99,18 @@ def is_literal(node: ast.expr) -> bool:
     return _value(node) is not _NO_VALUE
 
 
+def holds_nan(node: ast.expr) -> bool:
+    """Return whether a literal is or contains NaN, to which no answer can be equal.
+
+    Args:
+        node: The literal.
+
+    Returns:
+        Whether it does.
+    """
+    return _holds_nan(_value(node))
+
+
 def _value(node: ast.expr | None) -> Any:
     if node is None:
         return _NO_VALUE

@@ -59,6 +59,12 @@ _SAME = """(lambda has: (lambda number: (lambda same:
         )
 ))(lambda it: __builtins__["isinstance"](it, (0 .__class__, 0.0.__class__, 0j.__class__)) or has(it, "__round__"))
 )(__builtins__["hasattr"])"""
+_CLOSE = {
+    ("relative", "absolute", "nan_ok"): ("approx", ("1e-06", "1e-12", "False")),
+    ("delta",): ("almost_equal", ("",)),
+    ("places",): ("almost_equal", ("7",)),
+}
+"""Calls by the last parameters of the lambdas that stand for them, with the defaults."""
 _NodeT = TypeVar("_NodeT", bound=ast.AST)
 
 
@@ -232,6 +238,35 @@ def _close(value: ast.expr, close: ast.Call) -> ast.expr:
         arguments = [text.get("places", "7")]
     source = f"{body}({', '.join([ast.unparse(value), ast.unparse(close.args[0]), *arguments])})"
     return ast.parse(source, mode="eval").body
+
+
+def raised_closeness(test: ast.expr) -> ast.Compare | None:
+    """Find the comparison of which `lower_closeness` made a call.
+
+    Args:
+        test: The call.
+
+    Returns:
+        The comparison with `approx` or `almost_equal`; None if this is no such call.
+    """
+    match test:
+        case ast.Call(func=ast.Lambda(args=ast.arguments(args=parameters)), args=[value, wanted, *rest], keywords=[]):
+            names = tuple(one.arg for one in parameters[2:])
+        case _:
+            return None
+    if names not in _CLOSE or len(rest) != len(names):
+        return None
+    function, defaults = _CLOSE[names]
+    words = [
+        ast.keyword(arg={"relative": "rel", "absolute": "abs"}.get(name, name), value=item)
+        for name, item, default in zip(names, rest, defaults, strict=True)
+        if ast.unparse(item) != default
+    ]
+    if "abs" in [word.arg for word in words]:  # without a relative tolerance it counts alone
+        words = [word for word in words if word.arg != "rel" or ast.unparse(word.value) != "0"]
+    close = ast.Call(func=ast.Name(id=function, ctx=ast.Load()), args=[wanted], keywords=words)
+    back = ast.Compare(left=value, ops=[ast.Eq()], comparators=[close])
+    return back if ast.unparse(_close(value, close)) == ast.unparse(test) else None
 
 
 def _almost(operator: ast.cmpop, arguments: list[ast.expr], keywords: list[ast.keyword]) -> ast.stmt | None:

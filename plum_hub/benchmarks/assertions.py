@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from plum_hub.execution.base import Call, Case, Statement
+from plum_hub.answers.division import divided
+from plum_hub.execution.base import Call, Case
 from plum_hub.records import TestCase
 
 
@@ -21,4 +22,4 @@ def to_cases(cases: Iterable[TestCase]) -> tuple[Case, ...]:
 def _case(case: TestCase) -> Case:
     if case.kind == "call":
         return Call(expression=str(case.call), expected=str(case.expected), tolerance=case.tolerance)
-    return Statement(source=str(case.statement))
+    return divided(str(case.statement))

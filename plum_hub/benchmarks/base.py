@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Literal, Protocol
 
 from plum_hub.answers.effects import names_in
-from plum_hub.execution.base import Call, Case, Reinterpretation, Statement, Value
+from plum_hub.execution.base import Call, Case, Reinterpretation, Statement, Steps, Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Problem:
         for case in (case for cases in self.suites.values() for case in cases):
             if isinstance(case, Call | Value):
                 names |= names_in(case.expression)
-            elif isinstance(case, Statement):
+            elif isinstance(case, Statement | Steps):
                 names |= names_in(case.source)
         return frozenset(names)
 

@@ -24,7 +24,7 @@ class Call:
 
     Attributes:
         expression: A Python expression, for example `f(2)`.
-        expected: A Python literal or a closeness (`closeness.parse_expected`), as source.
+        expected: A Python literal, a closeness or a condition (`closeness.parse_expected`), as source.
         tolerance: Absolute difference that numbers may have; None for exact comparison.
         comparison: See `Comparison`.
     """
@@ -55,6 +55,21 @@ class Statement:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Steps:
+    """A statement taken apart: what it does runs in the program's process, what it compares is compared by the judge.
+
+    One case: it passes if every step does.
+
+    Attributes:
+        source: The whole statement.
+        steps: Statements that decide nothing, and calls, in order. They share the names that they bind.
+    """
+
+    source: str
+    steps: tuple[Statement | Call, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stdio:
     """Standard input of a script and the output it should print; the program runs once for each such case."""
 
@@ -75,7 +90,7 @@ class Reinterpretation:
     tolerance: float | None = None
 
 
-Case: TypeAlias = Call | Value | Statement | Stdio | Reinterpretation
+Case: TypeAlias = Call | Value | Statement | Steps | Stdio | Reinterpretation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +141,8 @@ class CaseResult:
     outcome: Literal["passed", "wrong", "raised", "timed_out", "not_run"]
     detail: str = ""
     judged: Literal["outside", "inside"] = "outside"
-    """Where it was decided: `outside`, by the judge from a value or text that left the sandbox; `inside`, for a
-    statement, in the program's own process.
+    """Where it was decided: `outside`, by the judge from what left the sandbox; `inside`, for a `Statement`, in the
+    program's own process.
     """
     value: str | None = None
     """The value of a `Value`, as a literal (`literals.write_literal`)."""

@@ -14,6 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from plum_hub.execution.conditions import CONDITIONS, Condition, Raises, condition_of
 from plum_hub.execution.frames import Labelled, Strictness, agree
 from plum_hub.execution.literals import equal, parse_literal
 from plum_hub.execution.values import Array
@@ -160,7 +161,7 @@ class PandasEqual:
         return equal(actual, expected)
 
 
-Closeness = Approx | IsClose | AlmostEqual | PandasEqual
+Closeness = Approx | IsClose | AlmostEqual | PandasEqual | Condition | Raises
 
 _CHECKS = ("check_dtype", "check_names", "check_exact", "check_like", "check_index_type")
 _CONSTRUCTORS: dict[str, tuple[type[Any], frozenset[str]]] = {
@@ -172,14 +173,16 @@ _CONSTRUCTORS: dict[str, tuple[type[Any], frozenset[str]]] = {
         for kind in ("frame", "series", "index")
     },
 }
+_CONDITIONS = CONDITIONS | {"raises"}
 
 
-def parse_expected(source: str) -> Any:
+def parse_expected(source: str, *, conditions: bool = False) -> Any:
     """Parse the source of an expected value.
 
     Args:
         source: A literal (`literals.parse_literal`), or a call of `approx`, `isclose`, `almost_equal` or an assertion
             of `pandas.testing` with literals.
+        conditions: Whether it may be a condition (`conditions`) too.
 
     Returns:
         The value, or a `Closeness`.
@@ -188,6 +191,8 @@ def parse_expected(source: str) -> Any:
         ValueError: The source is neither; the message says why.
     """
     name = source.strip().partition("(")[0]
+    if conditions and name in _CONDITIONS:
+        return _condition(source)
     return _closeness(source) if name in _CONSTRUCTORS else parse_literal(source)
 
 
@@ -219,6 +224,14 @@ def _closeness(source: str) -> Closeness:
             if len(settings) == len(keywords) and all(map(_is_setting, settings.items())):
                 closeness: Closeness = constructor(parse_literal(ast.unparse(value)), **settings)
                 return closeness
+    raise ValueError(f"not a literal: {source[:80]!r}")
+
+
+def _condition(source: str) -> Condition | Raises:
+    match ast.parse(source.strip(), mode="eval").body:
+        case ast.Call(func=ast.Name(id=name), args=[value], keywords=keywords):
+            words = {str(word.arg): parse_literal(ast.unparse(word.value)) for word in keywords}
+            return condition_of(name, parse_literal(ast.unparse(value)), words)
     raise ValueError(f"not a literal: {source[:80]!r}")
 
 

@@ -3,7 +3,7 @@
 import reprlib
 import signal
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from plum_hub.execution import wire
@@ -17,11 +17,13 @@ from plum_hub.execution.base import (
     Reinterpretation,
     Statement,
     Stdio,
+    Steps,
     Value,
 )
 from plum_hub.execution.cases import Cases, expected
-from plum_hub.execution.closeness import Closeness
+from plum_hub.execution.closeness import Closeness, accepts
 from plum_hub.execution.comparisons import agrees
+from plum_hub.execution.conditions import Condition, Raised, Raises
 from plum_hub.execution.literals import MAX_CHARACTERS, write_literal
 from plum_hub.execution.output import OutputComparison, output_agrees
 from plum_hub.execution.values import MAX_BYTES, decode, encode
@@ -114,7 +116,11 @@ class _ResultTally:
             self.status, self.detail = status, detail
 
     def add(self, number: int, result: CaseResult, raw: bytes | RunOutcome | None) -> None:
-        """Add a case's result, and what its reinterpretations read."""
+        """Add a case's result, and what its reinterpretations read. Of the results of its steps, the first failure."""
+        if isinstance(case := self.program.cases[number], Steps):
+            if number in self.cases and self.cases[number].outcome != "passed":
+                return
+            result = replace(result, judged=_judged(case))
         self.cases[number] = result
         if raw is not None:
             self.raw[number] = raw
@@ -137,6 +143,8 @@ class _ResultTally:
 
     def _result(self, number: int) -> CaseResult:
         case = self.program.cases[number]
+        if isinstance(case, Steps) and not case.steps and self.status is None:
+            return _PASSED
         if not isinstance(case, Reinterpretation):
             return _result(case, "not_run")
         first, raw, read = self.program.cases[case.case], self.raw.get(case.case), case.comparison
@@ -207,7 +215,8 @@ class PartialResults:
     def __init__(self, program: Program, cases: Cases) -> None:
         self.results = b""
         self._tally = _ResultTally(program, cases)
-        self._case_numbers = iter(cases.module_cases)
+        self._parts = iter(cases.parts)
+        self._kinds = b""
         self._passing_results = cases.passing_results
 
     @property
@@ -236,11 +245,13 @@ class PartialResults:
         for kind, text in frames:
             if kind in (wire.COMPILED, wire.LOADED):
                 continue
-            number = next(self._case_numbers, None)
-            case = None if number is None else self._tally.program.cases[number]
-            result = None if case is None else _case_result(case, kind, text, proved=False)
-            if number is None or result is None:
-                self._case_numbers = iter(())  # the program has ended; its report follows
+            if kind == wire.KINDS:
+                self._kinds = text
+                continue
+            number, part = next(self._parts, (0, None))
+            result = None if part is None else _case_result(part, kind, text, self._kinds, proved=False)
+            if result is None:
+                self._parts = iter(())  # the program has ended; its report follows
             elif not self.decided:
                 self._tally.add(number, result, text if kind == wire.VALUE else None)
 
@@ -272,14 +283,13 @@ def _judge_module(run: RunOutcome, tally: _ResultTally) -> None:
     if tally.status is not None:
         return
     tokens = iter(run.tokens)
-    for number in tally.plan.module_cases:
-        case = tally.program.cases[number]
+    for number, case in tally.plan.parts:
         token = next(tokens) if isinstance(case, Statement) else b""
         kind, text = next(frames, (b"", b""))
-        proof = b""
-        while kind == wire.TOKEN:
-            proof, (kind, text) = text, next(frames, (b"", b""))
-        result = _case_result(case, kind, text, proved=proof == token)
+        before = {wire.TOKEN: b"", wire.KINDS: b""}
+        while kind in before:
+            before[kind], (kind, text) = text, next(frames, (b"", b""))
+        result = _case_result(case, kind, text, before[wire.KINDS], proved=before[wire.TOKEN] == token)
         if kind == wire.TOO_LARGE and isinstance(case, Call) and not _is_far_smaller(case.expected, text):
             tally.add(number, _result(case, "raised", _too_large(text)), None)
             tally.stop("out_of_memory", _too_large(text))
@@ -299,6 +309,8 @@ def _is_far_smaller(source: str, text: bytes) -> bool:
     if b"together" in text:
         return False
     value = expected(source)[0]
+    if isinstance(value, Condition | Raises):
+        return isinstance(value, Raises)
     try:
         return len(encode(value.expected if isinstance(value, Closeness) else value)) < MAX_BYTES // 16
     except ValueError:
@@ -311,7 +323,10 @@ def _too_large(text: bytes) -> str:
 
 
 def _judge_end(case: Case, number: int, kind: bytes, run: RunOutcome, tally: _ResultTally) -> None:
-    """Add the case in which the process ended, and the program's status."""
+    """Add the case in which the process ended, and the program's status: failed, if a step of the case had before."""
+    if number in tally.cases and tally.cases[number].outcome != "passed":
+        tally.stop("failed", tally.cases[number].detail)
+        return
     status: Status = "timed_out" if run.timed_out else "out_of_memory" if run.memory_exceeded else "crashed"
     detail = run.end
     if kind == wire.OUT_OF_MEMORY:
@@ -324,11 +339,17 @@ _PASSED = CaseResult(outcome="passed")
 
 
 def _result(case: Case, outcome: Outcome, detail: str = "") -> CaseResult:
-    return CaseResult(outcome=outcome, detail=detail, judged="inside" if isinstance(case, Statement) else "outside")
+    return CaseResult(outcome=outcome, detail=detail, judged=_judged(case))
 
 
-def _case_result(case: Case, kind: bytes, text: bytes, *, proved: bool) -> CaseResult | None:
+def _judged(case: Case) -> Literal["outside", "inside"]:
+    return "inside" if isinstance(case, Statement) else "outside"
+
+
+def _case_result(case: Case, kind: bytes, text: bytes, kinds: bytes, *, proved: bool) -> CaseResult | None:
     """Return the result that a frame reports, or None if this case cannot have such a frame."""
+    if isinstance(case, Call) and isinstance(wanted := expected(case.expected)[0], Raises):
+        return _raise_result(wanted, kind, text, kinds)
     if kind == wire.RAISED:
         return _result(case, "raised", _text(text))
     if isinstance(case, Statement):
@@ -341,6 +362,15 @@ def _case_result(case: Case, kind: bytes, text: bytes, *, proved: bool) -> CaseR
         return compare(text, case.expected, case.tolerance, case.comparison)
     if kind == wire.VALUE and isinstance(case, Value):
         return _literal_result(text)
+    return None
+
+
+def _raise_result(wanted: Raises, kind: bytes, text: bytes, kinds: bytes) -> CaseResult | None:
+    """Return the result of a call that has to raise."""
+    if kind == wire.RAISED:
+        return _PASSED if accepts(wanted, Raised.of(kinds)) else CaseResult(outcome="raised", detail=_text(text))
+    if kind in (wire.VALUE, wire.UNSUPPORTED, wire.TOO_LARGE):
+        return CaseResult(outcome="wrong", detail=f"{' or '.join(wanted.expected)} was not raised")
     return None
 
 

@@ -4,7 +4,8 @@ The program can read and change nearly everything here, so nothing reported from
 
 - For a call, the program only sees the expression; the judge, outside, holds the expected value. Lying about a value
   gains nothing.
-- A statement can only be judged here. Its success is proved by a random token from the zygote, written once the
+- The steps of a statement that was taken apart are such calls, and statements that decide nothing.
+- Any other statement can only be judged here. Its success is proved by a random token from the zygote, written once the
   statement has completed, and not if it raises. Only C iterators hold the tokens, the buffer and the order of events:
   no Python frame of ours is below a statement but `run`, whose locals are empty, and the garbage collector's queries
   are removed (see `internals.py`). Before each statement, the builtins and the modules that it names are restored.
@@ -35,6 +36,7 @@ from plum_hub.execution.wire import (
     COMPILED,
     DONE,
     FRAME,
+    KINDS,
     LOADED,
     NOT_LOADED,
     OUT_OF_MEMORY,
@@ -63,7 +65,10 @@ class PlainCall(NamedTuple):
 
 
 Sources: TypeAlias = tuple[tuple[str, str | PlainCall], ...]
-"""Cases as received: kind (`call` or `statement`) and source, or `plain` and the call."""
+"""Cases as received: kind (`call`, `statement`, or `step` for a statement that decides nothing) and source, or `plain`
+and the call.
+"""
+_STATEMENTS = ("statement", "step")
 
 
 class CompiledCases(NamedTuple):
@@ -79,6 +84,8 @@ Modules: TypeAlias = tuple[types.ModuleType, types.ModuleType]
 
 _PRISTINE = tuple(vars(builtins).items())
 _DETAIL = 200
+_LONGEST_MESSAGE = 10_000
+_BASES = vars(type)["__mro__"]
 _TOO_MUCH = f"values of more than {_VALUES_BYTES} bytes together"
 _COMPILED = (FRAME.pack(COMPILED, 0),)
 _GUARD: Any = ast.parse(
@@ -191,12 +198,15 @@ def compiled(cases: Sources) -> CompiledCases:
         The code objects.
     """
     groups: list[int | tuple[types.CodeType | bytes, tuple[trusted.Module, ...]]] = []
-    for are_statements, alike in groupby(cases, lambda case: case[0] == "statement"):
+    for are_statements, alike in groupby(cases, lambda case: case[0] in _STATEMENTS):
         if are_statements:
-            groups += [(_code("statement", str(source)), trusted.named(str(source))) for _, source in alike]
+            groups += [
+                (_code("statement", str(source)), trusted.named(str(source)) if kind == "statement" else ())
+                for kind, source in alike
+            ]
         else:
             groups.append(len(list(alike)))
-    others = ((kind, source) for kind, source in cases if kind != "statement")
+    others = ((kind, source) for kind, source in cases if kind not in _STATEMENTS)
     calls = (source if isinstance(source, PlainCall) else _code(kind, source) for kind, source in others)
     return CompiledCases(tuple(calls), tuple(groups))
 
@@ -311,7 +321,7 @@ def _calls(cases: tuple[types.CodeType | PlainCall | bytes, ...], scope: dict[st
     """
     catch, unsupported, too_large = BaseException, UnsupportedValueError, TooLargeValueError
     exactly, size, left = bytes, len, _VALUES_BYTES
-    evaluate, pack, to_bytes, raised = eval, FRAME.pack, encode, _raised
+    evaluate, pack, to_bytes, raised, kinds = eval, FRAME.pack, encode, _raised, _kinds
     plain, call, limit = PlainCall, _called, RESERVED[reserved("setitimer")]
     for case in cases:
         try:
@@ -335,7 +345,7 @@ def _calls(cases: tuple[types.CodeType | PlainCall | bytes, ...], scope: dict[st
         except too_large as error:
             frame = raised(error, TOO_LARGE)
         except catch as error:
-            frame = raised(error)
+            frame = kinds(error, scope) + raised(error)
         yield frame
 
 
@@ -377,11 +387,26 @@ def _raised(error: BaseException, kind: bytes = RAISED) -> bytes:
 def _describe(error: BaseException) -> bytes:
     """Return the exception's type and message, whatever its own code does."""
     name = name_of(type(error))
+    return f"{name}: {_message(error)[:_DETAIL]}"[:_DETAIL].encode(errors="backslashreplace")
+
+
+def _message(error: BaseException) -> str:
     try:
-        message = str(error)[:_DETAIL]
+        return str.__getitem__(str(error), slice(_LONGEST_MESSAGE))  # a `str`, whatever `__str__` returns
     except BaseException:  # noqa: BLE001  the program's own code runs here, and may raise anything
-        message = ""
-    return f"{name}: {message}"[:_DETAIL].encode(errors="backslashreplace")
+        return ""
+
+
+def _kinds(error: BaseException, scope: dict[str, Any]) -> bytes:
+    """Return the names by which a test can refer to the classes of an exception, and its whole message.
+
+    Every call that raises tells them, so that none shows whether it should.
+    """
+    classes = {id(kind) for kind in _BASES.__get__(type(error))}
+    held = {**_CALLS_BUILTINS, **scope}
+    names = [name for name, value in held.items() if id(value) in classes and type(name) is str]
+    text = f"{' '.join(names)}\n{_message(error)}"[:_LONGEST_MESSAGE].encode(errors="backslashreplace")
+    return FRAME.pack(KINDS, len(text)) + text
 
 
 def script_parts(code: str | bytes) -> list[Iterable[bytes]]:

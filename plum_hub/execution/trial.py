@@ -45,7 +45,7 @@ class ProgramTrial:
         self._runs: list[RunOutcome] = []
         self._failed_readings: set[bool] = set()
         """`outcomes.failed_readings` of the scripts so far."""
-        watched = program.decisive and len(self.cases.module_cases) > 1 and not self.cases.statements
+        watched = program.decisive and len(self.cases.parts) > 1 and not self.cases.statements
         self._partial = PartialResults(program, self.cases) if watched else None
 
     def request(self, cached_cases: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from plum_hub.answers.division import divided
 from plum_hub.execution import Call, Execution, Judge, Limits, Program, Statement, Stdio
 from plum_hub.execution.base import Case
 from plum_hub.recipe import VerdictsConfig
@@ -76,10 +77,9 @@ def judged_at(case: TestCase | Case) -> Literal["outside", "inside"]:
         case: The case.
 
     Returns:
-        `inside` the program's own process for a statement, otherwise `outside`.
+        `inside` the program's own process for a statement that could not be taken apart, otherwise `outside`.
     """
-    statement = case.kind == "statement" if isinstance(case, TestCase) else isinstance(case, Statement)
-    return "inside" if statement else "outside"
+    return "inside" if isinstance(_case(case) if isinstance(case, TestCase) else case, Statement) else "outside"
 
 
 def _case(case: TestCase) -> Case:
@@ -90,7 +90,7 @@ def _case(case: TestCase) -> Case:
             return Call(expression=case.call, expected=case.expected, tolerance=case.tolerance)
         case "statement":
             assert case.statement is not None
-            return Statement(source=case.statement)
+            return divided(case.statement)
         case "stdio":
             assert case.stdin is not None
             assert case.stdout is not None

@@ -19,7 +19,7 @@ from itertools import takewhile
 from typing import Any
 
 from plum_hub.execution import Call, Execution, Limits, Program, Statement
-from plum_hub.execution.base import Case, Value
+from plum_hub.execution.base import Case, Steps, Value
 from plum_hub.execution.outcomes import compare
 from plum_hub.strength.sites import is_docstring
 
@@ -175,7 +175,7 @@ def _ordered(item: Any) -> str:
 
 def _text(case: Case) -> tuple[str, str]:
     """Return how the runner compiles a case."""
-    if isinstance(case, Statement):
+    if isinstance(case, Statement | Steps):
         return "exec", case.source
     assert isinstance(case, Call | Value)
     return "eval", case.expression

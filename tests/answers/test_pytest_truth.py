@@ -61,6 +61,62 @@ def log(n):
 
 def ask():
     return int(input("n? ")) + 1
+
+class Money:
+    def __init__(self, amount):
+        self.amount = amount
+    def __eq__(self, other):
+        return self.amount == getattr(other, "amount", other)
+    def __lt__(self, other):
+        return self.amount < getattr(other, "amount", other)
+    def __contains__(self, coin):
+        return coin < self.amount
+    def is_rich(self):
+        return self.amount > 100
+    def spend(self, n):
+        if n > self.amount:
+            raise PoorError(f"only {self.amount}")
+        self.amount -= n
+        return self.amount
+
+class PoorError(Exception):
+    pass
+
+calls = []
+
+def count():
+    calls.append(1)
+    return len(calls)
+
+def tally(seen={"n": 0}):
+    seen["n"] += 1
+    return seen["n"]
+
+def gather(item, into=[]):
+    into.append(item)
+    return into
+
+def ordered(items):
+    items.sort()
+    return items
+
+def numbers(n):
+    yield from range(n)
+
+def is_even(n):
+    return n % 2 == 0
+
+def nan():
+    return float("nan")
+
+def apply(function, value):
+    return function(value)
+
+class Names(list):
+    pass
+
+def names():
+    return Names(["Ann", "Bob"])
 """
 WRONG = """
 class Box:
@@ -80,6 +136,22 @@ def clock(): return -1
 def old(): return 2
 def log(n): pass
 def ask(): return 0
+class Money:
+    def __init__(self, amount): self.amount = -5
+    def __lt__(self, other): return False
+    def __contains__(self, coin): return False
+    def is_rich(self): return 7 > self.amount + 99
+    def spend(self, n): return -1
+class PoorError(Exception): ...
+def count(): return -1
+def tally(): return -1
+def gather(item): return -1
+def ordered(items): return [*items]
+def numbers(n): return iter([-1])
+def is_even(n): return n % 3 == 0
+def nan(): return -1
+def apply(function, value): return -1
+def names(): return []
 """
 RAISES = WRONG.replace("return -1", "raise RuntimeError('no number')").replace("pass", "raise KeyError('use new')")
 PROGRAMS = {"right": RIGHT, "wrong": WRONG, "raises": RAISES}
