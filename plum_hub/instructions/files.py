@@ -74,7 +74,8 @@ def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[tu
 
 def _text_rows(path: Path, file: BinaryIO, kind: FileKind, *, lines: bool) -> Iterator[tuple[int, Row]]:
     if kind.format in ("csv", "tsv"):
-        decoded = (_decoded(path, line, number) for number, line in enumerate(file, start=1))
+        ended = (line for part in file for line in part.splitlines(keepends=True))  # also by \r alone, as old Macs do
+        decoded = (_decoded(path, line, number) for number, line in enumerate(ended, start=1))
         return csv_rows(path, decoded, "\t" if kind.format == "tsv" else None)
     return _lines(path, file) if lines else _array(path, file)
 
