@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from plum_hub.answers.assertions import call_to_statement, read_assertion
+from plum_hub.answers.carried import Carried
 from plum_hub.answers.libraries import are_pandas, with_own_imports
 from plum_hub.answers.plain import lower_closeness, to_plain_body
 from plum_hub.answers.proof import why_cannot_fail
@@ -243,14 +244,16 @@ def _planned(module: TestModule, future: list[ast.stmt]) -> tuple[TestCase, ...]
         body = [*module.preamble, *_together(module)]
         return (TestCase(kind="statement", statement=_statement(future, body)),)
     cases: list[TestCase] = []
+    carried = Carried(module.preamble)
     bound = {name for node in module.preamble if node not in imports for name in stored_names(node)}
     for test in module.tests:
         alone = None if test.needs else _alone(test.body, bound)
         if alone is not None:
             cases += _split(imports, alone)
         else:
-            body = [*module.preamble, *_together(TestModule([], [test], module.shared))]
-            cases.append(TestCase(kind="statement", statement=_statement(future, body)))
+            body = _together(TestModule([], [test], module.shared))
+            statement = _statement(future, [*carried.by(body), *body])
+            cases.append(TestCase(kind="statement", statement=statement))
     return tuple(cases)
 
 
