@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from plum_hub.answers.fixtures import STAND_INS
-from plum_hub.answers.plain import called_name
+from plum_hub.answers.plain import CHECK_METHODS, called_name, is_failure
 from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, missing_names, stored_names
 
 _CAUGHT = frozenset({"AssertionError", "Exception", "BaseException"})
@@ -19,7 +19,7 @@ _COMPOUND = (ast.While, ast.For, ast.AsyncFor, ast.With, ast.AsyncWith, ast.Try,
 _ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _LOOK_ONLY = frozenset({"callable", "hasattr", "type", "id", "print", "repr", "iscoroutinefunction", "isfunction"})
 _BUILTINS = frozenset(dir(builtins))
-_CHECKS = tuple(f"{STAND_INS}[{name!r}]" for name in ("_Raises", "_Warns"))
+_CHECKS = tuple(f"{STAND_INS}[{name!r}]" for name in ("_Raises", "_Warns", "_fail"))
 _LEAVE = frozenset({"fail", "exit", "_exit"})
 
 
@@ -137,12 +137,15 @@ class _Reach:
                 return
 
     def _try(self, node: ast.Try) -> Iterator[ast.AST]:
-        discards = any(_catches(handler.type) and not self._reports(handler.body) for handler in node.handlers)
+        caught = [one.type for one in node.handlers if _catches(one.type) and not self._reports(one.body)]
         inner = list(self._walk(node.body))
-        if not discards:
+        if not caught:
             yield from inner
         else:  # the names are used nevertheless, and later checks may read them
+            whole = any(one is None or "BaseException" in ast.unparse(one) for one in caught)
+            kept = (item for item in inner if not whole and is_failure(item))
             yield from (item for item in inner if not isinstance(item, ast.Assert | ast.Raise | ast.Expr))
+            yield from kept
         for handler in node.handlers:
             yield from self._walk(handler.body)
         yield from self._walk(node.orelse)
@@ -212,14 +215,15 @@ def _is_proof(node: ast.AST, roots: set[str], tainted: set[str]) -> bool:
         case ast.Raise():
             return True
     return any(
-        isinstance(item, ast.Call)
-        and (
-            called_name(item.func).startswith("assert")
-            or called_name(item.func) in _LEAVE
-            or ast.unparse(item.func) in _CHECKS
-        )
+        (isinstance(item, ast.Attribute) and item.attr in CHECK_METHODS)
+        or (isinstance(item, ast.Call) and _is_check(item.func))
         for item in ast.walk(node)
     )
+
+
+def _is_check(function: ast.expr) -> bool:
+    name = called_name(function)
+    return name.startswith("assert") or name in _LEAVE or ast.unparse(function) in _CHECKS
 
 
 def _depends(test: ast.expr, roots: set[str], tainted: set[str]) -> bool:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from plum_hub.answers.carried import LOOKUPS
 from plum_hub.answers.class_state import state_of
 from plum_hub.answers.fixtures import STAND_INS, Fixture, Shared, Wiring, awaited, parameters_of, read_fixtures
-from plum_hub.answers.marks import ExpectedFailure, Marks, assigned_marks, read_marks
+from plum_hub.answers.marks import ExpectedFailure, Marks, assigned_marks, is_marking, read_marks
 from plum_hub.answers.parameters import Loop, Variant, parametrized_fixture, variants
-from plum_hub.answers.plain import called_name
+from plum_hub.answers.plain import CHECK_METHODS, called_name
 from plum_hub.answers.source import (
     DefinitionNode,
     FunctionNode,
@@ -176,7 +176,7 @@ class Runs:
             wiring.teardown += [_class_step(one) for one in reversed(last)]
         wiring.setup.append("case = kind()")
         bases = [base for one in defined if isinstance(one, ast.ClassDef) for base in one.bases]
-        if is_unit and f"{STAND_INS}['_Case']" in map(ast.unparse, bases):
+        if is_unit and any(ast.unparse(base).startswith(f"{STAND_INS}['_C") for base in bases):
             wiring.setup.append(f"case._testMethodName = {name!r}")
             wiring.teardown.append("case.doCleanups()")
         wiring.automatic("")
@@ -378,15 +378,14 @@ def bare(node: ast.stmt) -> ast.stmt:
     if not isinstance(plain, ast.ClassDef):
         plain.body = [_super_call(item) for item in plain.body]
         return plain
-    stand_in = ast.parse(f"{STAND_INS}['_Case']", mode="eval").body
     used = {item.attr for item in ast.walk(plain) if isinstance(item, ast.Attribute)}
+    kind = "_CheckingCase" if used & (CHECK_METHODS | {"fail"}) else "_Case"
+    stand_in = ast.parse(f"{STAND_INS}[{kind!r}]", mode="eval").body
     used |= {"__str__"} & loaded_names(plain)
     is_unit = any(ast.unparse(base).endswith("TestCase") for base in plain.bases)
     plain.bases = [base for base in plain.bases if not ast.unparse(base).endswith("TestCase")]
     plain.bases += [stand_in] if is_unit and used & CASE_NAMES else []
-    plain.body = [
-        bare(item) for item in plain.body if not (isinstance(item, ast.Assign) and "pytestmark" in stored_names(item))
-    ] or [ast.Pass()]
+    plain.body = [bare(item) for item in plain.body if not is_marking(item)] or [ast.Pass()]
     return plain
 
 

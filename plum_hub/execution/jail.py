@@ -27,7 +27,7 @@ from plum_hub.execution.precompile import Precompiler, UpcomingProgram
 from plum_hub.execution.trial import ProgramTrial
 from plum_hub.execution.worker import BrokenWorkerError, Enclosure, Jail, Worker
 
-_HARNESS = "8"
+_HARNESS = "9"
 """Increased by hand whenever a verdict could change."""
 
 _INCONCLUSIVE = ("timed_out", "out_of_memory")
