@@ -23,7 +23,7 @@ from plum_hub.answers.source import (
     stored_names,
 )  # fmt: skip
 
-EXTRACTION = "4"
+EXTRACTION = "5"
 """Version of the extraction rules. It is part of a verdict's id, because the rules decide which program is judged:
 raise it whenever an answer could give a different program.
 """
@@ -39,6 +39,9 @@ _UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"), "")
 _NUMBER = re.compile(r" *(\d{1,9})(?: ?[|:.)])?(?:[ \t]|$)", re.ASCII)
 _MAGIC = re.compile(r"%{1,2}[a-z]|![a-z]|\?{1,2}\w")
 _PROMPT = re.compile(r"^(?:>>>|\.\.\.)(?: |$)")
+_CELL = re.compile(r"In ?\[[\d *]*\]:[ \t]?")
+_CELL_LINE = re.compile(r"\s*\.{3,}:[ \t]?")
+_OUT = re.compile(r"Out ?\[[\d *]*\]:")
 
 
 def extract_code(text: str, entry_point: str | None) -> str | None:
@@ -256,14 +259,34 @@ def _readable(code: str) -> str:
     """Remove what shows code, and invisible characters, from code that parses only without them."""
     if parse(code) is not None:
         return code
-    if _PROMPT.match(code):
+    begin = code.lstrip("\n")
+    if _PROMPT.match(begin):
         lines = [line[4:] for line in code.split("\n") if _PROMPT.match(line)]
         return "\n".join(lines) + "\n" if any(map(str.strip, lines)) else code
+    if _CELL.match(begin):
+        code = _without_cells(begin)
     plain = code if code.isascii() else code.translate(_BLANKS | _UNSEEN)
     for shown in (plain, *(remove(plain) for remove in (_without_numbers, _without_signs, _without_magics, dedent))):
         if shown != code and is_program(parse(shown)):
             return shown
     return code
+
+
+def _without_cells(code: str) -> str:
+    """Remove the prompts of IPython and what it printed, or the headings of a notebook's cells."""
+    found: list[str] = []
+    is_heading = False
+    for line in code.split("\n"):
+        if match := _CELL.match(line):
+            found.append(line[match.end() :])
+            is_heading = not found[-1].strip()
+        elif match := _CELL_LINE.match(line):
+            found.append(line[match.end() :])
+        elif _OUT.match(line):
+            is_heading = False
+        elif is_heading:
+            found.append(line)
+    return "\n".join(found).strip("\n") + "\n"
 
 
 def _without_numbers(code: str) -> str:
