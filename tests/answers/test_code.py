@@ -15,7 +15,10 @@ ANSWERS = {
     "no language": (f"```\n{F}```", F),
     "prompts behind a blank line": ("```\n\n>>> def f(x):\n...     return x + 1\n>>> f(1)\n2\n```", f"{F}f(1)\n"),
     "prompts of IPython": (
-        "```python\nIn [1]: %time\nIn [12]: def f(x):\n    ...:     return x + 1\n    ...:\n\nIn [13]: f(1)\nOut[13]: 2\n```",
+        (
+            "```python\nIn [1]: %time\nIn [12]: def f(x):\n    ...:     return x + 1\n    ...:\n\n"
+            "In [13]: f(1)\nOut[13]: 2\n```"
+        ),
         f"\n{F}\nf(1)\n",
     ),
     "cells of a notebook": (f"```\nIn [1]:\n{F}\nOut[1]:\n2\nmore\n\nIn [ ]:\nx = f(1)\n```", f"{F}\n\nx = f(1)\n"),
