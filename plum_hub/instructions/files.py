@@ -8,6 +8,7 @@ too, lose their checksum.
 """
 
 import json
+import re
 import sys
 from collections.abc import Collection, Iterator
 from itertools import islice
@@ -144,7 +145,11 @@ def _remedy(path: Path, text: str, number: int) -> str:
         return f"convert the file to one of {FORMATS}"
     if number == 1 and text[0] == "[":
         return "fix this line, or rename the file to .json if it is one JSON array"
-    return "write one object per line" if text in ("{", "}") else "fix or delete this line"
+    if text in ("{", "}"):
+        return "write one object per line"
+    if re.match(r"\{\s*'", text):
+        return "it is Python and not JSON: write the rows with json.dumps"
+    return "leave out the comma at its end" if text.endswith("},") else "fix or delete this line"
 
 
 def _array(path: Path, file: BinaryIO) -> Iterator[tuple[int, Row]]:
