@@ -259,7 +259,7 @@ def test_evalplus_and_human_eval_samples(tmp_path: Path) -> None:
 
 def test_ids_may_be_the_numbers_of_the_problems(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [
-        {"task_id": number if number else "0", "solution": right(one)} for number, one in enumerate(problems())
+        {"task_id": number or "0", "solution": right(one)} for number, one in enumerate(problems())
     ]
     assert values(done(given(tmp_path, rows))) == {"pass@1": 1.0}
     refused(given(tmp_path, [*rows, {"task_id": 999, "solution": "x = 1"}]), 2, ":7", "'999' is not a problem")

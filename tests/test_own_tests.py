@@ -70,6 +70,15 @@ ROWS: dict[str, tuple[Mapping[str, Any], str, int]] = {
         "Solution",
         2,
     ),
+    "leetcode, by its entry point": (
+        {
+            "solution": CLASS,
+            "entry_point": "Solution().most",
+            "test": "def check(candidate):\n    assert candidate(nums = [1, 3]) == 3\n    assert candidate(nums = [2]) == 2\n",
+        },
+        "Solution",
+        2,
+    ),
     "acecode": ({"test_cases": ["assert double(2) == 4", "assert double(3) == 6"]}, "double", 2),
     "acecode, as text": ({"tests": json.dumps(["assert double(2) == 4", "assert double(3) == 6"])}, "double", 2),
     "kodcode": (

@@ -53,10 +53,8 @@ def read_tests(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
         ValueError: The source is not Python, requires an unsupported feature, or cannot fail any program; the
             message says which.
     """
-    if parse(source) is None and ">>> " in source:
-        cases = _doctests([source])
-    else:
-        cases = module_cases(source, entry_point)
+    cases = module_cases(source, entry_point)
+    if parse(source) is not None:
         texts = [node.value for node in ast.walk(parse_tests(source)) if isinstance(node, ast.Constant)]
         documented = [text for text in texts if isinstance(text, str) and ">>> " in text]
         if documented and why_cannot_fail(_body(cases), entry_point) is not None:
@@ -79,6 +77,8 @@ def module_cases(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
     Raises:
         ValueError: The source is not Python, requires an unsupported feature, or skips all its tests.
     """
+    if parse(source) is None and ">>> " in source:
+        return _doctests([source])
     cases = _module_cases(source, entry_point)
     _refuse_frameworks(_body(cases))
     return cases

@@ -35,7 +35,9 @@ def why_cannot_fail(body: Sequence[ast.stmt], entry_point: str) -> str | None:
         The reason; None if the statements may fail a program.
     """
     reached = list(_Reach(body).nodes())
-    roots = {entry_point, "solution"} | missing_names(ast.Module(body=list(body), type_ignores=[]))
+    is_own = _defines_first(body, entry_point)
+    roots = {"solution"} | ({entry_point} if not is_own else set())
+    roots |= missing_names(ast.Module(body=list(body), type_ignores=[]))
     for node in body:
         if isinstance(node, ast.ImportFrom) and node.module == "solution":
             roots |= stored_names(node)
@@ -45,10 +47,20 @@ def why_cannot_fail(body: Sequence[ast.stmt], entry_point: str) -> str | None:
         roots |= _called_builtins(body)
     tainted = _tainted(reached, roots)
     if not any(_calls(node, roots) for node in reached):
-        return "nothing in it calls the program"
+        return f"{f'it defines {entry_point} itself, and ' if is_own else ''}nothing in it calls the program"
     if not any(_is_proof(node, roots, tainted) for node in reached):
         return "nothing in it can fail: no check of what the program gives is reached"
     return None
+
+
+def _defines_first(body: Sequence[ast.stmt], name: str) -> bool:
+    """Tell whether statements define a function or class before anything uses what has its name."""
+    for node in body:
+        if isinstance(node, DefinitionNode) and node.name == name:
+            return True
+        if name in loaded_names(node) or name in stored_names(node):
+            return False
+    return False
 
 
 def _called_builtins(body: Sequence[ast.stmt]) -> set[str]:

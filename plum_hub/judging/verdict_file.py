@@ -114,7 +114,8 @@ def judge_file(options: JudgeOptions, progress: Progress) -> VerdictCount:
         StaticCheckError: mypy cannot be run, or failed.
     """
     _check_output(options)
-    suites = read_suites(options.suites)
+    has = {"numpy": options.numpy or options.pandas, "pandas": options.pandas}
+    suites = read_suites(options.suites, {name for name, given in has.items() if given})
     digests, unjudged = _sorted(options.samples, suites)
     limits, codes = limits_of(options.settings), frozenset(options.settings.mypy_codes)
     with (

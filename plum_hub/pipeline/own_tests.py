@@ -36,6 +36,7 @@ from plum_hub.answers.source import (
 )  # fmt: skip
 from plum_hub.answers.starter import is_valid_starter, make_starter
 from plum_hub.answers.surroundings import fixed_source
+from plum_hub.answers.tested_name import readable_tests, tested_name
 from plum_hub.instructions.cells import list_of
 from plum_hub.records import TestCase
 
@@ -152,7 +153,9 @@ def suites_of(
 
 def _of_assertions(row: Mapping[str, Any], given: object) -> list[RowSuite] | UnusableTests:
     source = _test_module(row, given)
-    named = _named_entry(row) or _imported_entry(source)
+    method = next((found for name in _NAME_COLUMNS if (found := tested_name(_text(row.get(name))))), None)
+    source = readable_tests(source, method)
+    named = _named_entry(row) or (method.name if method else "") or _imported_entry(source)
     source = _SOLUTION_IMPORT.sub("", source)
     tree = parse(source)
     if tree is None:
