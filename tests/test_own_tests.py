@@ -333,6 +333,14 @@ def test_a_build_takes_the_tests_of_its_rows_and_says_why_others_have_none(built
     assert labels[False]
 
 
+def test_a_column_of_tests_that_is_not_there_is_refused_at_once(built: Path) -> None:
+    command = build(built, "--run", str(built / "other"))
+    command[command.index("--suites") + 1] += ":asserts"
+    done = plum_hub([*command, "--hub", "none", "-q"], PLUM_HUB_HOME=str(built / "home"))
+    assert done.returncode == 5, done.stderr
+    assert "has no column 'asserts'; its columns: code, test_list, text. Name that of the tests" in done.stderr
+
+
 def test_such_a_run_goes_on_and_makes_nothing_twice(built: Path) -> None:
     before = {kind: rows(built / "run", kind) for kind in ("suites", "samples", "dropped")}
     done = plum_hub([*build(built), "--hub", "none", "-q"], PLUM_HUB_HOME=str(built / "home"))
