@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from plum_hub.answers.assertions import call_to_statement, read_assertion
 from plum_hub.answers.carried import Carried
+from plum_hub.answers.class_state import keeps_state, set_owners
 from plum_hub.answers.libraries import are_pandas, with_own_imports
 from plum_hub.answers.plain import lower_closeness, to_plain_body
 from plum_hub.answers.proof import why_cannot_fail
@@ -310,18 +311,27 @@ def _parameters(function: ast.FunctionDef) -> set[str]:
 def _shares(module: TestModule) -> bool:
     """Return whether tests may depend on one another or on what is done once before them."""
     used = [reached_names([*test.body, *module.preamble], test.body) for test in module.tests]
+    owners = set_owners([*module.preamble, *(node for test in module.tests for node in test.body)])
     for node in module.preamble:
         match node:
-            case ast.Import() | ast.ImportFrom() | ast.FunctionDef() | ast.ClassDef() | ast.AsyncFunctionDef():
+            case ast.Import() | ast.ImportFrom():
+                continue
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.AsyncFunctionDef(name=name) if not (
+                keeps_state(node) or name in owners
+            ) or sum(name in names for names in used) < (1 if _has_global(node) else 2):
                 continue
             case ast.Expr(value=ast.Constant()) | ast.Assign(targets=[ast.Name()], value=ast.Constant()):
                 continue
             case ast.Assign(targets=[ast.Name(id=name)]) if sum(name in names for names in used) < 2:
                 continue
         return True
-    inside = [item for test in module.tests for node in test.body for item in ast.walk(node)]
     needs = Counter(name for test in module.tests for name in test.needs)
-    return any(isinstance(item, ast.Global) for item in inside) or any(count > 1 for count in needs.values())
+    inside = (node for test in module.tests for node in test.body)
+    return any(map(_has_global, inside)) or any(count > 1 for count in needs.values())
+
+
+def _has_global(node: ast.stmt) -> bool:
+    return any(isinstance(item, ast.Global) for item in ast.walk(node))
 
 
 def _split(imports: Sequence[ast.stmt], checks: Sequence[ast.stmt]) -> tuple[TestCase, ...]:

@@ -6,7 +6,7 @@ becomes an `assert` or a `try`. The generated code uses no name that a program c
 """
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from copy import deepcopy
 from typing import TypeVar
 
@@ -61,6 +61,13 @@ _SAME = """(lambda has: (lambda number: (lambda same:
         )
 ))(lambda it: __builtins__["isinstance"](it, (0 .__class__, 0.0.__class__, 0j.__class__)) or has(it, "__round__"))
 )(__builtins__["hasattr"])"""
+_OTHERS = {
+    "tb": "tb = _error_.__traceback__",
+    "traceback": "traceback = __builtins__['__import__']('traceback').extract_tb(_error_.__traceback__)",
+    "errisinstance": "errisinstance = lambda kind, error=_error_: __builtins__['isinstance'](error, kind)",
+    "exconly": "exconly = lambda *_, error=_error_: f'{error.__class__.__name__}: {error}'.removesuffix(': ')",
+}
+"""Attributes of `pytest.ExceptionInfo` besides the usual ones, as source."""
 _FAILED = "__builtins__['BaseException']"
 """Stands for what `pytest.fail` raises, which no `except Exception` catches."""
 _NodeT = TypeVar("_NodeT", bound=ast.AST)
@@ -139,7 +146,7 @@ def to_plain_body(statements: Iterable[ast.stmt]) -> list[ast.stmt]:
         Equivalent statements, at least one.
     """
     module = ast.Module(body=[deepcopy(statement) for statement in statements], type_ignores=[])
-    _Plain().visit(module)
+    _Plain({node.attr for node in ast.walk(module) if isinstance(node, ast.Attribute)}).visit(module)
     return ast.fix_missing_locations(module).body or [ast.Pass()]
 
 
@@ -157,6 +164,9 @@ def lower_closeness(statement: _NodeT) -> _NodeT:
 
 
 class _Plain(ast.NodeTransformer):
+    def __init__(self, attributes: Set[str]) -> None:
+        self._attributes = attributes
+
     def visit_Expr(self, node: ast.Expr) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
         if _is_check(node.value) and any(isinstance(one, ast.Starred) for one in vars(node.value)["args"]):
@@ -212,7 +222,8 @@ class _Plain(ast.NodeTransformer):
                     given = rest if called_name(function) == "assertRaisesRegex" else []
                     pattern = next(iter([*given, *named]), None)
                     is_pytest = called_name(function) == "raises"
-                    return _must_raise(node.body, error, pattern, name, is_pytest=is_pytest)
+                    found = _must_raise(node.body, error, pattern, name, is_pytest=is_pytest)
+                    return _with_others(found, self._attributes) if isinstance(name, ast.Name) else found
         return node
 
 
@@ -289,6 +300,14 @@ def _is_check(node: ast.expr) -> bool:
 def _expression(template: str, arguments: Iterable[ast.expr]) -> ast.expr:
     source = template.format(*(f"({ast.unparse(argument)})" for argument in arguments))
     return ast.parse(source, mode="eval").body
+
+
+def _with_others(statements: list[ast.stmt], attributes: Set[str]) -> list[ast.stmt]:
+    """Give the object that a caught error is bound to the less usual attributes that tests use."""
+    for holder in (node for one in statements for node in ast.walk(one) if isinstance(node, ast.ClassDef)):
+        lines = [line for name, line in _OTHERS.items() if name in attributes and "_error_" in ast.unparse(holder)]
+        holder.body += ast.parse("\n".join(lines)).body
+    return statements
 
 
 def _failed(message: ast.expr) -> ast.stmt:
