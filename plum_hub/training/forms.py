@@ -38,8 +38,10 @@ _OTHERS = frozenset({"prompt", "completion", "messages", "text", "chosen", "reje
 COLUMNS = frozenset({name for forms in FORMS.values() for form in forms for name in form} | TURNS | _ALPACA | {"input"})
 """Every column that a form may need."""
 
-_ROLES = {"human": "user", "gpt": "assistant"}
-"""ShareGPT's names of speakers, which no chat template knows."""
+_ROLES = {"human": "user", "gpt": "assistant"} | {
+    role: role for role in ("user", "assistant", "system", "developer", "tool")
+}
+"""Names of speakers in lower case, with those that chat templates know; ShareGPT's two are no others."""
 
 
 def standard_rows(rows: Iterable[Mapping[str, Any]], source: str) -> Iterator[Row]:
@@ -139,12 +141,13 @@ def _of_alpaca(row: Row) -> Row:
 
 
 def _chatml(turn: Any) -> Any:
-    """Rename the fields of a turn of ShareGPT, like `trl.maybe_convert_to_chatml`, and its two speakers."""
-    if not isinstance(turn, dict) or not {"from", "value"} <= turn.keys() or turn.keys() & {"role", "content"}:
+    """Rename the fields of a turn of ShareGPT, like `trl.maybe_convert_to_chatml`, and speakers that templates know."""
+    if not isinstance(turn, dict):
         return turn
-    renamed = {{"from": "role", "value": "content"}.get(name, name): value for name, value in turn.items()}
-    role = renamed["role"]
-    return renamed | {"role": _ROLES.get(role, role) if isinstance(role, str) else role}
+    if {"from", "value"} <= turn.keys() and not turn.keys() & {"role", "content"}:
+        turn = {{"from": "role", "value": "content"}.get(name, name): value for name, value in turn.items()}
+    role = turn.get("role")
+    return turn | {"role": _ROLES.get(role.strip().lower(), role)} if isinstance(role, str) else turn
 
 
 def _has_implicit_prompt(row: Row) -> bool:

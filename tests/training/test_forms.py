@@ -241,3 +241,22 @@ def test_columns_of_alpaca_are_a_question_and_its_answer(tmp_path: Path) -> None
     for bad in ({"instruction": "Add", "output": None}, {"instruction": ["Add"], "output": "0"}):
         with pytest.raises(TrainingError, match="row 1: prompt, completion must all be texts"):
             rows_of(tmp_path / "d.jsonl", [rows[0], bad], "sft")
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [{"role": "User", "content": "add 1 and 2"}, {"role": " ASSISTANT ", "content": "a + b"}],
+        [{"role": "human", "content": "add 1 and 2"}, {"role": "gpt", "content": "a + b"}],
+        {"role": ["user", "assistant"], "content": ["add 1 and 2", "a + b"]},
+        {"from": ["human", "gpt"], "value": ["add 1 and 2", "a + b"]},
+    ],
+    ids=["case", "speakers", "columns", "columns of ShareGPT"],
+)
+def test_turns_are_those_that_a_chat_template_knows(tmp_path: Path, turns: Any) -> None:
+    assert rows_of(tmp_path / "t.jsonl", [{"messages": turns}], "sft") == [{"messages": TURNS}]
+
+
+def test_columns_of_turns_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="row 0: its messages must be a conversation"):
+        rows_of(tmp_path / "t.jsonl", [{"messages": {"role": ["user"], "content": ["a", "b"]}}], "sft")
