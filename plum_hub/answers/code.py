@@ -6,12 +6,15 @@ blocks, or which lines of an answer without fences, belong to the program.
 """
 
 import ast
+import html
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from textwrap import dedent
 
-from plum_hub.answers.blocks import Block, read_answer
+from plum_hub.answers.blocks import Block, ParsedAnswer, read_answer
 from plum_hub.answers.source import (
     DefinitionNode,
     definitions,
@@ -36,6 +39,8 @@ _CODE_LINE = re.compile(
 _COMPLETE = 5
 _BLANKS = dict.fromkeys(map(ord, "\u00a0\u2002\u2003\u2009\u202f\u3000"), " ")
 _UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"), "")
+_OBJECT = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
+_TAG = re.compile(r"</?(?:answer|solution|code|pre|python)(?:\s[^<>]*)?>", re.IGNORECASE)
 _NUMBER = re.compile(r" *(\d{1,9})(?: ?[|:.)])?(?:[ \t]|$)", re.ASCII)
 _MAGIC = re.compile(r"%{1,2}[a-z]|![a-z]|\?{1,2}\w")
 _PROMPT = re.compile(r"^(?:>>>|\.\.\.)(?: |$)")
@@ -71,6 +76,7 @@ def extract_code(text: str, entry_point: str | None) -> str | None:
     return (
         choose_program([*answer.blocks, *corrections], name)
         or _plain_program(answer.prose, name)
+        or _wrapped(answer, name)
         or (choose_program(answer.blocks, "") if name else None)
         or (_mislabelled(answer.blocks, name) if name else None)
     )
@@ -238,6 +244,20 @@ def _plain_program(text: str, name: str) -> str | None:
     starts = [index for index, line in enumerate(lines) if _CODE_LINE.match(line)]
     rest = "\n".join(lines[starts[0] :]).strip("\n") + "\n" if starts else ""
     return rest if name and _defines(rest, name) else None
+
+
+def _wrapped(answer: ParsedAnswer, name: str) -> str | None:
+    """Find the program that is a value of a JSON object, as in a call of a tool, or stands in tags of HTML."""
+    for text in (answer.text, *(block.code for block in answer.blocks), *_OBJECT.findall(answer.text)):
+        with suppress(ValueError, RecursionError):
+            pending: list[object] = [json.loads(text)]
+            while pending:
+                value = pending.pop(0)
+                if isinstance(value, str) and is_program(parse(value), name):
+                    return value.strip("\n") + "\n"
+                pending += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    plain = _TAG.sub("\n", answer.prose)
+    return None if plain == answer.prose else _plain_program(html.unescape(plain), name)
 
 
 def _pieces(lines: Sequence[str], name: str) -> Iterator[Block]:
