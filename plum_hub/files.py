@@ -4,7 +4,7 @@ import fcntl
 import glob
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -56,17 +56,19 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes | Iterable[str]) -> None:
     """Replace a file in one step, so that a reader, or a kill, sees the old content or the new one, never a part.
 
     Args:
         path: The file; its folder is made where it is missing.
-        content: Text is encoded as UTF-8. Lone surrogates, which a model may generate, become `?`.
+        content: The content, or its parts, which are written one at a time. Text is encoded as UTF-8. Lone surrogates,
+            which a model may generate, become `?`.
 
     Raises:
         RunError: The file cannot be written; the old content is still there.
     """
-    data = without_own(content).encode("utf-8", errors="replace") if isinstance(content, str) else content
+    parts = [content] if isinstance(content, str | bytes) else content
+    data = (part if isinstance(part, bytes) else without_own(part).encode("utf-8", errors="replace") for part in parts)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_name(f"{path.name}.{os.getpid()}.new")  # two processes may write it at the same time
@@ -76,13 +78,13 @@ def write_whole(path: Path, content: str | bytes) -> None:
             _remove_if_left(other)
 
 
-def _put(data: bytes, new: Path, path: Path) -> bool:
+def _put(data: Iterable[bytes], new: Path, path: Path) -> bool:
     """Write a file and rename it, locked, so that it can be told from one whose process was killed."""
     with new.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         if not new.exists():
             return False  # removed between the opening and the lock, as if it were left behind
-        file.write(data)
+        file.writelines(data)
         file.flush()
         new.replace(path)
     return True

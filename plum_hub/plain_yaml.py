@@ -16,17 +16,23 @@ class UnboundedYamlError(yaml.YAMLError):
     """The text is too long, stands for too many values, or contains itself."""
 
 
-def load(text: str) -> Any:
+class RepeatedKeyError(yaml.YAMLError):
+    """A key stands twice in one mapping, of which a parser keeps the last."""
+
+
+def load(text: str, *, unique: bool = False) -> Any:
     """Parse YAML as `yaml.safe_load` does, within bounds.
 
     Args:
         text: One document.
+        unique: Whether to refuse a key that stands twice.
 
     Returns:
         Builtins: mappings, lists, texts, numbers, dates, None.
 
     Raises:
-        YAMLError: It is not YAML, or names an object; `UnboundedYamlError` where it is beyond the bounds.
+        YAMLError: It is not YAML, or names an object; `UnboundedYamlError` where it is beyond the bounds,
+            `RepeatedKeyError` for a key that stands twice.
     """
     if len(text) > MOST_CHARACTERS:
         raise UnboundedYamlError(f"it has more than {MOST_CHARACTERS:,} characters")
@@ -37,6 +43,8 @@ def load(text: str) -> Any:
             return None
         if _size(node, {}) > MOST_VALUES:
             raise UnboundedYamlError(f"its aliases stand for more than {MOST_VALUES:,} values")
+        if unique:
+            _check_keys(node, set())
         return loader.construct_document(node)
     finally:
         loader.dispose()
@@ -56,3 +64,19 @@ def _size(node: yaml.Node, known: dict[int, int | None]) -> int:
     size = 1 + sum(_size(child, known) for child in children)
     known[id(node)] = size
     return size
+
+
+def _check_keys(node: yaml.Node, checked: set[int]) -> None:
+    """Refuse a key that stands twice."""
+    if isinstance(node, yaml.ScalarNode) or id(node) in checked:
+        return
+    checked.add(id(node))
+    known: set[str] = set()
+    for child in node.value:
+        key, value = child if isinstance(node, yaml.MappingNode) else (None, child)
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in known:
+                line = key.start_mark.line + 1 if key.start_mark else "?"
+                raise RepeatedKeyError(f"the key {key.value!r} stands twice, the second time in line {line}")
+            known.add(key.value)
+        _check_keys(value, checked)

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from plum_hub import plain_yaml
-from plum_hub.engines import EngineConfig
+from plum_hub.engines import EngineConfig, parse_engine
 from plum_hub.engines.base import EngineSettings, in_a_line
 from plum_hub.errors import EngineError, RecipeError
 from plum_hub.execution.base import SandboxName
@@ -487,7 +487,9 @@ def mapping(text: str, origin: str) -> dict[str, Any]:
         RecipeError: The text is not YAML, or not a mapping.
     """
     try:
-        tree = plain_yaml.load(text)
+        tree = plain_yaml.load(text, unique=True)
+    except plain_yaml.RepeatedKeyError as error:
+        raise RecipeError(f"{origin}: {error}; leave one out") from error
     except NOT_YAML as error:
         raise RecipeError(f"{origin}: not YAML ({in_a_line(error)}); correct the file") from error
     if not isinstance(tree, dict):
@@ -532,6 +534,11 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _validate(tree: Mapping[str, Any], origin: str) -> Recipe:
+    try:
+        engines = {name: tree[name] for name in ("policy", "generator") if isinstance(tree.get(name), str)}
+        tree = {**tree, **{name: parse_engine(text).model_dump(mode="json") for name, text in engines.items()}}
+    except EngineError as error:
+        raise RecipeError(f"{origin}: {error}") from error
     policy, generator = tree.get("policy"), tree.get("generator", {})
     if isinstance(policy, Mapping) and isinstance(generator, Mapping) and "type" not in generator:
         tree = {**tree, "generator": merged(policy, generator)}  # without a type it refines the policy's engine
@@ -549,6 +556,12 @@ def _validate(tree: Mapping[str, Any], origin: str) -> Recipe:
             problem = "no such key; docs/reference/recipe.md lists the keys"
         elif first["type"] == "missing":
             problem = "this key is required"
+        elif first["type"].startswith("union_tag"):
+            problem = (
+                f"its `type` must be one of {', '.join(engine_keys())}, as in  {where}: {{type: vllm, model: NAME}}"
+            )
+        elif first["type"] == "tuple_type":
+            problem = f"must be a list, as in  [{first.get('input')}]"
         else:
             problem = f"{first['msg']} (it is {first.get('input')!r})"
         raise RecipeError(f"{origin}: {where}: {problem}") from error

@@ -257,6 +257,14 @@ def test_evalplus_and_human_eval_samples(tmp_path: Path) -> None:
     assert result["scores"][0]["model"] == "samples.jsonl"
 
 
+def test_ids_may_be_the_numbers_of_the_problems(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"task_id": number or "0", "solution": right(one)} for number, one in enumerate(problems())
+    ]
+    assert values(done(given(tmp_path, rows))) == {"pass@1": 1.0}
+    refused(given(tmp_path, [*rows, {"task_id": 999, "solution": "x = 1"}]), 2, ":7", "'999' is not a problem")
+
+
 def test_a_failed_case_whose_argument_is_no_literal_is_told(tmp_path: Path) -> None:
     """`2 * 2 * 2` in HumanEval/75 and others; an evaluation of nothing but these ends with all of its files."""
     there = {one["task_id"]: one for one in problems(109)}

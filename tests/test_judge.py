@@ -279,11 +279,68 @@ def test_suites_that_cannot_be_read(folder: Path, content: str, words: list[str]
     assert not (folder / "verdicts.jsonl").exists()
 
 
+METHOD = "class Solution:\n    def f(self, x):\n        return 2 * x\n"
+WRITTEN: dict[str, tuple[str | None, Any, str]] = {
+    "candidate": ("f", ["assert candidate(2) == 4"], "def f(x):\n    return 2 * x\n"),
+    "called": ("f()", ["assert f(2) == 4"], "def f(x):\n    return 2 * x\n"),
+    "spaces": (" f ", "    assert f(2) == 4\n    assert f(3) == 6\n", "def f(x):\n    return 2 * x\n"),
+    "fence": ("f", "```python\nassert f(2) == 4\n```", "def f(x):\n    return 2 * x\n"),
+    "fence in a list": ("f", ["```\nassert f(2) == 4\n```", "\tassert f(1) == 2"], "def f(x):\n    return 2 * x\n"),
+    "doctest in a list": ("f", [">>> f(2)\n4"], "def f(x):\n    return 2 * x\n"),
+    "statement": ("f", [{"statement": "  y = candidate(2)\n  assert y == 4"}], "def f(x):\n    return 2 * x\n"),
+    "method": ("Solution().f", "def check(candidate):\n    assert candidate(x=2) == 4\n", METHOD),
+    "method of the class": ("Solution.f", ["assert candidate(2) == 4", "assert Solution().f(1) == 2"], METHOD),
+}
+"""Entry points and tests in the forms that people give them."""
+
+
+def test_tests_are_read_in_the_forms_that_people_give_them(folder: Path) -> None:
+    suites = [{"instruction_id": name, "entry_point": one, "cases": cases} for name, (one, cases, _) in WRITTEN.items()]
+    write(folder / "suites.jsonl", suites)
+    rows = [
+        {"sample_id": f"{word} {name}", "instruction_id": name, "code": code.replace("2 * x", value)}
+        for name, (_, _, code) in WRITTEN.items()
+        for word, value in (("right", "2 * x"), ("wrong", "x"))
+    ]
+    write(folder / "samples.jsonl", rows)
+    assert plum_hub(judge(folder, "-q")).returncode == 0
+    found = {row["sample_id"]: row["status"] for row in read(folder / "verdicts.jsonl")}
+    assert found == {row["sample_id"]: "passed" if row["sample_id"].startswith("right") else "failed" for row in rows}
+
+
 BAD = {
     "broken": (["assert f(1) == = 2"], "unreadable_tests", ":2: case 1: is not Python"),
     "useless": ("def test_f():\n    print(f(1))\n", "cannot_fail", ":3: nothing in it can fail"),
     "numbers": (7, "unreadable_tests", ":4: cases is a int"),
 }
+NO_NUMPY = ["import numpy as np\nassert f(np.ones(2)).sum() == 4"]
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "cases", "said"),
+    [
+        ("f", NO_NUMPY, "it imports numpy, which programs do not have: judge with --numpy"),
+        ("f", ["import pandas\nassert f(pandas.DataFrame()) is None"], "judge with --pandas"),
+        ("def f(x):", ["assert f(1) == 2"], "entry_point is 'def f(x):', not a name: write that of the function"),
+    ],
+)
+def test_what_no_program_could_pass_is_refused(folder: Path, entry_point: str, cases: list[str], said: str) -> None:
+    write(folder / "suites.jsonl", [{"instruction_id": "a", "entry_point": entry_point, "cases": cases}])
+    write(
+        folder / "samples.jsonl", [{"sample_id": "s", "instruction_id": "a", "code": "def f(x):\n    return 2 * x\n"}]
+    )
+    refused(judge(folder), 2, "suites.jsonl:1", said)
+
+
+def test_tests_that_import_numpy_are_judged_with_it(folder: Path) -> None:
+    guarded = "try:\n    import numpy\nexcept ImportError:\n    numpy = None\nassert f(2) == 4"
+    for name, cases, options in (("a", NO_NUMPY, ["--numpy"]), ("b", [guarded], [])):
+        write(folder / "suites.jsonl", [{"instruction_id": name, "entry_point": "f", "cases": cases}])
+        code = "def f(x):\n    return 2 * x\n"
+        write(folder / "samples.jsonl", [{"sample_id": "s", "instruction_id": name, "code": code}])
+        (folder / "verdicts.jsonl").unlink(missing_ok=True)
+        assert plum_hub(judge(folder, "-q", *options)).returncode == 0
+        assert [row["status"] for row in read(folder / "verdicts.jsonl")] == ["passed"]
 
 
 def test_a_refused_suite_leaves_out_its_samples_and_no_others(folder: Path) -> None:

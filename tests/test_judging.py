@@ -2,6 +2,7 @@
 
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -10,8 +11,11 @@ import pytest
 
 from plum_hub.errors import SandboxError, StaticCheckError
 from plum_hub.execution import Judge, Limits, Program
+from plum_hub.judging.drops import write_drops
+from plum_hub.judging.inputs import RefusedSuite
 from plum_hub.judging.stream import Judgement, Submission, judge_submissions
 from plum_hub.records import TestCase
+from plum_hub.spool import Spool
 from plum_hub.static import DROP_CODES
 
 CASES = (TestCase(kind="call", call="f(1)", expected="2"), TestCase(kind="call", call="f(2)", expected="3"))
@@ -153,3 +157,18 @@ def test_an_expected_value_that_is_no_literal_is_told(judge: Judge) -> None:
     wrong = (TestCase(kind="call", call="f(1)", expected="f(0)"),)
     with pytest.raises(ValueError, match="literal"):
         judge_all(judge, submission("a", RIGHT, cases=wrong))
+
+
+def test_samples_of_refused_suites_are_named_one_at_a_time(tmp_path: Path) -> None:
+    refused = {"i": RefusedSuite(reason="cannot_fail", detail="x" * 1000)}
+    samples = Spool()
+    for number in range(10_000):
+        samples.append((f"s{number}", "i"))
+    tracemalloc.start()
+    try:
+        count = write_drops(tmp_path / "v.jsonl", samples, refused)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+    rows = (tmp_path / "v.dropped.jsonl").read_text().splitlines()
+    assert len(rows) == count.reasons["cannot_fail"] == 10_000

@@ -70,6 +70,94 @@ ROWS: dict[str, tuple[Mapping[str, Any], str, int]] = {
         "Solution",
         2,
     ),
+    "leetcode, by its entry point": (
+        {
+            "solution": CLASS,
+            "entry_point": "Solution().most",
+            "test": "def check(candidate):\n    assert candidate(nums = [1, 3]) == 3\n"
+            "    assert candidate(nums = [2]) == 2\n",
+        },
+        "Solution",
+        2,
+    ),
+    "bigcodebench": (
+        {
+            "code_prompt": "import math\ndef double(n):\n",
+            "canonical_solution": "    return 2 * n\n",
+            "test": "import unittest\nclass TestCases(unittest.TestCase):\n    def test_1(self):\n"
+            "        self.assertEqual(double(2), 4)\n    def test_2(self):\n        self.assertEqual(double(3), 6)\n",
+            "entry_point": "double",
+        },
+        "double",
+        2,
+    ),
+    "opencoder": ({"code": DOUBLE, "testcase": "['assert double(2) == 4', 'assert double(3) == 6']"}, "double", 2),
+    "synthetic-1": (
+        {
+            "gold_standard_solution": f"```python\n{ADD_LINES}```",
+            "verification_info": json.dumps(
+                {
+                    "language": "python",
+                    "test_cases": [
+                        {"type": "stdin_stdout", "input": "1 2\n", "output": "3\n"},
+                        {"type": "stdin_stdout", "input": "3 4\n", "output": "7\n"},
+                    ],
+                }
+            ),
+        },
+        "",
+        2,
+    ),
+    "multipl-e": (
+        {
+            "tests": "def check(candidate):\n    assert candidate(2) == 4\n    assert candidate(3) == 6\n\n"
+            "def test_check():\n    check(double)\n\ntest_check()\n",
+            "code": DOUBLE,
+        },
+        "double",
+        1,
+    ),
+    "arguments as texts": (
+        {
+            "code": DOUBLE,
+            "function_name": "double",
+            "test_cases": [
+                {"input": "2", "expected_output": "4"},
+                {"input": "3", "expected_output": "6"},
+            ],
+        },
+        "double",
+        2,
+    ),
+    "arguments as lists": (
+        {"code": DOUBLE, "fn_name": "double", "tests": [{"args": [2], "expected": 4}, {"args": [3], "expected": 6}]},
+        "double",
+        2,
+    ),
+    "lists as texts": (
+        {"code": DOUBLE, "fn_name": "double", "inputs": ["[2]", "[3]"], "outputs": ["4", "6"]},
+        "double",
+        2,
+    ),
+    "arguments on lines": (
+        {
+            "code": "def join(a, b):\n    return a + b\n",
+            "metadata": '{"func_name": "join"}',
+            "public_test_cases": json.dumps(
+                [
+                    {"input": "[1]\n[2]", "output": "[1, 2]", "testtype": "functional"},
+                    {"input": "[]\n[3]", "output": "[3]", "testtype": "functional"},
+                ]
+            ),
+        },
+        "join",
+        2,
+    ),
+    "a null column beside": (
+        {"test": None, "test_list": None, "code": DOUBLE, "unit_test": "assert double(2) == 4\nassert double(3) == 6"},
+        "double",
+        2,
+    ),
     "acecode": ({"test_cases": ["assert double(2) == 4", "assert double(3) == 6"]}, "double", 2),
     "acecode, as text": ({"tests": json.dumps(["assert double(2) == 4", "assert double(3) == 6"])}, "double", 2),
     "kodcode": (
@@ -152,6 +240,7 @@ BAD: dict[str, tuple[Mapping[str, Any], str]] = {
         },
         "no_reference",
     ),
+    "no output": ({"tests": [{"input": "1"}, {"input": "2"}], "code": ADD_LINES}, "unreadable_tests"),
     "one output": ({"input_output": {"inputs": ["1", "2"], "outputs": ["0", "0"]}}, "cannot_fail"),
     "nested": ({"tests": json.loads("[" * 900 + "]" * 900)}, "unreadable_tests"),
 }
@@ -242,6 +331,14 @@ def test_a_build_takes_the_tests_of_its_rows_and_says_why_others_have_none(built
     assert labels[True] + labels[False] == 8
     assert labels[True]
     assert labels[False]
+
+
+def test_a_column_of_tests_that_is_not_there_is_refused_at_once(built: Path) -> None:
+    command = build(built, "--run", str(built / "other"))
+    command[command.index("--suites") + 1] += ":asserts"
+    done = plum_hub([*command, "--hub", "none", "-q"], PLUM_HUB_HOME=str(built / "home"))
+    assert done.returncode == 5, done.stderr
+    assert "has no column 'asserts'; its columns: code, test_list, text. Name that of the tests" in done.stderr
 
 
 def test_such_a_run_goes_on_and_makes_nothing_twice(built: Path) -> None:

@@ -43,12 +43,28 @@ def test_a_setting_reaches_into_an_engine() -> None:
         ("samples: {per_instruction: 0}", "samples.per_instruction"),
         ("sample: {}", "sample: no such key"),
         ("version: 2", "version"),
+        ("samples: {seed: 1, seed: 2}", "the key 'seed' stands twice, the second time in line 1; leave one out"),
+        ("samples: {seed: 1}\nsuites: {}\nsamples: {}", "the key 'samples' stands twice, the second time in line 3"),
+        ("instructions: {splits: test}", r"instructions.splits: must be a list, as in  \[test\]"),
         ("suites: {min_cases: 6}", "suites"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, words: str) -> None:
     with pytest.raises(RecipeError, match=words):
         compose(text, "file", BASE, [])
+
+
+def test_an_engine_may_be_written_as_on_the_command_line() -> None:
+    made = parse("policy: openai:m@http://localhost/v1\ngenerator: {concurrency: 3}", "file")
+    assert (made.policy.type, made.policy.model) == ("openai", "m")
+    assert (made.generator.model, made.generator.model_dump()["concurrency"]) == ("m", 3)
+    for text, said in (
+        ("{type: nope, model: m}", "policy: its `type` must be one of vllm, transformers, openai, tgi, scripted"),
+        ("{model: m}", "policy: its `type` must be one of"),
+        ("'scripted:'", "scripted:: the model is missing"),
+    ):
+        with pytest.raises(RecipeError, match=said):
+            parse(f"policy: {text}", "file")
 
 
 def test_the_generator_is_the_policy_where_nothing_else_is_said() -> None:

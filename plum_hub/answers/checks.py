@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from plum_hub.answers.assertions import call_to_statement, read_assertion
+from plum_hub.answers.carried import Carried
+from plum_hub.answers.class_state import keeps_state, set_owners
 from plum_hub.answers.libraries import are_pandas, with_own_imports
 from plum_hub.answers.plain import lower_closeness, to_plain_body
 from plum_hub.answers.proof import why_cannot_fail
@@ -52,10 +54,8 @@ def read_tests(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
         ValueError: The source is not Python, requires an unsupported feature, or cannot fail any program; the
             message says which.
     """
-    if parse(source) is None and ">>> " in source:
-        cases = _doctests([source])
-    else:
-        cases = module_cases(source, entry_point)
+    cases = module_cases(source, entry_point)
+    if parse(source) is not None:
         texts = [node.value for node in ast.walk(parse_tests(source)) if isinstance(node, ast.Constant)]
         documented = [text for text in texts if isinstance(text, str) and ">>> " in text]
         if documented and why_cannot_fail(_body(cases), entry_point) is not None:
@@ -78,6 +78,8 @@ def module_cases(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
     Raises:
         ValueError: The source is not Python, requires an unsupported feature, or skips all its tests.
     """
+    if parse(source) is None and ">>> " in source:
+        return _doctests([source])
     cases = _module_cases(source, entry_point)
     _refuse_frameworks(_body(cases))
     return cases
@@ -243,14 +245,16 @@ def _planned(module: TestModule, future: list[ast.stmt]) -> tuple[TestCase, ...]
         body = [*module.preamble, *_together(module)]
         return (TestCase(kind="statement", statement=_statement(future, body)),)
     cases: list[TestCase] = []
+    carried = Carried(module.preamble)
     bound = {name for node in module.preamble if node not in imports for name in stored_names(node)}
     for test in module.tests:
         alone = None if test.needs else _alone(test.body, bound)
         if alone is not None:
             cases += _split(imports, alone)
         else:
-            body = [*module.preamble, *_together(TestModule([], [test], module.shared))]
-            cases.append(TestCase(kind="statement", statement=_statement(future, body)))
+            body = _together(TestModule([], [test], module.shared))
+            statement = _statement(future, [*carried.by(body), *body])
+            cases.append(TestCase(kind="statement", statement=statement))
     return tuple(cases)
 
 
@@ -307,18 +311,27 @@ def _parameters(function: ast.FunctionDef) -> set[str]:
 def _shares(module: TestModule) -> bool:
     """Return whether tests may depend on one another or on what is done once before them."""
     used = [reached_names([*test.body, *module.preamble], test.body) for test in module.tests]
+    owners = set_owners([*module.preamble, *(node for test in module.tests for node in test.body)])
     for node in module.preamble:
         match node:
-            case ast.Import() | ast.ImportFrom() | ast.FunctionDef() | ast.ClassDef() | ast.AsyncFunctionDef():
+            case ast.Import() | ast.ImportFrom():
+                continue
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.AsyncFunctionDef(name=name) if not (
+                keeps_state(node) or name in owners
+            ) or sum(name in names for names in used) < (1 if _has_global(node) else 2):
                 continue
             case ast.Expr(value=ast.Constant()) | ast.Assign(targets=[ast.Name()], value=ast.Constant()):
                 continue
             case ast.Assign(targets=[ast.Name(id=name)]) if sum(name in names for names in used) < 2:
                 continue
         return True
-    inside = [item for test in module.tests for node in test.body for item in ast.walk(node)]
     needs = Counter(name for test in module.tests for name in test.needs)
-    return any(isinstance(item, ast.Global) for item in inside) or any(count > 1 for count in needs.values())
+    inside = (node for test in module.tests for node in test.body)
+    return any(map(_has_global, inside)) or any(count > 1 for count in needs.values())
+
+
+def _has_global(node: ast.stmt) -> bool:
+    return any(isinstance(item, ast.Global) for item in ast.walk(node))
 
 
 def _split(imports: Sequence[ast.stmt], checks: Sequence[ast.stmt]) -> tuple[TestCase, ...]:

@@ -6,12 +6,15 @@ blocks, or which lines of an answer without fences, belong to the program.
 """
 
 import ast
+import html
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from textwrap import dedent
 
-from plum_hub.answers.blocks import Block, read_answer
+from plum_hub.answers.blocks import Block, ParsedAnswer, read_answer
 from plum_hub.answers.source import (
     DefinitionNode,
     definitions,
@@ -23,7 +26,7 @@ from plum_hub.answers.source import (
     stored_names,
 )  # fmt: skip
 
-EXTRACTION = "4"
+EXTRACTION = "5"
 """Version of the extraction rules. It is part of a verdict's id, because the rules decide which program is judged:
 raise it whenever an answer could give a different program.
 """
@@ -36,9 +39,14 @@ _CODE_LINE = re.compile(
 _COMPLETE = 5
 _BLANKS = dict.fromkeys(map(ord, "\u00a0\u2002\u2003\u2009\u202f\u3000"), " ")
 _UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"), "")
+_OBJECT = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
+_TAG = re.compile(r"</?(?:answer|solution|code|pre|python)(?:\s[^<>]*)?>", re.IGNORECASE)
 _NUMBER = re.compile(r" *(\d{1,9})(?: ?[|:.)])?(?:[ \t]|$)", re.ASCII)
 _MAGIC = re.compile(r"%{1,2}[a-z]|![a-z]|\?{1,2}\w")
 _PROMPT = re.compile(r"^(?:>>>|\.\.\.)(?: |$)")
+_CELL = re.compile(r"In ?\[[\d *]*\]:[ \t]?")
+_CELL_LINE = re.compile(r"\s*\.{3,}:[ \t]?")
+_OUT = re.compile(r"Out ?\[[\d *]*\]:")
 
 
 def extract_code(text: str, entry_point: str | None) -> str | None:
@@ -68,6 +76,7 @@ def extract_code(text: str, entry_point: str | None) -> str | None:
     return (
         choose_program([*answer.blocks, *corrections], name)
         or _plain_program(answer.prose, name)
+        or _wrapped(answer, name)
         or (choose_program(answer.blocks, "") if name else None)
         or (_mislabelled(answer.blocks, name) if name else None)
     )
@@ -237,6 +246,20 @@ def _plain_program(text: str, name: str) -> str | None:
     return rest if name and _defines(rest, name) else None
 
 
+def _wrapped(answer: ParsedAnswer, name: str) -> str | None:
+    """Find the program that is a value of a JSON object, as in a call of a tool, or stands in tags of HTML."""
+    for text in (answer.text, *(block.code for block in answer.blocks), *_OBJECT.findall(answer.text)):
+        with suppress(ValueError, RecursionError):
+            pending: list[object] = [json.loads(text)]
+            while pending:
+                value = pending.pop(0)
+                if isinstance(value, str) and is_program(parse(value), name):
+                    return value.strip("\n") + "\n"
+                pending += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    plain = _TAG.sub("\n", answer.prose)
+    return None if plain == answer.prose else _plain_program(html.unescape(plain), name)
+
+
 def _pieces(lines: Sequence[str], name: str) -> Iterator[Block]:
     """Yield each run of lines that is a program as a block; without a name, only the first."""
     start = 0
@@ -256,14 +279,34 @@ def _readable(code: str) -> str:
     """Remove what shows code, and invisible characters, from code that parses only without them."""
     if parse(code) is not None:
         return code
-    if _PROMPT.match(code):
+    begin = code.lstrip("\n")
+    if _PROMPT.match(begin):
         lines = [line[4:] for line in code.split("\n") if _PROMPT.match(line)]
         return "\n".join(lines) + "\n" if any(map(str.strip, lines)) else code
+    if _CELL.match(begin):
+        code = _without_cells(begin)
     plain = code if code.isascii() else code.translate(_BLANKS | _UNSEEN)
     for shown in (plain, *(remove(plain) for remove in (_without_numbers, _without_signs, _without_magics, dedent))):
         if shown != code and is_program(parse(shown)):
             return shown
     return code
+
+
+def _without_cells(code: str) -> str:
+    """Remove the prompts of IPython and what it printed, or the headings of a notebook's cells."""
+    found: list[str] = []
+    is_heading = False
+    for line in code.split("\n"):
+        if match := _CELL.match(line):
+            found.append(line[match.end() :])
+            is_heading = not found[-1].strip()
+        elif match := _CELL_LINE.match(line):
+            found.append(line[match.end() :])
+        elif _OUT.match(line):
+            is_heading = False
+        elif is_heading:
+            found.append(line)
+    return "\n".join(found).strip("\n") + "\n"
 
 
 def _without_numbers(code: str) -> str:

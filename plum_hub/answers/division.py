@@ -18,6 +18,7 @@ from functools import lru_cache
 from plum_hub.answers.fixtures import own_nodes
 from plum_hub.answers.folding import MAX_ROWS, is_fixed, table_rows
 from plum_hub.answers.observations import observe, observe_raise
+from plum_hub.answers.plain import is_failure
 from plum_hub.answers.rewriting import UndividedError
 from plum_hub.answers.scopes import LOCAL, Caught, Held, Instance, Scope
 from plum_hub.answers.source import parse, stored_names, unparse
@@ -245,9 +246,11 @@ class _Division:
             case ast.Try(
                 body=[ast.Expr(value=value) | ast.Assign(targets=[ast.Name()], value=value)],
                 handlers=[ast.ExceptHandler(type=ast.expr() as kinds, body=[*handler])],
-                orelse=[ast.Assert(test=ast.Constant(value=False))],
+                orelse=[failure],
                 finalbody=[],
-            ) if not any(isinstance(item, ast.Await | ast.Yield | ast.YieldFrom) for item in ast.walk(value)):
+            ) if _only_fails(failure) and not any(
+                isinstance(item, ast.Await | ast.Yield | ast.YieldFrom) for item in ast.walk(value)
+            ):
                 call, caught = observe_raise(value, kinds, handler, scope)
                 self._observe([call])
                 caught.step = len(self.steps) - 1
@@ -257,6 +260,14 @@ class _Division:
                         scope.hold(step.name, caught)
             case _:
                 raise UndividedError
+
+
+def _only_fails(statement: ast.stmt) -> bool:
+    """Tell whether a statement is what stands for a `raises` of pytest or unittest that saw no error."""
+    match statement:
+        case ast.Assert(test=ast.Constant(value=False)):
+            return True
+    return is_failure(statement)
 
 
 def _given(call: ast.Call, arguments: ast.arguments, parameters: Sequence[str]) -> dict[str, ast.expr]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from plum_hub.answers.plain import called_name
-from plum_hub.answers.source import parse
+from plum_hub.answers.source import DefinitionNode, parse
 
 _NODES = (
     ast.Expression, ast.Constant, ast.Tuple, ast.Compare, ast.BoolOp, ast.UnaryOp, ast.Subscript, ast.Slice, ast.Name,
@@ -22,7 +22,7 @@ _ATTRIBUTES = frozenset({
     "version_info", "platform", "name", "major", "minor", "micro", "maxsize", "implementation", "startswith", "system",
     "python_implementation", "byteorder",
 })  # fmt: skip
-_ANY_FAILURE = "(__builtins__['Exception'], __builtins__['SystemExit'])"
+_ANY_FAILURE = "__builtins__['BaseException']"
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ def read_marks(expressions: Iterable[ast.expr]) -> Marks:
             case "skip":
                 skipped = True
             case "skipif" | "skipIf":
-                skipped = skipped or any(map(_holds, [*call.args[:1], *_condition(words)]))
+                skipped = skipped or any(map(holds, [*call.args[:1], *_condition(words)]))
             case "skipUnless":
-                skipped = skipped or not all(map(_holds, [*call.args[:1], *_condition(words)]))
+                skipped = skipped or not all(map(holds, [*call.args[:1], *_condition(words)]))
             case "filterwarnings" if any(_makes_errors(item) for item in call.args):
                 raise ValueError(
                     f"line {getattr(mark, 'lineno', 0)}: a filter that makes errors of warnings is not supported: "
@@ -84,7 +84,7 @@ def read_marks(expressions: Iterable[ast.expr]) -> Marks:
                 failure = ExpectedFailure(_ANY_FAILURE, strict=True)
             case "xfail" if failure is None:
                 conditions = [*call.args, *_condition(words)]
-                if not conditions or any(map(_holds, conditions)):
+                if not conditions or any(map(holds, conditions)):
                     failure = _expected_failure(words)
     return Marks(skipped, failure, tuple(fixtures))
 
@@ -98,7 +98,12 @@ def marks_of(value: ast.expr) -> list[ast.expr]:
     Returns:
         The marks.
     """
-    return list(value.elts) if isinstance(value, ast.List | ast.Tuple) else [value]
+    match value:
+        case ast.List(elts=items) | ast.Tuple(elts=items):
+            return list(items)
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return [*marks_of(left), *marks_of(right)]
+    return [value]
 
 
 def assigned_marks(body: Iterable[ast.stmt]) -> list[ast.expr]:
@@ -109,12 +114,42 @@ def assigned_marks(body: Iterable[ast.stmt]) -> list[ast.expr]:
 
     Returns:
         The marks.
+
+    Raises:
+        ValueError: They are not written out.
     """
-    for node in body:
+    marks: list[ast.expr] = []
+    for node in filter(is_marking, body):
         match node:
-            case ast.Assign(targets=[ast.Name(id="pytestmark")], value=value):
-                return marks_of(value)
-    return []
+            case (
+                ast.Assign(targets=[ast.Name()], value=value)
+                | ast.AnnAssign(target=ast.Name(), value=ast.expr() as value)
+            ):
+                marks = marks_of(value)
+            case (
+                ast.AugAssign(target=ast.Name(), op=ast.Add(), value=value)
+                | ast.Expr(value=ast.Call(func=ast.Attribute(attr="append" | "extend"), args=[value]))
+            ):
+                marks = [*marks, *marks_of(value)]
+            case _:
+                marks = [ast.Name(id="pytestmark")]
+        if not all(isinstance(mark, ast.Attribute | ast.Call) for mark in marks):
+            raise ValueError(f"line {node.lineno}: pytestmark is not a list of marks: write them out")
+    return marks
+
+
+def is_marking(node: ast.stmt) -> bool:
+    """Tell whether a statement has to do with `pytestmark`.
+
+    Args:
+        node: A statement of a module or class.
+
+    Returns:
+        False for definitions.
+    """
+    if isinstance(node, DefinitionNode):
+        return False
+    return any(isinstance(item, ast.Name) and item.id == "pytestmark" for item in ast.walk(node))
 
 
 def _makes_errors(filter_: ast.expr) -> bool:
@@ -127,13 +162,23 @@ def _condition(words: dict[str, ast.expr]) -> list[ast.expr]:
 
 def _expected_failure(words: dict[str, ast.expr]) -> ExpectedFailure | None:
     error = ast.unparse(words["raises"]) if "raises" in words else _ANY_FAILURE
-    if "run" in words and not _holds(words["run"]):
+    if "run" in words and not holds(words["run"]):
         return ExpectedFailure(_ANY_FAILURE, strict=False)
-    return ExpectedFailure(error, strict="strict" in words and _holds(words["strict"]))
+    return ExpectedFailure(error, strict="strict" in words and holds(words["strict"]))
 
 
-def _holds(condition: ast.expr) -> bool:
-    """Evaluate a condition on the Python version or the machine."""
+def holds(condition: ast.expr) -> bool:
+    """Evaluate a condition on the Python version or the machine.
+
+    Args:
+        condition: The condition of a mark or of a skip.
+
+    Returns:
+        Whether it holds.
+
+    Raises:
+        ValueError: It depends on something else.
+    """
     if isinstance(condition, ast.Constant) and isinstance(condition.value, str):
         tree = parse(condition.value)
         match tree:
@@ -155,6 +200,6 @@ def _holds(condition: ast.expr) -> bool:
 
 def _unknown(condition: ast.expr) -> ValueError:
     return ValueError(
-        f"line {getattr(condition, 'lineno', 0)}: a mark depends on {ast.unparse(condition)[:80]!r}, which is not "
-        "known before the tests run: remove the mark"
+        f"line {getattr(condition, 'lineno', 0)}: a mark or skip depends on {ast.unparse(condition)[:80]!r}, "
+        "which is not known before the tests run: remove it"
     )

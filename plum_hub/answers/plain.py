@@ -6,11 +6,11 @@ becomes an `assert` or a `try`. The generated code uses no name that a program c
 """
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from copy import deepcopy
 from typing import TypeVar
 
-_TEMPLATES = {
+TEMPLATES = {
     "assertEqual": "{0} == {1}", "assertEquals": "{0} == {1}", "assertListEqual": "{0} == {1}",
     "assertDictEqual": "{0} == {1}", "assertTupleEqual": "{0} == {1}", "assertSetEqual": "{0} == {1}",
     "assertSequenceEqual": "[*{0}[:]] == [*{1}[:]]", "assertMultiLineEqual": "{0} == {1}",
@@ -38,6 +38,8 @@ _RAISES = ("raises", "assertRaises", "assertRaisesRegex")
 _ALMOST = {"assertAlmostEqual": ast.Eq, "assertAlmostEquals": ast.Eq, "assertNotAlmostEqual": ast.NotEq}
 PANDAS_CHECKS = ("assert_frame_equal", "assert_series_equal", "assert_index_equal")
 """Assertions of `pandas.testing`. Inside, `assert_frame_equal(x, y)` is written `assert x == assert_frame_equal(y)`."""
+CHECK_METHODS = frozenset({*TEMPLATES, *_ALMOST, *_RAISES})
+"""Methods of `unittest.TestCase` that are checks, and `pytest.raises`."""
 CLOSENESS_CALLS = ("approx", "almost_equal", *PANDAS_CHECKS)
 """Calls whose result is equal to close values: `f() == approx(1.0)`."""
 _SAME = """(lambda has: (lambda number: (lambda same:
@@ -65,6 +67,15 @@ _CLOSE = {
     ("places",): ("almost_equal", ("7",)),
 }
 """Calls by the last parameters of the lambdas that stand for them, with the defaults."""
+_OTHERS = {
+    "tb": "tb = _error_.__traceback__",
+    "traceback": "traceback = __builtins__['__import__']('traceback').extract_tb(_error_.__traceback__)",
+    "errisinstance": "errisinstance = lambda kind, error=_error_: __builtins__['isinstance'](error, kind)",
+    "exconly": "exconly = lambda *_, error=_error_: f'{error.__class__.__name__}: {error}'.removesuffix(': ')",
+}
+"""Attributes of `pytest.ExceptionInfo` besides the usual ones, as source."""
+_FAILED = "__builtins__['BaseException']"
+"""Stands for what `pytest.fail` raises, which no `except Exception` catches."""
 _NodeT = TypeVar("_NodeT", bound=ast.AST)
 
 
@@ -95,9 +106,26 @@ def is_check(node: ast.AST) -> bool:
     match node:
         case ast.Assert() | ast.Raise(exc=ast.Name(id="AssertionError") | ast.Call(func=ast.Name(id="AssertionError"))):
             return True
+        case ast.Raise():
+            return is_failure(node)
         case ast.Call(func=function):
             name = called_name(function)
-            return name in _TEMPLATES or name in _RAISES or name in _ALMOST or name in PANDAS_CHECKS
+            return name in TEMPLATES or name in _RAISES or name in _ALMOST or name in PANDAS_CHECKS
+    return False
+
+
+def is_failure(node: ast.AST) -> bool:
+    """Tell whether a node stands for `pytest.fail`.
+
+    Args:
+        node: Any node, after `to_plain`.
+
+    Returns:
+        Whether it raises what only a handler of all exceptions catches.
+    """
+    match node:
+        case ast.Raise(exc=ast.Call(func=ast.Subscript() as kind)):
+            return ast.unparse(kind) == _FAILED
     return False
 
 
@@ -124,7 +152,7 @@ def to_plain_body(statements: Iterable[ast.stmt]) -> list[ast.stmt]:
         Equivalent statements, at least one.
     """
     module = ast.Module(body=[deepcopy(statement) for statement in statements], type_ignores=[])
-    _Plain().visit(module)
+    _Plain({node.attr for node in ast.walk(module) if isinstance(node, ast.Attribute)}).visit(module)
     return ast.fix_missing_locations(module).body or [ast.Pass()]
 
 
@@ -142,13 +170,19 @@ def lower_closeness(statement: _NodeT) -> _NodeT:
 
 
 class _Plain(ast.NodeTransformer):
+    def __init__(self, attributes: Set[str]) -> None:
+        self._attributes = attributes
+
     def visit_Expr(self, node: ast.Expr) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
         if _is_check(node.value) and any(isinstance(one, ast.Starred) for one in vars(node.value)["args"]):
+            match node.value:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="self"))):
+                    return node  # a stand-in of the class has it
             raise ValueError(f"line {node.lineno}: {ast.unparse(node.value)[:60]} has a `*`: write its arguments out")
         match node.value:
-            case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=keywords) if name in _TEMPLATES:
-                template = _TEMPLATES[name]
+            case ast.Call(func=ast.Attribute(attr=name), args=args, keywords=keywords) if name in TEMPLATES:
+                template = TEMPLATES[name]
                 named = {word.arg: word.value for word in keywords}
                 args = [*args, *(named[key] for key in _PARAMETERS if key in named)]
                 if len(args) >= template.count("{"):
@@ -163,8 +197,11 @@ class _Plain(ast.NodeTransformer):
                     check = ast.Name(id=called_name(function), ctx=ast.Load())
                     same = ast.Call(func=check, args=args[1:], keywords=others)
                     return ast.Assert(test=ast.Compare(left=args[0], ops=[ast.Eq()], comparators=[same]), msg=None)
-            case ast.Call(func=ast.Attribute(attr="fail", value=ast.Name(id="self" | "pytest"))):
+            case ast.Call(func=ast.Attribute(attr="fail", value=ast.Name(id="self"))):
                 return ast.Assert(test=ast.Constant(value=False), msg=None)
+            case ast.Call(func=ast.Attribute(attr="fail", value=ast.Name(id="pytest")), args=args, keywords=keywords):
+                said = [*args, *(word.value for word in keywords if word.arg in ("reason", "msg"))]
+                return _failed(next(iter(said), ast.Constant(value="")))
             case ast.Call(func=ast.Attribute(attr=name), args=[error, function, *args], keywords=keywords) if (
                 name in _RAISES and not (name == "assertRaisesRegex" and len(args) == 0)
             ):
@@ -172,7 +209,7 @@ class _Plain(ast.NodeTransformer):
                 if pattern is not None:
                     function, args = args[0], args[1:]
                 call = ast.Call(func=function, args=args, keywords=keywords)
-                return _must_raise([ast.Expr(value=call)], error, pattern)
+                return _must_raise([ast.Expr(value=call)], error, pattern, is_pytest=name == "raises")
         return node
 
     def visit_With(self, node: ast.With) -> ast.AST | list[ast.stmt]:
@@ -190,7 +227,9 @@ class _Plain(ast.NodeTransformer):
                     named = [word.value for word in words if word.arg in ("match", "expected_regex")]
                     given = rest if called_name(function) == "assertRaisesRegex" else []
                     pattern = next(iter([*given, *named]), None)
-                    return _must_raise(node.body, error, pattern, name)
+                    is_pytest = called_name(function) == "raises"
+                    found = _must_raise(node.body, error, pattern, name, is_pytest=is_pytest)
+                    return _with_others(found, self._attributes) if isinstance(name, ast.Name) else found
         return node
 
 
@@ -286,7 +325,7 @@ def _almost(operator: ast.cmpop, arguments: list[ast.expr], keywords: list[ast.k
 def _is_check(node: ast.expr) -> bool:
     """Tell whether an expression compares its own arguments."""
     match node:
-        case ast.Call(func=ast.Attribute(attr=name)) if name in _TEMPLATES or name in _ALMOST:
+        case ast.Call(func=ast.Attribute(attr=name)) if name in TEMPLATES or name in _ALMOST:
             return True
         case ast.Call(func=function):
             return called_name(function) in PANDAS_CHECKS
@@ -298,8 +337,26 @@ def _expression(template: str, arguments: Iterable[ast.expr]) -> ast.expr:
     return ast.parse(source, mode="eval").body
 
 
+def _with_others(statements: list[ast.stmt], attributes: Set[str]) -> list[ast.stmt]:
+    """Give the object that a caught error is bound to the less usual attributes that tests use."""
+    for holder in (node for one in statements for node in ast.walk(one) if isinstance(node, ast.ClassDef)):
+        lines = [line for name, line in _OTHERS.items() if name in attributes and "_error_" in ast.unparse(holder)]
+        holder.body += ast.parse("\n".join(lines)).body
+    return statements
+
+
+def _failed(message: ast.expr) -> ast.stmt:
+    """Return a statement that fails as `pytest.fail` does."""
+    return ast.Raise(exc=ast.Call(func=ast.parse(_FAILED, mode="eval").body, args=[message], keywords=[]), cause=None)
+
+
 def _must_raise(
-    body: list[ast.stmt], error: ast.expr, pattern: ast.expr | None = None, name: ast.expr | None = None
+    body: list[ast.stmt],
+    error: ast.expr,
+    pattern: ast.expr | None = None,
+    name: ast.expr | None = None,
+    *,
+    is_pytest: bool,
 ) -> list[ast.stmt]:
     """Wrap the body in a `try` that fails if nothing is raised.
 
@@ -319,5 +376,5 @@ def _must_raise(
         )
         handler += ast.parse(holder).body
     caught = ast.ExceptHandler(type=error, name="_error_" if handler else None, body=handler or [ast.Pass()])
-    not_raised = ast.Assert(test=ast.Constant(value=False), msg=message)
+    not_raised = _failed(message) if is_pytest else ast.Assert(test=ast.Constant(value=False), msg=message)
     return [ast.Try(body=body, handlers=[caught], orelse=[not_raised], finalbody=[])]

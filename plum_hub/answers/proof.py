@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from plum_hub.answers.fixtures import STAND_INS
-from plum_hub.answers.plain import called_name
+from plum_hub.answers.plain import CHECK_METHODS, called_name, is_failure
 from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, missing_names, stored_names
 
 _CAUGHT = frozenset({"AssertionError", "Exception", "BaseException"})
@@ -19,7 +19,7 @@ _COMPOUND = (ast.While, ast.For, ast.AsyncFor, ast.With, ast.AsyncWith, ast.Try,
 _ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _LOOK_ONLY = frozenset({"callable", "hasattr", "type", "id", "print", "repr", "iscoroutinefunction", "isfunction"})
 _BUILTINS = frozenset(dir(builtins))
-_CHECKS = tuple(f"{STAND_INS}[{name!r}]" for name in ("_Raises", "_Warns"))
+_CHECKS = tuple(f"{STAND_INS}[{name!r}]" for name in ("_Raises", "_Warns", "_fail"))
 _LEAVE = frozenset({"fail", "exit", "_exit"})
 
 
@@ -35,7 +35,9 @@ def why_cannot_fail(body: Sequence[ast.stmt], entry_point: str) -> str | None:
         The reason; None if the statements may fail a program.
     """
     reached = list(_Reach(body).nodes())
-    roots = {entry_point, "solution"} | missing_names(ast.Module(body=list(body), type_ignores=[]))
+    is_own = _defines_first(body, entry_point)
+    roots = {"solution"} | ({entry_point} if not is_own else set())
+    roots |= missing_names(ast.Module(body=list(body), type_ignores=[]))
     for node in body:
         if isinstance(node, ast.ImportFrom) and node.module == "solution":
             roots |= stored_names(node)
@@ -45,10 +47,20 @@ def why_cannot_fail(body: Sequence[ast.stmt], entry_point: str) -> str | None:
         roots |= _called_builtins(body)
     tainted = _tainted(reached, roots)
     if not any(_calls(node, roots) for node in reached):
-        return "nothing in it calls the program"
+        return f"{f'it defines {entry_point} itself, and ' if is_own else ''}nothing in it calls the program"
     if not any(_is_proof(node, roots, tainted) for node in reached):
         return "nothing in it can fail: no check of what the program gives is reached"
     return None
+
+
+def _defines_first(body: Sequence[ast.stmt], name: str) -> bool:
+    """Tell whether statements define a function or class before anything uses what has its name."""
+    for node in body:
+        if isinstance(node, DefinitionNode) and node.name == name:
+            return True
+        if name in loaded_names(node) or name in stored_names(node):
+            return False
+    return False
 
 
 def _called_builtins(body: Sequence[ast.stmt]) -> set[str]:
@@ -137,12 +149,15 @@ class _Reach:
                 return
 
     def _try(self, node: ast.Try) -> Iterator[ast.AST]:
-        discards = any(_catches(handler.type) and not self._reports(handler.body) for handler in node.handlers)
+        caught = [one.type for one in node.handlers if _catches(one.type) and not self._reports(one.body)]
         inner = list(self._walk(node.body))
-        if not discards:
+        if not caught:
             yield from inner
         else:  # the names are used nevertheless, and later checks may read them
+            whole = any(one is None or "BaseException" in ast.unparse(one) for one in caught)
+            kept = (item for item in inner if not whole and is_failure(item))
             yield from (item for item in inner if not isinstance(item, ast.Assert | ast.Raise | ast.Expr))
+            yield from kept
         for handler in node.handlers:
             yield from self._walk(handler.body)
         yield from self._walk(node.orelse)
@@ -212,14 +227,15 @@ def _is_proof(node: ast.AST, roots: set[str], tainted: set[str]) -> bool:
         case ast.Raise():
             return True
     return any(
-        isinstance(item, ast.Call)
-        and (
-            called_name(item.func).startswith("assert")
-            or called_name(item.func) in _LEAVE
-            or ast.unparse(item.func) in _CHECKS
-        )
+        (isinstance(item, ast.Attribute) and item.attr in CHECK_METHODS)
+        or (isinstance(item, ast.Call) and _is_check(item.func))
         for item in ast.walk(node)
     )
+
+
+def _is_check(function: ast.expr) -> bool:
+    name = called_name(function)
+    return name.startswith("assert") or name in _LEAVE or ast.unparse(function) in _CHECKS
 
 
 def _depends(test: ast.expr, roots: set[str], tainted: set[str]) -> bool:

@@ -11,10 +11,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
+from plum_hub.answers.aliases import without_aliases
 from plum_hub.answers.fixtures import STAND_INS, Shared, own_nodes
+from plum_hub.answers.marks import is_marking
 from plum_hub.answers.parameters import without_params
 from plum_hub.answers.plain import lower_closeness, to_plain_body
 from plum_hub.answers.runs import Runs, TestRun, bare
+from plum_hub.answers.skips import settle_skips
 from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, stored_names, substitute
 from plum_hub.answers.stand_ins import source_of
 
@@ -24,10 +27,10 @@ _RUNNERS = frozenset(
 )
 _FRAMEWORKS = frozenset({"unittest", "pytest"})
 _NOT_RUN = frozenset({
-    "skipTest", "addClassCleanup", "enterClassContext", "addAsyncCleanup", "enterAsyncContext", "addTypeEqualityFunc",
+    "addClassCleanup", "enterClassContext", "addAsyncCleanup", "enterAsyncContext", "addTypeEqualityFunc",
 })  # fmt: skip
 """Features of the frameworks that are not supported; a refusal names them."""
-_AS_STAND_IN = {"raises": "_Raises", "warns": "_Warns", "MonkeyPatch": "_MonkeyPatch"}
+_AS_STAND_IN = {"raises": "_Raises", "warns": "_Warns", "MonkeyPatch": "_MonkeyPatch", "fail": "_fail"}
 _DEPRECATIONS = ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")
 
 
@@ -61,7 +64,8 @@ def collect_tests(body: Sequence[ast.stmt], entry_point: str) -> TestModule:
     Raises:
         ValueError: The module requires an unsupported feature; the message names it.
     """
-    statements = to_plain_body(_unguarded(_imports(_with_plain_names(body), entry_point)))
+    named = settle_skips(without_aliases(_with_plain_names(body)))
+    statements = to_plain_body(_unguarded(_imports(named, entry_point)))
     frameworks = _FRAMEWORKS | {name for node in statements for name in _framework_names(node)}
     statements = [_StandIns().visit(node) for node in _without_runners(statements, frameworks)]
     _refuse_unknown(statements)
@@ -79,7 +83,7 @@ def collect_tests(body: Sequence[ast.stmt], entry_point: str) -> TestModule:
     module.preamble = [
         without_params(bare(node))
         for node in statements
-        if (node not in selected or vars(node)["name"] in used) and "pytestmark" not in stored_names(node)
+        if (node not in selected or vars(node)["name"] in used) and not is_marking(node)
     ]
     for node in selected:
         if isinstance(node, ast.ClassDef):
@@ -136,6 +140,8 @@ class _StandIns(ast.NodeTransformer):
         return node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        if node.attr == "Exception" and ast.unparse(node.value) == "pytest.fail":
+            return _parsed("__builtins__['BaseException']")
         self.generic_visit(node)
         name = self._name(node)
         return _parsed(f"{STAND_INS}[{_AS_STAND_IN[name]!r}]") if name in _AS_STAND_IN else node

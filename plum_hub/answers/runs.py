@@ -7,12 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from copy import copy, deepcopy
 from dataclasses import dataclass
 
+from plum_hub.answers.carried import LOOKUPS
 from plum_hub.answers.class_state import state_of
 from plum_hub.answers.fixtures import STAND_INS, Fixture, Shared, Wiring, awaited, parameters_of, read_fixtures
-from plum_hub.answers.marks import ExpectedFailure, Marks, assigned_marks, read_marks
+from plum_hub.answers.marks import ExpectedFailure, Marks, assigned_marks, is_marking, read_marks
 from plum_hub.answers.parameters import Loop, Variant, parametrized_fixture, variants
-from plum_hub.answers.plain import called_name
-from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, stored_names, substitute
+from plum_hub.answers.plain import CHECK_METHODS, called_name
+from plum_hub.answers.source import (
+    DefinitionNode,
+    FunctionNode,
+    loaded_names,
+    mentioned_names,
+    stored_names,
+    substitute,
+)
 from plum_hub.answers.stand_ins import CASE_NAMES
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -21,8 +29,6 @@ _OTHER = re.compile(
 )
 _SETUPS, _TEARDOWNS = ("setUp", "asyncSetUp", "setup_method", "setup"), ("asyncTearDown", "tearDown", "teardown_method")
 _CLASS_SETUPS, _CLASS_TEARDOWNS = ("setup_class", "setUpClass"), ("tearDownClass", "teardown_class")
-_LOOKUPS = frozenset({"getattr", "dir", "vars", "__dict__", "eval", "exec", "inspect"})
-"""By these a test may reach others that it does not name."""
 MODULE_STEPS = ""
 """The name under which tests share the set-up of their module."""
 
@@ -170,7 +176,7 @@ class Runs:
             wiring.teardown += [_class_step(one) for one in reversed(last)]
         wiring.setup.append("case = kind()")
         bases = [base for one in defined if isinstance(one, ast.ClassDef) for base in one.bases]
-        if is_unit and f"{STAND_INS}['_Case']" in map(ast.unparse, bases):
+        if is_unit and any(ast.unparse(base).startswith(f"{STAND_INS}['_C") for base in bases):
             wiring.setup.append(f"case._testMethodName = {name!r}")
             wiring.teardown.append("case.doCleanups()")
         wiring.automatic("")
@@ -305,8 +311,8 @@ def _with_one_test(family: Sequence[ast.ClassDef], name: str, tests: Set[str]) -
     others = [node for node in pending if getattr(node, "name", "") in left]
     pending = [node for node in pending if getattr(node, "name", "") not in left]
     while pending and left:
-        names = _mentioned(pending.pop())
-        found = left if names & _LOOKUPS else left & names
+        names = mentioned_names(pending.pop())
+        found = left if names & LOOKUPS else left & names
         pending += [node for node in others if getattr(node, "name", "") in found]
         left -= found
     kept = []
@@ -314,16 +320,6 @@ def _with_one_test(family: Sequence[ast.ClassDef], name: str, tests: Set[str]) -
         kept.append(copy(one))
         kept[-1].body = [node for node in one.body if getattr(node, "name", "") not in left]
     return kept
-
-
-def _mentioned(node: ast.stmt) -> set[str]:
-    """Return the names, attributes and texts in a statement."""
-    found: set[str] = set()
-    for item in ast.walk(node):
-        match item:
-            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.Constant(value=str(name)):
-                found.add(name)
-    return found
 
 
 def _methods(node: ast.ClassDef) -> list[_Function]:
@@ -382,15 +378,14 @@ def bare(node: ast.stmt) -> ast.stmt:
     if not isinstance(plain, ast.ClassDef):
         plain.body = [_super_call(item) for item in plain.body]
         return plain
-    stand_in = ast.parse(f"{STAND_INS}['_Case']", mode="eval").body
     used = {item.attr for item in ast.walk(plain) if isinstance(item, ast.Attribute)}
+    kind = "_CheckingCase" if used & (CHECK_METHODS | {"fail"}) else "_Case"
+    stand_in = ast.parse(f"{STAND_INS}[{kind!r}]", mode="eval").body
     used |= {"__str__"} & loaded_names(plain)
     is_unit = any(ast.unparse(base).endswith("TestCase") for base in plain.bases)
     plain.bases = [base for base in plain.bases if not ast.unparse(base).endswith("TestCase")]
     plain.bases += [stand_in] if is_unit and used & CASE_NAMES else []
-    plain.body = [
-        bare(item) for item in plain.body if not (isinstance(item, ast.Assign) and "pytestmark" in stored_names(item))
-    ] or [ast.Pass()]
+    plain.body = [bare(item) for item in plain.body if not is_marking(item)] or [ast.Pass()]
     return plain
 
 

@@ -97,6 +97,23 @@ def loaded_names(node: ast.AST) -> set[str]:
     return {item.id for item in ast.walk(node) if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Load)}
 
 
+def mentioned_names(node: ast.stmt) -> set[str]:
+    """Find all names, attributes and texts in a statement.
+
+    Args:
+        node: The statement.
+
+    Returns:
+        Them; whatever it may reach by a name is among them.
+    """
+    found: set[str] = set()
+    for item in ast.walk(node):
+        match item:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.Constant(value=str(name)):
+                found.add(name)
+    return found
+
+
 def is_program(tree: ast.Module | None, name: str = "") -> bool:
     """Return whether a tree is a program, rather than a word or a number that happens to parse.
 

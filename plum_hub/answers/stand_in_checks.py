@@ -113,8 +113,19 @@ def request(names: dict[str, Any], values: Callable[[], dict[str, Any]]) -> Any:
     return made
 
 
+class Failed(BaseException):
+    """What `pytest.fail` raises: no `except Exception` catches it."""
+
+
+def _fail(reason: str = "", pytrace: bool = True, msg: str | None = None) -> None:  # noqa: ARG001 - as pytest's own
+    """Stand in for `pytest.fail`."""
+    raise Failed(reason or msg or "")
+
+
 class _Raises:
     """Stand in for `pytest.raises` and what it gives: `value`, `type`, `typename`, `match`."""
+
+    failure: type[BaseException] = Failed
 
     def __init__(
         self, expected: Any = Exception, *called: Any, match: Any = None, check: Any = None, **named: Any
@@ -133,7 +144,7 @@ class _Raises:
     def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> bool:
         """Fail where none was raised, or one that does not match; let others pass through."""
         if error is None:
-            raise AssertionError(f"DID NOT RAISE {self._expected!r}")
+            raise self.failure(f"DID NOT RAISE {self._expected!r}")
         if not isinstance(error, self._expected):
             return False
         self.value, self.type, self.typename, self.tb = error, type(error), type(error).__name__, trace
@@ -159,6 +170,8 @@ class _Raises:
 
 class _Warns:
     """Stand in for `pytest.warns`, which gives the list of warnings, and for unittest's `assertWarns`."""
+
+    failure: type[BaseException] = Failed
 
     def __init__(self, expected: Any = Warning, *called: Any, match: Any = None, **named: Any) -> None:
         """Expect a warning."""
@@ -187,7 +200,7 @@ class _Warns:
             ):
                 self.warning, self.filename, self.lineno = one.message, one.filename, one.lineno
                 return
-        raise AssertionError(f"DID NOT WARN {self._expected!r}")
+        raise self.failure(f"DID NOT WARN {self._expected!r}")
 
     def __len__(self) -> int:
         """Return the number of warnings."""
@@ -201,9 +214,47 @@ class _Warns:
         """Go over the warnings."""
         return iter(self.list)
 
+    def clear(self) -> None:
+        """Forget the warnings."""
+        self.list.clear()
+
     def pop(self, kind: type[Warning] = Warning) -> Any:
         """Take out a warning."""
         return self.list.pop(next(place for place, one in enumerate(self.list) if issubclass(one.category, kind)))
+
+
+class _CaseRaises(_Raises):
+    """Stand in for unittest's `assertRaises`."""
+
+    failure = AssertionError
+
+
+class _CaseWarns(_Warns):
+    """Stand in for unittest's `assertWarns`."""
+
+    failure = AssertionError
+
+
+def recwarn() -> Iterator[Any]:
+    """Stand in for the fixture: the warnings of a test.
+
+    Yields:
+        The fixture.
+    """
+    made = _Warns(Warning)
+    made.__enter__()
+    warnings.simplefilter("default")
+    yield made
+    made._manager.__exit__(None, None, None)
+
+
+def record_property() -> Iterator[Any]:
+    """Stand in for the fixture: a function that adds to a report, which there is none of.
+
+    Yields:
+        The fixture.
+    """
+    yield lambda _name, _value: None
 
 
 class _Logs:
@@ -282,19 +333,19 @@ class _Case:
     def assertRaises(self, expected: Any, *called: Any, **named: Any) -> Any:
         """Expect an exception; see `_Raises`."""
         named.pop("msg", None)
-        return _Raises(expected, *called, **named)
+        return _CaseRaises(expected, *called, **named)
 
     def assertRaisesRegex(self, expected: Any, pattern: Any, *called: Any, **named: Any) -> Any:
         """Expect an exception with a text; see `_Raises`."""
-        return _called(_Raises(expected, match=pattern), *called, **named)
+        return _called(_CaseRaises(expected, match=pattern), *called, **named)
 
     def assertWarns(self, expected: Any, *called: Any, **named: Any) -> Any:
         """Expect a warning; see `_Warns`."""
-        return _called(_Warns(expected), *called, **named)
+        return _called(_CaseWarns(expected), *called, **named)
 
     def assertWarnsRegex(self, expected: Any, pattern: Any, *called: Any, **named: Any) -> Any:
         """Expect a warning with a text; see `_Warns`."""
-        return _called(_Warns(expected, match=pattern), *called, **named)
+        return _called(_CaseWarns(expected, match=pattern), *called, **named)
 
     def assertLogs(self, logger: Any = None, level: Any = None) -> Any:
         """Expect messages; see `_Logs`."""
@@ -303,6 +354,34 @@ class _Case:
     def assertNoLogs(self, logger: Any = None, level: Any = None) -> Any:
         """Expect no messages; see `_Logs`."""
         return _Logs(logger, level, none=True)
+
+
+class _CheckingCase(_Case):
+    """Stand in for a `unittest.TestCase` whose assertions are used as values; `stand_ins` adds most of them."""
+
+    def fail(self, msg: Any = None) -> None:
+        """Fail."""
+        raise AssertionError(msg)
+
+    def assertAlmostEqual(
+        self, first: Any, second: Any, places: Any = None, msg: Any = None, delta: Any = None
+    ) -> None:
+        """Expect close numbers."""
+        assert _close(first, second, places, delta), msg
+
+    def assertNotAlmostEqual(
+        self, first: Any, second: Any, places: Any = None, msg: Any = None, delta: Any = None
+    ) -> None:
+        """Expect numbers that are not close."""
+        assert not _close(first, second, places, delta), msg
+
+
+def _close(first: Any, second: Any, places: Any, delta: Any) -> Any:
+    if first == second:
+        return True
+    if delta is not None:
+        return abs(first - second) <= delta
+    return round(abs(first - second), 7 if places is None else places) == 0
 
 
 def _called(context: Any, *called: Any, **named: Any) -> Any:

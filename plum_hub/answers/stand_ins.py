@@ -10,18 +10,17 @@ import ast
 import contextlib
 import functools
 import importlib
-import io
 import os
 import pathlib
 import sys
-from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from plum_hub.answers.plain import CHECK_METHODS, TEMPLATES
 from plum_hub.answers.source import loaded_names, stored_names, unparse
 
 ATTRIBUTES: dict[str, frozenset[str]] = {
-    "capsys": frozenset({"readouterr", "disabled"}),
+    **dict.fromkeys(("capsys", "capfd", "capsysbinary", "capfdbinary"), frozenset({"readouterr", "disabled"})),
     "monkeypatch": frozenset({
         "setattr", "delattr", "setitem", "delitem", "setenv", "delenv", "syspath_prepend", "chdir", "context", "undo",
     }),
@@ -32,6 +31,8 @@ ATTRIBUTES: dict[str, frozenset[str]] = {
     }),
     "tmp_path_factory": frozenset({"mktemp"}),
     "caplog": frozenset({"records", "text", "messages", "record_tuples", "clear", "set_level", "at_level", "handler"}),
+    "recwarn": frozenset({"list", "pop", "clear"}),
+    "record_property": frozenset(),
     "request": frozenset({
         "param", "addfinalizer", "getfixturevalue", "node", "fixturename", "function", "cls", "instance",
     }),
@@ -40,40 +41,10 @@ ATTRIBUTES: dict[str, frozenset[str]] = {
 CASE_NAMES = frozenset({
     "id", "shortDescription", "addCleanup", "doCleanups", "enterContext", "subTest", "assertRaises",
     "assertRaisesRegex", "assertWarns", "assertWarnsRegex", "assertLogs", "assertNoLogs", "maxDiff", "longMessage",
-    "failureException", "_testMethodName",
+    "failureException", "_testMethodName", "fail", *CHECK_METHODS - {"raises"},
 })  # fmt: skip
 """What the stand-in of `unittest.TestCase` has."""
 _ABSENT: Any = object()
-
-
-def capsys() -> Iterator[Any]:
-    """Stand in for the fixture: what is written to `sys.stdout` and `sys.stderr`.
-
-    Yields:
-        The fixture.
-    """
-    kept, streams = (sys.stdout, sys.stderr), (io.StringIO(), io.StringIO())
-    CaptureResult = namedtuple("CaptureResult", ["out", "err"])
-
-    class CapturedOutput:
-        def readouterr(self) -> Any:
-            texts = [stream.getvalue() for stream in streams]
-            for stream in streams:
-                stream.seek(0)
-                stream.truncate()
-            return CaptureResult(*texts)
-
-        @contextlib.contextmanager
-        def disabled(self) -> Iterator[None]:
-            sys.stdout, sys.stderr = kept
-            try:
-                yield
-            finally:
-                sys.stdout, sys.stderr = streams
-
-    sys.stdout, sys.stderr = streams
-    yield CapturedOutput()
-    sys.stdout, sys.stderr = kept
 
 
 class _MonkeyPatch:
@@ -215,10 +186,28 @@ def source_of(names: Iterable[str]) -> str:
 def _definitions() -> dict[str, ast.stmt]:
     """Return what the files of stand-ins define and import, by name."""
     found: dict[str, ast.stmt] = {}
-    for file in ("stand_ins.py", "stand_in_paths.py", "stand_in_checks.py"):
+    for file in ("stand_ins.py", "stand_in_output.py", "stand_in_paths.py", "stand_in_checks.py"):
         tree = _Bare().visit(ast.parse(pathlib.Path(__file__).with_name(file).read_text(encoding="utf-8")))
         found |= {name: node for node in tree.body for name in stored_names(node)}
+    case = found["_CheckingCase"]
+    assert isinstance(case, ast.ClassDef)
+    case.body += _assertions()
     return found
+
+
+def _assertions() -> list[ast.stmt]:
+    """Write the assertions of unittest that are an expression as methods."""
+    import inspect
+    import unittest
+
+    source = []
+    for name, template in TEMPLATES.items():
+        count = 1 if "{1}" not in template else 2
+        names = list(inspect.signature(getattr(unittest.TestCase, name, lambda: None)).parameters)[1 : count + 1]
+        names = names if len(names) == count else ["first", "second"][:count]  # an old name, such as assertEquals
+        test = template.format(*names)
+        source.append(f"def {name}(self, {', '.join(names)}, msg=None, **_):\n    assert {test}, msg")
+    return ast.parse("\n".join(source)).body
 
 
 class _Bare(ast.NodeTransformer):

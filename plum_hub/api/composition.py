@@ -148,7 +148,7 @@ def suites_sections(text: str, hub: str) -> dict[str, Any]:
         return {"suites": {"source": text, "hub": hub}, "instructions": {"source": text}}
     here = text.removesuffix(f":{found.column}") if found.column else text
     name = here if isinstance(found, LocalAddress) else found.name
-    if isinstance(found, DatasetAddress) and found.revision and not (found.path or found.column):
+    if isinstance(found, DatasetAddress) and found.revision and not (found.is_part or found.column):
         hub = "public" if found.explicit and hub == "auto" else hub
         return {"suites": {"source": name, "hub": hub}, "instructions": {"source": name}}
     suites = {"source": ROWS, "column": found.column} if found.column else {"source": ROWS}

@@ -10,6 +10,7 @@ from plum_hub.engines.base import in_a_line
 from plum_hub.engines.names import COMMIT, located, on_hub
 from plum_hub.engines.revision import exact_revision
 from plum_hub.errors import EngineError
+from plum_hub.patience import be_patient
 
 if TYPE_CHECKING:
     from plum_hub.engines.base import LocalSettings
@@ -130,6 +131,7 @@ def _adapter_folder(model: str, revision: str | None) -> Path | None:
 
     if isinstance(try_to_load_from_cache(model, "config.json", revision=revision), str):
         return None
+    be_patient()
     try:
         path = Path(hf_hub_download(model, ADAPTER_CONFIG, revision=revision))
         hf_hub_download(model, "config.json", revision=revision)
@@ -144,6 +146,7 @@ def _downloaded(repo: str, commit: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    be_patient()
     try:
         return Path(snapshot_download(repo, revision=commit, allow_patterns=_FILES))
     except (HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OSError) as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from plum_hub.engines.base import in_a_line
 from plum_hub.engines.names import COMMIT, REPO
 from plum_hub.errors import EngineError
+from plum_hub.patience import be_patient
 
 NOTE = "plum-weights.json"
 """File in a model's folder that describes its weights; it changes nothing (see `weights.py`)."""
@@ -114,6 +115,7 @@ def _commit(repo: str, revision: str | None) -> str:
         RevisionNotFoundError,
     )
 
+    be_patient()
     try:
         commit = HfApi().model_info(repo, revision=revision, timeout=20).sha
     except GatedRepoError as error:

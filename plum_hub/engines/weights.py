@@ -25,6 +25,7 @@ from plum_hub.engines.revision import NOTE
 from plum_hub.errors import EngineError, MissingExtraError
 from plum_hub.files import locked, replace_folder, writing
 from plum_hub.home import home
+from plum_hub.patience import be_patient
 from plum_hub.threads import prepare_threads
 
 _HUB_SECONDS = 5.0
@@ -126,6 +127,7 @@ def _from_hub(weights: SmallModel, work: Path, report: Callable[[str], None]) ->
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
+    be_patient()
     try:
         HfApi().model_info(weights.repo, revision=weights.revision, timeout=_HUB_SECONDS)
         report(f"fetching {weights.repo} at {weights.revision[:12]} from the Hub")

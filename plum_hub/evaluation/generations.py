@@ -7,7 +7,7 @@ LiveCodeBench           a JSON array: `question_id` and `code_list`; or with `ou
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,27 @@ def match_generations(
     return {name: group for name, group in by_problem.items() if group}
 
 
+def with_whole_ids(generations: list[Generation], known: set[str]) -> list[Generation]:
+    """Take a number for the problem whose id ends in it, as in MBPP's own files, where only one does.
+
+    Args:
+        generations: The generations.
+        known: Ids of all problems.
+
+    Returns:
+        The generations, the others unchanged.
+    """
+    named: dict[str, list[str]] = {}
+    for name in known:
+        named.setdefault(name.rpartition("/")[2], []).append(name)
+    return [
+        replace(one, problem=found[0])
+        if one.problem.isdecimal() and one.problem not in known and len(found := named.get(one.problem, [])) == 1
+        else one
+        for one in generations
+    ]
+
+
 def refuse_unknown(generations: list[Generation], known: set[str]) -> None:
     """Refuse generations of unknown problems, which might be of another version of the benchmark.
 
@@ -141,14 +162,17 @@ def refuse_unknown(generations: list[Generation], known: set[str]) -> None:
     unknown = [one for one in generations if one.problem not in known]
     if unknown:
         first = unknown[0]
+        others = f", nor are those of {len(unknown) - 1} other rows: remove them" if unknown[1:] else ": remove it"
         raise UsageError(
-            f"{first.where}: {first.problem!r} is not a problem of the selected benchmarks, nor are those of "
-            f"{len(unknown) - 1} other rows: remove them, or name the benchmark with --benchmarks"
+            f"{first.where}: {first.problem!r} is not a problem of the selected benchmarks{others}, or name the "
+            "benchmark with --benchmarks"
         )
 
 
 def _generation(row: Mapping[str, Any], where: str) -> Generation:
     name = row.get("task_id")
+    if isinstance(name, int) and not isinstance(name, bool):
+        name = str(name)
     if not isinstance(name, str):
         raise UsageError(
             f"{where}: task_id is {_describe(name)}, not text: write it as in {{'task_id': 'HumanEval/0'}}"

@@ -24,6 +24,7 @@ from plum_hub.evaluation.generations import (
     match_generations,
     read_generations,
     refuse_unknown,
+    with_whole_ids,
 )
 from plum_hub.evaluation.judge import EvaluationVerdicts, in_batches, judging_in_background
 from plum_hub.evaluation.protocol import GIVEN, Protocol, extraction, protocol_label
@@ -83,7 +84,9 @@ class _EvaluationRun:
         programs = read_generations(file)
         names = self.config.benchmarks or (benchmark_of(programs),)
         chosen = select_benchmarks(names, self.config.selection, self.config.data)
-        refuse_unknown(programs, {name for one in chosen.values() for name in one.ids})
+        known = {name for one in chosen.values() for name in one.ids}
+        programs = with_whole_ids(programs, known)
+        refuse_unknown(programs, known)
         entries = [
             entry
             for one in chosen.values()

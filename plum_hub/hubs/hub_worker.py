@@ -17,19 +17,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import httpx2
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, errors, set_client_factory
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants, errors
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils._http import default_client_factory
 
 from plum_hub.errors import HubError
 from plum_hub.hubs.client import Account, Action, Published, PublishRequest
 from plum_hub.hubs.failures import FAILURES, SIGN_IN, explained, said
+from plum_hub.patience import be_patient
 
 ATTRIBUTES = ".gitattributes"
 """The file that a Hub adds to a new repository; not part of a release that does not bring its own."""
-PATIENCE = 300.0
-"""Seconds of silence after which a Hub counts as gone; none takes that long to make a commit."""
 
 
 class HubRepository:
@@ -424,40 +421,6 @@ def _git_oid(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.sha1(start, usedforsecurity=False)).hexdigest()
 
 
-def set_patience(seconds: float) -> None:
-    """Have `huggingface_hub` give up a Hub that stays silent. By default it waits for ever, for lists whatever its
-    client's limit is, and repeats a request that had no answer in time.
-
-    Args:
-        seconds: How long a Hub may be silent, over all requests since its last answer.
-    """
-    silent = 0.0
-
-    def client() -> Any:
-        made = default_client_factory()
-        made.timeout = seconds
-        send = made.send
-
-        def patiently(request: Any, **how: Any) -> Any:
-            nonlocal silent
-            limits = request.extensions["timeout"]
-            limits.update({what: seconds for what, limit in limits.items() if limit is None})
-            try:
-                answer = send(request, **how)
-            except httpx2.TimeoutException as error:
-                silent += limits["read"]
-                if silent >= seconds:
-                    raise ConnectionError(f"no answer for {silent:.0f} s") from error  # not among what is repeated
-                raise
-            silent = 0.0
-            return answer
-
-        made.send = patiently
-        return made
-
-    set_client_factory(client)
-
-
 def carry_out(action: Action) -> Any:
     """Carry out an action.
 
@@ -476,7 +439,7 @@ def carry_out(action: Action) -> Any:
 
 def main() -> None:
     """Carry out one action from standard input."""
-    set_patience(PATIENCE)
+    be_patient()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
     answer = carry_out(pickle.load(sys.stdin.buffer))

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
+from urllib.parse import parse_qs, unquote
 
 from plum_hub.errors import InstructionsError, UsageError
 from plum_hub.instructions.file_kinds import SUFFIXES, is_supported
@@ -17,6 +18,13 @@ _FILE = re.compile(
 _REPO = re.compile(r"(?P<repo>\w[\w.-]*/[\w.-]+)(?:@(?P<revision>[^:]+))?(?::(?P<column>.+))?", re.ASCII)
 _WEB = ("http://", "https://", "huggingface.co/", "hf.co/")
 _SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_VIEWER = re.compile(
+    r"(?P<repo>.+?/datasets/[^/?#]+/[^/?#]+)/(?:embed/)?viewer(?P<names>(?:/[^?#]*)?)(?:\?(?P<query>[^#]*))?(?:#.*)?"
+)
+"""The page on which a Hub shows the rows of a split; the embedded one names config and split behind a `?`."""
+_PART = re.compile(
+    r"(?P<repo>[^?]+)\?(?P<query>(?:config|split)=[^&:]+(?:&(?:config|split)=[^&:]+)?)(?::(?P<column>.+))?"
+)
 _GITHUB = re.compile(r"(https?://github\.com/[^/]+/[^/]+)/blob/")
 
 
@@ -28,6 +36,8 @@ class DatasetAddress:
         repo: `NAMESPACE/NAME`.
         revision: Commit, tag or branch; None where none is named.
         path: A file, folder or pattern in the repository; "" for the whole dataset.
+        config: The subset that is named, of those that its card declares.
+        split: The split that is named.
         column: The column that is named behind it.
         explicit: Whether it is an address, such as `hf://...`, which is no other thing than a dataset of a Hub.
     """
@@ -35,6 +45,8 @@ class DatasetAddress:
     repo: str
     revision: str | None = None
     path: str = ""
+    config: str | None = None
+    split: str | None = None
     column: str | None = None
     explicit: bool = False
 
@@ -44,10 +56,22 @@ class DatasetAddress:
         return [self.path, escape(self.path), f"{escape(self.path)}/*", "README.md"] if self.path else None
 
     @property
+    def whole(self) -> str:
+        """The dataset as `NAMESPACE/NAME[@REVISION]`."""
+        return f"{self.repo}@{self.revision}" if self.revision else self.repo
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is some of the dataset's files."""
+        return bool(self.path or self.config or self.split)
+
+    @property
     def name(self) -> str:
         """The dataset as `NAMESPACE/NAME[@REVISION]`, or as `hf://datasets/...` where it is some of its files."""
-        whole = f"{self.repo}@{self.revision}" if self.revision else self.repo
-        return f"hf://datasets/{whole}/{self.path}" if self.path else whole
+        given = {"config": self.config, "split": self.split}
+        query = "&".join(f"{key}={value}" for key, value in given.items() if value)
+        path = f"/{self.path}" if self.path else ""
+        return f"hf://datasets/{self.whole}{path}{query and f'?{query}'}" if self.is_part else self.whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +92,8 @@ def parse_source(text: str) -> LocalAddress | DatasetAddress | None:
 
     Args:
         text: A path, a pattern, `NAMESPACE/NAME[@REVISION]`, `[hf://]datasets/NAMESPACE/NAME[@REVISION][/PATH]`, or the
-            address of a dataset's page or file on the Hub (`HF_ENDPOINT`), each with `:COLUMN` behind it or without.
+            address of a dataset's page, file or viewer on the Hub (`HF_ENDPOINT`), each with `:COLUMN` behind it or
+            without; behind a dataset of a Hub also `?config=CONFIG`, `?split=SPLIT` or `?config=CONFIG&split=SPLIT`.
 
     Returns:
         What it is; None if it is none of these.
@@ -80,6 +105,8 @@ def parse_source(text: str) -> LocalAddress | DatasetAddress | None:
     path = expanded(text)
     if text and exists(path):
         return LocalAddress(path=path)
+    if part := _part(text):
+        return part
     if text.lower().startswith(_WEB) or _SCHEME.match(text):
         return _address(text, text)
     head, column = _split_column(text)
@@ -134,7 +161,28 @@ def parse_repo(text: str) -> str:
         return text
     if found.path:
         raise UsageError(f"{text} names a file of a dataset, where the dataset is needed: give {found.repo}@TAG")
-    return found.name
+    return found.whole
+
+
+def _part(text: str) -> DatasetAddress | None:
+    """Read what names a config or split of a dataset on a Hub."""
+    if match := _VIEWER.fullmatch(text):
+        column = _split_column(text)[1]
+        path = match["names"].removesuffix(f":{column}").strip("/")
+        names = dict(zip(("config", "split"), map(unquote, filter(None, path.split("/"))), strict=False))
+        query = parse_qs((match["query"] or "").removesuffix(f":{column}"))
+        given = {key: query[key][0] for key in ("config", "split", "revision") if key in query}
+        whole = _dataset(match["repo"], text, web=not match["repo"].startswith("hf:"))
+        return replace(whole, **{**given, **names}, column=column)
+    if not (match := _PART.fullmatch(text)):
+        return None
+    found = parse_source(match["repo"])
+    if not isinstance(found, DatasetAddress) or found.path:
+        raise InstructionsError(
+            f"{text}: a config or split is named behind a whole dataset of a Hub only: leave it out"
+        )
+    named = {key: values[0] for key, values in parse_qs(match["query"]).items()}
+    return replace(found, **named, column=match["column"], explicit=True)
 
 
 def _is_dataset_path(text: str) -> bool:

@@ -8,6 +8,7 @@ too, lose their checksum.
 """
 
 import json
+import re
 import sys
 from collections.abc import Collection, Iterator
 from itertools import islice
@@ -74,7 +75,8 @@ def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[tu
 
 def _text_rows(path: Path, file: BinaryIO, kind: FileKind, *, lines: bool) -> Iterator[tuple[int, Row]]:
     if kind.format in ("csv", "tsv"):
-        decoded = (_decoded(path, line, number) for number, line in enumerate(file, start=1))
+        ended = (line for part in file for line in part.splitlines(keepends=True))  # also by \r alone, as old Macs do
+        decoded = (_decoded(path, line, number) for number, line in enumerate(ended, start=1))
         return csv_rows(path, decoded, "\t" if kind.format == "tsv" else None)
     return _lines(path, file) if lines else _array(path, file)
 
@@ -143,7 +145,11 @@ def _remedy(path: Path, text: str, number: int) -> str:
         return f"convert the file to one of {FORMATS}"
     if number == 1 and text[0] == "[":
         return "fix this line, or rename the file to .json if it is one JSON array"
-    return "write one object per line" if text in ("{", "}") else "fix or delete this line"
+    if text in ("{", "}"):
+        return "write one object per line"
+    if re.match(r"\{\s*'", text):
+        return "it is Python and not JSON: write the rows with json.dumps"
+    return "leave out the comma at its end" if text.endswith("},") else "fix or delete this line"
 
 
 def _array(path: Path, file: BinaryIO) -> Iterator[tuple[int, Row]]:

@@ -6,7 +6,7 @@
 
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -17,6 +17,7 @@ from plum_hub.hubs.front_matter import FrontMatterError, read, texts
 from plum_hub.instructions.file_kinds import file_kind, is_supported
 from plum_hub.instructions.files import read_rows
 from plum_hub.instructions.tables import Row
+from plum_hub.patience import be_patient
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _INSTEAD = "use `--instructions starter`, or a local file"
@@ -146,7 +147,11 @@ def declared_license(folder: Path) -> str | None:
 
 
 def read_folder(
-    folder: Path, repo: str, columns: Collection[str] | None = None, splits: Sequence[str] = ("train",)
+    folder: Path,
+    repo: str,
+    columns: Collection[str] | None = None,
+    splits: Sequence[str] = ("train",),
+    config: str | None = None,
 ) -> Iterator[tuple[int, Row]]:
     """Iterate over the rows of a dataset's splits.
 
@@ -158,6 +163,7 @@ def read_folder(
         repo: The dataset's name, for messages.
         columns: Columns to read; see `read_rows`.
         splits: Names of the splits, in order.
+        config: The config, of several that the card declares.
 
     Yields:
         Each row with its position, from 1.
@@ -165,9 +171,9 @@ def read_folder(
     Raises:
         InstructionsError: The folder is not a dataset with these splits, or a file cannot be read.
     """
-    found = split_files(folder, repo, splits)
+    found = split_files(folder, repo, splits, config)
     if not found.directly:
-        yield from enumerate(loaded_rows(folder, repo, splits), start=1)
+        yield from enumerate(loaded_rows(folder, repo, splits, config), start=1)
         return
     yield from enumerate((row for path in found.files for _, row in read_rows(path, columns)), start=1)
 
@@ -189,13 +195,14 @@ class SplitFiles:
     directly: bool
 
 
-def split_files(folder: Path, repo: str, wanted: Sequence[str] | None) -> SplitFiles:
+def split_files(folder: Path, repo: str, wanted: Sequence[str] | None, config_name: str | None = None) -> SplitFiles:
     """Find the files of a dataset's splits, as `datasets` does.
 
     Args:
         folder: The dataset's files.
         repo: The dataset's name, for messages.
         wanted: Names of the splits, in order; None is `train`, or the only one.
+        config_name: The config; None for the default one.
 
     Returns:
         The files.
@@ -203,20 +210,20 @@ def split_files(folder: Path, repo: str, wanted: Sequence[str] | None) -> SplitF
     Raises:
         InstructionsError: The folder is not a dataset with these splits.
     """
-    from datasets import load_dataset_builder
+    from datasets import get_dataset_config_names, get_dataset_default_config_name, load_dataset_builder
 
     _check_declared(folder, repo)
     with _translate_read_errors(repo):
-        config = load_dataset_builder(str(folder)).config
+        names = [str(name) for name in get_dataset_config_names(str(folder))]
+        if config_name not in names and (config_name or not get_dataset_default_config_name(str(folder))):
+            raise InstructionsError(_no_config(folder, repo, names, config_name))
+        config = load_dataset_builder(str(folder), config_name).config
     splits = {str(name): files for name, files in (config.data_files or {}).items()}
     _check_inside(folder, repo, [str(name) for names in splits.values() for name in names])
     if wanted is None:
         wanted = tuple(splits) if len(splits) == 1 else ("train",)
     if splits and (missing := [name for name in wanted if name not in splits]):
-        raise InstructionsError(
-            f"the dataset {repo} has no split `{missing[0]}`, only {', '.join(splits)}: download the data "
-            "file that you need and give its path, or name its splits in instructions.splits"
-        )
+        raise InstructionsError(_no_split(folder, repo, missing[0], splits, config_name))
     files = tuple(Path(str(name)) for split in wanted for name in splits.get(split, []))
     supported = all(is_supported(path.name) and path.is_file() for path in files)
     return SplitFiles(
@@ -224,6 +231,31 @@ def split_files(folder: Path, repo: str, wanted: Sequence[str] | None) -> SplitF
         files=files,
         known=frozenset(Path(str(name)) for names in splits.values() for name in names),
         directly=bool(files) and supported and _is_usual(config),
+    )
+
+
+def _no_config(folder: Path, repo: str, names: Sequence[str], wanted: str | None) -> str:
+    """Say which configs there are, and how to name one."""
+    how = (
+        "give the files of one by their path or a pattern"
+        if str(folder) == repo
+        else f"name one, as in  '{repo}?config={names[0] if names else 'default'}'"
+    )
+    said = f"no config `{wanted}`, only" if wanted else "the configs"
+    return f"the dataset {repo} has {said} {', '.join(names)[:200] or 'none'}: {how}"
+
+
+def _no_split(folder: Path, repo: str, missing: str, splits: Mapping[str, Sequence[object]], config: str | None) -> str:
+    """Say which splits there are, and how to name one."""
+    first = next(iter(splits))
+    files = [str(name) for name in splits[first]]
+    same = os.path.commonprefix(files)  # noqa: RUF071 - the beginning of the names, for a pattern
+    path = files[0] if len(files) == 1 else f"'{same}*{Path(files[0]).suffix}'"
+    within = f"config={config}&" if config else ""
+    how = f"give its files, as in  {path}" if str(folder) == repo else f"name it, as in  '{repo}?{within}split={first}'"
+    return (
+        f"the dataset {repo} has no split `{missing}`, only {', '.join(splits)[:200]}: {how} (several of a build: "
+        "instructions.splits)"
     )
 
 
@@ -267,13 +299,14 @@ def _check_inside(folder: Path, repo: str, names: Collection[str]) -> None:
             )
 
 
-def loaded_rows(folder: Path, repo: str, splits: Sequence[str]) -> Iterator[Row]:
+def loaded_rows(folder: Path, repo: str, splits: Sequence[str], config: str | None = None) -> Iterator[Row]:
     """Iterate over the rows of a dataset's splits as `datasets` reads them.
 
     Args:
         folder: The dataset's files.
         repo: The dataset's name, for messages.
         splits: Names of the splits, in order.
+        config: The config; None for the default one.
 
     Yields:
         Each row.
@@ -285,12 +318,16 @@ def loaded_rows(folder: Path, repo: str, splits: Sequence[str]) -> Iterator[Row]
 
     with _translate_read_errors(repo):
         for split in splits:
-            yield from load_dataset(str(folder), split=split, streaming=True)
+            yield from load_dataset(str(folder), config, split=split, streaming=True)
 
 
 @contextmanager
 def _translate_read_errors(repo: str) -> Iterator[None]:
-    """Convert the exceptions that `datasets` raises for data files to one-line errors."""
+    """Convert the exceptions that `datasets` raises for data files to one-line errors, and silence its client.
+
+    That warns of a README without front matter, which most folders of users have.
+    """
+    import logging
     import lzma
     import tarfile
     import zipfile
@@ -300,6 +337,9 @@ def _translate_read_errors(repo: str) -> Iterator[None]:
     from datasets.exceptions import DatasetsError
     from pyarrow import ArrowException
 
+    cards = logging.getLogger("huggingface_hub.repocard")
+    level = cards.level
+    cards.setLevel(logging.ERROR)
     try:
         yield
     except (
@@ -311,6 +351,8 @@ def _translate_read_errors(repo: str) -> Iterator[None]:
         raise InstructionsError(
             f"the dataset {repo} cannot be read ({why}): download the data file that you need and give its path"
         ) from error
+    finally:
+        cards.setLevel(level)
 
 
 @contextmanager
@@ -322,6 +364,7 @@ def _translate_errors(repo: str, revision: str | None) -> Iterator[None]:
     from huggingface_hub import errors
 
     dataset = f"{repo} at {revision}" if revision else repo
+    be_patient()
     try:
         yield
     except errors.GatedRepoError as error:

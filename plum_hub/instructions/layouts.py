@@ -37,8 +37,10 @@ _LANGUAGE_COLUMNS = (
 _CHAT_COLUMNS = ("conversations", "messages")
 _OTHER_COLUMNS = ("conversation", "query")
 """Used if there is no column of the above."""
-_NO_INPUT = frozenset({"<noinput>", "<no input>", "noinput", "no input", "n/a", "not applicable"})
-"""What Alpaca and its descendants write into `input`, in any case, if there is none."""
+_NO_INPUT = frozenset(
+    {"<noinput>", "<no input>", "noinput", "no input", "n/a", "not applicable", "nan", "none", "null"}
+)
+"""What Alpaca and its descendants, and exports of missing values, write into `input`, in any case, if there is none."""
 ID_COLUMNS = ("id", "raw_index", "task_id")
 COLUMNS = frozenset({*_TEXT_COLUMNS, *_LANGUAGE_COLUMNS, *_CHAT_COLUMNS, *_OTHER_COLUMNS, *ID_COLUMNS} | {
     "input", "history", "first_turn",

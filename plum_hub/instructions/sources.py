@@ -34,6 +34,7 @@ STARTER = Path(__file__).with_name("starter.jsonl")
 
 _REVISION = len("sha256:") + 16
 """Characters of the revision of local files."""
+_DEFAULT_SPLITS = ("train",)
 _PEEKED_ROWS = 1000
 """Rows besides the first that are searched for a column."""
 
@@ -45,8 +46,8 @@ class InstructionsConfig(BaseModel):
 
     source: str = "oss-instruct"
     """`starter`, `oss-instruct`, `evol-instruct-code`, `sharegpt`, a Hub dataset `NAMESPACE/NAME[@REVISION][:COLUMN]`
-    (also its address in a browser, or `hf://datasets/NAMESPACE/NAME[@REVISION]/PATH`), or a local file, folder or
-    pattern, `PATH[:COLUMN]`.
+    (also its address in a browser, `hf://datasets/NAMESPACE/NAME[@REVISION]/PATH`, or with `?config=CONFIG&split=SPLIT`
+    before the column), or a local file, folder or pattern, `PATH[:COLUMN]`.
     """
 
     revision: str | None = None
@@ -61,8 +62,10 @@ class InstructionsConfig(BaseModel):
     `query`. A conversation, in any shape, gives its first turn, if a person has it.
     """
 
-    splits: tuple[str, ...] = Field(default=("train",), min_length=1)
-    """Splits of a Hub dataset, or of a local folder, that are read, in order. Named sources and files have none."""
+    splits: tuple[str, ...] = Field(default=_DEFAULT_SPLITS, min_length=1)
+    """Splits of a Hub dataset, or of a local folder, that are read, in order. Others than `train` take precedence over
+    a `?split=` in `source`. Named sources and files have none.
+    """
 
     limit: int | None = Field(default=None, ge=1)
     """Maximum number of instructions, selected by `seed` after cleaning. Default: all."""
@@ -303,7 +306,8 @@ def _open_dataset(
         part = find_part(folder, address.path, address.name).rows(COLUMNS | columns)
         rows: Iterator[tuple[int, Row]] = enumerate((row for _, row in part), start=1)
     else:
-        rows = hub.read_folder(folder, address.repo, COLUMNS | columns, config.splits)
+        splits = (address.split,) if address.split and config.splits == _DEFAULT_SPLITS else config.splits
+        rows = hub.read_folder(folder, address.repo, COLUMNS | columns, splits, address.config)
     return _OpenedSource(
         name=address.repo, revision=commit, license=hub.declared_license(folder), rows=rows, column=column
     )

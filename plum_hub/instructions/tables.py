@@ -6,6 +6,7 @@ is None. What a column means decides whoever reads it.
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -184,7 +185,9 @@ def _rows(
 
     number = 0
     try:
-        unread = dict.fromkeys(names())
+        unread = dict.fromkeys(known := names())
+        if twice := next((name for name, count in Counter(known).items() if count > 1), None):
+            raise InstructionsError(f"{path} has the column {twice!r} twice: rename one of them")
         for batch in batches():
             decoders = {field.name: one for field in batch.schema if (one := _json_decoder(field.type))}
             for row in batch.to_pylist(maps_as_pydicts="strict"):

@@ -39,6 +39,8 @@ _TRANSCRIPT = re.compile(
     | (?:(?!\#\#\#\ Instruction:).)* \#\#\#\ Instruction:\s .* ^\#\#\#\ Response:\s*[^\s<]
     | \s* (?:\#+\ *|\*\*)? (?:human|user) (?:\*\*)? :
       .* ^[\ \t]* (?:\#+\ *|\*\*)? (?:assistant|ai|gpt|bot|model) (?:\*\*)? : \s* [^\s<]
+    | \s* \#\#\#\ *(?:human|user|instruction) : .* \#\#\#\ *(?:assistant|gpt|bot|response) : \s* [^\s<]
+    | .* (?-i: \bUSER: .* \bASSISTANT: ) \s* [^\s<]
     """,
     re.VERBOSE | re.DOTALL | re.MULTILINE | re.IGNORECASE,
 )

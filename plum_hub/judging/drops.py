@@ -10,14 +10,14 @@ are corrected, the same command judges them.
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from plum_hub.errors import RunError
 from plum_hub.files import write_whole, writing
-from plum_hub.judging.inputs import RefusedSuite, SubmittedProgram
-from plum_hub.lines import Row, object_of, whole_lines
+from plum_hub.judging.inputs import RefusedSuite
+from plum_hub.lines import object_of, whole_lines
 
 _KEYS = {"sample_id", "instruction_id", "stage", "reason", "detail"}
 
@@ -75,12 +75,12 @@ def check_drops(out: Path) -> None:
         )
 
 
-def write_drops(out: Path, programs: Iterable[SubmittedProgram], refused: dict[str, RefusedSuite]) -> DropCount:
+def write_drops(out: Path, samples: Sequence[Sequence[str]], refused: dict[str, RefusedSuite]) -> DropCount:
     """Write the samples of refused suites, in place of those of an earlier call.
 
     Args:
         out: The file of verdicts.
-        programs: The samples of refused suites.
+        samples: Sample and instruction of each sample of a refused suite; they are taken one at a time.
         refused: The refused suites by instruction.
 
     Returns:
@@ -91,17 +91,16 @@ def write_drops(out: Path, programs: Iterable[SubmittedProgram], refused: dict[s
     """
     first = next(iter(refused.values())).detail if refused else ""
     count = DropCount(path_of(out), suites=len(refused), first=first)
-    lines: list[str] = []
-    for program in programs:
-        suite = refused[program.instruction_id]
-        row: Row = {
-            "sample_id": program.sample_id, "instruction_id": program.instruction_id, "stage": "suites",
-            "reason": suite.reason, "detail": suite.detail,
-        }  # fmt: skip
-        lines.append(json.dumps(row) + "\n")
-        count.reasons[suite.reason] += 1
-    if lines:
-        write_whole(count.path, "".join(lines))
+
+    def lines() -> Iterator[str]:
+        for sample, instruction in samples:
+            suite = refused[instruction]
+            count.reasons[suite.reason] += 1
+            row = {"sample_id": sample, "instruction_id": instruction, "stage": "suites"}
+            yield json.dumps(row | {"reason": suite.reason, "detail": suite.detail}) + "\n"
+
+    if samples:
+        write_whole(count.path, lines())
     else:
         with writing(count.path):
             count.path.unlink(missing_ok=True)

@@ -12,7 +12,8 @@ others are judged.
 
 import ast
 import math
-from collections.abc import Container, Iterator, Mapping
+import re
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,8 @@ from plum_hub.answers.checks import (
     read_tests,
     require_can_fail,
 )
+from plum_hub.answers.source import parse
+from plum_hub.answers.tested_name import TestedName, readable_tests, tested_name
 from plum_hub.errors import InstructionsError, UsageError
 from plum_hub.execution.closeness import parse_expected
 from plum_hub.instructions.cells import list_of
@@ -78,11 +81,12 @@ class SubmittedProgram:
     """None if the answer held no program."""
 
 
-def read_suites(path: Path) -> SubmittedSuites:
+def read_suites(path: Path, packages: Container[str] = ("numpy", "pandas")) -> SubmittedSuites:
     """Read the suites of a file.
 
     Args:
         path: The file.
+        packages: Those of numpy and pandas that programs may use. A suite that needs the other is refused.
 
     Returns:
         The suites, and those that are refused.
@@ -98,7 +102,7 @@ def read_suites(path: Path) -> SubmittedSuites:
         if name in seen:
             raise UsageError(f"{where}: instruction {name!r} has a suite already, at {seen[name]}: give each one suite")
         seen[name] = where
-        suite = _suite(row, where)
+        suite = _suite(row, where, packages)
         if isinstance(suite, RefusedSuite):
             suites.refused[name] = suite
         else:
@@ -111,10 +115,11 @@ def read_suites(path: Path) -> SubmittedSuites:
     return suites
 
 
-def _suite(row: Mapping[str, Any], where: str) -> SubmittedSuite | RefusedSuite:
+def _suite(row: Mapping[str, Any], where: str, packages: Container[str]) -> SubmittedSuite | RefusedSuite:
     try:
-        entry_point = "" if row.get("entry_point") is None else _text(row, "entry_point", where)
-        cases = _cases(_value(row, "cases", where), entry_point)
+        tested = _tested("" if row.get("entry_point") is None else _text(row, "entry_point", where))
+        cases = _cases(_value(row, "cases", where), tested)
+        _check_packages(cases, packages)
     except UsageError as error:
         return RefusedSuite(reason="unreadable_tests", detail=str(error))
     except CannotFailError as error:
@@ -124,8 +129,31 @@ def _suite(row: Mapping[str, Any], where: str) -> SubmittedSuite | RefusedSuite:
     except RecursionError:
         detail = f"{where}: a case is nested too deeply to be read: simplify it"
         return RefusedSuite(reason="unreadable_tests", detail=detail)
+    entry_point = tested.name if tested else ""
     content = digest(entry_point, [asdict(case) for case in cases])
     return SubmittedSuite(id=content, entry_point=entry_point, cases=cases)
+
+
+def _check_packages(cases: Sequence[TestCase], packages: Container[str]) -> None:
+    """Refuse tests that import a package which no program has: by them every program would fail."""
+    lines = [(case.statement or case.call or "").split("\n") for case in cases]
+    for name in ("numpy", "pandas"):
+        if name not in packages and any(_imports(name, one) for one in lines):
+            raise ValueError(f"it imports {name}, which programs do not have: judge with --{name}")
+
+
+def _imports(name: str, lines: Sequence[str]) -> bool:
+    """Tell whether tests import a module, and not only try to."""
+    imports = re.compile(rf"\s*(?:import|from) {name}\b|.*\b__import__\('{name}'\)")
+    at = [place for place, line in enumerate(lines) if imports.match(line)]
+    return any(place == 0 or lines[place - 1].strip() != "try:" for place in at)
+
+
+def _tested(text: str) -> TestedName | None:
+    found = tested_name(text)
+    if found is None and text.strip():
+        raise ValueError(f"entry_point is {text[:40]!r}, not a name: write that of the function or class, such as f")
+    return found
 
 
 def read_programs(path: Path, suites: Container[str]) -> Iterator[SubmittedProgram]:
@@ -176,11 +204,12 @@ def _text(row: Mapping[str, Any], column: str, where: str) -> str:
     return value
 
 
-def _cases(given: object, entry_point: str) -> tuple[TestCase, ...]:
+def _cases(given: object, tested: TestedName | None) -> tuple[TestCase, ...]:
     """Parse the cases of one row; a `ValueError` says what is wrong with them."""
     given = list_of(given)
+    entry_point = tested.name if tested else ""
     if isinstance(given, str):
-        return read_tests(given, entry_point)
+        return read_tests(readable_tests(given, tested), entry_point)
     if not isinstance(given, list):
         raise ValueError(f"cases is {_describe(given)}, not a list: write a list of assertions or objects")
     if not given:
@@ -188,25 +217,28 @@ def _cases(given: object, entry_point: str) -> tuple[TestCase, ...]:
     cases: list[TestCase] = []
     for number, item in enumerate(given, 1):
         try:
-            cases += _assertion(item, entry_point) if isinstance(item, str) else _objects(item, entry_point)
+            cases += _assertion(item, tested) if isinstance(item, str) else _objects(item, tested)
         except ValueError as error:
             raise ValueError(f"case {number}: {error}") from error
     require_can_fail(cases, entry_point)
     return tuple(cases)
 
 
-def _assertion(source: str, entry_point: str) -> tuple[TestCase, ...]:
+def _assertion(given: str, tested: TestedName | None) -> tuple[TestCase, ...]:
     """Parse a case that is text: a call, the cases of a test module, or else one statement."""
+    source, entry_point = readable_tests(given, tested), tested.name if tested else ""
     cases = module_cases(source, entry_point)
-    is_one = len(cases) == 1 or contains_tests(source, entry_point)
+    is_one = len(cases) == 1 or parse(source) is None or contains_tests(source, entry_point)
     return cases if is_one else (one_statement(source),)
 
 
-def _objects(item: object, entry_point: str) -> tuple[TestCase, ...]:
+def _objects(item: object, tested: TestedName | None) -> tuple[TestCase, ...]:
+    if isinstance(item, dict) and isinstance(item.get("statement"), str):
+        item = item | {"statement": readable_tests(item["statement"], tested)}
     case = _object(item)
     if case.kind != "statement":
         return (case,)
-    source = str(case.statement)
+    source, entry_point = str(case.statement), tested.name if tested else ""
     return module_cases(source, entry_point) if contains_tests(source, entry_point) else (one_statement(source),)
 
 

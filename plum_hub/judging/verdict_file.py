@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from plum_hub.errors import RunError, UsageError
@@ -34,6 +34,7 @@ from plum_hub.lines import Row, appending, object_of, whole_lines
 from plum_hub.progress import Progress
 from plum_hub.recipe import VerdictsConfig
 from plum_hub.records import digest
+from plum_hub.spool import Spool
 from plum_hub.static import checker_version
 
 _ROW_START = b'{"id":"'
@@ -113,7 +114,8 @@ def judge_file(options: JudgeOptions, progress: Progress) -> VerdictCount:
         StaticCheckError: mypy cannot be run, or failed.
     """
     _check_output(options)
-    suites = read_suites(options.suites)
+    has = {"numpy": options.numpy or options.pandas, "pandas": options.pandas}
+    suites = read_suites(options.suites, {name for name, given in has.items() if given})
     digests, unjudged = _sorted(options.samples, suites)
     limits, codes = limits_of(options.settings), frozenset(options.settings.mypy_codes)
     with (
@@ -157,17 +159,17 @@ def _check_output(options: JudgeOptions) -> None:
     check_drops(options.out)
 
 
-def _sorted(samples: Path, suites: SubmittedSuites) -> tuple[list[str], list[SubmittedProgram]]:
-    """Return the content digests of the programs that can be judged, and the programs of refused suites."""
+def _sorted(samples: Path, suites: SubmittedSuites) -> tuple[list[str], Spool]:
+    """Return the content digests of the programs that can be judged, and the names of those of refused suites."""
     digests: list[str] = []
-    unjudged: list[SubmittedProgram] = []
+    unjudged = Spool()
     for one in read_programs(samples, suites):
         if one.instruction_id in suites.refused:
-            unjudged.append(replace(one, code=None))
+            unjudged.append((one.sample_id, one.instruction_id))
         else:
             digests.append(_content_digest(one, suites.usable))
     if not digests:
-        detail = suites.refused[unjudged[0].instruction_id].detail
+        detail = suites.refused[unjudged[0][1]].detail
         raise UsageError(f"no sample of {samples} has a suite that can be used: {detail}")
     return digests, unjudged
 

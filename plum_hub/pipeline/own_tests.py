@@ -36,23 +36,31 @@ from plum_hub.answers.source import (
 )  # fmt: skip
 from plum_hub.answers.starter import is_valid_starter, make_starter
 from plum_hub.answers.surroundings import fixed_source
+from plum_hub.answers.tested_name import readable_tests, tested_name
 from plum_hub.instructions.cells import list_of
+from plum_hub.pipeline.own_pairs import columns_of, decoded, readings_of, stream
 from plum_hub.records import TestCase
 
 TEST_COLUMNS = (
     "test_list", "test_cases", "tests", "test", "asserts", "assertions", "unit_tests", "input_output",
-    "public_tests", "private_tests", "generated_tests", "inputs",
+    "public_tests", "private_tests", "generated_tests", "inputs", "testcase", "testcases", "test_code", "unit_test",
+    "unittest", "official_tests", "public_test_cases", "verification_info",
 )  # fmt: skip
 """Names of columns with tests, in the order in which they are looked for. Those of CodeContests are taken together."""
-REFERENCE_COLUMNS = ("canonical_solution", "reference_solution", "reference", "code", "solution", "solutions")
+REFERENCE_COLUMNS = (
+    "canonical_solution", "reference_solution", "reference", "code", "solution", "solutions", "solution_code",
+    "gold_standard_solution",
+)  # fmt: skip
 """Names of columns with a reference solution."""
 COLUMNS = frozenset({
     *TEST_COLUMNS, *REFERENCE_COLUMNS, "outputs", "entry_point", "fn_name", "func_name", "function_name", "test_info",
-    "starter_code", "prompt", "test_setup_code", "test_imports", "challenge_test_list", "metadata",
+    "starter_code", "prompt", "code_prompt", "complete_prompt", "test_setup_code", "test_imports",
+    "challenge_test_list", "metadata",
 })  # fmt: skip
 """Every column that is read, besides the instruction's own."""
 
 _CONTEST = ("public_tests", "private_tests", "generated_tests")
+_PROMPTS = ("prompt", "code_prompt", "complete_prompt")
 _NAME_COLUMNS = ("entry_point", "fn_name", "func_name", "function_name")
 _PYTHON3 = 3  # CodeContests' number of the language
 _SCRIPT_STARTER = "# Read the input from standard input and print the answer to standard output.\n"
@@ -132,8 +140,8 @@ def suites_of(
         The suite; several where the row can be read in several ways, of which the reference decides. Or why it has
         none.
     """
-    name = column or test_column(set(row))
-    if name is None or row.get(name) in (None, "", [], {}):
+    name = column or test_column({key for key, value in row.items() if value is not None}) or test_column(set(row))
+    if name is None or row.get(name) in (None, "", [], {}) or (isinstance(row[name], str) and row[name].isspace()):
         return UnusableTests("no_tests", "" if name is None else f"column {name} is empty")
     try:
         given = [row[one] for one in _CONTEST if row.get(one)] if name in _CONTEST else [row[name]]
@@ -152,7 +160,9 @@ def suites_of(
 
 def _of_assertions(row: Mapping[str, Any], given: object) -> list[RowSuite] | UnusableTests:
     source = _test_module(row, given)
-    named = _named_entry(row) or _imported_entry(source)
+    method = next((found for name in _NAME_COLUMNS if (found := tested_name(_text(row.get(name))))), None)
+    source = readable_tests(source, method)
+    named = _named_entry(row) or (method.name if method else "") or _imported_entry(source)
     source = _SOLUTION_IMPORT.sub("", source)
     tree = parse(source)
     if tree is None:
@@ -205,11 +215,13 @@ def _of_pairs(row: Mapping[str, Any], column: str, given: Sequence[object]) -> l
     outputs: list[object] = []
     name = ""
     for one in given:
-        value = _decoded(one)
+        value = decoded(one)
         if column == "inputs":
-            value = {"inputs": value, "outputs": _decoded(row.get("outputs"))}
-        if isinstance(value, list) and value and all(isinstance(pair, dict) and "input" in pair for pair in value):
-            value = {"inputs": [pair["input"] for pair in value], "outputs": [pair.get("output") for pair in value]}
+            value = {"inputs": value, "outputs": decoded(row.get("outputs"))}
+        if isinstance(value, dict) and isinstance(value.get("test_cases"), list):
+            value = value["test_cases"]
+        if isinstance(value, list) and value and all(isinstance(pair, dict) for pair in value):
+            value = columns_of(value)
         if not isinstance(value, dict):
             return None
         ins, outs = value.get("inputs", value.get("input")), value.get("outputs", value.get("output"))
@@ -228,7 +240,7 @@ def _of_pairs(row: Mapping[str, Any], column: str, given: Sequence[object]) -> l
 
 
 def _script(row: Mapping[str, Any], inputs: list[object], outputs: list[object]) -> list[RowSuite] | UnusableTests:
-    pairs = dict(zip(map(_stream, inputs), map(_stream, outputs), strict=True))  # the same input twice proves nothing
+    pairs = dict(zip(map(stream, inputs), map(stream, outputs), strict=True))  # the same input twice proves nothing
     cases = tuple(TestCase(kind="stdio", stdin=stdin, stdout=stdout) for stdin, stdout in pairs.items())
     if len(set(pairs.values())) == 1 and len(pairs) > 1:
         return UnusableTests("cannot_fail", "every output is the same")
@@ -246,14 +258,9 @@ def _function(
     entry_point = "Solution" if in_class else name
     called = f"Solution().{name}" if in_class else name
     solutions = list(_solutions(row, entry_point))
-    arguments = [value if isinstance(value, list) else [value] for value in map(_decoded, inputs)]
-    calls = [f"{called}({', '.join(map(repr, values))})" for values in arguments]
-    values = list(map(_decoded, outputs))
-    # APPS wraps each output in a list of one; only the reference tells that from a function that returns such lists.
-    wrapped = all(isinstance(value, list) and len(value) == 1 for value in values)
-    readings = [[value[0] for value in values], values] if wrapped else [values]  # type: ignore[index]
     found: list[RowSuite] = []
-    for expected in readings:
+    for arguments, expected in readings_of(inputs, outputs):
+        calls = [f"{called}({', '.join(map(repr, values))})" for values in arguments]
         cases = tuple(
             TestCase(kind="call", call=call, expected=repr(value))
             for call, value in dict(zip(calls, expected, strict=True)).items()
@@ -301,9 +308,9 @@ def _announced(row: Mapping[str, Any], entry_point: str, cases: Sequence[TestCas
 def _solutions(row: Mapping[str, Any], entry_point: str) -> Iterator[str]:
     """Yield the row's own solutions that are Python and define the entry point, ready to run."""
     for column in REFERENCE_COLUMNS:
-        for text in _texts(_decoded(row.get(column)) if column == "solutions" else row.get(column)):
-            prompt = _text(row.get("prompt"))
-            for code in (text, f"{prompt.rstrip()}\n{text}" if prompt else text):
+        for text in _texts(decoded(row.get(column)) if column == "solutions" else row.get(column)):
+            prompts = [given for name in _PROMPTS if (given := _text(row.get(name)))]
+            for code in (text, *(f"{given.rstrip()}\n{text}" for given in prompts)):
                 program = code if _defines(parse(code), entry_point) else extract_code(code, entry_point or None)
                 tree = parse(program or "")
                 if program and tree is not None and tree.body and _defines(tree, entry_point):
@@ -321,7 +328,7 @@ def _defines(tree: ast.Module | None, entry_point: str) -> bool:
 
 
 def _has_solutions(row: Mapping[str, Any]) -> bool:
-    found = (_decoded(row.get(column)) for column in REFERENCE_COLUMNS)
+    found = (decoded(row.get(column)) for column in REFERENCE_COLUMNS)
     return any(value.get("solution") if isinstance(value, Mapping) else _texts(value) for value in found)
 
 
@@ -344,7 +351,7 @@ def _named_entry(row: Mapping[str, Any]) -> str:
         if _text(row.get(column)).isidentifier():
             return str(row[column])
     for column, key in (("test_info", "function_name"), ("metadata", "func_name")):
-        about = _decoded(row.get(column))
+        about = decoded(row.get(column))
         about = about[0] if isinstance(about, list) and about else about
         if isinstance(about, dict) and _text(about.get(key)).isidentifier():
             return str(about[key])
@@ -362,8 +369,8 @@ def _imported_entry(source: str) -> str:
 def _tested_name(tests: ast.Module, solutions: Sequence[str]) -> str:
     """Return what the tests call: of the names that they do not define, the one that a solution defines, or that they
     call most; `check(f)` names its candidate."""
-    for call in _calls(tests, "check"):
-        if call.args:
+    for call in ast.walk(tests):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "check" and call.args:
             inner = [node for node in ast.walk(call.args[0]) if isinstance(node, ast.Name)]
             if inner:
                 return inner[0].id
@@ -429,23 +436,6 @@ def _completed(code: str) -> str:
 def _names(case: TestCase) -> set[str]:
     tree = parse(case.call or case.statement or "")
     return set() if tree is None else loaded_names(tree)
-
-
-def _decoded(value: object) -> object:
-    """Return the value that a JSON text holds; anything else unchanged."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _stream(value: object) -> str:
-    """Return an input or output as a text; APPS has some as lists of lines."""
-    if isinstance(value, list):
-        return "\n".join(map(str, value)) + "\n"
-    return value if isinstance(value, str) else str(value)
 
 
 def _text(value: object) -> str:

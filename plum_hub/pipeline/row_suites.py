@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TypeAlias
 
+from plum_hub.errors import InstructionsError
 from plum_hub.execution import Judge
-from plum_hub.instructions.sources import source_rows
+from plum_hub.instructions.sources import source_rows, source_tasks
 from plum_hub.judging.cases import judge_of, limits_of
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.own_tests import COLUMNS, RowSuite, UnusableTests, suites_of
@@ -17,6 +18,8 @@ from plum_hub.strength import WeakSuite
 
 _BATCH = 64
 """Instructions whose suites are proved together, and lost together by a kill: seconds of work."""
+_PEEKED = 1000
+"""Rows that are searched for the column of the tests."""
 _Reading: TypeAlias = list[RowSuite] | UnusableTests
 
 
@@ -37,6 +40,8 @@ def prove_rows(context: Context, stage: str) -> None:
     decided |= {drop.instruction_id for drop in run.rows(Drop) if drop.stage == stage and drop.instruction_id}
     context.progress.begin(stage, len(instructions), len(decided))
     column = recipe.suites.column
+    if column is not None and instructions - decided:
+        _check_column(context, column)
     rows = context.reader(stage, lambda: source_rows(recipe.instructions, COLUMNS | {column or ""}))
     readings = ((name, suites_of(row, column)) for name, row in rows.take(instructions - decided))
     settings = recipe.verdicts
@@ -53,6 +58,20 @@ def prove_rows(context: Context, stage: str) -> None:
                 context.progress.advance()
         strengthening.report(context.progress)
     context.progress.end()
+
+
+def _check_column(context: Context, column: str) -> None:
+    """Refuse a column that none of the first rows has: of each row it would be said that it has no tests."""
+    config = context.run.recipe.instructions
+    known: set[str] = set()
+    for _, row in islice(source_tasks(config, COLUMNS | {column}), _PEEKED):
+        if column in row:
+            return
+        known |= row.keys()
+    raise InstructionsError(
+        f"{config.source} has no column {column!r}; its columns: {', '.join(sorted(known)) or 'none'}. Name that of "
+        "the tests with  --suites SOURCE:COLUMN"
+    )
 
 
 def _decide(

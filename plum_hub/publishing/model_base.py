@@ -11,6 +11,7 @@ from plum_hub.engines.weights import SIZES
 from plum_hub.errors import EngineError, TrainingError
 from plum_hub.hubs.front_matter import FrontMatterError, read, texts
 from plum_hub.lines import object_of
+from plum_hub.patience import be_patient
 from plum_hub.publishing.model_checkpoint import TrainedCheckpoint
 from plum_hub.publishing.repository import read_releases
 from plum_hub.release.model_lineage import BaseModelRef
@@ -47,6 +48,7 @@ class ResolvedBase:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+        be_patient()
         try:
             patterns = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
             return Path(snapshot_download(str(self.model), revision=self.commit, allow_patterns=patterns))
@@ -74,6 +76,7 @@ class ResolvedBase:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError
 
+        be_patient()
         try:
             return Path(hf_hub_download(self.model, name, revision=self.commit))
         except (HfHubHTTPError, HTTPError, OSError):

@@ -154,8 +154,8 @@ def _from_repository(address: DatasetAddress, method: Method, hub: str) -> Train
     manifest = folder / "manifest.json"
     policy = _policy(manifest) if manifest.is_file() else None
     configs: tuple[Config, ...] = (method, "kto")
-    files = next((found for name in configs if (found := config_files(folder, name))), [])
-    rows, ignored = _convert(lambda: _of_release(files) if files else _default_split(folder, repo), method, source)
+    files = [] if address.is_part else next((found for name in configs if (found := config_files(folder, name))), [])
+    rows, ignored = _convert(lambda: _of_release(files) if files else _of_split(folder, address), method, source)
     return TrainingData(repo, folder.name, rows, policy, ignored_columns=ignored)
 
 
@@ -176,9 +176,10 @@ def _policy(manifest: Path) -> PolicyRef:
     return PolicyRef(name, revision, name if _REPO.fullmatch(name) else None)
 
 
-def _default_split(folder: Path, repo: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the `train` split of a dataset that plum-hub did not make, as its card or its files define it."""
-    yield from (row for _, row in read_folder(folder, repo, _READ))
+def _of_split(folder: Path, address: DatasetAddress) -> Iterator[Mapping[str, Any]]:
+    """Yield a split of a dataset, `train` unless another is named, as its card or its files define it."""
+    splits = (address.split or "train",)
+    yield from (row for _, row in read_folder(folder, address.repo, _READ, splits, address.config))
 
 
 def _of_release(files: Iterable[Path]) -> Iterator[Mapping[str, Any]]:

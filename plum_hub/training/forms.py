@@ -6,7 +6,9 @@
     prompt, completion            sft, which learns the completion
     messages, or text             sft, which learns every token
 
-All are plain texts, or conversations: lists of `role` and `content`.
+All are plain texts, or conversations: lists of `role` and `content`. The columns of Alpaca are read as conversations:
+
+    instruction, input, output    a prompt of one turn, as a build reads such tasks, and a completion of one
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -14,6 +16,7 @@ from typing import Any
 
 from plum_hub.errors import TrainingError
 from plum_hub.instructions.cells import truth_of
+from plum_hub.instructions.layouts import Layout
 from plum_hub.instructions.turns import UnreadableTurnsError
 from plum_hub.release.schemas import Method
 from plum_hub.training.lengths import Row
@@ -29,11 +32,16 @@ FORMS: dict[Method, tuple[tuple[str, ...], ...]] = {
 the chosen ones."""
 TURNS = frozenset({"prompt", "completion", "chosen", "rejected", "messages", "conversations", "tools"})
 """Columns whose nulls are those of a file format."""
-COLUMNS = frozenset({name for forms in FORMS.values() for form in forms for name in form} | TURNS)
+_ALPACA = frozenset({"instruction", "output"})
+_OTHERS = frozenset({"prompt", "completion", "messages", "text", "chosen", "rejected"})
+"""Columns beside which those of Alpaca are something else."""
+COLUMNS = frozenset({name for forms in FORMS.values() for form in forms for name in form} | TURNS | _ALPACA | {"input"})
 """Every column that a form may need."""
 
-_ROLES = {"human": "user", "gpt": "assistant"}
-"""ShareGPT's names of speakers, which no chat template knows."""
+_ROLES = {"human": "user", "gpt": "assistant"} | {
+    role: role for role in ("user", "assistant", "system", "developer", "tool")
+}
+"""Names of speakers in lower case, with those that chat templates know; ShareGPT's two are no others."""
 
 
 def standard_rows(rows: Iterable[Mapping[str, Any]], source: str) -> Iterator[Row]:
@@ -57,6 +65,8 @@ def standard_rows(rows: Iterable[Mapping[str, Any]], source: str) -> Iterator[Ro
             row["label"] = truth_of(row["label"])
         if "conversations" in row and row.get("messages") is None:
             row["messages"] = row.pop("conversations")
+        if row.keys() >= _ALPACA and not any(row.get(name) is not None for name in _OTHERS):
+            row |= _of_alpaca(row)
         if _has_implicit_prompt(row):
             row |= _with_prompt(row, number, source)
         yield row
@@ -120,13 +130,24 @@ def _conversation(name: str, value: Any, where: str) -> Any:
         ) from error
 
 
+def _of_alpaca(row: Row) -> Row:
+    """Return the prompt and completion of a row of Alpaca; not of one that has no texts, which is refused later."""
+    task = Layout(column="instruction", chat=False, sharegpt=False).read_task(row).text
+    given = {"prompt": (task, "user"), "completion": (row["output"], "assistant")}
+    return {
+        name: [{"role": role, "content": text}] if isinstance(text, str) else None
+        for name, (text, role) in given.items()
+    }
+
+
 def _chatml(turn: Any) -> Any:
-    """Rename the fields of a turn of ShareGPT, like `trl.maybe_convert_to_chatml`, and its two speakers."""
-    if not isinstance(turn, dict) or not {"from", "value"} <= turn.keys() or turn.keys() & {"role", "content"}:
+    """Rename the fields of a turn of ShareGPT, like `trl.maybe_convert_to_chatml`, and speakers that templates know."""
+    if not isinstance(turn, dict):
         return turn
-    renamed = {{"from": "role", "value": "content"}.get(name, name): value for name, value in turn.items()}
-    role = renamed["role"]
-    return renamed | {"role": _ROLES.get(role, role) if isinstance(role, str) else role}
+    if {"from", "value"} <= turn.keys() and not turn.keys() & {"role", "content"}:
+        turn = {{"from": "role", "value": "content"}.get(name, name): value for name, value in turn.items()}
+    role = turn.get("role")
+    return turn | {"role": _ROLES.get(role.strip().lower(), role)} if isinstance(role, str) else turn
 
 
 def _has_implicit_prompt(row: Row) -> bool:

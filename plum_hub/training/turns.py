@@ -34,6 +34,8 @@ def conversation_of(value: Any) -> Any:
     """
     if isinstance(value, str):
         value = _parsed(value)
+    if isinstance(value, dict) and any(names <= value.keys() for names in _FIELDS):
+        value = _turns_of(value)
     try:
         return _without_nulls(value) if isinstance(value, list) else value
     except RecursionError:
@@ -62,6 +64,14 @@ def _parsed(text: str) -> Any:
     if found is text and _LOOKS_LIKE_TURNS.fullmatch(text):
         raise UnreadableTurnsError("unreadable_turns")
     return found if found and turns else text
+
+
+def _turns_of(columns: dict[str, Any]) -> Any:
+    """Return the turns that Arrow keeps as a list for each field; anything else unchanged."""
+    lists = [column for column in columns.values() if isinstance(column, list)]
+    if len(lists) < len(columns) or len({len(column) for column in lists}) != 1:
+        return columns
+    return [dict(zip(columns, turn, strict=True)) for turn in zip(*lists, strict=True)]
 
 
 def _without_nulls(value: Any) -> Any:

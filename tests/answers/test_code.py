@@ -13,6 +13,23 @@ F = "def f(x):\n    return x + 1\n"
 ANSWERS = {
     "one block": (f"Sure! Here it is:\n\n```python\n{F}```\nIt adds one.", F),
     "no language": (f"```\n{F}```", F),
+    "prompts behind a blank line": ("```\n\n>>> def f(x):\n...     return x + 1\n>>> f(1)\n2\n```", f"{F}f(1)\n"),
+    "prompts of IPython": (
+        (
+            "```python\nIn [1]: %time\nIn [12]: def f(x):\n    ...:     return x + 1\n    ...:\n\n"
+            "In [13]: f(1)\nOut[13]: 2\n```"
+        ),
+        f"\n{F}\nf(1)\n",
+    ),
+    "an object": (json.dumps({"explanation": "It adds one.", "code": F}), F),
+    "an object in a fence": (f"Here:\n```json\n{json.dumps({'solution': F})}\n```", F),
+    "a call of a tool": (f"<tool_call>{json.dumps({'name': 'python', 'arguments': {'code': F}})}</tool_call>", F),
+    "tags of HTML": (
+        "<pre><code class='language-python'>def f(x):\n    return x + 1 if x &lt; 9 else x</code></pre>",
+        "def f(x):\n    return x + 1 if x < 9 else x\n",
+    ),
+    "a tag on the first line": (f"<answer>{F}</answer>", F),
+    "cells of a notebook": (f"```\nIn [1]:\n{F}\nOut[1]:\n2\nmore\n\nIn [ ]:\nx = f(1)\n```", f"{F}\n\nx = f(1)\n"),
     "tildes": (f"~~~py\n{F}~~~", F),
     "windows line ends": (f"```python\n{F}```".replace("\n", "\r\n"), F),
     "cut before the closing fence": ("```python\ndef f(x):\n    return (x +", "def f(x):\n    return (x +\n"),

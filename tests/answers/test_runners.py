@@ -71,6 +71,18 @@ def test_a_test_of_a_class_carries_no_other_one() -> None:
     ]
 
 
+def test_a_test_carries_only_the_functions_that_it_may_use() -> None:
+    source = "import pytest\n" + "".join(
+        f"@pytest.fixture\ndef data_{n}():\n    return made_{n}()\n\ndef made_{n}():\n    return [{n}]\n\n"
+        f"def test_{n}(data_{n}):\n    x = add(data_{n}[0], 1)\n    assert x == {n + 1}\n\n"
+        for n in range(5)
+    )
+    cases = read_tests(source, "add")
+    assert [re.findall(r"def (\w+_\d)", case.statement or "") for case in cases] == [
+        [f"data_{n}", f"made_{n}", f"test_{n}"] for n in range(5)
+    ]
+
+
 def test_a_check_needs_the_name_of_what_it_checks() -> None:
     with pytest.raises(ValueError, match="entry_point"):
         read_tests(RUN["check"])

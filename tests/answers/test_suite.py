@@ -77,7 +77,7 @@ ONE_CASE = {
         (
             "try:\n    f(None)\nexcept TypeError as _error_:\n"
             "    assert __builtins__['__import__']('re').search('x', _error_.__str__())\n"
-            "else:\n    assert False, 'TypeError was not raised'"
+            "else:\n    raise __builtins__['BaseException']('TypeError was not raised')"
         ),
     ),
     "candidate": ("def check(candidate):\n    assert candidate(1) == 2\n\ncheck(f)", "f(1) -> 2"),

@@ -147,11 +147,12 @@ def attempts() -> None:
     from plum_hub.errors import HubError
     from plum_hub.hubs import hub_worker
     from plum_hub.hubs.client import Action, PublishRequest
+    from plum_hub.patience import set_patience
 
     for line in sys.stdin:
         if (pid := os.fork()) == 0:
             print(os.getpid(), flush=True)
-            hub_worker.set_patience(float(os.environ["PATIENCE"]))
+            set_patience(float(os.environ["PATIENCE"]))
             given = json.loads(line)
             request = PublishRequest(**given | {"folder": Path(given["folder"])})
             for method, arguments in (("whoami", ()), ("tags", ()), ("publish", (request,))):

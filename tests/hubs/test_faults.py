@@ -144,8 +144,9 @@ import json, os
 from pathlib import Path
 from plum_hub.hubs import hub_worker
 from plum_hub.hubs.client import Action, PublishRequest
+from plum_hub.patience import set_patience
 
-hub_worker.set_patience(0.5)
+set_patience(0.5)
 request = PublishRequest(folder=Path(os.environ["RELEASE"]), repo="a/b", tag="v1.0.0", message="m")
 asked = {
     "whoami": (), "account": (), "tags": (), "history": ("main",), "fetch": ("v1.0.0", None),

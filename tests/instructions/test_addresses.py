@@ -7,7 +7,7 @@ import pytest
 
 from plum_hub.errors import InstructionsError, UsageError
 from plum_hub.instructions import InstructionsConfig, load
-from plum_hub.instructions.addresses import DatasetAddress, LocalAddress, parse_repo, parse_source
+from plum_hub.instructions.addresses import DatasetAddress, LocalAddress, canonical, parse_repo, parse_source
 from plum_hub.instructions.local import find_part
 
 
@@ -36,6 +36,13 @@ def dataset(**fields: str) -> DatasetAddress:
         ("https://hf.co/datasets/me/rows", dataset()),
         ("huggingface.co/datasets/me/rows", dataset()),
         ("https://hub.example:8080/datasets/me/rows/tree/main", dataset(revision="main")),
+        ("https://huggingface.co/datasets/me/rows/viewer", dataset()),
+        ("https://huggingface.co/datasets/me/rows/viewer/main/test?row=3", dataset(config="main", split="test")),
+        ("https://huggingface.co/datasets/me/rows/embed/viewer/a%20b:task", dataset(config="a b", column="task")),
+        ("https://hub.example:8080/datasets/me/rows/viewer?config=kto&split=train&revision=v1",
+         dataset(config="kto", split="train", revision="v1")),
+        ("me/rows@v1?split=test:task", dataset(revision="v1", split="test", column="task")),
+        ("hf://datasets/me/rows?config=main&split=test", dataset(config="main", split="test")),
         ("a.jsonl:task", LocalAddress(path=Path("a.jsonl"), column="task")),
         ("datasets/a.jsonl", LocalAddress(path=Path("datasets/a.jsonl"))),
         ("datasets/mine/a.jsonl", LocalAddress(path=Path("datasets/mine/a.jsonl"))),
@@ -67,7 +74,9 @@ def test_what_lies_here_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         ("https://example.org/x?id=3", r"curl -fL -o rows\.jsonl 'https://example\.org/x\?id=3'  and give rows\.jsonl"),
         ("https://github.com/o/r/blob/main/a.csv", r"curl -fLO 'https://github\.com/o/r/raw/main/a\.csv'"),
         ("https://huggingface.co/me/model", "names a model, not a dataset: give hf://datasets/"),
-        ("https://huggingface.co/datasets/me/rows/viewer/default/train", "names no dataset .*viewer.* give hf://datasets/"),
+        ("https://huggingface.co/datasets/me/rows/discussions/3", "names no dataset .*discussions.* give hf://datasets/"),
+        ("https://example.org/datasets/me/rows/viewer/a/train", "curl"),
+        ("hf://datasets/me/rows/data?split=test", "behind a whole dataset of a Hub only: leave it out"),
         ("hf://me/model", "names a model, not a dataset"),
         ("hf://datasets/rows", "names no dataset .*namespace/name"),
         ("s3://bucket/a.jsonl", "is not read from there: download it"),
@@ -78,7 +87,15 @@ def test_an_address_of_no_dataset_says_what_mends_it(text: str, said: str) -> No
         parse_source(text)
 
 
+@pytest.mark.parametrize("text", ["me/rows@v1?config=a&split=b", "https://huggingface.co/datasets/me/rows/viewer/a/b"])
+def test_a_config_and_split_are_kept_by_the_name_that_a_recipe_seals(text: str) -> None:
+    found = parse_source(canonical(text))
+    assert isinstance(found, DatasetAddress) and found == parse_source(text)
+    assert (found.config, found.split) == ("a", "b")
+
+
 def test_a_release_by_its_address() -> None:
+    assert parse_repo("https://huggingface.co/datasets/me/rows/viewer/kto/train") == "me/rows"
     assert parse_repo("https://huggingface.co/datasets/me/rows/tree/v1") == "me/rows@v1"
     assert parse_repo("hf://datasets/me/rows") == "me/rows"
     assert [parse_repo(text) for text in ("me/rows@v1", "runs/x")] == ["me/rows@v1", "runs/x"]
@@ -101,7 +118,7 @@ def test_what_can_be_no_path_is_not_found(text: str) -> None:
     [
         ("hf://datasets/me/rows/../other/a.jsonl", r"outside of the dataset: leave out `\.\.`"),
         ("https://[", "names no dataset|is no dataset"),
-        ("https://huggingface.co/datasets/me/rows/viewer/default/train", r"names no dataset \(Cannot parse URL"),
+        ("https://huggingface.co/datasets/me/rows/settings", r"names no dataset \(Cannot parse URL"),
     ],
 )
 def test_addresses_of_no_dataset_say_why(text: str, said: str) -> None:

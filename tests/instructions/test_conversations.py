@@ -93,6 +93,8 @@ def test_what_is_no_opening_is_left_out_with_its_reason(tmp_path: Path, value: o
         f"### Human: {ADD}\n### Assistant: {ANSWER}",
         f"\n\nHuman: {ADD}\n\nAssistant: {ANSWER}",
         f"USER: {ADD}\nASSISTANT: {ANSWER}",
+        f"### Human: {ADD}### Assistant: {ANSWER}",
+        f"A chat between a curious user and an assistant. USER: {ADD} ASSISTANT: {ANSWER}</s>",
     ],
 )
 def test_a_conversation_in_one_text_is_no_task(tmp_path: Path, column: str, text: str) -> None:
@@ -125,7 +127,9 @@ def test_a_row_with_earlier_turns_beside_it_is_no_opening(tmp_path: Path) -> Non
     assert ([row.text for row in kept], reasons(drops)) == ([ADD, JOIN], {"not_first_turn": 1})
 
 
-@pytest.mark.parametrize("said", ["<noinput>", "<No input>", "N/A", "Not applicable.", "", " ", None])
+@pytest.mark.parametrize(
+    "said", ["<noinput>", "<No input>", "N/A", "Not applicable.", "nan", "None", "null", "", " ", None]
+)
 def test_an_input_that_says_there_is_none_is_no_part_of_the_task(tmp_path: Path, said: str | None) -> None:
     rows = [{"instruction": ADD, "input": said}, {"instruction": JOIN, "input": "['a', 'b']"}]
     kept, _ = walk(write_lines(tmp_path / "t.jsonl", rows))

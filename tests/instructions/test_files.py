@@ -108,6 +108,8 @@ def test_blank_lines_are_skipped_and_a_mark_of_byte_order_is_no_text(tmp_path: P
         ("t.jsonl", bz2.compress(b"{}"), r"t\.jsonl is bzip2, and its name says otherwise: rename it .* \.bz2"),
         ("t.jsonl", b'[\n{"text": "x"}\n]', r"t\.jsonl:1 .* rename the file to \.json if it is one JSON array"),
         ("t.jsonl", b'{\n "text": "x"\n}', r"t\.jsonl:1 .* write one object per line"),
+        ("t.jsonl", b"{'text': 'x'}\n", r"t\.jsonl:1 .* it is Python and not JSON: write the rows with json\.dumps"),
+        ("t.jsonl", b'{"text": "x"},\n{"text": "y"}', r"t\.jsonl:1 .* leave out the comma at its end"),
         ("t.jsonl", b'{"goal": "x", "id": 1}\n', r"no known task column; its columns: goal, id\."),
         ("t.jsonl", b'{"prompt": "x", "text": "y"}\n', r"several possible task columns, prompt and text; its columns:"),
     ],

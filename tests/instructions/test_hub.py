@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -156,7 +157,23 @@ def test_splits_are_read_in_the_order_asked_for(client: Client) -> None:
         *({**source, "splits": splits} for splits in (["train", "validation"], ["validation", "train"], ["dev"]))
     )
     assert (both["texts"], back["texts"]) == ([ADD, JOIN], [JOIN, ADD])
-    assert "has no split `dev`, only train, test, validation" in absent["error"]
+    assert (
+        "has no split `dev`, only train, test, validation: name it, as in  'local/parts?split=train'" in absent["error"]
+    )
+    shown = f"{client.settings['HF_ENDPOINT']}/datasets/local/parts/viewer"
+    viewed, small, other = client.load(
+        *({"source": f"{source}:task"} for source in (f"{shown}/full/validation", f"{shown}/small", f"{shown}/none"))
+    )
+    assert (viewed["texts"], small["texts"]) == ([JOIN], [LAST])
+    assert "has no config `none`, only full, small: name one, as in  'local/parts?config=full'" in other["error"]
+
+
+def test_a_config_has_to_be_named_where_none_is_the_default(client: Client) -> None:
+    card = "---\nconfigs:\n- config_name: one\n  data_files: a.jsonl\n- config_name: two\n  data_files: b.jsonl\n---\n"
+    client.run(PUBLISH, ["local/two", "v1", {"README.md": card, "a.jsonl": lines(ADD), "b.jsonl": lines(JOIN)}])
+    neither, two = client.load({"source": "local/two:task"}, {"source": "local/two?config=two:task"})
+    assert "has the configs one, two: name one, as in  'local/two?config=one'" in neither["error"]
+    assert two["texts"] == [JOIN]
 
 
 @pytest.mark.usefixtures("commits")
@@ -180,6 +197,15 @@ def test_a_hub_that_does_not_answer_points_to_the_starter_set(client: Client, tm
     asked = ({"source": source} for source in ("oss-instruct", "evol-instruct-code", "some/repo@main:text"))
     for result in client.load(*asked, HF_ENDPOINT=CLOSED, HF_HOME=str(tmp_path)):
         assert "could not be fetched" in result["error"] and "--instructions starter" in result["error"]
+
+
+def test_a_hub_that_stays_silent_is_given_up(client: Client, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # its connections are accepted by the kernel, and not read
+        there = {"HF_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}", "HF_HOME": str(tmp_path)}
+        script = f"from plum_hub import patience\npatience.PATIENCE = 0.5\n{LOAD}"
+        known = {"source": "some/repo:text", "revision": "0" * 40}
+        for result in client.run(script, [{"source": "some/repo:text"}, known, {"source": "oss-instruct"}], **there):
+            assert "could not be fetched (" in result["error"]
 
 
 def test_addresses_that_are_copied_from_a_browser(client: Client, commits: list[str]) -> None:
@@ -248,6 +274,7 @@ def test_a_training_takes_addresses_too(client: Client) -> None:
         "hf://datasets/local/sft@v1/data/p.csv": file,
         "https://huggingface.co/datasets/local/sft/resolve/v1/data/p.csv": file,
         "datasets/local/sft@v1/data": file,
+        f"{endpoint}/datasets/local/sft/viewer/default/train": whole,
     }
     *found, absent, typo = client.run(TRAIN, [*asked, "hf://datasets/local/sft/data/q.csv", "local/typo"])
     assert found == list(asked.values())

@@ -123,6 +123,24 @@ def test_a_wrong_csv_is_one_line(tmp_path: Path, content: str, said: str) -> Non
     assert "\n" not in str(caught.value)
 
 
+def test_lines_of_a_csv_may_end_as_those_of_old_macs(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b'a,b\r1,"x\ry"\r2,z')
+    assert list(read_rows(tmp_path / "t.csv")) == [(2, {"a": "1", "b": "x\ry"}), (4, {"a": "2", "b": "z"})]
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.arrow", "t.feather"])
+def test_two_columns_of_one_name_are_refused(tmp_path: Path, name: str) -> None:
+    table = pa.Table.from_arrays([pa.array(["1"]), pa.array(["2"]), pa.array(["3"])], names=["a", "b", "a"])
+    if name == "t.parquet":
+        parquet.write_table(table, tmp_path / name)
+    else:
+        with pa.ipc.new_file(tmp_path / name, table.schema) as writer:
+            writer.write_table(table)
+    for columns in (None, {"b"}):
+        with pytest.raises(InstructionsError, match=rf"{name} has the column 'a' twice: rename one of them"):
+            list(read_rows(tmp_path / name, columns))
+
+
 def test_a_cell_may_be_longer_than_pythons_own_limit(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a\n" + "x" * 300_000 + "\n")
     assert [len(row["a"]) for _, row in read_rows(tmp_path / "t.csv")] == [300_000]
@@ -248,11 +266,15 @@ def test_patterns_mean_what_they_mean_to_a_shell(tmp_path: Path) -> None:
     [
         ({"a__csv": b"x\n1\n", "b__jsonl": b'{"x": 1}'}, r"a\.csv would not be read beside b\.jsonl.*'.*/\*\.csv'"),
         ({"train__jsonl": b"{}", "extra__jsonl": b"{}"}, r"extra\.jsonl would not be read beside train\.jsonl"),
-        ({"test__jsonl": b"{}"}, "has no split `train`, only test"),
+        ({"test__jsonl": b"{}"}, r"has no split `train`, only test: give its files, as in  \S*/d/test\.jsonl "),
+        (
+            {"test-0__jsonl": b"{}", "test-1__jsonl": b"{}"},
+            r"no split `train`, only test: give its files, as in  '\S*/d/test-\*\.jsonl'",
+        ),
         ({"README__md": b"# none"}, "is a folder without data files"),
         ({"recipe__yaml": b"", "a__jsonl": b"{}"}, "is a run folder: name one of its files"),
     ],
-    ids=["formats", "beside", "split", "none", "run"],
+    ids=["formats", "beside", "split", "split in files", "none", "run"],
 )
 def test_a_folder_that_would_be_read_in_part_is_refused(tmp_path: Path, files: dict[str, bytes], said: str) -> None:
     with pytest.raises(InstructionsError, match=said):
@@ -263,3 +285,9 @@ def test_a_parquet_is_read_beside_others_of_a_folder(tmp_path: Path) -> None:
     for number, text in enumerate((ADD, JOIN)):
         parquet.write_table(pa.Table.from_pylist([{"instruction": text}]), tmp_path / f"train-{number}.parquet")
     assert [row.text for row in walk(tmp_path)[0]] == [ADD, JOIN]
+
+
+def test_a_readme_without_front_matter_is_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = write_folder(tmp_path / "d", train__jsonl=as_lines(ROWS), README__md=b"# My rows")
+    assert len(walk(folder)[0]) == len(ROWS)
+    assert not caplog.records

@@ -142,7 +142,7 @@ def test_every_form_of_sft_is_read(tmp_path: Path, row: dict[str, Any], found: d
         ("dpo", {"text": "x"}, r"\(these rows are for --method sft\)"),
         ("kto", {"prompt": "a", "completion": "b"}, r"prompt, completion and label, or .*for --method sft\)"),
         ("sft", {"prompt": "a", "chosen": "b", "rejected": "c"}, r"\(these rows are for --method kto or dpo\)"),
-        ("sft", {"instruction": "a", "output": "b"}, r"messages, or text.*; every row has instruction, output"),
+        ("sft", {"question": "a", "answer": "b"}, r"messages, or text.*; every row has answer, question"),
         ("sft", {"messages": [user("a"), {"role": "assistant"}]}, "row 0: its messages must be a conversation"),
         ("sft", {"messages": "no turns"}, "row 0: its messages must be a conversation"),
         ("sft", {"text": TURNS}, "row 0: its text must be a text"),
@@ -222,3 +222,41 @@ def test_a_conversation_of_which_nothing_is_rendered_is_left_out(tmp_path: Path,
     tokenizer.chat_template = None
     with pytest.raises(TrainingError, match="the model's tokenizer has no chat template"):
         fitting_rows(rows, tokenizer, 100)
+
+
+def test_columns_of_alpaca_are_a_question_and_its_answer(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": "Add", "input": "1 2", "output": "3"},
+        {"instruction": "Add", "input": "", "output": "0"},
+        {"instruction": "Add", "input": "<noinput>", "output": "0"},
+    ]
+    asked = [[user("Add\n\n1 2")], [user("Add")], [user("Add")]]
+    made = [
+        {"prompt": prompt, "completion": [assistant(row["output"])]} for prompt, row in zip(asked, rows, strict=True)
+    ]
+    assert rows_of(tmp_path / "a.jsonl", rows, "sft") == made
+    labelled = [row | {"label": False} for row in rows]
+    assert rows_of(tmp_path / "b.jsonl", labelled, "kto") == [row | {"label": False} for row in made]
+    assert rows_of(tmp_path / "c.jsonl", [row | {"text": "whole"} for row in rows], "sft") == [{"text": "whole"}] * 3
+    for bad in ({"instruction": "Add", "output": None}, {"instruction": ["Add"], "output": "0"}):
+        with pytest.raises(TrainingError, match="row 1: prompt, completion must all be texts"):
+            rows_of(tmp_path / "d.jsonl", [rows[0], bad], "sft")
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [{"role": "User", "content": "add 1 and 2"}, {"role": " ASSISTANT ", "content": "a + b"}],
+        [{"role": "human", "content": "add 1 and 2"}, {"role": "gpt", "content": "a + b"}],
+        {"role": ["user", "assistant"], "content": ["add 1 and 2", "a + b"]},
+        {"from": ["human", "gpt"], "value": ["add 1 and 2", "a + b"]},
+    ],
+    ids=["case", "speakers", "columns", "columns of ShareGPT"],
+)
+def test_turns_are_those_that_a_chat_template_knows(tmp_path: Path, turns: Any) -> None:
+    assert rows_of(tmp_path / "t.jsonl", [{"messages": turns}], "sft") == [{"messages": TURNS}]
+
+
+def test_columns_of_turns_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="row 0: its messages must be a conversation"):
+        rows_of(tmp_path / "t.jsonl", [{"messages": {"role": ["user"], "content": ["a", "b"]}}], "sft")

@@ -141,6 +141,7 @@ def _output(row: object, where: str) -> Output:
     if not isinstance(row, dict):
         raise UsageError(f"{where}: is not an object, and programs are not judged by position: add question_id")
     name, programs = row.get("question_id"), _all(row.get("code_list"), str)
+    name = str(name) if isinstance(name, int) and not isinstance(name, bool) else name
     if not isinstance(name, str) or programs is None:
         raise UsageError(f"{where}: question_id must be a string, and code_list a list of strings: fix it")
     answers = _all(row.get("output_list", [""] * len(programs)), str)

@@ -1,0 +1,57 @@
+"""How long the Hub's client waits: by default for ever, for lists whatever its limit is, and it repeats what had no
+answer in time.
+"""
+
+from typing import Any
+
+PATIENCE = 300.0
+"""Seconds of silence after which a Hub counts as gone; none takes that long to make a commit."""
+
+_set: list[float] = []
+
+
+def be_patient() -> None:
+    """Have `huggingface_hub` in this process give up a Hub that stays silent for `PATIENCE`, unless that is set."""
+    if not _set:
+        set_patience(PATIENCE)
+
+
+def set_patience(seconds: float) -> None:
+    """Have `huggingface_hub` in this process give up a Hub that stays silent, with a `ConnectionError`.
+
+    Clients are made as before, by the user's own factory if there is one; a limit that it sets stays.
+
+    Args:
+        seconds: How long a Hub may be silent, over all requests since its last answer.
+    """
+    import httpx2
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils import _http
+
+    silent, factory = 0.0, _http._GLOBAL_CLIENT_FACTORY
+
+    def client() -> Any:
+        made = factory()
+        if made.timeout.read is None:
+            made.timeout = seconds
+        send = made.send
+
+        def patiently(request: Any, **how: Any) -> Any:
+            nonlocal silent
+            limits = request.extensions["timeout"]
+            limits.update({what: seconds for what, limit in limits.items() if limit is None})
+            try:
+                answer = send(request, **how)
+            except httpx2.TimeoutException as error:
+                silent += limits["read"]
+                if silent >= seconds:
+                    raise ConnectionError(f"no answer for {silent:.0f} s") from error  # not among what is repeated
+                raise
+            silent = 0.0
+            return answer
+
+        made.send = patiently
+        return made
+
+    set_client_factory(client)
+    _set.append(seconds)
