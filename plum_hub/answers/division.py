@@ -26,6 +26,10 @@ from plum_hub.execution.base import Call, Statement, Steps
 from plum_hub.execution.reserved import reserved
 
 _MAX_STEPS = 4 * MAX_ROWS
+_MAX_READ = 3 * _MAX_STEPS
+"""Statements that are written out, those of functions and loops as often as they run."""
+_MAX_WRITTEN = 2_000_000
+"""Characters of all that is compared: a long literal in a loop, row by row."""
 _MAX_DEPTH = 8
 
 
@@ -60,7 +64,7 @@ class _Division:
         self.pending: list[ast.stmt] = []
         self.variables: dict[str, None] = {}
         self.caught: list[Caught] = []
-        self.checks = self.scopes = 0
+        self.checks = self.scopes = self.read = self.written = 0
 
     def steps_of(self, tree: ast.Module) -> tuple[Statement | Call, ...]:
         """Return the steps of a module."""
@@ -93,7 +97,8 @@ class _Division:
         self._flush()
         self.checks += 1
         self.steps += calls
-        if len(self.steps) > _MAX_STEPS:
+        self.written += sum(len(call.expression) + len(call.expected) for call in calls)
+        if len(self.steps) > _MAX_STEPS or self.written > _MAX_WRITTEN:
             raise UndividedError
 
     def _read_all(self, body: Sequence[ast.stmt], scope: Scope) -> None:
@@ -101,6 +106,9 @@ class _Division:
             self._read(statement, scope)
 
     def _read(self, statement: ast.stmt, scope: Scope) -> None:
+        self.read += 1
+        if self.read > _MAX_READ:
+            raise UndividedError
         has_check = scope.has_check(statement)
         match statement:
             case ast.Pass() | ast.Expr(value=ast.Constant()):
@@ -233,12 +241,15 @@ class _Division:
         """Write out a loop over a literal table, row by row."""
         if any(isinstance(node, ast.Break | ast.Continue) for node in own_nodes(loop)):
             raise UndividedError
+        tables = scope.tables(loop.iter)
         rows = table_rows(scope.table(loop.iter))
         if rows is None:
             raise UndividedError
         for row in rows:
             scope.bind_row(loop.target, row)
             self._read_all(loop.body, scope)
+            if not scope.are_unseen(tables):  # it may have more rows, or fewer
+                raise UndividedError
 
     def _raises(self, node: ast.Try, scope: Scope) -> None:
         """Read `with raises(...)` around one expression, as it is written in plain Python."""

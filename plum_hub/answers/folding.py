@@ -53,7 +53,7 @@ class _Folded(ast.NodeTransformer):
         if isinstance(value, complex) or (isinstance(value, float) and not math.isfinite(value)):
             return node
         # A negative constant would be bound too weakly where its source stands before `**` or a dot.
-        if isinstance(value, int | float) and math.copysign(1, value) < 0:
+        if isinstance(value, int | float) and (value < 0 or (value == 0 and math.copysign(1, value) < 0)):
             return ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=-value))
         return ast.Constant(value=value)
 
@@ -220,13 +220,30 @@ class _Written(ast.NodeTransformer):
         self._held = held
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        return deepcopy(self._held[node.id]) if node.id in self._held and isinstance(node.ctx, ast.Load) else node
+        found = self._picked(node)
+        return node if found is node else deepcopy(found)
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-        self.generic_visit(node)
-        if isinstance(node.slice, ast.Constant) and (place := place_of(node.value, node.slice.value)) is not None:
-            return place[0][place[1]]
-        return node
+        found = self._picked(node)
+        return node if found is node else deepcopy(found)
+
+    def _picked(self, node: ast.expr) -> ast.expr:
+        """Return what stands for an expression, not a copy: a whole table is not copied for each of its items."""
+        match node:
+            case ast.Name(id=name):
+                return self._held.get(name, node) if isinstance(node.ctx, ast.Load) else node
+            case ast.Subscript():
+                node.slice = self.visit(node.slice)
+                container = self._picked(node.value)
+                if (
+                    isinstance(node.slice, ast.Constant)
+                    and (place := place_of(container, node.slice.value)) is not None
+                ):
+                    return place[0][place[1]]
+                node.value = container if container is node.value else deepcopy(container)
+                return node
+        written: ast.expr = self.visit(node)
+        return written
 
 
 def place_of(container: ast.expr, key: object) -> tuple[list[ast.expr], int] | None:

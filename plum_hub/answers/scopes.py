@@ -7,7 +7,7 @@ it, such as a list that the program is given: from then on only the program's pr
 import ast
 import builtins
 from collections.abc import Callable, Iterable
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -319,6 +319,10 @@ class Scope:
         items, index = place
         item = items[index]
         if is_literal(item) and not is_fixed(item):
+            owner._values[name] = held = copy(held)  # it may stand in a loop or a function that is read again
+            field = "values" if isinstance(held, ast.Dict) else "elts"
+            items = [*items]
+            setattr(held, field, items)
             variable = owner.variable(f"{name}_{len(owner._picked)}")
             owner._picked.append(variable)
             target = ast.Name(id=variable, ctx=ast.Store())
@@ -598,6 +602,32 @@ class Scope:
                 others = rest if name == "enumerate" else [self.table(one) for one in rest]
                 return ast.Call(func=value.func, args=[self.table(first), *others], keywords=words)
         return self._substituted(value, only_fixed=True)  # the other names in its rows may stand for one object
+
+    def tables(self, value: ast.expr) -> dict[str, ast.expr]:
+        """Find the tables by name that a loop goes over and that could change while it does.
+
+        Args:
+            value: What the loop goes over.
+
+        Returns:
+            Literals by name.
+        """
+        owned = {name: owner for name in loaded_names(value) if (owner := self.owner(name))}
+        held = {name: owner._values.get(name) for name, owner in owned.items()}
+        return {
+            name: one for name, one in held.items() if isinstance(one, ast.List | ast.Dict) and _has_fixed_items(one)
+        }
+
+    def are_unseen(self, tables: dict[str, ast.expr]) -> bool:
+        """Tell whether nothing beside the program has had the tables of a loop.
+
+        Args:
+            tables: Literals by name, before.
+
+        Returns:
+            Whether each name still stands for its literal.
+        """
+        return all((owner := self.owner(name)) and owner._values.get(name) is one for name, one in tables.items())
 
     def bind_row(self, target: ast.expr, row: ast.expr) -> None:
         """Bind the targets of a loop to a row.

@@ -12,6 +12,7 @@ from plum_hub.engines import EngineConfig
 from plum_hub.errors import UsageError
 from plum_hub.evaluation.protocol import Protocol, ProtocolName
 from plum_hub.execution import Judge
+from plum_hub.execution.base import described
 from plum_hub.records import digest
 
 
@@ -135,7 +136,7 @@ class SelectedBenchmark:
         key = (problem.id, suite)
         if key not in self._suite_ids:
             run = self.run_for(problem, suite)
-            cases = [{"": type(case).__name__, **vars(case)} for case in problem.cases(run)]
+            cases = [{"": kind, **values} for kind, values in map(described, problem.cases(run))]
             limit = problem.limits.get(suite, problem.cpu_seconds)
             self._suite_ids[key] = digest(*key, problem.entry_point, problem.setup, limit, cases)
         return self._suite_ids[key]

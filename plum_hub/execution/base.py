@@ -93,6 +93,20 @@ class Reinterpretation:
 Case: TypeAlias = Call | Value | Statement | Steps | Stdio | Reinterpretation
 
 
+def described(case: Case) -> tuple[str, dict[str, object]]:
+    """Describe a case for digests.
+
+    Args:
+        case: The case.
+
+    Returns:
+        Its kind and its values. Steps are the statement that they were: how it is taken apart follows from it, and from
+        the version of the harness.
+    """
+    whole = Statement(source=case.source) if isinstance(case, Steps) else case
+    return type(whole).__name__, vars(whole)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """Resources of one program, all of its cases together.

@@ -20,7 +20,7 @@ from plum_hub.answers.source import FunctionNode, definitions, parse
 from plum_hub.benchmarks.base import Benchmark, Problem
 from plum_hub.benchmarks.setup import prepend_setup
 from plum_hub.execution import Limits
-from plum_hub.execution.base import Case
+from plum_hub.execution.base import Case, described
 from plum_hub.instructions.duplicates import normalized_text
 from plum_hub.instructions.layouts import ID_COLUMNS
 from plum_hub.instructions.sources import InstructionsConfig, source_tasks
@@ -225,13 +225,13 @@ def _of_row(suite: RowSuite) -> GoldSuite:
 
 
 def _of_problem(problem: Problem) -> GoldSuite:
-    parts = []
+    parts, content = [], []
     for suite, cases in problem.suites.items():
         if ":" not in suite:  # `base:strict` is another reading of `base`
             seconds = problem.limits.get(suite, problem.cpu_seconds)
             limits = Limits(cpu_seconds=seconds, wall_seconds=max(60.0, 6 * seconds), memory_mb=_MEMORY_MB)
             parts.append(GoldPart(cases=cases, limits=limits))
-    content = [[[type(case).__name__, asdict(case)] for case in part.cases] for part in parts]
+            content.append([*map(described, cases)])
     limits_ = [asdict(part.limits) for part in parts if part.limits is not None]
     return GoldSuite(
         id=digest(problem.id, problem.entry_point, problem.setup, problem.text, content, limits_),

@@ -8,7 +8,7 @@ import pytest
 from plum_hub.answers.checks import read_tests
 from plum_hub.answers.division import divided
 from plum_hub.execution import Judge, Limits
-from plum_hub.execution.base import Steps
+from plum_hub.execution.base import Statement, Steps
 from plum_hub.execution.cases import cases_of
 from plum_hub.judging.cases import judged_at, program
 
@@ -37,6 +37,23 @@ def test_what_a_test_expects_stays_outside(name: str) -> None:
 def test_what_would_not_certainly_mean_the_same_stays_whole(name: str) -> None:
     cases = read_tests(INSIDE[name], "add")
     assert [judged_at(case) for case in cases if case.kind == "statement"] == ["inside"]
+
+
+_DOUBLING = "".join(f"def check_{n}(x):\n" + f"    check_{n - 1}(x)\n" * 10 for n in range(1, 7))
+LONG = {
+    "helpers that call each other": "def check_0(x):\n    if x:\n        assert add(x, x) == x\n"
+    f"{_DOUBLING}def test_a():\n    check_6(0)\n    assert add(1, 2) == 3\n",
+    "loops in loops": "def test_a():\n    for a in range(99):\n        for b in range(99):\n"
+    "            for c in range(99):\n                if a * b * c == 7:\n                    assert add(a, b) == c\n",
+    "a long text in a loop": "def test_a():\n    want = 'ab' * 40_000\n    for n in range(500):\n"
+    "        assert add(want, '') == want\n",
+}
+"""Tests whose steps would be far longer than they are."""
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_test_that_would_be_far_longer_in_steps_stays_whole(name: str) -> None:
+    assert isinstance(divided(f"{LONG[name]}test_a()\n"), Statement)
 
 
 def test_each_name_of_a_test_is_gone_after_it() -> None:
