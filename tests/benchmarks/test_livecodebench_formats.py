@@ -99,7 +99,7 @@ def test_the_shortest_file_that_custom_evaluations_have_is_read(tmp_path: Path) 
         ("{}", "not a JSON array"),
         ('[["print(1)"]]', "element 1: is not an object, and programs are not judged by position"),
         ('[{"code_list": []}]', "element 1: question_id must be a string"),
-        ('[{"question_id": 3, "code_list": []}]', "question_id must be a string"),
+        ('[{"question_id": true, "code_list": []}]', "question_id must be a string"),
         ('[{"question_id": "a"}]', "code_list a list of strings"),
         ('[{"question_id": "a", "code_list": [null]}]', "code_list a list of strings"),
         ('[{"question_id": "a", "code_list": ["x"], "output_list": []}]', "different lengths"),

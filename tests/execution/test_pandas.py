@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from plum_hub.answers.suite import ParsedSuite, parse_suite
 from plum_hub.cli import cli
-from plum_hub.errors import SandboxError
+from plum_hub.errors import SandboxError, UsageError
 from plum_hub.execution import Call, Judge, Limits, Program, Statement
 from plum_hub.execution.base import Case, SandboxName
 from plum_hub.execution.judge import refusals
@@ -286,13 +286,17 @@ def test_a_file_of_suites_may_need_it(tmp_path: Path) -> None:
     for name, lines in rows.items():
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     arguments = ["judge", str(tmp_path / "samples.jsonl"), "--suites", str(tmp_path / "suites.jsonl"), "--workers", "1"]
-    for options, statuses in ((["--pandas"], {"passed", "failed"}), ([], {"failed"})):
-        out = tmp_path / f"verdicts{len(options)}.jsonl"
-        result = CliRunner().invoke(cli, [*arguments, "--out", str(out), *options])
-        assert result.exit_code == 0, result.output
-        verdicts = [json.loads(line) for line in out.read_text().splitlines()]
-        assert {verdict["status"] for verdict in verdicts} == statuses
-        assert {verdict["status"] == "passed" for verdict in verdicts if verdict["sample_id"] == "wrong"} == {False}
+    out = tmp_path / "verdicts.jsonl"
+    without = CliRunner().invoke(cli, [*arguments, "--out", str(out)])
+    assert isinstance(without.exception, UsageError)  # every program would fail
+    assert "suites.jsonl:1: it imports pandas, which programs do not have: judge with --pandas" in str(
+        without.exception
+    )
+    assert not out.exists()
+    result = CliRunner().invoke(cli, [*arguments, "--out", str(out), "--pandas"])
+    assert result.exit_code == 0, result.output
+    verdicts = [json.loads(line) for line in out.read_text().splitlines()]
+    assert {verdict["sample_id"]: verdict["status"] for verdict in verdicts} == {"right": "passed", "wrong": "failed"}
 
 
 def test_docker_does_not_promise_it() -> None:
