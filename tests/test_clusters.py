@@ -38,7 +38,7 @@ class Node:
         self.run, self.actor, self.said = run, NodeWorker(), [""]
         self.actor.begin({
             RUN: _recipe_of(run), DONOR: None, "share": (0, 1), "gpus": "", "judges": True, "cwd": str(run.folder),
-            "limit": {"usd": None, "tokens": None, "ledger": None, "sharers": 2, **limit},
+            "limit": {"usd": None, "tokens": None, "ledger": None, **limit},
         })  # fmt: skip
 
     def copy(self) -> None:
@@ -57,7 +57,7 @@ class Node:
                 event: dict[str, Any] = json.loads(message)
                 self.said.append(event["event"])
                 if event["event"] == "asked":
-                    self.actor.deal(json.dumps({"usd": 0.0, "tokens": 0.0, "answers": 0.0}).encode())
+                    self.actor.deal(json.dumps({"size": event["most"], "account": {}}).encode())
                 if event["event"] in (end, "failed", "died"):
                     return event
 

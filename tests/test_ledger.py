@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -90,3 +91,38 @@ def test_a_limit_in_dollars_needs_a_price(tmp_path: Path) -> None:
 
     assert OpenAIConfig(model="nobody-knows", base_url="http://127.0.0.1:1/v1").usd_per_million_tokens() is None
     assert ScriptedConfig(model=str(tmp_path / "a.jsonl")).usd_per_million_tokens() == (0.0, 0.0, 0.0)
+
+
+def test_one_process_does_not_spend_what_the_answers_of_another_will_take() -> None:
+    limit = SpendingLimit(tokens=1000, sharers=3)
+    account = limit.account
+    assert [account.take(limit, holder, 4, 64) for holder in range(3)] == [1, 1, 1]  # no average is known
+    account.note(0, 100, 0.0)
+    assert account.take(limit, 0, 4, 64) == 2  # of 9 that fit, 2 are on their way to the others: a third of 7
+    for _ in range(2):
+        account.note(0, 100, 0.0)
+    while account.tokens < 1000:  # the others are slow: the fast one gets no more than the limit
+        size = account.take(limit, 0, 4, 64)
+        assert size * 100 <= max(100, 1000 - account.tokens - 200)
+        account.note(0, 100 * size, 0.0, size)
+    assert account.take(limit, 0, 4, 64) == 0
+    for holder in (1, 2):
+        account.note(holder, 100, 0.0)
+        assert account.take(limit, holder, 4, 64) == 0
+    assert account.tokens == 1200
+    assert account.pending == {"0": 0, "1": 0, "2": 0}
+
+
+def test_processes_count_in_one_file(tmp_path: Path) -> None:
+    write_rehearsal(tmp_path, 2)
+    first = SpendingLimit(tokens=1000)
+    values = [first.shared(SimpleNamespace(folder=tmp_path), 2, number) for number in range(2)]
+    one, other = map(SpendingLimit.of_shared, json.loads(json.dumps(values)))
+    engine = OpenAIConfig(model="m", usd_per_million_input=1.0, usd_per_million_output=2.0)
+    requests = [Request(id=str(number), prompt="p", seed=0, sampling=GREEDY) for number in range(10)]
+    waiting = other.groups(requests)
+    assert len(next(waiting)) == 2  # which are not answered
+    with pytest.raises(BudgetError, match=r"after 10 answers \(1,000 tokens"):
+        send(one, requests * 2, engine, 100)
+    with pytest.raises(BudgetError, match="after 10 answers"):
+        next(waiting)

@@ -1,5 +1,6 @@
 """Several processes on one run: the same rows and release as one process gives, through the death of any of them."""
 
+import json
 import os
 import signal
 import subprocess
@@ -105,13 +106,16 @@ def test_no_worker_outlives_its_parent(home: Path, ending: signal.Signals) -> No
 
 
 def test_an_error_of_a_worker_is_the_error_of_the_build(home: Path) -> None:
-    arguments = sharded(100, command(home, *WORKERS, "--max-tokens", "1500", run="spent"))
+    arguments = sharded(100, command(home, *WORKERS, "--max-tokens", "1500", run="spent", delay=0.05))
     done = plum_hub(arguments)
     assert done.returncode == 15, done.stderr
     assert "the limit is reached" in done.stderr.splitlines()[-1]
-    spent = sum(tokens for row in Run.open(home / "spent").rows(Response) for tokens in
-                (row.prompt_tokens, row.completion_tokens))  # fmt: skip
-    assert 1500 <= spent < 1500 + 3 * 300  # beyond the limit goes at most one answer of each worker
+    answers = [row.prompt_tokens + row.completion_tokens for row in Run.open(home / "spent").rows(Response)]
+    spent = sum(answers)
+    assert 1500 <= spent < 1500 + 3 * max(answers)  # beyond the limit goes at most one answer of each worker
+    account = json.loads((home / "spent" / ".spent.json").read_text())
+    assert account["tokens"] == spent
+    assert set(account["pending"].values()) == {0}  # what the others had asked for was awaited and kept
     arguments[arguments.index("1500")] = "10000000"
     assert plum_hub(arguments).returncode == 0
     assert facts(home / "spent") == facts(home / "alone")

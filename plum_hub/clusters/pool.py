@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from multiprocessing import connection
 from pathlib import Path
@@ -17,7 +17,7 @@ from plum_hub import errors
 from plum_hub.clusters.node import DONOR, RUN
 from plum_hub.clusters.options import ClusterOptions, gpus_of
 from plum_hub.clusters.slots import ENGINE, JUDGE
-from plum_hub.errors import MissingExtraError, PlumError, RunError
+from plum_hub.errors import BudgetError, MissingExtraError, PlumError, RunError
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.build import STAGES
 from plum_hub.pipeline.published import GENERATE
@@ -147,7 +147,11 @@ class ClusterPool:
 
     context: Context
     bridge: Bridge
+    engines: int
+    """Engines that it runs at a time, which share a limit on what is spent."""
     _actors: dict[int, _FarWorker] = field(default_factory=dict)
+    _stop: BudgetError | None = None
+    """Set when the limit is reached: no more tasks are dealt, and the answers that were asked for arrive."""
 
     def run(self, stage: str) -> None:
         """Run a stage on all shards. Those that neither ask a model nor judge generated programs run here.
@@ -187,6 +191,8 @@ class ClusterPool:
         finally:
             for actor in self._actors.values():
                 actor.opened.close()
+        if self._stop is not None:
+            raise self._stop
         view.finish()
 
     def _steps(self, stage: str) -> list[_Step]:
@@ -233,25 +239,38 @@ class ClusterPool:
             content: dict[str, Any] = json.loads(message)
             match content["event"]:
                 case "spent":
-                    self.context.limit.note(content["change"])
+                    self.context.limit.account.note(actor.number, content["tokens"], content["usd"])
                 case "asked":
-                    answer = json.dumps(self.context.limit.spent()).encode()
+                    limit = replace(self.context.limit, sharers=self.engines)
+                    size = limit.account.take(limit, actor.number, content["first"], content["most"])
+                    answer = json.dumps({"size": size, "account": asdict(limit.account)}).encode()
                     self.bridge.send(("tell", actor.number, answer))
                 case "failed":
                     content["text"] = f"node {actor.node}: {content['text']}"
-                    receive(content, view.of(actor.shard), self.context)
+                    try:
+                        receive(content, view.of(actor.shard), self.context)
+                    except BudgetError as error:
+                        self._stop = self._stop or error
+                        actor.opened.close()
+                        actor.shard = ""
+                        owed.clear()
                 case "died":
                     pass  # the bridge says so as well
                 case _:
                     if receive(content, view.of(actor.shard), self.context):
                         actor.opened.close()
-                        if actor.step + 1 < steps:
+                        if actor.step + 1 < steps and self._stop is None:
                             owed.append((actor.shard, actor.step + 1))
                         actor.shard = ""
 
     def _give_up(self, number: int, how: str, *, stage: str, owed: list[tuple[str, int]], died: Counter[str]) -> None:
         """Report an actor that was lost, and let another one do what it had."""
         actor = self._actors.pop(number, None)
+        self.context.limit.account.pending.pop(str(number), None)
+        if self._stop is not None:
+            if actor is not None:
+                actor.opened.close()
+            return
         shard = "" if actor is None else actor.shard
         what = f"the worker {how}"
         if actor is not None and shard:
@@ -289,10 +308,10 @@ class RayCluster:
         limit = context.limit
         self.bridge.send(("begin", {
             RUN: _recipe_of(context.run), DONOR: None if context.donor is None else _recipe_of(context.donor),
-            "limit": {"usd": limit.usd, "tokens": limit.tokens, "ledger": None, "sharers": self.engines},
+            "limit": {"usd": limit.usd, "tokens": limit.tokens, "ledger": None},
             "cwd": str(Path.cwd()),
         }))  # fmt: skip
-        yield ClusterPool(context, self.bridge).run
+        yield ClusterPool(context, self.bridge, self.engines).run
 
 
 @contextmanager

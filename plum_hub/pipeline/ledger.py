@@ -4,9 +4,11 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from typing_extensions import override
 
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Completion, Request
@@ -124,45 +126,110 @@ def _cached(run: Run) -> dict[str, int]:
     return found
 
 
+@dataclass(kw_only=True)
+class SpendingAccount:
+    """What was spent, and how many answers are on their way."""
+
+    usd: float = 0.0
+    tokens: float = 0.0
+    answers: float = 0.0
+    pending: dict[str, int] = field(default_factory=dict)
+    """Requests that were sent and not yet answered, by the number of the process that sent them."""
+
+    def note(self, holder: int, tokens: float, usd: float, answers: int = 1) -> None:
+        """Count answers.
+
+        Args:
+            holder: The process that asked for them.
+            tokens: Tokens of prompts and answers.
+            usd: US dollars.
+            answers: Number of answers.
+        """
+        self.usd, self.tokens, self.answers = self.usd + usd, self.tokens + tokens, self.answers + answers
+        self.pending[str(holder)] = max(0, self.pending.get(str(holder), 0) - answers)
+
+    def take(self, limit: "SpendingLimit", holder: int, first: int, most: int) -> int:
+        """Let a process send as many requests as its share of what is left allows; none if the limit is reached.
+
+        What others have sent is counted as answers of average length, so that one which gets its answers fast does not
+        spend what the answers of a slow one will take. What the process itself had sent is answered, or was lost with
+        its predecessor.
+
+        Args:
+            limit: The limit.
+            holder: Number of the process.
+            first: How many all may send before an average is known.
+            most: How many a process may send.
+
+        Returns:
+            The number of requests.
+        """
+        self.pending[str(holder)] = 0
+        others = sum(self.pending.values())
+        sizes = [most]
+        for allowed, spent in ((limit.usd, self.usd), (limit.tokens, self.tokens)):
+            if allowed is not None:
+                if spent >= allowed:
+                    return 0
+                average = spent / self.answers if self.answers else 0.0
+                share = (
+                    (allowed - spent - others * average) / average / limit.sharers if average else first / limit.sharers
+                )
+                sizes.append(max(1, int(share)))
+        self.pending[str(holder)] = min(sizes)
+        return min(sizes)
+
+
 class Ledger(Protocol):
     """Where the processes that share a limit count together."""
 
-    def read(self) -> dict[str, float]:
-        """Return what all have spent: `usd`, `tokens` and `answers`."""
-        ...
-
-    def add(self, change: dict[str, float]) -> None:
-        """Count more.
+    def take(self, limit: "SpendingLimit", first: int, most: int) -> tuple[int, SpendingAccount]:
+        """Ask how many requests this process may send.
 
         Args:
-            change: What was spent, by the same names.
+            limit: The limit.
+            first: How many all may send before an average is known.
+            most: How many a process may send.
+
+        Returns:
+            The number, and what all have spent.
+        """
+        ...
+
+    def add(self, tokens: float, usd: float) -> None:
+        """Count an answer.
+
+        Args:
+            tokens: Its tokens, those of its prompt included.
+            usd: What it cost.
         """
         ...
 
 
 @dataclass(frozen=True)
-class LedgerFile:
+class LedgerFile(Ledger):
     """A ledger of the processes of one machine."""
 
     path: Path
+    holder: int
+    """Number of this process."""
 
-    def read(self) -> dict[str, float]:
-        """Return what all have spent."""
+    @override
+    def take(self, limit: "SpendingLimit", first: int, most: int) -> tuple[int, SpendingAccount]:
+        with self._account() as account:
+            return account.take(limit, self.holder, first, most), account
+
+    @override
+    def add(self, tokens: float, usd: float) -> None:
+        with self._account() as account:
+            account.note(self.holder, tokens, usd)
+
+    @contextmanager
+    def _account(self) -> Iterator[SpendingAccount]:
         with locked(self.path.with_suffix(".lock"), None):
-            return self._values()
-
-    def add(self, change: dict[str, float]) -> None:
-        """Count more.
-
-        Args:
-            change: What was spent.
-        """
-        with locked(self.path.with_suffix(".lock"), None):
-            spent = self._values()
-            write_whole(self.path, json.dumps({name: spent[name] + change[name] for name in spent}))
-
-    def _values(self) -> dict[str, float]:
-        return {str(name): float(value) for name, value in json.loads(self.path.read_text()).items()}
+            account = SpendingAccount(**json.loads(self.path.read_text()))
+            yield account
+            write_whole(self.path, json.dumps(asdict(account)))
 
 
 @dataclass(kw_only=True)
@@ -181,7 +248,8 @@ class SpendingLimit:
     """Where several processes count together; None for one process."""
     sharers: int = 1
     """Processes that share the limit: each sends that much smaller groups."""
-    _spent: dict[str, float] = field(default_factory=lambda: {"usd": 0.0, "tokens": 0.0, "answers": 0.0})
+    account: SpendingAccount = field(default_factory=SpendingAccount)
+    """What was spent; with a ledger, as this process last read it."""
 
     @property
     def is_set(self) -> bool:
@@ -206,26 +274,28 @@ class SpendingLimit:
                         f"{role}.usd_per_million_input and {role}.usd_per_million_output, or use --max-tokens"
                     )
         for stage in spending(run) if self.is_set else ():
-            self._count(stage.answers, stage.prompt_tokens + stage.completion_tokens, stage.usd)
+            tokens = stage.prompt_tokens + stage.completion_tokens
+            self.account.note(0, tokens, stage.usd or 0.0, stage.answers)
 
-    def shared(self, run: Run, sharers: int) -> dict[str, Any]:
+    def shared(self, run: Run, sharers: int, number: int) -> dict[str, Any]:
         """Share the limit among several processes, which count in one file.
 
         Args:
             run: The run, in whose folder the file is. Its lines say what was spent, the file only saves reading them.
             sharers: Number of processes.
+            number: That of the process which gets the values.
 
         Returns:
-            JSON values for `of_shared` in each of them.
+            JSON values for `of_shared` in that process.
 
         Raises:
             RunError: The file cannot be written.
         """
+        path = run.folder / ".spent.json"
         if self.is_set and self.ledger is None:
-            path = run.folder / ".spent.json"
-            write_whole(path, json.dumps(self._spent))
-            self.ledger = LedgerFile(path)
-        ledger = str(self.ledger.path) if isinstance(self.ledger, LedgerFile) else None
+            write_whole(path, json.dumps(asdict(self.account)))
+            self.ledger = LedgerFile(path, number)
+        ledger = [str(path), number] if self.is_set else None
         return {"usd": self.usd, "tokens": self.tokens, "ledger": ledger, "sharers": sharers}
 
     @classmethod
@@ -238,19 +308,8 @@ class SpendingLimit:
         Returns:
             The limit.
         """
-        return cls(**{**values, "ledger": values["ledger"] and LedgerFile(Path(values["ledger"]))})
-
-    def spent(self) -> dict[str, float]:
-        """Return what was spent so far: `usd`, `tokens` and `answers`."""
-        return dict(self._spent)
-
-    def note(self, change: Mapping[str, float]) -> None:
-        """Count what another process has spent.
-
-        Args:
-            change: `usd`, `tokens` and `answers`.
-        """
-        self._spent = {name: self._spent[name] + change[name] for name in self._spent}
+        ledger = values["ledger"] and LedgerFile(Path(values["ledger"][0]), values["ledger"][1])
+        return cls(**{**values, "ledger": ledger})
 
     def groups(self, requests: Sequence[Request], *, together: bool = False) -> Iterator[Sequence[Request]]:
         """Divide requests into groups that may be sent one after the other.
@@ -270,11 +329,15 @@ class SpendingLimit:
             return
         start = 0
         while start < len(requests):
-            size = self._affordable(*((_FIRST_BATCH, _MOST_BATCH) if together else (_FIRST, _MOST)))
+            first, most = (_FIRST_BATCH, _MOST_BATCH) if together else (_FIRST, _MOST)
+            if self.ledger is None:
+                size = self.account.take(self, 0, first, most)
+            else:
+                size, self.account = self.ledger.take(self, first, most)
             if size < 1:
                 raise BudgetError(
-                    f"the limit is reached after {self._spent['answers']:,.0f} answers ({self._spent['tokens']:,.0f} "
-                    f"tokens, {self._spent['usd']:.4f} US dollars), and {len(requests) - start:,} requests of this "
+                    f"the limit is reached after {self.account.answers:,.0f} answers ({self.account.tokens:,.0f} "
+                    f"tokens, {self.account.usd:.4f} US dollars), and {len(requests) - start:,} requests of this "
                     "stage remain. All rows are kept: run the same command with a higher --budget or --max-tokens "
                     "to continue"
                 )
@@ -289,25 +352,8 @@ class SpendingLimit:
             completion: The answer.
         """
         tokens = completion.prompt_tokens + completion.completion_tokens
-        usd = price_of(engine, completion.prompt_tokens, completion.completion_tokens, completion.cached_tokens)
-        self._count(1, tokens, usd)
-
-    def _count(self, answers: int, tokens: int, usd: float | None) -> None:
-        change = {"usd": usd or 0.0, "tokens": float(tokens), "answers": float(answers)}
-        self.note(change)
-        if self.ledger is not None:
-            self.ledger.add(change)
-
-    def _affordable(self, first: int, most: int) -> int:
-        """Return how many more answers of average length fit the limit, at most `most`; `first` without an average."""
-        if self.ledger is not None:
-            self._spent = self.ledger.read()  # the others have spent as well
-        sizes = [most]
-        for limit, key in ((self.usd, "usd"), (self.tokens, "tokens")):
-            if limit is not None:
-                left = limit - self._spent[key]
-                if left <= 0:
-                    return 0
-                average = self._spent[key] / self._spent["answers"] if self._spent["answers"] else 0.0
-                sizes.append(max(1, int(left / average / self.sharers)) if average else max(1, first // self.sharers))
-        return min(sizes)
+        usd = price_of(engine, completion.prompt_tokens, completion.completion_tokens, completion.cached_tokens) or 0.0
+        if self.ledger is None:
+            self.account.note(0, tokens, usd)
+        else:
+            self.ledger.add(tokens, usd)

@@ -24,7 +24,7 @@ from plum_hub.execution import Call, Limits, Program
 from plum_hub.judging.cases import judge_of
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.build import STAGES
-from plum_hub.pipeline.ledger import SpendingLimit
+from plum_hub.pipeline.ledger import Ledger, SpendingAccount, SpendingLimit
 from plum_hub.pipeline.samples import run_sampling, run_verdicts
 from plum_hub.pipeline.shards import of_shard
 from plum_hub.progress import Progress
@@ -168,7 +168,7 @@ class ParentLink:
             os.killpg(0, signal.SIGKILL)
 
 
-class RelayedLedger:
+class RelayedLedger(Ledger):
     """Has the parent count what all workers spend.
 
     Args:
@@ -178,18 +178,16 @@ class RelayedLedger:
     def __init__(self, link: ParentLink) -> None:
         self._link = link
 
-    def read(self) -> dict[str, float]:
-        """Return what all have spent."""
-        self._link.send("asked")
-        return {str(name): float(value) for name, value in self._link.next().items()}  # nothing else is sent meanwhile
+    @override
+    def take(self, limit: SpendingLimit, first: int, most: int) -> tuple[int, SpendingAccount]:
+        # The parent knows the limit.
+        self._link.send("asked", first=first, most=most)
+        answer = self._link.next()  # nothing else is sent meanwhile
+        return answer["size"], SpendingAccount(**answer["account"])
 
-    def add(self, change: dict[str, float]) -> None:
-        """Count more.
-
-        Args:
-            change: What was spent.
-        """
-        self._link.send("spent", change=change)
+    @override
+    def add(self, tokens: float, usd: float) -> None:
+        self._link.send("spent", tokens=tokens, usd=usd)
 
 
 class RelayedProgress(Progress):

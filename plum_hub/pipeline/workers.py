@@ -19,7 +19,7 @@ from multiprocessing import connection
 from typing import Any
 
 from plum_hub import errors
-from plum_hub.errors import PlumError, RunError, UsageError
+from plum_hub.errors import BudgetError, PlumError, RunError, UsageError
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.shards import RunProgress, weights
 from plum_hub.progress import Progress
@@ -63,6 +63,7 @@ class WorkerPool:
         view = RunProgress(self.context.progress, weights(shards))
         owed = [shard.names[0] for shard in shards]
         died: Counter[str] = Counter()
+        stop: BudgetError | None = None
         while len(self._workers) < self.count:
             self._workers.append(self._started(len(self._workers)))
         while owed or any(worker.shard for worker in self._workers):
@@ -76,12 +77,21 @@ class WorkerPool:
                 try:
                     message = json.loads(worker.pipe.recv_bytes())
                 except (EOFError, OSError):
+                    if stop is not None:
+                        worker.shard = ""
+                        continue
                     died[worker.shard] += 1
                     owed.insert(0, worker.shard)
                     self._replace(worker, stage, died[worker.shard])
                 else:
-                    if receive(message, view.of(worker.shard), self.context):
-                        worker.shard = ""
+                    try:
+                        if receive(message, view.of(worker.shard), self.context):
+                            worker.shard = ""
+                    except BudgetError as error:  # the others get the answers that they have asked for
+                        stop, worker.shard = stop or error, ""
+                        owed.clear()
+        if stop is not None:
+            raise stop
         view.finish()
 
     def close(self) -> None:
@@ -126,7 +136,7 @@ class WorkerPool:
             "run": str(context.run.folder),
             "donor": None if context.donor is None else str(context.donor.folder),
             "benchmark_data": None if context.benchmark_data is None else str(context.benchmark_data),
-            "limit": context.limit.shared(context.run, self.count),
+            "limit": context.limit.shared(context.run, self.count, number),
             "cores": own_cores(number, self.count),
         })  # fmt: skip
         return worker
