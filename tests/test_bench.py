@@ -22,7 +22,7 @@ LEAST = {
     "release": (["--rows", "400"], {"time_vs_bare", "peak_gb"}),
     "report": (["--samples", "200", "--rounds", "1"], {"page_mb", "first_paint_s", "search_ms"}),
     "scale": (["--rows", "40"], {"cpu_per_million", "growth", "seconds_per_million", "peak_gb", "memory_growth"}),
-    "suites": (["--suites", "2", "--rounds", "1"], {"mutants_per_second", "strength_overhead", "vote_seconds"}),
+    "suites": (["--suites", "10", "--rounds", "1"], {"mutants_per_second", "strength_overhead", "vote_seconds"}),
 }  # the others need the packages of the extra eval, a model, or a cluster
 
 

@@ -30,7 +30,7 @@ from plum_hub.strength.measure import run_all
 from plum_hub.strength.operators import OPERATORS, OPERATORS_OF
 from plum_hub.strength.shared import can_share
 from plum_hub.strength.sites import sites
-from plum_hub.strength.steps import counted_bodies, counting
+from plum_hub.strength.steps import StepPlaces, counting
 from plum_hub.verification.diff import compare_releases
 from tests import rehearsal
 from tests.rehearsal import addend, command, name, plum_hub, program, published, task, write_rehearsal
@@ -343,7 +343,11 @@ def f(n):
         def m(self):
             match n:
                 case 1: return f"{n:{n}}"
-    return tabs(n); n
+    pairs = {k: [v for _, v in (({k: n}).items())if v] for k in(1, 2)if k if n}
+    return tabs(sum(a for a, *_ in ["ä", *[b for b in lists(n)
+        if b]] if a) + len({c for c in lambda_(lambda: [d for d in "ä"])})); n
+async def later(n): return [x async for x in n if [y for y in x]]
+def texts(n): return f"{[x for x in n]}" + str(sum(x for x in n))
 def tabs(z):
 \twhile z:
 \t\tif z:
@@ -355,19 +359,26 @@ def tabs(z):
 
 def test_steps_are_counted_in_every_body_of_a_loop_or_function() -> None:
     tree = ast.parse(AWKWARD)
-    with counting(counted_bodies(ast.walk(tree))):
+    with counting(StepPlaces.of(tree)):
         wanted = ast.unparse(tree)
-    assert wanted.count("__step__()") == 9
+    assert wanted.count("__step__()") == 11
+    assert wanted.count("__items__(") == 9
     assert ast.unparse(tree) == ast.unparse(ast.parse(AWKWARD))  # the tree is as it was
     for mutant in mutants(AWKWARD, "f", most=500):
         tree = ast.parse(mutant.code)
-        with counting(counted_bodies(ast.walk(tree))):
+        with counting(StepPlaces.of(tree)):
             assert ast.unparse(ast.parse(mutant.counting)) == ast.unparse(ast.parse(ast.unparse(tree)))
 
 
 @pytest.mark.parametrize(
     "body",
-    ["while True: pass", "for _ in iter(int, 1): n += 1", "return f(n - 1) + f(n - 1) if n > -60 else 0"],
+    [
+        "while True: pass",
+        "for _ in iter(int, 1): n += 1",
+        "return f(n - 1) + f(n - 1) if n > -60 else 0",
+        "[0 for _ in iter(int, 1)]",
+        "any(x for x in iter(int, 1))",
+    ],
 )
 def test_an_endless_variant_is_stopped_by_its_steps_alone(
     judge: Judge, body: str, monkeypatch: pytest.MonkeyPatch
@@ -380,6 +391,20 @@ def test_an_endless_variant_is_stopped_by_its_steps_alone(
     run_all(judge, {"0": shared})
     assert shared.passed == {0: False, 1: False, 2: True}
     assert shared.used[0] == 1
+
+
+def test_items_of_comprehensions_are_steps(judge: Judge) -> None:
+    """A reference that spends its time in them, most of whose mutants take as long, measures no more of them than one
+    with loops."""
+    reference = (
+        "def f(n):\n    if n < 0:\n        return -1\n"
+        "    return sum(x for y in range(n) for x in [z for z in range(n) if z == y] if x >= 0)\n"
+    )
+    given = suite(reference, "f", ("f(1300)", str(sum(range(1300)))))
+    (found,) = measure([given], judge, Limits(), most=100)
+    drawn = mutants(reference, "f", most=100, seed=given.id)
+    assert 0 < found.mutants < len(drawn)
+    assert found.killed <= found.mutants
 
 
 def test_mutants_of_a_slow_reference_cost_little_more_than_itself(judge: Judge) -> None:

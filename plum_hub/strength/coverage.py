@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from plum_hub.answers.source import FunctionNode, parse
 from plum_hub.strength.sites import is_docstring, reachable
-from plum_hub.strength.steps import counted_bodies, counting
+from plum_hub.strength.steps import StepPlaces, counting
 
 _RAISE = ast.parse("raise BaseException('probe')").body[0]
 _UNCOUNTED = (ast.Global, ast.Nonlocal)
@@ -112,7 +112,7 @@ def _marked(tree: ast.Module, places: list[tuple[_Block, int]]) -> str:
     for place, (block, number) in sorted(enumerate(places), key=lambda one: -one[1][1]):  # the last of a block first
         block.insert(number, ast.parse(f"__marks__.add({place})").body[0])
     try:
-        with counting(counted_bodies(ast.walk(tree))):
+        with counting(StepPlaces.of(tree)):
             return ast.unparse(tree)
     finally:
         for block, statements in before:

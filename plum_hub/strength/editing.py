@@ -6,7 +6,7 @@ from itertools import accumulate
 
 from plum_hub.answers.source import parse
 from plum_hub.strength.sites import Site
-from plum_hub.strength.steps import counted_bodies, counting, step_insertions
+from plum_hub.strength.steps import StepPlaces, counting, span_of, step_insertions
 
 _BLOCKS = (ast.If, ast.While, ast.For, ast.With, ast.Try)
 
@@ -31,10 +31,8 @@ class SourceEditor:
     def __init__(self, source: str, tree: ast.Module) -> None:
         self._tree, self._text = tree, source.encode()
         self._lines = [0, *accumulate(map(len, self._text.splitlines(keepends=True)))]
-        nodes = list(ast.walk(tree))
-        self._bodies = list(counted_bodies(nodes))
-        self._steps = step_insertions(self._bodies, self._text, self._lines)
-        around = (one for one in nodes if isinstance(one, ast.JoinedStr | ast.pattern))
+        self._steps = step_insertions(StepPlaces.of(tree), self._text, self._lines)
+        around = (one for one in ast.walk(tree) if isinstance(one, ast.JoinedStr | ast.pattern))
         # What is within an f-string is not where it says, and not all patterns may be put in parentheses.
         self._no_place = {id(node) for one in around for node in ast.walk(one)}
 
@@ -55,30 +53,37 @@ class SourceEditor:
             text = ast.unparse(self._tree)
             if parse(text) is None:
                 return None
-            with counting(self._bodies):
+            with counting(StepPlaces.of(self._tree)):
                 return EditedSource(text, ast.unparse(self._tree))
 
     def _edited(self, old: ast.AST, new: ast.AST) -> EditedSource | None:
         """Return the source with other text for a node; None if that takes more than one line, or has no place."""
-        if id(old) in self._no_place or isinstance(new, _BLOCKS) or not isinstance(old, ast.expr | ast.stmt):
+        if id(old) in self._no_place or isinstance(new, _BLOCKS):
             return None
-        start = self._lines[old.lineno - 1] + old.col_offset
-        end = self._lines[(old.end_lineno or old.lineno) - 1] + (old.end_col_offset or 0)
-        text = ast.unparse(ast.fix_missing_locations(new)).strip("\n")
-        text = f"({text})" if isinstance(new, ast.expr) and not isinstance(new, ast.Slice) else text
-        code = self._text[:start] + text.encode() + self._text[end:]
-        # Steps are before statements, and what is written anew here has no statements of its own.
-        before, after = (self._counting(0, start), self._counting(end, len(self._text) + 1))
-        return EditedSource(code.decode(), (before + text.encode() + after).decode())
+        if not isinstance(old, ast.expr | ast.stmt) or not isinstance(new, ast.expr | ast.stmt):
+            return None
+        start, end = span_of(old, self._lines)
+        ast.fix_missing_locations(new)
+        counted = text = _written(new)
+        if places := StepPlaces.of(new):
+            with counting(places):
+                counted = _written(new)
+        code = self._text[:start] + text + self._text[end:]
+        return EditedSource(code.decode(), (self._counting(0, start) + counted + self._counting(end)).decode())
 
-    def _counting(self, start: int, end: int) -> bytes:
-        """Return a part of the source, up to a step at its end."""
+    def _counting(self, start: int, end: int | None = None) -> bytes:
+        """Return a part of the source that counts its steps, with what is put in at its start or end."""
         parts = []
         for offset, step in self._steps:
-            if start < offset <= end:
+            if start <= offset and (end is None or offset <= end):
                 parts += [self._text[start:offset], step]
                 start = offset
         return b"".join([*parts, self._text[start:end]])
+
+
+def _written(node: ast.expr | ast.stmt) -> bytes:
+    text = ast.unparse(node).strip("\n")
+    return (f"({text})" if isinstance(node, ast.expr) and not isinstance(node, ast.Slice) else text).encode()
 
 
 def _differing(old: ast.AST, new: ast.AST) -> tuple[ast.AST, ast.AST]:

@@ -23,8 +23,8 @@ _BATCH = 64
 _TOGETHER = 1_000_000
 """Steps of all mutants of a suite, or those of its reference where it takes more."""
 _TIMES, _INPUTS, _INPUTS_BY_TIME = 2, 5, 20
-_SLOW = 0.25
-"""A reference may take, for each other input, twice the steps of its own cases or those of `LEAST`; for all, a quarter
+_SLOW = 0.1
+"""A reference may take, for each other input, twice the steps of its own cases or those of `LEAST`; for all, a tenth
 of its own or five times `LEAST`. Those that it does not reach are not used. A mutant gets twice what the reference took
 there. CPU time is a wider limit, so that it does not decide which inputs are used.
 """

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 import types
-from itertools import accumulate, chain, repeat
+from itertools import accumulate, chain, compress, repeat
 from typing import Any
 
 from plum_hub.execution.values import encode
@@ -72,7 +72,7 @@ class VariantRunner:
         self._order: list[int] = []
         """Numbers of the cases that have a value; first those in which the reference takes few steps, since most
         variants differ from it in any case."""
-        self._most, self._left = 0, repeat(None, 0)
+        self._most, self._left = 0, repeat(True, 0)
         """Steps that were allowed, and what knows how many of them are left."""
         self._scope: dict[str, Any] = {}
         self._module: dict[str, Any] = {}
@@ -115,7 +115,7 @@ class VariantRunner:
             try:
                 form = self._timed(lambda case=case: self._form(case), left)
             except LateError:  # by steps or by time, which is not the same each time: it counts as all its steps
-                self._left = repeat(None, 0)
+                self._left = repeat(True, 0)
             except BaseException:  # noqa: BLE001  what the reference raises is its result
                 pass
             self._forms.append(form)
@@ -183,8 +183,10 @@ class VariantRunner:
 
     def _count(self, most: int) -> None:
         """Let the module make so many steps at most."""
-        self._most, self._left = most, repeat(None, most)
-        self._module["__step__"] = chain(self._left, _late()).__next__
+        self._most, self._left = most, repeat(True, most)
+        steps = chain(self._left, _late())
+        self._module["__step__"] = steps.__next__
+        self._module["__items__"] = lambda items: compress(items, steps)
 
     def _used(self) -> int:
         """Return the steps since they were counted anew, each of them once."""

@@ -39,7 +39,7 @@ from plum_hub.benchmarks.base import Problem
 from plum_hub.benchmarks.humaneval import HumanEval
 from plum_hub.benchmarks.mbpp import FULL, Mbpp
 from plum_hub.execution import Call, Judge, Limits, Statement
-from plum_hub.execution.base import Case
+from plum_hub.execution.base import Case, Steps
 from plum_hub.judging.stream import Submission, judge_submissions
 from plum_hub.pipeline.proof import run_proofs, unproved
 from plum_hub.pipeline.vote import vote_all
@@ -78,7 +78,7 @@ def _suite(problem: Problem) -> TestSuite:
 def _case(case: Case) -> TestCase:
     if isinstance(case, Call):
         return TestCase(kind="call", call=case.expression, expected=case.expected, tolerance=case.tolerance)
-    assert isinstance(case, Statement)
+    assert isinstance(case, Statement | Steps)
     return TestCase(kind="statement", statement=case.source)
 
 
