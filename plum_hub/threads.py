@@ -71,12 +71,13 @@ def _affinity() -> int:
 
 
 def prepare_threads() -> None:
-    """Set the OpenMP variables that torch reads when it is loaded. Call it before torch is imported.
+    """Set the variables that torch reads when it is loaded, of OpenMP and of its log. Call it before torch is imported.
 
     Waiting threads sleep, because spinning ones keep the core from the thread they wait for as soon as anything else
-    runs on the machine. If a quota allows fewer CPUs than are visible, as many threads are started as it allows. Values
-    set by the user are kept.
+    runs on the machine. If a quota allows fewer CPUs than are visible, as many threads are started as it allows. Of
+    what torch logs, such as how memory is bound to a node, only errors are shown. Values set by the user are kept.
     """
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if "OMP_NUM_THREADS" not in os.environ and (count := cpu_count()) < _affinity():
         os.environ["OMP_NUM_THREADS"] = _chosen[0] = str(count)

@@ -258,13 +258,19 @@ def test_what_is_found_is_left_out_of_a_release_with_its_evidence(home: Path) ->
     assert done.returncode == 0, done.stderr
     reasons = dropped(home / "run")
     assert {reason: len({row["instruction_id"] for row in found}) for reason, found in reasons.items()} == {
-        "benchmark_instruction": 1, "of_benchmark_instruction": 1, "benchmark_solution": 1, "benchmark_behaviour": 1,
+        "benchmark_instruction": 1, "benchmark_solution": 1, "benchmark_behaviour": 1,
     }  # fmt: skip
-    assert len(reasons["of_benchmark_instruction"]) == 1 + SAMPLES, "its suite and its samples"
+    [asked] = (row["id"] for row in reasons["benchmark_instruction"])
+    for kind in ("responses", "suites", "samples"):  # nothing was generated for it
+        assert {str(row["instruction_id"]) for row in rows(home / "run", kind)} == {
+            str(row["id"]) for row in rows(home / "run", "instructions") if row["id"] != asked
+        }
     assert "HumanEval/0" in reasons["benchmark_solution"][0]["detail"]
     assert "HumanEval/31" in reasons["benchmark_behaviour"][0]["detail"]
     summary = json.loads(done.stdout)
-    left = 4 * SAMPLES - sum(len(found) for found in reasons.values()) + 2  # of which an instruction and a suite
+    wanted = {kind: summary["wanted"][kind] for kind in ("instructions", "responses", "suites", "samples")}
+    assert wanted == {"instructions": 4, "responses": 3, "suites": 3, "samples": 3 * SAMPLES}
+    left = 3 * SAMPLES - sum(len(found) for found in reasons.values()) + 1  # of which an instruction
     assert summary["rows"]["preferences"] + sum(summary["dropped"]["preferences"].values()) == left
     assert summary["wanted"]["preferences"] == left
     released = home / "run" / "release" / "dataset"
@@ -295,6 +301,9 @@ def test_a_run_that_was_not_compared_is_compared_later_once(home: Path) -> None:
     late = build(home, "--benchmark-data", str(DATA / "humaneval"))
     assert plum_hub(late).returncode == 0
     once = dropped(home / "run")
+    assert len(once["of_benchmark_instruction"]) == 1 + SAMPLES, "its suite and its samples"
+    shown = plum_hub(build(home, "--benchmark-data", str(DATA / "humaneval")))  # does nothing
+    assert json.loads(shown.stdout)["wanted"]["samples"] == 4 * SAMPLES
     gone = {row["id"] for found in once.values() for row in found}
     after = rows(home / "run", "preferences")
     assert {row["sample_id"] for row in before} & gone

@@ -3,6 +3,7 @@ suite is scripted, since whether a model's own tests agree with its solution tur
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -61,6 +62,7 @@ def test_a_build_with_the_real_model(tmp_path: Path) -> None:
         OPENAI_API_KEY="",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert not {"Triton", "NUMA", "Warning", "WARNING"} & set(re.findall(r"\w+", done.stderr)), done.stderr
     result = json.loads(done.stdout)
     samples, verdicts = rows(tmp_path / "run", "samples"), rows(tmp_path / "run", "verdicts")
     assert {row["sample_id"] for row in verdicts} == {row["id"] for row in samples}

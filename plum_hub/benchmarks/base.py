@@ -4,13 +4,38 @@ Benchmarks use the same machinery as datasets: an engine answers their problems 
 sandbox judges the answers.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol
 
 from plum_hub.answers.effects import names_in
 from plum_hub.execution.base import Call, Case, Reinterpretation, Statement, Steps, Value
+
+
+class ReadLater(Mapping[str, tuple[Case, ...]]):
+    """Suites that are read when they are asked for: comparing statements and solutions takes no tests."""
+
+    def __init__(self, read: Callable[[], Mapping[str, tuple[Case, ...]]]) -> None:
+        """Remember how to read them.
+
+        Args:
+            read: Returns the suites.
+        """
+        self._read = read
+
+    @cached_property
+    def _suites(self) -> Mapping[str, tuple[Case, ...]]:
+        return self._read()
+
+    def __getitem__(self, name: str) -> tuple[Case, ...]:
+        return self._suites[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._suites)
+
+    def __len__(self) -> int:
+        return len(self._suites)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from plum_hub.answers.checks import read_tests
 from plum_hub.benchmarks.assertions import to_cases
-from plum_hub.benchmarks.base import Problem
+from plum_hub.benchmarks.base import Problem, ReadLater
 from plum_hub.benchmarks.content import BenchmarkVersion, Content, HubFiles, Row, load_content
 
 _PUBLISHED = BenchmarkVersion(
@@ -70,7 +70,7 @@ def _problem(row: Row) -> Problem:
         text=row["prompt"],
         kind="completion",
         entry_point=entry_point,
-        suites={"base": to_cases(read_tests(f"{row['test']}\ncheck({entry_point})\n", entry_point))},
+        suites=ReadLater(lambda: {"base": to_cases(read_tests(f"{row['test']}\ncheck({entry_point})\n", entry_point))}),
         cpu_seconds=_CPU_SECONDS,
         reference=row["prompt"] + row["canonical_solution"],
     )

@@ -1,6 +1,5 @@
 """What a model's tokenizer knows, without loading the weights."""
 
-import os
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -10,7 +9,7 @@ from plum_hub.engines.adapter import source_of
 from plum_hub.engines.base import LocalSettings, in_a_line
 from plum_hub.engines.forms import apply_form
 from plum_hub.engines.template import TemplateRefusalError, render
-from plum_hub.engines.vllm import ENVIRONMENT
+from plum_hub.engines.vllm import quiet_vllm
 from plum_hub.errors import EngineError, MissingExtraError
 from plum_hub.threads import prepare_threads
 
@@ -70,7 +69,7 @@ def begun_answers(
 @lru_cache(maxsize=4)  # a build renders one conversation at a time
 def _tokenizer(config: LocalSettings) -> Any:
     prepare_threads()  # transformers loads torch
-    os.environ.update(ENVIRONMENT | dict(os.environ))  # vLLM may come after it
+    quiet_vllm()  # vLLM may come after it
     try:
         from transformers import AutoTokenizer
     except ImportError as error:

@@ -1,6 +1,7 @@
 """vLLM in this process, offline: all requests are submitted at once, and each answer is yielded as it finishes."""
 
 import gc
+import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,11 +20,7 @@ from plum_hub.engines.template import asked
 from plum_hub.errors import EngineError, MissingExtraError
 from plum_hub.threads import prepare_threads
 
-ENVIRONMENT = {
-    "VLLM_LOGGING_LEVEL": "CRITICAL",
-    "TORCH_CPP_LOG_LEVEL": "ERROR",
-    "VLLM_NO_USAGE_STATS": "1",
-}
+ENVIRONMENT = {"VLLM_LOGGING_LEVEL": "CRITICAL", "VLLM_NO_USAGE_STATS": "1"}
 """Set unless the user has set them: less logging, and no usage reports."""
 _UNLOADABLE: tuple[type[Exception], ...] = (
     ImportError,
@@ -86,6 +83,14 @@ class VllmConfig(LocalSettings):
         return _opened(self.model_copy(update={"revision": self.pin().revision}))
 
 
+def quiet_vllm() -> None:
+    """Have vLLM log as the user has set, else nothing. Call it before vLLM is imported."""
+    os.environ.update(ENVIRONMENT | dict(os.environ))
+    # Some of its modules log before it has configured its logger, which then prints what it is given.
+    levels = logging.getLevelNamesMapping()
+    logging.getLogger("vllm").setLevel(levels.get(os.environ["VLLM_LOGGING_LEVEL"].upper(), logging.CRITICAL))
+
+
 def _opened(config: VllmConfig) -> Engine:
     if find_spec("vllm") is None:
         raise MissingExtraError("the vllm engine (without a GPU the extra is `cpu`)", "vllm")
@@ -105,7 +110,7 @@ class VllmEngine(Engine):
 
     def __init__(self, config: VllmConfig) -> None:
         prepare_threads()
-        os.environ.update(ENVIRONMENT | dict(os.environ))
+        quiet_vllm()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # libraries about each other

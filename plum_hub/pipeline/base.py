@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from threading import Event
-from typing import Any, Generic, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Completion, Engine, Prompt, Request, Sampling
@@ -18,6 +18,9 @@ from plum_hub.progress import Progress
 from plum_hub.recipe import SamplesConfig, SuitesConfig
 from plum_hub.records import Drop, KeptT, Response, digest
 from plum_hub.run import Run
+
+if TYPE_CHECKING:
+    from plum_hub.pipeline.decontamination.targets import Targets
 
 BATCHES = "batches"
 """Folder of a run, or of an evaluation, with the records of the batches that an engine has sent."""
@@ -98,7 +101,7 @@ class Context:
     donor: Run | None = None
     """An older run whose rows are taken over where the new recipe would make the same ones (`--carry-over`)."""
     benchmark_data: Path | None = None
-    """Folder with the files of benchmarks, for the stage `decontamination` (`--benchmark-data`)."""
+    """Folder with the files of benchmarks, for `screening` and `decontamination` (`--benchmark-data`)."""
     limit: SpendingLimit = field(default_factory=SpendingLimit)
     """What the build may spend in all (`--budget`, `--max-tokens`)."""
     workers: int = 1
@@ -107,6 +110,8 @@ class Context:
     """Other machines that do the stages; None for this one."""
     readers: dict[str, SourceReader[Any]] = field(default_factory=dict)
     """Sources that stay open from one shard to the next, by the stage that reads them."""
+    benchmarks: "dict[str, Targets]" = field(default_factory=dict)
+    """Problems of benchmarks that were read already, by name."""
     donor_places: dict[str, str] = field(default_factory=dict)
     """The donor's shard of each of its instructions, if it has several."""
 

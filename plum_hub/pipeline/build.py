@@ -13,7 +13,7 @@ from plum_hub.execution.judge import choose
 from plum_hub.files import locked, writing
 from plum_hub.instructions.sources import load
 from plum_hub.pipeline.base import Context
-from plum_hub.pipeline.decontamination.stage import run_decontamination
+from plum_hub.pipeline.decontamination.stage import run_decontamination, run_screening
 from plum_hub.pipeline.instructions import run_instructions
 from plum_hub.pipeline.preferences import run_preferences
 from plum_hub.pipeline.published import GENERATE, ROWS, resolve_suites
@@ -26,6 +26,7 @@ from plum_hub.run import Run, slug
 
 STAGES: tuple[Callable[[Context], None], ...] = (
     run_instructions,
+    run_screening,
     run_responses,
     run_suites,
     run_samples,  # and verdicts, at the same time

@@ -24,6 +24,7 @@ from plum_hub.pipeline.base import (
     seed_of,
 )
 from plum_hub.pipeline.budget import SAMPLE_TOKENS, within_budget
+from plum_hub.pipeline.decontamination.stage import removed_ids
 from plum_hub.pipeline.extraction import extracted, extraction_of
 from plum_hub.pipeline.verdicts import judging
 from plum_hub.prompts import conversation, prompt_digest, render
@@ -95,10 +96,11 @@ def _planned(context: Context) -> _PlannedSamples:
     run = context.run
     settings = run.recipe.samples
     instructions = {row.id: row for row in run.rows(Instruction)}
-    suites = {suite.id: suite for suite in run.rows(TestSuite)}
+    suites, removed = {suite.id: suite for suite in run.rows(TestSuite)}, removed_ids(run)
     requests = [
         request
         for suite in suites.values()
+        if suite.instruction_id not in removed
         for request in policy_requests(run.recipe, instructions[suite.instruction_id], suite)
     ]
     extraction = extraction_of(run.recipe)

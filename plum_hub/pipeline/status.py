@@ -1,8 +1,9 @@
 """The rows that a run has and lacks, and its drops: the numbers behind `status` and the end of `build-dataset`."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass
+from typing import Self
 
 from plum_hub.errors import RunError
 from plum_hub.files import is_locked
@@ -14,7 +15,7 @@ from plum_hub.pipeline.roles import count_roles
 from plum_hub.pipeline.strengthening import added_to
 from plum_hub.pipeline.strengths import strength_of
 from plum_hub.pipeline.suites import self_consistency
-from plum_hub.records import Instruction, Preference, Response, Sample, TestSuite, Verdict
+from plum_hub.records import Drop, Instruction, Preference, Response, Sample, TestSuite, Verdict
 from plum_hub.run import FILES, Run
 from plum_hub.statistics import Distribution
 
@@ -78,10 +79,8 @@ def summarise(run: Run) -> RunStatus:
     for (engine,) in run.columns(Response, "engine"):
         rows["responses"] += 1
         engines["responses"].add(engine)
-    removed, left_out = removed_ids(run), 0
-    for name, engine in run.columns(Sample, "id", "engine"):
+    for (engine,) in run.columns(Sample, "engine"):
         rows["samples"] += 1
-        left_out += name in removed
         engines["samples"].add(engine)
     statuses = Counter(status for (status,) in run.columns(Verdict, "status"))
     labels: Counter[bool] = Counter()
@@ -97,7 +96,9 @@ def summarise(run: Run) -> RunStatus:
     generated = run.recipe.suites.source == GENERATE
     return RunStatus(
         rows=rows,
-        wanted=_wanted(run, rows, {stage: sum(reasons.values()) for stage, reasons in dropped.items()}, left_out),
+        wanted=_wanted(
+            run, rows, {stage: sum(reasons.values()) for stage, reasons in dropped.items()}, removed_ids(run)
+        ),
         dropped=dropped,
         statuses=dict(statuses.most_common()),
         chosen=labels[True],
@@ -112,19 +113,27 @@ def summarise(run: Run) -> RunStatus:
     )
 
 
-def _wanted(run: Run, rows: Mapping[str, int], dropped: Mapping[str, int], left_out: int) -> dict[str, int | None]:
-    """Return `RunStatus.wanted`. `left_out` samples matched a benchmark and get no preference."""
+def _wanted(run: Run, rows: Mapping[str, int], dropped: Mapping[str, int], removed: Set[str]) -> dict[str, int | None]:
+    """Return `RunStatus.wanted`.
+
+    What matched a benchmark is in `removed`. Nothing is generated for such an instruction, but what there was before it
+    was compared stays; such a sample gets no preference.
+    """
     recipe = run.recipe
     generated = recipe.suites.source == GENERATE
     assert recipe.suites.responses is not None  # a sealed recipe is filled in
     assert recipe.samples.per_instruction is not None
     # A stage makes its file when it begins, so the instructions are complete once the next stage has a file.
     loaded = run.has(Response if generated else TestSuite)
-    responses = rows["instructions"] * recipe.suites.responses if generated else 0
+    answered = _AnswersOfRemoved.of(run, removed)
+    kept = rows["instructions"] - answered.instructions
+    responses = kept * recipe.suites.responses + answered.responses if generated else 0
     suites = responses - dropped.get("responses", 0) if generated else rows["instructions"]
     decided = loaded and rows["suites"] + dropped.get("suites", 0) == suites
-    samples = rows["suites"] * recipe.samples.per_instruction if decided else None
+    kept = rows["suites"] - answered.suites
+    samples = kept * recipe.samples.per_instruction + answered.samples if decided else None
     sampled = None if samples is None else samples - dropped.get("samples", 0)
+    left_out = sum(name in removed for (name,) in run.columns(Sample, "id"))
     return {
         "instructions": rows["instructions"] if loaded else recipe.instructions.limit,
         "responses": responses if loaded else None,
@@ -133,6 +142,33 @@ def _wanted(run: Run, rows: Mapping[str, int], dropped: Mapping[str, int], left_
         "verdicts": sampled,
         "preferences": None if sampled is None else sampled - left_out,
     }
+
+
+@dataclass(frozen=True)
+class _AnswersOfRemoved:
+    """Instructions that matched a benchmark, with what was generated for them before they were compared."""
+
+    instructions: int = 0
+    suites: int = 0
+    responses: int = 0
+    """Those that were dropped included."""
+    samples: int = 0
+    """The same."""
+
+    @classmethod
+    def of(cls, run: Run, removed: Set[str]) -> Self:
+        """Count them."""
+        if not removed:
+            return cls()
+        found = Counter(
+            stage for stage, name in run.columns(Drop, "stage", "instruction_id") if name in removed
+        )  # fmt: skip
+        return cls(
+            instructions=sum(name in removed for (name,) in run.columns(Instruction, "id")),
+            suites=sum(name in removed for (name,) in run.columns(TestSuite, "instruction_id")),
+            responses=found["responses"] + sum(name in removed for (name,) in run.columns(Response, "instruction_id")),
+            samples=found["samples"] + sum(name in removed for (name,) in run.columns(Sample, "instruction_id")),
+        )
 
 
 def is_running(run: Run) -> bool:

@@ -26,6 +26,7 @@ from plum_hub.pipeline.base import (
     seed_of,
 )
 from plum_hub.pipeline.budget import RESPONSE_TOKENS, within_budget
+from plum_hub.pipeline.decontamination.stage import removed_ids
 from plum_hub.pipeline.proof import run_proofs, unproved
 from plum_hub.pipeline.published import GENERATE, ROWS, published_suites
 from plum_hub.pipeline.roles import record_roles
@@ -127,9 +128,11 @@ def _generate(context: Context) -> None:
     recipe = context.run.recipe
     engine, settings = recipe.generator, recipe.suites
     assert settings.responses is not None  # a sealed recipe is filled in
+    removed = removed_ids(context.run)
     requests = [
         _request(recipe, instruction, index)
         for instruction in context.run.rows(Instruction)
+        if instruction.id not in removed
         for index in range(settings.responses)
     ]
     sampling = sampling_of(settings)

@@ -1,9 +1,12 @@
-"""Stage `decontamination`: leave out rows that are, or contain, problems of benchmarks.
+"""Stages `screening` and `decontamination`: leave out rows that are, or contain, problems of benchmarks.
 
 Otherwise benchmark scores of a model trained on the release would mean nothing. A benchmark is compared if its data is
 available (`targets`), once for the rows of each shard. What was compared is recorded in its `comparisons.jsonl`.
 Matches are left out with their evidence, an instruction together with its suite and samples. A row that was left out
 stays so.
+
+Instructions are compared before anything is generated for them, so that no answer is paid for that would be left out.
+They are compared again with their samples, since a benchmark may have become available meanwhile.
 """
 
 import hashlib
@@ -29,14 +32,27 @@ from plum_hub.release.lineage import ContaminationReport, Decontamination
 from plum_hub.run import Run
 
 STAGE = "decontamination"
-"""Name of the stage."""
+"""Name of the stage, and of both in rows that are left out."""
+_SCREENING = "screening"
 _FILE = "comparisons.jsonl"
 _METHOD = 1
 """Version of the rules in this package; another version compares again."""
 
 
+def run_screening(context: Context) -> None:
+    """Compare the instructions with every benchmark of the recipe that is available and was not compared yet.
+
+    Args:
+        context: One shard of the run.
+
+    Raises:
+        RunError: A file of the run is damaged or cannot be written.
+    """
+    _compare(context, _SCREENING)
+
+
 def run_decontamination(context: Context) -> None:
-    """Compare the rows with every benchmark of the recipe that is available and was not compared yet.
+    """Compare the instructions and samples with every such benchmark.
 
     Args:
         context: One shard of the run.
@@ -45,16 +61,20 @@ def run_decontamination(context: Context) -> None:
         SandboxError: A sample has to be run, and programs cannot be run on this machine.
         RunError: A file of the run is damaged or cannot be written.
     """
+    _compare(context, STAGE)
+
+
+def _compare(context: Context, stage: str) -> None:
     run, settings = context.run, context.run.recipe.decontamination
     if not settings.benchmarks:
         return
-    rows = _RowSelection.of(run)
+    rows = _RowSelection.of(run, with_samples=stage == STAGE)
     done = {one.benchmark for one in _comparisons(run, rows.digest)}
     pending = _available(context, [name for name in settings.benchmarks if name not in done])
     if not pending:
         return
-    context.progress.begin(STAGE, rows.instructions + rows.samples, 0)
-    matches = list(_matches(context, pending))
+    context.progress.begin(stage, rows.instructions + rows.samples, 0)
+    matches = list(_matches(context, pending, rows))
     with run.appending(Drop) as drop:
         left_out = removed_ids(run)
         for one in _drops(run, matches):
@@ -73,7 +93,9 @@ def _available(context: Context, names: Sequence[str]) -> list[Targets]:
     notes = []
     for name in names:
         try:
-            available.append(targets(name, context.benchmark_data))
+            if name not in context.benchmarks:
+                context.benchmarks[name] = targets(name, context.benchmark_data)
+            available.append(context.benchmarks[name])
         except BenchmarkError as error:
             missing[name] = str(error)
     if context.benchmark_data is None and len(missing) > 1:
@@ -113,7 +135,7 @@ def decontamination_of(run: Run) -> Decontamination:
     settings = run.recipe.decontamination
     shards = []
     for shard in run.shards:
-        rows = _RowSelection.of(shard).digest if _path(shard).exists() else ""
+        rows = _RowSelection.of(shard, with_samples=True).digest if _path(shard).exists() else ""
         shards.append({one.benchmark: one for one in _comparisons(shard, rows)})
     reports = {
         name: _joined([one[name] for one in shards])
@@ -152,16 +174,18 @@ class _RowSelection:
     instructions: int
     samples: int
     digest: str
+    with_samples: bool
 
     @classmethod
-    def of(cls, run: Run) -> "_RowSelection":
-        """Return the selection of a run's instructions and samples."""
-        instructions, samples = sorted(run.ids(Instruction)), sorted(run.ids(Sample))
-        ids = hashlib.sha256("\n".join([*instructions, "", *samples]).encode()).hexdigest()
-        return cls(len(instructions), len(samples), ids)
+    def of(cls, run: Run, *, with_samples: bool) -> "_RowSelection":
+        """Return the selection of a run's instructions, and of its samples or not."""
+        instructions, samples = sorted(run.ids(Instruction)), sorted(run.ids(Sample)) if with_samples else []
+        ids = [*instructions, "", *samples] if with_samples else instructions
+        name = hashlib.sha256("\n".join(ids).encode()).hexdigest()
+        return cls(len(instructions), len(samples), name, with_samples)
 
 
-def _matches(context: Context, benchmarks: list[Targets]) -> Iterator[ContaminationMatch]:
+def _matches(context: Context, benchmarks: list[Targets], rows: _RowSelection) -> Iterator[ContaminationMatch]:
     """Yield all matches. Samples of an instruction that matches are not compared."""
     run, settings = context.run, context.run.recipe.decontamination
     matcher = BenchmarkMatcher(benchmarks, settings.ngram, settings.overlap)
@@ -171,6 +195,8 @@ def _matches(context: Context, benchmarks: list[Targets]) -> Iterator[Contaminat
             matched.add(instruction.id)
             yield one
         context.progress.advance()
+    if not rows.with_samples:
+        return
     entry_points = {suite.id: suite.entry_point for suite in run.rows(TestSuite)}
     for sample in run.rows(Sample):
         if sample.instruction_id not in matched:
