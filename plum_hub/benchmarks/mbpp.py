@@ -9,10 +9,10 @@ from pathlib import Path
 from plum_hub.answers.checks import read_tests
 from plum_hub.answers.source import parse
 from plum_hub.benchmarks.assertions import to_cases
-from plum_hub.benchmarks.base import Problem
+from plum_hub.benchmarks.base import Problem, ReadLater
 from plum_hub.benchmarks.content import BenchmarkVersion, Content, HubFiles, Row, load_content
 from plum_hub.errors import BenchmarkError
-from plum_hub.execution.base import Statement
+from plum_hub.execution.base import Case, Statement
 
 _REPO, _COMMIT = "google-research-datasets/mbpp", "4bb6404fdc6cacfda99d4ac4205087b89d32030c"
 _SPLITS = ("prompt", "test", "validation", "train")  # tasks 1-10, 11-510, 511-600 and 601-974
@@ -77,13 +77,17 @@ def _problem(row: Row) -> Problem:
     # Some set-ups use a class that the solution defines, so they run after it.
     setup = row.get("test_setup_code", "")
     entry_point = _entry_point(row["code"], tests)
-    cases = to_cases(case for test in tests for case in read_tests(test, entry_point))
+
+    def suites() -> dict[str, tuple[Case, ...]]:
+        cases = to_cases(case for test in tests for case in read_tests(test, entry_point))
+        return {"base": (Statement(source=setup), *cases) if setup else cases}
+
     return Problem(
         id=f"Mbpp/{row['task_id']}",
         text="\n".join((row["text"] if "text" in row else row["prompt"], *tests)),
         kind="instruction",
         entry_point=entry_point,
-        suites={"base": (Statement(source=setup), *cases) if setup else cases},
+        suites=ReadLater(suites),
         cpu_seconds=_CPU_SECONDS,
         setup="".join(f"{line}\n" for line in row.get("test_imports", ())),
         tags={"split": _split(row["task_id"])},
