@@ -48,8 +48,9 @@ def readings_of(inputs: list[object], outputs: list[object]) -> list[tuple[list[
     values = list(map(decoded, outputs))
     given, expected = [plain], [values]
     # APPS wraps each output in a list of one, as a function may return such lists.
-    if all(isinstance(value, list) and len(value) == 1 for value in values):
-        expected.insert(0, [value[0] for value in values])  # type: ignore[index]
+    wrapped = [value[0] for value in values if isinstance(value, list) and len(value) == 1]
+    if len(wrapped) == len(values):
+        expected.insert(0, wrapped)
     with suppress(ValueError):  # texts of values, as TACO and others have them
         written = [_literal(value) if isinstance(value, str) else value for value in outputs]
         expected = [written, *(one for one in expected if one != written)]

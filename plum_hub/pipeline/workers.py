@@ -71,9 +71,7 @@ class WorkerPool:
                 if owed and not worker.shard:
                     worker.shard = owed.pop(0)
                     self._send(worker, {"stage": stage, "shard": worker.shard})
-            busy = {worker.pipe: worker for worker in self._workers if worker.shard}
-            for pipe in connection.wait(list(busy)):
-                worker = busy[pipe]  # type: ignore[index]
+            for worker in self._with_news():
                 try:
                     message = json.loads(worker.pipe.recv_bytes())
                 except (EOFError, OSError):
@@ -83,16 +81,23 @@ class WorkerPool:
                     died[worker.shard] += 1
                     owed.insert(0, worker.shard)
                     self._replace(worker, stage, died[worker.shard])
-                else:
-                    try:
-                        if receive(message, view.of(worker.shard), self.context):
-                            worker.shard = ""
-                    except BudgetError as error:  # the others get the answers that they have asked for
-                        stop, worker.shard = stop or error, ""
-                        owed.clear()
+                    continue
+                try:
+                    is_done = receive(message, view.of(worker.shard), self.context)
+                except BudgetError as error:  # the others get the answers that they have asked for
+                    stop, is_done = stop or error, True
+                    owed.clear()
+                if is_done:
+                    worker.shard = ""
         if stop is not None:
             raise stop
         view.finish()
+
+    def _with_news(self) -> list[_Worker]:
+        """Wait until a worker that has a shard has sent something or died; return all of these."""
+        busy = [worker for worker in self._workers if worker.shard]
+        ready = connection.wait([worker.pipe for worker in busy])
+        return [worker for worker in busy if worker.pipe in ready]
 
     def close(self) -> None:
         """End all workers, and wait for them."""
