@@ -29,6 +29,8 @@ PARTS = [{"type": "text", "text": ADD}]
         [["user", ADD], ["assistant", ANSWER]],
         [{"role": "user", "content": PARTS}, {"role": "assistant", "content": ANSWER}],
         [{"role": "user", "content": PARTS[0]}],
+        [{"role": "user", "content": [{"type": "text", "text": {"value": ADD, "annotations": []}}]}],
+        [{"role": "user", "parts": [{"text": ADD}]}, {"role": "model", "parts": [{"text": ANSWER}]}],
         [{"role": "User ", "content": ADD}],
         [{"role": "prompter", "text": ADD}],
         [{"from": "human", "value": ADD}],
