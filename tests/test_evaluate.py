@@ -265,6 +265,12 @@ def test_ids_may_be_the_numbers_of_the_problems(tmp_path: Path) -> None:
     refused(given(tmp_path, [*rows, {"task_id": 999, "solution": "x = 1"}]), 2, ":7", "'999' is not a problem")
 
 
+@pytest.mark.parametrize("form", ["HumanEval_{}", "humaneval/{}", " HumanEval/{} "])
+def test_ids_may_be_written_otherwise(tmp_path: Path, form: str) -> None:
+    rows = [{"task_id": form.format(number), "solution": right(one)} for number, one in enumerate(problems())]
+    assert values(done(given(tmp_path, rows))) == {"pass@1": 1.0}
+
+
 def test_a_failed_case_whose_argument_is_no_literal_is_told(tmp_path: Path) -> None:
     """`2 * 2 * 2` in HumanEval/75 and others; an evaluation of nothing but these ends with all of its files."""
     there = {one["task_id"]: one for one in problems(109)}
@@ -333,6 +339,9 @@ def test_bad_files_are_refused_by_line(tmp_path: Path) -> None:
     again = evaluate(tmp_path, "--samples", str(file), "--benchmark", "humaneval", "--limit", str(FIRST))
     file.write_bytes(file.read_bytes()[:-20])
     refused(again, 2, ":6", "not valid JSON", "ends in the middle of a line")
+    file.write_text('{"task_id": 1,}\n{}')
+    refused(again, 2, ":1", "not valid JSON")
+    assert "middle of a line" not in plum_hub(again).stderr
     file.write_bytes(b'{"task_id": "HumanEval/0", "solution": "\xff"}\n')
     refused(again, 2, ":1", "UTF-8")
     file.unlink()

@@ -6,27 +6,26 @@ blocks, or which lines of an answer without fences, belong to the program.
 """
 
 import ast
-import html
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from textwrap import dedent
 
 from plum_hub.answers.blocks import Block, ParsedAnswer, read_answer
+from plum_hub.answers.held import has_code_tag, held_texts, without_tags
+from plum_hub.answers.shown import readable, replacements
 from plum_hub.answers.source import (
     DefinitionNode,
     definitions,
     is_program,
     is_stub,
+    loaded_names,
     longest_valid_prefix,
     missing_names,
     parse,
     stored_names,
 )  # fmt: skip
 
-EXTRACTION = "5"
+EXTRACTION = "6"
 """Version of the extraction rules. It is part of a verdict's id, because the rules decide which program is judged:
 raise it whenever an answer could give a different program.
 """
@@ -36,17 +35,8 @@ _CODE_LINE = re.compile(
     r"|(?:async )?def \w+\s*\(|class \w+\s*[(:]|@\w|[A-Za-z_][\w.]*(?:, ?\w+)* [-+*/|&]?= \S|print\("
     r"|(?:for|while|if|with) .*:$)"
 )
-_COMPLETE = 5
-_BLANKS = dict.fromkeys(map(ord, "\u00a0\u2002\u2003\u2009\u202f\u3000"), " ")
-_UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"), "")
-_OBJECT = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
-_TAG = re.compile(r"</?(?:answer|solution|code|pre|python)(?:\s[^<>]*)?>", re.IGNORECASE)
-_NUMBER = re.compile(r" *(\d{1,9})(?: ?[|:.)])?(?:[ \t]|$)", re.ASCII)
-_MAGIC = re.compile(r"%{1,2}[a-z]|![a-z]|\?{1,2}\w")
-_PROMPT = re.compile(r"^(?:>>>|\.\.\.)(?: |$)")
-_CELL = re.compile(r"In ?\[[\d *]*\]:[ \t]?")
-_CELL_LINE = re.compile(r"\s*\.{3,}:[ \t]?")
-_OUT = re.compile(r"Out ?\[[\d *]*\]:")
+_SKETCHED, _WHOLE, _COMPLETE = 2, 3, 5
+"""How much of a definition there is, at least: its head; all of it, as far as can be seen; all of it for certain."""
 
 
 def extract_code(text: str, entry_point: str | None) -> str | None:
@@ -68,18 +58,25 @@ def extract_code(text: str, entry_point: str | None) -> str | None:
     """
     answer = read_answer(text)
     name = entry_point or ""
-    for candidate in map(_readable, (answer.text, answer.preamble)):
-        if is_program(parse(candidate), name):
+    for candidate in map(readable, (answer.text, answer.preamble)):
+        if is_program(parse(candidate), name) and not _is_only_begun(candidate, answer.blocks, name):
             return candidate.strip("\n") + "\n"
-    after = _pieces(_readable(answer.epilogue).split("\n"), name) if name and answer.blocks else ()
+    after = _pieces(readable(answer.epilogue).split("\n"), name) if name and answer.blocks else ()
     corrections = [piece for piece in after if _completeness(piece.code, name) == _COMPLETE]
     return (
         choose_program([*answer.blocks, *corrections], name)
+        or (_plain_program(without_tags(answer.prose), name) if has_code_tag(answer.prose) else None)
         or _plain_program(answer.prose, name)
-        or _wrapped(answer, name)
+        or _held(answer, name)
         or (choose_program(answer.blocks, "") if name else None)
         or (_mislabelled(answer.blocks, name) if name else None)
     )
+
+
+def _is_only_begun(code: str, blocks: Sequence[Block], name: str) -> bool:
+    """Tell if code declares the name, and a block defines it, as where the task's own code is repeated first."""
+    begun = bool(name and blocks) and _completeness(code, name) == _SKETCHED
+    return begun and any(_completeness(readable(block.code), name) == _COMPLETE for block in blocks)
 
 
 def choose_program(blocks: Sequence[Block], name: str) -> str | None:
@@ -92,9 +89,27 @@ def choose_program(blocks: Sequence[Block], name: str) -> str | None:
     Returns:
         The chosen block joined with the blocks that it needs; None if no block qualifies.
     """
-    candidates = [replace(block, code=_readable(block.code)) for block in blocks if block.may_be_python]
+    places = [index for index, block in enumerate(blocks) if block.may_be_python]
+    candidates = [replace(blocks[index], code=readable(blocks[index].code)) for index in places]
     chosen = _defining(candidates, name) if name else _script(candidates)
-    return None if chosen is None else _joined(chosen, candidates, name)
+    if chosen is None:
+        return None
+    place = next(place for place, block in zip(places, candidates, strict=True) if block is chosen)
+    return _edited(_joined(chosen, candidates, name), blocks[place + 1 :], name)
+
+
+def _edited(code: str, later: Sequence[Block], name: str) -> str:
+    """Apply later blocks that are edits of the program, if it has each of the places that they change once."""
+    for block in later:
+        edits = replacements(block.code)
+        if not edits or any(f"\n{code}".count(f"\n{old}") != 1 for old, _ in edits):
+            continue
+        text = f"\n{code}"
+        for old, new in edits:
+            text = text.replace(f"\n{old}", f"\n{new}")
+        if is_program(parse(text), name):
+            code = text[1:]
+    return code
 
 
 def _defines(code: str, name: str) -> bool:
@@ -125,14 +140,16 @@ def _completeness(code: str, name: str) -> int:
     if tree is None:
         prefix = parse(longest_valid_prefix(code.split("\n")))
         node = None if prefix is None else _definition(prefix, name)
-        return 1 if node is None or _is_sketch(node) else 3
+        return 1 if node is None or _is_sketch(node) else _WHOLE
     node = _definition(tree, name)
     assert node is not None
     if _is_sketch(node):
-        return 2
+        return _SKETCHED
     value = getattr(node, "value", None)
     renamed = isinstance(value, ast.Name) and isinstance(definitions(tree).get(value.id), DefinitionNode)
-    return _COMPLETE if renamed or isinstance(node, DefinitionNode) or isinstance(value, ast.Lambda) else 4
+    made = isinstance(value, ast.Call | ast.Attribute) and name not in loaded_names(value)
+    defined = any(isinstance(part, DefinitionNode) and part.name == name for part in ast.walk(node))
+    return _COMPLETE if renamed or made or defined or isinstance(value, ast.Lambda) else 4
 
 
 def _is_sketch(node: ast.stmt) -> bool:
@@ -186,6 +203,7 @@ def _joined(chosen: Block, candidates: Sequence[Block], name: str) -> str:
             parts.add(index)
             missing = (missing | missing_names(other)) - definitions(other).keys()
         if not name:
+            parts |= _start_of(tree, candidates, position)
             break
     if name and tree is not None:
         known: dict[str, ast.stmt] = {}
@@ -195,6 +213,20 @@ def _joined(chosen: Block, candidates: Sequence[Block], name: str) -> str:
                 parts.add(index)
                 known |= definitions(other)
     return "\n\n".join(candidates[index].code for index in sorted(parts))
+
+
+def _start_of(tree: ast.Module | None, candidates: Sequence[Block], position: int) -> set[int]:
+    """Return the later block that starts a script which only defines functions, if there is one."""
+    if tree is None or not all(isinstance(node, (*DefinitionNode, ast.Import, ast.ImportFrom)) for node in tree.body):
+        return set()
+    defined = definitions(tree).keys()
+    for index, block in enumerate(candidates[position + 1 :], position + 1):
+        match parse(block.code):
+            case ast.Module(body=[ast.Expr(value=ast.Call(func=ast.Name(id=called)))]) if called in defined:
+                return {index}
+            case ast.Module(body=[ast.If() as guard]) if "__name__" in ast.unparse(guard.test):
+                return {index}
+    return set()
 
 
 def _redefines(tree: ast.Module, known: Mapping[str, ast.stmt], name: str) -> bool:
@@ -230,34 +262,59 @@ def _members(node: ast.ClassDef) -> set[str]:
 
 def _mislabelled(blocks: Sequence[Block], name: str) -> str | None:
     """Choose among blocks that are labelled as another language but are Python and define the name."""
-    others = [replace(block, language="", code=_readable(block.code)) for block in blocks if not block.may_be_python]
+    others = [replace(block, language="", code=readable(block.code)) for block in blocks if not block.may_be_python]
     programs = [block for block in others if is_program(parse(block.code), name)]
     return choose_program(programs, name)
 
 
 def _plain_program(text: str, name: str) -> str | None:
     """Find the program in text without fences, from a line of code to the last line up to which the text parses."""
-    lines = _readable(text).split("\n")
+    lines = readable(text).split("\n")
     pieces = list(_pieces(lines, name))
     if (program := choose_program(pieces, name)) is not None:
         return program
     starts = [index for index, line in enumerate(lines) if _CODE_LINE.match(line)]
-    rest = "\n".join(lines[starts[0] :]).strip("\n") + "\n" if starts else ""
+    if not starts:  # lines of a broken program are indented too
+        return choose_program(list(_set_off(lines)), name)
+    rest = "\n".join(lines[starts[0] :]).strip("\n") + "\n"
     return rest if name and _defines(rest, name) else None
 
 
-def _wrapped(answer: ParsedAnswer, name: str) -> str | None:
-    """Find the program that is a value of a JSON object, as in a call of a tool, or stands in tags of HTML."""
-    for text in (answer.text, *(block.code for block in answer.blocks), *_OBJECT.findall(answer.text)):
-        with suppress(ValueError, RecursionError):
-            pending: list[object] = [json.loads(text)]
-            while pending:
-                value = pending.pop(0)
-                if isinstance(value, str) and is_program(parse(value), name):
-                    return value.strip("\n") + "\n"
-                pending += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    plain = _TAG.sub("\n", answer.prose)
-    return None if plain == answer.prose else _plain_program(html.unescape(plain), name)
+def _set_off(lines: Sequence[str]) -> Iterator[Block]:
+    """Yield each run of lines that Markdown's indentation, or the prompt of an interpreter, sets off from prose."""
+    start = 0
+    while start < len(lines):
+        stripped = lines[start].lstrip()
+        margin = len(lines[start]) - len(stripped)
+        is_prompt = stripped.startswith(">>> ")
+        if not is_prompt and not (margin and _CODE_LINE.match(stripped)):
+            start += 1
+            continue
+        end = start
+        while end < len(lines) and (not lines[end].strip() or is_prompt or not lines[end][:margin].strip()):
+            end += 1
+        code = readable("\n".join(line[margin:] for line in lines[start:end]).strip("\n") + "\n")
+        code = code if parse(code) else longest_valid_prefix(code.split("\n")).strip("\n") + "\n"
+        if is_program(parse(code)):
+            yield Block("python", code, "", closed=True)
+        start = end
+
+
+def _held(answer: ParsedAnswer, name: str) -> str | None:
+    """Find the program in what the answer holds as data."""
+    for text in held_texts(answer, name):
+        code = readable(text)
+        if is_program(parse(code), name) and (not name or _completeness(code, name) >= _WHOLE):
+            return code.strip("\n") + "\n"
+        if len(text) < len(answer.text) and "```" in text:
+            program = extract_code(text, name)
+        else:
+            program = _plain_program(text, name) if "\n" in text else None
+        if program:
+            return program
+    found = re.search(rf"\b(?:async def|def|class) {re.escape(name)}\b", answer.prose) if name else None
+    program = longest_valid_prefix(answer.prose[found.start() :].split("\n")) if found else ""
+    return program.rstrip("\n") + "\n" if program else None
 
 
 def _pieces(lines: Sequence[str], name: str) -> Iterator[Block]:
@@ -273,59 +330,3 @@ def _pieces(lines: Sequence[str], name: str) -> Iterator[Block]:
             if not name:
                 return
         start += max(1, program.count("\n") + 1) if program else 1
-
-
-def _readable(code: str) -> str:
-    """Remove what shows code, and invisible characters, from code that parses only without them."""
-    if parse(code) is not None:
-        return code
-    begin = code.lstrip("\n")
-    if _PROMPT.match(begin):
-        lines = [line[4:] for line in code.split("\n") if _PROMPT.match(line)]
-        return "\n".join(lines) + "\n" if any(map(str.strip, lines)) else code
-    if _CELL.match(begin):
-        code = _without_cells(begin)
-    plain = code if code.isascii() else code.translate(_BLANKS | _UNSEEN)
-    for shown in (plain, *(remove(plain) for remove in (_without_numbers, _without_signs, _without_magics, dedent))):
-        if shown != code and is_program(parse(shown)):
-            return shown
-    return code
-
-
-def _without_cells(code: str) -> str:
-    """Remove the prompts of IPython and what it printed, or the headings of a notebook's cells."""
-    found: list[str] = []
-    is_heading = False
-    for line in code.split("\n"):
-        if match := _CELL.match(line):
-            found.append(line[match.end() :])
-            is_heading = not found[-1].strip()
-        elif match := _CELL_LINE.match(line):
-            found.append(line[match.end() :])
-        elif _OUT.match(line):
-            is_heading = False
-        elif is_heading:
-            found.append(line)
-    return "\n".join(found).strip("\n") + "\n"
-
-
-def _without_numbers(code: str) -> str:
-    """Remove the numbers of lines, if every line has its own."""
-    lines = code.strip("\n").split("\n")
-    found = [_NUMBER.match(line) for line in lines]
-    numbers = [int(match[1]) for match in found if match]
-    if len(numbers) < len(lines) or numbers != list(range(numbers[0], numbers[0] + len(lines))):
-        return code
-    return "".join(f"{line[match.end() :]}\n" for line, match in zip(lines, found, strict=True) if match)
-
-
-def _without_signs(code: str) -> str:
-    """Return what a difference of two versions leads to."""
-    lines = [line for line in code.split("\n") if not line.startswith(("@@", "+++", "---", "diff ", "index ", "-"))]
-    is_difference = any(line.startswith("+") for line in lines) and all(line[:1] in ("", " ", "+") for line in lines)
-    return "\n".join(line[1:] for line in lines) if is_difference else code
-
-
-def _without_magics(code: str) -> str:
-    """Remove commands of a notebook or its shell."""
-    return "\n".join("" if _MAGIC.match(line) else line for line in code.split("\n"))

@@ -73,13 +73,15 @@ def root_name(node: ast.AST) -> str | None:
         node: An expression, such as `a.b[0].c()`.
 
     Returns:
-        The name (`a`); `ANY_NAME` for `globals()` and its like; None if there is no such variable.
+        The name (`a`); `ANY_NAME` for `globals()`, `sys.modules[...]` and the like; None if there is no such variable.
     """
     while True:
         match node:
             case ast.Name(id=name):
                 return name
             case ast.Call(func=ast.Name(id=name)) if name in _NAMESPACES:
+                return ANY_NAME
+            case ast.Subscript(value=ast.Attribute(value=ast.Name(id="sys"), attr="modules")):
                 return ANY_NAME
             case ast.Call(func=ast.Attribute(value=inner)) | ast.Attribute(value=inner) | ast.Subscript(value=inner):
                 node = inner
@@ -103,7 +105,9 @@ def _read_names(statement: ast.stmt) -> frozenset[str]:
                 names.add(part.id)
             elif isinstance(part, ast.Constant) and isinstance(part.value, str) and (tree := parse(part.value)):
                 names |= {name.id for name in ast.walk(tree) if isinstance(name, ast.Name)}
-        if isinstance(node, ast.Attribute) and node.attr == "modules" and root_name(node) == "sys":
+        if isinstance(node, ast.Attribute) and (
+            node.attr == "__globals__" or (node.attr == "modules" and root_name(node) == "sys")
+        ):
             names.add(ANY_NAME)
         if isinstance(node, ast.Call) and root_name(node.func) == "vars" and not node.args:
             names.add(ANY_NAME)
@@ -131,6 +135,8 @@ def bound_names(statement: ast.stmt) -> Iterator[str]:
     """
     if isinstance(statement, DefinitionNode):
         yield statement.name
+    elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+        yield "__doc__"
     walk = executed_nodes(statement)
     if isinstance(statement, DefinitionNode):  # names bound in a class body are local to it
         walk = (node for part in statement.decorator_list for node in executed_nodes(part))

@@ -16,7 +16,8 @@ from plum_hub.answers.source import parse
 
 _FENCE = re.compile(r"^(?P<before>.*?)(?P<fence>`{3,}|~{3,})(?P<info>.*)$")
 _MARKERS = re.compile(r"[\s>]*(?:[-*+]|\d+[.)])?\s*$")  # Markdown's quote and list markers before a block
-_INFO = re.compile(r"\{\s*\.?(?P<braced>[\w+#.-]+)[^}]*\}|(?P<word>[\w+#.-]+)")
+_INFO = re.compile(r"\{\s*(?:#[\w-]+\s+)?\.?(?P<braced>[\w+#.-]+)[^}]*\}|(?P<word>[\w+#.-]+)")
+_CLASS = re.compile(r"\.([\w+#-]+)")
 _PYTHON = re.compile(r"(?:[ic]|micro)?py(?:thon)?(?:[-_.]?\d[\d.]*)?(?:[-_#].*)?|.+\.py")
 _NEUTRAL_WORDS = """text txt plain plaintext plain_text raw none code pycon python-repl pyrepl doctest default solution
 answer tool_code code-cell code-block sourcecode"""
@@ -193,6 +194,8 @@ def _read_info(info: str) -> tuple[str, str]:
     if match is None or (not is_python(match[0].lower()) and _CODE.match(info)):
         return "", info if _CODE.match(info) else ""
     language, rest = (match["braced"] or match["word"]).lower(), info[match.end() :].strip()
+    if match["braced"] and not is_python(language):  # Pandoc names a language among other classes, in any order
+        language = next((name for name in _CLASS.findall(match[0].lower()) if _is_known(name)), language)
     if language in ("code-cell", "code-block", "sourcecode") and rest:
         language, rest = rest.split()[0].lower(), ""
     if _ATTRIBUTES.match(rest) and not _CODE.match(rest):

@@ -34,6 +34,10 @@ _END = re.compile(
     r"<\|(?:im_end|im_start|endoftext|eot_id|end_of_text|eom_id|start_header_id|end|return|EOT|endofmask|end_of_turn"
     r"|END_OF_TURN_TOKEN|end_of_sentence|user|file_sep)\|>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>|</s>(?=\s|<|\Z)"
 )
+_NEXT_TURN = re.compile(
+    r"(?m)(?:^(?:#{2,3} ?)(?:Instruction|Human|User)\b|^\[INST\]|(?<=\n\n)(?:Human|User|\*\*(?:Human|User)\*\*) ?:)"
+)
+_PROGRAM = re.compile(r"```|\b(?:def|class) \w+ ?[(:]")
 _BEGIN = re.compile(
     r"\A\s*(?:(?:<\|(?:im_start|start_header_id|begin_of_text|start|assistant|START_OF_TURN_TOKEN|CHATBOT_TOKEN|python_tag)\|>"
     r"|<s>|<bos>|<start_of_turn>|<｜Assistant｜>)\s*(?:(?:assistant|model)\b\s*)?(?:<\|end_header_id\|>|<\|message\|>)?)+"
@@ -42,7 +46,7 @@ _TOKENS = frozenset({tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRI
 
 
 def visible_text(text: str) -> str:
-    """Remove reasoning, special tokens and a byte order mark, and normalize line ends.
+    """Remove reasoning, special tokens, later turns and a byte order mark, and normalize line ends.
 
     Reasoning that is cut off is followed by no answer. The answer follows a closing tag without an opening one,
     whatever precedes it; of several such tags, the last counts.
@@ -54,9 +58,11 @@ def visible_text(text: str) -> str:
         The visible text with line feeds as line ends.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    if "\n" not in text:
+        text = re.sub("[\u2028\u2029\x85]", "\n", text)
     if "<" not in text and "[" not in text and "◁" not in text and "assistantfinal" not in text:
-        return text
-    return _without_reasoning(_to_the_end(_final_channel(text)))
+        return _this_turn(text)
+    return _this_turn(_without_reasoning(_to_the_end(_final_channel(text))))
 
 
 def _final_channel(text: str) -> str:
@@ -84,6 +90,16 @@ def _to_the_end(text: str) -> str:
     for match in _END.finditer(text):
         is_html = match[0] == "</s>" and "<s>" in text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
         if not is_html and not marked.is_code(match.start(), match.end()) and not marked.is_quoted(match):
+            return text[: match.start()]
+    return text
+
+
+def _this_turn(text: str) -> str:
+    """Cut the text where, behind a program, the model goes on with a turn of the user's."""
+    begun = _PROGRAM.search(text)
+    marked = _MarkedText(text)
+    for match in _NEXT_TURN.finditer(text, begun.start()) if begun else ():
+        if marked.is_outside(match.start()):
             return text[: match.start()]
     return text
 
@@ -160,6 +176,12 @@ class _MarkedText:
         if index >= 0 and line <= self._blocks[index].last:
             return self._is_in_block(self._blocks[index], start, end)
         return self._is_in_line(start, end)
+
+    def is_outside(self, start: int) -> bool:
+        """Return whether a place is in no block and the text is no program."""
+        line = bisect_right(self._starts, start) - 1
+        index = bisect_right(self._blocks, line, key=lambda block: block.first) - 1
+        return not self._is_program and (index < 0 or self._blocks[index].last < line)
 
     def is_quoted(self, match: re.Match[str]) -> bool:
         """Return whether a tag is in quotes, or in inline code."""

