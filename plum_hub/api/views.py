@@ -15,7 +15,7 @@ from plum_hub.api.settings import Settings, StrPath, optional_path, setting_line
 from plum_hub.errors import RecipeError, RunError, UsageError
 from plum_hub.files import writing
 from plum_hub.home import home
-from plum_hub.instructions.addresses import parse_repo
+from plum_hub.instructions.addresses import parse_release
 from plum_hub.lines import appending
 from plum_hub.pipeline.gold_verdicts import GoldReport
 from plum_hub.pipeline.pull import pull
@@ -179,11 +179,9 @@ def _opened(source: StrPath, hub: str) -> Iterator[Run]:
     if Path(source).exists():
         yield Run.open(Path(source))
         return
-    release = parse_repo(str(source))
-    if "@" not in release:
-        raise UsageError(f"{source}: is neither a run folder that exists nor REPO@TAG")
+    release = parse_release(str(source), "run folder")
     with tempfile.TemporaryDirectory(prefix="plum-views-") as folder:
-        yield pull(release, Path(folder) / "run", hub)
+        yield pull("@".join(release), Path(folder) / "run", hub)
 
 
 def _write(folder: Path, run: Run, rule: PreferencesConfig) -> Iterator[Path]:
