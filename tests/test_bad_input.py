@@ -70,7 +70,7 @@ def test_unreachable_endpoint(folder: Path) -> None:
 
 
 def test_wrong_key_in_a_recipe(folder: Path) -> None:
-    refused(command(folder, "--set", "samples.per_instrction=3"), 3, "samples.per_instrction", "no such key")
+    refused(command(folder, "--set", "samples.per_instrction=3"), 3, "the options: samples.per_instrction: no such key")
     refused(command(folder, "--set", "samples.temperature=warm"), 3, "samples.temperature")
     refused(command(folder, "--set", "nonsense"), 3, "KEY=VALUE")
     recipe = folder / "mine.yaml"
