@@ -9,7 +9,8 @@ without network access, and a tag that has moved is detected.
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,7 +67,7 @@ def load(repo: str, config: str = "kto", version: str | None = None, hub: str = 
         The rows, with the columns that the dataset's card describes.
 
     Raises:
-        UsageError: No version is given.
+        UsageError: No version is given, or the name has no namespace.
         HubError: There is no such dataset, version or config; the Hub cannot be reached; or the tag has moved.
         RunError: `$PLUM_HUB_HOME` cannot be written, or its record of versions is damaged.
     """
@@ -99,9 +100,12 @@ def fetch_pinned(repo: str, version: str, hub: str, patterns: Sequence[str] | No
         The release.
 
     Raises:
+        UsageError: The name has no namespace.
         HubError: The version cannot be downloaded, as for `fetch_release`, or the tag has moved.
         RunError: `$PLUM_HUB_HOME` cannot be written, or its record of versions is damaged.
     """
+    if "/" not in repo:
+        raise UsageError(f"{repo}: write it as NAMESPACE/NAME, as in  me/{repo}")
     release = fetch_release(repo, version, hub, patterns=patterns)
     if release.before not in (None, release.commit):
         raise HubError(
@@ -135,7 +139,7 @@ def fetch_release(
     kinds: list[Kind] = [kind] if kind else ["dataset", "model"]
     *others, last = _targets(hub)
     for target in (*others, last):
-        with connected(target) as hub_target:
+        with lacked_by_embedded(repo) if others and target is last else nullcontext(), connected(target) as hub_target:
             known = {each: {} if _is_offline(target) else tags(repo, hub_target, each) for each in kinds}
             if found := [each for each in kinds if version in known[each]] or [each for each in kinds if known[each]]:
                 return _fetch(repo, version, hub_target, known[found[0]], found[0], patterns)
@@ -143,6 +147,25 @@ def fetch_release(
                 model = kind is None and _recorded_commit(_name(hub_target), repo, version, "model") is not None
                 return _fetch(repo, version, hub_target, {}, "model" if model else kinds[0], patterns)
     raise AssertionError("the last Hub returns the release, or an error")
+
+
+@contextmanager
+def lacked_by_embedded(repo: str) -> Iterator[None]:
+    """Say in the errors of another Hub, raised within the block, that the embedded one was asked before.
+
+    Args:
+        repo: The repository that it lacks.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        HubError: As raised within the block.
+    """
+    try:
+        yield
+    except HubError as error:
+        raise HubError(f"the embedded Hub of this machine has no {repo} with versions; {error}") from error
 
 
 def _fetch(

@@ -7,6 +7,7 @@ pinned.
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, get_args
 
@@ -473,6 +474,22 @@ def engine_keys() -> dict[str, list[str]]:
     }
 
 
+def unknown_key(key: str, keys: Iterable[str], page: str) -> str:
+    """Say that there is no such key, which key may be meant, and where all are.
+
+    Args:
+        key: What was written, with its section.
+        keys: The keys that there are.
+        page: The page of the reference that lists them.
+
+    Returns:
+        The end of a message.
+    """
+    near = get_close_matches(key, [*keys], 1, 0.75)
+    meant = f", {near[0]} perhaps" if near else ""
+    return f"no such key{meant}; docs/reference/{page}.md lists the keys"
+
+
 def mapping(text: str, origin: str) -> dict[str, Any]:
     """Read a recipe's text as a mapping, unvalidated.
 
@@ -553,7 +570,9 @@ def _validate(tree: Mapping[str, Any], origin: str) -> Recipe:
             rest = rest[1:]  # pydantic puts the engine's type between the section and the key
         where = ".".join(map(str, (section, *rest)))
         if first["type"] == "extra_forbidden":
-            problem = "no such key; docs/reference/recipe.md lists the keys"
+            kinds = engine_keys().values()
+            more = {f"{name}.{key}" for name in ("policy", "generator") for keys in kinds for key in keys}
+            problem = unknown_key(where, (*key_paths(), *more), "recipe")
         elif first["type"] == "missing":
             problem = "this key is required"
         elif first["type"].startswith("union_tag"):

@@ -147,6 +147,13 @@ def test_what_publishing_and_verifying_refuse(built: Built) -> None:
         plum_hub.verify("local/again@v1.0.0", seed=1)
 
 
+def test_the_example_of_an_estimate_is_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    found = plum_hub.estimate_build(model="openai:gpt-4.1-mini", recipe="starter")
+    assert str([(step.stage, step.requests, step.usd) for step in found.steps]) in str(plum_hub.estimate_build.__doc__)
+
+
 def write(path: Path, *rows: dict[str, object]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from plum_hub.errors import UsageError
+from plum_hub.hubs.store import add_organisations
+from plum_hub.publishing.repository import PublishOptions
 from tests.rehearsal import addend, command, plum_hub, program, rows, suite_answer, task, write_rehearsal
 
 
@@ -67,7 +70,7 @@ def test_unreachable_endpoint(folder: Path) -> None:
 
 
 def test_wrong_key_in_a_recipe(folder: Path) -> None:
-    refused(command(folder, "--set", "samples.per_instrction=3"), 3, "samples.per_instrction", "no such key")
+    refused(command(folder, "--set", "samples.per_instrction=3"), 3, "the options: samples.per_instrction: no such key")
     refused(command(folder, "--set", "samples.temperature=warm"), 3, "samples.temperature")
     refused(command(folder, "--set", "nonsense"), 3, "KEY=VALUE")
     recipe = folder / "mine.yaml"
@@ -181,7 +184,17 @@ def test_where_it_goes_is_checked_before_anything_is_made(folder: Path) -> None:
     refused([*arguments[:at], "--hub", "publc", *arguments[at + 2 :]], 9, "publc")
     refused([*arguments[:at], "--hub", "embedded", "--repo", "bad name!", *arguments[at + 2 :]], 2, "bad name!")
     refused([*arguments, "--private"], 2, "--hub none")
+    elsewhere = [*arguments[:at], "--hub", "embedded", "--repo", "me/x", *arguments[at + 2 :]]
+    refused(elsewhere, 2, "no namespace me, only local", "local/x", "hub serve --organisation me")
     assert not (folder / "run").exists()
+
+
+def test_a_namespace_of_the_embedded_hub_can_be_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLUM_HUB_HOME", str(tmp_path))
+    with pytest.raises(UsageError, match="no namespace me, only local"):
+        PublishOptions(hub="embedded", repo="me/x")
+    add_organisations(tmp_path / "hub", ["me"])
+    assert [PublishOptions(hub="embedded", repo=repo).repo for repo in ("me/x", "x")] == ["me/x", "x"]
 
 
 def test_limits_that_no_machine_can_set(folder: Path) -> None:

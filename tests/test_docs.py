@@ -138,6 +138,18 @@ def test_pages_name_only_options_and_files_that_exist(path: Path) -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+@pytest.mark.parametrize(
+    "path", [TOP[0], *(path for path in WRITTEN if path.parent in (DOCS, DOCS / "guides"))], ids=lambda path: path.stem
+)
+def test_an_option_is_one_of_a_command_that_its_page_names(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    code = " ".join(re.findall(r"```.*?```|`[^`\n]*`|plum-hub [\w-]+", text, re.DOTALL))
+    named = [one for names, one in COMMANDS.items() if re.search(rf"(?<![\w-]){' '.join(names)}(?![\w-])", code)]
+    known = {option for one in named for param in one.params for option in param.opts}
+    every = {option for one in COMMANDS.values() for param in one.params for option in param.opts}
+    assert ({*re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)} & every) - known == set()
+
+
 def test_every_page_is_in_the_navigation() -> None:
     def pages(item: object) -> Iterator[str]:
         if isinstance(item, str):

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from plum_hub.answers.entry import needed_code
-from plum_hub.errors import RunError
+from plum_hub.cli import cli
+from plum_hub.errors import RunError, UsageError
 from plum_hub.evaluation.folder import EvaluationFolder
 from plum_hub.evaluation.protocol import Protocol
 from plum_hub.evaluation.scoring import ks
@@ -360,6 +362,18 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").touch()
     refused(asked(tmp_path), 4, "is not an evaluation folder")
+    (tmp_path / "run" / "thesis.tex").rename(tmp_path / "run" / "recipe.yaml")
+    (tmp_path / "run" / ".lock").touch()  # as in the run of a build
+    refused(asked(tmp_path), 4, "is not an evaluation folder")
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--n=5", "--temperature=0.2", "--top-p=0.9", "--max-tokens=99", "--seed=1", "--prompt=chat", "--examples=kept"],
+)
+def test_how_a_model_is_asked_is_refused_with_samples(tmp_path: Path, option: str) -> None:
+    with pytest.raises(UsageError, match=f"{option.partition('=')[0]}.* with --samples none is: leave them out"):
+        CliRunner().invoke(cli, ["evaluate", "--samples", str(tmp_path / "none"), option], catch_exceptions=False)
 
 
 def test_a_dry_run_counts_and_does_nothing(tmp_path: Path) -> None:

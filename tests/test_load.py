@@ -84,10 +84,11 @@ def test_what_is_not_there(releases: Releases) -> None:
         (REPO, "kto", "0" * 40): "has no such revision",
         (REPO, "kto", ""): f'which version? Name a tag or a commit, as in  plum_hub.load("{REPO}", "kto", "v1.0.0")',
         ("local/nobody", "kto", "v1.0.0"): "no dataset local/nobody",
+        ("numbers", "kto", "v1.0.0"): "numbers: write it as NAMESPACE/NAME",
     }
     found = all_loaded(releases, *((*asked, "embedded") for asked in expected))
     for (asked, message), (kind, said) in zip(expected.items(), found, strict=True):
-        assert kind == ("HubError" if asked[2] else "UsageError")
+        assert kind == ("HubError" if asked[2] and "/" in asked[0] else "UsageError")
         assert message in said
 
 

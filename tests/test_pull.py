@@ -1,6 +1,7 @@
 """A run from a release: the same rows, nothing to be sampled or judged again, and published anew."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,7 +98,7 @@ def without_names(made: list[dict[str, object]]) -> list[dict[str, object]]:
 @pytest.mark.parametrize(
     ("source", "code", "words"),
     [
-        ("local/numbers", 3, "REPO@TAG"),
+        ("local/numbers", 2, "write it as REPO@TAG"),
         ("local/numbers@v9.9.9", 9, "no such revision"),
         ("local/none@v1.0.0", 9, "no dataset"),
     ],
@@ -107,3 +108,33 @@ def test_what_cannot_be_pulled_leaves_nothing_behind(home: Path, source: str, co
     assert done.returncode == code, done.stderr
     assert words in done.stderr
     assert not [*home.glob("refused*")]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pull", "{}", "--run", "no"],
+        ["views", "{}"],
+        ["report", "{}"],
+        ["verify", "{}"],
+        ["strengthen", "{}", "--dry-run"],
+        ["build-dataset", "--model", "scripted:answers.jsonl", "--suites", "{}"],
+    ],
+    ids=lambda words: words[0],
+)
+@pytest.mark.parametrize(
+    ("release", "words"),
+    [
+        ("local/numbers@v9.9.9", "local/numbers.* has no (such revision|version)"),
+        ("local/none@v1.0.0", "has no local/none"),
+    ],
+    ids=["version", "name"],
+)
+def test_a_slip_in_the_name_of_a_release_is_told_by_the_hub_that_was_meant(
+    home: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], release: str, words: str
+) -> None:
+    monkeypatch.chdir(home)
+    command = [*CLI, *(word.format(release) for word in arguments)]
+    done = plum_hub(command, HF_ENDPOINT="http://127.0.0.1:9")
+    last = done.stderr.strip().splitlines()[-1]
+    assert (done.returncode, bool(re.match(f"plum-hub: .*{words}", last))) == (9, True), done.stderr

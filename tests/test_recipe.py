@@ -31,7 +31,7 @@ def test_a_named_engine_replaces_the_files_engine_whole() -> None:
 def test_a_setting_reaches_into_an_engine() -> None:
     made = compose(None, "options", BASE, ["policy.concurrency=3"])
     assert made.policy.model_dump()["concurrency"] == 3
-    with pytest.raises(RecipeError, match=r"policy\.concurency: no such key"):
+    with pytest.raises(RecipeError, match=r"policy\.concurency: no such key, policy\.concurrency perhaps"):
         compose(None, "options", BASE, ["policy.concurency=3"])
 
 
@@ -42,6 +42,11 @@ def test_a_setting_reaches_into_an_engine() -> None:
         ("a: [", "not YAML"),
         ("samples: {per_instruction: 0}", "samples.per_instruction"),
         ("sample: {}", "sample: no such key"),
+        (
+            "samples: {per_instructions: 3}",
+            r"samples.per_instructions: no such key, samples.per_instruction perhaps; docs",
+        ),
+        ("samples: {zzz: 3}", "samples.zzz: no such key; docs/reference/recipe.md lists the keys"),
         ("version: 2", "version"),
         ("samples: {seed: 1, seed: 2}", "the key 'seed' stands twice, the second time in line 1; leave one out"),
         ("samples: {seed: 1}\nsuites: {}\nsamples: {}", "the key 'samples' stands twice, the second time in line 3"),

@@ -234,6 +234,8 @@ def test_what_cannot_be_asked_says_so(built: Path, tmp_path: Path) -> None:
         api.views(built / "run", rule="plume")
     with pytest.raises(UsageError, match="name it with --rule"):
         api.views(built / "run", out=tmp_path)
+    with pytest.raises(RecipeError, match="--set deduplicat: no such key, deduplicate perhaps"):
+        api.views(built / "run", settings={"deduplicat": True})
     with pytest.raises(RecipeError, match="max_passed"):
         api.views(built / "run", settings={"max_passed": 3})
     with pytest.raises(RecipeError, match=r"min_passed 0\.9 is more than max_passed 0\.1"):

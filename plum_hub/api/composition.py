@@ -96,7 +96,8 @@ class RecipeArguments:
         """Return the recipe as YAML, and where it comes from."""
         if self.recipe is None:
             name = self.instructions or ("oss-instruct" if self.suites is None else "")
-            return shipped.text(name), f"recipe {name}" if name else "the options"
+            text = shipped.text(name)
+            return text, "the options" if text is None else f"recipe {name}"
         if isinstance(self.recipe, Recipe):
             return self.recipe.to_yaml(), "the recipe"
         if (text := shipped.text(str(self.recipe))) is not None:

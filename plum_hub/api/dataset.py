@@ -187,7 +187,7 @@ def estimate_build(
     Example:
         >>> estimate = plum_hub.estimate_build(model="openai:gpt-4.1-mini", recipe="starter")
         >>> [(step.stage, step.requests, step.usd) for step in estimate.steps]
-        [('responses', 360, 0.26), ('samples', 1540, 0.55)]
+        [('responses', 390, 0.413), ('samples', 1660, 0.6992)]
     """
     arguments = RecipeArguments(
         recipe=recipe, model=model, generator=generator, instructions=instructions, suites=suites, hub=hub,

@@ -214,8 +214,11 @@ def _config(
         raise UsageError(
             "evaluate needs either a model (--model MODEL) or a file of programs (--samples FILE), and not both"
         )
-    if samples is not None and asked != "auto":
-        raise UsageError(f"--protocol {asked} is how a model is asked, and with --samples none is: leave it out")
+    if samples is not None and (asked != "auto" or not rest["auto_prompt"] or rest["protocol"] != Protocol()):
+        raise UsageError(
+            "--protocol, --prompt, --prompt-file, --examples, --n, --temperature, --top-p, --max-tokens and --seed say "
+            "how a model is asked, and with --samples none is: leave them out"
+        )
     if asked != "auto" and rest["protocol"].name == "file":
         raise UsageError(f"--protocol {asked} and --prompt-file: a protocol has its own prompt; leave one of them out")
     config = engine(model) if model is not None else None

@@ -97,14 +97,14 @@ def strengthen(
     if most < 1:
         raise UsageError(f"--most {most}: give at least 1")
     named, progress = source_of(str(source)), progress or LoggedProgress()
-    options = PublishOptions.chosen(
-        repo=repo or (named.partition("@")[0] if hub != "none" else None),
-        hub=hub, private=private, tag=tag, branch=branch, create_pr=create_pr,
-    )  # fmt: skip
     where = "auto" if hub == "none" else hub
     if dry_run:
         with tempfile.TemporaryDirectory(prefix="plum-strengthen-") as place:
             return StrengthenResult(source=named, added=try_strengthening(named, Path(place), where, most, by))
+    options = PublishOptions.chosen(
+        repo=repo or (named.partition("@")[0] if hub != "none" else None),
+        hub=hub, private=private, tag=tag, branch=branch, create_pr=create_pr,
+    )  # fmt: skip
     folder = optional_path(run) or Path("runs") / f"{slug(named)}-{slug(named.partition('@')[2])}-stronger"
     parent, stronger = prepare_stronger(named, folder, where, most, by)
     context = Context(run=stronger, progress=progress, benchmark_data=optional_path(benchmark_data))

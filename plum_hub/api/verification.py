@@ -8,7 +8,7 @@ from plum_hub.api.settings import StrPath
 from plum_hub.errors import UsageError
 from plum_hub.execution.base import SandboxName
 from plum_hub.hubs.client import Kind
-from plum_hub.instructions.addresses import parse_repo
+from plum_hub.instructions.addresses import parse_release
 from plum_hub.progress import LoggedProgress, Progress
 from plum_hub.verification.dataset import DatasetReport
 from plum_hub.verification.model import ModelReport
@@ -66,9 +66,7 @@ def verify(
         >>> report.agrees
         True
     """
-    repo, _, version = parse_repo(release).partition("@")
-    if "/" not in repo or not version:
-        raise UsageError(f"{release}: write it as REPO@TAG, as in  plum-hub verify me/plum-starter@v1.0.0")
+    repo, version = parse_release(release)
     if commit is not None and not re.fullmatch(r"[0-9a-f]{7,40}", commit):
         raise UsageError(f"--commit {commit}: not a commit; give at least its first 7 hex digits")
     if seed is not None and sample is None:

@@ -15,12 +15,13 @@ from plum_hub.api.settings import Settings, StrPath, optional_path, setting_line
 from plum_hub.errors import RecipeError, RunError, UsageError
 from plum_hub.files import writing
 from plum_hub.home import home
-from plum_hub.instructions.addresses import parse_repo
+from plum_hub.instructions.addresses import parse_release
 from plum_hub.lines import appending
 from plum_hub.pipeline.gold_verdicts import GoldReport
 from plum_hub.pipeline.pull import pull
 from plum_hub.pipeline.rule_views import RULES, RuleView, labelled_rows, view_run
 from plum_hub.progress import LoggedProgress, Progress
+from plum_hub.recipe import unknown_key
 from plum_hub.records import Preference, digest
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.views import Row, dpo_rows, kto_rows, sft_rows
@@ -168,9 +169,9 @@ def _rules(rule: str | None, settings: tuple[str, ...]) -> Mapping[str, Preferen
     except ValidationError as error:
         wrong = error.errors(include_url=False)[0]
         key = ".".join(map(str, wrong["loc"])) or "preferences"
-        raise RecipeError(
-            f"--set {key}: {wrong['msg']}; docs/reference/recipe.md lists the keys of preferences"
-        ) from error
+        unknown = unknown_key(key, PreferencesConfig.model_fields, "recipe")
+        said = unknown if wrong["type"] == "extra_forbidden" else wrong["msg"]
+        raise RecipeError(f"--set {key}: {said}") from error
 
 
 @contextmanager
@@ -179,11 +180,9 @@ def _opened(source: StrPath, hub: str) -> Iterator[Run]:
     if Path(source).exists():
         yield Run.open(Path(source))
         return
-    release = parse_repo(str(source))
-    if "@" not in release:
-        raise UsageError(f"{source}: is neither a run folder that exists nor REPO@TAG")
+    release = parse_release(str(source), "run folder")
     with tempfile.TemporaryDirectory(prefix="plum-views-") as folder:
-        yield pull(release, Path(folder) / "run", hub)
+        yield pull("@".join(release), Path(folder) / "run", hub)
 
 
 def _write(folder: Path, run: Run, rule: PreferencesConfig) -> Iterator[Path]:

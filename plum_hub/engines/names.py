@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-REPO = re.compile(r"[\w.-]+(/[\w.-]+)?")
+REPO = re.compile(r"(?!.*(?:--|\.\.|\.git\Z))(?:\w(?:[\w.-]*\w)?/)?\w(?:[\w.-]{0,94}\w)?", re.ASCII)
+"""Names that huggingface_hub's `validate_repo_id` accepts; all others are paths."""
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 

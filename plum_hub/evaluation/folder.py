@@ -161,10 +161,8 @@ class EvaluationFolder:
         Raises:
             RunError: The folder holds something else, cannot be written, or is held by another process.
         """
-        if self.path.exists() and (
-            not self.path.is_dir()
-            or ((names := {file.name for file in self.path.iterdir()}) and not names & {_HEAD, ".lock"})
-        ):
+        names = [file.name for file in self.path.iterdir()] if self.path.is_dir() else [str(self.path)]
+        if self.path.exists() and _HEAD not in names and not all(name.startswith((".lock", _HEAD)) for name in names):
             raise RunError(f"{self.path}: exists and is not an evaluation folder; name another folder with --run DIR")
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)

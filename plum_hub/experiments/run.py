@@ -108,6 +108,10 @@ def run_experiment(
             "--until data"
         )
     folder.check(request.experiment)
+    plan, method = request.experiment.release, request.experiment.training.methods[0].name
+    for repo in (plan.dataset, plan.model and plan.model.replace("{name}", method)):
+        if request.destination is not None and request.until == "release":
+            replace(request.destination, repo=repo)  # checks the name, before hours of work
     with folder.lock():
         work = _ExperimentRun(request, folder, progress)
         steps = [*work.steps()]

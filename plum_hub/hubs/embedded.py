@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from plum_hub.errors import HubError
 from plum_hub.home import home
-from plum_hub.hubs.server import AlreadyServedError, announced_endpoint, make_root
-from plum_hub.hubs.store import read_token
+from plum_hub.hubs.server import ACCOUNT, AlreadyServedError, announced_endpoint, make_root
+from plum_hub.hubs.store import organisations, read_token
 
 START_SECONDS = 30
 """Seconds that a server has to answer before it counts as broken."""
@@ -23,6 +23,11 @@ START_SECONDS = 30
 def default_root() -> Path:
     """Return the folder of the embedded Hub: `$PLUM_HUB_HOME/hub`, by default `~/.cache/plum-hub/hub`."""
     return home() / "hub"
+
+
+def namespaces() -> tuple[str, ...]:
+    """Return the namespaces in which the owner of the Hub in `default_root` may write."""
+    return (ACCOUNT, *organisations(default_root()))
 
 
 class EmbeddedHub:

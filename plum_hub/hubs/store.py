@@ -98,8 +98,7 @@ class Store:
     @property
     def organisations(self) -> tuple[str, ...]:
         """Namespaces beside the account's own in which it may write."""
-        path = self.root / _ORGANISATIONS
-        return tuple(path.read_text(encoding="utf-8").split()) if path.exists() else ()
+        return organisations(self.root)
 
     def _make_token(self, role: Role) -> str:
         token = f"plum_{secrets.token_urlsafe(30)}"
@@ -329,6 +328,16 @@ def is_repo_name(name: str) -> bool:
     return len(parts) == 2 and all(_NAME.fullmatch(part) and not part.endswith(".git") for part in parts)
 
 
+def organisations(root: Path) -> tuple[str, ...]:
+    """Return the namespaces beside the account's own in which it may write.
+
+    Args:
+        root: The folder of the Hub, which need not exist.
+    """
+    path = root / _ORGANISATIONS
+    return tuple(path.read_text(encoding="utf-8").split()) if path.exists() else ()
+
+
 def add_organisations(root: Path, names: Iterable[str]) -> None:
     """Let the account write in further namespaces.
 
@@ -339,8 +348,7 @@ def add_organisations(root: Path, names: Iterable[str]) -> None:
     Raises:
         UsageError: A name is not a valid namespace.
     """
-    path = root / _ORGANISATIONS
-    kept = path.read_text(encoding="utf-8").split() if path.exists() else []
+    path, kept = root / _ORGANISATIONS, [*organisations(root)]
     for name in names:
         if not is_repo_name(f"{name}/x"):
             raise UsageError(f"--organisation {name}: write it in letters, digits, '-', '_', '.'")

@@ -7,6 +7,7 @@ from glob import escape
 from pathlib import Path
 from urllib.parse import parse_qs, unquote
 
+from plum_hub.engines.names import REPO
 from plum_hub.errors import InstructionsError, UsageError
 from plum_hub.instructions.file_kinds import SUFFIXES, is_supported
 from plum_hub.instructions.local import exists, expanded, is_local, is_pattern
@@ -162,6 +163,26 @@ def parse_repo(text: str) -> str:
     if found.path:
         raise UsageError(f"{text} names a file of a dataset, where the dataset is needed: give {found.repo}@TAG")
     return found.whole
+
+
+def parse_release(text: str, beside: str = "") -> tuple[str, str]:
+    """Understand one version of a dataset or model.
+
+    Args:
+        text: `REPO@TAG`, or its address on the Hub.
+        beside: What else the command takes, for the message, as `run folder`.
+
+    Returns:
+        The repository, as NAMESPACE/NAME, and the tag, branch or commit.
+
+    Raises:
+        UsageError: It is not that.
+    """
+    repo, _, tag = parse_repo(text).partition("@")
+    if "/" not in repo or not tag or not REPO.fullmatch(repo):
+        said = f"is neither a {beside} that exists nor REPO@TAG" if beside else "write it as REPO@TAG"
+        raise UsageError(f"{text}: {said}, as in  me/plum-starter@v1.0.0")
+    return repo, tag
 
 
 def _part(text: str) -> DatasetAddress | None:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from plum_hub.errors import HubError, RecipeError
-from plum_hub.hubs.client import choose_target, connected, fetch_repo
+from plum_hub.hubs.client import choose_target, connected, fetch_repo, tags
+from plum_hub.loading import lacked_by_embedded
 from plum_hub.recipe import SuitesConfig
 from plum_hub.records import Instruction, TestSuite
 from plum_hub.release.reading import config_files, instruction_of, read_rows, suite_of
@@ -102,10 +103,11 @@ def release_folder(config: SuitesConfig) -> Path:
             f"suites.source: {config.source}: write it as REPO@TAG, as in  --suites me/plum-starter@v1.0.0"
         )
     first = choose_target(config.hub)
-    try:
-        with connected(first) as target:
+    with connected(first) as target:
+        try:
             return fetch_repo(repo, config.revision or tag, target)
-    except HubError:
-        if not (config.hub == "auto" and first.embedded):
-            raise
+        except HubError:
+            if config.hub != "auto" or not first.embedded or (config.revision is None and tags(repo, target)):
+                raise
+    with lacked_by_embedded(repo):
         return fetch_repo(repo, config.revision or tag, choose_target("public"))  # anybody may read there

@@ -13,6 +13,7 @@ from typing import Any
 from plum_hub import recipe as recipes
 from plum_hub.errors import HubError, RunError
 from plum_hub.files import writing
+from plum_hub.instructions.addresses import parse_release
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.decontamination.stage import STAGE as DECONTAMINATION
 from plum_hub.pipeline.preferences import run_preferences
@@ -46,12 +47,12 @@ def pull(source: str, folder: Path, hub: str) -> Run:
 
     Raises:
         HubError: The release cannot be downloaded, or was not published by plum-hub.
-        RecipeError: `source` is not of the form `REPO@TAG`.
+        UsageError: `source` is not of the form `REPO@TAG`.
         RunError: The folder is not empty, or cannot be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunError(f"{folder}: exists already; name a new folder with --run DIR")
-    config = SuitesConfig(source=source, hub=hub)
+    config = SuitesConfig(source="@".join(parse_release(source)), hub=hub)
     release = release_folder(config)
     partial = folder.with_name(f"{folder.name}.partial")
     with writing(partial):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from plum_hub.errors import RunError, UsageError
 from plum_hub.files import writing
-from plum_hub.instructions.addresses import parse_repo
+from plum_hub.instructions.addresses import parse_release
 from plum_hub.judging.cases import judge_of
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.extraction import extracted, extraction_of
@@ -51,10 +51,7 @@ def source_of(source: str) -> str:
         UsageError: It is neither, or the run was not published.
     """
     if not Path(source).exists():
-        release = parse_repo(source)
-        if "@" not in release:
-            raise UsageError(f"{source}: is neither a run folder that exists nor REPO@TAG")
-        return release
+        return "@".join(parse_release(source, "run folder"))
     found = last_release(Run.open(Path(source)))
     if found is None or not found["tag"]:
         raise UsageError(f"{source}: was not published; publish it first:  plum-hub push-dataset {source}")

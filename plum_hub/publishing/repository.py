@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from plum_hub.errors import RunError, UsageError
 from plum_hub.files import writing
 from plum_hub.hubs import client
-from plum_hub.hubs.embedded import default_root
+from plum_hub.hubs.embedded import default_root, namespaces
 from plum_hub.lines import appending, whole_lines, without_checksum
 from plum_hub.progress import Progress
 from plum_hub.release import model_tree
@@ -50,7 +50,7 @@ class PublishOptions:
         """Check the names, before hours of work.
 
         Raises:
-            UsageError: A name is invalid.
+            UsageError: A name is invalid, or in a namespace that the embedded Hub does not have.
             HubError: There is no such Hub.
         """
         if self.repo is not None and not _REPO.fullmatch(self.repo):
@@ -61,7 +61,13 @@ class PublishOptions:
         for option, name in (("--tag", self.tag), ("--branch", self.branch)):
             if name is not None and not _REF.fullmatch(name):
                 raise UsageError(f"{option} {name}: not a name that git accepts; write it as v1.2.0 or as my-branch")
-        client.choose_target(self.hub)
+        owner, _, name = (self.repo or "").rpartition("/")
+        if client.choose_target(self.hub).embedded and owner and owner not in (own := namespaces()):
+            raise UsageError(
+                f"--repo {self.repo}: the embedded Hub here has no namespace {owner}, only {', '.join(own)}: name "
+                f"{own[0]}/{name}, add it with  plum-hub hub serve --organisation {owner} , or publish on the Hub, "
+                "after  hf auth login"
+            )
 
     @classmethod
     def chosen(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from plum_hub.errors import RunError, UsageError
-from plum_hub.instructions.addresses import parse_repo
+from plum_hub.instructions.addresses import parse_release
 from plum_hub.loading import fetch_pinned
 from plum_hub.release.manifest import MANIFEST
 from plum_hub.training.checkpoint import MERGED, RECORD, STEPS
@@ -54,13 +54,10 @@ def find(source: str, hub: str) -> list[FoundFolder]:
                 "build-dataset, train  or  evaluate  wrote"
             )
         return found
-    release = parse_repo(source)
-    if root.exists() or "@" not in release:
-        raise UsageError(
-            f"{source}: is neither a folder that exists nor REPO@TAG; name a run, as in  plum-hub report runs/starter"
-        )
-    repo, _, tag = release.rpartition("@")
-    return [FoundFolder(release, fetch_pinned(repo, tag, hub).folder, "release")]
+    if root.exists():
+        raise UsageError(f"{source}: is a file; name a run's folder, as in  plum-hub report runs/starter")
+    repo, tag = parse_release(source, "folder")
+    return [FoundFolder(f"{repo}@{tag}", fetch_pinned(repo, tag, hub).folder, "release")]
 
 
 def _walk(folder: Path, name: str, depth: int) -> Iterator[FoundFolder]:

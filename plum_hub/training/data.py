@@ -186,7 +186,7 @@ def _of_release(files: Iterable[Path]) -> Iterator[Mapping[str, Any]]:
     yield from (row for path in files for _, row in read_rows(path, _READ))
 
 
-def _survey(rows: Iterable[Row]) -> tuple[set[str] | None, tuple[str, ...]]:
+def _survey(rows: Iterable[Mapping[str, Any]]) -> tuple[set[str] | None, tuple[str, ...]]:
     """Return the columns that all rows have, None without rows; and those that would change the training if read."""
     have: set[str] | None = None
     seen: set[str] = set()
@@ -207,7 +207,7 @@ def _convert(
     """Convert rows to TRL's format for a method: unchanged where they have it, else derived from what they have.
 
     Args:
-        opened: Reads the rows from the first one; called twice.
+        opened: Reads the rows from the first one; called more than once.
         method: Training method.
         source: File or dataset, for messages.
 
@@ -218,9 +218,10 @@ def _convert(
     have = found or set()
     form = form_of(have, method) or LABELLED
     if found is not None and not have >= set(form):
+        own, _ = _survey(opened())  # as they are written, without what follows from them
         raise TrainingError(
             f"{source}: {method} needs in every row {needed(have, method)}; every row has "
-            f"{', '.join(sorted(map(str, have))) or 'nothing'}: rename columns, or add what is missing"
+            f"{', '.join(sorted(map(str, own or ()))) or 'nothing'}: rename columns, or add what is missing"
         )
     checked = _checked(standard_rows(opened(), source), form, source)
     if form == LABELLED and method != "kto":

@@ -67,6 +67,7 @@ def diff(repo: str, old: str, new: str, hub: str) -> ReleaseDiff:
         The differences.
 
     Raises:
+        UsageError: The name has no namespace.
         HubError: A version cannot be downloaded, its tag has moved, or it is not a release of plum-hub.
         RunError: `$PLUM_HUB_HOME` cannot be written.
     """

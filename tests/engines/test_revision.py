@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from plum_hub.engines import ScriptedConfig, VllmConfig
+from plum_hub.engines.names import REPO
 from plum_hub.engines.revision import exact_revision
 from plum_hub.errors import EngineError
 
@@ -40,6 +41,30 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="no such folder"):
         exact_revision(str(tmp_path / "none" / "at" / "all"), None)
+
+
+@pytest.mark.parametrize(
+    "model", ["./policy", "../policy", ".policy", "runs/policy.", "a--b", "me/x.git", "\u00fc/model"]
+)
+def test_a_path_that_no_repository_can_have_asks_no_hub(model: str) -> None:
+    with pytest.raises(EngineError, match="there is no such folder, and it is not a Hub repository's name"):
+        exact_revision(model, None)
+
+
+NAMES = "x org/model Org.x/Model-1.5_b _a/_b a/b/c -a/b a-/b a/b- a./b a/ /a a..b a.git git/a a/x.gitt org/m\u00f6del"
+
+
+@pytest.mark.parametrize("name", [*NAMES.split(), "a b", "a/" + "n" * 96, "a/" + "n" * 97])
+def test_names_of_repositories_are_those_that_the_hubs_client_takes(name: str) -> None:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        assert not REPO.fullmatch(name)
+    else:
+        assert REPO.fullmatch(name) or not name.isascii()
 
 
 def test_a_commit_is_taken_at_its_word() -> None:

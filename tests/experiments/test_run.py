@@ -183,6 +183,7 @@ def test_what_cannot_be_run(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path)
     assert "--until data" in refusal(line(recipe, "--model", f"scripted:{tmp_path / 'generator.jsonl'}"), UsageError)
     assert "--repo" in refusal(line(recipe, "--repo", "x"), UsageError)
+    assert "no namespace me" in refusal(line(recipe, "--set", "release.model=me/x-{name}"), UsageError)
     assert "evaluation.protocol: nobody" in refusal(line(recipe, "--set", "evaluation.protocol=nobody"), UsageError)
     assert "--list" in refusal(line(tmp_path / "no.yaml"), RecipeError)
     assert "--until" in refusal(["run", "--model", "x", "--until", "data"], UsageError)

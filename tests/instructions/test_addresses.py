@@ -7,7 +7,14 @@ import pytest
 
 from plum_hub.errors import InstructionsError, UsageError
 from plum_hub.instructions import InstructionsConfig, load
-from plum_hub.instructions.addresses import DatasetAddress, LocalAddress, canonical, parse_repo, parse_source
+from plum_hub.instructions.addresses import (
+    DatasetAddress,
+    LocalAddress,
+    canonical,
+    parse_release,
+    parse_repo,
+    parse_source,
+)
 from plum_hub.instructions.local import find_part
 
 
@@ -103,6 +110,17 @@ def test_a_release_by_its_address() -> None:
         parse_repo("hf://datasets/me/rows@v1/a.jsonl")
     with pytest.raises(UsageError, match="curl"):
         parse_repo("https://example.org/rows")
+
+
+@pytest.mark.parametrize(
+    "text", ["rows@v1", "me/rows", "me/rows@", "@v1", "./me/rows@v1", "me/my/rows@v1", "hf://datasets/me/rows"]
+)
+def test_what_names_no_version_says_how_one_is_written(text: str) -> None:
+    with pytest.raises(UsageError, match="write it as REPO@TAG"):
+        parse_release(text)
+    with pytest.raises(UsageError, match="is neither a run folder that exists nor REPO@TAG"):
+        parse_release(text, "run folder")
+    assert parse_release("hf://datasets/me/rows@v1") == parse_release("me/rows@v1") == ("me/rows", "v1")
 
 
 @pytest.mark.parametrize(

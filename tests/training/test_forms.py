@@ -142,6 +142,7 @@ def test_every_form_of_sft_is_read(tmp_path: Path, row: dict[str, Any], found: d
         ("dpo", {"text": "x"}, r"\(these rows are for --method sft\)"),
         ("kto", {"prompt": "a", "completion": "b"}, r"prompt, completion and label, or .*for --method sft\)"),
         ("sft", {"prompt": "a", "chosen": "b", "rejected": "c"}, r"\(these rows are for --method kto or dpo\)"),
+        ("kto", {"instruction": "a", "output": "b"}, r"every row has instruction, output: rename"),
         ("sft", {"question": "a", "answer": "b"}, r"messages, or text.*; every row has answer, question"),
         ("sft", {"messages": [user("a"), {"role": "assistant"}]}, "row 0: its messages must be a conversation"),
         ("sft", {"messages": "no turns"}, "row 0: its messages must be a conversation"),
