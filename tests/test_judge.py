@@ -86,6 +86,13 @@ def refused(arguments: list[str], code: int, *words: str) -> None:
     assert done.stdout == ""
 
 
+def test_the_folder_of_the_verdicts_is_made(folder: Path) -> None:
+    options = judge(folder, "-q")
+    options[options.index("--out") + 1] = str(folder / "new" / "folder" / "verdicts.jsonl")
+    assert plum_hub(options).returncode == 0
+    assert len(read(folder / "new" / "folder" / "verdicts.jsonl")) == len(PROGRAMS)
+
+
 def test_every_status_and_its_cases(folder: Path) -> None:
     done = plum_hub(judge(folder, "--json"))
     assert done.returncode == 0, done.stderr

@@ -100,6 +100,7 @@ def without_names(made: list[dict[str, object]]) -> list[dict[str, object]]:
     [
         ("local/numbers", 2, "write it as REPO@TAG"),
         ("local/numbers@v9.9.9", 9, "no such revision"),
+        ("local/numbers@v9.9.9", 9, "its versions: v1.0.0"),
         ("local/none@v1.0.0", 9, "no dataset"),
     ],
 )

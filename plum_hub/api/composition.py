@@ -11,6 +11,8 @@ from plum_hub import recipes as shipped
 from plum_hub.api.settings import StrPath, engine
 from plum_hub.engines import EngineConfig, parse_engine
 from plum_hub.errors import RecipeError, UsageError
+from plum_hub.hubs.client import choose_target
+from plum_hub.hubs.embedded import has_dataset
 from plum_hub.instructions.addresses import DatasetAddress, LocalAddress, canonical, parse_source
 from plum_hub.pipeline.build import default_folder
 from plum_hub.pipeline.published import GENERATE, ROWS
@@ -141,6 +143,7 @@ def suites_sections(text: str, hub: str) -> dict[str, Any]:
 
     Raises:
         InstructionsError: It is an address, but not of a dataset on a Hub.
+        UsageError: It is a dataset of the embedded Hub without a version.
     """
     if text in (GENERATE, ROWS):
         return {"suites": {"source": text}}
@@ -152,5 +155,9 @@ def suites_sections(text: str, hub: str) -> dict[str, Any]:
     if isinstance(found, DatasetAddress) and found.revision and not (found.is_part or found.column):
         hub = "public" if found.explicit and hub == "auto" else hub
         return {"suites": {"source": name, "hub": hub}, "instructions": {"source": name}}
+    if name == text and choose_target(hub).embedded and has_dataset(name):
+        raise UsageError(
+            f"--suites {text}: the embedded Hub has this dataset; name its version, as in  --suites {text}@v1.0.0"
+        )
     suites = {"source": ROWS, "column": found.column} if found.column else {"source": ROWS}
     return {"suites": suites, "instructions": {"source": name}}

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from plum_hub.errors import HubError
 from plum_hub.home import home
 from plum_hub.hubs.server import ACCOUNT, AlreadyServedError, announced_endpoint, make_root
-from plum_hub.hubs.store import organisations, read_token
+from plum_hub.hubs.store import is_repo_name, organisations, read_token, repo_folder
 
 START_SECONDS = 30
 """Seconds that a server has to answer before it counts as broken."""
@@ -28,6 +28,18 @@ def default_root() -> Path:
 def namespaces() -> tuple[str, ...]:
     """Return the namespaces in which the owner of the Hub in `default_root` may write."""
     return (ACCOUNT, *organisations(default_root()))
+
+
+def has_dataset(name: str) -> bool:
+    """Tell whether the Hub in `default_root` has a dataset.
+
+    Args:
+        name: `account/name`.
+
+    Returns:
+        Whether it has.
+    """
+    return is_repo_name(name) and repo_folder(default_root(), "dataset", name).exists()
 
 
 class EmbeddedHub:

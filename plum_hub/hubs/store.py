@@ -120,7 +120,7 @@ class Store:
             raise refusals.malformed(
                 f"{name}: no valid repo name; write account/name in letters, digits, '-', '_', '.'"
             )
-        return self.root / "repos" / f"{kind}s" / f"{name}.git"
+        return repo_folder(self.root, kind, name)
 
     @contextmanager
     def writing(self, kind: Kind, name: str) -> Iterator[None]:
@@ -326,6 +326,20 @@ def is_repo_name(name: str) -> bool:
     """
     parts = name.split("/")
     return len(parts) == 2 and all(_NAME.fullmatch(part) and not part.endswith(".git") for part in parts)
+
+
+def repo_folder(root: Path, kind: Kind, name: str) -> Path:
+    """Return the folder of a repository.
+
+    Args:
+        root: The folder of the Hub.
+        kind: The kind of repository.
+        name: `account/name`.
+
+    Returns:
+        Its git folder, which need not exist.
+    """
+    return root / "repos" / f"{kind}s" / f"{name}.git"
 
 
 def organisations(root: Path) -> tuple[str, ...]:

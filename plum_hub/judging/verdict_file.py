@@ -188,6 +188,7 @@ def _locked(out: Path) -> Iterator[None]:
     busy = RunError(f"{out}: another plum-hub process is writing to it; wait for it, or name another file")
     with ExitStack() as held:
         with writing(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(locked(out, lambda: busy))
         yield
 

@@ -106,8 +106,11 @@ def release_folder(config: SuitesConfig) -> Path:
     with connected(first) as target:
         try:
             return fetch_repo(repo, config.revision or tag, target)
-        except HubError:
-            if config.hub != "auto" or not first.embedded or (config.revision is None and tags(repo, target)):
+        except HubError as error:
+            known = tags(repo, target) if config.revision is None and first.embedded else {}
+            if known:
+                raise HubError(f"{error}; its versions: {', '.join(sorted(known))}") from error
+            if config.hub != "auto" or not first.embedded:
                 raise
     with lacked_by_embedded(repo):
         return fetch_repo(repo, config.revision or tag, choose_target("public"))  # anybody may read there
