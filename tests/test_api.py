@@ -147,8 +147,11 @@ def test_what_publishing_and_verifying_refuse(built: Built) -> None:
         plum_hub.verify("local/again@v1.0.0", seed=1)
 
 
-def test_the_example_of_an_estimate_is_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_of_estimates_are_what_they_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PLUM_HUB_HOME", str(tmp_path / "home"))  # which remembers how fast engines were here
+    whole = plum_hub.estimate_experiment("paper/table2/codeqwen1.5-7b-chat", instructions="starter")
+    assert str((whole.tokens, whole.gpu_hours, whole.server_usd)) in str(plum_hub.estimate_experiment.__doc__)
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     found = plum_hub.estimate_build(model="openai:gpt-4.1-mini", recipe="starter")
     assert str([(step.stage, step.requests, step.usd) for step in found.steps]) in str(plum_hub.estimate_build.__doc__)

@@ -199,9 +199,9 @@ def estimate_experiment(
         PlumError: As `run_experiment`, for everything that can be known beforehand.
 
     Example:
-        >>> found = plum_hub.estimate_experiment("paper/table2/codeqwen1.5-7b-chat")
+        >>> found = plum_hub.estimate_experiment("paper/table2/codeqwen1.5-7b-chat", instructions="starter")
         >>> found.tokens, found.gpu_hours, found.server_usd
-        (18046320, 4.02, 58.29)
+        (2220973, 0.08, 8.57)
     """
     experiment, name, folder = _compose(recipe, run, setting_lines(settings), _options(
         model=model, generator=generator, instructions=instructions, suites=suites, method=method, rounds=rounds,
