@@ -68,8 +68,9 @@ def help_of(path: tuple[str, ...]) -> str:
 def commands_page() -> str:
     """Return the page of commands."""
     introduction = (
-        "Every command, as its `--help` shows it. Errors are one line on stderr; [exit codes](exit-codes.md) say what "
-        "kind of error it was. All rows made before an error are kept: the same command goes on from there."
+        "Every command, as its `--help` shows it. An error is one line on stderr, after the usage where an option or "
+        "argument does not exist or is missing; [exit codes](exit-codes.md) say what kind of error it was. All rows "
+        "made before an error are kept: the same command goes on from there."
     )
     parts = [f"## plum-hub\n\n{help_of(())}"]
     parts += [f"## {' '.join(path)}\n\n{help_of(path)}" for path, _ in leaves(cli)]
