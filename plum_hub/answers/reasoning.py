@@ -97,9 +97,10 @@ def _to_the_end(text: str) -> str:
 def _this_turn(text: str) -> str:
     """Cut the text where, behind a program, the model goes on with a turn of the user's."""
     begun = _PROGRAM.search(text)
-    marked = _MarkedText(text)
-    for match in _NEXT_TURN.finditer(text, begun.start()) if begun else ():
-        if marked.is_outside(match.start()):
+    found = list(_NEXT_TURN.finditer(text, begun.start())) if begun else []
+    marked = _MarkedText(text) if found else None  # which takes time
+    for match in found:
+        if marked is not None and marked.is_outside(match.start()):
             return text[: match.start()]
     return text
 

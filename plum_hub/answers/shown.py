@@ -81,7 +81,10 @@ def replacements(code: str) -> list[tuple[str, str]]:
 
 def _without_labels(code: str, tree: ast.Module) -> str:
     """Remove lines at both ends that only name something which is not there, such as `python` or `[END]`."""
-    body, missing = tree.body, missing_names(tree)
+    body = tree.body
+    if not any(map(_does_nothing, (*body[:1], *body[-1:]))):
+        return code
+    missing = missing_names(tree)
     first, last = 0, len(body)
     while first < last and _is_label(body[first], missing):
         first += 1
@@ -97,10 +100,13 @@ def _without_labels(code: str, tree: ast.Module) -> str:
 
 
 def _is_label(node: ast.stmt, missing: set[str]) -> bool:
-    parts = list(ast.walk(node)) if isinstance(node, ast.Expr) else []
-    return any(isinstance(part, ast.Name) and part.id in missing for part in parts) and not any(
-        isinstance(part, ast.Call | ast.Await | ast.NamedExpr | ast.comprehension) for part in parts
-    )
+    return _does_nothing(node) and any(isinstance(part, ast.Name) and part.id in missing for part in ast.walk(node))
+
+
+def _does_nothing(node: ast.stmt) -> bool:
+    """Tell whether a statement is an expression that calls and binds nothing."""
+    acts = ast.Call | ast.Await | ast.NamedExpr | ast.comprehension
+    return isinstance(node, ast.Expr) and not any(isinstance(part, acts) for part in ast.walk(node))
 
 
 def _without_cells(code: str) -> str:
