@@ -270,6 +270,8 @@ def test_what_is_found_is_left_out_of_a_release_with_its_evidence(home: Path) ->
     summary = json.loads(done.stdout)
     wanted = {kind: summary["wanted"][kind] for kind in ("instructions", "responses", "suites", "samples")}
     assert wanted == {"instructions": 4, "responses": 3, "suites": 3, "samples": 3 * SAMPLES}
+    planned = plum_hub(build(home, "--benchmark-data", str(DATA / "humaneval"), "--dry-run"))
+    assert [step["requests"] for step in json.loads(planned.stdout)["steps"]] == [0, 0]
     left = 3 * SAMPLES - sum(len(found) for found in reasons.values()) + 1  # of which an instruction
     assert summary["rows"]["preferences"] + sum(summary["dropped"]["preferences"].values()) == left
     assert summary["wanted"]["preferences"] == left

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from plum_hub.engines import EngineConfig
+from plum_hub.pipeline.decontamination.stage import removed_ids
 from plum_hub.pipeline.instructions import load_rows
 from plum_hub.pipeline.published import GENERATE
 from plum_hub.pipeline.rates import recall
@@ -136,9 +137,11 @@ def _prompt(instruction: float, template: str) -> float:
 
 
 def _texts(recipe: Recipe, run: Run | None) -> Iterator[tuple[str, str]]:
-    """Yield the ids and texts of the instructions: those of the run, if it has any."""
+    """Yield the ids and texts of the instructions: those of the run that are in no benchmark, if it has any."""
     known = [(row.id, row.text) for row in run.rows(Instruction)] if run else []
-    yield from known or ((row.id, row.text) for row in load_rows(recipe) if isinstance(row, Instruction))
+    removed = removed_ids(run) if run else set()
+    found = known or ((row.id, row.text) for row in load_rows(recipe) if isinstance(row, Instruction))
+    yield from ((name, text) for name, text in found if name not in removed)
 
 
 def _mean(rows: list[Response] | list[Sample], stage: str) -> float:
