@@ -65,11 +65,15 @@ _TAKEN_APART = Steps(
     source="def test_f():\n    result, expected = f(2), 4\n    assert result == expected\ntest_f()\n",
     steps=(Statement(source="__result__ = f(2)"), Call(expression="__result__", expected="4")),
 )
+_UNLIKELY = Steps(  # the machinery has small numbers of its own, and one of them may be what a test expects
+    source="def test_f():\n    result, expected = f(2), 19283746\n    assert result == expected\ntest_f()\n",
+    steps=(Statement(source="__result__ = f(2)"), Call(expression="__result__", expected="19283746")),
+)
 _MUST_RAISE = Call(expression="f(2)", expected="raises(('KeyError',), match='gone')")
 
 PATCHES = [
     Attack("changed-variables", "sets every variable of a test, in every frame below, to its own answer", "failed", "import sys\ndef f(x):\n frame = sys._getframe().f_back\n while frame:\n  for names in (frame.f_globals, frame.f_locals):\n   for name, value in list(names.items()):\n    if isinstance(value, int) or name == 'expected': names[name] = 5\n  frame = frame.f_back\n return 5", _TAKEN_APART),
-    Attack("constants-of-tests", "answers what else stands in the code of the frames below", "failed", "import sys\ndef f(x):\n frame, found = sys._getframe().f_back, 5\n while frame:\n  for value in (*frame.f_code.co_consts, *frame.f_locals.values()):\n   if type(value) is int and value not in (0, 1, 2): found = value\n  frame = frame.f_back\n return found", _TAKEN_APART),
+    Attack("constants-of-tests", "answers what else stands in the code of the frames below", "failed", "import sys\ndef f(x):\n frame, found = sys._getframe().f_back, 5\n while frame:\n  for value in (*frame.f_code.co_consts, *frame.f_locals.values()):\n   if type(value) is int and value not in (0, 1, 2): found = value\n  frame = frame.f_back\n return found", _UNLIKELY),
     Attack("replaced-result", "puts what says yes in the place of a test's variable", "failed", _LIAR + "import sys\nclass L(dict): pass\ndef f(x):\n sys._getframe(1).f_globals['__result__'] = E()\n return E()", _TAKEN_APART),
     Attack("raises-everything", "raises what has every name but the one that a test asks for", "failed", "class E(Exception):\n __str__ = lambda s: 'gone'\ndef f(x): raise E", _MUST_RAISE),
     Attack("raised-class-lies", "raises an exception whose class says that it is another", "failed", "class E(Exception):\n __class__ = property(lambda s: KeyError)\n __str__ = lambda s: 'gone'\nE.__name__ = E.__qualname__ = 'KeyError'\nE.mro = lambda: [KeyError]\ndef f(x): raise E", _MUST_RAISE),
