@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from plum_hub.attacks.forgeries import PATCHES
 from plum_hub.execution import Call, Judge, Limits, Program, Statement
 from plum_hub.execution.base import Case, Steps
 from plum_hub.execution.cases import cases_of
@@ -113,6 +114,18 @@ CONDITIONS: dict[str, Callable[[Any, Any], Any]] = {
     "at_least": operator.ge,
 }
 LITERALS = ["1", "4", "'a'", "''", "[1]", "(1, 'a')", "{1, 2}", "{'a': 1}", "[]", "None", "True", "4.5", "'abc'"]
+
+
+def test_the_attack_on_numbers_in_sight_needs_a_test_that_is_run_whole(judge: Judge) -> None:
+    attack = next(one for one in PATCHES if one.name == "constants-of-tests")
+    (steps,) = attack.program.cases
+    assert isinstance(steps, Steps)
+    forms = {"steps": steps, "whole": Statement(source=steps.source)}
+    programs = [
+        Program(id=name, code=attack.code, entry_point="f", cases=(case,), limits=Limits())
+        for name, case in forms.items()
+    ]
+    assert {one.id: one.status for one in judge.run(programs)} == {"steps": "failed", "whole": "passed"}
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
