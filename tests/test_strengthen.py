@@ -25,6 +25,7 @@ from plum_hub.strength.choice import separators
 from plum_hub.strength.variations import variations
 from tests import rehearsal
 from tests.rehearsal import KILLED, addend, command, name, plum_hub, program, task, write_rehearsal
+from tests.strength.measuring import as_cases
 
 LIMITS = Limits(cpu_seconds=1)
 CLAMP = """def clamp(x, low, high):
@@ -55,9 +56,7 @@ def judge() -> Iterator[Judge]:
 
 def suite(reference: str, *cases: TestCase | tuple[str, str], response: str = "answer") -> TestSuite:
     """A suite of the first function of a reference."""
-    made = tuple(
-        one if isinstance(one, TestCase) else TestCase(kind="call", call=one[0], expected=one[1]) for one in cases
-    )
+    made = as_cases(cases)
     entry_point = reference.split("def ")[1].split("(", maxsplit=1)[0] if "def " in reference else ""
     return TestSuite(
         id=f"suite of {entry_point}", instruction_id="task", response_id=response, entry_point=entry_point,

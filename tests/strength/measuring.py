@@ -16,13 +16,17 @@ CLAMP = '''def clamp(x, low, high):
 '''
 
 
-def suite(reference: str, entry_point: str, *cases: TestCase | tuple[str, str]) -> TestSuite:
-    made = tuple(
-        case if isinstance(case, TestCase) else TestCase(kind="call", call=case[0], expected=case[1]) for case in cases
+def as_cases(given: Iterable[TestCase | tuple[str, str]]) -> tuple[TestCase, ...]:
+    """Cases; a pair is a call and its value."""
+    return tuple(
+        one if isinstance(one, TestCase) else TestCase(kind="call", call=one[0], expected=one[1]) for one in given
     )
+
+
+def suite(reference: str, entry_point: str, *cases: TestCase | tuple[str, str]) -> TestSuite:
     return TestSuite(
         id=f"suite of {entry_point}", instruction_id="task", response_id="answer", entry_point=entry_point,
-        starter_code="", reference=reference, cases=made,
+        starter_code="", reference=reference, cases=as_cases(cases),
     )  # fmt: skip
 
 
