@@ -20,6 +20,7 @@ from plum_hub.records import Drop, KeptT, Response, digest
 from plum_hub.run import Run
 
 if TYPE_CHECKING:
+    from plum_hub.errors import BenchmarkError
     from plum_hub.pipeline.decontamination.targets import Targets
 
 BATCHES = "batches"
@@ -110,8 +111,9 @@ class Context:
     """Other machines that do the stages; None for this one."""
     readers: dict[str, SourceReader[Any]] = field(default_factory=dict)
     """Sources that stay open from one shard to the next, by the stage that reads them."""
-    benchmarks: "dict[str, Targets]" = field(default_factory=dict)
-    """Problems of benchmarks that were read already, by name."""
+    benchmarks: "dict[str, Targets | BenchmarkError]" = field(default_factory=dict)
+    """Problems of benchmarks that were read already, by name, or why they are not available: nobody waits twice for a
+    Hub that cannot be reached."""
     donor_places: dict[str, str] = field(default_factory=dict)
     """The donor's shard of each of its instructions, if it has several."""
 

@@ -133,14 +133,13 @@ def _wanted(run: Run, rows: Mapping[str, int], dropped: Mapping[str, int], remov
     kept = rows["suites"] - answered.suites
     samples = kept * recipe.samples.per_instruction + answered.samples if decided else None
     sampled = None if samples is None else samples - dropped.get("samples", 0)
-    left_out = sum(name in removed for (name,) in run.columns(Sample, "id"))
     return {
         "instructions": rows["instructions"] if loaded else recipe.instructions.limit,
         "responses": responses if loaded else None,
         "suites": suites if loaded else None,
         "samples": samples,
         "verdicts": sampled,
-        "preferences": None if sampled is None else sampled - left_out,
+        "preferences": None if sampled is None else sampled - answered.left_out,
     }
 
 
@@ -154,20 +153,25 @@ class _AnswersOfRemoved:
     """Those that were dropped included."""
     samples: int = 0
     """The same."""
+    left_out: int = 0
+    """Samples that matched a benchmark, themselves or by their instruction."""
 
     @classmethod
     def of(cls, run: Run, removed: Set[str]) -> Self:
         """Count them."""
         if not removed:
             return cls()
-        found = Counter(
-            stage for stage, name in run.columns(Drop, "stage", "instruction_id") if name in removed
-        )  # fmt: skip
+        found = Counter(stage for stage, name in run.columns(Drop, "stage", "instruction_id") if name in removed)
+        samples = left_out = 0
+        for name, instruction in run.columns(Sample, "id", "instruction_id"):
+            samples += instruction in removed
+            left_out += name in removed
         return cls(
             instructions=sum(name in removed for (name,) in run.columns(Instruction, "id")),
             suites=sum(name in removed for (name,) in run.columns(TestSuite, "instruction_id")),
             responses=found["responses"] + sum(name in removed for (name,) in run.columns(Response, "instruction_id")),
-            samples=found["samples"] + sum(name in removed for (name,) in run.columns(Sample, "instruction_id")),
+            samples=found["samples"] + samples,
+            left_out=left_out,
         )
 
 

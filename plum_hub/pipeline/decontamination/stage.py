@@ -92,12 +92,13 @@ def _available(context: Context, names: Sequence[str]) -> list[Targets]:
     available, missing = [], {}
     notes = []
     for name in names:
-        try:
-            if name not in context.benchmarks:
-                context.benchmarks[name] = targets(name, context.benchmark_data)
-            available.append(context.benchmarks[name])
-        except BenchmarkError as error:
-            missing[name] = str(error)
+        found = context.benchmarks.get(name)
+        if found is None:
+            found = context.benchmarks[name] = _read(name, context.benchmark_data)
+        if isinstance(found, BenchmarkError):
+            missing[name] = str(found)
+        else:
+            available.append(found)
     if context.benchmark_data is None and len(missing) > 1:
         others = ", ".join(name for name in missing if name != "humaneval")
         notes.append(f"{STAGE}: not compared with {others}; name a folder with their data with --benchmark-data DIR")
@@ -106,6 +107,14 @@ def _available(context: Context, names: Sequence[str]) -> list[Targets]:
     for note in filter(context.engines.is_new_note, notes):  # once for all shards
         context.progress.say(note)
     return available
+
+
+def _read(name: str, folder: Path | None) -> Targets | BenchmarkError:
+    """Load a benchmark, or return why that cannot be done."""
+    try:
+        return targets(name, folder)
+    except BenchmarkError as error:
+        return error
 
 
 def removed_ids(run: Run) -> set[str]:
