@@ -18,10 +18,12 @@ from plum_hub.answers.entry import needed_code
 from plum_hub.cli import cli
 from plum_hub.errors import RunError, UsageError
 from plum_hub.evaluation.folder import EvaluationFolder
+from plum_hub.evaluation.generations import generations_sha256, read_generations
 from plum_hub.evaluation.protocol import Protocol
 from plum_hub.evaluation.scoring import ks
 from tests.engines.tiny import write_tiny_model
 from tests.rehearsal import plum_hub
+from tests.test_generations import write_program_files, zipped
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 HUMANEVAL = DATA / "humaneval" / "HumanEval.jsonl.gz"
@@ -271,6 +273,36 @@ def test_ids_may_be_the_numbers_of_the_problems(tmp_path: Path) -> None:
 def test_ids_may_be_written_otherwise(tmp_path: Path, form: str) -> None:
     rows = [{"task_id": form.format(number), "solution": right(one)} for number, one in enumerate(problems())]
     assert values(done(given(tmp_path, rows))) == {"pass@1": 1.0}
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_programs_may_be_files_of_their_own(tmp_path: Path, packed: bool) -> None:
+    """Programs 0 to 10 of HumanEval/0, of which the last alone is wrong; ids are recognised without --benchmark."""
+    known = problems()
+    folder = write_program_files(tmp_path / "samples", [[right(one)] for one in known])
+    for index in range(1, 11):
+        (folder / "HumanEval_0" / f"{index}.py").write_text(right(known[0]) if index < 10 else "def f(): pass\n")
+    path = zipped(folder) if packed else folder
+    result = done(evaluate(tmp_path, "--samples", str(path), "--benchmark", "humaneval", "--limit", str(FIRST)))
+    assert "humaneval: problems have from 1 to 11 samples" in result["notes"]
+    found = json.loads((tmp_path / "run" / "humaneval_eval_results.json").read_text())["eval"]
+    assert [one["base_status"] for one in found["HumanEval/0"]] == ["pass"] * 10 + ["fail"]
+    assert {one["base_status"] for name in found if name != "HumanEval/0" for one in found[name]} == {"pass"}
+    assert [one.problem for one in read_generations(path)][-1] == f"HumanEval/{FIRST - 1}"
+    before = generations_sha256(path)
+    (folder / "HumanEval_1" / "0.py").write_text("x = 1\n")
+    assert generations_sha256(zipped(folder) if packed else folder) != before
+
+
+def test_solutions_that_are_answers_in_markdown_are_said(tmp_path: Path) -> None:
+    rows = [{"task_id": one["task_id"], "solution": right(one)} for one in problems()]
+    rows[0]["solution"] = f"Here it is:\n```python\n{rows[0]['solution']}```\n"
+    rows[1]["solution"] += '\n"""\n```\nno fence\n```\n"""\n'
+    result = done(given(tmp_path, rows))
+    assert values(result) == {"pass@1": pytest.approx((FIRST - 1) / FIRST)}
+    (note,) = [note for note in result["notes"] if "Markdown" in note]
+    assert note.startswith("one solution is an answer in Markdown and no program")
+    assert ":1: extract" in note
 
 
 def test_a_failed_case_whose_argument_is_no_literal_is_told(tmp_path: Path) -> None:

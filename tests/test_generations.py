@@ -1,0 +1,51 @@
+"""Programs of other tools as files of their own: found, bounded, and refused in one line."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from plum_hub.errors import UsageError
+from plum_hub.evaluation.generations import MAX_CHARACTERS, read_generations
+
+
+def write_program_files(folder: Path, programs: Sequence[Sequence[str]]) -> Path:
+    """Write programs as EvalPlus does: a folder for each problem of HumanEval, a file for each of its programs."""
+    for number, texts in enumerate(programs):
+        (folder / f"HumanEval_{number}").mkdir(parents=True)
+        for index, text in enumerate(texts):
+            (folder / f"HumanEval_{number}" / f"{index}.py").write_text(text)
+    return folder
+
+
+def zipped(folder: Path) -> Path:
+    """Pack a folder, which is then the archive's only one."""
+    return Path(shutil.make_archive(str(folder), "zip", folder.parent, folder.name))
+
+
+def test_what_holds_no_program_files_is_refused(tmp_path: Path) -> None:
+    folder = write_program_files(tmp_path / "samples", [["x = 1\n"]])
+    (folder / "HumanEval_0" / "0.py").write_bytes(b"# caf\xe9\n")
+    with pytest.raises(UsageError, match=r"HumanEval_0/0\.py: is not text in UTF-8"):
+        read_generations(folder)
+    archive = zipped(folder)
+    archive.write_bytes(archive.read_bytes()[:-30])
+    with pytest.raises(UsageError, match=r"samples\.zip: cannot be read"):
+        read_generations(archive)
+    (folder / "rows.jsonl").write_text(json.dumps({"task_id": "HumanEval/0", "solution": "x = 1"}) + "\n")
+    (folder / "HumanEval_0" / "0.py").rename(folder / "HumanEval_0" / "0.txt")
+    with pytest.raises(UsageError, match=r"holds no HumanEval_0/0\.py or the like: unpack it"):
+        read_generations(zipped(folder))
+    (one,) = read_generations(folder)
+    assert one.where.endswith("rows.jsonl:1")
+
+
+def test_only_so_much_of_a_packed_program_is_read(tmp_path: Path) -> None:
+    """A small archive may hold a program of any size."""
+    folder = write_program_files(tmp_path / "samples", [["#" * 20_000_000]])
+    archive = zipped(folder)
+    assert archive.stat().st_size < 100_000
+    (one,) = read_generations(archive)
+    assert MAX_CHARACTERS < len(str(one.solution)) < 20_000_000
