@@ -139,7 +139,7 @@ def fetch_release(
     kinds: list[Kind] = [kind] if kind else ["dataset", "model"]
     *others, last = _targets(hub)
     for target in (*others, last):
-        with lacked_by_embedded(repo) if others and target is last else nullcontext(), connected(target) as hub_target:
+        with _lacked_by_embedded(repo) if others and target is last else nullcontext(), connected(target) as hub_target:
             known = {each: {} if _is_offline(target) else tags(repo, hub_target, each) for each in kinds}
             if found := [each for each in kinds if version in known[each]] or [each for each in kinds if known[each]]:
                 return _fetch(repo, version, hub_target, known[found[0]], found[0], patterns)
@@ -150,7 +150,7 @@ def fetch_release(
 
 
 @contextmanager
-def lacked_by_embedded(repo: str) -> Iterator[None]:
+def _lacked_by_embedded(repo: str) -> Iterator[None]:
     """Say in the errors of another Hub, raised within the block, that the embedded one was asked before.
 
     Args:

@@ -99,8 +99,7 @@ def without_names(made: list[dict[str, object]]) -> list[dict[str, object]]:
     ("source", "code", "words"),
     [
         ("local/numbers", 2, "write it as REPO@TAG"),
-        ("local/numbers@v9.9.9", 9, "no such revision"),
-        ("local/numbers@v9.9.9", 9, "its versions: v1.0.0"),
+        ("local/numbers@v9.9.9", 9, "has no version v9.9.9; name one of: v1.0.0"),
         ("local/none@v1.0.0", 9, "no dataset"),
     ],
 )
@@ -109,6 +108,23 @@ def test_what_cannot_be_pulled_leaves_nothing_behind(home: Path, source: str, co
     assert done.returncode == code, done.stderr
     assert words in done.stderr
     assert not [*home.glob("refused*")]
+
+
+def test_a_tag_that_was_moved_is_not_pulled(home: Path) -> None:
+    """As `plum_hub.load` and `verify` notice it, so does what begins from a release."""
+    pull = [*CLI, "pull", "local/numbers@v1.0.0", "--hub", "embedded", "--run"]
+    assert plum_hub([*pull, str(home / "before")]).returncode == 0
+    (repository,) = (home / "home" / "hub").rglob("numbers*.git")
+    git = ["git", "--git-dir", str(repository)]
+    commit, parent = plum_hub([*git, "rev-parse", "v1.0.0^{commit}", "v1.0.0^{commit}^"]).stdout.split()
+    try:
+        assert plum_hub([*git, "tag", "-f", "v1.0.0", parent]).returncode == 0
+        done = plum_hub([*pull, str(home / "moved")])
+    finally:
+        assert plum_hub([*git, "tag", "-f", "v1.0.0", commit]).returncode == 0
+    assert done.returncode == 9, done.stderr
+    assert f"is commit {parent} now, and was {commit}" in done.stderr
+    assert not [*home.glob("moved*")]
 
 
 @pytest.mark.parametrize(

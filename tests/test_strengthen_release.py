@@ -153,7 +153,7 @@ def test_a_strong_release_stays_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize(
     ("source", "code", "words"),
-    [("local/weak", 2, "REPO@TAG"), ("local/weak@v9.9.9", 9, "no such revision"), ("run", 4, "recipe.yaml")],
+    [("local/weak", 2, "REPO@TAG"), ("local/weak@v9.9.9", 9, "has no version v9.9.9"), ("run", 4, "recipe.yaml")],
 )
 def test_what_cannot_be_strengthened_is_said_in_one_line(tmp_path: Path, source: str, code: int, words: str) -> None:
     (tmp_path / "run").mkdir()

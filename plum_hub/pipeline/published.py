@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from plum_hub.errors import HubError, RecipeError
-from plum_hub.hubs.client import choose_target, connected, fetch_repo, tags
-from plum_hub.loading import lacked_by_embedded
+from plum_hub.loading import fetch_pinned
 from plum_hub.recipe import SuitesConfig
 from plum_hub.records import Instruction, TestSuite
 from plum_hub.release.reading import config_files, instruction_of, read_rows, suite_of
@@ -95,22 +94,12 @@ def release_folder(config: SuitesConfig) -> Path:
 
     Raises:
         RecipeError: The source is not of the form `REPO@TAG`.
-        HubError: The release cannot be downloaded.
+        HubError: The release cannot be downloaded, or its tag has moved since it was first used here.
+        RunError: `$PLUM_HUB_HOME` cannot be written, or its record of versions is damaged.
     """
     repo, _, tag = config.source.partition("@")
     if "/" not in repo or not tag:
         raise RecipeError(
             f"suites.source: {config.source}: write it as REPO@TAG, as in  --suites me/plum-starter@v1.0.0"
         )
-    first = choose_target(config.hub)
-    with connected(first) as target:
-        try:
-            return fetch_repo(repo, config.revision or tag, target)
-        except HubError as error:
-            known = tags(repo, target) if config.revision is None and first.embedded else {}
-            if known:
-                raise HubError(f"{error}; its versions: {', '.join(sorted(known))}") from error
-            if config.hub != "auto" or not first.embedded:
-                raise
-    with lacked_by_embedded(repo):
-        return fetch_repo(repo, config.revision or tag, choose_target("public"))  # anybody may read there
+    return fetch_pinned(repo, config.revision or tag, config.hub).folder
