@@ -31,12 +31,12 @@ from plum_hub.answers.source import (
     stored_names,
     unparse,
 )  # fmt: skip
-from plum_hub.answers.starter import Stub, is_data_class, is_valid_starter, make_starter, make_stub_code
+from plum_hub.answers.starter import is_data_class, is_valid_starter, make_starter
 from plum_hub.answers.structured import as_sections
 from plum_hub.answers.surroundings import fixed_source
 from plum_hub.execution.closeness import Closeness, parse_expected
 from plum_hub.execution.comparisons import agrees
-from plum_hub.records import UNSPECIFIED, CaseRole, TestCase, TestSuite
+from plum_hub.records import UNSPECIFIED, CaseRole, TestCase
 
 Reason: TypeAlias = Literal[
     "refused",
@@ -135,19 +135,6 @@ def parse_suite(text: str, *, min_cases: int = 3, max_cases: int = 5) -> ParsedS
     except RecursionError:  # the source is nested more deeply than Python's stack allows
         return Unusable("syntax_error", "nested too deeply")
     return suite if source is None else Unusable("nondeterministic", source)
-
-
-def make_stub(suite: ParsedSuite | TestSuite, stub: Stub = "none") -> str:
-    """Make a program that loads and solves nothing under the suite's names; a suite that it passes tests nothing.
-
-    Args:
-        suite: The suite.
-        stub: What its functions do.
-
-    Returns:
-        The source of the stub.
-    """
-    return make_stub_code(suite.starter_code, suite.entry_point, stub)
 
 
 def find_problem(cases: Sequence[TestCase], min_cases: int) -> Unusable | None:

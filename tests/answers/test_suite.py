@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from plum_hub.answers.suite import ParsedSuite, Unusable, make_stub, parse_suite
+from plum_hub.answers.starter import make_stub_code
+from plum_hub.answers.suite import ParsedSuite, Unusable, parse_suite
 from plum_hub.engines import parse_engine
 from plum_hub.execution import Judge
 from plum_hub.execution.literals import equal, parse_literal
@@ -317,10 +318,9 @@ class g(Base, metaclass=Meta):
     def size(self) -> int:
         return 3
 """
-    suite = ParsedSuite("f", starter, "", ())
     namespace: dict[str, object] = {"__name__": "stub"}
 
-    exec(make_stub(suite), namespace)  # our own text
+    exec(make_stub_code(starter, "f"), namespace)  # our own text
 
     assert eval("(f(1), g().size, g.limit)", namespace) == (None, None, 3)
 
