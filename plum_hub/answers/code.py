@@ -25,7 +25,7 @@ from plum_hub.answers.source import (
     stored_names,
 )  # fmt: skip
 
-EXTRACTION = "6"
+EXTRACTION = "7"
 """Version of the extraction rules. It is part of a verdict's id, because the rules decide which program is judged:
 raise it whenever an answer could give a different program.
 """
