@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from plum_hub.answers.blocks import Block, ParsedAnswer, read_answer
+from plum_hub.answers.fences import scan
 from plum_hub.answers.held import has_code_tag, held_texts, without_tags
 from plum_hub.answers.shown import readable, replacements
 from plum_hub.answers.source import (
     DefinitionNode,
     definitions,
+    futures_first,
     is_program,
     is_stub,
     loaded_names,
@@ -25,7 +27,7 @@ from plum_hub.answers.source import (
     stored_names,
 )  # fmt: skip
 
-EXTRACTION = "6"
+EXTRACTION = "7"
 """Version of the extraction rules. It is part of a verdict's id, because the rules decide which program is judged:
 raise it whenever an answer could give a different program.
 """
@@ -35,6 +37,8 @@ _CODE_LINE = re.compile(
     r"|(?:async )?def \w+\s*\(|class \w+\s*[(:]|@\w|[A-Za-z_][\w.]*(?:, ?\w+)* [-+*/|&]?= \S|print\("
     r"|(?:for|while|if|with) .*:$)"
 )
+_SHOWS = frozenset({"diff", "output", "stdout", "log"})
+"""Languages of blocks that show what was printed, or edits, which are applied elsewhere."""
 _SKETCHED, _WHOLE, _COMPLETE = 2, 3, 5
 """How much of a definition there is, at least: its head; all of it, as far as can be seen; all of it for certain."""
 
@@ -43,11 +47,12 @@ def extract_code(text: str, entry_point: str | None) -> str | None:
     """Extract the program that answers a task.
 
     A fenced block that defines the entry point is preferred; of several, the last complete one, because models
-    correct themselves; what stands after the last fence counts as a block if it is one. It is joined with the other
-    blocks that define names it lacks, and with later ones that only define its helpers anew, for the same uses; blocks
-    of example usage are left out. Without an entry point, the last complete block that reads input is chosen, else the
-    longest that parses. Text without a fence, or before a stray one, is a program if it parses as one. If the prompt
-    ends inside the program, the caller must prepend it to the answer.
+    correct themselves; what stands after the last fence counts as a block if it is one, and so does a program that a
+    block holds as data, such as JSON. It is joined with the other blocks that define names it lacks, and with later
+    ones that only define its helpers anew, for the same uses; blocks of example usage are left out. Without an entry
+    point, the last complete block that reads input is chosen, else the longest that parses. Text without a fence, or
+    before a stray one, is a program if it parses as one. If the prompt ends inside the program, the caller must
+    prepend it to the answer.
 
     Args:
         text: The model's answer, verbatim.
@@ -58,13 +63,11 @@ def extract_code(text: str, entry_point: str | None) -> str | None:
     """
     answer = read_answer(text)
     name = entry_point or ""
-    for candidate in map(readable, (answer.text, answer.preamble)):
+    for candidate in map(readable, (answer.text, _unopened(answer) if name else "", answer.preamble)):
         if is_program(parse(candidate), name) and not _is_only_begun(candidate, answer.blocks, name):
             return candidate.strip("\n") + "\n"
-    after = _pieces(readable(answer.epilogue).split("\n"), name) if name and answer.blocks else ()
-    corrections = [piece for piece in after if _completeness(piece.code, name) == _COMPLETE]
     return (
-        choose_program([*answer.blocks, *corrections], name)
+        choose_program(list(_with_held(answer, name)) if name else answer.blocks, name)
         or (_plain_program(without_tags(answer.prose), name) if has_code_tag(answer.prose) else None)
         or _plain_program(answer.prose, name)
         or _held(answer, name)
@@ -73,10 +76,41 @@ def extract_code(text: str, entry_point: str | None) -> str | None:
     )
 
 
+def _unopened(answer: ParsedAnswer) -> str:
+    """Return the code of an answer that begins behind the fence, up to the one that ends it, which no string has."""
+    begin = next((index for index, line in enumerate(answer.preamble.split("\n")) if _CODE_LINE.match(line)), None)
+    if begin is None or not answer.blocks:
+        return ""
+    blocks = scan("\n".join(["```python", *answer.text.split("\n")[begin:]])).blocks
+    return blocks[0].code if blocks else ""
+
+
 def _is_only_begun(code: str, blocks: Sequence[Block], name: str) -> bool:
     """Tell if code declares the name, and a block defines it, as where the task's own code is repeated first."""
     begun = bool(name and blocks) and _completeness(code, name) == _SKETCHED
     return begun and any(_completeness(readable(block.code), name) == _COMPLETE for block in blocks)
+
+
+def _with_held(answer: ParsedAnswer, name: str) -> Iterator[Block]:
+    """Yield the blocks, programs for those that hold one as data, and what corrects them behind the last fence."""
+    for block in answer.blocks:
+        if block.may_be_python or block.language in _SHOWS:
+            yield block
+            continue
+        alone = ParsedAnswer(block.code, "", "", "", (block,))
+        code = _held(alone, name)
+        is_whole = code is not None and _completeness(code, name) == _COMPLETE
+        yield replace(block, language="python", code=code) if code is not None and is_whole else block
+    if not answer.blocks:
+        return
+    epilogue = readable(answer.epilogue)
+    lines = epilogue.split("\n")
+    pieces = [*_pieces(lines, name), *_set_off(lines)]
+    if has_code_tag(epilogue):
+        pieces += _pieces(without_tags(epilogue).split("\n"), name)
+    if (code := _held(ParsedAnswer(epilogue, "", "", "", ()), name)) is not None:
+        pieces.append(Block("python", code, "", closed=True))
+    yield from (piece for piece in pieces if _completeness(piece.code, name) == _COMPLETE)
 
 
 def choose_program(blocks: Sequence[Block], name: str) -> str | None:
@@ -205,6 +239,8 @@ def _joined(chosen: Block, candidates: Sequence[Block], name: str) -> str:
         if not name:
             parts |= _start_of(tree, candidates, position)
             break
+    if missing and name:  # an earlier version may have them from a module
+        parts |= {index for index, block in enumerate(candidates[:position]) if _imports_all(block.code)}
     if name and tree is not None:
         known: dict[str, ast.stmt] = {}
         for index, block in enumerate(candidates):
@@ -212,7 +248,14 @@ def _joined(chosen: Block, candidates: Sequence[Block], name: str) -> str:
             if other is not None and (index in parts or _redefines(other, known, name)):
                 parts.add(index)
                 known |= definitions(other)
-    return "\n\n".join(candidates[index].code for index in sorted(parts))
+    if len(parts) == 1:
+        return chosen.code
+    return futures_first("\n\n".join(candidates[index].code for index in sorted(parts)))
+
+
+def _imports_all(code: str) -> bool:
+    tree = parse(code) if "*" in code else None
+    return tree is not None and "*" in definitions(tree)
 
 
 def _start_of(tree: ast.Module | None, candidates: Sequence[Block], position: int) -> set[int]:

@@ -18,6 +18,9 @@ ANY_NAME = "*"
 _STRING = re.compile(r"""(?sx) "{3}.*?"{3} | '{3}.*?'{3} | "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' """)
 _NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 _NAMESPACES = frozenset({"globals", "vars", "locals"})
+_FIXED_CALLS = frozenset(
+    {"int", "float", "str", "bool", "len", "sum", "abs", "round", "ord", "chr", "pow", "tuple", "frozenset", "range"}
+)
 _DYNAMIC = frozenset({"globals", "locals", "eval", "exec"})
 _MUTATORS = frozenset(
     {"pop", "popitem", "popleft", "setdefault", "add", "append", "appendleft", "extend", "insert", "remove", "discard"}
@@ -66,6 +69,24 @@ def executed_nodes(node: ast.AST) -> Iterator[ast.AST]:
         yield from executed_nodes(child)
 
 
+def acts(nodes: Iterable[ast.AST]) -> bool:
+    """Return whether something may be modified that is not bound.
+
+    Args:
+        nodes: Nodes that run.
+
+    Returns:
+        True if there is a call, an operator that stands alone, a context, or an attribute or item that is set.
+    """
+    for node in nodes:
+        match node:
+            case ast.Call() | ast.With() | ast.AsyncWith() | ast.AugAssign() | ast.Expr(value=ast.BinOp()):
+                return True
+            case ast.Attribute(ctx=ast.Store() | ast.Del()) | ast.Subscript(ctx=ast.Store() | ast.Del()):
+                return True
+    return False
+
+
 def root_name(node: ast.AST) -> str | None:
     """Find the variable at the base of an expression of attributes, subscripts and method calls.
 
@@ -106,7 +127,7 @@ def _read_names(statement: ast.stmt) -> frozenset[str]:
             elif isinstance(part, ast.Constant) and isinstance(part.value, str) and (tree := parse(part.value)):
                 names |= {name.id for name in ast.walk(tree) if isinstance(name, ast.Name)}
         if isinstance(node, ast.Attribute) and (
-            node.attr == "__globals__" or (node.attr == "modules" and root_name(node) == "sys")
+            node.attr in ("__globals__", "f_globals") or (node.attr == "modules" and root_name(node) == "sys")
         ):
             names.add(ANY_NAME)
         if isinstance(node, ast.Call) and root_name(node.func) == "vars" and not node.args:
@@ -236,6 +257,17 @@ class ProgramFunctions:
         """
         return any(map(_is_callable, self._named.get(name, ())))
 
+    def binds(self, name: str) -> bool:
+        """Return whether a statement of the program binds a name.
+
+        Args:
+            name: The name.
+
+        Returns:
+            True if there is such a statement.
+        """
+        return name in self._named
+
     def reaches_entry(self, nodes: Iterable[ast.AST]) -> bool:
         """Return whether nodes call the entry point, directly or through functions of the program.
 
@@ -264,6 +296,55 @@ class ProgramFunctions:
                 case ast.Call(func=ast.Attribute(attr=name)):
                     called.add(f".{name}")
         return self._changes(called)
+
+    def changed_by_values(self, nodes: Iterable[ast.AST]) -> frozenset[str]:
+        """Find the names that functions of the program modify, whether nodes call them or hand them to others.
+
+        Args:
+            nodes: Nodes that run.
+
+        Returns:
+            The names.
+        """
+        nodes = list(nodes)
+        inner = (part for node in nodes if isinstance(node, ast.Lambda) for part in ast.walk(node))
+        return self.changed_by_calls(nodes) | self._changes(set(_loads(nodes))) | set(changed_names(inner))
+
+    def touched(self, statement: ast.stmt) -> frozenset[str]:
+        """Find what a statement could modify by any way: all that it reaches and that does not stay as it is.
+
+        Args:
+            statement: A statement that calls, stores in, or enters something.
+
+        Returns:
+            The names, with `ANY_NAME` if names are looked up dynamically; none if the statement may ask for input or
+            checks something.
+        """
+        reached = self._closure(
+            self.reads(statement) | (set(bound_names(statement)) if isinstance(statement, ast.AugAssign) else set())
+        )
+        called = (one for name in reached if name != self.entry_point for one in self._named.get(name, ()))
+        if "input" in reached or _checks(executed_nodes(statement)) or any(_checks(ast.walk(one)) for one in called):
+            return frozenset()
+        return frozenset(name for name in reached if name == ANY_NAME or self._varies(name))
+
+    def _varies(self, name: str) -> bool:
+        """Return whether what a name stands for may be modified; so may files, which `open` stands for."""
+        if name in self._rebound or name == "open":
+            return True
+        return any(_may_vary(statement) for statement in self._named.get(name, ()))
+
+    @cached_property
+    def _rebound(self) -> frozenset[str]:
+        """The names that functions assign, and whose attributes are set anywhere."""
+        found: set[str] = set()
+        for node in ast.walk(self.tree):
+            match node:
+                case ast.Global(names=names):
+                    found.update(names)
+                case ast.Attribute(value=held, ctx=ast.Store() | ast.Del()):
+                    found.update(_known(root_name(held)))
+        return frozenset(found)
 
     def changed_by_decorators(self, node: ast.AST) -> frozenset[str]:
         """Find the names that the decorators inside a definition modify, and the objects whose methods they are.
@@ -332,6 +413,51 @@ def _is_callable(statement: ast.stmt) -> bool:
     """Return whether a statement binds a name to code: a definition, or a lambda."""
     lambdas = isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(statement.value, ast.Lambda)
     return isinstance(statement, DefinitionNode) or lambdas
+
+
+def _checks(nodes: Iterable[ast.AST]) -> bool:
+    """Return whether there is an assertion among nodes, written in one of two ways."""
+    return any(
+        isinstance(node, ast.Assert) or (isinstance(node, ast.Raise) and "AssertionError" in ast.unparse(node))
+        for node in nodes
+    )
+
+
+def _may_vary(statement: ast.stmt) -> bool:
+    """Return whether what a statement binds can change: not so numbers, texts, or functions that keep nothing."""
+    match statement:
+        case ast.Import() | ast.ImportFrom():
+            return False
+        case ast.FunctionDef(args=arguments) | ast.AsyncFunctionDef(args=arguments):
+            defaults = [*arguments.defaults, *(one for one in arguments.kw_defaults if one)]
+            return not all(map(_is_fixed, defaults))
+        case ast.ClassDef(body=body):
+            values = [item.value for item in body if isinstance(item, ast.Assign | ast.AnnAssign) and item.value]
+            stores = (
+                node
+                for node in ast.walk(statement)
+                if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+            )
+            return not all(map(_is_fixed, values)) or any(root_name(node) != "self" for node in stores)
+        case ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
+            return not _is_fixed(value)
+    return not isinstance(statement, ast.AnnAssign)
+
+
+def _is_fixed(value: ast.expr) -> bool:
+    """Return whether a value is of a type that cannot be modified, or is another name's."""
+    match value:
+        case ast.Constant() | ast.Name() | ast.JoinedStr() | ast.Compare() | ast.Lambda():
+            return True
+        case ast.UnaryOp(operand=inner):
+            return _is_fixed(inner)
+        case ast.BinOp(left=left, right=right):
+            return _is_fixed(left) and _is_fixed(right)
+        case ast.Tuple(elts=items):
+            return all(map(_is_fixed, items))
+        case ast.Call(func=ast.Name(id=name)):
+            return name in _FIXED_CALLS
+    return False
 
 
 def _loads(nodes: Iterable[ast.AST]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from plum_hub.answers.effects import (
     ANY_NAME,
     OUTPUT_CALLS,
     ProgramFunctions,
+    acts,
     bound_names,
     changed_names,
     executed_nodes,
@@ -40,10 +41,10 @@ def needed_code(code: str, entry_point: str | None, used: Iterable[str] = ()) ->
 
     Models append examples to their answers, some of them wrong, and EvalPlus judges answers without them. The
     imports and everything that the entry point or the tests reach are kept, in their order: by name, through
-    `global`, by statements that fill or modify what is reached, and by decorators that register something in it. If
-    a program looks names up dynamically, all its definitions are kept. Assertions, calls that print or only call
-    the entry point, `if __name__ == "__main__":` blocks, and everything from the first line that is not Python are
-    removed.
+    `global`, by statements that fill or modify what is reached, or could (a thread that is started, a callback), and
+    by decorators that register something in it. If a program looks names up dynamically, all its definitions are
+    kept. Assertions, calls that print or only call the entry point, `if __name__ == "__main__":` blocks, and
+    everything from the first line that is not Python are removed.
 
     Args:
         code: The program.
@@ -143,8 +144,10 @@ class _Needed:
         direct, through_calls = affected
         if needed & direct:
             return True
-        if id(node) in self._trials or self._prints(node):
+        if id(node) in self._trials:
             return False
+        if self._prints(node):
+            return bool(needed & through_calls)
         if _imports(node) or ANY_NAME in direct | through_calls or needed & through_calls:
             return True
         if self._configures(node):
@@ -159,6 +162,8 @@ class _Needed:
             if isinstance(node, ast.ClassDef):
                 calls |= {name for base in node.bases if (name := root_name(base)) and self._functions.defines(name)}
                 calls |= self._functions.changed_by_class(node)
+                held = [item for item in node.body if acts(executed_nodes(item))]
+                calls |= {name for item in held for name in self._functions.touched(item)}
                 calls |= set(changed_names(part for item in node.body for part in executed_nodes(item)))
             return direct, calls - self._imported
         nodes = list(executed_nodes(node))
@@ -172,6 +177,10 @@ class _Needed:
                 calls |= self._functions.changed_by_calls(executed_nodes(part))
             elif isinstance(part, ast.Assign | ast.AnnAssign) and part.value is not None:
                 calls |= self._functions.changed_by_calls(executed_nodes(part.value))
+        if self._prints(node):
+            calls |= self._functions.changed_by_values(nodes) | set(_printed_to(node))
+        elif acts(nodes):
+            calls |= self._functions.touched(node)
         for inner in nodes:
             if isinstance(inner, DefinitionNode):
                 calls |= self._functions.changed_by_decorators(inner)
@@ -192,8 +201,10 @@ class _Needed:
         match node:
             case ast.Expr(value=ast.Call(func=ast.Name(id=name))):
                 return name in OUTPUT_CALLS and not self._functions.defines(name)
-            case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name))):
-                return name in OUTPUT_CALLS
+            case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name) as method)):
+                root = root_name(method)
+                is_own = root is not None and self._functions.binds(root) and root not in self._imported
+                return name in OUTPUT_CALLS and not is_own
         return False
 
     def _calls_entry(self, node: ast.AST) -> bool:
@@ -224,6 +235,13 @@ def _value(node: ast.stmt) -> ast.expr | None:
 def _called_root(value: ast.expr | None) -> str | None:
     """Return the variable at the base of what is called: `getcontext` of `getcontext()`."""
     return root_name(value.func) if isinstance(value, ast.Call) else None
+
+
+def _printed_to(node: ast.stmt) -> Iterator[str]:
+    """Yield the variable of the program that `print` writes to."""
+    match node:
+        case ast.Expr(value=ast.Call(keywords=keywords)):
+            yield from (root for word in keywords if word.arg == "file" and (root := root_name(word.value)))
 
 
 def _aliases(node: ast.stmt) -> Iterator[tuple[str, str]]:
@@ -258,7 +276,7 @@ def _displayed(value: ast.expr) -> Iterator[ast.expr]:
             yield from _displayed(second)
         case ast.Call(func=ast.Attribute(attr=name)) if name not in _HANDED_OUT:
             return
-        case ast.Call(func=ast.Name()):
+        case ast.Call(func=ast.Name()) if root_name(value) is None:
             return
         case _:
             yield value
@@ -282,9 +300,10 @@ def _is_trial(node: ast.stmt) -> bool:
     """Return whether a statement can only try the program out."""
     if isinstance(node, ast.Assert):
         return True
-    return isinstance(node, ast.If) and any(
-        isinstance(part, ast.Name) and part.id == "__name__" for part in ast.walk(node.test)
-    )
+    match node:
+        case ast.If(test=ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]), orelse=[]):
+            return any(isinstance(side, ast.Name) and side.id == "__name__" for side in (left, right))
+    return False
 
 
 def _first_line(node: ast.stmt) -> int:

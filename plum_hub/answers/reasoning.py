@@ -15,7 +15,10 @@ from functools import cached_property
 from plum_hub.answers.fences import FencedBlock, is_neutral, is_python, scan
 from plum_hub.answers.source import parse
 
-_NAMES = r"think(?:ing)?|thoughts?|reason(?:ing)?|reflect(?:ion)?|analysis|scratchpad|chain[_-]of[_-]thought|cot"
+_NAMES = (
+    r"(?:[a-z]+[_-])?(?:(?:ant|deep)?think(?:ing)?|thoughts?|reason(?:ing)?|reflect(?:ion)?|scratch_?pad|monologue)"
+    r"(?:[_-](?:process|content|fast|faster))?|analysis|chain[_-]of[_-]thought|cot"
+)
 _TAG = re.compile(
     rf"(?i)<(?P<slash>/?)(?:\w+:)?(?P<tag>{_NAMES})(?:[ \t][^<>\n]*)?>"
     rf"|\[(?P<square_slash>/?)(?P<square>think(?:ing)?|reasoning)\]"
@@ -23,6 +26,8 @@ _TAG = re.compile(
     rf"|<\|(?P<upper_side>start|end)_(?P<upper>thinking|reasoning)\|>"
     rf"|<\|(?P<bar_slash>/?)(?P<bar>think(?:ing)?)\|>"
     rf"|◁(?P<wide_slash>/?)(?P<wide>think)▷"
+    r"|(?P<opening><unused94>|<\|channel>thought\b|<\|inner_prefix\|>|<\|think(?:ing)?_start\|>)"
+    r"|(?P<closing><unused95>|<channel\|>|<\|inner_suffix\|>|<\|think(?:ing)?_end\|>)"
 )
 _FINAL = re.compile(r"<\|channel\|>\s*final\b[^<\n]*(?:<\|constrain\|>[^<\n]*)?<\|message\|>")
 _CHANNEL = re.compile(r"(?:<\|start\|>[^<\n]*)?<\|channel\|>")
@@ -37,6 +42,7 @@ _END = re.compile(
 _NEXT_TURN = re.compile(
     r"(?m)(?:^(?:#{2,3} ?)(?:Instruction|Human|User)\b|^\[INST\]|(?<=\n\n)(?:Human|User|\*\*(?:Human|User)\*\*) ?:)"
 )
+_ANSWER = re.compile(r"(?m)^<(answer|final_answer|solution)>")
 _PROGRAM = re.compile(r"```|\b(?:def|class) \w+ ?[(:]")
 _BEGIN = re.compile(
     r"\A\s*(?:(?:<\|(?:im_start|start_header_id|begin_of_text|start|assistant|START_OF_TURN_TOKEN|CHATBOT_TOKEN|python_tag)\|>"
@@ -48,8 +54,8 @@ _TOKENS = frozenset({tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRI
 def visible_text(text: str) -> str:
     """Remove reasoning, special tokens, later turns and a byte order mark, and normalize line ends.
 
-    Reasoning that is cut off is followed by no answer. The answer follows a closing tag without an opening one,
-    whatever precedes it; of several such tags, the last counts.
+    Reasoning that is cut off is followed by no answer, except where one is marked by tags of its own. The answer
+    follows a closing tag without an opening one, whatever precedes it; of several such tags, the last counts.
 
     Args:
         text: The model's answer, verbatim.
@@ -127,6 +133,9 @@ def _without_reasoning(text: str) -> str:
         if closing is None:
             if text[text.rfind("\n", 0, tag.start) + 1 : tag.start].strip():
                 continue  # the tag is mentioned in a sentence
+            answers = list(_ANSWER.finditer(text, tag.end))
+            if answers and f"</{answers[-1][1]}>" in text[answers[-1].end() :]:
+                return text[answers[-1].start() :]
             return "".join(kept) + text[position : tag.start]
         kept.append(text[position : tag.start])
         tags, position = tags[tags.index(closing) + 1 :], closing.end
@@ -142,9 +151,10 @@ def _tags(text: str) -> list[_Tag]:
     for match in matches:
         assert marked is not None
         groups = match.groupdict()
-        name = next(groups[key] for key in ("tag", "square", "of", "upper", "bar", "wide") if groups[key]).lower()
+        kinds = ("tag", "square", "of", "upper", "bar", "wide", "opening", "closing")
+        name = next(groups[key] for key in kinds if groups[key]).lower()
         side = groups["side"] or groups["upper_side"]
-        slash = any(groups[key] for key in ("slash", "square_slash", "bar_slash", "wide_slash"))
+        slash = any(groups[key] for key in ("slash", "square_slash", "bar_slash", "wide_slash", "closing"))
         opens = side.lower() != "end" if side else not slash
         if not (
             marked.is_code(match.start(), match.end()) or marked.is_quoted(match) or _is_mentioned(text, match, opens)
@@ -188,7 +198,7 @@ class _MarkedText:
         """Return whether a tag is in quotes, or in inline code."""
         before, after = self.text[: match.start()][-1:], self.text[match.end() :][:1]
         if before and before == after and before in "'\"`":
-            return True
+            return not (self.text.endswith("```", 0, match.start()) and self.text.startswith("```", match.end()))
         start = self.text.rfind("\n", 0, match.start()) + 1
         rest = self.text[match.end() :].split("\n", 1)[0]
         ticks = self.text[start : match.start()]

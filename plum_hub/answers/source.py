@@ -153,15 +153,39 @@ def missing_names(tree: ast.Module) -> set[str]:
     Returns:
         The names.
     """
-    bound = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    bound: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.stmt):
-            bound |= stored_names(node)
-        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            bound.add(node.id)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            bound.add(node.name)
+        match node:
+            case ast.arg(arg=name) | ast.ExceptHandler(name=str(name)) | ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+                bound.add(name)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() | ast.Import() | ast.ImportFrom():
+                bound |= stored_names(node)
     return loaded_names(tree) - bound - _BUILTINS
+
+
+def futures_first(code: str) -> str:
+    """Move imports from `__future__` to the front, where Python requires them; they are elsewhere where code is joined.
+
+    Args:
+        code: Python source.
+
+    Returns:
+        The source with lines in the same order otherwise; unchanged where it does not parse or has no such import.
+    """
+    tree = parse(code) if "__future__" in code else None
+    future = [] if tree is None else [node for node in tree.body if _is_future(node)]
+    if tree is None or future == tree.body[: len(future)]:
+        return code
+    lines = code.encode().split(b"\n")
+    for node in reversed(future):
+        first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+        rest = lines[last][node.end_col_offset :]
+        lines[first : last + 1] = [lines[first][: node.col_offset] + b"pass" + rest, *[b""] * (last - first)]
+    return "\n".join([*dict.fromkeys(map(ast.unparse, future)), b"\n".join(lines).decode()])
+
+
+def _is_future(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
 
 
 def is_stub(statement: ast.stmt) -> bool:

@@ -174,6 +174,13 @@ REASONING = {
     "a tag in a string of the draft": f"<think>\n```python\nx = '</think>'\n```\n{_DRAFT}</think>\n{_BLOCK}",
     "a tag in backticks": f"<think>The tag `</think>` ends it.\n{_DRAFT}</think>\n{_BLOCK}I wrote no `<think>`.",
     "a tag in a sentence": f"<think>\n{_DRAFT}</think>\n{_BLOCK}Beside <think> there is </think> too.",
+    "tags of the answer end it": f"<think>\n{_DRAFT}\n<answer>\n{_BLOCK}</answer>\n",
+    "glued": f"<think>\n{_DRAFT.strip()}</think>{_BLOCK}",
+    "a name of two words": f"{_BLOCK}<thinking_process>\n{_DRAFT}</thinking_process>\n",
+    "a maker's own name": f"<longcat_think>\n{_DRAFT}</longcat_think>\n{_BLOCK}",
+    "numbered tokens": f"<unused94>thought\n{_DRAFT}<unused95>{_BLOCK}",
+    "a channel's ends": f"{_BLOCK}<|channel>thought\n{_DRAFT}<channel|>\n",
+    "a prefix": f"{_BLOCK}<|inner_prefix|>\n{_DRAFT}<|inner_suffix|>\n",
     "harmony": (
         f"<|channel|>analysis<|message|>{_DRAFT}<|end|><|start|>assistant<|channel|>final<|message|>{_BLOCK}<|return|>"
     ),
@@ -270,14 +277,35 @@ def test_an_answer_cut_in_its_reasoning_has_no_program(text: str) -> None:
         f'def f(x):\n    """One.\n\n    {_TICKS}\n    {_TICKS}\n    {_TICKS}sh\n    {_TICKS}\n    """\n    return 1\n',
         f"def f(x):\n    return '''\n{_TICKS}python\n{{x}}\n{_TICKS}\n'''\n",
         f"def f(x):\n    y = x\n    # It ends with {_TICKS}\n    return y\n",
+        f"OPEN = '{_TICKS}python'\n\n\ndef f(x):\n    shut = '{_TICKS}'\n    return OPEN + x + shut\n",
+        f'P = """\n{_TICKS}python\ndef f(x):\n    return 0\n{_TICKS}\n"""\n\n\ndef f(x):\n    return P + x\n',
         f"def f(x):\n    return x.startswith('{_TICKS}') or x.endswith(\"{_TICKS}\")\n",
     ],
 )
 @pytest.mark.parametrize(
-    "form", ["{}", "```python\n{}```", "Here:\n\n```\n{}```\nIt works.", "Hm.\n</think>\n```py\n{}```<|im_end|>"]
+    "form",
+    [
+        "{}",
+        "```python\n{}```",
+        "Here:\n\n```\n{}```\nIt works.",
+        "Hm.\n</think>\n```py\n{}```<|im_end|>",
+    ],
 )
 def test_tags_and_fences_in_strings_and_comments_are_code(form: str, code: str) -> None:
     assert extract_code(form.format(code), "f") == code
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f'def f(x):\n    """One.\n\n    {_TICKS}\n    {_TICKS}\n    {_TICKS}sh\n    {_TICKS}\n    """\n    return 1\n',
+        f"def f(x):\n    y = x\n    # It ends with {_TICKS}\n    return y\n",
+        f"OPEN = '{_TICKS}python'\n\n\ndef f(x):\n    shut = '{_TICKS}'\n    return OPEN + x + shut\n",
+        f"P = '''\n{_TICKS}python\ndef f(x):\n    return 0\n{_TICKS}\n'''\n\n\ndef f(x):\n    return P + x\n",
+    ],
+)
+def test_fences_in_strings_end_no_answer_that_begins_behind_its_fence(code: str) -> None:
+    assert extract_code(f"{code}```\n\nIt works:\n```python\nf(1)\n```\n", "f") == code
 
 
 _WRONG = "def f(x):\n    return x\n"
@@ -300,6 +328,17 @@ SEVERAL = {
     "a helper of the earlier version": (
         f"```python\nimport math\n{_G}{_WRONG}```\nCorrected:\n```python\ndef f(x):\n    return g(x) + 1\n```",
         f"import math\n{_G}{_WRONG}\n\ndef f(x):\n    return g(x) + 1\n",
+    ),
+    "names of a module of the earlier version": (
+        f"```python\nfrom math import *\n{_WRONG}```\nCorrected:\n```python\ndef f(x):\n    return floor(x) + 1\n```",
+        f"from math import *\n{_WRONG}\n\ndef f(x):\n    return floor(x) + 1\n",
+    ),
+    "an import from the future in the later block": (
+        (
+            f"```python\n{_G}{_WRONG}```\nCorrected:\n"
+            "```python\nfrom __future__ import annotations\ndef f(x):\n    return g(x) + 1\n```"
+        ),
+        f"from __future__ import annotations\n{_G}{_WRONG}\n\npass\ndef f(x):\n    return g(x) + 1\n",
     ),
     "a lambda": (
         "```python\nf = lambda x: x\n```\nThen:\n```python\nf = lambda x: x + 1\n```",

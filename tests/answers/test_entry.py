@@ -75,6 +75,21 @@ def test_what_tries_a_solution_out_goes(name: str) -> None:
     assert "unittest" not in kept
 
 
+@pytest.mark.parametrize(
+    "check",
+    [
+        "def run_tests():\n    assert g(2) == 9\nrun_tests()\n",
+        "if g(2) != 9:\n    raise AssertionError('g')\n",
+        "def same(a, b):\n    if a != b:\n        raise AssertionError(a)\nsame(g(2), 9)\n",
+        "print(g(2), undefined)\n",
+        "n = int(input())\nshown = g(n)\n",
+    ],
+)
+def test_what_tries_a_helper_out_goes_where_it_fills_nothing(check: str) -> None:
+    program = "STEPS = [1, 2]\ndef g(x):\n    return x + STEPS[0]\ndef f(x):\n    return g(x)\n"
+    assert needed_code(program + check, "f") == program
+
+
 def test_names_that_only_the_tests_use_are_kept() -> None:
     program = "class Node:\n    pass\ndef g(x):\n    return x\ndef h(x):\n    return x\ndef f(x):\n    return x\n"
     kept = needed_code(program, "f", names_in("assert g(f(Node())) == 'h' and x.h('''h''')"))

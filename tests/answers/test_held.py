@@ -35,6 +35,16 @@ HELD = {
     "a token of filling in": f"<|fim_middle|>{F}<|fim_suffix|>",
     "code over lines": "`def f(x):\n    return x + 1\n`",
 }
+BEHIND = (
+    "JSON text",
+    "a fence in JSON",
+    "a list of lines",
+    "YAML",
+    "here document",
+    "HTML in a fence",
+    "coloured HTML",
+    "JSON in a sentence",
+)
 SHOWN = {
     "indented": "Here it is:\n\n    def f(x):\n        return x + 1\n\nThat's it.\n",
     "a directive": ".. code-block:: python\n\n    def f(x):\n        return x + 1\n\nDone.\n",
@@ -77,6 +87,31 @@ def test_the_program_is_found_where_it_stands(name: str, end: str) -> None:
 
     assert found is not None
     assert found.strip("\n") == F.strip("\n")
+
+
+@pytest.mark.parametrize(
+    "text", [pytest.param((HELD | SHOWN)[one], id=one) for one in (*BEHIND, "indented", "prompts")]
+)
+def test_a_correction_that_is_held_as_data_is_the_answer(text: str) -> None:
+    fenced = text if text.startswith("```") or not text.startswith(("{", "[", '"')) else f"```json\n{text}\n```"
+    found = extract_code(f"{_DRAFT}{fenced}\n", "f")
+
+    assert found is not None
+    assert found.strip("\n") == F.strip("\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"```json\n{json.dumps({'code': 'def f(x): ...'})}\n```",
+        f"```output\n{_WRONG}```",
+        "```java\nclass A {}\n```",
+        "<pre>f(1) gives 2</pre>",
+        "    def f(x):\n        ...\n",
+    ],
+)
+def test_data_that_is_no_whole_program_corrects_nothing(text: str) -> None:
+    assert extract_code(f"```python\n{F}```\nSee:\n{text}\n", "f") == F
 
 
 @pytest.mark.parametrize("name", MADE)
