@@ -37,13 +37,15 @@ _LANGUAGE_COLUMNS = (
 _CHAT_COLUMNS = ("conversations", "messages")
 _OTHER_COLUMNS = ("conversation", "query")
 """Used if there is no column of the above."""
+INPUTS = ("input", "context")
+"""Columns that are a part of the task beside `instruction`: Alpaca's, and Dolly's."""
 _NO_INPUT = frozenset(
-    {"<noinput>", "<no input>", "noinput", "no input", "n/a", "not applicable", "nan", "none", "null"}
+    {"", "<noinput>", "<no input>", "noinput", "no input", "n/a", "not applicable", "nan", "none", "null"}
 )
 """What Alpaca and its descendants, and exports of missing values, write into `input`, in any case, if there is none."""
 ID_COLUMNS = ("id", "raw_index", "task_id")
 COLUMNS = frozenset({*_TEXT_COLUMNS, *_LANGUAGE_COLUMNS, *_CHAT_COLUMNS, *_OTHER_COLUMNS, *ID_COLUMNS} | {
-    "input", "history", "first_turn", "message_id", "parent_id",
+    *INPUTS, "history", "first_turn", "message_id", "parent_id",
 })  # fmt: skip
 """Every column that may be read besides the configured one."""
 
@@ -109,10 +111,9 @@ class Layout:
             return ParsedTask(
                 text=value.replace("\\_", "_")
             )  # ShareGPT was converted through Markdown, which escaped underscores
-        extra_input = row.get("input") if self.column == "instruction" else None
-        if not isinstance(extra_input, str) or extra_input.strip().strip(".").lower() in {"", *_NO_INPUT}:
-            return ParsedTask(text=value)
-        return ParsedTask(text=f"{value.rstrip()}\n\n{extra_input}")
+        more = [row.get(name) for name in INPUTS if self.column == "instruction"]
+        given = [one for one in more if isinstance(one, str) and one.strip().strip(".").lower() not in _NO_INPUT]
+        return ParsedTask(text="\n\n".join([value.rstrip(), *given]) if given else value)
 
     def named_language(self, row: Row) -> str | None:
         """Read the programming language that the row names.

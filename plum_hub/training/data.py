@@ -39,6 +39,10 @@ _NOT_READ = (
     "chat_template_kwargs", "images", "image", "videos", "system", "history", "functions", "documents",
 )  # fmt: skip
 """Columns by which TRL or others would train differently, and that are not read here."""
+_NO_ANSWER = frozenset({"system", "developer", "user", "tool"})
+"""Roles from which nothing can be learnt alone."""
+_WEIGHTS = ("weight", "train")
+"""Fields by which OpenAI and axolotl leave a turn out of the training."""
 
 
 @dataclass(frozen=True)
@@ -196,9 +200,16 @@ def _survey(rows: Iterable[Mapping[str, Any]]) -> tuple[set[str] | None, tuple[s
             have, plain = set(row), isinstance(row.get("prompt", row.get("messages", "")), str)
         have &= row.keys()
         seen.update(name for name in _NOT_READ if name in row)
+        seen.update(f"{name} of messages" for name in _WEIGHTS if _leaves_out(row.get("messages"), name))
         if plain and row.get(TOOLS):
             seen.add(TOOLS)  # no chat template is applied to a plain-text prompt
-    return have, tuple(name for name in (*_NOT_READ, TOOLS) if name in seen)
+    return have, (*(name for name in (*_NOT_READ, TOOLS) if name in seen), *sorted(seen - {*_NOT_READ, TOOLS}))
+
+
+def _leaves_out(turns: Any, field: str) -> bool:
+    """Tell whether a field of some turn says that it is not to be learnt."""
+    listed = turns if isinstance(turns, list) else []
+    return any(isinstance(turn, dict) and turn.get(field) in (0, False) and field in turn for turn in listed)
 
 
 def _convert(
@@ -226,6 +237,7 @@ def _convert(
     checked = _checked(standard_rows(opened(), source), form, source)
     if form == LABELLED and method != "kto":
         return _derived(checked, method, source), ignored
+    ignored += ("label",) if "label" in have - set(form) else ()
     numbered = unpaired(checked) if (method, form) == ("kto", PAIRED) else enumerate(checked)
     kept = LABELLED if method == "kto" else form
     rows = ((_unchanged(row, number, kept), _tools(row, number, source)) for number, row in numbered)
@@ -328,10 +340,15 @@ def _checked(rows: Iterable[Row], columns: Sequence[str], source: str) -> Iterat
 
 
 def _check_whole(row: Row, number: int, name: str, source: str) -> None:
-    """Refuse `messages` that are no conversation, and a `text` that is none."""
+    """Refuse `messages` that are no conversation or have no answer, and a `text` that is none."""
     if not (_is_conversation(row[name]) if name == "messages" else _is_text(row[name])):
         kind = "a conversation (a list of role and content, both texts)" if name == "messages" else "a text"
         raise TrainingError(f"{source}: row {number}: its {name} must be {kind}; fix the row")
+    if name == "messages" and all(turn["role"] in _NO_ANSWER for turn in row[name]):
+        raise TrainingError(
+            f"{source}: row {number}: its messages hold no answer, only turns of role "
+            f"{' and '.join(sorted({repr(turn['role']) for turn in row[name]}))}: add the answer, or leave the row out"
+        )
 
 
 def _is_text(value: object) -> bool:

@@ -145,9 +145,10 @@ def test_a_row_with_earlier_turns_beside_it_is_no_opening(tmp_path: Path) -> Non
     "said", ["<noinput>", "<No input>", "N/A", "Not applicable.", "nan", "None", "null", "", " ", None]
 )
 def test_an_input_that_says_there_is_none_is_no_part_of_the_task(tmp_path: Path, said: str | None) -> None:
-    rows = [{"instruction": ADD, "input": said}, {"instruction": JOIN, "input": "['a', 'b']"}]
-    kept, _ = walk(write_lines(tmp_path / "t.jsonl", rows))
-    assert [row.text for row in kept] == [ADD, f"{JOIN}\n\n['a', 'b']"]
+    for column in ("input", "context"):  # Alpaca's, and Dolly's
+        rows = [{"instruction": ADD, column: said}, {"instruction": JOIN, column: "['a', 'b']"}]
+        kept, _ = walk(write_lines(tmp_path / "t.jsonl", rows))
+        assert [row.text for row in kept] == [ADD, f"{JOIN}\n\n['a', 'b']"]
 
 
 def test_less_usual_columns_are_read_where_there_is_no_usual_one(tmp_path: Path) -> None:
