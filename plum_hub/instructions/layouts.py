@@ -17,16 +17,8 @@ from plum_hub.errors import InstructionsError
 from plum_hub.instructions.cells import truth_of
 from plum_hub.instructions.filters import programming_language
 from plum_hub.instructions.tables import Row
-from plum_hub.instructions.turns import (
-    HUMAN,
-    MODEL,
-    SYSTEM,
-    Turn,
-    UnreadableTurnsError,
-    is_transcript,
-    plain_text,
-    read_turns,
-)
+from plum_hub.instructions.transcripts import asked_in, is_transcript
+from plum_hub.instructions.turns import HUMAN, MODEL, SYSTEM, Turn, UnreadableTurnsError, plain_text, read_turns
 
 _TEXT_COLUMNS = ("instruction", "prompt", "problem", "text", "question")
 """Column names for tasks, used if no column is configured and exactly one of them exists."""
@@ -107,6 +99,7 @@ class Layout:
             return ParsedTask(text=value)
         if turns is None and is_transcript(value):
             return ParsedTask(text=None, reason="unreadable_turns")
+        value = asked_in(value) if turns is None else value
         if self.chat and self._is_sharegpt(row, turns):
             return ParsedTask(
                 text=value.replace("\\_", "_")
