@@ -3,7 +3,8 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ _IDS = ("sample_id", "chosen_sample_id", "rejected_sample_id")
 _READ = COLUMNS | {*_IDS, "instruction_id", TOOLS}
 """Every column that a training may need; no other is decoded."""
 _NOT_READ = (
-    "chat_template_kwargs", "images", "image", "videos", "system", "history", "functions", "documents",
+    "chat_template_kwargs", "images", "image", "videos", "system", "system_prompt", "system_message", "history",
+    "functions", "available_tools", "documents",
 )  # fmt: skip
 """Columns by which TRL or others would train differently, and that are not read here."""
 _NO_ANSWER = frozenset({"system", "developer", "user", "tool"})
@@ -229,6 +231,7 @@ def _convert(
     have = found or set()
     form = form_of(have, method) or LABELLED
     if found is not None and not have >= set(form):
+        _name_odd_row(standard_rows(opened(), source), method, source)
         own, _ = _survey(opened())  # as they are written, without what follows from them
         raise TrainingError(
             f"{source}: {method} needs in every row {needed(have, method)}; every row has "
@@ -242,6 +245,24 @@ def _convert(
     kept = LABELLED if method == "kto" else form
     rows = ((_unchanged(row, number, kept), _tools(row, number, source)) for number, row in numbered)
     return stored(rows), ignored
+
+
+def _name_odd_row(rows: Iterable[Row], method: Method, source: str) -> None:
+    """Refuse the first row that lacks what most rows have; nothing happens where no row has the columns of a form."""
+    kinds: dict[tuple[str, ...] | None, tuple[int, Set[str]]] = {}
+    counts: Counter[tuple[str, ...] | None] = Counter()
+    for number, row in enumerate(rows):
+        counts[kind := form_of(row.keys(), method)] += 1
+        kinds.setdefault(kind, (number, row.keys()))
+    usual = max((kind for kind in counts if kind), key=counts.__getitem__, default=None)
+    others = [first for kind, first in kinds.items() if kind != usual and not first[1] >= set(usual or ())]
+    if usual and others:
+        number, columns = min(others, key=lambda first: first[0])
+        lacks = ", ".join(name for name in usual if name not in columns)
+        raise TrainingError(
+            f"{source}: row {number}: has {', '.join(sorted(columns)) or 'nothing'}, and lacks {lacks}, which other "
+            "rows have: fix the row, or leave it out"
+        )
 
 
 def _derived(checked: Iterator[Row], method: Method, source: str) -> Sequence[Row]:
@@ -290,7 +311,7 @@ def _tools(row: Mapping[str, Any], number: int, source: str) -> str | None:
     plain-text prompt, to which no chat template is applied.
     """
     given = row.get(TOOLS)
-    if not given or isinstance(row.get("prompt", row.get("messages", "")), str):
+    if not given or given != given or isinstance(row.get("prompt", row.get("messages", "")), str):
         return None
     try:
         listed = list_of(given)

@@ -119,7 +119,7 @@ def test_a_labelled_conversation_is_an_answer_with_its_label(tmp_path: Path, num
         ([{"messages": TURNS[:1], "label": True}], "row 0: its label is of no answer, since its messages do not end"),
         ([{"messages": [], "label": True}], "row 0: its label is of no answer"),
         ([{"messages": TURNS, "label": True}, {"messages": OTHER, "label": None}], "row 1: its label is null"),
-        ([{"messages": TURNS, "label": True}, {"messages": OTHER, "label": "bad"}], "sft needs in every row"),
+        ([{"messages": TURNS, "label": True}, {"messages": OTHER, "label": "bad"}], "row 1: has label, messages, and"),
         ([{"messages": TURNS[1:], "label": True}], "row 0: prompt, completion must all be texts"),
     ],
     ids=str,
@@ -183,3 +183,26 @@ def test_speakers_are_those_that_chat_templates_know(
 ) -> None:
     (row,) = rows_of(tmp_path / "t.jsonl", [{"conversations": [*TURNS, turn]}], "sft")
     assert row["messages"] == [*TURNS, found]
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ({}, "row 1: has nothing, and lacks prompt, chosen, rejected, which other rows have: fix"),
+        ({"schema": 1}, "row 1: has .*, and lacks prompt, chosen, rejected"),
+        ({"prompt": "a", "chosen": "b"}, "row 1: has chosen, prompt, and lacks rejected"),
+        ({"messages": TURNS}, "row 1: has .*, and lacks prompt, chosen, rejected"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_the_row_that_lacks_what_others_have_is_named(
+    tmp_path: Path, odd: dict[str, Any], said: str, method: Method
+) -> None:
+    row = {"prompt": "a", "chosen": "b", "rejected": "c"}
+    with pytest.raises(TrainingError, match=said):
+        rows_of(tmp_path / "t.jsonl", [row, odd, row], method)
+
+
+def test_missing_tools_of_pandas_are_none(tmp_path: Path) -> None:
+    assert rows_of(tmp_path / "t.jsonl", [{"messages": TURNS, "tools": float("nan")}], "sft") == [{"messages": TURNS}]
