@@ -7,7 +7,7 @@ _FROM_ANY_MODEL = {
 DROP_REASONS: dict[str, dict[str, str]] = {
     "instructions": {
         "not_text": "The column of the task is not a text.",
-        "empty": "The task is empty.",
+        "empty": "The task is empty, or nothing but imports.",
         "too_short": "The task has fewer characters than `instructions.min_characters`.",
         "too_long": "The task has more characters than `instructions.max_characters`.",
         "not_python": "The task, or its language column, names another language than Python.",

@@ -163,13 +163,25 @@ def _array(path: Path, file: BinaryIO) -> Iterator[tuple[int, Row]]:
         hint = "fix this line, or rename the file to .jsonl if it has one object per line"
         raise InstructionsError(f"{path}:{error.lineno} is not valid JSON ({error.msg}): {hint}") from error
     if not isinstance(rows, list):
-        inside = [key for key, value in rows.items() if isinstance(value, list)] if isinstance(rows, dict) else []
-        remedy = f"unpack it with  jq -c '.[\"{inside[0]}\"][]'  {path}" if len(inside) == 1 else "convert it"
         raise InstructionsError(
-            f"{path} is not a JSON array of objects: {remedy}, or write one object per line (.jsonl)"
+            f"{path} is not a JSON array of objects: {_unpacking(path, rows)}, or write one object per line (.jsonl)"
         )
     for number, row in enumerate(rows, start=1):
         yield number, _checked(row, f"{path}, element {number}")
+
+
+def _unpacking(path: Path, content: Any) -> str:
+    """Say how to get the rows out of JSON that is no array: those of one key or split, or columns of pandas."""
+    values = content if isinstance(content, dict) else {}
+    inside = [
+        key for key, value in values.items() if isinstance(value, list) and isinstance(next(iter(value), {}), dict)
+    ]
+    if inside:
+        return f"unpack it with  jq -c '.[\"{inside[0]}\"][]'  {path}"
+    columns = [value for value in values.values() if isinstance(value, dict | list)]
+    if len(columns) == len(values) > 0:
+        return "it has a value for each column or index: write it with pandas' to_json(..., orient='records')"
+    return "convert it"
 
 
 def _decoded(path: Path, content: bytes, number: int | None = None) -> str:

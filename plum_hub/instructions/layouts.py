@@ -17,16 +17,8 @@ from plum_hub.errors import InstructionsError
 from plum_hub.instructions.cells import truth_of
 from plum_hub.instructions.filters import programming_language
 from plum_hub.instructions.tables import Row
-from plum_hub.instructions.turns import (
-    HUMAN,
-    MODEL,
-    SYSTEM,
-    Turn,
-    UnreadableTurnsError,
-    is_transcript,
-    plain_text,
-    read_turns,
-)
+from plum_hub.instructions.transcripts import asked_in, is_transcript
+from plum_hub.instructions.turns import HUMAN, MODEL, SYSTEM, Turn, UnreadableTurnsError, plain_text, read_turns
 
 _TEXT_COLUMNS = ("instruction", "prompt", "problem", "text", "question")
 """Column names for tasks, used if no column is configured and exactly one of them exists."""
@@ -37,13 +29,15 @@ _LANGUAGE_COLUMNS = (
 _CHAT_COLUMNS = ("conversations", "messages")
 _OTHER_COLUMNS = ("conversation", "query")
 """Used if there is no column of the above."""
+INPUTS = ("input", "context")
+"""Columns that are a part of the task beside `instruction`: Alpaca's, and Dolly's."""
 _NO_INPUT = frozenset(
-    {"<noinput>", "<no input>", "noinput", "no input", "n/a", "not applicable", "nan", "none", "null"}
+    {"", "<noinput>", "<no input>", "noinput", "no input", "n/a", "not applicable", "nan", "none", "null"}
 )
 """What Alpaca and its descendants, and exports of missing values, write into `input`, in any case, if there is none."""
 ID_COLUMNS = ("id", "raw_index", "task_id")
 COLUMNS = frozenset({*_TEXT_COLUMNS, *_LANGUAGE_COLUMNS, *_CHAT_COLUMNS, *_OTHER_COLUMNS, *ID_COLUMNS} | {
-    "input", "history", "first_turn", "message_id", "parent_id",
+    *INPUTS, "history", "first_turn", "message_id", "parent_id",
 })  # fmt: skip
 """Every column that may be read besides the configured one."""
 
@@ -105,14 +99,14 @@ class Layout:
             return ParsedTask(text=value)
         if turns is None and is_transcript(value):
             return ParsedTask(text=None, reason="unreadable_turns")
+        value = asked_in(value) if turns is None else value
         if self.chat and self._is_sharegpt(row, turns):
             return ParsedTask(
                 text=value.replace("\\_", "_")
             )  # ShareGPT was converted through Markdown, which escaped underscores
-        extra_input = row.get("input") if self.column == "instruction" else None
-        if not isinstance(extra_input, str) or extra_input.strip().strip(".").lower() in {"", *_NO_INPUT}:
-            return ParsedTask(text=value)
-        return ParsedTask(text=f"{value.rstrip()}\n\n{extra_input}")
+        more = [row.get(name) for name in INPUTS if self.column == "instruction"]
+        given = [one for one in more if isinstance(one, str) and one.strip().strip(".").lower() not in _NO_INPUT]
+        return ParsedTask(text="\n\n".join([value.rstrip(), *given]) if given else value)
 
     def named_language(self, row: Row) -> str | None:
         """Read the programming language that the row names.

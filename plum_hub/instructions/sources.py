@@ -7,8 +7,10 @@ A source is one of
 - `PATH[:COLUMN]`: a local file, folder or pattern (`local.find_local`).
 """
 
+import re
 from array import array
 from collections.abc import Iterator, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -34,6 +36,8 @@ STARTER = Path(__file__).with_name("starter.jsonl")
 
 _REVISION = len("sha256:") + 16
 """Characters of the revision of local files."""
+_ONLY_IMPORTS = re.compile(r"(?:(?:import \w|from [\w.]+ import )[^\n]*(?:\n\s*|\Z))+")
+"""What a dataset of LeetCode's problems has in `prompt`, beside the task in another column."""
 _DEFAULT_SPLITS = ("train",)
 _PEEKED_ROWS = 1000
 """Rows besides the first that are searched for a column."""
@@ -252,17 +256,21 @@ def _text_of(value: object) -> str:
 def _detect_layout_of_rows(
     first: tuple[int, Row], opened: _OpenedSource, *, sharegpt: bool
 ) -> tuple[Layout, frozenset[str], list[tuple[int, Row]]]:
-    """Detect the layout from the first row or, if that row lacks the column, from the first rows together.
+    """Detect the layout from the first row or, if that row lacks the task, from the first rows together.
 
     Returns the layout, the columns, and the rows that were read.
     """
     rows, columns = [first], frozenset(first[1])
-    try:
-        return detect_layout(columns, opened.column, opened.name, sharegpt=sharegpt), columns, rows
-    except InstructionsError:
-        rows += islice(opened.rows, _PEEKED_ROWS)
-        columns = columns.union(*(row for _, row in rows))
-        return detect_layout(columns, opened.column, opened.name, sharegpt=sharegpt), columns, rows
+    with suppress(InstructionsError):
+        layout = detect_layout(columns, opened.column, opened.name, sharegpt=sharegpt)
+        if opened.column is not None or first[1].get(layout.column):
+            return layout, columns, rows
+    rows += islice(opened.rows, _PEEKED_ROWS)
+    columns = columns.union(*(row for _, row in rows))
+    given = frozenset(name for name in columns if any(row.get(name) for _, row in rows))
+    with suppress(InstructionsError):  # a column that is empty in all rows is the task only where there is no other
+        return detect_layout(given, opened.column, opened.name, sharegpt=sharegpt), columns, rows
+    return detect_layout(columns, opened.column, opened.name, sharegpt=sharegpt), columns, rows
 
 
 def _open(config: InstructionsConfig, columns: Set[str] = frozenset()) -> _OpenedSource:
@@ -376,7 +384,7 @@ def _unfit(value: object, text: str, row: Row, layout: Layout, config: Instructi
     """Return the reason to drop a row, besides duplicates, or None; `text` is the normalized value."""
     if value is not None and not (isinstance(value, str) and _is_unicode(value)):
         return "not_text"
-    if not text:
+    if not text or _ONLY_IMPORTS.fullmatch(text):
         return "empty"
     if len(text) < config.min_characters:
         return "too_short"

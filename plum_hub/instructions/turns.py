@@ -6,7 +6,6 @@ Python or numpy print it. The speaker of a turn is in `from`, `role`, ..., its t
 be a list of parts.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,25 +25,6 @@ _SPEAKERS = ("from", "role", "speaker", "author")
 _TEXTS = ("value", "content", "text", "parts")
 _WRAPPERS = ("messages", "conversations", "conversation", "turns")
 _TEXT_PARTS = ("text", "input_text")
-_SERIALIZED = re.compile(
-    r"""[\s\ufeff"'\\]{0,9} (?:array\(|[\[({]) [\s\[({"'\\]{0,9}["'] \w+ ["'\\]+ \s*:
-    (?= .* ["'] (?:role|from) ["'\\]+ \s*:\s* ["'\\]+ (?:system|developer|user|human|assistant|gpt)\b )""",
-    re.VERBOSE | re.DOTALL | re.IGNORECASE,
-)
-"""The beginning of turns as JSON or a Python `repr`, cut short or in quotes though it may be."""
-_TRANSCRIPT = re.compile(
-    r"""
-    .* (?: <\|im_start\|>assistant | <\|start_header_id\|>assistant<\|end_header_id\|> | <start_of_turn>model
-        | <\|assistant\|> | \[/INST\] ) \s* [^\s<]
-    | (?:(?!\#\#\#\ Instruction:).)* \#\#\#\ Instruction:\s .* ^\#\#\#\ Response:\s*[^\s<]
-    | \s* (?:\#+\ *|\*\*)? (?:human|user) (?:\*\*)? :
-      .* ^[\ \t]* (?:\#+\ *|\*\*)? (?:assistant|ai|gpt|bot|model) (?:\*\*)? : \s* [^\s<]
-    | \s* \#\#\#\ *(?:human|user|instruction) : .* \#\#\#\ *(?:assistant|gpt|bot|response) : \s* [^\s<]
-    | .* (?-i: \bUSER: .* \bASSISTANT: ) \s* [^\s<]
-    """,
-    re.VERBOSE | re.DOTALL | re.MULTILINE | re.IGNORECASE,
-)
-"""A conversation as one text, in a chat template's or another usual form, with something behind an answer's mark."""
 
 
 class UnreadableTurnsError(ValueError):
@@ -91,18 +71,6 @@ def read_turns(value: object) -> list[Turn] | None:
     if any(turn is None for turn in turns):
         raise UnreadableTurnsError("unreadable_turns")
     return [turn for turn in turns if turn is not None]
-
-
-def is_transcript(text: str) -> bool:
-    """Tell whether a text is a conversation, answers and all, rather than a task.
-
-    Args:
-        text: A text that `read_turns` does not take for turns.
-
-    Returns:
-        True if it begins like serialized turns, or marks a person's turn and the answer to it.
-    """
-    return bool(_SERIALIZED.match(text) or _TRANSCRIPT.match(text))
 
 
 def plain_text(content: object) -> str | None:

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,14 @@ _IDS = ("sample_id", "chosen_sample_id", "rejected_sample_id")
 _READ = COLUMNS | {*_IDS, "instruction_id", TOOLS}
 """Every column that a training may need; no other is decoded."""
 _NOT_READ = (
-    "chat_template_kwargs", "images", "image", "videos", "system", "history", "functions", "documents",
+    "chat_template_kwargs", "images", "image", "videos", "system", "system_prompt", "system_message", "history",
+    "functions", "available_tools", "documents",
 )  # fmt: skip
 """Columns by which TRL or others would train differently, and that are not read here."""
+_NO_ANSWER = frozenset({"system", "developer", "user", "tool"})
+"""Roles from which nothing can be learnt alone."""
+_WEIGHTS = ("weight", "train")
+"""Fields by which OpenAI and axolotl leave a turn out of the training."""
 
 
 @dataclass(frozen=True)
@@ -196,9 +202,16 @@ def _survey(rows: Iterable[Mapping[str, Any]]) -> tuple[set[str] | None, tuple[s
             have, plain = set(row), isinstance(row.get("prompt", row.get("messages", "")), str)
         have &= row.keys()
         seen.update(name for name in _NOT_READ if name in row)
+        seen.update(f"{name} of messages" for name in _WEIGHTS if _leaves_out(row.get("messages"), name))
         if plain and row.get(TOOLS):
             seen.add(TOOLS)  # no chat template is applied to a plain-text prompt
-    return have, tuple(name for name in (*_NOT_READ, TOOLS) if name in seen)
+    return have, (*(name for name in (*_NOT_READ, TOOLS) if name in seen), *sorted(seen - {*_NOT_READ, TOOLS}))
+
+
+def _leaves_out(turns: Any, field: str) -> bool:
+    """Tell whether a field of some turn says that it is not to be learnt."""
+    listed = turns if isinstance(turns, list) else []
+    return any(isinstance(turn, dict) and turn.get(field) in (0, False) and field in turn for turn in listed)
 
 
 def _convert(
@@ -218,6 +231,7 @@ def _convert(
     have = found or set()
     form = form_of(have, method) or LABELLED
     if found is not None and not have >= set(form):
+        _name_odd_row(standard_rows(opened(), source), method, source)
         own, _ = _survey(opened())  # as they are written, without what follows from them
         raise TrainingError(
             f"{source}: {method} needs in every row {needed(have, method)}; every row has "
@@ -226,10 +240,29 @@ def _convert(
     checked = _checked(standard_rows(opened(), source), form, source)
     if form == LABELLED and method != "kto":
         return _derived(checked, method, source), ignored
+    ignored += ("label",) if "label" in have - set(form) else ()
     numbered = unpaired(checked) if (method, form) == ("kto", PAIRED) else enumerate(checked)
     kept = LABELLED if method == "kto" else form
     rows = ((_unchanged(row, number, kept), _tools(row, number, source)) for number, row in numbered)
     return stored(rows), ignored
+
+
+def _name_odd_row(rows: Iterable[Row], method: Method, source: str) -> None:
+    """Refuse the first row that lacks what most rows have; nothing happens where no row has the columns of a form."""
+    kinds: dict[tuple[str, ...] | None, tuple[int, Set[str]]] = {}
+    counts: Counter[tuple[str, ...] | None] = Counter()
+    for number, row in enumerate(rows):
+        counts[kind := form_of(row.keys(), method)] += 1
+        kinds.setdefault(kind, (number, row.keys()))
+    usual = max((kind for kind in counts if kind), key=counts.__getitem__, default=None)
+    others = [first for kind, first in kinds.items() if kind != usual and not first[1] >= set(usual or ())]
+    if usual and others:
+        number, columns = min(others, key=lambda first: first[0])
+        lacks = ", ".join(name for name in usual if name not in columns)
+        raise TrainingError(
+            f"{source}: row {number}: has {', '.join(sorted(columns)) or 'nothing'}, and lacks {lacks}, which other "
+            "rows have: fix the row, or leave it out"
+        )
 
 
 def _derived(checked: Iterator[Row], method: Method, source: str) -> Sequence[Row]:
@@ -278,7 +311,7 @@ def _tools(row: Mapping[str, Any], number: int, source: str) -> str | None:
     plain-text prompt, to which no chat template is applied.
     """
     given = row.get(TOOLS)
-    if not given or isinstance(row.get("prompt", row.get("messages", "")), str):
+    if not given or given != given or isinstance(row.get("prompt", row.get("messages", "")), str):
         return None
     try:
         listed = list_of(given)
@@ -328,10 +361,15 @@ def _checked(rows: Iterable[Row], columns: Sequence[str], source: str) -> Iterat
 
 
 def _check_whole(row: Row, number: int, name: str, source: str) -> None:
-    """Refuse `messages` that are no conversation, and a `text` that is none."""
+    """Refuse `messages` that are no conversation or have no answer, and a `text` that is none."""
     if not (_is_conversation(row[name]) if name == "messages" else _is_text(row[name])):
         kind = "a conversation (a list of role and content, both texts)" if name == "messages" else "a text"
         raise TrainingError(f"{source}: row {number}: its {name} must be {kind}; fix the row")
+    if name == "messages" and all(turn["role"] in _NO_ANSWER for turn in row[name]):
+        raise TrainingError(
+            f"{source}: row {number}: its messages hold no answer, only turns of role "
+            f"{' and '.join(sorted({repr(turn['role']) for turn in row[name]}))}: add the answer, or leave the row out"
+        )
 
 
 def _is_text(value: object) -> bool:

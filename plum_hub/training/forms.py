@@ -6,9 +6,8 @@
     prompt, completion            sft, which learns the completion
     messages, or text             sft, which learns every token
 
-All are plain texts, or conversations: lists of `role` and `content`. The columns of Alpaca are read as conversations:
-
-    instruction, input, output    a prompt of one turn, as a build reads such tasks, and a completion of one
+All are plain texts, or conversations: lists of `role` and `content`. `asked.with_prompt` brings columns of other tools
+into these forms.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -16,11 +15,12 @@ from typing import Any
 
 from plum_hub.errors import TrainingError
 from plum_hub.instructions.cells import truth_of
-from plum_hub.instructions.layouts import Layout
-from plum_hub.instructions.turns import UnreadableTurnsError, plain_text
+from plum_hub.instructions.turns import UnreadableTurnsError
 from plum_hub.release.schemas import Method
+from plum_hub.training.asked import COLUMNS as ASKED
+from plum_hub.training.asked import with_prompt
 from plum_hub.training.lengths import Row
-from plum_hub.training.turns import conversation_of
+from plum_hub.training.turns import chatml, conversation_of
 
 LABELLED, PAIRED = ("prompt", "completion", "label"), ("prompt", "chosen", "rejected")
 FORMS: dict[Method, tuple[tuple[str, ...], ...]] = {
@@ -30,18 +30,14 @@ FORMS: dict[Method, tuple[tuple[str, ...], ...]] = {
 }
 """The columns that each method can be made of, the first ones that are there being taken; of labelled rows sft takes
 the chosen ones."""
-TURNS = frozenset({"prompt", "completion", "chosen", "rejected", "messages", "conversations", "tools"})
+TURNS = frozenset({
+    "prompt", "completion", "chosen", "rejected", "messages", "conversations", "conversation", "tools",
+})  # fmt: skip
 """Columns whose nulls are those of a file format."""
-_ALPACA = frozenset({"instruction", "output"})
-_OTHERS = frozenset({"prompt", "completion", "messages", "text", "chosen", "rejected"})
-"""Columns beside which those of Alpaca are something else."""
-COLUMNS = frozenset({name for forms in FORMS.values() for form in forms for name in form} | TURNS | _ALPACA | {"input"})
+_OTHER_NAMES = {"conversations": "messages", "conversation": "messages", "kto_tag": "label"}
+"""What ShareGPT, chats of arenas and LLaMA-Factory call columns of TRL."""
+COLUMNS = frozenset({name for forms in FORMS.values() for form in forms for name in form} | TURNS | ASKED | {"kto_tag"})
 """Every column that a form may need."""
-
-_ROLES = {"human": "user", "gpt": "assistant"} | {
-    role: role for role in ("user", "assistant", "system", "developer", "tool")
-}
-"""Names of speakers in lower case, with those that chat templates know; ShareGPT's two are no others."""
 
 
 def standard_rows(rows: Iterable[Mapping[str, Any]], source: str) -> Iterator[Row]:
@@ -60,13 +56,13 @@ def standard_rows(rows: Iterable[Mapping[str, Any]], source: str) -> Iterator[Ro
     """
     for number, given in enumerate(rows):
         row = {name: _conversation(name, value, f"{source}: row {number}") for name, value in given.items()}
-        row |= {name: list(map(_chatml, row[name])) for name in TURNS if isinstance(row.get(name), list)}
+        row |= {name: list(map(chatml, row[name])) for name in TURNS if isinstance(row.get(name), list)}
+        for other, name in _OTHER_NAMES.items():
+            if other in row and row.get(name) is None:
+                row[name] = row.pop(other)
         if "label" in row:
             row["label"] = truth_of(row["label"])
-        if "conversations" in row and row.get("messages") is None:
-            row["messages"] = row.pop("conversations")
-        if row.keys() >= _ALPACA and not any(row.get(name) is not None for name in _OTHERS):
-            row |= _of_alpaca(row)
+        row = with_prompt(row, f"{source}: row {number}")
         if _has_implicit_prompt(row):
             row |= _with_prompt(row, number, source)
         yield row
@@ -128,31 +124,6 @@ def _conversation(name: str, value: Any, where: str) -> Any:
             f"{where}: its {name} is a list of turns in a text that is neither JSON nor what Python or numpy print: "
             "write it as JSON"
         ) from error
-
-
-def _of_alpaca(row: Row) -> Row:
-    """Return the prompt and completion of a row of Alpaca; not of one that has no texts, which is refused later."""
-    task = Layout(column="instruction", chat=False, sharegpt=False).read_task(row).text
-    given = {"prompt": (task, "user"), "completion": (row["output"], "assistant")}
-    return {
-        name: [{"role": role, "content": text}] if isinstance(text, str) else None
-        for name, (text, role) in given.items()
-    }
-
-
-def _chatml(turn: Any) -> Any:
-    """Rename the fields of a turn of ShareGPT, like `trl.maybe_convert_to_chatml`, and speakers that templates know.
-
-    Parts that are all text become one, since most templates write a list as Python prints it.
-    """
-    if not isinstance(turn, dict):
-        return turn
-    if {"from", "value"} <= turn.keys() and not turn.keys() & {"role", "content"}:
-        turn = {{"from": "role", "value": "content"}.get(name, name): value for name, value in turn.items()}
-    if isinstance(parts := turn.get("content"), list) and (text := plain_text(parts)) is not None:
-        turn = turn | {"content": text}
-    role = turn.get("role")
-    return turn | {"role": _ROLES.get(role.strip().lower(), role)} if isinstance(role, str) else turn
 
 
 def _has_implicit_prompt(row: Row) -> bool:

@@ -22,6 +22,10 @@ TOOLS = "tools"
 TOO_LONG = "longer than max_length"
 NO_PREFIX = "the prompt's tokens are not the beginning of the whole"
 NO_ANSWER = "the chat template renders nothing of the answer"
+NOT_SHOWN = "the chat template renders nothing of a system, developer or user turn"
+_KNOWN_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+_SHOWN_ROLES = frozenset({"system", "developer", "user"})
+"""Roles whose texts a template renders as they are; of answers it may leave out the reasoning."""
 _CHUNK = 1_000
 """Rows that are tokenised at a time."""
 
@@ -50,7 +54,8 @@ def fitting_rows(rows: Sequence[Row], tokenizer: Any, max_length: int) -> Fittin
 
     Raises:
         TrainingError: The rows are conversations and the tokenizer has no chat template; the template refuses a
-            conversation, or renders a prompt alone differently than before an answer; or no row fits.
+            conversation, does not know a role, or renders a prompt alone differently than before an answer; or no row
+            fits.
     """
     if rows and not _is_plain(rows[0]) and tokenizer.chat_template is None:
         raise TrainingError(
@@ -75,6 +80,11 @@ def fitting_rows(rows: Sequence[Row], tokenizer: Any, max_length: int) -> Fittin
 
 def _no_rows(left_out: Mapping[str, int], max_length: int) -> str:
     """Explain why no row fits."""
+    if left_out.get(NOT_SHOWN):
+        return (
+            f"{NOT_SHOWN}, which the model would not see: write a developer's turn as the system's, leave such turns "
+            "out, or train a model whose template renders them"
+        )
     if left_out.get(NO_ANSWER):
         return f"{NO_ANSWER}, so that there is nothing to train on: train a model whose template renders every turn"
     if left_out.get(NO_PREFIX):
@@ -98,16 +108,22 @@ def _measure(rows: Sequence[Row], tokenizer: Any) -> list[tuple[int, str | None]
     """Return for each row the length of its longest sequence, and the reason if no answer follows its prompt."""
     if "prompt" not in rows[0]:
         wholes = [row["messages"] if "messages" in row else _sequence("", row["text"], tokenizer) for row in rows]
-        lengths = map(len, _tokens(rows, wholes, tokenizer, open_end=False))
-        return [(length, None if length else NO_ANSWER) for length in lengths]
-    prompts = _tokens(rows, [row["prompt"] for row in rows], tokenizer, open_end=True)
+        texts = _texts(rows, wholes, tokenizer, open_end=False)
+        lengths = map(len, _tokens(texts, wholes, tokenizer))
+        return [
+            (length, NO_ANSWER if not length else NOT_SHOWN if _hides(turns, text) else None)
+            for length, turns, text in zip(lengths, wholes, texts, strict=True)
+        ]
+    asked = [row["prompt"] for row in rows]
+    begun = _texts(rows, asked, tokenizer, open_end=True)
+    prompts = _tokens(begun, asked, tokenizer)
     longest: list[int] = [0] * len(rows)
-    unfit: list[str | None] = [None] * len(rows)
+    unfit = [NOT_SHOWN if _hides(turns, text) else None for turns, text in zip(asked, begun, strict=True)]
     for answer in ("completion", "chosen", "rejected"):
         if answer not in rows[0]:
             continue
-        texts = [_sequence(row["prompt"], row[answer], tokenizer) for row in rows]
-        sequences = _tokens(rows, texts, tokenizer, open_end=False)
+        wholes = [_sequence(row["prompt"], row[answer], tokenizer) for row in rows]
+        sequences = _tokens(_texts(rows, wholes, tokenizer, open_end=False), wholes, tokenizer)
         for number, (prompt, sequence) in enumerate(zip(prompts, sequences, strict=True)):
             longest[number] = max(longest[number], len(sequence))
             if sequence[: len(prompt)] != prompt:
@@ -124,12 +140,26 @@ def _sequence(prompt: Any, answer: Any, tokenizer: Any) -> Any:
     return prompt + answer
 
 
-def _tokens(rows: Sequence[Row], texts: list[Any], tokenizer: Any, *, open_end: bool) -> list[list[int]]:
-    """Tokenise each row's text or conversation; `open_end` adds the generation prompt to conversations."""
-    if isinstance(texts[0], str):
-        return list(tokenizer(text=texts)["input_ids"])
-    rendered = [_rendered(row, turns, tokenizer, open_end=open_end) for row, turns in zip(rows, texts, strict=True)]
-    return list(tokenizer(text=rendered, add_special_tokens=False)["input_ids"])
+def _texts(rows: Sequence[Row], wholes: list[Any], tokenizer: Any, *, open_end: bool) -> list[str]:
+    """Return texts as they are, and conversations rendered; `open_end` adds the generation prompt to these."""
+    return [
+        whole if isinstance(whole, str) else _rendered(row, whole, tokenizer, open_end=open_end)
+        for row, whole in zip(rows, wholes, strict=True)
+    ]
+
+
+def _tokens(texts: list[str], wholes: list[Any], tokenizer: Any) -> list[list[int]]:
+    """Tokenise texts; a rendered conversation has its special tokens already."""
+    more = {} if isinstance(wholes[0], str) else {"add_special_tokens": False}
+    return list(tokenizer(text=texts, **more)["input_ids"])
+
+
+def _hides(turns: Any, text: str) -> bool:
+    """Tell whether something that was asked or prescribed is not in a rendered conversation."""
+    if isinstance(turns, str):
+        return False
+    given = (turn.get("content") for turn in turns if turn["role"] in _SHOWN_ROLES)
+    return any(one.strip() not in text and "".join(one.split()) not in "".join(text.split()) for one in given if one)
 
 
 def _rendered(row: Row, turns: list[dict[str, str]], tokenizer: Any, *, open_end: bool) -> str:
@@ -143,6 +173,7 @@ def _rendered(row: Row, turns: list[dict[str, str]], tokenizer: Any, *, open_end
             return str(error)
         return None
 
+    _check_roles(row, turns, tokenizer)
     try:
         return render(tokenizer, turns, tools=tools, add_generation_prompt=open_end)
     except TemplateRefusalError as error:
@@ -153,3 +184,13 @@ def _rendered(row: Row, turns: list[dict[str, str]], tokenizer: Any, *, open_end
             f"{turns[number - 1]['role']!r} ({reason}): change that turn, leave the row out, or train a model whose "
             "template accepts it"
         ) from error
+
+
+def _check_roles(row: Row, turns: list[dict[str, str]], tokenizer: Any) -> None:
+    """Refuse a role that no template knows, unless this one names it."""
+    for number, turn in enumerate(turns, start=1):
+        if (role := turn["role"]) not in _KNOWN_ROLES and role not in str(tokenizer.chat_template):
+            raise TrainingError(
+                f"row {row[ROW_NAME]}: the model's chat template does not know the role {role!r} of turn {number} of "
+                f"{len(turns)}: rename it to user, assistant, system or tool, or leave the row out"
+            )

@@ -1,12 +1,22 @@
 """Conversations of users' rows as their chat template shall see them, whatever file they were kept in."""
 
+import json
 import re
 from typing import Any
 
 from plum_hub.instructions.cells import list_of
-from plum_hub.instructions.turns import UnreadableTurnsError
+from plum_hub.instructions.turns import HUMAN, MODEL, UnreadableTurnsError, plain_text
 
 _ASKING = frozenset({"system", "developer", "user"})
+_CALLS = frozenset({"function_call", "tool_call"})
+_RESULTS = frozenset(
+    {"tool", "function", "function_response", "tool_response", "observation", "ipython", "environment"}
+)
+ROLES = (
+    dict.fromkeys(HUMAN, "user") | dict.fromkeys(MODEL - _CALLS, "assistant") | dict.fromkeys(_RESULTS, "tool")
+    | {"system": "system", "developer": "developer"}
+)  # fmt: skip
+"""Names of speakers in lower case, with those that chat templates know."""
 _FIELDS = ({"role", "content"}, {"from", "value"})
 _LOOKS_LIKE_TURNS = re.compile(
     r"""\s*\[\s*\{(?=.*["'](?:role|from)["']\s*:\s*["'](?:system|developer|user|human|assistant|gpt)["']).*\}\s*\]\s*""",
@@ -26,8 +36,8 @@ def conversation_of(value: Any) -> Any:
         value: A value of a row.
 
     Returns:
-        A list without null fields at any depth, or an object if it is nested too deeply; any other value, plain text
-        included, unchanged.
+        A list without null fields at any depth, also of a turn by itself, or an object if it is nested too deeply; any
+        other value, plain text included, unchanged.
 
     Raises:
         UnreadableTurnsError: A text is a list of turns by its look, and cannot be read.
@@ -40,6 +50,44 @@ def conversation_of(value: Any) -> Any:
         return _without_nulls(value) if isinstance(value, list) else value
     except RecursionError:
         return _TOO_DEEP
+
+
+def chatml(turn: Any) -> Any:
+    """Rename the fields of a turn of ShareGPT, like `trl.maybe_convert_to_chatml`, and speakers that templates know.
+
+    Parts that are all text become one, since most templates write a list as Python prints it. A call of a tool that is
+    a turn by itself, as LLaMA-Factory has it, becomes a call of the assistant.
+
+    Args:
+        turn: A turn of a row.
+
+    Returns:
+        The turn with `role` and `content`; what is none, unchanged.
+    """
+    if not isinstance(turn, dict):
+        return turn
+    if {"from", "value"} <= turn.keys() and not turn.keys() & {"role", "content"}:
+        turn = {{"from": "role", "value": "content"}.get(name, name): value for name, value in turn.items()}
+    if isinstance(parts := turn.get("content"), list) and (text := plain_text(parts)) is not None:
+        turn = turn | {"content": text}
+    if not isinstance(role := turn.get("role"), str):
+        return turn
+    role = role.strip().lower()
+    if role in _CALLS and (calls := _calls_of(turn.get("content"))):
+        return {"role": "assistant", "content": "", "tool_calls": calls}
+    return turn | {"role": ROLES.get(role, turn["role"])}
+
+
+def _calls_of(content: Any) -> list[dict[str, Any]] | None:
+    """Return the calls in a text, `{"name": ..., "arguments": ...}` or a list of such, in OpenAI's form."""
+    try:
+        found = json.loads(content) if isinstance(content, str) else content
+    except (ValueError, RecursionError):
+        return None
+    calls = found if isinstance(found, list) else [found]
+    if not all(isinstance(call, dict) and {"name", "arguments"} <= call.keys() for call in calls):
+        return None
+    return [{"type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}} for call in calls]
 
 
 def asking_turn(answer: Any) -> str | None:
@@ -67,8 +115,10 @@ def _parsed(text: str) -> Any:
 
 
 def _turns_of(columns: dict[str, Any]) -> Any:
-    """Return the turns that Arrow keeps as a list for each field; anything else unchanged."""
+    """Return the turns that Arrow keeps as a list for each field, or the only one; anything else unchanged."""
     lists = [column for column in columns.values() if isinstance(column, list)]
+    if not lists or (isinstance(columns.get("content"), list) and isinstance(columns.get("role"), str)):
+        return [columns]
     if len(lists) < len(columns) or len({len(column) for column in lists}) != 1:
         return columns
     return [dict(zip(columns, turn, strict=True)) for turn in zip(*lists, strict=True)]

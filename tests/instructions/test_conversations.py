@@ -145,9 +145,10 @@ def test_a_row_with_earlier_turns_beside_it_is_no_opening(tmp_path: Path) -> Non
     "said", ["<noinput>", "<No input>", "N/A", "Not applicable.", "nan", "None", "null", "", " ", None]
 )
 def test_an_input_that_says_there_is_none_is_no_part_of_the_task(tmp_path: Path, said: str | None) -> None:
-    rows = [{"instruction": ADD, "input": said}, {"instruction": JOIN, "input": "['a', 'b']"}]
-    kept, _ = walk(write_lines(tmp_path / "t.jsonl", rows))
-    assert [row.text for row in kept] == [ADD, f"{JOIN}\n\n['a', 'b']"]
+    for column in ("input", "context"):  # Alpaca's, and Dolly's
+        rows = [{"instruction": ADD, column: said}, {"instruction": JOIN, column: "['a', 'b']"}]
+        kept, _ = walk(write_lines(tmp_path / "t.jsonl", rows))
+        assert [row.text for row in kept] == [ADD, f"{JOIN}\n\n['a', 'b']"]
 
 
 def test_less_usual_columns_are_read_where_there_is_no_usual_one(tmp_path: Path) -> None:
@@ -272,3 +273,22 @@ def test_a_language_beside_a_conversation_decides(tmp_path: Path, column: str) -
 def test_the_column_may_be_missing_in_the_first_row(tmp_path: Path) -> None:
     kept, drops = walk(write_lines(tmp_path / "t.jsonl", [{"id": 1}, {"id": 2, "messages": TURNS}]))
     assert ([row.text for row in kept], reasons(drops)) == ([ADD], {"empty": 1})
+
+
+@pytest.mark.parametrize("nothing", [None, [], ""])
+def test_a_column_that_is_empty_in_every_row_is_not_the_task(tmp_path: Path, nothing: object) -> None:
+    rows = [{"question": text, "messages": nothing, "prompt": None} for text in (ADD, JOIN)]
+    path = write_lines(tmp_path / "t.jsonl", rows)
+    assert [row.text for row in walk(path)[0]] == [ADD, JOIN]
+    kept, drops = walk(path, column="messages")
+    assert (kept, reasons(drops)) == ([], {"empty": 2})
+    kept, drops = walk(write_lines(tmp_path / "u.jsonl", [*rows, {"question": LAST, "messages": TURNS}]))
+    assert ([row.text for row in kept], reasons(drops)) == ([ADD], {"empty": 2})
+    assert reasons(walk(write_lines(tmp_path / "v.jsonl", [{"messages": nothing}]))[1]) == {"empty": 1}
+
+
+def test_imports_alone_are_no_task(tmp_path: Path) -> None:
+    imports = "import random\nimport functools\nfrom typing import *\n\n"  # of LeetCode, beside `query`
+    rows = [{"prompt": imports, "query": ADD}, {"prompt": f"{imports}def add(a, b):\n    # the sum of both\n"}]
+    kept, drops = walk(write_lines(tmp_path / "t.jsonl", rows))
+    assert (len(kept), reasons(drops)) == (1, {"empty": 1})

@@ -14,6 +14,7 @@ import pytest
 from plum_hub.errors import TrainingError
 from plum_hub.instructions.hub import read_folder
 from plum_hub.training.data import read_data
+from plum_hub.training.lengths import NOT_SHOWN
 from plum_hub.training.run import TrainingRequest, check, prepare
 from plum_hub.training.settings import compose
 from tests.training import toy
@@ -307,3 +308,45 @@ def test_a_row_that_is_nested_without_end_is_named(tmp_path: Path, column: str) 
             read_data(str(tmp_path / "t.jsonl"), "sft", "auto")
     finally:
         sys.setrecursionlimit(before)
+
+
+QWEN = (  # as Qwen2.5's, which passes over every role that it does not name
+    "{% if messages[0]['role'] == 'system' %}<|im_start|>system\n{{ messages[0]['content'] }}<|im_end|>\n{% endif %}"
+    "{% for m in messages %}{% if m.role == 'user' or m.role == 'assistant' or (m.role == 'system' and not loop.first) "
+    "%}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+DEVELOPER = {"role": "developer", "content": "Write code."}
+HIDES_SYSTEM = PLAINLY.replace("{% for m in messages %}", "{% for m in messages if m['role'] != 'system' %}")
+
+
+@pytest.mark.parametrize("form", ["prompt", "messages"])
+@pytest.mark.parametrize(
+    ("template", "turn"), [(QWEN, DEVELOPER), (HIDES_SYSTEM, SYSTEM), (QWEN.replace("'user'", "'human'"), USER)]
+)
+def test_a_turn_that_the_template_passes_over_is_not_lost_in_silence(
+    templated: Callable[[str], Path], tmp_path: Path, form: str, template: str, turn: dict[str, str]
+) -> None:
+    def row(*turns: dict[str, str]) -> dict[str, Any]:
+        return {"messages": [*turns, ANSWERED]} if form == "messages" else {"prompt": turns, "completion": [ANSWERED]}
+
+    settings = compose([one for one in toy.SETTINGS if not one.startswith("beta")], method="sft")
+    model = templated(template)
+    bad = toy.write(tmp_path / "bad.jsonl", [row(turn, USER)])
+    with pytest.raises(TrainingError, match="renders nothing of a system, developer or user turn, which the model"):
+        prepare(TrainingRequest(str(bad), str(model), None, settings))
+    if turn is not USER:
+        mixed = toy.write(tmp_path / "mixed.jsonl", [row(turn, USER), row(USER), row(USER | {"content": " add  1\n"})])
+        found = prepare(TrainingRequest(str(mixed), str(model), None, settings)).fitting
+        assert (dict(found.left_out), [one["row"] for one in found.rows]) == ({NOT_SHOWN: 1}, ["1", "2"])
+
+
+def test_a_role_that_the_template_does_not_know_is_named(templated: Callable[[str], Path], tmp_path: Path) -> None:
+    rows = [{"messages": [ASKED, {"role": role, "content": "x"}, ANSWERED]} for role in ("tool", "critic")]
+    source = toy.write(tmp_path / "rows.jsonl", rows)
+    settings = compose([one for one in toy.SETTINGS if not one.startswith("beta")], method="sft")
+    model = templated(PLAINLY)
+    with pytest.raises(TrainingError, match=r"row 1: .* does not know the role 'critic' of turn 2 of 3: rename it to"):
+        prepare(TrainingRequest(str(source), str(model), None, settings))
+    (model / "chat_template.jinja").write_text(PLAINLY + "{# critic #}")
+    assert len(prepare(TrainingRequest(str(source), str(model), None, settings)).fitting.rows) == 2
