@@ -15,7 +15,7 @@ from plum_hub.answers.libraries import are_pandas, with_own_imports
 from plum_hub.answers.plain import lower_closeness, to_plain_body
 from plum_hub.answers.proof import why_cannot_fail
 from plum_hub.answers.runners import TestModule, collect_tests, reached_names, with_stand_ins
-from plum_hub.answers.source import loaded_names, missing_names, parse, stored_names, substitute, unparse
+from plum_hub.answers.source import is_future, loaded_names, missing_names, parse, stored_names, substitute, unparse
 from plum_hub.execution.plain_literals import NotPlainError, parse_plain, plain_call
 from plum_hub.records import TestCase
 
@@ -92,9 +92,7 @@ def _module_cases(source: str, entry_point: str) -> tuple[TestCase, ...]:
     checks = _checks(tree.body)
     if checks is not None:
         return _split([], checks)
-    future: list[ast.stmt] = [
-        node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"
-    ]
+    future = [node for node in tree.body if is_future(node)]
     module = collect_tests([node for node in tree.body if node not in future], entry_point)
     if not module.tests and module.has_skipped:
         raise ValueError("all of its tests are skipped, or may fail by a mark: remove the marks")

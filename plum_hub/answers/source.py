@@ -173,7 +173,7 @@ def futures_first(code: str) -> str:
         The source with lines in the same order otherwise; unchanged where it does not parse or has no such import.
     """
     tree = parse(code) if "__future__" in code else None
-    future = [] if tree is None else [node for node in tree.body if _is_future(node)]
+    future = [] if tree is None else [node for node in tree.body if is_future(node)]
     if tree is None or future == tree.body[: len(future)]:
         return code
     lines = code.encode().split(b"\n")
@@ -184,7 +184,15 @@ def futures_first(code: str) -> str:
     return "\n".join([*dict.fromkeys(map(ast.unparse, future)), b"\n".join(lines).decode()])
 
 
-def _is_future(node: ast.stmt) -> bool:
+def is_future(node: ast.stmt) -> bool:
+    """Tell whether a statement is an import from `__future__`.
+
+    Args:
+        node: The statement.
+
+    Returns:
+        True if it is one.
+    """
     return isinstance(node, ast.ImportFrom) and node.module == "__future__"
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from plum_hub.answers.source import DefinitionNode, parse
+from plum_hub.answers.source import DefinitionNode, is_future, parse
 from plum_hub.records import TestCase
 
 REPEATS = 3
@@ -339,6 +339,4 @@ def _is_below(name: str, tops: Iterable[str]) -> bool:
 
 def _is_first(node: ast.stmt, tree: ast.Module) -> bool:
     """Whether a statement must precede all others to keep its meaning: a docstring, or an import of the future."""
-    if isinstance(node, ast.ImportFrom):
-        return node.module == "__future__"
-    return node is tree.body[0] and ast.get_docstring(tree) is not None
+    return is_future(node) or (node is tree.body[0] and ast.get_docstring(tree) is not None)

@@ -27,6 +27,7 @@ from plum_hub.answers.source import (
     DefinitionNode,
     FunctionNode,
     definitions,
+    is_future,
     is_stub,
     loaded_names,
     missing_names,
@@ -415,7 +416,7 @@ def _with_usual_imports(code: str) -> str:
     for module in sorted({_USUAL[name] for name in missing & _USUAL.keys()}):
         names = sorted(name for name in missing & _USUAL.keys() if _USUAL[name] == module)
         lines.append(f"from {module} import {', '.join(names)}")
-    future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    future = [node for node in tree.body if is_future(node)]
     if not lines:
         return code
     if future:
