@@ -17,7 +17,7 @@ from plum_hub.benchmarks.livecodebench.formats import read_outputs
 from plum_hub.errors import InstructionsError, UsageError
 from plum_hub.evaluation.config import SelectedBenchmark
 from plum_hub.evaluation.program_files import find_program_files
-from plum_hub.instructions.local import find_local
+from plum_hub.instructions.local import files_sha256, find_local
 
 MAX_CHARACTERS = 1_000_000
 """Most characters of a program. No solution of a benchmark comes near this; a longer one is not run, and fails."""
@@ -95,10 +95,9 @@ def generations_sha256(path: Path) -> str:
     Raises:
         UsageError: A file cannot be read.
     """
-    if files := find_program_files(path):
-        return files.sha256()
+    found = find_program_files(path)
     try:
-        return find_local(path).revision.removeprefix("sha256:")
+        return files_sha256(path, found.files if found else find_local(path).found.files)
     except InstructionsError as error:
         raise UsageError(str(error)) from error
 

@@ -4,20 +4,20 @@ FOLDER/HumanEval_0/0.py     the first program for HumanEval/0, whole
 FOLDER/HumanEval_0/1.py     the second
 """
 
-import hashlib
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from plum_hub.errors import UsageError
+from plum_hub.instructions.file_kinds import DAMAGED
 
 _TASK = re.compile(r"[A-Za-z]+_\d+")
 """The name of a problem's folder."""
 _NUMBER = re.compile(r"(\d+)")
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+_DAMAGED = (*DAMAGED, zipfile.BadZipFile, RuntimeError)
 """What `zipfile` raises for an archive that is damaged, encrypted, or packed in a way that it does not know."""
 
 
@@ -62,40 +62,22 @@ class ProgramFiles:
                 text = content.decode(errors="replace")
             yield ProgramFile(where, name.parts[-2].replace("_", "/"), text)
 
-    def sha256(self) -> str:
-        """Return the SHA-256 of the archive's bytes; of a folder, that of the digest and name of each file.
-
-        Raises:
-            UsageError: A file cannot be read.
-        """
-        whole = hashlib.sha256()
-        try:
-            if self.path.is_file():
-                return hashlib.sha256(self.path.read_bytes()).hexdigest()
-            for name in self.names:
-                digest = hashlib.sha256((self.path / name).read_bytes()).hexdigest()
-                whole.update(f"{digest}  {name}\n".encode(errors="surrogateescape"))
-        except OSError as error:
-            raise _unreadable(self.path, error) from error
-        return whole.hexdigest()
+    @property
+    def files(self) -> list[Path]:
+        """The files on this machine that hold the programs."""
+        return [self.path] if self.path.is_file() else [self.path / name for name in self.names]
 
     def _contents(self, most: int) -> Iterator[tuple[PurePosixPath, bytes]]:
-        if self.path.is_file():
-            try:
-                with zipfile.ZipFile(self.path) as archive:
-                    for name in self.names:
-                        with archive.open(str(name)) as file:
-                            yield name, file.read(most)
-            except (OSError, *_DAMAGED) as error:
-                raise _unreadable(self.path, error) from error
-            return
-        for name in self.names:
-            try:
-                with (self.path / name).open("rb") as file:
-                    content = file.read(most)
-            except OSError as error:
-                raise _unreadable(self.path / name, error) from error
-            yield name, content
+        where = self.path
+        try:
+            with zipfile.ZipFile(self.path) if self.path.is_file() else nullcontext() as packed:
+                for name in self.names:
+                    where = self.path / name
+                    with packed.open(str(name)) if packed else where.open("rb") as file:
+                        content = file.read(most)
+                    yield name, content
+        except (OSError, *_DAMAGED) as error:
+            raise _unreadable(where, error) from error
 
 
 def find_program_files(path: Path) -> ProgramFiles | None:

@@ -46,13 +46,7 @@ class LocalRows:
         Raises:
             InstructionsError: A file cannot be read.
         """
-        if self.found.files == (self.path,):
-            return f"sha256:{_sha256(self.path)}"
-        whole = hashlib.sha256()
-        for file in self.found.files:
-            name = file.relative_to(self.path) if self.path.is_dir() else file.name
-            whole.update(f"{_sha256(file)}  {name}\n".encode(errors="surrogateescape"))
-        return f"sha256:{whole.hexdigest()}"
+        return f"sha256:{files_sha256(self.path, self.found.files)}"
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[tuple[str, Row]]:
         """Iterate over the rows.
@@ -73,6 +67,28 @@ class LocalRows:
         for file in self.found.files:
             for number, row in read_rows(file, columns):
                 yield f"{file}:{number}", row
+
+
+def files_sha256(path: Path, files: Sequence[Path]) -> str:
+    """Compute one digest of files.
+
+    Args:
+        path: The only file itself, or what stands for the files: a folder or pattern.
+        files: The files, in order.
+
+    Returns:
+        The SHA-256 of the file's bytes; of several files, that of the digest and name of each.
+
+    Raises:
+        InstructionsError: A file cannot be read.
+    """
+    if tuple(files) == (path,):
+        return _sha256(path)
+    whole = hashlib.sha256()
+    for file in files:
+        name = file.relative_to(path) if path.is_dir() else file.name
+        whole.update(f"{_sha256(file)}  {name}\n".encode(errors="surrogateescape"))
+    return whole.hexdigest()
 
 
 def expanded(text: str) -> Path:
