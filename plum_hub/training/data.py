@@ -28,7 +28,7 @@ from plum_hub.training.forms import COLUMNS, LABELLED, PAIRED, form_of, needed, 
 from plum_hub.training.lengths import ROW_NAME, TOOLS, Row
 from plum_hub.training.record import DataRecord, ModelRevision
 from plum_hub.training.stored_rows import stored
-from plum_hub.training.turns import asking_turn
+from plum_hub.training.turns import ASKING, asking_turn
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -41,7 +41,7 @@ _NOT_READ = (
     "functions", "available_tools", "documents",
 )  # fmt: skip
 """Columns by which TRL or others would train differently, and that are not read here."""
-_NO_ANSWER = frozenset({"system", "developer", "user", "tool"})
+_NO_ANSWER = ASKING | {"tool"}
 """Roles from which nothing can be learnt alone."""
 _WEIGHTS = ("weight", "train")
 """Fields by which OpenAI and axolotl leave a turn out of the training."""
@@ -211,7 +211,7 @@ def _survey(rows: Iterable[Mapping[str, Any]]) -> tuple[set[str] | None, tuple[s
 def _leaves_out(turns: Any, field: str) -> bool:
     """Tell whether a field of some turn says that it is not to be learnt."""
     listed = turns if isinstance(turns, list) else []
-    return any(isinstance(turn, dict) and turn.get(field) in (0, False) and field in turn for turn in listed)
+    return any(isinstance(turn, dict) and turn.get(field) in (0, False) for turn in listed)
 
 
 def _convert(

@@ -36,7 +36,9 @@ TURNS = frozenset({
 """Columns whose nulls are those of a file format."""
 _OTHER_NAMES = {"conversations": "messages", "conversation": "messages", "kto_tag": "label"}
 """What ShareGPT, chats of arenas and LLaMA-Factory call columns of TRL."""
-COLUMNS = frozenset({name for forms in FORMS.values() for form in forms for name in form} | TURNS | ASKED | {"kto_tag"})
+COLUMNS = frozenset(
+    {name for forms in FORMS.values() for form in forms for name in form} | TURNS | ASKED | _OTHER_NAMES.keys()
+)
 """Every column that a form may need."""
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from plum_hub.engines.template import TemplateRefusalError, render
 from plum_hub.errors import TrainingError
 from plum_hub.spool import SelectedItems
+from plum_hub.training.turns import ASKING, ROLES
 
 Row: TypeAlias = dict[str, Any]
 """A row in one of TRL's formats: prompt, completion and label; prompt, chosen and rejected; prompt and completion;
@@ -23,9 +24,7 @@ TOO_LONG = "longer than max_length"
 NO_PREFIX = "the prompt's tokens are not the beginning of the whole"
 NO_ANSWER = "the chat template renders nothing of the answer"
 NOT_SHOWN = "the chat template renders nothing of a system, developer or user turn"
-_KNOWN_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
-_SHOWN_ROLES = frozenset({"system", "developer", "user"})
-"""Roles whose texts a template renders as they are; of answers it may leave out the reasoning."""
+_KNOWN_ROLES = frozenset(ROLES.values())
 _CHUNK = 1_000
 """Rows that are tokenised at a time."""
 
@@ -158,7 +157,7 @@ def _hides(turns: Any, text: str) -> bool:
     """Tell whether something that was asked or prescribed is not in a rendered conversation."""
     if isinstance(turns, str):
         return False
-    given = (turn.get("content") for turn in turns if turn["role"] in _SHOWN_ROLES)
+    given = (turn.get("content") for turn in turns if turn["role"] in ASKING)
     return any(one.strip() not in text and "".join(one.split()) not in "".join(text.split()) for one in given if one)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from plum_hub.instructions.cells import list_of
 from plum_hub.instructions.turns import HUMAN, MODEL, UnreadableTurnsError, plain_text
 
-_ASKING = frozenset({"system", "developer", "user"})
+ASKING = frozenset({"system", "developer", "user"})
+"""Roles of a prompt's turns, whose texts a template renders as they are; of answers it may leave out the reasoning."""
 _CALLS = frozenset({"function_call", "tool_call"})
 _RESULTS = frozenset(
     {"tool", "function", "function_response", "tool_response", "observation", "ipython", "environment"}
@@ -100,7 +101,7 @@ def asking_turn(answer: Any) -> str | None:
         The role of such a turn; None for an answer that is one.
     """
     role = None if isinstance(answer, str) else str(answer[0]["role"])
-    return role if role in _ASKING else None
+    return role if role in ASKING else None
 
 
 def _parsed(text: str) -> Any:

@@ -265,6 +265,13 @@ def test_an_answer_cut_in_its_reasoning_has_no_program(text: str) -> None:
     assert extract_code(text, "f") is None
 
 
+_FENCES_IN_CODE = [
+    f'def f(x):\n    """One.\n\n    {_TICKS}\n    {_TICKS}\n    {_TICKS}sh\n    {_TICKS}\n    """\n    return 1\n',
+    f"def f(x):\n    y = x\n    # It ends with {_TICKS}\n    return y\n",
+    f"OPEN = '{_TICKS}python'\n\n\ndef f(x):\n    shut = '{_TICKS}'\n    return OPEN + x + shut\n",
+]
+
+
 @pytest.mark.parametrize(
     "code",
     [
@@ -274,22 +281,14 @@ def test_an_answer_cut_in_its_reasoning_has_no_program(text: str) -> None:
         "def f(x):\n    return x  # what stands after </think>\n",
         "def f(x):\n    return x.replace('<|im_end|>', '').replace('</s>', '<|channel|>final<|message|>')\n",
         f'def f(x):\n    """Add one.\n\n    {_TICKS}python\n    f(1)  # 2\n    {_TICKS}\n    """\n    return x + 1\n',
-        f'def f(x):\n    """One.\n\n    {_TICKS}\n    {_TICKS}\n    {_TICKS}sh\n    {_TICKS}\n    """\n    return 1\n',
         f"def f(x):\n    return '''\n{_TICKS}python\n{{x}}\n{_TICKS}\n'''\n",
-        f"def f(x):\n    y = x\n    # It ends with {_TICKS}\n    return y\n",
-        f"OPEN = '{_TICKS}python'\n\n\ndef f(x):\n    shut = '{_TICKS}'\n    return OPEN + x + shut\n",
         f'P = """\n{_TICKS}python\ndef f(x):\n    return 0\n{_TICKS}\n"""\n\n\ndef f(x):\n    return P + x\n',
+        *_FENCES_IN_CODE,
         f"def f(x):\n    return x.startswith('{_TICKS}') or x.endswith(\"{_TICKS}\")\n",
     ],
 )
 @pytest.mark.parametrize(
-    "form",
-    [
-        "{}",
-        "```python\n{}```",
-        "Here:\n\n```\n{}```\nIt works.",
-        "Hm.\n</think>\n```py\n{}```<|im_end|>",
-    ],
+    "form", ["{}", "```python\n{}```", "Here:\n\n```\n{}```\nIt works.", "Hm.\n</think>\n```py\n{}```<|im_end|>"]
 )
 def test_tags_and_fences_in_strings_and_comments_are_code(form: str, code: str) -> None:
     assert extract_code(form.format(code), "f") == code
@@ -298,9 +297,7 @@ def test_tags_and_fences_in_strings_and_comments_are_code(form: str, code: str) 
 @pytest.mark.parametrize(
     "code",
     [
-        f'def f(x):\n    """One.\n\n    {_TICKS}\n    {_TICKS}\n    {_TICKS}sh\n    {_TICKS}\n    """\n    return 1\n',
-        f"def f(x):\n    y = x\n    # It ends with {_TICKS}\n    return y\n",
-        f"OPEN = '{_TICKS}python'\n\n\ndef f(x):\n    shut = '{_TICKS}'\n    return OPEN + x + shut\n",
+        *_FENCES_IN_CODE,
         f"P = '''\n{_TICKS}python\ndef f(x):\n    return 0\n{_TICKS}\n'''\n\n\ndef f(x):\n    return P + x\n",
     ],
 )
