@@ -76,6 +76,10 @@ def test_the_next_version_has_the_samples_under_stronger_suites(home: Path) -> N
     assert manifest["lineage"]["suites_from"] == "local/weak@v1.0.0"
     changed = ran(*CLI, "diff", "local/weak", "v1.0.0", "v1.1.0", "--json", "--hub", "embedded")
     assert {flip["old_sample_id"] for flip in changed["flips"]} == flipped
+    assert {tuple(flip["why"]) for flip in changed["flips"]} == {("suite", "strengthening")}
+    stronger = {"strengthening": counts["strengthened"]}
+    suites = changed["configs"]["test_suites"]["why"]
+    assert (suites["added"], suites["removed"]) == (stronger, stronger)
 
 
 def test_it_is_verified_and_loads_and_can_be_pulled(home: Path) -> None:

@@ -17,8 +17,8 @@ def diff(repo: str, old: str, new: str, hub: str, as_json: bool) -> None:
     For each config: rows added, removed and changed. A row was removed, or added, with its instruction, its suite, the
     policy or the number of samples, or because it was left out; a changed row names the columns that differ. A label
     that flipped (chosen in one version, rejected in the other) names everything that differs between its two runs:
-    suite, generator, policy, harness, limits. A sample is matched by its id, else by the same answer to the same
-    instruction, else by its number.
+    suite, generator, strengthening, policy, harness, limits. A sample is matched by its id, else by the same answer to
+    the same instruction, else by its number.
 
     \b
     Example:

@@ -10,7 +10,7 @@ from plum_hub.errors import HubError, RecipeError
 from plum_hub.recipe import read
 from plum_hub.release.manifest import MANIFEST, RECIPE
 
-Cause: TypeAlias = Literal["harness", "limits", "policy", "generator", "rule"]
+Cause: TypeAlias = Literal["harness", "limits", "policy", "generator", "strengthening", "rule"]
 """What can explain a difference between rows."""
 
 _CAUSES: dict[Cause, tuple[str, ...]] = {
@@ -21,6 +21,7 @@ _CAUSES: dict[Cause, tuple[str, ...]] = {
     "limits": ("limits.",),
     "policy": ("policy.", "samples_per_suite", "prompts.solve_", "recipe.samples."),
     "generator": ("generator.", "generator", "suites_from", "prompts.suite", "recipe.suites."),
+    "strengthening": ("recipe.suites.strengthen",),
     "rule": ("recipe.preferences.", "recipe.decontamination."),
 }  # fmt: skip
 """Prefixes of the keys in lineage and recipe by which each cause shows."""

@@ -73,6 +73,7 @@ class _Side:
         self.part = part
         self.samples = {row["sample_id"]: row for row in part["samples"]}
         self.suites = {row["suite_id"]: row for row in part["test_suites"]}
+        self.responses = {row["response_id"] for row in part["test_suites"]}
         self.instructions = {row["instruction_id"] for row in part["test_suites"]}
         self.numbers = {(row["suite_id"], row["index"]) for row in part["samples"]}
         self.labels = {row["sample_id"]: bool(row["label"]) for row in part["kto"]}
@@ -153,7 +154,13 @@ class ReleaseMatcher:
                 return f"left out: {other.reasons[name]}"
         if row["instruction_id"] not in other.instructions:
             return "instruction"
-        return "generator" if "generator" in self.causes else "suite"
+        return self._why_other_cases(same_response=row["response_id"] in other.responses) or "suite"
+
+    def _why_other_cases(self, *, same_response: bool) -> Cause | None:
+        """Return what explains that an instruction has another suite."""
+        if same_response and "strengthening" in self.causes:
+            return "strengthening"
+        return "generator" if "generator" in self.causes else None
 
     def _why_no_sample(self, row: Row, other: _Side) -> str:
         if row["sample_id"] in other.reasons:
@@ -172,7 +179,9 @@ class ReleaseMatcher:
         why: list[str] = []
         suites = before.suites.get(one["suite_id"]), after.suites.get(other["suite_id"])
         if suites[0] is None or suites[1] is None or suites[0]["cases"] != suites[1]["cases"]:
-            why += ["suite", *(["generator"] if "generator" in self.causes else [])]
+            same = None not in suites and len({suite["response_id"] for suite in suites if suite}) == 1
+            cause = self._why_other_cases(same_response=same)
+            why += ["suite", *([cause] if cause else [])]
         if one["code"] != other["code"]:
             why.append("policy" if "policy" in self.causes else "answer")
         why += [cause for cause in ("harness", "limits") if cause in self.causes]
