@@ -2,8 +2,8 @@
 
 `datasets.load_dataset` pins less than it seems to: without network access it may return the rows of another version.
 Here a version is resolved to a commit first, the config's files at that commit are downloaded, and nothing else is
-read. The commit of each version is recorded in `$PLUM_HUB_HOME/versions.jsonl`, so that the version can be loaded
-without network access, and a tag that has moved is detected.
+read. The commit of each version that is used or published here is recorded in `$PLUM_HUB_HOME/versions.jsonl`, so that
+the version can be loaded without network access, and a tag that has moved is detected.
 """
 
 import json
@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +45,7 @@ class FetchedRelease:
     tags: dict[str, str]
     """Commit of every tag of the repository; empty without network access."""
     before: str | None
-    """The commit of this version when it was first used on this machine; None if it was not used before."""
+    """The commit of this version when it was published or first used on this machine; None before that."""
     kind: Kind = "dataset"
 
 
@@ -86,7 +86,7 @@ def load(repo: str, config: str = "kto", version: str | None = None, hub: str = 
 
 
 def fetch_pinned(repo: str, version: str, hub: str, patterns: Sequence[str] | None = None) -> FetchedRelease:
-    """Download one version of a dataset, and require that its tag has not moved since it was first used here.
+    """Download one version of a dataset, and require that its tag has not moved since it was known here.
 
     The commit of a tag that is used for the first time is recorded.
 
@@ -197,12 +197,35 @@ def remember(release: FetchedRelease) -> None:
     Raises:
         RunError: `$PLUM_HUB_HOME` cannot be written.
     """
-    if release.before is not None or release.version == release.commit:
-        return
+    if release.before is None and release.version != release.commit:
+        _record(release.hub, release.repo, release.version, release.commit, release.kind)
+
+
+def remember_published(target: HubTarget, repo: str, version: str, commit: str, kind: Kind) -> None:
+    """Record the commit of a version that this machine published, in place of an earlier record.
+
+    A repository that was deleted and published again has other commits: its publisher knows, its users are told.
+
+    Args:
+        target: The Hub.
+        repo: `NAMESPACE/NAME`.
+        version: The tag.
+        commit: Its commit.
+        kind: What the repository contains.
+
+    Raises:
+        RunError: `$PLUM_HUB_HOME` cannot be written, or its record of versions is damaged.
+    """
+    hub = _name(target)
+    if _recorded_commit(hub, repo, version, kind) != commit:
+        _record(hub, repo, version, commit, kind)
+
+
+def _record(hub: str, repo: str, version: str, commit: str, kind: Kind) -> None:
+    row = {"hub": hub, "repo": repo, "version": version, "commit": commit}
+    row |= {} if kind == "dataset" else {"kind": kind}
     with writing(home()):
         home().mkdir(parents=True, exist_ok=True)
-    row = {key: asdict(release)[key] for key in ("hub", "repo", "version", "commit")}
-    row |= {} if release.kind == "dataset" else {"kind": release.kind}
     with appending(_record_file()) as append:
         append({**row, "at": datetime.now(UTC).isoformat(timespec="seconds")})
 
@@ -212,14 +235,16 @@ def _record_file() -> Path:
 
 
 def _recorded_commit(hub: str, repo: str, version: str, kind: Kind) -> str | None:
+    """Return the commit that was recorded last for a version; only publishing records one again."""
+    found = None
     for number, line in whole_lines(_record_file()):
         try:
             row = object_of(line)
             if (row["hub"], row["repo"], row["version"], row.get("kind", "dataset")) == (hub, repo, version, kind):
-                return str(row["commit"])
+                found = str(row["commit"])
         except (ValueError, TypeError, KeyError) as error:
             raise RunError(f"{_record_file()}:{number}: is damaged; delete this line") from error
-    return None
+    return found
 
 
 def _targets(hub: str) -> list[HubTarget]:

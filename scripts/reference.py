@@ -371,8 +371,8 @@ def file_formats_page() -> str:
     """Return the page of the files of runs, evaluations, checkpoints and releases."""
     from plum_hub.evaluation.folder import ScoresRecord, SuiteVerdict
     from plum_hub.experiments.results import ExperimentRecord
-    from plum_hub.publishing.repository import ReleaseRecord
     from plum_hub.release.manifest import Manifest, ModelManifest
+    from plum_hub.release.record import ReleaseRecord
     from plum_hub.rounds.record import RoundRecord
     from plum_hub.training.record import TrainingRecord
 

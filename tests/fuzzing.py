@@ -29,9 +29,9 @@ from plum_hub.instructions.hub import declared_license, read_folder
 from plum_hub.judging.inputs import read_programs, read_suites
 from plum_hub.pipeline.status import summarise
 from plum_hub.publishing.model_checkpoint import open_checkpoint
-from plum_hub.publishing.repository import read_releases
 from plum_hub.records import Instruction, Preference, Response, Sample, TestSuite, Verdict
 from plum_hub.release.manifest import VerifiableManifest
+from plum_hub.release.record import read_releases
 from plum_hub.rounds.folder import RoundsFolder
 from plum_hub.run import Run
 from plum_hub.training.curves import draw

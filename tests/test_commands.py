@@ -173,7 +173,8 @@ def test_status_of_a_run_at_work(whole: Path, tmp_path: Path) -> None:
     responses = shards / "responses.jsonl"
     responses.write_text("".join(responses.read_text().splitlines(keepends=True)[:5]))
     release = {"repo": "local/a", "tag": "v1.0.0"}
-    (run / "releases.jsonl").write_text("".join(json.dumps({**release, "tag": tag}) + "\n" for tag in ("v1", "v2")))
+    published = [{**release, "tag": tag, "commit": "c" * 40} for tag in ("v1", "v2")]
+    (run / "releases.jsonl").write_text("".join(json.dumps(one) + "\n" for one in published))
     with Run.open(run).lock():
         status = json.loads(plum_hub([*CLI, "status", str(run), "--json"]).stdout)
         on_screen = plum_hub([*CLI, "status", str(run)]).stdout

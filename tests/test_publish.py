@@ -210,6 +210,29 @@ def test_a_finished_run_is_published_by_itself_and_versioned_by_its_content(fini
     assert "a tag never moves" in taken.stderr
 
 
+def test_the_repository_of_a_run_is_named_once(finished: Path) -> None:
+    """What follows a release means the same repository, and its publisher need not note its commit."""
+    first = pushed(finished, "--repo", "mine")
+    again = pushed(finished)
+    assert (again["repo"], again["commit"]) == ("local/mine", first["commit"])
+    card = plum_hub([*CLI, "card", str(finished / "run")])
+    assert 'load_dataset("local/mine", "kto", split="train", revision="v1.0.0")' in card.stdout
+    verified = plum_hub([*CLI, "verify", "local/mine@v1.0.0", "--hub", "embedded", "--sample", "1", "--json", "-q"])
+    assert (verified.returncode, json.loads(verified.stdout)["notes"]) == (0, [])
+    assert pushed(finished, "--repo", "other")["repo"] == "local/other"
+    assert pushed(finished)["repo"] == "local/other"
+
+
+def test_a_run_keeps_its_name_on_another_hub(finished: Path) -> None:
+    with EmbeddedHub(finished / "elsewhere") as hub:
+        assert pushed(finished, "--repo", "mine")["repo"] == "local/mine"
+        done = plum_hub(
+            [*CLI, "push-dataset", str(finished / "run"), "--hub", hub.endpoint, "--json"], HF_TOKEN=hub.token
+        )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["repo"].endswith("/mine")
+
+
 def test_other_facts_about_the_same_rows_are_a_patch(finished: Path) -> None:
     assert pushed(finished, "--repo", "mine")["tag"] == "v1.0.0"
     path = finished / "run" / "shards" / "00000" / "samples.jsonl"

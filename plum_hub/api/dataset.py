@@ -85,7 +85,8 @@ def build_dataset(
         settings: Recipe keys that override all of the above, as `{"samples.per_instruction": 10}`.
         run: The run folder. Default: `runs/INSTRUCTIONS-MODEL`.
         carry_over: An older run whose rows are reused where the recipe would produce the same.
-        repo: `NAME` or `NAMESPACE/NAME` of the dataset. Default: `plum-INSTRUCTIONS-MODEL`.
+        repo: `NAME` or `NAMESPACE/NAME` of the dataset. Default: that of the run's last release, else
+            `plum-INSTRUCTIONS-MODEL`.
         hub: `auto` (the Hub if there is a token, else the embedded Hub), `public`, `embedded`, a URL, or `none` to
             publish nothing.
         private: Whether to create the repository as private.
@@ -218,7 +219,8 @@ def push_dataset(
 
     Args:
         run: The run folder.
-        repo: `NAME` or `NAMESPACE/NAME` of the dataset. Default: `plum-INSTRUCTIONS-MODEL`.
+        repo: `NAME` or `NAMESPACE/NAME` of the dataset. Default: that of the run's last release, else
+            `plum-INSTRUCTIONS-MODEL`.
         hub: `auto` (the Hub if there is a token, else the embedded Hub), `public`, `embedded`, a URL, or `none` to
             write the release's files only.
         private: Whether to create the repository as private.

@@ -205,7 +205,7 @@ def push_model(
 
     Args:
         checkpoint: The checkpoint folder, or that of a run that has one.
-        repo: `NAME` or `NAMESPACE/NAME` of the model. Default: `MODEL-plum-METHOD`.
+        repo: `NAME` or `NAMESPACE/NAME` of the model. Default: that of the last release, else `MODEL-plum-METHOD`.
         hub: `auto` (the Hub if there is a token, else the embedded Hub), `public`, `embedded`, a URL, or `none` to
             write the release's files only.
         private: Whether to create the repository as private.

@@ -57,7 +57,7 @@ from plum_hub.cli.options import AS_JSON, BENCHMARK_DATA, QUIET, RECIPE, SUITES,
     ),
     click.option("--dry-run", is_flag=True, help="Show requests, tokens, time and cost, and do nothing."),
 )
-@options("Publishing", *publishing("plum-INSTRUCTIONS-MODEL"))
+@options("Publishing", *publishing("that of the last release, else plum-INSTRUCTIONS-MODEL"))
 @options(
     "Output",
     AS_JSON,

@@ -11,7 +11,7 @@ from plum_hub.cli.options import AS_JSON, BENCHMARK_DATA, QUIET, FilePath, publi
 
 @click.command("push-dataset", cls=SectionedCommand, short_help="Publish a complete run as a dataset.")
 @click.argument("run", type=FilePath)
-@options("Publishing", *publishing("plum-INSTRUCTIONS-MODEL"), BENCHMARK_DATA)
+@options("Publishing", *publishing("that of the last release, else plum-INSTRUCTIONS-MODEL"), BENCHMARK_DATA)
 @options("Output", AS_JSON, QUIET)
 def push_dataset(run: Path, as_json: bool, quiet: bool, **given: Any) -> None:
     """Publish the complete run in folder RUN as a versioned dataset.

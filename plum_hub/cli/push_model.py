@@ -28,7 +28,7 @@ from plum_hub.cli.options import AS_JSON, QUIET, FilePath, publishing
         "Can be repeated.",
     ),
 )
-@options("Publishing", *publishing("MODEL-plum-METHOD"))
+@options("Publishing", *publishing("that of the last release, else MODEL-plum-METHOD"))
 @options("Output", AS_JSON, QUIET)
 def push_model(checkpoint: Path, as_json: bool, quiet: bool, **given: Any) -> None:
     """Publish the checkpoint that `plum-hub train` wrote to folder CHECKPOINT (or to the run's folder).

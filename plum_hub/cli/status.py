@@ -19,14 +19,16 @@ def status(run: Path, as_json: bool) -> None:
     Example:  plum-hub status runs/starter-qwen2.5-coder-0.5b-instruct
     """
     from plum_hub.cli import screen, tables
-    from plum_hub.pipeline.status import is_running, last_release, summarise
+    from plum_hub.pipeline.status import is_running, summarise
+    from plum_hub.release.record import last_release
     from plum_hub.run import Run
 
     opened = Run.open(run)
-    summary, busy, released = summarise(opened), is_running(opened), last_release(opened)
+    summary, busy, released = summarise(opened), is_running(opened), last_release(opened.folder)
+    place = {"repo": released.repo, "tag": released.tag} if released else None
     if as_json:
-        screen.echo_json({**summary.as_json(), "at_work": busy, "last_release": released})
+        screen.echo_json({**summary.as_json(), "at_work": busy, "last_release": place})
     else:
         tables.run_status(summary)
-        last = f"{released['repo']} {released['tag']}" if released else "none yet"
+        last = f"{released.repo} {released.tag}" if released else "none yet"
         screen.facts([("at work", "yes, a process is on it now" if busy else "no"), ("last release", last)])

@@ -5,7 +5,8 @@ from itertools import groupby
 from typing import Literal
 
 from plum_hub.evaluation.comparison import ScoreGain
-from plum_hub.training.record import FileRecord, ModelRevision
+from plum_hub.file_record import FileRecord
+from plum_hub.training.record import ModelRevision
 
 _OWN_NAMES = {("humaneval+", "base"): "HumanEval", ("humaneval+", "plus"): "HumanEval+", ("mbpp+", "base"): "MBPP",
               ("mbpp+", "plus"): "MBPP+", ("livecodebench", "base"): "LiveCodeBench"}  # fmt: skip

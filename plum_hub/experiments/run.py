@@ -37,8 +37,9 @@ from plum_hub.pipeline.status import summarise
 from plum_hub.progress import Progress
 from plum_hub.publishing.dataset import release
 from plum_hub.publishing.model import ModelPublishRequest, push_model
-from plum_hub.publishing.repository import PublishOptions, read_releases
+from plum_hub.publishing.repository import PublishOptions
 from plum_hub.release.preferences import Rejected
+from plum_hub.release.record import last_release
 from plum_hub.rounds.folder import RoundsFolder, keep_model
 from plum_hub.rounds.record import RoundRecord
 from plum_hub.rounds.run import RoundsRequest, run_rounds
@@ -361,9 +362,5 @@ class _ExperimentRun:
 
 def _published(folder: Path) -> PublishedAs:
     """Return where a run or checkpoint was published last."""
-    last = read_releases(folder)[-1:]
-    return (
-        PublishedAs(repo=last[0].repo, tag=last[0].tag, commit=last[0].commit, hub=last[0].hub)
-        if last
-        else PublishedAs()
-    )
+    last = last_release(folder)
+    return PublishedAs(repo=last.repo, tag=last.tag, commit=last.commit, hub=last.hub) if last else PublishedAs()

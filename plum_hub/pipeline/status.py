@@ -5,9 +5,7 @@ from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass
 from typing import Self
 
-from plum_hub.errors import RunError
 from plum_hub.files import is_locked
-from plum_hub.lines import object_of
 from plum_hub.pipeline.decontamination.stage import removed_ids
 from plum_hub.pipeline.ledger import StageSpending, spending
 from plum_hub.pipeline.published import GENERATE
@@ -185,27 +183,3 @@ def is_running(run: Run) -> bool:
         True if another process holds the run's lock.
     """
     return is_locked(run.folder / ".lock")
-
-
-def last_release(run: Run) -> dict[str, str] | None:
-    """Return where a run was published last.
-
-    Args:
-        run: The run.
-
-    Returns:
-        `repo` and `tag`, or None if it was not published.
-
-    Raises:
-        RunError: releases.jsonl is damaged.
-    """
-    path = run.folder / "releases.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    complete = [line for line in lines if line.endswith(b"\n")]
-    if not complete:
-        return None
-    try:
-        row = object_of(complete[-1])
-        return {"repo": row["repo"], "tag": row["tag"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}:{len(complete)}: not a release ({error}); delete this line") from error

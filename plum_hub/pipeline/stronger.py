@@ -18,7 +18,6 @@ from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.extraction import extracted, extraction_of
 from plum_hub.pipeline.published import release_folder
 from plum_hub.pipeline.pull import pull
-from plum_hub.pipeline.status import last_release
 from plum_hub.pipeline.strengthening import strengthening_of
 from plum_hub.pipeline.strengths import measuring
 from plum_hub.pipeline.verdicts import judging
@@ -27,6 +26,7 @@ from plum_hub.records import Drop, Instruction, Sample, TestSuite, Verdict
 from plum_hub.release.lineage import AddedCases
 from plum_hub.release.manifest import VerifiableManifest, read_manifest
 from plum_hub.release.preferences import STAGE as PREFERENCES
+from plum_hub.release.record import last_release
 from plum_hub.run import Run
 from plum_hub.strength import SampledProgram, WeakSuite
 
@@ -52,10 +52,10 @@ def source_of(source: str) -> str:
     """
     if not Path(source).exists():
         return "@".join(parse_release(source, "run folder"))
-    found = last_release(Run.open(Path(source)))
-    if found is None or not found["tag"]:
+    found = last_release(Run.open(Path(source)).folder)
+    if found is None:
         raise UsageError(f"{source}: was not published; publish it first:  plum-hub push-dataset {source}")
-    return f"{found['repo']}@{found['tag']}"
+    return f"{found.repo}@{found.tag}"
 
 
 def prepare_stronger(source: str, folder: Path, hub: str, most: int, by: str) -> tuple[Run, Run]:

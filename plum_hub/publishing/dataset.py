@@ -24,6 +24,7 @@ from plum_hub.publishing.repository import PublishOptions, Released, Repository,
 from plum_hub.records import Drop, Instruction, Preference, Sample, TestSuite, Verdict
 from plum_hub.release.lineage import Lineage
 from plum_hub.release.manifest import MANIFEST, PreviousRelease, ReleaseCounts
+from plum_hub.release.record import last_release
 from plum_hub.release.tree import ReleaseContents, with_card, write_tree
 from plum_hub.release.versions import FIRST, Stated, newest_first
 from plum_hub.run import Run
@@ -56,9 +57,11 @@ def release(context: Context, options: PublishOptions | None) -> Released:
 
 def _release(context: Context, options: PublishOptions | None) -> Released:
     run = context.run
+    last = last_release(run.folder)
     if options is None:
-        return Released(folder=str(_DatasetTree(run, _default_name(run), FIRST).folder))
-    with options.open(_default_name(run), "dataset") as repository:
+        repo, tag = (last.repo, last.tag) if last else (_default_name(run), None)
+        return Released(folder=str(_DatasetTree(run, repo, tag or FIRST).folder))
+    with options.open(_default_name(run), "dataset", last) as repository:
         write = partial(_DatasetTree, run, repository.repo, before=partial(_newest, repository))
         load_line = f'load_dataset("{repository.repo}", "kto", revision="{{}}")'
         released = repository.publish(write, load_line.format, context.progress)

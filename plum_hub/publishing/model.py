@@ -25,6 +25,7 @@ from plum_hub.publishing.repository import PublishOptions, Released, record_rele
 from plum_hub.release.licences import inherited
 from plum_hub.release.model_lineage import ModelLineage
 from plum_hub.release.model_tree import ModelContents, with_model_card, write_model_tree
+from plum_hub.release.record import last_release
 from plum_hub.release.versions import FIRST, Stated
 from plum_hub.training.checkpoint import TrainingFolder
 from plum_hub.training.load_check import LoadCheckSpec
@@ -84,10 +85,12 @@ def push_model(request: ModelPublishRequest, options: PublishOptions | None, pro
     trained = open_checkpoint(request.checkpoint, request.weights)
     with TrainingFolder(trained.folder).lock():
         name = _default_name(trained)
+        last = last_release(trained.folder)
         if options is None:
-            model = _model(request, trained, name, "auto", progress)
-            return Released(folder=str(_ModelTree(model, name, FIRST).folder))
-        with options.open(name, "model") as repository:
+            repo, tag = (last.repo, last.tag) if last else (name, None)
+            model = _model(request, trained, repo, "auto", progress)
+            return Released(folder=str(_ModelTree(model, repo, tag or FIRST).folder))
+        with options.open(name, "model", last) as repository:
             repo = repository.repo
             model = _model(request, trained, repo, options.hub, progress)
             write, load_line = partial(_ModelTree, model, repo), partial(_load_line, model.lineage, repo)

@@ -13,9 +13,9 @@ from plum_hub.hubs.front_matter import FrontMatterError, read, texts
 from plum_hub.lines import object_of
 from plum_hub.patience import be_patient
 from plum_hub.publishing.model_checkpoint import TrainedCheckpoint
-from plum_hub.publishing.repository import read_releases
 from plum_hub.release.model_lineage import BaseModelRef
 from plum_hub.release.model_tree import ADAPTER_CONFIG
+from plum_hub.release.record import read_releases
 from plum_hub.training.checkpoint import CHECKPOINT
 
 _PLAIN = "the publisher's own"

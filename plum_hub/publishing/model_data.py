@@ -13,12 +13,12 @@ from plum_hub.errors import HubError, RunError
 from plum_hub.hubs.front_matter import FrontMatterError, read, texts
 from plum_hub.loading import FetchedRelease, fetch_release
 from plum_hub.progress import Progress
-from plum_hub.publishing.repository import read_releases
 from plum_hub.records import Preference
 from plum_hub.release.manifest import CARD, MANIFEST
 from plum_hub.release.model_lineage import TrainedOn
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.reading import config_files, read_rows
+from plum_hub.release.record import read_releases
 from plum_hub.release.schemas import Method
 from plum_hub.run import Run
 from plum_hub.spool import Spool

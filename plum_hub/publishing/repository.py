@@ -13,18 +13,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from plum_hub.errors import RunError, UsageError
+from plum_hub.errors import UsageError
 from plum_hub.files import writing
 from plum_hub.hubs import client
 from plum_hub.hubs.embedded import default_root, namespaces
-from plum_hub.lines import appending, whole_lines, without_checksum
+from plum_hub.lines import appending
+from plum_hub.loading import remember_published
 from plum_hub.progress import Progress
 from plum_hub.release import model_tree
 from plum_hub.release.manifest import MANIFEST
+from plum_hub.release.record import RELEASES, ReleaseRecord, read_releases
 from plum_hub.release.versions import FIRST, Stated, following, newest_first, same_release, same_rows
-from plum_hub.training.record import FileRecord
 
-_RELEASES = "releases.jsonl"
 _REPO = re.compile(r"(?:[A-Za-z0-9][\w-]*/)?(?!.*(?:--|\.\.))[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
 """Names that huggingface_hub's `validate_repo_id` accepts."""
 _REF = re.compile(r"(?![/.-])(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)))[^\s~^:?*\[\\\x00-\x1f\x7f]+(?<![/.])")
@@ -104,12 +104,14 @@ class PublishOptions:
         return None
 
     @contextmanager
-    def open(self, default_name: str, kind: client.Kind) -> Iterator["Repository"]:
+    def open(self, default_name: str, kind: client.Kind, last: ReleaseRecord | None = None) -> Iterator["Repository"]:
         """Connect to the Hub, and resolve the repository, for the time of the block.
 
         Args:
-            default_name: Name of the repository where `repo` is None.
+            default_name: Name of the repository where neither `repo` nor `last` names one.
             kind: What the repository holds.
+            last: The last release of the same folder. Without `repo` its repository is meant, and on another Hub one
+                of that name.
 
         Yields:
             The repository, which need not exist yet.
@@ -118,7 +120,7 @@ class PublishOptions:
             HubError: The Hub cannot be reached or refuses.
         """
         with client.connected(client.choose_target(self.hub)) as target:
-            name = self.repo or default_name
+            name = self.repo or (_named_again(last, target) if last else default_name)
             repo = name if "/" in name else f"{client.whoami(target)}/{name}"
             yield Repository(self, repo, kind, target, client.tags(repo, target, kind))
 
@@ -155,27 +157,11 @@ class Released:
         return [("release", f"{self.repo} {version}, commit {self.commit}"), ("hub", where)]
 
 
-class ReleaseRecord(FileRecord):
-    """A line of `releases.jsonl`, which a run or a checkpoint keeps of each of its releases."""
-
-    optional_keys = frozenset({"model", "license"})
-
-    at: str | None = None
-    """When it was published: ISO 8601, in UTC."""
-    folder: str | None = None
-    repo: str
-    tag: str | None
-    """None for a pull request, which an early version recorded too."""
-    commit: str
-    url: str | None = None
-    hub: str | None = None
-    """Value of `--hub` that finds it again."""
-    endpoint: str | None = None
-    load_line: str | None = None
-    model: str | None = None
-    """For a whole model, `sha256:…` of its files; a training from these files finds the published name by it."""
-    license: str | None = None
-    """For a model, its licence."""
+def _named_again(last: ReleaseRecord, target: client.HubTarget) -> str:
+    """Name the repository of the last release; on another Hub, where its namespace may not exist, without that."""
+    endpoint = None if target.embedded else target.endpoint
+    same_hub = (last.hub == "embedded") == target.embedded and last.endpoint == endpoint
+    return last.repo if same_hub else last.repo.rpartition("/")[2]
 
 
 class Tree(Protocol):
@@ -252,6 +238,8 @@ class Repository:
                 new=tag not in self.tags and self.options.tag is None,
             )
             published = client.publish_repo(request, self.target)
+            if published.tag:
+                remember_published(self.target, self.repo, published.tag, published.commit, self.kind)
         progress.advance()
         progress.end()
         return Released(
@@ -304,29 +292,6 @@ class Repository:
         return found if isinstance(found, dict) and "lineage" in found else None
 
 
-def read_releases(folder: Path) -> list[ReleaseRecord]:
-    """Read where a run or a checkpoint was published.
-
-    Args:
-        folder: The run or the checkpoint.
-
-    Returns:
-        Its releases, the newest last.
-
-    Raises:
-        RunError: A line is damaged.
-    """
-    records = []
-    for number, line in whole_lines(folder / _RELEASES):
-        try:
-            records.append(ReleaseRecord.from_json(without_checksum(line)))
-        except ValueError as error:
-            raise RunError(
-                f"{folder / _RELEASES}:{number}: not a release ({error}); restore the file, or delete this line"
-            ) from error
-    return records
-
-
 def record_release(folder: Path, released: Released, *, model: str | None = None, licence: str | None = None) -> None:
     """Append a release to those of a folder, unless it is the last one there. A pull request is not a release.
 
@@ -345,7 +310,7 @@ def record_release(folder: Path, released: Released, *, model: str | None = None
     record = ReleaseRecord(**{"at": now, **asdict(released), "model": model, "license": licence})
     last = read_releases(folder)[-1:]
     if not any(_same_version(record, earlier) for earlier in last):
-        with appending(folder / _RELEASES) as append:
+        with appending(folder / RELEASES) as append:
             append(record.model_dump(mode="json"))
 
 

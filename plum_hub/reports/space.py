@@ -9,8 +9,9 @@ import yaml
 
 from plum_hub.files import write_whole, writing
 from plum_hub.progress import Progress
-from plum_hub.publishing.repository import PublishOptions, Released, read_releases
+from plum_hub.publishing.repository import PublishOptions, Released
 from plum_hub.release.manifest import CARD, MANIFEST, hashed_file
+from plum_hub.release.record import last_release
 from plum_hub.release.versions import Stated
 from plum_hub.reports.gather import Gathered
 from plum_hub.reports.templates import cell
@@ -81,7 +82,8 @@ def _datasets(gathered: Gathered) -> list[str]:
     """Return the repositories of the datasets that the report is about."""
     names = [found.name.partition("@")[0] for found in gathered.of_kind("release") if "@" in found.name]
     for found in gathered.of_kind("build"):
-        names += [release.repo for release in read_releases(found.path)[-1:]]
+        last = last_release(found.path)
+        names += [last.repo] if last else []
     return list(dict.fromkeys(names))
 
 

@@ -1,7 +1,8 @@
 """The content of `rounds.jsonl`: one model writes each line and reads it back."""
 
+from plum_hub.file_record import FileRecord
 from plum_hub.rounds.gain import RoundGain
-from plum_hub.training.record import FileRecord, ModelRevision
+from plum_hub.training.record import ModelRevision
 
 
 class RoundDataset(FileRecord):

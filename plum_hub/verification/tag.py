@@ -2,9 +2,9 @@
 
 A release cannot contain its own commit, so a tag that was moved to another intact release is only detected with an
 earlier record: a commit that somebody wrote down, the list of releases that the publisher's run keeps, or the commit
-that was seen here when the version was first used. Without a record two checks remain: the card names the version that
-it was written for, and no two versions have the same commit. The commits of earlier versions are named by the manifest
-of the version that followed each.
+that the version had when it was published or first used here. Without a record two checks remain: the card names the
+version that it was written for, and no two versions have the same commit. The commits of earlier versions are named by
+the manifest of the version that followed each.
 """
 
 import re
@@ -13,8 +13,8 @@ from pathlib import Path
 from plum_hub.engines.names import COMMIT
 from plum_hub.errors import RunError
 from plum_hub.loading import FetchedRelease, fetch_release
-from plum_hub.publishing.repository import read_releases
 from plum_hub.release.manifest import CARD, MANIFEST, ManifestHeader, PreviousRelease
+from plum_hub.release.record import read_releases
 from plum_hub.release.versions import newest_first
 from plum_hub.verification.files import check_manifest
 from plum_hub.verification.findings import Findings

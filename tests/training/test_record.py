@@ -8,7 +8,8 @@ import pytest
 
 from plum_hub.errors import RunError, TrainingError
 from plum_hub.lines import object_of, whole_lines
-from plum_hub.publishing.repository import Released, read_releases, record_release
+from plum_hub.publishing.repository import Released, record_release
+from plum_hub.release.record import read_releases
 from plum_hub.rounds.folder import RoundsFolder
 from plum_hub.rounds.record import RoundRecord
 from plum_hub.training.checkpoint import RECORD, TrainingFolder

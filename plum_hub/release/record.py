@@ -1,0 +1,71 @@
+"""Where a run or a checkpoint was published: the lines of its `releases.jsonl`."""
+
+from pathlib import Path
+
+from plum_hub.errors import RunError
+from plum_hub.file_record import FileRecord
+from plum_hub.lines import whole_lines, without_checksum
+
+RELEASES = "releases.jsonl"
+"""Name of the list, in the folder of a run or a checkpoint."""
+
+
+class ReleaseRecord(FileRecord):
+    """A line of `releases.jsonl`, which a run or a checkpoint keeps of each of its releases."""
+
+    optional_keys = frozenset({"model", "license"})
+
+    at: str | None = None
+    """When it was published: ISO 8601, in UTC."""
+    folder: str | None = None
+    repo: str
+    tag: str | None
+    """None for a pull request, which an early version recorded too."""
+    commit: str
+    url: str | None = None
+    hub: str | None = None
+    """Value of `--hub` that finds it again."""
+    endpoint: str | None = None
+    load_line: str | None = None
+    model: str | None = None
+    """For a whole model, `sha256:…` of its files; a training from these files finds the published name by it."""
+    license: str | None = None
+    """For a model, its licence."""
+
+
+def read_releases(folder: Path) -> list[ReleaseRecord]:
+    """Read where a run or a checkpoint was published.
+
+    Args:
+        folder: The run or the checkpoint.
+
+    Returns:
+        Its releases, the newest last.
+
+    Raises:
+        RunError: A line is damaged.
+    """
+    records = []
+    for number, line in whole_lines(folder / RELEASES):
+        try:
+            records.append(ReleaseRecord.from_json(without_checksum(line)))
+        except ValueError as error:
+            raise RunError(
+                f"{folder / RELEASES}:{number}: not a release ({error}); restore the file, or delete this line"
+            ) from error
+    return records
+
+
+def last_release(folder: Path) -> ReleaseRecord | None:
+    """Read where a run or a checkpoint was published last.
+
+    Args:
+        folder: The run or the checkpoint.
+
+    Returns:
+        The newest release that has a tag; None without any.
+
+    Raises:
+        RunError: A line is damaged.
+    """
+    return next((release for release in reversed(read_releases(folder)) if release.tag), None)
