@@ -67,6 +67,7 @@ DROP_REASONS: dict[str, dict[str, str]] = {
         "truncated": "The answer reached `samples.max_tokens`.",
         "passed_share": "The share of passed cases is outside `preferences.min_passed` and `preferences.max_passed`.",
         "pass_rate": "The suite's pass rate is outside `preferences.min_pass_rate` and `preferences.max_pass_rate`.",
+        "not_repeated": "Fewer than `preferences.min_repeats` chosen samples of the suite are this program.",
         "duplicate": "Another sample of the suite with this label is the same program.",
         "over_cap": "The suite has `preferences.max_per_label` samples with this label already.",
         "no_chosen_sample": "No sample of the instruction is chosen.",

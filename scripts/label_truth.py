@@ -47,6 +47,8 @@ STRENGTHENED = {
     "vote+60": ("vote", 60, True),
 }
 """Suites with further cases: which suites, `suites.strengthen`, and whether `suites.strengthen_by` is `inputs`."""
+REPEATED = RULES["repeated"]
+"""Chosen are programs that the policy wrote more than once."""
 DRAWS = 2000
 """Resamples of an interval."""
 LEAST_YIELD = 0.5
@@ -465,6 +467,11 @@ def filters() -> dict[str, Filter]:
     evidence = [
         *(Filter(made_by=name) for name in ("vote", *STRENGTHENED)),
         *(Filter(made_by=name, rule=PreferencesConfig(max_passed=0.5)) for name in ("best+60", "vote+60")),
+        *(Filter(made_by=name, rule=REPEATED) for name in ("best+60", "vote+60")),
+        *(
+            Filter(made_by="best+60", rule=REPEATED.model_copy(update=more))
+            for more in ({"max_passed": 0.5}, {"deduplicate": True})
+        ),
         Filter(made_by="vote", min_voters=2),
         Filter(made_by="vote", min_voters=3),
         Filter(min_cases=5),
@@ -606,7 +613,8 @@ def table(results: Path, goal: float) -> None:
         for number, letter in enumerate("AB"):
             print(f"| {name} | {letter} | {truth_of(one, halves[number], judged).row()} |")
     rules = {f"suites {name}": Filter(made_by=name) for name in ("vote", *STRENGTHENED)}
-    print_gains({str(Filter()): Filter(), **rules, f"tuned on A: {tuned}": tuned}, halves, judged)
+    repeated = {str(one): one for one in (Filter(made_by=name, rule=REPEATED) for name in ("best", "best+60"))}
+    print_gains({str(Filter()): Filter(), **rules, **repeated, f"tuned on A: {tuned}": tuned}, halves, judged)
 
 
 def print_gains(rules: Mapping[str, Filter], halves: Sequence[Sequence[Suite]], judged: JudgedSamples) -> None:

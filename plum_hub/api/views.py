@@ -73,7 +73,7 @@ def views(
     """Label the samples of a run or a release again under other rules; nothing is generated or judged.
 
     The rules are those of the recipe's `preferences` section. Named ones: `plum` (the paper's), `margin`, `near-miss`,
-    `non-executable`, `both`, `deduplicated`, `capped`, `band` and `closest-pairs`.
+    `non-executable`, `both`, `repeated`, `deduplicated`, `capped`, `band` and `closest-pairs`.
 
     Args:
         source: A run folder, or `REPO@TAG`.

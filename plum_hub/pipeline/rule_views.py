@@ -21,14 +21,16 @@ RULES: Mapping[str, PreferencesConfig] = MappingProxyType({
     "near-miss": PreferencesConfig(min_passed=0.5),
     "non-executable": PreferencesConfig(rejected="non_executable"),
     "both": PreferencesConfig(rejected="both"),
+    "repeated": PreferencesConfig(min_repeats=2),
     "deduplicated": PreferencesConfig(deduplicate=True),
     "capped": PreferencesConfig(deduplicate=True, max_per_label=4),
     "band": PreferencesConfig(min_pass_rate=0.1, max_pass_rate=0.9),
     "closest-pairs": PreferencesConfig(pairs="closest"),
 })  # fmt: skip
 """Named rules: the paper's (section 3); rejected samples that pass at most, or at least, half of the cases; its
-ablation with programs that do not execute (section 4.3), alone and beside failing ones; equal programs once; at most
-four of each label; suites of medium difficulty; and DPO pairs by similarity."""
+ablation with programs that do not execute (section 4.3), alone and beside failing ones; chosen programs that the policy
+wrote more than once; equal programs once; at most four of each label; suites of medium difficulty; and DPO pairs by
+similarity."""
 
 
 @dataclass(kw_only=True)

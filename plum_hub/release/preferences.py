@@ -6,6 +6,7 @@ are rejected; every other status means that the program could not be judged as a
 rejected, against the same chosen ones. Every row that is left out becomes a `Drop` (law 6).
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self, TypeAlias
 
@@ -28,7 +29,15 @@ _RULES: dict[Rejected, str] = {
     "non_executable": "plum-non-executable-only",
     "both": "plum-non-executable",  # the name from before there was a third rule, kept for the ids of its rows
 }
-_SELECTING = {"min_passed", "max_passed", "min_pass_rate", "max_pass_rate", "deduplicate", "max_per_label"}
+_SELECTING = {
+    "min_passed",
+    "max_passed",
+    "min_pass_rate",
+    "max_pass_rate",
+    "min_repeats",
+    "deduplicate",
+    "max_per_label",
+}
 """Keys that select among labelled samples. They are part of a rule's name where they are not the default."""
 
 
@@ -52,6 +61,9 @@ class PreferencesConfig(BaseModel):
     """Smallest share of a suite's labelled samples that pass; suites below it are too hard, or wrong."""
     max_pass_rate: float = Field(default=1.0, ge=0, le=1)
     """Largest share of a suite's labelled samples that pass; suites above it are too easy, or too weak."""
+    min_repeats: int = Field(default=1, ge=1)
+    """Least number of chosen samples of a suite whose programs have the same syntax tree: with 2, a sample is chosen
+    only if the policy wrote its program again. Wrong programs that pass a weak suite are seldom written twice."""
     deduplicate: bool = False
     """Whether samples of a suite and label whose programs have the same syntax tree count once."""
     max_per_label: int | None = Field(default=None, ge=1)
@@ -121,7 +133,7 @@ def preferences(
 
     Yields:
         One row for each sample, in the samples' order. The id of a `Drop` is the sample's; its reason is the verdict's
-        status, `truncated`, `passed_share`, `pass_rate`, `duplicate`, `over_cap` or `no_chosen_sample`.
+        status, `truncated`, `passed_share`, `pass_rate`, `not_repeated`, `duplicate`, `over_cap` or `no_chosen_sample`.
 
     Raises:
         KeyError: A sample has no verdict, because the stage before is incomplete.
@@ -178,7 +190,7 @@ def _select(
     config: PreferencesConfig,
     form: Callable[[str], str],
 ) -> None:
-    """Fill in the reasons that depend on a suite's other samples: pass rate, duplicates, then the cap."""
+    """Fill in the reasons that depend on a suite's other samples: pass rate, repeats, duplicates, then the cap."""
     labelled = [number for number, reason in enumerate(reasons) if reason is None]
     labels = {number: bool(config.label(judged[number][1].status)) for number in labelled}
     rate = sum(labels.values()) / max(1, len(labelled))
@@ -186,16 +198,26 @@ def _select(
         for number in labelled:
             reasons[number] = "pass_rate"
         return
-    if config.deduplicate:
-        seen: set[tuple[bool, str]] = set()
-        for number in labelled:
-            key = labels[number], form(judged[number][0].code or "")
-            if key in seen:
-                reasons[number] = "duplicate"
-            seen.add(key)
+    if config.min_repeats > 1 or config.deduplicate:
+        programs = {number: (labels[number], form(judged[number][0].code or "")) for number in labelled}
+        _select_by_program(programs, reasons, config)
     if config.max_per_label is not None:
         for label in (True, False):
             left = [number for number in labelled if labels[number] is label and reasons[number] is None]
             left.sort(key=lambda number: digest(config.seed, judged[number][0].id))
             for number in left[config.max_per_label :]:
                 reasons[number] = "over_cap"
+
+
+def _select_by_program(
+    programs: Mapping[int, tuple[bool, str]], reasons: list[str | None], config: PreferencesConfig
+) -> None:
+    """Fill in the reasons that depend on how often a suite's samples are the same program, by label and form."""
+    counts, seen = Counter(programs.values()), set[tuple[bool, str]]()
+    for number, program in programs.items():
+        is_chosen, _ = program
+        if is_chosen and counts[program] < config.min_repeats:
+            reasons[number] = "not_repeated"
+        elif config.deduplicate and program in seen:
+            reasons[number] = "duplicate"
+        seen.add(program)
