@@ -13,12 +13,13 @@ import gzip
 import json
 import random
 import subprocess
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice, product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from plum_hub.answers.entry import with_alias
 from plum_hub.answers.suite import ParsedSuite, parse_suite
@@ -27,6 +28,7 @@ from plum_hub.judging.cases import limits_of, program
 from plum_hub.judging.stream import Judgement, Submission, judge_submissions
 from plum_hub.pipeline.proof import run_proofs, unproved
 from plum_hub.pipeline.rule_views import RULES
+from plum_hub.pipeline.stronger import sampled_programs
 from plum_hub.pipeline.vote import vote_all
 from plum_hub.recipe import Recipe
 from plum_hub.records import CaseOutcome, Instruction, Preference, Response, Sample, TestSuite, Verdict, digest
@@ -34,21 +36,39 @@ from plum_hub.release.preferences import PreferencesConfig, preferences
 from plum_hub.release.program_form import program_form
 from plum_hub.run import Run
 from plum_hub.strength import WeakSuite, measure, strengthen
+from plum_hub.strength.choice import SampledProgram
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BENCHMARKS = {"humaneval+": "HumanEvalPlus.jsonl.gz", "mbpp+": "MbppPlus.jsonl.gz"}
+PLUM_HUB = (sys.executable, "-m", "plum_hub")
 GENERATOR, POLICY = "1.5b", "0.5b"
 """Names as `scripts/fetch-model` takes them."""
 PART = 200
 """Problems of one run. They are drawn in a fixed order, so that a larger number continues a smaller one."""
+
+
+class Strengthening(NamedTuple):
+    """How suites get further cases."""
+
+    suites: str
+    """Which suites: `best` or `vote`."""
+    most: int
+    """`suites.strengthen`."""
+    by: str
+    """`suites.strengthen_by`, or `samples` as of `plum-hub strengthen --by samples`."""
+
+
 STRENGTHENED = {
-    "best+5": ("best", 5, False),
-    "best+60": ("best", 60, True),
-    "vote+60": ("vote", 60, True),
+    "best+5": Strengthening("best", 5, "mutants"),
+    "best+60": Strengthening("best", 60, "inputs"),
+    "vote+60": Strengthening("vote", 60, "inputs"),
+    "best+5 by samples": Strengthening("best", 5, "samples"),
 }
-"""Suites with further cases: which suites, `suites.strengthen`, and whether `suites.strengthen_by` is `inputs`."""
+"""Suites with further cases. Not every folder of raw verdicts has all of them."""
 REPEATED = RULES["repeated"]
 """Chosen are programs that the policy wrote more than once."""
+REPEATED_IN = ("best", "best+60")
+"""Suites for which the gain of `REPEATED` is stated."""
 DRAWS = 2000
 """Resamples of an interval."""
 LEAST_YIELD = 0.5
@@ -87,20 +107,20 @@ def instruction(problem: Mapping[str, Any]) -> str:
     return prompt.strip().strip('"').strip()
 
 
-def build(folder: Path, data: Path, limit: int, responses: int, samples: int) -> None:
+def build(folder: Path, data: Path, drawn: range, responses: int, samples: int) -> None:
     """Build the dataset: suites by the generator, samples by the policy, verdicts.
 
     Args:
         folder: Where instructions and runs go, `PART` problems each. An interrupted build continues.
         data: The folder with EvalPlus' files.
-        limit: Number of problems, drawn by a fixed seed from both benchmarks together.
+        drawn: Which problems, of both benchmarks together in an order that a fixed seed draws.
         responses: Answers of the generator for each problem.
         samples: Samples of the policy for each suite.
     """
     rows = list(problems(data))
     random.Random(0).shuffle(rows)
-    drawn = iter(rows[:limit])
-    for number, part in enumerate(iter(lambda: list(islice(drawn, PART)), []), 1):
+    problems_left = iter(rows[drawn.start : drawn.stop])
+    for number, part in enumerate(iter(lambda: list(islice(problems_left, PART)), []), 1):
         place = folder / f"part-{number}"
         if (place / "run" / "release").is_dir():
             continue
@@ -112,7 +132,7 @@ def build(folder: Path, data: Path, limit: int, responses: int, samples: int) ->
         }  # fmt: skip
         subprocess.run(
             [
-                REPOSITORY / ".venv/bin/plum-hub", "build-dataset", "--instructions", place / "instructions.jsonl",
+                *PLUM_HUB, "build-dataset", "--instructions", place / "instructions.jsonl",
                 "--generator", _model(GENERATOR), "--model", _model(POLICY), "--run", place / "run", "--hub", "none",
                 *(word for key, value in settings.items() for word in ("--set", f"{key}={value}")),
             ],
@@ -148,8 +168,9 @@ def gold(folder: Path, data: Path, results: Path) -> None:
             consistent = _self_consistent(run, judge)
             voters, voted = _voted(consistent, judge, limits)
             made = {"best": best, "vote": voted}
-            for by, (key, number, all_inputs) in STRENGTHENED.items():
-                made[by] = _strengthened(made[key], consistent, judge, limits, number, all_inputs=all_inputs)
+            programs = {name: found for shard in run.shards for name, found in sampled_programs(shard).items()}
+            for by, how in STRENGTHENED.items():
+                made[by] = _strengthened(made[how.suites], consistent, judge, limits, how, programs)
             suites += _suite_rows(made, consistent, voters, tasks, judge, limits)
         samples += _sample_rows(place, data, run, made, tasks)
     _write(results / "suites.jsonl", suites)
@@ -193,16 +214,16 @@ def _strengthened(
     consistent: Mapping[str, Sequence[tuple[Response, ParsedSuite]]],
     judge: Judge,
     limits: Limits,
-    number: int,
-    *,
-    all_inputs: bool,
+    how: Strengthening,
+    programs: Mapping[str, Sequence[SampledProgram]],
 ) -> dict[str, TestSuite]:
-    """Return the suites with further cases, as `suites.strengthen` adds them."""
+    """Return the suites with further cases, as a build or `plum-hub strengthen` adds them."""
     weak = []
     for name, suite in suites.items():
         rivals = [TestSuite.of(name, one, response_id=response.id) for response, one in consistent[name]]
-        weak.append(WeakSuite(suite, [one for one in rivals if one.reference != suite.reference]))
-    added = strengthen(weak, judge, limits, number, all_inputs=all_inputs)
+        others = [one for one in rivals if one.reference != suite.reference]
+        weak.append(WeakSuite(suite, others, programs.get(suite.id, ()) if how.by == "samples" else ()))
+    added = strengthen(weak, judge, limits, how.most, all_inputs=how.by == "inputs")
     stronger = {
         name: replace(suite, id=digest(suite.id, [asdict(case) for case in cases]), cases=(*suite.cases, *cases))
         for (name, suite), cases in zip(suites.items(), added, strict=True)
@@ -315,11 +336,13 @@ def _gold_passes(place: Path, data: Path, programs: Sequence[tuple[str, str, str
     for benchmark, file in BENCHMARKS.items():
         prefix = "HumanEval/" if benchmark.startswith("humaneval") else "Mbpp/"
         mine = [one for one in programs if one[1].startswith(prefix)]
+        if not mine:
+            continue
         source, judged = place / f"{benchmark}.jsonl", place / f"gold-{benchmark}"
         _write(source, ({"task_id": task, "solution": code} for _, task, code in mine))
         subprocess.run(
             [
-                REPOSITORY / ".venv/bin/plum-hub", "evaluate", "--samples", source, "--benchmark", benchmark,
+                *PLUM_HUB, "evaluate", "--samples", source, "--benchmark", benchmark,
                 "--partial", "--examples", "removed", "--data", data / file, "--run", judged, "-q",
             ],
             check=True,
@@ -603,18 +626,20 @@ def table(results: Path, goal: float) -> None:
     """
     suites, judged = read(results)
     halves = [[suite for suite in suites if half(suite.problem) == number] for number in (0, 1)]
-    for made_by in ("best", "vote", *STRENGTHENED):
+    found = dict.fromkeys(suite.made_by for suite in suites)
+    for made_by in found:
         mine = [suite for suite in suites if suite.made_by == made_by]
         right = sum(suite.accepts_gold for suite in mine)
         print(f"suites by {made_by}: {len(mine)}; the benchmark's own solution passes {right} of them")
     tuned = tune(halves[0], judged, goal)
     print(f"\n| rule | half | {' | '.join(_CELLS)} |\n|---|---|{'---:|' * len(_CELLS)}")
-    for name, one in {**filters(), f"tuned on A: {tuned}": tuned}.items():
+    compared = {name: one for name, one in filters().items() if one.made_by in found}
+    for name, one in {**compared, f"tuned on A: {tuned}": tuned}.items():
         for number, letter in enumerate("AB"):
             print(f"| {name} | {letter} | {truth_of(one, halves[number], judged).row()} |")
-    rules = {f"suites {name}": Filter(made_by=name) for name in ("vote", *STRENGTHENED)}
-    repeated = {str(one): one for one in (Filter(made_by=name, rule=REPEATED) for name in ("best", "best+60"))}
-    print_gains({str(Filter()): Filter(), **rules, **repeated, f"tuned on A: {tuned}": tuned}, halves, judged)
+    gaining = [Filter(made_by=name) for name in found] + [Filter(made_by=name, rule=REPEATED) for name in REPEATED_IN]
+    rules = {str(one): one for one in gaining if one.made_by in found}
+    print_gains({**rules, f"tuned on A: {tuned}": tuned}, halves, judged)
 
 
 def print_gains(rules: Mapping[str, Filter], halves: Sequence[Sequence[Suite]], judged: JudgedSamples) -> None:
@@ -677,12 +702,13 @@ def main() -> None:
     for step in (two, three):
         step.add_argument("--results", type=Path, default=REPOSITORY / "docs" / "results" / "label-truth")
     one.add_argument("--problems", type=int, default=400)
+    one.add_argument("--after", type=int, default=0, help="leave out so many of them, which were drawn first")
     one.add_argument("--responses", type=int, default=3)
     one.add_argument("--samples", type=int, default=10)
     three.add_argument("--goal", type=float, default=0.96)
     chosen = parser.parse_args()
     if chosen.step == "build":
-        build(chosen.folder, chosen.data, chosen.problems, chosen.responses, chosen.samples)
+        build(chosen.folder, chosen.data, range(chosen.after, chosen.problems), chosen.responses, chosen.samples)
     elif chosen.step == "gold":
         gold(chosen.folder, chosen.data, chosen.results)
     else:

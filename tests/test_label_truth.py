@@ -1,5 +1,6 @@
 """The analysis of `scripts/label-truth`: from raw verdicts to precision and recall of the labels."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -8,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.rehearsal import plum_hub, rows
+
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ROOT / "docs" / "results" / "label-truth"
+EVALPLUS = ROOT.parent / "shared" / "data" / "evalplus"
 
 
 def suite(problem: str, made_by: str = "best", **evidence: Any) -> dict[str, Any]:
@@ -29,8 +33,8 @@ def sample(problem: str, number: int, status: str, *, gold: bool) -> dict[str, A
 
 
 def written(folder: Path, suites: list[dict[str, Any]], samples: list[dict[str, Any]]) -> Path:
-    for name, rows in (("suites", suites), ("samples", samples)):
-        (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    for name, content in (("suites", suites), ("samples", samples)):
+        (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in content))
     return folder
 
 
@@ -110,3 +114,62 @@ def test_the_published_table_is_that_of_the_published_verdicts() -> None:
         assert len(found) > 15
         for (rule, half), cells in found.items():
             assert f"| {rule} | {half} | {' | '.join(cells)} |" in shown
+
+
+ADD = """### Starter code
+```python
+def add(x: int, y: int) -> int:
+    pass
+```
+
+### Solution
+```python
+def add(x: int, y: int) -> int:
+    return x + y
+```
+
+### Tests
+```python
+assert add(2, 2) == 4
+assert add(0, 0) == 0
+assert add(7, 7) == 14
+```
+"""
+
+
+@pytest.mark.skipif(not EVALPLUS.is_dir(), reason="needs ../shared/data/evalplus")
+def test_raw_verdicts_are_those_of_each_suite_and_of_the_gold_tests(tmp_path: Path) -> None:
+    """A suite that adds numbers to themselves kills all mutants and lets doubling pass; further inputs do not."""
+    with gzip.open(EVALPLUS / "HumanEvalPlus.jsonl.gz", "rt") as lines:
+        problem = next(row for row in map(json.loads, lines) if row["task_id"] == "HumanEval/53")
+    task = f"Write this Python function as its docstring says:\n\n```python\n{problem['prompt'].strip()}\n```"
+    bodies = ["return x + y", "return x * 2", "return 1"]
+    answers = [f"```python\ndef add(x: int, y: int) -> int:\n    {body}\n```" for body in bodies]
+    script = [{"contains": f"Task:\n{task}", "texts": [ADD]}, {"contains": task, "texts": answers}]
+    for name, content in (("answers", script), ("instructions", [{"instruction": task}])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in content))
+    settings = ["suites.responses=1", "samples.per_instruction=6", "decontamination.benchmarks=[]"]
+    built = plum_hub(
+        [
+            sys.executable, "-m", "plum_hub", "build-dataset", "--model", f"scripted:{tmp_path / 'answers.jsonl'}",
+            "--instructions", str(tmp_path / "instructions.jsonl"), "--run", str(tmp_path / "truth" / "part-1" / "run"),
+            "--hub", "none", *(word for one in settings for word in ("--set", one)),
+        ]
+    )  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    script_path = ROOT / "scripts" / "label_truth.py"
+    places = [str(tmp_path / "truth"), "--data", str(EVALPLUS), "--results", str(tmp_path)]
+    subprocess.run([sys.executable, script_path, "gold", *places], check=True)
+    found = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text().splitlines()]
+    texts = {str(row["id"]): str(row["text"]) for row in rows(tmp_path / "truth" / "part-1" / "run", "samples")}
+    by_body = {texts[row["id"]].split("    ")[1].partition("\n")[0]: row for row in found}
+    judged = [by_body[body] for body in bodies]
+    right, weak = [True, False, False], [True, True, False]
+    assert [row["gold"] for row in judged] == right
+    assert {name: [row["verdicts"][name][0] == "passed" for row in judged] for name in judged[0]["verdicts"]} == {
+        "best": weak, "vote": weak, "best+5": weak, "best+60": right, "vote+60": right, "best+5 by samples": right,
+    }  # fmt: skip
+    assert len({row["form"] for row in judged}) == len(bodies)
+    suites = [json.loads(line) for line in (tmp_path / "suites.jsonl").read_text().splitlines()]
+    assert {one["made_by"] for one in suites} == judged[0]["verdicts"].keys()
+    assert all(one["accepts_gold"] for one in suites)

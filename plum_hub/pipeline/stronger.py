@@ -191,13 +191,23 @@ def _strengthened(parent: Run, run: Run, progress: Progress) -> list[TestSuite]:
 def _weak_suites(parent: Run, *, by_samples: bool) -> Iterator[WeakSuite]:
     """Yield the suites of a run, with their samples if these decide which cases are added."""
     for shard in parent.shards:
-        programs = _sampled_programs(shard) if by_samples else {}
+        programs = sampled_programs(shard) if by_samples else {}
         for suite in shard.rows(TestSuite):
             yield WeakSuite(suite, samples=programs.get(suite.id, ()))
 
 
-def _sampled_programs(shard: Run) -> dict[str, list[SampledProgram]]:
-    """Return the distinct programs that ran to the end of each suite, by its id."""
+def sampled_programs(shard: Run) -> dict[str, list[SampledProgram]]:
+    """Find the distinct programs that ran to the end of each suite.
+
+    Args:
+        shard: A shard of a run, with all of its verdicts.
+
+    Returns:
+        The programs, by the suite's id.
+
+    Raises:
+        RunError: A file of the run is damaged.
+    """
     suites = {suite.id: suite for suite in shard.rows(TestSuite)}
     passed = {
         verdict.sample_id: tuple(case.outcome == "passed" for case in verdict.cases)
