@@ -11,8 +11,9 @@ DROP_REASONS: dict[str, dict[str, str]] = {
         "too_short": "The task has fewer characters than `instructions.min_characters`.",
         "too_long": "The task has more characters than `instructions.max_characters`.",
         "not_python": "The task, or its language column, names another language than Python.",
-        "not_a_request": "The first message of a chat asks for no function, class or algorithm that tests can judge.",
-        "not_first_turn": "The row continues a conversation that began in an earlier row.",
+        "not_a_request": "The first message of a chat asks for no function, class, algorithm or program that tests can "
+        "judge.",
+        "not_first_turn": "The row continues a conversation that began in an earlier row, or the model speaks first.",
         "unknown_speaker": "No turn of the conversation is known to be a user's.",
         "unreadable_turns": "The conversation is not a list of turns with a role and a text, as in JSON that was cut "
         "short, or is one text with the answers in it.",

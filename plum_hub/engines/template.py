@@ -24,6 +24,10 @@ class TemplateRefusalError(ValueError):
     """The template raised. The message is the template's own, in one line."""
 
 
+class BrokenTemplateError(TemplateRefusalError):
+    """The model has no template that could be used for any conversation. The message says why, in one line."""
+
+
 def render(tokenizer: Any, turns: list[dict[str, str]], **more: Any) -> str:
     """Render a conversation as text.
 
@@ -36,13 +40,16 @@ def render(tokenizer: Any, turns: list[dict[str, str]], **more: Any) -> str:
         The text.
 
     Raises:
-        TemplateRefusalError: The template rejects the conversation, is not a template, or exceeds its limits.
+        BrokenTemplateError: The template is not Jinja, or there are several and none is the default.
+        TemplateRefusalError: The template rejects the conversation, or exceeds its limits.
     """
     template = _template(tokenizer, more.get("tools"))
     if template is None:
         return _rendered_by(tokenizer, turns, more)
     values = {**_special_tokens(tokenizer), "tools": None, "documents": None, "add_generation_prompt": False, **more}
     answer = _worker(template).ask({**values, "messages": turns})
+    if "broken" in answer:
+        raise BrokenTemplateError(answer["broken"])
     if "error" in answer:
         raise TemplateRefusalError(answer["error"])
     return answer["text"]
@@ -58,7 +65,8 @@ def _template(tokenizer: Any, tools: Any) -> str | None:
     try:
         return str(tokenizer.get_chat_template(None, tools))
     except ValueError as error:
-        raise TemplateRefusalError(" ".join(str(error).split())[:200]) from error
+        names = ", ".join(sorted(tokenizer.chat_template)) if isinstance(tokenizer.chat_template, dict) else "none"
+        raise BrokenTemplateError(f"there are several, {names}, and none is named default") from error
 
 
 def _special_tokens(tokenizer: Any) -> dict[str, Any]:
@@ -163,10 +171,15 @@ def asked(tokenizer: Any, turns: list[dict[str, str]]) -> str:
         The text, with the beginning of the assistant's turn.
 
     Raises:
-        EngineError: The template rejects the conversation.
+        EngineError: The template rejects the conversation, or cannot be used at all.
     """
     try:
         return render(tokenizer, turns, add_generation_prompt=True)
+    except BrokenTemplateError as error:
+        raise EngineError(
+            f"the model's chat template cannot be used ({error}): fix its chat_template.jinja or "
+            "tokenizer_config.json, or name another model, with --model or --generator"
+        ) from error
     except TemplateRefusalError as error:
         roles = ", ".join(turn["role"] for turn in turns)
         raise EngineError(

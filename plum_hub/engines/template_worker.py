@@ -84,6 +84,8 @@ def _answer(template: str, made: list[jinja2.Template], values: dict[str, Any]) 
         if not made:
             made.append(environment().from_string(template))
         text = made[0].render(**values)
+    except jinja2.TemplateSyntaxError as error:  # an unknown filter is one too
+        return {"broken": f"it is not valid Jinja: {' '.join(str(error).split())[:200]}"}
     except MemoryError:
         return {"error": f"it takes more than {MEMORY_BYTES >> 20} MiB"}
     except (

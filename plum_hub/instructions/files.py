@@ -10,6 +10,7 @@ too, lose their checksum.
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
@@ -129,8 +130,10 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, Row]]:
                 continue
             row = _parsed(text, where)
         except json.JSONDecodeError as error:
+            several = text[error.pos : error.pos + 1] == "{"
+            remedy = "write one object per line, as  jq -c .  does" if several else _remedy(path, text, number)
             raise InstructionsError(
-                f"{where} is not valid JSON ({error.msg} at column {error.colno}): {_remedy(path, text, number)}"
+                f"{where} is not valid JSON ({error.msg} at column {error.colno}): {remedy}"
             ) from error
         except ValueError as error:
             raise InstructionsError(
@@ -173,9 +176,10 @@ def _array(path: Path, file: BinaryIO) -> Iterator[tuple[int, Row]]:
 def _unpacking(path: Path, content: Any) -> str:
     """Say how to get the rows out of JSON that is no array: those of one key or split, or columns of pandas."""
     values = content if isinstance(content, dict) else {}
-    inside = [
-        key for key, value in values.items() if isinstance(value, list) and isinstance(next(iter(value), {}), dict)
-    ]
+    lists: dict[str, Any] = {key: next(iter(value), {}) for key, value in values.items() if isinstance(value, list)}
+    inside = [key for key, first in lists.items() if isinstance(first, dict)]
+    if any(lists[key].keys() & {"role", "from"} for key in inside):  # turns: the object is a row itself
+        return "convert it"
     if inside:
         return f"unpack it with  jq -c '.[\"{inside[0]}\"][]'  {path}"
     columns = [value for value in values.values() if isinstance(value, dict | list)]
@@ -196,17 +200,34 @@ def _decoded(path: Path, content: bytes, number: int | None = None) -> str:
         ) from error
 
 
+class _RepeatedKeyError(ValueError):
+    """An object has a key, the argument, twice: which of its values is meant only the user knows."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Row:
+    """Make an object of its keys and values."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise _RepeatedKeyError(next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1))
+    return made
+
+
 def _parsed(text: str, where: str) -> Any:
     """Parse JSON.
 
     Raises:
         JSONDecodeError: The text is not JSON.
-        InstructionsError: The JSON exceeds a limit of Python.
+        InstructionsError: The JSON exceeds a limit of Python, or an object of it has a key twice.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError:
         raise
+    except _RepeatedKeyError as error:
+        raise InstructionsError(
+            f"{where} has the key {error.args[0]!r} twice in one object: delete one of them, or keep the last of each "
+            "with  jq -c ."
+        ) from error
     except RecursionError as error:
         raise InstructionsError(f"{where} is nested too deeply to be parsed: fix or delete it") from error
     except ValueError as error:  # an integer exceeds Python's limit of digits

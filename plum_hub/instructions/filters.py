@@ -53,6 +53,37 @@ _REQUEST = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
+_PROGRAM = re.compile(
+    r"""
+    \b(?: write | create | implement | make | build | code | complete | develop | design | generate | give | provide
+        | need | want )\b [^.?!]{0,40}? \b(?: program | code | script | snippet )\b
+    | \bleetcode\ problem\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_DATA = re.compile(
+    r"""
+    \bgiven\ (?: an? | two | three | \d+ )\ (?! (?:[\w+#]+\ )? code )
+    | \breturn(?:s|ing)?\b | \bstdin\b | \b(?:standard|std)\ input\b
+    | \b(?: the | an? | two | three | all | of )\ (?:\w+\ ){0,2}
+      (?: strings? | arrays? | lists? | words? | matri(?:x|ces) | numbers | primes? | palindromes? | factorial
+      | anagrams? | minutes? )\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+"""A program, other than a function or class, is a task for tests only if it says what comes in or out."""
+_OUTSIDE = re.compile(
+    r"""
+    \b(?: file(?:s|names?)? | \w+\.(?:txt|json|html?|log|wav|ya?ml|xlsx?) | folders? | director(?:y|ies) | drives?
+        | serial | pictures? | png | jpe?g | apps? | applications? | console | data\ ?sets? | training\ set | users?
+        | prints? | screen | terminal | devices? | hardware | config\w* | install\w* | librar(?:y|ies)
+        | packages? | modules? | plugins? | nodes? | tweets? | network\w* | ip | ports? | mouse | keyboard
+        | browser | links?
+        | buttons? | documents\ from | powerpoint | errors? | traceback | race | gender | series )\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
 # Such a program cannot be judged by its return values: it needs a network, a screen, a file, a device or a trained
 # model, prompts its user, or is prose.
 _UNTESTABLE = re.compile(
@@ -129,7 +160,10 @@ def asks_for_testable_code(text: str) -> bool:
         text: The message.
 
     Returns:
-        True if it asks for a function, class or algorithm and mentions nothing outside a sandbox, such as a network
-        or a screen.
+        True if it asks for a function, class or algorithm, or for a program and says what goes in or comes out, and
+        mentions nothing outside a sandbox, such as a network or a screen.
     """
-    return _REQUEST.search(text) is not None and _UNTESTABLE.search(text) is None
+    if _UNTESTABLE.search(text):
+        return False
+    program = _PROGRAM.search(text) and _DATA.search(text) and not _OUTSIDE.search(text)
+    return _REQUEST.search(text) is not None or bool(program)

@@ -152,7 +152,7 @@ def read_folder(
     columns: Collection[str] | None = None,
     splits: Sequence[str] = ("train",),
     config: str | None = None,
-) -> Iterator[tuple[int, Row]]:
+) -> Iterator[tuple[str, Row]]:
     """Iterate over the rows of a dataset's splits.
 
     `datasets` determines which files belong to a split. They are then read by `read_rows`, file by file, because
@@ -166,16 +166,19 @@ def read_folder(
         config: The config, of several that the card declares.
 
     Yields:
-        Each row with its position, from 1.
+        Each row with where it is, as `FILE:NUMBER`; the dataset where only `datasets` reads its files.
 
     Raises:
         InstructionsError: The folder is not a dataset with these splits, or a file cannot be read.
     """
     found = split_files(folder, repo, splits, config)
     if not found.directly:
-        yield from enumerate(loaded_rows(folder, repo, splits, config), start=1)
+        for number, row in enumerate(loaded_rows(folder, repo, splits, config), start=1):
+            yield f"{repo}:{number}", row
         return
-    yield from enumerate((row for path in found.files for _, row in read_rows(path, columns)), start=1)
+    for path in found.files:
+        for number, row in read_rows(path, columns):
+            yield f"{path}:{number}", row
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,29 +6,61 @@ excerpt is read like the original.
 - OSS-Instruct: `problem`, with `lang`.
 - Evol-Instruct-Code and Code Alpaca: `instruction`, with an optional `input` that is part of the task.
 - ShareGPT: the first human turn of `conversations`; or extracted prompts, `prompt` with `first_turn`.
-- Other conversations: the first human turn of `messages` or `conversations`.
+- Other conversations: the first human turn of `messages` or `conversations`, or of a column of another usual name.
 """
 
+import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from plum_hub.errors import InstructionsError
-from plum_hub.instructions.cells import truth_of
+from plum_hub.instructions.cells import literal_of, truth_of
 from plum_hub.instructions.filters import programming_language
 from plum_hub.instructions.tables import Row
 from plum_hub.instructions.transcripts import asked_in, is_transcript
-from plum_hub.instructions.turns import HUMAN, MODEL, SYSTEM, Turn, UnreadableTurnsError, plain_text, read_turns
+from plum_hub.instructions.turns import (
+    CHATS,
+    HUMAN,
+    MODEL,
+    RESULTS,
+    SYSTEM,
+    Turn,
+    UnreadableTurnsError,
+    plain_text,
+    read_turns,
+)
 
 _TEXT_COLUMNS = ("instruction", "prompt", "problem", "text", "question")
 """Column names for tasks, used if no column is configured and exactly one of them exists."""
 
-_LANGUAGE_COLUMNS = (
-    "lang", "language", "languages", "programming_language", "programming_lang", "code_language", "coding_language",
+
+def _spellings(*names: str) -> frozenset[str]:
+    """Return the ways in which files write names of columns: as `code_lang`, `codeLang`, `Code Lang` and so on."""
+    words = [name.split("_") for name in names]
+    ways = [[part.capitalize() for part in word] for word in words] + [
+        [part.upper() for part in word] for word in words
+    ]
+    ways += [[word[0], *(part.capitalize() for part in word[1:])] for word in words] + words
+    return frozenset(between.join(way) for way in ways for between in ("_", " ", "-", ""))
+
+
+_LANGUAGE_COLUMNS = _spellings(
+    "lang", "language", "languages", "language_name", "lang_name", "language_id", "language_type",
+    "programming_language", "programming_languages", "programming_lang", "prog_language", "prog_lang",
+    "program_language", "program_lang", "code_language", "code_lang", "coding_language", "coding_lang",
+    "target_language", "target_lang",
+    "tgt_lang",
 )  # fmt: skip
+_METADATA_COLUMNS = _spellings(
+    "metadata", "meta", "meta_data", "info", "extra", "extra_info", "additional_info", "attributes", "properties",
+)  # fmt: skip
+"""Columns of an object, or JSON of one, that may name a language as one of the above does."""
+_DEEPEST = 3
+"""Objects within one another that are searched for a language."""
 _CHAT_COLUMNS = ("conversations", "messages")
-_OTHER_COLUMNS = ("conversation", "query")
-"""Used if there is no column of the above."""
+_OTHER_COLUMNS = (*(name for name in CHATS if name not in _CHAT_COLUMNS), "query", "chosen")
+"""Used if there is no column of the above, the first one that there is."""
 INPUTS = ("input", "context")
 """Columns that are a part of the task beside `instruction`: Alpaca's, and Dolly's."""
 _NO_INPUT = frozenset(
@@ -36,8 +68,8 @@ _NO_INPUT = frozenset(
 )
 """What Alpaca and its descendants, and exports of missing values, write into `input`, in any case, if there is none."""
 ID_COLUMNS = ("id", "raw_index", "task_id")
-COLUMNS = frozenset({*_TEXT_COLUMNS, *_LANGUAGE_COLUMNS, *_CHAT_COLUMNS, *_OTHER_COLUMNS, *ID_COLUMNS} | {
-    *INPUTS, "history", "first_turn", "message_id", "parent_id",
+COLUMNS = _LANGUAGE_COLUMNS | _METADATA_COLUMNS | frozenset({
+    *_TEXT_COLUMNS, *CHATS, *_OTHER_COLUMNS, *ID_COLUMNS, *INPUTS, "history", "first_turn", "message_id", "parent_id",
 })  # fmt: skip
 """Every column that may be read besides the configured one."""
 
@@ -45,6 +77,10 @@ SHAREGPT_ID = re.compile(r"[A-Za-z0-9](?=[a-z0-9]*[A-Z])[A-Za-z0-9]{6}_[0-9]+")
 """The id of a piece of ShareGPT: seven random letters and digits, and the position of its first turn. Mixed case
 distinguishes it from a word with a number, such as `dialog1_4`, but not from a name such as `CodeFee_1`.
 """
+
+
+_BARE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|(?P<bare>(?<!\\)_)", re.DOTALL)
+"""An underscore that Markdown would have escaped: a text with one was not converted, and keeps its backslashes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +104,13 @@ class Layout:
         column: The column with the task.
         chat: Rows are people's chats. Only the opening turn counts, and only if it asks for a program.
         sharegpt: The source is ShareGPT itself, whatever its ids look like.
+        configured: The user named the column, so that no other one is read.
     """
 
     column: str
     chat: bool
     sharegpt: bool
+    configured: bool = True
 
     def read_task(self, row: Row) -> ParsedTask:
         """Read the task of a row.
@@ -84,7 +122,10 @@ class Layout:
             The task, verbatim.
         """
         value = row.get(self.column)
+        if not (self.configured or value) and self.column in CHATS:  # another file, or part, of a mixed dataset
+            value = next((row[name] for name in CHATS if row.get(name)), value)
         try:
+            value = _unquoted(value, certain=self.column in CHATS)
             turns = self._turns(value)
         except UnreadableTurnsError as error:
             return ParsedTask(text=None, reason=str(error))
@@ -100,7 +141,7 @@ class Layout:
         if turns is None and is_transcript(value):
             return ParsedTask(text=None, reason="unreadable_turns")
         value = asked_in(value) if turns is None else value
-        if self.chat and self._is_sharegpt(row, turns):
+        if self.chat and self._is_sharegpt(row, turns) and not any(one["bare"] for one in _BARE.finditer(value)):
             return ParsedTask(
                 text=value.replace("\\_", "_")
             )  # ShareGPT was converted through Markdown, which escaped underscores
@@ -117,13 +158,13 @@ class Layout:
         Returns:
             The language in lower case, without a version; None if no column names one.
         """
-        values = [text for name in _LANGUAGE_COLUMNS for text in _texts(row.get(name))]
-        languages = [language for value in values if (language := programming_language(value))]
-        return "python" if "python" in languages else next(iter(languages), None)
+        columns = [name for name in row if name in _LANGUAGE_COLUMNS]
+        found = _language([text for name in columns for text in _texts(row[name])])
+        return found or _language([text for name in row if name in _METADATA_COLUMNS for text in _within(row[name])])
 
     def _turns(self, value: object) -> list[Turn] | None:
         """Return the turns of a value; None for plain text and for a missing value."""
-        chat, is_text = self.column in (*_CHAT_COLUMNS, "conversation"), isinstance(value, str)
+        chat, is_text = self.column in CHATS, isinstance(value, str)
         try:
             turns = read_turns(value)
         except UnreadableTurnsError:
@@ -163,10 +204,11 @@ def detect_layout(columns: Collection[str], column: str | None, where: str, *, s
         raise InstructionsError(
             f"{where} has no column {column!r}; its columns: {existing}. Name one with `SOURCE:COLUMN`"
         )
+    configured = column is not None
     if column is None:
         chats = [name for name in _CHAT_COLUMNS if name in columns]
         candidates = chats or [name for name in _TEXT_COLUMNS if name in columns]
-        candidates = candidates or [name for name in _OTHER_COLUMNS if name in columns]
+        candidates = candidates or [name for name in _OTHER_COLUMNS if name in columns][:1]
         if len(candidates) != 1:
             problem = (
                 f"has several possible task columns, {' and '.join(candidates)}"
@@ -175,18 +217,21 @@ def detect_layout(columns: Collection[str], column: str | None, where: str, *, s
             )
             raise InstructionsError(f"{where} {problem}; its columns: {existing}. Name one with `SOURCE:COLUMN`")
         column = candidates[0]
-    chat = column in (*_CHAT_COLUMNS, "conversation") or "first_turn" in columns
-    return Layout(column=column, chat=chat, sharegpt=sharegpt)
+    chat = column in CHATS or "first_turn" in columns
+    return Layout(column=column, chat=chat, sharegpt=sharegpt, configured=configured)
 
 
 def _opening(turns: list[Turn]) -> ParsedTask:
-    """Return the first turn of a conversation, if a person has it; system messages are skipped."""
+    """Return the first turn of a conversation, if a person has it.
+
+    Skipped are a person's empty turns, and what is said to a model besides: system messages, tools, documents.
+    """
     for turn in turns:
-        if turn.speaker in HUMAN:
+        if turn.speaker in HUMAN and (turn.text is None or turn.text.strip()):
             return ParsedTask(text=turn.text, reason="not_text" if turn.text is None else None)
-        if turn.speaker in MODEL:
-            return ParsedTask(text=None)
-        if turn.speaker not in SYSTEM:
+        if turn.speaker in MODEL - RESULTS:
+            return ParsedTask(text=None, reason="not_first_turn")
+        if turn.speaker not in SYSTEM | RESULTS | HUMAN:
             return ParsedTask(text=None, reason="unknown_speaker")
     return ParsedTask(text=None)
 
@@ -201,6 +246,32 @@ def has_sharegpt_shape(turns: list[Turn] | None) -> bool:
         True if each of them is, with `from` and `value`.
     """
     return bool(turns) and all(turn.from_value for turn in turns or ())
+
+
+def _unquoted(value: object, *, certain: bool) -> object:
+    """Return the text in a text that is JSON of one; where it may be a quotation, only if it has an escape."""
+    if not isinstance(value, str) or value.lstrip()[:1] != '"' or not (certain or "\\" in value):
+        return value
+    try:
+        return str(json.loads(value))
+    except ValueError:
+        return value
+
+
+def _language(values: Collection[str]) -> str | None:
+    """Return the programming language that texts name; of several, Python."""
+    languages = [language for value in values if (language := programming_language(value))]
+    return "python" if "python" in languages else next(iter(languages), None)
+
+
+def _within(value: object, depth: int = 0) -> list[str]:
+    """Return the texts of an object, or of JSON of one, that stand under the names of language columns."""
+    if isinstance(value, str) and value.strip()[:1] == "{":
+        value = literal_of(value.strip(), None)
+    if not isinstance(value, dict) or depth == _DEEPEST:
+        return []
+    own = [text for name, one in value.items() if name in _LANGUAGE_COLUMNS for text in _texts(one)]
+    return own or [text for one in value.values() for text in _within(one, depth + 1)]
 
 
 def _texts(value: object) -> list[str]:

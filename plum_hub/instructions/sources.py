@@ -29,6 +29,7 @@ from plum_hub.instructions.layouts import COLUMNS, ID_COLUMNS, Layout, detect_la
 from plum_hub.instructions.local import LocalRows, find_local, find_part, is_local, is_pattern
 from plum_hub.instructions.pieces import with_continuations
 from plum_hub.instructions.tables import Row
+from plum_hub.instructions.turns import CHATS
 from plum_hub.records import Drop, Instruction, digest
 from plum_hub.spool import Spool
 
@@ -62,8 +63,9 @@ class InstructionsConfig(BaseModel):
 
     column: str | None = None
     """Column that contains the task. Takes precedence over a `:` in `source`. Default: the only existing one of
-    `conversations`, `messages`, else of `instruction`, `prompt`, `problem`, `text`, `question`, else `conversation` or
-    `query`. A conversation, in any shape, gives its first turn, if a person has it.
+    `conversations`, `messages`, else of `instruction`, `prompt`, `problem`, `text`, `question`, else the first of
+    `conversation`, `dialog`, `dialogue`, `chat`, `turns`, `query`, `chosen`. A conversation, in any shape, gives its
+    first turn, if a person has it.
     """
 
     splits: tuple[str, ...] = Field(default=_DEFAULT_SPLITS, min_length=1)
@@ -250,7 +252,12 @@ def source_tasks(config: InstructionsConfig, columns: Set[str]) -> Iterator[tupl
 
 
 def _text_of(value: object) -> str:
-    return value.replace("\r\n", "\n").strip() if isinstance(value, str) else ""
+    """Return a text without blanks around it; a first line that is indented as others are keeps its indentation."""
+    if not isinstance(value, str):
+        return ""
+    text = value.replace("\r\n", "\n").strip()
+    begin = re.search(r"(?:\A|\n)((?:\t| {2})[ \t]*)\Z", value[: len(value) - len(value.lstrip())])
+    return begin[1] + text if begin and re.search(r"\n[ \t]+\S", text) else text
 
 
 def _detect_layout_of_rows(
@@ -268,6 +275,9 @@ def _detect_layout_of_rows(
     rows += islice(opened.rows, _PEEKED_ROWS)
     columns = columns.union(*(row for _, row in rows))
     given = frozenset(name for name in columns if any(row.get(name) for _, row in rows))
+    chats = [name for name in CHATS if name in given]
+    if all(sum(bool(row.get(name)) for name in chats) < 2 for _, row in rows):  # each row has its turns in one of them
+        given -= {*chats[1:]}
     with suppress(InstructionsError):  # a column that is empty in all rows is the task only where there is no other
         return detect_layout(given, opened.column, opened.name, sharegpt=sharegpt), columns, rows
     return detect_layout(columns, opened.column, opened.name, sharegpt=sharegpt), columns, rows
@@ -311,11 +321,11 @@ def _open_dataset(
         raise InstructionsError(f"{error}; nor is there a file or folder {address.repo} here") from error
     folder = hub.fetch_folder(address.repo, commit, address.patterns)
     if address.path:
-        part = find_part(folder, address.path, address.name).rows(COLUMNS | columns)
-        rows: Iterator[tuple[int, Row]] = enumerate((row for _, row in part), start=1)
+        found = find_part(folder, address.path, address.name).rows(COLUMNS | columns)
     else:
         splits = (address.split,) if address.split and config.splits == _DEFAULT_SPLITS else config.splits
-        rows = hub.read_folder(folder, address.repo, COLUMNS | columns, splits, address.config)
+        found = hub.read_folder(folder, address.repo, COLUMNS | columns, splits, address.config)
+    rows = enumerate((row for _, row in found), start=1)
     return _OpenedSource(
         name=address.repo, revision=commit, license=hub.declared_license(folder), rows=rows, column=column
     )

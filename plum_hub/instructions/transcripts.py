@@ -2,17 +2,22 @@
 
 Templates mark their turns by tokens, such as `<|im_start|>assistant` or `<｜Assistant｜>`; people by labels at the
 beginning of a line, such as `### Response:` or `Answer:`. A label that tasks use too, such as `Output:`, counts only
-where a program stands behind it.
+where a program stands behind it, which is more than starter code.
 """
 
+import ast
 import re
+import textwrap
 
 _SERIALIZED = re.compile(
-    r"""[\s\ufeff"'\\]{0,9} (?:array\(|[\[({]) [\s\[({"'\\]{0,9}["'] \w+ ["'\\]+ \s*:
-    (?= .* ["'] (?:role|from) ["'\\]+ \s*:\s* ["'\\]+ (?:system|developer|user|human|assistant|gpt)\b )""",
+    r"""(?: [^\n\[({"']{1,40} (?:[:=]|\n) (?= .* [\]})]["'\s]* \Z) )?
+    [\s\ufeff"'\\]{0,9} (?:array\(|[\[({]) [\s\[({"'\\]{0,9}["'] \w+ ["'\\]+ \s*:
+    (?= .* ["'] (?:role|from|speaker|sender|author) ["'\\]+ \s*:\s* ["'\\]+
+        (?:system|developer|user|human|prompter|assistant|gpt|bot|model)\b )""",
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
-"""The beginning of turns as JSON or a Python `repr`, cut short or in quotes though it may be."""
+"""The beginning of turns as JSON or a Python `repr`, cut short or in quotes though it may be. Behind a few words, such
+as `messages:`, they go to the end of the text, since a task may begin with an example of turns."""
 
 _TOKEN = r"<[|｜][^|｜<>\n]{1,40}[|｜]>"
 _END = rf"(?: {_TOKEN} | </?s> | <end_of_turn> )"
@@ -42,6 +47,12 @@ _LABELLED = re.compile(
     """,
     re.VERBOSE | re.DOTALL | re.MULTILINE | re.IGNORECASE,
 )
+_ANSWER_MARK = re.compile(
+    rf"""{_MODEL} {_END}*+ (?: \n )? | (?-i:\bASSISTANT:)
+    | ^(?: (?:assistant|ai|gpt|bot|model) : | \#\#\#\ *(?:response|assistant|gpt|bot|answer): | @@\ Response | 答[:：] )
+        (?: [\ \t]*\n )?""",
+    re.VERBOSE | re.MULTILINE | re.IGNORECASE,
+)
 _USER, _ASSISTANT = re.compile(r"\bUSER:"), re.compile(r"\bASSISTANT:\s*[^\s<]")
 _TASK_LABEL = re.compile(
     r"""\s* [\#@*<\[]{0,4} \ * (?:instruct(?:ion)?|question|problem|prompt|input|task|query|exercise|request|user
@@ -49,8 +60,8 @@ _TASK_LABEL = re.compile(
     re.VERBOSE | re.MULTILINE | re.DOTALL | re.IGNORECASE,
 )
 _PROGRAM_LABEL = re.compile(
-    r"""^[\ \t]* [\#@*<\[]{0,4} \ * (?:response|answer|solution|completion|output|assistant|bot|code|a)
-    [*>\]\ ]{0,4} (?::|$) [*\ ]*
+    r"""^([\ \t]* [\#@*<\[]{0,4} \ * (?:response|answer|solution|completion|output|assistant|bot|code|a)
+    [*>\]\ ]{0,4} (?::|$) [*\ ]*)
     (?: \s* (?:[^\n]{0,200}:\s*\n)? \s* (?:```[^\n]*\n\s*)? (?:\#[^\n]*\n\s*)*+
         (?: (?:async\ )?def\ \w | class\ \w | import\ \w | from\ [\w.]+\ import\b | print\( | @\w+\n )
       | \s*?\n \s*+ (?: [\w.,\ ]+\ =\ \S | (?:for|while|if|with|try)\b[^\n]*:\s*$ ) )""",
@@ -71,7 +82,50 @@ def is_transcript(text: str) -> bool:
         return True
     if (user := _USER.search(text)) and _ASSISTANT.search(text, user.end()):
         return True
-    return _TASK_LABEL.match(text) is not None and _PROGRAM_LABEL.search(text) is not None
+    if not _TASK_LABEL.match(text):
+        return False
+    return any(not _is_starter(text[found.end(1) :]) for found in _PROGRAM_LABEL.finditer(text))
+
+
+def answer_begin(text: str, end: int) -> int | None:
+    """Find where the last answer in the beginning of a conversation begins.
+
+    Args:
+        text: A conversation in one text.
+        end: The end of its beginning.
+
+    Returns:
+        The position behind the mark of the model's turn, and behind the line break that belongs to it; None where there
+        is no mark.
+    """
+    found = [one.end() for one in _ANSWER_MARK.finditer(text, 0, end)]
+    return found[-1] if found else None
+
+
+def _is_starter(code: str) -> bool:
+    """Tell whether a program is for the model to complete: classes and functions of which none does anything."""
+    fenced = re.match(r"\s*```[^\n]*\n(.*?)(?:^```|\Z)", code, re.DOTALL | re.MULTILINE)
+    lines = textwrap.dedent(fenced[1] if fenced else code.strip("\n")).rstrip().splitlines()
+    lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if lines and lines[-1].rstrip().endswith(":"):
+        lines[-1] += " pass"
+    try:
+        body = ast.parse("\n".join(lines)).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return any(isinstance(one, kinds) for one in body) and all(map(_does_nothing, body))
+
+
+def _does_nothing(statement: ast.stmt) -> bool:
+    match statement:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return all(map(_does_nothing, statement.body))
+        case ast.Return(value=value):
+            return value is None or (isinstance(value, ast.Constant) and value.value is None)
+    return isinstance(statement, ast.Import | ast.ImportFrom | ast.Pass | ast.Raise) or (
+        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    )
 
 
 def asked_in(text: str) -> str:

@@ -12,18 +12,25 @@ from typing import Any
 
 from plum_hub.instructions.cells import literal_of
 
-HUMAN = frozenset({"human", "user", "prompter", "instruction", "question", "customer", "student"})
-SYSTEM = frozenset({"system", "developer"})
-MODEL = frozenset({
-    "gpt", "assistant", "bot", "model", "chatgpt", "bing", "bard", "ai", "chatbot", "claude", "llm", "agent",
-    "response", "answer", "output", "tool", "function", "function_call", "function_response", "observation", "ipython",
-    "environment", "tool_call", "tool_response",
+HUMAN = frozenset({
+    "human", "user", "usr", "prompter", "instruction", "question", "customer", "student", "input", "query", "prompt",
 })  # fmt: skip
-"""Names of speakers in lower case. `MODEL` contains everything that answers, tools included."""
+SYSTEM = frozenset({"system", "developer", "sys", "system_prompt", "context", "tools", "platform", "root"})
+RESULTS = frozenset({"tool", "function", "function_response", "tool_response", "observation", "ipython", "environment"})
+MODEL = RESULTS | {
+    "gpt", "assistant", "bot", "model", "chatgpt", "bing", "bard", "ai", "chatbot", "claude", "llm", "agent",
+    "response", "answer", "output", "function_call", "tool_call",
+}  # fmt: skip
+"""Names of speakers in lower case. `MODEL` contains everything that answers, tools included, whose are `RESULTS`."""
 
-_SPEAKERS = ("from", "role", "speaker", "author")
-_TEXTS = ("value", "content", "text", "parts")
-_WRAPPERS = ("messages", "conversations", "conversation", "turns")
+CHATS = ("conversations", "messages", "conversation", "dialog", "dialogue", "chat", "turns")
+"""What datasets call a column of turns."""
+
+_SPEAKERS = ("from", "role", "speaker", "author", "sender")
+_TEXTS = ("value", "content", "text", "parts", "message")
+_ASKED = ("human", "user", "input", "instruction", "question", "query", "prompt")
+_ANSWERED = ("assistant", "gpt", "bot", "output", "response", "answer")
+"""Keys of a question and its answer where both are one element, as in XTuner's format and MOSS'."""
 _TEXT_PARTS = ("text", "input_text")
 
 
@@ -65,7 +72,7 @@ def read_turns(value: object) -> list[Turn] | None:
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         return None
     items = [_parsed(turn) if isinstance(turn, str) else turn for turn in value]
-    turns = [_turn(turn) for turn in items if not _is_padding(turn)]
+    turns = [_turn(turn) for item in items if not _is_padding(item) for turn in _exchange(item)]
     if turns and all(turn is None for turn in turns):
         return None
     if any(turn is None for turn in turns):
@@ -111,9 +118,21 @@ def _parsed(text: str) -> object:
     return found
 
 
+def _parts_of(content: object) -> object:
+    """Parse the parts of a content that is JSON of them, as exports to tables have it; return others unchanged."""
+    parts = literal_of(content.strip(), None) if isinstance(content, str) and content.lstrip()[:2] == "[{" else None
+    are_parts = isinstance(parts, list) and all(isinstance(part, dict) and _is_part(part) for part in parts)
+    return parts if are_parts else content
+
+
+def _is_part(part: Mapping[Any, Any]) -> bool:
+    name = "text" if part.get("type") in _TEXT_PARTS else part.get("type")
+    return name in part and all(value is None for key, value in part.items() if key not in ("type", name))
+
+
 def _of_mapping(value: Mapping[Any, Any]) -> object:
     """Convert a mapping of lists, a single turn, or a wrapped conversation to a list of turns."""
-    for wrapper in _WRAPPERS:
+    for wrapper in CHATS:
         if isinstance(value.get(wrapper), list):
             return value[wrapper]
     columns = {name: value[name] for name in (*_SPEAKERS, *_TEXTS) if isinstance(value.get(name), list)}
@@ -124,9 +143,19 @@ def _of_mapping(value: Mapping[Any, Any]) -> object:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
+def _exchange(item: object) -> list[object]:
+    """Take an element that holds a question and its answer, under their own keys, apart; others are one turn."""
+    if not isinstance(item, Mapping) or _field(item, _SPEAKERS):
+        return [item]
+    asked, answered = _field(item, _ASKED), _field(item, _ANSWERED)
+    if asked is None or answered is None:
+        return [item]
+    return [{"role": role, "content": item[key]} for role, key in (("user", asked), ("assistant", answered))]
+
+
 def _is_padding(turn: object) -> bool:
-    """Return whether a turn, or a part of one, contains nothing but nulls."""
-    return _is_null(turn) or (isinstance(turn, Mapping) and bool(turn) and all(map(_is_null, turn.values())))
+    """Return whether a turn, or a part of one, contains nothing but nulls and empty texts."""
+    return _is_null(turn) or (isinstance(turn, Mapping) and all(_is_null(one) or one == "" for one in turn.values()))
 
 
 def _is_null(value: object) -> bool:
@@ -157,6 +186,6 @@ def _turn(turn: object) -> Turn | None:
     if not isinstance(speaker, str):
         return None
     field = _field(turn, _TEXTS)
-    text = None if field is None else plain_text(turn[field])
+    text = None if field is None else plain_text(_parts_of(turn[field]))
     missing = field is None or turn[field] in ("", [])
     return Turn(speaker.strip().lower(), "" if missing else text, (speaker_field, field) == ("from", "value"))

@@ -137,7 +137,7 @@ def _preferences(folder: Path) -> Iterator[Preference]:
     for path in config_files(folder, "kto"):
         for number, row in enumerate(read_rows([path])):
             labelled[row["sample_id"]] = len(spool)
-            spool.append(vars(preference_of(row, number, path.name)))
+            spool.append(vars(preference_of(row, number, f"{path.name}:{number + 1}")))
     for row in read_rows(config_files(folder, "samples"), ("sample_id", "suite_id")):
         if (place := labelled.get(row["sample_id"])) is not None:
             yield Preference(**{**spool[place], "suite_id": row["suite_id"]})

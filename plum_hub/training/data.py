@@ -3,11 +3,13 @@
 import hashlib
 import json
 import re
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from plum_hub.engines.base import LocalSettings
 from plum_hub.errors import HubError, InstructionsError, TrainingError
@@ -24,7 +26,7 @@ from plum_hub.release.schemas import Config, Method
 from plum_hub.release.views import dpo_rows, kto_rows, sft_rows
 from plum_hub.run import Run
 from plum_hub.spool import Spool
-from plum_hub.training.forms import COLUMNS, LABELLED, PAIRED, form_of, needed, standard_rows, unpaired
+from plum_hub.training.forms import COLUMNS, LABELLED, PAIRED, Placed, form_of, needed, standard_rows, unpaired
 from plum_hub.training.lengths import ROW_NAME, TOOLS, Row
 from plum_hub.training.record import DataRecord, ModelRevision
 from plum_hub.training.stored_rows import stored
@@ -37,8 +39,8 @@ _IDS = ("sample_id", "chosen_sample_id", "rejected_sample_id")
 _READ = COLUMNS | {*_IDS, "instruction_id", TOOLS}
 """Every column that a training may need; no other is decoded."""
 _NOT_READ = (
-    "chat_template_kwargs", "images", "image", "videos", "system", "system_prompt", "system_message", "history",
-    "functions", "available_tools", "documents",
+    "chat_template_kwargs", "tool_choice", "images", "image", "videos", "system", "system_prompt", "system_message",
+    "history", "functions", "available_tools", "documents",
 )  # fmt: skip
 """Columns by which TRL or others would train differently, and that are not read here."""
 _NO_ANSWER = ASKING | {"tool"}
@@ -70,6 +72,8 @@ class TrainingData:
     """Model that sampled the answers; None where the source does not say."""
     ignored_columns: tuple[str, ...] = ()
     """Columns by which TRL would train differently, and that are not read."""
+    places: Callable[[int], str] | None = field(default=None, repr=False, compare=False)
+    """Says where the row at a position was read, such as `FILE:LINE`; None for rows that have names of their own."""
 
     def digest(self) -> str:
         """Compute a digest of the rows.
@@ -130,8 +134,8 @@ def read_data(source: str, method: Method, hub: str) -> TrainingData:
 
 def _from_files(path: Path, method: Method, source: str) -> TrainingData:
     found = find_local(path, splits=("train",) if path.is_dir() else None)
-    rows, ignored = _convert(lambda: (row for _, row in found.rows(_READ)), method, source)
-    return TrainingData(found.name, found.revision, rows, None, ignored_columns=ignored)
+    made = _convert(lambda: found.rows(_READ), method, source)
+    return TrainingData(found.name, found.revision, made.rows, None, made.ignored, made.places)
 
 
 def _from_run(folder: Path, method: Method) -> TrainingData:
@@ -155,14 +159,14 @@ def _from_repository(address: DatasetAddress, method: Method, hub: str) -> Train
         raise HubError(f"{error}; nor is there a run, file or folder {repo} here") from error
     if address.path:
         part = find_part(folder, address.path, source)
-        rows, ignored = _convert(lambda: (row for _, row in part.rows(_READ)), method, source)
-        return TrainingData(repo, folder.name, rows, None, ignored_columns=ignored)
+        made = _convert(lambda: part.rows(_READ), method, source)
+        return TrainingData(repo, folder.name, made.rows, None, made.ignored, made.places)
     manifest = folder / "manifest.json"
     policy = _policy(manifest) if manifest.is_file() else None
     configs: tuple[Config, ...] = (method, "kto")
     files = [] if address.is_part else next((found for name in configs if (found := config_files(folder, name))), [])
-    rows, ignored = _convert(lambda: _of_release(files) if files else _of_split(folder, address), method, source)
-    return TrainingData(repo, folder.name, rows, policy, ignored_columns=ignored)
+    made = _convert(lambda: _of_release(files) if files else _of_split(folder, address), method, source)
+    return TrainingData(repo, folder.name, made.rows, policy, made.ignored, made.places)
 
 
 def _policy(manifest: Path) -> PolicyRef:
@@ -182,14 +186,14 @@ def _policy(manifest: Path) -> PolicyRef:
     return PolicyRef(name, revision, name if _REPO.fullmatch(name) else None)
 
 
-def _of_split(folder: Path, address: DatasetAddress) -> Iterator[Mapping[str, Any]]:
+def _of_split(folder: Path, address: DatasetAddress) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield a split of a dataset, `train` unless another is named, as its card or its files define it."""
     splits = (address.split or "train",)
-    yield from (row for _, row in read_folder(folder, address.repo, _READ, splits, address.config))
+    yield from read_folder(folder, address.repo, _READ, splits, address.config)
 
 
-def _of_release(files: Iterable[Path]) -> Iterator[Mapping[str, Any]]:
-    yield from (row for path in files for _, row in read_rows(path, _READ))
+def _of_release(files: Iterable[Path]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    yield from ((f"{path}:{number}", row) for path in files for number, row in read_rows(path, _READ))
 
 
 def _survey(rows: Iterable[Mapping[str, Any]]) -> tuple[set[str] | None, tuple[str, ...]]:
@@ -214,77 +218,96 @@ def _leaves_out(turns: Any, field: str) -> bool:
     return any(isinstance(turn, dict) and turn.get(field) in (0, False) for turn in listed)
 
 
-def _convert(
-    opened: Callable[[], Iterator[Mapping[str, Any]]], method: Method, source: str
-) -> tuple[Sequence[Row], tuple[str, ...]]:
+class _Converted(NamedTuple):
+    """Rows in TRL's format for a method."""
+
+    rows: Sequence[Row]
+    ignored: tuple[str, ...]
+    """Columns by which TRL would train differently."""
+    places: Callable[[int], str]
+
+
+def _convert(opened: Callable[[], Iterator[tuple[str, Mapping[str, Any]]]], method: Method, source: str) -> _Converted:
     """Convert rows to TRL's format for a method: unchanged where they have it, else derived from what they have.
 
     Args:
-        opened: Reads the rows from the first one; called more than once.
+        opened: Reads the rows from the first one, each with where it is; called more than once.
         method: Training method.
         source: File or dataset, for messages.
 
     Returns:
-        The rows, and the columns by which TRL would train differently.
+        The rows.
     """
-    found, ignored = _survey(standard_rows(opened(), source))
+    found, ignored = _survey(row for _, row in standard_rows(opened()))
     have = found or set()
     form = form_of(have, method) or LABELLED
     if found is not None and not have >= set(form):
-        _name_odd_row(standard_rows(opened(), source), method, source)
-        own, _ = _survey(opened())  # as they are written, without what follows from them
+        _name_odd_row(standard_rows(opened()), method)
+        own, _ = _survey(row for _, row in opened())  # as they are written, without what follows from them
         raise TrainingError(
             f"{source}: {method} needs in every row {needed(have, method)}; every row has "
             f"{', '.join(sorted(map(str, own or ()))) or 'nothing'}: rename columns, or add what is missing"
         )
-    checked = _checked(standard_rows(opened(), source), form, source)
+    read: array[int] = array("Q")
+    """The number of the row that each row was made of: it is looked up again when it must be named."""
+
+    def places(position: int) -> str:
+        return next(where for where, _ in islice(opened(), read[position], None))
+
+    checked = _checked(standard_rows(opened()), form)
     if form == LABELLED and method != "kto":
-        return _derived(checked, method, source), ignored
+        return _Converted(_derived(checked, method, read), ignored, places)
     ignored += ("label",) if "label" in have - set(form) else ()
-    numbered = unpaired(checked) if (method, form) == ("kto", PAIRED) else enumerate(checked)
+    pairs = (method, form) == ("kto", PAIRED)
+    numbered = unpaired(checked) if pairs else ((number, *one) for number, one in enumerate(checked))
     kept = LABELLED if method == "kto" else form
-    rows = ((_unchanged(row, number, kept), _tools(row, number, source)) for number, row in numbered)
-    return stored(rows), ignored
+
+    def rows() -> Iterator[tuple[Row, str | None]]:
+        for number, where, row in numbered:
+            read.append(number)
+            yield _unchanged(row, number, kept), _tools(row, where)
+
+    return _Converted(stored(rows()), ignored, places)
 
 
-def _name_odd_row(rows: Iterable[Row], method: Method, source: str) -> None:
+def _name_odd_row(rows: Placed, method: Method) -> None:
     """Refuse the first row that lacks what most rows have; nothing happens where no row has the columns of a form."""
-    kinds: dict[tuple[str, ...] | None, tuple[int, Set[str]]] = {}
+    kinds: dict[tuple[str, ...] | None, tuple[str, Set[str]]] = {}
     counts: Counter[tuple[str, ...] | None] = Counter()
-    for number, row in enumerate(rows):
+    for where, row in rows:
         counts[kind := form_of(row.keys(), method)] += 1
-        kinds.setdefault(kind, (number, row.keys()))
+        kinds.setdefault(kind, (where, row.keys()))
     usual = max((kind for kind in counts if kind), key=counts.__getitem__, default=None)
     others = [first for kind, first in kinds.items() if kind != usual and not first[1] >= set(usual or ())]
     if usual and others:
-        number, columns = min(others, key=lambda first: first[0])
+        where, columns = others[0]
         lacks = ", ".join(name for name in usual if name not in columns)
         raise TrainingError(
-            f"{source}: row {number}: has {', '.join(sorted(columns)) or 'nothing'}, and lacks {lacks}, which other "
+            f"{where}: has {', '.join(sorted(columns)) or 'nothing'}, and lacks {lacks}, which other "
             "rows have: fix the row, or leave it out"
         )
 
 
-def _derived(checked: Iterator[Row], method: Method, source: str) -> Sequence[Row]:
-    """Derive the rows of dpo or sft from labelled ones."""
+def _derived(checked: Placed, method: Method, read: "array[int]") -> Sequence[Row]:
+    """Derive the rows of dpo or sft from labelled ones; `read` gets the number of the first that each was made of."""
     tools = Spool()
     of_sample: dict[str, int] = {}
 
     def labels() -> Iterator[Preference]:
-        for number, row in enumerate(checked):
-            tools.append(own := _tools(row, number, source))
-            preference = preference_of(row, number, source, own)
+        for number, (where, row) in enumerate(checked):
+            tools.append(own := _tools(row, where))
+            preference = preference_of(row, number, where, own)
             of_sample[preference.sample_id] = number
             yield preference
 
-    made = method_rows(by_suite_id(labels()), method, PreferencesConfig())
-    return stored((row, _of_row(row, of_sample, tools)) for row, _ in made)
+    def rows() -> Iterator[tuple[Row, str | None]]:
+        for row, _ in method_rows(by_suite_id(labels()), method, PreferencesConfig()):
+            words = row[ROW_NAME].split(" ")  # an id may have spaces too
+            names = (" ".join(words[:count]) for count in range(len(words), 0, -1))
+            read.append(number := next(of_sample[name] for name in names if name in of_sample))
+            yield row, tools[number]
 
-
-def _of_row(row: Row, of_sample: Mapping[str, int], tools: Sequence[str | None]) -> str | None:
-    """Return the tools of the first sample that a row was made of."""
-    number = of_sample.get(row[ROW_NAME].split(" ")[0])
-    return None if number is None else tools[number]
+    return stored(rows())
 
 
 def by_suite_id(preferences: Iterable[Preference]) -> Iterator[Preference]:
@@ -304,7 +327,7 @@ def by_suite_id(preferences: Iterable[Preference]) -> Iterator[Preference]:
         yield Preference(**spool[number])
 
 
-def _tools(row: Mapping[str, Any], number: int, source: str) -> str | None:
+def _tools(row: Mapping[str, Any], where: str) -> str | None:
     """Return the tools of a conversation as JSON, or None.
 
     JSON rather than objects, since Arrow would give each tool the parameters of all the others. None also for a
@@ -325,49 +348,47 @@ def _tools(row: Mapping[str, Any], number: int, source: str) -> str | None:
     except (ValueError, TypeError, RecursionError):
         pass
     raise TrainingError(
-        f"{source}: row {number}: its tools are not a list of objects, nor JSON of one; fix the row, or leave the "
-        "column out"
+        f"{where}: its tools are not a list of objects, nor JSON of one; fix the row, or leave the column out"
     )
 
 
-def _checked(rows: Iterable[Row], columns: Sequence[str], source: str) -> Iterator[Row]:
+def _checked(rows: Placed, columns: Sequence[str]) -> Iterator[tuple[str, Row]]:
     """Refuse missing texts, a mix of texts and conversations, and labels that are not booleans.
 
     Any other label, such as the string "false", would count as chosen.
     """
     texts = [name for name in columns if name != "label"]
     is_valid: Callable[[object], bool] | None = None
-    for number, row in enumerate(rows):
+    for where, row in rows:
         if len(texts) == 1:
-            _check_whole(row, number, texts[0], source)
+            _check_whole(row, where, texts[0])
         is_valid = is_valid or (_is_text if isinstance(row[texts[0]], str) else _is_conversation)
         if not all(is_valid(row[name]) for name in texts):
             raise TrainingError(
-                f"{source}: row {number}: {', '.join(texts)} must all be texts, or all conversations (lists of role "
+                f"{where}: {', '.join(texts)} must all be texts, or all conversations (lists of role "
                 "and content), in this row as in the first; fix the row"
             )
         for name in texts[1:]:
             if role := asking_turn(row[name]):
                 raise TrainingError(
-                    f"{source}: row {number}: its {name} begins with a turn of role {role!r}, which is the prompt's: "
+                    f"{where}: its {name} begins with a turn of role {role!r}, which is the prompt's: "
                     f"leave such turns out of {name}"
                 )
         if "label" in columns and row["label"] not in (True, False):
             raise TrainingError(
-                f"{source}: row {number}: its label is {json.dumps(row['label'], default=str)}, and must be true or "
-                "false; fix the row"
+                f"{where}: its label is {json.dumps(row['label'], default=str)}, and must be true or false; fix the row"
             )
-        yield row
+        yield where, row
 
 
-def _check_whole(row: Row, number: int, name: str, source: str) -> None:
+def _check_whole(row: Row, where: str, name: str) -> None:
     """Refuse `messages` that are no conversation or have no answer, and a `text` that is none."""
     if not (_is_conversation(row[name]) if name == "messages" else _is_text(row[name])):
         kind = "a conversation (a list of role and content, both texts)" if name == "messages" else "a text"
-        raise TrainingError(f"{source}: row {number}: its {name} must be {kind}; fix the row")
+        raise TrainingError(f"{where}: its {name} must be {kind}; fix the row")
     if name == "messages" and all(turn["role"] in _NO_ANSWER for turn in row[name]):
         raise TrainingError(
-            f"{source}: row {number}: its messages hold no answer, only turns of role "
+            f"{where}: its messages hold no answer, only turns of role "
             f"{' and '.join(sorted({repr(turn['role']) for turn in row[name]}))}: add the answer, or leave the row out"
         )
 
@@ -431,7 +452,7 @@ def _instruction_id(row: Mapping[str, Any]) -> Any:
     return given if not given or isinstance(given, str | int) else str(given)
 
 
-def preference_of(row: Mapping[str, Any], number: int, source: str, tools: str | None = None) -> Preference:
+def preference_of(row: Mapping[str, Any], number: int, where: str, tools: str | None = None) -> Preference:
     """Convert a labelled row of a dataset, which names no suite.
 
     All answers to one prompt with the same tools count as answers to one suite.
@@ -439,7 +460,7 @@ def preference_of(row: Mapping[str, Any], number: int, source: str, tools: str |
     Args:
         row: Row with prompt, completion and label.
         number: Position of the row, from 0.
-        source: File or dataset, for messages.
+        where: Where the row is, for messages.
         tools: Tools of the conversation, as JSON.
 
     Returns:
@@ -453,7 +474,7 @@ def preference_of(row: Mapping[str, Any], number: int, source: str, tools: str |
     if not isinstance(completion, str):
         if len(completion) != 1:
             raise TrainingError(
-                f"{source}: row {number}: its completion is a conversation of {len(completion)} turns, and must be "
+                f"{where}: its completion is a conversation of {len(completion)} turns, and must be "
                 "one answer; provide pairs of prompt, chosen and rejected"
             )
         completion = completion[0]["content"]

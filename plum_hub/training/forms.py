@@ -11,10 +11,11 @@ into these forms.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Set
-from typing import Any
+from typing import Any, TypeAlias
 
 from plum_hub.errors import TrainingError
 from plum_hub.instructions.cells import truth_of
+from plum_hub.instructions.transcripts import answer_begin
 from plum_hub.instructions.turns import UnreadableTurnsError
 from plum_hub.release.schemas import Method
 from plum_hub.training.asked import COLUMNS as ASKED
@@ -42,32 +43,35 @@ COLUMNS = frozenset(
 """Every column that a form may need."""
 
 
-def standard_rows(rows: Iterable[Mapping[str, Any]], source: str) -> Iterator[Row]:
+Placed: TypeAlias = Iterable[tuple[str, Row]]
+"""Rows, each with where it is, such as `FILE:LINE`, for messages."""
+
+
+def standard_rows(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[tuple[str, Row]]:
     """Bring rows into one of TRL's standard forms, with an explicit prompt.
 
     Args:
-        rows: Rows as they are in a file.
-        source: File or dataset, for messages.
+        rows: Rows as they are in a file, each with where it is.
 
     Yields:
-        The rows.
+        The rows, each with where it is.
 
     Raises:
         TrainingError: A row's chosen and rejected answers have no common beginning, and there is no other prompt; or
             turns in a text cannot be read.
     """
-    for number, given in enumerate(rows):
-        row = {name: _conversation(name, value, f"{source}: row {number}") for name, value in given.items()}
+    for where, given in rows:
+        row = {name: _conversation(name, value, where) for name, value in given.items()}
         row |= {name: list(map(chatml, row[name])) for name in TURNS if isinstance(row.get(name), list)}
         for other, name in _OTHER_NAMES.items():
             if other in row and row.get(name) is None:
                 row[name] = row.pop(other)
         if "label" in row:
             row["label"] = truth_of(row["label"])
-        row = with_prompt(row, f"{source}: row {number}")
+        row = with_prompt(row, where)
         if _has_implicit_prompt(row):
-            row |= _with_prompt(row, number, source)
-        yield row
+            row |= _with_prompt(row, where)
+        yield where, row
 
 
 def form_of(have: Set[str], method: Method) -> tuple[str, ...] | None:
@@ -101,21 +105,21 @@ def needed(have: Set[str], method: Method) -> str:
     return said + (f" (these rows are for --method {' or '.join(others)})" if others else "")
 
 
-def unpaired(rows: Iterable[Row]) -> Iterator[tuple[int, Row]]:
+def unpaired(rows: Placed) -> Iterator[tuple[int, str, Row]]:
     """Take the answers of pairs by themselves, like `trl.unpair_preference_dataset`.
 
     Args:
-        rows: Rows of prompt, chosen and rejected.
+        rows: Rows of prompt, chosen and rejected, each with where it is.
 
     Yields:
-        Two labelled rows of each pair, with the number of the pair.
+        Two labelled rows of each pair, with the number of the pair, from 0, and where it is.
     """
-    for number, row in enumerate(rows):
+    for number, (where, row) in enumerate(rows):
         rest = {name: value for name, value in row.items() if name not in PAIRED}
         for name, label in (("chosen", True), ("rejected", False)):
             sample = row.get(f"{name}_sample_id") or f"{number} {name}"
             own = {"prompt": row["prompt"], "completion": row[name], "label": label, "sample_id": sample}
-            yield number, {key: value for key, value in rest.items() if not key.endswith("_sample_id")} | own
+            yield number, where, {key: value for key, value in rest.items() if not key.endswith("_sample_id")} | own
 
 
 def _conversation(name: str, value: Any, where: str) -> Any:
@@ -138,22 +142,27 @@ def _has_implicit_prompt(row: Row) -> bool:
     return prompt is None or (isinstance(prompt, str) and isinstance(chosen, list))
 
 
-def _with_prompt(row: Row, number: int, source: str) -> Row:
-    """Separate the longest common beginning of both answers, like `trl.extract_prompt`."""
+def _with_prompt(row: Row, where: str) -> Row:
+    """Separate the longest common beginning of both answers, like `trl.extract_prompt`.
+
+    Where texts mark whose turn it is, the prompt ends with such a mark, whatever words both answers begin with.
+    """
     chosen, rejected = row["chosen"], row["rejected"]
     shortest = min(len(chosen), len(rejected))
     common = next((place for place in range(shortest) if chosen[place] != rejected[place]), shortest - 1)
     if 0 < common < shortest and chosen[common] != rejected[common] and chosen[common - 1] == " ":
         common -= 1  # TRL leaves the space to the answers
+    if isinstance(chosen, str):
+        common = answer_begin(chosen, common) or common
     if common < 1:
         raise TrainingError(
-            f"{source}: row {number}: its chosen and rejected have no beginning in common, which would be the prompt: "
+            f"{where}: its chosen and rejected have no beginning in common, which would be the prompt: "
             "add a column prompt, or leave the row out"
         )
     prompt = row.get("prompt")
     if isinstance(prompt, str) and not any(prompt.strip() in str(turn.get("content")) for turn in chosen[:common]):
         raise TrainingError(
-            f"{source}: row {number}: its prompt is a text, and not in the turns that its chosen and rejected begin "
+            f"{where}: its prompt is a text, and not in the turns that its chosen and rejected begin "
             "with: write it as turns, or leave the column out"
         )
     return {"prompt": chosen[:common], "chosen": chosen[common:], "rejected": rejected[common:]}

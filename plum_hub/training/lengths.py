@@ -2,11 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from plum_hub.engines.template import TemplateRefusalError, render
+from plum_hub.engines.template import BrokenTemplateError, TemplateRefusalError, render
 from plum_hub.errors import TrainingError
 from plum_hub.spool import SelectedItems
 from plum_hub.training.turns import ASKING, ROLES
@@ -40,13 +40,20 @@ class FittingRows:
     """Rows that do not fit, by reason."""
 
 
-def fitting_rows(rows: Sequence[Row], tokenizer: Any, max_length: int) -> FittingRows:
+class _RefusedRowError(ValueError):
+    """A row that cannot be rendered; the first argument is the row, the second says why."""
+
+
+def fitting_rows(
+    rows: Sequence[Row], tokenizer: Any, max_length: int, places: Callable[[int], str] | None = None
+) -> FittingRows:
     """Tokenise every row as TRL does, and keep those that TRL would neither truncate nor misalign.
 
     Args:
         rows: Rows in TRL's format for one method.
         tokenizer: Tokenizer of the model to train.
         max_length: Maximum tokens of prompt and answer together.
+        places: Says where the row at a position was read, for messages; None names it as it is named.
 
     Returns:
         The rows that fit, at least one.
@@ -66,7 +73,13 @@ def fitting_rows(rows: Sequence[Row], tokenizer: Any, max_length: int) -> Fittin
     left_out: Counter[str] = Counter()
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
-        for place, (length, unfit) in enumerate(_measure(chunk, tokenizer), start):
+        try:
+            measured = _measure(chunk, tokenizer)
+        except _RefusedRowError as error:
+            row, why = error.args
+            place = start + next(number for number, one in enumerate(chunk) if one is row)
+            raise TrainingError(f"{places(place) if places else f'row {row[ROW_NAME]}'}: {why}") from error
+        for place, (length, unfit) in enumerate(measured, start):
             if unfit or length > max_length:
                 left_out[unfit or TOO_LONG] += 1
             else:
@@ -175,13 +188,19 @@ def _rendered(row: Row, turns: list[dict[str, str]], tokenizer: Any, *, open_end
     _check_roles(row, turns, tokenizer)
     try:
         return render(tokenizer, turns, tools=tools, add_generation_prompt=open_end)
+    except BrokenTemplateError as error:
+        raise TrainingError(
+            f"the model's chat template cannot be used ({error}): fix its chat_template.jinja or "
+            "tokenizer_config.json, or train another model with --model"
+        ) from error
     except TemplateRefusalError as error:
         reason = str(error)
         number = next(n for n in range(1, len(turns) + 1) if n == len(turns) or refusal(turns[:n]) == reason)
-        raise TrainingError(
-            f"row {row[ROW_NAME]}: the model's chat template refuses turn {number} of {len(turns)}, of role "
+        raise _RefusedRowError(
+            row,
+            f"the model's chat template refuses turn {number} of {len(turns)}, of role "
             f"{turns[number - 1]['role']!r} ({reason}): change that turn, leave the row out, or train a model whose "
-            "template accepts it"
+            "template accepts it",
         ) from error
 
 
@@ -189,7 +208,8 @@ def _check_roles(row: Row, turns: list[dict[str, str]], tokenizer: Any) -> None:
     """Refuse a role that no template knows, unless this one names it."""
     for number, turn in enumerate(turns, start=1):
         if (role := turn["role"]) not in _KNOWN_ROLES and role not in str(tokenizer.chat_template):
-            raise TrainingError(
-                f"row {row[ROW_NAME]}: the model's chat template does not know the role {role!r} of turn {number} of "
-                f"{len(turns)}: rename it to user, assistant, system or tool, or leave the row out"
+            raise _RefusedRowError(
+                row,
+                f"the model's chat template does not know the role {role!r} of turn {number} of "
+                f"{len(turns)}: rename it to user, assistant, system or tool, or leave the row out",
             )

@@ -175,7 +175,7 @@ def prepare(request: TrainingRequest) -> PreparedTraining:
     data = read_data(request.source, settings.method, request.hub)
     base = _base(request, data.policy)
     config, tokenizer = base.load_config(), base.load_tokenizer()
-    fitting = fitting_rows(data.rows, tokenizer, settings.max_length)
+    fitting = fitting_rows(data.rows, tokenizer, settings.max_length, data.places)
     folder = TrainingFolder(request.out or _default_out(request))
     earlier = folder.record()
     resolved = earlier.decided.apply(settings) if earlier else settings

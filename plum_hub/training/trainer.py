@@ -58,8 +58,8 @@ def _guarded(base: Any) -> Any:
         def _stop(self, what: str, inputs: Mapping[str, Any]) -> None:
             raise TrainingError(
                 f"step {self.state.global_step + 1}: {what}; the rows of the batch are "
-                f"{', '.join(_row_names(self.train_dataset, inputs))}; lower --set learning_rate=N, and start over "
-                "with --out DIR"
+                f"{', '.join(_row_names(self.train_dataset, inputs))} (numbers count from 0); lower --set "
+                "learning_rate=N, and start over with --out DIR"
             )
 
         def _save_checkpoint(self, model: Any, trial: Any) -> None:

@@ -5,17 +5,14 @@ import re
 from typing import Any
 
 from plum_hub.instructions.cells import list_of
-from plum_hub.instructions.turns import HUMAN, MODEL, UnreadableTurnsError, plain_text
+from plum_hub.instructions.turns import HUMAN, MODEL, RESULTS, UnreadableTurnsError, plain_text
 
 ASKING = frozenset({"system", "developer", "user"})
 """Roles of a prompt's turns, whose texts a template renders as they are; of answers it may leave out the reasoning."""
 _CALLS = frozenset({"function_call", "tool_call"})
-_RESULTS = frozenset(
-    {"tool", "function", "function_response", "tool_response", "observation", "ipython", "environment"}
-)
 ROLES = (
-    dict.fromkeys(HUMAN, "user") | dict.fromkeys(MODEL - _CALLS, "assistant") | dict.fromkeys(_RESULTS, "tool")
-    | {"system": "system", "developer": "developer"}
+    dict.fromkeys(HUMAN, "user") | dict.fromkeys(MODEL - _CALLS, "assistant") | dict.fromkeys(RESULTS, "tool")
+    | dict.fromkeys(("system", "sys", "system_prompt"), "system") | {"developer": "developer"}
 )  # fmt: skip
 """Names of speakers in lower case, with those that chat templates know."""
 _FIELDS = ({"role", "content"}, {"from", "value"})

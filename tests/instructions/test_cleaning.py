@@ -99,7 +99,7 @@ def test_of_a_chat_only_an_opening_request_for_testable_python_is_kept(tmp_path:
     ]
     kept, drops = walk(write_lines(tmp_path / "t.jsonl", rows))
     assert [(row.row, row.text) for row in kept] == [("QWJhYvA_0", ask.replace("\\_", "_")), ("QWJhYvC_0", ADD)]
-    assert reasons(drops) == {"not_first_turn": 1, "empty": 2, "not_python": 1, "not_a_request": 2}
+    assert reasons(drops) == {"not_first_turn": 2, "empty": 1, "not_python": 1, "not_a_request": 2}
 
 
 def test_messages_of_roles_are_read_as_well(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,15 @@ PARTS = [{"type": "text", "text": ADD}]
         repr([{"role": "user", "content": PARTS}]).replace(repr(PARTS), f"array({PARTS!r}, dtype=object)"),
         json.dumps(json.dumps(TURNS)),
         "\ufeff" + json.dumps(TURNS),
+        [{}, *TURNS, {}, {"role": "", "content": ""}],
+        [{"role": "user", "content": ""}, {"role": "user", "content": " "}, *TURNS],
+        [{"role": "tool", "content": "[]"}, {"role": "context", "content": "a.py"}, *TURNS],
+        [{"from": "sys", "value": "Write code."}, {"from": "function", "value": "{}"}, {"from": "human", "value": ADD}],
+        [{"sender": "human", "message": ADD}, {"sender": "ai", "message": ANSWER}],
+        [{"role": "input", "text": ADD}, {"role": "output", "text": ANSWER}],
+        [{"human": ADD, "assistant": ANSWER}, {"human": "Thanks.", "assistant": "Bye."}],
+        [{"system": "Write code.", "input": ADD, "output": ANSWER}],
+        [{"role": "user", "content": json.dumps(PARTS)}, {"role": "assistant", "content": "[{1: 2}]"}],
     ],
 )
 @pytest.mark.parametrize("column", ["messages", "conversations", "prompt"])
@@ -59,7 +69,8 @@ def test_every_form_of_a_conversation_gives_its_opening(tmp_path: Path, column: 
     ("value", "reason"),
     [
         ([{"role": "narrator", "content": ADD}], "unknown_speaker"),
-        ([{"role": "assistant", "content": ADD}], "empty"),
+        ([{"role": "assistant", "content": ADD}], "not_first_turn"),
+        ([{"role": "assistant", "content": "Hello!"}, *TURNS], "not_first_turn"),
         ([{"role": "tool", "content": ADD}], "empty"),
         ([], "empty"),
         (None, "empty"),
@@ -87,6 +98,9 @@ def test_what_is_no_opening_is_left_out_with_its_reason(tmp_path: Path, value: o
         json.dumps(TURNS)[:-9],
         json.dumps(TURNS).replace('"', '""'),
         "\n".join(map(json.dumps, TURNS)),
+        "messages: " + json.dumps(TURNS),
+        "# chat\n" + repr(TURNS),
+        json.dumps([{"speaker": "user", "text": ADD}, {"speaker": "bot", "text": ANSWER}])[:-9],
         f"<|im_start|>user\n{ADD}<|im_end|>\n<|im_start|>assistant\n{ANSWER}<|im_end|>",
         f"<s>[INST] {ADD} [/INST] {ANSWER}</s>",
         f"<|user|>\n{ADD}\n<|assistant|>\n{ANSWER}",
@@ -113,10 +127,44 @@ def test_a_conversation_in_one_text_is_no_task(tmp_path: Path, column: str, text
         f"{ADD} Call it on lines such as\nUser: 1\nAssistant: 2",
         '{"role": "admin", "content": 3} is such a record. Write a Python function that reads its role.',
         f"{ADD} The template ends with <|im_start|>assistant",
+        f"Turns: {json.dumps(TURNS)} {ADD}",
+        f"Problem: {ADD}\nInput: 1 2\nOutput:\ndef add(a, b):\n    # your code",
+        f"Problem: {ADD}\nOutput:\n```python\nclass Solution:\n    def add(self, a: int) -> int:\n        pass\n```",
     ],
 )
 def test_a_task_that_only_looks_like_a_conversation_is_kept(tmp_path: Path, text: str) -> None:
     assert [row.text for row in walk(write_lines(tmp_path / "t.jsonl", [{"prompt": text}]))[0]] == [text.strip()]
+
+
+@pytest.mark.parametrize("column", ["conversation", "dialog", "dialogue", "chat", "turns", "chosen"])
+def test_a_conversation_is_found_under_its_usual_names(tmp_path: Path, column: str) -> None:
+    rows = [{"id": number, column: [{"role": "user", "content": text}]} for number, text in enumerate([ADD, JOIN])]
+    assert [row.text for row in walk(write_lines(tmp_path / "t.jsonl", rows))[0]] == [ADD, JOIN]
+
+
+def test_a_row_may_have_its_turns_in_another_column_than_the_first(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"messages": TURNS}, {"conversations": [{"from": "human", "value": JOIN}]}]
+    path = write_lines(tmp_path / "t.jsonl", rows)
+    assert [row.text for row in walk(path)[0]] == [ADD, JOIN]
+    assert reasons(walk(path, column="messages")[1]) == {"empty": 1}
+    padded = [{"messages": None, "conversations": [], **row} for row in rows]
+    assert [row.text for row in walk(write_lines(path, padded))[0]] == [ADD, JOIN]
+    with pytest.raises(InstructionsError, match="several possible task columns, conversations and messages"):
+        walk(write_lines(path, [*padded, rows[0] | rows[1]]))
+
+
+def test_json_of_a_text_in_a_column_of_turns_is_that_text(tmp_path: Path) -> None:
+    kept, _ = walk(write_lines(tmp_path / "t.jsonl", [{"messages": json.dumps(ADD)}, {"messages": f'"{JOIN}" it is'}]))
+    assert [row.text for row in kept] == [ADD, f'"{JOIN}" it is']
+    texts = [f"{ADD}\nGive 'a\\n'.", f'"{JOIN}"', rf'"{LAST} \n" "']
+    rows = [{"prompt": json.dumps(texts[0])}, {"prompt": texts[1]}, {"prompt": texts[2]}]
+    assert [row.text for row in walk(write_lines(tmp_path / "t.jsonl", rows))[0]] == texts
+
+
+def test_a_first_line_keeps_the_indentation_that_others_have(tmp_path: Path) -> None:
+    code = "    def add(a, b):\n        # adds\n\nComplete this Python function."
+    rows = [{"prompt": f"\n{code}\n"}, {"prompt": f"    {JOIN}  "}]
+    assert [row.text for row in walk(write_lines(tmp_path / "t.jsonl", rows))[0]] == [code, JOIN]
 
 
 def test_of_a_dataset_with_a_row_for_each_turn_only_the_openings_are_tasks(tmp_path: Path) -> None:
@@ -224,6 +272,18 @@ def test_a_source_shows_its_pieces_ahead_of_the_row_that_they_decide(tmp_path: P
         next(found)
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (f"{ADD} Call it my\\_add, and keep `a_b`.", f"{ADD} Call it my_add, and keep `a_b`."),
+        (f"{ADD} It turns a_b into a\\_b.", f"{ADD} It turns a_b into a\\_b."),
+    ],
+)
+def test_of_sharegpt_underscores_are_unescaped_where_all_were_escaped(tmp_path: Path, text: str, found: str) -> None:
+    kept, _ = walk(write_lines(tmp_path / "t.jsonl", [sharegpt("QWJhYvA_0", text)]))
+    assert [row.text for row in kept] == [found]
+
+
 def test_later_pieces_of_sharegpt_are_no_openings(tmp_path: Path) -> None:
     rows = [
         sharegpt("QWJhYvA_0", ADD, turns=8),
@@ -238,7 +298,7 @@ def test_later_pieces_of_sharegpt_are_no_openings(tmp_path: Path) -> None:
 
 
 def test_backslashes_are_taken_out_of_sharegpt_alone(tmp_path: Path) -> None:
-    text = "Write a Python function `esc(s)` that turns 'a_b' into 'a\\_b' for LaTeX."
+    text = "Write a Python function `esc(s)` that turns 'a-b' into 'a\\_b' for LaTeX."
     plain = text.replace("\\_", "_")
     of_sharegpt = [sharegpt("QWJhYvA_0", text), {"id": "QWJhYvA_0", "prompt": text, "first_turn": True}]
     others = [
@@ -251,7 +311,13 @@ def test_backslashes_are_taken_out_of_sharegpt_alone(tmp_path: Path) -> None:
             assert [one.text for one in walk(write_lines(tmp_path / f"{number}.jsonl", [row]))[0]] == [wanted]
 
 
-@pytest.mark.parametrize("column", ["lang", "language", "languages", "programming_language", "code_language"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        "lang", "language", "languages", "programming_language", "code_language", "Language", "LANG", "language_name",
+        "programmingLanguage", "Programming Language", "code-lang", "ProgLang", "target_language",
+    ],
+)  # fmt: skip
 def test_a_language_beside_a_conversation_decides(tmp_path: Path, column: str) -> None:
     silent = "Write a function that returns the last item of a list or None."
     named = {
@@ -268,6 +334,20 @@ def test_a_language_beside_a_conversation_decides(tmp_path: Path, column: str) -
     assert reasons(walk(write_lines(tmp_path / "t.jsonl", [row]))[1]) == {"not_python": 1}
     both = {"language": "en", "programming_language": "python", "messages": [{"role": "user", "content": silent}]}
     assert len(walk(write_lines(tmp_path / "t.jsonl", [both]))[0]) == 1
+
+
+@pytest.mark.parametrize("column", ["metadata", "meta", "Info", "extra_info"])
+@pytest.mark.parametrize("as_text", [json.dumps, repr, dict])
+def test_a_language_within_metadata_decides_where_no_column_does(
+    tmp_path: Path, column: str, as_text: Callable[[dict[str, Any]], Any]
+) -> None:
+    silent = [{"role": "user", "content": "Write a function that returns the last item of a list or None."}]
+    named = [({"Language": "Python", "n": 1}, 1), ({"code": {"lang": "javascript"}}, 0), ({"language": "en"}, 0)]
+    for value, wanted in named:
+        row = {"messages": silent, column: as_text(value)}
+        assert len(walk(write_lines(tmp_path / "t.jsonl", [row]))[0]) == wanted, value
+        beside = row | {"lang": "python"}
+        assert len(walk(write_lines(tmp_path / "t.jsonl", [beside]))[0]) == 1, value
 
 
 def test_the_column_may_be_missing_in_the_first_row(tmp_path: Path) -> None:

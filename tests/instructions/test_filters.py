@@ -61,6 +61,13 @@ def test_a_language_column_is_believed_before_the_text() -> None:
         ("how do I install numpy in python", False),
         ("Explain the following python function", False),
         ("let's write a python script.", False),
+        ("Write a python program to find the prime numbers below a given maximum", True),
+        ("Given 5 numbers, write a Python code that finds which of them add up to a target", True),
+        ("Please write a Python program that reads text from stdin and draws a bar for each line", True),
+        ("write a snippet of code which deduplicates a list of texts using python", True),
+        ("write a python script to copy the files of a list into one folder", False),
+        ("write me a python program that will print all the words of the screen", False),
+        ("You are given a code snippet of Python. Name its problems and provide the corrected code.", False),
     ],
 )
 def test_a_request_that_tests_could_judge(text: str, testable: bool) -> None:

@@ -65,13 +65,13 @@ def test_the_input_of_a_pair_belongs_to_its_task(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"instruction": TASK, "question": TASK, **PAIR}, "row 0: instruction and question may each be the prompt"),
-        ({"input": ASKED, **PAIR}, "row 0: its input is no text of a task.*rename a column to prompt"),
-        ({"question": {"text": TASK}, **PAIR}, "row 0: its question is no text of a task"),
-        ({"question": f"USER: {TASK} ASSISTANT: {RIGHT}", **PAIR}, "row 0: its question is no text of a task"),
+        ({"instruction": TASK, "question": TASK, **PAIR}, "l:1: instruction and question may each be the prompt"),
+        ({"input": ASKED, **PAIR}, "l:1: its input is no text of a task.*rename a column to prompt"),
+        ({"question": {"text": TASK}, **PAIR}, "l:1: its question is no text of a task"),
+        ({"question": f"USER: {TASK} ASSISTANT: {RIGHT}", **PAIR}, "l:1: its question is no text of a task"),
         (
             {"messages": TURNS, "chosen": [assistant(RIGHT)], "rejected": [assistant(WRONG)]},
-            "row 0: its chosen and rejected have no beginning in common",
+            "l:1: its chosen and rejected have no beginning in common",
         ),
     ],
     ids=str,
@@ -116,11 +116,11 @@ def test_a_labelled_conversation_is_an_answer_with_its_label(tmp_path: Path, num
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([{"messages": TURNS[:1], "label": True}], "row 0: its label is of no answer, since its messages do not end"),
-        ([{"messages": [], "label": True}], "row 0: its label is of no answer"),
-        ([{"messages": TURNS, "label": True}, {"messages": OTHER, "label": None}], "row 1: its label is null"),
-        ([{"messages": TURNS, "label": True}, {"messages": OTHER, "label": "bad"}], "row 1: has label, messages, and"),
-        ([{"messages": TURNS[1:], "label": True}], "row 0: prompt, completion must all be texts"),
+        ([{"messages": TURNS[:1], "label": True}], "l:1: its label is of no answer, since its messages do not end"),
+        ([{"messages": [], "label": True}], "l:1: its label is of no answer"),
+        ([{"messages": TURNS, "label": True}, {"messages": OTHER, "label": None}], "l:2: its label is null"),
+        ([{"messages": TURNS, "label": True}, {"messages": OTHER, "label": "bad"}], "l:2: has label, messages, and"),
+        ([{"messages": TURNS[1:], "label": True}], "l:1: prompt, completion must all be texts"),
     ],
     ids=str,
 )
@@ -152,7 +152,7 @@ def test_what_says_that_something_is_not_to_be_learnt_is_named(
 @pytest.mark.parametrize("turns", [[user("a")], [{"role": "system", "content": "a"}, user("b")], [HUMAN]], ids=str)
 def test_a_conversation_without_an_answer_is_refused(tmp_path: Path, turns: list[dict[str, str]]) -> None:
     rows = [{"messages": TURNS}, {"messages": turns}]
-    with pytest.raises(TrainingError, match=r"row 1: its messages hold no answer, only turns of role .*'user'"):
+    with pytest.raises(TrainingError, match=r"l:2: its messages hold no answer, only turns of role .*'user'"):
         rows_of(tmp_path / "t.jsonl", rows, "sft")
 
 
@@ -188,10 +188,10 @@ def test_speakers_are_those_that_chat_templates_know(
 @pytest.mark.parametrize(
     ("odd", "said"),
     [
-        ({}, "row 1: has nothing, and lacks prompt, chosen, rejected, which other rows have: fix"),
-        ({"schema": 1}, "row 1: has .*, and lacks prompt, chosen, rejected"),
-        ({"prompt": "a", "chosen": "b"}, "row 1: has chosen, prompt, and lacks rejected"),
-        ({"messages": TURNS}, "row 1: has .*, and lacks prompt, chosen, rejected"),
+        ({}, "l:2: has nothing, and lacks prompt, chosen, rejected, which other rows have: fix"),
+        ({"schema": 1}, "l:2: has .*, and lacks prompt, chosen, rejected"),
+        ({"prompt": "a", "chosen": "b"}, "l:2: has chosen, prompt, and lacks rejected"),
+        ({"messages": TURNS}, "l:2: has .*, and lacks prompt, chosen, rejected"),
     ],
     ids=str,
 )

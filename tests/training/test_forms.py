@@ -50,6 +50,30 @@ PAIRS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("begin", "prompt"),
+    [
+        ("\n\nHuman: add 3\n\nAssistant: Sure, a ", "\n\nHuman: add 3\n\nAssistant:"),
+        (
+            "Human: add 3\n\nAssistant: 3\n\nHuman: 4\n\nAssistant: Su",
+            "Human: add 3\n\nAssistant: 3\n\nHuman: 4\n\nAssistant:",
+        ),
+        (
+            "<|im_start|>user\n3<|im_end|>\n<|im_start|>assistant\nSure, ",
+            "<|im_start|>user\n3<|im_end|>\n<|im_start|>assistant\n",
+        ),
+        ("### Instruction:\n3\n\n### Response:\nde", "### Instruction:\n3\n\n### Response:\n"),
+        ("[INST] 3 [/INST] Su", "[INST] 3 [/INST]"),
+        ("USER: 3 ASSISTANT: Su", "USER: 3 ASSISTANT:"),
+    ],
+)
+def test_the_implicit_prompt_ends_where_the_answer_is_marked(tmp_path: Path, begin: str, prompt: str) -> None:
+    row = {"chosen": begin + "yes", "rejected": begin + "no"}
+    rest = begin.removeprefix(prompt)
+    found = rows_of(tmp_path / "t.jsonl", [row], "dpo")
+    assert found == [{"prompt": prompt, "chosen": rest + "yes", "rejected": rest + "no"}]
+
+
 @pytest.mark.parametrize("number", range(len(PAIRS)))
 def test_the_implicit_prompt_is_that_of_trl(tmp_path: Path, number: int) -> None:
     from trl import extract_prompt
@@ -57,11 +81,11 @@ def test_the_implicit_prompt_is_that_of_trl(tmp_path: Path, number: int) -> None
     row = PAIRS[number]
     theirs = extract_prompt(row)
     if not theirs["prompt"]:
-        with pytest.raises(TrainingError, match="row 0: its chosen and rejected have no beginning in common"):
+        with pytest.raises(TrainingError, match="l:1: its chosen and rejected have no beginning in common"):
             rows_of(tmp_path / "t.jsonl", [row], "dpo")
         return
     if isinstance(row["chosen"], list) and theirs["rejected"][0]["role"] == "user":
-        with pytest.raises(TrainingError, match="row 0: its rejected begins with a turn of role 'user'"):
+        with pytest.raises(TrainingError, match="l:1: its rejected begins with a turn of role 'user'"):
             rows_of(tmp_path / "t.jsonl", [row], "dpo")
         return
     assert rows_of(tmp_path / "t.jsonl", [row], "dpo") == [theirs]
@@ -70,12 +94,12 @@ def test_the_implicit_prompt_is_that_of_trl(tmp_path: Path, number: int) -> None
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"chosen": "a", "rejected": "b"}, "row 1: its chosen and rejected have no beginning in common"),
-        ({"chosen": "", "rejected": ""}, "row 1: its chosen and rejected have no beginning in common"),
-        ({"chosen": "a", "rejected": TURNS}, "row 1: prompt, chosen, rejected must all be"),
+        ({"chosen": "a", "rejected": "b"}, "l:2: its chosen and rejected have no beginning in common"),
+        ({"chosen": "", "rejected": ""}, "l:2: its chosen and rejected have no beginning in common"),
+        ({"chosen": "a", "rejected": TURNS}, "l:2: prompt, chosen, rejected must all be"),
         (
             {"prompt": "multiply", "chosen": TURNS, "rejected": OTHER},
-            "row 1: its prompt is a text, and not in the",
+            "l:2: its prompt is a text, and not in the",
         ),
     ],
 )
@@ -144,9 +168,9 @@ def test_every_form_of_sft_is_read(tmp_path: Path, row: dict[str, Any], found: d
         ("sft", {"prompt": "a", "chosen": "b", "rejected": "c"}, r"\(these rows are for --method kto or dpo\)"),
         ("kto", {"instruction": "a", "output": "b"}, r"every row has instruction, output: rename"),
         ("sft", {"question": "a", "answer": "b"}, r"messages, or text.*; every row has answer, question"),
-        ("sft", {"messages": [user("a"), {"role": "assistant"}]}, "row 0: its messages must be a conversation"),
-        ("sft", {"messages": "no turns"}, "row 0: its messages must be a conversation"),
-        ("sft", {"text": TURNS}, "row 0: its text must be a text"),
+        ("sft", {"messages": [user("a"), {"role": "assistant"}]}, "l:1: its messages must be a conversation"),
+        ("sft", {"messages": "no turns"}, "l:1: its messages must be a conversation"),
+        ("sft", {"text": TURNS}, "l:1: its text must be a text"),
     ],
 )
 def test_rows_of_another_method_are_told_theirs(tmp_path: Path, method: Method, row: dict[str, Any], said: str) -> None:
@@ -168,7 +192,9 @@ def test_turns_and_tools_in_a_csv_are_never_taken_for_text(tmp_path: Path) -> No
     assert (row["prompt"], row["chosen"], row["rejected"]) == (TURNS[:1], TURNS[1:], OTHER[1:])
     assert json.loads(row["tools"]) == [tool]
     path.write_text("prompt,completion\na,\"[{'role': 'user', 'content': Timestamp('2020')}]\"\n")
-    with pytest.raises(TrainingError, match="row 0: its completion is a list of turns in a text that is neither JSON"):
+    with pytest.raises(
+        TrainingError, match=r"rows\.csv:2: its completion is a list of turns in a text that is neither JSON"
+    ):
         read_data(str(path), "sft", "auto")
 
 
@@ -184,7 +210,7 @@ def test_a_csv_gives_labels_and_conversations(tmp_path: Path) -> None:
             (TURNS[:1], TURNS[1:], True), (TURNS[:1], TURNS[1:], False),
         ]  # fmt: skip
     path.write_text("prompt,completion,label\na,b,\n")
-    with pytest.raises(TrainingError, match="row 0: its label is null, and must be true or false"):
+    with pytest.raises(TrainingError, match=r"rows\.csv:2: its label is null, and must be true or false"):
         read_data(str(path), "kto", "auto")
 
 
@@ -240,7 +266,7 @@ def test_columns_of_alpaca_are_a_question_and_its_answer(tmp_path: Path) -> None
     assert rows_of(tmp_path / "b.jsonl", labelled, "kto") == [row | {"label": False} for row in made]
     assert rows_of(tmp_path / "c.jsonl", [row | {"text": "whole"} for row in rows], "sft") == [{"text": "whole"}] * 3
     for bad in ({"instruction": "Add", "output": None}, {"instruction": ["Add"], "output": "0"}):
-        with pytest.raises(TrainingError, match="row 1: prompt, completion must all be texts"):
+        with pytest.raises(TrainingError, match="l:2: prompt, completion must all be texts"):
             rows_of(tmp_path / "d.jsonl", [rows[0], bad], "sft")
 
 
@@ -263,5 +289,5 @@ def test_turns_are_those_that_a_chat_template_knows(tmp_path: Path, turns: Any) 
 
 
 def test_columns_of_turns_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="row 0: its messages must be a conversation"):
+    with pytest.raises(TrainingError, match="l:1: its messages must be a conversation"):
         rows_of(tmp_path / "t.jsonl", [{"messages": {"role": ["user"], "content": ["a", "b"]}}], "sft")

@@ -153,12 +153,12 @@ def test_files_give_every_method_its_rows(source: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("odd", "said"),
     [
-        ({"label": "no"}, 'row 1: its label is "no", and must be true or false'),
-        ({"label": None}, "row 1: its label is null"),
-        ({"prompt": None}, "row 1: prompt, completion must all be texts"),
-        ({"completion": None}, "row 1: prompt, completion must all be texts"),
-        ({"completion": []}, "row 1: prompt, completion must all be texts"),
-        ({"completion": [{"text": "a + b"}]}, "row 1: prompt, completion must all be texts"),
+        ({"label": "no"}, 'l:2: its label is "no", and must be true or false'),
+        ({"label": None}, "l:2: its label is null"),
+        ({"prompt": None}, "l:2: prompt, completion must all be texts"),
+        ({"completion": None}, "l:2: prompt, completion must all be texts"),
+        ({"completion": []}, "l:2: prompt, completion must all be texts"),
+        ({"completion": [{"text": "a + b"}]}, "l:2: prompt, completion must all be texts"),
         ({"prompt": "a", "completion": "b"}, "in this row as in the first"),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 
 from plum_hub.errors import TrainingError
 from plum_hub.instructions.hub import read_folder
+from plum_hub.release.schemas import Method
 from plum_hub.training.data import read_data
 from plum_hub.training.lengths import NOT_SHOWN
 from plum_hub.training.run import TrainingRequest, check, prepare
@@ -50,7 +51,7 @@ def test_every_row_of_a_users_file_is_read(tmp_path: Path, name: str, content: b
     [
         (LINES[0] + "\n\n" + LINES[1][:-5], r"t\.jsonl:3 is not valid JSON"),
         (LINES[0] + "\n[1]\n", r"t\.jsonl:2 is a JSON list"),
-        (LINES[0] + "\n" + LINES[1].replace("add 1", "add \\ud800"), "row 1: prompt, completion must all be texts"),
+        (LINES[0] + "\n" + LINES[1].replace("add 1", "add \\ud800"), "l:2: prompt, completion must all be texts"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, content: str, said: str) -> None:
@@ -146,6 +147,45 @@ def test_a_file_of_a_dataset_that_cannot_be_read_is_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "line", "said"),
+    [
+        (
+            "t.jsonl",
+            LINES[0][:-1] + ', "label": false}',
+            r"t\.jsonl:2 has the key 'label' twice in one object: .*jq -c",
+        ),
+        ("t.jsonl", '{"prompt": [{"role": "user", "role": "system"}]}', r"t\.jsonl:2 has the key 'role' twice"),
+        ("t.json", LINES[0][:-1] + ', "note": 5}', r"t\.json has the key 'note' twice"),
+    ],
+)
+def test_a_key_that_an_object_has_twice_is_refused(tmp_path: Path, name: str, line: str, said: str) -> None:
+    content = [LINES[0], line, LINES[1]]
+    (tmp_path / name).write_text("\n".join(content) if name == "t.jsonl" else f"[{','.join(content)}]")
+    with pytest.raises(TrainingError, match=said):
+        read_data(str(tmp_path / name), "kto", "auto")
+
+
+def test_a_row_is_named_by_the_line_of_its_own_file(tmp_path: Path) -> None:
+    for name, more in (("a.jsonl", []), ("b.jsonl", [{"prompt": "x"}])):
+        (tmp_path / name).write_bytes(b"\n" + lines([*PLAIN, *more]))
+    with pytest.raises(TrainingError, match=r"/b\.jsonl:6: has prompt, and lacks completion, label"):
+        read_data(str(tmp_path), "kto", "auto")
+
+
+@pytest.mark.parametrize("method", ["kto", "dpo"])
+def test_the_place_of_a_row_is_that_of_what_it_was_made_of(tmp_path: Path, method: Method) -> None:
+    pairs = [{"prompt": f"add {n}", "chosen": "a", "rejected": "b"} for n in range(2)]
+    rows = [{"prompt": "add 9", "completion": one, "label": one == "a"} for one in ("b", "c", "a", "a")]
+    for content, places in ((pairs, {"kto": [1, 1, 2, 2], "dpo": [1, 2]}), (rows, {"kto": [1, 2, 3, 4], "dpo": [3]})):
+        path = tmp_path / "t.jsonl"
+        path.write_bytes(lines(content))
+        data = read_data(str(path), method, "auto")
+        assert data.places is not None
+        found = [data.places(number) for number in range(len(data.rows))]
+        assert found[: len(places[method])] == [f"{path}:{line}" for line in places[method]]
+
+
 @pytest.fixture
 def templated(tiny: Path, tmp_path: Path) -> Callable[[str], Path]:
     """Makes the tiny model with another chat template."""
@@ -174,17 +214,18 @@ USER = {"role": "user", "content": "add 3"}
 @pytest.mark.parametrize(
     ("template", "prompt", "said"),
     [
-        (NO_SYSTEM, [SYSTEM, USER], "row 1: .* refuses turn 1 of 2, of role 'system' .System role not supported"),
-        (ALTERNATE, [SYSTEM, USER], "row 1: .* refuses turn 1 of 2, of role 'system' .Conversation roles must alt"),
-        (ALTERNATE, [USER, USER], "row 1: .* refuses turn 2 of 2, of role 'user'"),
+        (NO_SYSTEM, [SYSTEM, USER], "l:2: .* refuses turn 1 of 2, of role 'system' .System role not supported"),
+        (ALTERNATE, [SYSTEM, USER], "l:2: .* refuses turn 1 of 2, of role 'system' .Conversation roles must alt"),
+        (ALTERNATE, [USER, USER], "l:2: .* refuses turn 2 of 2, of role 'user'"),
         (
             ALTERNATE,
             [USER, {"role": "assistant", "content": "Yes?"}],
-            "row 1: .* refuses turn 3 of 3, of role 'assistant'",
+            "l:2: .* refuses turn 3 of 3, of role 'assistant'",
         ),
-        ("{{ messages[1]['content'] + 1 }}", [USER], "row 0: .* refuses turn 1 of 1, of role 'user'"),
-        ("{{ messages[0]['content'] + 1 }}", [USER], r"row 0: .* refuses turn 1 .*can only concatenate str"),
-        ("{% if %}", [USER], r"row 0: .* refuses turn 1 .*Expected an expression"),
+        ("{{ messages[1]['content'] + 1 }}", [USER], "l:1: .* refuses turn 1 of 1, of role 'user'"),
+        ("{{ messages[0]['content'] + 1 }}", [USER], r"l:1: .* refuses turn 1 .*can only concatenate str"),
+        ("{% if %}", [USER], r"template cannot be used .it is not valid Jinja: Expected an expression"),
+        ("{{ messages | no_filter }}", [USER], "template cannot be used .it is not valid Jinja: No filter named"),
     ],
 )
 def test_a_turn_that_the_chat_template_refuses_is_named(
@@ -195,6 +236,22 @@ def test_a_turn_that_the_chat_template_refuses_is_named(
     with pytest.raises(TrainingError, match=said) as caught:
         prepare(TrainingRequest(str(source), str(templated(template)), None, compose(toy.SETTINGS)))
     assert "\n" not in str(caught.value)
+
+
+def test_a_tokenizer_of_several_templates_and_no_default_is_named_and_not_a_row(tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "named"
+    shutil.copytree(tiny, folder)
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    path = folder / "tokenizer_config.json"
+    named = [{"name": name, "template": PLAINLY} for name in ("rag", "tool_use")]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": named}))
+    source = toy.write(tmp_path / "rows.jsonl", toy.rows())
+    with pytest.raises(
+        TrainingError, match=r"^the model's chat template cannot be used .there are several, rag, tool_use"
+    ):
+        prepare(TrainingRequest(str(source), str(folder), None, compose(toy.SETTINGS)))
+    source = toy.write(tmp_path / "rows.jsonl", [row | {"tools": [TOOL]} for row in toy.rows()])
+    assert prepare(TrainingRequest(str(source), str(folder), None, compose(toy.SETTINGS))).rows
 
 
 WITH_TOOLS = "{% for tool in tools or [] %}[{{ tool['function']['name'] }}]{% endfor %}" + PLAINLY
@@ -233,7 +290,7 @@ def test_columns_that_are_not_read_are_named(tmp_path: Path) -> None:
     plain = [row | {"tools": [TOOL]} for row in PLAIN]
     assert read_data(str(toy.write(tmp_path / "b.jsonl", plain)), "kto", "auto").ignored_columns == ("tools",)
     wrong = [row | {"tools": "run_tests"} for row in toy.rows()]
-    with pytest.raises(TrainingError, match="row 0: its tools are not a list of objects"):
+    with pytest.raises(TrainingError, match="l:1: its tools are not a list of objects"):
         read_data(str(toy.write(tmp_path / "c.jsonl", wrong)), "kto", "auto")
 
 
@@ -280,7 +337,7 @@ def test_a_conversation_in_json_text_is_a_conversation(tmp_path: Path, as_text: 
 @pytest.mark.parametrize("first", [ASKED, {"role": "system", "content": "Write code."}])
 def test_an_answer_with_the_turns_of_its_prompt_is_refused(tmp_path: Path, first: dict[str, str]) -> None:
     rows = [{"prompt": [ASKED], "chosen": [first, ANSWERED], "rejected": [ANSWERED]}]
-    with pytest.raises(TrainingError, match=f"row 0: its chosen begins with a turn of role '{first['role']}'"):
+    with pytest.raises(TrainingError, match=f"l:1: its chosen begins with a turn of role '{first['role']}'"):
         read_data(str(toy.write(tmp_path / "t.jsonl", rows)), "dpo", "auto")
 
 
@@ -288,7 +345,7 @@ def test_an_answer_with_the_turns_of_its_prompt_is_refused(tmp_path: Path, first
 def test_every_form_of_tools_is_read(tmp_path: Path, tools: object) -> None:
     rows = [{"prompt": [ASKED], "completion": [ANSWERED], "tools": own} for own in (tools, "null", None, [], "", "[]")]
     if tools == [TOOL, None]:
-        with pytest.raises(TrainingError, match="row 0: its tools are not a list of objects"):
+        with pytest.raises(TrainingError, match="l:1: its tools are not a list of objects"):
             read_data(str(toy.write(tmp_path / "t.jsonl", rows)), "sft", "auto")
         return
     first, *others = read_data(str(toy.write(tmp_path / "t.jsonl", rows)), "sft", "auto").rows
@@ -304,7 +361,7 @@ def test_a_row_that_is_nested_without_end_is_named(tmp_path: Path, column: str) 
     before = sys.getrecursionlimit()  # libraries that other tests import may have raised it
     sys.setrecursionlimit(1000)
     try:
-        with pytest.raises(TrainingError, match="row 0: "):
+        with pytest.raises(TrainingError, match="l:1: "):
             read_data(str(tmp_path / "t.jsonl"), "sft", "auto")
     finally:
         sys.setrecursionlimit(before)
@@ -346,7 +403,7 @@ def test_a_role_that_the_template_does_not_know_is_named(templated: Callable[[st
     source = toy.write(tmp_path / "rows.jsonl", rows)
     settings = compose([one for one in toy.SETTINGS if not one.startswith("beta")], method="sft")
     model = templated(PLAINLY)
-    with pytest.raises(TrainingError, match=r"row 1: .* does not know the role 'critic' of turn 2 of 3: rename it to"):
+    with pytest.raises(TrainingError, match=r"l:2: .* does not know the role 'critic' of turn 2 of 3: rename it to"):
         prepare(TrainingRequest(str(source), str(model), None, settings))
     (model / "chat_template.jinja").write_text(PLAINLY + "{# critic #}")
     assert len(prepare(TrainingRequest(str(source), str(model), None, settings)).fitting.rows) == 2
