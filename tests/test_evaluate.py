@@ -335,6 +335,18 @@ def test_a_file_of_livecodebench_without_a_program_is_refused(tmp_path: Path) ->
         refused(evaluate(tmp_path, "--samples", str(path), *more), 2, "samples.json holds no program")
 
 
+@pytest.mark.parametrize(
+    "text", ["", " \n\t\n", "# no\n\n  # answer", "\ufeff"], ids=["empty", "blank", "comments", "mark"]
+)
+def test_a_file_of_nothing_but_blank_programs_is_refused(tmp_path: Path, text: str) -> None:
+    rows = [{"task_id": one["task_id"], "solution": text} for one in problems()]
+    refused(given(tmp_path, rows), 2, "samples.jsonl holds no program, all are blank or comments")
+    refused(given(tmp_path, [{"task_id": "HumanEval/0", "completion": text}], "--partial"), 2, "holds no program")
+    refused(given(tmp_path, [{"task_id": "HumanEval/0", "solution": None}], "--partial"), 2, ":1: solution is null")
+    rows[1]["solution"] = right(problems()[1])
+    assert values(done(given(tmp_path, rows))) == {"pass@1": pytest.approx(1 / 6)}
+
+
 def test_a_solution_of_a_hundred_megabytes_is_counted_and_not_run(tmp_path: Path) -> None:
     rows = [{"task_id": one["task_id"], "solution": right(one)} for one in problems()]
     rows[2]["solution"] += "#" * 100_000_000

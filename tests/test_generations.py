@@ -44,7 +44,7 @@ def test_what_holds_no_program_files_is_refused(tmp_path: Path) -> None:
 
 def test_only_so_much_of_a_packed_program_is_read(tmp_path: Path) -> None:
     """A small archive may hold a program of any size."""
-    folder = write_program_files(tmp_path / "samples", [["#" * 20_000_000]])
+    folder = write_program_files(tmp_path / "samples", [["x = 0" + "#" * 20_000_000]])
     archive = zipped(folder)
     assert archive.stat().st_size < 100_000
     (one,) = read_generations(archive)

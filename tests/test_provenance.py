@@ -150,6 +150,9 @@ def test_a_build_goes_on_with_no_other_harness_and_the_command_it_names_judges_a
     done = plum_hub(command(built, "-q", run=run))
     assert done.returncode == 4, done.stderr
     assert "verdicts of two versions are never mixed" in done.stderr
+    assert done.stderr.endswith(f"--carry-over {run}\n")
+    done = plum_hub(command(built, "-q", "--benchmark-data", str(built), run=run))
+    assert done.stderr.endswith(f"--carry-over {run} --benchmark-data {built}\n")
     again = plum_hub(command(built, "-q", "--carry-over", run, run=str(home.folder / "again")))
     assert again.returncode == 0, again.stderr
     assert {row["extraction"] for row in rows(home.folder / "again", "samples")} == {EXTRACTION}

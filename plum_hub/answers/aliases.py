@@ -1,4 +1,4 @@
-"""Write out what a test module names once and uses under that name: marks, and checks of unittest."""
+"""Write out what a test module names once and uses under that name: marks, checks of unittest, and annotations."""
 
 import ast
 from collections import Counter
@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from plum_hub.answers.plain import CHECK_METHODS
-from plum_hub.answers.source import FunctionNode, stored_names, substitute
+from plum_hub.answers.source import FunctionNode, loaded_names, stored_names, substitute
 
 _MARKS = ("pytest.mark.", "unittest.skip", "unittest.expectedFailure")
+FRAMEWORKS = frozenset({"unittest", "pytest", "_pytest"})
 _NodeT = TypeVar("_NodeT", bound=ast.stmt)
 
 
@@ -83,3 +84,23 @@ def _is_mark(value: ast.expr) -> bool:
     while isinstance(root, ast.Attribute | ast.Call):
         root = root.func if isinstance(root, ast.Call) else root.value
     return isinstance(root, ast.Name) and root is not value and ast.unparse(value).startswith(_MARKS)
+
+
+def with_quoted_annotations(statements: Iterable[ast.stmt]) -> list[ast.stmt]:
+    """Turn annotations that name a framework into texts, as `from __future__ import annotations` does.
+
+    A sandbox has no frameworks, and no test depends on its annotations.
+
+    Args:
+        statements: The statements of a module, which name the frameworks as `pytest` and `unittest`; they are modified.
+
+    Returns:
+        The statements.
+    """
+    kept = list(statements)
+    for node in (item for top in kept for item in ast.walk(top)):
+        field = "returns" if isinstance(node, FunctionNode) else "annotation"
+        annotation = getattr(node, field, None)
+        if isinstance(annotation, ast.expr) and loaded_names(annotation) & FRAMEWORKS:
+            setattr(node, field, ast.copy_location(ast.Constant(value=ast.unparse(annotation)), annotation))
+    return kept

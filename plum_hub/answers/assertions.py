@@ -12,7 +12,7 @@ from plum_hub.answers.plain import CLOSENESS_CALLS, called_name, is_check, lower
 from plum_hub.answers.source import loaded_names, unparse
 from plum_hub.execution.closeness import parse_expected
 from plum_hub.execution.frames import Labelled
-from plum_hub.execution.literals import parse_literal
+from plum_hub.execution.literals import expression_tree, parse_literal, syntax_tree
 from plum_hub.records import TestCase
 
 _NO_VALUE = object()
@@ -82,9 +82,9 @@ def call_to_statement(case: TestCase) -> str:
     if expected.startswith("isclose("):
         arguments = expected.removeprefix("isclose(")
         return f"assert __builtins__['__import__']('math').isclose({case.call}, {arguments}\n"
-    if isinstance(_value(ast.parse(expected, mode="eval").body), Labelled):  # its `==` gives a table of truth values
+    if isinstance(_value(expression_tree(expected)), Labelled):  # its `==` gives a table of truth values
         return f"assert ({expected}).equals({case.call})\n"
-    return unparse([lower_closeness(ast.parse(f"assert ({case.call}) == {expected}").body[0])])
+    return unparse([lower_closeness(syntax_tree(f"assert ({case.call}) == {expected}").body[0])])
 
 
 def is_literal(node: ast.expr) -> bool:

@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,23 +13,33 @@ from plum_hub.answers.assertions import call_to_statement, read_assertion
 from plum_hub.answers.carried import Carried
 from plum_hub.answers.class_state import keeps_state, set_owners
 from plum_hub.answers.libraries import are_pandas, with_own_imports
+from plum_hub.answers.own_names import with_own_names
 from plum_hub.answers.plain import lower_closeness, to_plain_body
 from plum_hub.answers.proof import why_cannot_fail
 from plum_hub.answers.runners import TestModule, collect_tests, reached_names, with_stand_ins
 from plum_hub.answers.source import is_future, loaded_names, missing_names, parse, stored_names, substitute, unparse
+from plum_hub.execution.literals import syntax_tree
 from plum_hub.execution.plain_literals import NotPlainError, parse_plain, plain_call
 from plum_hub.records import TestCase
 
 _LONG = 1_000
 """Characters from which on a literal is not walked through in search of names and checks."""
 
+_MAX_RECURSION = 2_500
+"""Levels that suffice for all brackets that Python's parser reads. Its compiler takes up to three times as many."""
+
 
 @contextmanager
 def _readable_nesting() -> Iterator[None]:
+    """Read whatever Python's parser does: 200 brackets in each other take several levels of recursion each."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _MAX_RECURSION))
     try:
         yield
     except RecursionError as error:
         raise ValueError("it is nested too deeply to be read") from error
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 class CannotFailError(ValueError):
@@ -80,7 +91,7 @@ def module_cases(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
     """
     if parse(source) is None and ">>> " in source:
         return _doctests([source])
-    cases = _module_cases(source, entry_point)
+    cases = _module_cases(with_own_names(source, entry_point), entry_point)
     _refuse_frameworks(_body(cases))
     return cases
 
@@ -106,11 +117,12 @@ def _module_cases(source: str, entry_point: str) -> tuple[TestCase, ...]:
 
 
 @_readable_nesting()
-def one_statement(source: str) -> TestCase:
+def one_statement(source: str, entry_point: str = "") -> TestCase:
     """Convert source to one case that needs neither unittest nor pytest.
 
     Args:
         source: Statements; calls of `self.assertEqual` and the like are rewritten as plain Python.
+        entry_point: The name that the program must define; "" if unknown.
 
     Returns:
         The case; its statement is the source, unless something had to be rewritten.
@@ -118,6 +130,7 @@ def one_statement(source: str) -> TestCase:
     Raises:
         ValueError: The source is not Python, or uses what is not supported.
     """
+    source = with_own_names(source, entry_point)
     tree = parse_tests(source)
     body = [lower_closeness(node) for node in to_plain_body(tree.body)]
     _refuse_frameworks(body)
@@ -152,6 +165,7 @@ def _is_import(node: ast.stmt) -> bool:
     return isinstance(node, ast.Import | ast.ImportFrom)
 
 
+@_readable_nesting()
 def require_can_fail(cases: Sequence[TestCase], entry_point: str) -> None:
     """Reject cases that no program can fail.
 
@@ -210,11 +224,11 @@ def parse_tests(source: str) -> ast.Module:
         raise ValueError(f"is not Python: {source!r:.80} (line {error.lineno}: {error.msg}); fix it") from error
     except (ValueError, MemoryError, RecursionError, OverflowError) as error:
         raise ValueError(f"is not Python: {source!r:.80} ({error}); fix it") from error
-    return ast.parse(source)
+    return syntax_tree(source)
 
 
 def _body(cases: Sequence[TestCase]) -> list[ast.stmt]:
-    return [node for case in cases for node in ast.parse(_source(case)).body]
+    return [node for case in cases for node in syntax_tree(_source(case)).body]
 
 
 def _source(case: TestCase) -> str:
@@ -266,11 +280,11 @@ def _together(module: TestModule) -> list[ast.stmt]:
     made: list[str] = []
     for test in module.tests:
         new = [name for name in test.needs if name not in made]
-        body += ast.parse("\n".join(step for name in new for step in module.shared[name].setup)).body
+        body += syntax_tree("\n".join(step for name in new for step in module.shared[name].setup)).body
         body += test.body
         made += new
     ends = [step for name in made for step in module.shared[name].teardown]
-    return [*body, *ast.parse("\n".join(reversed(ends))).body]
+    return [*body, *syntax_tree("\n".join(reversed(ends))).body]
 
 
 def _alone(test: list[ast.stmt], bound: set[str]) -> list[ast.stmt] | None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from plum_hub.answers.plain import PANDAS_CHECKS
 from plum_hub.answers.source import loaded_names, parse, stored_names, substitute
+from plum_hub.execution.literals import expression_tree
 from plum_hub.records import TestCase
 
 _LIBRARIES = ("pandas", "numpy")
@@ -32,7 +33,7 @@ def with_own_imports(case: TestCase, imports: Iterable[ast.stmt]) -> TestCase:
     if case.call is None or "pandas" not in {bound[name] for name in used}:
         return case
     values = {name: ast.parse(f"__import__({bound[name]!r})", mode="eval").body for name in bound}
-    return replace(case, call=ast.unparse(substitute(ast.parse(case.call, mode="eval").body, values)))
+    return replace(case, call=ast.unparse(substitute(expression_tree(case.call), values)))
 
 
 def are_pandas(imports: Iterable[ast.stmt]) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from plum_hub.answers.fixtures import STAND_INS
 from plum_hub.answers.plain import CHECK_METHODS, called_name, is_failure
-from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, missing_names, stored_names
+from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, missing_names, stored_names, substitute
 
 _CAUGHT = frozenset({"AssertionError", "Exception", "BaseException"})
 _COMPOUND = (ast.While, ast.For, ast.AsyncFor, ast.With, ast.AsyncWith, ast.Try, ast.Match, ast.If)
@@ -34,6 +34,7 @@ def why_cannot_fail(body: Sequence[ast.stmt], entry_point: str) -> str | None:
     Returns:
         The reason; None if the statements may fail a program.
     """
+    body = _with_fixed_values(body)
     reached = list(_Reach(body).nodes())
     is_own = _defines_first(body, entry_point)
     roots = {"solution"} | ({entry_point} if not is_own else set())
@@ -51,6 +52,40 @@ def why_cannot_fail(body: Sequence[ast.stmt], entry_point: str) -> str | None:
     if not any(_is_proof(node, roots, tainted) for node in reached):
         return "nothing in it can fail: no check of what the program gives is reached"
     return None
+
+
+def _with_fixed_values(body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """Write the values of names that decide whether checks are reached: `DEBUG = False`, `CASES = []`."""
+    nodes = [item for node in body for item in ast.walk(node)]
+    stored = Counter(name for node in nodes for name in _bound_names(node))
+    deciding = [getattr(node, "test", getattr(node, "iter", None)) for node in nodes]
+    decides = Counter(node.id for node in deciding if isinstance(node, ast.Name))
+    loaded = Counter(node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
+    values: dict[str, ast.expr] = {}
+    for node in body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant() as value):
+                values[name] = value
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.List(elts=[]) | ast.Tuple(elts=[]) as value) if (
+                decides[name] == loaded[name]  # nothing else adds to it
+            ):
+                values[name] = value
+            case ast.ImportFrom(module="typing", names=names):
+                values |= {one.name: ast.Constant(value=False) for one in names if one.name == "TYPE_CHECKING"}
+    values = {name: value for name, value in values.items() if stored[name] == 1}
+    return [substitute(node, values) for node in body] if values.keys() & decides else list(body)
+
+
+def _bound_names(node: ast.AST) -> list[str]:
+    """Return the names that a node itself binds, a declaration as `global` among them."""
+    match node:
+        case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.arg(arg=name) | ast.ExceptHandler(name=str(name)):
+            return [name]
+        case ast.Global(names=names) | ast.Nonlocal(names=names):
+            return names
+        case ast.alias():
+            return [node.asname or node.name]
+    return [node.name] if isinstance(node, DefinitionNode) else []
 
 
 def _defines_first(body: Sequence[ast.stmt], name: str) -> bool:
@@ -80,6 +115,8 @@ class _Reach:
 
     def __init__(self, body: Sequence[ast.stmt]) -> None:
         self._body = body
+        self._muted: set[int] = set()
+        """Ids of nodes whose failure is discarded: what they call checks nothing."""
         self._defined: dict[str, list[ast.stmt]] = {}
         for node in ast.walk(ast.Module(body=list(body), type_ignores=[])):
             if isinstance(node, DefinitionNode):
@@ -94,7 +131,9 @@ class _Reach:
                 yield node
                 names = {item.attr for item in ast.walk(node) if isinstance(item, ast.Attribute)} | loaded_names(node)
                 for definition in (one for name in sorted(names) for one in self._defined.get(name, ())):
-                    if id(definition) not in seen:
+                    if id(node) in self._muted:
+                        yield self._link(definition)
+                    elif id(definition) not in seen:
                         seen.add(id(definition))
                         yield from getattr(getattr(definition, "args", None), "args", ())
                         yield self._link(definition)
@@ -144,24 +183,31 @@ class _Reach:
                 case _:
                     yield node
             if isinstance(node, _COMPOUND):  # statements inside may depend on every name in the compound statement
-                yield ast.Tuple(elts=[item for item in ast.walk(node) if isinstance(item, ast.Name)], ctx=ast.Load())
+                names = ast.Tuple(elts=[item for item in ast.walk(node) if isinstance(item, ast.Name)], ctx=ast.Load())
+                self._muted |= {id(names)} if isinstance(node, ast.Try) and self._discarded(node) else set()
+                yield names
             if isinstance(node, _ENDS):
                 return
 
     def _try(self, node: ast.Try) -> Iterator[ast.AST]:
-        caught = [one.type for one in node.handlers if _catches(one.type) and not self._reports(one.body)]
+        caught = self._discarded(node)
         inner = list(self._walk(node.body))
         if not caught:
             yield from inner
         else:  # the names are used nevertheless, and later checks may read them
             whole = any(one is None or "BaseException" in ast.unparse(one) for one in caught)
             kept = (item for item in inner if not whole and is_failure(item))
+            self._muted |= {id(item) for item in inner if not is_failure(item)}
             yield from (item for item in inner if not isinstance(item, ast.Assert | ast.Raise | ast.Expr))
             yield from kept
         for handler in node.handlers:
             yield from self._walk(handler.body)
         yield from self._walk(node.orelse)
         yield from self._walk(node.finalbody)
+
+    def _discarded(self, node: ast.Try) -> list[ast.expr | None]:
+        """Return what is caught of failed checks without a report."""
+        return [one.type for one in node.handlers if _catches(one.type) and not self._reports(one.body)]
 
     def _reports(self, body: Sequence[ast.stmt]) -> bool:
         """Return whether a handler raises, asserts or exits."""
@@ -277,10 +323,20 @@ def _always_holds(test: ast.expr) -> bool:
             return bool(items)
         case ast.JoinedStr() | ast.Lambda():
             return True
+        case ast.Call(
+            func=ast.Name(id="all"),
+            args=[ast.GeneratorExp(generators=[first, *_]) | ast.ListComp(generators=[first, *_])],
+        ):
+            return isinstance(first.iter, ast.List | ast.Tuple) and not first.iter.elts
         case ast.BoolOp(op=ast.Or(), values=values):
             return any(map(_always_holds, values))
         case ast.BoolOp(op=ast.And(), values=values):
             return all(map(_always_holds, values))
+        case (
+            ast.UnaryOp(op=ast.Not(), operand=ast.UnaryOp(op=ast.Not(), operand=inner))
+            | ast.Compare(left=inner, ops=[ast.Eq()], comparators=[ast.Constant(value=True)])
+        ) if _always_holds(inner):
+            return True
         case ast.Compare(left=left, ops=[ast.Eq() | ast.LtE() | ast.GtE()], comparators=[right]):
             return ast.unparse(left) == ast.unparse(right)
     return False

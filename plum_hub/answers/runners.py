@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
-from plum_hub.answers.aliases import without_aliases
+from plum_hub.answers.aliases import FRAMEWORKS, with_quoted_annotations, without_aliases
 from plum_hub.answers.fixtures import STAND_INS, Shared, own_nodes
 from plum_hub.answers.marks import is_marking
 from plum_hub.answers.parameters import without_params
@@ -20,12 +20,12 @@ from plum_hub.answers.runs import Runs, TestRun, bare
 from plum_hub.answers.skips import settle_skips
 from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, stored_names, substitute
 from plum_hub.answers.stand_ins import source_of
+from plum_hub.execution.literals import syntax_tree
 
 _TEST = re.compile(r"test|check$|run_\w*tests?$|main$")
 _RUNNERS = frozenset(
     {"main", "TestLoader", "TextTestRunner", "TestSuite", "makeSuite", "defaultTestLoader", "TestCase"}
 )
-_FRAMEWORKS = frozenset({"unittest", "pytest"})
 _NOT_RUN = frozenset({
     "addClassCleanup", "enterClassContext", "addAsyncCleanup", "enterAsyncContext", "addTypeEqualityFunc",
 })  # fmt: skip
@@ -64,9 +64,9 @@ def collect_tests(body: Sequence[ast.stmt], entry_point: str) -> TestModule:
     Raises:
         ValueError: The module requires an unsupported feature; the message names it.
     """
-    named = settle_skips(without_aliases(_with_plain_names(body)))
+    named = settle_skips(without_aliases(with_quoted_annotations(_with_plain_names(body))))
     statements = to_plain_body(_unguarded(_imports(named, entry_point)))
-    frameworks = _FRAMEWORKS | {name for node in statements for name in _framework_names(node)}
+    frameworks = FRAMEWORKS | {name for node in statements for name in _framework_names(node)}
     statements = [_StandIns().visit(node) for node in _without_runners(statements, frameworks)]
     _refuse_unknown(statements)
     runs = Runs(statements)
@@ -121,7 +121,7 @@ def with_stand_ins(body: Sequence[ast.stmt]) -> list[ast.stmt]:
 
 
 def _steps(shared: Shared) -> list[ast.stmt]:
-    return ast.parse("\n".join([*shared.setup, *shared.teardown])).body
+    return syntax_tree("\n".join([*shared.setup, *shared.teardown])).body
 
 
 class _StandIns(ast.NodeTransformer):
@@ -148,7 +148,7 @@ class _StandIns(ast.NodeTransformer):
 
     def _name(self, node: ast.expr) -> str:
         match node:
-            case ast.Attribute(value=ast.Name(id=owner), attr=name) if owner in _FRAMEWORKS:
+            case ast.Attribute(value=ast.Name(id=owner), attr=name) if owner in FRAMEWORKS:
                 return name
         return ""
 
@@ -213,7 +213,7 @@ def _imports(body: Sequence[ast.stmt], entry_point: str) -> Iterator[ast.stmt]:
 
 def _is_program(module: str, names: set[str], entry_point: str) -> bool:
     top = module.split(".", maxsplit=1)[0]
-    if top in sys.stdlib_module_names - {"this"} or top in {"numpy", "pandas", *_FRAMEWORKS}:
+    if top in sys.stdlib_module_names - {"this"} or top in {"numpy", "pandas", *FRAMEWORKS}:
         return False
     known = {entry_point, "solution", "main", "module", "program", "code", "candidate", "app", "src", "answer"}
     return top in known or top.startswith(("your_", "my_", "solution")) or bool({entry_point, "*"} & names)
@@ -231,8 +231,8 @@ def _unguarded(body: Iterator[ast.stmt]) -> Iterator[ast.stmt]:
 def _framework_names(node: ast.stmt) -> set[str]:
     match node:
         case ast.Import(names=names):
-            return {alias.asname or alias.name for alias in names if alias.name in _FRAMEWORKS}
-        case ast.ImportFrom(module="unittest" | "pytest", names=names):
+            return {alias.asname or alias.name for alias in names if alias.name in FRAMEWORKS}
+        case ast.ImportFrom(module=str(module), names=names) if module in FRAMEWORKS or module.startswith("_pytest."):
             return {alias.asname or alias.name for alias in names if alias.name != "mock"}
     return set()
 

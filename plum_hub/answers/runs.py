@@ -22,6 +22,7 @@ from plum_hub.answers.source import (
     substitute,
 )
 from plum_hub.answers.stand_ins import CASE_NAMES
+from plum_hub.execution.literals import syntax_tree
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _OTHER = re.compile(
@@ -292,7 +293,7 @@ class Runs:
 
     def _run(self, body: list[ast.stmt], loops: Sequence[Loop], wiring: Wiring) -> TestRun:
         for loop in loops:
-            node = ast.parse(f"for {loop.target} in {loop.table}:\n    pass").body[0]
+            node = syntax_tree(f"for {loop.target} in {loop.table}:\n    pass").body[0]
             assert isinstance(node, ast.For)
             node.body = body
             body = [node]
@@ -405,7 +406,7 @@ def _called(
 ) -> list[ast.stmt]:
     """Return the call of a test, within a function that makes and ends what the test uses if there is anything."""
     if is_simple:
-        return ast.parse(call).body
+        return syntax_tree(call).body
     steps = "\n".join([*wiring.setup, call, *reversed(wiring.teardown)])
     if failure is not None and wiring.teardown:
         after = "\n".join(f"    {line}" for line in reversed(wiring.teardown))
@@ -414,9 +415,9 @@ def _called(
     run = "\n".join(f"    {line}" for line in steps.split("\n"))
     source = f"def __run__({parameter}):\n{run}\n"
     if failure is None:
-        return ast.parse(f"{source}__run__({given})").body
+        return syntax_tree(f"{source}__run__({given})").body
     else_ = "\nelse:\n    assert False, 'it does not fail, as it should'" if failure.strict else ""
-    return ast.parse(f"{source}try:\n    __run__({given})\nexcept {failure.error}:\n    pass{else_}").body
+    return syntax_tree(f"{source}try:\n    __run__({given})\nexcept {failure.error}:\n    pass{else_}").body
 
 
 def _closure(asked: Sequence[str], fixtures: Mapping[str, Fixture]) -> list[str]:

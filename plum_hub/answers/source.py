@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import TypeVar, cast
 
+from plum_hub.execution.literals import syntax_tree
+
 FunctionNode = (ast.FunctionDef, ast.AsyncFunctionDef)
 DefinitionNode = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
@@ -31,7 +33,7 @@ def _parse_with_error_line(source: str) -> tuple[ast.Module | None, int]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a warning about the source does not concern the caller
         try:
-            return ast.parse(source), 0
+            return syntax_tree(source), 0
         except SyntaxError as error:
             return None, error.lineno or 0
         except (ValueError, MemoryError, RecursionError):

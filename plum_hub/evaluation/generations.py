@@ -66,8 +66,20 @@ def read_generations(path: Path) -> list[Generation]:
         The generations, in file order.
 
     Raises:
-        UsageError: The file cannot be read or has another format; the message names the line.
+        UsageError: The file cannot be read, has another format, or holds no program; the message names the line.
     """
+    generations = _generations(path)
+    if not any(_holds_code(one.solution if one.completion is None else one.completion) for one in generations):
+        raise UsageError(f"{path} holds no program, all are blank or comments: give the file of a model that wrote any")
+    return generations
+
+
+def _holds_code(text: str | None) -> bool:
+    lines = (line.strip() for line in (text or "").removeprefix("\ufeff").splitlines())
+    return any(line and not line.startswith("#") for line in lines)
+
+
+def _generations(path: Path) -> list[Generation]:
     if files := find_program_files(path):
         return [Generation(one.where, one.problem, one.text, None) for one in files.programs(_MAX_BYTES)]
     generations: list[Generation] = []
@@ -243,7 +255,9 @@ def _generation(row: Mapping[str, Any], where: str) -> Generation:
         if not isinstance(text, str):
             raise UsageError(f"{where}: {key} is {_describe(text)}, not text: write one row for each program")
     if not texts:
-        raise UsageError(f"{where}: has neither solution nor completion: add one")
+        given = next((key for key in ("solution", "completion") if key in row), None)
+        what = f"{given} is null" if given else "has neither solution nor completion"
+        raise UsageError(f"{where}: {what}: add one, or leave the row out")
     return Generation(where, name, texts.get("solution"), texts.get("completion"))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from plum_hub.execution.conditions import CONDITIONS, Condition, Raises, condition_of
 from plum_hub.execution.frames import Labelled, Strictness, agree
-from plum_hub.execution.literals import equal, parse_literal
+from plum_hub.execution.literals import equal, expression_tree, parse_literal
 from plum_hub.execution.values import Array
 
 _NUMBERS = (int, float, complex, Fraction, Decimal)
@@ -214,7 +214,7 @@ def accepts(expected: Closeness, actual: Any) -> bool:
 
 def _closeness(source: str) -> Closeness:
     try:
-        node = ast.parse(source.strip(), mode="eval").body
+        node = expression_tree(source.strip())
     except (SyntaxError, MemoryError, RecursionError) as error:
         raise ValueError(f"not a literal: {error}") from error
     match node:
@@ -228,7 +228,7 @@ def _closeness(source: str) -> Closeness:
 
 
 def _condition(source: str) -> Condition | Raises:
-    match ast.parse(source.strip(), mode="eval").body:
+    match expression_tree(source.strip()):
         case ast.Call(func=ast.Name(id=name), args=[value], keywords=keywords):
             words = {str(word.arg): parse_literal(ast.unparse(word.value)) for word in keywords}
             return condition_of(name, parse_literal(ast.unparse(value)), words)

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 from plum_hub.execution.frame_literals import dtype_name, pandas_value
 from plum_hub.execution.frames import Labelled, Moment, agree
@@ -24,9 +24,57 @@ _NAMES: dict[str, float] = {"nan": math.nan, "inf": math.inf, "True_": True, "Fa
 _NUMPY_SCALAR = re.compile(r"(bool|str|(u?int|float|complex)\d*)_?")
 _FLOATS = {"nan", "inf", "infinity"}
 _NUMBERS: tuple[type[Any], ...] = (int, float, complex, Fraction, Decimal)
+_LONG_INTEGER = re.compile(r"0[xXoObB][0-9a-fA-F_]{1000}")
+"""The beginning of an integer that may have more digits than Python writes in decimal."""
+_TreeT = TypeVar("_TreeT", bound=ast.AST)
 _CONTAINERS: dict[str, Callable[..., Any]] = {
     "set": set, "frozenset": frozenset, "list": list, "tuple": tuple, "dict": dict
 }  # fmt: skip
+
+
+class _InHex(int):
+    """An integer of more digits than Python writes in decimal."""
+
+    def __repr__(self) -> str:
+        return hex(self)
+
+
+def syntax_tree(source: str) -> ast.Module:
+    """Parse a module such that `ast.unparse` can write it, whatever the length of its hexadecimal integers.
+
+    Args:
+        source: Python source.
+
+    Returns:
+        The syntax tree, to be written and not to be compiled.
+
+    Raises:
+        SyntaxError: The source is not Python; other errors of `ast.parse` are raised too.
+    """
+    return _writable(ast.parse(source), source)
+
+
+def expression_tree(source: str) -> ast.expr:
+    """Parse an expression as `syntax_tree` does.
+
+    Args:
+        source: Python source.
+
+    Returns:
+        The expression.
+
+    Raises:
+        SyntaxError: The source is no expression; other errors of `ast.parse` are raised too.
+    """
+    return _writable(ast.parse(source, mode="eval"), source).body
+
+
+def _writable(tree: _TreeT, source: str) -> _TreeT:
+    if _LONG_INTEGER.search(source):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and type(node.value) is int and node.value >= _HEX_THRESHOLD:
+                node.value = _InHex(node.value)
+    return tree
 
 
 def parse_literal(source: str) -> Any:

@@ -229,7 +229,7 @@ def _assertion(given: str, tested: TestedName | None) -> tuple[TestCase, ...]:
     source, entry_point = readable_tests(given, tested), tested.name if tested else ""
     cases = module_cases(source, entry_point)
     is_one = len(cases) == 1 or parse(source) is None or contains_tests(source, entry_point)
-    return cases if is_one else (one_statement(source),)
+    return cases if is_one else (one_statement(source, entry_point),)
 
 
 def _objects(item: object, tested: TestedName | None) -> tuple[TestCase, ...]:
@@ -239,7 +239,11 @@ def _objects(item: object, tested: TestedName | None) -> tuple[TestCase, ...]:
     if case.kind != "statement":
         return (case,)
     source, entry_point = str(case.statement), tested.name if tested else ""
-    return module_cases(source, entry_point) if contains_tests(source, entry_point) else (one_statement(source),)
+    return (
+        module_cases(source, entry_point)
+        if contains_tests(source, entry_point)
+        else (one_statement(source, entry_point),)
+    )
 
 
 def _object(item: object) -> TestCase:

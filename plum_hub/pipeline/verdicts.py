@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from multiprocessing.pool import ThreadPool
+from pathlib import Path
 from threading import Event
 
 from plum_hub.errors import RunError
@@ -35,7 +36,7 @@ _MIXED = (
     "{run}: its verdicts were made by another version of the sandbox, Python, mypy or the extraction of programs than "
     "the present one ({sandbox}, {static_check}, extraction {extraction}), and verdicts of two versions are never "
     "mixed; judge again:  "
-    "plum-hub build-dataset --recipe {run}/recipe.yaml --run {run}-2 --carry-over {run}"
+    "plum-hub build-dataset --recipe {run}/recipe.yaml --run {run}-2 --carry-over {run}{data}"
 )
 
 
@@ -64,6 +65,7 @@ def judging(context: Context, samples: int) -> Iterator[Event]:
         context.run,
         judge_of(settings),
         context.progress.beside(),
+        context.benchmark_data,
     )
     verdicts.begin(context.donor, samples)
     pool = ThreadPool(1)  # its thread is a daemon, so that the process can exit
@@ -102,6 +104,7 @@ class _VerdictsStage:
     run: Run
     judge: Judge
     progress: Progress
+    benchmark_data: Path | None = None
     sampled: Event = field(default_factory=Event)
     """Set when no more samples will come."""
     halt: Event = field(default_factory=Event)
@@ -109,6 +112,10 @@ class _VerdictsStage:
     done: set[str] = field(default_factory=set)
     waiting: dict[str, Sample] = field(default_factory=dict)
     """Samples that are being judged, by the id of their verdict."""
+
+    def _mixed(self) -> RunError:
+        data = "" if self.benchmark_data is None else f" --benchmark-data {self.benchmark_data}"
+        return RunError(_MIXED.format(run=self.run.folder, data=data, **self.harness))
 
     def begin(self, donor: Run | None, samples: int) -> None:
         """Find the verdicts that exist, and take over those of the donor."""
@@ -118,10 +125,10 @@ class _VerdictsStage:
         self.harness = harness_of(recipe, self.judge.harness_version, self.static_check, extraction)
         for name, sample, suite in self.run.columns(Verdict, "id", "sample_id", "suite_id"):
             if name != digest(sample, suite, self.harness):
-                raise RunError(_MIXED.format(run=self.run.folder, **self.harness))
+                raise self._mixed()
             self.done.add(name)
         if any(found != extraction for (found,) in self.run.columns(Sample, "extraction")):
-            raise RunError(_MIXED.format(run=self.run.folder, **self.harness))
+            raise self._mixed()
         self.progress.begin(STAGE, samples, len(self.done))
         if donor is None:
             return

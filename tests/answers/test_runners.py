@@ -15,6 +15,8 @@ RIGHT = "def add(a, b):\n    if a is None:\n        raise ValueError('no number'
 WRONG = "def add(a, b):\n    if a is None:\n        return 0\n    return a - b\n"
 """Wrong in every test below, also where an error is expected."""
 
+PYTEST = "import pytest\n@pytest"
+UNITTEST = "import unittest\nclass TestAdd(unittest.TestCase):\n"
 HERE = Path(__file__).parent
 RUN = dict(block.split("\n", 1) for block in (HERE / "suites_run.txt").read_text().split("=== ")[1:])
 """Test modules by name."""
@@ -50,7 +52,7 @@ def test_what_can_fail_no_program_or_is_not_run_here_is_refused_by_name(name: st
 
 @pytest.mark.parametrize("read", [read_tests, module_cases, one_statement])
 def test_tests_that_are_nested_without_end_are_refused_in_one_line(read: Callable[..., object]) -> None:
-    source = f"def add(a, b) -> {'-' * 400}int:\n    return a + b\n\n\ndef test_add():\n    assert add(2, 3) == 5\n"
+    source = f"def add(a, b) -> {'-' * 1_200}int:\n    return a + b\n\n\ndef test_add():\n    assert add(2, 3) == 5\n"
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(1_000)
     try:
@@ -58,6 +60,60 @@ def test_tests_that_are_nested_without_end_are_refused_in_one_line(read: Callabl
             read(source, *["add"] * (read is not one_statement))
     finally:
         sys.setrecursionlimit(before)
+
+
+def test_brackets_as_deep_as_python_reads_are_read() -> None:
+    source = f"def test_add():\n    assert add(2, 3) != {'[' * 198}{']' * 198}\n"
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000)
+    try:
+        (case,) = read_tests(source, "add")
+        assert sys.getrecursionlimit() == 1_000
+    finally:
+        sys.setrecursionlimit(before)
+    assert "[" * 198 in str(case.statement)
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "assert add({large}, 1) == {next}",
+        "assert add({large}, 1) in ({next}, 5)",
+        "assert add(-{large}, -1) == -{next}",
+        "r = add({large}, 1)\nassert r == {next} and r > {large}",
+        "BIG = {next}\n\ndef test_add():\n    assert add({large}, 1) == BIG",
+        f"{PYTEST}.mark.parametrize('a, b', [({{large}}, {{next}})])\ndef test_add(a, b):\n    assert add(a, 1) == b",
+        f"{UNITTEST}    def test_add(self):\n        self.assertEqual(add({{large}}, 1), {{next}})",
+    ],
+    ids=["call", "in", "negative", "statement", "name", "parametrized", "unittest"],
+)
+def test_integers_of_more_digits_than_python_writes_in_decimal_are_read(tests: str) -> None:
+    large = 10**5_000
+    limits = Limits()
+    programs = [
+        program(f"{word} {base.__name__}", code, "add", cases, limits)
+        for base in (hex, oct, bin)
+        for cases in [read_tests(tests.replace("{large}", base(large)).replace("{next}", base(large + 1)), "add")]
+        for word, code in (("right", RIGHT), ("wrong", WRONG))
+    ]
+    with Judge(1) as judge:
+        done = {one.id: one.status for one in judge.run(programs)}
+    assert done == {name: "passed" if name.startswith("right") else "failed" for name in done}
+
+
+@pytest.mark.parametrize(
+    ("test", "name", "call", "expected"),
+    [
+        ("assert approx(3.7) == 4", "approx", "[approx][0](3.7)", "4"),
+        ("assert almost_equal(1.0, 2.0) == False", "almost_equal", "[almost_equal][0](1.0, 2.0)", "False"),
+        ("assert isclose(f(10), 10.5)", "isclose", "not not [isclose][0](f(10), 10.5)", "True"),
+        ("assert isclose(f(10), 10.5)", "f", "f(10)", "isclose(10.5)"),
+    ],
+    ids=["approx", "almost_equal", "isclose", "another"],
+)
+def test_a_program_by_the_name_of_a_library_is_called(test: str, name: str, call: str, expected: str) -> None:
+    (case,) = read_tests(test, name)
+    assert (case.call, case.expected) == (call, expected)
 
 
 def test_a_test_of_a_class_carries_no_other_one() -> None:
