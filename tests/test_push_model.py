@@ -65,7 +65,7 @@ class World:
         return HubTarget(self.hub.endpoint, self.hub.token, embedded=True)
 
 
-def pushed(checkpoint: Path, repo: str, **more: Any) -> Released:
+def pushed(checkpoint: Path, repo: str | None = None, **more: Any) -> Released:
     return push_model(
         ModelPublishRequest(checkpoint=checkpoint, **more), PublishOptions(hub="embedded", repo=repo), Progress()
     )
@@ -124,7 +124,7 @@ def test_the_tree_says_where_it_comes_from_and_not_where_it_lay(world: World) ->
     assert "![loss](report/loss.png)" in card
     names = {path.name for path in tree.iterdir()}
     assert names >= {"adapter_model.safetensors", "tokenizer.json", "generation_config.json", "training.json", "report"}
-    assert read_card(write_tree(world.checkpoint)).startswith("# tiny-plum-kto\n")
+    assert read_card(write_tree(world.checkpoint)).startswith("# coder\n"), "the card of its last release"
 
 
 def test_the_same_is_one_version(world: World) -> None:
@@ -165,6 +165,7 @@ def test_killed_before_the_tag_it_ends_with_one_release_and_both_load_in_a_fresh
     assert git(world, MERGED, "tag") == ""
     released = pushed(world.checkpoint, MERGED, weights="merged")
     assert (released.tag, released.commit) == ("v1.0.0", commit)
+    assert [pushed(world.checkpoint, weights=weights).repo for weights in (None, "merged")] == [ADAPTER, MERGED]
     environment = {**os.environ, "HF_ENDPOINT": world.hub.endpoint}
     done = subprocess.run(
         [sys.executable, "-c", LOAD, str(world.folder / "tiny"), ADAPTER, MERGED],

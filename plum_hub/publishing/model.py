@@ -25,7 +25,7 @@ from plum_hub.publishing.repository import PublishOptions, Released, record_rele
 from plum_hub.release.licences import inherited
 from plum_hub.release.model_lineage import ModelLineage
 from plum_hub.release.model_tree import ModelContents, with_model_card, write_model_tree
-from plum_hub.release.record import last_release
+from plum_hub.release.record import ReleaseRecord, read_releases
 from plum_hub.release.versions import FIRST, Stated
 from plum_hub.training.checkpoint import TrainingFolder
 from plum_hub.training.load_check import LoadCheckSpec
@@ -85,7 +85,7 @@ def push_model(request: ModelPublishRequest, options: PublishOptions | None, pro
     trained = open_checkpoint(request.checkpoint, request.weights)
     with TrainingFolder(trained.folder).lock():
         name = _default_name(trained)
-        last = last_release(trained.folder)
+        last = _last_release(trained)
         if options is None:
             repo, tag = (last.repo, last.tag) if last else (name, None)
             model = _model(request, trained, repo, "auto", progress)
@@ -107,6 +107,12 @@ def _default_name(trained: TrainedCheckpoint) -> str:
     base = trained.record.model.name.rpartition("/")[2]
     ending = f"-plum-{trained.record.settings.method}" + ("-merged" if trained.form == "merged" else "")
     return base[: 96 - len(ending)].rstrip("-.") + ending
+
+
+def _last_release(trained: TrainedCheckpoint) -> ReleaseRecord | None:
+    """Return the last release of weights of the same kind: adapters and whole models have repositories of their own."""
+    releases = [one for one in read_releases(trained.folder) if (one.model is None) == (trained.form == "adapter")]
+    return next((one for one in reversed(releases) if one.tag), None)
 
 
 def _model(request: ModelPublishRequest, trained: TrainedCheckpoint, repo: str, hub: str, progress: Progress) -> _Model:
