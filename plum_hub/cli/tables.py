@@ -402,6 +402,8 @@ def _training_rows(record: "TrainingRecord") -> list[tuple[str, str]]:
         ("rows", f"{rows.kept:,} of {rows.instructions:,} instructions; left out: {left_out}"),
         ("labels", f"{rows.chosen:,} chosen, {rows.rejected:,} rejected"),
     ]
+    if rows.merged:
+        found.append(("merged", f"in {rows.merged:,} rows one token spans prompt and answer; a line break parts them"))
     if rows.columns_not_read:
         found.append(("not read", f"columns {', '.join(rows.columns_not_read)}"))
     for number, epoch in enumerate(rows.epochs, 1):

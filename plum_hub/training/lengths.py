@@ -38,6 +38,9 @@ class FittingRows:
     """Length of each row's longest sequence, prompt included."""
     left_out: Mapping[str, int]
     """Rows that do not fit, by reason."""
+    merged: int = 0
+    """Rows that fit in which one token spans the end of the prompt and the beginning of the answer, as `.def` does. TRL
+    counts it, and what else differs from the prompt alone, to the answer."""
 
 
 class _RefusedRowError(ValueError):
@@ -71,6 +74,7 @@ def fitting_rows(
     kept: list[int] = []
     tokens: list[int] = []
     left_out: Counter[str] = Counter()
+    merged = 0
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
         try:
@@ -79,15 +83,16 @@ def fitting_rows(
             row, why = error.args
             place = start + next(number for number, one in enumerate(chunk) if one is row)
             raise TrainingError(f"{places(place) if places else f'row {row[ROW_NAME]}'}: {why}") from error
-        for place, (length, unfit) in enumerate(measured, start):
+        for place, (length, unfit, is_merged) in enumerate(measured, start):
             if unfit or length > max_length:
                 left_out[unfit or TOO_LONG] += 1
             else:
                 kept.append(place)
                 tokens.append(length)
+                merged += is_merged
     if not kept:
         raise TrainingError(_no_rows(left_out, max_length))
-    return FittingRows(SelectedItems(rows, kept), tokens, left_out)
+    return FittingRows(SelectedItems(rows, kept), tokens, left_out, merged)
 
 
 def _no_rows(left_out: Mapping[str, int], max_length: int) -> str:
@@ -116,14 +121,19 @@ def _is_plain(row: Row) -> bool:
     return isinstance(row.get("prompt", row.get("messages", "")), str)
 
 
-def _measure(rows: Sequence[Row], tokenizer: Any) -> list[tuple[int, str | None]]:
-    """Return for each row the length of its longest sequence, and the reason if no answer follows its prompt."""
+def _measure(rows: Sequence[Row], tokenizer: Any) -> list[tuple[int, str | None, bool]]:
+    """Measure rows.
+
+    Returns:
+        For each row the length of its longest sequence, the reason if no answer follows its prompt, and whether they
+        share a token.
+    """
     if "prompt" not in rows[0]:
         wholes = [row["messages"] if "messages" in row else _sequence("", row["text"], tokenizer) for row in rows]
         texts = _texts(rows, wholes, tokenizer, open_end=False)
         lengths = map(len, _tokens(texts, wholes, tokenizer))
         return [
-            (length, NO_ANSWER if not length else NOT_SHOWN if _hides(turns, text) else None)
+            (length, NO_ANSWER if not length else NOT_SHOWN if _hides(turns, text) else None, False)
             for length, turns, text in zip(lengths, wholes, texts, strict=True)
         ]
     asked = [row["prompt"] for row in rows]
@@ -131,6 +141,7 @@ def _measure(rows: Sequence[Row], tokenizer: Any) -> list[tuple[int, str | None]
     prompts = _tokens(begun, asked, tokenizer)
     longest: list[int] = [0] * len(rows)
     unfit = [NOT_SHOWN if _hides(turns, text) else None for turns, text in zip(asked, begun, strict=True)]
+    merged = [False] * len(rows)
     for answer in ("completion", "chosen", "rejected"):
         if answer not in rows[0]:
             continue
@@ -139,10 +150,11 @@ def _measure(rows: Sequence[Row], tokenizer: Any) -> list[tuple[int, str | None]
         for number, (prompt, sequence) in enumerate(zip(prompts, sequences, strict=True)):
             longest[number] = max(longest[number], len(sequence))
             if sequence[: len(prompt)] != prompt:
-                unfit[number] = NO_PREFIX
+                merged[number] = isinstance(asked[number], str) and sequence[:1] == prompt[:1]
+                unfit[number] = unfit[number] if merged[number] else NO_PREFIX
             elif len(sequence) == len(prompt):
                 unfit[number] = NO_ANSWER
-    return list(zip(longest, unfit, strict=True))
+    return list(zip(longest, unfit, merged, strict=True))
 
 
 def _sequence(prompt: Any, answer: Any, tokenizer: Any) -> Any:

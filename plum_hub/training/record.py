@@ -71,7 +71,7 @@ class EpochRows(FileRecord):
 class TrainingRows(FileRecord):
     """How many rows were read, left out and trained on."""
 
-    optional_keys = frozenset({"columns_not_read", "sequences"})
+    optional_keys = frozenset({"columns_not_read", "merged", "sequences"})
 
     read: int
     left_out: dict[str, int]
@@ -84,6 +84,8 @@ class TrainingRows(FileRecord):
     """Tokens of the longest row that was kept."""
     epochs: tuple[EpochRows, ...]
     """One entry per KTO epoch; empty for the other methods."""
+    merged: int | None = None
+    """Rows in which one token spans the end of the prompt and the beginning of the answer, and is learned with it."""
     columns_not_read: list[str] | None = None
     """Columns by which TRL would train differently, and that were ignored."""
     sequences: int | None = None

@@ -152,6 +152,7 @@ class PreparedTraining:
             instructions=len(instructions),
             longest=max(self.fitting.tokens),
             epochs=tuple(EpochRows(rows=len(order.rows), left_out=dict(order.left_out)) for order in self.orders),
+            merged=self.fitting.merged or None,
             columns_not_read=list(self.data.ignored_columns) or None,
         )
 

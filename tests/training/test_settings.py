@@ -8,7 +8,7 @@ import pytest
 
 from plum_hub.errors import TrainingError
 from plum_hub.training.balance import LabelWeights, batch_size, class_weights
-from plum_hub.training.lengths import NO_PREFIX, TOO_LONG, fitting_rows
+from plum_hub.training.lengths import TOO_LONG, fitting_rows
 from plum_hub.training.memory import MemoryDemand, ModelShape, estimate_memory
 from plum_hub.training.settings import Batches, compose
 from tests.training import toy
@@ -93,7 +93,8 @@ def test_plain_text_ends_with_the_end_of_text(tiny: Path) -> None:
     assert len(set(fitting_rows(rows, tokenizer, 100).tokens)) == 1
 
 
-def test_a_prompt_that_melts_into_its_answer_is_left_out(tiny: Path) -> None:
+def test_a_prompt_that_melts_into_its_answer_is_kept_and_counted(tiny: Path) -> None:
+    """TRL counts the token that both share to the answer."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny)
@@ -101,7 +102,7 @@ def test_a_prompt_that_melts_into_its_answer_is_left_out(tiny: Path) -> None:
     alone, whole = (tokenizer(text)["input_ids"] for text in ("ret", "return"))
     assert whole[: len(alone)] != alone
     found = fitting_rows(rows, tokenizer, 100)
-    assert (found.left_out, len(found.rows)) == ({NO_PREFIX: 1}, 1)
+    assert (found.left_out, len(found.rows), found.merged) == ({}, 2, 1)
 
 
 def test_a_template_that_moves_the_prompt_is_refused(tiny: Path) -> None:
