@@ -20,13 +20,13 @@ from plum_hub.pipeline.build import default_folder
 from plum_hub.pipeline.decontamination.stage import removed_ids
 from plum_hub.publishing.evidence import evidence_kinds, evidence_of
 from plum_hub.publishing.lineage import lineage_of
-from plum_hub.publishing.repository import PublishOptions, Released, Repository, record_release
+from plum_hub.publishing.repository import PublishOptions, Released, Repository, record_release, unpublished_name
 from plum_hub.records import Drop, Instruction, Preference, Sample, TestSuite, Verdict
 from plum_hub.release.lineage import Lineage
 from plum_hub.release.manifest import MANIFEST, PreviousRelease, ReleaseCounts
 from plum_hub.release.record import last_release
 from plum_hub.release.tree import ReleaseContents, with_card, write_tree
-from plum_hub.release.versions import FIRST, Stated, newest_first
+from plum_hub.release.versions import Stated, newest_first
 from plum_hub.run import Run
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def _release(context: Context, options: PublishOptions | None) -> Released:
     run = context.run
     last = last_release(run.folder)
     if options is None:
-        repo, tag = (last.repo, last.tag) if last else (_default_name(run), None)
-        return Released(folder=str(_DatasetTree(run, repo, tag or FIRST).folder))
+        repo, tag = unpublished_name(last, _default_name(run))
+        return Released(folder=str(_DatasetTree(run, repo, tag).folder))
     with options.open(_default_name(run), "dataset", last) as repository:
         write = partial(_DatasetTree, run, repository.repo, before=partial(_newest, repository))
         load_line = f'load_dataset("{repository.repo}", "kto", revision="{{}}")'

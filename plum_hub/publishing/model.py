@@ -21,12 +21,12 @@ from plum_hub.publishing.model_base import ResolvedBase, resolve_base
 from plum_hub.publishing.model_checkpoint import TrainedCheckpoint, WeightsChoice, open_checkpoint
 from plum_hub.publishing.model_data import find_dataset, find_run
 from plum_hub.publishing.model_results import MeasuredScores, read_scores
-from plum_hub.publishing.repository import PublishOptions, Released, record_release
+from plum_hub.publishing.repository import PublishOptions, Released, record_release, unpublished_name
 from plum_hub.release.licences import inherited
 from plum_hub.release.model_lineage import ModelLineage
 from plum_hub.release.model_tree import ModelContents, with_model_card, write_model_tree
-from plum_hub.release.record import ReleaseRecord, read_releases
-from plum_hub.release.versions import FIRST, Stated
+from plum_hub.release.record import last_release
+from plum_hub.release.versions import Stated
 from plum_hub.training.checkpoint import TrainingFolder
 from plum_hub.training.load_check import LoadCheckSpec
 
@@ -85,11 +85,11 @@ def push_model(request: ModelPublishRequest, options: PublishOptions | None, pro
     trained = open_checkpoint(request.checkpoint, request.weights)
     with TrainingFolder(trained.folder).lock():
         name = _default_name(trained)
-        last = _last_release(trained)
+        last = last_release(trained.folder, whole=trained.form != "adapter")
         if options is None:
-            repo, tag = (last.repo, last.tag) if last else (name, None)
+            repo, tag = unpublished_name(last, name)
             model = _model(request, trained, repo, "auto", progress)
-            return Released(folder=str(_ModelTree(model, repo, tag or FIRST).folder))
+            return Released(folder=str(_ModelTree(model, repo, tag).folder))
         with options.open(name, "model", last) as repository:
             repo = repository.repo
             model = _model(request, trained, repo, options.hub, progress)
@@ -107,12 +107,6 @@ def _default_name(trained: TrainedCheckpoint) -> str:
     base = trained.record.model.name.rpartition("/")[2]
     ending = f"-plum-{trained.record.settings.method}" + ("-merged" if trained.form == "merged" else "")
     return base[: 96 - len(ending)].rstrip("-.") + ending
-
-
-def _last_release(trained: TrainedCheckpoint) -> ReleaseRecord | None:
-    """Return the last release of weights of the same kind: adapters and whole models have repositories of their own."""
-    releases = [one for one in read_releases(trained.folder) if (one.model is None) == (trained.form == "adapter")]
-    return next((one for one in reversed(releases) if one.tag), None)
 
 
 def _model(request: ModelPublishRequest, trained: TrainedCheckpoint, repo: str, hub: str, progress: Progress) -> _Model:

@@ -157,6 +157,19 @@ class Released:
         return [("release", f"{self.repo} {version}, commit {self.commit}"), ("hub", where)]
 
 
+def unpublished_name(last: ReleaseRecord | None, default: str) -> tuple[str, str]:
+    """Name what is written without being published.
+
+    Args:
+        last: The last release of the same folder.
+        default: Name of the repository without one.
+
+    Returns:
+        The repository, and the version.
+    """
+    return (last.repo, last.tag or FIRST) if last else (default, FIRST)
+
+
 def _named_again(last: ReleaseRecord, target: client.HubTarget) -> str:
     """Name the repository of the last release; on another Hub, where its namespace may not exist, without that."""
     endpoint = None if target.embedded else target.endpoint

@@ -56,11 +56,13 @@ def read_releases(folder: Path) -> list[ReleaseRecord]:
     return records
 
 
-def last_release(folder: Path) -> ReleaseRecord | None:
+def last_release(folder: Path, *, whole: bool | None = None) -> ReleaseRecord | None:
     """Read where a run or a checkpoint was published last.
 
     Args:
         folder: The run or the checkpoint.
+        whole: Of a checkpoint, whether to look for whole models (True) or adapters (False) only, which have
+            repositories of their own.
 
     Returns:
         The newest release that has a tag; None without any.
@@ -68,4 +70,5 @@ def last_release(folder: Path) -> ReleaseRecord | None:
     Raises:
         RunError: A line is damaged.
     """
-    return next((release for release in reversed(read_releases(folder)) if release.tag), None)
+    of_kind = (one for one in reversed(read_releases(folder)) if whole in (None, one.model is not None))
+    return next((release for release in of_kind if release.tag), None)
