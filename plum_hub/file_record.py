@@ -1,8 +1,12 @@
 """Small records that are kept as JSON: one class writes them and reads them back."""
 
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
+
+from plum_hub.errors import RunError
+from plum_hub.lines import whole_lines, without_checksum
 
 
 class FileRecord(BaseModel):
@@ -38,3 +42,26 @@ class FileRecord(BaseModel):
             first = error.errors(include_url=False, include_context=False)[0]
             key = ".".join(map(str, first["loc"]))
             raise ValueError(" ".join(f"{key}: {first['msg']}".removeprefix(": ").split())[:200]) from error
+
+    @classmethod
+    def read_all(cls, path: Path, what: str, mend: str) -> list[Self]:
+        """Read a file with a record in each line.
+
+        Args:
+            path: The file; one that is missing has no records.
+            what: What a line should be, for the message, as in `a release`.
+            mend: What to do about a line that is none.
+
+        Returns:
+            The records, in the order of the lines.
+
+        Raises:
+            RunError: A line is damaged.
+        """
+        records = []
+        for number, line in whole_lines(path):
+            try:
+                records.append(cls.from_json(without_checksum(line)))
+            except ValueError as error:
+                raise RunError(f"{path}:{number}: not {what} ({error}); {mend}") from error
+        return records

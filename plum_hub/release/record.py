@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-from plum_hub.errors import RunError
 from plum_hub.file_record import FileRecord
-from plum_hub.lines import whole_lines, without_checksum
 
 RELEASES = "releases.jsonl"
 """Name of the list, in the folder of a run or a checkpoint."""
@@ -45,15 +43,7 @@ def read_releases(folder: Path) -> list[ReleaseRecord]:
     Raises:
         RunError: A line is damaged.
     """
-    records = []
-    for number, line in whole_lines(folder / RELEASES):
-        try:
-            records.append(ReleaseRecord.from_json(without_checksum(line)))
-        except ValueError as error:
-            raise RunError(
-                f"{folder / RELEASES}:{number}: not a release ({error}); restore the file, or delete this line"
-            ) from error
-    return records
+    return ReleaseRecord.read_all(folder / RELEASES, "a release", "restore the file, or delete this line")
 
 
 def last_release(folder: Path, *, whole: bool | None = None) -> ReleaseRecord | None:

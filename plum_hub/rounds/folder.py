@@ -9,7 +9,7 @@ from pathlib import Path
 from plum_hub.engines.revision import NOTE
 from plum_hub.errors import RunError
 from plum_hub.files import write_whole, writing
-from plum_hub.lines import appending, whole_lines, without_checksum
+from plum_hub.lines import appending
 from plum_hub.recipe import Recipe, differences
 from plum_hub.rounds.record import RoundRecord
 from plum_hub.run import Run
@@ -66,15 +66,7 @@ class RoundsFolder:
             RunError: rounds.jsonl is damaged.
         """
         path = self.path / "rounds.jsonl"
-        records = []
-        for number, line in whole_lines(path):
-            try:
-                records.append(RoundRecord.from_json(without_checksum(line)))
-            except ValueError as error:
-                raise RunError(
-                    f"{path}:{number}: not the record of a round ({error}); delete this line to run the round again"
-                ) from error
-        return records
+        return RoundRecord.read_all(path, "the record of a round", "delete this line to run the round again")
 
     def append(self, record: RoundRecord) -> None:
         """Append the record of a finished round.
