@@ -24,8 +24,8 @@ _NAMES: dict[str, float] = {"nan": math.nan, "inf": math.inf, "True_": True, "Fa
 _NUMPY_SCALAR = re.compile(r"(bool|str|(u?int|float|complex)\d*)_?")
 _FLOATS = {"nan", "inf", "infinity"}
 _NUMBERS: tuple[type[Any], ...] = (int, float, complex, Fraction, Decimal)
-_LONG_INTEGER = re.compile(r"0[xXoObB][0-9a-fA-F_]{1000}")
-"""The beginning of an integer that may have more digits than Python writes in decimal."""
+_LONG_INTEGER = re.compile(r"0[xXoObB][0-9a-fA-F_]{500}")
+"""The beginning of an integer that Python may refuse to write in decimal: its limit is 640 digits or more."""
 _TreeT = TypeVar("_TreeT", bound=ast.AST)
 _CONTAINERS: dict[str, Callable[..., Any]] = {
     "set": set, "frozenset": frozenset, "list": list, "tuple": tuple, "dict": dict
