@@ -13,6 +13,7 @@ from tests.rehearsal import plum_hub, rows
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ROOT / "docs" / "results" / "label-truth"
+UNSEEN = ROOT / "docs" / "results" / "label-truth-unseen"
 EVALPLUS = ROOT.parent / "shared" / "data" / "evalplus"
 
 
@@ -38,9 +39,10 @@ def written(folder: Path, suites: list[dict[str, Any]], samples: list[dict[str, 
     return folder
 
 
-def tables(results: Path) -> list[dict[tuple[str, str], list[str]]]:
-    """Run the script; return its two tables, with the cells of each row by rule and half."""
-    script: list[str | Path] = [sys.executable, ROOT / "scripts" / "label_truth.py", "table", "--results", results]
+def tables(results: Path, unseen: Path | None = None) -> list[dict[tuple[str, str], list[str]]]:
+    """Run the script; return its two tables, with the cells of each row by rule and part of the problems."""
+    folders = ["--results", results, "--unseen", unseen or results / "none"]
+    script = [sys.executable, ROOT / "scripts" / "label_truth.py", "table", *folders]
     done = subprocess.run(script, capture_output=True, text=True, check=True)
     found = []
     for part in done.stdout.split("\n\n"):
@@ -106,11 +108,26 @@ def test_the_tuned_rule_keeps_most_at_the_goal(tmp_path: Path) -> None:
     assert gains["plum (the paper's)", "both"][1] == "+0.0 (+0.0 to +0.0)"
 
 
+def test_unseen_problems_are_judged_by_rules_that_were_tuned_without_them(tmp_path: Path) -> None:
+    """Problems of one voter are right among the unseen ones, and wrong among those that rules are tuned on."""
+    folders = [tmp_path / "seen", tmp_path / "unseen"]
+    for folder, right_voters in zip(folders, (2, 1), strict=True):
+        folder.mkdir()
+        suites = [suite(f"Mbpp/{number}", voters=2 - number % 2) for number in range(300)]
+        samples = [sample(one["problem"], 0, "passed", gold=one["voters"] == right_voters) for one in suites]
+        written(folder, suites, samples)
+    found, gains = tables(*folders)
+    assert found["tuned on A: voters >= 2", "B"][2] == "100.0%"
+    assert found["tuned on A: voters >= 2", "unseen"][2] == "0.0%"
+    assert found["plum (the paper's)", "unseen"][:3] == ["300", "300", "50.0%"]
+    assert gains["plum (the paper's)", "both"][0] == gains["plum (the paper's)", "unseen"][0]
+
+
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason="no raw verdicts in docs/results/label-truth")
 def test_the_published_table_is_that_of_the_published_verdicts() -> None:
     page = (ROOT / "docs" / "explanation" / "label-truth.md").read_text()
     shown = {line.strip() for line in page.splitlines() if line.startswith("|")}
-    for found in tables(PUBLISHED):
+    for found in tables(PUBLISHED, UNSEEN):
         assert len(found) > 15
         for (rule, half), cells in found.items():
             assert f"| {rule} | {half} | {' | '.join(cells)} |" in shown
