@@ -166,26 +166,32 @@ def _array(path: Path, file: BinaryIO) -> Iterator[tuple[int, Row]]:
         hint = "fix this line, or rename the file to .jsonl if it has one object per line"
         raise InstructionsError(f"{path}:{error.lineno} is not valid JSON ({error.msg}): {hint}") from error
     if not isinstance(rows, list):
-        raise InstructionsError(
-            f"{path} is not a JSON array of objects: {_unpacking(path, rows)}, or write one object per line (.jsonl)"
-        )
+        unpacking = _unpacking(path, rows)
+        if unpacking is not None:
+            raise InstructionsError(
+                f"{path} is not a JSON array of objects: {unpacking}, or write one object per line (.jsonl)"
+            )
+        rows = [rows]
     for number, row in enumerate(rows, start=1):
         yield number, _checked(row, f"{path}, element {number}")
 
 
-def _unpacking(path: Path, content: Any) -> str:
-    """Say how to get the rows out of JSON that is no array: those of one key or split, or columns of pandas."""
+def _unpacking(path: Path, content: Any) -> str | None:
+    """Say how to get the rows out of JSON that is no array: those of one key or split, or columns of pandas.
+
+    None if it is a single row.
+    """
     values = content if isinstance(content, dict) else {}
     lists: dict[str, Any] = {key: next(iter(value), {}) for key, value in values.items() if isinstance(value, list)}
     inside = [key for key, first in lists.items() if isinstance(first, dict)]
     if any(lists[key].keys() & {"role", "from"} for key in inside):  # turns: the object is a row itself
-        return "convert it"
+        return None
     if inside:
         return f"unpack it with  jq -c '.[\"{inside[0]}\"][]'  {path}"
     columns = [value for value in values.values() if isinstance(value, dict | list)]
     if len(columns) == len(values) > 0:
         return "it has a value for each column or index: write it with pandas' to_json(..., orient='records')"
-    return "convert it"
+    return None if values else "convert it"
 
 
 def _decoded(path: Path, content: bytes, number: int | None = None) -> str:

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa  # noqa: TID253 - the tests make real Parquet files
 import pytest
@@ -88,18 +89,34 @@ def test_blank_lines_are_skipped_and_a_mark_of_byte_order_is_no_text(tmp_path: P
 
 
 @pytest.mark.parametrize(
+    "row",
+    [
+        {"instruction": ADD},
+        {"text": ADD, "tests": ["assert add(1, 2) == 3"]},
+        {"messages": [{"role": "user", "content": ADD}]},
+        {"id": 1, "conversations": [{"from": "human", "value": ADD}]},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_object_alone_in_a_json_file_is_a_row(tmp_path: Path, row: dict[str, Any], indent: int | None) -> None:
+    (tmp_path / "t.json").write_text(json.dumps(row, indent=indent))
+    kept, drops = walk(tmp_path / "t.json")
+    assert [row.text for row in kept] == [ADD]
+    assert drops == []
+
+
+@pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("t.jsonl", b"", r"t\.jsonl has no rows: give another"),
         ("t.jsonl", b"\n\n", r"t\.jsonl has no rows"),
         ("t.json", b"[]", r"t\.json has no rows"),
-        ("t.json", b'{"instruction": "x"}', r"t\.json is not a JSON array of objects"),
+        ("t.json", b"{}", r"t\.json is not a JSON array of objects: convert it, or write one object per line"),
+        ("t.json", b'"x"', r"t\.json is not a JSON array of objects: convert it"),
         ("t.json", b'{"train": [{"text": "x"}], "test": []}', r"t\.json is not .*: unpack it with  jq -c '\.\[.train"),
         ("t.json", b'{"text": {"0": "x"}}', r"t\.json is not .*: .*pandas' to_json\(\.\.\., orient='records'\)"),
         ("t.json", b'{"text": ["x", "y"]}', r"t\.json is not .*: it has a value for each column or index"),
-        ("t.json", b'{"text": "x"}', r"t\.json is not .*: convert it, or write one object per line"),
         ("t.json", b'{"data": [{"text": "x"}]}', r"t\.json is not .*: unpack it with  jq -c '\.\[.data.\]\[\]'"),
-        ("t.json", b'{"messages": [{"role": "user"}]}', r"t\.json is not .*: convert it, or write one object per line"),
         ("t.json", b'[\n{"instruction": }]', r"t\.json:2 is not valid JSON .*\.jsonl"),
         ("t.json", b"[" * 100_000, r"t\.json is nested too deeply"),
         ("t.json", b'[{"text": ' + b"7" * 5000 + b"}]", r"t\.json has a number of more than 4300 digits"),
