@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from typing_extensions import override
 
 _LOG = logging.getLogger("plum_hub")
-_WEIGHT = 8
-"""Number of finished answers that the expected length of an answer counts for: the first to finish are short."""
+_WEIGHT, _SHARE = 8, 6
+"""The expected length of an answer counts for so many finished ones, or for that part of all: the first are short."""
+_UNFINISHED = 0.6
+"""Share of an answer's length that an unfinished one still takes at least: of 213 real answers with 299 tokens on average,
+those that had come to between 50 and 400 tokens had 180 to 250 more."""
 
 
 class Progress:
@@ -190,9 +193,9 @@ class LoggedProgress(Progress):
         if rows <= 0 or self.follows:
             return None
         if self.expected is not None and tokens:
-            each = (self.expected * _WEIGHT + self.tokens) / (_WEIGHT + self.fresh)
-            # Even if answers turn out longer than expected, the unfinished ones are not done.
-            owed = max(rows * each - (tokens - self.tokens), 0.1 * rows * each)
+            weight = max(_WEIGHT, self.total / _SHARE)
+            each = (self.expected * weight + self.tokens) / (weight + self.fresh)
+            owed = max(rows * each - (tokens - self.tokens), _UNFINISHED * rows * each)
             return owed * seconds / tokens
         return rows * seconds / self.fresh if self.fresh else None
 

@@ -50,6 +50,47 @@ def test_answers_longer_than_expected_still_leave_something_to_do() -> None:
     assert left > 0
 
 
+def test_the_estimate_holds_while_the_longest_answers_are_left() -> None:
+    """All answers are written together, a token of each a second; their lengths are those of real ones."""
+    lengths = [
+        92,
+        127,
+        143,
+        149,
+        153,
+        160,
+        167,
+        176,
+        183,
+        192,
+        201,
+        214,
+        230,
+        251,
+        277,
+        330,
+        387,
+        440,
+        511,
+        640,
+        768,
+    ] * 10
+    clock = Clock()
+    progress = LoggedProgress(clock)
+    progress.begin("responses", len(lengths), 0)
+    progress.expect(300)
+    for second in range(1, 700):
+        clock.seconds = second
+        progress.wrote(sum(length >= second for length in lengths))
+        for length in lengths:
+            if length == second:
+                progress.advance(tokens=length)
+        owed = sum(max(0, length - second) for length in lengths)
+        left = progress.seconds_left(second)
+        assert left is not None
+        assert 0.4 < left * progress.written / second / owed < 2.5, second
+
+
 def test_tokens_of_engines_that_count_finished_answers_only() -> None:
     progress, clock = begun()
     clock.seconds = 10
