@@ -11,8 +11,8 @@ _LOG = logging.getLogger("plum_hub")
 _WEIGHT, _SHARE = 8, 6
 """The expected length of an answer counts for so many finished ones, or for that part of all: the first are short."""
 _UNFINISHED = 0.6
-"""Share of an answer's length that an unfinished one still takes at least: of 213 real answers with 299 tokens on average,
-those that had come to between 50 and 400 tokens had 180 to 250 more."""
+"""Share of an answer's length that an unfinished one still takes at least. Of 213 real answers, 299 tokens long on
+average, those that had come to between 50 and 400 tokens had 180 to 250 more."""
 
 
 class Progress:
