@@ -305,6 +305,16 @@ def test_solutions_that_are_answers_in_markdown_are_said(tmp_path: Path) -> None
     assert ":1: extract" in note
 
 
+def test_completions_that_are_answers_in_markdown_are_said(tmp_path: Path) -> None:
+    rows = [{"task_id": one["task_id"], "completion": one["canonical_solution"]} for one in problems()]
+    for row, one in zip(rows[:2], problems(), strict=False):
+        row["completion"] = fenced(right(one))
+    result = done(given(tmp_path, rows))
+    assert values(result) == {"pass@1": pytest.approx((FIRST - 2) / FIRST)}
+    (note,) = [note for note in result["notes"] if "Markdown" in note]
+    assert note.startswith("2 completions are answers in Markdown and no program")
+
+
 def test_a_failed_case_whose_argument_is_no_literal_is_told(tmp_path: Path) -> None:
     """`2 * 2 * 2` in HumanEval/75 and others; an evaluation of nothing but these ends with all of its files."""
     there = {one["task_id"]: one for one in problems(109)}
@@ -409,6 +419,26 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
     (tmp_path / "run" / "thesis.tex").rename(tmp_path / "run" / "recipe.yaml")
     (tmp_path / "run" / ".lock").touch()  # as in the run of a build
     refused(asked(tmp_path), 4, "is not an evaluation folder")
+
+
+def test_an_evaluation_is_not_written_over_by_that_of_another_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, note in (("one", "\n# one\n"), ("two", "\n# two\n")):
+        (tmp_path / name).mkdir()
+        model(tmp_path / name, half(note))
+    common = ["--benchmarks", "humaneval", "--limit", str(FIRST), "--data", str(HUMANEVAL), "--protocol", "plum"]
+
+    def run(*options: str) -> None:
+        arguments = ["evaluate", *common, *options, "-q"]
+        CliRunner().invoke(cli, arguments, catch_exceptions=False)
+
+    for name in ("one", "two"):
+        run("--model", f"scripted:{name}/answers.jsonl")
+        assert EvaluationFolder(Path("runs") / f"evaluate-{name}-answers").scores()
+    with pytest.raises(UsageError, match=r"holds the evaluation of one/answers\.jsonl: name another folder with --run"):
+        run("--model", "scripted:two/answers.jsonl", "--run", "runs/evaluate-one-answers")
 
 
 @pytest.mark.parametrize(

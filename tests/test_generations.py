@@ -42,6 +42,15 @@ def test_what_holds_no_program_files_is_refused(tmp_path: Path) -> None:
     assert one.where.endswith("rows.jsonl:1")
 
 
+def test_what_macos_packs_beside_the_files_is_no_program(tmp_path: Path) -> None:
+    folder = write_program_files(tmp_path / "samples", [["x = 1\n"], ["x = 2\n"]])
+    for place in (folder / "HumanEval_0", folder / "__MACOSX" / "HumanEval_0"):
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "._0.py").write_bytes(b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X\xb0")
+    for path in (folder, zipped(folder)):
+        assert [str(one.solution) for one in read_generations(path)] == ["x = 1\n", "x = 2\n"]
+
+
 def test_only_so_much_of_a_packed_program_is_read(tmp_path: Path) -> None:
     """A small archive may hold a program of any size."""
     folder = write_program_files(tmp_path / "samples", [["x = 0" + "#" * 20_000_000]])

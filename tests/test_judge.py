@@ -276,6 +276,7 @@ def test_samples_that_cannot_be_read(folder: Path, content: str | bytes, words: 
         (SUITE.replace("assert f(1) == 2", "self.assertFoo(f(1), 2)"), [":1", "case 1", "this use of self"]),
         (SUITE.replace('"assert f(1) == 2"', '{"statement": "self.x(f(1))"}'), [":1", "case 1", "this use of self"]),
         (SUITE.replace('"assert f(1) == 2"', '{"stdin": "1", "out": "2"}'), [":1", "case 1", "out"]),
+        (SUITE.replace('"assert f(1) == 2"', '{"call": "f(1)", "output": "2"}'), [":1", "case 1", "has no output"]),
         (SUITE.replace('"assert f(1) == 2"', '{"input": 1, "output": "2"}'), [":1", "case 1", "stdin", "int"]),
         (SUITE.replace('"cases"', '"entry_point": 3, "cases"'), [":1", "entry_point"]),
     ],
@@ -294,6 +295,20 @@ WRITTEN: dict[str, tuple[str | None, Any, str]] = {
     "fence": ("f", "```python\nassert f(2) == 4\n```", "def f(x):\n    return 2 * x\n"),
     "fence in a list": ("f", ["```\nassert f(2) == 4\n```", "\tassert f(1) == 2"], "def f(x):\n    return 2 * x\n"),
     "doctest in a list": ("f", [">>> f(2)\n4"], "def f(x):\n    return 2 * x\n"),
+    "fence of tildes": ("f", "~~~python\nassert f(2) == 4\n~~~", "def f(x):\n    return 2 * x\n"),
+    "fence from Windows": ("f", "```python\r\nassert f(2) == 4\r\n```\r\n", "def f(x):\n    return 2 * x\n"),
+    "doctest from Windows": ("f", ">>> f(2)\r\n4\r\n", "def f(x):\n    return 2 * x\n"),
+    "doctest of a printed text": ("f", ">>> f(2)\nIt is 4!\n", "def f(x):\n    print(f'It is {2 * x}!')\n"),
+    "doctest of a printed word": ("f", ">>> f(2)\nOK\n", "def f(x):\n    if 2 * x > 3: print('OK')\n"),
+    "doctest with a blank line": ("f", ">>> print(f(2))\n4\n<BLANKLINE>\n.\n", "def f(x): return f'{2 * x}\\n\\n.'\n"),
+    "call": ("f", [{"call": "candidate(2)", "expected": "4"}], "def f(x):\n    return 2 * x\n"),
+    "call of a method": ("Solution().f", [{"call": "candidate(2)", "expected": "4"}], METHOD),
+    "stdio from Parquet": (
+        None,
+        [{"input": "2", "output": "4", "stdin": None, "stdout": None}],
+        "x = int(input())\nprint(2 * x)\n",
+    ),
+    "stdio with two spellings": (None, [{"stdin": "2", "output": "4"}], "x = int(input())\nprint(2 * x)\n"),
     "statement": ("f", [{"statement": "  y = candidate(2)\n  assert y == 4"}], "def f(x):\n    return 2 * x\n"),
     "method": ("Solution().f", "def check(candidate):\n    assert candidate(x=2) == 4\n", METHOD),
     "method of the class": ("Solution.f", ["assert candidate(2) == 4", "assert Solution().f(1) == 2"], METHOD),
@@ -313,6 +328,18 @@ def test_tests_are_read_in_the_forms_that_people_give_them(folder: Path) -> None
     assert plum_hub(judge(folder, "-q")).returncode == 0
     found = {row["sample_id"]: row["status"] for row in read(folder / "verdicts.jsonl")}
     assert found == {row["sample_id"]: "passed" if row["sample_id"].startswith("right") else "failed" for row in rows}
+
+
+def test_a_set_too_large_to_be_rebuilt_is_no_wrong_answer(folder: Path) -> None:
+    """10,000 elements are the most that a condition is decided on; a larger set may meet it."""
+    cases = ["assert 1 in set(f(2))", "assert 9_999 in set(f(9_999))", "assert 20_000 in set(f(20_000))"]
+    write(folder / "suites.jsonl", [{"instruction_id": "a", "entry_point": "f", "cases": cases}])
+    codes = {"right": "def f(n):\n    return range(n + 2)\n", "wrong": "def f(n):\n    return [n]\n"}
+    rows = [{"sample_id": name, "instruction_id": "a", "code": code} for name, code in codes.items()]
+    write(folder / "samples.jsonl", rows)
+    assert plum_hub(judge(folder, "-q")).returncode == 0
+    found = {row["sample_id"]: row["status"] for row in read(folder / "verdicts.jsonl")}
+    assert found == {"right": "out_of_memory", "wrong": "failed"}
 
 
 BAD = {

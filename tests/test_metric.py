@@ -73,6 +73,14 @@ def test_programs_that_cheat_pass_nothing() -> None:
         assert [position for position, _ in task] == list(range(8))
 
 
+@pytest.mark.parametrize("library", ["numpy as lib", "pandas as lib"])
+def test_programs_that_import_a_library_have_it(library: str) -> None:
+    pytest.importorskip(library.partition(" ")[0])
+    array = {"numpy as lib": "array", "pandas as lib": "Series"}[library]
+    code = f"import {library}\ndef f(x):\n    return int(lib.{array}(x).sum())\n"
+    assert score([[code]], ["assert f([1, 2]) == 3"], [1], workers=1)[0] == {"pass@1": 1.0}
+
+
 def test_a_problem_without_programs_has_no_score() -> None:
     scores, results = score([["def f(x): return x"], []], ["assert f(1) == 1"] * 2, [1], workers=1)
     assert (scores, results[1]) == ({}, [])

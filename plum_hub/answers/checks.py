@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import re
 import sys
 import warnings
 from collections import Counter
@@ -373,7 +374,7 @@ def _doctests(texts: Sequence[str]) -> tuple[TestCase, ...]:
     statements: list[str] = []
     for text in texts:
         try:
-            examples = doctest.DocTestParser().get_examples(text)
+            examples = doctest.DocTestParser().get_examples(text.replace("\r\n", "\n"))
         except ValueError as error:
             raise ValueError(f"its doctests cannot be parsed ({error}): fix them") from error
         statements += map(_doctest, examples)
@@ -384,17 +385,37 @@ def _doctests(texts: Sequence[str]) -> tuple[TestCase, ...]:
     return (TestCase(kind="statement", statement="".join(statements)),)
 
 
+_BLANK_LINE = re.compile(r"^<BLANKLINE>[ \t]*$", re.MULTILINE)
+_PRINTED = """import contextlib as _contextlib, io as _io
+with _contextlib.redirect_stdout(_io.StringIO()) as _printed:
+    _value = {}
+    if _value is not None:
+        print(repr(_value))
+assert _printed.getvalue() == {!r}
+"""
+
+
+def _is_printed(want: str) -> bool:
+    """Tell whether a text is one that a function printed, rather than the `repr` of what it returned."""
+    tree = parse(want)
+    if tree is None:
+        return not want.startswith("<")
+    return len(tree.body) > 1 or isinstance(getattr(tree.body[0] if tree.body else None, "value", None), ast.Name)
+
+
 def _doctest(example: doctest.Example) -> str:
     """Convert one example to a statement that compares the printed value with the expected text."""
     tree = parse_tests(example.source)
     prints = "print" in loaded_names(tree)
-    want = example.want.rstrip("\n")
+    want = _BLANK_LINE.sub("", example.want.rstrip("\n"))
     if example.options:
         raise ValueError(f"its doctests have options: remove them ({example.source.strip()!r:.60})")
     match tree.body:
         case [ast.Expr(value=value)] if example.exc_msg is not None:
             name = example.exc_msg.partition(":")[0].strip()
             return f"try:\n    {ast.unparse(value)}\nexcept {name}:\n    pass\nelse:\n    assert False\n"
+        case [ast.Expr(value=value)] if not prints and _is_printed(want):
+            return _PRINTED.format(ast.unparse(value), f"{want}\n")
         case [ast.Expr(value=ast.Call(func=ast.Name(id="print"), args=[value], keywords=[]))] if want:
             return f"assert '%s' % ({ast.unparse(value)},) == {want!r}\n"
         case [ast.Expr(value=value)] if not prints:

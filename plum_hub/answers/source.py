@@ -12,7 +12,10 @@ from plum_hub.execution.literals import syntax_tree
 FunctionNode = (ast.FunctionDef, ast.AsyncFunctionDef)
 DefinitionNode = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
-_RUNS = (ast.Import, ast.ImportFrom, ast.Assign, ast.AugAssign, ast.For, ast.While, ast.If, ast.With, ast.Try)
+_RUNS = (
+    ast.Import, ast.ImportFrom, ast.Assign, ast.AugAssign, ast.For, ast.While, ast.If, ast.With, ast.Try, ast.TryStar,
+    ast.Match,
+)  # fmt: skip
 _NodeT = TypeVar("_NodeT", bound=ast.AST)
 
 
@@ -82,10 +85,18 @@ def stored_names(statement: ast.stmt) -> set[str]:
         return {statement.name}
     if isinstance(statement, ast.Import | ast.ImportFrom):
         return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
-    names = {
-        node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
-    }
+    names = {name for node in ast.walk(statement) for name in _bound_by(node)}
     return names.union(*map(stored_names, _inner(statement)))
+
+
+def _bound_by(node: ast.AST) -> tuple[str, ...]:
+    """Return the name that an assignment, a deletion or a pattern binds or deletes."""
+    match node:
+        case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+            return (name,)
+        case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name)):
+            return (name,)
+    return ()
 
 
 def _inner(statement: ast.AST) -> Iterator[ast.stmt]:
@@ -158,10 +169,12 @@ def missing_names(tree: ast.Module) -> set[str]:
     bound: set[str] = set()
     for node in ast.walk(tree):
         match node:
-            case ast.arg(arg=name) | ast.ExceptHandler(name=str(name)) | ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+            case ast.arg(arg=name) | ast.ExceptHandler(name=str(name)):
                 bound.add(name)
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() | ast.Import() | ast.ImportFrom():
                 bound |= stored_names(node)
+            case _:
+                bound.update(_bound_by(node))
     return loaded_names(tree) - bound - _BUILTINS
 
 

@@ -8,7 +8,9 @@ from textwrap import dedent
 from plum_hub.answers.source import FunctionNode, definitions, loaded_names, missing_names, parse, substitute, unparse
 
 _TESTED = re.compile(r"\s*(?P<name>\w+)(?:\(\))?(?:\.(?P<method>\w+)(?:\(\))?)?\s*")
-_FENCED = re.compile(r"\s*(?P<fence>`{3,})[ \t]*\w*[ \t]*\n(?P<code>.*?)\n?[ \t]*(?P=fence)\s*", re.DOTALL)
+_FENCED = re.compile(
+    r"\s*(?P<fence>`{3,}|~{3,})[ \t]*\w*[ \t]*\r?\n(?P<code>.*?)(?:\r?\n)?[ \t]*(?P=fence)\s*", re.DOTALL
+)
 
 
 @dataclass(frozen=True)

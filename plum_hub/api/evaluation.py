@@ -60,7 +60,7 @@ def evaluate(
         benchmarks: Names, in a sequence or separated by commas: `humaneval`, `humaneval+`, `mbpp`, `mbpp-sanitized`,
             `mbpp+`, `livecodebench`. Default: `humaneval+,mbpp+`, or those of the file.
         data: A file or folder that has the benchmarks. Default: their pinned revisions on the Hub.
-        run: The folder of all results. Default: `runs/evaluate-MODEL`.
+        run: The folder of all results. Default: `runs/evaluate-MODEL`, or `runs/evaluate-FOLDER-NAME` for a path.
         n: Samples of each problem.
         greedy: Whether each problem gets a greedy sample besides. Its evaluation is in the folder `greedy` of `run`,
             its results are the field `greedy`.
@@ -225,7 +225,8 @@ def _config(
     names = benchmarks.replace(" ", "").split(",") if isinstance(benchmarks, str) else benchmarks
     if names is None:
         names = () if config is None else _DEFAULT
-    name = slug(config.public().model if config else str(samples))
+    source = str(samples) if config is None else config.model
+    name = _place(source) if config is None or Path(source).exists() else slug(source)
     return EvaluationConfig(
         benchmarks=tuple(dict.fromkeys(one for one in names if one)),
         folder=Path("runs") / f"evaluate-{name}" if run is None else Path(run),
@@ -234,6 +235,12 @@ def _config(
         protocol_name=None if asked == "auto" else asked,
         **rest,
     )
+
+
+def _place(path: str) -> str:
+    """Name a file or folder and the folder that it is in: a `checkpoint` or `samples.jsonl` is rarely the only one."""
+    parts = [part for part in Path(path).parts if part not in ("/", "..")]
+    return "-".join(slug(part) for part in parts[-2:]) or "run"
 
 
 def _protocol(

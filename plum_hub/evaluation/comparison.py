@@ -78,7 +78,7 @@ def compare(first: Path, second: Path) -> PairedComparison:
         RunError: A folder has no scores.
         UsageError: The evaluations share no benchmark, or not the same version of one, or asked by two protocols.
     """
-    before, after = EvaluationFolder(first).scores(), EvaluationFolder(second).scores()
+    before, after = (EvaluationFolder(path.parent if path.is_file() else path).scores() for path in (first, second))
     names = [name for name in before.outcomes if name in after.outcomes]
     if not names:
         raise UsageError(

@@ -44,6 +44,11 @@ class Generation:
     answer: str = ""
     """The whole answer, if the file has it."""
 
+    @property
+    def text(self) -> str:
+        """The solution or completion."""
+        return self.solution if self.solution is not None else self.completion or ""
+
     def program(self, prompt: str) -> str:
         """Build the whole program.
 
@@ -217,7 +222,7 @@ def refuse_unknown(generations: list[Generation], known: set[str]) -> None:
 
 
 def note_on_answers(generations: list[Generation]) -> tuple[str, ...]:
-    """Return a remark if solutions are whole answers in Markdown, none of which can pass.
+    """Return a remark if solutions or completions are whole answers in Markdown, none of which can pass.
 
     EvalPlus judges them as they are too, so that the scores stay comparable.
 
@@ -227,14 +232,11 @@ def note_on_answers(generations: list[Generation]) -> tuple[str, ...]:
     Returns:
         The remark, or nothing.
     """
-    answers = [
-        one
-        for one in generations
-        if one.solution is not None and _FENCE.search(one.solution) and parse(one.solution) is None
-    ]
+    answers = [one for one in generations if _FENCE.search(one.text) and parse(one.text) is None]
     if not answers:
         return ()
-    number = "one solution is an answer" if len(answers) == 1 else f"{len(answers):,} solutions are answers"
+    kind = "solution" if answers[0].solution is not None else "completion"
+    number = f"one {kind} is an answer" if len(answers) == 1 else f"{len(answers):,} {kind}s are answers"
     note = (
         f"{number} in Markdown and no program, so that none can pass, the first is {answers[0].where}: extract the "
         "programs first, for example with  evalplus.sanitize"

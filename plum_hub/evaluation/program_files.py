@@ -16,6 +16,8 @@ from plum_hub.instructions.file_kinds import DAMAGED
 
 _TASK = re.compile(r"[A-Za-z]+_\d+")
 """The name of a problem's folder."""
+_HIDDEN = re.compile(r"(?:.*/)?(?:\.|__)")
+"""Paths such as `__MACOSX/HumanEval_0/._0.py`, which macOS packs beside the files."""
 _NUMBER = re.compile(r"(\d+)")
 _DAMAGED = (*DAMAGED, zipfile.BadZipFile, RuntimeError)
 """What `zipfile` raises for an archive that is damaged, encrypted, or packed in a way that it does not know."""
@@ -104,13 +106,19 @@ def find_program_files(path: Path) -> ProgramFiles | None:
     except (OSError, *_DAMAGED) as error:
         raise _unreadable(path, error) from error
     if not found:
-        raise UsageError(f"{path}: holds no HumanEval_0/0.py or the like: unpack it, and give the file with the rows")
+        raise UsageError(
+            f"{path}: holds no HumanEval_0/0.py or the like: unpack it, and give the folder, or the file with the rows"
+        )
     return ProgramFiles(path, found)
 
 
 def _of_problems(names: Sequence[PurePosixPath]) -> list[PurePosixPath]:
     """Select the files in folders of problems, and sort them, 2.py before 10.py."""
-    found = [name for name in names if 2 <= len(name.parts) <= 3 and _TASK.fullmatch(name.parts[-2])]
+    found = [
+        name
+        for name in names
+        if 2 <= len(name.parts) <= 3 and _TASK.fullmatch(name.parts[-2]) and not _HIDDEN.match(str(name))
+    ]
     return sorted(found, key=_natural)
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from plum_hub.engines import EngineConfig
-from plum_hub.errors import RunError
+from plum_hub.errors import RunError, UsageError
 from plum_hub.evaluation.cards import eval_results, model_index, table
 from plum_hub.evaluation.config import EvaluationConfig, SelectedBenchmark, select_benchmarks, with_limits
 from plum_hub.evaluation.estimate import notes_before, resolve_requests
@@ -177,7 +177,11 @@ class _EvaluationRun:
         self.progress.end()
 
     def _head(self, chosen: Mapping[str, SelectedBenchmark], protocol: Protocol, **source: Any) -> EvaluationRecord:
-        """Write `evaluation.json`. The date is kept while everything else in it stays the same."""
+        """Write `evaluation.json`. The date is kept while everything else in it stays the same.
+
+        Raises:
+            UsageError: The folder holds the evaluation of another model, whose scores would be lost.
+        """
         head = EvaluationRecord(
             **source,
             benchmarks={name: benchmark.revision for name, benchmark in chosen.items()},
@@ -187,8 +191,10 @@ class _EvaluationRun:
             date=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         before = self.folder.head()
-        if before is not None and before == head.model_copy(update={"date": before.date}):
-            head = before
+        if before is not None:
+            _refuse_another(before, head, self.folder)
+            if before == head.model_copy(update={"date": before.date}):
+                head = before
         self.folder.write_head(head)
         return head
 
@@ -240,6 +246,15 @@ def _entries(generations: list[Generation], chosen: SelectedBenchmark) -> list[P
 
 def _suites(chosen: Mapping[str, SelectedBenchmark], entries: list[ProblemProgram]) -> int:
     return sum(len(chosen[entry.benchmark].problems[entry.problem].suites) for entry in entries)
+
+
+def _refuse_another(before: EvaluationRecord, head: EvaluationRecord, folder: EvaluationFolder) -> None:
+    """Refuse to write over the scores of another model; weights that changed at the same place are the same model."""
+    one, other = ((record.model or {}).get("model") for record in (before, head))
+    revisions = {(record.model or {}).get("revision") for record in (before, head)}
+    if one != other and (len(revisions) > 1 or None in revisions):
+        name = one or before.samples
+        raise UsageError(f"{folder.path} holds the evaluation of {name}: name another folder with --run")
 
 
 def _judged(judging: EvaluationVerdicts, entry: ProblemProgram) -> JudgedSample:

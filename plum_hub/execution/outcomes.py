@@ -23,10 +23,10 @@ from plum_hub.execution.base import (
 from plum_hub.execution.cases import Cases, expected
 from plum_hub.execution.closeness import Closeness, accepts
 from plum_hub.execution.comparisons import agrees
-from plum_hub.execution.conditions import Condition, Raised, Raises
+from plum_hub.execution.conditions import MAX_HASHED, Condition, Raised, Raises
 from plum_hub.execution.literals import MAX_CHARACTERS, write_literal
 from plum_hub.execution.output import OutputComparison, output_agrees
-from plum_hub.execution.values import MAX_BYTES, decode, encode
+from plum_hub.execution.values import MAX_BYTES, TooManyElementsError, decode, encode
 
 _DETAIL = 200
 _TAIL = 2000
@@ -289,6 +289,10 @@ def _judge_module(run: RunOutcome, tally: _ResultTally) -> None:
         before = {wire.TOKEN: b"", wire.KINDS: b""}
         while kind in before:
             before[kind], (kind, text) = text, next(frames, (b"", b""))
+        if kind == wire.VALUE and isinstance(case, Call) and (detail := _too_many(case.expected, text)):
+            tally.add(number, _result(case, "raised", detail), None)
+            tally.stop("out_of_memory", detail)
+            return
         result = _case_result(case, kind, text, before[wire.KINDS], proved=before[wire.TOKEN] == token)
         if kind == wire.TOO_LARGE and isinstance(case, Call) and not _is_far_smaller(case.expected, text):
             tally.add(number, _result(case, "raised", _too_large(text)), None)
@@ -315,6 +319,19 @@ def _is_far_smaller(source: str, text: bytes) -> bool:
         return len(encode(value.expected if isinstance(value, Closeness) else value)) < MAX_BYTES // 16
     except ValueError:
         return False
+
+
+def _too_many(source: str, text: bytes) -> str:
+    """Say that a set or dictionary has too many elements for a condition on it, which it may meet; "" if it has not."""
+    if len(text) <= MAX_HASHED or not isinstance(expected(source)[0], Condition):
+        return ""
+    try:
+        decode(text, max_hashed=MAX_HASHED)
+    except TooManyElementsError:
+        return f"a set or dictionary of more than {MAX_HASHED} elements, which is not rebuilt outside the sandbox"
+    except ValueError:
+        return ""
+    return ""
 
 
 def _too_large(text: bytes) -> str:

@@ -66,6 +66,10 @@ class TooLargeValueError(ValueError):
     """The value may be correct, but is too long to transfer."""
 
 
+class TooManyElementsError(ValueError):
+    """A set or dictionary has more elements than are built outside a jail."""
+
+
 def name_of(kind: type) -> str:
     """Read a class's name, even if its metaclass lies about it.
 
@@ -326,7 +330,9 @@ def _from_json(item: Any, max_hashed: int) -> Any:
     if tag in ("q", "m"):
         return _exact_number(tag, content, max_hashed)
     if len(content) > max_hashed:
-        raise ValueError(f"a set or dictionary of {len(content)} elements, more than the expected value can have")
+        raise TooManyElementsError(
+            f"a set or dictionary of {len(content)} elements, more than the expected value can have"
+        )
     if tag == "d":
         return {_from_json(key, max_hashed): _from_json(value, max_hashed) for key, value in content}
     return {"s": set, "z": frozenset}[tag](_from_json(element, max_hashed) for element in content)

@@ -39,6 +39,12 @@ _TEXTS: tuple[tuple[str, ...], ...] = (("call", "expected"), ("statement",), ("s
 """The fields of each kind of case. The first one tells the kinds apart."""
 
 
+_CODE = ("call", "statement")
+"""Those of them that name what is tested, perhaps as `candidate`."""
+_STDIO = {"input": "stdin", "output": "stdout"}
+"""Other names of fields."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SubmittedSuite:
     """The tests of one instruction's programs."""
@@ -233,8 +239,8 @@ def _assertion(given: str, tested: TestedName | None) -> tuple[TestCase, ...]:
 
 
 def _objects(item: object, tested: TestedName | None) -> tuple[TestCase, ...]:
-    if isinstance(item, dict) and isinstance(item.get("statement"), str):
-        item = item | {"statement": readable_tests(item["statement"], tested)}
+    if isinstance(item, dict):
+        item = item | {key: readable_tests(item[key], tested) for key in _CODE if isinstance(item.get(key), str)}
     case = _object(item)
     if case.kind != "statement":
         return (case,)
@@ -250,8 +256,8 @@ def _object(item: object) -> TestCase:
     if not isinstance(item, dict):
         raise ValueError(f"is {_describe(item)}, neither an assertion nor an object: correct it")
     values = {key: value for key, value in item.items() if value is not None}  # in Parquet every row has all fields
-    for old, new in (("input", "stdin"), ("output", "stdout")):
-        if old in values and "stdin" not in item:
+    for old, new in _STDIO.items():
+        if old in values and not values.keys() & {"call", new}:
             values[new] = values.pop(old)
     fields = next((fields for fields in _TEXTS if fields[0] in values), None)
     if fields is None:

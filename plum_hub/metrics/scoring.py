@@ -57,8 +57,9 @@ def score(
     limits = Limits(cpu_seconds=timeout, wall_seconds=_WALL_FACTOR * timeout)
     submissions = list(_submissions(predictions, references))
     results: Results = {task: [] for task in range(len(predictions))}
-    numpy = any("numpy" in text for texts in (*predictions, references) for text in texts)
-    with Judge(workers, numpy=numpy) as judge:
+    texts = [text for group in (*predictions, references) for text in group]
+    numpy, pandas = (any(name in text for text in texts) for name in ("numpy", "pandas"))
+    with Judge(workers, numpy=numpy, pandas=pandas) as judge:
         for judgement in judge_submissions(submissions, judge, limits, frozenset()):
             task, completion = map(int, judgement.id.split(":"))
             results[task].append((completion, _result(task, completion, judgement)))

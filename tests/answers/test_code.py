@@ -358,6 +358,12 @@ def test_the_program_in_an_answer(name: str) -> None:
     assert extract_code(text, "f") == program
 
 
+_MATCHING = (
+    "match input().split():\n    case [a, *more]:\n        print(a, more)\n"
+    "    case {'x': x, **rest} as whole:\n        print(x, rest, whole)\n"
+)
+
+
 @pytest.mark.parametrize(
     ("text", "program"),
     [
@@ -372,6 +378,7 @@ def test_the_program_in_an_answer(name: str) -> None:
             "n = int(input())\nprint(n)\n",
         ),
         ("n = int(input())\nprint(n)", "n = int(input())\nprint(n)\n"),
+        (f"```python\nprint(input())\n```\nWait:\n```python\n{_MATCHING}```", _MATCHING),
         ("Answer", None),
         ("42", None),
     ],
