@@ -159,7 +159,7 @@ class VerdictsConfig(_Section):
     output_kb: int = Field(default=1024, ge=1, le=1 << 20)
     """Most that a program may print, in KiB."""
     mypy_codes: tuple[str, ...] = tuple(sorted(DROP_CODES))
-    """mypy's error codes that drop a sample; [] turns the check off. ARCHITECTURE.md gives the reason for each."""
+    """mypy's error codes that drop a sample; [] turns the check off. Why these: the decision record `mypy-codes`."""
 
     @field_validator("mypy_codes")
     @classmethod

@@ -338,7 +338,10 @@ def python_api_page() -> str:
     """Return the page of the Python API."""
     introduction = (
         "`import plum_hub` imports nothing heavy; each name is imported when it is first used. The commands are thin "
-        "over these functions, so options and arguments have the same names and defaults. Errors are the "
+        "over these functions, with the same defaults. Arguments are named like the options, but for `--from` and "
+        "`--to` (`since`, `until`), `--merged` (`weights`) and `--set` (`settings`). `status`, `show`, `pull`, "
+        "`compare`, `diff`, "
+        "`card` and `doctor` are commands only. Errors are the "
         "[exceptions of `plum_hub.errors`](exit-codes.md)."
     )
     names = [name for name in plum_hub.__all__ if not name.startswith("__")]

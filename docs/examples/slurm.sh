@@ -5,7 +5,7 @@
 #SBATCH --cpus-per-task=64
 #SBATCH --mem=256G
 #SBATCH --time=24:00:00
-#SBATCH --signal=INT@120
+#SBATCH --signal=B:INT@120
 #SBATCH --requeue
 # A build on one node with eight GPUs: sbatch slurm.sh. Submit it again after the time limit, and it resumes.
 # Beforehand, on a shared disk:  python -m venv $HOME/plum && $HOME/plum/bin/pip install "plum-hub[vllm]"

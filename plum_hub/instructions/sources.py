@@ -62,10 +62,10 @@ class InstructionsConfig(BaseModel):
     """
 
     column: str | None = None
-    """Column that contains the task. Takes precedence over a `:` in `source`. Default: the only existing one of
-    `conversations`, `messages`, else of `instruction`, `prompt`, `problem`, `text`, `question`, else the first of
-    `conversation`, `dialog`, `dialogue`, `chat`, `turns`, `query`, `chosen`. A conversation, in any shape, gives its
-    first turn, if a person has it.
+    """Column that contains the task. Takes precedence over a `:` in `source`. Default: `conversations` or `messages`
+    if there is one of them, else the only one of `instruction`, `prompt`, `problem`, `text`, `question`, else the first
+    of `conversation`, `dialog`, `dialogue`, `chat`, `turns`, `query`, `chosen`. A conversation, in any shape, gives the
+    first turn of a person, if the model does not speak before.
     """
 
     splits: tuple[str, ...] = Field(default=_DEFAULT_SPLITS, min_length=1)
