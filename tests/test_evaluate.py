@@ -450,6 +450,11 @@ def test_how_a_model_is_asked_is_refused_with_samples(tmp_path: Path, option: st
         CliRunner().invoke(cli, ["evaluate", "--samples", str(tmp_path / "none"), option], catch_exceptions=False)
 
 
+def test_problems_that_a_file_lacks_are_none_of_a_model(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--partial is for --samples"):
+        CliRunner().invoke(cli, ["evaluate", "--model", str(tmp_path), "--partial"], catch_exceptions=False)
+
+
 def test_a_dry_run_counts_and_does_nothing(tmp_path: Path) -> None:
     model(tmp_path, half())
     ended = plum_hub(asked(tmp_path, "--n", "3", "--dry-run", "--json"))

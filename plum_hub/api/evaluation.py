@@ -221,6 +221,8 @@ def _config(
         )
     if asked != "auto" and rest["protocol"].name == "file":
         raise UsageError(f"--protocol {asked} and --prompt-file: a protocol has its own prompt; leave one of them out")
+    if model is not None and rest.get("partial"):
+        raise UsageError("--partial is for --samples, and a model is asked every problem: leave it out, or see --limit")
     config = engine(model) if model is not None else None
     names = benchmarks.replace(" ", "").split(",") if isinstance(benchmarks, str) else benchmarks
     if names is None:
