@@ -11,6 +11,8 @@ CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 """Endpoints, as a batch names them."""
 _REFUSALS = ("context_length_exceeded", "content_filter", "content_policy_violation", "string_above_max_length")
 """Error codes that concern this very request."""
+_BROKEN_OFF = frozenset({"error", "abort"})
+"""How a choice ends whose answer is not whole, as gateways say it after an outage."""
 _TOO_LONG = ("context length", "context window", "context size", "too long", "too many tokens", "maximum input length")
 """What servers without error codes say of a prompt that does not fit."""
 
@@ -90,15 +92,34 @@ def _completion(request: Request, answer: Any, where: str) -> Completion:
     reason = choice.get("finish_reason")
     if reason == "content_filter":
         return Completion.refused(request, "the server's content filter refused it")
-    text = choice.get("text") if isinstance(request.prompt, str) else (choice.get("message") or {}).get("content")
+    if reason in _BROKEN_OFF or choice.get("error"):
+        raise TryAgainError(f"the answer was broken off ({error_of(choice)[1] if choice.get('error') else reason})")
+    message = choice if isinstance(request.prompt, str) else choice.get("message") or {}
+    text = _text(message.get("text" if isinstance(request.prompt, str) else "content"))
+    if not text and message.get("refusal"):
+        return Completion.refused(request, " ".join(str(message["refusal"]).split()))
     return Completion(
         id=request.id,
-        text=text or "",
+        text=text,
         finish_reason="length" if reason == "length" else "stop",
-        prompt_tokens=usage.get("prompt_tokens") or 0,
-        completion_tokens=usage.get("completion_tokens") or 0,
-        cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
+        prompt_tokens=_count(usage.get("prompt_tokens")),
+        completion_tokens=_count(usage.get("completion_tokens")),
+        cached_tokens=_count((usage.get("prompt_tokens_details") or {}).get("cached_tokens")),
     )
+
+
+def _text(content: Any) -> str:
+    """Return the text of a content, which may be null or a list of parts."""
+    if isinstance(content, list):
+        return "".join(_text(part.get("text")) for part in content)
+    if not isinstance(content, str | None):
+        raise TypeError(f"the content is {content!r:.80}")
+    return content or ""
+
+
+def _count(value: Any) -> int:
+    """Return a number of tokens; 0 for what is none."""
+    return value if type(value) is int and value > 0 else 0
 
 
 def error_of(body: Any) -> tuple[str, str]:

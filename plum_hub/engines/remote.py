@@ -116,7 +116,7 @@ def read_json(pieces: Iterable[bytes], until: float) -> Any:
             raise TryAgainError("the answer did not arrive in time", timed_out=True)
     try:
         return json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TryAgainError(f"the answer is not JSON ({error})") from error
 
 

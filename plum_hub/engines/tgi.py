@@ -100,16 +100,25 @@ class TgiEngine(Engine):
 
     def _answer(self, request: Request, until: float) -> Completion:
         try:
-            if isinstance(request.prompt, str):
-                tokens, text = self._post("/tokenize", {"inputs": request.prompt}, until), request.prompt
-            else:
-                templated = self._post("/chat_tokenize", {"messages": request.prompt}, until)
-                tokens, text = templated["tokenize_response"], templated["templated_text"]
-            answer = self._post("/generate", _body(request, text), until)
+            return self._read(request, until)
         except _RefusedError as error:
             return Completion.refused(request, str(error))
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            raise EngineError(
+                f"{self._config.base_url} answered in another form ({error!r}): is it a TGI server?"
+            ) from error
+
+    def _read(self, request: Request, until: float) -> Completion:
+        if isinstance(request.prompt, str):
+            tokens, text = self._post("/tokenize", {"inputs": request.prompt}, until), request.prompt
+        else:
+            templated = self._post("/chat_tokenize", {"messages": request.prompt}, until)
+            tokens, text = templated["tokenize_response"], templated["templated_text"]
+        answer = self._post("/generate", _body(request, text), until)
         if isinstance(answer, list):  # some versions answer a list of one
             answer = answer[0]
+        if "error" in answer:
+            raise TryAgainError(str(answer["error"]))
         text, stopped = request.sampling.until_stop(answer["generated_text"])
         details = answer["details"]
         return Completion(

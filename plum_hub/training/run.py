@@ -375,7 +375,8 @@ def _default_out(request: TrainingRequest) -> Path:
     method = request.settings.method
     ending = "" if method == "kto" else f"-{method}"
     source = Path(request.source).expanduser()
-    return source / f"{CHECKPOINT}{ending}" if source.is_dir() else Path(f"runs/train-{slug(request.source)}{ending}")
+    is_run = (source / "recipe.yaml").is_file()
+    return source / f"{CHECKPOINT}{ending}" if is_run else Path(f"runs/train-{slug(request.source)}{ending}")
 
 
 def _peak_bytes() -> int:

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -163,6 +164,7 @@ def test_requests_in_flight_follow_what_the_server_can_take(monkeypatch: pytest.
         ({"choices": []}, "no choices"),
         ({"choices": [7]}, "another form"),
         ([], "no choices"),
+        ({"choices": [{"message": {"content": {"a": 1}}}]}, "another form"),
         ({"error": {"message": "model is being loaded", "code": 400}}, "model is being loaded"),
     ],
 )
@@ -172,6 +174,44 @@ def test_what_is_no_answer_is_an_error_and_no_traceback(
     monkeypatch.setattr(loopback, "answer", lambda *_: (200, body))
     with pytest.raises(EngineError, match=message):
         answers(config(loopback), 1)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"finish_reason": "error"}, {"finish_reason": "abort"}, {"finish_reason": None, "error": {"message": "lost"}}],
+)
+def test_an_answer_that_the_server_broke_off_is_asked_for_again(
+    loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch, broken: dict[str, Any]
+) -> None:
+    answer, asked = loopback.answer, Counter[str]()
+
+    def first_broken_off(path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        status, whole = answer(path, body)
+        asked[json.dumps(body)] += 1
+        if asked[json.dumps(body)] == 1:
+            whole["choices"][0] |= {"message": {"content": "half of it"}, **broken}
+        return status, whole
+
+    monkeypatch.setattr(loopback, "answer", first_broken_off)
+    found = answers(config(loopback), 3)
+    assert len(found) == 3
+    assert all(one.text != "half of it" for one in found.values())
+    assert set(asked.values()) == {2}
+
+
+def test_contents_in_parts_refusals_and_odd_counts_are_read(
+    loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = {"prompt_tokens": "5", "completion_tokens": -3, "prompt_tokens_details": {"cached_tokens": True}}
+    for message, text, reason in (
+        ({"content": [{"type": "text", "text": "x = "}, {"type": "text", "text": "1"}]}, "x = 1", "stop"),
+        ({"content": None, "refusal": "I cannot help"}, "I cannot help", "refused"),
+    ):
+        body = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
+        monkeypatch.setattr(loopback, "answer", lambda *_, body=body: (200, body))
+        (one,) = answers(config(loopback), 1).values()
+        assert (one.text, one.finish_reason) == (text, reason)
+        assert (one.prompt_tokens, one.completion_tokens, one.cached_tokens) == (0, 0, 0)
 
 
 def test_a_page_instead_of_the_list_of_models_is_an_error_and_no_traceback(proxy: FaultProxy) -> None:

@@ -174,6 +174,24 @@ def test_a_request_that_the_server_calls_wrong_is_not_asked_again(loopback: Loop
     assert sum(loopback.received.values()) == 1
 
 
+@pytest.mark.parametrize("answer", [[], None, 7, {"generated_text": "x"}, {"details": {}}, {"generated_text": 1}])
+def test_tgi_in_another_form_is_an_error_and_no_traceback(
+    loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch, answer: object
+) -> None:
+    monkeypatch.setattr(loopback, "answer", lambda *_: (200, answer))
+    with _config("tgi", loopback).open() as engine, pytest.raises(EngineError, match="answered in another form"):
+        list(engine.generate(_requests(1)))
+
+
+def test_tgi_with_an_error_in_place_of_an_answer_is_asked_again(
+    loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, first = loopback.answer, [{"error": "overloaded"}]
+    monkeypatch.setattr(loopback, "answer", lambda *given: (200, first.pop()) if first else answer(*given))
+    with _config("tgi", loopback).open() as engine:
+        assert [one.id for one in engine.generate(_requests(1))] == ["0"]
+
+
 def test_tgi_with_another_model_than_the_one_named(loopback: LoopbackServer) -> None:
     with pytest.raises(EngineError, match="serves org/tiny, not org/large"):
         TgiConfig(base_url=loopback.url, model="org/large").open()

@@ -58,6 +58,17 @@ def test_a_training_says_what_it_did(source: Path, tiny: Path, tmp_path: Path) -
     assert again["checkpoint"] == str(out)
 
 
+def test_a_folder_of_rows_is_only_read(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows").mkdir()
+    toy.write(tmp_path / "rows" / "train.jsonl", toy.rows())
+    line = toy.command(Path("rows"), tiny, tmp_path, "--method", "sft", "--json", "--quiet")
+    del line[line.index("--out") : line.index("--out") + 2]
+    for _ in range(2):
+        assert json.loads(said(line))["checkpoint"] == "runs/train-rows-sft"
+    assert [path.name for path in (tmp_path / "rows").iterdir()] == ["train.jsonl"]
+
+
 def test_what_is_wrong_with_the_folder_is_said_before_processes_start(
     source: Path, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
