@@ -172,5 +172,5 @@ def default_folder(recipe: Recipe) -> Path:
         `runs/<instructions>-<model>`.
     """
     repo, _, tag = recipe.suites.source.partition("@")
-    origin = slug(recipe.instructions.source) if repo == GENERATE else f"{slug(repo)}-{slug(tag)}"
+    origin = f"{slug(repo)}-{slug(tag)}" if tag else slug(recipe.instructions.source)
     return Path("runs") / f"{origin.removeprefix('plum-')}-{slug(recipe.policy.public().model)}"
