@@ -45,8 +45,11 @@ class DatasetFacts:
     counts: ReleaseCounts
     rule: PreferencesConfig
     """The rule by which verdicts became labels."""
-    languages: tuple[str, ...] = ("en",)
-    """Languages of the instructions, as ISO 639-1 codes."""
+
+    @property
+    def rule_changes(self) -> dict[str, object]:
+        """The keys of the rule that are not the default, with their values."""
+        return self.rule.model_dump(exclude_defaults=True)
 
     @property
     def license(self) -> InheritedLicence:
@@ -197,7 +200,6 @@ def _front_matter(facts: DatasetFacts) -> str:
     values: dict[str, Any] = {
         "pretty_name": facts.pretty_name,
         "license": facts.license.id,
-        "language": list(facts.languages),
         "task_categories": ["text-generation"],
         "size_categories": [_size_category(facts.counts.rows["kto"])],
         "tags": ["code", "preference", "on-policy", "kto", "dpo", "trl", "plum", "plum-hub", "arxiv:2406.06887"],

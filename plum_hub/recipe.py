@@ -8,7 +8,7 @@ pinned.
 import hashlib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 import yaml
@@ -19,7 +19,7 @@ from plum_hub.engines import EngineConfig, parse_engine
 from plum_hub.engines.base import EngineSettings, in_a_line
 from plum_hub.errors import EngineError, RecipeError
 from plum_hub.execution.base import SandboxName
-from plum_hub.instructions.sources import InstructionsConfig, paper_settings
+from plum_hub.instructions.sources import InstructionsConfig, paper_settings, same_files, source_path
 from plum_hub.release.lineage import published_name
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.static import DROP_CODES, known_codes
@@ -298,6 +298,43 @@ class Recipe(_Section):
             }
         )
 
+    def moved(self, given: "Recipe") -> dict[str, str]:
+        """Find the files of this recipe that another one names at other paths.
+
+        Args:
+            given: A recipe that agrees with this one (`adopting`).
+
+        Returns:
+            The path of each model and source that lies elsewhere, by its path in this recipe.
+        """
+        pairs = [(getattr(self, role).model, getattr(given, role).model) for role in ("policy", "generator")]
+        pairs.append((source_path(self.instructions), source_path(given.instructions)))
+        return {
+            old: str(Path(new).expanduser().absolute())
+            for old, new in pairs
+            if old and new and old != new and PurePath(old).name == PurePath(new).name
+        }
+
+    def at(self, places: Mapping[str, str]) -> "Recipe":
+        """Name files where they lie now, which changes no row: ids have the last part of a path only.
+
+        Args:
+            places: As `moved` returns them.
+
+        Returns:
+            A new recipe.
+        """
+        found = {
+            role: engine.model_copy(update={"model": places.get(engine.model, engine.model)})
+            for role, engine in (("policy", self.policy), ("generator", self.generator))
+        }
+        path, source = source_path(self.instructions), self.instructions.source
+        if path in places:
+            source = f"{places[path]}{source[len(path) :]}"
+        return self.model_copy(
+            update={**found, "instructions": self.instructions.model_copy(update={"source": source})}
+        )
+
     def to_yaml(self) -> str:
         """Return the YAML text that a run folder keeps; `parse` reads it back to an equal recipe."""
         text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
@@ -314,10 +351,14 @@ def _adopted(mine: Any, other: Any) -> Any:
             return mine
         if mine.model != other.model:
             unchanged = (other.revision or "").startswith("sha256:") and mine.pin().revision == other.revision
-            if not unchanged:
+            # The last part of the path is in the ids of the rows.
+            named = PurePath(mine.model).name == PurePath(other.model).name or Path(other.model).expanduser().exists()
+            if not unchanged or not named:
                 return mine
             mine = mine.model_copy(update={"model": other.model, "revision": other.revision})
         return mine.adopting(other)
+    if isinstance(mine, InstructionsConfig) and mine.source != other.source and same_files(mine, other):
+        mine = mine.model_copy(update={"source": other.source, "revision": None})
     return mine.model_copy(update={"revision": other.revision}) if mine.revision is None else mine
 
 

@@ -7,6 +7,7 @@
       shards/NNNNN/cached_tokens.jsonl    tokens of prompts that a server had in its cache, by the id of the answer
       release/dataset/                    exactly the tree that is pushed
       releases.jsonl                      where it was published
+      moved.json                          where files of the recipe lie that are not where it says
       environments.jsonl                  versions of Python and packages, one line for each set that made rows
       batches/                            a record of each batch that was sent to a server's Batch API
       logs/001.log                        one for each start
@@ -20,12 +21,14 @@ without a newline was cut short by a kill; it is removed and its row made again.
 names the file and the line.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +37,9 @@ from plum_hub.column_store import ColumnStore
 from plum_hub.columns import LineError, RecordSchema, has_conversations
 from plum_hub.environment import installed_versions
 from plum_hub.errors import RunError
-from plum_hub.files import link_out, locked, writing
+from plum_hub.files import link_out, locked, write_whole, writing
 from plum_hub.instructions.file_kinds import SUFFIXES
+from plum_hub.instructions.local import expanded, is_local
 from plum_hub.lines import appending, appending_lines, object_of, whole_blocks, whole_lines
 from plum_hub.recipe import Recipe
 from plum_hub.records import (
@@ -78,9 +82,12 @@ FILES: dict[type, str] = {
 _FIRST = "00000"
 _SHARD = re.compile(r"\d{5,}")
 _ENVIRONMENTS = "environments.jsonl"
+_MOVED = "moved.json"
 CACHED = "cached_tokens.jsonl"
 """File of a shard with the tokens of prompts that a server had in its cache: `id` of the answer, and `cached_tokens`.
 Earlier versions had one for the whole run."""
+COMPARISONS = "comparisons.jsonl"
+"""File of a shard with the benchmarks that its rows were compared with."""
 _SHARD_FILES = {CACHED, *(f"{name}.jsonl" for name in FILES.values())}
 _UNFINISHED = {"shards", "recipe.sha256", "recipe.yaml.new"}
 """The files of a run that was killed while it was created; it may be created again."""
@@ -98,10 +105,13 @@ class Run:
     echo: Callable[[str, bytes], None] | None = None
     """Is given the name of the file and the line of each row before it is appended: where the run is a copy on another
     machine, its rows go to the run itself."""
+    makes_rows: bool = True
+    """Whether rows that are appended are made by this process; False where they are copied, with the versions of the
+    packages that made them."""
 
     def __init__(self, folder: Path, recipe: Recipe, names: Sequence[str] = ()) -> None:
         self.folder = folder
-        self.recipe = recipe
+        self.recipe = self.sealed = recipe
         self._limited = tuple(names)
         self._store = ColumnStore()
         self._recording = Lock()  # stages judge and sample at the same time
@@ -156,11 +166,35 @@ class Run:
         if not sealed.is_file() or sealed.read_bytes().strip() != recipes.seal(text).encode():
             raise RunError(
                 f"{path}: was edited, or damaged, after the run began, so its rows and its recipe no longer belong "
-                f"together; restore it, or start a new run that keeps what is still valid:  plum-hub build-dataset "
-                f"--recipe {path} --run {folder}-2 --carry-over {folder}"
+                f"together; restore it, or start a new run that keeps what is still valid:  {made_anew(folder)}"
             )
         _refuse_link(folder)
-        return cls(folder, recipes.parse(text, str(path)))
+        return cls(folder, recipes.parse(text, str(path)))._at_hand(_places(folder))
+
+    def found_at(self, given: Recipe) -> "Run":
+        """Read files of the recipe where another recipe names them, from now on and on this machine.
+
+        Args:
+            given: A recipe that agrees with that of the run.
+
+        Returns:
+            The run.
+
+        Raises:
+            RunError: The folder cannot be written.
+        """
+        known = _places(self.folder)
+        moved = self.sealed.moved(given)
+        back = {old for old in known if old not in moved and is_local(expanded(old))}
+        places = {old: new for old, new in {**known, **moved}.items() if old not in back}
+        if places != known:
+            write_whole(self.folder / _MOVED, json.dumps(places, indent=1, ensure_ascii=False) + "\n")
+        return self._at_hand(places)
+
+    def _at_hand(self, places: Mapping[str, str]) -> "Run":
+        """Name the files of the recipe where they are."""
+        self.recipe = self.sealed.at({old: new for old, new in places.items() if is_local(expanded(new))})
+        return self
 
     @classmethod
     def donor(cls, folder: Path) -> "Run":
@@ -207,7 +241,8 @@ class Run:
             The same run, of which only these shards are read.
         """
         view = Run(self.folder, self.recipe, names)
-        view.echo, view._store = self.echo, self._store
+        view.sealed = self.sealed
+        view.echo, view.makes_rows, view._store = self.echo, self.makes_rows, self._store
         return view
 
     def shard(self, number: int) -> "Run":
@@ -381,9 +416,11 @@ class Run:
         return {name for (name,) in self.columns(kind, "id")}
 
     def _damaged(self, kind: type[Record], number: int, why: object) -> RunError:
+        # What was left out because of a benchmark comes back only if it is compared again.
+        more = f", and {self.own_folder / COMPARISONS}, if there," if kind is Drop else ""
         return RunError(
             f"{self.path(kind)}:{number}: not a row of {FILES[kind]} ({why}); "
-            "delete this line and run the same command again to make its row again"
+            f"delete this line{more} and run the same command again to make its row again"
         )
 
     def drop_reasons(self) -> Counter[tuple[str, str]]:
@@ -479,7 +516,7 @@ class Run:
     def _record_environment(self) -> None:
         """Record the installed versions before the first row that this process makes."""
         with self._recording:
-            if not self._recorded:
+            if self.makes_rows and not self._recorded:
                 self.record_environment(installed_versions())
                 self._recorded = True
 
@@ -534,7 +571,7 @@ class Run:
         """
         busy = RunError(
             f"{self.folder}: another plum-hub process is working on this run; wait for it, "
-            f"or watch it with  plum-hub status {self.folder}"
+            f"or watch it with  plum-hub status {quote(str(self.folder))}"
         )
         with ExitStack() as held:
             with writing(self.folder):
@@ -542,8 +579,61 @@ class Run:
             yield
 
 
+def _places(folder: Path) -> dict[str, str]:
+    """Read where files of a run's recipe were found, by their paths in it."""
+    path = folder / _MOVED
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_bytes())
+        if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
+            raise ValueError("it is no object of paths")
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(
+            f"{path}: is damaged ({error}); delete it, and name the files again, with  --model  or  --instructions"
+        ) from error
+    return found
+
+
 def _no_run(folder: Path) -> str:
     return "is not a run folder (no recipe.yaml)" if folder.exists() else "does not exist"
+
+
+def finished(folder: Path) -> str:
+    """Write the command that finishes a run, for a shell.
+
+    Args:
+        folder: The run.
+
+    Returns:
+        The command.
+    """
+    return f"plum-hub build-dataset --recipe {quote(str(folder / 'recipe.yaml'))} --run {quote(str(folder))}"
+
+
+def made_anew(folder: Path) -> str:
+    """Write the command that makes a run anew beside it, with what is still valid of it, for a shell.
+
+    Args:
+        folder: The run.
+
+    Returns:
+        The command.
+    """
+    return f"plum-hub build-dataset --recipe {quote(str(folder / 'recipe.yaml'))} {beside(folder)}"
+
+
+def beside(folder: Path) -> str:
+    """Write the options of a new run beside an old one, with what is still valid of it, for a shell.
+
+    Args:
+        folder: The old run.
+
+    Returns:
+        The options.
+    """
+    new = f"{folder if folder.name else folder.absolute()}-2"
+    return f"--run {quote(new)} --carry-over {quote(str(folder))}"
 
 
 def slug(text: str) -> str:

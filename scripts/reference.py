@@ -465,6 +465,7 @@ runs/NAME/
   recipe.yaml         resolved: defaults filled in, every revision pinned
   recipe.sha256       seals the recipe: the folder takes rows of no other
   budget.json         what fits the recipe's budget.minutes, by stage
+  moved.json          where files of the recipe lie on this machine that are not where it says
   environments.jsonl  every set of package versions that made rows
   batches/            a record of each batch sent with the key `batch`
   shards/00000/       the JSON lines below, of the first 2,048 instructions; shards/00001/ of the next ones

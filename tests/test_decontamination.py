@@ -1,6 +1,7 @@
 """Nothing that is in a benchmark is released: by words, by solution, by behaviour; with evidence, and late too."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -315,6 +316,28 @@ def test_a_run_that_was_not_compared_is_compared_later_once(home: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert "not compared" not in again.stderr
     assert (dropped(home / "run"), card.read_text()) == (once, text)
+
+
+@pytest.mark.shared
+@needs_data
+def test_labels_are_those_of_a_run_that_was_compared_from_the_start(home: Path) -> None:
+    """Which samples are drawn of a suite depends on those that were found."""
+    drawn, data = ("--set", "preferences.max_per_label=1"), ("--benchmark-data", str(DATA / "humaneval"))
+    for options in ((*drawn, *data), (*drawn, "--run", str(home / "late"))):
+        done = plum_hub(build(home, *options))
+        assert done.returncode == 0, done.stderr
+    assert dropped(home / "late") == {}
+    late = [sys.executable, "-m", "plum_hub", "push-dataset", str(home / "late"), "--hub", "none", *data]
+    done = plum_hub(late)
+    assert done.returncode == 0, done.stderr
+
+    def labels(run: Path) -> dict[str, object]:
+        found = {str(row["sample_id"]): row["label"] for row in rows(run, "preferences")}
+        reasons = {str(row["id"]): row["reason"] for row in rows(run, "dropped") if row["stage"] == "preferences"}
+        return {**found, **reasons}
+
+    assert {"no_chosen_sample", "over_cap"} <= {*labels(home / "run").values()}
+    assert labels(home / "late") == labels(home / "run")
 
 
 @pytest.mark.shared

@@ -445,6 +445,7 @@ def test_where_verdicts_cannot_go(folder: Path) -> None:
     refused(judge(folder, "--out", str(folder / "samples.jsonl")), 2, "--out", "samples.jsonl")
     refused(judge(folder, "--out", str(folder / "suites.jsonl")), 2, "--out", "suites.jsonl")
     refused(judge(folder, "--out", str(folder)), 2, "--out")
+    refused(judge(folder, "--out", "."), 2, "--out . is not a regular file")
     refused(judge(folder, "--out", str(folder / "verdicts.parquet")), 2, ".jsonl")
     refused(judge(folder, "--out", "/proc/verdicts.jsonl"), 4, "/proc/verdicts.jsonl", "cannot be written")
     assert read(folder / "samples.jsonl") == samples()

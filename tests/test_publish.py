@@ -275,6 +275,17 @@ def test_a_branch_is_made_and_main_stays(finished: Path) -> None:
     assert heads == [released["commit"]] * 2
     there = ["git", "--git-dir", str(repository), "ls-tree", "--name-only", "main"]
     assert subprocess.run(there, capture_output=True, text=True, check=True).stdout.split() == [".gitattributes"]
+    push = [*CLI, "push-dataset", str(finished / "run"), "--hub", "embedded", "--repo", "mine"]
+    for options, where in (
+        ((), "main"),
+        (("--branch", "dev"), "dev"),
+        (("--branch", "dev", "--create-pr"), "a pull request for dev"),
+    ):
+        done = plum_hub([*push, *options])
+        assert done.returncode == 0, done.stderr
+        assert f"local/mine: this is published already, as v1.0.0; nothing was committed to {where}\n" in done.stderr
+    branches = ["git", "--git-dir", str(repository), "branch", "--format", "%(refname:short)"]
+    assert subprocess.run(branches, capture_output=True, text=True, check=True).stdout.split() == ["main", "trial/one"]
 
 
 def test_a_run_that_is_not_complete_is_not_published(finished: Path) -> None:
@@ -284,6 +295,34 @@ def test_a_run_that_is_not_complete_is_not_published(finished: Path) -> None:
     assert done.returncode == 4
     assert "is not complete" in done.stderr
     assert "plum-hub build-dataset --recipe" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["push-dataset", "build-dataset", "build-dataset --dry-run"])
+def test_a_hub_that_wants_a_token_is_told_before_anything_is_done(home: Path, command: str) -> None:
+    arguments = [str(home)] if command == "push-dataset" else published(home)[4:]
+    done = plum_hub([*CLI, *command.split(), *arguments, "--hub", "public"])
+    assert done.returncode == 9, done.stderr
+    assert "https://huggingface.co wants a token and there is none; set HF_TOKEN" in done.stderr
+    assert not (home / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--tag", "main"), "--tag main: is a branch"),
+        (("--tag", "dev", "--branch", "dev"), "--tag dev: is a branch"),
+        (("--tag", "HEAD"), "--tag HEAD: a Hub takes this for a commit"),
+        (("--tag", "a" * 40), f"--tag {'a' * 40}: a Hub takes this for a commit"),
+        (("--tag", "refs/pr/1"), "--tag refs/pr/1: a Hub takes this for a commit"),
+        (("--branch", "v1.2.0"), "--branch v1.2.0: is the name of a version"),
+        (("--branch", "0" * 40), f"--branch {'0' * 40}: a Hub takes this for a commit"),
+    ],
+)
+def test_a_name_that_would_hide_another_is_refused(tmp_path: Path, options: tuple[str, ...], words: str) -> None:
+    done = plum_hub([*CLI, "push-dataset", str(tmp_path), "--hub", "embedded", *options])
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert "write it as" in done.stderr
 
 
 @pytest.mark.parametrize("option", [("--tag", "no name"), ("--branch", "a..b"), ("--repo", "a--b"), ("--hub", "ftp")])

@@ -2,12 +2,14 @@
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from plum_hub.publishing.row_versions import row_versions
 from plum_hub.records import Drop, Instruction, Preference, Sample, TestSuite, Verdict, to_json
 from plum_hub.run import Run
 from tests.rehearsal import plum_hub, published, rows, set_home, write_rehearsal
@@ -65,6 +67,38 @@ def test_a_run_goes_on_from_a_release(home: Path) -> None:
     for config in ("kto", "dpo", "sft", "samples", "test_suites"):
         [path] = [path for path in tables[0] if path.startswith(f"{config}/")]
         assert tables[0][path] == tables[1][path], config
+
+
+@pytest.mark.usefixtures("home")
+def test_a_release_is_pulled_into_the_empty_folder_that_one_is_in(tmp_path: Path) -> None:
+    (tmp_path / ".partial").mkdir()  # of a call that was killed
+    done = subprocess.run(
+        [*CLI, "pull", "local/numbers@v1.0.0", "--run", "."], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / ".partial").exists()
+    assert rows(tmp_path, "samples")
+    assert Run.open(tmp_path).recipe.suites.source == "local/numbers@v1.0.0"
+
+
+def test_a_pulled_run_states_the_packages_that_made_its_rows(home: Path, tmp_path: Path) -> None:
+    """They are not those of this machine; nor are they of a run that takes rows over."""
+    environments = home / "run" / "environments.jsonl"
+    before, made = environments.read_bytes(), {"python": "3.9.0, 3.9.1", "vllm": "0.1"}
+    environments.write_text('{"python":"3.9.0"}\n{"python":"3.9.1","vllm":"0.1"}\n')
+    push = [*CLI, "push-dataset", str(home / "run"), "--hub", "embedded", "--repo", "elsewhere"]
+    assert plum_hub(push).returncode == 0
+    environments.write_bytes(before)
+    pulled = tmp_path / "pulled"
+    assert plum_hub([*CLI, "pull", "local/elsewhere@v1.0.0", "--run", str(pulled)]).returncode == 0
+    assert [*Run.open(pulled).environments()] == [made]
+    assert row_versions(Run.open(pulled)).packages == made
+    recipe = ["--recipe", str(pulled / "recipe.yaml"), "--run", str(tmp_path / "next"), "--carry-over", str(pulled)]
+    model = ["--model", f"scripted:{home / 'answers.jsonl'}"]
+    done = plum_hub([*CLI, "build-dataset", *recipe, *model, "--hub", "none", "-q"])
+    assert done.returncode == 0, done.stderr
+    assert made in [*Run.open(tmp_path / "next").environments()]
+    assert row_versions(Run.open(tmp_path / "next")).packages["vllm"] == "0.1"
 
 
 @pytest.mark.usefixtures("home")

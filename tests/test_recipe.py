@@ -8,6 +8,7 @@ import yaml
 from plum_hub import recipe as recipes
 from plum_hub import recipes as shipped
 from plum_hub.errors import RecipeError
+from plum_hub.pipeline.build import default_folder
 from plum_hub.recipe import Recipe, compose, differences, parse
 
 ENGINE = {"type": "openai", "model": "m"}
@@ -132,6 +133,40 @@ def test_a_published_recipe_names_no_folder_of_this_machine(tmp_path: Path) -> N
     made = compose(None, "options", base, []).pinned("sha256:1")
     assert str(tmp_path) not in made.public().to_yaml()
     assert made.public().policy.revision == made.policy.revision
+
+
+@pytest.mark.parametrize(
+    ("source", "revision", "published"),
+    [
+        ("KodCode/KodCode-V1:question", "a" * 40, "KodCode/KodCode-V1:question"),
+        ("bigcode/self-oss@main:instruction", "a" * 40, "bigcode/self-oss@main:instruction"),
+        ("some/tasks@refs/pr/1", "a" * 40, "some/tasks@refs/pr/1"),
+        ("me/plum-starter@v1.0.0", None, "me/plum-starter@v1.0.0"),
+        ("hf://datasets/some/tasks/data/a.jsonl", "a" * 40, "hf://datasets/some/tasks/data/a.jsonl"),
+        ("data/tasks.jsonl", "sha256:0123456789abcdef", "tasks.jsonl"),
+        ("secret/tasks.jsonl:question", "sha256:0123456789abcdef", "tasks.jsonl:question"),
+        ("/secret/tasks.jsonl", None, "tasks.jsonl"),
+        ("~/secret/tasks.jsonl", None, "tasks.jsonl"),
+        ("starter", "sha256:0123456789abcdef", "starter"),
+    ],
+)
+def test_only_the_path_of_a_published_source_is_shortened(source: str, revision: str | None, published: str) -> None:
+    made = compose(None, "options", {**BASE, "instructions": {"source": source, "revision": revision}}, [])
+    assert made.public().instructions.source == published
+
+
+@pytest.mark.parametrize(
+    ("suites", "source", "folder"),
+    [
+        ("generate", "data/people.jsonl", "runs/people-m"),
+        ("rows", "data/people.jsonl", "runs/people-m"),
+        ("rows", "some/prices:tests", "runs/prices-m"),
+        ("me/plum-prices@v1.0.0", "me/plum-prices@v1.0.0", "runs/prices-v1.0.0-m"),
+    ],
+)
+def test_a_run_is_named_after_what_its_rows_are_made_of(suites: str, source: str, folder: str) -> None:
+    base = {**BASE, "instructions": {"source": source}, "suites": {"source": suites}}
+    assert default_folder(compose(None, "options", base, [])) == Path(folder)
 
 
 def test_a_recipe_is_frozen() -> None:

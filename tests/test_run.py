@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import zlib
@@ -14,7 +15,7 @@ from plum_hub.engines import parse_engine
 from plum_hub.errors import RunError
 from plum_hub.recipe import Recipe, seal
 from plum_hub.records import Instruction, TestCase, TestSuite, digest, digests_with, from_json, to_json
-from plum_hub.run import Run
+from plum_hub.run import Run, finished
 
 
 @pytest.fixture
@@ -143,6 +144,22 @@ def test_an_edited_recipe_is_refused_with_the_command_that_goes_on(tmp_path: Pat
     path.write_text(path.read_text().replace("temperature: 0.8", "temperature: 0.9"))
     with pytest.raises(RunError, match=f"--run {folder}-2 --carry-over {folder}"):
         Run.open(folder)
+
+
+def test_a_command_of_a_message_can_be_copied(tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the folder is called."""
+    folder = tmp_path / "my run"
+    Run.create(folder, recipe)
+    (folder / "recipe.yaml").write_text(recipe.to_yaml() + "#\n")
+    for given, beside in ((folder, f"{folder}-2"), (Path(), f"{folder}-2")):
+        monkeypatch.chdir(folder)
+        with pytest.raises(RunError) as found:
+            Run.open(given)
+        recipe_path = str(given / "recipe.yaml")
+        assert shlex.split(str(found.value).partition("still valid:  ")[2]) == [
+            "plum-hub", "build-dataset", "--recipe", recipe_path, "--run", beside, "--carry-over", str(given),
+        ]  # fmt: skip
+    assert shlex.split(finished(folder))[3:] == [str(folder / "recipe.yaml"), "--run", str(folder)]
 
 
 def test_a_sealed_recipe_reads_back_equal(tmp_path: Path, recipe: Recipe) -> None:

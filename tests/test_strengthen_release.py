@@ -82,6 +82,16 @@ def test_the_next_version_has_the_samples_under_stronger_suites(home: Path) -> N
     assert (suites["added"], suites["removed"]) == (stronger, stronger)
 
 
+def test_a_run_is_strengthened_on_the_hub_where_it_was_published(home: Path, tmp_path: Path) -> None:
+    """The token of another Hub, which is there now, does not decide."""
+    away = {"HF_TOKEN": "hf_x", "HF_ENDPOINT": "http://127.0.0.1:9"}
+    tried = plum_hub([*CLI, "strengthen", str(home / "run"), "--dry-run", "--run", str(tmp_path / "w")], **away)
+    assert tried.returncode == 0, tried.stderr
+    assert "local/weak@v1.0.0" in tried.stdout
+    named = plum_hub([*ADD[:5], "--dry-run", "--hub", "auto"], **away)
+    assert named.returncode == 9
+
+
 def test_it_is_verified_and_loads_and_can_be_pulled(home: Path) -> None:
     found = ran(*CLI, "verify", "local/weak@v1.1.0", "--json", "--hub", "embedded")
     assert found["agrees"], found

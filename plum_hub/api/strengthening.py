@@ -69,8 +69,8 @@ def strengthen(
             that tell samples apart which have passed the same cases. `inputs`: further ones too, until there are
             `most`.
         repo: `NAME` or `NAMESPACE/NAME` of the new version. Default: that of the release.
-        hub: Where the release is and the new one goes: `auto`, `public`, `embedded`, a URL; or `none` to look in `auto`
-            and publish nothing.
+        hub: Where the release is and the new one goes: `auto` (for a run folder, where it was published), `public`,
+            `embedded`, a URL; or `none` to look in `auto` and publish nothing.
         private: Whether to create the repository as private.
         tag: The new release's tag. Default: the version that follows from the content.
         branch: The branch to commit to.
@@ -96,14 +96,14 @@ def strengthen(
     """
     if most < 1:
         raise UsageError(f"--most {most}: give at least 1")
-    named, progress = source_of(str(source)), progress or LoggedProgress()
-    where = "auto" if hub == "none" else hub
+    named, where = source_of(str(source), "auto" if hub == "none" else hub)
+    progress = progress or LoggedProgress()
     if dry_run:
         with tempfile.TemporaryDirectory(prefix="plum-strengthen-") as place:
             return StrengthenResult(source=named, added=try_strengthening(named, Path(place), where, most, by))
     options = PublishOptions.chosen(
         repo=repo or (named.partition("@")[0] if hub != "none" else None),
-        hub=hub, private=private, tag=tag, branch=branch, create_pr=create_pr,
+        hub=hub if hub == "none" else where, private=private, tag=tag, branch=branch, create_pr=create_pr,
     )  # fmt: skip
     folder = optional_path(run) or Path("runs") / f"{slug(named)}-{slug(named.partition('@')[2])}-stronger"
     parent, stronger = prepare_stronger(named, folder, where, most, by)

@@ -35,7 +35,7 @@ _CONNECT_SECONDS = 60.0
 """How long the bridge may take to connect: Ray itself waits for minutes where something else listens."""
 _STOP_SECONDS = 15.0
 """How long the bridge may take to end all actors."""
-_RECIPE_FILES = ("recipe.yaml", "recipe.sha256")
+_RECIPE_FILES = ("recipe.yaml", "recipe.sha256", "moved.json", "environments.jsonl")
 
 
 class Bridge:

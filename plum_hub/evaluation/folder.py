@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Literal, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, NonNegativeInt, PositiveInt, model_validator
@@ -194,7 +195,7 @@ class EvaluationFolder:
         """
         if not (self.path / _SCORES).is_file():
             what = "has no scores.json" if self.path.exists() else "does not exist"
-            raise RunError(f"{self.path}: {what}; make it with  plum-hub evaluate --run {self.path} ...")
+            raise RunError(f"{self.path}: {what}; make it with  plum-hub evaluate --run {quote(str(self.path))} ...")
         return self._read(_SCORES, ScoresRecord)
 
     def write(self, name: str, text: str) -> None:

@@ -1,5 +1,6 @@
 """The embedded Hub's account, repositories, refs and history."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
@@ -172,6 +173,7 @@ def _create_branch(hub: Hub, call: HubRequest) -> Any:
     """Make a branch at `startingPoint`, or at the head of `main`."""
     repo, name = hub.repo(call, write=True), _ref_name(call.param("rev"))
     with hub.store.writing(repo.kind, repo.name):
+        _refuse_shadow(repo, f"{TAGS}{name}")
         start = repo.git.commit_of(str(call.json().get("startingPoint") or "main"))
         _make_ref(repo, f"{BRANCHES}{name}", start)
     return {}
@@ -182,6 +184,7 @@ def _create_tag(hub: Hub, call: HubRequest) -> Any:
     repo, asked = hub.repo(call, write=True), call.json()
     name, message = _ref_name(str(asked.get("tag", ""))), asked.get("message")
     with hub.store.writing(repo.kind, repo.name):
+        _refuse_shadow(repo, f"{BRANCHES}{name}")
         target = repo.git.commit_of(call.param("rev"))
         if message:
             target = repo.git.write_tag(name, target, str(message), hub.store.account)
@@ -285,9 +288,15 @@ def _existing(hub: Hub, call: HubRequest, kind: Kind, name: str) -> Repo:
 
 
 def _ref_name(name: str) -> str:
-    if not is_ref_name(name):
+    if not is_ref_name(name) or name == "HEAD" or re.fullmatch("[0-9a-f]{40}", name):
         raise refusals.malformed(f"{name!r} cannot be the name of a branch or tag")
     return name
+
+
+def _refuse_shadow(repo: Repo, ref: str) -> None:
+    """Refuse a branch with the name of a tag, and a tag with that of a branch: a revision would mean one of them."""
+    if ref in repo.git.refs():
+        raise refusals.exists(f"Reference {ref} already exists, and a revision of this name means it")
 
 
 def _make_ref(repo: Repo, ref: str, oid: str) -> None:

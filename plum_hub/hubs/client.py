@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from plum_hub.errors import HubError
 from plum_hub.hubs.embedded import EmbeddedHub
 
+SIGN_IN = "set HF_TOKEN to a token with write access, or run  hf auth login"
 Kind: TypeAlias = Literal["dataset", "model", "space"]
 """What a repository holds."""
 
@@ -162,6 +163,17 @@ def connected(target: HubTarget, root: Path | None = None) -> Iterator[HubTarget
         return
     with EmbeddedHub(root) as hub:
         yield HubTarget(hub.endpoint, hub.token, embedded=True)
+
+
+def token_needed(endpoint: str | None) -> HubError:
+    """Return the error of publishing without a token.
+
+    Args:
+        endpoint: The Hub's URL; None for the public Hub.
+    """
+    return HubError(
+        f"{endpoint or 'https://huggingface.co'} wants a token and there is none; {SIGN_IN}, or use --hub embedded"
+    )
 
 
 def publish_repo(request: PublishRequest, target: HubTarget) -> Published:

@@ -8,8 +8,8 @@ from typing import Protocol
 from huggingface_hub import constants, errors
 
 from plum_hub.errors import HubError
+from plum_hub.hubs.client import SIGN_IN
 
-SIGN_IN = "set HF_TOKEN to a token with write access, or run  hf auth login"
 FAILURES = (HubError, errors.HTTPError, OSError, ValueError, RuntimeError)
 """What an action raises when the Hub, the network or the content is to blame."""
 

@@ -21,8 +21,8 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, co
 from huggingface_hub.hf_api import RepoFile
 
 from plum_hub.errors import HubError
-from plum_hub.hubs.client import Account, Action, Published, PublishRequest
-from plum_hub.hubs.failures import FAILURES, SIGN_IN, explained, said
+from plum_hub.hubs.client import Account, Action, Published, PublishRequest, token_needed
+from plum_hub.hubs.failures import FAILURES, explained, said
 from plum_hub.patience import be_patient
 
 ATTRIBUTES = ".gitattributes"
@@ -83,7 +83,7 @@ class HubRepository:
             HubError: There is none.
         """
         if not self.api.token:
-            raise HubError(f"{self.endpoint} wants a token and there is none; {SIGN_IN}, or use --hub embedded")
+            raise token_needed(self.endpoint)
 
     def tags(self) -> dict[str, str]:
         """Return the repository's tags with their commits; none where the repository does not exist."""
@@ -256,7 +256,7 @@ class Publication:
         api.create_repo(repo, repo_type=self._kind, private=request.private, exist_ok=True, space_sdk=sdk)
         if request.private and not api.repo_info(repo, repo_type=self._kind, expand=["private"]).private:
             raise HubError(f"{repo} is public already, and would show a private release; publish to another repo")
-        commit = self._hub.tags().get(request.tag)
+        commit = self._tags_without_shadow().get(request.tag)
         if commit is None and request.create_pr:
             return self._proposed()
         if commit is None:
@@ -269,6 +269,18 @@ class Publication:
                 else f"{repo}@{request.tag} exists with other content, and a tag never moves; publish under a new tag"
             )
         return self._published(request.tag, commit, f"tree/{request.tag}")
+
+    def _tags_without_shadow(self) -> dict[str, str]:
+        """Return the tags with their commits.
+
+        A tag that is to be named like a branch is refused, and a branch like a tag: a Hub finds only one of the two.
+        """
+        refs, request = self._api.list_repo_refs(self._repo, repo_type=self._kind), self._request
+        if request.tag in {branch.name for branch in refs.branches}:
+            raise HubError(f"{self._repo} has a branch {request.tag}, which a tag would hide; name another --tag")
+        if request.branch in {tag.name for tag in refs.tags}:
+            raise HubError(f"{self._repo} has a tag {request.branch}, which a branch would hide; name another --branch")
+        return {tag.name: tag.target_commit for tag in refs.tags}
 
     def _published(self, tag: str | None, commit: str, page: str) -> Published:
         prefix = "" if self._kind == "model" else f"{self._kind}s/"

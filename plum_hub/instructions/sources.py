@@ -20,13 +20,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from plum_hub.errors import InstructionsError
 from plum_hub.instructions import hub
-from plum_hub.instructions.addresses import DatasetAddress, parse_source
+from plum_hub.instructions.addresses import DatasetAddress, LocalAddress, parse_source
 from plum_hub.instructions.duplicates import SeenTexts
 from plum_hub.instructions.file_kinds import FORMATS
 from plum_hub.instructions.files import read_rows
 from plum_hub.instructions.filters import asks_for_testable_code, concerns_python, mentions_python
 from plum_hub.instructions.layouts import COLUMNS, ID_COLUMNS, Layout, detect_layout
-from plum_hub.instructions.local import LocalRows, find_local, find_part, is_local, is_pattern
+from plum_hub.instructions.local import LocalRows, expanded, find_local, find_part, is_local, is_pattern
 from plum_hub.instructions.pieces import with_continuations
 from plum_hub.instructions.tables import Row
 from plum_hub.instructions.turns import CHATS
@@ -281,6 +281,59 @@ def _detect_layout_of_rows(
     with suppress(InstructionsError):  # a column that is empty in all rows is the task only where there is no other
         return detect_layout(given, opened.column, opened.name, sharegpt=sharegpt), columns, rows
     return detect_layout(columns, opened.column, opened.name, sharegpt=sharegpt), columns, rows
+
+
+def source_path(config: InstructionsConfig) -> str:
+    """Return the path of files on this machine, as it is written.
+
+    Args:
+        config: The source.
+
+    Returns:
+        The source without its column; "" where it is none of files, or its revision does not tell.
+    """
+    if config.source == "starter" or config.source in hub.KNOWN_DATASETS:
+        return ""
+    try:
+        found = parse_source(config.source)
+    except InstructionsError:
+        return ""
+    if isinstance(found, LocalAddress):
+        return config.source.removesuffix(f":{found.column}") if found.column else config.source
+    # A folder that is gone looks like a repository, or like nothing.
+    return config.source if (config.revision or "").startswith("sha256:") else ""
+
+
+def same_files(mine: InstructionsConfig, sealed: InstructionsConfig) -> bool:
+    """Tell whether a source is the files that a run was begun with, at another path.
+
+    Args:
+        mine: The source.
+        sealed: That of the run. Its rows have the name of the file or folder, which must be the same, as must the
+            column.
+
+    Returns:
+        True if it is.
+    """
+    here, there = source_path(mine), source_path(sealed)
+    if not here or not there or mine.source[len(here) :] != sealed.source[len(there) :]:
+        return False
+    if expanded(here).name != expanded(there).name or not is_local(expanded(here)):
+        return False
+    return find_local(expanded(here), mine.splits).revision[:_REVISION] == sealed.revision
+
+
+def is_gone(config: InstructionsConfig) -> bool:
+    """Tell whether a source is of files on this machine that are not where they were.
+
+    Args:
+        config: The source.
+
+    Returns:
+        True if nothing is there.
+    """
+    path = source_path(config)
+    return bool(path) and not is_local(expanded(path))
 
 
 def _open(config: InstructionsConfig, columns: Set[str] = frozenset()) -> _OpenedSource:

@@ -144,12 +144,12 @@ def judge_file(options: JudgeOptions, progress: Progress) -> VerdictCount:
 
 
 def _check_output(options: JudgeOptions) -> None:
+    if options.out.exists() and not options.out.is_file():
+        raise UsageError(f"--out {options.out} is not a regular file, which a later call could resume: name one")
     for source in (options.samples, options.suites):
         for written in (options.out, path_of(options.out)):
             if written.exists() and source.exists() and written.samefile(source):
                 raise UsageError(f"--out {options.out} would change the input file {source}: name another")
-    if options.out.exists() and not options.out.is_file():
-        raise UsageError(f"--out {options.out} is not a regular file, which a later call could resume: name one")
     kind = file_kind(options.out.name)
     if kind.compression or kind.format in ("csv", "tsv", "parquet", "arrow", "feather"):
         raise UsageError(f"--out {options.out}: verdicts are written as JSON lines: name a .jsonl file")

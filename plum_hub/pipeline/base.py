@@ -209,7 +209,7 @@ def pending_requests(
     pending = {request.id: request for request in requests if request.id not in done}
     context.progress.begin(stage, len(requests), len(requests) - len(pending))
     with run.appending(kind) as append:
-        for row in carried_over(context.donor, kind, pending):
+        for row in carried_over(run, context.donor, kind, pending):
             if pending.pop(row.id, None) is not None:
                 append(renew(row))
                 context.progress.advance()
@@ -323,10 +323,13 @@ def open_engine(engines: EnginePool, config: EngineConfig, progress: Progress) -
         return engines.open(config)
 
 
-def carried_over(donor: Run | None, kind: type[KeptT], pending: Iterable[str]) -> Iterator[KeptT]:
+def carried_over(run: Run, donor: Run | None, kind: type[KeptT], pending: Iterable[str]) -> Iterator[KeptT]:
     """Find the rows of the donor that are pending here. Equal ids mean equal inputs (law 4).
 
+    With the first one, the run records the versions of the packages that made the rows of the donor.
+
     Args:
+        run: The run that takes them over.
         donor: The older run, or None.
         kind: The record class.
         pending: Ids of the pending rows.
@@ -335,8 +338,14 @@ def carried_over(donor: Run | None, kind: type[KeptT], pending: Iterable[str]) -
         The rows of the donor.
 
     Raises:
-        RunError: A file of the donor is damaged.
+        RunError: A file of the donor is damaged, or the run cannot be written.
     """
-    if donor is not None:
-        wanted = set(pending)
-        yield from (row for row in donor.rows(kind) if row.id in wanted)
+    if donor is None:
+        return
+    wanted, recorded = set(pending), False
+    for row in donor.rows(kind):
+        if row.id in wanted:
+            for versions in () if recorded else donor.environments():
+                run.record_environment(versions)
+            recorded = True
+            yield row

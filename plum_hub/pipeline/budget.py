@@ -282,7 +282,7 @@ def _pending(
     ranked = [group[index] for index in range(max(map(len, ordered))) for group in ordered if index < len(group)]
     pending = {one.id: one for one in ranked if one.id not in done}
     with run.appending(kind) as append:
-        for row in carried_over(context.donor, kind, pending):
+        for row in carried_over(run, context.donor, kind, pending):
             if pending.pop(row.id, None) is not None:
                 append(row)
     return list(pending.values())

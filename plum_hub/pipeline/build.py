@@ -17,18 +17,20 @@ from plum_hub.pipeline.decontamination.stage import run_decontamination, run_scr
 from plum_hub.pipeline.instructions import run_instructions
 from plum_hub.pipeline.preferences import run_preferences
 from plum_hub.pipeline.published import GENERATE, ROWS, resolve_suites
+from plum_hub.pipeline.retraction import run_retraction
 from plum_hub.pipeline.samples import check_begun, run_samples
 from plum_hub.pipeline.shards import over_shards
 from plum_hub.pipeline.suites import run_responses, run_suites
 from plum_hub.pipeline.workers import working
 from plum_hub.recipe import Recipe, SuitesConfig, differences
-from plum_hub.run import Run, slug
+from plum_hub.run import Run, beside, slug
 
 STAGES: tuple[Callable[[Context], None], ...] = (
     run_instructions,
     run_screening,
     run_responses,
     run_suites,
+    run_retraction,  # of what was made of samples that are missing, before they are made again
     run_samples,  # and verdicts, at the same time
     run_decontamination,
     run_preferences,
@@ -85,7 +87,7 @@ def prepare(recipe: Recipe, folder: Path) -> Run:
         SandboxError: Programs cannot be isolated on this machine.
     """
     run = find_run(recipe, folder)
-    return Run.create(folder, seal_recipe(recipe.filled())) if run is None else run
+    return Run.create(folder, seal_recipe(recipe.filled())) if run is None else run.found_at(recipe)
 
 
 def find_run(recipe: Recipe, folder: Path) -> Run | None:
@@ -106,11 +108,10 @@ def find_run(recipe: Recipe, folder: Path) -> Run | None:
             raise RunError(f"{folder}: is a file; name a folder with --run DIR")
         return None
     run = Run.open(folder)
-    if changed := differences(run.recipe, recipe.filled().adopting(run.recipe)):
+    if changed := differences(run.sealed, recipe.filled().adopting(run.sealed)):
         raise RunError(
             f"{folder}: holds a run of another recipe ({'; '.join(changed)}), and rows of two recipes are never mixed; "
-            f"start a new run that keeps what is still valid: the same command with  --run {folder}-2 "
-            f"--carry-over {folder}"
+            f"start a new run that keeps what is still valid: the same command with  {beside(folder)}"
         )
     return run
 
@@ -172,5 +173,5 @@ def default_folder(recipe: Recipe) -> Path:
         `runs/<instructions>-<model>`.
     """
     repo, _, tag = recipe.suites.source.partition("@")
-    origin = slug(recipe.instructions.source) if repo == GENERATE else f"{slug(repo)}-{slug(tag)}"
+    origin = f"{slug(repo)}-{slug(tag)}" if tag else slug(recipe.instructions.source)
     return Path("runs") / f"{origin.removeprefix('plum-')}-{slug(recipe.policy.public().model)}"

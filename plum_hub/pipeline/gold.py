@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import get_args
 
 from plum_hub.errors import InstructionsError, UsageError
@@ -75,7 +76,7 @@ def read_gold(path: Path) -> Mapping[str, bool]:
             if not isinstance(name, str) or status not in _STATUSES:
                 raise UsageError(
                     f"--gold {where}: needs a sample_id, and a status such as passed or failed; make the file "
-                    f"with  plum-hub judge RUN/shards/00000/samples.jsonl --suites GOLD --out {path}"
+                    f"with  plum-hub judge RUN/shards/00000/samples.jsonl --suites GOLD --out {quote(str(path))}"
                 )
             gold[name] = status == "passed"
     except InstructionsError as error:

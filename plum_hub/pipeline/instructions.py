@@ -1,17 +1,17 @@
 """Stage `instructions`: take the instructions from their source, cleaned and without duplicates."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import ExitStack
 from heapq import nsmallest
 
 from plum_hub.errors import InstructionsError
-from plum_hub.instructions.sources import LoadedInstructions, load
+from plum_hub.instructions.sources import LoadedInstructions, is_gone, load
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.published import GENERATE, ROWS, published_suites
 from plum_hub.pipeline.shards import shard_size, weights
 from plum_hub.recipe import Recipe
-from plum_hub.records import Drop, Instruction, digest
+from plum_hub.records import Drop, Instruction, Response, Sample, TestSuite, digest
 from plum_hub.run import Run
 
 
@@ -32,7 +32,10 @@ def run_instructions(context: Context) -> None:
     existing = run.ids(Instruction)
     dropped = {(drop.id, drop.reason) for drop in run.rows(Drop) if drop.stage == "instructions"}
     limit = run.recipe.instructions.limit
-    if limit is not None and len(existing) >= limit:
+    gone = is_gone(run.recipe.instructions) and _was_read(run, existing)
+    if gone:
+        context.progress.say(f"{run.recipe.instructions.source}: is not here, and was read before; the rows are kept")
+    if gone or (limit is not None and len(existing) >= limit):
         context.progress.begin("instructions", len(existing), len(existing))
         context.progress.end()
         return
@@ -46,6 +49,14 @@ def run_instructions(context: Context) -> None:
             elif (row.id, row.reason) not in dropped:
                 fill.keep(row)
     context.progress.end()
+
+
+def _was_read(run: Run, existing: Set[str]) -> bool:
+    """Tell whether the source was read to its end: later stages have begun, and lack none of their instructions."""
+    later = (Response, TestSuite, Sample)
+    return any(run.has(kind) for kind in later) and all(
+        of in existing for kind in later for (of,) in run.columns(kind, "instruction_id")
+    )
 
 
 def _size(context: Context) -> int | None:

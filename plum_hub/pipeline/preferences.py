@@ -7,14 +7,12 @@ in a run that already has preferences, those of the suites concerned are made ag
 from collections import defaultdict
 from functools import partial
 
-from plum_hub.files import writing
-from plum_hub.lines import appending
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.decontamination.stage import removed_ids
+from plum_hub.pipeline.retraction import retract_removed
 from plum_hub.pipeline.samples import prompt_of
-from plum_hub.records import Drop, Instruction, Preference, Prompt, Sample, TestSuite, Verdict, to_json
+from plum_hub.records import Drop, Instruction, Preference, Prompt, Sample, TestSuite, Verdict
 from plum_hub.release.preferences import STAGE, preferences
-from plum_hub.run import Run
 
 
 def run_preferences(context: Context) -> None:
@@ -28,7 +26,7 @@ def run_preferences(context: Context) -> None:
     """
     run = context.run
     removed = removed_ids(run)
-    _retract(run, removed)
+    retract_removed(run, removed)
     done = {name for (name,) in run.columns(Preference, "sample_id")}
     done |= {name for name, stage in run.columns(Drop, "id", "stage") if stage == STAGE}
     total, pending = 0, set()
@@ -61,21 +59,6 @@ def _append_pending(context: Context, pending: set[str], done: set[str], removed
                 if (row.id if isinstance(row, Drop) else row.sample_id) not in done:
                     keep(row)
                     context.progress.advance()
-
-
-def _retract(run: Run, removed: set[str]) -> None:
-    """Remove the preferences of every suite with a removed sample, without which it may have no chosen sample."""
-    suites = {row.suite_id for row in run.rows(Preference) if row.sample_id in removed} if removed else set()
-    if suites:
-        path = run.path(Preference)
-        kept = (to_json(row) for row in run.rows(Preference) if row.suite_id not in suites)
-        fresh = path.with_name(f"{path.name}.new")
-        fresh.unlink(missing_ok=True)
-        with appending(fresh) as append:
-            for row in kept:
-                append(row)
-        with writing(path):
-            fresh.replace(path)
 
 
 def _shared_prompt(prompt: Prompt, _: Sample) -> Prompt:

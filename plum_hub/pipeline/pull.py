@@ -30,6 +30,8 @@ from plum_hub.run import Run
 
 _STAGES = (SAMPLES, VERDICTS, DECONTAMINATION, PREFERENCES)
 """Stages whose drops are taken over, if their instruction is in the release."""
+_PARTIAL = ".partial"
+"""Ending of the folder of a run that is not complete yet."""
 _OPEN_SHARDS = 16
 """Shards whose files are open at a time."""
 
@@ -50,19 +52,26 @@ def pull(source: str, folder: Path, hub: str) -> Run:
         UsageError: `source` is not of the form `REPO@TAG`.
         RunError: The folder is not empty, or cannot be written.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(path.name != _PARTIAL for path in folder.iterdir())):
         raise RunError(f"{folder}: exists already; name a new folder with --run DIR")
     config = SuitesConfig(source="@".join(parse_release(source)), hub=hub)
     release = release_folder(config)
-    partial = folder.with_name(f"{folder.name}.partial")
+    inside = folder.exists()  # perhaps the current folder, or another file system, which is not replaced
+    partial = folder / _PARTIAL if inside else folder.with_name(f"{folder.name}{_PARTIAL}")
     with writing(partial):
         shutil.rmtree(partial, ignore_errors=True)
         partial.parent.mkdir(parents=True, exist_ok=True)
     run = Run.create(partial, _recipe(config, release))
+    run.makes_rows = False
     _fill(run, release)
     over_shards(Context(run=run), run_preferences)
     with writing(folder):
-        partial.replace(folder)
+        if inside:
+            for path in sorted(partial.iterdir(), key=lambda path: path.name == RECIPE):  # last: then it is a run
+                path.replace(folder / path.name)
+            partial.rmdir()
+        else:
+            partial.replace(folder)
     return Run.open(folder)
 
 
@@ -88,9 +97,11 @@ def _recipe(config: SuitesConfig, release: Path) -> recipes.Recipe:
 
 def _fill(run: Run, release: Path) -> None:
     source = run.recipe.suites.source
-    places = _fill_suites(run)
     with reading_release(source):
         lineage = read_manifest(release, VerifiableManifest).lineage
+    if lineage.packages:
+        run.record_environment(dict(lineage.packages))
+    places = _fill_suites(run)
     with reading_release(source), _appending_by_shard(run, places, Sample, Verdict) as keep:
         for row in read_rows(config_files(release, "samples")):
             keep(sample_of(row, lineage))

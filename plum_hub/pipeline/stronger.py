@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 
 from plum_hub.errors import RunError, UsageError
 from plum_hub.files import writing
@@ -38,24 +39,25 @@ _BATCH = 64
 """Suites that are strengthened together, and lost together by a kill: seconds of work."""
 
 
-def source_of(source: str) -> str:
-    """Name the release that a run folder was published as last, or take a release as it is named.
+def source_of(source: str, hub: str) -> tuple[str, str]:
+    """Name the release that a run folder was published as last, and its Hub, or take a release as it is named.
 
     Args:
         source: `REPO@TAG` or a run folder.
+        hub: Its Hub, as `--hub` takes it; `auto` is the one that a run was published on.
 
     Returns:
-        `REPO@TAG`.
+        `REPO@TAG`, and the Hub.
 
     Raises:
         UsageError: It is neither, or the run was not published.
     """
     if not Path(source).exists():
-        return "@".join(parse_release(source, "run folder"))
+        return "@".join(parse_release(source, "run folder")), hub
     found = last_release(Run.open(Path(source)).folder)
     if found is None:
-        raise UsageError(f"{source}: was not published; publish it first:  plum-hub push-dataset {source}")
-    return f"{found.repo}@{found.tag}"
+        raise UsageError(f"{source}: was not published; publish it first:  plum-hub push-dataset {quote(source)}")
+    return f"{found.repo}@{found.tag}", found.hub_option if hub == "auto" else hub
 
 
 def prepare_stronger(source: str, folder: Path, hub: str, most: int, by: str) -> tuple[Run, Run]:
@@ -154,7 +156,9 @@ def try_strengthening(source: str, folder: Path, hub: str, most: int, by: str) -
 
 
 def _copy(parent: Run, run: Run) -> None:
-    """Take over the instructions, and what was left out before labels."""
+    """Take over the instructions, what was left out before labels, and the versions of the packages that made them."""
+    for versions in parent.environments():
+        run.record_environment(versions)
     known, dropped = run.ids(Instruction), {(row.stage, row.id) for row in run.rows(Drop)}
     with run.appending(Instruction) as append, run.appending(Drop) as drop:
         for row in parent.rows(Instruction):

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from shlex import quote
 from threading import Event
 
 from plum_hub.errors import RunError
@@ -21,7 +22,7 @@ from plum_hub.pipeline.extraction import extraction_of
 from plum_hub.progress import Progress
 from plum_hub.recipe import Recipe
 from plum_hub.records import Sample, TestSuite, Verdict, digest, from_json
-from plum_hub.run import Run
+from plum_hub.run import Run, made_anew
 from plum_hub.static import checker_version
 
 STAGE = "verdicts"
@@ -35,8 +36,7 @@ that the thread is abandoned, and makes no more rows."""
 _MIXED = (
     "{run}: its verdicts were made by another version of the sandbox, Python, mypy or the extraction of programs than "
     "the present one ({sandbox}, {static_check}, extraction {extraction}), and verdicts of two versions are never "
-    "mixed; judge again:  "
-    "plum-hub build-dataset --recipe {run}/recipe.yaml --run {run}-2 --carry-over {run}{data}"
+    "mixed; judge again:  {command}"
 )
 
 
@@ -114,8 +114,9 @@ class _VerdictsStage:
     """Samples that are being judged, by the id of their verdict."""
 
     def _mixed(self) -> RunError:
-        data = "" if self.benchmark_data is None else f" --benchmark-data {self.benchmark_data}"
-        return RunError(_MIXED.format(run=self.run.folder, data=data, **self.harness))
+        data = "" if self.benchmark_data is None else f" --benchmark-data {quote(str(self.benchmark_data))}"
+        command = f"{made_anew(self.run.folder)}{data}"
+        return RunError(_MIXED.format(run=self.run.folder, command=command, **self.harness))
 
     def begin(self, donor: Run | None, samples: int) -> None:
         """Find the verdicts that exist, and take over those of the donor."""
@@ -132,10 +133,16 @@ class _VerdictsStage:
         self.progress.begin(STAGE, samples, len(self.done))
         if donor is None:
             return
-        pending = {self._name(sample) for sample in self.run.rows(Sample)} - self.done
+        texts, pending = dict[str, str](), set[str]()
+        for one in self.run.rows(Sample):
+            if (verdict_id := self._name(one)) not in self.done:
+                texts[one.id] = digest(one.text)
+                pending.add(verdict_id)
+        # The donor may have lost a sample, whose text here is another one; its verdict is of the text that it had.
+        same = {one.id for one in donor.rows(Sample) if texts.get(one.id) == digest(one.text)} if pending else set()
         with self.run.appending(Verdict) as append:
-            for verdict in carried_over(donor, Verdict, pending):
-                if verdict.id not in self.done:
+            for verdict in carried_over(self.run, donor, Verdict, pending):
+                if verdict.sample_id in same and verdict.id not in self.done:
                     self.done.add(verdict.id)
                     append(verdict)
                     self.progress.advance()

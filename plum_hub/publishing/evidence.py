@@ -10,7 +10,7 @@ from plum_hub.pipeline.roles import has_roles
 from plum_hub.pipeline.strengths import is_measured
 from plum_hub.records import Record, Sample, SuiteRoles, SuiteStrength, SuiteVote, TestSuite, Verdict
 from plum_hub.release.schemas import Evidence
-from plum_hub.run import Run
+from plum_hub.run import Run, finished
 from plum_hub.strength import discrimination
 
 _Rows: TypeAlias = dict[str, dict[str, Any]]
@@ -118,8 +118,5 @@ def _roles(run: Run, suites: Set[str]) -> _Rows:
 def _complete(run: Run, suites: Set[str], found: _Rows, kind: type[Record], problem: str) -> _Rows:
     """Return what was found if every suite has a row."""
     if missing := sorted(suites - found.keys()):
-        raise RunError(
-            f"{run.path(kind)}: {problem.format(missing[0])}:  "
-            f"plum-hub build-dataset --recipe {run.folder}/recipe.yaml --run {run.folder}"
-        )
+        raise RunError(f"{run.path(kind)}: {problem.format(missing[0])}:  {finished(run.folder)}")
     return found

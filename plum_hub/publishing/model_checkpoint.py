@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
 from plum_hub.errors import TrainingError
@@ -78,7 +79,7 @@ def _folder(path: Path) -> Path:
         return path
     found = sorted(record.parent for record in path.glob(f"{CHECKPOINT}*/{RECORD}"))
     if not found:
-        raise TrainingError(f"{path}: the run has no checkpoint; make one with  plum-hub train {path}")
+        raise TrainingError(f"{path}: the run has no checkpoint; make one with  plum-hub train {quote(str(path))}")
     if len(found) > 1:
         raise TrainingError(f"{path}: has several checkpoints; name one of: {', '.join(map(str, found))}")
     return found[0]

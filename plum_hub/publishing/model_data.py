@@ -7,6 +7,7 @@ a run were in the order of its suites and samples, which a release of that run r
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 from plum_hub.engines.names import COMMIT
 from plum_hub.errors import HubError, RunError
@@ -119,11 +120,11 @@ def _releases(data: DataRecord, run: Path | None, hub: str) -> Iterator[tuple[Fe
         candidates = [(data.name, data.revision, hub)]
     elif run is not None:
         candidates = [
-            (release.repo, release.tag or release.commit, release.hub or hub)
+            (release.repo, release.tag or release.commit, release.hub_option if release.hub else hub)
             for release in reversed(read_releases(run))
         ]
         if not candidates:
-            yield None, f"publish it first, with  plum-hub push-dataset {run}"
+            yield None, f"publish it first, with  plum-hub push-dataset {quote(str(run))}"
     for repo, version, where in candidates:
         try:
             yield fetch_release(repo, version, where), ""

@@ -9,7 +9,7 @@ from plum_hub.pipeline.status import summarise
 from plum_hub.publishing.dataset import release
 from plum_hub.publishing.repository import PublishOptions, Released
 from plum_hub.records import Instruction, Sample, TestSuite
-from plum_hub.run import Run
+from plum_hub.run import Run, finished
 
 
 def push(context: Context, options: PublishOptions | None) -> Released:
@@ -46,5 +46,5 @@ def _refuse_unfinished(run: Run) -> None:
         if expected is None or made < expected:
             raise RunError(
                 f"{run.folder}: is not complete ({made} {kind}; expected {expected or 'more'}); finish it first: "
-                f"plum-hub build-dataset --recipe {run.folder}/recipe.yaml --run {run.folder}"
+                f"{finished(run.folder)}"
             )

@@ -29,6 +29,8 @@ _REPO = re.compile(r"(?:[A-Za-z0-9][\w-]*/)?(?!.*(?:--|\.\.))[A-Za-z0-9](?:[\w.-
 """Names that huggingface_hub's `validate_repo_id` accepts."""
 _REF = re.compile(r"(?![/.-])(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)))[^\s~^:?*\[\\\x00-\x1f\x7f]+(?<![/.])")
 """Names of branches and tags that git accepts (git-check-ref-format)."""
+_OF_OTHERS = re.compile(r"HEAD|[0-9a-f]{40}|refs/.*")
+"""Names that a Hub takes for something else than a branch or tag."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ class PublishOptions:
 
         Raises:
             UsageError: A name is invalid, or in a namespace that the embedded Hub does not have.
-            HubError: There is no such Hub.
+            HubError: There is no such Hub, or no token for it.
         """
         if self.repo is not None and not _REPO.fullmatch(self.repo):
             raise UsageError(
@@ -61,8 +63,22 @@ class PublishOptions:
         for option, name in (("--tag", self.tag), ("--branch", self.branch)):
             if name is not None and not _REF.fullmatch(name):
                 raise UsageError(f"{option} {name}: not a name that git accepts; write it as v1.2.0 or as my-branch")
+            if name is not None and _OF_OTHERS.fullmatch(name):
+                raise UsageError(f"{option} {name}: a Hub takes this for a commit; write it as v1.2.0 or as my-branch")
+        if self.tag in ("main", self.branch):
+            raise UsageError(
+                f"--tag {self.tag}: is a branch, and a Hub finds one thing of a name only; write it as v1.2.0"
+            )
+        if newest_first([self.branch]):
+            raise UsageError(
+                f"--branch {self.branch}: is the name of a version, and a Hub finds one thing of a name only; write it "
+                f"as my-branch, or give the version with  --tag {self.branch}"
+            )
+        target = client.choose_target(self.hub)
+        if not target.embedded and target.token is None:
+            raise client.token_needed(target.endpoint)
         owner, _, name = (self.repo or "").rpartition("/")
-        if client.choose_target(self.hub).embedded and owner and owner not in (own := namespaces()):
+        if target.embedded and owner and owner not in (own := namespaces()):
             raise UsageError(
                 f"--repo {self.repo}: the embedded Hub here has no namespace {owner}, only {', '.join(own)}: name "
                 f"{own[0]}/{name}, add it with  plum-hub hub serve --organisation {owner} , or publish on the Hub, "
@@ -253,6 +269,8 @@ class Repository:
             published = client.publish_repo(request, self.target)
             if published.tag:
                 remember_published(self.target, self.repo, published.tag, published.commit, self.kind)
+        if tag in self.tags and (where := self._not_committed_to(published.commit)):
+            progress.say(f"{self.repo}: this is published already, as {tag}; nothing was committed to {where}")
         progress.advance()
         progress.end()
         return Released(
@@ -265,6 +283,15 @@ class Repository:
             endpoint=None if self.target.embedded else self.target.endpoint,
             load_line=load_line(published.tag or published.commit),
         )
+
+    def _not_committed_to(self, commit: str) -> str | None:
+        """Name the branch or pull request that was asked for, unless it has a release that was there already."""
+        options = self.options
+        if options.create_pr:
+            return f"a pull request for {options.branch}"
+        if options.branch != "main":
+            return options.branch
+        return None if commit in client.history(self.repo, "main", self.target, self.kind) else "main"
 
     def _versioned(self, write: Callable[[str], Tree]) -> tuple[Tree, str]:
         """Write the tree for the tag that its content has or gets."""

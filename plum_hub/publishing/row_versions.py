@@ -11,12 +11,12 @@ from plum_hub.errors import RunError
 from plum_hub.judging.cases import judge_of
 from plum_hub.pipeline.verdicts import harness_of
 from plum_hub.records import Response, Sample, Verdict, digests_with
-from plum_hub.run import Run
+from plum_hub.run import Run, made_anew
 from plum_hub.static import checker_version
 
 _UNPROVED = (
     "{run}: {what}, so a release could not state correctly what its rows were made with; rebuild what does not agree: "
-    "plum-hub build-dataset --recipe {run}/recipe.yaml --run {run}-2 --carry-over {run}"
+    "{command}"
 )
 
 
@@ -74,7 +74,11 @@ def _harness(run: Run, extraction: str) -> tuple[str, str]:
     id_of = digests_with(harness_of(run.recipe, sandbox, static_check, extraction))
     for name, sample, suite in run.columns(Verdict, "id", "sample_id", "suite_id"):
         if name != id_of(sample, suite):
-            raise RunError(_UNPROVED.format(run=run.folder, what=f"verdict {name} was not made by {sandbox}"))
+            raise RunError(
+                _UNPROVED.format(
+                    run=run.folder, command=made_anew(run.folder), what=f"verdict {name} was not made by {sandbox}"
+                )
+            )
     return sandbox, static_check
 
 
@@ -82,7 +86,11 @@ def _only(run: Run, what: str, named: Iterable[str]) -> str:
     """Return the single version that all rows name; "" where there are no rows."""
     versions = sorted(set(named))
     if len(versions) > 1:
-        raise RunError(_UNPROVED.format(run=run.folder, what=f"its rows have versions {versions} of the {what}"))
+        raise RunError(
+            _UNPROVED.format(
+                run=run.folder, command=made_anew(run.folder), what=f"its rows have versions {versions} of the {what}"
+            )
+        )
     return versions[0] if versions else ""
 
 
@@ -91,5 +99,5 @@ def _packages(run: Run) -> dict[str, str]:
     versions: dict[str, dict[str, None]] = {}
     for environment in run.environments():
         for name, version in environment.items():
-            versions.setdefault(name, {})[version] = None
+            versions.setdefault(name, {}).update(dict.fromkeys(version.split(", ")))  # several, of a release
     return {name: ", ".join(own) for name, own in versions.items()}

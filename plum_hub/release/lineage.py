@@ -10,6 +10,8 @@ from plum_hub.engines.base import EngineIdentity, Sampling
 from plum_hub.execution.base import Limits
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_HUB_SOURCE = re.compile(rf"{_HUB_ID.pattern}(?:@[^:]+)?(?::.+)?")
+"""A dataset on a Hub, as a recipe names it: perhaps at a revision, perhaps with the column of the tasks."""
 
 
 def hub_id(name: str, revision: str) -> str | None:
@@ -29,15 +31,16 @@ def published_name(name: str, revision: str) -> str:
     """Shorten a name to what may be published, which excludes the paths of this machine.
 
     Args:
-        name: The name of a source or model: `NAMESPACE/NAME`, or a path.
-        revision: Its revision.
+        name: The name of a source or model: `NAMESPACE/NAME[@REVISION][:COLUMN]`, or a path.
+        revision: Its revision; that of a path is `sha256:…` of its content.
 
     Returns:
-        The name of the repository, or the last part of the path.
+        The name of the repository as it is given, or the last part of the path.
     """
     if name.startswith("hf://"):  # a file of a dataset
         return name
-    return hub_id(name, revision) or PurePath(name).name
+    is_path = revision.startswith("sha256:") or not _HUB_SOURCE.fullmatch(name)
+    return PurePath(name).name if is_path else name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,13 @@ class ReleaseRecord(FileRecord):
     license: str | None = None
     """For a model, its licence."""
 
+    @property
+    def hub_option(self) -> str:
+        """The `--hub` that means the same Hub, whatever tokens and variables are set now."""
+        if self.hub == "embedded":
+            return self.hub
+        return self.endpoint or ("auto" if self.hub is None else "public")
+
 
 def read_releases(folder: Path) -> list[ReleaseRecord]:
     """Read where a run or a checkpoint was published.

@@ -27,7 +27,7 @@ def test_the_front_matter_is_what_the_hub_reads(name: str) -> None:
     assert {entry["config_name"] for entry in data["configs"]} == set(facts.counts.rows)
     assert [entry["config_name"] for entry in data["configs"] if entry.get("default")] == ["kto"]
     assert data["task_categories"] == ["text-generation"]
-    assert data["language"] == ["en"]
+    assert "language" not in data, "nothing tells which it is"
 
 
 def test_the_full_card_inherits_the_strictest_licence_and_names_the_policy() -> None:
@@ -109,3 +109,40 @@ def test_the_card_says_what_is_rejected() -> None:
         for status, label in (("failed", failing), ("syntax_error", syntax_error)):
             [row] = [line for line in card.splitlines() if line.startswith(f"| `{status}` |")]
             assert row.endswith(f"| {label} |"), (rejected, status, row)
+
+
+def test_the_card_says_whose_tests_they_are() -> None:
+    facts = full_facts()
+    for suites_from, says in (
+        (None, "For each instruction a model wrote test cases"),
+        ("rows", "The instructions' source has tests of its own"),
+        ("me/suites@v1.0.0", "Instructions and test suites are those of\n`me/suites@v1.0.0`"),
+    ):
+        generator = facts.lineage.generator if suites_from is None else None
+        card = dataset_card(
+            replace(facts, lineage=replace(facts.lineage, generator=generator, suites_from=suites_from))
+        )
+        assert says in card
+        wrote = [
+            line
+            for line in card.splitlines()
+            if re.search(r"model wrote test|written by a model\.|wrote the tests", line)
+        ]
+        assert bool(wrote) is (suites_from is None), wrote
+
+
+CHANGED_RULES: dict[str, object] = {
+    "keep_truncated": True, "rejected": "both", "min_passed": 0.25, "max_passed": 0.75, "min_pass_rate": 0.125,
+    "max_pass_rate": 0.875, "min_repeats": 2, "deduplicate": True, "max_per_label": 3, "pairs": "closest", "seed": 7,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", PreferencesConfig.model_fields)
+def test_each_key_of_the_rule_that_was_changed_is_said(key: str) -> None:
+    facts, value = full_facts(), CHANGED_RULES[key]
+    assert "The rule differs from the paper's" not in dataset_card(facts)
+    card = dataset_card(replace(facts, rule=PreferencesConfig.model_validate({key: value})))
+    [line] = [line for line in card.splitlines() if line.startswith(f"- `{key}`: ")]
+    assert value is True or str(value) in line
+    assert "{}" not in card
+    assert "\n\n\n" not in card

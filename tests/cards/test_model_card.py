@@ -63,6 +63,7 @@ def test_what_a_reader_must_know_is_said() -> None:
     assert "it is not known whether they are on-policy" in plain
     assert "This model was not evaluated" in plain
     for card, judged in ((full, True), (merged, True), (plain, False), (model_card(other_forms()[1]), False)):
-        assert ("test suite" in card) == ("tests that a model wrote" in card) == judged
+        assert ("test suite" in card) == ("The labels come from test cases" in card) == judged
+        assert "tests that a model wrote" not in card, "they may be the rows' own"
         assert ("The rows do not tell how these answers were judged" in card) != judged
     assert "| humaneval+ | plus | official | 164 | 47.0 | 48.8 | +1.8 | -1.8 to +6.1 | 0.549 | 7 : 4 | 6.6 |" in full

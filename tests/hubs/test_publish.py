@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from huggingface_hub import HfApi  # noqa: TID253 - what others make refs with
+from huggingface_hub.errors import HfHubHTTPError  # noqa: TID253
 
 from plum_hub.errors import HubError, UsageError
 from plum_hub.hubs.client import (
@@ -70,6 +72,24 @@ def test_releasing_the_same_again_is_the_same_release(server, request_):
     under_another_tag = publish_repo(replace(request_, tag="v2.0.0"), server.target)
     assert under_another_tag.commit == first.commit
     assert repository(server, request_).count("main") == 2
+
+
+def test_a_branch_and_a_tag_never_have_one_name(server, request_):
+    publish_repo(replace(request_, branch="dev"), server.target)
+    with pytest.raises(HubError, match="has a branch dev, which a tag would hide; name another --tag"):
+        publish_repo(replace(request_, tag="dev"), server.target)
+    with pytest.raises(HubError, match=r"has a tag v1\.0\.0, which a branch would hide; name another --branch"):
+        publish_repo(replace(request_, tag="v2.0.0", branch="v1.0.0"), server.target)
+    client = HfApi(server.target.endpoint, server.target.token)
+    for make in (
+        lambda: client.create_tag(request_.repo, tag="dev", repo_type="dataset"),
+        lambda: client.create_branch(request_.repo, branch="v1.0.0", repo_type="dataset"),
+        lambda: client.create_branch(request_.repo, branch="HEAD", repo_type="dataset"),
+        lambda: client.create_tag(request_.repo, tag="a" * 40, repo_type="dataset"),
+    ):
+        with pytest.raises(HfHubHTTPError, match=r"already exists|cannot be the name"):
+            make()
+    assert set(tags(request_.repo, server.target)) == {"v1.0.0"}
 
 
 def test_a_tag_never_moves(server, request_):

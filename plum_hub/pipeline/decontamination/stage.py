@@ -17,6 +17,7 @@ from pathlib import Path
 
 from plum_hub.errors import BenchmarkError, RunError
 from plum_hub.execution import Judge
+from plum_hub.files import writing
 from plum_hub.lines import appending, object_of, whole_lines
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.decontamination.matching import (
@@ -29,12 +30,11 @@ from plum_hub.pipeline.decontamination.matching import (
 from plum_hub.pipeline.decontamination.targets import Targets, targets
 from plum_hub.records import Drop, Instruction, Sample, TestSuite, digest
 from plum_hub.release.lineage import ContaminationReport, Decontamination
-from plum_hub.run import Run
+from plum_hub.run import COMPARISONS, Run
 
 STAGE = "decontamination"
 """Name of the stage, and of both in rows that are left out."""
 _SCREENING = "screening"
-_FILE = "comparisons.jsonl"
 _METHOD = 1
 """Version of the rules in this package; another version compares again."""
 
@@ -127,6 +127,32 @@ def removed_ids(run: Run) -> set[str]:
         Ids of instructions, suites and samples.
     """
     return {name for name, stage in run.columns(Drop, "id", "stage") if stage == STAGE}
+
+
+def forget_comparisons(run: Run) -> None:
+    """Remove comparisons of other samples than the run has: those that are made again may have another text.
+
+    Args:
+        run: One shard of a run.
+
+    Raises:
+        RunError: The list of comparisons is damaged, or cannot be written.
+    """
+    path = _path(run)
+    if not path.exists():
+        return
+    rows = _RowSelection.of(run, with_samples=True).digest
+    listed = list(_listed(run))
+    kept = [(name, one) for name, one in listed if not one.samples or name == _name(run, rows, one.benchmark)]
+    if len(kept) < len(listed):
+        fresh = path.with_name(f"{path.name}.new")
+        with writing(path):
+            fresh.unlink(missing_ok=True)
+        with appending(fresh) as append:
+            for name, one in kept:
+                append({"id": name, **asdict(one)})
+        with writing(path):
+            fresh.replace(path)
 
 
 def decontamination_of(run: Run) -> Decontamination:
@@ -258,6 +284,13 @@ def _row(benchmark: Targets, rows: _RowSelection, matches: Iterable[Contaminatio
 
 def _comparisons(run: Run, rows: str) -> Iterator[ContaminationReport]:
     """Yield the comparisons of the run's present rows under its settings."""
+    for name, comparison in _listed(run):
+        if name == _name(run, rows, comparison.benchmark):
+            yield comparison
+
+
+def _listed(run: Run) -> Iterator[tuple[str, ContaminationReport]]:
+    """Yield all comparisons of a shard, each with its id."""
     path = _path(run)
     for number, line in whole_lines(path):
         try:
@@ -266,8 +299,7 @@ def _comparisons(run: Run, rows: str) -> Iterator[ContaminationReport]:
             comparison = ContaminationReport(**row)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(f"{path}:{number}: not a comparison ({error}); delete this line to compare again") from error
-        if name == _name(run, rows, comparison.benchmark):
-            yield comparison
+        yield name, comparison
 
 
 def _name(run: Run, rows: str, benchmark: str) -> str:
@@ -277,4 +309,4 @@ def _name(run: Run, rows: str, benchmark: str) -> str:
 
 
 def _path(run: Run) -> Path:
-    return run.path(Drop).with_name(_FILE)
+    return run.path(Drop).with_name(COMPARISONS)
