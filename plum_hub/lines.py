@@ -105,6 +105,30 @@ def appending(
 
 
 @contextmanager
+def replacing(path: Path, *, plain: bool = False) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Write a file of rows anew. It is replaced in one step at the end of the block, and stays as it was if that fails.
+
+    Args:
+        path: The file.
+        plain: As in `appending`.
+
+    Yields:
+        A function that appends one row.
+
+    Raises:
+        RunError: The file cannot be written.
+    """
+    fresh = path.with_name(f"{path.name}.new")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.unlink(missing_ok=True)
+    with appending(fresh, plain=plain) as append:
+        yield append
+    with writing(path):
+        fresh.replace(path)
+
+
+@contextmanager
 def appending_lines(path: Path) -> Iterator[Callable[[bytes], None]]:
     """Open a file for appending lines that are complete already, as another process has written them.
 

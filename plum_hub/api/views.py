@@ -13,10 +13,9 @@ from plum_hub import benchmarks, plain_yaml
 from plum_hub.api.gold import gold_verdicts
 from plum_hub.api.settings import Settings, StrPath, optional_path, setting_lines
 from plum_hub.errors import RecipeError, RunError, UsageError
-from plum_hub.files import writing
 from plum_hub.home import home
 from plum_hub.instructions.addresses import parse_release
-from plum_hub.lines import appending
+from plum_hub.lines import replacing
 from plum_hub.pipeline.gold_verdicts import GoldReport
 from plum_hub.pipeline.pull import pull
 from plum_hub.pipeline.rule_views import RULES, RuleView, labelled_rows, view_run
@@ -194,13 +193,7 @@ def _write(folder: Path, run: Run, rule: PreferencesConfig) -> Iterator[Path]:
     }
     for name, view in views.items():
         path = folder / f"{name}.jsonl"
-        fresh = path.with_name(f"{path.name}.new")
-        with writing(path):
-            folder.mkdir(parents=True, exist_ok=True)
-            fresh.unlink(missing_ok=True)
-        with appending(fresh, plain=True) as append:
+        with replacing(path, plain=True) as append:
             for row in view(labelled_rows(run, rule)):
                 append(row)
-        with writing(path):
-            fresh.replace(path)
         yield path

@@ -7,8 +7,7 @@ verdict is lost, or when a sample turns out to be a benchmark's.
 
 from collections.abc import Callable, Set
 
-from plum_hub.files import writing
-from plum_hub.lines import appending
+from plum_hub.lines import replacing
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.decontamination.stage import forget_comparisons
 from plum_hub.records import Drop, Preference, RecordT, Sample, Verdict, to_json
@@ -103,14 +102,8 @@ def _rewrite(run: Run, kind: type[RecordT], keeps: Callable[[RecordT], bool]) ->
     """Replace a file by one of the rows to keep, in one step; return how many were left out."""
     left_out = sum(not keeps(row) for row in run.rows(kind))
     if left_out:
-        path = run.path(kind)
-        fresh = path.with_name(f"{path.name}.new")
-        with writing(path):
-            fresh.unlink(missing_ok=True)
-        with appending(fresh) as append:
+        with replacing(run.path(kind)) as append:
             for row in run.rows(kind):
                 if keeps(row):
                     append(to_json(row))
-        with writing(path):
-            fresh.replace(path)
     return left_out

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from plum_hub.errors import BenchmarkError, RunError
 from plum_hub.execution import Judge
-from plum_hub.files import writing
-from plum_hub.lines import appending, object_of, whole_lines
+from plum_hub.lines import appending, object_of, replacing, whole_lines
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.decontamination.matching import (
     SMALLEST_SOLUTION,
@@ -145,14 +144,9 @@ def forget_comparisons(run: Run) -> None:
     listed = list(_listed(run))
     kept = [(name, one) for name, one in listed if not one.samples or name == _name(run, rows, one.benchmark)]
     if len(kept) < len(listed):
-        fresh = path.with_name(f"{path.name}.new")
-        with writing(path):
-            fresh.unlink(missing_ok=True)
-        with appending(fresh) as append:
+        with replacing(path) as append:
             for name, one in kept:
                 append({"id": name, **asdict(one)})
-        with writing(path):
-            fresh.replace(path)
 
 
 def decontamination_of(run: Run) -> Decontamination:
