@@ -66,7 +66,12 @@ class OpenAIConfig(RemoteSettings):
     @model_validator(mode="after")
     def _own_key_only(self) -> Self:
         """Refuse to send the Hub's token, or the machine's keys, to a server that a recipe names."""
-        host = urlsplit(self.base_url or "").hostname or ""
+        try:
+            host = urlsplit(self.base_url or "").hostname or ""
+        except ValueError as error:
+            raise EngineError(
+                f"{self.base_url}: is no address ({error}); write it as in  openai:NAME@http://localhost:8000/v1"
+            ) from error
         to_the_hub = host == "huggingface.co" or host.endswith(".huggingface.co")
         if self.api_key_env in _OTHERS and not (to_the_hub and self.api_key_env.startswith("H")):
             raise EngineError(

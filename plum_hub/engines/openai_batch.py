@@ -259,11 +259,12 @@ class _Batches:
                 del self._wanted[name]
                 yield completion
         if len(answered) < len(sent.owed):
+            unanswered = [name for name in sent.owed if name not in answered]
             sent.owed = [name for name in sent.owed if name in answered]
             sent.save()
-            self._released(sent, state)
+            self._released(sent, state, unanswered)
 
-    def _released(self, sent: SentBatch, state: "Batch") -> None:
+    def _released(self, sent: SentBatch, state: "Batch", unanswered: Sequence[str]) -> None:
         """Decide what becomes of the requests that a batch did not answer: they are sent again, or it is an error."""
         problem = next(iter((state.errors and state.errors.data) or ()), None)
         self._reason = (problem and (problem.message or problem.code)) or state.status
@@ -275,6 +276,8 @@ class _Batches:
             if not self._open:  # it was too large by itself
                 self._most = max(1, min(self._most, len(self._wanted)) // 2)
             self._one_at_a_time = True
+            if len(unanswered) > 1:  # its size was refused, and not what it asks
+                self._sent.subtract(unanswered)
         elif state.status == "failed" and problem is not None:
             self._failure = self._failure or EngineError(
                 f"{self._engine.where} refused the batch {sent.batch} ({self._reason}): change the setting that it "

@@ -197,9 +197,10 @@ class _Estimate:
     def _evaluation(self, rate: float | None) -> Iterator[PlannedWork]:
         evaluation = self._experiment.evaluation
         # `humaneval` and `humaneval+` are answered once for both, as are the two of MBPP+.
-        asked = {
-            name.removesuffix("+"): min(_PROBLEMS[name], evaluation.limit or 10_000) for name in evaluation.benchmarks
-        }
+        asked: dict[str, int] = {}
+        for name in evaluation.benchmarks:
+            problems = min(_PROBLEMS[name], evaluation.limit or 10_000)
+            asked[name.removesuffix("+")] = max(problems, asked.get(name.removesuffix("+"), 0))
         models = 1 + self._experiment.rounds * len(self._experiment.training.methods)
         for n in (evaluation.n, *([evaluation.sampled.n] if evaluation.sampled else [])):
             requests = models * n * sum(asked.values())

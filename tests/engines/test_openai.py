@@ -214,6 +214,11 @@ def test_contents_in_parts_refusals_and_odd_counts_are_read(
         assert (one.prompt_tokens, one.completion_tokens, one.cached_tokens) == (0, 0, 0)
 
 
+def test_an_address_that_is_none_is_named() -> None:
+    with pytest.raises(EngineError, match=r"http://\[::1/v1: is no address"):
+        OpenAIConfig(model="m", base_url="http://[::1/v1")
+
+
 def test_a_page_instead_of_the_list_of_models_is_an_error_and_no_traceback(proxy: FaultProxy) -> None:
     proxy.faults = [("/models", "garbage")]
     with pytest.raises(EngineError, match="check base_url"):

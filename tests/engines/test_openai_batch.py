@@ -133,6 +133,14 @@ def test_an_account_with_a_small_queue_gets_smaller_batches_one_after_the_other(
     assert made == [("failed", 10), ("failed", 5), *[("completed", 2)] * 5]
 
 
+def test_batches_become_smaller_however_few_attempts_there_are(loopback: LoopbackServer, tmp_path: Path) -> None:
+    store(loopback).most = 1
+    assert len(collected(batched(loopback, attempts=2), tmp_path / "run", requests(10))) == 10
+    store(loopback).most = 0
+    with pytest.raises(EngineError, match="batches without an answer to 1 requests"):
+        collected(batched(loopback, attempts=2), tmp_path / "run", requests(11))
+
+
 def test_batch_requests_bounds_a_batch(loopback: LoopbackServer, tmp_path: Path) -> None:
     assert len(collected(batched(loopback, batch_requests=4), tmp_path / "run", requests(10))) == 10
     assert [batch["request_counts"]["total"] for batch in store(loopback).all()] == [4, 4, 2]

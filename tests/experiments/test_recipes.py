@@ -186,6 +186,15 @@ def test_the_list_names_tables() -> None:
     assert [line.split()[0] for line in done.output.splitlines()[1:]] == [*NAMES]
 
 
+@pytest.mark.parametrize("benchmarks", [["mbpp", "mbpp+"], ["mbpp+", "mbpp"]], ids="+".join)
+def test_the_order_of_benchmarks_does_not_change_what_is_asked(rehearsal: Path, benchmarks: list[str]) -> None:
+    found = estimate_experiment(
+        "paper/table2/starcoder2-7b", instructions=str(rehearsal / "tasks.jsonl"),
+        settings={"evaluation.benchmarks": benchmarks},
+    )  # fmt: skip
+    assert next(work.requests for work in found.works if work.phase == "evaluation") == 2 * 974
+
+
 def test_a_dry_run_counts_tokens_hours_and_money(
     rehearsal: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
