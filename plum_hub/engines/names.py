@@ -49,12 +49,16 @@ def published(model: str, revision: str | None) -> str:
     return path.resolve().name if local or not REPO.fullmatch(model) else model
 
 
-def damaged() -> tuple[type[Exception], ...]:
-    """List what is raised for a file of weights that is cut off or damaged.
+def unloadable() -> tuple[type[Exception], ...]:
+    """List what is raised for a model whose files are missing, damaged, or contradict each other.
 
     Returns:
-        Exceptions.
+        Exceptions of transformers, vLLM and the libraries below them.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
-    return (SafetensorError,)
+    return (
+        OSError, ValueError, LookupError, ImportError, RuntimeError, TypeError, AttributeError, AssertionError,
+        SafetensorError, StrictDataclassError,
+    )  # fmt: skip

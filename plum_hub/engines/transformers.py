@@ -24,7 +24,7 @@ from plum_hub.engines.base import (
 )
 from plum_hub.engines.dtype import quantized
 from plum_hub.engines.forms import apply_form, with_stops
-from plum_hub.engines.names import damaged
+from plum_hub.engines.names import unloadable
 from plum_hub.engines.template import asked
 from plum_hub.errors import EngineError, MissingExtraError
 from plum_hub.threads import prepare_threads
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     import torch
 
 
-_UNLOADABLE: tuple[type[Exception], ...] = (OSError, ValueError, KeyError, ImportError)
-"""What transformers raises for a model that it cannot load."""
+_LONGEST = 1 << 17
+"""Context of a model whose configuration and tokenizer name no end."""
 
 
 class TransformersConfig(LocalSettings):
@@ -106,9 +106,10 @@ class TransformersEngine(Engine):
             )
             if source.adapter is not None:
                 model = _adapted(model, str(source.adapter))
-        except _UNLOADABLE + damaged() as error:
+        except unloadable() as error:
             raise EngineError(
-                f"{config.model} does not load ({in_a_line(error)}): give a causal language model"
+                f"{config.model} does not load ({in_a_line(error)}): fix what it names, or give another causal "
+                "language model"
             ) from error
         ends = model.generation_config.eos_token_id or tokenizer.eos_token_id
         self._ends = {*(ends if isinstance(ends, list) else [ends]), *apply_form(tokenizer, config.form)}
@@ -119,7 +120,8 @@ class TransformersEngine(Engine):
         )
         self._tokenizer: Any = tokenizer
         self._model: Any = (model if how else model.to(self._device)).eval()  # quantised weights cannot be moved
-        self._context = int(model.config.get_text_config().max_position_embeddings)
+        positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self._context = int(positions or min(tokenizer.model_max_length, _LONGEST))
         self.identity = EngineIdentity(
             engine="transformers",
             engine_version=transformers.__version__,

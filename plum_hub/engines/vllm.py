@@ -15,23 +15,13 @@ from plum_hub.engines.adapter import source_of
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, LocalSettings, Prompt, Request, in_a_line
 from plum_hub.engines.dtype import gpu_half, quantized
 from plum_hub.engines.forms import apply_form, with_stops
-from plum_hub.engines.names import damaged
+from plum_hub.engines.names import unloadable
 from plum_hub.engines.template import asked
 from plum_hub.errors import EngineError, MissingExtraError
 from plum_hub.threads import prepare_threads
 
 ENVIRONMENT = {"VLLM_LOGGING_LEVEL": "CRITICAL", "VLLM_NO_USAGE_STATS": "1"}
 """Set unless the user has set them: less logging, and no usage reports."""
-_UNLOADABLE: tuple[type[Exception], ...] = (
-    ImportError,
-    OSError,
-    ValueError,
-    RuntimeError,
-    LookupError,
-    AttributeError,
-    AssertionError,
-)
-"""What vLLM raises for a model, a format or a setting that it cannot use."""
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """The ranks that vLLM has kernels for; a lower one is filled up."""
 
@@ -120,7 +110,7 @@ class VllmEngine(Engine):
                 self._adapter = _adapter(config)
                 if self._adapter is not None:
                     self._llm.llm_engine.add_lora(self._adapter)
-        except _UNLOADABLE + damaged() as error:
+        except unloadable() as error:
             raise EngineError(
                 f"vLLM cannot load {config.model}{_told_quantization(config)} ({in_a_line(error)}): "
                 "fix the setting it names, or use  transformers:MODEL"

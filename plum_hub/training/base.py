@@ -9,7 +9,7 @@ from plum_hub.engines import trust
 from plum_hub.engines.adapter import is_adapter
 from plum_hub.engines.base import in_a_line
 from plum_hub.engines.forms import apply_form, chosen, family, names_of
-from plum_hub.engines.names import located, on_hub, published
+from plum_hub.engines.names import located, on_hub, published, unloadable
 from plum_hub.engines.revision import check_there, exact_revision
 from plum_hub.errors import MissingExtraError, TrainingError
 from plum_hub.threads import prepare_threads
@@ -113,15 +113,13 @@ class PinnedModel:
         return model.to(self.load_config().dtype or model.dtype)
 
     def _load(self, kind: Any, **options: Any) -> Any:
-        from safetensors import SafetensorError
-
         commit = {"revision": self.revision} if on_hub(self.model) else {}
         try:
             return kind.from_pretrained(located(self.model), **commit, **options)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except unloadable() as error:
             raise TrainingError(
                 f"{self.model} at revision {self.revision} does not load ({in_a_line(error)}): it no longer exists, "
-                "cannot be reached, is damaged or is not a causal language model; name another with --model"
+                "cannot be reached, is damaged or is not a causal language model; fix it, or name another with --model"
             ) from error
 
 

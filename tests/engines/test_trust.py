@@ -4,6 +4,7 @@ import ast
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +56,25 @@ def test_weights_that_are_a_pickle_are_refused_and_not_read(model: Path, mark: P
     with pytest.raises(EngineError, match="its weights are a pickle"):
         check_weights(model)
     assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "changes"),
+    [
+        ("config.json", {"vocab_size": 64}),
+        ("config.json", {"hidden_size": 96}),
+        ("config.json", {"num_hidden_layers": "two"}),
+        ("generation_config.json", [1]),
+    ],
+)
+def test_files_that_contradict_each_other_are_one_line(model: Path, file: str, changes: Any) -> None:
+    content = json.loads((model / file).read_text())
+    (model / file).write_text(json.dumps(content | changes if isinstance(changes, dict) else changes))
+    with pytest.raises(EngineError, match="does not load") as caught:
+        parse_engine(f"transformers:{model}").open()
+    assert "\n" not in str(caught.value)
+    with pytest.raises(TrainingError, match="does not load"):
+        PinnedModel(str(model), "sha256:0").load_model(bf16=False)
 
 
 def test_a_model_without_its_tokenizer_is_refused(model: Path) -> None:
