@@ -108,8 +108,7 @@ class TransformersEngine(Engine):
                 model = _adapted(model, str(source.adapter))
         except unloadable() as error:
             raise EngineError(
-                f"{config.model} does not load ({in_a_line(error)}): fix what it names, or give another causal "
-                "language model"
+                f"{config.model} does not load ({in_a_line(error)}): fix it, or give another causal language model"
             ) from error
         ends = model.generation_config.eos_token_id or tokenizer.eos_token_id
         self._ends = {*(ends if isinstance(ends, list) else [ends]), *apply_form(tokenizer, config.form)}
@@ -120,8 +119,7 @@ class TransformersEngine(Engine):
         )
         self._tokenizer: Any = tokenizer
         self._model: Any = (model if how else model.to(self._device)).eval()  # quantised weights cannot be moved
-        positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        self._context = int(positions or min(tokenizer.model_max_length, _LONGEST))
+        self._context = _context(model, tokenizer)
         self.identity = EngineIdentity(
             engine="transformers",
             engine_version=transformers.__version__,
@@ -225,6 +223,12 @@ def _quantization(config: TransformersConfig, source: ModelSource, device: str) 
         bnb_4bit_compute_dtype=getattr(torch, config.dtype),
     )
     return {"device_map": {"": device}, "quantization_config": how}
+
+
+def _context(model: Any, tokenizer: Any) -> int:
+    """Return the tokens that a model takes: some configurations, such as Bloom's, name no largest position."""
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return int(positions or min(tokenizer.model_max_length, _LONGEST))
 
 
 def _adapted(model: Any, adapter: str) -> Any:
