@@ -94,8 +94,9 @@ def _completion(request: Request, answer: Any, where: str) -> Completion:
         return Completion.refused(request, "the server's content filter refused it")
     if reason in _BROKEN_OFF or choice.get("error"):
         raise TryAgainError(f"the answer was broken off ({error_of(choice)[1] if choice.get('error') else reason})")
-    message = choice if isinstance(request.prompt, str) else choice.get("message") or {}
-    text = _text(message.get("text" if isinstance(request.prompt, str) else "content"))
+    continues = isinstance(request.prompt, str)
+    message = choice if continues else choice.get("message") or {}
+    text = _text(message.get("text" if continues else "content"))
     if not text and message.get("refusal"):
         return Completion.refused(request, " ".join(str(message["refusal"]).split()))
     return Completion(

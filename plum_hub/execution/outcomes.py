@@ -289,15 +289,11 @@ def _judge_module(run: RunOutcome, tally: _ResultTally) -> None:
         before = {wire.TOKEN: b"", wire.KINDS: b""}
         while kind in before:
             before[kind], (kind, text) = text, next(frames, (b"", b""))
-        if kind == wire.VALUE and isinstance(case, Call) and (detail := _too_many(case.expected, text)):
+        if isinstance(case, Call) and (detail := _why_not_judged(case.expected, kind, text)):
             tally.add(number, _result(case, "raised", detail), None)
             tally.stop("out_of_memory", detail)
             return
         result = _case_result(case, kind, text, before[wire.KINDS], proved=before[wire.TOKEN] == token)
-        if kind == wire.TOO_LARGE and isinstance(case, Call) and not _is_far_smaller(case.expected, text):
-            tally.add(number, _result(case, "raised", _too_large(text)), None)
-            tally.stop("out_of_memory", _too_large(text))
-            return
         if result is None:
             _judge_end(case, number, kind, run, tally)
             return
@@ -321,9 +317,14 @@ def _is_far_smaller(source: str, text: bytes) -> bool:
         return False
 
 
-def _too_many(source: str, text: bytes) -> str:
-    """Say that a set or dictionary has too many elements for a condition on it, which it may meet; "" if it has not."""
-    if len(text) <= MAX_HASHED or not isinstance(expected(source)[0], Condition):
+def _why_not_judged(source: str, kind: bytes, text: bytes) -> str:
+    """Explain why a value is too large to be judged: it may be correct, so it does not count as wrong; "" if it is not.
+
+    Conditions are not decided on large sets and dictionaries, since no expected value bounds what is rebuilt.
+    """
+    if kind == wire.TOO_LARGE and not _is_far_smaller(source, text):
+        return f"{_text(text).partition(': ')[2]}, which is not carried out of the sandbox"
+    if kind != wire.VALUE or len(text) <= MAX_HASHED or not isinstance(expected(source)[0], Condition):
         return ""
     try:
         decode(text, max_hashed=MAX_HASHED)
@@ -332,11 +333,6 @@ def _too_many(source: str, text: bytes) -> str:
     except ValueError:
         return ""
     return ""
-
-
-def _too_large(text: bytes) -> str:
-    """Explain why a value is not judged: it may be correct, so it does not count as wrong."""
-    return f"{_text(text).partition(': ')[2]}, which is not carried out of the sandbox"
 
 
 def _judge_end(case: Case, number: int, kind: bytes, run: RunOutcome, tally: _ResultTally) -> None:

@@ -345,7 +345,8 @@ def carried_over(run: Run, donor: Run | None, kind: type[KeptT], pending: Iterab
     wanted, recorded = set(pending), False
     for row in donor.rows(kind):
         if row.id in wanted:
-            for versions in () if recorded else donor.environments():
-                run.record_environment(versions)
-            recorded = True
+            if not recorded:
+                for versions in donor.environments():
+                    run.record_environment(versions)
+                recorded = True
             yield row
