@@ -20,6 +20,7 @@ from plum_hub.engines.base import EngineSettings, in_a_line
 from plum_hub.errors import EngineError, RecipeError
 from plum_hub.execution.base import SandboxName
 from plum_hub.instructions.sources import InstructionsConfig, paper_settings, same_files, source_path
+from plum_hub.refusal import first_refusal
 from plum_hub.release.lineage import published_name
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.static import DROP_CODES, known_codes
@@ -605,23 +606,21 @@ def _validate(tree: Mapping[str, Any], origin: str) -> Recipe:
     except EngineError as error:  # an engine setting whose value must not be shown
         raise RecipeError(f"{origin}: {error}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        section, *rest = first["loc"] or ("recipe",)
+        refusal = first_refusal(error)
+        section, *rest = refusal.path or ("recipe",)
         if section in ("policy", "generator"):
             rest = rest[1:]  # pydantic puts the engine's type between the section and the key
-        where = ".".join(map(str, (section, *rest)))
-        if first["type"] == "extra_forbidden":
+        where = ".".join((section, *rest))
+        if refusal.is_unknown:
             kinds = engine_keys().values()
             more = {f"{name}.{key}" for name in ("policy", "generator") for keys in kinds for key in keys}
             problem = unknown_key(where, (*key_paths(), *more), "recipe")
-        elif first["type"] == "missing":
-            problem = "this key is required"
-        elif first["type"].startswith("union_tag"):
+        elif refusal.kind.startswith("union_tag"):
             problem = (
                 f"its `type` must be one of {', '.join(engine_keys())}, as in  {where}: {{type: vllm, model: NAME}}"
             )
-        elif first["type"] == "tuple_type":
-            problem = f"must be a list, as in  [{first.get('input')}]"
+        elif refusal.kind in ("missing", "tuple_type"):
+            problem = refusal.problem
         else:
-            problem = f"{first['msg']} (it is {first.get('input')!r})"
+            problem = f"{refusal.problem} (it is {refusal.value!r})"
         raise RecipeError(f"{origin}: {where}: {problem}") from error

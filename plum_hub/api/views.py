@@ -22,6 +22,7 @@ from plum_hub.pipeline.rule_views import RULES, RuleView, labelled_rows, view_ru
 from plum_hub.progress import LoggedProgress, Progress
 from plum_hub.recipe import unknown_key
 from plum_hub.records import Preference, digest
+from plum_hub.refusal import first_refusal
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.views import Row, dpo_rows, kto_rows, sft_rows
 from plum_hub.run import Run
@@ -166,11 +167,10 @@ def _rules(rule: str | None, settings: tuple[str, ...]) -> Mapping[str, Preferen
     try:
         return {rule or "custom": PreferencesConfig.model_validate(values)}
     except ValidationError as error:
-        wrong = error.errors(include_url=False)[0]
-        key = ".".join(map(str, wrong["loc"])) or "preferences"
+        refusal = first_refusal(error)
+        key = refusal.key or "preferences"
         unknown = unknown_key(key, PreferencesConfig.model_fields, "recipe")
-        said = unknown if wrong["type"] == "extra_forbidden" else wrong["msg"]
-        raise RecipeError(f"--set {key}: {said}") from error
+        raise RecipeError(f"--set {key}: {unknown if refusal.is_unknown else refusal.problem}") from error
 
 
 @contextmanager

@@ -13,7 +13,15 @@ from pydantic import Field, model_validator
 from typing_extensions import override
 
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, Request, Sampling
-from plum_hub.engines.openai_wire import SchemaRefusedError, completion_of, is_busy, is_refusal, refused, request_body
+from plum_hub.engines.openai_wire import (
+    OUT_OF_CREDIT,
+    SchemaRefusedError,
+    completion_of,
+    is_busy,
+    is_refusal,
+    refused,
+    request_body,
+)
 from plum_hub.engines.prices import TokenPrices, list_prices
 from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, read_json
 from plum_hub.errors import EngineError
@@ -264,6 +272,11 @@ class OpenAIEngine(Engine):
             return EngineError(f"{self.where} refused the key: put a valid one into {self.config.api_key_env}")
         if error.status_code == 404:
             return EngineError(f"{self.where} has no model {self.config.model!r} ({error.message}): check its name")
+        if error.status_code == 402 or error.code == OUT_OF_CREDIT:
+            return EngineError(
+                f"{self.where} has no credit left for the key in {self.config.api_key_env} ({error.message}): "
+                "add some, and run the same command again, which keeps every answer"
+            )
         return EngineError(f"{self.where} refused the request ({error.message}): change the setting that it names")
 
     def without_batches(self, error: "APIStatusError") -> EngineError:
@@ -319,7 +332,7 @@ class OpenAIEngine(Engine):
         try:
             return self.read(request, self.asked(lambda: self._post(request, until)))
         except openai.APIStatusError as error:
-            if is_refusal(error.status_code, str(error.code or ""), error.message):
+            if is_refusal(request, error.status_code, str(error.code or ""), error.message):
                 return Completion.refused(request, error.message)
             if error.status_code in (400, 422):
                 raise refused(request, self.where, error.message) from error

@@ -308,7 +308,7 @@ class _Batches:
                 return self._engine.read(request, answer.get("body"))
             return None
         code, message = error_of(error or answer.get("body"))
-        if is_refusal(status, code, message):
+        if is_refusal(request, status, code, message):
             return Completion.refused(request, message)
         if code in _NOT_ANSWERED or is_busy(status, code):
             return None

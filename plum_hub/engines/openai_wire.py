@@ -1,5 +1,6 @@
 """Requests and answers of the OpenAI API as JSON, for single requests and for the lines of a batch."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -9,12 +10,17 @@ from plum_hub.errors import EngineError
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 """Endpoints, as a batch names them."""
+OUT_OF_CREDIT = "insufficient_quota"
+"""The error code of a key whose quota is used up; other servers answer with status 402."""
 _REFUSALS = ("context_length_exceeded", "content_filter", "content_policy_violation", "string_above_max_length")
 """Error codes that concern this very request."""
 _BROKEN_OFF = frozenset({"error", "abort"})
 """How a choice ends whose answer is not whole, as gateways say it after an outage."""
 _TOO_LONG = ("context length", "context window", "context size", "too long", "too many tokens", "maximum input length")
 """What servers without error codes say of a prompt that does not fit."""
+
+_CONTEXT = re.compile(r"maximum context length is (\d+)")
+"""What vLLM and OpenAI say if the prompt alone does not fit, and if the prompt and `max_tokens` do not."""
 
 
 class SchemaRefusedError(EngineError):
@@ -138,17 +144,22 @@ def error_of(body: Any) -> tuple[str, str]:
     return str(error.get("code") or ""), str(error.get("message") or error)[:300]
 
 
-def is_refusal(status: int, code: str, message: str) -> bool:
-    """Tell whether an error concerns this very request, so that another try would not help.
+def is_refusal(request: Request, status: int, code: str, message: str) -> bool:
+    """Tell whether an error concerns this very request, so that another try would not help, and others may succeed.
 
     Args:
+        request: The request.
         status: The HTTP status.
         code: The error's code.
         message: The error's message.
 
     Returns:
-        True for a prompt that is too long, or that a content filter refused.
+        True for a prompt that is too long, or that a content filter refused. An answer's limit that no prompt would
+        leave room for is a setting.
     """
+    context = _CONTEXT.search(message)
+    if context is not None and request.sampling.max_tokens >= int(context[1]):
+        return False
     known = code in _REFUSALS or any(words in message.lower() for words in _TOO_LONG)
     return status in (400, 413, 422) and known
 
@@ -182,7 +193,7 @@ def is_busy(status: int, code: str) -> bool:
     Returns:
         False for a used-up quota, though its status is that of a busy server.
     """
-    return status in BUSY and code != "insufficient_quota"
+    return status in BUSY and code != OUT_OF_CREDIT
 
 
 def _raise_error(answer: Any, where: str) -> NoReturn:

@@ -9,6 +9,7 @@ is a word.
 
 import hashlib
 import time
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Self
@@ -54,7 +55,9 @@ class ScriptedConfig(EngineSettings):
         """Read the rows of the file."""
         pinned = self.pin()
         rows = []
-        for number, line in enumerate(self._read().splitlines(), start=1):
+        for number, line in enumerate(self._read().removeprefix(BOM_UTF8).splitlines(), start=1):
+            if not line.strip():
+                continue
             try:
                 rows.append(_Row.model_validate_json(line))
             except ValidationError as error:

@@ -7,7 +7,7 @@ names.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from plum_hub.engines.base import LocalSettings
 from plum_hub.errors import HubError, InstructionsError, UsageError
@@ -109,7 +109,8 @@ class _Estimate:
     def of(self, name: str) -> ExperimentEstimate:
         build = self._build()
         rate = self._rate()
-        works = [*(self._data(step, rate) for step in build.steps), *self._training(build), *self._evaluation(rate)]
+        steps = [part for step in build.steps for part in self._in_rounds(step)]
+        works = [*(self._data(step, rate) for step in steps), *self._training(build), *self._evaluation(rate)]
         served = [work for work in works if work.on_server]
         own = [work for work in works if not work.on_server]
         return ExperimentEstimate(
@@ -150,6 +151,17 @@ class _Estimate:
             self._notes.append("the policy's size is not known: set costs.parameters, in billions, for GPU hours")
         return rate
 
+    def _in_rounds(self, step: EstimateStep) -> Iterator[EstimateStep]:
+        """Plan the samples of each round on the instructions that it trains on, and those of every model, the first
+        one included, on the instructions that are held out."""
+        rounds, held_out = self._experiment.rounds, self._experiment.held_out
+        if rounds == 1 or step.stage != "samples":
+            yield step
+            return
+        for number in range(1, rounds + 1):
+            yield _scaled(step, 1 - held_out, f"samples, round {number}")
+        yield _scaled(step, held_out * (rounds + 1), f"samples, held out, {rounds + 1} models")
+
     def _data(self, step: EstimateStep, rate: float | None) -> PlannedWork:
         local = isinstance(
             self._experiment.data.generator if step.stage == "responses" else self._policy, LocalSettings
@@ -164,6 +176,8 @@ class _Estimate:
     def _training(self, build: BuildEstimate) -> Iterator[PlannedWork]:
         samples = self._experiment.data.filled().samples.per_instruction or 0
         answers = build.suites_expected * samples
+        if self._experiment.rounds > 1:
+            answers = round(answers * (1 - self._experiment.held_out))
         each = next((one for one in build.steps if one.stage == "samples"), None)
         prompt, completion = _SHORT_ANSWER, _SHORT_ANSWER
         if each is not None and each.requests:
@@ -221,6 +235,16 @@ class _Estimate:
     def _usd(self, hours: float | None) -> float | None:
         price = self._costs.usd_per_gpu_hour
         return None if hours is None or price is None else round(hours * price, 4)
+
+
+def _scaled(step: EstimateStep, factor: float, stage: str) -> EstimateStep:
+    """Return a step of another size."""
+    return replace(
+        step, stage=stage, requests=round(step.requests * factor), prompt_tokens=round(step.prompt_tokens * factor),
+        completion_tokens=round(step.completion_tokens * factor),
+        seconds=None if step.seconds is None else step.seconds * factor,
+        usd=None if step.usd is None else round(step.usd * factor, 4),
+    )  # fmt: skip
 
 
 def _total(values: Iterable[float | None]) -> float | None:

@@ -12,7 +12,8 @@ from plum_hub.engines import parse_engine
 from plum_hub.errors import RecipeError
 from plum_hub.experiments import shipped
 from plum_hub.publishing.model_checkpoint import WeightsChoice
-from plum_hub.recipe import BenchmarkName, Recipe, merged, setting_tree
+from plum_hub.recipe import BenchmarkName, Recipe, merged, setting_tree, unknown_key
+from plum_hub.refusal import first_refusal
 from plum_hub.release.preferences import Rejected
 from plum_hub.release.schemas import Method
 from plum_hub.training.settings import TrainingSettings
@@ -93,11 +94,10 @@ class TrainingPlan(_Frozen):
         try:
             return TrainingSettings.model_validate(tree)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            key = ".".join(map(str, first["loc"]))
-            unknown = first["type"] == "extra_forbidden"
-            problem = "no such key; docs/reference/training.md lists them" if unknown else first["msg"]
-            raise ValueError(f"{method.name}: {key}: {problem}") from error
+            refusal = first_refusal(error)
+            unknown = unknown_key(refusal.key, TrainingSettings.model_fields, "training")
+            problem = unknown if refusal.is_unknown else refusal.problem
+            raise ValueError(f"{method.name}: {refusal.key}: {problem}") from error
 
 
 class SampledEvaluation(_Frozen):
@@ -315,14 +315,18 @@ def _data(tree: Mapping[str, Any], origin: str, settings: list[str]) -> Recipe:
     return recipes.compose(yaml.safe_dump(others), f"{origin}: data", engines, rest)
 
 
+def _keys() -> list[str]:
+    """Return the keys of an experiment, with those of its sections but the data's."""
+    sections = {name: field.annotation for name, field in Experiment.model_fields.items() if name != "data"}
+    kinds = {name: kind for name, kind in sections.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
+    return [*Experiment.model_fields, *(f"{name}.{key}" for name, kind in kinds.items() for key in kind.model_fields)]
+
+
 def _validate(tree: Mapping[str, Any], origin: str) -> Experiment:
     try:
         return Experiment.model_validate(tree)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "experiment"
-        if first["type"] == "extra_forbidden":
-            problem = "no such key; docs/reference/experiment.md lists the keys"
-        else:
-            problem = first["msg"].removeprefix("Value error, ")
+        refusal = first_refusal(error)
+        where = refusal.key or "experiment"
+        problem = unknown_key(where, _keys(), "experiment") if refusal.is_unknown else refusal.problem
         raise RecipeError(f"{origin}: {where}: {problem}") from error

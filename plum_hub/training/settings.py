@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from plum_hub import plain_yaml
 from plum_hub.engines.base import in_a_line
 from plum_hub.errors import TrainingError
+from plum_hub.refusal import first_refusal
 from plum_hub.release.schemas import Method
 
 _RATES: dict[tuple[Method, bool], float] = {
@@ -168,14 +169,14 @@ def compose(settings: Iterable[str], **options: object) -> TrainingSettings:
     try:
         return TrainingSettings.model_validate(tree)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
+        refusal = first_refusal(error)
+        where = refusal.key
+        if refusal.is_unknown:
             raise TrainingError(
                 f"--set {where}: there is no such key; the keys are {', '.join(TrainingSettings.model_fields)}"
             ) from error
-        reason = first["msg"].removeprefix("Value error, ")
-        raise TrainingError(f"--set {where}={first['input']}: {reason}" if where else f"--set: {reason}") from error
+        given = f"{where}={refusal.value}" if where else ""
+        raise TrainingError(f"--set {given}".rstrip() + f": {refusal.problem}") from error
 
 
 def _value(setting: str, text: str) -> object:

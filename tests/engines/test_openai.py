@@ -199,6 +199,39 @@ def test_an_answer_that_the_server_broke_off_is_asked_for_again(
     assert set(asked.values()) == {2}
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "This model's maximum context length is {} tokens. However, you requested 408 tokens (400 in the messages).",
+        "'max_tokens' or 'max_completion_tokens' is too large: 8. This model's maximum context length is {} tokens.",
+    ],
+)
+def test_a_limit_of_answers_above_the_context_is_a_setting_and_no_long_prompt(
+    loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    context = SAMPLING.max_tokens + 1
+    monkeypatch.setattr(
+        loopback, "answer", lambda *_: (400, {"error": {"message": message.replace("{}", str(context))}})
+    )
+    (one,) = answers(config(loopback), 1).values()
+    assert one.finish_reason == "refused"
+    context -= 1
+    with pytest.raises(EngineError, match=r"context length is 8 .*change the setting that it names"):
+        answers(config(loopback), 1)
+
+
+@pytest.mark.parametrize(("status", "code"), [(402, None), (429, "insufficient_quota")])
+def test_an_account_without_credit_is_told_at_once_and_what_to_do(
+    loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch, status: int, code: str | None
+) -> None:
+    asked = []
+    body = {"error": {"message": "You exceeded your balance", "code": code}}
+    monkeypatch.setattr(loopback, "answer", lambda *_: (asked.append(1), (status, body))[1])
+    with pytest.raises(EngineError, match=r"no credit left for the key in OPENAI_API_KEY \(.*add some"):
+        answers(config(loopback), 1)
+    assert len(asked) == 1
+
+
 def test_contents_in_parts_refusals_and_odd_counts_are_read(
     loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,6 +135,15 @@ def test_a_row_of_another_form_is_named_by_its_line(tmp_path: Path, row: object)
         _script(tmp_path / "a.jsonl", {"texts": ["a"]}, row).open()
 
 
+def test_what_editors_add_to_a_file_is_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + b'{"contains": "sort", "texts": ["a"]}\r\n\r\n{"texts": ["else"]}\r\n\r\n')
+    assert _ask(ScriptedConfig(model=str(path)), "please add") == "else"
+    path.write_text('{"texts": ["a"]}\n\n{"text": ["a"]}\n')
+    with pytest.raises(EngineError, match=r"a\.jsonl:3: "):
+        ScriptedConfig(model=str(path)).open()
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="scripted:FILE"):
         ScriptedConfig(model=str(tmp_path / "none.jsonl")).pin()

@@ -149,7 +149,9 @@ def test_layers_and_short_forms() -> None:
         ("epoch=2", "epoch: no such key"),
         ("training.settings.epoch=2", "epoch: no such key"),
         ("training.settings.desirable_weight=2", "for kto"),
-        ("evaluation.benchmark=x", "evaluation.benchmark: no such key"),
+        ("evaluation.benchmark=x", "evaluation.benchmark: no such key, evaluation.benchmarks perhaps; docs"),
+        ("evaluation.benchmarks=mbpp", "evaluation.benchmarks: must be a list, as in  [mbpp]"),
+        ("training.methods=kto", "training.methods: must be a list, as in  [kto]"),
         ("evaluation.benchmarks=[mmlu]", "evaluation.benchmarks.0"),
         ("release.model=one", "put {name} into it"),
         ("rounds=2", "rounds above 1 take one method"),
@@ -193,6 +195,28 @@ def test_the_order_of_benchmarks_does_not_change_what_is_asked(rehearsal: Path, 
         settings={"evaluation.benchmarks": benchmarks},
     )  # fmt: skip
     assert next(work.requests for work in found.works if work.phase == "evaluation") == 2 * 974
+
+
+def test_a_dry_run_counts_the_samples_of_every_round(rehearsal: Path) -> None:
+    once, thrice = (
+        estimate_experiment(
+            "headline/generated", instructions=str(rehearsal / "tasks.jsonl"), rounds=rounds,
+            settings={
+                "training.methods": ["kto"], "held_out": 0.25, "samples.per_instruction": 20,
+                "instructions.near_duplicates": 1.0,
+            },
+        )
+        for rounds in (1, 3)
+    )  # fmt: skip
+    (samples,) = (work for work in once.works if work.work == "samples")
+    kto = next(work for work in once.works if work.work == "kto")
+    named = {work.work: work for work in thrice.works}
+    for number in (1, 2, 3):
+        assert named[f"samples, round {number}"].requests == samples.requests * 0.75
+        assert named[f"kto, round {number}"].requests == kto.requests * 0.75
+    assert named["samples, held out, 4 models"].requests == samples.requests
+    sampled = [work.completion_tokens for name, work in named.items() if name.startswith("samples")]
+    assert sum(sampled) == pytest.approx(samples.completion_tokens * 3.25, abs=4)
 
 
 def test_a_dry_run_counts_tokens_hours_and_money(
