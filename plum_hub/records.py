@@ -435,6 +435,15 @@ class Score:
     """Version of the sandbox."""
     date: str
     """When the evaluation began: ISO 8601, UTC."""
+    of_problems: int | None = None
+    """Problems of the benchmark, counted or not; None in scores of versions that did not say."""
+    caveat: str = ""
+    """What the benchmark wants said with every score; "" if nothing."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every problem of the benchmark is counted, as far as is known."""
+        return not self.part and self.of_problems in (None, self.problems)
 
 
 Record = (

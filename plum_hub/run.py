@@ -57,6 +57,7 @@ from plum_hub.records import (
     SuiteVote,
     TestSuite,
     Verdict,
+    digest,
     from_json,
     to_json,
 )
@@ -643,12 +644,14 @@ def slug(text: str) -> str:
         text: A repository or path, possibly with `@TAG`, `:COLUMN` or the ending of a data file, which are removed.
 
     Returns:
-        Lower-case ASCII letters and digits, with single `.` and `-` between them; `run` if nothing is left.
+        Lower-case ASCII letters and digits, with single `.` and `-` between them; `run` if nothing is left. A name with
+        letters that no Hub accepts ends in a digest, so that two such names stay two.
     """
     last = text.rstrip("/").split("/")[-1].split("@")[0].split(":")[0]
     ending = next((one for one in sorted(SUFFIXES, key=len, reverse=True) if last.lower().endswith(one)), "")
     last = last[: len(last) - len(ending)]
-    return re.sub(r"[^a-z0-9.]+|[.-]{2,}", "-", last.lower()).strip("-.") or "run"
+    name = re.sub(r"[^a-z0-9.]+|[.-]{2,}", "-", last.lower()).strip("-.") or "run"
+    return name if last.isascii() else f"{name}-{digest(last)[:8]}"
 
 
 def _refuse_link(folder: Path) -> None:

@@ -126,17 +126,24 @@ def test_greedy_scores_and_a_second_call_that_owes_nothing(tmp_path: Path) -> No
     assert [{**one, "date": ""} for one in again["scores"]] == [{**one, "date": ""} for one in first["scores"]]
 
 
-def test_what_cards_and_leaderboards_read(tmp_path: Path) -> None:
-    model(tmp_path, half())
-    plum_hub(asked(tmp_path, "-q"))
+def test_what_cards_and_leaderboards_read_and_that_a_part_is_no_score_of_a_benchmark(tmp_path: Path) -> None:
+    model(tmp_path, {**half(), "": ["I do not know."]})
     run = tmp_path / "run"
+    plum_hub(asked(tmp_path, "-q", "--limit", "164"))
     (entry,) = yaml.safe_load((run / ".eval_results" / "humaneval.yaml").read_text())
-    assert entry["value"] == 50.0
+    assert entry["value"] == 1.83
     assert entry["dataset"]["id"] == "openai/openai_humaneval"
-    assert "greedy" in entry["notes"]
+    assert entry["notes"].startswith("1 sample a problem, greedy")
+    (score,) = done(asked(tmp_path))["scores"]
+    assert (score["problems"], score["of_problems"]) == (FIRST, 164)
+    assert [*(run / ".eval_results").iterdir()] == []
     (index,) = yaml.safe_load((run / "model-index.yaml").read_text())["model-index"]
-    assert index["results"][0]["metrics"][0]["value"] == 50.0
-    assert "50.0 ± 20.4" in (run / "table.md").read_text()
+    (metric,) = index["results"][0]["metrics"]
+    assert metric["value"] == 50.0
+    said = "only 6 of its 164 problems; 1 sample a problem"
+    assert metric["args"]["terms"].startswith(said)
+    assert "50.0 ± 20.4" in (table := (run / "table.md").read_text())
+    assert said in table
 
 
 def test_samples_are_drawn_and_pass_at_k_is_unbiased(tmp_path: Path) -> None:
@@ -267,6 +274,27 @@ def test_ids_may_be_the_numbers_of_the_problems(tmp_path: Path) -> None:
     ]
     assert values(done(given(tmp_path, rows))) == {"pass@1": 1.0}
     refused(given(tmp_path, [*rows, {"task_id": 999, "solution": "x = 1"}]), 2, ":7", "'999' is not a problem")
+
+
+def test_another_file_of_programs_does_not_replace_the_scores(tmp_path: Path) -> None:
+    done(given(tmp_path, [{"task_id": one["task_id"], "solution": right(one)} for one in problems()], name="a.jsonl"))
+    kept = (tmp_path / "run" / "scores.json").read_bytes()
+    other = [{"task_id": one["task_id"], "solution": wrong(one)} for one in problems()]
+    refused(given(tmp_path, other, name="b.jsonl"), 2, "holds the evaluation of a.jsonl: name another folder")
+    assert (tmp_path / "run" / "scores.json").read_bytes() == kept
+    assert values(done(given(tmp_path, other, name="a.jsonl"))) == {"pass@1": 0.0}  # corrected at its place
+
+
+@pytest.mark.parametrize("key", ["solution", "completion"])
+def test_a_completion_of_a_task_in_words_is_the_program(tmp_path: Path, key: str) -> None:
+    file = DATA / "mbpp" / "sanitized-mbpp.json.gz"
+    if not file.is_file():
+        pytest.skip("needs ../shared/data/mbpp")
+    rows = [
+        {"task_id": one["task_id"], key: one["code"]} for one in json.loads(gzip.decompress(file.read_bytes()))[:FIRST]
+    ]
+    order = ["--samples", str(write(tmp_path / "a.jsonl", rows)), "--benchmark", "mbpp-sanitized", "--partial"]
+    assert values(done(evaluate(tmp_path, *order, data=DATA))) == {"pass@1": 1.0}
 
 
 @pytest.mark.parametrize("form", ["HumanEval_{}", "humaneval/{}", " HumanEval/{} "])
@@ -413,6 +441,7 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
     refused(asked(tmp_path, "--difficulty", "easy"), 2, "only livecodebench")
     refused(asked(tmp_path, "--prompt", "prefilled"), 6, "--prompt chat")
     refused(asked(tmp_path, "--benchmarks", "humanevil"), 12, "humanevil")
+    refused(asked(tmp_path, "--benchmarks", ","), 2, "--benchmarks: names no benchmark; name one or more of humaneval")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").touch()
     refused(asked(tmp_path), 4, "is not an evaluation folder")

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from plum_hub.benchmarks import load
 from plum_hub.engines.tokenizer import begun_answers
 from plum_hub.engines.transformers import TransformersConfig
 from plum_hub.engines.weights import is_whole
-from plum_hub.evaluation.cards import table
+from plum_hub.evaluation.cards import eval_results, table
 from plum_hub.evaluation.folder import EvaluationFolder
 from plum_hub.evaluation.protocol import Protocol, own_protocol, problem_prompt, protocol_label
 from plum_hub.prompts.evalplus import evalplus_installed, evalplus_rules
@@ -165,7 +165,8 @@ def test_every_score_names_its_protocol_and_two_are_not_compared(tmp_path: Path)
     assert first["protocol"]["version"] == version("evalplus")
     assert {score["protocol"] for score in first["scores"]} == {named}
     run = tmp_path / "run"
-    (entry,) = yaml.safe_load((run / ".eval_results" / "humaneval.yaml").read_text())
+    scores = [replace(score, of_problems=score.problems) for score in EvaluationFolder(run).scores().scores]
+    (entry,) = yaml.safe_load(eval_results(scores)["humaneval.yaml"])
     assert f"protocol {named}" in entry["notes"]
     assert f"protocol {named}" in (run / "table.md").read_text()
     assert f"protocol {named}" in (run / "model-index.yaml").read_text()

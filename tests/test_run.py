@@ -15,7 +15,7 @@ from plum_hub.engines import parse_engine
 from plum_hub.errors import RunError
 from plum_hub.recipe import Recipe, seal
 from plum_hub.records import Instruction, TestCase, TestSuite, digest, digests_with, from_json, to_json
-from plum_hub.run import Run, finished
+from plum_hub.run import Run, finished, slug
 
 
 @pytest.fixture
@@ -284,6 +284,12 @@ def test_a_prepared_digest_is_the_same() -> None:
     last = {"b": [1, "é"], "a": None}
     for one, other in (("0f", "a0"), ('quo"te\\', "é\ud800\n"), ("", "x,y")):
         assert digests_with(last)(one, other) == digest(one, other, last)
+
+
+def test_names_in_other_letters_stay_apart() -> None:
+    assert slug("me/Plum Starter@v1.0.0") == "plum-starter"
+    assert slug("données.jsonl").startswith("donn-es-")
+    assert len({slug(name) for name in ("训练一", "训练二", "run", "")}) == 3
 
 
 def test_digest_sees_content_not_order_of_keys() -> None:

@@ -310,9 +310,20 @@ def test_floats_have_a_tolerance_and_the_form_of_the_case_that_they_come_from(ju
 
 
 @pytest.mark.parametrize(
-    "value", ["{x, 0.5}", "float('inf')", "[float('nan')]", "object()", "str(object())", "'a' * 5000"]
+    "value",
+    [
+        "{x, 0.5}",
+        "float('inf')",
+        "[float('nan')]",
+        "object()",
+        "str(object())",
+        "'a' * 5000",
+        "[x * 1e9, 0.5]",
+        "(x * 1e6, {'a': 0.0})",
+    ],
 )
 def test_values_that_no_case_can_hold_are_not_used(judge: Judge, value: str) -> None:
+    """Nor are floats so far apart in size that the tolerance of the one hides the other."""
     reference = f"def f(x):\n    return {value} if x > 5 else x\n"
     assert all(arguments(case)[0] <= 5 for case in added(judge, suite(reference, ("f(1)", "1"), ("f(2)", "2"))))
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from plum_hub.api.settings import StrPath, engine, optional_path
+from plum_hub.benchmarks import NAMES
 from plum_hub.engines import EngineConfig
 from plum_hub.errors import UsageError
 from plum_hub.evaluation.config import EvaluationConfig, ProblemSelection
@@ -227,10 +228,13 @@ def _config(
     names = benchmarks.replace(" ", "").split(",") if isinstance(benchmarks, str) else benchmarks
     if names is None:
         names = () if config is None else _DEFAULT
+    names = tuple(dict.fromkeys(one for one in names if one))
+    if config is not None and not names:
+        raise UsageError(f"--benchmarks: names no benchmark; name one or more of {', '.join(NAMES)}")
     source = str(samples) if config is None else config.model
     name = _place(source) if config is None or Path(source).exists() else slug(source)
     return EvaluationConfig(
-        benchmarks=tuple(dict.fromkeys(one for one in names if one)),
+        benchmarks=names,
         folder=Path("runs") / f"evaluate-{name}" if run is None else Path(run),
         model=config,
         generations=optional_path(samples),

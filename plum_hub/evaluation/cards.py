@@ -24,6 +24,8 @@ _DATASETS = {
 def eval_results(scores: Iterable[Score]) -> dict[str, str]:
     """Build the files of `.eval_results/`: one per benchmark, with its official scores over all problems.
 
+    The Hub shows these values beside those of other models, so a benchmark of which only a part was tried has no file.
+
     Args:
         scores: The scores of a model.
 
@@ -33,7 +35,7 @@ def eval_results(scores: Iterable[Score]) -> dict[str, str]:
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
     entries: dict[str, list[Any]] = {}
-    for score in _quoted(scores):
+    for score in filter(lambda score: score.whole, _quoted(scores)):
         dataset, _ = _dataset(score)
         entry = EvalResultEntry(
             dataset_id=dataset,
@@ -114,17 +116,21 @@ def terms(score: Score) -> str:
         score: The score.
 
     Returns:
-        One line: sampling, protocol, prompt, extraction, benchmark, sandbox and date.
+        One line: how many of the benchmark's problems where not all, sampling, protocol, prompt, extraction, benchmark,
+        sandbox and date, and what the benchmark wants said.
     """
+    part = "" if score.part or score.whole else f"only {score.problems} of its {score.of_problems} problems; "
     sampling = f"{score.samples} sample{'s' * (score.samples > 1)} a problem"
     if score.temperature is not None:
         sampler = "greedy" if score.temperature == 0 else f"temperature {score.temperature:g}, top-p {score.top_p:g}"
         sampling = f"{sampling}, {sampler}, at most {score.max_tokens} tokens"
     asked = f"protocol {score.protocol}; " if score.protocol else ""
     return (
-        f"{sampling}; {asked}prompt {score.prompt}" + (f" {score.prompt_digest}" if score.prompt_digest else "") + "; "
+        f"{part}{sampling}; {asked}prompt {score.prompt}"
+        + (f" {score.prompt_digest}" if score.prompt_digest else "")
+        + "; "
         f"{score.extraction}; {score.benchmark} {score.revision}; judged by {score.harness}, {score.reading} rules; "
-        f"{score.date[:10]}"
+        f"{score.date[:10]}" + (f"; {score.caveat}" if score.caveat else "")
     )
 
 

@@ -11,7 +11,7 @@ present protocol would make are counted.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +32,8 @@ Counts: TypeAlias = dict[str, tuple[PositiveInt, NonNegativeInt]]
 
 _T = TypeVar("_T")
 _RecordT = TypeVar("_RecordT", bound=BaseModel)
+EVAL_RESULTS = ".eval_results"
+"""The folder within that has the scores as the Hub reads them."""
 _HEAD, _SCORES, _SAMPLES, _VERDICTS = "evaluation.json", "scores.json", "samples.jsonl", "verdicts.jsonl"
 
 
@@ -209,6 +211,22 @@ class EvaluationFolder:
             RunError: The file cannot be written; the old content is still there.
         """
         write_whole(self.path / name, text)
+
+    def keep_only(self, name: str, files: Iterable[str]) -> None:
+        """Delete those files of a folder within that an earlier call wrote and that this one does not.
+
+        Args:
+            name: The folder within, relative to this one.
+            files: Names of the files to keep, relative to this folder.
+
+        Raises:
+            RunError: A file cannot be deleted.
+        """
+        kept = {self.path / file for file in files}
+        with writing(self.path / name):
+            for file in self.path.glob(f"{name}/*.yaml"):
+                if file not in kept:
+                    file.unlink()
 
     def write_head(self, record: EvaluationRecord) -> None:
         """Write `evaluation.json`.

@@ -53,7 +53,7 @@ class Generation:
         """Build the whole program.
 
         Args:
-            prompt: The problem's prompt, which a completion continues.
+            prompt: The code that a completion continues; "" if the problem has none.
 
         Returns:
             Python source.

@@ -16,7 +16,7 @@ from plum_hub.evaluation.cards import eval_results, model_index, table
 from plum_hub.evaluation.config import EvaluationConfig, SelectedBenchmark, select_benchmarks, with_limits
 from plum_hub.evaluation.estimate import notes_before, resolve_requests
 from plum_hub.evaluation.exports import write_results
-from plum_hub.evaluation.folder import EvaluationFolder, EvaluationRecord
+from plum_hub.evaluation.folder import EVAL_RESULTS, EvaluationFolder, EvaluationRecord
 from plum_hub.evaluation.generations import (
     MAX_CHARACTERS,
     Generation,
@@ -221,7 +221,8 @@ class _EvaluationRun:
         for benchmark in outcomes.values():
             files += write_results(self.folder, benchmark, head.date)
         model = scores[0].model
-        cards = {f".eval_results/{name}": text for name, text in eval_results(scores).items()}
+        cards = {f"{EVAL_RESULTS}/{name}": text for name, text in eval_results(scores).items()}
+        self.folder.keep_only(EVAL_RESULTS, cards)
         for file, text in {**cards, "model-index.yaml": model_index(scores, model), "table.md": table(scores)}.items():
             self.folder.write(file, text)
             files.append(file)
@@ -232,7 +233,9 @@ def _entries(generations: list[Generation], chosen: SelectedBenchmark) -> list[P
     """Return the programs of one problem, each named by its content and its position among them."""
     entries = []
     for index, one in enumerate(generations):
-        code = one.program(chosen.problems[one.problem].text)
+        problem = chosen.problems[one.problem]
+        # A task in words has no code that a completion could continue.
+        code = one.program(problem.text if problem.kind == "completion" else "")
         # The text is part of the ids of verdicts, so its wording stays.
         invalid = (
             f"{len(code):,} characters are more than the {MAX_CHARACTERS:,} that are run"
@@ -249,12 +252,14 @@ def _suites(chosen: Mapping[str, SelectedBenchmark], entries: list[ProblemProgra
 
 
 def _refuse_another(before: EvaluationRecord, head: EvaluationRecord, folder: EvaluationFolder) -> None:
-    """Refuse to write over the scores of another model; weights that changed at the same place are the same model."""
-    one, other = ((record.model or {}).get("model") for record in (before, head))
+    """Refuse to write over the scores of another model or file of programs.
+
+    Weights that changed at the same place are the same model, and so is a file that has the same name.
+    """
+    one, other = ((record.model or {}).get("model") or record.samples for record in (before, head))
     revisions = {(record.model or {}).get("revision") for record in (before, head)}
     if one != other and (len(revisions) > 1 or None in revisions):
-        name = one or before.samples
-        raise UsageError(f"{folder.path} holds the evaluation of {name}: name another folder with --run")
+        raise UsageError(f"{folder.path} holds the evaluation of {one}: name another folder with --run")
 
 
 def _judged(judging: EvaluationVerdicts, entry: ProblemProgram) -> JudgedSample:
@@ -293,6 +298,8 @@ def _record(
         max_tokens=tokens,
         harness=head.harness,
         date=head.date,
+        of_problems=len(chosen.ids),
+        caveat=chosen.caveat,
         **score,
     )
 

@@ -40,6 +40,8 @@ _LONGEST_VALUE = 1_000
 """Characters of an expected value."""
 _RELATIVE, _LEAST_TOLERANCE = 1e-6, 1e-9
 """Differences that floats may have: other right programs may compute them in another order."""
+_MOST_APART = 1_000.0
+"""Largest ratio of two floats in a value: they share one tolerance, which must not hide the smaller one."""
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
 
 
@@ -257,6 +259,8 @@ def _case(varied: VariedCall, value: str) -> TestCase | None:
         close.args = [ast.parse(value, mode="eval").body]
         expected = ast.unparse(close)
     elif numbers:
+        if max(numbers) > _MOST_APART * min(size or 1.0 for size in numbers):
+            return None
         tolerance = max(_RELATIVE * max(numbers), _LEAST_TOLERANCE, tolerance or 0.0)
     try:
         parse_expected(expected)
