@@ -4,12 +4,13 @@ import fcntl
 import glob
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from plum_hub.errors import RunError
+from plum_hub.errors import MachineError, RunError
 from plum_hub.home import home
 from plum_hub.redaction import without_own
 
@@ -53,6 +54,23 @@ def writing(path: Path) -> Iterator[None]:
         raise RunError(
             f"{path}: cannot be written ({error.strerror or error}); all rows made so far are kept: "
             f"correct that{other} and run the same command again"
+        ) from error
+
+
+def require_home() -> None:
+    """Check that `$PLUM_HUB_HOME` can be written, before hours of work that end there.
+
+    Raises:
+        MachineError: It cannot.
+    """
+    folder = home()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise MachineError(
+            f"{folder} is not writable ({error.strerror or error}); set PLUM_HUB_HOME to a folder of yours"
         ) from error
 
 

@@ -592,6 +592,16 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
+def _unknown_engine_key(kind: str, section: str, key: str) -> str:
+    """Say that an engine has no such key, and which engines have it, or which key may be meant."""
+    keys = engine_keys()
+    others = [name for name, known in keys.items() if key in known]
+    if not others:
+        known = {f"{section}.{one}" for of in keys.values() for one in of}
+        return unknown_key(f"{section}.{key}", known, "engines")
+    return f"a key of {' and '.join(others)}, and the {section} is {kind}; docs/reference/engines.md lists all keys"
+
+
 def _validate(tree: Mapping[str, Any], origin: str) -> Recipe:
     try:
         engines = {name: tree[name] for name in ("policy", "generator") if isinstance(tree.get(name), str)}
@@ -611,10 +621,10 @@ def _validate(tree: Mapping[str, Any], origin: str) -> Recipe:
         if section in ("policy", "generator"):
             rest = rest[1:]  # pydantic puts the engine's type between the section and the key
         where = ".".join((section, *rest))
-        if refusal.is_unknown:
-            kinds = engine_keys().values()
-            more = {f"{name}.{key}" for name in ("policy", "generator") for keys in kinds for key in keys}
-            problem = unknown_key(where, (*key_paths(), *more), "recipe")
+        if refusal.is_unknown and section in ("policy", "generator"):
+            problem = _unknown_engine_key(str(tree[section].get("type")), section, ".".join(rest))
+        elif refusal.is_unknown:
+            problem = unknown_key(where, key_paths(), "recipe")
         elif refusal.kind.startswith("union_tag"):
             problem = (
                 f"its `type` must be one of {', '.join(engine_keys())}, as in  {where}: {{type: vllm, model: NAME}}"

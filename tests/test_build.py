@@ -267,6 +267,16 @@ def test_a_suite_that_a_stub_passes_is_not_kept(tmp_path: Path) -> None:
     [drop] = rows(tmp_path / "run", "dropped")
     assert drop["stage"] == "suites"
     assert "stub" in str(drop["reason"])
+    assert "nothing to release (left out: suites 1 stub_passed): no sample was judged; plum-hub status" in done.stderr
+
+
+def test_a_home_that_cannot_be_written_is_found_before_a_model_is_asked(tmp_path: Path) -> None:
+    write_rehearsal(tmp_path)
+    (tmp_path / "file").touch()
+    done = plum_hub(command(tmp_path, "-q"), PLUM_HUB_HOME=str(tmp_path / "file" / "home"))
+    assert done.returncode == 16, done.stderr
+    assert "is not writable (Not a directory); set PLUM_HUB_HOME to a folder of yours" in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_same_text_of_another_model_is_another_row(whole: Path, tmp_path: Path) -> None:

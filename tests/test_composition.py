@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from plum_hub.api.composition import RecipeArguments, suites_sections
-from plum_hub.errors import UsageError
+from plum_hub.errors import RecipeError, UsageError
 from plum_hub.hubs.store import repo_folder
+from plum_hub.recipe import Recipe
 from tests.rehearsal import set_home
 
 
@@ -35,6 +37,43 @@ def test_settings_without_effect_are_named_in_one_line(
     assert len(said) == (words is not None)
     assert (words or "") in "".join(said)
     assert "\n" not in "".join(said)
+
+
+def composed(folder: Path, *settings: str, model: str = "transformers:tiny", **more: str) -> tuple[Recipe, str]:
+    said: list[str] = []
+    arguments = RecipeArguments(
+        recipe=None, model=model, generator=more.get("generator"), instructions="starter", suites=None, hub="auto",
+        settings=settings,
+    )  # fmt: skip
+    recipe, _ = arguments.compose(folder / "run", said.append)
+    return recipe, "".join(said)
+
+
+@pytest.mark.parametrize("setting", ["generator.concurrency=3", "generator.batch=true", "generator.timeout_seconds=9"])
+def test_a_key_of_the_generator_names_none_and_refines_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    recipe, said = composed(tmp_path, setting)
+    assert said.startswith("generator: openai:gpt-4.1-mini, because OPENAI_API_KEY is set")
+    key, _, value = setting.removeprefix("generator.").partition("=")
+    assert (recipe.generator.type, recipe.generator.model) == ("openai", "gpt-4.1-mini")
+    assert recipe.generator.model_dump()[key] == yaml.safe_load(value)
+    assert recipe.policy.type == "transformers"
+    named, said = composed(tmp_path, "generator.batch_size=3", "generator=transformers:other")
+    assert (named.generator.model, said) == ("other", "")
+
+
+def test_a_key_of_the_generator_refines_the_policy_without_a_key_of_openai(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    recipe, said = composed(tmp_path, "generator.batch_size=3")
+    assert said.startswith("generator: the policy itself")
+    assert (recipe.generator.model, recipe.generator.model_dump()["batch_size"]) == ("tiny", 3)
+    assert recipe.policy.model_dump()["batch_size"] != 3
+    with pytest.raises(RecipeError, match=r"generator\.concurrency: a key of openai and tgi, and the generator is "):
+        composed(tmp_path, "generator.concurrency=3")
 
 
 def test_a_dataset_of_the_embedded_hub_needs_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

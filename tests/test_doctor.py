@@ -159,7 +159,18 @@ def test_a_hub_that_does_not_answer_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         (found,) = reach.hub(HubTarget(f"http://127.0.0.1:{silent.getsockname()[1]}", TOKEN))
     assert found.state == "fault"
-    assert "does not answer in 2.5 s" in found.says
+    assert "does not answer (in 2.5 s)" in found.says
+
+
+def test_a_hub_is_asked_without_a_token_too(embedded: EmbeddedHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    (found,) = reach.hub(HubTarget(embedded.endpoint, None))
+    assert (found.state, "answers, without a token" in found.says) == ("note", True)
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        url = f"http://127.0.0.1:{gone.getsockname()[1]}"
+    (found,) = reach.hub(HubTarget(url, None))
+    assert (found.state, found.says) == ("fault", f"{url} does not answer (ConnectError)")
+    monkeypatch.setenv("ALL_PROXY", "socks9://127.0.0.1:1")
+    assert reach.hub(HubTarget("http://hub.example", None))[0].state == "fault"
 
 
 @contextmanager
@@ -205,10 +216,11 @@ def test_a_token_file_that_others_can_read_is_told(tmp_path: Path) -> None:
     file.parent.mkdir()
     file.write_text(TOKEN)
     file.chmod(0o644)
-    found = named(reach.hub(HubTarget(None, None)), "token file token")
+    target = HubTarget("http://127.0.0.1:9", None)
+    found = named(reach.hub(target), "token file token")
     assert found.mend == f"run  chmod 600 {file}"
     file.chmod(0o600)
-    assert [one.name for one in reach.hub(HubTarget(None, None))] == ["hub"]
+    assert [one.name for one in reach.hub(target)] == ["hub"]
 
 
 def test_a_server_is_asked_for_its_models_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:

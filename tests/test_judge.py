@@ -250,6 +250,7 @@ def test_samples_that_cannot_be_read(folder: Path, content: str | bytes, words: 
         ("", ["holds no suite"]),
         (SUITE + SUITE, [":2", "'double'", ":1"]),
         (SUITE.replace("cases", "tests"), [":1", "'cases'", "tests"]),
+        (GOOD + GOOD, [":1", "has code and sample_id and no cases", "swapped?"]),
         (SUITE.replace('["assert f(1) == 2"]', "[]"), [":1", "empty"]),
         (SUITE.replace('["assert f(1) == 2"]', "7"), [":1", "cases", "int"]),
         (SUITE.replace("f(1) ==", "f(1) = ="), [":1", "case 1", "not Python"]),

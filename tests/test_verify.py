@@ -253,7 +253,7 @@ def test_every_record_of_a_tag_counts(tree: Path, tmp_path: Path) -> None:
     ("arguments", "code", "said"),
     [
         ([REPO], 2, "write it as REPO@TAG"),
-        (["numbers@v1.0.0"], 2, "write it as REPO@TAG"),
+        (["numbers@v1.0.0"], 2, "write it as REPO@TAG with its namespace, as in  me/numbers@v1.0.0"),
         ([f"{REPO}@v1.0.0", "--commit", "main"], 2, "not a commit"),
         ([f"{REPO}@v1.0.0", "--seed", "1"], 2, "give both, or neither"),
         ([f"{REPO}@v7.0.0"], 9, "no version v7.0.0; name one of: v1.0.0, v1.1.0"),

@@ -60,25 +60,25 @@ class RecipeArguments:
             EngineError: An engine is unknown.
         """
         text, origin = self._recipe_text()
-        keys = recipes.sections(text, origin) if text is not None else set()
-        keys |= {setting.partition(".")[0].partition("=")[0] for setting in self.settings}
+        sections = recipes.sections(text, origin) if text is not None else set()
+        keys = {setting.partition("=")[0].strip() for setting in self.settings}
         base = self._base()
-        if "policy" not in keys | set(base):
+        if "policy" not in sections | set(base) | {key.partition(".")[0] for key in keys}:
             raise UsageError(
                 "no model given: name one with --model, as in  plum-hub build-dataset --model Qwen/CodeQwen1.5-7B-Chat"
             )
-        recipe = recipes.compose(text, origin, base, self.settings)
+        if "generator" in sections | set(base) or keys & {"generator", "generator.type"}:
+            recipe = recipes.compose(text, origin, base, self.settings)
+            folder = folder or default_folder(recipe)
+        else:
+            others = [setting for setting in self.settings if not setting.strip().startswith("generator.")]
+            recipe = recipes.compose(text, origin, base, others)
+            folder = folder or default_folder(recipe)
+            if (chosen := _chosen_generator(recipe, folder, say)) is not None:
+                base["generator"] = chosen.model_dump(mode="json")
+            recipe = recipes.compose(text, origin, base, self.settings)  # those of the generator refine the chosen one
         if ineffective := _ineffective(recipe, self.settings):
             say(ineffective)
-        folder = folder or default_folder(recipe)
-        if "generator" in keys | set(base) or recipe.suites.source != GENERATE:
-            return recipe, folder
-        if (folder / "recipe.yaml").exists():
-            return recipe.model_copy(update={"generator": Run.open(folder).recipe.generator}), folder
-        if os.environ.get("OPENAI_API_KEY"):
-            say(f"generator: {_DEFAULT_GENERATOR}, because OPENAI_API_KEY is set; choose another with --generator")
-            return recipe.model_copy(update={"generator": parse_engine(_DEFAULT_GENERATOR)}), folder
-        say("generator: the policy itself, because OPENAI_API_KEY is not set; choose another with --generator")
         return recipe, folder
 
     def _base(self) -> dict[str, Any]:
@@ -111,6 +111,19 @@ class RecipeArguments:
                 f"{', '.join(shipped.names())}"
             )
         return recipes.read(path), str(path)
+
+
+def _chosen_generator(recipe: Recipe, folder: Path, say: Callable[[str], None]) -> EngineConfig | None:
+    """Choose the generator where none is named: that of the run, else OpenAI's with a key, else the policy (None)."""
+    if recipe.suites.source != GENERATE:
+        return None
+    if (folder / "recipe.yaml").exists():
+        return Run.open(folder).recipe.generator
+    if os.environ.get("OPENAI_API_KEY"):
+        say(f"generator: {_DEFAULT_GENERATOR}, because OPENAI_API_KEY is set; choose another with --generator")
+        return parse_engine(_DEFAULT_GENERATOR)
+    say("generator: the policy itself, because OPENAI_API_KEY is not set; choose another with --generator")
+    return None
 
 
 def _ineffective(recipe: Recipe, settings: Sequence[str]) -> str | None:

@@ -346,7 +346,7 @@ def comparison(found: "PairedComparison") -> None:
 def _cells(gain: "ScoreGain") -> list[str]:
     relative = "" if gain.relative is None else f"{gain.relative:+.1%}"
     test = "" if gain.p_value is None else f"{gain.p_value:.3g} ({gain.only_second} : {gain.only_first})"
-    smallest = "none" if gain.smallest is None else f"{100 * gain.smallest:.1f}"
+    smallest = "too few problems" if gain.smallest is None else f"{100 * gain.smallest:.1f}"
     return [
         f"{gain.benchmark} {gain.part}".rstrip(), gain.suite, gain.reading, f"{gain.problems:,}",
         f"{100 * gain.first:.1f}", f"{100 * gain.second:.1f}", f"{100 * gain.gain:+.1f}",

@@ -1,6 +1,7 @@
 """What this machine reaches: a Hub and what its token may do there, the servers of engines, a Ray cluster.
 
-Every probe ends after `SECONDS`. A key or a token is sent to its own server only, and never shown.
+Every probe ends: what does not answer within `SECONDS` is not asked more. A key or a token is sent to its own server
+only, and never shown.
 """
 
 import os
@@ -22,8 +23,11 @@ from plum_hub.hubs.store import token_file
 
 SECONDS = 2.5
 """Seconds after which what does not answer counts as out of reach."""
+_WORKER_SECONDS = 30.0
+"""The same for a question by `huggingface_hub`, whose process takes seconds to start on a busy machine."""
 _SIGN_IN = "set HF_TOKEN to a token with write access, or run  hf auth login"
 _OPENAI = "https://api.openai.com/v1"
+_PUBLIC = "https://huggingface.co"
 _RAY_PORT = 6379
 
 
@@ -80,21 +84,39 @@ def hub(target: HubTarget) -> list[Diagnosis]:
     files = list(_token_files(target))
     if target.embedded:
         return [_embedded(), *files]
-    if target.token is None:
-        says = f"{describe(target)}, without a token: what is public can be read, nothing be published"
-        return [Diagnosis(group="hub", name="hub", state="note", says=says, mend=_SIGN_IN), *files]
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         says = f"{describe(target)}, not asked, as HF_HUB_OFFLINE is set: a build cannot publish there"
         mend = "unset HF_HUB_OFFLINE, or publish with --hub embedded"
         return [Diagnosis(group="hub", name="hub", state="note", says=says, mend=mend), *files]
+    if (failure := _unreached(target)) is not None:
+        mend = "check the address and the network, or use --hub embedded"
+        says = f"{describe(target)} does not answer ({failure})"
+        return [Diagnosis(group="hub", name="hub", state="fault", says=says, mend=mend), *files]
+    answers = f"{describe(target)} answers"
+    if target.token is None:
+        says = f"{answers}, without a token: what is public can be read, nothing be published"
+        return [Diagnosis(group="hub", name="hub", state="note", says=says, mend=_SIGN_IN), *files]
     try:
-        found = account(target, SECONDS)
+        found = account(target, _WORKER_SECONDS)
     except HubError as error:
         return [Diagnosis(group="hub", name="hub", state="fault", says=str(error), mend=_SIGN_IN), *files]
     except subprocess.TimeoutExpired:
-        says, mend = f"{describe(target)} does not answer in {SECONDS:g} s", "check the network, or use --hub embedded"
-        return [Diagnosis(group="hub", name="hub", state="fault", says=says, mend=mend), *files]
-    return [Diagnosis(group="hub", name="hub", state="ok", says=f"{describe(target)} answers"), _scope(found), *files]
+        says = f"{answers}, but does not say in {_WORKER_SECONDS:g} s whose the token is"
+        return [Diagnosis(group="hub", name="hub", state="fault", says=says, mend="try again later"), *files]
+    return [Diagnosis(group="hub", name="hub", state="ok", says=answers), _scope(found), *files]
+
+
+def _unreached(target: HubTarget) -> str | None:
+    """Ask a Hub for anything, without a token; return what kept it from answering, or None if it answered."""
+    import httpx2
+
+    try:
+        httpx2.get(f"{target.endpoint or _PUBLIC}/api/datasets", params={"limit": 1}, timeout=SECONDS)
+    except httpx2.TimeoutException:
+        return f"in {SECONDS:g} s"
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, ImportError) as error:  # the last two are of a proxy
+        return str(error) if isinstance(error, ImportError) else type(error).__name__
+    return None
 
 
 def _scope(found: Account) -> Diagnosis:
@@ -184,8 +206,9 @@ def engine(server: EngineServer) -> list[Diagnosis]:
     try:
         answer = httpx2.get(f"{server.url.rstrip('/')}{path}", headers=headers, timeout=SECONDS)
         found = answer.json() if answer.status_code == 200 else None
-    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
-        return [_engine(name, "fault", f"does not answer ({type(error).__name__})", "start it, or check its base_url")]
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, ImportError) as error:  # ImportError: of a SOCKS proxy
+        why = type(error).__name__ if not isinstance(error, ImportError) else str(error)
+        return [_engine(name, "fault", f"does not answer ({why})", "start it, or check its base_url")]
     if answer.status_code in (401, 403):
         with_key = f"refuses the key of {server.key_name}" if key else "wants a key"
         mend = f"put a valid key into {server.key_name}" if server.key_name else "ask its owner for access"

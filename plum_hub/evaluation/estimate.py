@@ -157,8 +157,11 @@ def notes_before(
         where = "if two models disagree on a tenth of the problems"
         if protocol.samples > 1:
             where += " in a draw, by chance alone"
-        shown = "none" if gain is None else f"{100 * gain:.1f} points"
-        yield f"{name}, {number:,} problems, {protocol.samples} samples of each: {what} is {shown}, {where}"
+        asked = f"{name}, {number:,} problems, {protocol.samples} samples of each"
+        if gain is None:
+            yield f"{asked}: so few problems cannot show any gain in pass@1 (paired, 95 %, power 80 %), {where}"
+        else:
+            yield f"{asked}: {what} is {100 * gain:.1f} points, {where}"
 
 
 def _smallest_gain(problems: int, samples: int) -> float | None:

@@ -181,6 +181,8 @@ def parse_release(text: str, beside: str = "") -> tuple[str, str]:
     repo, _, tag = parse_repo(text).partition("@")
     if "/" not in repo or not tag or not REPO.fullmatch(repo):
         said = f"is neither a {beside} that exists nor REPO@TAG" if beside else "write it as REPO@TAG"
+        if "/" not in repo and tag and REPO.fullmatch(f"me/{repo}"):
+            raise UsageError(f"{text}: {said} with its namespace, as in  me/{repo}@{tag}")
         raise UsageError(f"{text}: {said}, as in  me/plum-starter@v1.0.0")
     return repo, tag
 

@@ -105,6 +105,11 @@ def read_suites(path: Path, packages: Container[str] = ("numpy", "pandas")) -> S
     seen: dict[str, str] = {}
     for where, row in _rows(path):
         name = _text(row, "instruction_id", where)
+        if "cases" not in row and (of_sample := sorted({"sample_id", "code"} & row.keys())):
+            raise UsageError(
+                f"{where}: has {' and '.join(of_sample)} and no cases, so it is a sample and no suite: are the two "
+                "files swapped? --suites takes the suites"
+            )
         if name in seen:
             raise UsageError(f"{where}: instruction {name!r} has a suite already, at {seen[name]}: give each one suite")
         seen[name] = where

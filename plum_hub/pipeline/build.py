@@ -10,7 +10,7 @@ from pathlib import Path
 from plum_hub.engines import EngineConfig
 from plum_hub.errors import EngineError, RunError
 from plum_hub.execution.judge import choose
-from plum_hub.files import locked, writing
+from plum_hub.files import locked, require_home, writing
 from plum_hub.instructions.sources import load
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.decontamination.stage import run_decontamination, run_screening
@@ -85,7 +85,9 @@ def prepare(recipe: Recipe, folder: Path) -> Run:
         InstructionsError: The source of the instructions cannot be read.
         HubError: A source or release is unknown or cannot be reached.
         SandboxError: Programs cannot be isolated on this machine.
+        MachineError: `$PLUM_HUB_HOME` cannot be written.
     """
+    require_home()
     run = find_run(recipe, folder)
     return Run.create(folder, seal_recipe(recipe.filled())) if run is None else run.found_at(recipe)
 

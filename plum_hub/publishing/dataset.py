@@ -5,14 +5,16 @@ published already keeps its version.
 """
 
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import chain
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from plum_hub.cards import DatasetFacts, dataset_card
+from plum_hub.errors import NothingToReleaseError
 from plum_hub.files import writing
 from plum_hub.hubs.client import history
 from plum_hub.pipeline.base import Context
@@ -57,6 +59,8 @@ def release(context: Context, options: PublishOptions | None) -> Released:
 
 def _release(context: Context, options: PublishOptions | None) -> Released:
     run = context.run
+    if next(run.columns(Preference, "id"), None) is None:
+        raise NothingToReleaseError(_nothing_chosen(run))
     last = last_release(run.folder)
     if options is None:
         repo, tag = unpublished_name(last, _default_name(run))
@@ -67,6 +71,21 @@ def _release(context: Context, options: PublishOptions | None) -> Released:
         released = repository.publish(write, load_line.format, context.progress)
     record_release(run.folder, released)
     return released
+
+
+def _nothing_chosen(run: Run) -> str:
+    """Say at which stages the rows of a run without labels ended, and what may give it some."""
+    reasons = Counter(run.columns(Drop, "stage", "reason")).most_common(3)
+    left_out = ", ".join(f"{stage} {count:,} {reason}" for (stage, reason), count in reasons) or "none"
+    judged = next(run.columns(Verdict, "id"), None) is not None
+    mend = "no sample was judged"
+    if judged:
+        mend = "use a stronger policy, more samples for each suite, or more instructions"
+    shown = f"plum-hub status {quote(str(run.folder))}"
+    return (
+        f"no instruction has a chosen sample, so there is nothing to release (left out: {left_out}): {mend}; "
+        f"{shown} shows all"
+    )
 
 
 def _default_name(run: Run) -> str:

@@ -1,5 +1,6 @@
 """Check thousands of programs for syntax and by mypy, in processes that stay warm between calls."""
 
+import errno
 import hashlib
 import json
 import os
@@ -180,9 +181,9 @@ def _room_needed(variable: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StaticCheckError(
-            f"the static check cannot write its files: {error}; free some space, or set {variable} to another folder"
-        ) from error
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        mend = f"{'free some space, or ' if is_full else ''}set {variable} to another folder"
+        raise StaticCheckError(f"the static check cannot write its files: {error}; {mend}") from error
 
 
 def _cores() -> int:
