@@ -6,8 +6,8 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 from plum_hub.errors import RunError
 from plum_hub.home import home
@@ -15,7 +15,7 @@ from plum_hub.redaction import without_own
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[IO[bytes]]:
+def reading(path: Path) -> Iterator[BufferedReader]:
     """Open a file for reading.
 
     Args:
