@@ -7,8 +7,8 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 from plum_hub.errors import MachineError, RunError
 from plum_hub.home import home
@@ -16,7 +16,7 @@ from plum_hub.redaction import without_own
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[IO[bytes]]:
+def reading(path: Path) -> Iterator[BufferedReader]:
     """Open a file for reading.
 
     Args:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike, fspath
-from pathlib import Path
 
 from plum_hub.api.settings import StrPath, optional_path
 from plum_hub.errors import UsageError
@@ -11,8 +10,7 @@ from plum_hub.progress import LoggedProgress, Progress
 from plum_hub.publishing.repository import PublishOptions
 from plum_hub.reports.gather import gather
 from plum_hub.reports.space import publish_space
-from plum_hub.reports.write import SAMPLES, WrittenReport, write_report
-from plum_hub.run import slug
+from plum_hub.reports.write import SAMPLES, WrittenReport, default_folder, write_report
 
 
 def report(
@@ -67,7 +65,7 @@ def report(
         raise UsageError("--repo and --private describe a Space: add --space, or remove them")
     options = PublishOptions(hub=hub, repo=repo, private=private) if space else None
     gathered = gather(sources, hub, title)
-    folder = optional_path(out) or Path("runs") / f"report-{slug(gathered.content.title)}"
+    folder = optional_path(out) or default_folder(gathered.content.title)
     reporter = progress or LoggedProgress()
     written = write_report(gathered, folder, samples, reporter)
     if options is None:

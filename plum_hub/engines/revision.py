@@ -6,6 +6,7 @@ from pathlib import Path
 from plum_hub.engines.base import in_a_line
 from plum_hub.engines.names import COMMIT, REPO
 from plum_hub.errors import EngineError
+from plum_hub.files import reading
 from plum_hub.patience import be_patient
 
 NOTE = "plum-weights.json"
@@ -32,6 +33,7 @@ def exact_revision(model: str, revision: str | None) -> str:
 
     Raises:
         EngineError: The model or revision does not exist, or the folder is not the one that `revision` names.
+        RunError: A file of the folder cannot be read.
     """
     folder = Path(model).expanduser()
     if folder.is_dir():
@@ -92,13 +94,14 @@ def folder_sha256(folder: Path) -> str:
 
     Raises:
         EngineError: There is neither, so the folder does not hold a model.
+        RunError: A file cannot be read.
     """
     if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
         raise EngineError(f"{folder}: there is no config.json, so this is not the folder of a model: {_WAYS_OUT}")
     files = sorted({path for pattern in _DECISIVE for path in folder.glob(pattern) if path.name != NOTE})
     whole = hashlib.sha256()
     for path in files:
-        with path.open("rb") as file:
+        with reading(path) as file:
             whole.update(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n".encode())
     return whole.hexdigest()
 

@@ -11,15 +11,13 @@ from typing import Any
 import yaml
 
 from plum_hub.cards import ModelResults
-from plum_hub.engines.adapter import is_adapter
-from plum_hub.engines.revision import folder_sha256
 from plum_hub.errors import UsageError
 from plum_hub.evaluation.cards import eval_results, model_index, table
 from plum_hub.evaluation.comparison import PairedComparison, compare
 from plum_hub.evaluation.folder import EvaluationFolder
 from plum_hub.publishing.model_checkpoint import TrainedCheckpoint
 from plum_hub.records import Score
-from plum_hub.training.checkpoint import MERGED
+from plum_hub.training.checkpoint import trained_models
 
 
 @dataclass(frozen=True)
@@ -48,11 +46,7 @@ def read_scores(folders: Sequence[Path], trained: TrainedCheckpoint, name: str) 
         UsageError: An evaluation is of another model, two are of the same, or none is of this model.
     """
     base_revision = trained.record.model.revision
-    own = {
-        f"sha256:{folder_sha256(folder)}": folder
-        for folder in (trained.folder, trained.folder / MERGED)
-        if is_adapter(folder) or (folder / "config.json").is_file()
-    }
+    own = trained_models(trained.folder)
     found: dict[str, Path] = {}
     for folder in folders:
         scores = _scores(folder)

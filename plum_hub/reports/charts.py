@@ -1,5 +1,6 @@
 """The figures of a report as SVG within its page: classes carry the colours, so that a theme can change them."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
@@ -14,6 +15,12 @@ _MANY = 20
 """Steps above which a curve is smoothed, and its points are faint."""
 _POINTS = 400
 """Most points of a line, which is all that a screen can show."""
+_LONGEST = 25
+"""Characters of a name that fit beside a bar; longer names are above it."""
+_WIDEST = 64
+"""Characters that fit in a line of their own."""
+_SMALLEST = 1e-300
+"""Differences below it have no digits left."""
 
 
 def histogram(bins: Sequence[int]) -> Markup:
@@ -98,7 +105,8 @@ def intervals(rows: Sequence[tuple[str, float, float, float]], unit: str) -> Mar
     Returns:
         The SVG.
     """
-    left, row = 190, 26
+    above = any(len(name) > _LONGEST for name, *_ in rows)
+    left, row = (24, 42) if above else (190, 26)
     low = min(0.0, *(each[1] for each in rows))
     high = max(*(each[3] for each in rows), low + 1)
     ticks = _ticks(low, high)
@@ -113,8 +121,11 @@ def intervals(rows: Sequence[tuple[str, float, float, float]], unit: str) -> Mar
         ))  # fmt: skip
         parts.append(_text(x, bottom + 15, f"{tick:g}", "middle"))
     for number, (name, start, value, end) in enumerate(rows):
-        y = 20 + number * row
-        parts.append(_text(left - 8, y + 4, name if len(name) <= 25 else f"…{name[-24:]}", "end"))
+        y = (36 if above else 20) + number * row
+        if above:
+            parts.append(_text(8, y - 14, name if len(name) <= _WIDEST else f"…{name[1 - _WIDEST :]}"))
+        else:
+            parts.append(_text(left - 8, y + 4, name, "end"))
         x1, x2, at = (left + (each - low) * scale for each in (start, end, value))
         parts.append(Markup('<line class="whisker" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>').format(x1, x2, y, y))
         parts.append(Markup('<circle class="dot" cx="{:.1f}" cy="{}" r="4"><title>{}</title></circle>').format(
@@ -134,14 +145,14 @@ def curve(of: Curve) -> Markup:
         The SVG.
     """
     height, bottom = 210, 172
-    values = [value for line in of.lines for value in line.values]
+    values = [value for line in of.lines for value in line.drawn]
     steps = [step for line in of.lines for step in line.steps]
     ticks = _ticks(min(values), max(values))
     low, high = min(*values, ticks[0]), max(*values, ticks[-1])
     first, last = min(steps), max(steps)
     across = (_WIDTH - _LEFT - _RIGHT) / max(last - first, 1)
-    if low == high:
-        low, high = low - 1, high + 1
+    if high - low <= _SMALLEST:
+        low, high = low - max(1.0, abs(low)), high + max(1.0, abs(low))
     up = (bottom - _TOP) / (high - low)
     parts = []
     for tick in ticks:
@@ -152,8 +163,8 @@ def curve(of: Curve) -> Markup:
         parts.append(_text(_LEFT - 6, y + 4, f"{tick:.4g}", "end"))
     for number, line in enumerate(of.lines):
         colour = _CLASSES.get(line.name, "accent")
-        drawn = [(line.values, "raw" if len(line.steps) > _MANY else "smooth")]
-        drawn += [(tuple(smooth(line.values)), "smooth")] if len(line.steps) > _MANY else []
+        drawn = [(line.drawn, "raw" if len(line.steps) > _MANY else "smooth")]
+        drawn += [(tuple(smooth(line.drawn)), "smooth")] if len(line.steps) > _MANY else []
         for points, weight in drawn:
             every = max(1, len(points) // _POINTS)
             places = [
@@ -180,15 +191,15 @@ def _line(places: Sequence[tuple[float, float]], classes: str) -> Markup:
 
 def _ticks(low: float, high: float) -> list[float]:
     """Return about four round numbers within a range."""
-    if low == high:  # one value, as of a training of one step
-        return [low]
     span = high - low
-    step: float = next(
-        size * 10.0**power for power in range(-12, 13) for size in (1, 2, 5) if span / (size * 10.0**power) <= 5
-    )
-    first = round(low / step + 0.4999) if low % step else round(low / step)
-    found = [round((first + number) * step, 12) for number in range(7) if (first + number) * step <= high + 1e-12]
-    return found if len(found) > 1 else [low, low + span]
+    if not (math.isfinite(span) and span > _SMALLEST):  # one value, as of a training of one step, or none
+        return [low]
+    power = math.floor(math.log10(span / 5))
+    step = next(size * 10.0**power for size in (1, 2, 5, 10) if span / (size * 10.0**power) <= 5)
+    first = math.ceil(low / step - 1e-9)
+    numbers = (round((first + number) * step, 2 - power) for number in range(7))
+    found = list(dict.fromkeys(each for each in numbers if each <= high + 1e-9 * step))
+    return found if len(found) > 1 else [low, high]
 
 
 def _bar(x: float, y: float, width: float, height: float, colour: str, name: str) -> Markup:

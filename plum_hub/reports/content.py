@@ -120,6 +120,8 @@ class EvaluationFacts:
     name: str
     model: str
     revision: str
+    asked: str
+    """Samples of each problem and their temperature, in words."""
     terms: tuple[str, ...]
     """What the scores rest on, one line per benchmark."""
     scores: tuple[Score, ...]
@@ -136,6 +138,8 @@ class ReportedGain:
     """Name of the base's evaluation."""
     after: str
     """Name of the trained model's evaluation."""
+    asked: str
+    """How that one was asked, as in `EvaluationFacts`."""
     gain: ScoreGain
 
 
@@ -165,6 +169,8 @@ class PaperRow:
     data: str
     item: str
     """`Baseline`, `PLUM`, `Rel. +` and so on."""
+    evaluation: str = ""
+    """Name of the evaluation that measured it, and how it was asked; "" for published rows and for builds."""
     values: tuple[float | None, ...]
     """Per cent, in the order of the columns; None where it was not measured."""
     intervals: tuple[tuple[float, float] | None, ...] = ()

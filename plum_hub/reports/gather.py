@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import plum_hub
 from plum_hub.reports.builds import read_build
 from plum_hub.reports.content import ReportContent
+from plum_hub.reports.matching import matched
 from plum_hub.reports.paper import paper_tables
-from plum_hub.reports.results import gains, matched, read_evaluation, read_training
+from plum_hub.reports.results import gains, read_evaluation, read_training
 from plum_hub.reports.rounds import read_rounds
-from plum_hub.reports.sources import FolderKind, FoundFolder, find
+from plum_hub.reports.sources import FolderKind, FoundFolder, UnreadFolder, find
 from plum_hub.reports.truth import read_truth
 
 
@@ -49,14 +50,20 @@ def gather(sources: Sequence[str], hub: str, title: str | None) -> Gathered:
         TrainingError: The record of a training is damaged.
         HubError: A dataset cannot be downloaded, or is damaged.
     """
-    folders = _unique([found for source in sources for found in find(source, hub)])
+    everything = [found for source in sources for found in find(source, hub)]
+    folders = _unique([found for found in everything if isinstance(found, FoundFolder)])
+    skipped = [
+        f"{found.name}: was left out, because it cannot be read ({found.why}); correct its permissions"
+        for found in everything
+        if isinstance(found, UnreadFolder)
+    ]
     kinds: dict[FolderKind, list[FoundFolder]] = {}
     for found in folders:
         kinds.setdefault(found.kind, []).append(found)
     builds = [read_build(found) for kind in ("build", "release") for found in kinds.get(kind, [])]
     trainings = [read_training(found) for found in kinds.get("training", [])]
     evaluations = [read_evaluation(found) for found in kinds.get("evaluation", [])]
-    results = matched(trainings, evaluations)
+    results, unclear = matched(trainings, evaluations)
     measured, notes = gains(results)
     content = ReportContent(
         title=title
@@ -71,7 +78,7 @@ def gather(sources: Sequence[str], hub: str, title: str | None) -> Gathered:
         gains=tuple(measured),
         truths=tuple(one for found in kinds.get("label-truth", []) for one in read_truth(found)),
         tables=paper_tables(builds, results, measured),
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys([*skipped, *unclear, *notes])),
     )
     return Gathered(content, tuple(folders))
 

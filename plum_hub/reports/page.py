@@ -17,7 +17,7 @@ from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.reports import charts
 from plum_hub.reports.content import BuildFacts, EvaluationFacts, ReportContent
 from plum_hub.reports.explorer import ExplorerData
-from plum_hub.reports.paper import interval
+from plum_hub.reports.results import interval, is_quoted
 from plum_hub.reports.templates import render, template_text
 from plum_hub.rounds.gain import RoundGain
 
@@ -56,7 +56,7 @@ def _charts(content: ReportContent) -> Mapping[str, object]:
     """Draw every figure of the page."""
     scored = [row for one in content.evaluations for row in _scores(one)]
     gained = [
-        (f"{one.training}: {one.gain.benchmark} {one.gain.suite}", *_points(one.gain))
+        (f"{one.after}: {one.gain.benchmark} {one.gain.suite}", *_points(one.gain))
         for one in content.gains
         if not one.gain.part
     ]
@@ -91,7 +91,7 @@ def _scores(one: EvaluationFacts) -> list[tuple[str, float, float, float]]:
     return [
         (f"{one.name}: {score.benchmark} {score.suite}", interval(score)[0], 100 * score.value, interval(score)[1])
         for score in one.scores
-        if score.reading == "official" and not score.part
+        if is_quoted(score) and not score.part
     ]
 
 

@@ -1,21 +1,23 @@
-"""Trainings and evaluations, which of them belong together, and what was gained."""
+"""Trainings and evaluations, and what was gained. `matching` says which of them belong together."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from plum_hub.engines.revision import folder_sha256
 from plum_hub.errors import RunError, UsageError
 from plum_hub.evaluation.cards import terms
 from plum_hub.evaluation.comparison import compare
 from plum_hub.evaluation.folder import EvaluationFolder, ScoresRecord
+from plum_hub.records import Score
 from plum_hub.reports.content import EvaluationFacts, ReportedGain, TrainingFacts
 from plum_hub.reports.sources import FoundFolder
-from plum_hub.training.checkpoint import MERGED, METRICS, TrainingFolder
+from plum_hub.training.checkpoint import METRICS, TrainingFolder
 from plum_hub.training.curves import read_curves
 
 _SHOWN = ("weights", "lora_rank", "lora_alpha", "learning_rate", "epochs", "batch_size", "accumulation", "beta", "seed")
 """Settings of a training that a reader wants to see."""
+_NORMAL = 1.96
+"""Standard errors of a 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -101,39 +103,12 @@ def read_evaluation(found: FoundFolder) -> FoundEvaluation:
         name=found.name,
         model=Path(first.model).name if first and Path(first.model).is_absolute() else first.model if first else "",
         revision=first.model_revision if first else "",
+        asked=_asked(first) if first else "",
         terms=tuple(dict.fromkeys(terms(score) for score in quoted if not score.part)),
         scores=record.scores,
         notes=record.notes,
     )
     return FoundEvaluation(found, facts, record)
-
-
-def matched(trainings: Sequence[FoundTraining], evaluations: Sequence[FoundEvaluation]) -> list[TrainedResult]:
-    """Find the evaluations of each training's model, and of the model that it began with.
-
-    An evaluation is of a trained model if it evaluated that folder or the digest of its files; else, as where weights
-    are not kept beside the results, if it has the training's name. The base is found by its revision; else by the name
-    `base`.
-
-    Args:
-        trainings: The trainings.
-        evaluations: The evaluations.
-
-    Returns:
-        Every training whose model was evaluated; one entry for each of its evaluations.
-    """
-    results = []
-    for training in trainings:
-        revisions = set(_digests(training.found.path))
-        own = [one for one in evaluations if _evaluates(one, training.found.path, revisions)]
-        named = training.found.path.name
-        own = own or [
-            one for one in evaluations if one.found.path.name == named and one.facts.revision != training.facts.revision
-        ]
-        bases = [one for one in evaluations if one.facts.revision == training.facts.revision]
-        bases = bases or [one for one in evaluations if one.found.path.name == "base" and one not in own]
-        results += [TrainedResult(training.facts, after, _comparable(after, bases)) for after in own]
-    return results
 
 
 def gains(results: Iterable[TrainedResult]) -> tuple[list[ReportedGain], list[str]]:
@@ -148,7 +123,6 @@ def gains(results: Iterable[TrainedResult]) -> tuple[list[ReportedGain], list[st
     found, notes = [], []
     for result in results:
         if result.before is None:
-            notes.append(f"{result.after.facts.name}: its base was not evaluated; evaluate {result.training.model} too")
             continue
         try:
             comparison = compare(result.before.found.path, result.after.found.path)
@@ -159,7 +133,12 @@ def gains(results: Iterable[TrainedResult]) -> tuple[list[ReportedGain], list[st
         notes += [f"{after} and {before}: {note}" for note in comparison.notes]
         found += [
             ReportedGain(
-                training=result.training.name, method=result.training.method, before=before, after=after, gain=gain
+                training=result.training.name,
+                method=result.training.method,
+                before=before,
+                after=after,
+                asked=result.after.facts.asked,
+                gain=gain,
             )
             for gain in comparison.gains
             if gain.reading == "official"
@@ -167,27 +146,36 @@ def gains(results: Iterable[TrainedResult]) -> tuple[list[ReportedGain], list[st
     return found, notes
 
 
-def _digests(folder: Path) -> Iterator[str]:
-    """Yield the digest of each whole model in the folder of a training."""
-    for whole in (folder / MERGED, folder):
-        if (whole / "config.json").is_file():
-            yield f"sha256:{folder_sha256(whole)}"
+def is_quoted(score: Score) -> bool:
+    """Tell whether a score is what figures and the paper's tables show.
+
+    Args:
+        score: The score.
+
+    Returns:
+        True for pass@1 by the benchmark's own rules.
+    """
+    return score.metric == "pass@1" and score.reading == "official"
 
 
-def _evaluates(evaluation: FoundEvaluation, folder: Path, revisions: set[str]) -> bool:
-    if evaluation.facts.revision in revisions:
-        return True
-    model = (evaluation.record.model or {}).get("model")
-    if not isinstance(model, str) or not Path(model).is_absolute():
-        return False
-    return Path(model).resolve() in (folder.resolve(), (folder / MERGED).resolve())
+def interval(score: Score) -> tuple[float, float]:
+    """Return the 95 % interval of a score, in per cent.
+
+    Args:
+        score: The score.
+
+    Returns:
+        1.96 standard errors to both sides, within 0 and 100.
+    """
+    low, high = score.value - _NORMAL * score.stderr, score.value + _NORMAL * score.stderr
+    return 100 * max(0.0, low), 100 * min(1.0, high)
 
 
-def _comparable(after: FoundEvaluation, bases: Iterable[FoundEvaluation]) -> FoundEvaluation | None:
-    """Return the base's evaluation under the same protocol; else any on a common benchmark."""
-    shared = [one for one in bases if one.record.outcomes.keys() & after.record.outcomes.keys()]
-    same = [one for one in shared if one.record.protocol == after.record.protocol]
-    return next(iter([*same, *shared]), None)
+def _asked(score: Score) -> str:
+    samples = f"{score.samples} sample{'s' * (score.samples > 1)} a problem"
+    if score.temperature is None:
+        return samples
+    return f"{samples}, " + ("greedy" if score.temperature == 0 else f"temperature {score.temperature:g}")
 
 
 def _without_paths(text: str, evaluations: Iterable[FoundEvaluation]) -> str:

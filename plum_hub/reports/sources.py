@@ -1,5 +1,6 @@
 """Find what a user names: a run, a release, a training, an evaluation, or a folder that holds some of them."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +26,21 @@ class FoundFolder:
     """One part of a report."""
 
     name: str
-    """For the reader: the last part of what the user named, and the path within it."""
+    """For the reader: the last part of what the user named, and the path within it, with `�` for what is not UTF-8."""
     path: Path
     kind: FolderKind
 
 
-def find(source: str, hub: str) -> list[FoundFolder]:
+@dataclass(frozen=True)
+class UnreadFolder:
+    """A folder that could not be searched."""
+
+    name: str
+    """For the reader, as in `FoundFolder`."""
+    why: str
+
+
+def find(source: str, hub: str) -> list[FoundFolder | UnreadFolder]:
     """Find everything that can be reported in a folder or a published dataset.
 
     Args:
@@ -38,36 +48,57 @@ def find(source: str, hub: str) -> list[FoundFolder]:
         hub: Where `REPO@TAG` is, as for `plum_hub.load`.
 
     Returns:
-        What was found, the named folder first, then its subfolders by name.
+        What was found, the named folder first, then its subfolders by name, with those that cannot be read.
 
     Raises:
         UsageError: It is neither a folder nor `REPO@TAG`.
-        RunError: The folder holds nothing that can be reported.
+        RunError: The folder holds nothing that can be reported, or cannot be read.
         HubError: The dataset cannot be downloaded.
     """
     root = Path(source)
-    if root.is_dir():
-        found = list(_walk(root, root.resolve().name, _DEPTH))
-        if not found:
+    try:
+        is_folder, is_there = root.is_dir(), root.exists()
+    except OSError as error:
+        raise _unreadable(source, error.strerror or str(error)) from error
+    if is_folder:
+        found = list(_walk(root, _readable(root.resolve().name), _DEPTH))
+        if not any(isinstance(one, FoundFolder) for one in found):
+            for unread in (one for one in found if isinstance(one, UnreadFolder)):
+                raise _unreadable(source, f"{unread.name}: {unread.why}")
             raise RunError(
                 f"{source}: holds no run, training or evaluation; name the folder that --run or --out of  plum-hub "
                 "build-dataset, train  or  evaluate  wrote"
             )
         return found
-    if root.exists():
+    if is_there:
         raise UsageError(f"{source}: is a file; name a run's folder, as in  plum-hub report runs/starter")
     repo, tag = parse_release(source, "folder")
     return [FoundFolder(f"{repo}@{tag}", fetch_pinned(repo, tag, hub).folder, "release")]
 
 
-def _walk(folder: Path, name: str, depth: int) -> Iterator[FoundFolder]:
-    kind = _kind(folder)
+def _walk(folder: Path, name: str, depth: int) -> Iterator[FoundFolder | UnreadFolder]:
+    try:
+        if not folder.is_dir():
+            return
+        kind, inside = _kind(folder), sorted(folder.iterdir())
+    except OSError as error:  # as of  lost+found
+        yield UnreadFolder(name, error.strerror or str(error))
+        return
     if kind is not None:
         yield FoundFolder(name, folder, kind)
     if depth and kind != "release":
-        for inner in sorted(folder.iterdir()):
-            if inner.is_dir() and not inner.name.startswith(".") and inner.name not in _WITHIN:
-                yield from _walk(inner, f"{name}/{inner.name}", depth - 1)
+        for inner in inside:
+            if not inner.name.startswith(".") and inner.name not in _WITHIN:
+                yield from _walk(inner, f"{name}/{_readable(inner.name)}", depth - 1)
+
+
+def _unreadable(source: str, why: str) -> RunError:
+    return RunError(f"{source}: cannot be read ({why}); correct its permissions")
+
+
+def _readable(name: str) -> str:
+    """Return the name of a file as text that can be written and drawn: names may be any bytes."""
+    return os.fsencode(name).decode("utf-8", errors="replace")
 
 
 def _kind(folder: Path) -> FolderKind | None:

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from plum_hub.reasons import meaning_of
 from plum_hub.records import Score
 from plum_hub.reports.content import PaperRow
-from plum_hub.reports.paper import interval
+from plum_hub.reports.results import interval
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>|#~])")
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from plum_hub.files import write_whole
 from plum_hub.progress import Progress
 from plum_hub.publishing.repository import Released
+from plum_hub.records import digest
 from plum_hub.reports.content import ReportContent
 from plum_hub.reports.explorer import explorer_data
 from plum_hub.reports.gather import Gathered
 from plum_hub.reports.page import page
-from plum_hub.reports.pictures import draw_pictures
+from plum_hub.reports.pictures import draw_pictures, file_names
 from plum_hub.reports.rows import explored
 from plum_hub.reports.templates import render
 from plum_hub.run import slug
@@ -41,6 +42,20 @@ class WrittenReport:
         return {"files": [str(path) for path in self.files], "space": space, "content": self.content.as_json()}
 
 
+def default_folder(title: str) -> Path:
+    """Name the folder of a report of which none was named.
+
+    Args:
+        title: Title of the report.
+
+    Returns:
+        `runs/report-TITLE`, with a digest of titles that are not such a name as they are: reports of two titles have
+        two folders.
+    """
+    name = slug(title)
+    return Path("runs") / f"report-{name}{'' if name == title else f'-{digest(title)[:8]}'}"
+
+
 def write_report(gathered: Gathered, folder: Path, samples: int, progress: Progress) -> WrittenReport:
     """Write a report. Each file is replaced in one step.
 
@@ -60,8 +75,9 @@ def write_report(gathered: Gathered, folder: Path, samples: int, progress: Progr
     content = gathered.content
     progress.begin("report", 3, 0)
     pictures = draw_pictures(content, folder)
-    for found in gathered.of_kind("training"):
-        pictures += draw(found.path / METRICS, folder / "curves" / slug(found.name.replace("/", "-")))
+    trainings = gathered.of_kind("training")
+    for found, name in zip(trainings, file_names(found.name for found in trainings), strict=True):
+        pictures += draw(found.path / METRICS, folder / "curves" / name)
     progress.advance()
     write_whole(folder / JSON, json.dumps(content.as_json(), indent=1, ensure_ascii=False) + "\n")
     names = [path.relative_to(folder).as_posix() for path in pictures]

@@ -17,6 +17,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from plum_hub.engines.adapter import is_adapter
+from plum_hub.engines.revision import folder_sha256
 from plum_hub.errors import TrainingError
 from plum_hub.files import locked, write_whole, writing
 from plum_hub.lines import appending, object_of, whole_lines
@@ -183,6 +185,26 @@ class TrainingFolder:
     def remove_steps(self) -> None:
         """Remove intermediate checkpoints, which a finished training does not need."""
         shutil.rmtree(self.path / STEPS, ignore_errors=True)
+
+
+def trained_models(folder: Path) -> dict[str, Path]:
+    """Find the models that a training left: its own weights, whole or as adapters, and the merged ones.
+
+    Args:
+        folder: Folder of the training.
+
+    Returns:
+        The folder of each, by the revision under which it is evaluated: `sha256:…` of its files. Empty where no
+        weights are kept.
+
+    Raises:
+        RunError: A file cannot be read.
+    """
+    return {
+        f"sha256:{folder_sha256(model)}": model
+        for model in (folder, folder / MERGED)
+        if is_adapter(model) or (model / "config.json").is_file()
+    }
 
 
 def mark_complete(step: Path) -> None:

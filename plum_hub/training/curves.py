@@ -14,6 +14,8 @@ _INCHES, _DOTS = (6.4, 3.2), 150
 _MANY = 20
 """Number of steps above which the raw line is faint, and a moving average over a tenth of the steps is drawn on it."""
 
+_LARGEST = 1e300
+
 
 @dataclass(frozen=True)
 class _Picture:
@@ -58,6 +60,11 @@ class CurveLine:
     colour: str
     steps: tuple[float, ...]
     values: tuple[float, ...]
+
+    @property
+    def drawn(self) -> tuple[float, ...]:
+        """The values, those beyond 1e300 as 1e300: the difference of any two is a number."""
+        return tuple(max(-_LARGEST, min(_LARGEST, value)) for value in self.values)
 
 
 @dataclass(frozen=True)
@@ -153,9 +160,9 @@ def _draw(curve: Curve, path: Path) -> None:
         many = len(line.steps) > _MANY
         marker = "" if many else "o"
         label = None if many else line.name
-        axes.plot(line.steps, line.values, color=line.colour, alpha=0.3 if many else 1, marker=marker, label=label)
+        axes.plot(line.steps, line.drawn, color=line.colour, alpha=0.3 if many else 1, marker=marker, label=label)
         if many:
-            axes.plot(line.steps, smooth(line.values), color=line.colour, linewidth=2, label=line.name)
+            axes.plot(line.steps, smooth(line.drawn), color=line.colour, linewidth=2, label=line.name)
     axes.set(title=curve.title, xlabel="step" + (" (thick: mean of the last tenth)" if many else ""), ylabel=curve.unit)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)

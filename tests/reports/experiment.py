@@ -46,8 +46,11 @@ def write_training(folder: Path, **changed: Any) -> None:
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def write_scores(folder: Path, revision: str, passed: dict[str, int], benchmark: str = "humaneval+") -> None:
-    """The scores of one sample of each problem on the base and plus tests; `plus` passes where `base` does."""
+def write_scores(
+    folder: Path, revision: str, passed: dict[str, int], benchmark: str = "humaneval+", **changed: Any
+) -> None:
+    """The scores of one sample of each problem on the base and plus tests, with more of the record changed; `plus`
+    passes where `base` does."""
     folder.mkdir(parents=True)
     value = sum(passed.values()) / len(passed)
     common = {
@@ -69,6 +72,7 @@ def write_scores(folder: Path, revision: str, passed: dict[str, int], benchmark:
                 "parts": {},
             }
         },
+        **changed,
     }  # fmt: skip
     (folder / "scores.json").write_text(json.dumps(record))
 

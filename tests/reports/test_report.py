@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import shutil
 from base64 import b64decode
@@ -15,9 +16,13 @@ import pytest
 import plum_hub
 from plum_hub.errors import RunError, UsageError
 from plum_hub.reports.content import PaperTable, ReportContent
-from plum_hub.reports.pictures import _results
+from plum_hub.reports.explorer import explorer_data
+from plum_hub.reports.gather import gather
+from plum_hub.reports.page import page
+from plum_hub.reports.pictures import _results, file_names
 from plum_hub.reports.rows import taken
-from plum_hub.reports.write import WrittenReport
+from plum_hub.reports.templates import render
+from plum_hub.reports.write import WrittenReport, default_folder
 from tests.rehearsal import addend, rows
 from tests.reports.experiment import write_experiment, write_scores, write_training
 
@@ -144,6 +149,74 @@ def test_scores_of_long_names_are_told_apart_in_the_picture(written: WrittenRepo
     _results(replace(written.content, evaluations=tuple(named)), axes)
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert len({*labels}) == len(labels) > len(found)
+
+
+def test_a_score_is_named_by_its_metric(tmp_path: Path) -> None:
+    write_scores(tmp_path / "runs" / "kto", "trained", {"a": 1, "b": 0})
+    file = tmp_path / "runs" / "kto" / "scores.json"
+    record = json.loads(file.read_text())
+    record["scores"] += [{**score, "metric": "pass@10", "value": 0.875} for score in record["scores"]]
+    file.write_text(json.dumps(record))
+    content = gather([str(tmp_path / "runs")], "auto", None).content
+    for name in ("report.md.jinja", "report.html.jinja"):
+        text = page(content, explorer_data([])) if "html" in name else render(name, content=content, pictures=[])
+        lines = [line for line in text.splitlines() if "87.5" in line]
+        assert len(lines) == 2, name
+        assert all("pass@10" in line and "pass@1 " not in line for line in lines)
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    _results(content, axes)
+    assert len(axes.get_yticklabels()) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "files"),
+    [
+        (["odd/a b", "odd/a-b", "odd/A b"], ["odd-a-b", "odd-a-b-2", "odd-a-b-3"]),
+        (["训练一", "训练二"], ["run", "run-2"]),
+        (["a-2", "a", "a"], ["a-2", "a", "a-3"]),
+        (["me/x@v1.0.0", "me/x@v1.1.0"], ["me-x", "me-x-2"]),
+    ],
+    ids=["punctuation", "no-ascii", "numbered", "versions"],
+)
+def test_no_two_parts_share_a_file(names: list[str], files: list[str]) -> None:
+    assert file_names(names) == files
+
+
+def test_reports_of_two_titles_have_two_folders() -> None:
+    titles = ["starter", "Starter", "a b", "a-b", "训练一", "训练二", "me/x@v1.0.0", "me/x@v1.1.0"]
+    assert len({default_folder(title) for title in titles}) == len(titles)
+    assert default_folder("starter") == Path("runs/report-starter")
+
+
+def test_builds_of_any_name_have_pictures_of_their_own(experiment: Path, tmp_path: Path) -> None:
+    names = ["a b", "a-b", "训练一", "训练二", os.fsdecode(b"\xff")]
+    for name in names:
+        shutil.copytree(experiment / "data", tmp_path / "odd" / name)
+    written = plum_hub.report(tmp_path / "odd", out=tmp_path / "out", samples=1)
+    funnels = [path for path in written.files if path.name.startswith("funnel")]
+    assert len({path.name for path in funnels}) == len(names)
+    assert all(path.is_file() for path in funnels)
+    assert "odd/\N{REPLACEMENT CHARACTER}" in {build.name for build in written.content.builds}
+
+
+def test_a_folder_that_cannot_be_read_is_a_note(tmp_path: Path) -> None:
+    deep, root = tmp_path, os.open(tmp_path, os.O_RDONLY)
+    part = "d" * 200
+    while len(str(deep)) < 3800:  # below, paths are longer than the system takes: whoever runs this, they fail
+        os.mkdir(part, dir_fd=root)
+        deep, root = deep / part, os.open(part, os.O_RDONLY, dir_fd=root)
+    write_training(deep / "kto")
+    os.mkdir("x" * 250, dir_fd=root)
+    os.mkdir("y" * 100, dir_fd=root)
+    os.mkdir(f"{'y' * 100}/{'z' * 200}", dir_fd=root)
+    content = gather([str(deep)], "auto", None).content
+    assert [one.name for one in content.trainings] == [f"{part}/kto"]
+    assert [note.split(":")[0].split("/")[1:] for note in content.notes] == [["x" * 250], ["y" * 100, "z" * 200]]
+    assert all("cannot be read (File name too long)" in note for note in content.notes)
+    with pytest.raises(RunError, match=r"cannot be read \(.*File name too long\)"):
+        plum_hub.report(deep / ("x" * 250))
 
 
 def test_the_page_has_every_row(experiment: Path, written: WrittenReport) -> None:
