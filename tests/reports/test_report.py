@@ -174,7 +174,7 @@ def test_a_score_is_named_by_its_metric(tmp_path: Path) -> None:
     ("names", "files"),
     [
         (["odd/a b", "odd/a-b", "odd/A b"], ["odd-a-b", "odd-a-b-2", "odd-a-b-3"]),
-        (["训练一", "训练二"], ["run", "run-2"]),
+        (["训练一", "训练二", "训练一"], ["run-591b2675", "run-6954b24f", "run-591b2675-2"]),
         (["a-2", "a", "a"], ["a-2", "a", "a-3"]),
         (["me/x@v1.0.0", "me/x@v1.1.0"], ["me-x", "me-x-2"]),
     ],
