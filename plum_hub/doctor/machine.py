@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,8 +20,9 @@ _MEMORY_GB, _DISK_GB, _LEAST_DISK_GB = 6.0, 10.0, 1.0
 and a run some 5. Below the last it is a fault."""
 _SECONDS = 2.5
 _UNLIMITED = 1 << 60
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-_USED = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes")
+_GROUPS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
+"""Files of a control group, of version 2 and 1: its limit and what it uses; `memory.stat` lies beside them."""
+_CACHED = re.compile(r"^(?:in)?active_file (\d+)$", re.MULTILINE)
 
 
 def python() -> Diagnosis:
@@ -37,14 +39,39 @@ def python() -> Diagnosis:
     )
 
 
-def memory() -> Diagnosis:
-    """Return the memory that is free on this machine, or in its control group if that leaves less."""
-    text = Path("/proc/meminfo").read_text(encoding="ascii")
+@dataclass(frozen=True)
+class MachineMemory:
+    """Memory of this machine, or of the control group of this container, in bytes."""
+
+    total: int
+    free: int
+    """What programs may still take: what is kept of files gives way to them."""
+
+
+def memory_here(meminfo: Path = Path("/proc/meminfo"), groups: Path = Path("/sys/fs/cgroup")) -> MachineMemory:
+    """Measure the memory of this machine, or of its control group if that leaves less.
+
+    Args:
+        meminfo: The kernel's account of the machine.
+        groups: Where control groups are mounted, version 1 or 2.
+
+    Returns:
+        All of it, and what is free.
+    """
+    text = meminfo.read_text(encoding="ascii")
     sizes = {name: int(size) * 1024 for name, size in re.findall(r"^(\w+): +(\d+) kB", text, re.MULTILINE)}
     total, free = sizes["MemTotal"], sizes["MemAvailable"]
-    for limit, used in zip(_LIMITS, _USED, strict=True):
-        if (most := _number(limit)) < min(total, _UNLIMITED):
-            total, free = most, min(free, max(0, most - _number(used)))
+    for limit, used in _GROUPS:
+        if (most := _number(groups / limit)) < min(total, _UNLIMITED):
+            held = _number(groups / used) - _cached((groups / used).with_name("memory.stat"))
+            total, free = most, min(free, max(0, most - held))
+    return MachineMemory(total, free)
+
+
+def memory() -> Diagnosis:
+    """Return the memory that is free on this machine, or in its control group if that leaves less."""
+    found = memory_here()
+    total, free = found.total, found.free
     says = f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free"
     if free >= _MEMORY_GB * 1e9:
         return Diagnosis(group="machine", name="memory", state="ok", says=says)
@@ -91,12 +118,20 @@ def _existing(folder: Path) -> Path:
     return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.is_dir())
 
 
-def _number(path: str) -> int:
+def _number(path: Path) -> int:
     """Return the number in a file; one that is not there, or says `max`, limits nothing."""
     try:
-        return int(Path(path).read_text(encoding="ascii"))
+        return int(path.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return _UNLIMITED
+
+
+def _cached(path: Path) -> int:
+    """Return the bytes of files that a control group keeps in memory."""
+    try:
+        return sum(map(int, _CACHED.findall(path.read_text(encoding="ascii"))))
+    except (OSError, ValueError):
+        return 0
 
 
 def gpu() -> list[Diagnosis]:
