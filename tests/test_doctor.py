@@ -124,15 +124,27 @@ def test_a_package_that_plum_hub_needs_and_that_is_gone_is_a_fault(tmp_path: Pat
             (3_000_000, 0),
         ),
         ({"memory/memory.limit_in_bytes": str(1 << 62), "memory/memory.usage_in_bytes": "1"}, (8_192_000, 4_096_000)),
+        (
+            {"memory/job/7/memory.limit_in_bytes": "3000000", "memory/job/7/memory.usage_in_bytes": "500000"},
+            (3_000_000, 2_500_000),
+        ),
+        (
+            {
+                "slice/memory.max": "2000000", "slice/memory.current": "1900000",
+                "slice/scope/memory.max": "1000000", "slice/scope/memory.current": "100000",
+            },
+            (1_000_000, 100_000),
+        ),
     ],
-    ids=["none", "unlimited", "version 2", "files are kept in it", "version 1", "version 1 unlimited"],
+    ids=["none", "unlimited", "version 2", "files in it", "version 1", "version 1 unlimited", "of a job", "above"],
 )  # fmt: skip
 def test_the_limit_of_a_container_counts(tmp_path: Path, files: dict[str, str], memory: tuple[int, int]) -> None:
     (tmp_path / "meminfo").write_text("MemTotal:  8000 kB\nMemFree: 1 kB\nMemAvailable:  4000 kB\n")
-    (tmp_path / "memory").mkdir()
+    (tmp_path / "membership").write_text("4:memory:/job/7\n0::/slice/scope\n")
     for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    found = machine.memory_here(tmp_path / "meminfo", tmp_path)
+    found = machine.memory_here(tmp_path / "meminfo", tmp_path, tmp_path / "membership")
     assert (found.total, found.free) == memory
 
 

@@ -8,19 +8,20 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 from plum_hub.doctor.diagnosis import Diagnosis, State
 from plum_hub.doctor.versions import python_range
 from plum_hub.home import home
-from plum_hub.threads import cpu_count
+from plum_hub.threads import GROUPS, MEMBERSHIP, control_groups, cpu_count
 
 _MEMORY_GB, _DISK_GB, _LEAST_DISK_GB = 6.0, 10.0, 1.0
 """Below the first two a finding is a note: LoRA on a model of 0.5 B takes 4.7 GB, and its weights, the cache of a Hub
 and a run some 5. Below the last it is a fault."""
 _SECONDS = 2.5
 _UNLIMITED = 1 << 60
-_GROUPS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
+_LIMITS = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
 """Files of a control group, of version 2 and 1: its limit and what it uses; `memory.stat` lies beside them."""
 _CACHED = re.compile(r"^(?:in)?active_file (\d+)$", re.MULTILINE)
 
@@ -48,12 +49,15 @@ class MachineMemory:
     """What programs may still take: what is kept of files gives way to them."""
 
 
-def memory_here(meminfo: Path = Path("/proc/meminfo"), groups: Path = Path("/sys/fs/cgroup")) -> MachineMemory:
-    """Measure the memory of this machine, or of its control group if that leaves less.
+def memory_here(
+    meminfo: Path = Path("/proc/meminfo"), root: Path = GROUPS, membership: Path = MEMBERSHIP
+) -> MachineMemory:
+    """Measure the memory of this machine, or of the control group that leaves the least.
 
     Args:
         meminfo: The kernel's account of the machine.
-        groups: Where control groups are mounted, version 1 or 2.
+        root: As in `control_groups`.
+        membership: As in `control_groups`.
 
     Returns:
         All of it, and what is free.
@@ -61,10 +65,10 @@ def memory_here(meminfo: Path = Path("/proc/meminfo"), groups: Path = Path("/sys
     text = meminfo.read_text(encoding="ascii")
     sizes = {name: int(size) * 1024 for name, size in re.findall(r"^(\w+): +(\d+) kB", text, re.MULTILINE)}
     total, free = sizes["MemTotal"], sizes["MemAvailable"]
-    for limit, used in _GROUPS:
-        if (most := _number(groups / limit)) < min(total, _UNLIMITED):
-            held = _number(groups / used) - _cached((groups / used).with_name("memory.stat"))
-            total, free = most, min(free, max(0, most - held))
+    for group, (limit, used) in product(control_groups("memory", root, membership), _LIMITS):
+        if (most := _number(group / limit)) < _UNLIMITED:
+            held = _number(group / used) - _cached(group / "memory.stat")
+            total, free = min(total, most), min(free, max(0, most - held))
     return MachineMemory(total, free)
 
 
