@@ -30,7 +30,7 @@ NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SuitesConfig(_Section):
@@ -77,7 +77,7 @@ class SuitesConfig(_Section):
     """`mutants`: as above. `samples`: then variations that tell samples apart which have passed the same cases; only
     for a published dataset, which has samples (`plum-hub strengthen --by samples`). `inputs`: further variations too,
     until there are `strengthen`, since wrong samples differ from the reference in other ways than its mutants do."""
-    temperature: float = Field(default=0.8, ge=0, le=10, allow_inf_nan=False)
+    temperature: float = Field(default=0.8, ge=0, le=10)
     """Sampling temperature; 0 is greedy."""
     top_p: float = Field(default=0.95, gt=0, le=1)
     """Nucleus sampling: the share of probability that tokens are drawn from."""
@@ -122,7 +122,7 @@ class SamplesConfig(_Section):
     per_instruction: int | None = Field(default=None, ge=1)
     """Samples for the instruction of each suite; the paper's number for the source if not set (20; Evol-Instruct 50).
     """
-    temperature: float = Field(default=0.8, ge=0, le=10, allow_inf_nan=False)
+    temperature: float = Field(default=0.8, ge=0, le=10)
     """Sampling temperature; 0 is greedy."""
     top_p: float = Field(default=0.95, gt=0, le=1)
     """Nucleus sampling: the share of probability that tokens are drawn from."""
@@ -150,10 +150,10 @@ class VerdictsConfig(_Section):
     """Whether programs may use numpy, and suites may expect its arrays. Not in docker."""
     pandas: bool = False
     """Whether programs may use pandas, and numpy with it, and suites may expect their values. Not in docker."""
-    cpu_seconds: float = Field(default=5.0, gt=0, le=3600, allow_inf_nan=False)
+    cpu_seconds: float = Field(default=5.0, gt=0, le=3600)
     """CPU time of a program over all its cases. This limit decides, because it does not depend on the machine's load.
     """
-    wall_seconds: float = Field(default=60.0, gt=0, le=86_400, allow_inf_nan=False)
+    wall_seconds: float = Field(default=60.0, gt=0, le=86_400)
     """Wall-clock time of a program: a generous second limit, for programs that sleep."""
     memory_mb: int = Field(default=1024, ge=64, le=1 << 20)
     """Address space of a program, in MiB."""
@@ -188,7 +188,7 @@ class DecontaminationConfig(_Section):
 class BudgetConfig(_Section):
     """How long a build may take. Rows that do not fit are left out, with the reason `over_budget`."""
 
-    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    minutes: float | None = Field(default=None, gt=0)
     """Minutes for a whole build. The engine's speed is measured on its first answers, and as many instructions are
     taken as fit. If even `min_instructions` do not fit, each gets fewer samples and responses, and the build may
     take longer. No limit if not set."""

@@ -2,8 +2,10 @@
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+GROUPS, MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _chosen: list[str | None] = [None]
 """The value of OMP_NUM_THREADS that `prepare_threads` set, to tell it from one set by the user."""
 
@@ -26,15 +28,30 @@ def cpu_count() -> int:
     return cpus_for_us(_affinity(), cpu_quota())
 
 
-def cpu_quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> float | None:
+def cpu_quota(root: Path = GROUPS, membership: Path = MEMBERSHIP) -> float | None:
     """Read the CPU quota of this process.
 
     Args:
-        root: Where control groups are mounted, version 1 or 2.
-        membership: The kernel's list of the groups that this process is in.
+        root: As in `control_groups`.
+        membership: As in `control_groups`.
 
     Returns:
         CPU seconds per second, the least of all groups that limit it, or None if none does.
+    """
+    limits = map(_limit, control_groups("cpu", root, membership))
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def control_groups(controller: str, root: Path = GROUPS, membership: Path = MEMBERSHIP) -> Iterator[Path]:
+    """List the control groups that limit this process.
+
+    Args:
+        controller: What they limit, as `cpu` or `memory`.
+        root: Where control groups are mounted, version 1 or 2.
+        membership: The kernel's list of the groups that this process is in.
+
+    Yields:
+        Folders that hold the limits; one that is not mounted here does not exist.
     """
     try:
         lines = membership.read_text().splitlines()
@@ -42,13 +59,11 @@ def cpu_quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/pro
         lines = []
     paths = {names: path.strip("/") for line in lines for _, names, path in [line.split(":", 2)]}
     groups = [(root, paths.get("", ""))]  # version 2
-    groups += [(root / names, path) for names, path in paths.items() if "cpu" in names.split(",")]
-    limits = []
+    groups += [(root / names, path) for names, path in paths.items() if controller in names.split(",")]
     for mounted, path in groups:
         # In a container its own group is mounted at the root. Elsewhere the parent groups limit it as well.
         parts = Path(path).parts
-        limits += [_limit(mounted.joinpath(*parts[:depth])) for depth in range(len(parts) + 1)]
-    return min((limit for limit in limits if limit is not None), default=None)
+        yield from (mounted.joinpath(*parts[:depth]) for depth in range(len(parts) + 1))
 
 
 def _limit(group: Path) -> float | None:

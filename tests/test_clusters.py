@@ -4,7 +4,10 @@ import json
 import os
 import shlex
 import signal
+import threading
+from collections import Counter
 from collections.abc import Callable
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,11 @@ import yaml
 
 from plum_hub.api.composition import RecipeArguments
 from plum_hub.cli.build_dataset import build_dataset
+from plum_hub.clusters.bridge import ActorServer, _Placed, lacking_of
 from plum_hub.clusters.node import BATCH_BYTES, DONOR, RUN, NodeWorker
 from plum_hub.clusters.options import ClusterOptions
 from plum_hub.clusters.pool import _recipe_of
-from plum_hub.clusters.slots import SlotPlan
+from plum_hub.clusters.slots import ENGINE, JUDGE, Slot, SlotPlan
 from plum_hub.errors import RunError, UsageError
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.build import prepare, run_instructions
@@ -29,6 +33,52 @@ SETTINGS = [
     "instructions.near_duplicates=1.0", "samples.per_instruction=6", "suites.responses=4",
     "decontamination.benchmarks=[]", "verdicts.mypy_codes=[]",
 ]  # fmt: skip
+
+
+class FailingNodes(ActorServer):
+    """A server whose nodes raise an error, without a cluster."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.said, self._pipe = connection.Pipe()
+        self._sending, self._failures, self._error = threading.Lock(), Counter[str](), error
+        self.lost = _Placed(7, "id", "10.0.0.1", Slot(frozenset((ENGINE, JUDGE)), 1, 0))
+        self._actors = {7: self.lost}
+
+    def _start(self, _: _Placed) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), EOFError("x"), RunError("y")], ids=repr)
+def test_an_error_of_a_node_is_not_taken_for_the_end_of_the_build(error: Exception) -> None:
+    """Its actor was gone, nobody was told, and the build waited for ever."""
+    exceptions = pytest.importorskip("ray.exceptions")
+    server = FailingNodes(exceptions.RayTaskError("put", f"Traceback\n{error!r}", error).as_instanceof_cause())
+    server._run(server.lost)
+    assert server.said.poll(5)
+    kind, number, how = server.said.recv()
+    assert (kind, number, server._actors) == ("gone", 7, {})
+    assert how.startswith("of node 10.0.0.1 failed (")
+    assert server._failures == {"id": 1}
+
+
+def test_a_closed_pipe_is_the_end_of_the_build() -> None:
+    server = FailingNodes(OSError(9, "Bad file descriptor"))
+    server._run(server.lost)
+    assert not server.said.poll()
+
+
+@pytest.mark.parametrize(
+    ("does", "lacks"),
+    [
+        ([], "no node"),
+        ([ENGINE], "no node that judges"),
+        ([JUDGE, JUDGE], "no node with a GPU"),
+        ([ENGINE, JUDGE], None),
+    ],
+    ids=["nothing", "engine", "judges", "both"],
+)
+def test_a_cluster_needs_actors_for_every_kind_of_task(does: list[str], lacks: str | None) -> None:
+    assert lacking_of(Slot(frozenset((kind,)), 1, 0) for kind in does) == lacks
 
 
 class Node:

@@ -22,6 +22,7 @@ from plum_hub.errors import EngineError, HubError, MachineError
 from plum_hub.hubs.client import HubTarget
 from plum_hub.hubs.embedded import EmbeddedHub
 from plum_hub.hubs.store import read_token
+from plum_hub.training.memory import available_bytes
 from tests.engines.server import LoopbackServer
 
 DOCTOR = [sys.executable, "-c", "from plum_hub.cli import main; main()", "doctor"]
@@ -103,6 +104,54 @@ def test_an_extra_that_is_not_whole_asks_nothing_of_the_packages_that_are_there(
 def test_a_package_that_plum_hub_needs_and_that_is_gone_is_a_fault(tmp_path: Path) -> None:
     found = versions.examine(installed(tmp_path, plum_hub=("1.0", ["rich>=13.9"])))
     assert named(found, "plum-hub -> rich").says == "plum-hub needs rich>=13.9, and it is not installed"
+
+
+@pytest.mark.parametrize(
+    ("files", "memory"),
+    [
+        ({}, (8_192_000, 4_096_000)),
+        ({"memory.max": "max", "memory.current": "9"}, (8_192_000, 4_096_000)),
+        ({"memory.max": "3000000", "memory.current": "2000000"}, (3_000_000, 1_000_000)),
+        (
+            {
+                "memory.max": "3000000", "memory.current": "2000000",
+                "memory.stat": "anon 900000\ninactive_file 1000000\nactive_file 100000\nfile_mapped 5\n",
+            },
+            (3_000_000, 2_100_000),
+        ),
+        (
+            {"memory/memory.limit_in_bytes": "3000000", "memory/memory.usage_in_bytes": "4000000"},
+            (3_000_000, 0),
+        ),
+        ({"memory/memory.limit_in_bytes": str(1 << 62), "memory/memory.usage_in_bytes": "1"}, (8_192_000, 4_096_000)),
+        (
+            {"memory/job/7/memory.limit_in_bytes": "3000000", "memory/job/7/memory.usage_in_bytes": "500000"},
+            (3_000_000, 2_500_000),
+        ),
+        (
+            {
+                "slice/memory.max": "2000000", "slice/memory.current": "1900000",
+                "slice/scope/memory.max": "1000000", "slice/scope/memory.current": "100000",
+            },
+            (1_000_000, 100_000),
+        ),
+    ],
+    ids=["none", "unlimited", "version 2", "files in it", "version 1", "version 1 unlimited", "of a job", "above"],
+)  # fmt: skip
+def test_the_limit_of_a_container_counts(tmp_path: Path, files: dict[str, str], memory: tuple[int, int]) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:  8000 kB\nMemFree: 1 kB\nMemAvailable:  4000 kB\n")
+    (tmp_path / "membership").write_text("4:memory:/job/7\n0::/slice/scope\n")
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = machine.memory_here(tmp_path / "meminfo", tmp_path, tmp_path / "membership")
+    assert (found.total, found.free) == memory
+
+
+def test_a_training_has_the_memory_that_the_doctor_tells() -> None:
+    found = machine.memory_here()
+    assert 0 < available_bytes(1) <= found.total
+    assert available_bytes(4) <= found.total // 4
 
 
 def test_memory_and_disk_are_told_in_figures() -> None:

@@ -17,10 +17,21 @@ from plum_hub.cli import cli
 from plum_hub.errors import NothingToReleaseError, PlumError, RecipeError, RunError, TrainingError, UsageError
 from plum_hub.instructions.sources import InstructionsConfig
 from plum_hub.loading import fetch_release
-from plum_hub.records import CaseOutcome, Drop, Preference, Verdict, digest
+from plum_hub.records import (
+    CaseOutcome,
+    Drop,
+    Preference,
+    SuiteAddition,
+    SuiteRoles,
+    SuiteStrength,
+    SuiteVote,
+    Verdict,
+    digest,
+)
 from plum_hub.rounds.folder import RoundsFolder
 from plum_hub.rounds.gain import measure_gain
 from plum_hub.rounds.labels import check_answers, check_labels
+from plum_hub.rounds.run import share_suites
 from plum_hub.run import Run
 from plum_hub.training.checkpoint import CHECKPOINT, TrainingFolder
 from plum_hub.training.record import TrainingRecord
@@ -226,10 +237,53 @@ def test_a_round_of_one_label_says_what_mends_it(tmp_path: Path) -> None:
                 TrainingError, match=r"^round 3: .* dpo needs both labels: end with --rounds 2, or start over"
             ):
                 check_labels(3, run, "dpo")
+            for number in (1, 2):
+                with pytest.raises(TrainingError, match="kto needs both labels: start over with --method sft, or hard"):
+                    check_labels(number, run, "kto", sealed=True)
+            with pytest.raises(TrainingError, match="kto needs both labels: end with --rounds 2, or start over"):
+                check_labels(3, run, "kto", sealed=True)
         ids = {"id": f"{label}", "instruction_id": "a", "suite_id": "a", "sample_id": f"{label}", "verdict_id": ""}
         with run.appending(Preference) as append:
             append(Preference(**ids, prompt="", completion="", label=label))
     check_labels(1, run, "kto")
+
+
+def test_a_round_knows_all_that_is_known_of_its_suites(tmp_path: Path) -> None:
+    """Its release said that no case was added, and had no mutation scores."""
+    ids = [digest(task(number)) for number in range(20)]
+    suites = judged(tmp_path / "all", {})
+    counts = dict.fromkeys(
+        (
+            "cases",
+            "mutants",
+            "killed",
+            "equivalent",
+            "statements",
+            "statements_covered",
+            "branches",
+            "branches_covered",
+        ),
+        1,
+    )
+    shares = dict.fromkeys(("mutation_score", "statement_coverage", "branch_coverage"), 0.5)
+    for kind, values in (
+        (SuiteAddition, {"cases": 2}),
+        (SuiteStrength, {**counts, **shares, "sandbox": "x"}),
+        (SuiteRoles, {"roles": ["edge"]}),
+    ):
+        with suites.appending(kind) as append:
+            for name in ids:
+                append(kind(id=f"suite of {name}", instruction_id=name, **values))
+    parts = suites.recipe.instructions.model_copy(update={"held_out": 0.4, "part": "held_out"})
+    run = Run.create(tmp_path / "part", suites.recipe.model_copy(update={"instructions": parts}))
+    mine = {f"suite of {name}" for name in ids if parts.selects(name)}
+    assert 0 < len(mine) < 20
+    for _ in range(2):  # what is there already is not copied again
+        share_suites(suites, run)
+        for kind in (SuiteAddition, SuiteStrength, SuiteRoles):
+            found = [*run.rows(kind)]
+            assert (len(found), {one.id for one in found}) == (len(mine), mine)
+    assert not run.has(SuiteVote)
 
 
 def test_settings_may_change_until_something_was_trained(tmp_path: Path) -> None:

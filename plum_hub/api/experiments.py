@@ -17,9 +17,9 @@ from plum_hub.errors import RecipeError, UsageError
 from plum_hub.experiments import shipped
 from plum_hub.experiments.estimate import ExperimentEstimate, estimate
 from plum_hub.experiments.folder import ExperimentFolder
-from plum_hub.experiments.recipe import Experiment, compose
+from plum_hub.experiments.recipe import Experiment, ExperimentPhase, compose
 from plum_hub.experiments.results import ExperimentRecord, markdown
-from plum_hub.experiments.run import ExperimentPhase, ExperimentRequest
+from plum_hub.experiments.run import ExperimentRequest
 from plum_hub.experiments.run import run_experiment as carry_out
 from plum_hub.pipeline.build import find_run
 from plum_hub.progress import LoggedProgress, Progress
@@ -128,7 +128,7 @@ def run_experiment(
         rounds: Rounds of sampling and training, in place of the recipe's.
         held_out: With rounds: share of the instructions that is never trained on.
         settings: Keys of the experiment, as `{"training.methods": ["sft", "kto"], "samples.per_instruction": 10}`.
-        until: The last part to run: `data`, `training`, `evaluation` or `release`.
+        until: The last part to run: `data` (without rounds), `training`, `evaluation` or `release`.
         launch: Number of processes that train together, one per GPU.
         run: The folder. Default: `runs/RECIPE`.
         hub: `auto`, `public`, `embedded`, a URL, or `none` to publish nothing.
@@ -174,7 +174,9 @@ def estimate_experiment(
     suites: str | None = None,
     method: Method | None = None,
     rounds: int | None = None,
+    held_out: float | None = None,
     settings: Settings = (),
+    until: ExperimentPhase = "release",
     run: StrPath | None = None,
     hub: str = "auto",
 ) -> ExperimentEstimate:
@@ -188,7 +190,9 @@ def estimate_experiment(
         suites: Test suites that are used instead of generating any.
         method: A single method to train.
         rounds: Rounds of sampling and training.
+        held_out: With rounds: share of the instructions that is never trained on.
         settings: Keys of the experiment.
+        until: The last part to plan.
         run: The folder; what its data already has is not counted.
         hub: Where `suites` is looked up.
 
@@ -201,14 +205,14 @@ def estimate_experiment(
     Example:
         >>> found = plum_hub.estimate_experiment("paper/table2/codeqwen1.5-7b-chat", instructions="starter")
         >>> found.tokens, found.gpu_hours, found.server_usd
-        (2220973, 0.08, 8.57)
+        (2222418, 0.08, 8.57)
     """
     experiment, name, folder = _compose(recipe, run, setting_lines(settings), _options(
         model=model, generator=generator, instructions=instructions, suites=suites, method=method, rounds=rounds,
-        held_out=None, hub=hub,
+        held_out=held_out, hub=hub,
     ))  # fmt: skip
     folder.check(experiment)
-    return estimate(experiment, name, find_run(experiment.data, folder.data(None)))
+    return estimate(experiment, name, find_run(experiment.data, folder.data(None)), until)
 
 
 def _check_protocol(name: str) -> None:

@@ -58,7 +58,8 @@ def run_rounds(
 
     The instructions are split once: each round samples and trains on one part, and is measured on the other against the
     model it began with, paired by instruction. The rounds end with the first whose 95 % interval of the gain is not
-    entirely above 0. The same call resumes interrupted rounds, or continues with more.
+    entirely above 0. The same call resumes interrupted rounds, continues with more, or publishes those that
+    were run with `hub="none"`.
 
     Args:
         rounds: Maximum number of rounds.

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import chdir
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -168,11 +168,12 @@ class ActorServer:
                 self._actors[actor.number] = actor
                 actor.thread = threading.Thread(target=self._run, args=(actor,), daemon=True)
                 actor.thread.start()
-        if self._actors:
+        lacking = lacking_of(one.slot for one in self._actors.values())
+        if lacking is None:
             self._alive = time.monotonic()
         elif time.monotonic() - self._alive > _LOST_SECONDS:
             raise RunError(
-                f"{self._address}: no node of the Ray cluster is left; all rows are kept: run the same command again "
+                f"{self._address}: {lacking} of the Ray cluster is left; all rows are kept: run the same command again "
                 "when there is one"
             )
 
@@ -185,16 +186,16 @@ class ActorServer:
             while True:
                 self._serve_task(actor, actor.tasks.get())
                 self._failures[actor.node] = 0
+        except ray.exceptions.RayActorError as error:
+            self._lost(actor, str(error), "was lost")
+        except ray.exceptions.RayError as error:  # before the others: what a node raises is of its own kind too
+            self._lost(actor, str(error))
+        except _DiedError as error:
+            self._lost(actor, "", str(error))
         except PlumError as error:
             self._send(("failed", type(error).__name__, str(error)))
         except (EOFError, OSError):
             pass  # the build has ended
-        except ray.exceptions.RayActorError as error:
-            self._lost(actor, str(error), "was lost")
-        except ray.exceptions.RayError as error:
-            self._lost(actor, str(error))
-        except _DiedError as error:
-            self._lost(actor, "", str(error))
 
     def _lost(self, actor: _Placed, why: str, how: str = "") -> None:
         """Give an actor up; Ray's reason is `why`, and people are told `how`."""
@@ -286,6 +287,21 @@ class ActorServer:
 
 class _DiedError(Exception):
     """The worker process of an actor has died, and its node lives."""
+
+
+def lacking_of(slots: Iterable[Slot]) -> str | None:
+    """Say what a cluster lacks to go on: tasks would wait for an actor that nobody starts.
+
+    Args:
+        slots: The places of all actors that there are.
+
+    Returns:
+        The nodes that it lacks; None if every kind of task has its actor.
+    """
+    able = {kind for slot in slots for kind in slot.does}
+    if able >= {ENGINE, JUDGE}:
+        return None
+    return "no node" if not able else "no node with a GPU" if JUDGE in able else "no node that judges"
 
 
 def _last_line(text: str) -> str:

@@ -6,21 +6,24 @@ import re
 import shutil
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 from plum_hub.doctor.diagnosis import Diagnosis, State
 from plum_hub.doctor.versions import python_range
 from plum_hub.home import home
-from plum_hub.threads import cpu_count
+from plum_hub.threads import GROUPS, MEMBERSHIP, control_groups, cpu_count
 
 _MEMORY_GB, _DISK_GB, _LEAST_DISK_GB = 6.0, 10.0, 1.0
 """Below the first two a finding is a note: LoRA on a model of 0.5 B takes 4.7 GB, and its weights, the cache of a Hub
 and a run some 5. Below the last it is a fault."""
 _SECONDS = 2.5
 _UNLIMITED = 1 << 60
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-_USED = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes")
+_LIMITS = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
+"""Files of a control group, of version 2 and 1: its limit and what it uses; `memory.stat` lies beside them."""
+_CACHED = re.compile(r"^(?:in)?active_file (\d+)$", re.MULTILINE)
 
 
 def python() -> Diagnosis:
@@ -37,14 +40,42 @@ def python() -> Diagnosis:
     )
 
 
-def memory() -> Diagnosis:
-    """Return the memory that is free on this machine, or in its control group if that leaves less."""
-    text = Path("/proc/meminfo").read_text(encoding="ascii")
+@dataclass(frozen=True)
+class MachineMemory:
+    """Memory of this machine, or of the control group of this container, in bytes."""
+
+    total: int
+    free: int
+    """What programs may still take: what is kept of files gives way to them."""
+
+
+def memory_here(
+    meminfo: Path = Path("/proc/meminfo"), root: Path = GROUPS, membership: Path = MEMBERSHIP
+) -> MachineMemory:
+    """Measure the memory of this machine, or of the control group that leaves the least.
+
+    Args:
+        meminfo: The kernel's account of the machine.
+        root: As in `control_groups`.
+        membership: As in `control_groups`.
+
+    Returns:
+        All of it, and what is free.
+    """
+    text = meminfo.read_text(encoding="ascii")
     sizes = {name: int(size) * 1024 for name, size in re.findall(r"^(\w+): +(\d+) kB", text, re.MULTILINE)}
     total, free = sizes["MemTotal"], sizes["MemAvailable"]
-    for limit, used in zip(_LIMITS, _USED, strict=True):
-        if (most := _number(limit)) < min(total, _UNLIMITED):
-            total, free = most, min(free, max(0, most - _number(used)))
+    for group, (limit, used) in product(control_groups("memory", root, membership), _LIMITS):
+        if (most := _number(group / limit)) < _UNLIMITED:
+            held = _number(group / used) - _cached(group / "memory.stat")
+            total, free = min(total, most), min(free, max(0, most - held))
+    return MachineMemory(total, free)
+
+
+def memory() -> Diagnosis:
+    """Return the memory that is free on this machine, or in its control group if that leaves less."""
+    found = memory_here()
+    total, free = found.total, found.free
     says = f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free"
     if free >= _MEMORY_GB * 1e9:
         return Diagnosis(group="machine", name="memory", state="ok", says=says)
@@ -91,12 +122,20 @@ def _existing(folder: Path) -> Path:
     return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.is_dir())
 
 
-def _number(path: str) -> int:
+def _number(path: Path) -> int:
     """Return the number in a file; one that is not there, or says `max`, limits nothing."""
     try:
-        return int(Path(path).read_text(encoding="ascii"))
+        return int(path.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return _UNLIMITED
+
+
+def _cached(path: Path) -> int:
+    """Return the bytes of files that a control group keeps in memory."""
+    try:
+        return sum(map(int, _CACHED.findall(path.read_text(encoding="ascii"))))
+    except (OSError, ValueError):
+        return 0
 
 
 def gpu() -> list[Diagnosis]:

@@ -215,7 +215,7 @@ def in_a_line(error: BaseException) -> str:
 class EngineSettings(BaseModel, ABC):
     """Settings that every engine has; each engine's module adds its own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: str
     """A Hub repository, a local folder, a name that the server knows, or a file of answers."""

@@ -60,7 +60,7 @@ class OpenAIConfig(RemoteSettings):
     """Whether requests are sent by the Batch API (`/v1/batches`): answers come within 24 hours, for half the price."""
     batch_requests: int = Field(default=50_000, ge=1, le=50_000)
     """Most requests of one batch."""
-    batch_poll_seconds: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    batch_poll_seconds: float = Field(default=10.0, gt=0)
     """Time between the first two looks at a batch, in seconds; it grows by half each time, up to five minutes."""
     usd_per_million_input: float | None = Field(default=None, ge=0)
     """Price of a million prompt tokens, for `--dry-run`, `--budget` and `status`, without the discount of a batch. By

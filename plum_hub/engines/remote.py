@@ -39,7 +39,7 @@ class RemoteSettings(EngineSettings):
     """
     timeout_seconds: float = Field(default=300.0, gt=0)
     """Time limit of one try, in seconds, from sending the request to the last byte of its answer."""
-    deadline_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    deadline_seconds: float | None = Field(default=None, gt=0)
     """Time limit of one request in seconds, all its tries and the waits between them counted; none by default."""
     attempts: int = Field(default=8, ge=1)
     """Tries of one request before the server counts as down."""
@@ -47,7 +47,7 @@ class RemoteSettings(EngineSettings):
     """Wait before the second try, in seconds; doubled for each further try, up to a minute, unless the server asks for
     more (`Retry-After`).
     """
-    max_retry_after_seconds: float = Field(default=600.0, ge=0, allow_inf_nan=False)
+    max_retry_after_seconds: float = Field(default=600.0, ge=0)
     """Longest wait, in seconds, that a server's `Retry-After` is followed to."""
 
     @field_validator("base_url")

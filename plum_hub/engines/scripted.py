@@ -74,7 +74,7 @@ class ScriptedConfig(EngineSettings):
 
 
 class _Row(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     contains: str = ""
     texts: tuple[str, ...] = Field(min_length=1)

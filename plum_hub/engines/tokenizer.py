@@ -1,4 +1,4 @@
-"""What a model's tokenizer knows, without loading the weights."""
+"""What a model's tokenizer and configuration know, without loading the weights."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,6 +14,8 @@ from plum_hub.errors import EngineError, MissingExtraError
 from plum_hub.threads import prepare_threads
 
 _MARK = "<<the answer goes on here>>"
+_LONGEST = 1 << 17
+"""Context of a model whose configuration and tokenizer name no end."""
 
 
 def has_chat_template(config: LocalSettings) -> bool:
@@ -30,6 +32,20 @@ def has_chat_template(config: LocalSettings) -> bool:
         MissingExtraError: transformers is not installed.
     """
     return _tokenizer(config).chat_template is not None
+
+
+def context_of(config: Any, tokenizer: Any) -> int:
+    """Find how many tokens a model takes: some configurations, such as Bloom's, name no largest position.
+
+    Args:
+        config: A `transformers.PretrainedConfig` of the model.
+        tokenizer: Its tokenizer.
+
+    Returns:
+        Tokens of prompt and answer together.
+    """
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return int(positions or min(tokenizer.model_max_length, _LONGEST))
 
 
 def begun_answers(

@@ -26,15 +26,12 @@ from plum_hub.engines.dtype import quantized
 from plum_hub.engines.forms import apply_form, with_stops
 from plum_hub.engines.names import unloadable
 from plum_hub.engines.template import asked
+from plum_hub.engines.tokenizer import context_of
 from plum_hub.errors import EngineError, MissingExtraError
 from plum_hub.threads import prepare_threads
 
 if TYPE_CHECKING:
     import torch
-
-
-_LONGEST = 1 << 17
-"""Context of a model whose configuration and tokenizer name no end."""
 
 
 class TransformersConfig(LocalSettings):
@@ -119,7 +116,7 @@ class TransformersEngine(Engine):
         )
         self._tokenizer: Any = tokenizer
         self._model: Any = (model if how else model.to(self._device)).eval()  # quantised weights cannot be moved
-        self._context = _context(model, tokenizer)
+        self._context = context_of(model.config, tokenizer)
         self.identity = EngineIdentity(
             engine="transformers",
             engine_version=transformers.__version__,
@@ -223,12 +220,6 @@ def _quantization(config: TransformersConfig, source: ModelSource, device: str) 
         bnb_4bit_compute_dtype=getattr(torch, config.dtype),
     )
     return {"device_map": {"": device}, "quantization_config": how}
-
-
-def _context(model: Any, tokenizer: Any) -> int:
-    """Return the tokens that a model takes: some configurations, such as Bloom's, name no largest position."""
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    return int(positions or min(tokenizer.model_max_length, _LONGEST))
 
 
 def _adapted(model: Any, adapter: str) -> Any:

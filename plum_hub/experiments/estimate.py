@@ -6,12 +6,12 @@ names.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from plum_hub.engines.base import LocalSettings
 from plum_hub.errors import HubError, InstructionsError, UsageError
-from plum_hub.experiments.recipe import Experiment
+from plum_hub.experiments.recipe import Experiment, ExperimentPhase
 from plum_hub.pipeline.estimate import BuildEstimate, EstimateStep, plan, plan_unread
 from plum_hub.pipeline.rates import recall
 from plum_hub.release.schemas import Method
@@ -85,18 +85,22 @@ class ExperimentEstimate:
         return asdict(self)
 
 
-def estimate(experiment: Experiment, name: str, run: Run | None) -> ExperimentEstimate:
+def estimate(experiment: Experiment, name: str, run: Run | None, until: ExperimentPhase) -> ExperimentEstimate:
     """Plan an experiment. It reads the instructions if they can be had, and asks no model.
 
     Args:
         experiment: The experiment.
         name: Its name or file.
         run: Its data, as far as it is built; None if it has not begun.
+        until: The last part to plan.
 
     Returns:
         The plan of what is still to be done in the data section, and of all trainings and evaluations.
+
+    Raises:
+        UsageError: There is no such part.
     """
-    return _Estimate(experiment, run).of(name)
+    return _Estimate(experiment, run).of(name, experiment.phases(until))
 
 
 class _Estimate:
@@ -106,11 +110,13 @@ class _Estimate:
         self._notes: list[str] = []
         self._parameters = experiment.costs.parameters or _size(self._policy.model)
 
-    def of(self, name: str) -> ExperimentEstimate:
+    def of(self, name: str, phases: Sequence[ExperimentPhase]) -> ExperimentEstimate:
         build = self._build()
         rate = self._rate()
         steps = [part for step in build.steps for part in self._in_rounds(step)]
-        works = [*(self._data(step, rate) for step in steps), *self._training(build), *self._evaluation(rate)]
+        works = [self._data(step, rate) for step in steps]
+        works += self._training(build) if "training" in phases else ()
+        works += self._evaluation(rate) if "evaluation" in phases else ()
         served = [work for work in works if work.on_server]
         own = [work for work in works if not work.on_server]
         return ExperimentEstimate(
@@ -178,26 +184,26 @@ class _Estimate:
         answers = build.suites_expected * samples
         if self._experiment.rounds > 1:
             answers = round(answers * (1 - self._experiment.held_out))
-        each = next((one for one in build.steps if one.stage == "samples"), None)
-        prompt, completion = _SHORT_ANSWER, _SHORT_ANSWER
-        if each is not None and each.requests:
-            prompt, completion = each.prompt_tokens // each.requests, each.completion_tokens // each.requests
+        each, expected = build.each, "expected to be chosen"
+        chosen, rejected, pairs = each.chosen, each.rejected, each.pairs
+        if chosen is None or rejected is None or pairs is None:
+            chosen, rejected, pairs = _CHOSEN, _REJECTED, min(_CHOSEN, _REJECTED)
+        else:
+            expected = "chosen, as those that there are"
         self._notes.append(
-            f"{_CHOSEN:.0%} of the samples are expected to be chosen, {_REJECTED:.0%} rejected; training does "
+            f"{chosen:.0%} of the samples are {expected}, {rejected:.0%} rejected; training does "
             f"{self._costs.teraflops:,.0f}e12 operations a second (costs.teraflops), "
             + ", ".join(f"{name} {count:.0f}" for name, count in _OPERATIONS.items())
             + " for each parameter and token"
         )
         for number in range(1, self._experiment.rounds + 1):
             for method in self._experiment.training.methods:
-                rows = {
-                    "sft": answers * _CHOSEN,
-                    "dpo": answers * min(_CHOSEN, _REJECTED),
-                    "kto": answers * (_CHOSEN + _REJECTED),
-                }[method.method]
+                rows = answers * {"sft": chosen, "dpo": pairs, "kto": chosen + rejected}[method.method]
                 epochs = self._experiment.training.settings_of(method).epochs
                 sides = 2 if method.method == "dpo" else 1
-                read, written = round(rows * sides * prompt * epochs), round(rows * sides * completion * epochs)
+                read, written = (
+                    round(rows * sides * epochs * tokens) for tokens in (each.prompt_tokens, each.completion_tokens)
+                )
                 hours = None
                 if self._parameters is not None:
                     operations = _OPERATIONS[method.method] * self._parameters * 1e9 * (read + written)
@@ -219,15 +225,18 @@ class _Estimate:
         for n in (evaluation.n, *([evaluation.sampled.n] if evaluation.sampled else [])):
             requests = models * n * sum(asked.values())
             if requests:
-                written = (
-                    models * n * sum(count * _ANSWER_TOKENS.get(name, _SHORT_ANSWER) for name, count in asked.items())
-                )
+                written = models * n * sum(count * self._answer(name) for name, count in asked.items())
                 hours = None if rate is None else self._hours(written / rate)
                 yield PlannedWork(
                     phase="evaluation", work=f"{models} models, {n} answers a problem", engine=self._policy.type,
                     requests=requests, prompt_tokens=requests * _SHORT_ANSWER, completion_tokens=written,
                     gpu_hours=hours, usd=self._usd(hours),
                 )  # fmt: skip
+
+    def _answer(self, benchmark: str) -> int:
+        """Tokens of an answer to a problem."""
+        usual = _ANSWER_TOKENS.get(benchmark, _SHORT_ANSWER)
+        return min(usual, self._experiment.evaluation.max_tokens or usual)
 
     def _hours(self, seconds: float) -> float:
         return round(seconds / 3600 * self._costs.gpus, 3)

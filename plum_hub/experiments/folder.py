@@ -13,7 +13,7 @@ from plum_hub.release.preferences import Rejected
 
 _EXPERIMENT, _SEAL, _LOCK = "experiment.yaml", "experiment.sha256", ".lock"
 _DATA, _ONLINE = "data", "online"
-_FREE = ("release.", "costs.", "rounds", "keep_going")
+_FREE = ("release.", "costs.", "keep_going")
 """Keys that may change at any time: no row, weight or score rests on them."""
 
 
@@ -110,7 +110,8 @@ class ExperimentFolder:
     def check(self, experiment: Experiment) -> None:
         """Check that the folder is free, or holds this experiment. Its data section is checked by its run.
 
-        Methods may be added, and `release`, `costs` and `rounds` may change; all else stays as it was sealed.
+        Methods may be added, and `release`, `costs` and the number of rounds above 1 may change; all else stays as it
+        was sealed.
 
         Args:
             experiment: The experiment that is about to start.
@@ -167,7 +168,8 @@ def _changes(old: Experiment, new: Experiment) -> Iterator[str]:
     for one in old.training.methods:
         if methods.get(one.name) != one:
             yield f"training.methods: {one.name} was {one.model_dump(mode='json', exclude={'name'})}"
-    before, after = (flat(one.model_dump(mode="json", exclude={"data"})) for one in (old, new))
+    rested = {"data", "rounds"} if min(old.rounds, new.rounds) > 1 else {"data"}  # one round has folders of its own
+    before, after = (flat(one.model_dump(mode="json", exclude=rested)) for one in (old, new))
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key) and not key.startswith(_FREE) and key != "training.methods":
             yield f"{key}: {before.get(key)} -> {after.get(key)}"

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Self
+from datetime import date
+from typing import Any, Literal, Self, TypeAlias, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from plum_hub import recipe as recipes
 from plum_hub.engines import parse_engine
-from plum_hub.errors import RecipeError
+from plum_hub.engines.base import LocalSettings
+from plum_hub.errors import RecipeError, UsageError
 from plum_hub.experiments import shipped
 from plum_hub.publishing.model_checkpoint import WeightsChoice
 from plum_hub.recipe import BenchmarkName, Recipe, merged, setting_tree, unknown_key
@@ -18,6 +20,8 @@ from plum_hub.release.preferences import Rejected
 from plum_hub.release.schemas import Method
 from plum_hub.training.settings import TrainingSettings
 
+ExperimentPhase: TypeAlias = Literal["data", "training", "evaluation", "release"]
+"""A part of an experiment, after which it can end."""
 BASE = "base"
 """Name of the untrained policy among the models of an experiment."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -26,7 +30,7 @@ _ENGINES = ("policy", "generator")
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class MethodConfig(_Frozen):
@@ -133,6 +137,18 @@ class EvaluationPlan(_Frozen):
     sampled: SampledEvaluation | None = None
     """A second evaluation beside this one, with several samples a problem: it shows smaller gains."""
 
+    @field_validator("since", "until", mode="before")
+    @classmethod
+    def _read_date(cls, value: object) -> object:
+        """Accept a date, which is what YAML reads in 2024-08-01, or the text of one."""
+        text = value.isoformat() if isinstance(value, date) else value
+        try:
+            if isinstance(text, str) and text and date.fromisoformat(text).isoformat() != text:
+                raise ValueError
+        except ValueError:
+            raise ValueError(f"{text!r}: write a date as 2024-08-01") from None
+        return text
+
 
 class ReleasePlan(_Frozen):
     """Where dataset and models are published; `--hub none` publishes nothing."""
@@ -191,6 +207,32 @@ class Experiment(_Frozen):
         if self.release.model is not None and len(methods) > 1 and "{name}" not in self.release.model:
             raise ValueError("release.model names one repository for several methods; put {name} into it")
         return self
+
+    def phases(self, until: ExperimentPhase) -> tuple[ExperimentPhase, ...]:
+        """List the parts up to one of them.
+
+        Args:
+            until: The last part to run.
+
+        Returns:
+            The parts, in order.
+
+        Raises:
+            UsageError: The policy cannot be trained here, or there is no such part.
+        """
+        policy = self.data.policy
+        if until != "data" and not isinstance(policy, LocalSettings):
+            raise UsageError(
+                f"{policy.type}:{policy.model} cannot be trained here: name a model with --model MODEL, or end with "
+                "--until data"
+            )
+        if until == "data" and self.rounds > 1:
+            raise UsageError(
+                f"--until data: with {self.rounds} rounds each model writes its data between two trainings, so that "
+                "there is no such part: end with --until training"
+            )
+        parts: tuple[ExperimentPhase, ...] = get_args(ExperimentPhase)
+        return parts[: parts.index(until) + 1]
 
     def to_yaml(self) -> str:
         """Return the YAML text that the folder of the experiment keeps."""

@@ -13,15 +13,13 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
 
 from plum_hub.engines import EngineConfig
-from plum_hub.engines.base import LocalSettings
-from plum_hub.errors import TrainingError, UsageError
+from plum_hub.errors import TrainingError
 from plum_hub.evaluation.comparison import compare
 from plum_hub.evaluation.scoring import EvaluationResults
 from plum_hub.experiments.folder import ExperimentFolder
-from plum_hub.experiments.recipe import BASE, Experiment, MethodConfig
+from plum_hub.experiments.recipe import BASE, Experiment, ExperimentPhase, MethodConfig
 from plum_hub.experiments.results import (
     ExperimentDataset,
     ExperimentModel,
@@ -48,8 +46,6 @@ from plum_hub.training.checkpoint import CHECKPOINT, MERGED, TrainingFolder
 from plum_hub.training.launch import ChildTraining
 from plum_hub.training.record import ModelRevision
 
-ExperimentPhase: TypeAlias = Literal["data", "training", "evaluation", "release"]
-"""A part of an experiment, after which it can end."""
 _NAME_LENGTH = 96  # of a repository on the Hub
 
 
@@ -97,17 +93,12 @@ def run_experiment(
         The results so far, which are also written to the folder.
 
     Raises:
-        UsageError: The policy cannot be trained here.
+        UsageError: The policy cannot be trained here, or there is no such part to end with.
         RunError: The folder holds another experiment.
         TrainingError: A training failed.
         PlumError: Another step failed; everything made so far is kept.
     """
-    policy = request.experiment.data.policy
-    if request.until != "data" and not isinstance(policy, LocalSettings):
-        raise UsageError(
-            f"{policy.type}:{policy.model} cannot be trained here: name a model with --model MODEL, or end with "
-            "--until data"
-        )
+    request.experiment.phases(request.until)
     folder.check(request.experiment)
     plan, method = request.experiment.release, request.experiment.training.methods[0].name
     for repo in (plan.dataset, plan.model and plan.model.replace("{name}", method)):
@@ -136,8 +127,7 @@ class _ExperimentRun:
 
     def steps(self) -> Iterator[ExperimentStep]:
         """Yield all steps up to the last part asked for."""
-        wanted = get_args(ExperimentPhase)
-        wanted = wanted[: wanted.index(self._request.until) + 1]
+        wanted = self._experiment.phases(self._request.until)
         yield from (step for step in self._all_steps() if step.phase in wanted)
 
     def _all_steps(self) -> Iterator[ExperimentStep]:
@@ -268,7 +258,7 @@ class _ExperimentRun:
             RoundsRequest(
                 recipe=experiment.data.model_copy(update={"instructions": instructions}), rounds=experiment.rounds,
                 settings=experiment.training.settings_of(self._methods[0]),
-                destination=options and replace(options, repo=self._dataset_name(None)),
+                destination=options and replace(options, repo=self._dataset_name(None)), sealed=True,
                 keep_going=experiment.keep_going, benchmark_data=self._request.benchmark_data,
                 processes=self._request.processes, quiet=self._request.quiet,
             ),

@@ -105,12 +105,14 @@ class Layout:
         chat: Rows are people's chats. Only the opening turn counts, and only if it asks for a program.
         sharegpt: The source is ShareGPT itself, whatever its ids look like.
         configured: The user named the column, so that no other one is read.
+        answered: The answer is in a column of its own, so that a program in the task is a part of it.
     """
 
     column: str
     chat: bool
     sharegpt: bool
     configured: bool = True
+    answered: bool = False
 
     def read_task(self, row: Row) -> ParsedTask:
         """Read the task of a row.
@@ -138,7 +140,7 @@ class Layout:
             value = plain_text(value) or value
         if not isinstance(value, str):
             return ParsedTask(text=value)
-        if turns is None and is_transcript(value):
+        if turns is None and is_transcript(value, answered=self.answered):
             return ParsedTask(text=None, reason="unreadable_turns")
         value = asked_in(value) if turns is None else value
         if self.chat and self._is_sharegpt(row, turns) and not any(one["bare"] for one in _BARE.finditer(value)):

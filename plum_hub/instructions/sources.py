@@ -47,7 +47,7 @@ _PEEKED_ROWS = 1000
 class InstructionsConfig(BaseModel):
     """The instructions of a run."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     source: str = "oss-instruct"
     """`starter`, `oss-instruct`, `evol-instruct-code`, `sharegpt`, a Hub dataset `NAMESPACE/NAME[@REVISION][:COLUMN]`

@@ -69,11 +69,13 @@ _PROGRAM_LABEL = re.compile(
 )
 
 
-def is_transcript(text: str) -> bool:
+def is_transcript(text: str, *, answered: bool = False) -> bool:
     """Tell whether a text is a conversation, answers and all, rather than a task.
 
     Args:
         text: A text that `read_turns` does not take for turns.
+        answered: Whether the answer is known to be elsewhere, so that a program behind a label that tasks use too, such
+            as `Code:`, is none.
 
     Returns:
         True if it begins like serialized turns, or marks a person's turn and the answer to it.
@@ -82,7 +84,7 @@ def is_transcript(text: str) -> bool:
         return True
     if (user := _USER.search(text)) and _ASSISTANT.search(text, user.end()):
         return True
-    if not _TASK_LABEL.match(text):
+    if answered or not _TASK_LABEL.match(text):
         return False
     return any(not _is_starter(text[found.end(1) :]) for found in _PROGRAM_LABEL.finditer(text))
 

@@ -5,7 +5,7 @@ this machine (`plum_hub.pipeline.rates`); cost from the prices in the engine's s
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import asdict, dataclass
 
 from plum_hub.engines import EngineConfig
@@ -15,7 +15,7 @@ from plum_hub.pipeline.published import GENERATE
 from plum_hub.pipeline.rates import recall
 from plum_hub.prompts import render
 from plum_hub.recipe import Recipe, suite_template
-from plum_hub.records import Drop, Instruction, Response, Sample, TestSuite
+from plum_hub.records import Drop, Instruction, Preference, Response, Sample, TestSuite
 from plum_hub.run import Run
 
 _CHARACTERS_PER_TOKEN = 3.5
@@ -48,12 +48,26 @@ class EstimateStep:
 
 
 @dataclass(frozen=True)
+class SampleEstimate:
+    """What one sample is like, on average: of those that there are, or as expected."""
+
+    prompt_tokens: float
+    completion_tokens: float
+    chosen: float | None = None
+    """Share of the samples that are chosen; None before any is labelled, as are the other shares."""
+    rejected: float | None = None
+    pairs: float | None = None
+    """Balanced pairs for each sample."""
+
+
+@dataclass(frozen=True)
 class BuildEstimate:
     """What a build will do."""
 
     instructions: int
     suites_expected: int
     steps: list[EstimateStep]
+    each: SampleEstimate
 
     def as_json(self) -> dict[str, object]:
         """Return the estimate as JSON values."""
@@ -98,11 +112,18 @@ def plan(recipe: Recipe, run: Run | None, donor: Run | None = None) -> BuildEsti
         template = suite_template(recipe.suites)
         pending = max(0, len(texts) * responses - len(written) - refused["responses"])
         steps.append(
-            _step("responses", recipe.generator, pending, _prompt(length, template), _mean(written, "responses"))
-        )
+            _step(
+                "responses", recipe.generator, pending, _prompt(length, template),
+                _mean(written, "responses", recipe.suites.max_tokens),
+            )
+        )  # fmt: skip
     pending = max(0, suites * samples - len(sampled) - refused["samples"])
-    steps.append(_step("samples", recipe.policy, pending, _prompt(length, "solve_chat"), _mean(sampled, "samples")))
-    return BuildEstimate(instructions=len(texts), suites_expected=suites, steps=steps)
+    each = SampleEstimate(
+        _prompt(length, "solve_chat"), _mean(sampled, "samples", recipe.samples.max_tokens),
+        *(_labels(source, {row.id for row in sampled}) if source and sampled else ()),
+    )  # fmt: skip
+    steps.append(_step("samples", recipe.policy, pending, each.prompt_tokens, each.completion_tokens))
+    return BuildEstimate(instructions=len(texts), suites_expected=suites, steps=steps, each=each)
 
 
 def plan_unread(recipe: Recipe, instructions: int) -> BuildEstimate:
@@ -124,10 +145,11 @@ def plan_unread(recipe: Recipe, instructions: int) -> BuildEstimate:
     steps = []
     if generate:
         asked, prompt = instructions * responses, _prompt(length, suite_template(recipe.suites))
-        steps.append(_step("responses", recipe.generator, asked, prompt, _TOKENS["responses"]))
-    prompt = _prompt(length, "solve_chat")
-    steps.append(_step("samples", recipe.policy, suites * samples, prompt, _TOKENS["samples"]))
-    return BuildEstimate(instructions=instructions, suites_expected=suites, steps=steps)
+        expected = _mean([], "responses", recipe.suites.max_tokens)
+        steps.append(_step("responses", recipe.generator, asked, prompt, expected))
+    each = SampleEstimate(_prompt(length, "solve_chat"), _mean([], "samples", recipe.samples.max_tokens))
+    steps.append(_step("samples", recipe.policy, suites * samples, each.prompt_tokens, each.completion_tokens))
+    return BuildEstimate(instructions=instructions, suites_expected=suites, steps=steps, each=each)
 
 
 def _prompt(instruction: float, template: str) -> float:
@@ -144,8 +166,21 @@ def _texts(recipe: Recipe, run: Run | None) -> Iterator[tuple[str, str]]:
     yield from ((name, text) for name, text in found if name not in removed)
 
 
-def _mean(rows: list[Response] | list[Sample], stage: str) -> float:
-    return sum(row.completion_tokens for row in rows) / len(rows) if rows else _TOKENS[stage]
+def _mean(rows: list[Response] | list[Sample], stage: str, most: int) -> float:
+    return sum(row.completion_tokens for row in rows) / len(rows) if rows else min(_TOKENS[stage], most)
+
+
+def _labels(run: Run, sampled: Set[str]) -> tuple[float, float, float] | tuple[()]:
+    """Return the shares of samples that are chosen, that are rejected, and that make balanced pairs; nothing without
+    labels."""
+    counts: Counter[tuple[str, bool]] = Counter()
+    for suite, sample, label in run.columns(Preference, "suite_id", "sample_id", "label"):
+        counts[suite, label] += sample in sampled
+    if not counts.total():
+        return ()
+    chosen = sum(count for (_, label), count in counts.items() if label)
+    pairs = sum(min(count, counts[suite, False]) for (suite, label), count in counts.items() if label)
+    return chosen / len(sampled), (counts.total() - chosen) / len(sampled), pairs / len(sampled)
 
 
 def _step(stage: str, engine: EngineConfig, requests: int, prompt: float, completion: float) -> EstimateStep:

@@ -44,7 +44,7 @@ _SELECTING = {
 class PreferencesConfig(BaseModel):
     """The rule by which verdicts become preferences."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     keep_truncated: bool = False
     """Whether to keep samples that were cut off at `max_tokens`."""

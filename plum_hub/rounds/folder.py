@@ -3,13 +3,13 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from plum_hub.engines.revision import NOTE
 from plum_hub.errors import RunError
 from plum_hub.files import write_whole, writing
-from plum_hub.lines import appending
+from plum_hub.lines import appending, replacing
 from plum_hub.recipe import Recipe, differences
 from plum_hub.rounds.record import RoundRecord
 from plum_hub.run import Run
@@ -76,6 +76,16 @@ class RoundsFolder:
         """
         with appending(self.path / "rounds.jsonl") as append:
             append(record.model_dump(mode="json"))
+
+    def replace(self, records: Iterable[RoundRecord]) -> None:
+        """Write the records of all finished rounds anew.
+
+        Args:
+            records: One record per round, in order.
+        """
+        with replacing(self.path / "rounds.jsonl") as append:
+            for record in records:
+                append(record.model_dump(mode="json"))
 
     def check(self, recipe: Recipe, settings: Mapping[str, object]) -> None:
         """Check that the folder is free, or holds rounds with this recipe and these settings; then keep the settings.

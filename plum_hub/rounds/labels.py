@@ -13,13 +13,14 @@ from plum_hub.release.schemas import Method
 from plum_hub.run import Run
 
 
-def check_labels(number: int, run: Run, method: Method) -> None:
+def check_labels(number: int, run: Run, method: Method, *, sealed: bool = False) -> None:
     """Check that a round's samples have the labels that its method needs.
 
     Args:
         number: Number of the round, from 1.
         run: The round's run, labelled.
         method: Training method.
+        sealed: Whether the method cannot change any more, nor can there be a single round.
 
     Raises:
         NothingToReleaseError: No sample is chosen.
@@ -33,10 +34,14 @@ def check_labels(number: int, run: Run, method: Method) -> None:
             "--instructions, and --run DIR"
         )
     if method != "sft" and not labels[False]:
-        remedy = "pass --method sft in the same folder" if number == 1 else f"end with --rounds {number - 1}"
+        if sealed and number <= 2:
+            remedy = "start over with --method sft, or harder --instructions, and --run DIR"
+        else:
+            first = "pass --method sft in the same folder" if number == 1 else f"end with --rounds {number - 1}"
+            remedy = f"{first}, or start over with harder --instructions and --run DIR"
         raise TrainingError(
             f"round {number}: all {labels[True]:,} labelled samples in {run.folder} are chosen, and {method} needs "
-            f"both labels: {remedy}, or start over with harder --instructions and --run DIR"
+            f"both labels: {remedy}"
         )
 
 

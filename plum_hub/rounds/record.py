@@ -1,6 +1,9 @@
 """The content of `rounds.jsonl`: one model writes each line and reads it back."""
 
+from typing import Self
+
 from plum_hub.file_record import FileRecord
+from plum_hub.publishing.repository import Released
 from plum_hub.rounds.gain import RoundGain
 from plum_hub.training.record import ModelRevision
 
@@ -66,3 +69,18 @@ class RoundRecord(FileRecord):
     gain: RoundGain
     decision: str
     """Whether another round follows, and why."""
+
+    def released(self, dataset: Released, model: Released) -> Self:
+        """Say where a round was published.
+
+        Args:
+            dataset: The release of its dataset.
+            model: The release of its model.
+
+        Returns:
+            The record with both.
+        """
+        places = [{"repo": one.repo, "tag": one.tag, "commit": one.commit, "hub": one.hub} for one in (dataset, model)]
+        return self.model_copy(
+            update={"dataset": RoundDataset(**places[0]), "model": self.model.model_copy(update=places[1])}
+        )

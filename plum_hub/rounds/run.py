@@ -19,7 +19,6 @@ from plum_hub.errors import RunError, TrainingError, UsageError
 from plum_hub.pipeline.base import Context, EnginePool
 from plum_hub.pipeline.build import STAGES, build, prepare
 from plum_hub.pipeline.instructions import run_instructions
-from plum_hub.pipeline.roles import has_roles
 from plum_hub.pipeline.samples import run_samples
 from plum_hub.pipeline.suites import run_responses, run_suites
 from plum_hub.progress import Progress
@@ -27,7 +26,19 @@ from plum_hub.publishing.dataset import release
 from plum_hub.publishing.model import ModelPublishRequest, push_model
 from plum_hub.publishing.repository import PublishOptions, Released
 from plum_hub.recipe import Recipe
-from plum_hub.records import Drop, Instruction, Preference, RecordT, Response, SuiteRoles, SuiteVote, TestSuite, digest
+from plum_hub.records import (
+    Drop,
+    Instruction,
+    Preference,
+    RecordT,
+    Response,
+    SuiteAddition,
+    SuiteRoles,
+    SuiteStrength,
+    SuiteVote,
+    TestSuite,
+    digest,
+)
 from plum_hub.rounds.folder import RoundsFolder, keep_model
 from plum_hub.rounds.gain import RoundGain, measure_gain
 from plum_hub.rounds.labels import check_answers, check_labels
@@ -62,10 +73,12 @@ class RoundsRequest:
     """Number of processes that train together."""
     quiet: bool = False
     """Show nothing from the process that trains."""
+    sealed: bool = False
+    """The method cannot change any more, nor can there be a single round."""
 
 
 def run_rounds(request: RoundsRequest, folder: RoundsFolder, progress: Callable[[], Progress]) -> list[RoundRecord]:
-    """Run all rounds that are not finished yet.
+    """Run all rounds that are not finished yet, and publish those that were finished when nothing was published.
 
     Args:
         request: What rounds to run.
@@ -92,8 +105,8 @@ def run_rounds(request: RoundsRequest, folder: RoundsFolder, progress: Callable[
     settings = request.settings.model_copy(update={"merge": True})  # engines open whole models
     folder.check(request.recipe, settings.model_dump(mode="json"))
     work = _RoundsRun(request, settings, folder, progress, pin_model(policy.model, policy.revision))
-    records = folder.records()
     try:
+        records = work.published(folder.records())
         while len(records) < request.rounds and (request.keep_going or not records or records[-1].gain.significant):
             record = work.round(len(records) + 1)
             folder.append(record)
@@ -126,7 +139,7 @@ class _RoundsRun:
         run = self._run(folder.round(number), "training", number - 1)
         with self._phase(f"round {number} of {request.rounds}: training instructions", run) as context:
             build(context, STAGES)
-        check_labels(number, run, self._settings.method)
+        check_labels(number, run, self._settings.method, sealed=request.sealed)
         before = self._measured(number - 1)
         check_answers(number, before)
         with self._phase("", run) as context:
@@ -139,6 +152,19 @@ class _RoundsRun:
         gain = measure_gain(before, after, [Run.open(folder.round(earlier)) for earlier in range(1, number + 1)])
         return self._record(number, (run, after), (dataset, model), gain)
 
+    def published(self, records: list[RoundRecord]) -> list[RoundRecord]:
+        """Publish the finished rounds whose dataset or model is not, if there is a destination."""
+        destination, found = self._request.destination, records
+        for place, record in enumerate(records if destination is not None else ()):
+            if record.dataset.repo and record.model.repo:
+                continue
+            run = Run.open(self._folder.round(record.round))
+            with self._phase(f"publishing round {record.round}", run) as context:
+                dataset = release(context, destination)
+            found = [*found[:place], record.released(dataset, self._published(record.round, run)), *found[place + 1 :]]
+            self._folder.replace(found)
+        return found
+
     def _record(
         self, number: int, runs: tuple[Run, Run], published: tuple[Released, Released], gain: RoundGain
     ) -> RoundRecord:
@@ -148,20 +174,13 @@ class _RoundsRun:
         assert training is not None
         learned = {row.instruction_id for row in run.rows(Preference)}
         policy = after.recipe.policy
-        return RoundRecord(
+        made = RoundRecord(
             round=number,
             at=datetime.now(UTC).isoformat(timespec="seconds"),
-            dataset=RoundDataset(repo=dataset.repo, tag=dataset.tag, commit=dataset.commit, hub=dataset.hub),
+            dataset=RoundDataset(repo=None, tag=None, commit=None, hub=None),
             checkpoint=f"rounds/{number:04}/{CHECKPOINT}",
             start=training.model,
-            model=RoundModel(
-                name=policy.public().model,
-                revision=policy.revision or "",
-                repo=model.repo,
-                tag=model.tag,
-                commit=model.commit,
-                hub=model.hub,
-            ),
+            model=RoundModel(name=policy.public().model, revision=policy.revision or ""),
             rows=RoundRows(kept=training.rows.kept, chosen=training.rows.chosen, rejected=training.rows.rejected),
             steps=training.steps,
             trained_on=RoundInstructions(instructions=len(learned), ids=digest(*sorted(learned))),
@@ -169,6 +188,7 @@ class _RoundsRun:
             gain=gain,
             decision=self._decision(number, gain),
         )
+        return made.released(dataset, model)
 
     def _decision(self, number: int, gain: RoundGain) -> str:
         """Say whether another round follows, and why."""
@@ -205,14 +225,7 @@ class _RoundsRun:
             policy = policy.model_copy(update={"model": str(self._model(number)), "revision": None})
         instructions = recipe.instructions.model_copy(update={"part": part})
         run = prepare(recipe.model_copy(update={"policy": policy, "instructions": instructions}), path)
-        _share(Instruction, self._suites, run)
-        _share(Response, self._suites, run)
-        _share(Drop, self._suites, run)
-        _share(TestSuite, self._suites, run)
-        if recipe.suites.vote:
-            _share(SuiteVote, self._suites, run)
-        if has_roles(recipe):
-            _share(SuiteRoles, self._suites, run)
+        share_suites(self._suites, run)
         return run
 
     def _measured(self, number: int) -> Run:
@@ -267,8 +280,30 @@ class _RoundsRun:
             return push_model(request, destination, context.progress)
 
 
+def share_suites(suites: Run, run: Run) -> None:
+    """Copy all that is known of a run's instructions into its shards, so that every round is judged by the same suites.
+
+    Args:
+        suites: The run of all instructions, whose suites are complete.
+        run: A run on a part of them.
+
+    Raises:
+        RunError: A file of either is damaged, or cannot be written.
+    """
+    _share(Instruction, suites, run)
+    _share(Response, suites, run)
+    _share(Drop, suites, run)
+    _share(TestSuite, suites, run)
+    _share(SuiteVote, suites, run)
+    _share(SuiteRoles, suites, run)
+    _share(SuiteStrength, suites, run)
+    _share(SuiteAddition, suites, run)
+
+
 def _share(kind: type[RecordT], suites: Run, run: Run) -> None:
-    """Copy the rows of a run's instructions into its shards, so that every round is judged by the same suites."""
+    """Copy the rows of one kind, if the stages of the suites have made any."""
+    if not suites.has(kind):
+        return
     part = run.recipe.instructions
     for number, shard in enumerate(suites.shards):
         mine = run.shard(number)

@@ -23,7 +23,8 @@ _ALPACA = frozenset({"instruction", "output"})
 _OTHERS = frozenset({"prompt", "completion", "messages", "text", "chosen", "rejected"})
 """Columns beside which those of Alpaca are something else."""
 _PAIR = ("chosen", "rejected")
-_ANSWERS = ("completion", *_PAIR)
+ANSWERS = ("completion", *_PAIR)
+"""Columns of an answer by itself."""
 
 
 def with_prompt(row: Row, where: str) -> Row:
@@ -40,10 +41,9 @@ def with_prompt(row: Row, where: str) -> Row:
         TrainingError: Several columns may be the prompt, or a label is of no answer.
     """
     if row.keys() >= _ALPACA and not any(row.get(name) is not None for name in _OTHERS):
-        row = row | {"prompt": _task(row, "instruction"), "completion": row["output"]}
-        if not all(isinstance(row[name], str) for name in ("prompt", "completion")):
+        if not all(isinstance(row[name], str) for name in _ALPACA):
             return row | {"prompt": None, "completion": None}  # refused by its number later
-        row |= {"prompt": _user(row["prompt"])}
+        row = row | {"prompt": _task(row, "instruction", where), "completion": row["output"]}
     elif row.get("prompt") is None and all(row.get(name) is not None for name in _PAIR):
         row = _with_question(row, where)
     elif row.get("prompt") is None and row.get("completion") is None and isinstance(row.get("messages"), list):
@@ -67,12 +67,7 @@ def _with_question(row: Row, where: str) -> Row:
         )
     if row.get(given[0]) is None:
         return row
-    if not isinstance(task := _task(row, given[0]), str):
-        raise TrainingError(
-            f"{where}: its {given[0]} is no text of a task, and chosen and rejected have no other prompt: fix it, or "
-            "rename a column to prompt"
-        )
-    return row | {"prompt": _user(task)}
+    return row | {"prompt": _task(row, given[0], where)}
 
 
 def _labelled(row: Row, where: str) -> Row:
@@ -91,7 +86,7 @@ def _labelled(row: Row, where: str) -> Row:
 
 def _alike(row: Row) -> Row:
     """Make turns of texts where either the prompt or all of its answers are turns."""
-    prompt, answers = row.get("prompt"), [name for name in _ANSWERS if row.get(name) is not None]
+    prompt, answers = row.get("prompt"), [name for name in ANSWERS if row.get(name) is not None]
     if isinstance(prompt, list):
         return row | {name: [_turn("assistant", row[name])] for name in answers if isinstance(row[name], str)}
     if isinstance(prompt, str) and answers and all(_is_answer(row[name]) for name in answers):
@@ -111,11 +106,16 @@ def _role(turn: Any) -> str | None:
     return role if isinstance(role, str) else None
 
 
-def _task(row: Row, column: str) -> Any:
-    """Return a task as a build reads it; None if it is no text, or a conversation."""
-    if not isinstance(row[column], str):
-        return None
-    return Layout(column=column, chat=False, sharegpt=False).read_task(row).text
+def _task(row: Row, column: str, where: str) -> list[dict[str, str]]:
+    """Return a task as a build reads it, as the turn of a user."""
+    layout = Layout(column=column, chat=False, sharegpt=False, answered=True)
+    task = layout.read_task(row).text if isinstance(row[column], str) else None
+    if not isinstance(task, str):
+        raise TrainingError(
+            f"{where}: its {column} is no text of a task, and what answers it has no other prompt: fix it, or rename a "
+            "column to prompt"
+        )
+    return _user(task)
 
 
 def _user(text: str) -> list[dict[str, str]]:

@@ -213,9 +213,10 @@ def mark_complete(step: Path) -> None:
     Args:
         step: Folder of the checkpoint.
     """
-    for path in step.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    for path in step.rglob("*"):  # DeepSpeed and sharded weights have folders
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
     (step / _COMPLETE).touch()
 
 

@@ -6,7 +6,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ from plum_hub.release.schemas import Config, Method
 from plum_hub.release.views import dpo_rows, kto_rows, sft_rows
 from plum_hub.run import Run
 from plum_hub.spool import Spool
+from plum_hub.training.asked import ANSWERS
 from plum_hub.training.forms import COLUMNS, LABELLED, PAIRED, Placed, form_of, needed, standard_rows, unpaired
 from plum_hub.training.lengths import ROW_NAME, TOOLS, Row
 from plum_hub.training.record import DataRecord, ModelRevision
@@ -298,6 +299,8 @@ def _derived(checked: Placed, method: Method, read: "array[int]") -> Sequence[Ro
             tools.append(own := _tools(row, where))
             preference = preference_of(row, number, where, own)
             of_sample[preference.sample_id] = number
+            if not isinstance(row["completion"], str):
+                preference = replace(preference, completion=json.dumps(row["completion"]))
             yield preference
 
     def rows() -> Iterator[tuple[Row, str | None]]:
@@ -305,7 +308,9 @@ def _derived(checked: Placed, method: Method, read: "array[int]") -> Sequence[Ro
             words = row[ROW_NAME].split(" ")  # an id may have spaces too
             names = (" ".join(words[:count]) for count in range(len(words), 0, -1))
             read.append(number := next(of_sample[name] for name in names if name in of_sample))
-            yield row, tools[number]
+            # A turn may call tools or hold its reasoning, and a preference knows texts only.
+            turns = {name: json.loads(row[name][0]["content"]) for name in ANSWERS if isinstance(row.get(name), list)}
+            yield row | turns, tools[number]
 
     return stored(rows())
 
@@ -477,7 +482,7 @@ def preference_of(row: Mapping[str, Any], number: int, where: str, tools: str | 
                 f"{where}: its completion is a conversation of {len(completion)} turns, and must be "
                 "one answer; provide pairs of prompt, chosen and rejected"
             )
-        completion = completion[0]["content"]
+        completion = completion[0].get("content", "")
     name = digest(prompt, tools) if tools else digest(prompt)
     return Preference(
         id=str(number),

@@ -57,9 +57,10 @@ def standard_rows(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[tup
         The rows, each with where it is.
 
     Raises:
-        TrainingError: A row's chosen and rejected answers have no common beginning, and there is no other prompt; or
-            turns in a text cannot be read.
+        TrainingError: A row's chosen and rejected answers have no common beginning, and there is no other prompt; its
+            prompt is null, where other rows have one; or turns in a text cannot be read.
     """
+    empty, has_prompts = "", False
     for where, given in rows:
         row = {name: _conversation(name, value, where) for name, value in given.items()}
         row |= {name: list(map(chatml, row[name])) for name in TURNS if isinstance(row.get(name), list)}
@@ -70,7 +71,14 @@ def standard_rows(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[tup
             row["label"] = truth_of(row["label"])
         row = with_prompt(row, where)
         if _has_implicit_prompt(row):
+            empty = empty or where * ("prompt" in row and row["prompt"] is None)
             row |= _with_prompt(row, where)
+        else:
+            has_prompts = has_prompts or row.get("prompt") is not None
+        if empty and has_prompts:
+            raise TrainingError(
+                f"{empty}: its prompt is null, and other rows have one: fill it in, or leave the row out"
+            )
         yield where, row
 
 

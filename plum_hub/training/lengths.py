@@ -1,4 +1,4 @@
-"""Keep the rows that fit: at most `max_length` tokens, and prompt tokens that are a prefix of the whole sequence."""
+"""Keep the rows that fit: at most `max_length` tokens, no more than the model takes; the prompt begins the whole."""
 
 import json
 from collections import Counter
@@ -21,6 +21,7 @@ TOOLS = "tools"
 """Column with the tools of a conversation, in TRL's format: JSON, or None."""
 
 TOO_LONG = "longer than max_length"
+BEYOND_CONTEXT = "longer than the model's context"
 NO_PREFIX = "the prompt's tokens are not the beginning of the whole"
 NO_ANSWER = "the chat template renders nothing of the answer"
 NOT_SHOWN = "the chat template renders nothing of a system, developer or user turn"
@@ -36,6 +37,8 @@ class FittingRows:
     rows: Sequence[Row]
     tokens: list[int]
     """Length of each row's longest sequence, prompt included."""
+    limit: int
+    """Most tokens of a row: `max_length`, or the model's context where that is less."""
     left_out: Mapping[str, int]
     """Rows that do not fit, by reason."""
     merged: int = 0
@@ -48,7 +51,11 @@ class _RefusedRowError(ValueError):
 
 
 def fitting_rows(
-    rows: Sequence[Row], tokenizer: Any, max_length: int, places: Callable[[int], str] | None = None
+    rows: Sequence[Row],
+    tokenizer: Any,
+    max_length: int,
+    places: Callable[[int], str] | None = None,
+    context: int | None = None,
 ) -> FittingRows:
     """Tokenise every row as TRL does, and keep those that TRL would neither truncate nor misalign.
 
@@ -57,6 +64,7 @@ def fitting_rows(
         tokenizer: Tokenizer of the model to train.
         max_length: Maximum tokens of prompt and answer together.
         places: Says where the row at a position was read, for messages; None names it as it is named.
+        context: Tokens that the model takes; None for as many as `max_length`.
 
     Returns:
         The rows that fit, at least one.
@@ -71,6 +79,7 @@ def fitting_rows(
             "the rows are conversations, and the model's tokenizer has no chat template: name the chat model that "
             "wrote them with --model"
         )
+    limit = max_length if context is None else min(max_length, context)
     kept: list[int] = []
     tokens: list[int] = []
     left_out: Counter[str] = Counter()
@@ -84,18 +93,18 @@ def fitting_rows(
             place = start + next(number for number, one in enumerate(chunk) if one is row)
             raise TrainingError(f"{places(place) if places else f'row {row[ROW_NAME]}'}: {why}") from error
         for place, (length, unfit, is_merged) in enumerate(measured, start):
-            if unfit or length > max_length:
-                left_out[unfit or TOO_LONG] += 1
+            if unfit or length > limit:
+                left_out[unfit or (TOO_LONG if length > max_length else BEYOND_CONTEXT)] += 1
             else:
                 kept.append(place)
                 tokens.append(length)
                 merged += is_merged
     if not kept:
-        raise TrainingError(_no_rows(left_out, max_length))
-    return FittingRows(SelectedItems(rows, kept), tokens, left_out, merged)
+        raise TrainingError(_no_rows(left_out, limit, max_length))
+    return FittingRows(SelectedItems(rows, kept), tokens, limit, left_out, merged)
 
 
-def _no_rows(left_out: Mapping[str, int], max_length: int) -> str:
+def _no_rows(left_out: Mapping[str, int], limit: int, max_length: int) -> str:
     """Explain why no row fits."""
     if left_out.get(NOT_SHOWN):
         return (
@@ -109,11 +118,12 @@ def _no_rows(left_out: Mapping[str, int], max_length: int) -> str:
             "the model's chat template renders a prompt alone differently than before an answer, which would misalign "
             "the training: train a model whose template keeps the prompt as it is"
         )
-    return (
-        f"none of {sum(left_out.values()):,} rows fits max_length {max_length}: raise it with --set max_length=N"
-        if left_out
-        else "there are no rows to train on"
-    )
+    if not left_out:
+        return "there are no rows to train on"
+    none = f"none of {sum(left_out.values()):,} rows fits"
+    if limit < max_length:
+        return f"{none} the model's context of {limit:,} tokens: shorten them, or train a model with a longer one"
+    return f"{none} max_length {max_length}: raise it with --set max_length=N"
 
 
 def _is_plain(row: Row) -> bool:

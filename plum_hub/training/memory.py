@@ -7,10 +7,10 @@ estimated, the process peaked at 9.7 GB).
 """
 
 import os
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+from plum_hub.doctor.machine import memory_here
 
 _ADAM = 4 + 4 + 4 + 4
 """Bytes per trained parameter: weight, gradient and two moments, in fp32."""
@@ -149,15 +149,14 @@ def available_bytes(processes: int) -> int:
         processes: Processes that share this machine's memory; torchrun's own count takes precedence.
 
     Returns:
-        Free bytes of this process's GPU; without one, this process's share of the machine's available memory.
+        Free bytes of this process's GPU; without one, this process's share of what this machine, or its
+        container, has free.
     """
     import torch
 
     if torch.cuda.is_available():
         return int(torch.cuda.mem_get_info()[0])
-    found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
-    assert found is not None
-    return int(found[1]) * 1024 // int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+    return memory_here().free // int(os.environ.get("LOCAL_WORLD_SIZE", processes))
 
 
 def _gb(number: int) -> str:

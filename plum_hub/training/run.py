@@ -19,6 +19,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from plum_hub.engines.tokenizer import context_of
 from plum_hub.errors import TrainingError
 from plum_hub.progress import Progress
 from plum_hub.records import digest
@@ -89,6 +90,11 @@ class PreparedTraining:
         if self.request.settings.method != "kto":
             return self.fitting.rows
         return SelectedItems(self.fitting.rows, [row for order in self.orders for row in order.rows])
+
+    @property
+    def within_context(self) -> TrainingSettings:
+        """The settings, with no sequence longer than the model takes."""
+        return self.request.settings.model_copy(update={"max_length": self.fitting.limit})
 
     @property
     def weights(self) -> LabelWeights:
@@ -176,7 +182,7 @@ def prepare(request: TrainingRequest) -> PreparedTraining:
     data = read_data(request.source, settings.method, request.hub)
     base = _base(request, data.policy)
     config, tokenizer = base.load_config(), base.load_tokenizer()
-    fitting = fitting_rows(data.rows, tokenizer, settings.max_length, data.places)
+    fitting = fitting_rows(data.rows, tokenizer, settings.max_length, data.places, context_of(config, tokenizer))
     folder = TrainingFolder(request.out or _default_out(request))
     earlier = folder.record()
     resolved = earlier.decided.apply(settings) if earlier else settings
@@ -184,7 +190,7 @@ def prepare(request: TrainingRequest) -> PreparedTraining:
     labels = [row.label for row in facts]
     batches = _batches(resolved, labels, request.processes)
     orders = _orders(facts, request, batches)
-    longest = settings.max_length if settings.packing else max(fitting.tokens)
+    longest = fitting.limit if settings.packing else max(fitting.tokens)
     plan = plan_device(resolved, config, batches, longest, request.processes)
     return PreparedTraining(request, folder, base, data, tokenizer, fitting, plan, orders, labels)
 
@@ -208,7 +214,7 @@ def check(prepared: PreparedTraining) -> preflight.Preflight:
     _silence_libraries()
     small = replace(prepared.plan, lora=False, bf16=False, checkpointed=False, precomputed=False, quantization="none")
     with tempfile.TemporaryDirectory() as steps:
-        job = TrainingJob(prepared.request.settings, small, prepared.rows, prepared.weights, Path(steps))
+        job = TrainingJob(prepared.within_context, small, prepared.rows, prepared.weights, Path(steps))
         models = [placeholder_model(prepared.tokenizer) for _ in range(2)]  # else TRL would load a reference model
         trainer = make_trainer(job, trl_config(job, gpu=False), models, prepared.tokenizer)
         return preflight.read(trainer, prepared.request.processes)
@@ -270,7 +276,7 @@ def load_trainer(prepared: PreparedTraining) -> tuple[Any, Any]:
     from plum_hub.training.trainer import TrainingJob, make_trainer, trl_config
 
     settings, plan, base = prepared.request.settings, prepared.plan, prepared.base
-    job = TrainingJob(settings, plan, prepared.rows, prepared.weights, prepared.folder.path / STEPS)
+    job = TrainingJob(prepared.within_context, plan, prepared.rows, prepared.weights, prepared.folder.path / STEPS)
     config = trl_config(job, gpu=torch.cuda.is_available())  # before the weights: DeepSpeed prepares their loading
     if config.world_size != prepared.request.processes:
         raise TrainingError(

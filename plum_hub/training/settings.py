@@ -40,7 +40,7 @@ class Batches:
 class TrainingSettings(BaseModel):
     """How a model is trained: the keys of `--set`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: Method = "kto"
     """`kto` on chosen and rejected answers, `dpo` on balanced pairs of them, `sft` on the chosen ones alone."""
@@ -102,7 +102,7 @@ class TrainingSettings(BaseModel):
     """Memory limit in GB (10^9 bytes). Default: what the device has free."""
     report_to: tuple[Literal["trackio", "wandb", "tensorboard"], ...] = ()
     """Trackers that receive the metrics besides `metrics.jsonl`; their packages must be installed."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=1 << 32)
     """Random seed of the row order and of the adapters' initial weights."""
 
     @field_validator("report_to", mode="before")

@@ -66,6 +66,7 @@ def _guarded(base: Any) -> Any:
             folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
             with saving(folder):
                 Trainer._save_checkpoint(self, model, trial)  # TRL's own version only adds its model card
+                self.accelerator.wait_for_everyone()  # each process writes files of its own
                 if self.args.should_save:
                     mark_complete(folder)
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,13 @@ from click.testing import CliRunner
 
 from plum_hub.api.experiments import estimate_experiment, list_experiments, run_experiment
 from plum_hub.cli import cli
-from plum_hub.errors import RecipeError
+from plum_hub.errors import RecipeError, RunError, UsageError
 from plum_hub.experiments import shipped
+from plum_hub.experiments.estimate import estimate
+from plum_hub.experiments.folder import ExperimentFolder
 from plum_hub.experiments.recipe import Experiment, compose, parse
 from plum_hub.recipes.published import published
+from plum_hub.records import Preference, Sample
 from plum_hub.run import Run
 from tests.rehearsal import addend, name, program, rows, task, write_rehearsal
 
@@ -157,12 +161,29 @@ def test_layers_and_short_forms() -> None:
         ("rounds=2", "rounds above 1 take one method"),
         ("samples.per_instruction=0", "samples.per_instruction"),
         ("method=kto", "method: no such key"),
+        ("evaluation.since=soon", "evaluation.since: 'soon': write a date as 2024-08-01"),
+        ("evaluation.until=20240801", "evaluation.until: Input should be a valid string"),
+        ("evaluation.until='20240801'", "evaluation.until: '20240801': write a date as 2024-08-01"),
+        ("evaluation.since=2024-08-01 10:00:00", "write a date as 2024-08-01"),
+        ("costs.teraflops=.inf", "costs.teraflops: Input should be a finite number"),
+        ("samples.temperature=.nan", "samples.temperature: Input should be a finite number"),
+        ("training.settings.memory_gb=.inf", "training.settings.memory_gb.float: Input should be a finite number"),
     ],
 )
 def test_what_is_wrong_is_named(setting: str, words: str) -> None:
     with pytest.raises(RecipeError, match=re.escape(words)) as caught:
         experiment("headline/generated", setting)
     assert "\n" not in str(caught.value)
+
+
+def test_dates_are_read_as_yaml_writes_them() -> None:
+    found = experiment(
+        next(one for one in NAMES if "table4" in one), "evaluation.since=2023-09-01", "evaluation.until='2024-01-01'"
+    )
+    assert (found.evaluation.since, found.evaluation.until) == ("2023-09-01", "2024-01-01")
+    assert parse(found.to_yaml(), "again") == found
+    plain = compose(found.to_yaml().replace("'2023-09-01'", "2023-09-01"), "mine.yaml", {})
+    assert plain == found
 
 
 @pytest.mark.parametrize(
@@ -217,6 +238,82 @@ def test_a_dry_run_counts_the_samples_of_every_round(rehearsal: Path) -> None:
     assert named["samples, held out, 4 models"].requests == samples.requests
     sampled = [work.completion_tokens for name, work in named.items() if name.startswith("samples")]
     assert sum(sampled) == pytest.approx(samples.completion_tokens * 3.25, abs=4)
+
+
+def test_a_plan_rests_on_the_samples_and_labels_that_there_are(rehearsal: Path, tmp_path: Path) -> None:
+    """Once the samples were made, it planned with usual lengths and shares again."""
+    script = f"scripted:{rehearsal / 'answers.jsonl'}"
+    settings = {
+        "instructions.near_duplicates": 1.0, "decontamination.benchmarks": [], "verdicts.mypy_codes": [],
+        "samples.per_instruction": 6, "suites.responses": 4, "training.methods": ["sft", "dpo", "kto"],
+    }  # fmt: skip
+    built = run_experiment(
+        "headline/generated", model=script, generator=script, hub="none", until="data", run=tmp_path,
+        instructions=str(rehearsal / "tasks.jsonl"), settings=settings,
+    )  # fmt: skip
+    run = Run.open(built.run / "data")
+    samples, labels = [*run.rows(Sample)], [*run.rows(Preference)]
+    tokens = sum(one.completion_tokens for one in samples) / len(samples)
+    chosen, rejected = (Counter(one.suite_id for one in labels if one.label is label) for label in (True, False))
+    rows = {
+        "sft": chosen.total(), "kto": len(labels), "dpo": sum(min(chosen[suite], rejected[suite]) for suite in chosen),
+    }  # fmt: skip
+    assert 0 < rows["dpo"] < rows["kto"]
+    plan = experiment("headline/generated", "samples.per_instruction=6", "training.methods=[sft,dpo,kto]")
+    found = estimate(plan, "x", run, "training")
+    works = {work.work: work for work in found.works}
+    assert works["samples"].requests == 0
+    for method, count in rows.items():
+        assert works[method].requests == count
+        assert works[method].completion_tokens == round(count * (1 + (method == "dpo")) * tokens)
+    assert f"{chosen.total() / len(samples):.0%} of the samples are chosen, as those that there are" in "".join(
+        found.assumptions
+    )
+
+
+def test_no_answer_is_planned_longer_than_it_may_be(rehearsal: Path) -> None:
+    found = estimate_experiment(
+        "headline/generated", instructions=str(rehearsal / "tasks.jsonl"), method="sft",
+        settings={"samples.max_tokens": 20, "suites.max_tokens": 30, "evaluation.max_tokens": 16},
+    )  # fmt: skip
+    most = {"responses": 30, "samples": 20, "sft": 20}
+    for work in found.works:
+        assert work.completion_tokens == work.requests * most.get(work.work, 16)
+
+
+def test_a_dry_run_ends_where_the_run_would(rehearsal: Path, tmp_path: Path) -> None:
+    given = {"instructions": str(rehearsal / "tasks.jsonl"), "method": "kto"}
+    phases = [
+        {work.phase for work in estimate_experiment("headline/generated", until=until, **given).works}
+        for until in ("data", "training", "evaluation", "release")
+    ]
+    every = {"data", "training", "evaluation"}
+    assert phases == [{"data"}, {"data", "training"}, every, every]
+    arguments = {"rounds": 2, "held_out": 0.4, "run": tmp_path / "run", **given}
+    begun = experiment("headline/generated", "training.methods=[kto]", "rounds=2", "held_out=0.4")
+    ExperimentFolder(tmp_path / "run").seal(begun, begun.data)
+    assert estimate_experiment("headline/generated", **arguments).works
+    with pytest.raises(RunError, match=r"held_out: 0\.4 -> 0\.3"):
+        estimate_experiment("headline/generated", **{**arguments, "held_out": 0.3})
+    with pytest.raises(UsageError, match=r"--until data: with 2 rounds .* end with --until training"):
+        estimate_experiment("headline/generated", until="data", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "free"), [(1, 2, False), (2, 1, False), (2, 3, True), (3, 2, True)], ids=str
+)
+def test_rounds_are_free_as_long_as_there_are_several(tmp_path: Path, before: int, after: int, free: bool) -> None:
+    """Another number began a second experiment in the same folder."""
+    begun, again = (
+        experiment("headline/generated", "training.methods=[kto]", f"rounds={rounds}") for rounds in (before, after)
+    )
+    folder = ExperimentFolder(tmp_path)
+    folder.seal(begun, begun.data)
+    if free:
+        folder.check(again)
+        return
+    with pytest.raises(RunError, match=f"other keys .rounds: {before} -> {after}.;"):
+        folder.check(again)
 
 
 def test_a_dry_run_counts_tokens_hours_and_money(

@@ -16,6 +16,7 @@ from plum_hub.cli import cli
 from plum_hub.errors import PlumError, RecipeError, RunError, UsageError
 from plum_hub.experiments.folder import ExperimentFolder
 from plum_hub.experiments.results import ExperimentRecord
+from plum_hub.rounds.folder import RoundsFolder
 from plum_hub.run import Run
 from tests.rehearsal import rows
 from tests.training import toy
@@ -186,6 +187,9 @@ def test_what_cannot_be_run(tmp_path: Path) -> None:
     assert "no namespace me" in refusal(line(recipe, "--set", "release.model=me/x-{name}"), UsageError)
     assert "evaluation.protocol: nobody" in refusal(line(recipe, "--set", "evaluation.protocol=nobody"), UsageError)
     assert "--list" in refusal(line(tmp_path / "no.yaml"), RecipeError)
+    rounds = ["--rounds", "2", "--method", "sft", "--until", "data"]
+    assert "end with --until training" in refusal(line(recipe, *rounds), UsageError)
+    assert not (tmp_path / "run").exists()
     assert "--until" in refusal(["run", "--model", "x", "--until", "data"], UsageError)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine.txt").touch()
@@ -196,12 +200,23 @@ def test_rounds_are_part_of_an_experiment(tmp_path: Path, monkeypatch: pytest.Mo
     for key, value in {**toy.environment(), "PLUM_HUB_HOME": str(tmp_path / "home")}.items():
         monkeypatch.setenv(key, value)
     recipe = write_recipe(tmp_path)
-    options = ["--set", "training.methods=[sft]", "--rounds", "2", "--held-out", "0.4", "--until", "training"]
-    found = said([*line(recipe, *options, "--quiet"), "--hub", "none"])
+    settings = ["--set", "training.methods=[sft]", "--set", "evaluation.benchmarks=[]"]
+    options = [*settings, "--rounds", "2", "--held-out", "0.4", "--quiet"]
+    found = said(line(recipe, *options, "--until", "training"))
     assert [one["name"] for one in found["models"]] == ["sft-round-1", "sft-round-2"]
     assert [one["folder"] for one in found["datasets"]] == ["online/rounds/0001", "online/rounds/0002"]
+    assert not any(one["release"] for one in (*found["models"], *found["datasets"]))
     second = Run.open(tmp_path / "run" / "online" / "rounds" / "0002").recipe.policy
     assert Path(second.model).name == "solver-round-1"
     experiment = ExperimentFolder(tmp_path / "run").sealed()
     assert experiment is not None
     assert experiment.rounds == 2
+    records = RoundsFolder(tmp_path / "run" / "online").records()
+    whole = said(line(recipe, *options))  # nothing was published, and nothing said of it
+    for made in (whole["datasets"], whole["models"]):
+        assert [one["release"]["repo"] for one in made] == ["local/solved-rounds"] * 2
+        first, second_tag = (one["release"]["tag"] for one in made)
+        assert first == "v1.0.0" != second_tag
+    for before, after in zip(records, RoundsFolder(tmp_path / "run" / "online").records(), strict=True):
+        assert (after.at, after.gain, after.model.revision) == (before.at, before.gain, before.model.revision)
+        assert (before.dataset.repo, after.dataset.repo) == (None, "local/solved-rounds")

@@ -158,6 +158,50 @@ def test_a_conversation_without_an_answer_is_refused(tmp_path: Path, turns: list
 
 CALL = {"name": "add", "arguments": {"a": 1, "b": 2}}
 CALLED = {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": CALL}]}
+ONLY_CALLED = {"role": "assistant", "tool_calls": CALLED["tool_calls"]}
+
+
+@pytest.mark.parametrize(
+    "turn", [CALLED, ONLY_CALLED, assistant("3") | {"reasoning_content": "1 + 2"}], ids=["empty", "absent", "reasoning"]
+)
+@pytest.mark.parametrize("in_one", [False, True], ids=["completion", "messages"])
+def test_a_labelled_answer_keeps_all_that_its_turn_holds(tmp_path: Path, turn: dict[str, Any], in_one: bool) -> None:
+    """sft and dpo learnt an empty answer of a turn that calls a tool, or ended in a traceback."""
+    path = tmp_path / "t.jsonl"
+    rows: list[dict[str, Any]] = [
+        {"messages": [*ASKED, one], "label": label}
+        if in_one
+        else {"prompt": ASKED, "completion": [one], "label": label}
+        for one, label in ((turn, True), (assistant("no"), False))
+    ]
+    assert rows_of(path, rows, "sft") == [{"prompt": ASKED, "completion": [turn]}]
+    assert rows_of(path, rows, "dpo") == [{"prompt": ASKED, "chosen": [turn], "rejected": [assistant("no")]}]
+    assert rows_of(path, rows, "kto")[0] == {"prompt": ASKED, "completion": [turn], "label": True}
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "Task: Translate this function to Java.\nCode:\ndef f(x):\n    return x + 1",
+        "Question: what does this print?\nCode: print(1 + 1)",
+        "### Problem:\nMend it.\n\n### Output:\nimport os\nprint(os.name)",
+    ],
+    ids=["translate", "print", "headings"],
+)
+def test_a_program_in_a_task_is_no_answer_where_the_answer_is_elsewhere(tmp_path: Path, task: str) -> None:
+    path, asked = tmp_path / "t.jsonl", [user(task)]
+    assert rows_of(path, [{"instruction": task, "output": "x"}], "sft") == [
+        {"prompt": asked, "completion": [assistant("x")]}
+    ]
+    assert rows_of(path, [{"question": task, "chosen": "2", "rejected": "3"}], "dpo") == [
+        {"prompt": asked, "chosen": [assistant("2")], "rejected": [assistant("3")]}
+    ]
+
+
+def test_a_whole_conversation_is_no_task_beside_its_answer(tmp_path: Path) -> None:
+    row = {"instruction": f"<|im_start|>user\n{TASK}<|im_end|>\n<|im_start|>assistant\n{RIGHT}", "output": RIGHT}
+    with pytest.raises(TrainingError, match="l:1: its instruction is no text of a task"):
+        rows_of(tmp_path / "t.jsonl", [row], "sft")
 
 
 @pytest.mark.parametrize(

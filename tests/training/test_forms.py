@@ -109,6 +109,18 @@ def test_a_pair_without_a_prompt_is_named(tmp_path: Path, row: dict[str, Any], s
         rows_of(tmp_path / "t.jsonl", [first, {"prompt": None} | row], "dpo")
 
 
+@pytest.mark.parametrize(("place", "number"), [(0, 1), (1, 2), (2, 3)], ids=["first", "second", "last"])
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_a_null_among_prompts_is_named(tmp_path: Path, place: int, number: int, method: Method) -> None:
+    """What both answers begin with was taken for the prompt."""
+    rows: list[dict[str, Any]] = [
+        {"prompt": f"add {one}: ", "chosen": "return a + b", "rejected": "return a - b"} for one in range(3)
+    ]
+    rows[place]["prompt"] = None
+    with pytest.raises(TrainingError, match=f"l:{number}: its prompt is null, and other rows have one"):
+        rows_of(tmp_path / "t.jsonl", rows, method)
+
+
 def test_a_text_beside_whole_conversations_is_no_prompt(tmp_path: Path) -> None:
     row = {"prompt": "add 1 and 2", "chosen": TURNS, "rejected": OTHER}  # as in ultrafeedback_binarized
     assert rows_of(tmp_path / "t.jsonl", [row], "dpo") == [

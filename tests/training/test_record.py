@@ -12,7 +12,7 @@ from plum_hub.publishing.repository import Released, record_release
 from plum_hub.release.record import read_releases
 from plum_hub.rounds.folder import RoundsFolder
 from plum_hub.rounds.record import RoundRecord
-from plum_hub.training.checkpoint import RECORD, TrainingFolder
+from plum_hub.training.checkpoint import RECORD, STEPS, TrainingFolder, mark_complete
 from plum_hub.training.record import TrainingRecord
 from plum_hub.training.settings import TrainingSettings
 from tests.training.records import ROUND, TRAINING
@@ -33,6 +33,20 @@ def test_a_training_is_written_as_it_was_read(tmp_path: Path) -> None:
     assert (record.seconds.of_last_start, record.seconds.from_step) == (1.0, 0)
     folder.write(record)
     assert (tmp_path / RECORD).read_text() == text
+
+
+def test_a_checkpoint_may_have_folders(tmp_path: Path) -> None:
+    """As DeepSpeed's and those of sharded weights do: the first one ended the training."""
+    step = tmp_path / STEPS / "checkpoint-25"
+    (step / "global_step25" / "rank").mkdir(parents=True)
+    for path in (step / "latest", step / "global_step25" / "rank" / "states.pt"):
+        path.write_text("x")
+    folder = TrainingFolder(tmp_path)
+    assert folder.last_step() is None
+    mark_complete(step)
+    assert folder.last_step() == step
+    folder.clean()
+    assert (step / "global_step25" / "rank" / "states.pt").exists()
 
 
 def test_a_training_of_an_earlier_version_goes_on(tmp_path: Path) -> None:

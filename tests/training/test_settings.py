@@ -8,7 +8,7 @@ import pytest
 
 from plum_hub.errors import TrainingError
 from plum_hub.training.balance import LabelWeights, batch_size, class_weights
-from plum_hub.training.lengths import TOO_LONG, fitting_rows
+from plum_hub.training.lengths import BEYOND_CONTEXT, TOO_LONG, fitting_rows
 from plum_hub.training.memory import MemoryDemand, ModelShape, estimate_memory
 from plum_hub.training.settings import Batches, compose
 from tests.training import toy
@@ -25,6 +25,10 @@ def test_settings_are_composed_and_wrong_ones_named() -> None:
         "batch_size=1": "--set batch_size=1: Input should be greater than or equal to 2",
         "beta": "write it as KEY=VALUE",
         "beta=[": "the value is not YAML",
+        "memory_gb=.inf": "--set memory_gb=inf: Input should be a finite number",
+        "max_kl=inf": "--set max_kl=inf: Input should be a finite number",
+        "weight_decay=.nan": "--set weight_decay=nan: Input should be a finite number",
+        "seed=99999999999": "--set seed=99999999999: Input should be less than 4294967296",
     }.items():
         with pytest.raises(TrainingError) as caught:
             compose([setting])
@@ -61,6 +65,24 @@ def test_a_step_has_about_32_rows_of_all_processes() -> None:
 
 def test_labels_in_the_band_are_left_alone() -> None:
     assert class_weights(100, 100) == class_weights(120, 100) == LabelWeights()
+
+
+def test_no_row_is_longer_than_the_model_takes(tiny: Path) -> None:
+    """The training ended in the middle, with an IndexError."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    rows = [row | {"row": str(number)} for number, row in enumerate(toy.rows())]
+    tokens = fitting_rows(rows, tokenizer, 10_000).tokens
+    context, most = sorted(tokens)[24], sorted(tokens)[48]
+    found = fitting_rows(rows, tokenizer, most, context=context)
+    assert found.left_out == {
+        TOO_LONG: sum(one > most for one in tokens), BEYOND_CONTEXT: sum(context < one <= most for one in tokens),
+    }  # fmt: skip
+    assert (max(found.tokens), found.limit) == (context, context)
+    assert fitting_rows(rows, tokenizer, most, context=most + 1).left_out == {TOO_LONG: found.left_out[TOO_LONG]}
+    with pytest.raises(TrainingError, match="none of 72 rows fits the model's context of 9 tokens: shorten them"):
+        fitting_rows(rows, tokenizer, 10_000, context=9)
 
 
 def test_rows_are_measured_as_trl_tokenises_them(tiny: Path) -> None:

@@ -10,7 +10,7 @@ from plum_hub.errors import EngineError, TrainingError
 from plum_hub.progress import Progress
 from plum_hub.training.run import TrainingRequest, check, load_trainer, prepare, train
 from plum_hub.training.settings import compose
-from tests.engines.tiny import write_tiny_model
+from tests.engines.tiny import CONTEXT, write_tiny_model
 from tests.training import toy
 
 # What libraries warn of while they load or train is theirs.
@@ -181,6 +181,14 @@ def test_what_cannot_be_trained_is_said_before_it_begins(source: Path, tiny: Pat
     (tmp_path / "plain" / "model.safetensors").unlink()
     text = toy.write(tmp_path / "text.jsonl", [row | plain(row) for row in toy.rows()])
     assert "does not load" in refusal(text, tmp_path / "plain", out)
+
+
+def test_what_the_model_does_not_take_is_left_out(tiny: Path, tmp_path: Path) -> None:
+    long = toy.rows()[0]
+    rows = [*toy.rows(), long | {"completion": [{"role": "assistant", "content": "a + b\n" * 200}]}]
+    ready = prepare(wanted(toy.write(tmp_path / "t.jsonl", rows), tiny, tmp_path / "out", "max_length=4096"))
+    assert ready.record().rows.left_out == {"longer than the model's context": 1}
+    assert (ready.request.settings.max_length, ready.within_context.max_length) == (4096, CONTEXT)
 
 
 def test_a_batch_that_is_no_number_is_named(source: Path, tmp_path: Path) -> None:
