@@ -19,6 +19,7 @@ from plum_hub.errors import HubError
 from plum_hub.hubs.client import Account, HubTarget, account
 from plum_hub.hubs.embedded import default_root, running_endpoint
 from plum_hub.hubs.store import token_file
+from plum_hub.network import offline_variable
 
 SECONDS = 2.5
 """Seconds after which what does not answer counts as out of reach."""
@@ -83,9 +84,9 @@ def hub(target: HubTarget) -> list[Diagnosis]:
     if target.token is None:
         says = f"{describe(target)}, without a token: what is public can be read, nothing be published"
         return [Diagnosis(group="hub", name="hub", state="note", says=says, mend=_SIGN_IN), *files]
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        says = f"{describe(target)}, not asked, as HF_HUB_OFFLINE is set: a build cannot publish there"
-        mend = "unset HF_HUB_OFFLINE, or publish with --hub embedded"
+    if variable := offline_variable():
+        says = f"{describe(target)}, not asked, as {variable} is set: a build cannot publish there"
+        mend = f"unset {variable}, or publish with --hub embedded"
         return [Diagnosis(group="hub", name="hub", state="note", says=says, mend=mend), *files]
     try:
         found = account(target, SECONDS)

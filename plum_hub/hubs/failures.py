@@ -9,6 +9,7 @@ from huggingface_hub import constants, errors
 
 from plum_hub.errors import HubError
 from plum_hub.hubs.client import SIGN_IN
+from plum_hub.network import offline_variable
 
 FAILURES = (HubError, errors.HTTPError, OSError, ValueError, RuntimeError)
 """What an action raises when the Hub, the network or the content is to blame."""
@@ -38,10 +39,9 @@ def explained(error: BaseException, hub: AskedHub) -> str:
     if isinstance(error, errors.HfHubHTTPError):
         return _refusal(error, hub)
     missing = (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError)
-    if isinstance(error, missing) and constants.HF_HUB_OFFLINE:
+    if isinstance(error, missing) and (variable := offline_variable()):
         return (
-            f"HF_HUB_OFFLINE is set, and {hub.repo} at this very commit is not in the cache; "
-            "unset it, or name the commit"
+            f"{variable} is set, and {hub.repo} at this very commit is not in the cache; unset it, or name the commit"
         )
     if isinstance(error, errors.HFValidationError):
         return f"{hub.repo}: no valid repo name; write namespace/name in letters, digits, '-', '_' and '.'"

@@ -9,6 +9,7 @@ from typing import Any
 from plum_hub.engines.revision import folder_sha256
 from plum_hub.errors import EngineError, HubError, PlumError
 from plum_hub.hubs.client import choose_target, connected, fetch_file
+from plum_hub.hubs.embedded import namespaces
 from plum_hub.loading import FetchedRelease, fetch_release
 from plum_hub.progress import Progress
 from plum_hub.publishing.model_data import digest_of
@@ -157,13 +158,25 @@ def _dataset(
     if data.repo is None or version is None:
         findings.note(f"the rows of {data.name} ({data.revision}) are not published, so they were not checked")
         return None
-    try:
-        found = fetch_release(data.repo, version, options.hub if release.hub == "public" else release.hub)
-    except HubError as error:
-        findings.fail("data", f"{data.repo}@{version}", "a dataset", str(error))
-        return None
-    findings.compare("data", f"{data.repo}@{version}, its commit", data.commit, found.commit)
-    return found
+    refusals = []
+    for hub in _hubs(options, release, data.repo):
+        try:
+            found = fetch_release(data.repo, version, hub)
+        except HubError as error:
+            refusals.append(str(error))
+        else:
+            findings.compare("data", f"{data.repo}@{version}, its commit", data.commit, found.commit)
+            return found
+    findings.fail("data", f"{data.repo}@{version}", "a dataset", "; ".join(refusals))
+    return None
+
+
+def _hubs(options: VerifyOptions, release: FetchedRelease, dataset: str) -> list[str]:
+    """Return the Hubs that may have the dataset of a model: one on the embedded Hub may name one of the public Hub."""
+    if release.hub == "public":
+        return [options.hub]
+    elsewhere = release.hub == "embedded" and dataset.partition("/")[0] not in namespaces()
+    return [release.hub, "public"] if elsewhere else [release.hub]
 
 
 def _check_rows(dataset: FetchedRelease, lineage: ModelLineage, findings: Findings) -> None:
