@@ -77,8 +77,6 @@ def test_the_next_version_has_the_samples_under_stronger_suites(home: Path) -> N
     assert "generator of the tests" in card
     assert "those of\nan earlier version of this dataset, `local/weak@v1.0.0`" in card
     assert "those of another dataset" not in card
-    agrees = ran(*CLI, "verify", "local/weak@v1.1.0", "--json", "--hub", "embedded", "--sample", "0")["agrees"]
-    assert agrees
     changed = ran(*CLI, "diff", "local/weak", "v1.0.0", "v1.1.0", "--json", "--hub", "embedded")
     assert {flip["old_sample_id"] for flip in changed["flips"]} == flipped
     assert {tuple(flip["why"]) for flip in changed["flips"]} == {("suite", "strengthening")}

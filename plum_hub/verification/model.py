@@ -159,7 +159,7 @@ def _dataset(
         findings.note(f"the rows of {data.name} ({data.revision}) are not published, so they were not checked")
         return None
     refusals = []
-    for hub in _hubs(options, release, data.repo):
+    for hub in [options.hub] if release.hub == "public" else _hubs(release, data.repo):
         try:
             found = fetch_release(data.repo, version, hub)
         except HubError as error:
@@ -171,11 +171,9 @@ def _dataset(
     return None
 
 
-def _hubs(options: VerifyOptions, release: FetchedRelease, dataset: str) -> list[str]:
-    """Return the Hubs that may have the dataset of a model: one on the embedded Hub may name one of the public Hub."""
-    if release.hub == "public":
-        return [options.hub]
-    elsewhere = release.hub == "embedded" and dataset.partition("/")[0] not in namespaces()
+def _hubs(release: FetchedRelease, repo: str) -> list[str]:
+    """Return the Hubs that may have what a model names: on the embedded Hub it may be something of the public one."""
+    elsewhere = release.hub == "embedded" and repo.partition("/")[0] not in namespaces()
     return [release.hub, "public"] if elsewhere else [release.hub]
 
 
@@ -211,10 +209,14 @@ def _check_base(options: VerifyOptions, release: FetchedRelease, lineage: ModelL
             f"the base {base.name} ({base.revision}) was a local folder: compare a copy of it with --base DIR"
         )
     else:
-        try:
-            with connected(choose_target(release.hub)) as target:
-                fetch_file(base.name, base.commit, "config.json", target, "model")
-        except HubError as error:
-            findings.note(f"the base {base.name} at {base.commit} was not checked: {error}")
-        else:
-            findings.compared["base"] += 1
+        refusals = []
+        for hub in _hubs(release, base.name):
+            try:
+                with connected(choose_target(hub)) as target:
+                    fetch_file(base.name, base.commit, "config.json", target, "model")
+            except HubError as error:
+                refusals.append(str(error))
+            else:
+                findings.compared["base"] += 1
+                return
+        findings.note(f"the base {base.name} at {base.commit} was not checked: {'; '.join(refusals)}")

@@ -100,12 +100,16 @@ def test_a_model_on_the_embedded_hub_may_name_a_dataset_of_the_public_one(server
     (tmp_path / "rows" / "train.jsonl").write_text("{}\n")
     request = PublishRequest(folder=tmp_path / "rows", repo="elsewhere/rows", tag="v1.0.0", message="rows")
     commit = publish_repo(request, server.target).commit
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text("{}")
+    request = replace(request, folder=tmp_path / "base", repo="elsewhere/base", kind="model")
+    base = replace(full_facts().lineage.base, name="elsewhere/base", commit=publish_repo(request, server.target).commit)
     monkeypatch.setenv("HF_ENDPOINT", server.endpoint)  # what `public` means
     made = full_facts().lineage
     found = {}
     for repo in ("elsewhere/rows", "local/rows"):
         data = replace(made.data, repo=repo, tag="v1.0.0", commit=commit, revision=commit)
-        manifest = ModelManifest(lineage=replace(made, data=data), files=())
+        manifest = ModelManifest(lineage=replace(made, data=data, base=base), files=())
         (tmp_path / "model" / "manifest.json").write_text(json.dumps(manifest.to_json()))
         release = FetchedRelease(
             repo="local/model", version=commit, commit=commit, folder=tmp_path / "model", hub="embedded", tags={},
@@ -113,5 +117,6 @@ def test_a_model_on_the_embedded_hub_may_name_a_dataset_of_the_public_one(server
         )  # fmt: skip
         findings = verify_model(VerifyOptions(repo="local/model", version=commit), release, Progress()).findings
         found[repo] = {one.what for one in findings.listed if one.check == "data"}
+        assert not [note for note in findings.notes if "elsewhere/base" in note]
     assert "elsewhere/rows@v1.0.0" not in found["elsewhere/rows"]
     assert found["local/rows"] == {"local/rows@v1.0.0"}, "only the embedded Hub has its own namespace"
