@@ -45,6 +45,8 @@ class DatasetFacts:
     counts: ReleaseCounts
     rule: PreferencesConfig
     """The rule by which verdicts became labels."""
+    mypy: bool = True
+    """Whether mypy's findings decided verdicts."""
 
     @property
     def rule_changes(self) -> dict[str, object]:
@@ -83,8 +85,22 @@ class DatasetFacts:
     @property
     def generator_is_policy(self) -> bool:
         """Whether the policy wrote its own tests."""
-        generator = self.lineage.generator
-        return generator is not None and generator.identity == self.lineage.policy.identity
+        wrote = [
+            author and (author.name, author.identity.revision)
+            for author in (self.lineage.generator, self.lineage.policy)
+        ]
+        return wrote[0] == wrote[1]
+
+    @property
+    def source_release(self) -> str | None:
+        """The release that the suites were taken from, if any."""
+        source = self.lineage.suites_from
+        return None if source in (None, "rows") else source
+
+    @property
+    def is_later_version(self) -> bool:
+        """Whether the suites are those of an earlier version of the same dataset."""
+        return (self.source_release or "").partition("@")[0] == self.repo
 
 
 @dataclass(frozen=True, kw_only=True)

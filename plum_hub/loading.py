@@ -7,7 +7,6 @@ the version can be loaded without network access, and a tag that has moved is de
 """
 
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -22,6 +21,7 @@ from plum_hub.home import home
 from plum_hub.hubs.client import HubTarget, Kind, choose_target, connected, fetch_repo, tags
 from plum_hub.hubs.embedded import default_root
 from plum_hub.lines import appending, object_of, whole_lines
+from plum_hub.network import offline_variable
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -133,7 +133,7 @@ def fetch_release(
 
     Raises:
         HubError: There is no such repository or version, the Hub refuses or cannot be reached, or it is needed and
-            `HF_HUB_OFFLINE` is set.
+            `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE` is set.
         RunError: The record of versions is damaged.
     """
     kinds: list[Kind] = [kind] if kind else ["dataset", "model"]
@@ -258,17 +258,15 @@ def _targets(hub: str) -> list[HubTarget]:
 
 def _is_offline(target: HubTarget) -> bool:
     """Tell whether `huggingface_hub` would refuse to use the network for this Hub."""
-    if target.embedded:
-        return False
-    value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
-    return value.upper() in {"1", "ON", "YES", "TRUE"}
+    return not target.embedded and offline_variable() is not None
 
 
 def _unknown(repo: str, version: str, known: dict[str, str], kind: Kind, *, offline: bool) -> str:
     if offline:
+        variable = offline_variable()
         return (
-            f"HF_HUB_OFFLINE is set, and {repo}@{version} was never loaded here, so its commit is not known; "
-            "unset HF_HUB_OFFLINE, or name the full commit"
+            f"{variable} is set, and {repo}@{version} was never loaded here, so its commit is not known; "
+            f"unset {variable}, or name the full commit"
         )
     if known:
         return f"{repo} has no version {version}; name one of: {', '.join(sorted(known))}"

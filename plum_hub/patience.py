@@ -4,6 +4,8 @@ answer in time.
 
 from typing import Any
 
+from plum_hub.network import proxy_fault
+
 PATIENCE = 300.0
 """Seconds of silence after which a Hub counts as gone; none takes that long to make a commit."""
 
@@ -19,7 +21,8 @@ def be_patient() -> None:
 def set_patience(seconds: float) -> None:
     """Have `huggingface_hub` in this process give up a Hub that stays silent, with a `ConnectionError`.
 
-    Clients are made as before, by the user's own factory if there is one; a limit that it sets stays.
+    A proxy of the environment that cannot be used is a `ConnectionError`, too. Clients are made as before, by the
+    user's own factory if there is one; a limit that it sets stays.
 
     Args:
         seconds: How long a Hub may be silent, over all requests since its last answer.
@@ -31,7 +34,12 @@ def set_patience(seconds: float) -> None:
     silent, factory = 0.0, _http._GLOBAL_CLIENT_FACTORY
 
     def client() -> Any:
-        made = factory()
+        try:
+            made = factory()
+        except (ImportError, ValueError) as error:
+            if fault := proxy_fault():
+                raise ConnectionError(fault) from error
+            raise
         if made.timeout.read is None:
             made.timeout = seconds
         send = made.send

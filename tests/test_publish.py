@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from plum_hub.errors import UsageError
 from plum_hub.hubs.embedded import EmbeddedHub
+from plum_hub.publishing.repository import PublishOptions
 from tests.rehearsal import command, plum_hub, published, rows, set_home, unchecked, write_rehearsal
 
 CLI = [sys.executable, "-m", "plum_hub"]
@@ -139,6 +141,7 @@ def test_published_suites_are_used_again(finished: Path) -> None:
     assert not (finished / "reused" / "shards" / "00000" / "responses.jsonl").exists()
     manifest = json.loads((finished / "reused" / "release" / "dataset" / "manifest.json").read_text())
     assert manifest["lineage"]["suites_from"].startswith("local/suites@")
+    assert manifest["lineage"]["generator"] == manifest_of(finished / "run")["lineage"]["generator"] is not None
     assert rows(finished / "reused", "preferences") == rows(finished / "run", "preferences")
 
 
@@ -330,3 +333,21 @@ def test_what_is_no_name_is_refused_before_anything_is_done(tmp_path: Path, opti
     done = plum_hub([*CLI, "push-dataset", str(tmp_path), *option])
     assert done.returncode in (2, 9), done.stderr
     assert option[1] in done.stderr
+
+
+@pytest.mark.parametrize("name", ["x.git", "local/x.git", "a--b/x", "a-/x", "x..y", "x-", "a/b/c", "x" * 97])
+def test_what_is_no_name_of_a_repository_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="not a name that a Hub accepts"):
+        PublishOptions(hub="embedded", repo=name)
+
+
+@pytest.mark.parametrize("name", ["@", 'v"1', "v'1", "v`1", "a\\b", "a\udcff", "a.lock", "a@{1", "a/"], ids=ascii)
+def test_what_is_no_name_of_a_version_or_branch_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="not a name that git accepts"):
+        PublishOptions(hub="embedded", tag=name)
+    with pytest.raises(UsageError, match="not a name that git accepts"):
+        PublishOptions(hub="embedded", branch=name)
+
+
+def test_unusual_names_are_taken() -> None:
+    assert PublishOptions(hub="embedded", repo="local/x.github_1", tag="a@b/c", branch="entwürfe").tag == "a@b/c"

@@ -120,6 +120,7 @@ def test_the_tree_says_where_it_comes_from_and_not_where_it_lay(world: World) ->
     assert lineage["data"]["commit"] == release["commit"]
     card = (tree / "README.md").read_text()
     assert f"release `v1.0.0`, commit `{release['commit']}`" in card
+    assert 'load_dataset("local/rows", "kto", split="train"' in card
     assert "**Off-policy**" in card
     assert "![loss](report/loss.png)" in card
     names = {path.name for path in tree.iterdir()}

@@ -74,6 +74,9 @@ def test_the_next_version_has_the_samples_under_stronger_suites(home: Path) -> N
         "added_cases" not in json.loads((home / "run" / "release" / "dataset" / "manifest.json").read_text())["lineage"]
     )
     assert manifest["lineage"]["suites_from"] == "local/weak@v1.0.0"
+    assert "generator of the tests" in card
+    assert "those of\nan earlier version of this dataset, `local/weak@v1.0.0`" in card
+    assert "those of another dataset" not in card
     changed = ran(*CLI, "diff", "local/weak", "v1.0.0", "v1.1.0", "--json", "--hub", "embedded")
     assert {flip["old_sample_id"] for flip in changed["flips"]} == flipped
     assert {tuple(flip["why"]) for flip in changed["flips"]} == {("suite", "strengthening")}

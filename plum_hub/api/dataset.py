@@ -18,6 +18,7 @@ from plum_hub.pipeline.estimate import BuildEstimate, plan
 from plum_hub.pipeline.ledger import SpendingLimit
 from plum_hub.pipeline.status import RunStatus, summarise
 from plum_hub.progress import LoggedProgress, Progress
+from plum_hub.publishing.account import check_account
 from plum_hub.publishing.dataset import release
 from plum_hub.publishing.push_dataset import push
 from plum_hub.publishing.repository import PublishOptions, Released
@@ -134,6 +135,7 @@ def build_dataset(
         settings=setting_lines(settings),
     )  # fmt: skip
     composed, folder = arguments.compose(optional_path(run), progress.say)
+    check_account(options, progress.say)
     donor = Run.donor(Path(carry_over)) if carry_over is not None else None
     with ExitStack() as held:
         cluster = held.enter_context(joined(cluster_options, composed.filled(), progress))

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,6 +23,7 @@ from plum_hub.experiments.run import ExperimentRequest
 from plum_hub.experiments.run import run_experiment as carry_out
 from plum_hub.pipeline.build import find_run
 from plum_hub.progress import LoggedProgress, Progress
+from plum_hub.publishing.account import check_account
 from plum_hub.publishing.repository import PublishOptions
 from plum_hub.recipes.published import published
 from plum_hub.release.schemas import Method
@@ -158,6 +159,8 @@ def run_experiment(
     ))  # fmt: skip
     if experiment.evaluation.protocol is not None:
         _check_protocol(experiment.evaluation.protocol)
+    if options is not None and until == "release":
+        _check_accounts(options, experiment, (progress or LoggedProgress)().say)
     request = ExperimentRequest(
         name=name, experiment=experiment, evaluate=evaluate, destination=options, until=until,
         benchmark_data=optional_path(benchmark_data), processes=launch, quiet=progress is None,
@@ -213,6 +216,15 @@ def estimate_experiment(
     ))  # fmt: skip
     folder.check(experiment)
     return estimate(experiment, name, find_run(experiment.data, folder.data(None)), until)
+
+
+def _check_accounts(options: PublishOptions, experiment: Experiment, say: Callable[[str], None]) -> None:
+    """Ask the Hub whether the dataset and the models may be published, once for each namespace."""
+    plan, methods = experiment.release, experiment.training.methods
+    models = [None if plan.model is None else plan.model.replace("{name}", one.name) for one in methods]
+    of_owner = {(repo or "").rpartition("/")[0]: repo for repo in (plan.dataset, *models)}
+    for repo in of_owner.values():
+        check_account(replace(options, repo=repo), say)
 
 
 def _check_protocol(name: str) -> None:

@@ -8,6 +8,7 @@ from plum_hub.api.composition import RecipeArguments
 from plum_hub.api.settings import Settings, StrPath, optional_path, setting_lines
 from plum_hub.engines import EngineConfig
 from plum_hub.progress import LoggedProgress, Progress
+from plum_hub.publishing.account import check_account
 from plum_hub.publishing.repository import PublishOptions
 from plum_hub.recipe import Recipe
 from plum_hub.release.schemas import Method
@@ -108,6 +109,7 @@ def run_rounds(
     _, default = arguments.compose(None, lambda _: None)
     folder = RoundsFolder(optional_path(run) or default.with_name(f"{default.name}{_ENDING}"))
     reporter = progress or LoggedProgress
+    check_account(options, reporter().say)
     composed, _ = arguments.compose(folder.round(0), reporter().say)
     name = f"plum-{default.name}"[: 96 - len(_ENDING)].rstrip("-.") + _ENDING
     request = RoundsRequest(

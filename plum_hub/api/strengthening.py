@@ -10,6 +10,7 @@ from plum_hub.errors import UsageError
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.stronger import prepare_stronger, source_of, strengthen_run, try_strengthening
 from plum_hub.progress import LoggedProgress, Progress
+from plum_hub.publishing.account import check_account
 from plum_hub.publishing.push_dataset import push
 from plum_hub.publishing.repository import PublishOptions, Released
 from plum_hub.release.lineage import AddedCases
@@ -106,6 +107,7 @@ def strengthen(
         hub=hub if hub == "none" else where, private=private, tag=tag, branch=branch, create_pr=create_pr,
     )  # fmt: skip
     folder = optional_path(run) or Path("runs") / f"{slug(named)}-{slug(named.partition('@')[2])}-stronger"
+    check_account(options, progress.say)
     parent, stronger = prepare_stronger(named, folder, where, most, by)
     context = Context(run=stronger, progress=progress, benchmark_data=optional_path(benchmark_data))
     added = strengthen_run(parent, stronger, context)

@@ -20,6 +20,7 @@ from plum_hub.errors import HubError
 from plum_hub.hubs.client import Account, HubTarget, account
 from plum_hub.hubs.embedded import default_root, running_endpoint
 from plum_hub.hubs.store import token_file
+from plum_hub.network import offline_variable, proxy_fault
 
 SECONDS = 2.5
 """Seconds after which what does not answer counts as out of reach."""
@@ -84,9 +85,9 @@ def hub(target: HubTarget) -> list[Diagnosis]:
     files = list(_token_files(target))
     if target.embedded:
         return [_embedded(), *files]
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        says = f"{describe(target)}, not asked, as HF_HUB_OFFLINE is set: a build cannot publish there"
-        mend = "unset HF_HUB_OFFLINE, or publish with --hub embedded"
+    if variable := offline_variable():
+        says = f"{describe(target)}, not asked, as {variable} is set: a build cannot publish there"
+        mend = f"unset {variable}, or publish with --hub embedded"
         return [Diagnosis(group="hub", name="hub", state="note", says=says, mend=mend), *files]
     if (failure := _unreached(target)) is not None:
         mend = "check the address and the network, or use --hub embedded"
@@ -115,7 +116,7 @@ def _unreached(target: HubTarget) -> str | None:
     except httpx2.TimeoutException:
         return f"in {SECONDS:g} s"
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, ImportError) as error:  # the last two are of a proxy
-        return str(error) if isinstance(error, ImportError) else type(error).__name__
+        return proxy_fault() or type(error).__name__
     return None
 
 
@@ -207,7 +208,7 @@ def engine(server: EngineServer) -> list[Diagnosis]:
         answer = httpx2.get(f"{server.url.rstrip('/')}{path}", headers=headers, timeout=SECONDS)
         found = answer.json() if answer.status_code == 200 else None
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, ImportError) as error:  # ImportError: of a SOCKS proxy
-        why = type(error).__name__ if not isinstance(error, ImportError) else str(error)
+        why = proxy_fault() or type(error).__name__
         return [_engine(name, "fault", f"does not answer ({why})", "start it, or check its base_url")]
     if answer.status_code in (401, 403):
         with_key = f"refuses the key of {server.key_name}" if key else "wants a key"

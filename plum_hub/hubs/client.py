@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from plum_hub.errors import HubError
 from plum_hub.hubs.embedded import EmbeddedHub
+from plum_hub.network import on_loopback, proxy_fault
 
 SIGN_IN = "set HF_TOKEN to a token with write access, or run  hf auth login"
 Kind: TypeAlias = Literal["dataset", "model", "space"]
@@ -46,7 +47,8 @@ class PublishRequest:
     """A release to make: exactly the files of a folder, under one tag.
 
     Attributes:
-        folder: The files.
+        folder: The files. `manifest.json` names the others with their SHA-256, so that a later release knows which
+            files of the branch it may replace.
         repo: `NAMESPACE/NAME`, or a bare name in the account's own namespace. It is created if missing.
         tag: The version.
         message: Title of the commit.
@@ -89,6 +91,10 @@ class Published:
     commit: str
     url: str
     files: Mapping[str, str]
+
+
+class HubOutageError(HubError):
+    """The Hub cannot be reached, or is overloaded or broken: the same may succeed later."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +182,19 @@ def token_needed(endpoint: str | None) -> HubError:
     )
 
 
+def require_reachable(target: HubTarget) -> None:
+    """Refuse a Hub that the environment keeps out of reach.
+
+    Args:
+        target: The Hub.
+
+    Raises:
+        HubError: It is behind a proxy that cannot be used.
+    """
+    if not target.embedded and (fault := proxy_fault()):
+        raise HubError(f"{target.endpoint or 'https://huggingface.co'} cannot be reached: {fault}")
+
+
 def publish_repo(request: PublishRequest, target: HubTarget) -> Published:
     """Make a release that is complete or absent: one commit guarded by its parent, read back, then tagged.
 
@@ -190,8 +209,9 @@ def publish_repo(request: PublishRequest, target: HubTarget) -> Published:
         The release as it is on the Hub.
 
     Raises:
-        HubError: The Hub refused or could not be reached; the tag is on other content; the repository is public and the
-            release private; what was read back is not what was sent; or the proof failed, with its last line.
+        HubError: The Hub refused or could not be reached; the tag is on other content; the branch has files that no
+            release put there; the repository is public and the release private; what was read back is not what was
+            sent; or the proof failed, with its last line.
     """
     found: Published = _run(target, Action("publish", (request,), request.repo, request.kind))
     return found
@@ -277,7 +297,8 @@ def whoami(target: HubTarget) -> str:
         target: The Hub.
 
     Raises:
-        HubError: There is no token, or the Hub refused it or could not be reached.
+        HubOutageError: The Hub cannot be reached now.
+        HubError: There is no token, or the Hub refused it.
     """
     found: str = _run(target, Action("whoami"))
     return found
@@ -310,6 +331,7 @@ def _own_token() -> str | None:
 
 def _run(target: HubTarget, action: Action, seconds: float | None = None) -> Any:
     """Carry out one action in a worker process, and return its result."""
+    require_reachable(target)
     command = [sys.executable, "-P", "-m", "plum_hub.hubs.hub_worker"]
     action = replace(action, embedded=target.embedded)
     worker = subprocess.run(
@@ -336,6 +358,5 @@ def _environment(target: HubTarget) -> dict[str, str]:
         environment["HF_ENDPOINT"] = target.endpoint
         environment.setdefault("HF_HUB_DISABLE_XET", "1")  # a Hub without Xet fails every upload that tries it
         if target.embedded:
-            environment["NO_PROXY"] = environment["no_proxy"] = urlsplit(target.endpoint).hostname or ""
-            environment.pop("HF_HUB_OFFLINE", None)  # the loopback is always there
+            return on_loopback(environment)
     return environment

@@ -2,10 +2,11 @@
 
 import http.client
 import json
+import select
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,11 +14,11 @@ from urllib.parse import urlsplit
 
 from plum_hub.errors import HubError
 from plum_hub.home import home
-from plum_hub.hubs.server import ACCOUNT, AlreadyServedError, announced_endpoint, make_root
+from plum_hub.hubs.server import ACCOUNT, START_SECONDS, AlreadyServedError, announced_endpoint, using
 from plum_hub.hubs.store import is_repo_name, organisations, read_token, repo_folder
 
-START_SECONDS = 30
-"""Seconds that a server has to answer before it counts as broken."""
+_LEFT: list["subprocess.Popen[bytes]"] = []
+"""Servers that were started here and that others use; they end by themselves."""
 
 
 def default_root() -> Path:
@@ -45,9 +46,8 @@ def has_dataset(name: str) -> bool:
 class EmbeddedHub:
     """A running embedded Hub, as a context manager.
 
-    A server that already serves the same root is used, and left running. One that is started here is stopped at the
-    end,
-    and stops by itself if this process dies. Its log is `server.log` in the root.
+    A server that already serves the same root is used, and left running. One that is started here ends with the last
+    process that uses it, and by itself if these die. Its log is `server.log` in the root.
 
     Args:
         root: The folder of the Hub; None for `default_root()`.
@@ -70,11 +70,22 @@ class EmbeddedHub:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(using(self.root))
+            except OSError as error:
+                raise _unwritable(self.root, error) from error
+            self._reach()
+            self._use = stack.pop_all()
+        return self
+
+    def _reach(self) -> None:
+        """Find the server, or start it."""
         give_up = time.monotonic() + START_SECONDS
         while True:
             if (endpoint := running_endpoint(self.root)) is not None:
                 self.endpoint, self.token = endpoint, read_token(self.root) or ""
-                return self
+                return
             try:
                 self._start()
             except AlreadyServedError:  # and yet it did not answer: another process is starting it just now
@@ -86,13 +97,16 @@ class EmbeddedHub:
         self._stop()
         command = [sys.executable, "-P", "-m", "plum_hub.hubs.server", f"--root={self.root}", f"--port={self._port}"]
         try:
-            make_root(self.root)
             with (self.root / "server.log").open("ab") as log:
-                self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    start_new_session=True,  # Ctrl-C in this terminal must not stop it under other users
+                )
         except OSError as error:
-            raise HubError(
-                f"{self.root}: {error.strerror}; the embedded Hub needs a folder to write to: set PLUM_HUB_HOME"
-            ) from error
+            raise _unwritable(self.root, error) from error
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         said = json.loads(line) if line else {"error": f"the embedded Hub broke; see {self.root / 'server.log'}"}
@@ -101,12 +115,17 @@ class EmbeddedHub:
             raise AlreadyServedError(said["served"]) if "served" in said else HubError(said["error"])
 
     def _stop(self) -> None:
+        """Let go of a server that was started here, and wait for its end unless somebody else uses it."""
         if self._process is None:
             return
         process, self._process = self._process, None
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.close()  # the server ends with its stdin
+        answered, _, _ = select.select([process.stdout], [], [], 10)
+        if answered and process.stdout.read(1):
+            _LEFT.append(process)
+            return
         try:
             process.wait(timeout=10)
         except subprocess.TimeoutExpired:
@@ -117,7 +136,12 @@ class EmbeddedHub:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._use.close()
         self._stop()
+
+
+def _unwritable(root: Path, error: OSError) -> HubError:
+    return HubError(f"{root}: {error.strerror}; the embedded Hub needs a folder to write to: set PLUM_HUB_HOME")
 
 
 def running_endpoint(root: Path) -> str | None:

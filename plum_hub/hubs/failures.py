@@ -9,6 +9,7 @@ from huggingface_hub import constants, errors
 
 from plum_hub.errors import HubError
 from plum_hub.hubs.client import SIGN_IN
+from plum_hub.network import offline_variable
 
 FAILURES = (HubError, errors.HTTPError, OSError, ValueError, RuntimeError)
 """What an action raises when the Hub, the network or the content is to blame."""
@@ -38,10 +39,9 @@ def explained(error: BaseException, hub: AskedHub) -> str:
     if isinstance(error, errors.HfHubHTTPError):
         return _refusal(error, hub)
     missing = (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError)
-    if isinstance(error, missing) and constants.HF_HUB_OFFLINE:
+    if isinstance(error, missing) and (variable := offline_variable()):
         return (
-            f"HF_HUB_OFFLINE is set, and {hub.repo} at this very commit is not in the cache; "
-            "unset it, or name the commit"
+            f"{variable} is set, and {hub.repo} at this very commit is not in the cache; unset it, or name the commit"
         )
     if isinstance(error, errors.HFValidationError):
         return f"{hub.repo}: no valid repo name; write namespace/name in letters, digits, '-', '_' and '.'"
@@ -55,6 +55,17 @@ def explained(error: BaseException, hub: AskedHub) -> str:
     if isinstance(error, ValueError):
         return f"{hub.repo}: the Hub refuses the content: {_one_line(error)}; fix that and run it again"
     return f"{_one_line(error)}; fix that and run it again"
+
+
+def is_outage(error: BaseException) -> bool:
+    """Tell whether the same may succeed later: the Hub cannot be reached, or is overloaded or broken.
+
+    Args:
+        error: One of `FAILURES`.
+    """
+    if isinstance(error, errors.HfHubHTTPError):
+        return error.response.status_code >= 500 or error.response.status_code == 429
+    return isinstance(error, (errors.HTTPError, ConnectionError)) and not isinstance(error, errors.OfflineModeIsEnabled)
 
 
 def _refusal(error: errors.HfHubHTTPError, hub: AskedHub) -> str:

@@ -6,6 +6,7 @@ Everything that `huggingface_hub` raises becomes one line (`failures.py`).
 
 # ruff: noqa: TID253 - this is the adapter of huggingface_hub, in a process of its own
 import hashlib
+import json
 import os
 import pickle
 import re
@@ -21,12 +22,17 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, co
 from huggingface_hub.hf_api import RepoFile
 
 from plum_hub.errors import HubError
-from plum_hub.hubs.client import Account, Action, Published, PublishRequest, token_needed
-from plum_hub.hubs.failures import FAILURES, explained, said
+from plum_hub.hubs.client import Account, Action, HubOutageError, Published, PublishRequest, token_needed
+from plum_hub.hubs.failures import FAILURES, explained, is_outage, said
+from plum_hub.network import offline_variable
 from plum_hub.patience import be_patient
 
 ATTRIBUTES = ".gitattributes"
 """The file that a Hub adds to a new repository; not part of a release that does not bring its own."""
+LISTING = "manifest.json"
+"""The file of a release that names its other files, with their SHA-256."""
+_NAMED = 5
+"""How many files an error names."""
 
 
 class HubRepository:
@@ -167,10 +173,10 @@ class HubRepository:
         damaged = [*_damaged_blobs(place)]
         if not damaged:
             return place
-        if constants.HF_HUB_OFFLINE:
+        if variable := offline_variable():
             raise HubError(
-                f"{damaged[0]}: is damaged, and HF_HUB_OFFLINE is set; unset it once, so that {self.repo} is "
-                "downloaded again"
+                f"{damaged[0]}: is damaged, and {variable} is set; unset it once, so that {self.repo} is downloaded "
+                "again"
             )
         for blob in damaged:
             blob.unlink()
@@ -356,10 +362,57 @@ class Publication:
             return True  # a Hub that keeps pull requests as refs only
 
     def _operations(self, head: str) -> list[CommitOperationAdd | CommitOperationDelete]:
+        differing = self._differing(head)
+        if others := self._of_others(head, differing):
+            more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+            raise HubError(
+                f"{self._repo}: {self._request.branch} has files that no release put there as they are, and a release "
+                f"would replace or remove them: {', '.join(others[:_NAMED])}{more}; keep them elsewhere and delete "
+                "them there, or publish to another --repo"
+            )
         return [
             CommitOperationAdd(name, self._paths[name]) if name in self._paths else CommitOperationDelete(name)
-            for name in self._differing(head)
+            for name in differing
         ]
+
+    def _of_others(self, head: str, names: Sequence[str]) -> list[str]:
+        """Return the files among these that are at a commit, and that no release put there with this content."""
+        there = self._hub.files(head)
+        found = [name for name in names if name in there and name != ATTRIBUTES]
+        listed = self._listed(head) if found else {}
+        if not found or (not listed and self._is_new(head)):
+            return []
+        with tempfile.TemporaryDirectory() as scratch:
+            return [name for name in found if listed.get(name) != self._sha256_there(head, there[name], scratch)]
+
+    def _listed(self, commit: str) -> dict[str, str]:
+        """Return the SHA-256 of each file that the release at a commit consists of; empty where there is none."""
+        path = self._hub.fetch_file(commit, LISTING)
+        try:
+            stated = json.loads(b"null" if path is None else path.read_bytes())
+            found = {str(file["path"]): str(file["sha256"]) for file in stated["files"]} if "lineage" in stated else {}
+        except (ValueError, LookupError, TypeError, RecursionError):
+            return {}
+        return found | ({LISTING: _sha256(path)} if found and path else {})
+
+    def _is_new(self, commit: str) -> bool:
+        """Return whether a commit has only what the Hub began the repository with."""
+        commits = self._api.list_repo_commits(self._repo, repo_type=self._kind, revision=commit)
+        return [one.title for one in commits] == ["initial commit"]
+
+    def _sha256_there(self, commit: str, entry: RepoFile, scratch: str) -> str:
+        """Return the SHA-256 of a file at a commit.
+
+        A Hub checks a large file against it when it comes, so what it says is enough; others are downloaded.
+        """
+        if entry.lfs is not None:
+            return str(entry.lfs.sha256)
+        path = Path(
+            self._api.hf_hub_download(self._repo, entry.path, repo_type=self._kind, revision=commit, local_dir=scratch)
+        )
+        found = _sha256(path)
+        path.unlink()
+        return found
 
     def _differing(self, commit: str) -> list[str]:
         """Return the files that differ between the folder and a commit, or are only on one side."""
@@ -376,23 +429,12 @@ class Publication:
         return differing
 
     def _read_back(self, commit: str) -> None:
-        """Compare every file at a commit with the one that was sent.
-
-        A Hub checks a large file against its sha256 when it comes, so comparing that is enough; the others are
-        downloaded.
-        """
+        """Compare every file at a commit with the one that was sent."""
         there = self._hub.files(commit)
         with tempfile.TemporaryDirectory() as scratch:
             for name, digest in self._digests.items():
-                if (entry := there.get(name)) is not None and entry.lfs is not None:
-                    found = entry.lfs.sha256
-                else:
-                    downloaded = self._api.hf_hub_download(
-                        self._repo, name, repo_type=self._kind, revision=commit, local_dir=scratch
-                    )
-                    found = _sha256(Path(downloaded))
-                    Path(downloaded).unlink()
-                if found != digest:
+                entry = there.get(name)
+                if entry is None or self._sha256_there(commit, entry, scratch) != digest:
                     raise HubError(
                         f"{self._repo}@{commit}: {name} came back changed, so nothing was tagged; run it again"
                     )
@@ -446,7 +488,7 @@ def carry_out(action: Action) -> Any:
     try:
         return getattr(hub, action.method)(*action.arguments)
     except FAILURES as error:
-        return HubError(explained(error, hub))
+        return (HubOutageError if is_outage(error) else HubError)(explained(error, hub))
 
 
 def main() -> None:

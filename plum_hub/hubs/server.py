@@ -2,6 +2,9 @@
 
 One server per root: it holds a lock on `server.lock` while it lives, and announces its address in `server.json`. Both
 survive a kill without harm: the lock is released with its process, and `server.json` is believed only if it answers.
+
+A server that a command started is used by other commands too. Each holds a shared lock on `server.users`; the server
+ends when the command that started it has, and it gets that lock for itself alone.
 """
 
 import argparse
@@ -16,6 +19,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +31,9 @@ from plum_hub.hubs.limits import ServerLimits
 ACCOUNT = "local"
 """The one namespace of an embedded Hub."""
 DEFAULT_PORT = 8077
+START_SECONDS = 30
+"""Seconds that a server has to answer, or to end, before it counts as broken."""
+_USERS = "server.users"
 
 
 class AlreadyServedError(HubError):
@@ -50,7 +57,7 @@ def serve(
         port: 0 for any free port.
         limits: Sizes and quotas.
         ready: Called with the endpoint as soon as requests are accepted.
-        stop_with: A file descriptor whose end of file also stops the server.
+        stop_with: A file descriptor whose end of file also stops the server, once nobody else uses it.
 
     Raises:
         AlreadyServedError: Another process serves this root.
@@ -73,9 +80,9 @@ def serve(
         )
         server = uvicorn.Server(config)
         if stop_with is not None:
-            threading.Thread(target=_stop_at_end_of_file, args=(stop_with, server), daemon=True).start()
+            threading.Thread(target=_stop_after_the_last_user, args=(stop_with, root, server), daemon=True).start()
         endpoint = _endpoint(listener)
-        with _announced(root, endpoint), suppress(KeyboardInterrupt):
+        with _announced(root, endpoint, passing=stop_with is not None), suppress(KeyboardInterrupt):
             ready(endpoint)
             server.run(sockets=[listener])
 
@@ -103,10 +110,50 @@ def _owning(root: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            where = announced_endpoint(root) or "an address that it has not told yet"
-            raise AlreadyServedError(
-                f"{root} is already served at {where}; use that server, or name another --root"
-            ) from None
+            raise AlreadyServedError(_already_served(root)) from None
+        yield
+
+
+def _already_served(root: Path) -> str:
+    """Return who serves a root: a server that stays, or one that ends with the commands that use it."""
+    said = _announcement(root)
+    where = said.get("endpoint") or "an address that it has not told yet"
+    if said.get("passing", True):
+        return (
+            f"{root} is already served at {where}, but only until the commands that use it have ended; run this again "
+            "then, or name another --root"
+        )
+    return f"{root} is already served at {where}; use that server, or name another --root"
+
+
+@contextmanager
+def using(root: Path) -> Iterator[None]:
+    """Keep a server of a root from ending, for the `with` block. One that is just ending has ended before the block.
+
+    Args:
+        root: The folder of the Hub.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        OSError: The folder cannot be written.
+        HubError: A server that is ending does not end.
+    """
+    make_root(root)
+    with (root / _USERS).open("a") as users:
+        give_up = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                fcntl.flock(users, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > give_up:
+                    pid = _announcement(root).get("pid", "unknown")
+                    raise HubError(
+                        f"{root}: its server, process {pid}, does not end; stop it, and run this again"
+                    ) from None
+                time.sleep(0.05)
         yield
 
 
@@ -147,11 +194,11 @@ def _endpoint(listener: socket.socket) -> str:
 
 
 @contextmanager
-def _announced(root: Path, endpoint: str) -> Iterator[None]:
+def _announced(root: Path, endpoint: str, *, passing: bool) -> Iterator[None]:
     from plum_hub.hubs.objects import write_whole
 
     place = root / "server.json"
-    write_whole(place, json.dumps({"endpoint": endpoint, "pid": os.getpid()}).encode())
+    write_whole(place, json.dumps({"endpoint": endpoint, "pid": os.getpid(), "passing": passing}).encode())
     try:
         yield
     finally:
@@ -167,15 +214,29 @@ def announced_endpoint(root: Path) -> str | None:
     Returns:
         Its URL; None where none was announced.
     """
+    return _announcement(root).get("endpoint")
+
+
+def _announcement(root: Path) -> dict[str, Any]:
+    """Return what the last server of a root announced; nothing where there was none."""
     try:
-        return str(json.loads((root / "server.json").read_text())["endpoint"])
+        found: dict[str, Any] = json.loads((root / "server.json").read_text())
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return {}
+    return found
 
 
-def _stop_at_end_of_file(descriptor: int, server: Any) -> None:
+def _stop_after_the_last_user(descriptor: int, root: Path, server: Any) -> None:
+    """Stop a server when a file has ended and nobody else uses the server, and keep new users waiting until then."""
     while os.read(descriptor, 1):
         pass
+    users = os.open(root / _USERS, os.O_RDWR | os.O_CREAT, 0o600)  # locked until this process has ended
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with suppress(BrokenPipeError):
+            os.write(1, b"\n")  # whoever started it need not wait
+        fcntl.flock(users, fcntl.LOCK_EX)
     server.should_exit = True
 
 

@@ -103,7 +103,7 @@ class _DatasetTree:
         self._repo, self._before, self._lineage = repo, before, lineage_of(run)
         with writing(self.folder):
             self.folder.parent.mkdir(exist_ok=True)
-        self._rule = run.recipe.preferences
+        self._rule, self._mypy = run.recipe.preferences, bool(run.recipe.verdicts.mypy_codes)
         contents = _contents(run, self._lineage, lambda counts: self._card(tag, counts))
         self._manifest = write_tree(self.folder, contents)
 
@@ -131,7 +131,13 @@ class _DatasetTree:
         name = self._repo.rpartition("/")[2].replace("-", " ")
         return dataset_card(
             DatasetFacts(
-                repo=self._repo, tag=tag, pretty_name=name, lineage=self._lineage, counts=counts, rule=self._rule
+                repo=self._repo,
+                tag=tag,
+                pretty_name=name,
+                lineage=self._lineage,
+                counts=counts,
+                rule=self._rule,
+                mypy=self._mypy,
             )
         )
 

@@ -10,7 +10,7 @@ from plum_hub.engines.revision import NOTE
 from plum_hub.judging.cases import limits_of
 from plum_hub.pipeline.base import sampling_of
 from plum_hub.pipeline.decontamination.stage import decontamination_of, removed_ids
-from plum_hub.pipeline.published import GENERATE
+from plum_hub.pipeline.published import GENERATE, ROWS, reading_release, release_folder
 from plum_hub.pipeline.strengthening import added_to
 from plum_hub.pipeline.suites import STAGE as SUITES
 from plum_hub.pipeline.suites import self_consistency
@@ -18,6 +18,7 @@ from plum_hub.publishing.row_versions import row_versions
 from plum_hub.recipe import SamplesConfig, SuitesConfig
 from plum_hub.records import Instruction, Response, Sample, TestSuite
 from plum_hub.release.lineage import AddedCases, InstructionSource, Lineage, ModelProvenance, SelfConsistency
+from plum_hub.release.manifest import MANIFEST, VerifiableManifest, read_manifest
 from plum_hub.run import Run
 
 
@@ -32,6 +33,7 @@ def lineage_of(run: Run) -> Lineage:
 
     Raises:
         RunError: The rows do not prove which versions made them.
+        HubError: The release that the suites were taken from cannot be read.
     """
     recipe = run.recipe
     origins = dict.fromkeys(run.columns(Instruction, "source", "revision", "license"))
@@ -47,7 +49,7 @@ def lineage_of(run: Run) -> Lineage:
         instructions=sum(1 for _ in run.columns(Instruction, "id")),
         policy=_model(recipe.policy, recipe.samples, policy_engines),
         samples_per_suite=recipe.samples.per_instruction,
-        generator=_model(recipe.generator, recipe.suites, generator_engines) if generated else None,
+        generator=_model(recipe.generator, recipe.suites, generator_engines) if generated else _earlier(recipe.suites),
         suites_from=None if generated else recipe.suites.source,
         self_consistency=_self_consistency(run) if generated else None,
         added_cases=_added_cases(run),
@@ -59,6 +61,17 @@ def lineage_of(run: Run) -> Lineage:
         packages=versions.packages,
         decontamination=decontamination_of(run),
     )
+
+
+def _earlier(suites: SuitesConfig) -> ModelProvenance | None:
+    """Return the generator that the release states from which the suites were taken, if there is one."""
+    if suites.source == ROWS:
+        return None
+    folder = release_folder(suites)
+    if not (folder / MANIFEST).is_file():
+        return None
+    with reading_release(suites.source):
+        return read_manifest(folder, VerifiableManifest).lineage.generator
 
 
 def _model(config: EngineConfig, settings: SuitesConfig | SamplesConfig, engines: Iterable[str]) -> ModelProvenance:

@@ -61,6 +61,7 @@ def find_dataset(data: DataRecord, method: Method, run: Path | None, hub: str, p
         tag=None if found is None else _tag(found),
         commit=None if found is None else found.commit,
         licenses=_licences(None if found is None else found.folder),
+        config=method if found is not None and (found.folder / MANIFEST).is_file() else None,
     )
 
 

@@ -25,10 +25,15 @@ from plum_hub.release.manifest import MANIFEST
 from plum_hub.release.record import RELEASES, ReleaseRecord, read_releases
 from plum_hub.release.versions import FIRST, Stated, following, newest_first, same_release, same_rows
 
-_REPO = re.compile(r"(?:[A-Za-z0-9][\w-]*/)?(?!.*(?:--|\.\.))[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
+_REPO = re.compile(
+    r"(?!.*(?:--|\.\.))(?:[A-Za-z0-9](?:[\w-]*\w)?/)?[A-Za-z0-9](?:[\w.-]{0,94}[A-Za-z0-9_])?(?<!\.git)", re.ASCII
+)
 """Names that huggingface_hub's `validate_repo_id` accepts."""
-_REF = re.compile(r"(?![/.-])(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)))[^\s~^:?*\[\\\x00-\x1f\x7f]+(?<![/.])")
-"""Names of branches and tags that git accepts (git-check-ref-format)."""
+_REF = re.compile(
+    r"(?![/.-])(?!@$)(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)))[^\s~^:?*\[\\\"'`\x00-\x1f\x7f\ud800-\udfff]+(?<![/.])"
+)
+"""Names of branches and tags that git accepts (git-check-ref-format), without quotes, which the card's code could not
+hold."""
 _OF_OTHERS = re.compile(r"HEAD|[0-9a-f]{40}|refs/.*")
 """Names that a Hub takes for something else than a branch or tag."""
 
@@ -53,7 +58,7 @@ class PublishOptions:
 
         Raises:
             UsageError: A name is invalid, or in a namespace that the embedded Hub does not have.
-            HubError: There is no such Hub, or no token for it.
+            HubError: There is no such Hub, no token for it, or a proxy before it that cannot be used.
         """
         if self.repo is not None and not _REPO.fullmatch(self.repo):
             raise UsageError(
@@ -77,6 +82,7 @@ class PublishOptions:
         target = client.choose_target(self.hub)
         if not target.embedded and target.token is None:
             raise client.token_needed(target.endpoint)
+        client.require_reachable(target)
         owner, _, name = (self.repo or "").rpartition("/")
         if target.embedded and owner and owner not in (own := namespaces()):
             raise UsageError(

@@ -41,6 +41,9 @@ class TrainedOn:
     commit: str | None
     licenses: tuple[str | None, ...]
     """Licences of the sources; None for each source that states none."""
+    config: Method | None = None
+    """The config of `repo` that has the rows; None where it is not a release of plum-hub, and in releases from before
+    it was recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)

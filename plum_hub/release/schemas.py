@@ -92,14 +92,18 @@ def _training_columns(config: Config, text: str) -> tuple[Column, ...]:
         return (
             prompt,
             Column("chosen", text, "an answer that passed every test case"),
-            Column("rejected", text, "an answer to the same prompt that failed or timed out"),
+            Column(
+                "rejected", text, "an answer to the same prompt that is rejected (`preferences.rejected` of the recipe)"
+            ),
             _INSTRUCTION_ID,
             Column("chosen_sample_id", "string", "the chosen sample, as in config `samples`"),
             Column("rejected_sample_id", "string", "the rejected sample, as in config `samples`"),
         )
     if config == "sft":
         return (prompt, completion, _INSTRUCTION_ID, _SAMPLE_ID)
-    label = Column("label", "bool", "true: passed every test case (chosen); false: failed or timed out (rejected)")
+    label = Column(
+        "label", "bool", "true: chosen, passed every test case; false: rejected (`preferences.rejected` of the recipe)"
+    )
     return (prompt, completion, label, _INSTRUCTION_ID, _SAMPLE_ID)
 
 
@@ -132,13 +136,19 @@ _RECORD_COLUMNS: dict[Config, tuple[Column, ...]] = {
         Column("source_revision", "string", "its revision"),
         Column("source_row", "string", "the instruction's id or position there"),
         Column("license", "string", "the source's licence; null if it states none"),
-        Column("response_id", "string", "the generator's answer that the suite was read from"),
+        Column(
+            "response_id",
+            "string",
+            "the generator's answer that the suite was read from; empty for tests of the source's own",
+        ),
         Column("entry_point", "string", "the name that a solution must define; empty for a script"),
         Column("starter_code", "string", "the signature that the policy was shown"),
         Column(
             "cases", CASES, "the test cases; `kind` is `call`, `statement` or `stdio`, other kinds' fields are null"
         ),
-        Column("reference", "string", "the generator's own solution, which passes every case; never training data"),
+        Column(
+            "reference", "string", "the solution that came with the tests and passes every case; never training data"
+        ),
     ),
     "dropped": (
         Column("id", "string", "id of the row that was left out"),

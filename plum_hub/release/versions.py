@@ -1,7 +1,7 @@
 """The version of a release, which follows from its content.
 
 Different columns make a major version, different rows a minor one, and anything else, such as the card, a patch. Tags
-of versions are `vMAJOR.MINOR.PATCH`; other tags are ignored.
+of versions are `vMAJOR.MINOR.PATCH`, numbers without leading zeros; other tags, such as dates, are ignored.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 FIRST = "v1.0.0"
 """The version of a first release."""
-_VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
+_VERSION = re.compile(r"v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", re.ASCII)
 
 Stated: TypeAlias = Mapping[str, Any]
 """The content of a `manifest.json`, of any version of plum-hub."""
@@ -25,8 +25,8 @@ def newest_first(tags: Iterable[str]) -> list[str]:
     Returns:
         Its versions, the newest first.
     """
-    found = [tuple(map(int, match.groups())) for tag in tags if (match := _VERSION.fullmatch(tag))]
-    return ["v{}.{}.{}".format(*version) for version in sorted(found, reverse=True)]
+    found = [(tuple(map(int, match.groups())), tag) for tag in tags if (match := _VERSION.fullmatch(tag))]
+    return [tag for _, tag in sorted(found, reverse=True)]
 
 
 def same_rows(theirs: Stated, mine: Stated) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from plum_hub.engines.revision import folder_sha256
 from plum_hub.errors import EngineError, HubError, PlumError
 from plum_hub.hubs.client import choose_target, connected, fetch_file
+from plum_hub.hubs.embedded import namespaces
 from plum_hub.loading import FetchedRelease, fetch_release
 from plum_hub.progress import Progress
 from plum_hub.publishing.model_data import digest_of
@@ -157,13 +158,23 @@ def _dataset(
     if data.repo is None or version is None:
         findings.note(f"the rows of {data.name} ({data.revision}) are not published, so they were not checked")
         return None
-    try:
-        found = fetch_release(data.repo, version, options.hub if release.hub == "public" else release.hub)
-    except HubError as error:
-        findings.fail("data", f"{data.repo}@{version}", "a dataset", str(error))
-        return None
-    findings.compare("data", f"{data.repo}@{version}, its commit", data.commit, found.commit)
-    return found
+    refusals = []
+    for hub in [options.hub] if release.hub == "public" else _hubs(release, data.repo):
+        try:
+            found = fetch_release(data.repo, version, hub)
+        except HubError as error:
+            refusals.append(str(error))
+        else:
+            findings.compare("data", f"{data.repo}@{version}, its commit", data.commit, found.commit)
+            return found
+    findings.fail("data", f"{data.repo}@{version}", "a dataset", "; ".join(refusals))
+    return None
+
+
+def _hubs(release: FetchedRelease, repo: str) -> list[str]:
+    """Return the Hubs that may have what a model names: on the embedded Hub it may be something of the public one."""
+    elsewhere = release.hub == "embedded" and repo.partition("/")[0] not in namespaces()
+    return [release.hub, "public"] if elsewhere else [release.hub]
 
 
 def _check_rows(dataset: FetchedRelease, lineage: ModelLineage, findings: Findings) -> None:
@@ -198,10 +209,14 @@ def _check_base(options: VerifyOptions, release: FetchedRelease, lineage: ModelL
             f"the base {base.name} ({base.revision}) was a local folder: compare a copy of it with --base DIR"
         )
     else:
-        try:
-            with connected(choose_target(release.hub)) as target:
-                fetch_file(base.name, base.commit, "config.json", target, "model")
-        except HubError as error:
-            findings.note(f"the base {base.name} at {base.commit} was not checked: {error}")
-        else:
-            findings.compared["base"] += 1
+        refusals = []
+        for hub in _hubs(release, base.name):
+            try:
+                with connected(choose_target(hub)) as target:
+                    fetch_file(base.name, base.commit, "config.json", target, "model")
+            except HubError as error:
+                refusals.append(str(error))
+            else:
+                findings.compared["base"] += 1
+                return
+        findings.note(f"the base {base.name} at {base.commit} was not checked: {'; '.join(refusals)}")

@@ -221,9 +221,11 @@ def _statements(recipe: Recipe, lineage: RowsLineage) -> Iterator[tuple[str, obj
     yield from _model_statements("policy", lineage.policy, recipe.policy, sampling_of(recipe.samples))
     if generated:
         yield from _model_statements("generator", lineage.generator, recipe.generator, sampling_of(recipe.suites))
-    authors = (("policy", lineage.policy, recipe.policy), ("generator", lineage.generator, recipe.generator))
+    authors = [("policy", lineage.policy, recipe.policy)]
+    if generated and lineage.generator:
+        authors.append(("generator", lineage.generator, recipe.generator))
     for role, author, config in authors:
-        if author is not None and author.dtype is not None:  # earlier versions did not record it
+        if author.dtype is not None:  # earlier versions did not record it
             yield f"{role}.dtype", author.dtype, config.fixed_dtype
 
 

@@ -50,6 +50,7 @@ def full_facts() -> ModelFacts:
         data=TrainedOn(
             name="starter-policy", revision="sha256:" + "a" * 64, rows=1230, sha256="e" * 64,
             repo="local/plum-starter-policy", tag="v1.1.0", commit="c" * 40, licenses=("mit", "cc-by-nc-4.0"),
+            config="kto",
         ),
         on_policy=True,
     )  # fmt: skip
@@ -99,7 +100,7 @@ def minimal_facts() -> ModelFacts:
         method="sft",
         base=BaseModelRef(name="tiny", commit=None, revision="sha256:" + "d" * 64, weights=None, license=None),
         data=replace(
-            facts.lineage.data, name="rows.jsonl", repo=None, tag=None, commit=None, licenses=(None,)
+            facts.lineage.data, name="rows.jsonl", repo=None, tag=None, commit=None, licenses=(None,), config=None
         ),
         on_policy=None,
     )  # fmt: skip

@@ -146,3 +146,45 @@ def test_each_key_of_the_rule_that_was_changed_is_said(key: str) -> None:
     assert value is True or str(value) in line
     assert "{}" not in card
     assert "\n\n\n" not in card
+
+
+def test_the_card_keeps_who_wrote_the_tests_and_what_an_earlier_version_left_out() -> None:
+    facts = full_facts()
+    taken = replace(facts.lineage, suites_from=f"{facts.repo}@v0.9.0", self_consistency=None)
+    later = dataset_card(replace(facts, lineage=taken))
+    assert f"those of\nan earlier version of this dataset, `{facts.repo}@v0.9.0`" in later
+    assert "generator of the tests | policy" in later
+    assert "- The tests were written by a model. A chosen" in later
+    assert "models that wrote the tests and the answers, and of the dataset" in later
+    assert f"before the suites were published is stated by `{facts.repo}@v0.9.0` (config `dropped`)" in later
+    unknown = dataset_card(replace(facts, lineage=replace(taken, generator=None)))
+    assert "- The tests are those of an earlier version of this dataset." in unknown
+    assert "generator of the tests" not in unknown
+    for card in (dataset_card(facts), dataset_card(minimal_facts())):
+        assert "earlier version" not in card
+    assert "before the suites were published" not in dataset_card(facts)
+
+
+def test_a_policy_that_wrote_the_tests_of_an_earlier_release_is_told_by_its_weights() -> None:
+    facts = full_facts()
+    policy = facts.lineage.policy
+    same = replace(policy, identity=replace(policy.identity, engine_version="0.1"))
+    said = "- The policy wrote its own tests"
+    assert said not in dataset_card(facts)
+    assert said in dataset_card(replace(facts, lineage=replace(facts.lineage, generator=same)))
+
+
+def test_mypy_is_named_only_where_it_decided() -> None:
+    assert "static checks by `mypy-" in dataset_card(full_facts())
+    card = dataset_card(replace(full_facts(), mypy=False))
+    assert "static checks by" not in card
+    assert "programs were compiled, and not checked by mypy (`verdicts.mypy_codes` is empty)" in card
+
+
+@pytest.mark.parametrize("rejected", ["failing", "non_executable", "both"])
+def test_the_columns_say_nothing_that_a_rule_contradicts(rejected: str) -> None:
+    facts = replace(full_facts(), rule=PreferencesConfig.model_validate({"rejected": rejected}))
+    for column in ("label", "rejected", "response_id", "reference"):
+        [row] = [line for line in dataset_card(facts).splitlines() if line.startswith(f"| `{column}` |")][:1]
+        assert "failed or timed out" not in row
+        assert "generator's own" not in row

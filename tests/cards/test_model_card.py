@@ -9,8 +9,9 @@ import pytest
 
 from plum_hub.cards import ModelFacts, model_card
 from plum_hub.hubs import front_matter
+from plum_hub.release.schemas import Method
 from tests.cards.golden import FOLDER
-from tests.cards.golden_model import CARDS, full_facts, minimal_facts
+from tests.cards.golden_model import CARDS, full_facts, minimal_facts, training
 
 
 @pytest.mark.parametrize("name", CARDS)
@@ -67,3 +68,13 @@ def test_what_a_reader_must_know_is_said() -> None:
         assert "tests that a model wrote" not in card, "they may be the rows' own"
         assert ("The rows do not tell how these answers were judged" in card) != judged
     assert "| humaneval+ | plus | official | 164 | 47.0 | 48.8 | +1.8 | -1.8 to +6.1 | 0.549 | 7 : 4 | 6.6 |" in full
+
+
+@pytest.mark.parametrize("method", ["kto", "dpo", "sft"])
+def test_the_rows_of_the_method_are_loaded(method: Method) -> None:
+    facts, trained = full_facts(), training(method)
+    lineage = replace(facts.lineage, method=method, data=replace(facts.lineage.data, config=method))
+    facts = replace(facts, lineage=lineage, training=trained)
+    assert f'load_dataset("local/plum-starter-policy", "{method}", split="train"' in model_card(facts)
+    other = replace(facts, lineage=replace(lineage, data=replace(lineage.data, config=None)))
+    assert 'load_dataset("local/plum-starter-policy", split="train"' in model_card(other)

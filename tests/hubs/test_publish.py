@@ -1,6 +1,7 @@
 """A release is complete or absent, and never moves; and what a Hub refuses is one clear line."""
 
 import hashlib
+import json
 import subprocess
 import sys
 import threading
@@ -10,10 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from huggingface_hub import HfApi  # noqa: TID253 - what others make refs with
+from huggingface_hub import CommitOperationAdd, HfApi  # noqa: TID253 - what others make refs with
 from huggingface_hub.errors import HfHubHTTPError  # noqa: TID253
 
 from plum_hub.errors import HubError, UsageError
+from plum_hub.hubs import client
 from plum_hub.hubs.client import (
     HubTarget,
     PublishRequest,
@@ -21,7 +23,6 @@ from plum_hub.hubs.client import (
     connected,
     fetch_file,
     fetch_repo,
-    publish_repo,
     tags,
     whoami,
 )
@@ -43,6 +44,18 @@ def request_(tmp_path, request):
     return PublishRequest(folder=folder, repo=f"local/{name}", tag="v1.0.0", message="Release v1.0.0")
 
 
+def publish_repo(request, target):
+    """Publish a folder with the listing of its files that every release has."""
+    paths = [path for path in sorted(request.folder.rglob("*")) if path.is_file() and path.name != "manifest.json"]
+    files = [
+        {"path": path.relative_to(request.folder).as_posix(), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        for path in paths
+    ]
+    if files:
+        (request.folder / "manifest.json").write_text(json.dumps({"lineage": {}, "files": files}))
+    return client.publish_repo(request, target)
+
+
 def repository(server, request):
     return GitRepo(server.root / "repos" / "datasets" / f"{request.repo}.git")
 
@@ -56,14 +69,52 @@ def test_a_release_is_one_commit_with_exactly_the_folder(server, request_):
     git = repository(server, request_)
     assert [it.title for it in git.log("main")] == ["Release v1.0.0", "Release v1.0.0", "initial commit"]
     assert tags(request_.repo, server.target) == {"v1.0.0": first.commit, "v1.1.0": second.commit}
-    assert set(second.files) == {"README.md", "kto/train.parquet", "new.txt"}
+    assert set(second.files) == {"README.md", "kto/train.parquet", "manifest.json", "new.txt"}
     for release, extra in ((first, "old.txt"), (second, "new.txt")):
         folder = fetch_repo(request_.repo, release.tag, server.target)
         assert folder.name == release.commit
         there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-        assert set(there) == {".gitattributes", "README.md", "kto/train.parquet", extra}
+        assert set(there) == {".gitattributes", "README.md", "kto/train.parquet", "manifest.json", extra}
         for name, digest in release.files.items():
             assert hashlib.sha256(there[name].read_bytes()).hexdigest() == digest
+
+
+def others_api(server):
+    return HfApi(server.target.endpoint, server.target.token)
+
+
+def upload(server, request, *paths):
+    operations = [CommitOperationAdd(path, CARD.encode() + b"by hand") for path in paths]
+    others_api(server).create_commit(request.repo, operations, commit_message="mine", repo_type=request.kind)
+
+
+def test_files_that_no_release_put_there_stay(server, request_):
+    request_ = replace(request_, kind="model")
+    others_api(server).create_repo(request_.repo)
+    upload(server, request_, "README.md", "data/own.csv", *"abcde")
+    for request in (request_, replace(request_, create_pr=True)):
+        with pytest.raises(HubError, match=r"main has files .*own\.csv.* and 2 more; .*delete them there, or .*--repo"):
+            publish_repo(request, server.target)
+    assert {"README.md", "data/own.csv", *"abcde"} < {*others_api(server).list_repo_files(request_.repo)}
+
+
+def test_what_others_changed_after_a_release_stays(server, request_):
+    (request_.folder / "old.txt").write_text("goes away")
+    publish_repo(request_, server.target)
+    upload(server, request_, "LICENSE", "README.md", "old.txt")
+    (request_.folder / "README.md").write_text(f"{CARD}the next\n")
+    (request_.folder / "old.txt").unlink()
+    with pytest.raises(HubError, match=r"put there as they are, .*: LICENSE, old\.txt, README\.md; "):
+        publish_repo(replace(request_, tag="v1.1.0"), server.target)
+
+
+def test_what_a_hub_begins_a_repository_with_is_nobodys(server, request_):
+    api = others_api(server)
+    api.create_repo(request_.repo, repo_type="dataset")
+    git = repository(server, request_)
+    begun = git.write_commit(None, "initial commit\n", "local", iter([("README.md", b"---\nlicense: mit\n---\n")]))
+    git.move_ref("refs/heads/main", begun, git.commit_of("main"))
+    assert publish_repo(request_, server.target).tag == "v1.0.0"
 
 
 def test_releasing_the_same_again_is_the_same_release(server, request_):

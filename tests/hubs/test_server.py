@@ -131,6 +131,34 @@ def test_starting_at_once_gives_one_server(tmp_path):
     assert running_endpoint(tmp_path) is None
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_server_lives_as_long_as_anybody_uses_it(tmp_path, killed):
+    code = (
+        "import sys; from pathlib import Path; from plum_hub.hubs.embedded import EmbeddedHub\n"
+        "with EmbeddedHub(Path(sys.argv[1])) as hub: print(hub.endpoint, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as first:
+        endpoint = first.stdout.readline().strip()
+        with EmbeddedHub(tmp_path) as hub:
+            assert hub.endpoint == endpoint
+            with pytest.raises(HubError, match=f"{endpoint}, but only until the commands that use it have ended"):
+                serve(tmp_path, port=0)
+            if killed:
+                first.kill()
+            first.stdin.close()
+            assert first.wait(60) == (-signal.SIGKILL if killed else 0)
+            threading.Event().wait(1)
+            assert running_endpoint(tmp_path) == endpoint
+    with EmbeddedHub(tmp_path) as hub:  # waits until the first one has ended, or takes it over
+        assert running_endpoint(tmp_path) == hub.endpoint
+    for _ in range(100):
+        if running_endpoint(tmp_path) is None:
+            break
+        threading.Event().wait(0.1)
+    assert running_endpoint(tmp_path) is None
+
+
 def test_a_server_that_was_killed_is_not_believed(own_server):
     own_server.kill()
     assert (own_server.root / "server.json").exists()

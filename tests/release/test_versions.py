@@ -17,6 +17,11 @@ def test_versions_are_numbers_and_other_tags_are_none() -> None:
     assert newest_first(["v1.9.0", "v1.10.0", "latest", "v2.0", "v1.0.0-rc1", "1.2.3"]) == ["v1.10.0", "v1.9.0"]
 
 
+def test_what_is_found_is_a_tag_that_there_is() -> None:
+    tags = ["v2026.01.05", "v1.0.0", "v1.00.1", "v0.10.0", "v\u0661.0.0"]
+    assert newest_first(tags) == ["v1.0.0", "v0.10.0"]
+
+
 @pytest.mark.parametrize(
     ("mine", "version"),
     [
