@@ -31,7 +31,7 @@ def _flush(stream: Any) -> None:
         stream.flush()
 
 
-def leave_fork(owner: int, error: BaseException | None = None) -> None:
+def leave_fork(owner: int, error: BaseException | None) -> None:
     """End this process as an interpreter would end here, if it is one that the program forked.
 
     What comes next is the harness's, of which a fork must run nothing: its parent would see how that ends.

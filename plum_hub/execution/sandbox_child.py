@@ -90,7 +90,7 @@ _TOO_MUCH = f"values of more than {_VALUES_BYTES} bytes together"
 _COMPILED = (FRAME.pack(COMPILED, 0),)
 _GUARD: Any = ast.parse(
     f"try: pass\nexcept {reserved('BaseException')} as __error__:\n    __note__(__error__)\n"
-    f"    raise {reserved('StopIteration')} from None\nelse: __note__()"
+    f"    raise {reserved('StopIteration')} from None\nelse: __note__(None)"
 ).body[0]
 """Wrapped around every statement; `__note__` is told how it ends. A `StopIteration` ends a C iterator without an error,
 before it yields anything.
@@ -296,7 +296,7 @@ def module_parts(
     raised: deque[bytes] = deque()
     said, start = _said(raised), 0
 
-    def note(error: BaseException | None = None) -> None:
+    def note(error: BaseException | None) -> None:
         leave_fork(owner, error)
         if error is not None:
             raised.append(_raised(error))
@@ -356,7 +356,7 @@ def _calls(cases: tuple[types.CodeType | PlainCall | bytes, ...], scope: dict[st
                     value = call(scope[name] if name in scope else evaluate(name, scope), arguments)
                 else:
                     value = evaluate(case, scope)
-                leave(owner)
+                leave(owner, None)
                 text = to_bytes(value)
                 left -= size(text)
                 if left < 0:
@@ -385,7 +385,7 @@ def _load(
     sys.modules["solution"], sys.modules["builtins"] = module, own_builtins
     try:
         exec(_made(code), module.__dict__)
-        leave_fork(owner)
+        leave_fork(owner, None)
         if entry_point is not None and entry_point not in module.__dict__:
             raise NameError(f"the program does not define {entry_point!r}")
     except MemoryError as error:
@@ -462,7 +462,7 @@ def _script(code: str | bytes) -> Iterator[bytes]:
         leave_fork(owner, error)
         yield _raised(error)
     else:
-        leave_fork(owner)
+        leave_fork(owner, None)
         yield FRAME.pack(DONE, 0)
 
 

@@ -395,7 +395,12 @@ def test_a_program_may_raise_its_stack_as_far_as_outside(sandbox: Sandbox) -> No
     hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
     if isinstance(sandbox, DockerSandbox) or 0 < hard < 64 << 20:
         pytest.skip("the stack of this sandbox is limited otherwise")
-    assert run(sandbox, code, call("f()", repr((64, hard))), entry_point="f").status == "passed"
+    memory = (
+        "import resource\ndef g():\n    try:\n        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))\n"
+        "    except ValueError:\n        return 'the limit of all memory stays'\n"
+    )
+    cases = [call("f()", repr((64, hard))), call("g()", "'the limit of all memory stays'")]
+    assert run(sandbox, code + memory, *cases, entry_point="f").status == "passed"
 
 
 _FORK = """import os, sys
@@ -441,14 +446,14 @@ def test_what_a_script_forks_ends_as_outside(sandbox: Sandbox, name: str) -> Non
     assert execution.status == "passed", execution
 
 
-_TRACES = """import traceback
+_TRACES = """import traceback  # \f no line ends here
 def f():
     try:
-        return 1 / 0  # \f quoted
+        return 1 / 0  # quoted
     except ZeroDivisionError:
         return traceback.format_exc()
 """
-_QUOTED = r"'return 1 / 0  # \f quoted\n' in f()"
+_QUOTED = r"'return 1 / 0  # quoted\n' in f()"
 
 
 @pytest.mark.parametrize("before", [0, 400])
