@@ -367,6 +367,13 @@ def test_what_no_program_could_pass_is_refused(folder: Path, entry_point: str, c
     refused(judge(folder), 2, "suites.jsonl:1", said)
 
 
+def test_a_case_that_no_sandbox_has_room_for_is_refused(folder: Path) -> None:
+    cases = [{"stdin": "ö" * 16_000_000, "stdout": "1" * 2_000_000}]
+    write(folder / "suites.jsonl", [{"instruction_id": "a", "cases": cases}])
+    write(folder / "samples.jsonl", [{"sample_id": "s", "instruction_id": "a", "code": "print(len(input()))"}])
+    refused(judge(folder), 2, "suites.jsonl:1: case 1: stdin and stdout are 34,000,000 bytes together", "shorten them")
+
+
 def test_tests_that_import_numpy_are_judged_with_it(folder: Path) -> None:
     guarded = "try:\n    import numpy\nexcept ImportError:\n    numpy = None\nassert f(2) == 4"
     for name, cases, options in (("a", NO_NUMPY, ["--numpy"]), ("b", [guarded], [])):

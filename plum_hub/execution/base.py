@@ -12,6 +12,9 @@ from plum_hub.execution.output import OutputComparison
 Comparison: TypeAlias = Literal["equal", "near", "close", "any_of", "root_of", "as_list"]
 """How a value is compared with the expected one; defined in `comparisons.agrees`."""
 
+MAX_STDIO_BYTES = 32 << 20
+"""Input and expected output of one script together: with as much output again, they fit into a scratch folder."""
+
 SandboxName: TypeAlias = Literal["auto", "jail", "landlock", "docker"]
 """What isolates programs; `auto` is the first of the others that works on this machine."""
 

@@ -8,7 +8,6 @@ then starts the interpreter (`zygote.py`) that forks programs. That interpreter 
 import contextlib
 import json
 import os
-import resource
 import select
 import signal
 from pathlib import Path
@@ -16,7 +15,14 @@ from typing import Any
 
 from plum_hub.execution import filters, kernel
 from plum_hub.execution.kernel import LayerError
-from plum_hub.execution.visibility import DEVICES, MEMORY_READERS, NOBODY, STACK_BYTES, interpreter_environment
+from plum_hub.execution.visibility import (
+    DEVICES,
+    MEMORY_READERS,
+    NOBODY,
+    THREAD_STACK_BYTES,
+    interpreter_environment,
+    limit_stack,
+)
 from plum_hub.execution.wire import send
 
 _SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin")
@@ -24,8 +30,8 @@ _LINKS = {"/dev/stdin": "0", "/dev/stdout": "1", "/dev/stderr": "2"}
 _IN_JAIL = tuple(
     f"{name}.py"
     for name in (
-        "__init__", "zygote", "sandbox_child", "compiler", "frames", "internals", "probe", "reserved", "scratch",
-        "trusted", "values", "visibility", "wire",
+        "__init__", "zygote", "sandbox_child", "compiler", "frames", "internals", "leaving", "probe", "reserved",
+        "scratch", "trusted", "values", "visibility", "wire",
     )
 )  # fmt: skip
 _OLD = "/.old"
@@ -50,6 +56,7 @@ def main(argument: str) -> None:
             `packages` (paths of the packages that programs may use: numpy, or numpy and pandas) and `elsewhere`
             (whether programs get other surroundings).
     """
+    os.umask(0o022)  # programs run as another user, and must be able to read what is made here
     settings = json.loads(argument)
     judge = os.getppid()
     groups = [Path(folder) for folder in settings.get("cgroups", [])]
@@ -57,7 +64,7 @@ def main(argument: str) -> None:
         above = [(group.name, os.open(group.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) for group in groups]
         _enter_namespaces()
         init = os.fork()
-    except (LayerError, OSError) as error:
+    except (LayerError, OSError, ValueError) as error:
         report(settings["socket"], error)
         return
     if init == 0:
@@ -69,12 +76,12 @@ def main(argument: str) -> None:
             os.rmdir(name, dir_fd=parent)
 
 
-def report(socket: int, error: LayerError | OSError) -> None:
+def report(socket: int, error: LayerError | OSError | ValueError) -> None:
     """Report to the judge the layer that failed.
 
     Args:
         socket: File descriptor of the socket to the judge.
-        error: The failure; an `OSError` is reported as layer `files`.
+        error: The failure; all but a `LayerError` are reported as layer `files`.
     """
     layer, reason = (error.layer, error.reason) if isinstance(error, LayerError) else ("files", str(error))
     send(socket, {"failed": layer, "reason": reason})
@@ -125,6 +132,7 @@ def _become_zygote(settings: dict[str, Any]) -> None:
         target = _MOVED if any(Path(prefix).is_relative_to(folder) for folder in _RESERVED) else prefix
         readable = _build_root(settings, target)
         _drop_root(own_folder)
+        _require_readable(settings["packages"])
         os.chdir("/tmp")
         kernel.drop_capabilities()
         kernel.prctl("no_new_privs", kernel.PR_SET_NO_NEW_PRIVS, 1)
@@ -133,7 +141,7 @@ def _become_zygote(settings: dict[str, Any]) -> None:
         if settings["core"] is not None:
             os.sched_setaffinity(0, {settings["core"]})
         filters.install_seccomp()
-        resource.setrlimit(resource.RLIMIT_STACK, (STACK_BYTES, STACK_BYTES))
+        limit_stack(THREAD_STACK_BYTES)
         kernel.prctl("parent's death signal", kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         socket = settings["socket"]
         os.set_inheritable(socket, True)
@@ -146,7 +154,7 @@ def _become_zygote(settings: dict[str, Any]) -> None:
             "LD_LIBRARY_PATH": f"{target}/lib" if target == _MOVED else "",
         }
         os.execve(python, [python, *flags], environment)
-    except (LayerError, OSError) as error:
+    except (LayerError, OSError, ValueError) as error:
         report(settings["socket"], error)
     finally:
         os._exit(1)
@@ -228,6 +236,13 @@ def _hide_memory_readers(library: str) -> None:
     for pattern in MEMORY_READERS:
         for module in Path(library, "lib-dynload").glob(pattern):
             kernel.mount("/dev/null", str(module), "none", kernel.MS_BIND)
+
+
+def _require_readable(packages: list[str]) -> None:
+    """Raise a `LayerError` for a package that the user of programs may not read: Python would find an empty one."""
+    for package in packages:
+        if not os.access(f"{_PACKAGES}/{Path(package).name}", os.R_OK):
+            raise LayerError("packages", f"others may not read {package}: `chmod -R go+rX {package}`")
 
 
 def _make_devices() -> None:

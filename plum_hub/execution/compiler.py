@@ -13,8 +13,8 @@ def answer(body: bytes) -> bytes:
         body: Frames with one source each.
 
     Returns:
-        A frame for each source with its marshalled code; empty where compiling raises or warns, so that the program's
-        own process finds and reports the reason.
+        A frame for each source with the source and its code, marshalled together; empty where compiling raises or
+        warns, so that the program's own process finds and reports the reason.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error", SyntaxWarning)
@@ -23,6 +23,7 @@ def answer(body: bytes) -> bytes:
 
 def _code(source: bytes) -> bytes:
     try:
-        return marshal.dumps(compile(source.decode(errors="surrogatepass"), "<program>", "exec", dont_inherit=True))
+        text = source.decode(errors="surrogatepass")
+        return marshal.dumps((text, compile(text, "<program>", "exec", dont_inherit=True)))
     except (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError):
         return b""

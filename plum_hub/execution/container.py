@@ -73,7 +73,7 @@ def shut(user: int, elsewhere: bool = False) -> None:
     """
     from plum_hub.execution import filters
     from plum_hub.execution.kernel import LayerError
-    from plum_hub.execution.visibility import DEVICES, interpreter_environment
+    from plum_hub.execution.visibility import DEVICES, THREAD_STACK_BYTES, interpreter_environment, limit_stack
     from plum_hub.execution.wire import send
 
     try:
@@ -88,10 +88,11 @@ def shut(user: int, elsewhere: bool = False) -> None:
         readable, listable = shown(hidden())
         filters.install_landlock(readable, [*_SCRATCH, *DEVICES], listable)
         filters.install_seccomp()
+        limit_stack(THREAD_STACK_BYTES)
         python = os.path.realpath(sys.executable)
         flags = ["-s", "-S", "-P", "-B", "-X", "utf8", "-c", sys.orig_argv[-1], str(status)]
         os.execve(python, [python, *flags], interpreter_environment(elsewhere=elsewhere))
-    except (LayerError, OSError) as error:
+    except (LayerError, OSError, ValueError) as error:
         layer, reason = (error.layer, error.reason) if isinstance(error, LayerError) else ("files", str(error))
         send(_ANSWERS, {"failed": layer, "reason": reason})
 
@@ -156,10 +157,7 @@ def shown(hidden: set[Path]) -> tuple[list[str], list[str]]:
 
 def serve() -> None:
     """Become the zygote, after sending the judge this process's /proc/self/status."""
-    import resource
-
     from plum_hub.execution import zygote
-    from plum_hub.execution.visibility import STACK_BYTES
     from plum_hub.execution.wire import send
 
     requests, answers = os.dup(_REQUESTS), os.dup(_ANSWERS)
@@ -167,7 +165,6 @@ def serve() -> None:
     for number in (0, 1, 2):
         os.dup2(null, number)
     os.close(null)
-    resource.setrlimit(resource.RLIMIT_STACK, (STACK_BYTES, STACK_BYTES))
     zygote.prepare()
     status = int(sys.argv[1])
     greeting: dict[str, Any] = {"status": os.read(status, 1 << 16).decode()}

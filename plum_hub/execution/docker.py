@@ -16,7 +16,7 @@ from plum_hub.execution.jail import JailSandbox
 from plum_hub.execution.wire import pack
 from plum_hub.execution.worker import NO_CAPABILITY, SCRATCH_MB, user_of
 
-_HARNESS = "5"
+_HARNESS = "6"
 """Increased by hand whenever a verdict could change."""
 
 _DEFAULT_IMAGE = "python:3.11-slim"
@@ -46,12 +46,12 @@ class DockerSandbox(JailSandbox):
     The image is `$PLUM_HUB_DOCKER_IMAGE`, by default `python:3.11-slim`; any with CPython 3.11 or newer works.
 
     Args:
-        workers: Number of containers; None for one for each processor core.
+        workers: Number of containers; None for one for each core that affinity and quota leave this process.
         elsewhere: Whether programs get other surroundings.
     """
 
     def __init__(self, workers: int | None = None, *, elsewhere: bool = False) -> None:
-        super().__init__(workers or os.cpu_count(), self._start_container)
+        super().__init__(workers, self._start_container)
         self._elsewhere = elsewhere
 
     @property

@@ -26,11 +26,15 @@ from plum_hub.execution.cases import cases_of
 from plum_hub.execution.precompile import Precompiler, UpcomingProgram
 from plum_hub.execution.trial import ProgramTrial
 from plum_hub.execution.worker import BrokenWorkerError, Enclosure, Jail, Worker
+from plum_hub.threads import cpu_count
 
-_HARNESS = "9"
+_HARNESS = "10"
 """Increased by hand whenever a verdict could change."""
 
-_INCONCLUSIVE = ("timed_out", "out_of_memory")
+_INCONCLUSIVE, _KILLED = ("timed_out", "out_of_memory"), ("crashed", "not_executable")
+"""What counts only if it happens again to a program that runs alone. The latter only where a program was killed: by
+itself, or by the machine because others took the memory.
+"""
 _FIRST_SHARE = 0.25
 """Fraction of the time limits for the first run, beside others. A program that needs more is run again alone, and only
 that run counts. Most programs need far less, and an endless one is recognised soon.
@@ -129,14 +133,18 @@ class _WorkerSlot:
 
     def send_next_run(self) -> None:
         """Send the next run of the first task."""
-        trial = self.trials[0][1]
-        self.worker.send(trial.request(self.worker.cached_cases))
+        self.worker.send(self.trials[0][1].request(self.worker.cached_cases))
+        self._extend_deadline()
 
     def start_clock(self) -> None:
         """Start the deadline of the first task, and set its memory limit."""
         task, _ = self.trials[0]
         task.attempts += 1
         self.worker.allow(task.program.limits.memory_mb << 20)
+        self._extend_deadline()
+
+    def _extend_deadline(self) -> None:
+        task, _ = self.trials[0]
         self.deadline = time.monotonic() + task.grace * task.program.limits.wall_seconds + _GRACE_SECONDS
 
 
@@ -154,20 +162,28 @@ def _find_packages(*, numpy: bool, pandas: bool) -> _Packages:
         MissingExtraError: One is not installed.
     """
     found = _Packages()
-    for name, extra, parts in (
-        ("numpy", "train", ("numpy", "numpy.libs")),
-        ("pandas", "train", ("pandas", "pandas.libs", "dateutil", "six.py", "pytz", "tzdata")),
+    for name, wanted, parts in (
+        ("numpy", numpy or pandas, ("numpy",)),
+        ("pandas", pandas, ("pandas", "dateutil", "six", "pytz", "tzdata")),
     ):
-        if not pandas and not (numpy and name == "numpy"):
+        if not wanted:
             continue
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.origin is None:
-            raise MissingExtraError(f"judging programs that use {name}", extra)
-        folder = Path(spec.origin).resolve().parents[1]
-        paths = [str(folder / part) for part in parts if (folder / part).exists()]
+        if not _paths(name):
+            raise MissingExtraError(f"judging programs that use {name}", "train")
         version = f"{found.version}-{name}-{importlib.metadata.version(name)}"
-        found = _Packages((*found.paths, *paths), version)
+        found = _Packages((*found.paths, *(path for part in parts for path in _paths(part))), version)
     return found
+
+
+def _paths(name: str) -> list[str]:
+    """Return where a package is, or a module, and the libraries beside it; nothing if it is not installed."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        return []
+    file = Path(spec.origin).resolve()
+    if file.name != "__init__.py":
+        return [str(file)]
+    return [str(path) for path in (file.parent, file.parents[1] / f"{name}.libs") if path.exists()]
 
 
 def _physical(cores: Set[int]) -> frozenset[int]:
@@ -187,7 +203,7 @@ class JailSandbox:
     the number of workers and not of programs.
 
     Args:
-        workers: Number of jails; None for one for each core that this process may use.
+        workers: Number of jails; None for one for each core that affinity and quota leave this process.
         enclose: Starts an enclosure from the zygote's end of a socket and the core to stay on; None for a jail.
         numpy: Whether programs may use numpy.
         pandas: Whether programs may use pandas, and numpy with it.
@@ -206,9 +222,11 @@ class JailSandbox:
         elsewhere: bool = False,
     ) -> None:
         self._packages = _find_packages(numpy=numpy, pandas=pandas)
-        self._enclose = enclose or functools.partial(self.enclosure, packages=self._packages.paths, elsewhere=elsewhere)
         self._cores = os.sched_getaffinity(0)
-        self._size = workers or len(self._cores)
+        self._size = workers or cpu_count()
+        self._enclose = enclose or functools.partial(
+            self.enclosure, packages=self._packages.paths, workers=self._size, elsewhere=elsewhere
+        )
         self._exclusive_cores: frozenset[int | None] = frozenset({None})
         if self._size == len(self._cores):
             self._exclusive_cores = _physical(self._cores)
@@ -359,7 +377,7 @@ class JailSandbox:
             if execution is not None:
                 yield execution
         for slot in list(self._slots):
-            if time.monotonic() > slot.deadline:
+            if time.monotonic() > slot.deadline and not slot.worker.is_ready:  # the caller may have paused meanwhile
                 self._break(slot, BrokenWorkerError("it stopped answering"))
 
     def _advance(self, slot: _WorkerSlot) -> Execution | None:
@@ -388,7 +406,8 @@ class JailSandbox:
             self._slots.remove(slot)
             self._idle.append(slot.worker)
         execution = trial.execution()
-        if execution.status in _INCONCLUSIVE and not task.alone:
+        inconclusive = execution.status in _INCONCLUSIVE or (trial.killed and execution.status in _KILLED)
+        if inconclusive and not task.alone:
             grace = _GRACE if trial.contended else 1.0
             self._inconclusive.append(_Task(task.program, task.compiled, alone=True, grace=grace))
             return None

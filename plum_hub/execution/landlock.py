@@ -33,11 +33,17 @@ class LandlockWorker(Jail):
     """Newest Landlock ABI to use."""
 
     def __init__(
-        self, theirs: socket.socket, core: int | None, packages: Sequence[str] = (), *, elsewhere: bool = False
+        self,
+        theirs: socket.socket,
+        core: int | None,
+        packages: Sequence[str] = (),
+        *,
+        workers: int = 1,
+        elsewhere: bool = False,
     ) -> None:
         self._user = os.getuid()
         self.bounding_set = _least_bounding_set()
-        settings = {"temporary": _temporary(), "max_version": self.max_version, "elsewhere": elsewhere}
+        settings = {"temporary": _temporary(workers), "max_version": self.max_version, "elsewhere": elsewhere}
         super().__init__(theirs, core, packages, settings)
         self.probe_targets = {"processes": [os.getpid(), self._process.pid, 1]}
 
@@ -88,11 +94,15 @@ def _least_bounding_set() -> str:
     return NO_CAPABILITY if int(sets["CapEff:"], 16) & _CAP_SETPCAP else sets["CapBnd:"]
 
 
-def _temporary() -> str:
-    """Return where scratch folders are created: in memory, as a jail's are, unless it is full or `TMPDIR` is set."""
+def _temporary(workers: int) -> str:
+    """Return where scratch folders are created: in memory, as a jail's are, unless it is too small or `TMPDIR` is set.
+
+    All of them share its room, which must be enough for all at once. Each may take twice its limit before its
+    supervisor ends the program.
+    """
     if "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK | os.X_OK):
         free = os.statvfs(_MEMORY)
-        if free.f_bavail * free.f_frsize >= SCRATCH_MB << 19:
+        if free.f_bavail * free.f_frsize >= 2 * workers * SCRATCH_MB << 20:
             return _MEMORY
     return tempfile.gettempdir()
 

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import pwd
-import resource
 import secrets
 import select
 import signal
@@ -23,7 +22,7 @@ from typing import Any, NoReturn
 from plum_hub.execution import boot, container, filters, kernel, scratch
 from plum_hub.execution.kernel import LayerError
 from plum_hub.execution.supervisor import Supervisor
-from plum_hub.execution.visibility import DEVICES, STACK_BYTES, interpreter_environment
+from plum_hub.execution.visibility import DEVICES, THREAD_STACK_BYTES, interpreter_environment, limit_stack
 from plum_hub.execution.wire import send
 
 _FIRST_USER, _USERS = 40_000, 20_000
@@ -63,6 +62,7 @@ def main(argument: str) -> None:
     Raises:
         LayerError: Never to the caller; a failed layer is reported to the judge instead.
     """
+    os.umask(0o022)  # programs run as another user, and must be able to read what is made here
     settings = json.loads(argument)
     judge = os.getppid()
     folder = ""
@@ -78,7 +78,7 @@ def main(argument: str) -> None:
         folders = _SandboxFolders(folder, _user(settings))
         _populate(folders, settings)
         _run_sandbox(folders, settings, judge)
-    except (LayerError, OSError) as error:
+    except (LayerError, OSError, ValueError) as error:
         boot.report(settings["socket"], error)
     finally:
         _kill_children()
@@ -91,7 +91,7 @@ def main(argument: str) -> None:
 
 
 def _user(settings: dict[str, Any]) -> int | None:
-    """Choose an unused user id, if this process may switch to it and it could run the interpreter."""
+    """Choose an unused user id, if this process may switch to it and it could read what a sandbox needs."""
     if os.getuid() != 0:
         return None
     user = _FIRST_USER + secrets.randbelow(_USERS)
@@ -102,7 +102,10 @@ def _user(settings: dict[str, Any]) -> int | None:
     if child == 0:
         try:
             _switch_user(user)
-            os._exit(not (os.access(settings["python"], os.X_OK) and os.access(settings["library"], os.R_OK | os.X_OK)))
+            needed = {settings["python"]: os.X_OK, settings["temporary"]: os.X_OK}
+            for path in (settings["library"], *settings["packages"]):
+                needed[path] = os.R_OK | (os.X_OK if Path(path).is_dir() else 0)
+            os._exit(not all(os.access(path, mode) for path, mode in needed.items()))
         finally:
             os._exit(1)
     return user if os.waitpid(child, 0)[1] == 0 else None
@@ -191,7 +194,7 @@ def _supervise(folders: _SandboxFolders, settings: dict[str, Any], started: int)
         os.write(started, zygote.to_bytes(4, "little"))
         os.close(started)
         Supervisor(listener, zygote, folders.scratch, settings["scratch_mb"] << 20).serve()
-    except (LayerError, OSError) as error:
+    except (LayerError, OSError, ValueError) as error:
         boot.report(settings["socket"], error)
     finally:
         os._exit(1)
@@ -214,7 +217,7 @@ def _become_zygote(folders: _SandboxFolders, settings: dict[str, Any], superviso
             folders.packages,
             *(str(path.resolve()) for path in Path(folders.packages).iterdir()),
         ]
-        resource.setrlimit(resource.RLIMIT_STACK, (STACK_BYTES, STACK_BYTES))
+        limit_stack(THREAD_STACK_BYTES)
         socket_number = settings["socket"]
         os.set_inheritable(socket_number, True)
         max_version = settings["max_version"]
@@ -228,7 +231,7 @@ def _become_zygote(folders: _SandboxFolders, settings: dict[str, Any], superviso
         flags += [folders.packages if settings["packages"] else "", str(children)]
         environment = {**interpreter_environment(elsewhere=settings["elsewhere"]), "OPENBLAS_NUM_THREADS": "1"}
         os.execve(python, [python, *flags], environment)
-    except (LayerError, OSError) as error:
+    except (LayerError, OSError, ValueError) as error:
         boot.report(settings["socket"], error)
     finally:
         os._exit(1)

@@ -80,6 +80,11 @@ class RunOutcome:
         return self.report.stopped in (b"c", b"w") or self.report.exit in _OUT_OF_TIME
 
     @property
+    def killed(self) -> bool:
+        """Whether something else than us killed it: itself, or the machine for want of memory."""
+        return self.report.stopped == b"-" and self.report.exit == -signal.SIGKILL
+
+    @property
     def first_frame(self) -> tuple[bytes, bytes]:
         """A script's result: kind and content."""
         return next(wire.frames(self.results), (b"", b""))

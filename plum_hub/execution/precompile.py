@@ -31,7 +31,7 @@ class UpcomingProgram:
     Attributes:
         program: The program.
         cases: Name of its compiled cases (`Cases.name`).
-        compiled: Its marshalled code; empty until it is compiled, and if it cannot be.
+        compiled: Its source and code (`compiler.answer`); empty until it is compiled, and if it cannot be.
     """
 
     program: Program

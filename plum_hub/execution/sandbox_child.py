@@ -14,9 +14,8 @@ The program can read and change nearly everything here, so nothing reported from
 import __future__
 
 import ast
-import atexit
 import builtins
-import gc
+import io
 import linecache
 import marshal
 import mmap
@@ -30,6 +29,7 @@ from itertools import chain, groupby, islice
 from typing import Any, NamedTuple, TypeAlias
 
 from plum_hub.execution import trusted
+from plum_hub.execution.leaving import end_interpreter, leave_fork
 from plum_hub.execution.reserved import RESERVED, reserved
 from plum_hub.execution.values import TooLargeValueError, UnsupportedValueError, encode, name_of
 from plum_hub.execution.wire import (
@@ -90,9 +90,11 @@ _TOO_MUCH = f"values of more than {_VALUES_BYTES} bytes together"
 _COMPILED = (FRAME.pack(COMPILED, 0),)
 _GUARD: Any = ast.parse(
     f"try: pass\nexcept {reserved('BaseException')} as __error__:\n    __note__(__error__)\n"
-    f"    raise {reserved('StopIteration')} from None"
+    f"    raise {reserved('StopIteration')} from None\nelse: __note__(None)"
 ).body[0]
-"""Wrapped around every statement. A `StopIteration` ends a C iterator without an error, before it yields anything."""
+"""Wrapped around every statement; `__note__` is told how it ends. A `StopIteration` ends a C iterator without an error,
+before it yields anything.
+"""
 
 
 def _new_modules() -> Modules:
@@ -101,6 +103,23 @@ def _new_modules() -> Modules:
     vars(module).update(__builtins__=own_builtins, __file__="solution.py")
     return module, own_builtins
 
+
+class _Lines:
+    """The program's entry of `linecache.cache`. Tracebacks and `inspect` read it; its lines are made when one does."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __iter__(self) -> Iterator[object]:
+        return iter((len(_SOURCE[0]), None, io.StringIO(_SOURCE[0], newline=None).readlines(), "<program>"))
+
+    def __getitem__(self, place: int) -> object:
+        return tuple(self)[place]
+
+
+_SOURCE = [""]
+"""The program's source."""
+vars(linecache)["cache"].update(dict.fromkeys(("<program>", "solution.py", "program.py"), _Lines()))
 
 # Made before the fork: touching every builtin once copies many pages.
 _MODULES, _CALLS_BUILTINS = _new_modules(), dict(_PRISTINE)
@@ -139,7 +158,7 @@ _TYPICAL_CASES = (
 
 def warm_up() -> None:
     """Exercise what every program makes the interpreter do, often enough that the interpreter specialises its code."""
-    programs: list[str | bytes] = [_TYPICAL, marshal.dumps(_made(_TYPICAL))]
+    programs: list[str | bytes] = [_TYPICAL, marshal.dumps((_TYPICAL, _made(_TYPICAL)))]
     for code in programs * 20:
         with mmap.mmap(-1, 1 << 16) as buffer:
             parts = module_parts(code, "typical", _TYPICAL_CASES, bytes(TOKEN_BYTES), _new_modules())
@@ -218,7 +237,7 @@ def _code(kind: str, source: str) -> types.CodeType | bytes:
         tree = ast.parse(source)
         flags = _take_future(tree)
         if tree.body:
-            guard = ast.Try(body=tree.body, handlers=_GUARD.handlers, orelse=[], finalbody=[])
+            guard = ast.Try(body=tree.body, handlers=_GUARD.handlers, orelse=_GUARD.orelse, finalbody=[])
             tree.body = [ast.copy_location(guard, tree.body[0])]
         code: types.CodeType = compile(tree, "<case>", "exec", flags, dont_inherit=True)
         return code
@@ -240,10 +259,9 @@ def _take_future(tree: ast.Module) -> int:
 
 def _made(code: str | bytes) -> types.CodeType:
     """Return a program's code object; raise what compiling raises."""
-    if isinstance(code, str):
-        return compile(code, "<program>", "exec", dont_inherit=True)
-    made: types.CodeType = marshal.loads(code)
-    return made
+    _SOURCE[0], made = (code, None) if isinstance(code, str) else marshal.loads(code)
+    found: types.CodeType = made or compile(_SOURCE[0], "<program>", "exec", dont_inherit=True)
+    return found
 
 
 def module_parts(
@@ -269,16 +287,19 @@ def module_parts(
     """
     plan = cases if isinstance(cases, CompiledCases) else compiled(cases)
     scope: dict[str, Any] = {}
-    load = _load(code, entry_point, modules or _MODULES, scope)
-    calls = _calls(plan.calls, scope)
+    owner = os.getpid()
+    load = _load(code, entry_point, modules or _MODULES, scope, owner)
+    calls = _calls(plan.calls, scope, owner)
     if len(plan.groups) == 1 and plan.calls:  # most suites
         return [_COMPILED, load, calls]
     parts: list[Iterable[bytes]] = [_COMPILED, load]
     raised: deque[bytes] = deque()
     said, start = _said(raised), 0
 
-    def note(error: BaseException) -> None:
-        raised.append(_raised(error))
+    def note(error: BaseException | None) -> None:
+        leave_fork(owner, error)
+        if error is not None:
+            raised.append(_raised(error))
 
     for group in plan.groups:
         if isinstance(group, int):
@@ -314,7 +335,7 @@ def _said(raised: deque[bytes]) -> Iterator[bytes]:
         yield raised.pop() if raised else FRAME.pack(DONE, 0)
 
 
-def _calls(cases: tuple[types.CodeType | PlainCall | bytes, ...], scope: dict[str, Any]) -> Iterator[bytes]:
+def _calls(cases: tuple[types.CodeType | PlainCall | bytes, ...], scope: dict[str, Any], owner: int) -> Iterator[bytes]:
     """Yield the values of the expressions, each when it is requested.
 
     Names are bound first, because the program may change what modules and builtins hold.
@@ -322,7 +343,7 @@ def _calls(cases: tuple[types.CodeType | PlainCall | bytes, ...], scope: dict[st
     catch, unsupported, too_large = BaseException, UnsupportedValueError, TooLargeValueError
     exactly, size, left = bytes, len, _VALUES_BYTES
     evaluate, pack, to_bytes, raised, kinds = eval, FRAME.pack, encode, _raised, _kinds
-    plain, call, limit = PlainCall, _called, RESERVED[reserved("setitimer")]
+    plain, call, limit, leave = PlainCall, _called, RESERVED[reserved("setitimer")], leave_fork
     for case in cases:
         try:
             if isinstance(case, exactly):
@@ -335,6 +356,7 @@ def _calls(cases: tuple[types.CodeType | PlainCall | bytes, ...], scope: dict[st
                     value = call(scope[name] if name in scope else evaluate(name, scope), arguments)
                 else:
                     value = evaluate(case, scope)
+                leave(owner, None)
                 text = to_bytes(value)
                 left -= size(text)
                 if left < 0:
@@ -345,6 +367,7 @@ def _calls(cases: tuple[types.CodeType | PlainCall | bytes, ...], scope: dict[st
         except too_large as error:
             frame = raised(error, TOO_LARGE)
         except catch as error:
+            leave(owner, error)
             frame = kinds(error, scope) + raised(error)
         yield frame
 
@@ -354,21 +377,23 @@ def _called(function: Any, arguments: list[Any]) -> object:
     return function(*arguments)
 
 
-def _load(code: str | bytes, entry_point: str | None, modules: Modules, scope: dict[str, Any]) -> Iterator[bytes]:
+def _load(
+    code: str | bytes, entry_point: str | None, modules: Modules, scope: dict[str, Any], owner: int
+) -> Iterator[bytes]:
     """Run the module, and fill the scope of its cases with its names and with builtins that it has not changed."""
     module, own_builtins = modules
     sys.modules["solution"], sys.modules["builtins"] = module, own_builtins
     try:
-        if isinstance(code, str):  # for `inspect.getsource`
-            lines = (len(code), None, code.splitlines(keepends=True), "<program>")
-            linecache.cache |= {"<program>": lines, "solution.py": lines}
         exec(_made(code), module.__dict__)
+        leave_fork(owner, None)
         if entry_point is not None and entry_point not in module.__dict__:
             raise NameError(f"the program does not define {entry_point!r}")
-    except MemoryError:
+    except MemoryError as error:
+        leave_fork(owner, error)
         yield FRAME.pack(OUT_OF_MEMORY, 0)
         raise SystemExit(1) from None
     except BaseException as error:  # noqa: BLE001  what the program raises is its result
+        leave_fork(owner, error)
         yield _raised(error, NOT_LOADED)
         raise SystemExit(1) from None
     scope.update(module.__dict__)
@@ -422,6 +447,7 @@ def script_parts(code: str | bytes) -> list[Iterable[bytes]]:
 
 
 def _script(code: str | bytes) -> Iterator[bytes]:
+    owner = os.getpid()
     try:
         program = _made(code)
     except BaseException as error:  # noqa: BLE001  a compiler bomb may raise anything
@@ -433,13 +459,15 @@ def _script(code: str | bytes) -> Iterator[bytes]:
     try:
         _run_script(program, module)
     except BaseException as error:  # noqa: BLE001  what the program raises is its result
+        leave_fork(owner, error)
         yield _raised(error)
     else:
+        leave_fork(owner, None)
         yield FRAME.pack(DONE, 0)
 
 
 def _run_script(program: types.CodeType, module: types.ModuleType) -> None:
-    """Run a script, then end as an interpreter does: join threads, call exit functions, flush open files."""
+    """Run a script, then end as an interpreter does."""
     output = sys.stdout
     vars(builtins).update(exit=sys.exit, quit=sys.exit)  # normally added by `site`, which a jail does not import
     try:
@@ -448,16 +476,4 @@ def _run_script(program: types.CodeType, module: types.ModuleType) -> None:
         if error.code not in (None, 0):
             raise
     finally:
-        if "threading" in sys.modules:
-            sys.modules["threading"]._shutdown()
-        atexit._run_exitfuncs()
-        _flush(sys.stdout)
-        module.__dict__.clear()
-        gc.collect()
-        _flush(output)
-
-
-def _flush(stream: Any) -> None:
-    """Flush a stream; a program may have closed its output or replaced it with anything."""
-    if not getattr(stream, "closed", False) and hasattr(stream, "flush"):
-        stream.flush()
+        end_interpreter(module.__dict__, output)

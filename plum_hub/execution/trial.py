@@ -23,7 +23,7 @@ class ProgramTrial:
         overhead_bytes: Address space of the jail itself.
         time_share: Fraction of the program's time limits for this trial. More than 1 also extends the limits of single
             cases.
-        compiled: The program's marshalled code; empty if it was not compiled ahead.
+        compiled: What `compiler.answer` gave for the program; empty if it was not compiled ahead.
 
     Raises:
         SandboxError: The program's limits cannot be set for any process.
@@ -35,8 +35,7 @@ class ProgramTrial:
         self._time_share = time_share
         self._cpu_seconds = program.limits.cpu_seconds * time_share
         self._wall_seconds = program.limits.wall_seconds * time_share
-        reads_source = b"getsource" in self.cases.text or "getsource" in program.code
-        self._program, self._compiled = program, b"" if reads_source else compiled
+        self._program, self._compiled = program, compiled
         self._memory = overhead_bytes + (program.limits.memory_mb << 20)
         if self._memory >= 1 << 63 or not math.isfinite(program.limits.cpu_seconds):
             raise SandboxError(f"program {program.id!r}: its limits (cpu_seconds, memory_mb) cannot be set: too large")
@@ -67,7 +66,7 @@ class ProgramTrial:
         output = limits.output_kb << 10
         if script is not None:
             cpu = min(cpu, (script.cpu_seconds or math.inf) * self._time_share)
-            output = max(output, 2 * len(script.stdout))
+            output = max(output, 2 * len(script.stdout.encode(errors="surrogatepass")))
         header = wire.ASKED.pack(
             wire.SCRIPT if script else wire.MODULE,
             bool(self._compiled),
@@ -140,6 +139,11 @@ class ProgramTrial:
         """
         wall, cpu = (sum(getattr(run.report, clock) for run in self._runs) for clock in ("wall", "cpu"))
         return bool(wall > _CONTENDED * cpu + _CONTENDED_SECONDS)
+
+    @property
+    def killed(self) -> bool:
+        """Whether something else than us killed a run."""
+        return any(run.killed for run in self._runs)
 
     @property
     def clean(self) -> bool:

@@ -43,7 +43,7 @@ class RunRequest(NamedTuple):
 
     Attributes:
         kind: `MODULE`, `SCRIPT`, `PROBE` or `COMPILE`.
-        compiled: Whether the code is marshalled; otherwise it is source.
+        compiled: Whether the code is what `compiler.answer` gave; otherwise it is source.
         watched: Whether results are sent during the run too.
         statements: Number of statements in the cases.
         cpu: Limit of CPU time.

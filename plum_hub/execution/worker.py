@@ -112,6 +112,7 @@ class Jail:
         core: Processor core to stay on; None for any.
         packages: Paths of the packages that programs may use (`packages.Packages`).
         extra_settings: Further keys of the argument of `boot`.
+        workers: Number of zygotes that run at a time.
         elsewhere: Whether programs get other surroundings.
 
     Raises:
@@ -137,6 +138,7 @@ class Jail:
         packages: Sequence[str] = (),
         extra_settings: dict[str, Any] | None = None,
         *,
+        workers: int = 1,  # noqa: ARG002  for sandboxes that share a file system
         elsewhere: bool = False,
     ) -> None:
         self.probe_targets: dict[str, Any] = {}
@@ -340,7 +342,10 @@ class Worker:
                 raise self._refusal(f"the {self._enclosure.name} can change a file outside its scratch folder (mounts)")
         if header[:1] == b"{":
             raise BrokenWorkerError(header.decode())
-        if holes := json.loads(body[FRAME.size : RunReport(*TOLD.unpack(header)).results]):
+        report = RunReport(*TOLD.unpack(header))
+        if report.exit or not report.results:
+            raise BrokenWorkerError(f"the process that examines it ended with status {report.exit}")
+        if holes := json.loads(body[FRAME.size : report.results]):
             raise self._refusal(f"the {self._enclosure.name} is not sealed on this machine ({'; '.join(holes)})")
 
     def _receive_message(self) -> tuple[bytes, bytes]:
@@ -406,6 +411,13 @@ class Worker:
     def has_answer(self) -> bool:
         """Whether `pump` would return an answer that arrived together with the last."""
         return holds_message(self._received)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `pump` would send or receive something now."""
+        poller = select.poll()
+        poller.register(self.socket, select.POLLIN | (select.POLLOUT if self.has_unsent else 0))
+        return self.has_answer or bool(poller.poll(0))
 
     @property
     def has_unsent(self) -> bool:

@@ -10,6 +10,7 @@ writes to is copied or at least unlocked, and in Python even reading an object w
 objects, and what a child does has been done here before (`sandbox_child.warm_up`).
 """
 
+import functools
 import gc
 import importlib
 import json
@@ -24,7 +25,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from plum_hub.execution import compiler, frames, internals, sandbox_child, scratch, trusted, values
-from plum_hub.execution.visibility import ELSEWHERE, MEMORY_READERS, OTHER_ENVIRONMENT
+from plum_hub.execution.visibility import ELSEWHERE, MEMORY_READERS, OTHER_ENVIRONMENT, STACK_BYTES, limit_stack
 from plum_hub.execution.wire import (
     ASKED,
     COMPILE,
@@ -60,7 +61,10 @@ _KEPT_BYTES = 1 << 20  # a buffer that was filled further is replaced
 _COMPILED_BYTES = 4 << 20  # larger cases are compiled in every child
 _TAIL = 2000  # bytes of output that are kept
 _SHORTEST_WAIT, _OUTPUT_WAIT, _WATCHED_WAIT = 0.01, 0.05, 0.02  # seconds
-_CORES = os.cpu_count() or 1
+_CORES, _CORES_SHOWN = os.cpu_count() or 1, 2
+"""Cores of the machine, and what programs are told of them everywhere: with one process for each of many, as
+`multiprocessing.Pool()` starts, a right program would exceed the limit of processes.
+"""
 _ELSEWHERE = ELSEWHERE in os.environ
 _OTHER_FOLDER = "elsewhere"
 _DEEPER = 200  # calls more than usual, elsewhere
@@ -77,7 +81,11 @@ def main(control: int, packages: str = "", children: int | None = None) -> None:
         children: Without a pid namespace, the descriptor of this process's /proc/PID/task/PID/children; its working
             folder is then the scratch folder.
     """
-    prepare(packages, children)
+    try:
+        prepare(packages, children)
+    except BaseException as error:  # whatever it is, the judge tells it
+        send(control, {"failed": "its interpreter", "reason": f"{type(error).__name__}: {error}"})
+        raise
     inherited, control = control, os.dup(control)  # moved to a descriptor that `_enter` closes
     os.close(inherited)
     send(control, {"ready": True})
@@ -138,6 +146,7 @@ def prepare(packages: str = "", children: int | None = None) -> None:
         most = resource.getrlimit(limit)[1]
         value = value if most == resource.RLIM_INFINITY else min(value, most)
         resource.setrlimit(limit, (value, value))
+    limit_stack(STACK_BYTES)
     internals.hide_internals(packages)
     sandbox_child.warm_up()
     gc.collect()
@@ -145,8 +154,11 @@ def prepare(packages: str = "", children: int | None = None) -> None:
 
 
 def _set_surroundings() -> None:
-    """Set environment, time zone, recursion limit and the state of `random` for all children."""
+    """Set environment, number of cores, time zone, recursion limit and the state of `random` for all children."""
     os.environ.clear()
+    for name in ("cpu_count", "process_cpu_count"):
+        if hasattr(os, name):
+            vars(os)[name] = functools.partial(int, _CORES_SHOWN)
     if _ELSEWHERE:
         os.environ.update(OTHER_ENVIRONMENT)
         time.tzset()
@@ -282,8 +294,7 @@ class _Jail:
             self.buffer[_STATE] = text[: len(_ENTERED)].ljust(len(_ENTERED), b"\0")
             raise
         self.buffer[_STATE] = _ENTERED
-        if self.tokens or files:  # a program's children must not write proofs; values they may spoil, but not forge
-            self.buffer.madvise(mmap.MADV_DONTFORK)
+        self.buffer.madvise(mmap.MADV_DONTFORK)  # a program's children can write no results
 
     def _watch(
         self, poller: select.poll, pid: int, started: float, request: RunRequest, files: tuple[int, ...]

@@ -30,6 +30,7 @@ from plum_hub.answers.checks import (
 from plum_hub.answers.source import parse
 from plum_hub.answers.tested_name import TestedName, readable_tests, tested_name
 from plum_hub.errors import InstructionsError, UsageError
+from plum_hub.execution.base import MAX_STDIO_BYTES
 from plum_hub.execution.closeness import parse_expected
 from plum_hub.instructions.cells import list_of
 from plum_hub.instructions.local import find_local
@@ -285,6 +286,12 @@ def _check(case: TestCase) -> None:
     """Raise a `ValueError` if the judge could not read the case, which would be no program's fault."""
     if case.kind == "statement":
         _parsed(str(case.statement))
+    size = len(f"{case.stdin or ''}{case.stdout or ''}".encode(errors="surrogatepass"))
+    if size > MAX_STDIO_BYTES:
+        raise ValueError(
+            f"stdin and stdout are {size:,} bytes together, more than the {MAX_STDIO_BYTES:,} that a sandbox has room "
+            "for: shorten them"
+        )
     if case.kind != "call":
         return
     tree = _parsed(str(case.call))

@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from plum_hub.static.process import (
     mypy_arguments,
     mypy_cache,
 )
+from plum_hub.threads import cpu_count
 
 DROP_CODES = frozenset({"name-defined", "call-arg", "used-before-def", "str-format"})
 """mypy's error codes for which a program may be rejected before it runs. mypy's own `syntax` is not one of them: in a
@@ -187,7 +187,7 @@ def _room_needed(variable: str) -> Iterator[None]:
 
 
 def _cores() -> int:
-    return min(len(os.sched_getaffinity(0)), 8)
+    return min(cpu_count(), 8)
 
 
 def _result(key: str, reply: CheckReply) -> CheckResult:

@@ -1,6 +1,7 @@
 """What every sandbox promises (plum_hub/execution/base.py), held against every member."""
 
 import os
+import resource
 import time
 from collections.abc import Iterator
 
@@ -352,3 +353,128 @@ def test_values_that_are_too_much_together_are_never_called_wrong(sandbox: Sandb
     assert outcomes(execution) == ["wrong"] * 4 + ["raised"]
     assert execution.status == "out_of_memory"
     assert "bytes together, which is not carried out of the sandbox" in execution.detail
+
+
+_THREADS = """import threading, time
+def f(n):
+    out = []
+    def work():
+        time.sleep(0.1)
+        out.append(1)
+    threads = [threading.Thread(target=work) for _ in range(n)]
+    for one in threads: one.start()
+    for one in threads: one.join()
+    return sum(out)
+"""
+_POOLS = """import multiprocessing, os
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+def double(x): return 2 * x
+def f():
+    with multiprocessing.Pool() as pool, ThreadPoolExecutor(32) as threads, ProcessPoolExecutor() as processes:
+        return [*pool.map(double, [1]), *threads.map(double, range(40)), *processes.map(double, [3])][-2:]
+"""
+
+
+def test_a_program_may_start_many_threads_and_choose_their_stacks(sandbox: Sandbox) -> None:
+    assert run(sandbox, _THREADS, call("f(50)", "50"), entry_point="f").status == "passed"
+    chosen = f"{_THREADS}threading.stack_size(16 << 20)\n"
+    cases = [call("f(30)", "30"), call("threading.stack_size()", str(16 << 20))]
+    assert run(sandbox, chosen, *cases, entry_point="f").status == "passed"
+
+
+def test_pools_have_as_many_processes_on_every_machine(sandbox: Sandbox) -> None:
+    execution = run(sandbox, _POOLS, call("f()", "[78, 6]"), call("os.cpu_count()", "2"), entry_point="f")
+    assert execution.status == "passed", execution
+
+
+def test_a_program_may_raise_its_stack_as_far_as_outside(sandbox: Sandbox) -> None:
+    code = (
+        "import resource\nsoft, hard = resource.getrlimit(resource.RLIMIT_STACK)\n"
+        "resource.setrlimit(resource.RLIMIT_STACK, (hard, hard))\ndef f(): return soft >> 20, hard\n"
+    )
+    hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+    if isinstance(sandbox, DockerSandbox) or 0 < hard < 64 << 20:
+        pytest.skip("the stack of this sandbox is limited otherwise")
+    memory = (
+        "import resource\ndef g():\n    try:\n        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))\n"
+        "    except ValueError:\n        return 'the limit of all memory stays'\n"
+    )
+    cases = [call("f()", repr((64, hard))), call("g()", "'the limit of all memory stays'")]
+    assert run(sandbox, code + memory, *cases, entry_point="f").status == "passed"
+
+
+_FORK = """import os, sys
+def f(n, how):
+    pid = os.fork()
+    if pid == 0:
+        file = open("seen", "w")
+        file.write("written")
+        if how == "returns":
+            return 7
+        if how == "raises":
+            raise KeyError(n)
+        sys.exit(n)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return status, open("seen").read()
+"""
+_FORKED_SCRIPTS = {
+    "exits": ("sys.exit(3)", "3"),
+    "exits with words": ("sys.exit('no')", "1"),
+    "raises": ("1 / 0", "1"),
+    "ends": ("print('child')", "child\n0"),
+}
+
+
+def test_what_a_program_forks_ends_as_outside_and_brings_no_results(sandbox: Sandbox) -> None:
+    ends = {"f(3, 'exits')": 3, "f('words', 'exits')": 1, "f(0, 'returns')": 0, "f(0, 'raises')": 1}
+    seen = {how: repr((status, "written")) for how, status in ends.items()}
+    execution = run(sandbox, _FORK, *(call(how, value) for how, value in seen.items()), entry_point="f")
+    assert execution.status == "passed", execution
+    seen["f(0, 'returns')"] = repr((1, "written"))  # the child goes on with the assertion, which fails there
+    statements = [Statement(source=f"assert {how} == {value}") for how, value in seen.items()]
+    execution = run(sandbox, _FORK, *statements, entry_point="f")
+    assert execution.status == "passed", execution
+    forks = "import os, sys\npid = os.fork()\nif pid == 0: sys.exit(3)\nseen = os.wait()[1] >> 8\n"
+    assert run(sandbox, forks, call("seen", "3"), entry_point="seen").status == "passed"
+
+
+@pytest.mark.parametrize("name", _FORKED_SCRIPTS)
+def test_what_a_script_forks_ends_as_outside(sandbox: Sandbox, name: str) -> None:
+    does, printed = _FORKED_SCRIPTS[name]
+    code = f"import os, sys\nif os.fork() == 0:\n    {does}\nelse:\n    print(os.wait()[1] >> 8)"
+    execution = run(sandbox, code, Stdio(stdin="", stdout=printed), entry_point=None)
+    assert execution.status == "passed", execution
+
+
+_TRACES = """import traceback  # \f no line ends here
+def f():
+    try:
+        return 1 / 0  # quoted
+    except ZeroDivisionError:
+        return traceback.format_exc()
+"""
+_QUOTED = r"'return 1 / 0  # quoted\n' in f()"
+
+
+@pytest.mark.parametrize("before", [0, 400])
+def test_tracebacks_quote_the_program_however_many_are_judged(sandbox: Sandbox, before: int) -> None:
+    others = (program(f"def add(a, b):\n    return a + b + {n}", call("add(0, 0)", str(n))) for n in range(before))
+    script = f"{_TRACES}print({_QUOTED})"
+    traced = [
+        Program(id="call", code=_TRACES, entry_point="f", cases=(call(_QUOTED, "True"),), limits=Limits()),
+        Program(id="script", code=script, entry_point=None, cases=(Stdio(stdin="", stdout="True"),), limits=Limits()),
+    ]
+    found = {one.id: one for one in sandbox.run([*others, *traced])}
+    assert {found[name].status for name in ("call", "script")} == {"passed"}, found
+
+
+def test_what_a_script_may_print_is_counted_in_bytes(sandbox: Sandbox) -> None:
+    text = "€" * 900_000
+    execution = run(sandbox, "print('€' * 900_000)", Stdio(stdin="", stdout=text), entry_point=None)
+    assert execution.status == "passed", execution.detail[:100]
+
+
+def test_a_program_that_kills_itself_has_crashed(sandbox: Sandbox) -> None:
+    code = "import os\ndef f(): os.kill(os.getpid(), 9)\n"
+    execution = run(sandbox, code, call("f()", "None"), entry_point="f")
+    assert (execution.status, execution.detail) == ("crashed", "killed by SIGKILL")
