@@ -34,9 +34,7 @@ def test_a_token_that_may_write_says_nothing_and_others_are_refused(
     check_account(None, pytest.fail)
     monkeypatch.setenv("HF_TOKEN", str(hub.token))
     assert checked(hub.endpoint) == checked(hub.endpoint, "local/mine") == ""
-    with pytest.raises(
-        HubError, match=r"--repo lab/mine: the token of local may write to local only: name"
-    ):
+    with pytest.raises(HubError, match=r"--repo lab/mine: the token of local may write to local only: name"):
         checked(hub.endpoint, "lab/mine")
     monkeypatch.setenv("HF_TOKEN", str(read_token(hub.root, "read")))
     with pytest.raises(HubError, match=r"the token of local may not write to http.*: set HF_TOKEN"):

@@ -127,7 +127,6 @@ def build_dataset(
     """
     started = time.monotonic()
     progress = progress or LoggedProgress()
-    # First: these can be wrong, and hours of work follow.
     options = PublishOptions.chosen(repo=repo, hub=hub, private=private, tag=tag, branch=branch, create_pr=create_pr)
     processes, cluster_options = ClusterOptions.chosen(workers, address)
     arguments = RecipeArguments(

@@ -62,9 +62,13 @@ def is_outage(error: BaseException) -> bool:
 
     Args:
         error: One of `FAILURES`.
+
+    Returns:
+        True if so.
     """
     if isinstance(error, errors.HfHubHTTPError):
-        return error.response.status_code >= 500 or error.response.status_code == 429
+        status: int = error.response.status_code
+        return status >= 500 or status == 429
     return isinstance(error, (errors.HTTPError, ConnectionError)) and not isinstance(error, errors.OfflineModeIsEnabled)
 
 
