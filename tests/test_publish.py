@@ -291,6 +291,14 @@ def test_a_branch_is_made_and_main_stays(finished: Path) -> None:
     assert subprocess.run(branches, capture_output=True, text=True, check=True).stdout.split() == ["main", "trial/one"]
 
 
+def test_a_second_push_says_that_nothing_is_new(finished: Path) -> None:
+    push = [*CLI, "push-dataset", str(finished / "run"), "--hub", "embedded", "--repo", "mine"]
+    first, second = plum_hub(push), plum_hub(push)
+    assert "published already" not in first.stderr
+    assert "local/mine: this is published already, as v1.0.0\n" in second.stderr
+    assert first.stdout == second.stdout
+
+
 def test_a_run_that_is_not_complete_is_not_published(finished: Path) -> None:
     path = finished / "run" / "shards" / "00000" / "verdicts.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))

@@ -84,7 +84,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         write_rehearsal(folder)
         done = plum_hub(published(folder, "-q", "--repo", "rows"))
         assert done.returncode == 0, done.stderr
-        write_tiny_model(folder / "tiny")
+        write_tiny_model(folder / "tiny", context=1024)
         chosen = ("max_length=4096", "merge=true", "learning_rate=5e-3", "batch_size=2", "epochs=3")
         settings = compose([*toy.SETTINGS, *chosen], method="kto")
         wanted = TrainingRequest(

@@ -275,8 +275,10 @@ class Repository:
             published = client.publish_repo(request, self.target)
             if published.tag:
                 remember_published(self.target, self.repo, published.tag, published.commit, self.kind)
-        if tag in self.tags and (where := self._not_committed_to(published.commit)):
-            progress.say(f"{self.repo}: this is published already, as {tag}; nothing was committed to {where}")
+        if tag in self.tags:
+            where = self._not_committed_to(published.commit)
+            ending = f"; nothing was committed to {where}" if where else ""
+            progress.say(f"{self.repo}: this is published already, as {tag}{ending}")
         progress.advance()
         progress.end()
         return Released(

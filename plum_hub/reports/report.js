@@ -246,7 +246,7 @@
         make("thead", {}, make("tr", {}, ...head.map((name, place) => make("th", { scope: "col", class: place > 2 || !place ? "number" : null }, name)))),
         make("tbody", {}, ...rows))),
       make("details", {}, make("summary", {}, "Starter code and reference solution"),
-        make("p", { class: "hint" }, "What the policy was shown, and the generator's own solution, which is never training data."),
+        make("p", { class: "hint" }, "What the policy was shown, and the solution that came with the tests, which is never training data."),
         codeBlock(suite.starter, "Starter code"), make("p", {}), codeBlock(suite.reference || "# none", "Reference solution")));
   }
 

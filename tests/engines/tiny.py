@@ -16,14 +16,14 @@ _TEXTS = [
 ]
 
 
-def write_tiny_model(folder: Path, chat: bool = True) -> None:
+def write_tiny_model(folder: Path, chat: bool = True, context: int = CONTEXT) -> None:
     """Write a Qwen2 model with random weights (seed 0) and a byte-level tokenizer trained on three lines; without
     `chat` it has no chat template."""
     import torch
 
     tokenizer = make_tokenizer(_TEXTS, 320, chat=chat)
     torch.manual_seed(0)
-    model = make_model(tokenizer, 128, CONTEXT, initializer_range=0.3)  # firm choices, that no rounding turns
+    model = make_model(tokenizer, 128, context, initializer_range=0.3)  # firm choices, that no rounding turns
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
