@@ -33,6 +33,8 @@ DROP_REASONS: dict[str, dict[str, str]] = {
         "all_expected_equal": "Every case expects the same value, so that a constant would pass.",
         "no_tests": "The row has no column of tests, or the column is empty.",
         "unreadable_tests": "The row's tests are not Python, or of a type or form that is not known.",
+        "ambiguous_tests": "The row's tests can be read as two sets of calls and values, and it has no solution that "
+        "tells which one is meant.",
         "missing_module": "The solution imports what the sandbox does not have; the detail says what would give it.",
         "nondeterministic": "The result rests on more than the program: random numbers, the clock, the network, files, "
         "the machine or environment, the order of a set, memory addresses. The detail names the source.",

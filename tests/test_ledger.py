@@ -66,7 +66,7 @@ def test_status_says_what_was_spent(whole: Path) -> None:
 def send(limit: SpendingLimit, requests: Sequence[Request], engine: OpenAIConfig, tokens: int) -> int:
     """Answer as an engine would, each answer with so many tokens; return how many were answered."""
     answered = 0
-    for group in limit.groups(requests):
+    for group in limit.groups(requests, engine):
         for request in group:
             limit.add(
                 engine,
@@ -91,6 +91,25 @@ def test_a_limit_in_dollars_needs_a_price(tmp_path: Path) -> None:
 
     assert OpenAIConfig(model="nobody-knows", base_url="http://127.0.0.1:1/v1").usd_per_million_tokens() is None
     assert ScriptedConfig(model=str(tmp_path / "a.jsonl")).usd_per_million_tokens() == (0.0, 0.0, 0.0)
+
+
+def test_what_costs_nothing_has_no_limit_in_dollars() -> None:
+    free = OpenAIConfig(model="m", usd_per_million_input=0.0, usd_per_million_output=0.0)
+    requests = [Request(id=str(number), prompt="p", seed=0, sampling=GREEDY) for number in range(1000)]
+    limit = SpendingLimit(usd=0.5)
+    limit.account.note(0, 1_000_000, 0.6, 300)
+    assert [len(group) for group in limit.groups(requests, free)] == [1000]
+    with pytest.raises(BudgetError, match="after 500 answers"):
+        send(SpendingLimit(usd=0.5, tokens=50_000), requests, free, 100)
+
+
+def test_no_more_is_reserved_than_is_sent() -> None:
+    engine = OpenAIConfig(model="m", usd_per_million_input=1.0, usd_per_million_output=2.0)
+    limit = SpendingLimit(usd=50)
+    limit.account.note(0, 100_000, 0.2, 100)
+    requests = [Request(id=str(number), prompt="p", seed=0, sampling=GREEDY) for number in range(3)]
+    (group,) = limit.groups(requests, engine, together=True)
+    assert limit.account.pending == {"0": len(group)} == {"0": 3}
 
 
 def test_one_process_does_not_spend_what_the_answers_of_another_will_take() -> None:
@@ -120,7 +139,7 @@ def test_processes_count_in_one_file(tmp_path: Path) -> None:
     one, other = map(SpendingLimit.of_shared, json.loads(json.dumps(values)))
     engine = OpenAIConfig(model="m", usd_per_million_input=1.0, usd_per_million_output=2.0)
     requests = [Request(id=str(number), prompt="p", seed=0, sampling=GREEDY) for number in range(10)]
-    waiting = other.groups(requests)
+    waiting = other.groups(requests, engine)
     assert len(next(waiting)) == 2  # which are not answered
     with pytest.raises(BudgetError, match=r"after 10 answers \(1,000 tokens"):
         send(one, requests * 2, engine, 100)

@@ -221,6 +221,8 @@ ROWS: dict[str, tuple[Mapping[str, Any], str, int]] = {
     ),
 }
 
+TO_TEXT = "def to_text(n):\n    return bin(n)[2:]\n"
+
 BAD: dict[str, tuple[Mapping[str, Any], str]] = {
     "no column": ({"prompt": "x"}, "no_tests"),
     "empty": ({"test_list": []}, "no_tests"),
@@ -319,6 +321,39 @@ def build(folder: Path, *options: str) -> list[str]:
         "--run", str(folder / "run"), "--set", "samples.per_instruction=4", "--set", "verdicts.mypy_codes=[]",
         "--set", "decontamination.benchmarks=[]", "--set", "instructions.near_duplicates=1.0", *options,
     ]  # fmt: skip
+
+
+def test_tests_that_mean_two_things_make_no_suite_without_a_solution(tmp_path: Path) -> None:
+    """Which reading is meant a solution tells, or a signature that only one of them fits."""
+    shown, digits = "def rev(items):\n    pass\n", {"inputs": [[1], [2], [3]], "outputs": ["1", "10", "11"]}
+    tasks = [
+        ("binary", "to_binary", {"input_output": {"fn_name": "to_binary", **digits}}),
+        ("solved", "to_text", {"input_output": {"fn_name": "to_text", **digits}, "code": TO_TEXT}),
+        (
+            "rev",
+            "rev",
+            {"inputs": ["[1,2]", "[3]"], "outputs": ["[2,1]", "[3]"], "fn_name": "rev", "starter_code": shown},
+        ),
+    ]
+    rows_of = [{"text": f"Write a Python function {name} for {key} things.", **row} for key, name, row in tasks]
+    (tmp_path / "tasks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows_of))
+    answers = [
+        {
+            "contains": "to_text(",
+            "texts": [f"```python\n{TO_TEXT}```", "```python\ndef to_text(n):\n    return n\n```"],
+        },
+        {"texts": ["```python\ndef rev(items):\n    return items[::-1]\n```"]},
+    ]
+    (tmp_path / "policy.jsonl").write_text("".join(json.dumps(row) + "\n" for row in answers))
+    done = plum_hub([*build(tmp_path), "--hub", "none", "-q"], PLUM_HUB_HOME=str(tmp_path / "home"))
+    assert done.returncode == 0, done.stderr
+    suites = {suite["entry_point"]: suite["cases"][0] for suite in rows(tmp_path / "run", "suites")}
+    assert {name: (case["call"], case["expected"]) for name, case in suites.items()} == {
+        "to_text": ("to_text(1)", "'1'"), "rev": ("rev([1, 2])", "[2, 1]"),
+    }  # fmt: skip
+    (drop,) = (row for row in rows(tmp_path / "run", "dropped") if row["stage"] == "suites")
+    assert drop["reason"] == "ambiguous_tests"
+    assert "its first test may be to_binary(1) == 1 or to_binary(1) == '1'" in drop["detail"]
 
 
 def test_a_build_takes_the_tests_of_its_rows_and_says_why_others_have_none(built: Path) -> None:

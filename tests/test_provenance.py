@@ -136,7 +136,7 @@ def test_what_nothing_vouches_for_is_not_published(home: Releases, kind: str, ch
     assert not (home.folder / "run" / "releases.jsonl").exists()
 
 
-@pytest.mark.parametrize("kind", ["verdicts", "samples"])
+@pytest.mark.parametrize("kind", ["verdicts", "samples", "samples, in a time"])
 def test_a_build_goes_on_with_no_other_harness_and_the_command_it_names_judges_anew(
     built: Path, home: Releases, kind: str
 ) -> None:
@@ -145,7 +145,7 @@ def test_a_build_goes_on_with_no_other_harness_and_the_command_it_names_judges_a
         rewrite_rows(home, kind, lambda row: judged_by(recipe, row, **OTHER))
     else:
         (home.folder / "run" / "shards" / "00000" / "verdicts.jsonl").unlink()
-        rewrite_rows(home, kind, lambda row: row.update(extraction="1", code="raise SystemExit"))
+        rewrite_rows(home, "samples", lambda row: row.update(extraction="1", code="raise SystemExit"))
     run = str(home.folder / "run")
     done = plum_hub(command(built, "-q", run=run))
     assert done.returncode == 4, done.stderr
@@ -153,7 +153,8 @@ def test_a_build_goes_on_with_no_other_harness_and_the_command_it_names_judges_a
     assert done.stderr.endswith(f"--carry-over {run}\n")
     done = plum_hub(command(built, "-q", "--benchmark-data", str(built), run=run))
     assert done.stderr.endswith(f"--carry-over {run} --benchmark-data {built}\n")
-    again = plum_hub(command(built, "-q", "--carry-over", run, run=str(home.folder / "again")))
+    more = ("--set", "budget.minutes=60") if "time" in kind else ()
+    again = plum_hub(command(built, "-q", "--carry-over", run, *more, run=str(home.folder / "again")))
     assert again.returncode == 0, again.stderr
     assert {row["extraction"] for row in rows(home.folder / "again", "samples")} == {EXTRACTION}
     assert "passed" in {row["status"] for row in rows(home.folder / "again", "verdicts")}

@@ -254,7 +254,7 @@ def generate_rows(
             for row in pending.values()
         ]
         with context.run.keeping(kind) as keep, noting_cached(context.run) as note_cached:
-            for group in context.limit.groups(requests, together=config.answers_later):
+            for group in context.limit.groups(requests, config, together=config.answers_later):
                 answers = completions(
                     context.engines, config, group, context.progress, context.run.folder / BATCHES, halt
                 )

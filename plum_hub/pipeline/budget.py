@@ -133,7 +133,12 @@ def speed_of(moments: Sequence[tuple[float, int]], requests: int, seconds: float
 
 
 def within_budget(
-    context: Context, kind: type[KeptT], config: EngineConfig, requests: Sequence[RowRequest[KeptT]], sampling: Sampling
+    context: Context,
+    kind: type[KeptT],
+    config: EngineConfig,
+    requests: Sequence[RowRequest[KeptT]],
+    sampling: Sampling,
+    renew: Callable[[KeptT], KeptT] = lambda row: row,
 ) -> list[RowRequest[KeptT]]:
     """Choose the requests of a stage that there is time for. The others become drops.
 
@@ -143,6 +148,7 @@ def within_budget(
         config: The pinned configuration of the engine.
         requests: All requests of the stage, those of an instruction next to each other.
         sampling: How each answer is sampled.
+        renew: Brings a row of the donor up to this version.
 
     Returns:
         The chosen requests; all of them if the recipe has no budget.
@@ -161,7 +167,7 @@ def within_budget(
     ordered = [groups[name] for name in sorted(groups, key=lambda name: digest("budget", seed, name))]
     decided = _decisions(context.run).get(stage)
     if decided is None:
-        decided = _decide(context, kind, config, ordered, sampling)
+        decided = _decide(context, kind, config, ordered, sampling, renew)
         _write_decision(context.run, stage, decided)
     each = decided.responses if stage == "responses" else decided.samples
     chosen = {one.id for group in ordered[: decided.instructions] for one in group[:each]}
@@ -191,15 +197,14 @@ def _decide(
     config: EngineConfig,
     ordered: Sequence[Sequence[RowRequest[KeptT]]],
     sampling: Sampling,
+    renew: Callable[[KeptT], KeptT],
 ) -> Extent:
     """Measure the speed, choose what fits the time that is left, and report it."""
     recipe = context.run.recipe
     minutes, min_instructions = recipe.budget.minutes, recipe.budget.min_instructions
     assert minutes is not None
     requested = _requested(recipe, len(ordered), generate=kind is Response)
-    pending = _pending(context, kind, ordered[:min_instructions], FILES[kind]) or _pending(
-        context, kind, ordered, FILES[kind]
-    )
+    pending = _pending(context, kind, ordered[:min_instructions], renew) or _pending(context, kind, ordered, renew)
     if not pending:
         return requested
     speed, rate = _measure(context, kind, config, pending, sampling)
@@ -274,17 +279,20 @@ def _measure(
 
 
 def _pending(
-    context: Context, kind: type[KeptT], ordered: Sequence[Sequence[RowRequest[KeptT]]], stage: str
+    context: Context,
+    kind: type[KeptT],
+    ordered: Sequence[Sequence[RowRequest[KeptT]]],
+    renew: Callable[[KeptT], KeptT],
 ) -> list[RowRequest[KeptT]]:
     """Take over the donor's rows, and return the requests without a row: the first answers before the second ones."""
     run = context.run
-    done = run.ids(kind) | {drop.id for drop in run.rows(Drop) if drop.stage == stage}
+    done = run.ids(kind) | {drop.id for drop in run.rows(Drop) if drop.stage == FILES[kind]}
     ranked = [group[index] for index in range(max(map(len, ordered))) for group in ordered if index < len(group)]
     pending = {one.id: one for one in ranked if one.id not in done}
     with run.appending(kind) as append:
         for row in carried_over(run, context.donor, kind, pending):
             if pending.pop(row.id, None) is not None:
-                append(row)
+                append(renew(row))
     return list(pending.values())
 
 

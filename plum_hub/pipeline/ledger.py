@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -311,11 +311,14 @@ class SpendingLimit:
         ledger = values["ledger"] and LedgerFile(Path(values["ledger"][0]), values["ledger"][1])
         return cls(**{**values, "ledger": ledger})
 
-    def groups(self, requests: Sequence[Request], *, together: bool = False) -> Iterator[Sequence[Request]]:
+    def groups(
+        self, requests: Sequence[Request], engine: EngineConfig, *, together: bool = False
+    ) -> Iterator[Sequence[Request]]:
         """Divide requests into groups that may be sent one after the other.
 
         Args:
             requests: All requests of a stage.
+            engine: What they go to. One that costs nothing has no limit in dollars.
             together: Whether the answers to a group come together after hours, so that groups should be large.
 
         Yields:
@@ -324,16 +327,18 @@ class SpendingLimit:
         Raises:
             BudgetError: The limit is reached, and requests are left.
         """
-        if not self.is_set:
+        limit = self if any(engine.usd_per_million_tokens() or (1.0,)) else replace(self, usd=None)
+        if not limit.is_set:
             yield requests
             return
         start = 0
         while start < len(requests):
             first, most = (_FIRST_BATCH, _MOST_BATCH) if together else (_FIRST, _MOST)
+            most = min(most, len(requests) - start)
             if self.ledger is None:
-                size = self.account.take(self, 0, first, most)
+                size = self.account.take(limit, 0, first, most)
             else:
-                size, self.account = self.ledger.take(self, first, most)
+                size, self.account = self.ledger.take(limit, first, most)
             if size < 1:
                 raise BudgetError(
                     f"the limit is reached after {self.account.answers:,.0f} answers ({self.account.tokens:,.0f} "

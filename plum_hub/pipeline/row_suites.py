@@ -77,7 +77,10 @@ def _check_column(context: Context, column: str) -> None:
 def _decide(
     batch: tuple[tuple[str, _Reading], ...], judge: Judge, strengths: StrengthFilter, stage: str
 ) -> Iterator[TestSuite | Drop]:
-    """Prove a batch: of several readings of one row, the first that is proved is the suite."""
+    """Prove a batch: of several readings of one row, the first that is proved is the suite.
+
+    Without a reference each reading is proved that no stub passes, and nothing tells which one is meant.
+    """
     suites = {
         f"{name}:{number}": suite
         for name, found in batch
@@ -90,12 +93,20 @@ def _decide(
             yield _drop(name, stage, found.reason, found.detail)
             continue
         results = [unproved(f"{name}:{number}", executions, suite) for number, suite in enumerate(found)]
-        proved = next((suite for suite, (reason, _) in zip(found, results, strict=True) if reason is None), None)
-        if proved is None:
+        proved = [suite for suite, (reason, _) in zip(found, results, strict=True) if reason is None]
+        if not proved:
             reason, detail = results[0]
             yield _drop(name, stage, str(reason), detail)
+        elif len(proved) > 1 and not proved[0].reference:
+            yield _drop(name, stage, "ambiguous_tests", _readings(proved))
         else:
-            yield TestSuite.of(name, proved)
+            yield TestSuite.of(name, proved[0])
+
+
+def _readings(suites: list[RowSuite]) -> str:
+    """Show what the first test may mean."""
+    shown = [f"{one.cases[0].call} == {one.cases[0].expected}" for one in suites[:2]]
+    return f"its first test may be {' or '.join(shown)}, and there is no solution that tells: add one to the row"
 
 
 def _strengthened(rows: list[TestSuite | Drop], strengthening: Strengthening) -> list[TestSuite | Drop]:

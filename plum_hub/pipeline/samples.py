@@ -109,7 +109,7 @@ def _planned(context: Context) -> _PlannedSamples:
         return extracted(sample, suites[sample.suite_id], extraction)
 
     sampling = sampling_of(settings, _stop(settings.prompt))
-    requests = within_budget(context, Sample, run.recipe.policy, requests, sampling)
+    requests = within_budget(context, Sample, run.recipe.policy, requests, sampling, renew)
     pending = pending_requests(context, Sample, STAGE, requests, renew)
     context.progress.expect(min(SAMPLE_TOKENS, settings.max_tokens))
     return _PlannedSamples(context, pending, sampling, len(requests))
