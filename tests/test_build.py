@@ -230,6 +230,34 @@ def test_dry_run_asks_nothing_and_counts_what_is_owed(whole: Path, tmp_path: Pat
     assert "price" not in planned.stdout
 
 
+def test_a_dry_run_of_a_stopped_build_counts_the_samples_of_what_is_undecided(tmp_path: Path) -> None:
+    write_rehearsal(tmp_path)
+
+    def planned(*options: str) -> list[int]:
+        found = json.loads(plum_hub(command(tmp_path, *options, "--dry-run", "--json")).stdout)
+        return [step["requests"] for step in found["steps"]]
+
+    fresh = planned()
+    stopped = plum_hub(command(tmp_path, "-q", "--max-tokens", "3000"))
+    assert stopped.returncode == 15, stopped.stderr
+    written = len(rows(tmp_path / "run", "responses"))
+    assert 0 < written < 24
+    assert not [*(tmp_path / "run").rglob("suites.jsonl")]
+    assert planned() == [24 - written, fresh[1]]
+
+
+def test_a_dry_run_counts_nothing_that_there_was_no_time_for(tmp_path: Path) -> None:
+    write_rehearsal(tmp_path)
+    budget = ("--set", "budget.minutes=0.00001", "--set", "budget.min_instructions=3")
+    done = plum_hub(command(tmp_path, "-q", *budget))
+    assert done.returncode in (0, 11), done.stderr  # 11: none of so few samples may be chosen
+    assert {row["stage"] for row in rows(tmp_path / "run", "dropped") if row["reason"] == "over_budget"} >= {
+        "responses"
+    }
+    plan = json.loads(plum_hub(command(tmp_path, "--dry-run", "--json", *budget)).stdout)
+    assert [step["requests"] for step in plan["steps"]] == [0, 0]
+
+
 def _cli(*arguments: str) -> list[str]:
     import sys
 

@@ -5,7 +5,7 @@ this machine (`plum_hub.pipeline.rates`); cost from the prices in the engine's s
 """
 
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Container, Iterator, Set
 from dataclasses import asdict, dataclass
 
 from plum_hub.engines import EngineConfig
@@ -103,21 +103,22 @@ def plan(recipe: Recipe, run: Run | None, donor: Run | None = None) -> BuildEsti
     with_suite = (
         {row.instruction_id for row in source.rows(TestSuite) if row.instruction_id in texts} if source else set()
     )
-    refused = Counter(drop.stage for drop in source.rows(Drop) if drop.reason == "refused") if source else Counter()
-    kept, decided = len(with_suite), len({row.instruction_id for row in written} | with_suite)
-    suites = kept + round((len(texts) - decided) * (_KEPT_SHARE if generate else 1.0))
+    left_out = _left_out(run, texts)
+    open_ones = texts.keys() - with_suite - _left_out(source, texts)["suites"].keys()
+    open_ones -= {name for name, count in left_out["responses"].items() if count >= responses}
+    suites = len(with_suite) + round(len(open_ones) * (_KEPT_SHARE if generate else 1.0))
     length = sum(map(len, texts.values())) / max(1, len(texts)) / _CHARACTERS_PER_TOKEN
     steps = []
     if generate:
         template = suite_template(recipe.suites)
-        pending = max(0, len(texts) * responses - len(written) - refused["responses"])
+        pending = max(0, len(texts) * responses - len(written) - left_out["responses"].total())
         steps.append(
             _step(
                 "responses", recipe.generator, pending, _prompt(length, template),
                 _mean(written, "responses", recipe.suites.max_tokens),
             )
         )  # fmt: skip
-    pending = max(0, suites * samples - len(sampled) - refused["samples"])
+    pending = max(0, suites * samples - len(sampled) - left_out["samples"].total())
     each = SampleEstimate(
         _prompt(length, "solve_chat"), _mean(sampled, "samples", recipe.samples.max_tokens),
         *(_labels(source, {row.id for row in sampled}) if source and sampled else ()),
@@ -164,6 +165,18 @@ def _texts(recipe: Recipe, run: Run | None) -> Iterator[tuple[str, str]]:
     removed = removed_ids(run) if run else set()
     found = known or ((row.id, row.text) for row in load_rows(recipe) if isinstance(row, Instruction))
     yield from ((name, text) for name, text in found if name not in removed)
+
+
+def _left_out(run: Run | None, instructions: Container[str]) -> dict[str, Counter[str]]:
+    """Count the rows of each instruction that a run's stages have left out, and do not make again.
+
+    An instruction of which the stage of suites has left anything out is decided, since it decides all at once.
+    """
+    counts: dict[str, Counter[str]] = {stage: Counter() for stage in ("responses", "suites", "samples")}
+    for stage, name in run.columns(Drop, "stage", "instruction_id") if run else ():
+        if stage in counts and name in instructions:
+            counts[stage][name] += 1
+    return counts
 
 
 def _mean(rows: list[Response] | list[Sample], stage: str, most: int) -> float:
