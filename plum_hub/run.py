@@ -5,6 +5,7 @@
       shards/NNNNN/<kind>.jsonl           instructions responses suites strengths roles votes additions samples verdicts
                                           preferences dropped
       shards/NNNNN/cached_tokens.jsonl    tokens of prompts that a server had in its cache, by the id of the answer
+      shards/NNNNN/carried_over.jsonl     ids of the answers that another run had paid for
       release/dataset/                    exactly the tree that is pushed
       releases.jsonl                      where it was published
       moved.json                          where files of the recipe lie that are not where it says
@@ -87,9 +88,11 @@ _MOVED = "moved.json"
 CACHED = "cached_tokens.jsonl"
 """File of a shard with the tokens of prompts that a server had in its cache: `id` of the answer, and `cached_tokens`.
 Earlier versions had one for the whole run."""
+CARRIED = "carried_over.jsonl"
+"""File of a shard with the ids of the answers that were taken over from another run."""
 COMPARISONS = "comparisons.jsonl"
 """File of a shard with the benchmarks that its rows were compared with."""
-_SHARD_FILES = {CACHED, *(f"{name}.jsonl" for name in FILES.values())}
+_SHARD_FILES = {CACHED, CARRIED, *(f"{name}.jsonl" for name in FILES.values())}
 _UNFINISHED = {"shards", "recipe.sha256", "recipe.yaml.new"}
 """The files of a run that was killed while it was created; it may be created again."""
 

@@ -52,6 +52,21 @@ def test_a_limited_build_stops_in_each_stage_and_ends_as_an_unlimited_one(whole:
         assert one == other, kind
 
 
+def test_what_another_run_had_paid_for_is_not_spent_again(whole: Path, tmp_path: Path) -> None:
+    write_rehearsal(tmp_path)
+    carry = ["-q", "--carry-over", str(whole / "run"), "--set", "samples.seed=7"]
+    responses = sum(row["prompt_tokens"] + row["completion_tokens"] for row in rows(whole / "run", "responses"))
+    made = []
+    for limit in (responses // 20, responses // 10):
+        done = plum_hub(command(tmp_path, *carry, "--max-tokens", str(limit)))
+        assert done.returncode == 15, done.stderr
+        made.append(len(rows(tmp_path / "run", "samples")))
+    assert 0 < made[0] < made[1]
+    done = plum_hub(command(tmp_path, *carry))
+    assert done.returncode == 0, done.stderr
+    assert len(rows(tmp_path / "run", "responses")) == len(rows(whole / "run", "responses"))
+
+
 def test_status_says_what_was_spent(whole: Path) -> None:
     result = json.loads((whole / "result.json").read_text())
     assert [stage["stage"] for stage in result["spending"]] == ["responses", "samples"]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from threading import Event
@@ -16,8 +16,8 @@ from plum_hub.pipeline.rates import remember
 from plum_hub.pipeline.source_reader import SourceReader
 from plum_hub.progress import Progress
 from plum_hub.recipe import SamplesConfig, SuitesConfig
-from plum_hub.records import Drop, KeptT, Response, digest
-from plum_hub.run import Run
+from plum_hub.records import Drop, KeptT, Response, Sample, digest
+from plum_hub.run import CARRIED, Run
 
 if TYPE_CHECKING:
     from plum_hub.errors import BenchmarkError
@@ -326,7 +326,8 @@ def open_engine(engines: EnginePool, config: EngineConfig, progress: Progress) -
 def carried_over(run: Run, donor: Run | None, kind: type[KeptT], pending: Iterable[str]) -> Iterator[KeptT]:
     """Find the rows of the donor that are pending here. Equal ids mean equal inputs (law 4).
 
-    With the first one, the run records the versions of the packages that made the rows of the donor.
+    With the first one, the run records the versions of the packages that made the rows of the donor; of each, that
+    another run had paid for it.
 
     Args:
         run: The run that takes them over.
@@ -343,10 +344,16 @@ def carried_over(run: Run, donor: Run | None, kind: type[KeptT], pending: Iterab
     if donor is None:
         return
     wanted, recorded = set(pending), False
-    for row in donor.rows(kind):
-        if row.id in wanted:
+    with ExitStack() as opened:
+        note: Callable[[Mapping[str, Any]], None] | None = None
+        for row in donor.rows(kind):
+            if row.id not in wanted:
+                continue
             if not recorded:
                 for versions in donor.environments():
                     run.record_environment(versions)
                 recorded = True
+            if isinstance(row, Response | Sample):
+                note = note or opened.enter_context(run.appending_to(CARRIED))
+                note({"id": row.id})
             yield row

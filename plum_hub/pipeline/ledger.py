@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from plum_hub.errors import BudgetError, RunError, UsageError
 from plum_hub.files import locked, write_whole
 from plum_hub.lines import object_of, whole_lines
 from plum_hub.records import Response, Sample
-from plum_hub.run import CACHED, Run
+from plum_hub.run import CACHED, CARRIED, Run
 
 _FIRST, _MOST = 4, 64
 """Requests that are sent together under a limit: at first, before the length of an answer is known, and later."""
@@ -39,11 +39,12 @@ class StageSpending:
     """US dollars at the engine's price; None where that is not known, 0 for a model that runs locally."""
 
 
-def spending(run: Run) -> tuple[StageSpending, ...]:
+def spending(run: Run, *, carried: bool = True) -> tuple[StageSpending, ...]:
     """Sum up the tokens of a run's answers.
 
     Args:
         run: The run.
+        carried: Whether answers count that another run had paid for.
 
     Returns:
         The stages that have answers. Answers that a model refused are not rows, and not counted.
@@ -52,11 +53,13 @@ def spending(run: Run) -> tuple[StageSpending, ...]:
         RunError: A file of the run is damaged.
     """
     stages = (("responses", Response, run.recipe.generator), ("samples", Sample, run.recipe.policy))
-    cached = _cached(run)
+    cached, others = _cached(run), frozenset[str]() if carried else _carried(run)
     found = []
     for stage, kind, engine in stages:
         counts: Counter[str] = Counter()
         for name, prompt, completion in run.columns(kind, "id", "prompt_tokens", "completion_tokens"):
+            if name in others:
+                continue
             counts.update(answers=1, prompt=prompt, completion=completion, cached=min(prompt, cached.get(name, 0)))
         if counts["answers"]:
             tokens = counts["prompt"], counts["completion"], counts["cached"]
@@ -124,6 +127,16 @@ def _cached(run: Run) -> dict[str, int]:
                     "counted at the full price"
                 ) from error
     return found
+
+
+def _carried(run: Run) -> frozenset[str]:
+    """Read the ids of the answers that another run had paid for; a line that cannot be read is such an answer paid."""
+    found = set()
+    for shard in run.shards:
+        for _, line in whole_lines(shard.own_folder / CARRIED):
+            with suppress(ValueError, KeyError):
+                found.add(str(object_of(line)["id"]))
+    return frozenset(found)
 
 
 @dataclass(kw_only=True)
@@ -273,7 +286,7 @@ class SpendingLimit:
                         f"--budget: the price of {engine.type}:{engine.model} is not known; set "
                         f"{role}.usd_per_million_input and {role}.usd_per_million_output, or use --max-tokens"
                     )
-        for stage in spending(run) if self.is_set else ():
+        for stage in spending(run, carried=False) if self.is_set else ():
             tokens = stage.prompt_tokens + stage.completion_tokens
             self.account.note(0, tokens, stage.usd or 0.0, stage.answers)
 
