@@ -422,10 +422,10 @@ class Run:
     def _damaged(self, kind: type[Record], number: int, why: object) -> RunError:
         # What was left out because of a benchmark comes back only if it is compared again.
         more = f", and {self.own_folder / COMPARISONS}, if there," if kind is Drop else ""
-        return RunError(
-            f"{self.path(kind)}:{number}: not a row of {FILES[kind]} ({why}); "
-            f"delete this line{more} and run the same command again to make its row again"
-        )
+        mend = f"delete this line{more} and run the same command again to make its row again"
+        if kind in (SuiteStrength, SuiteAddition):  # made when a suite is decided, which this one is
+            mend = "restore the file, or delete this line: its row is not made again, and is missing in what is counted"
+        return RunError(f"{self.path(kind)}:{number}: not a row of {FILES[kind]} ({why}); {mend}")
 
     def drop_reasons(self) -> Counter[tuple[str, str]]:
         """Count the rows that were left out.

@@ -14,7 +14,17 @@ import pytest
 from plum_hub.engines import parse_engine
 from plum_hub.errors import RunError
 from plum_hub.recipe import Recipe, seal
-from plum_hub.records import Instruction, TestCase, TestSuite, digest, digests_with, from_json, to_json
+from plum_hub.records import (
+    Instruction,
+    SuiteAddition,
+    SuiteStrength,
+    TestCase,
+    TestSuite,
+    digest,
+    digests_with,
+    from_json,
+    to_json,
+)
 from plum_hub.run import Run, finished, slug
 
 
@@ -78,6 +88,15 @@ def test_any_other_bad_line_names_file_and_line(tmp_path: Path, recipe: Recipe, 
     for read in (run.rows, run.ids):
         with pytest.raises(RunError, match=r"instructions\.jsonl:2: "):
             list(read(Instruction))
+
+
+def test_a_damaged_row_that_no_stage_makes_again_is_said_to_be_lost(tmp_path: Path, recipe: Recipe) -> None:
+    run = Run.create(tmp_path / "run", recipe)
+    for kind in (SuiteStrength, SuiteAddition):
+        run.path(kind).parent.mkdir(parents=True, exist_ok=True)
+        run.path(kind).write_text("{}\n")
+        with pytest.raises(RunError, match=r":1: not a row of .*restore the file, or delete this line: its row is not"):
+            [*run.rows(kind)]
 
 
 def test_a_row_ends_with_the_checksum_of_the_line_without_it(tmp_path: Path, recipe: Recipe) -> None:
