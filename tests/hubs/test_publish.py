@@ -280,7 +280,7 @@ def test_an_organisation_is_a_namespace_of_who_may_write(server, request_):
     from huggingface_hub import HfApi
 
     said = HfApi(server.endpoint, server.token).whoami()
-    assert [one["name"] for one in said["orgs"]] == ["acme"]
+    assert [one["name"] for one in said["orgs"]].count("acme") == 1
     with pytest.raises(UsageError, match="--organisation a/b"):
         add_organisations(server.root, ["a/b"])
 
