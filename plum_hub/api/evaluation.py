@@ -18,6 +18,7 @@ from plum_hub.evaluation.protocol import Protocol, own_protocol
 from plum_hub.evaluation.run import evaluate as run_evaluation
 from plum_hub.evaluation.scoring import EvaluationResults
 from plum_hub.progress import LoggedProgress, Progress
+from plum_hub.refusal import first_refusal
 from plum_hub.run import slug
 
 _DEFAULT = ("humaneval+", "mbpp+")
@@ -266,9 +267,9 @@ def _protocol(
     try:
         return Protocol(samples=n, temperature=temperature, top_p=top_p, **rest)
     except ValidationError as error:
-        wrong = error.errors()[0]
-        option = str(wrong["loc"][0]).replace("_", "-")
-        raise UsageError(f"--{option} {wrong['input']}: {wrong['msg'].lower()}") from error
+        refusal = first_refusal(error)
+        option = refusal.path[0].replace("_", "-")
+        raise UsageError(f"--{option} {refusal.value}: {refusal.problem.lower()}") from error
 
 
 def _own_prompt(path: Path, style: str) -> dict[str, str]:

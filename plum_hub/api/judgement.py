@@ -14,6 +14,7 @@ from plum_hub.judging.drops import DropCount
 from plum_hub.judging.verdict_file import Harness, JudgeOptions, judge_file
 from plum_hub.progress import LoggedProgress, Progress
 from plum_hub.recipe import VerdictsConfig
+from plum_hub.refusal import first_refusal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +132,6 @@ def _verdicts_config(limits: Mapping[str, float | None], *, mypy: bool) -> Verdi
     try:
         return VerdictsConfig(**chosen)
     except ValidationError as error:
-        wrong = error.errors()[0]
-        option = next(option for key, option in _OPTIONS.items() if key in wrong["loc"])
-        raise UsageError(f"--{option} {wrong['input']}: {wrong['msg'].lower()}") from error
+        refusal = first_refusal(error)
+        option = next(option for key, option in _OPTIONS.items() if key in refusal.path)
+        raise UsageError(f"--{option} {refusal.value}: {refusal.problem.lower()}") from error
