@@ -7,26 +7,22 @@ pinned.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path, PurePath
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from plum_hub import plain_yaml
 from plum_hub.engines import EngineConfig, parse_engine
-from plum_hub.engines.base import EngineSettings, in_a_line
+from plum_hub.engines.base import EngineSettings
 from plum_hub.errors import EngineError, RecipeError
 from plum_hub.execution.base import SandboxName
 from plum_hub.instructions.sources import InstructionsConfig, paper_settings, same_files, source_path
+from plum_hub.layers import flat, mapping, merged, setting_tree, unknown_key
 from plum_hub.refusal import first_refusal
 from plum_hub.release.lineage import published_name
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.static import DROP_CODES, known_codes
-
-NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
-"""What the YAML parser raises; an impossible date is a ValueError."""
 
 
 class _Section(BaseModel):
@@ -416,67 +412,6 @@ def compose(text: str | None, origin: str, base: Mapping[str, Any], settings: It
     return _validate(tree, origin)
 
 
-def setting_tree(setting: str) -> dict[str, Any]:
-    """Read a setting as the nested mapping that it stands for.
-
-    Args:
-        setting: As `samples.per_instruction=10`; the value is YAML.
-
-    Returns:
-        As `{"samples": {"per_instruction": 10}}`.
-
-    Raises:
-        RecipeError: It is not of the form `KEY=VALUE`, or the value is not YAML.
-    """
-    key, equals, value = setting.partition("=")
-    if not equals or not key:
-        raise RecipeError(f"--set {setting!r:.200}: write it as KEY=VALUE, as in  --set samples.per_instruction=10")
-    try:
-        leaf: object = plain_yaml.load(value)
-    except NOT_YAML as error:
-        raise RecipeError(f"--set {setting!r:.200}: the value is not YAML ({in_a_line(error)})") from error
-    for part in reversed(key.strip().split(".")):
-        leaf = {part: leaf}
-    assert isinstance(leaf, dict)
-    return leaf
-
-
-def sections(text: str, origin: str) -> set[str]:
-    """List the top-level keys that a recipe sets.
-
-    Args:
-        text: The YAML text.
-        origin: Where it comes from, for error messages.
-
-    Returns:
-        The keys.
-
-    Raises:
-        RecipeError: The text is not YAML, or not a mapping.
-    """
-    return set(mapping(text, origin))
-
-
-def read(path: Path) -> str:
-    """Read the text of a recipe file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The text.
-
-    Raises:
-        RecipeError: The file cannot be read.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(
-            f"{path}: cannot be read as UTF-8 text ({error}); name a recipe with --recipe FILE"
-        ) from error
-
-
 def differences(old: Recipe, new: Recipe) -> list[str]:
     """List the keys in which two recipes differ.
 
@@ -514,82 +449,6 @@ def engine_keys() -> dict[str, list[str]]:
         kind.model_fields["type"].default: [key for key in kind.model_fields if key != "type"]
         for kind in get_args(union)
     }
-
-
-def unknown_key(key: str, keys: Iterable[str], page: str) -> str:
-    """Say that there is no such key, which key may be meant, and where all are.
-
-    Args:
-        key: What was written, with its section.
-        keys: The keys that there are.
-        page: The page of the reference that lists them.
-
-    Returns:
-        The end of a message.
-    """
-    near = get_close_matches(key, [*keys], 1, 0.75)
-    meant = f", {near[0]} perhaps" if near else ""
-    return f"no such key{meant}; docs/reference/{page}.md lists the keys"
-
-
-def mapping(text: str, origin: str) -> dict[str, Any]:
-    """Read a recipe's text as a mapping, unvalidated.
-
-    Args:
-        text: The YAML text.
-        origin: Where it comes from, for error messages.
-
-    Returns:
-        The keys and values.
-
-    Raises:
-        RecipeError: The text is not YAML, or not a mapping.
-    """
-    try:
-        tree = plain_yaml.load(text, unique=True)
-    except plain_yaml.RepeatedKeyError as error:
-        raise RecipeError(f"{origin}: {error}; leave one out") from error
-    except NOT_YAML as error:
-        raise RecipeError(f"{origin}: not YAML ({in_a_line(error)}); correct the file") from error
-    if not isinstance(tree, dict):
-        raise RecipeError(f"{origin}: a recipe is a mapping of keys, such as `samples:`; correct the file")
-    return tree
-
-
-def merged(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge two nested mappings.
-
-    Args:
-        base: The first.
-        override: The second, whose values win; mappings in both are merged.
-
-    Returns:
-        A new mapping.
-    """
-    result = dict(base)
-    for key, value in override.items():
-        below = result.get(key)
-        result[key] = merged(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
-    return result
-
-
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten a nested mapping.
-
-    Args:
-        tree: The mapping.
-        prefix: What every key begins with.
-
-    Returns:
-        Values by dotted key, as `samples.seed`.
-    """
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            leaves |= flat(value, f"{prefix}{key}.")
-        else:
-            leaves[prefix + key] = value
-    return leaves
 
 
 def _unknown_engine_key(kind: str, section: str, key: str) -> str:

@@ -33,13 +33,13 @@ from shlex import quote
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from plum_hub import layers
 from plum_hub import recipe as recipes
 from plum_hub.column_store import ColumnStore
 from plum_hub.columns import LineError, RecordSchema, has_conversations
 from plum_hub.environment import installed_versions
 from plum_hub.errors import RunError
 from plum_hub.files import link_out, locked, write_whole, writing
-from plum_hub.instructions.file_kinds import SUFFIXES
 from plum_hub.instructions.local import expanded, is_local
 from plum_hub.lines import appending, appending_lines, object_of, whole_blocks, whole_lines
 from plum_hub.recipe import Recipe
@@ -58,10 +58,10 @@ from plum_hub.records import (
     SuiteVote,
     TestSuite,
     Verdict,
-    digest,
     from_json,
     to_json,
 )
+from plum_hub.remedies import made_anew
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -165,7 +165,7 @@ class Run:
         path = folder / "recipe.yaml"
         if not path.is_file():
             raise RunError(f"{folder}: {_no_run(folder)}; make one with  plum-hub build-dataset")
-        text = recipes.read(path)
+        text = layers.read(path)
         sealed = folder / "recipe.sha256"
         if not sealed.is_file() or sealed.read_bytes().strip() != recipes.seal(text).encode():
             raise RunError(
@@ -218,7 +218,7 @@ class Run:
         if not path.is_file():
             raise RunError(f"{folder}: {_no_run(folder)}; name an older run with --carry-over")
         _refuse_link(folder)
-        return cls(folder, recipes.parse(recipes.read(path), str(path)))
+        return cls(folder, recipes.parse(layers.read(path), str(path)))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -601,60 +601,6 @@ def _places(folder: Path) -> dict[str, str]:
 
 def _no_run(folder: Path) -> str:
     return "is not a run folder (no recipe.yaml)" if folder.exists() else "does not exist"
-
-
-def finished(folder: Path) -> str:
-    """Write the command that finishes a run, for a shell.
-
-    Args:
-        folder: The run.
-
-    Returns:
-        The command.
-    """
-    return f"plum-hub build-dataset --recipe {quote(str(folder / 'recipe.yaml'))} --run {quote(str(folder))}"
-
-
-def made_anew(folder: Path) -> str:
-    """Write the command that makes a run anew beside it, with what is still valid of it, for a shell.
-
-    Args:
-        folder: The run.
-
-    Returns:
-        The command.
-    """
-    return f"plum-hub build-dataset --recipe {quote(str(folder / 'recipe.yaml'))} {beside(folder)}"
-
-
-def beside(folder: Path) -> str:
-    """Write the options of a new run beside an old one, with what is still valid of it, for a shell.
-
-    Args:
-        folder: The old run.
-
-    Returns:
-        The options.
-    """
-    new = f"{folder if folder.name else folder.absolute()}-2"
-    return f"--run {quote(new)} --carry-over {quote(str(folder))}"
-
-
-def slug(text: str) -> str:
-    """Turn the last part of a repository name or path into a name that any Hub accepts.
-
-    Args:
-        text: A repository or path, possibly with `@TAG`, `:COLUMN` or the ending of a data file, which are removed.
-
-    Returns:
-        Lower-case ASCII letters and digits, with single `.` and `-` between them; `run` if nothing is left. A name with
-        letters that no Hub accepts ends in a digest, so that two such names stay two.
-    """
-    last = text.rstrip("/").split("/")[-1].split("@")[0].split(":")[0]
-    ending = next((one for one in sorted(SUFFIXES, key=len, reverse=True) if last.lower().endswith(one)), "")
-    last = last[: len(last) - len(ending)]
-    name = re.sub(r"[^a-z0-9.]+|[.-]{2,}", "-", last.lower()).strip("-.") or "run"
-    return name if last.isascii() else f"{name}-{digest(last)[:8]}"
 
 
 def _refuse_link(folder: Path) -> None:

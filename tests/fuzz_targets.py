@@ -20,7 +20,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from plum_hub import plain_yaml
+from plum_hub import layers, plain_yaml
 from plum_hub import recipe as recipes
 from plum_hub.answers.checks import read_tests
 from plum_hub.answers.code import extract_code
@@ -361,7 +361,7 @@ def _yaml(data: bytes) -> None:
 
 def _recipe(data: bytes) -> None:
     text = _text(data)
-    recipes.sections(text, "recipe.yaml")
+    layers.sections(text, "recipe.yaml")
     recipes.compose(text, "recipe.yaml", {}, ["samples.seed=1"]).filled().to_yaml()
 
 
@@ -622,7 +622,7 @@ TARGETS = (
         10,
     ),
     Target("JSON lines", _lines, (b'{"a": 1}\n{"b": 2}\n{"c"', b"[]\n"), _JSON_WORDS, (), 4),
-    Target("YAML", _yaml, (_YAML, b"a: &x [1]\nb: *x\n"), _YAML_WORDS, recipes.NOT_YAML, 2),
+    Target("YAML", _yaml, (_YAML, b"a: &x [1]\nb: *x\n"), _YAML_WORDS, layers.NOT_YAML, 2),
     Target("recipes", _recipe, (_RECIPE.encode(),), _YAML_WORDS, (PlumError,), 1),
     Target("front matter", _front, (_YAML,), _YAML_WORDS, (front_matter.FrontMatterError,), 2),
     Target(

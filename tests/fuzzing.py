@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from plum_hub import layers
 from plum_hub import recipe as recipes
 from plum_hub.benchmarks.livecodebench.files import ProblemFiles
 from plum_hub.engines import parse_engine
@@ -479,8 +480,8 @@ def _evaluated(folder: Path) -> None:
 
 
 def _recipe(folder: Path) -> None:
-    text = recipes.read(folder / "recipe.yaml")
-    recipes.sections(text, "recipe.yaml")
+    text = layers.read(folder / "recipe.yaml")
+    layers.sections(text, "recipe.yaml")
     recipes.compose(text, "recipe.yaml", {}, ["samples.seed=1", "policy.model=x"]).filled().to_yaml()
 
 

@@ -22,6 +22,7 @@ LEVELS = {
     "publishing": 9, "evaluation": 8, "training": 8, "clusters": 8, "pipeline": 7, "metrics": 7,
     "strength": 6, "judging": 5, "run": 5,
     "recipe": 4, "recipes": 4, "benchmarks": 4, "cards": 4, "doctor": 4, "answers": 3, "release": 3, "loading": 3,
+    "slug": 3, "layers": 3, "remedies": 3,
     "instructions": 2, "attacks": 2, "columns": 2, "column_store": 2, "file_record": 2, "lines": 1, "spool": 1,
     "engines": 1, "execution": 1, "static": 1, "hubs": 1, "prompts": 1, "progress": 0, "environment": 0, "passk": 0,
     "statistics": 0, "records": 0, "reasons": 0, "files": 0, "errors": -1, "redaction": -2, "home": -1, "network": -1,

@@ -25,7 +25,9 @@ from plum_hub.records import (
     from_json,
     to_json,
 )
-from plum_hub.run import Run, finished, slug
+from plum_hub.remedies import finished
+from plum_hub.run import Run
+from plum_hub.slug import slug
 
 
 @pytest.fixture

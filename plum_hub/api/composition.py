@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from plum_hub import layers
 from plum_hub import recipe as recipes
 from plum_hub import recipes as shipped
 from plum_hub.api.settings import StrPath, engine
@@ -60,7 +61,7 @@ class RecipeArguments:
             EngineError: An engine is unknown.
         """
         text, origin = self._recipe_text()
-        sections = recipes.sections(text, origin) if text is not None else set()
+        sections = layers.sections(text, origin) if text is not None else set()
         keys = {setting.partition("=")[0].strip() for setting in self.settings}
         base = self._base()
         if "policy" not in sections | set(base) | {key.partition(".")[0] for key in keys}:
@@ -110,7 +111,7 @@ class RecipeArguments:
                 f"{path}: no such file, and no shipped recipe has this name; the shipped recipes are "
                 f"{', '.join(shipped.names())}"
             )
-        return recipes.read(path), str(path)
+        return layers.read(path), str(path)
 
 
 def _chosen_generator(recipe: Recipe, folder: Path, say: Callable[[str], None]) -> EngineConfig | None:

@@ -19,7 +19,7 @@ from plum_hub.evaluation.run import evaluate as run_evaluation
 from plum_hub.evaluation.scoring import EvaluationResults
 from plum_hub.progress import LoggedProgress, Progress
 from plum_hub.refusal import first_refusal
-from plum_hub.run import slug
+from plum_hub.slug import slug
 
 _DEFAULT = ("humaneval+", "mbpp+")
 

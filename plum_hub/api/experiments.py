@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from plum_hub import recipe as recipes
+from plum_hub import layers
 from plum_hub.api.composition import suites_sections
 from plum_hub.api.evaluation import evaluate
 from plum_hub.api.settings import Settings, StrPath, optional_path, setting_lines
@@ -27,7 +27,7 @@ from plum_hub.publishing.account import check_account
 from plum_hub.publishing.repository import PublishOptions
 from plum_hub.recipes.published import published
 from plum_hub.release.schemas import Method
-from plum_hub.run import slug
+from plum_hub.slug import slug
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,6 +270,6 @@ def _compose(
     elif not Path(recipe).is_file():
         raise RecipeError(f"{recipe}: no such file, and no shipped experiment has this name; plum-hub run --list")
     else:
-        text, name = recipes.read(Path(recipe)), str(recipe)
+        text, name = layers.read(Path(recipe)), str(recipe)
     folder = Path("runs") / slug(name.removesuffix(".yaml").replace("/", "-")) if run is None else Path(run)
     return compose(text, name, options, settings), name, ExperimentFolder(folder)

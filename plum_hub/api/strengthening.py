@@ -14,7 +14,7 @@ from plum_hub.publishing.account import check_account
 from plum_hub.publishing.push_dataset import push
 from plum_hub.publishing.repository import PublishOptions, Released
 from plum_hub.release.lineage import AddedCases
-from plum_hub.run import slug
+from plum_hub.slug import slug
 
 
 @dataclass(frozen=True, kw_only=True)

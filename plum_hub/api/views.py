@@ -15,12 +15,12 @@ from plum_hub.api.settings import Settings, StrPath, optional_path, setting_line
 from plum_hub.errors import RecipeError, RunError, UsageError
 from plum_hub.home import home
 from plum_hub.instructions.addresses import parse_release
+from plum_hub.layers import unknown_key
 from plum_hub.lines import replacing
 from plum_hub.pipeline.gold_verdicts import GoldReport
 from plum_hub.pipeline.pull import pull
 from plum_hub.pipeline.rule_views import RULES, RuleView, labelled_rows, view_run
 from plum_hub.progress import LoggedProgress, Progress
-from plum_hub.recipe import unknown_key
 from plum_hub.records import Preference, digest
 from plum_hub.refusal import first_refusal
 from plum_hub.release.preferences import PreferencesConfig

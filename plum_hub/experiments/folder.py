@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from plum_hub import layers
 from plum_hub import recipe as recipes
 from plum_hub.errors import RunError
 from plum_hub.experiments.recipe import Experiment, parse
 from plum_hub.files import locked, write_whole, writing
-from plum_hub.recipe import Recipe, flat
+from plum_hub.layers import flat
+from plum_hub.recipe import Recipe
 from plum_hub.release.preferences import Rejected
 
 _EXPERIMENT, _SEAL, _LOCK = "experiment.yaml", "experiment.sha256", ".lock"
@@ -95,7 +97,7 @@ class ExperimentFolder:
         path, seal = self.path / _EXPERIMENT, self.path / _SEAL
         if not path.is_file():
             return None
-        text = recipes.read(path)
+        text = layers.read(path)
         if not seal.is_file() or seal.read_bytes().strip() != recipes.seal(text).encode():
             raise RunError(
                 f"{path}: was edited after the experiment began, so it no longer says what made the files here: "

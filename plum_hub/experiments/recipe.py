@@ -8,13 +8,15 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
+from plum_hub import layers
 from plum_hub import recipe as recipes
 from plum_hub.engines import parse_engine
 from plum_hub.engines.base import LocalSettings
 from plum_hub.errors import RecipeError, UsageError
 from plum_hub.experiments import shipped
+from plum_hub.layers import merged, setting_tree, unknown_key
 from plum_hub.publishing.model_checkpoint import WeightsChoice
-from plum_hub.recipe import BenchmarkName, Recipe, merged, setting_tree, unknown_key
+from plum_hub.recipe import BenchmarkName, Recipe
 from plum_hub.refusal import first_refusal
 from plum_hub.release.preferences import Rejected
 from plum_hub.release.schemas import Method
@@ -256,7 +258,7 @@ def compose(text: str, origin: str, options: Mapping[str, Any], settings: Iterab
     Raises:
         RecipeError: A layer is not valid; the message names the key by its path.
     """
-    tree = recipes.mapping(text, origin)
+    tree = layers.mapping(text, origin)
     if (parent := tree.pop("extends", None)) is not None:
         tree = _layered(_parent(str(parent), origin), tree)
     tree = _layered(tree, options)
@@ -294,7 +296,7 @@ def _parent(name: str, origin: str) -> dict[str, Any]:
     text = shipped.text(name)
     if text is None:
         raise RecipeError(f"{origin}: extends: there is no shipped experiment {name}; plum-hub run --list shows them")
-    tree = recipes.mapping(text, name)
+    tree = layers.mapping(text, name)
     if "extends" in tree:
         raise RecipeError(f"{origin}: extends: {name} extends another experiment itself; extend {tree['extends']}")
     return tree

@@ -41,7 +41,8 @@ from plum_hub.release.record import last_release
 from plum_hub.rounds.folder import RoundsFolder, keep_model
 from plum_hub.rounds.record import RoundRecord
 from plum_hub.rounds.run import RoundsRequest, run_rounds
-from plum_hub.run import Run, slug
+from plum_hub.run import Run
+from plum_hub.slug import slug
 from plum_hub.training.checkpoint import CHECKPOINT, MERGED, TrainingFolder
 from plum_hub.training.launch import ChildTraining
 from plum_hub.training.record import ModelRevision

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from plum_hub import plain_yaml
-from plum_hub.recipe import merged
+from plum_hub.layers import merged
 
 _FOLDERS = ("headline", "paper")
 _NOT_EXPERIMENTS = {"policies", "published"}

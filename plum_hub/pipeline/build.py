@@ -23,7 +23,9 @@ from plum_hub.pipeline.shards import over_shards
 from plum_hub.pipeline.suites import run_responses, run_suites
 from plum_hub.pipeline.workers import working
 from plum_hub.recipe import Recipe, SuitesConfig, differences
-from plum_hub.run import Run, beside, slug
+from plum_hub.remedies import beside
+from plum_hub.run import Run
+from plum_hub.slug import slug
 
 STAGES: tuple[Callable[[Context], None], ...] = (
     run_instructions,

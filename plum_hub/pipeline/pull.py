@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from plum_hub import layers
 from plum_hub import recipe as recipes
 from plum_hub.errors import HubError, RunError
 from plum_hub.files import writing
@@ -82,7 +83,7 @@ def _recipe(config: SuitesConfig, release: Path) -> recipes.Recipe:
             f"{config.source}: is not a release of plum-hub, which would have a recipe.yaml; name another "
             "one as REPO@TAG"
         )
-    made = recipes.parse(recipes.read(release / RECIPE), f"{config.source} recipe.yaml")
+    made = recipes.parse(layers.read(release / RECIPE), f"{config.source} recipe.yaml")
     # The suites were chosen before; a release has scores and shares, but not the records that a run keeps of them.
     chosen = {"strength": False, "min_strength": 0.0, "roles": False, "structured": False, "vote": False}
     suites = {"source": config.source, "revision": release.name, "hub": config.hub, **chosen}

@@ -22,7 +22,8 @@ from plum_hub.pipeline.extraction import extraction_of
 from plum_hub.progress import Progress
 from plum_hub.recipe import Recipe
 from plum_hub.records import Sample, TestSuite, Verdict, digest, from_json
-from plum_hub.run import Run, made_anew
+from plum_hub.remedies import made_anew
+from plum_hub.run import Run
 from plum_hub.static import checker_version
 
 STAGE = "verdicts"

@@ -10,7 +10,8 @@ from plum_hub.pipeline.roles import has_roles
 from plum_hub.pipeline.strengths import is_measured
 from plum_hub.records import Record, Sample, SuiteRoles, SuiteStrength, SuiteVote, TestSuite, Verdict
 from plum_hub.release.schemas import Evidence
-from plum_hub.run import Run, finished
+from plum_hub.remedies import finished
+from plum_hub.run import Run
 from plum_hub.strength import discrimination
 
 _Rows: TypeAlias = dict[str, dict[str, Any]]

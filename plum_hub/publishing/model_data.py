@@ -147,9 +147,10 @@ def _preferences(folder: Path) -> Iterator[Preference]:
 
 def _rule(folder: Path) -> PreferencesConfig:
     """Read the rule of a release, which decides how dpo's pairs are formed."""
+    from plum_hub import layers
     from plum_hub import recipe as recipes
 
-    return recipes.parse(recipes.read(folder / "recipe.yaml"), "recipe.yaml").preferences
+    return recipes.parse(layers.read(folder / "recipe.yaml"), "recipe.yaml").preferences
 
 
 def _tag(release: FetchedRelease) -> str | None:

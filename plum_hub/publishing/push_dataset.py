@@ -9,7 +9,8 @@ from plum_hub.pipeline.status import summarise
 from plum_hub.publishing.dataset import release
 from plum_hub.publishing.repository import PublishOptions, Released
 from plum_hub.records import Instruction, Sample, TestSuite
-from plum_hub.run import Run, finished
+from plum_hub.remedies import finished
+from plum_hub.run import Run
 
 
 def push(context: Context, options: PublishOptions | None) -> Released:

@@ -11,7 +11,8 @@ from plum_hub.errors import RunError
 from plum_hub.judging.cases import judge_of
 from plum_hub.pipeline.verdicts import harness_of
 from plum_hub.records import Response, Sample, Verdict, digests_with
-from plum_hub.run import Run, made_anew
+from plum_hub.remedies import made_anew
+from plum_hub.run import Run
 from plum_hub.static import checker_version
 
 _UNPROVED = (

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from plum_hub.cards import StageCount
 from plum_hub.engines import EngineConfig
 from plum_hub.instructions.hub import KNOWN_DATASETS
+from plum_hub.layers import read
 from plum_hub.pipeline.published import GENERATE, reading_release
 from plum_hub.pipeline.status import summarise
 from plum_hub.pipeline.suites import self_consistency
-from plum_hub.recipe import SamplesConfig, SuitesConfig, parse, read
+from plum_hub.recipe import SamplesConfig, SuitesConfig, parse
 from plum_hub.records import Instruction, SuiteVote, TestSuite, Verdict
 from plum_hub.release.figures import pass_ratios
 from plum_hub.release.lineage import InstructionSource, ModelProvenance, SelfConsistency

@@ -13,7 +13,7 @@ from plum_hub.files import writing
 from plum_hub.records import Score
 from plum_hub.reports.content import BuildFacts, EvaluationFacts, PaperRow, PaperTable, ReportContent
 from plum_hub.reports.results import interval, is_quoted
-from plum_hub.run import slug
+from plum_hub.slug import slug
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

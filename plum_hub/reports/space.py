@@ -16,7 +16,7 @@ from plum_hub.release.versions import Stated
 from plum_hub.reports.gather import Gathered
 from plum_hub.reports.templates import cell
 from plum_hub.reports.write import JSON, PAGE, WrittenReport
-from plum_hub.run import slug
+from plum_hub.slug import slug
 
 FOLDER, INDEX = "space", "index.html"
 """The folder of the Space within a report, and its page."""

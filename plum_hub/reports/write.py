@@ -16,7 +16,7 @@ from plum_hub.reports.page import page
 from plum_hub.reports.pictures import draw_pictures, file_names
 from plum_hub.reports.rows import explored
 from plum_hub.reports.templates import render
-from plum_hub.run import slug
+from plum_hub.slug import slug
 from plum_hub.training.checkpoint import METRICS
 from plum_hub.training.curves import draw
 

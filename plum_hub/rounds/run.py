@@ -43,7 +43,8 @@ from plum_hub.rounds.folder import RoundsFolder, keep_model
 from plum_hub.rounds.gain import RoundGain, measure_gain
 from plum_hub.rounds.labels import check_answers, check_labels
 from plum_hub.rounds.record import RoundDataset, RoundInstructions, RoundModel, RoundRecord, RoundRows
-from plum_hub.run import Run, slug
+from plum_hub.run import Run
+from plum_hub.slug import slug
 from plum_hub.training.base import PinnedModel, pin_model
 from plum_hub.training.checkpoint import CHECKPOINT, MERGED, TrainingFolder
 from plum_hub.training.launch import ChildTraining

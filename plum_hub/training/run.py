@@ -24,7 +24,7 @@ from plum_hub.errors import TrainingError
 from plum_hub.progress import Progress
 from plum_hub.records import digest
 from plum_hub.release.schemas import Method
-from plum_hub.run import slug
+from plum_hub.slug import slug
 from plum_hub.spool import SelectedItems
 from plum_hub.training import preflight
 from plum_hub.training.balance import MIN_BATCH, LabelWeights, batch_size, class_weights

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from plum_hub.errors import HubError, RecipeError
-from plum_hub.recipe import read
+from plum_hub.layers import read
 from plum_hub.release.manifest import MANIFEST, RECIPE
 
 Cause: TypeAlias = Literal["harness", "limits", "policy", "generator", "strengthening", "rule"]

@@ -6,6 +6,7 @@ from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 
+from plum_hub import layers
 from plum_hub import recipe as recipes
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Sampling
@@ -160,7 +161,7 @@ def read_provenance(folder: Path, lineage: RowsLineage, findings: Findings) -> P
         The provenance, or None if the recipe cannot be read.
     """
     try:
-        recipe = recipes.parse(recipes.read(folder / RECIPE), RECIPE)
+        recipe = recipes.parse(layers.read(folder / RECIPE), RECIPE)
     except RecipeError as error:
         findings.fail("recipe", RECIPE, "a recipe", str(error))
         return None
