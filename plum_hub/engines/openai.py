@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from typing_extensions import override
 
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, Request, Sampling
+from plum_hub.engines.endings import Ending
 from plum_hub.engines.openai_wire import (
     OUT_OF_CREDIT,
     SchemaRefusedError,
@@ -56,6 +57,9 @@ class OpenAIConfig(RemoteSettings):
     """Environment variable that holds the key. The key itself is never written anywhere."""
     chat: bool = True
     """False for a base model, which takes plain text only (`/completions`)."""
+    finish_reasons: dict[str, Ending] = Field(default_factory=dict)
+    """What values of `finish_reason` mean that only this server has: `stop` (the model ended by itself), `length` (the
+    answer was cut) or `refused`. An unknown one is an error, since an answer that is not whole must not be labelled."""
     batch: bool = False
     """Whether requests are sent by the Batch API (`/v1/batches`): answers come within 24 hours, for half the price."""
     batch_requests: int = Field(default=50_000, ge=1, le=50_000)
@@ -223,7 +227,7 @@ class OpenAIEngine(Engine):
             TryAgainError: The server is busy.
             EngineError: This is no answer of a `/v1` server.
         """
-        completion = completion_of(request, answer, self.where)
+        completion = completion_of(request, answer, self.where, self.config.finish_reasons)
         self.identity = replace(self.identity, model=answer.get("model") or self.config.model)
         return completion
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from plum_hub.engines.base import Completion, Request
+from plum_hub.engines.endings import Ending, ending
 from plum_hub.engines.remote import BUSY, TryAgainError
 from plum_hub.errors import EngineError
 
@@ -14,8 +15,6 @@ OUT_OF_CREDIT = "insufficient_quota"
 """The error code of a key whose quota is used up; other servers answer with status 402."""
 _REFUSALS = ("context_length_exceeded", "content_filter", "content_policy_violation", "string_above_max_length")
 """Error codes that concern this very request."""
-_BROKEN_OFF = frozenset({"error", "abort"})
-"""How a choice ends whose answer is not whole, as gateways say it after an outage."""
 _TOO_LONG = ("context length", "context window", "context size", "too long", "too many tokens", "maximum input length")
 """What servers without error codes say of a prompt that does not fit."""
 
@@ -69,46 +68,57 @@ def request_body(request: Request, model: str, *, own_server: bool) -> dict[str,
     return body
 
 
-def completion_of(request: Request, answer: Any, where: str) -> Completion:
+def completion_of(request: Request, answer: Any, where: str, own: Mapping[str, Ending]) -> Completion:
     """Read the body of an answer with status 200.
 
     Args:
         request: The request.
         answer: The JSON value.
         where: The server, for messages.
+        own: What values of `finish_reason` mean that only this server has.
 
     Returns:
         The completion; a refusal if the server's content filter refused it.
 
     Raises:
         TryAgainError: The body is the error of a busy server behind a gateway.
-        EngineError: The body has no choices, or another form.
+        EngineError: The body has no choices, or another form, or an unknown `finish_reason`.
     """
     try:
-        return _completion(request, answer, where)
+        return _completion(request, answer, where, own)
     except (AttributeError, TypeError, KeyError) as error:
         raise EngineError(f"{where} answered in another form ({error}): is it a /v1 server?") from error
 
 
-def _completion(request: Request, answer: Any, where: str) -> Completion:
+def _completion(request: Request, answer: Any, where: str, own: Mapping[str, Ending]) -> Completion:
     choices = answer.get("choices") if isinstance(answer, Mapping) else None
     if not choices:
         _raise_error(answer, where)
     choice, usage = choices[0], answer.get("usage") or {}
+    if choice.get("error"):
+        raise TryAgainError(f"the answer was broken off ({error_of(choice)[1]})")
     reason = choice.get("finish_reason")
-    if reason == "content_filter":
-        return Completion.refused(request, "the server's content filter refused it")
-    if reason in _BROKEN_OFF or choice.get("error"):
-        raise TryAgainError(f"the answer was broken off ({error_of(choice)[1] if choice.get('error') else reason})")
+    end = ending(reason, own)
+    if end is None:
+        raise EngineError(
+            f"{where} ended an answer with the finish_reason {reason!r:.60}, which is unknown: to say what it means, "
+            f"begin a run with --carry-over and  --set generator.finish_reasons.{reason!s:.60}=stop  (or length, for "
+            "an answer that was cut, or refused; policy.finish_reasons for the policy)"
+        )
+    if end == "refused":
+        filtered = "" if reason == "content_filter" else f" ({reason})"
+        return Completion.refused(request, f"the server's content filter refused it{filtered}")
     continues = isinstance(request.prompt, str)
-    message = choice if continues else choice.get("message") or {}
+    message = choice if continues else choice.get("message")
+    if not isinstance(message, Mapping) or (continues and "text" not in choice):
+        raise TypeError("a choice without a message")
     text = _text(message.get("text" if continues else "content"))
     if not text and message.get("refusal"):
         return Completion.refused(request, " ".join(str(message["refusal"]).split()))
     return Completion(
         id=request.id,
         text=text,
-        finish_reason="length" if reason == "length" else "stop",
+        finish_reason=end,
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
         cached_tokens=_count((usage.get("prompt_tokens_details") or {}).get("cached_tokens")),

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from typing_extensions import override
 
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, Request
+from plum_hub.engines.endings import ending
 from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, read_json
 from plum_hub.engines.revision import checked
 from plum_hub.errors import EngineError
@@ -121,10 +122,13 @@ class TgiEngine(Engine):
             raise TryAgainError(str(answer["error"]))
         text, stopped = request.sampling.until_stop(answer["generated_text"])
         details = answer["details"]
+        end = ending(details["finish_reason"], {})
+        if end is None:
+            raise TypeError(f"finish_reason {details['finish_reason']!r:.60}")
         return Completion(
             id=request.id,
             text=text,
-            finish_reason="length" if details["finish_reason"] == "length" and not stopped else "stop",
+            finish_reason="stop" if stopped else end,
             prompt_tokens=len(tokens),
             completion_tokens=details["generated_tokens"],
             stop=stopped,

@@ -38,6 +38,8 @@ class LoopbackServer:
         self.faults: deque[int | str | None] = deque()
         self.always: int | str | None = None
         """Once the faults are used up: this for every generation."""
+        self.finish_reason: object = "as it ended"
+        """What every answer of `/v1` says of its end."""
         self.chat_template = True
         """Whether TGI serves a chat model."""
         self.hanging, self.stopped = threading.Event(), threading.Event()
@@ -197,6 +199,8 @@ def _answer(server: LoopbackServer, path: str, body: dict[str, Any]) -> tuple[in
     else:
         text, words, reason = _words(prompt, body["temperature"], body["seed"], limit, body.get("stop", []))
     choice = {"index": 0, "finish_reason": "length" if reason == "length" else "stop"}
+    if server.finish_reason != "as it ended":
+        choice["finish_reason"] = server.finish_reason
     choice |= {"message": {"role": "assistant", "content": text}} if "messages" in body else {"text": text}
     usage: dict[str, Any] = {"prompt_tokens": len(prompt.split()), "completion_tokens": words, "total_tokens": 0}
     if server.cached_share:
