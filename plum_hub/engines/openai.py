@@ -15,16 +15,16 @@ from typing_extensions import override
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, Request, Sampling
 from plum_hub.engines.endings import Ending
 from plum_hub.engines.openai_wire import (
-    OUT_OF_CREDIT,
+    ErrorAnswerError,
     SchemaRefusedError,
     completion_of,
-    is_busy,
-    is_refusal,
+    harmless,
     refused,
     request_body,
 )
 from plum_hub.engines.prices import TokenPrices, list_prices
 from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, read_json
+from plum_hub.engines.server_errors import ErrorBody, read_error
 from plum_hub.errors import EngineError
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class OpenAIEngine(Engine):
     def __init__(self, config: OpenAIConfig) -> None:
         import openai
 
-        key = os.environ.get(config.api_key_env)
+        key = _key_in(config.api_key_env)
         if not key and config.base_url is None:
             raise EngineError(
                 f"openai:{config.model} needs a key: set {config.api_key_env}, or base_url for a server of yours"
@@ -255,33 +255,46 @@ class OpenAIEngine(Engine):
         except json.JSONDecodeError as error:
             raise TryAgainError(f"the answer is not JSON ({error})") from error
         except openai.APIStatusError as error:
-            if is_busy(error.status_code, str(error.code or "")):
+            if (said := said_by(error)).is_busy:
                 after = error.response.headers.get("retry-after")
-                raise TryAgainError(f"status {error.status_code}", after, error.status_code) from error
+                raise TryAgainError(said.reason, after, error.status_code) from error
             raise
         except (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError) as error:  # timeouts are of these
+            if isinstance(error.__cause__ or error, httpx2.TooManyRedirects):
+                raise EngineError(f"{self.where} redirects without an end: check base_url") from error
             late = isinstance(error, openai.APITimeoutError | httpx2.TimeoutException)
             raise TryAgainError(_root(error), timed_out=late) from error
 
-    def failure(self, error: "APIStatusError") -> EngineError:
+    def failure(self, error: "APIStatusError | ErrorAnswerError") -> EngineError:
         """Explain a request that the server refused.
 
         Args:
-            error: The client's error.
+            error: The client's error, or an error in place of an answer.
 
         Returns:
             An error that names what to change.
         """
-        if error.status_code in (401, 403):
-            return EngineError(f"{self.where} refused the key: put a valid one into {self.config.api_key_env}")
-        if error.status_code == 404:
-            return EngineError(f"{self.where} has no model {self.config.model!r} ({error.message}): check its name")
-        if error.status_code == 402 or error.code == OUT_OF_CREDIT:
+        said, where, key = said_by(error), self.where, self.config.api_key_env
+        if not isinstance(error, ErrorAnswerError) and error.response.history:
+            moved = str(error.response.url.copy_with(query=None)).removesuffix("/completions").removesuffix("/chat")
+            return EngineError(f"{where} redirects to {moved}: put that address into base_url")
+        if said.is_out_of_credit:
             return EngineError(
-                f"{self.where} has no credit left for the key in {self.config.api_key_env} ({error.message}): "
+                f"{where} has no credit left for the key in {key} ({said.words}): "
                 "add some, and run the same command again, which keeps every answer"
             )
-        return EngineError(f"{self.where} refused the request ({error.message}): change the setting that it names")
+        if said.names_the_key:
+            return EngineError(f"{where} refused the key ({said.words}): put a valid one into {key}")
+        if said.status == 403:
+            return EngineError(f"{where} does not allow this ({said.words}): check what the key in {key} may use")
+        if said.lacks_the_model:
+            return EngineError(f"{where} has no model {self.config.model!r} ({said.words}): check its name")
+        if said.status in _LACKING:
+            return EngineError(
+                f"{where} has no such page ({said.words}): check base_url, which ends before /chat/completions, mostly "
+                "with /v1, and has no query"
+            )
+        return refused(where, said)
 
     def without_batches(self, error: "APIStatusError") -> EngineError:
         """Explain that a server has no batches.
@@ -335,12 +348,57 @@ class OpenAIEngine(Engine):
 
         try:
             return self.read(request, self.asked(lambda: self._post(request, until)))
-        except openai.APIStatusError as error:
-            if is_refusal(request, error.status_code, str(error.code or ""), error.message):
-                return Completion.refused(request, error.message)
-            if error.status_code in (400, 422):
-                raise refused(request, self.where, error.message) from error
-            raise self.failure(error) from error
+        except (openai.APIStatusError, ErrorAnswerError) as error:
+            said = said_by(error)
+            if self.is_own(request, said, until):
+                return Completion.refused(request, said.words)
+            raise self.refusal(request, error) from error
+
+    def is_own(self, request: Request, said: ErrorBody, until: float) -> bool:
+        """Tell whether a server refused this very request, or would refuse every one with its settings.
+
+        Where the words do not tell, the server is asked for an answer to harmless words with the same settings. So an
+        outage is not taken for a refusal, and it does not depend on other requests what becomes of this one.
+
+        Args:
+            request: The request.
+            said: What the server said.
+            until: When to give up, by `time.monotonic()`.
+
+        Returns:
+            True if others may succeed.
+
+        Raises:
+            TryAgainError: The server is busy or the connection broke.
+        """
+        import openai
+
+        if said.is_own(request) or not said.is_about_the_request:
+            return said.is_own(request)
+        other = harmless(request)
+        try:
+            self.read(other, self.asked(lambda: self._post(other, until)))
+        except (openai.APIStatusError, ErrorAnswerError):
+            return False
+        return True
+
+    def refusal(self, request: Request, error: "APIStatusError | ErrorAnswerError") -> EngineError:
+        """Explain why the server refuses every request with these settings.
+
+        Args:
+            request: One of them.
+            error: The client's error, or an error in place of an answer.
+
+        Returns:
+            As `failure`; a `SchemaRefusedError` if the request has a schema, and that may be why.
+        """
+        said = said_by(error)
+        if request.schema is not None and said.status in (200, 400, 422) and not said.names_the_key:
+            return SchemaRefusedError(
+                f"{self.where} refused a request for an answer by a JSON schema ({said.words}): set "
+                "suites.structured=false, or change the setting that it names"
+            )
+        return self.failure(error)
 
     def _post(self, request: Request, until: float) -> Any:
         """Send a request and read the answer as it arrives, since the client's own time limit is one of silence."""
@@ -348,6 +406,29 @@ class OpenAIEngine(Engine):
         left = max(0.001, until - time.monotonic())
         with resource.with_streaming_response.create(**self.body(request), timeout=left) as answer:
             return read_json(answer.iter_bytes(), until)
+
+
+def _key_in(variable: str) -> str:
+    """Read a key without the line break that a file leaves at its end."""
+    key = os.environ.get(variable, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise EngineError(
+            f"{variable} holds a character that no key has, such as a typographic quote or a line break: "
+            "set it to the bare key"
+        )
+    return key
+
+
+def said_by(error: "APIStatusError | ErrorAnswerError") -> ErrorBody:
+    """Read what a server said.
+
+    Args:
+        error: The client's error, or an error in place of an answer.
+
+    Returns:
+        Its words and codes.
+    """
+    return error.body if isinstance(error, ErrorAnswerError) else read_error(error.status_code, error.response.content)
 
 
 def _root(error: BaseException) -> str:

@@ -38,6 +38,12 @@ class LoopbackServer:
         self.faults: deque[int | str | None] = deque()
         self.always: int | str | None = None
         """Once the faults are used up: this for every generation."""
+        self.pages: dict[str, int] = {}
+        """Pages that answer with this status only,"""
+        self.words = True
+        """and whether they say anything."""
+        self.moved = False
+        """Whether requests below `/old` and `/circle` are redirected."""
         self.finish_reason: object = "as it ended"
         """What every answer of `/v1` says of its end."""
         self.chat_template = True
@@ -82,7 +88,7 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
             pass
 
         def do_GET(self) -> None:
-            if not self._allowed():
+            if not self._allowed() or self._elsewhere():
                 return
             if self.path == "/v1/models":
                 self._send(200, {"object": "list", "data": [{"id": "tiny", "object": "model", "created": 0}]})
@@ -95,7 +101,7 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             data = self._whole_body()
-            if not self._allowed():
+            if not self._allowed() or self._elsewhere():
                 return
             if server.batches is not None and self.path == "/v1/files":
                 self._send(*server.batches.upload(_form_file(self.headers["content-type"], data)))
@@ -147,6 +153,18 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
                 return True
             self._send(401, {"error": {"message": "wrong key"}})
             return False
+
+        def _elsewhere(self) -> bool:
+            status = server.pages.get(self.path)
+            if status is not None:
+                self._send(status, {"error": {"message": "on demand"}} if server.words else b"")
+            elif server.moved and self.path.startswith("/circle/") and self.command == "POST":
+                self._send(307, b"", {"location": self.path})
+            elif server.moved and self.path.startswith(("/old/", "/circle/")):
+                self._send(301, b"", {"location": "/v1" + self.path.partition("/v1")[2]})
+            else:
+                return False
+            return True
 
         def _send(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
