@@ -4,15 +4,17 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from plum_hub.engines.base import Completion, Engine, EngineIdentity, Request, Sampling
+from plum_hub.engines.base import Completion, Engine, EngineIdentity, Prompt, Request, Sampling
 from plum_hub.engines.endings import Ending
 from plum_hub.engines.openai_wire import (
     ErrorAnswerError,
@@ -152,6 +154,8 @@ class OpenAIEngine(Engine):
         self.identity = EngineIdentity(
             engine="openai", engine_version=openai.__version__, model=config.model, revision=config.revision or ""
         )
+        self._listed: list[str] = []
+        """The models that the server names."""
         self._greet()
         if config.batch:
             self._find_batches()
@@ -287,6 +291,9 @@ class OpenAIEngine(Engine):
             return EngineError(f"{where} refused the key ({said.words}): put a valid one into {key}")
         if said.status == 403:
             return EngineError(f"{where} does not allow this ({said.words}): check what the key in {key} may use")
+        if said.lacks_the_model and self._listed and self.config.model not in self._listed:
+            some = ", ".join(_closest(self.config.model, self._listed))
+            return EngineError(f"{where} has no model {self.config.model!r}: name one it has ({some})")
         if said.lacks_the_model:
             return EngineError(f"{where} has no model {self.config.model!r} ({said.words}): check its name")
         if said.status in _LACKING:
@@ -311,11 +318,28 @@ class OpenAIEngine(Engine):
         )
 
     def _greet(self) -> None:
-        """List the models, so that a wrong address, key or name is reported before anything is paid for."""
-        known = self._first(lambda client: [model.id for model in client.models.list()], missing=lambda _: None)
-        if known and self.config.model not in known:
-            some = ", ".join(sorted(known)[:5])
-            raise EngineError(f"{self.where} has no model {self.config.model!r}: name one it has ({some})")
+        """List the models, and ask one that is not listed for a word, so that a wrong address, key or name is reported
+        before a run is made. Gateways take names that they do not list, and some keys may not list any.
+        """
+        listed = self._first(_names, missing=lambda _: None)
+        self._listed = listed or []
+        if listed is not None and self.config.model not in listed:
+            self._try_model()
+
+    def _try_model(self) -> None:
+        import openai
+
+        words = "Answer with one word: ready."
+        prompt: Prompt = [{"role": "user", "content": words}] if self.config.chat else words
+        sampling = Sampling(temperature=1.0, top_p=1.0, max_tokens=16)
+        request = Request(id="model", prompt=prompt, seed=0, sampling=sampling)
+        with suppress(TryAgainError):  # there, and busy: `generate` waits for it
+            try:
+                self.asked(lambda: self._post(request, time.monotonic() + 20))
+            except openai.APIStatusError as error:
+                said = said_by(error)
+                if said.status in (403, *_LACKING) or said.names_the_key or said.is_out_of_credit:
+                    raise self.failure(error) from error
 
     def _find_batches(self) -> None:
         """Check that the server has batches, before a run is made that needs them."""
@@ -417,6 +441,24 @@ def _key_in(variable: str) -> str:
             "set it to the bare key"
         )
     return key
+
+
+def _names(client: "OpenAI") -> list[str]:
+    """List the models in whatever form; none where the key may do all but that."""
+    import openai
+
+    try:
+        body = client.models.with_raw_response.list().http_response.json()
+    except openai.APIStatusError as error:
+        if error.status_code in (400, 403):
+            return []
+        raise
+    models = body if isinstance(body, list) else body.get("data") or body.get("models") or []
+    return [str(model.get("id") or model.get("name")) for model in models]
+
+
+def _closest(name: str, names: Iterable[str]) -> list[str]:
+    return sorted(names, key=lambda other: (-SequenceMatcher(None, name, other).ratio(), other))[:5]
 
 
 def said_by(error: "APIStatusError | ErrorAnswerError") -> ErrorBody:

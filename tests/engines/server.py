@@ -38,6 +38,8 @@ class LoopbackServer:
         self.faults: deque[int | str | None] = deque()
         self.always: int | str | None = None
         """Once the faults are used up: this for every generation."""
+        self.models: tuple[int, Any] = (200, {"object": "list", "data": [{"id": "tiny", "object": "model"}]})
+        """The answer to a question for the list of models; it answers as `tiny` only, whatever it lists."""
         self.pages: dict[str, int] = {}
         """Pages that answer with this status only,"""
         self.words = True
@@ -67,8 +69,10 @@ class LoopbackServer:
             return self.answer(path, body)
 
     def answer(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        self.answered[json.dumps(body, sort_keys=True)] += 1
-        return _answer(self, path, body)
+        status, answer = _answer(self, path, body)
+        if status != 404:
+            self.answered[json.dumps(body, sort_keys=True)] += 1
+        return status, answer
 
     def __exit__(self, *_: object) -> None:
         self.stopped.set()
@@ -91,7 +95,7 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
             if not self._allowed() or self._elsewhere():
                 return
             if self.path == "/v1/models":
-                self._send(200, {"object": "list", "data": [{"id": "tiny", "object": "model", "created": 0}]})
+                self._send(*server.models)
             elif server.batches is not None and self.path.startswith(("/v1/batches", "/v1/files")):
                 self._send(*server.batches.get(self.path))
             elif self.path == "/info":

@@ -24,7 +24,7 @@ def loopback(tmp_path: Path) -> Iterator[LoopbackServer]:
 
 def config(server: LoopbackServer, **settings: Any) -> OpenAIConfig:
     quick = {"first_wait_seconds": 0.01, "attempts": 2, "concurrency": 1, "batch_poll_seconds": 0.01}
-    return OpenAIConfig(model="tiny", **{"base_url": f"{server.url}/v1", **quick, **settings})
+    return OpenAIConfig(**{"model": "tiny", "base_url": f"{server.url}/v1", **quick, **settings})
 
 
 def ask(settings: OpenAIConfig | TgiConfig, *prompts: str) -> dict[str, Completion]:
@@ -236,3 +236,51 @@ def test_a_model_of_tgi_without_a_template_is_no_server_of_another_kind(loopback
     loopback.pages["/chat_tokenize"] = status
     with tgi(loopback).open() as engine:
         assert not engine.has_chat_template
+
+
+def models(*names: str) -> list[dict[str, str]]:
+    return [{"id": name, "object": "model"} for name in names]
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        (200, models("tiny", "large")),
+        (200, models("large")),
+        (200, {"data": models("tiny:latest")}),
+        (200, {"models": [{"name": "models/tiny"}]}),
+        (200, {"object": "list", "data": None}),
+        (403, {"error": {"message": "Missing scopes: api.model.read"}}),
+        (400, {"error": "bad"}),
+        (404, {"detail": "Not Found"}),
+        (503, {"error": "Loading"}),
+    ],
+)
+@pytest.mark.parametrize("chat", [True, False])
+def test_a_list_of_models_shuts_no_model_out_that_answers(
+    loopback: LoopbackServer, listed: tuple[int, Any], chat: bool
+) -> None:
+    loopback.models = listed
+    assert ask(config(loopback, chat=True), "one")["one"].text
+    config(loopback, chat=chat).open()
+
+
+def test_a_name_that_is_not_listed_is_tried_and_a_wrong_one_told_with_the_closest(loopback: LoopbackServer) -> None:
+    loopback.models = (200, models(*(f"a{n}" for n in range(9)), "tiny-b", "tiny"))
+    with pytest.raises(EngineError, match=r"has no model 'tinny': name one it has \(tiny, tiny-b, a"):
+        config(loopback, model="tinny").open()
+    config(loopback).open()
+    assert sum(loopback.received.values()) == 1  # a listed one costs nothing
+
+
+@pytest.mark.parametrize(
+    ("status", "message"), [(401, "refused the key"), (403, "does not allow this"), (402, "no credit left")]
+)
+def test_a_key_that_may_not_ask_is_told_before_a_run_though_it_may_not_list_models_either(
+    loopback: LoopbackServer, status: int, message: str
+) -> None:
+    loopback.models, loopback.always = (403, {"error": "no"}), status
+    with pytest.raises(EngineError, match=message):
+        config(loopback).open()
+    loopback.always = 503
+    config(loopback).open()
