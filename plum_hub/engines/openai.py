@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, Prompt, Request, Sampling
 from plum_hub.engines.endings import Ending
+from plum_hub.engines.events import is_stream, joined
 from plum_hub.engines.openai_wire import (
     ErrorAnswerError,
     SchemaRefusedError,
@@ -25,7 +26,7 @@ from plum_hub.engines.openai_wire import (
     request_body,
 )
 from plum_hub.engines.prices import TokenPrices, list_prices
-from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, read_json
+from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, json_of, read_body
 from plum_hub.engines.server_errors import ErrorBody, read_error
 from plum_hub.errors import EngineError
 
@@ -429,7 +430,8 @@ class OpenAIEngine(Engine):
         resource: Any = self.client.completions if isinstance(request.prompt, str) else self.client.chat.completions
         left = max(0.001, until - time.monotonic())
         with resource.with_streaming_response.create(**self.body(request), timeout=left) as answer:
-            return read_json(answer.iter_bytes(), until)
+            body = read_body(answer.iter_bytes(), until)
+        return joined(body) if is_stream(body) else json_of(body)
 
 
 def _key_in(variable: str) -> str:

@@ -12,7 +12,7 @@ from typing_extensions import override
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, Request
 from plum_hub.engines.endings import ending
 from plum_hub.engines.openai_wire import refused
-from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, read_json
+from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, json_of, read_body
 from plum_hub.engines.revision import checked
 from plum_hub.engines.server_errors import ErrorBody, read_error
 from plum_hub.errors import EngineError
@@ -166,7 +166,7 @@ class TgiEngine(Engine):
             left = max(0.001, until - time.monotonic())
             with self._client.stream("POST", path, json=body, timeout=left) as answer:
                 if answer.is_success:
-                    return read_json(answer.iter_bytes(), until)
+                    return json_of(read_body(answer.iter_bytes(), until))
                 answer.read()
         except httpx2.HTTPError as error:
             late = isinstance(error, httpx2.TimeoutException)

@@ -9,7 +9,7 @@ import json
 import random
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -40,6 +40,8 @@ class LoopbackServer:
         """Once the faults are used up: this for every generation."""
         self.models: tuple[int, Any] = (200, {"object": "list", "data": [{"id": "tiny", "object": "model"}]})
         """The answer to a question for the list of models; it answers as `tiny` only, whatever it lists."""
+        self.written: Callable[[Any], Any] = lambda answer: answer
+        """How a single answer is written; as JSON by default."""
         self.pages: dict[str, int] = {}
         """Pages that answer with this status only,"""
         self.words = True
@@ -140,7 +142,7 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
             else:
                 with server.lock:
                     status, answer = server.answer(self.path, body)
-                self._send(status, answer)
+                self._send(status, server.written(answer))
 
         def _whole_body(self) -> bytes:
             if "content-length" in self.headers:
