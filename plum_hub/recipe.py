@@ -346,7 +346,7 @@ def _adopted(mine: Any, other: Any) -> Any:
     if isinstance(mine, EngineSettings):
         if type(mine) is not type(other):
             return mine
-        if mine.model != other.model:
+        if mine.model and mine.model != other.model:  # a server that serves one model need not be told which
             unchanged = (other.revision or "").startswith("sha256:") and mine.pin().revision == other.revision
             # The last part of the path is in the ids of the rows.
             named = PurePath(mine.model).name == PurePath(other.model).name or Path(other.model).expanduser().exists()

@@ -9,7 +9,7 @@ import pytest
 
 from plum_hub.engines.base import Completion, Request, Sampling
 from plum_hub.engines.openai import OpenAIConfig
-from plum_hub.errors import BudgetError
+from plum_hub.errors import BudgetError, UsageError
 from plum_hub.pipeline.ledger import SpendingLimit
 from tests.rehearsal import command, plum_hub, rows, write_rehearsal
 
@@ -160,3 +160,20 @@ def test_processes_count_in_one_file(tmp_path: Path) -> None:
         send(one, requests * 2, engine, 100)
     with pytest.raises(BudgetError, match="after 10 answers"):
         next(waiting)
+
+
+def test_small_answers_add_up() -> None:
+    engine = OpenAIConfig(model="m", usd_per_million_input=0.02, usd_per_million_output=0.04)
+    limit = SpendingLimit(usd=1.0)
+    answer = Completion(id="1", text="", finish_reason="stop", prompt_tokens=9, completion_tokens=6)
+    for _ in range(1000):
+        limit.add(engine, answer)
+    assert limit.account.usd == pytest.approx(0.00042)
+
+
+@pytest.mark.parametrize("limit", [SpendingLimit(tokens=10), SpendingLimit(usd=1.0)])
+def test_a_limit_that_cannot_be_kept_is_no_limit_in_silence(limit: SpendingLimit) -> None:
+    engine = OpenAIConfig(model="m", usd_per_million_input=1e6, usd_per_million_output=1e6)
+    requests = [Request(id=str(number), prompt="p", seed=0, sampling=GREEDY) for number in range(20)]
+    with pytest.raises(UsageError, match="does not say how many tokens"):
+        send(limit, requests, engine, 0)

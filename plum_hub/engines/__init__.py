@@ -1,5 +1,6 @@
 """Where text comes from. The union of the engines' settings is the registry."""
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -50,8 +51,8 @@ def parse_engine(text: str) -> EngineConfig:
         case "transformers":
             return TransformersConfig(model=model, revision=revision)
         case "openai":
-            served, _, url = rest.partition("@")
-            return OpenAIConfig(model=served, base_url=url or None)
+            served, url = _split_server(rest)
+            return OpenAIConfig(model=served, base_url=url)
         case "tgi":
             return TgiConfig(base_url=rest)
         case "scripted":
@@ -64,6 +65,17 @@ def _local_engine() -> str:
         if find_spec(name) is not None:
             return name
     raise MissingExtraError("running a model on this machine (on a GPU the extra is `vllm`)", "cpu")
+
+
+def _split_server(text: str) -> tuple[str, str | None]:
+    """Split `NAME@URL`; a name may have an `@` of its own."""
+    name, at, url = text.partition("@http")
+    if at:
+        return name, f"http{url}"
+    name, at, address = text.rpartition("@")
+    if name and re.search(r":\d+(/|$)|/v1\b", address):
+        raise EngineError(f"openai:{text}: write the address with its scheme, as in  openai:{name}@http://{address}")
+    return text, None
 
 
 def _split_revision(text: str) -> tuple[str, str | None]:

@@ -96,20 +96,22 @@ class Completion:
     stop: str = ""
 
     @classmethod
-    def refused(cls, request: Request, reason: str, prompt_tokens: int = 0) -> Self:
+    def refused(cls, request: Request, reason: str, prompt_tokens: int = 0, completion_tokens: int = 0) -> Self:
         """Make the completion of a request that the model cannot answer.
 
         Args:
             request: The request.
             reason: Why, in one line; it becomes the text.
             prompt_tokens: Tokens of the prompt, 0 where they are not known.
+            completion_tokens: Tokens that were generated and are not shown.
 
         Returns:
             A completion with the finish reason `refused`.
         """
         return cls(
-            id=request.id, text=reason, finish_reason="refused", prompt_tokens=prompt_tokens, completion_tokens=0
-        )
+            id=request.id, text=reason, finish_reason="refused", prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

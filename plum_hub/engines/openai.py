@@ -25,6 +25,7 @@ from plum_hub.engines.openai_wire import (
     refused,
     request_body,
 )
+from plum_hub.engines.pacing import wait_in
 from plum_hub.engines.prices import TokenPrices, list_prices
 from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, json_of, read_body
 from plum_hub.engines.server_errors import ErrorBody, read_error
@@ -98,7 +99,7 @@ class OpenAIConfig(RemoteSettings):
     @override
     def text_settings(self) -> dict[str, object]:
         """Chat or completion, and the server: by a digest, since its address is private."""
-        server = self.base_url and hashlib.sha256(self.base_url.encode()).hexdigest()[:16]
+        server = self.address and hashlib.sha256(self.address.encode()).hexdigest()[:16]
         return {"chat": self.chat, "server": server}
 
     @override
@@ -115,19 +116,48 @@ class OpenAIConfig(RemoteSettings):
     @override
     def usd_per_million_tokens(self) -> TokenPrices | None:
         """Return the prices in the settings, else OpenAI's list price (`prices.yaml`); half of them for a batch."""
-        prices = list_prices().get(self.model) if self.base_url is None else None
+        prices = list_prices().get(self.model) if self.address is None else None
         given, cached = self.usd_per_million_input, self.usd_per_million_cached_input
-        if given is not None and self.usd_per_million_output is not None:
-            prices = TokenPrices(given, self.usd_per_million_output, given)
+        if given is not None or self.usd_per_million_output is not None:
+            prices = self._given_prices(prices)
         if prices is not None and cached is not None:
             prices = prices._replace(cached_input=cached)
         return prices.times(_BATCH_FACTOR) if prices is not None and self.batch else prices
 
+    def _given_prices(self, listed: TokenPrices | None) -> TokenPrices | None:
+        """Return the prices in the settings, with that of the list for one that is not set; None if there is none."""
+        paid, made = self.usd_per_million_input, self.usd_per_million_output
+        cached = paid if paid is not None else listed and listed.cached_input
+        paid = paid if paid is not None else listed and listed.input
+        made = made if made is not None else listed and listed.output
+        return None if paid is None or made is None or cached is None else TokenPrices(paid, made, cached)
+
+    @property
+    def address(self) -> str | None:
+        """The server: `base_url`, or `OPENAI_BASE_URL` of the environment; None for OpenAI's own."""
+        return self.base_url or os.environ.get("OPENAI_BASE_URL", "").strip() or None
+
+    def located(self) -> Self:
+        """Name the server in the settings, also where the environment does: another server is another model.
+
+        Returns:
+            Settings with `base_url`, if it is not OpenAI's own.
+        """
+        if self.address == self.base_url:
+            return self
+        return type(self).model_validate(self.model_dump() | {"base_url": self.address})
+
+    @override
+    def adopting(self, sealed: Self) -> Self:
+        """As `EngineSettings.adopting`, of the server that the environment names."""
+        return super(OpenAIConfig, self.located()).adopting(sealed)
+
     @override
     def pin(self) -> Self:
-        """Check that the server answers. It knows models by name only, so there is no revision to fix."""
-        self.open().close()
-        return self
+        """Name the server, and check that it answers. It knows models by name only: there is no revision to fix."""
+        located = self.located()
+        located.open().close()
+        return located
 
     @override
     def open(self) -> "OpenAIEngine":
@@ -143,6 +173,7 @@ class OpenAIEngine(Engine):
     def __init__(self, config: OpenAIConfig) -> None:
         import openai
 
+        config = config.located()
         key = _key_in(config.api_key_env)
         if not key and config.base_url is None:
             raise EngineError(
@@ -261,8 +292,7 @@ class OpenAIEngine(Engine):
             raise TryAgainError(f"the answer is not JSON ({error})") from error
         except openai.APIStatusError as error:
             if (said := said_by(error)).is_busy:
-                after = error.response.headers.get("retry-after")
-                raise TryAgainError(said.reason, after, error.status_code) from error
+                raise TryAgainError(said.reason, wait_in(error.response.headers), error.status_code) from error
             raise
         except (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError) as error:  # timeouts are of these
             if isinstance(error.__cause__ or error, httpx2.TooManyRedirects):

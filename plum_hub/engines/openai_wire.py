@@ -1,5 +1,6 @@
 """Requests and answers of the OpenAI API as JSON, for single requests and for the lines of a batch."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -99,7 +100,7 @@ def _completion(request: Request, answer: Any, where: str, own: Mapping[str, End
     choices = answer.get("choices") if isinstance(answer, Mapping) else None
     if not choices:
         _raise_error(answer, where)
-    choice, usage = choices[0], answer.get("usage") or {}
+    choice, (prompt, completion, cached) = choices[0], _usage(answer)
     if choice.get("error"):
         raise TryAgainError(f"the answer was broken off ({read_error(200, choice).words})")
     reason = choice.get("finish_reason")
@@ -112,21 +113,21 @@ def _completion(request: Request, answer: Any, where: str, own: Mapping[str, End
         )
     if end == "refused":
         filtered = "" if reason == "content_filter" else f" ({reason})"
-        return Completion.refused(request, f"the server's content filter refused it{filtered}")
+        return Completion.refused(request, f"the server's content filter refused it{filtered}", prompt, completion)
     continues = isinstance(request.prompt, str)
     message = choice if continues else choice.get("message")
     if not isinstance(message, Mapping) or (continues and "text" not in choice):
         raise TypeError("a choice without a message")
     text = _text(message.get("text" if continues else "content"))
     if not text and message.get("refusal"):
-        return Completion.refused(request, " ".join(str(message["refusal"]).split()))
+        return Completion.refused(request, " ".join(str(message["refusal"]).split()), prompt, completion)
     return Completion(
         id=request.id,
         text=text,
         finish_reason=end,
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        completion_tokens=_count(usage.get("completion_tokens")),
-        cached_tokens=_count((usage.get("prompt_tokens_details") or {}).get("cached_tokens")),
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cached_tokens=cached,
     )
 
 
@@ -139,9 +140,21 @@ def _text(content: Any) -> str:
     return content or ""
 
 
+def _usage(answer: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Return the tokens of the prompt, those generated, and those of the prompt from a cache.
+
+    They are 0 where a server tells none. Some servers count the tokens of a model's reasoning in the total alone.
+    """
+    usage = answer.get("usage") or {}
+    prompt, total = _count(usage.get("prompt_tokens")), _count(usage.get("total_tokens"))
+    completion = max(_count(usage.get("completion_tokens")), total - prompt)
+    return prompt, completion, _count((usage.get("prompt_tokens_details") or {}).get("cached_tokens"))
+
+
 def _count(value: Any) -> int:
-    """Return a number of tokens; 0 for what is none."""
-    return value if type(value) is int and value > 0 else 0
+    """Return a number of tokens, which some servers write as 10.0; 0 for what is none."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if is_number and 0 < value < math.inf else 0
 
 
 def refused(where: str, said: ErrorBody) -> EngineError:

@@ -25,10 +25,9 @@ class TokenPrices(NamedTuple):
             cached: Tokens of prompts that the server had in its cache.
 
         Returns:
-            US dollars, to the millionth.
+            US dollars.
         """
-        total = (prompt - cached) * self.input + cached * self.cached_input + completion * self.output
-        return round(total / 1e6, 6)
+        return ((prompt - cached) * self.input + cached * self.cached_input + completion * self.output) / 1e6
 
     def times(self, factor: float) -> "TokenPrices":
         """Scale the prices.

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 from typing_extensions import override
 
 from plum_hub.engines.base import Completion, EngineSettings, Request
-from plum_hub.engines.pacing import OVERLOADED, Pace, seconds_of
+from plum_hub.engines.pacing import OVERLOADED, Pace
 from plum_hub.errors import EngineError
 
 _T = TypeVar("_T")
@@ -42,7 +42,8 @@ class RemoteSettings(EngineSettings):
     deadline_seconds: float | None = Field(default=None, gt=0)
     """Time limit of one request in seconds, all its tries and the waits between them counted; none by default."""
     attempts: int = Field(default=8, ge=1)
-    """Tries of one request before the server counts as down."""
+    """Tries of one request before the server counts as down; those at which it asked for fewer requests (429, 503), and
+    answered others, do not count."""
     first_wait_seconds: float = Field(default=0.5, ge=0)
     """Wait before the second try, in seconds; doubled for each further try, up to a minute, unless the server asks for
     more (`Retry-After`).
@@ -52,8 +53,8 @@ class RemoteSettings(EngineSettings):
 
     @field_validator("base_url")
     @classmethod
-    def _without_userinfo(cls, url: str | None) -> str | None:
-        """Reject a secret in the address. Not by a `ValueError`, since pydantic would print the value with it."""
+    def _address_without_secret(cls, url: str | None) -> str | None:
+        """Reject what is no address, or has a secret. Not by a `ValueError`: pydantic would print the value with it."""
         if url and "@" in url.rpartition("://")[2].partition("/")[0]:
             raise EngineError(
                 "base_url holds a user or a key (before its @), and it is written into files: "
@@ -64,7 +65,16 @@ class RemoteSettings(EngineSettings):
                 "base_url holds a key (after its ?), and it is written into files: put the key into an environment "
                 "variable and name it with api_key_env of the openai engine"
             )
+        if url and not url.lower().startswith(("http://", "https://")):
+            raise EngineError(f"base_url {url!r} has no scheme: write it as in  http://localhost:8000/v1")
         return url
+
+    @override
+    def adopting(self, sealed: Self) -> Self:
+        """As `EngineSettings.adopting`; an address with and without a slash at its end is one server's."""
+        mine, theirs = ((one.base_url or "").rstrip("/") for one in (self, sealed))
+        same = self.model_copy(update={"base_url": sealed.base_url}) if mine == theirs else self
+        return super(RemoteSettings, same).adopting(sealed)
 
     @override
     def public(self) -> Self:
@@ -78,20 +88,18 @@ class TryAgainError(Exception):
 
     Args:
         reason: What happened, in one line.
-        after: The server's `Retry-After`: seconds or an HTTP date; None where it gave none.
+        after: How long the server asks to wait, in seconds; 0 where it does not say.
         status: The HTTP status, where there was one.
         timed_out: Whether the server took too long, as one with too many requests does.
 
     Attributes:
-        after: The server's `Retry-After`, in seconds; 0 where it gave none.
+        after: How long the server asks to wait, in seconds; 0 where it does not say.
         overloaded: Whether the server asked for fewer requests, or took too long.
     """
 
-    def __init__(
-        self, reason: str, after: str | None = None, status: int | None = None, *, timed_out: bool = False
-    ) -> None:
+    def __init__(self, reason: str, after: float = 0.0, status: int | None = None, *, timed_out: bool = False) -> None:
         super().__init__(reason)
-        self.after = seconds_of(after)
+        self.after = after
         self.overloaded = timed_out or status in OVERLOADED
 
 
@@ -209,7 +217,7 @@ def persist(settings: RemoteSettings, call: Callable[[float], _T], pace: Pace) -
         EngineError: Every try failed, the deadline has passed, or `call` says that another try would not help.
         CancelledError: Another request failed first.
     """
-    reason, tries, deadline = "", 0, math.inf
+    reason, tries, failed, deadline = "", 0, 0, math.inf
     while True:
         sent_in = pace.begin()
         if not tries and settings.deadline_seconds is not None:
@@ -219,6 +227,7 @@ def persist(settings: RemoteSettings, call: Callable[[float], _T], pace: Pace) -
             answer = call(min(time.monotonic() + settings.timeout_seconds, deadline))
         except TryAgainError as error:
             reason, after = str(error), min(error.after, settings.max_retry_after_seconds)
+            failed += not (error.overloaded and pace.answers_lately)
             if error.overloaded:
                 pace.end(sent_in, overloaded=True, pause=after)
             else:
@@ -230,9 +239,9 @@ def persist(settings: RemoteSettings, call: Callable[[float], _T], pace: Pace) -
             pace.end(sent_in)
             return answer
         wait = max(after, min(_LONGEST_WAIT, settings.first_wait_seconds * 2 ** (tries - 1)) * random.uniform(0.5, 1.0))
-        if tries >= settings.attempts or time.monotonic() + wait >= deadline:
+        if failed >= settings.attempts or time.monotonic() + wait >= deadline:
             pace.stop()
-            raise _given_up(settings, tries, reason, in_time=tries >= settings.attempts)
+            raise _given_up(settings, tries, reason, in_time=failed >= settings.attempts)
         pace.stopped.wait(wait)
 
 

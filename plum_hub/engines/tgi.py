@@ -12,6 +12,7 @@ from typing_extensions import override
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, Request
 from plum_hub.engines.endings import ending
 from plum_hub.engines.openai_wire import refused
+from plum_hub.engines.pacing import wait_in
 from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, json_of, read_body
 from plum_hub.engines.revision import checked
 from plum_hub.engines.server_errors import ErrorBody, read_error
@@ -28,6 +29,12 @@ class TgiConfig(RemoteSettings):
     """For example `http://localhost:8080`. Required; empty only in published settings."""
     model: str = ""
     """The model that the server should serve; any model by default."""
+
+    @override
+    def adopting(self, sealed: Self) -> Self:
+        """As `EngineSettings.adopting`, with the model that the server served if none is named."""
+        named = self if self.model else self.model_copy(update={"model": sealed.model})
+        return super(TgiConfig, named).adopting(sealed)
 
     @override
     def pin(self) -> Self:
@@ -173,7 +180,7 @@ class TgiEngine(Engine):
             raise TryAgainError(str(error) or type(error).__name__, timed_out=late) from error
         said = read_error(answer.status_code, answer.content)
         if said.is_busy or said.status == 424:  # 424: the generation broke
-            raise TryAgainError(said.reason, answer.headers.get("retry-after"), said.status)
+            raise TryAgainError(said.reason, wait_in(answer.headers), said.status)
         raise _RefusedError(path, said)
 
 

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Completion, Request
+from plum_hub.engines.prices import FREE
 from plum_hub.errors import BudgetError, RunError, UsageError
 from plum_hub.files import locked, write_whole
 from plum_hub.lines import object_of, whole_lines
@@ -63,10 +64,13 @@ def spending(run: Run, *, carried: bool = True) -> tuple[StageSpending, ...]:
             counts.update(answers=1, prompt=prompt, completion=completion, cached=min(prompt, cached.get(name, 0)))
         if counts["answers"]:
             tokens = counts["prompt"], counts["completion"], counts["cached"]
+            usd = price_of(engine, *tokens)
+            if not any(tokens) and engine.usd_per_million_tokens() != FREE:
+                usd = None  # its server does not count them
             found.append(
                 StageSpending(
                     stage=stage, answers=counts["answers"], prompt_tokens=tokens[0], completion_tokens=tokens[1],
-                    cached_tokens=tokens[2], usd=price_of(engine, *tokens),
+                    cached_tokens=tokens[2], usd=None if usd is None else round(usd, 6),
                 )
             )  # fmt: skip
     return tuple(found)
@@ -261,6 +265,8 @@ class SpendingLimit:
     """Where several processes count together; None for one process."""
     sharers: int = 1
     """Processes that share the limit: each sends that much smaller groups."""
+    is_blind: bool = False
+    """Whether a server answered without saying how many tokens that took."""
     account: SpendingAccount = field(default_factory=SpendingAccount)
     """What was spent; with a ledger, as this process last read it."""
 
@@ -339,6 +345,7 @@ class SpendingLimit:
 
         Raises:
             BudgetError: The limit is reached, and requests are left.
+            UsageError: The server does not count tokens.
         """
         limit = self if any(engine.usd_per_million_tokens() or (1.0,)) else replace(self, usd=None)
         if not limit.is_set:
@@ -348,6 +355,11 @@ class SpendingLimit:
         while start < len(requests):
             first, most = (_FIRST_BATCH, _MOST_BATCH) if together else (_FIRST, _MOST)
             most = min(most, len(requests) - start)
+            if self.is_set and self.is_blind:
+                raise UsageError(
+                    f"{engine.model}: the server does not say how many tokens an answer takes (`usage`), so that no limit "
+                    "can be kept; all rows are kept: run the same command without --budget and --max-tokens"
+                )
             if self.ledger is None:
                 size = self.account.take(limit, 0, first, most)
             else:
@@ -370,6 +382,7 @@ class SpendingLimit:
             completion: The answer.
         """
         tokens = completion.prompt_tokens + completion.completion_tokens
+        self.is_blind = self.is_blind or (not tokens and completion.finish_reason != "refused")
         usd = price_of(engine, completion.prompt_tokens, completion.completion_tokens, completion.cached_tokens) or 0.0
         if self.ledger is None:
             self.account.note(0, tokens, usd)

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from plum_hub.engines import OpenAIConfig, TgiConfig
+from plum_hub.engines import OpenAIConfig, TgiConfig, parse_engine
 from plum_hub.engines.base import Completion, Request, Sampling
+from plum_hub.engines.openai_wire import completion_of
+from plum_hub.engines.prices import list_prices
 from plum_hub.errors import EngineError
 from tests.engines.proxy import CHAT, Fault, FaultProxy
 from tests.engines.server import LoopbackServer
@@ -333,3 +335,74 @@ def test_a_choice_without_a_message_is_no_empty_answer(
         monkeypatch.setattr(loopback, "answer", lambda *_, choice=choice: (200, {"choices": [choice]}))
         with pytest.raises(EngineError, match=r"another form \(a choice without a message\)"):
             answers(config(loopback), 1)
+
+
+def test_the_server_that_the_environment_names_is_the_settings_own(
+    loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LoopbackServer() as other:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{loopback.url}/v1")
+        named = OpenAIConfig(model="tiny")
+        sealed = named.pin()
+        assert sealed.base_url == f"{loopback.url}/v1"
+        assert named.text_settings() == sealed.text_settings()
+        assert OpenAIConfig(model="gpt-4.1-mini").usd_per_million_tokens() is None  # no price of OpenAI's
+        assert named.adopting(sealed) == sealed
+        assert len(list(named.open().generate(requests(2)))) == 2
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{other.url}/v1")
+        assert named.adopting(sealed) != sealed  # which a run refuses
+        assert list(sealed.open().generate(requests(1)))
+        assert sum(other.answered.values()) == 0
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    assert OpenAIConfig(model="gpt-4.1-mini").text_settings() == {"chat": True, "server": None}
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ({"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 5150}, (100, 5050)),  # reasoning apart
+        ({"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150}, (100, 50)),
+        ({"prompt_tokens": 10.0, "completion_tokens": 5.0}, (10, 5)),
+        ({"prompt_tokens": 10, "completion_tokens": float("inf"), "total_tokens": True}, (10, 0)),
+        (None, (0, 0)),
+    ],
+)
+@pytest.mark.parametrize("reason", ["stop", "content_filter"])
+def test_every_generated_token_is_counted(usage: object, tokens: tuple[int, int], reason: str) -> None:
+    choice = {"message": {"content": "hello"}, "finish_reason": reason}
+    (request,) = requests(1)
+    read = completion_of(request, {"choices": [choice], "usage": usage}, "a server", {})
+    assert (read.prompt_tokens, read.completion_tokens) == tokens
+
+
+def test_one_price_refines_the_list_and_is_none_alone() -> None:
+    listed = list_prices()["gpt-4.1-mini"]
+    assert OpenAIConfig(model="gpt-4.1-mini", usd_per_million_input=99.0).usd_per_million_tokens() == (
+        99.0, listed.output, 99.0,
+    )  # fmt: skip
+    assert OpenAIConfig(model="gpt-4.1-mini", usd_per_million_output=9.0).usd_per_million_tokens() == (
+        listed.input, 9.0, listed.cached_input,
+    )  # fmt: skip
+    mine = OpenAIConfig(model="mine", base_url="http://127.0.0.1:1/v1", usd_per_million_input=99.0)
+    assert mine.usd_per_million_tokens() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "model", "url"),
+    [
+        ("openai:m@http://h:1/v1", "m", "http://h:1/v1"),
+        ("openai:@cf/meta/llama@https://h/v1", "@cf/meta/llama", "https://h/v1"),
+        ("openai:claude@2024", "claude@2024", None),
+        ("openai:@cf/meta/llama", "@cf/meta/llama", None),
+    ],
+)
+def test_a_name_may_have_an_at_of_its_own(text: str, model: str, url: str | None) -> None:
+    made = parse_engine(text)
+    assert isinstance(made, OpenAIConfig)
+    assert (made.model, made.base_url) == (model, url)
+
+
+@pytest.mark.parametrize("text", ["openai:m@localhost:8000/v1", "openai:m@h/v1", "tgi:localhost:8080"])
+def test_an_address_without_its_scheme_is_told_what_it_lacks(text: str) -> None:
+    with pytest.raises(EngineError, match="http://"):
+        parse_engine(text)

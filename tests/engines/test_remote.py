@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from plum_hub.engines import OpenAIConfig, TgiConfig
+from plum_hub.engines import OpenAIConfig, TgiConfig, parse_engine
 from plum_hub.engines.base import Request, Sampling
 from plum_hub.engines.remote import TryAgainError
 from plum_hub.errors import EngineError
+from plum_hub.recipe import compose
 from tests.engines.server import LoopbackServer
 
 SAMPLING = Sampling(temperature=1.0, top_p=0.9, max_tokens=8)
@@ -226,3 +227,20 @@ def test_the_ends_of_tgis_answers(
                 list(engine.generate(_requests(1)))
         else:
             assert [one.finish_reason for one in engine.generate(_requests(1))] == [end]
+
+
+@pytest.mark.parametrize("kind", ["openai", "tgi"])
+def test_a_server_that_answers_only_so_many_a_minute_is_not_down(kind: str, loopback: LoopbackServer) -> None:
+    loopback.faults.extend([None, *[429] * 9, None, *[429] * 9])  # more than there are attempts, each time
+    with _config(kind, loopback, attempts=4, concurrency=1).open() as engine:
+        assert len(list(engine.generate(_requests(4)))) == 4
+
+
+@pytest.mark.parametrize("kind", ["openai", "tgi"])
+def test_the_settings_of_a_run_are_found_again_by_the_same_command(kind: str, loopback: LoopbackServer) -> None:
+    given = f"openai:tiny@{loopback.url}/v1" if kind == "openai" else f"tgi:{loopback.url}"
+    sealed = parse_engine(given).pin()
+    for again in (given, f"{given}/"):
+        recipe = compose(None, "options", {"policy": again, "generator": again}, [])
+        found = recipe.adopting(recipe.model_copy(update={"policy": sealed, "generator": sealed}))
+        assert (found.policy, found.generator) == (sealed, sealed)
