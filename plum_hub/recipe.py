@@ -46,9 +46,9 @@ class SuitesConfig(_Section):
     """Answers of the generator for each instruction; the paper's number for the source if not set (3; Evol-Instruct 6).
     """
     min_cases: int = Field(default=3, ge=1)
-    """Fewest distinct cases of a suite; suites with fewer are left out."""
+    """Fewest distinct cases of a generated suite; suites with fewer are left out."""
     max_cases: int = Field(default=5, ge=1)
-    """Most cases of a suite; further ones are cut off."""
+    """Most cases of a generated suite; further ones are cut off."""
     roles: bool = False
     """Whether the generator is asked for cases with distinct roles (typical, edge, large, and invalid input where the
     task has a rule for it), and each case's role is kept. By default the prompt asks for plain cases."""
