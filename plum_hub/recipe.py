@@ -432,13 +432,13 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
 
 def key_paths() -> list[str]:
     """Return every recipe key, such as `samples.seed`, apart from those of the engines."""
-    sections = ("instructions", "suites", "samples", "verdicts", "decontamination", "preferences", "budget")
-    paths = ["version", "policy", "generator"]
-    for name in sections:
-        section = Recipe.model_fields[name].annotation
-        assert isinstance(section, type)
-        assert issubclass(section, BaseModel)
-        paths += [f"{name}.{key}" for key in section.model_fields]
+    paths = []
+    for name, field in Recipe.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            paths += [f"{name}.{key}" for key in section.model_fields]
+        else:  # a plain value, or one of the engines, whose keys depend on its type
+            paths.append(name)
     return paths
 
 

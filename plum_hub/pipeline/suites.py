@@ -314,13 +314,12 @@ def _choose(
             group[0] = suite
         strengths.measure(stronger)
         for group in waiting:
-            best = group.pop(0)
-            if best.instruction_id in with_suite:
-                group.insert(0, best)
-            elif (weakness := strengths.weakness(best)) is not None:
-                yield _left_out(best, WEAK, weakness)
-                continue
-            else:
+            best = group[0]
+            if best.instruction_id not in with_suite:
+                del group[0]
+                if (weakness := strengths.weakness(best)) is not None:
+                    yield _left_out(best, WEAK, weakness)
+                    continue  # the next best has its turn
                 yield best
             for spare in group:
                 yield _left_out(spare, _SPARE)
