@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from plum_hub.engines import EngineConfig, parse_engine
 from plum_hub.engines.base import EngineSettings
@@ -19,17 +19,13 @@ from plum_hub.errors import EngineError, RecipeError
 from plum_hub.execution.base import SandboxName
 from plum_hub.instructions.sources import InstructionsConfig, paper_settings, same_files, source_path
 from plum_hub.layers import flat, mapping, merged, setting_tree, unknown_key
-from plum_hub.refusal import first_refusal
+from plum_hub.refusal import SettingsModel, first_refusal
 from plum_hub.release.lineage import published_name
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.static import DROP_CODES, known_codes
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class SuitesConfig(_Section):
+class SuitesConfig(SettingsModel):
     """How test suites are made (paper, section 3, "Generating high-quality test cases")."""
 
     source: str = "generate"
@@ -112,7 +108,7 @@ def suite_template(settings: SuitesConfig) -> str:
     return "suite_roles" if settings.roles else "suite"
 
 
-class SamplesConfig(_Section):
+class SamplesConfig(SettingsModel):
     """How the policy is sampled (paper, section 3, "Sampling solutions from the policy")."""
 
     per_instruction: int | None = Field(default=None, ge=1)
@@ -135,7 +131,7 @@ class SamplesConfig(_Section):
     then text, with the chat template applied."""
 
 
-class VerdictsConfig(_Section):
+class VerdictsConfig(SettingsModel):
     """Where programs run, what they may use, and what the static check may reject."""
 
     sandbox: SandboxName = "auto"
@@ -169,7 +165,7 @@ class VerdictsConfig(_Section):
 BenchmarkName: TypeAlias = Literal["humaneval", "humaneval+", "mbpp", "mbpp-sanitized", "mbpp+", "livecodebench"]
 
 
-class DecontaminationConfig(_Section):
+class DecontaminationConfig(SettingsModel):
     """Which benchmarks instructions and samples are compared with before a release. Matches are left out."""
 
     benchmarks: tuple[BenchmarkName, ...] = get_args(BenchmarkName)
@@ -181,7 +177,7 @@ class DecontaminationConfig(_Section):
     """A text is left out if such n-grams cover a greater share of a statement's words than this."""
 
 
-class BudgetConfig(_Section):
+class BudgetConfig(SettingsModel):
     """How long a build may take. Rows that do not fit are left out, with the reason `over_budget`."""
 
     minutes: float | None = Field(default=None, gt=0)
@@ -196,7 +192,7 @@ _PINNED = ("policy", "generator", "instructions", "suites")
 """The sections that hold a revision."""
 
 
-class Recipe(_Section):
+class Recipe(SettingsModel):
     """One experiment."""
 
     version: Literal[1] = 1

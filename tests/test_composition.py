@@ -101,3 +101,24 @@ def test_a_key_of_the_users_recipe_without_effect_is_named_and_none_of_a_shipped
         )  # fmt: skip
         arguments.compose(tmp_path / "run", said.append)
         assert "".join(said).partition(",")[0] == words
+
+
+def test_tests_of_rows_are_not_put_to_other_tasks(tmp_path: Path) -> None:
+    mine, other = tmp_path / "mine.jsonl", tmp_path / "other.jsonl"
+    for path in (mine, other):
+        path.write_text('{"task": "Write f.", "tests": ["assert f() == 1"]}\n')
+
+    def source(suites: str, instructions: str) -> str:
+        arguments = RecipeArguments(
+            recipe=None, model="scripted:x", generator=None, instructions=instructions, suites=suites, hub="none",
+            settings=(),
+        )  # fmt: skip
+        recipe, _ = arguments.compose(tmp_path / "run", lambda _: None)
+        return f"{recipe.instructions.source} {recipe.suites.source}"
+
+    for suites in (str(mine), f"{mine}:tests", str(tmp_path / "missing.jsonl")):
+        with pytest.raises(UsageError, match="tests of rows belong to their own tasks"):
+            source(suites, str(other))
+    assert source(f"{mine}:tests", f"{mine}:task") == f"{mine}:task rows"
+    assert source("rows", str(other)) == f"{other} rows"
+    assert source("me/suites@v1.0.0", str(other)) == f"{other} me/suites@v1.0.0"  # of the same tasks, by their text

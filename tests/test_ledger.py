@@ -9,7 +9,7 @@ import pytest
 
 from plum_hub.engines.base import Completion, Request, Sampling
 from plum_hub.engines.openai import OpenAIConfig
-from plum_hub.errors import BudgetError
+from plum_hub.errors import BudgetError, UsageError
 from plum_hub.pipeline.ledger import SpendingLimit
 from tests.rehearsal import command, plum_hub, rows, write_rehearsal
 
@@ -160,3 +160,9 @@ def test_processes_count_in_one_file(tmp_path: Path) -> None:
         send(one, requests * 2, engine, 100)
     with pytest.raises(BudgetError, match="after 10 answers"):
         next(waiting)
+
+
+@pytest.mark.parametrize(("budget", "tokens"), [(float("nan"), None), (float("inf"), None), (0.0, None), (None, 0)])
+def test_a_limit_is_a_positive_number(budget: float | None, tokens: int | None) -> None:
+    with pytest.raises(UsageError, match=r"--(budget|max-tokens) .*leave it out for no limit"):
+        SpendingLimit.chosen(budget, tokens)

@@ -239,3 +239,43 @@ def test_a_key_that_changes_what_a_model_is_asked_makes_new_rows_and_no_other_do
     for key, (value, whose) in ANSWERS_OF.items():
         changed = {name for name, one in first_ids(f"{key}={json.dumps(value)}").items() if one != usual[name]}
         assert changed == ({whose} if whose else set()), key
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("samples: {per_instruction: yes}", "samples.per_instruction: .*valid integer.*'true'"),
+        ("samples: {temperature: on}", "samples.temperature: .*valid number.*'true'"),
+        ("suites: {min_strength: false}", "suites.min_strength: .*valid number"),
+        ("budget: {minutes: true}", "budget.minutes: .*valid number"),
+        ("instructions: {limit: yes}", "instructions.limit: .*valid integer"),
+        ("preferences: {max_per_label: yes}", "preferences.max_per_label: .*valid integer"),
+        ("policy: {type: openai, model: m, concurrency: yes}", "policy.concurrency: .*valid integer"),
+        ("decontamination: off", "decontamination: is a section"),
+        ("samples: 3", "samples: is a section"),
+    ],
+)
+def test_a_word_is_no_number_and_a_value_no_section(text: str, words: str) -> None:
+    layers = {key: value for key, value in BASE.items() if not text.startswith(key)}
+    with pytest.raises(RecipeError, match=words):
+        compose(text, "file", layers, [])
+
+
+def test_a_truth_value_is_one_where_one_is_wanted() -> None:
+    made = compose("suites: {vote: yes, structured: true}\ninstructions: {python_only: off}", "file", BASE, [])
+    assert (made.suites.vote, made.suites.structured, made.instructions.python_only) == (True, True, False)
+
+
+def test_a_section_without_a_key_is_one_that_is_left_out() -> None:
+    assert compose("samples:\n  # per_instruction: 3\nbudget:\n", "file", BASE, []) == compose(None, "", BASE, [])
+
+
+@pytest.mark.parametrize("setting", ["samples.seed=", "samples.seed= ", "instructions.limit="])
+def test_a_setting_without_a_value_is_refused(setting: str) -> None:
+    with pytest.raises(RecipeError, match=r"has no value; give one, or  --set \S+=null"):
+        compose(None, "options", BASE, [setting])
+
+
+def test_a_key_that_stands_twice_in_a_setting_is_refused_as_in_a_file() -> None:
+    with pytest.raises(RecipeError, match="leave one out"):
+        compose(None, "options", BASE, ["samples={per_instruction: 3, per_instruction: 4}"])

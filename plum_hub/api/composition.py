@@ -1,7 +1,7 @@
 """From the arguments of a build to its recipe and its run folder."""
 
 import os
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from plum_hub import layers
 from plum_hub import recipe as recipes
 from plum_hub import recipes as shipped
-from plum_hub.api.settings import StrPath, engine
+from plum_hub.api.settings import StrPath, as_path, engine
 from plum_hub.engines import EngineConfig, parse_engine
 from plum_hub.errors import RecipeError, UsageError
 from plum_hub.hubs.client import choose_target
@@ -97,6 +97,7 @@ class RecipeArguments:
         if self.suites:
             base |= suites_sections(self.suites, "auto" if self.hub == "none" else self.hub)
         if self.instructions:
+            _check_one_source(self.suites, base, self.instructions)
             base["instructions"] = {"source": canonical(self.instructions)}
         if self.model:
             base["policy"] = engine(self.model).model_dump(mode="json")
@@ -114,13 +115,33 @@ class RecipeArguments:
             return self.recipe.to_yaml(), "the recipe"
         if (text := shipped.text(str(self.recipe))) is not None:
             return text, f"recipe {self.recipe}"
-        path = Path(self.recipe)
+        path = as_path(self.recipe)
         if not path.exists():
             raise RecipeError(
                 f"{path}: no such file, and no shipped recipe has this name; the shipped recipes are "
                 f"{', '.join(shipped.names())}"
             )
         return layers.read(path), str(path)
+
+
+def _check_one_source(suites: str | None, base: Mapping[str, Any], instructions: str) -> None:
+    """Refuse instructions beside other rows whose tests are to be used: a row's tests are of its own task."""
+    if suites == ROWS or base.get("suites", {}).get("source") != ROWS:
+        return
+    mine, others = (_without_column(one) for one in (base["instructions"]["source"], canonical(instructions)))
+    if mine != others:
+        raise UsageError(
+            f"--suites {suites} with --instructions {instructions}: tests of rows belong to their own tasks; leave "
+            "--instructions out, or name the column of the task in the same source, as SOURCE:COLUMN"
+        )
+
+
+def _without_column(source: str) -> str:
+    """Write a source without the column that is named behind it."""
+    found = parse_source(source)
+    if isinstance(found, LocalAddress):
+        return str(found.path)
+    return source if found is None else found.name
 
 
 def _chosen_generator(recipe: Recipe, folder: Path, say: Callable[[str], None]) -> EngineConfig | None:

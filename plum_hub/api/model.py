@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from plum_hub.api.settings import Settings, StrPath, optional_path, setting_lines
+from plum_hub.api.settings import Settings, StrPath, as_path, optional_path, setting_lines
 from plum_hub.errors import TrainingError
 from plum_hub.progress import LoggedProgress, Progress
 from plum_hub.publishing.model import ModelPublishRequest
@@ -235,8 +235,8 @@ def push_model(
     """
     options = PublishOptions.chosen(repo=repo, hub=hub, private=private, tag=tag, branch=branch, create_pr=create_pr)
     request = ModelPublishRequest(
-        checkpoint=Path(checkpoint), weights=weights, base=base, base_license=base_license, run=optional_path(run),
-        results=tuple(map(Path, results)),
+        checkpoint=as_path(checkpoint), weights=weights, base=base, base_license=base_license, run=optional_path(run),
+        results=tuple(map(as_path, results)),
     )  # fmt: skip
     return publish_model(request, options, progress or LoggedProgress())
 

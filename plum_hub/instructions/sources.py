@@ -16,7 +16,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from plum_hub.errors import InstructionsError
 from plum_hub.instructions import hub
@@ -31,6 +31,7 @@ from plum_hub.instructions.pieces import with_continuations
 from plum_hub.instructions.tables import Row
 from plum_hub.instructions.turns import CHATS
 from plum_hub.records import Drop, Instruction, digest
+from plum_hub.refusal import SettingsModel
 from plum_hub.spool import Spool
 
 STARTER = Path(__file__).with_name("starter.jsonl")
@@ -44,10 +45,8 @@ _PEEKED_ROWS = 1000
 """Rows besides the first that are searched for a column."""
 
 
-class InstructionsConfig(BaseModel):
+class InstructionsConfig(SettingsModel):
     """The instructions of a run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     source: str = "oss-instruct"
     """`starter`, `oss-instruct`, `evol-instruct-code`, `sharegpt`, a Hub dataset `NAMESPACE/NAME[@REVISION][:COLUMN]`

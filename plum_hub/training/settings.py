@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from plum_hub import plain_yaml
 from plum_hub.engines.base import in_a_line
 from plum_hub.errors import TrainingError
-from plum_hub.refusal import first_refusal
+from plum_hub.refusal import SettingsModel, first_refusal
 from plum_hub.release.schemas import Method
 
 _RATES: dict[tuple[Method, bool], float] = {
@@ -37,10 +37,8 @@ class Batches:
     """Batches per device and optimiser step."""
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(SettingsModel):
     """How a model is trained: the keys of `--set`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: Method = "kto"
     """`kto` on chosen and rejected answers, `dpo` on balanced pairs of them, `sft` on the chosen ones alone."""
