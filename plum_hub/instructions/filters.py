@@ -40,6 +40,8 @@ _NOT_PROGRAMMING = frozenset({
 })  # fmt: skip
 """What a column of programming languages says, word for word, where it names none."""
 
+_LOCALE = re.compile(r"[a-z]{2}[-_](?!py)[a-z]{2}")
+"""`sr-RS` is Serbian, and `RS` in it no Rust."""
 _MOST_WORDS = 6
 """Words of a language column's value; a longer one is prose."""
 _VERSION = re.compile(r"[\s:/_-]*\(?v?[\d.]+x?\)?$")
@@ -155,7 +157,7 @@ def programming_language(value: str, *, certain: bool = False) -> str | None:
     """
     name = value.strip().lower()
     words = [word.strip(".") for word in re.findall(r"[\w.+#]+", name)]
-    if len(words) > _MOST_WORDS:
+    if len(words) > _MOST_WORDS or _LOCALE.fullmatch(name):
         return None
     parts = [part for word in words for part in re.split(r"[._]", word)]
     known = [name, *words, *parts]

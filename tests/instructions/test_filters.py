@@ -85,7 +85,9 @@ def test_an_unknown_language_is_another_one_where_the_column_has_no_others(value
     assert programming_language(value) is None
 
 
-@pytest.mark.parametrize("value", ["en", "en-US", "English", "zh_CN", "N/A", "none", "", "-", "71", "text", "a " * 9])
+@pytest.mark.parametrize(
+    "value", ["en", "en-US", "English", "zh_CN", "sr-RS", "N/A", "none", "", "-", "71", "text", "a " * 9]
+)
 @pytest.mark.parametrize("certain", [True, False])
 def test_a_natural_language_or_nothing_is_no_programming_language(value: str, certain: bool) -> None:
     assert programming_language(value, certain=certain) is None
