@@ -1,4 +1,4 @@
-"""Lists and truth values that a file without types, such as a CSV, has as text."""
+"""Lists and truth values that a file without types, such as a CSV, has as text; and programs in a text."""
 
 import ast
 import json
@@ -55,6 +55,25 @@ def literal_of(text: str, otherwise: Any) -> Any:
             return otherwise if lines else ast.literal_eval(_Arrays().visit(tree))
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return otherwise
+
+
+def parsed(code: str) -> ast.Module | None:
+    """Parse a text as a Python program, without warnings about it.
+
+    Args:
+        code: The text.
+
+    Returns:
+        Its tree; None where it is no program, or too long or deep to tell.
+    """
+    if len(code) > _MAX_REPR_CHARACTERS:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(code)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
 
 
 class _Arrays(ast.NodeTransformer):
