@@ -202,6 +202,39 @@ ROWS: dict[str, tuple[Mapping[str, Any], str, int]] = {
         "pack",
         2,
     ),
+    "tuples, which JSON has not": (
+        {
+            "solutions": ["def twice(n):\n    return (n, (n, n))\n"],
+            "input_output": json.dumps(
+                {"fn_name": "twice", "inputs": [[1], [2]], "outputs": [[1, [1, 1]], [2, [2, 2]]]}
+            ),
+        },
+        "twice",
+        2,
+    ),
+    "integer keys, which JSON has not": (
+        {
+            "solutions": ["def swap(d):\n    return {d[key]: key + 1 for key in d}\n"],
+            "input_output": json.dumps(
+                {"fn_name": "swap", "inputs": [[{1: 5}], [{2: 6}]], "outputs": [{5: 2}, {6: 3}]}
+            ),
+        },
+        "swap",
+        2,
+    ),
+    "keys that are texts": (
+        {
+            "solutions": ["def pair(n):\n    return {str(n): [n]}\n"],
+            "input_output": json.dumps({"fn_name": "pair", "inputs": [[1], [2]], "outputs": [{"1": [1]}, {"2": [2]}]}),
+        },
+        "pair",
+        2,
+    ),
+    "the same input twice": (
+        {"inputs": ["1 2\n", "1 2\n", "3 4\n"], "outputs": ["3\n", "3", "7\n"], "solution": ADD_LINES},
+        "",
+        2,
+    ),
     "codecontests": (
         {
             "public_tests": {"input": ["1 2\n"], "output": ["3\n"]},
@@ -244,6 +277,11 @@ BAD: dict[str, tuple[Mapping[str, Any], str]] = {
     ),
     "no output": ({"tests": [{"input": "1"}, {"input": "2"}], "code": ADD_LINES}, "unreadable_tests"),
     "one output": ({"input_output": {"inputs": ["1", "2"], "outputs": ["0", "0"]}}, "cannot_fail"),
+    "two outputs of an input": ({"inputs": ["1\n", "1\n", "2\n"], "outputs": ["2\n", "3\n", "5\n"]}, "contradictory"),
+    "two values of a call": (
+        {"inputs": [[1], [1], [2]], "outputs": [2, 3, 4], "fn_name": "double", "code": DOUBLE},
+        "contradictory",
+    ),
     "nested": ({"tests": json.loads("[" * 900 + "]" * 900)}, "unreadable_tests"),
 }
 
@@ -270,6 +308,23 @@ def test_a_row_becomes_a_suite_that_its_reference_passes_and_a_stub_fails(name: 
     assert all(status != "passed" for key, status in statuses.items() if key.endswith("stub"))
     own = [status for key, status in statuses.items() if key.endswith("own")]
     assert own.count("passed") == 1 or not own  # of two readings of one row one is right
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("def pair(n): return [n, n]", "passed"),
+        ("def pair(n): return (n, n)", "passed"),
+        ("def pair(n): return (n, n, n)", "failed"),
+        ("def pair(n): return {n}", "failed"),
+    ],
+)
+def test_a_program_may_return_a_tuple_where_json_has_a_list(code: str, status: str, judge: Judge) -> None:
+    found = suites_of({"fn_name": "pair", "inputs": [[1], [2]], "outputs": [[1, 1], [2, 2]]}, None)
+    assert isinstance(found, list)
+    (execution,) = judge.run([program("pair", code, "pair", found[0].cases, Limits())])
+    assert execution.status == status
+    assert {case.judged for case in execution.cases} == {"outside"}
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -349,7 +404,7 @@ def test_tests_that_mean_two_things_make_no_suite_without_a_solution(tmp_path: P
     assert done.returncode == 0, done.stderr
     suites = {suite["entry_point"]: suite["cases"][0] for suite in rows(tmp_path / "run", "suites")}
     assert {name: (case["call"], case["expected"]) for name, case in suites.items()} == {
-        "to_text": ("to_text(1)", "'1'"), "rev": ("rev([1, 2])", "[2, 1]"),
+        "to_text": ("to_text(1)", "'1'"), "rev": ("rev([1, 2])", "as_lists([2, 1])"),
     }  # fmt: skip
     (drop,) = (row for row in rows(tmp_path / "run", "dropped") if row["stage"] == "suites")
     assert drop["reason"] == "ambiguous_tests"

@@ -19,6 +19,7 @@ from plum_hub.answers.plain import lower_closeness, to_plain_body
 from plum_hub.answers.proof import why_cannot_fail
 from plum_hub.answers.runners import TestModule, collect_tests, reached_names, with_stand_ins
 from plum_hub.answers.source import is_future, loaded_names, missing_names, parse, stored_names, substitute, unparse
+from plum_hub.execution.closeness import without_as_lists
 from plum_hub.execution.literals import syntax_tree
 from plum_hub.execution.plain_literals import NotPlainError, parse_plain, plain_call
 from plum_hub.records import TestCase
@@ -236,7 +237,7 @@ def _source(case: TestCase) -> str:
     """Return statements whose names and checks are those of a case, with short literals for long ones."""
     if case.statement:
         return case.statement
-    call, expected = str(case.call), str(case.expected)
+    call, expected = str(case.call), without_as_lists(str(case.expected))
     with suppress(NotPlainError):
         call = f"{plain_call(call)[0]}(0)" if len(call) > _LONG else call
     with suppress(NotPlainError):
