@@ -254,6 +254,83 @@ ROWS: dict[str, tuple[Mapping[str, Any], str, int]] = {
     ),
 }
 
+LINKED = """import random
+from typing import *
+
+class Node:
+    def __init__(self, value, after=None):
+        self.value, self.after = value, after
+
+def linked(values):
+    head = None
+    for value in reversed(values):
+        head = Node(value, head)
+    return head
+
+def is_same(one, other):
+    while one and other and one.value == other.value:
+        one, other = one.after, other.after
+    return one is other is None
+"""
+REVERSED = """class Solution:
+    def turned(self, head: Optional[Node]) -> Optional[Node]:
+        found = None
+        while head:
+            head.after, found, head = found, head, head.after
+        return found
+"""
+LEETCODE = {
+    "prompt": LINKED,
+    "starter_code": "class Solution:\n    def turned(self, head: Optional[Node]) -> Optional[Node]:\n        ",
+    "entry_point": "Solution().turned",
+    "test": "def check(candidate):\n    assert is_same(candidate(head = linked([1, 2])), linked([2, 1]))\n"
+    "    assert is_same(candidate(head = linked([])), linked([]))\n",
+}
+"""A row as LeetCodeDataset has them: what tests need is in the prompt, and the solution is a completion."""
+
+ROWS |= {
+    "leetcode, helpers in the prompt": (LEETCODE | {"completion": REVERSED}, "Solution", 2),
+    "leetcode, helpers and a whole solution": (LEETCODE | {"solution": f"```python\n{REVERSED}```"}, "Solution", 2),
+    "leetcode, no solution": (LEETCODE, "Solution", 2),
+    "completion": (
+        {"prompt": "def double(n: int) -> int:\n", "completion": "    return 2 * n\n", "test": "assert double(2) == 4"},
+        "double",
+        1,
+    ),
+    "completion in prose": (
+        {"completion": "Surely:\n```python\ndef double(n): return n\n```", "test": "assert double(2) == 4"},
+        "double",
+        1,
+    ),
+    "lambda": ({"code": "double = lambda n: 2 * n\n", "test_list": ["assert double(2) == 4"]}, "double", 1),
+    "partial": (
+        {"code": "from functools import partial\npower = partial(pow, 2)\n", "test_list": ["assert power(3) == 8"]},
+        "power",
+        1,
+    ),
+    "another name": ({"code": f"{DOUBLE}\ntwice = double\n", "test_list": ["assert twice(2) == 4"]}, "twice", 1),
+}
+
+IMPORTS = {
+    "brackets": "from solution import (\n    double,\n)",
+    "comment": "from solution import double  # noqa: F401",
+    "relative": "from .solution import double",
+    "package": "from src.solution import double",
+    "its own name": "from double import double",
+    "another module": "from numbers_of_mine import double",
+    "all names": "from solution import *",
+    "several": "from solution import double, LIMIT\nassert LIMIT == LIMIT == 7",
+    "alias": "from solution import double as g",
+    "module": "import solution",
+    "module, alias": "import solution as s",
+    "module of a package": "from . import solution",
+    "importlib": "import importlib\ns = importlib.import_module('solution')",
+    "either": "try:\n    from solution import double\nexcept ImportError:\n    from .solution import double",
+    "inside": "",
+}
+CALLED = {"alias": "g", "module": "solution.double", "module, alias": "s.double", "importlib": "s.double"}
+CALLED["module of a package"] = "solution.double"
+
 TO_TEXT = "def to_text(n):\n    return bin(n)[2:]\n"
 
 BAD: dict[str, tuple[Mapping[str, Any], str]] = {
@@ -274,6 +351,11 @@ BAD: dict[str, tuple[Mapping[str, Any], str]] = {
             "solutions": {"language": [2], "solution": ["int main(){}"]},
         },
         "no_reference",
+    ),
+    "what nothing defines": (LEETCODE | {"prompt": "Turn a list around."}, "unreadable_tests"),
+    "what the prompt only declares": (
+        LEETCODE | {"prompt": "def linked(values):\n    pass\n\ndef is_same(one, other):\n    pass\n"},
+        "unreadable_tests",
     ),
     "no output": ({"tests": [{"input": "1"}, {"input": "2"}], "code": ADD_LINES}, "unreadable_tests"),
     "one output": ({"input_output": {"inputs": ["1", "2"], "outputs": ["0", "0"]}}, "cannot_fail"),
@@ -327,12 +409,54 @@ def test_a_program_may_return_a_tuple_where_json_has_a_list(code: str, status: s
     assert {case.judged for case in execution.cases} == {"outside"}
 
 
+@pytest.mark.parametrize("name", IMPORTS)
+@pytest.mark.parametrize("more", [{}, {"entry_point": "double"}], ids=["found", "named"])
+def test_a_test_module_may_import_the_program_in_any_way(name: str, more: dict[str, str], judge: Judge) -> None:
+    body = f"assert {CALLED.get(name, 'double')}(2) == 4"
+    if name == "inside":
+        body = f"from double import double\n    {body}"
+    solution = f"LIMIT = 7\n\n{DOUBLE}"
+    found = suites_of({"solution": solution, "test": f"{IMPORTS[name]}\n\ndef test_two():\n    {body}\n", **more}, None)
+    assert isinstance(found, list), found
+    (suite,) = found
+    assert suite.entry_point == "double"
+    codes = {"right": suite.reference, "wrong": suite.reference.replace("2 * n", "n")}
+    programs = [program(role, code, "double", suite.cases, Limits()) for role, code in codes.items()]
+    assert {one.id: one.status for one in judge.run(programs)} == {"right": "passed", "wrong": "failed"}
+
+
+@pytest.mark.parametrize("code", ["double = lambda n: 2 * n\n", "def f(n): return 2 * n\ndouble = f\n"])
+def test_starter_code_does_not_show_a_solution_that_is_no_def(code: str) -> None:
+    found = suites_of({"code": code, "test_list": ["assert double(2) == 4"]}, None)
+    assert isinstance(found, list)
+    assert found[0].starter_code == "def double(arg1):\n    pass\n"
+
+
+def test_starter_code_has_the_classes_of_its_signature(judge: Judge) -> None:
+    found = suites_of(LEETCODE, None)
+    assert isinstance(found, list)
+    codes = {"right": found[0].starter_code + REVERSED, "wrong": found[0].starter_code}
+    programs = [program(role, code, "Solution", found[0].cases, Limits()) for role, code in codes.items()]
+    assert {one.id: one.status for one in judge.run(programs)} == {"right": "passed", "wrong": "failed"}
+    scope: dict[str, Any] = {}
+    exec(found[0].starter_code, scope)
+    assert scope["Node"](5).value == 5
+    assert "linked" not in scope
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_a_row_without_a_suite_says_why(name: str) -> None:
     row, reason = BAD[name]
     found = suites_of(row, None)
     assert isinstance(found, UnusableTests)
     assert found.reason == reason, found
+
+
+@pytest.mark.parametrize("text", ['{"inputs": ["1"], "outputs"', '{"inputs": ["1\n"], "outputs": ["2"]}', "[1, 2"])
+def test_broken_json_is_called_so(text: str) -> None:
+    found = suites_of({"input_output": text}, None)
+    assert isinstance(found, UnusableTests)
+    assert "neither Python nor JSON (" in found.detail
 
 
 def test_a_column_can_be_named_and_cases_limited() -> None:

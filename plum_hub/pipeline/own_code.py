@@ -1,18 +1,29 @@
 """The programs in a row that has tests of its own: its solutions, and the code that it shows."""
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from plum_hub.answers.code import extract_code
-from plum_hub.answers.source import definitions, is_future, is_stub, missing_names, parse, unparse
+from plum_hub.answers.entry import missing_helpers
+from plum_hub.answers.source import (
+    DefinitionNode,
+    definitions,
+    futures_first,
+    is_future,
+    is_stub,
+    missing_names,
+    parse,
+    unparse,
+)
 from plum_hub.pipeline.own_pairs import decoded
 
 REFERENCE_COLUMNS = (
     "canonical_solution", "reference_solution", "reference", "code", "solution", "solutions", "solution_code",
-    "gold_standard_solution",
+    "gold_standard_solution", "completion",
 )  # fmt: skip
-"""Names of columns with a reference solution."""
+"""Names of columns with a reference solution. A `completion` is one where the whole text is a program: else it may be
+anybody's answer."""
 _PROMPTS = ("prompt", "code_prompt", "complete_prompt")
 _PYTHON3 = 3  # CodeContests' number of the language
 _USUAL = {
@@ -32,6 +43,8 @@ _USUAL = {
 _USUAL_MODULES = frozenset(
     {"math", "re", "heapq", "bisect", "collections", "itertools", "functools", "random", "string"}
 )
+USUAL_NAMES = _USUAL.keys() | _USUAL_MODULES
+"""Names that contest sites define for their programs."""
 
 
 def solutions_of(row: Mapping[str, Any], entry_point: str) -> Iterator[str]:
@@ -48,11 +61,56 @@ def solutions_of(row: Mapping[str, Any], entry_point: str) -> Iterator[str]:
         for text in _texts(decoded(row.get(column)) if column == "solutions" else row.get(column)):
             prompts = [given for name in _PROMPTS if (given := text_of(row.get(name)))]
             for code in (text, *(f"{given.rstrip()}\n{text}" for given in prompts)):
-                program = code if _defines(parse(code), entry_point) else extract_code(code, entry_point or None)
+                is_whole = column == "completion" or _defines(parse(code), entry_point)
+                program = code if is_whole else extract_code(code, entry_point or None)
                 tree = parse(program or "")
                 if program and tree is not None and tree.body and _defines(tree, entry_point):
-                    yield with_usual_imports(program.replace("\r\n", "\n"))
+                    yield _ready(row, program.replace("\r\n", "\n"), entry_point)
                     break
+
+
+def _ready(row: Mapping[str, Any], code: str, entry_point: str) -> str:
+    """Add the helpers of the prompt that a program lacks, and the imports that contest sites provide."""
+    helpers = shown_helpers(row, code, entry_point)
+    return with_usual_imports(futures_first(f"{helpers}\n{code}") if helpers else code)
+
+
+def starter_of(row: Mapping[str, Any], given: str, entry_point: str) -> str:
+    """Complete starter code.
+
+    Args:
+        row: The row.
+        given: Its starter code.
+        entry_point: The name that a program has to define.
+
+    Returns:
+        Code that parses and loads, where it lacked no more than bodies, usual imports and helpers of the prompt.
+    """
+    return _ready(row, completed(given), entry_point)
+
+
+def shown_helpers(
+    row: Mapping[str, Any], code: str, entry_point: str, used: Set[str] = frozenset(), *, tests_only: bool = False
+) -> str:
+    """Find functions and classes that a row's prompt defines, and that a program or its tests lack.
+
+    Args:
+        row: The row.
+        code: The program.
+        entry_point: The name that it has to define, which is no helper.
+        used: Names that the tests use.
+        tests_only: Leave out what only the program lacks.
+
+    Returns:
+        Their source; "" if there are none. What is only declared is none: it is for the program to define.
+    """
+    found = ""
+    for name in _PROMPTS:
+        tree = parse(completed(text_of(row.get(name))))
+        if tree is not None and any(isinstance(node, DefinitionNode) for node in tree.body):
+            shown = unparse(node for node in tree.body if not is_stub(node))
+            found = found or missing_helpers(code, shown, entry_point, used, tests_only=tests_only)
+    return found
 
 
 def _defines(tree: ast.Module | None, entry_point: str) -> bool:
@@ -73,7 +131,7 @@ def has_solutions(row: Mapping[str, Any]) -> bool:
     Returns:
         True if a column for solutions holds a text.
     """
-    found = (decoded(row.get(column)) for column in REFERENCE_COLUMNS)
+    found = (decoded(row.get(column)) for column in REFERENCE_COLUMNS if column != "completion")
     return any(value.get("solution") if isinstance(value, Mapping) else _texts(value) for value in found)
 
 

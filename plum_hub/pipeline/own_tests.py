@@ -14,18 +14,20 @@ sandbox to show.
 
 import ast
 import json
-import re
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
+from plum_hub.answers.assertions import call_to_statement
 from plum_hub.answers.checks import can_fail, read_tests
+from plum_hub.answers.program_imports import imported_names
 from plum_hub.answers.source import (
     DefinitionNode,
     FunctionNode,
     definitions,
+    is_import,
     loaded_names,
     missing_names,
     parse,
@@ -39,9 +41,12 @@ from plum_hub.execution.literals import write_literal
 from plum_hub.instructions.cells import list_of
 from plum_hub.pipeline.own_code import (
     REFERENCE_COLUMNS,
+    USUAL_NAMES,
     completed,
     has_solutions,
+    shown_helpers,
     solutions_of,
+    starter_of,
     text_of,
     with_usual_imports,
 )
@@ -70,8 +75,8 @@ COLUMNS = frozenset({
 
 _CONTEST = ("public_tests", "private_tests", "generated_tests")
 _NAME_COLUMNS = ("entry_point", "fn_name", "func_name", "function_name")
+_NOTHING = ast.Module(body=[], type_ignores=[])
 _SCRIPT_STARTER = "# Read the input from standard input and print the answer to standard output.\n"
-_SOLUTION_IMPORT = re.compile(r"(?m)^from\s+(?:solution|main|answer|your_module)\s+import\s+(?P<names>[\w, ]+)\s*$")
 
 Reason: TypeAlias = Literal[
     "no_tests", "unreadable_tests", "cannot_fail", "contradictory", "no_entry_point", "no_reference", "nondeterministic"
@@ -154,11 +159,10 @@ def _of_assertions(row: Mapping[str, Any], given: object) -> list[RowSuite] | Un
     source = _test_module(row, given)
     method = next((found for name in _NAME_COLUMNS if (found := tested_name(text_of(row.get(name))))), None)
     source = readable_tests(source, method)
-    named = _named_entry(row) or (method.name if method else "") or _imported_entry(source)
-    source = _SOLUTION_IMPORT.sub("", source)
     tree = parse(source)
     if tree is None:
-        return UnusableTests("unreadable_tests", "the tests are not Python")
+        return UnusableTests("unreadable_tests", _why_no_python(given))
+    named = _named_entry(row) or (method.name if method else "") or _imported_entry(tree, row)
     solutions = list(solutions_of(row, named))
     entry_point = named or _tested_name(tree, solutions)
     if not entry_point:
@@ -169,10 +173,51 @@ def _of_assertions(row: Mapping[str, Any], given: object) -> list[RowSuite] | Un
         return UnusableTests("no_entry_point", f"no test uses {named}")
     cases = read_tests(source, entry_point)
     setup = with_usual_imports(text_of(row.get("test_setup_code")))
-    cases = tuple(_behind(setup, case) for case in cases) if setup else cases
+    if setup:
+        names = definitions(parse(setup) or ast.Module(body=[], type_ignores=[])).keys()
+        cases = tuple(_behind(setup, names, case) for case in cases)
     if not any(can_fail(case, entry_point) for case in cases):
         return UnusableTests("cannot_fail", "no test could fail a program")
-    return _with_reference(row, entry_point, cases, solutions)
+    suites = _with_reference(row, entry_point, cases, solutions)
+    if isinstance(suites, UnusableTests):
+        return suites
+    suites = [_with_shown_helpers(row, suite) for suite in suites]
+    if method is not None and method.expression != method.name and (unknown := _unknown_names(suites[0])):
+        return UnusableTests(
+            "unreadable_tests", f"the tests use {', '.join(unknown)}, which nothing in the row defines"
+        )
+    return suites
+
+
+def _why_no_python(given: object) -> str:
+    text = str(given).strip()
+    if text.startswith(("{", "[")):
+        try:
+            json.loads(text)
+        except ValueError as error:
+            return f"the tests are neither Python nor JSON ({error})"
+    return "the tests are not Python"
+
+
+def _with_shown_helpers(row: Mapping[str, Any], suite: RowSuite) -> RowSuite:
+    """Put functions and classes that the row's prompt defines before the tests that use them, as in LeetCodeDataset;
+    what the suite's program has to define is left to it."""
+    given = {suite.entry_point, *definitions(parse(suite.reference or suite.starter_code) or _NOTHING)}
+    used = {name for case in suite.cases for name in _missing(case)} - given
+    setup = shown_helpers(row, "", suite.entry_point, used, tests_only=True) if used else ""
+    return replace(suite, cases=tuple(_behind(setup, used, case) for case in suite.cases)) if setup else suite
+
+
+def _unknown_names(suite: RowSuite) -> list[str]:
+    """Return names of tests that a class alone cannot define, where no solution does."""
+    known = definitions(parse(suite.starter_code) or _NOTHING).keys() | USUAL_NAMES | {suite.entry_point}
+    missing = {name for case in suite.cases for name in _missing(case)} - known
+    return [] if suite.reference else sorted(missing)
+
+
+def _missing(case: TestCase) -> set[str]:
+    tree = parse(case.call or case.statement or "")
+    return set() if tree is None else missing_names(tree)
 
 
 def _test_module(row: Mapping[str, Any], given: object) -> str:
@@ -191,10 +236,9 @@ def _test_module(row: Mapping[str, Any], given: object) -> str:
     return "\n".join([*front, *(str(line).replace("\r\n", "\n") for line in lines)]) + "\n"
 
 
-def _behind(setup: str, case: TestCase) -> TestCase:
-    """Put a dataset's set-up code before a case that uses it; a call then becomes a statement."""
-    names = definitions(parse(setup) or ast.Module(body=[], type_ignores=[])).keys()
-    source = case.statement or f"assert {case.call} == {case.expected}"
+def _behind(setup: str, names: Set[str], case: TestCase) -> TestCase:
+    """Put a dataset's set-up code before a case that uses one of its names; a call then becomes a statement."""
+    source = case.statement or call_to_statement(case)
     tree = parse(source)
     if tree is None or not loaded_names(tree) & names:
         return case
@@ -290,15 +334,17 @@ def _with_reference(
     assert tree is not None  # `_solutions` yields nothing else
     used = {name for case in cases for name in _names(case)} & definitions(tree).keys()
     for given in (text_of(row.get("starter_code")), text_of(row.get("prompt"))):
-        starter = with_usual_imports(completed(given))
+        starter = starter_of(row, given, entry_point)
         if given and is_valid_starter(starter, tree, entry_point, used):
             return [RowSuite(entry_point, starter, reference, cases)]
+    if not isinstance(definitions(tree)[entry_point], DefinitionNode):  # `f = lambda x: 2 * x` has no body to leave out
+        return [RowSuite(entry_point, _announced(row, entry_point, cases), reference, cases)]
     return [RowSuite(entry_point, with_usual_imports(make_starter(tree, entry_point, used)), reference, cases)]
 
 
 def _announced(row: Mapping[str, Any], entry_point: str, cases: Sequence[TestCase]) -> str:
-    """Return starter code for a function that no solution shows, with parameters as the first test calls it."""
-    given = with_usual_imports(completed(text_of(row.get("starter_code"))))
+    """Return starter code for a function whose parameters no solution shows: as the first test calls it."""
+    given = starter_of(row, text_of(row.get("starter_code")), entry_point)
     tree = parse(given)
     if tree is not None and entry_point in definitions(tree):
         return given
@@ -324,12 +370,13 @@ def _named_entry(row: Mapping[str, Any]) -> str:
     return ""
 
 
-def _imported_entry(source: str) -> str:
-    """Return the name that a test module imports from the solution, as KodCode's do; of several, the one used most."""
-    names = [name.strip() for match in _SOLUTION_IMPORT.finditer(source) for name in match["names"].split(",")]
-    tree = parse(_SOLUTION_IMPORT.sub("", source))
-    used = Counter(node.id for node in ast.walk(tree) if isinstance(node, ast.Name)) if tree else Counter[str]()
-    return max((name for name in names if name.isidentifier()), key=lambda name: used[name], default="")
+def _imported_entry(tests: ast.Module, row: Mapping[str, Any]) -> str:
+    """Return the name that a test module imports from the solution, as KodCode's do; of several, one that a solution
+    defines as a function or class, and the one used most."""
+    trees = [tree for code in solutions_of(row, "") if (tree := parse(code))]
+    own = {name: node for tree in trees for name, node in definitions(tree).items() if not is_import(node)}
+    uses = imported_names(tests, own.keys())
+    return max(uses, key=lambda name: (name in own, isinstance(own.get(name), DefinitionNode), uses[name]), default="")
 
 
 def _tested_name(tests: ast.Module, solutions: Sequence[str]) -> str:
@@ -346,13 +393,18 @@ def _tested_name(tests: ast.Module, solutions: Sequence[str]) -> str:
         for node in ast.walk(tests)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in bound
     )
+    read = Counter(name for node in ast.walk(tests) for name in _loaded(node) if name not in bound)
     for code in solutions:
         defined = definitions(parse(code) or ast.Module(body=[], type_ignores=[]))
-        own = [name for name, _ in called.most_common() if isinstance(defined.get(name), DefinitionNode)]
-        if own:
-            return own[0]
+        own = [name for name, _ in (*called.most_common(), *read.most_common()) if name in defined]
+        if found := next((name for name in own if not is_import(defined[name])), ""):
+            return found
     missing = missing_names(tests)
     return "" if solutions else next((name for name, _ in called.most_common() if name in missing), "")
+
+
+def _loaded(node: ast.AST) -> list[str]:
+    return [node.id] if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) else []
 
 
 def _calls(tree: ast.Module, name: str) -> list[ast.Call]:
