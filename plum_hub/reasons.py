@@ -32,7 +32,7 @@ DROP_REASONS: dict[str, dict[str, str]] = {
         "no_entry_point": "The tests use nothing that the solution defines, or another function.",
         "too_few_cases": "There are fewer distinct assertions than `suites.min_cases`; printed values are none.",
         "cannot_fail": "The tests hold whatever a program does.",
-        "contradictory": "Two cases expect different values of the same call.",
+        "contradictory": "Two cases expect different values of the same call, or outputs of the same input.",
         "all_expected_equal": "Every case expects the same value, so that a constant would pass.",
         "no_tests": "The row has no column of tests, or the column is empty.",
         "unreadable_tests": "The row's tests are not Python, or of a type or form that is not known.",

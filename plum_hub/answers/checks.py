@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from textwrap import indent
 
 from plum_hub.answers.assertions import call_to_statement, read_assertion
 from plum_hub.answers.carried import Carried
@@ -19,6 +20,7 @@ from plum_hub.answers.plain import lower_closeness, to_plain_body
 from plum_hub.answers.proof import why_cannot_fail
 from plum_hub.answers.runners import TestModule, collect_tests, reached_names, with_stand_ins
 from plum_hub.answers.source import is_future, loaded_names, missing_names, parse, stored_names, substitute, unparse
+from plum_hub.execution.closeness import without_as_lists
 from plum_hub.execution.literals import syntax_tree
 from plum_hub.execution.plain_literals import NotPlainError, parse_plain, plain_call
 from plum_hub.records import TestCase
@@ -236,7 +238,7 @@ def _source(case: TestCase) -> str:
     """Return statements whose names and checks are those of a case, with short literals for long ones."""
     if case.statement:
         return case.statement
-    call, expected = str(case.call), str(case.expected)
+    call, expected = str(case.call), without_as_lists(str(case.expected))
     with suppress(NotPlainError):
         call = f"{plain_call(call)[0]}(0)" if len(call) > _LONG else call
     with suppress(NotPlainError):
@@ -408,12 +410,12 @@ def _doctest(example: doctest.Example) -> str:
     tree = parse_tests(example.source)
     prints = "print" in loaded_names(tree)
     want = _BLANK_LINE.sub("", example.want.rstrip("\n"))
-    if example.options:
+    name_alone = example.options == {doctest.IGNORE_EXCEPTION_DETAIL: True} and example.exc_msg is not None
+    if example.options and not name_alone:
         raise ValueError(f"its doctests have options: remove them ({example.source.strip()!r:.60})")
+    if example.exc_msg is not None:
+        return _raises(tree, example.exc_msg.strip("\n"), name_alone=name_alone)
     match tree.body:
-        case [ast.Expr(value=value)] if example.exc_msg is not None:
-            name = example.exc_msg.partition(":")[0].strip()
-            return f"try:\n    {ast.unparse(value)}\nexcept {name}:\n    pass\nelse:\n    assert False\n"
         case [ast.Expr(value=value)] if not prints and _is_printed(want):
             return _PRINTED.format(ast.unparse(value), f"{want}\n")
         case [ast.Expr(value=ast.Call(func=ast.Name(id="print"), args=[value], keywords=[]))] if want:
@@ -423,6 +425,43 @@ def _doctest(example: doctest.Example) -> str:
     if want or prints:
         raise ValueError(f"its doctests print: write assertions instead ({example.source.strip()!r:.60})")
     return example.source
+
+
+_RAISED = """import traceback as _traceback
+_raised = ''
+try:
+{}
+except BaseException as _error:
+    _error.__class__ is MemoryError and (_ for _ in ()).throw(_error)
+    _raised = _traceback.format_exception_only(_error)[-1].strip('\\n')
+"""
+_ANY_MODULE = """_name, _colon, _message = _raised.partition(':')
+_raised = _name.rpartition('.')[2] + _colon + _message
+"""
+_NAME_ALONE = "_raised = _raised.partition(':')[0].rpartition('.')[2]\n"
+
+
+def _raises(tree: ast.Module, wanted: str, *, name_alone: bool) -> str:
+    """Return statements that compare the last line of a traceback, as doctest does.
+
+    Of the module of a class that is not the standard library's, nothing is compared: a program has another name in a
+    sandbox than in a shell.
+
+    Args:
+        tree: What has to raise.
+        wanted: The last line of the traceback.
+        name_alone: Whether neither the message nor the module counts.
+
+    Returns:
+        Their source.
+    """
+    name, colon, message = wanted.partition(":")
+    raised = _RAISED.format(indent(unparse(tree.body).rstrip("\n"), "    "))
+    if name_alone:
+        raised, wanted = raised + _NAME_ALONE, name.rpartition(".")[2]
+    elif "." not in name or name.partition(".")[0] not in sys.stdlib_module_names:
+        raised, wanted = raised + _ANY_MODULE, name.rpartition(".")[2] + colon + message
+    return f"{raised}assert _raised == {wanted!r}\n"
 
 
 def _checks(body: list[ast.stmt]) -> list[ast.stmt] | None:
