@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from plum_hub.errors import InstructionsError
 from plum_hub.instructions.file_kinds import DAMAGED, FORMATS, FileKind, file_kind, is_supported, opened
 from plum_hub.instructions.tables import Row, arrow_rows, csv_rows, parquet_rows
-from plum_hub.lines import without_checksum
+from plum_hub.lines import has_checksum, without_checksum
 
 _RENAME = "its name says otherwise: rename it to end in"
 _CONVERT = "which is not read: unpack or convert it to"
@@ -125,7 +125,7 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, Row]]:
     for number, line in enumerate(file, start=1):
         where = f"{path}:{number}"
         try:
-            text = _decoded(path, without_checksum(line), number).strip()
+            text = _decoded(path, without_checksum(line) if has_checksum(line) else line, number).strip()
             if not text:
                 continue
             row = _parsed(text, where)

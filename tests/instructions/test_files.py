@@ -53,6 +53,16 @@ def test_rows_of_a_run_lose_their_checksum_and_a_changed_one_is_named(tmp_path: 
         list(read_rows(path))
 
 
+@pytest.mark.parametrize(
+    "last",
+    ['"row_type":"synthetic"', '"row_id":"dQw4w9WgXcQ"', '"row_id":1700000000123', '"row_index":"00012345"',
+     '"crc32":"0a1b2c3d"', '"content_crc32":"deadbeef"', '"row_crc32":1', '"row_crc32":"0A1B2C3D"'],
+)  # fmt: skip
+def test_a_column_is_no_checksum_because_of_its_name(tmp_path: Path, last: str) -> None:
+    (tmp_path / "t.jsonl").write_text(f'{{"instruction":"{LAST}",{last}}}\n')
+    assert [row for _, row in read_rows(tmp_path / "t.jsonl")] == [{"instruction": LAST, **json.loads(f"{{{last}}}")}]
+
+
 def test_the_id_is_the_text_and_the_revision_is_the_file(tmp_path: Path) -> None:
     one, other = write_as(tmp_path, "t.jsonl"), write_as(tmp_path, "t.parquet")
     assert [row.id for row in walk(one)[0]] == [row.id for row in walk(other)[0]]
