@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,24 @@ def test_a_file_that_changed_since_it_was_sealed_is_refused(tmp_path: Path) -> N
     write_lines(path, ROWS[:1])
     with pytest.raises(InstructionsError, match=r"t\.jsonl is sha256:\w+ now, but sha256:\w+ is required"):
         walk(path, revision=sealed)
+
+
+@pytest.mark.parametrize(
+    "form", ["sha256:{}", "{}", "SHA256:{}", "sha256:{:.20}", "sha256:{:.16}"], ids=lambda form: form
+)
+def test_a_revision_may_be_what_sha256sum_prints(tmp_path: Path, form: str) -> None:
+    path = write_as(tmp_path, "t.jsonl")
+    config = InstructionsConfig(source=str(path), revision=form.format(hashlib.sha256(path.read_bytes()).hexdigest()))
+    assert config.revision == load(config).revision == load(InstructionsConfig(source=str(path))).revision
+    with pytest.raises(InstructionsError, match=r"is sha256:\w+ now, but sha256:\w+ is required"):
+        walk(path, revision=form.format(hashlib.sha256(b"others").hexdigest().upper()))
+
+
+@pytest.mark.parametrize("revision", ["main", "a" * 40, "sha256:0123456789abcde"])
+def test_a_revision_that_is_none_of_a_file_is_told(tmp_path: Path, revision: str) -> None:
+    path = write_as(tmp_path, "t.jsonl")
+    with pytest.raises(InstructionsError, match=r"no version of it: leave `revision` out, or set it to sha256:\w{16}"):
+        walk(path, revision=revision)
 
 
 def test_a_column_is_named_in_the_source_or_by_its_key(tmp_path: Path) -> None:
