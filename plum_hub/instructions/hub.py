@@ -329,9 +329,9 @@ def loaded_rows(folder: Path, repo: str, splits: Sequence[str], config: str | No
 
 @contextmanager
 def _translate_read_errors(folder: Path, repo: str) -> Iterator[None]:
-    """Convert the exceptions that `datasets` raises for data files to one-line errors, and silence its client.
+    """Convert the exceptions that `datasets` raises for data files to one-line errors, and silence it and its client.
 
-    That warns of a README without front matter, which most folders of users have.
+    The one logs what it raises, the other warns of a README without front matter, which most folders of users have.
     """
     import logging
     import lzma
@@ -343,9 +343,10 @@ def _translate_read_errors(folder: Path, repo: str) -> Iterator[None]:
     from datasets.exceptions import DatasetsError
     from pyarrow import ArrowException
 
-    cards = logging.getLogger("huggingface_hub.repocard")
-    level = cards.level
-    cards.setLevel(logging.ERROR)
+    silenced = [logging.getLogger(name) for name in ("huggingface_hub.repocard", "datasets")]
+    levels = [logger.level for logger in silenced]
+    for logger in silenced:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     except (
@@ -359,7 +360,8 @@ def _translate_read_errors(folder: Path, repo: str) -> Iterator[None]:
             f"the dataset {repo} cannot be read ({why}): name its data files with a pattern, as in  '{address}/*'"
         ) from error
     finally:
-        cards.setLevel(level)
+        for logger, level in zip(silenced, levels, strict=True):
+            logger.setLevel(level)
 
 
 @contextmanager

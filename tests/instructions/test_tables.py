@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import json
+import logging
 import lzma
 from collections.abc import Callable
 from pathlib import Path
@@ -324,3 +325,19 @@ def test_a_readme_without_front_matter_is_no_warning(tmp_path: Path, caplog: pyt
     folder = write_folder(tmp_path / "d", train__jsonl=as_lines(ROWS), README__md=b"# My rows")
     assert len(walk(folder)[0]) == len(ROWS)
     assert not caplog.records
+
+
+def test_what_only_datasets_reads_and_cannot_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that a download left unfinished has the name of a split."""
+    folder = write_folder(tmp_path / "d", train__jsonl=as_lines(ROWS), train__jsonl__tmp=b'{"text": ')
+    logger = logging.getLogger("datasets")
+    logger.addHandler(caplog.handler)
+    try:
+        with pytest.raises(
+            InstructionsError, match=r"cannot be read \(.*\): name its data files with a pattern, as in"
+        ):
+            walk(folder)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert not caplog.records
+    assert len(walk(f"{folder}/*")[0]) == len(ROWS)
