@@ -174,7 +174,8 @@ class DecontaminationConfig(SettingsModel):
     ngram: int = Field(default=8, ge=2, le=64)
     """Consecutive words that a text and a problem's statement must share to count."""
     overlap: float = Field(default=0.5, ge=0, lt=1)
-    """A text is left out if such n-grams cover a greater share of a statement's words than this."""
+    """A text is left out if such n-grams cover a greater share of a statement's words than this, or if it is a
+    statement."""
 
 
 class BudgetConfig(SettingsModel):

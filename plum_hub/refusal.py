@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -78,13 +79,17 @@ def first_refusal(error: ValidationError) -> RefusedKey:
         error: Pydantic's error.
 
     Returns:
-        The key, and the problem in terms of YAML: pydantic's own sentence, but for lists, which it calls tuples.
+        The key, and the problem in terms of YAML: pydantic's own sentence, but for lists, which it calls tuples, and
+        texts that YAML takes for something else, such as a tag or commit of digits.
     """
     first = error.errors(include_url=False)[0]
     value = first.get("input")
     problem = first["msg"].removeprefix("Value error, ")
     if first["type"] in ("tuple_type", "list_type"):
         problem = f"must be a list, as in  [{value}]"
+    elif first["type"] == "string_type" and isinstance(value, int | float | date):
+        kind = "true or false" if isinstance(value, bool) else "a date" if isinstance(value, date) else "a number"
+        problem = f"must be text, and YAML reads {kind}: put it in double quotes, with --set as in  '\"0123\"'"
     elif first["type"] == "missing":
         problem = "this key is required"
     elif first["type"] in ("model_type", "model_attributes_type"):

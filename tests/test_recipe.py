@@ -57,11 +57,24 @@ def test_a_setting_reaches_into_an_engine() -> None:
         ("samples: {seed: 1}\nsuites: {}\nsamples: {}", "the key 'samples' stands twice, the second time in line 3"),
         ("instructions: {splits: test}", r"instructions.splits: must be a list, as in  \[test\]"),
         ("suites: {min_cases: 6}", "suites"),
+        (
+            "instructions: {revision: 0123}",
+            r"instructions.revision: must be text, and YAML reads a number: put it",
+        ),
+        (
+            "instructions: {revision: 2024-01-01}",
+            r"must be .* a date: .* with --set as in  '\"0123\"'",
+        ),
+        ("instructions: {splits: [on]}", r"instructions.splits.0: must be text, and YAML reads true or false: put it"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, words: str) -> None:
     with pytest.raises(RecipeError, match=words):
         compose(text, "file", BASE, [])
+
+
+def test_quotes_make_a_text_of_digits() -> None:
+    assert compose("samples: {}", "file", BASE, ['instructions.revision="0123"']).instructions.revision == "0123"
 
 
 def test_an_engine_may_be_written_as_on_the_command_line() -> None:

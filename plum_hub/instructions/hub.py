@@ -14,6 +14,7 @@ from typing import Any
 
 from plum_hub.errors import InstructionsError
 from plum_hub.hubs.front_matter import FrontMatterError, read, texts
+from plum_hub.instructions.completeness import check_complete
 from plum_hub.instructions.file_kinds import file_kind, is_supported
 from plum_hub.instructions.files import read_rows
 from plum_hub.instructions.tables import Row
@@ -169,9 +170,11 @@ def read_folder(
         Each row with where it is, as `FILE:NUMBER`; the dataset where only `datasets` reads its files.
 
     Raises:
-        InstructionsError: The folder is not a dataset with these splits, or a file cannot be read.
+        InstructionsError: The folder is not a dataset with these splits, a file would be left out in silence, or one
+            cannot be read.
     """
     found = split_files(folder, repo, splits, config)
+    check_complete(folder, f"hf://datasets/{repo}", found.files, found.known)
     if not found.directly:
         for number, row in enumerate(loaded_rows(folder, repo, splits, config), start=1):
             yield f"{repo}:{number}", row
@@ -216,7 +219,7 @@ def split_files(folder: Path, repo: str, wanted: Sequence[str] | None, config_na
     from datasets import get_dataset_config_names, get_dataset_default_config_name, load_dataset_builder
 
     _check_declared(folder, repo)
-    with _translate_read_errors(repo):
+    with _translate_read_errors(folder, repo):
         names = [str(name) for name in get_dataset_config_names(str(folder))]
         if config_name not in names and (config_name or not get_dataset_default_config_name(str(folder))):
             raise InstructionsError(_no_config(folder, repo, names, config_name))
@@ -319,16 +322,16 @@ def loaded_rows(folder: Path, repo: str, splits: Sequence[str], config: str | No
     """
     from datasets import load_dataset
 
-    with _translate_read_errors(repo):
+    with _translate_read_errors(folder, repo):
         for split in splits:
             yield from load_dataset(str(folder), config, split=split, streaming=True)
 
 
 @contextmanager
-def _translate_read_errors(repo: str) -> Iterator[None]:
-    """Convert the exceptions that `datasets` raises for data files to one-line errors, and silence its client.
+def _translate_read_errors(folder: Path, repo: str) -> Iterator[None]:
+    """Convert the exceptions that `datasets` raises for data files to one-line errors, and silence it and its client.
 
-    That warns of a README without front matter, which most folders of users have.
+    The one logs what it raises, the other warns of a README without front matter, which most folders of users have.
     """
     import logging
     import lzma
@@ -340,9 +343,10 @@ def _translate_read_errors(repo: str) -> Iterator[None]:
     from datasets.exceptions import DatasetsError
     from pyarrow import ArrowException
 
-    cards = logging.getLogger("huggingface_hub.repocard")
-    level = cards.level
-    cards.setLevel(logging.ERROR)
+    silenced = [logging.getLogger(name) for name in ("huggingface_hub.repocard", "datasets")]
+    levels = [logger.level for logger in silenced]
+    for logger in silenced:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     except (
@@ -351,11 +355,13 @@ def _translate_read_errors(repo: str) -> Iterator[None]:
         tarfile.TarError,
     ) as error:  # fmt: skip
         why = " ".join(f"{error} {error.__cause__ or ''}".split())[:300]
+        address = folder if str(folder) == repo else f"hf://datasets/{repo}"
         raise InstructionsError(
-            f"the dataset {repo} cannot be read ({why}): download the data file that you need and give its path"
+            f"the dataset {repo} cannot be read ({why}): name its data files with a pattern, as in  '{address}/*'"
         ) from error
     finally:
-        cards.setLevel(level)
+        for logger, level in zip(silenced, levels, strict=True):
+            logger.setLevel(level)
 
 
 @contextmanager

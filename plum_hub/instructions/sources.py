@@ -16,7 +16,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from plum_hub.errors import InstructionsError
 from plum_hub.instructions import hub
@@ -45,6 +45,8 @@ STARTER = Path(__file__).with_name("starter.jsonl")
 
 _REVISION = len("sha256:") + 16
 """Characters of the revision of local files."""
+_SHA256 = re.compile(r"sha256:([0-9a-f]{16,64})|([0-9a-f]{64})", re.IGNORECASE)
+"""A revision of local files as it may be written; the first 16 digits count. 40 digits alone are a commit."""
 _ONLY_IMPORTS = re.compile(r"(?:(?:import \w|from [\w.]+ import )[^\n]*(?:\n\s*|\Z))+")
 """What a dataset of LeetCode's problems has in `prompt`, beside the task in another column."""
 _DEFAULT_SPLITS = ("train",)
@@ -63,8 +65,8 @@ class InstructionsConfig(SettingsModel):
 
     revision: str | None = None
     """Commit, tag or branch of a Hub dataset; `sha256:…` of a file or of the files of a folder, which must then be
-    unchanged. Takes precedence over an `@` in `source`. A run seals the resolved revision here. Default: the known
-    commit of a named source, else `main`.
+    unchanged: 16 hex digits or more, of which 16 count, or what `sha256sum` prints of a file. Takes precedence over an
+    `@` in `source`. A run seals the resolved revision here. Default: the known commit of a named source, else `main`.
     """
 
     column: str | None = None
@@ -117,6 +119,12 @@ class InstructionsConfig(SettingsModel):
 
     part: Literal["all", "training", "held_out"] = "all"
     """Part of the instructions that the run uses."""
+
+    @field_validator("revision")
+    @classmethod
+    def _as_sealed(cls, revision: str | None) -> str | None:
+        found = _SHA256.fullmatch(revision or "")
+        return f"sha256:{found[1] or found[2]}".lower()[:_REVISION] if found else revision
 
     def selects(self, instruction_id: str) -> bool:
         """Return whether an instruction belongs to the configured part.
@@ -407,6 +415,11 @@ def _open_local(
     license_name: str | None = None,
 ) -> _OpenedSource:
     revision = found.revision[:_REVISION]
+    if config.revision is not None and not _SHA256.fullmatch(config.revision):
+        raise InstructionsError(
+            f"{found.path} is no Hub dataset, and {config.revision!r} no version of it: leave `revision` out, or set "
+            f"it to {revision}"
+        )
     if config.revision not in (None, revision):
         raise InstructionsError(
             f"{found.path} is {revision} now, but {config.revision} is required: restore the old file, or start a new "

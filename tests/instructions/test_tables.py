@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import json
+import logging
 import lzma
 from collections.abc import Callable
 from pathlib import Path
@@ -271,14 +272,47 @@ def test_patterns_mean_what_they_mean_to_a_shell(tmp_path: Path) -> None:
             {"test-0__jsonl": b"{}", "test-1__jsonl": b"{}"},
             r"no split `train`, only test: give its files, as in  '\S*/d/test-\*\.jsonl'",
         ),
+        (
+            {"data/a__csv": b"x\n1\n", "data/b__jsonl": b"{}"},
+            r"as in  '\S*/d/data/\*\.csv'  or  '\S*/d/data/\*\.jsonl'",
+        ),
+        ({"A__JSONL": b"{}"}, r"cannot be read \(.*\): name its data files with a pattern, as in  '\S*/d/\*'$"),
         ({"README__md": b"# none"}, "is a folder without data files"),
         ({"recipe__yaml": b"", "a__jsonl": b"{}"}, "is a run folder: name one of its files"),
     ],
-    ids=["formats", "beside", "split", "split in files", "none", "run"],
+    ids=["formats", "beside", "split", "split in files", "deep", "capitals", "none", "run"],
 )
 def test_a_folder_that_would_be_read_in_part_is_refused(tmp_path: Path, files: dict[str, bytes], said: str) -> None:
     with pytest.raises(InstructionsError, match=said):
         load(InstructionsConfig(source=str(write_folder(tmp_path / "d", **files))))
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        (
+            ("train-00000-of-00003__jsonl", "train-00002-of-00003__jsonl"),
+            "train-00001-of-00003 is missing beside train",
+        ),
+        (("train-00000-of-00002-ab12__jsonl",), "train-00001-of-00002 is missing"),
+        (("data/p-001-of-003__jsonl", "data/p-003-of-003__jsonl"), "p-002-of-003 is missing .*/data/\\*\\.jsonl'"),
+        (("train-00000-of-00002-ab12__jsonl", "train-00001-of-00002-cd34__jsonl"), None),
+        (("p-001-of-002__jsonl", "p-002-of-002__jsonl"), None),
+        (("train-00000-of-00001__jsonl", "test-00000-of-00002__jsonl"), None),  # of another split
+        (("a-0-of-3__jsonl", "b-2-of-3__jsonl"), None),
+    ],
+)
+@pytest.mark.parametrize("card", [b"# No config", b"---\nconfigs:\n- config_name: default\n---\n"])
+def test_a_folder_without_one_of_its_numbered_files_is_refused(
+    tmp_path: Path, names: tuple[str, ...], missing: str | None, card: bytes
+) -> None:
+    folder = write_folder(tmp_path / "d", README__md=card, **{name: as_lines(ROWS) for name in names})
+    if missing is None:
+        assert walk(folder)[0]
+        return
+    with pytest.raises(InstructionsError, match=missing):
+        walk(folder)
+    assert walk(f"{folder}/**/*.jsonl")[0]
 
 
 def test_a_parquet_is_read_beside_others_of_a_folder(tmp_path: Path) -> None:
@@ -291,3 +325,19 @@ def test_a_readme_without_front_matter_is_no_warning(tmp_path: Path, caplog: pyt
     folder = write_folder(tmp_path / "d", train__jsonl=as_lines(ROWS), README__md=b"# My rows")
     assert len(walk(folder)[0]) == len(ROWS)
     assert not caplog.records
+
+
+def test_what_only_datasets_reads_and_cannot_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that a download left unfinished has the name of a split."""
+    folder = write_folder(tmp_path / "d", train__jsonl=as_lines(ROWS), train__jsonl__tmp=b'{"text": ')
+    logger = logging.getLogger("datasets")
+    logger.addHandler(caplog.handler)
+    try:
+        with pytest.raises(
+            InstructionsError, match=r"cannot be read \(.*\): name its data files with a pattern, as in"
+        ):
+            walk(folder)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert not caplog.records
+    assert len(walk(f"{folder}/*")[0]) == len(ROWS)
