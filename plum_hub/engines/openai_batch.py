@@ -119,7 +119,7 @@ def answer_in_batches(engine: OpenAIEngine, requests: Sequence[Request]) -> Iter
 
 def _custom_id(engine: OpenAIEngine, request: Request) -> str:
     """Name a request by its id and all that is sent, so that an answer is never taken for another's."""
-    body = json.dumps([request.id, engine.body(request)], sort_keys=True)
+    body = json.dumps([request.id, engine.plain_body(request)], sort_keys=True)
     return hashlib.sha256(body.encode("utf-8", errors="replace")).hexdigest()[:40]
 
 
@@ -303,7 +303,7 @@ class _Batches:
         """Read a line: the completion, or None if the request was not answered."""
         answer, error = line.get("response") or {}, line.get("error")
         status = int(answer.get("status_code") or 0)
-        said = read_error(status, error or answer.get("body"))
+        said = read_error(status or 200, error or answer.get("body"))
         if status == 200 and not error:
             try:
                 return self._engine.read(request, answer.get("body"))
@@ -311,7 +311,7 @@ class _Batches:
                 return None
             except ErrorAnswerError as failed:
                 said = failed.body
-        if said.is_busy or not said.codes.isdisjoint(_NOT_ANSWERED):
+        if said.is_busy or not said.codes.isdisjoint(_NOT_ANSWERED) or self._engine.learns(request, said):
             return None
         if persist(self._config, lambda until: self._engine.is_own(request, said, until), Pace(1)):
             return Completion.refused(request, said.words)
