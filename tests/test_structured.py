@@ -120,7 +120,7 @@ def test_answers_by_a_schema_become_suites_with_roles_and_a_cut_one_is_counted(s
 @pytest.mark.parametrize(
     ("schemas", "said"),
     [
-        ("refused", "refused a request for an answer by a JSON schema (Error code: 400 - response_format"),
+        ("refused", "refused a request for an answer by a JSON schema (response_format is not supported): set suites"),
         ("ignored", "ignores the JSON schema that answers should follow"),
     ],
 )

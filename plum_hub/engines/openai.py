@@ -4,26 +4,31 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from plum_hub.engines.base import Completion, Engine, EngineIdentity, Request, Sampling
+from plum_hub.engines.base import Completion, Engine, EngineIdentity, Prompt, Request, Sampling
+from plum_hub.engines.dialect import PARAMETERS, Dialect
+from plum_hub.engines.endings import Ending
+from plum_hub.engines.events import is_stream, joined
 from plum_hub.engines.openai_wire import (
-    OUT_OF_CREDIT,
+    ErrorAnswerError,
     SchemaRefusedError,
     completion_of,
-    is_busy,
-    is_refusal,
+    harmless,
     refused,
     request_body,
 )
 from plum_hub.engines.prices import TokenPrices, list_prices
-from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, read_json
+from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, json_of, read_body
+from plum_hub.engines.server_errors import ErrorBody, read_error
 from plum_hub.errors import EngineError
 
 if TYPE_CHECKING:
@@ -56,6 +61,12 @@ class OpenAIConfig(RemoteSettings):
     """Environment variable that holds the key. The key itself is never written anywhere."""
     chat: bool = True
     """False for a base model, which takes plain text only (`/completions`)."""
+    omit: tuple[Literal["seed", "temperature", "top_p"], ...] = ()
+    """Parameters that are not sent, for a server that refuses them; it then samples with its own values. Part of row
+    ids. Other names of parameters (`max_completion_tokens`, `random_seed`) are found out."""
+    finish_reasons: dict[str, Ending] = Field(default_factory=dict)
+    """What values of `finish_reason` mean that only this server has: `stop` (the model ended by itself), `length` (the
+    answer was cut) or `refused`. An unknown one is an error, since an answer that is not whole must not be labelled."""
     batch: bool = False
     """Whether requests are sent by the Batch API (`/v1/batches`): answers come within 24 hours, for half the price."""
     batch_requests: int = Field(default=50_000, ge=1, le=50_000)
@@ -90,9 +101,10 @@ class OpenAIConfig(RemoteSettings):
 
     @override
     def text_settings(self) -> dict[str, object]:
-        """Chat or completion, and the server: by a digest, since its address is private."""
+        """Chat or completion, what is not sent, and the server: by a digest, since its address is private."""
         server = self.base_url and hashlib.sha256(self.base_url.encode()).hexdigest()[:16]
-        return {"chat": self.chat, "server": server}
+        omitted: dict[str, object] = {"omit": sorted(self.omit)} if self.omit else {}
+        return {"chat": self.chat, "server": server, **omitted}
 
     @override
     def schema_problem(self) -> str | None:
@@ -136,7 +148,7 @@ class OpenAIEngine(Engine):
     def __init__(self, config: OpenAIConfig) -> None:
         import openai
 
-        key = os.environ.get(config.api_key_env)
+        key = _key_in(config.api_key_env)
         if not key and config.base_url is None:
             raise EngineError(
                 f"openai:{config.model} needs a key: set {config.api_key_env}, or base_url for a server of yours"
@@ -148,6 +160,9 @@ class OpenAIEngine(Engine):
         self.identity = EngineIdentity(
             engine="openai", engine_version=openai.__version__, model=config.model, revision=config.revision or ""
         )
+        self._dialect = Dialect(config.omit)
+        self._listed: list[str] = []
+        """The models that the server names."""
         self._greet()
         if config.batch:
             self._find_batches()
@@ -198,8 +213,8 @@ class OpenAIEngine(Engine):
             return f"{self.where} ignores the JSON schema that answers should follow"
         return None
 
-    def body(self, request: Request) -> dict[str, object]:
-        """Build the body of a request to this server.
+    def plain_body(self, request: Request) -> dict[str, object]:
+        """Build the body of a request in OpenAI's terms, which are the same at every start.
 
         Args:
             request: The request.
@@ -208,6 +223,29 @@ class OpenAIEngine(Engine):
             JSON values.
         """
         return request_body(request, self.config.model, own_server=self.config.base_url is not None)
+
+    def body(self, request: Request) -> dict[str, object]:
+        """Build the body of a request as this server takes it, as far as that is known.
+
+        Args:
+            request: The request.
+
+        Returns:
+            JSON values.
+        """
+        return self._dialect.spoken(self.plain_body(request))
+
+    def learns(self, request: Request, said: ErrorBody) -> bool:
+        """Tell whether a refused request should be sent again with parameters that the server takes.
+
+        Args:
+            request: The request.
+            said: What the server said.
+
+        Returns:
+            True if they mean the same.
+        """
+        return self._dialect.learn(self.plain_body(request), said)
 
     def read(self, request: Request, answer: Any) -> Completion:
         """Read an answer, and remember what the server calls the model.
@@ -223,7 +261,7 @@ class OpenAIEngine(Engine):
             TryAgainError: The server is busy.
             EngineError: This is no answer of a `/v1` server.
         """
-        completion = completion_of(request, answer, self.where)
+        completion = completion_of(request, answer, self.where, self.config.finish_reasons)
         self.identity = replace(self.identity, model=answer.get("model") or self.config.model)
         return completion
 
@@ -251,33 +289,49 @@ class OpenAIEngine(Engine):
         except json.JSONDecodeError as error:
             raise TryAgainError(f"the answer is not JSON ({error})") from error
         except openai.APIStatusError as error:
-            if is_busy(error.status_code, str(error.code or "")):
+            if (said := said_by(error)).is_busy:
                 after = error.response.headers.get("retry-after")
-                raise TryAgainError(f"status {error.status_code}", after, error.status_code) from error
+                raise TryAgainError(said.reason, after, error.status_code) from error
             raise
         except (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError) as error:  # timeouts are of these
+            if isinstance(error.__cause__ or error, httpx2.TooManyRedirects):
+                raise EngineError(f"{self.where} redirects without an end: check base_url") from error
             late = isinstance(error, openai.APITimeoutError | httpx2.TimeoutException)
             raise TryAgainError(_root(error), timed_out=late) from error
 
-    def failure(self, error: "APIStatusError") -> EngineError:
+    def failure(self, error: "APIStatusError | ErrorAnswerError") -> EngineError:
         """Explain a request that the server refused.
 
         Args:
-            error: The client's error.
+            error: The client's error, or an error in place of an answer.
 
         Returns:
             An error that names what to change.
         """
-        if error.status_code in (401, 403):
-            return EngineError(f"{self.where} refused the key: put a valid one into {self.config.api_key_env}")
-        if error.status_code == 404:
-            return EngineError(f"{self.where} has no model {self.config.model!r} ({error.message}): check its name")
-        if error.status_code == 402 or error.code == OUT_OF_CREDIT:
+        said, where, key = said_by(error), self.where, self.config.api_key_env
+        if not isinstance(error, ErrorAnswerError) and error.response.history:
+            moved = str(error.response.url.copy_with(query=None)).removesuffix("/completions").removesuffix("/chat")
+            return EngineError(f"{where} redirects to {moved}: put that address into base_url")
+        if said.is_out_of_credit:
             return EngineError(
-                f"{self.where} has no credit left for the key in {self.config.api_key_env} ({error.message}): "
+                f"{where} has no credit left for the key in {key} ({said.words}): "
                 "add some, and run the same command again, which keeps every answer"
             )
-        return EngineError(f"{self.where} refused the request ({error.message}): change the setting that it names")
+        if said.names_the_key:
+            return EngineError(f"{where} refused the key ({said.words}): put a valid one into {key}")
+        if said.status == 403:
+            return EngineError(f"{where} does not allow this ({said.words}): check what the key in {key} may use")
+        if said.lacks_the_model and self._listed and self.config.model not in self._listed:
+            some = ", ".join(_closest(self.config.model, self._listed))
+            return EngineError(f"{where} has no model {self.config.model!r}: name one it has ({some})")
+        if said.lacks_the_model:
+            return EngineError(f"{where} has no model {self.config.model!r} ({said.words}): check its name")
+        if said.status in _LACKING:
+            return EngineError(
+                f"{where} has no such page ({said.words}): check base_url, which ends before /chat/completions, mostly "
+                "with /v1, and has no query"
+            )
+        return refused(where, said)
 
     def without_batches(self, error: "APIStatusError") -> EngineError:
         """Explain that a server has no batches.
@@ -294,11 +348,28 @@ class OpenAIEngine(Engine):
         )
 
     def _greet(self) -> None:
-        """List the models, so that a wrong address, key or name is reported before anything is paid for."""
-        known = self._first(lambda client: [model.id for model in client.models.list()], missing=lambda _: None)
-        if known and self.config.model not in known:
-            some = ", ".join(sorted(known)[:5])
-            raise EngineError(f"{self.where} has no model {self.config.model!r}: name one it has ({some})")
+        """List the models, and ask one that is not listed for a word, so that a wrong address, key or name is reported
+        before a run is made. Gateways take names that they do not list, and some keys may not list any.
+        """
+        listed = self._first(_names, missing=lambda _: None)
+        self._listed = listed or []
+        if listed is not None and self.config.model not in listed:
+            self._try_model()
+
+    def _try_model(self) -> None:
+        import openai
+
+        words = "Answer with one word: ready."
+        prompt: Prompt = [{"role": "user", "content": words}] if self.config.chat else words
+        sampling = Sampling(temperature=1.0, top_p=1.0, max_tokens=16)
+        request = Request(id="model", prompt=prompt, seed=0, sampling=sampling)
+        with suppress(TryAgainError):  # there, and busy: `generate` waits for it
+            try:
+                self.asked(lambda: self._post(request, time.monotonic() + 20))
+            except openai.APIStatusError as error:
+                said = said_by(error)
+                if said.status in (403, *_LACKING) or said.names_the_key or said.is_out_of_credit:
+                    raise self.failure(error) from error
 
     def _find_batches(self) -> None:
         """Check that the server has batches, before a run is made that needs them."""
@@ -329,21 +400,119 @@ class OpenAIEngine(Engine):
     def _answer(self, request: Request, until: float) -> Completion:
         import openai
 
+        while True:
+            sent = self.body(request)
+            try:
+                return self.read(request, self.asked(lambda: self._post(request, until)))
+            except (openai.APIStatusError, ErrorAnswerError) as error:
+                said = said_by(error)
+                if self.learns(request, said) and self.body(request) != sent:
+                    continue
+                if self.is_own(request, said, until):
+                    return Completion.refused(request, said.words)
+                raise self.refusal(request, error) from error
+
+    def is_own(self, request: Request, said: ErrorBody, until: float) -> bool:
+        """Tell whether a server refused this very request, or would refuse every one with its settings.
+
+        Where the words do not tell, the server is asked for an answer to harmless words with the same settings. So an
+        outage is not taken for a refusal, and it does not depend on other requests what becomes of this one.
+
+        Args:
+            request: The request.
+            said: What the server said.
+            until: When to give up, by `time.monotonic()`.
+
+        Returns:
+            True if others may succeed.
+
+        Raises:
+            TryAgainError: The server is busy or the connection broke.
+        """
+        import openai
+
+        if said.is_own(request) or not said.is_about_the_request:
+            return said.is_own(request)
+        other = harmless(request)
         try:
-            return self.read(request, self.asked(lambda: self._post(request, until)))
-        except openai.APIStatusError as error:
-            if is_refusal(request, error.status_code, str(error.code or ""), error.message):
-                return Completion.refused(request, error.message)
-            if error.status_code in (400, 422):
-                raise refused(request, self.where, error.message) from error
-            raise self.failure(error) from error
+            self.read(other, self.asked(lambda: self._post(other, until)))
+        except (openai.APIStatusError, ErrorAnswerError):
+            return False
+        return True
+
+    def refusal(self, request: Request, error: "APIStatusError | ErrorAnswerError") -> EngineError:
+        """Explain why the server refuses every request with these settings.
+
+        Args:
+            request: One of them.
+            error: The client's error, or an error in place of an answer.
+
+        Returns:
+            As `failure`; a `SchemaRefusedError` if the request has a schema, and that may be why.
+        """
+        said = said_by(error)
+        if name := self._dialect.refused(said):
+            return EngineError(
+                f"{self.where} does not take {name} as it is set ({said.words}): change it, or begin a run with "
+                f"--carry-over and  --set generator.omit=[{name}]  (policy.omit for the policy) to leave it out"
+            )
+        if request.schema is not None and said.status in (200, 400, 422) and not said.names_the_key:
+            return SchemaRefusedError(
+                f"{self.where} refused a request for an answer by a JSON schema ({said.words}): set "
+                "suites.structured=false, or change the setting that it names"
+            )
+        return self.failure(error)
 
     def _post(self, request: Request, until: float) -> Any:
         """Send a request and read the answer as it arrives, since the client's own time limit is one of silence."""
         resource: Any = self.client.completions if isinstance(request.prompt, str) else self.client.chat.completions
         left = max(0.001, until - time.monotonic())
-        with resource.with_streaming_response.create(**self.body(request), timeout=left) as answer:
-            return read_json(answer.iter_bytes(), until)
+        body = self.body(request)
+        foreign = {name: body.pop(name) for name in PARAMETERS if name in body}  # the client takes OpenAI's names only
+        with resource.with_streaming_response.create(**body, extra_body=foreign, timeout=left) as answer:
+            data = read_body(answer.iter_bytes(), until)
+        return joined(data) if is_stream(data) else json_of(data)
+
+
+def _key_in(variable: str) -> str:
+    """Read a key without the line break that a file leaves at its end."""
+    key = os.environ.get(variable, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise EngineError(
+            f"{variable} holds a character that no key has, such as a typographic quote or a line break: "
+            "set it to the bare key"
+        )
+    return key
+
+
+def _names(client: "OpenAI") -> list[str]:
+    """List the models in whatever form; none where the key may do all but that."""
+    import openai
+
+    try:
+        body = client.models.with_raw_response.list().http_response.json()
+    except openai.APIStatusError as error:
+        if error.status_code in (400, 403):
+            return []
+        raise
+    models = body if isinstance(body, list) else body.get("data") or body.get("models") or []
+    return [str(model.get("id") or model.get("name")) for model in models]
+
+
+def _closest(name: str, names: Iterable[str]) -> list[str]:
+    return sorted(names, key=lambda other: (-SequenceMatcher(None, name, other).ratio(), other))[:5]
+
+
+def said_by(error: "APIStatusError | ErrorAnswerError") -> ErrorBody:
+    """Read what a server said.
+
+    Args:
+        error: The client's error, or an error in place of an answer.
+
+    Returns:
+        Its words and codes.
+    """
+    return error.body if isinstance(error, ErrorAnswerError) else read_error(error.status_code, error.response.content)
 
 
 def _root(error: BaseException) -> str:

@@ -11,7 +11,6 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
@@ -20,9 +19,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from plum_hub.engines.base import Completion, Request
 from plum_hub.engines.openai import OpenAIEngine
-from plum_hub.engines.openai_wire import endpoint_of, error_of, is_busy, is_refusal, refused
+from plum_hub.engines.openai_wire import ErrorAnswerError, endpoint_of
 from plum_hub.engines.pacing import Pace
 from plum_hub.engines.remote import TryAgainError, persist
+from plum_hub.engines.server_errors import read_error
 from plum_hub.errors import EngineError
 from plum_hub.files import write_whole, writing
 
@@ -119,7 +119,7 @@ def answer_in_batches(engine: OpenAIEngine, requests: Sequence[Request]) -> Iter
 
 def _custom_id(engine: OpenAIEngine, request: Request) -> str:
     """Name a request by its id and all that is sent, so that an answer is never taken for another's."""
-    body = json.dumps([request.id, engine.body(request)], sort_keys=True)
+    body = json.dumps([request.id, engine.plain_body(request)], sort_keys=True)
     return hashlib.sha256(body.encode("utf-8", errors="replace")).hexdigest()[:40]
 
 
@@ -303,16 +303,19 @@ class _Batches:
         """Read a line: the completion, or None if the request was not answered."""
         answer, error = line.get("response") or {}, line.get("error")
         status = int(answer.get("status_code") or 0)
+        said = read_error(status or 200, error or answer.get("body"))
         if status == 200 and not error:
-            with suppress(TryAgainError):
+            try:
                 return self._engine.read(request, answer.get("body"))
+            except TryAgainError:
+                return None
+            except ErrorAnswerError as failed:
+                said = failed.body
+        if said.is_busy or not said.codes.isdisjoint(_NOT_ANSWERED) or self._engine.learns(request, said):
             return None
-        code, message = error_of(error or answer.get("body"))
-        if is_refusal(request, status, code, message):
-            return Completion.refused(request, message)
-        if code in _NOT_ANSWERED or is_busy(status, code):
-            return None
-        raise refused(request, self._engine.where, message)
+        if persist(self._config, lambda until: self._engine.is_own(request, said, until), Pace(1)):
+            return Completion.refused(request, said.words)
+        raise self._engine.refusal(request, ErrorAnswerError(said))
 
     def _ask(self, call: Callable[[], _T], sent: SentBatch | None = None) -> _T:
         """Call the client until the server answers."""

@@ -95,7 +95,7 @@ class TryAgainError(Exception):
         self.overloaded = timed_out or status in OVERLOADED
 
 
-def read_json(pieces: Iterable[bytes], until: float) -> Any:
+def read_body(pieces: Iterable[bytes], until: float) -> bytes:
     """Read an answer's body as it arrives.
 
     Args:
@@ -104,20 +104,43 @@ def read_json(pieces: Iterable[bytes], until: float) -> Any:
             ever.
 
     Returns:
-        The JSON value.
+        The whole body.
 
     Raises:
-        TryAgainError: The body is not complete in time, or is not JSON.
+        TryAgainError: The body is not complete in time.
     """
     body = bytearray()
     for piece in pieces:
         body += piece
         if time.monotonic() > until:
             raise TryAgainError("the answer did not arrive in time", timed_out=True)
+    return bytes(body)
+
+
+def json_of(body: bytes) -> Any:
+    """Parse the body of an answer.
+
+    Args:
+        body: The body.
+
+    Returns:
+        The JSON value.
+
+    Raises:
+        TryAgainError: The body is cut off, or a page of a gateway instead of an answer.
+        EngineError: The body is whole and in another encoding than UTF-8: it would be so again, and paid for again.
+    """
+    begins = body[:60].decode("utf-8", errors="replace").strip()
     try:
         return json.loads(body)
+    except UnicodeDecodeError as error:
+        if error.end < len(body):
+            raise EngineError(
+                f"the server's answers are not UTF-8 ({begins!r}): set the server, or the proxy before it, to UTF-8"
+            ) from error
+        raise TryAgainError(f"the answer is cut off ({begins!r})") from error
     except (ValueError, RecursionError) as error:
-        raise TryAgainError(f"the answer is not JSON ({error})") from error
+        raise TryAgainError(f"the answer is not JSON ({begins!r})") from error
 
 
 def answer_all(

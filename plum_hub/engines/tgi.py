@@ -3,7 +3,6 @@
 TGI 3.x. Its Python client is not used: it cannot be installed beside current versions of the Hub's libraries.
 """
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
@@ -11,8 +10,11 @@ from typing import Any, Literal, Self
 from typing_extensions import override
 
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, Request
-from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, read_json
+from plum_hub.engines.endings import ending
+from plum_hub.engines.openai_wire import refused
+from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, json_of, read_body
 from plum_hub.engines.revision import checked
+from plum_hub.engines.server_errors import ErrorBody, read_error
 from plum_hub.errors import EngineError
 
 _PROBE = [{"role": "user", "content": "Hello"}]
@@ -88,21 +90,42 @@ class TgiEngine(Engine):
         """Return what the server says of itself, and whether it can apply a chat template."""
         import httpx2
 
+        where = self._config.base_url
         try:
             answer = self._client.get("/info", timeout=20)
-            answer.raise_for_status()
+            if not answer.is_success:
+                raise self._no_entry("/info", read_error(answer.status_code, answer.content))
+            info = dict(answer.json())
             templated = self._client.post("/chat_tokenize", json={"messages": _PROBE}, timeout=20)
-            return dict(answer.json()), templated.is_success
         except (httpx2.HTTPError, ValueError, TypeError) as error:
             raise EngineError(
-                f"{self._config.base_url} does not answer as a TGI server ({error}): check base_url, or start it"
+                f"{where} does not answer as a TGI server ({error}): check base_url, or start it"
             ) from error
+        said = read_error(templated.status_code, templated.content)
+        no_template = said.status == 422 or (said.status == 404 and said.message)  # a page that it lacks has no words
+        if not templated.is_success and not no_template:
+            raise self._no_entry("/chat_tokenize", said)
+        return info, templated.is_success
+
+    def _no_entry(self, path: str, said: ErrorBody) -> EngineError:
+        """Explain a server that does not even say what it is."""
+        where = f"{self._config.base_url}{path}"
+        if said.status in (401, 403):
+            return EngineError(
+                f"{where} wants a key ({said.reason}), and the tgi engine sends none: name its /v1 with the openai "
+                "engine, as in  openai:tgi@URL/v1, and its key with api_key_env"
+            )
+        if said.status in BUSY:
+            return EngineError(f"{where} is busy ({said.reason}): run the same command when it is up")
+        return EngineError(f"{where} does not answer as a TGI server of version 3 ({said.reason}): check base_url")
 
     def _answer(self, request: Request, until: float) -> Completion:
         try:
             return self._read(request, until)
         except _RefusedError as error:
-            return Completion.refused(request, str(error))
+            if error.said.is_own(request):
+                return Completion.refused(request, str(error))
+            raise refused(f"{self._config.base_url}{error.path}", error.said) from error
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise EngineError(
                 f"{self._config.base_url} answered in another form ({error!r}): is it a TGI server?"
@@ -118,13 +141,19 @@ class TgiEngine(Engine):
         if isinstance(answer, list):  # some versions answer a list of one
             answer = answer[0]
         if "error" in answer:
-            raise TryAgainError(str(answer["error"]))
+            said = read_error(200, answer)
+            if said.is_own(request):
+                return Completion.refused(request, said.words)
+            raise TryAgainError(said.words)
         text, stopped = request.sampling.until_stop(answer["generated_text"])
         details = answer["details"]
+        end = ending(details["finish_reason"], {})
+        if end is None:
+            raise TypeError(f"finish_reason {details['finish_reason']!r:.60}")
         return Completion(
             id=request.id,
             text=text,
-            finish_reason="length" if details["finish_reason"] == "length" and not stopped else "stop",
+            finish_reason="stop" if stopped else end,
             prompt_tokens=len(tokens),
             completion_tokens=details["generated_tokens"],
             stop=stopped,
@@ -137,24 +166,23 @@ class TgiEngine(Engine):
             left = max(0.001, until - time.monotonic())
             with self._client.stream("POST", path, json=body, timeout=left) as answer:
                 if answer.is_success:
-                    return read_json(answer.iter_bytes(), until)
+                    return json_of(read_body(answer.iter_bytes(), until))
                 answer.read()
         except httpx2.HTTPError as error:
             late = isinstance(error, httpx2.TimeoutException)
             raise TryAgainError(str(error) or type(error).__name__, timed_out=late) from error
-        status = answer.status_code
-        if status in BUSY or status == 424:  # 424: the generation broke
-            raise TryAgainError(f"status {status}", answer.headers.get("retry-after"), status)
-        reason = _reason(answer.text)
-        if status in (413, 422) and "tokens" in reason:
-            raise _RefusedError(reason)
-        raise EngineError(
-            f"{self._config.base_url}{path} refused the request ({reason}): change the setting that it names"
-        )
+        said = read_error(answer.status_code, answer.content)
+        if said.is_busy or said.status == 424:  # 424: the generation broke
+            raise TryAgainError(said.reason, answer.headers.get("retry-after"), said.status)
+        raise _RefusedError(path, said)
 
 
 class _RefusedError(Exception):
-    """The request does not fit the model."""
+    """The server refused a request."""
+
+    def __init__(self, path: str, said: ErrorBody) -> None:
+        super().__init__(said.words)
+        self.path, self.said = path, said
 
 
 def _body(request: Request, text: str) -> Mapping[str, Any]:
@@ -173,10 +201,3 @@ def _body(request: Request, text: str) -> Mapping[str, Any]:
             parameters["top_p"] = sampling.top_p
     # A templated conversation has its special tokens already.
     return {"inputs": text, "parameters": parameters, "add_special_tokens": isinstance(request.prompt, str)}
-
-
-def _reason(text: str) -> str:
-    try:
-        return str(json.loads(text)["error"])
-    except (ValueError, KeyError, TypeError):
-        return text.strip()[:200]

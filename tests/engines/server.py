@@ -9,7 +9,7 @@ import json
 import random
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,6 +38,22 @@ class LoopbackServer:
         self.faults: deque[int | str | None] = deque()
         self.always: int | str | None = None
         """Once the faults are used up: this for every generation."""
+        self.models: tuple[int, Any] = (200, {"object": "list", "data": [{"id": "tiny", "object": "model"}]})
+        """The answer to a question for the list of models; it answers as `tiny` only, whatever it lists."""
+        self.unknown: dict[str, tuple[int, Any]] = {}
+        """Parameters that `/v1` refuses, and how."""
+        self.taken: list[dict[str, Any]] = []
+        """The bodies that it did not refuse therefore."""
+        self.written: Callable[[Any], Any] = lambda answer: answer
+        """How a single answer is written; as JSON by default."""
+        self.pages: dict[str, int] = {}
+        """Pages that answer with this status only,"""
+        self.words = True
+        """and whether they say anything."""
+        self.moved = False
+        """Whether requests below `/old` and `/circle` are redirected."""
+        self.finish_reason: object = "as it ended"
+        """What every answer of `/v1` says of its end."""
         self.chat_template = True
         """Whether TGI serves a chat model."""
         self.hanging, self.stopped = threading.Event(), threading.Event()
@@ -59,8 +75,10 @@ class LoopbackServer:
             return self.answer(path, body)
 
     def answer(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        self.answered[json.dumps(body, sort_keys=True)] += 1
-        return _answer(self, path, body)
+        status, answer = _answer(self, path, body)
+        if status != 404:
+            self.answered[json.dumps(body, sort_keys=True)] += 1
+        return status, answer
 
     def __exit__(self, *_: object) -> None:
         self.stopped.set()
@@ -80,10 +98,10 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
             pass
 
         def do_GET(self) -> None:
-            if not self._allowed():
+            if not self._allowed() or self._elsewhere():
                 return
             if self.path == "/v1/models":
-                self._send(200, {"object": "list", "data": [{"id": "tiny", "object": "model", "created": 0}]})
+                self._send(*server.models)
             elif server.batches is not None and self.path.startswith(("/v1/batches", "/v1/files")):
                 self._send(*server.batches.get(self.path))
             elif self.path == "/info":
@@ -93,7 +111,7 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             data = self._whole_body()
-            if not self._allowed():
+            if not self._allowed() or self._elsewhere():
                 return
             if server.batches is not None and self.path == "/v1/files":
                 self._send(*server.batches.upload(_form_file(self.headers["content-type"], data)))
@@ -128,7 +146,7 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
             else:
                 with server.lock:
                     status, answer = server.answer(self.path, body)
-                self._send(status, answer)
+                self._send(status, server.written(answer))
 
         def _whole_body(self) -> bytes:
             if "content-length" in self.headers:
@@ -145,6 +163,18 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
                 return True
             self._send(401, {"error": {"message": "wrong key"}})
             return False
+
+        def _elsewhere(self) -> bool:
+            status = server.pages.get(self.path)
+            if status is not None:
+                self._send(status, {"error": {"message": "on demand"}} if server.words else b"")
+            elif server.moved and self.path.startswith("/circle/") and self.command == "POST":
+                self._send(307, b"", {"location": self.path})
+            elif server.moved and self.path.startswith(("/old/", "/circle/")):
+                self._send(301, b"", {"location": "/v1" + self.path.partition("/v1")[2]})
+            else:
+                return False
+            return True
 
         def _send(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -185,6 +215,9 @@ def _answer(server: LoopbackServer, path: str, body: dict[str, Any]) -> tuple[in
     if len(prompt.split()) > CONTEXT and server.script is None:
         message = f"This model's maximum context length is {CONTEXT} tokens."
         return 400, {"error": {"message": message, "code": "context_length_exceeded"}}
+    if refusal := next((server.unknown[name] for name in body if name in server.unknown), None):
+        return refusal
+    server.taken.append(body)
     limit = body.get("max_tokens") or body["max_completion_tokens"]
     form = body.get("response_format")
     if form is not None and server.schemas == "refused":
@@ -195,8 +228,12 @@ def _answer(server: LoopbackServer, path: str, body: dict[str, Any]) -> tuple[in
     elif server.script is not None and held is None:
         text, words, reason = _scripted(server.script, body)
     else:
-        text, words, reason = _words(prompt, body["temperature"], body["seed"], limit, body.get("stop", []))
+        text, words, reason = _words(
+            prompt, body.get("temperature", 1), body.get("seed", 0), limit, body.get("stop", [])
+        )
     choice = {"index": 0, "finish_reason": "length" if reason == "length" else "stop"}
+    if server.finish_reason != "as it ended":
+        choice["finish_reason"] = server.finish_reason
     choice |= {"message": {"role": "assistant", "content": text}} if "messages" in body else {"text": text}
     usage: dict[str, Any] = {"prompt_tokens": len(prompt.split()), "completion_tokens": words, "total_tokens": 0}
     if server.cached_share:

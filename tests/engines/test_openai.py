@@ -288,3 +288,49 @@ def test_settings_of_an_older_run_are_todays() -> None:
     assert OpenAIConfig.model_validate_json(json.dumps(old)) == OpenAIConfig(model="m")
     assert OpenAIConfig(model="m").text_settings() == {"chat": True, "server": None}
     assert OpenAIConfig(model="m", batch=True).text_settings() == {"chat": True, "server": None}
+
+
+def ended(reason: object, **settings: Any) -> Completion:
+    """The answer of a server that ends every answer so."""
+    with LoopbackServer() as loopback:
+        loopback.finish_reason = reason
+        (one,) = answers(config(loopback, attempts=2, **settings), 1).values()
+    return one
+
+
+@pytest.mark.parametrize(
+    ("end", "reasons"),
+    [
+        ("stop", ["stop", "eos", "EOS_TOKEN", "end", "end_turn", "stop_sequence", "tool_calls", "COMPLETE", "", None]),
+        ("length", ["length", "max_tokens", "MAX_TOKENS", "model_length", "model_context_window_exceeded"]),
+        ("refused", ["content_filter", "content_filter: RECITATION", "sensitive", "SAFETY", "refusal"]),
+    ],
+)
+def test_the_ends_of_an_answer_in_the_words_of_every_provider(end: str, reasons: list[str | None]) -> None:
+    assert [ended(reason).finish_reason for reason in reasons] == [end] * len(reasons)
+
+
+@pytest.mark.parametrize(
+    "reason", ["error", "abort", "network_error", "insufficient_system_resource", "timeout", "Cancelled"]
+)
+def test_an_outage_amid_an_answer_is_never_the_end_of_one(reason: str) -> None:
+    with pytest.raises(EngineError, match=rf"2 tries; the last: the answer was broken off \({reason}\)"):
+        ended(reason)
+
+
+def test_an_unknown_end_of_an_answer_is_named_with_the_key_that_says_what_it_means() -> None:
+    with pytest.raises(EngineError, match=r"finish_reason 'halted'.*unknown: .*generator\.finish_reasons\.halted=stop"):
+        ended("halted")
+    with pytest.raises(EngineError, match=r"another form \(the finish_reason is \{'type': 'stop'\}\)"):
+        ended({"type": "stop"})
+    assert ended("halted", finish_reasons={"halted": "length"}).finish_reason == "length"
+    assert ended("eos", finish_reasons={"halted": "length"}).finish_reason == "stop"
+
+
+def test_a_choice_without_a_message_is_no_empty_answer(
+    loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for choice in ({"finish_reason": "stop"}, {"finish_reason": "stop", "message": None}):
+        monkeypatch.setattr(loopback, "answer", lambda *_, choice=choice: (200, {"choices": [choice]}))
+        with pytest.raises(EngineError, match=r"another form \(a choice without a message\)"):
+            answers(config(loopback), 1)

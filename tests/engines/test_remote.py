@@ -171,7 +171,8 @@ def test_a_request_that_the_server_calls_wrong_is_not_asked_again(loopback: Loop
     loopback.always = 400
     with _config("openai", loopback).open() as engine, pytest.raises(EngineError, match="on demand"):
         list(engine.generate(_requests(1)))
-    assert sum(loopback.received.values()) == 1
+    assert set(loopback.received.values()) == {1}
+    assert len(loopback.received) == 2  # it, and harmless words, to see whether it alone is wrong
 
 
 @pytest.mark.parametrize("answer", [[], None, 7, {"generated_text": "x"}, {"details": {}}, {"generated_text": 1}])
@@ -209,3 +210,19 @@ def test_tgi_pins_the_commit_and_notices_another(loopback: LoopbackServer) -> No
 )
 def test_retry_after(header: str | None, seconds: float) -> None:
     assert TryAgainError("busy", header).after == seconds
+
+
+@pytest.mark.parametrize(
+    ("said", "end"), [("eos_token", "stop"), ("stop_sequence", "stop"), ("length", "length"), ("halted", None)]
+)
+def test_the_ends_of_tgis_answers(
+    loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch, said: str, end: str | None
+) -> None:
+    answer = {"generated_text": "x", "details": {"finish_reason": said, "generated_tokens": 1}}
+    monkeypatch.setattr(loopback, "answer", lambda *_: (200, answer))
+    with _config("tgi", loopback).open() as engine:
+        if end is None:
+            with pytest.raises(EngineError, match=r"answered in another form .*halted"):
+                list(engine.generate(_requests(1)))
+        else:
+            assert [one.finish_reason for one in engine.generate(_requests(1))] == [end]
