@@ -22,6 +22,7 @@ from plum_hub.engines.base import (
     Sampling,
     in_a_line,
 )
+from plum_hub.engines.causal_lm import add_adapter, load_causal_lm
 from plum_hub.engines.dtype import quantized
 from plum_hub.engines.forms import apply_form, with_stops
 from plum_hub.engines.names import unloadable
@@ -94,12 +95,8 @@ class TransformersEngine(Engine):
                 **trust.TOKENIZER,
             )
             trust.check_vocabulary(tokenizer)
-            model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-                source.weights,
-                dtype=config.dtype,
-                revision=source.weights_revision or "main",
-                **trust.WEIGHTS,
-                **how,
+            model = load_causal_lm(
+                source.weights, dtype=config.dtype, revision=source.weights_revision or "main", **how
             )
             if source.adapter is not None:
                 model = _adapted(model, str(source.adapter))
@@ -226,9 +223,7 @@ def _adapted(model: Any, adapter: str) -> Any:
     """Return the model with an adapter, which is not merged: rounding would then differ from that of the training."""
     if find_spec("peft") is None:
         raise MissingExtraError("a model that consists of adapters, with transformers,", "train")
-    from peft import PeftModel
-
-    return PeftModel.from_pretrained(model, adapter)
+    return add_adapter(model, adapter)
 
 
 def _processors(sampling: Sampling, seeds: Sequence[int], tally: "_TokenCounter") -> Any:
