@@ -51,7 +51,8 @@ class PinnedModel:
             A `transformers` tokenizer with an end-of-text token.
 
         Raises:
-            TrainingError: The tokenizer does not load, or has no vocabulary or no end-of-text token.
+            TrainingError: The tokenizer does not load, has no vocabulary or no end-of-text token, or ends or pads with
+                a token that the model lacks.
         """
         from transformers import AutoTokenizer
 
@@ -64,6 +65,13 @@ class PinnedModel:
             ) from error
         if tokenizer.eos_token is None:
             raise TrainingError(f"{self.model}: its tokenizer has no end-of-text token; train another model")
+        known = self.load_config().get_text_config().vocab_size
+        for kind in ("eos_token", "pad_token"):
+            if (token := getattr(tokenizer, f"{kind}_id")) is not None and token >= known:
+                raise TrainingError(
+                    f"{self.model}: its tokenizer's {kind} {getattr(tokenizer, kind)!r} is token {token}, and the "
+                    f"model has only {known}: name one that it has in tokenizer_config.json, or train another model"
+                )
         if tokenizer.chat_template is None and (name := family(names_of(self.model))):
             apply_form(tokenizer, chosen(name, has_template=False))
         return tokenizer
@@ -141,7 +149,7 @@ def pin_model(model: str, revision: str | None) -> PinnedModel:
         The pinned model; nothing of it is loaded.
 
     Raises:
-        EngineError: The model or the revision does not exist, or the folder holds another revision.
+        EngineError: The model or the revision does not exist, or the folder holds another revision or no safetensors.
         TrainingError: The folder holds adapters only.
         MissingExtraError: TRL, PEFT or matplotlib (which draws the curves) is not installed.
     """
@@ -153,6 +161,7 @@ def pin_model(model: str, revision: str | None) -> PinnedModel:
             f"{model}: holds adapters, which cannot be trained on: train the model that they belong to, or merge them "
             "into a whole model with --set merge=true and name its merged/"
         )
+    trust.check_weights(Path(model).expanduser())
     if not Path(model).expanduser().is_dir():
         model, _, own = model.partition("@")
         revision = own or revision
