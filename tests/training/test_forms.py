@@ -203,7 +203,8 @@ def test_turns_and_tools_in_a_csv_are_never_taken_for_text(tmp_path: Path) -> No
     (row,) = read_data(str(path), "dpo", "auto").rows
     assert (row["prompt"], row["chosen"], row["rejected"]) == (TURNS[:1], TURNS[1:], OTHER[1:])
     assert json.loads(row["tools"]) == [tool]
-    path.write_text("prompt,completion\na,\"[{'role': 'user', 'content': Timestamp('2020')}]\"\n")
+    asked = "[{'role': 'user', 'content': 'a'}]"
+    path.write_text(f"prompt,completion\n\"{asked}\",\"[{{'role': 'user', 'content': Timestamp('2020')}}]\"\n")
     with pytest.raises(
         TrainingError, match=r"rows\.csv:2: its completion is a list of turns in a text that is neither JSON"
     ):
