@@ -87,7 +87,7 @@ class Survey:
             return
         if LABELLED in counts and (wrong := next((one for one in self.shapes if _is_wrong(one)), None)):
             raise TrainingError(
-                f"{wrong.where}: has {', '.join(sorted(wrong.columns))}, and its label is {str(wrong.label)[:60]!r}, "
+                f"{wrong.where}: has {', '.join(sorted(wrong.columns))}, and its label is {wrong.label!r:.60}, "
                 "where other rows have true or false: fix the row, or leave it out"
             )
         odd = next(shape for shape in self.shapes if self._kind(shape, method) != usual)

@@ -279,7 +279,7 @@ def test_columns_of_alpaca_are_a_question_and_its_answer(tmp_path: Path) -> None
     assert rows_of(tmp_path / "b.jsonl", labelled, "kto") == [row | {"label": False} for row in made]
     assert rows_of(tmp_path / "c.jsonl", [row | {"text": "whole"} for row in rows], "sft") == [{"text": "whole"}] * 3
     for bad in ({"instruction": "Add", "output": None}, {"instruction": ["Add"], "output": "0"}):
-        with pytest.raises(TrainingError, match="l:2: prompt, completion must all be texts"):
+        with pytest.raises(TrainingError, match=r"l:2: its (output is null|instruction is \[.*\]), and must be"):
             rows_of(tmp_path / "d.jsonl", [rows[0], bad], "sft")
 
 

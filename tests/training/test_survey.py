@@ -152,6 +152,18 @@ def test_what_is_no_text_is_said(tmp_path: Path, odd: dict[str, Any], said: str)
     assert f"l:2: prompt, completion {must}; {said}" in refusal(path)
 
 
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"instruction": 5, "output": "a"}, "l:2: its instruction is 5, and must be a text"),
+        ({"instruction": "a", "output": None}, "l:2: its output is null, and must be a text"),
+    ],
+    ids=str,
+)
+def test_a_task_that_is_no_text_is_said(tmp_path: Path, row: dict[str, Any], said: str) -> None:
+    assert said in refusal(toy.write(tmp_path / "t.jsonl", [{"instruction": "a", "output": "b"}, row]))
+
+
 def test_bytes_are_no_text(tmp_path: Path) -> None:
     parquet.write_table(pa.Table.from_pylist([{"text": b"\xff"}]), tmp_path / "t.parquet")
     assert "its text must be a text; it is of type bytes" in refusal(tmp_path / "t.parquet")
