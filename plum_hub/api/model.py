@@ -118,10 +118,8 @@ def train(
             processes=int(os.environ.get(_WORLD, launch or 1)),
         )
     )  # fmt: skip
-    if prepared.data.ignored_columns:
-        progress.say(
-            f"columns not read, though they might change the training: {', '.join(prepared.data.ignored_columns)}"
-        )
+    if prepared.columns_not_read:
+        progress.say(f"columns not read, though they might change the training: {', '.join(prepared.columns_not_read)}")
     if launch and _WORLD not in os.environ:
         return _result(prepared, _launched(prepared, progress, quiet=quiet))
     if os.environ.get("ACCELERATE_USE_CPU") == "True" and "MASTER_PORT" in os.environ and _WORLD not in os.environ:
@@ -173,10 +171,8 @@ def preflight(
             processes=int(os.environ.get(_WORLD, launch or 1)),
         )
     )  # fmt: skip
-    if prepared.data.ignored_columns and progress is not None:
-        progress.say(
-            f"columns not read, though they might change the training: {', '.join(prepared.data.ignored_columns)}"
-        )
+    if prepared.columns_not_read and progress is not None:
+        progress.say(f"columns not read, though they might change the training: {', '.join(prepared.columns_not_read)}")
     memory = prepared.plan.line().removeprefix("memory: ")
     return PreflightResult(preflight=check(prepared), memory=memory, record=prepared.record())
 

@@ -6,7 +6,9 @@ import re
 import warnings
 from typing import Any
 
-_TRUTH = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
+_TRUTH = {
+    "true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False, "chosen": True, "rejected": False,
+}  # fmt: skip
 _MAX_REPR_CHARACTERS = 1_000_000
 """Longer texts are not parsed as Python, whose parser needs a hundred times their size in memory."""
 _VALUE = re.compile(
@@ -92,6 +94,6 @@ def truth_of(value: Any) -> Any:
         value: A value of a row.
 
     Returns:
-        A boolean for `true`, `false`, `1` and `0` in any case; any other value unchanged.
+        A boolean for `true`, `false`, `1`, `0`, `chosen` and `rejected` in any case; any other value unchanged.
     """
     return _TRUTH.get(value.strip().lower(), value) if isinstance(value, str) else value

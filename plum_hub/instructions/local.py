@@ -13,7 +13,6 @@ from pathlib import Path
 from plum_hub.errors import InstructionsError
 from plum_hub.instructions.completeness import check_complete, data_files
 from plum_hub.instructions.file_kinds import FORMATS, is_supported
-from plum_hub.instructions.files import read_rows
 from plum_hub.instructions.hub import SplitFiles, loaded_rows, split_files
 from plum_hub.instructions.tables import Row
 
@@ -63,9 +62,7 @@ class LocalRows:
             for number, row in enumerate(loaded_rows(self.path, str(self.path), self.found.splits), start=1):
                 yield f"{self.path}:{number}", row
             return
-        for file in self.found.files:
-            for number, row in read_rows(file, columns):
-                yield f"{file}:{number}", row
+        yield from self.found.rows(columns)
 
 
 def files_sha256(path: Path, files: Sequence[Path]) -> str:

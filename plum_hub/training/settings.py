@@ -70,7 +70,8 @@ class TrainingSettings(SettingsModel):
     undesirable_weight: float | None = Field(default=None, gt=0)
     """KTO loss weight of rejected rows."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the steps over which the learning rate rises linearly; then it decays linearly to 0."""
+    """Share of the steps, rounded down, over which the learning rate rises linearly; then it decays linearly. No step
+    has the rate 0: with the default, trainings of fewer than 10 steps begin at the peak."""
     weight_decay: float = Field(default=0.0, ge=0)
     """AdamW weight decay."""
     max_grad_norm: float = Field(default=1.0, gt=0)

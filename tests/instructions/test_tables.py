@@ -19,6 +19,7 @@ from plum_hub.errors import InstructionsError
 from plum_hub.instructions import InstructionsConfig, load
 from plum_hub.instructions.files import read_rows
 from plum_hub.instructions.local import find_local
+from plum_hub.instructions.tables import class_name
 from tests.instructions.reading import ADD, JOIN, LAST, walk
 
 ROWS = [{"id": "007", "instruction": ADD}, {"id": "b", "instruction": f'{JOIN}\nSay "so", please; once.'}]
@@ -341,3 +342,54 @@ def test_what_only_datasets_reads_and_cannot_is_one_line(tmp_path: Path, caplog:
         logger.removeHandler(caplog.handler)
     assert not caplog.records
     assert len(walk(f"{folder}/*")[0]) == len(ROWS)
+
+
+CLASSES = [
+    {"prompt": "q1", "completion": "a", "label": 0, "tags": [1]},
+    {"prompt": "q2", "completion": "b", "label": 1},
+]
+
+
+@pytest.mark.parametrize("as_file", ["parquet", "saved", "feather", "card"])
+def test_numbers_of_classes_are_read_as_their_names(tmp_path: Path, as_file: str) -> None:
+    from datasets import ClassLabel, Dataset, Features, List, Value
+
+    names, tags = ClassLabel(names=["chosen", "rejected"]), List(ClassLabel(names=["sort", "sum"]))
+    features = Features({"prompt": Value("string"), "completion": Value("string"), "label": names, "tags": tags})
+    folder = tmp_path / "rows"
+    made = Dataset.from_list(CLASSES, features=features)
+    if as_file == "parquet":
+        made.to_parquet(folder / "train.parquet")
+    elif as_file == "saved":
+        made.save_to_disk(folder)
+    elif as_file == "feather":
+        folder.mkdir()
+        feather.write_feather(made.data.table, str(folder / "train.feather"))
+        folder /= "train.feather"
+    else:
+        folder.mkdir()
+        parquet.write_table(pa.Table.from_pylist(CLASSES), folder / "train.parquet")
+        (folder / "README.md").write_text(
+            "---\ndataset_info:\n  features:\n  - {name: prompt, dtype: string}\n"
+            "  - {name: completion, dtype: string}\n  - name: label\n    dtype:\n      class_label:\n"
+            "        names: {'0': chosen, '1': rejected}\n"
+            "  - {name: tags, list: int64}\n---\n"
+        )
+    found = [row for _, row in find_local(folder).rows()]
+    assert [row["label"] for row in found] == ["chosen", "rejected"]
+    if as_file != "card":
+        assert [row["tags"] for row in found] == [["sum"], None]
+
+
+@pytest.mark.parametrize(
+    ("value", "name"), [(1, "b"), ("1", "b"), ("b", "b"), (-1, None), (7, 7), (None, None), (True, True), ("c", "c")]
+)
+def test_what_is_no_number_of_a_class_stays(value: object, name: object) -> None:
+    assert class_name(value, ["a", "b"]) == name
+
+
+def test_objects_of_a_table_have_no_fields_of_others(tmp_path: Path) -> None:
+    calls = [{"name": "f", "arguments": {"x": 1}}, {"name": "g", "arguments": {"y": 2}}]
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pa.Table.from_pylist([{"turns": calls, "note": None}, {"turns": None, "note": "n"}]), path)
+    assert [row for _, row in read_rows(path)] == [{"turns": calls, "note": None}, {"turns": None, "note": "n"}]
