@@ -311,6 +311,21 @@ WRITTEN: dict[str, tuple[str | None, Any, str]] = {
     ),
     "stdio with two spellings": (None, [{"stdin": "2", "output": "4"}], "x = int(input())\nprint(2 * x)\n"),
     "statement": ("f", [{"statement": "  y = candidate(2)\n  assert y == 4"}], "def f(x):\n    return 2 * x\n"),
+    **{
+        f"{name}, {form}": (
+            "f",
+            [{"statement": text} if form == "an object" else text],
+            "def f(x):\n    return 2 * x\n",
+        )
+        for form in ("a text", "an object")
+        for name, text in {
+            "guarded": "if __name__ == '__main__':\n    assert f(2) == 4\n",
+            "of a module": "from your_module import f\nassert f(2) == 4\nassert f(1) == 2\n",
+            "main": "def main():\n    assert f(2) == 4\n\nif __name__ == '__main__':\n    main()\n",
+            "with an exit": "import sys\nassert f(2) == 4\nsys.exit()\n",
+        }.items()
+        for form, case in (("a text", text), ("an object", {"statement": text}))
+    },
     "method": ("Solution().f", "def check(candidate):\n    assert candidate(x=2) == 4\n", METHOD),
     "method of the class": ("Solution.f", ["assert candidate(2) == 4", "assert Solution().f(1) == 2"], METHOD),
 }

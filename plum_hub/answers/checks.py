@@ -19,6 +19,7 @@ from plum_hub.answers.plain import lower_closeness, to_plain_body
 from plum_hub.answers.proof import why_cannot_fail
 from plum_hub.answers.runners import TestModule, collect_tests, reached_names, with_stand_ins
 from plum_hub.answers.source import is_future, loaded_names, missing_names, parse, stored_names, substitute, unparse
+from plum_hub.answers.standalone import standalone, without_exits
 from plum_hub.execution.literals import syntax_tree
 from plum_hub.execution.plain_literals import NotPlainError, parse_plain, plain_call
 from plum_hub.records import TestCase
@@ -133,7 +134,8 @@ def one_statement(source: str, entry_point: str = "") -> TestCase:
     """
     source = with_own_names(source, entry_point)
     tree = parse_tests(source)
-    body = [lower_closeness(node) for node in to_plain_body(tree.body)]
+    alone = without_exits(to_plain_body(standalone(tree.body, entry_point)))
+    body = [lower_closeness(node) for node in alone]
     _refuse_frameworks(body)
     text = unparse(body)
     return TestCase(kind="statement", statement=source if text == unparse(tree.body) else text)

@@ -8,7 +8,7 @@ again before each call and nothing runs between the two.
 import ast
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from plum_hub.answers.aliases import FRAMEWORKS, with_quoted_annotations, without_aliases
@@ -20,6 +20,7 @@ from plum_hub.answers.runs import Runs, TestRun, bare
 from plum_hub.answers.skips import settle_skips
 from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, stored_names, substitute
 from plum_hub.answers.stand_ins import source_of
+from plum_hub.answers.standalone import standalone, without_exits
 from plum_hub.execution.literals import syntax_tree
 
 _TEST = re.compile(r"test|check$|run_\w*tests?$|main$")
@@ -65,9 +66,9 @@ def collect_tests(body: Sequence[ast.stmt], entry_point: str) -> TestModule:
         ValueError: The module requires an unsupported feature; the message names it.
     """
     named = settle_skips(without_aliases(with_quoted_annotations(_with_plain_names(body))))
-    statements = to_plain_body(_unguarded(_imports(named, entry_point)))
+    statements = to_plain_body(standalone(named, entry_point))
     frameworks = FRAMEWORKS | {name for node in statements for name in _framework_names(node)}
-    statements = [_StandIns().visit(node) for node in _without_runners(statements, frameworks)]
+    statements = [_StandIns().visit(node) for node in without_exits(_without_runners(statements, frameworks))]
     _refuse_unknown(statements)
     runs = Runs(statements)
     module = TestModule([], shared=runs.shared)
@@ -184,48 +185,6 @@ def _with_plain_names(body: Sequence[ast.stmt]) -> list[ast.stmt]:
         else:
             found.append(substitute(node, expressions))
     return found
-
-
-def _imports(body: Sequence[ast.stmt], entry_point: str) -> Iterator[ast.stmt]:
-    """Yield the statements with the program's own module, whatever its name, imported as `solution`."""
-    for node in body:
-        match node:
-            case ast.ImportFrom(module=module, names=names, level=level) if level or _is_program(
-                module or "", {alias.name for alias in names}, entry_point
-            ):
-                kept = [alias for alias in names if alias.name != "*" and alias.asname not in (None, alias.name)]
-                if kept:  # names without an alias are the program's own
-                    yield ast.copy_location(ast.ImportFrom(module="solution", names=kept, level=0), node)
-            case ast.Import(names=names) if any(_is_program(alias.name, set(), entry_point) for alias in names):
-                for alias in names:
-                    if _is_program(alias.name, set(), entry_point):
-                        alias = ast.alias(name="solution", asname=alias.asname or alias.name.split(".")[0])
-                    yield ast.copy_location(ast.Import(names=[alias]), node)
-            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
-                yield ast.copy_location(ast.If(node.test, list(_imports(node.body, entry_point)), node.orelse), node)
-            case ast.Expr(
-                value=ast.Call(func=ast.Attribute(value=ast.Attribute(value=ast.Name(id="sys"), attr="path")))
-            ):
-                continue  # the program lies beside no test
-            case _:
-                yield node
-
-
-def _is_program(module: str, names: set[str], entry_point: str) -> bool:
-    top = module.split(".", maxsplit=1)[0]
-    if top in sys.stdlib_module_names - {"this"} or top in {"numpy", "pandas", *FRAMEWORKS}:
-        return False
-    known = {entry_point, "solution", "main", "module", "program", "code", "candidate", "app", "src", "answer"}
-    return top in known or top.startswith(("your_", "my_", "solution")) or bool({entry_point, "*"} & names)
-
-
-def _unguarded(body: Iterator[ast.stmt]) -> Iterator[ast.stmt]:
-    for node in body:
-        match node:
-            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"), ops=[ast.Eq()]), body=inner):
-                yield from inner
-            case _:
-                yield node
 
 
 def _framework_names(node: ast.stmt) -> set[str]:
