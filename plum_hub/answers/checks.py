@@ -17,7 +17,8 @@ from plum_hub.answers.libraries import are_pandas, with_own_imports
 from plum_hub.answers.own_names import with_own_names
 from plum_hub.answers.plain import lower_closeness, to_plain_body
 from plum_hub.answers.proof import why_cannot_fail
-from plum_hub.answers.runners import TestModule, collect_tests, reached_names, with_stand_ins
+from plum_hub.answers.reporters import reached_names
+from plum_hub.answers.runners import TestModule, collect_tests, with_stand_ins
 from plum_hub.answers.source import is_future, loaded_names, missing_names, parse, stored_names, substitute, unparse
 from plum_hub.answers.standalone import standalone, without_exits
 from plum_hub.execution.literals import syntax_tree
