@@ -18,8 +18,11 @@ from plum_hub.answers.libraries import are_pandas, with_own_imports
 from plum_hub.answers.own_names import with_own_names
 from plum_hub.answers.plain import lower_closeness, to_plain_body
 from plum_hub.answers.proof import why_cannot_fail
-from plum_hub.answers.runners import TestModule, collect_tests, reached_names, with_stand_ins
+from plum_hub.answers.reporters import reached_names
+from plum_hub.answers.runners import TestModule, collect_tests, with_stand_ins
 from plum_hub.answers.source import is_future, loaded_names, missing_names, parse, stored_names, substitute, unparse
+from plum_hub.answers.standalone import standalone, without_exits
+from plum_hub.answers.unimported import with_missing_imports
 from plum_hub.execution.closeness import without_as_lists
 from plum_hub.execution.literals import syntax_tree
 from plum_hub.execution.plain_literals import NotPlainError, parse_plain, plain_call
@@ -94,7 +97,8 @@ def module_cases(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
     """
     if parse(source) is None and ">>> " in source:
         return _doctests([source])
-    cases = _module_cases(with_own_names(source, entry_point), entry_point)
+    source = with_missing_imports(with_own_names(source, entry_point), entry_point)
+    cases = _module_cases(source, entry_point)
     _refuse_frameworks(_body(cases))
     return cases
 
@@ -133,9 +137,10 @@ def one_statement(source: str, entry_point: str = "") -> TestCase:
     Raises:
         ValueError: The source is not Python, or uses what is not supported.
     """
-    source = with_own_names(source, entry_point)
+    source = with_missing_imports(with_own_names(source, entry_point), entry_point)
     tree = parse_tests(source)
-    body = [lower_closeness(node) for node in to_plain_body(tree.body)]
+    alone = without_exits(to_plain_body(standalone(tree.body, entry_point)))
+    body = [lower_closeness(node) for node in alone]
     _refuse_frameworks(body)
     text = unparse(body)
     return TestCase(kind="statement", statement=source if text == unparse(tree.body) else text)
@@ -366,9 +371,13 @@ def _split(imports: Sequence[ast.stmt], checks: Sequence[ast.stmt]) -> tuple[Tes
 
 def _only_math(needed: Sequence[ast.stmt], check: ast.stmt) -> bool:
     """Return whether `math` is imported only for `math.isclose`, which the judge evaluates itself."""
-    names = [item for item in ast.walk(check) if isinstance(item, ast.Name) and item.id == "math"]
-    closes = [item for item in ast.walk(check) if isinstance(item, ast.Attribute) and item.attr == "isclose"]
-    return ast.unparse(ast.Module(body=list(needed), type_ignores=[])) == "import math" and len(names) == len(closes)
+    if ast.unparse(ast.Module(body=list(needed), type_ignores=[])) != "import math":
+        return False
+    return all("math" not in loaded_names(syntax_tree(_source_of(case))) for case in read_assertion(check))
+
+
+def _source_of(case: TestCase) -> str:
+    return str(case.call if case.kind == "call" else case.statement)
 
 
 def _doctests(texts: Sequence[str]) -> tuple[TestCase, ...]:
