@@ -24,7 +24,7 @@ other exception keeps its traceback, because it is a bug. Click's own usage erro
 closed pipe with 141.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from plum_hub.redaction import redacted
 
@@ -103,6 +103,11 @@ class MissingExtraError(PlumError):
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs a package that is not installed: run  pip install 'plum-hub[{extra}]'")
+        self._made_of = feature, extra
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        """Travel between processes: by default an exception is made anew of its message alone."""
+        return type(self), self._made_of
 
 
 class NothingToReleaseError(PlumError):

@@ -93,8 +93,12 @@ def setting_tree(setting: str) -> dict[str, Any]:
     key, equals, value = setting.partition("=")
     if not equals or not key:
         raise RecipeError(f"--set {setting!r:.200}: write it as KEY=VALUE, as in  --set samples.per_instruction=10")
+    if not value.strip():  # as a shell makes of a variable that is not set
+        raise RecipeError(f"--set {setting!r:.200}: has no value; give one, or  --set {key}=null  for none")
     try:
-        leaf: object = plain_yaml.load(value)
+        leaf: object = plain_yaml.load(value, unique=True)
+    except plain_yaml.RepeatedKeyError as error:
+        raise RecipeError(f"--set {setting!r:.200}: {error}; leave one out") from error
     except NOT_YAML as error:
         raise RecipeError(f"--set {setting!r:.200}: the value is not YAML ({in_a_line(error)})") from error
     for part in reversed(key.strip().split(".")):

@@ -8,6 +8,7 @@ edit can compute it.
 
 import json
 import os
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,7 @@ Row: TypeAlias = dict[str, Any]
 
 _KEY = b',"row_crc32":"'
 _TAIL = len(_KEY) + len('0a1b2c3d"}')
+_WHOLE_TAIL = re.compile(_KEY + rb'[0-9a-f]{8}"}')
 
 
 def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -169,8 +171,21 @@ def with_checksum(row: bytes) -> bytes:
     return row[:-1] + _checksum(row) + b"\n"
 
 
+def has_checksum(line: bytes) -> bool:
+    """Tell whether a line of somebody's file ends as rows of this package do.
+
+    Args:
+        line: The line, with or without its newline.
+
+    Returns:
+        False also for a row of this package whose checksum is damaged in its form: in the files of others another
+        column may end in the same letters.
+    """
+    return _WHOLE_TAIL.fullmatch(line.rstrip(b"\r\n")[-_TAIL:]) is not None
+
+
 def without_checksum(line: bytes) -> bytes:
-    """Check the checksum of a row and remove it.
+    """Check the checksum of a row of this package and remove it.
 
     Args:
         line: The row as it was written, with or without its newline.
@@ -179,7 +194,7 @@ def without_checksum(line: bytes) -> bytes:
         The row without its checksum and newline. A row without a checksum is not checked.
 
     Raises:
-        ValueError: The checksum is of other bytes.
+        ValueError: The checksum is of other bytes, or a part of it is left.
     """
     line = line.rstrip(b"\r\n")
     row, tail = line[:-_TAIL] + b"}", line[-_TAIL:]

@@ -37,7 +37,7 @@ def proxy_fault() -> str | None:
         name = next(key for key in (f"{scheme}_proxy", f"{scheme}_proxy".upper()) if os.environ.get(key))
         if not kind.startswith("socks5"):
             return (
-                f"{name} names a proxy by {kind}://, which the Hub's client does not know; write http:// or socks5:// "
+                f"{name} names a proxy by {kind}://, which no client here knows; write http:// or socks5:// "
                 f"there, or unset {name}"
             )
         if find_spec("socksio") is None:

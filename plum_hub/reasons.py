@@ -7,12 +7,15 @@ _FROM_ANY_MODEL = {
 DROP_REASONS: dict[str, dict[str, str]] = {
     "instructions": {
         "not_text": "The column of the task is not a text.",
-        "empty": "The task is empty, or nothing but imports.",
+        "empty": "The task is missing or empty, or nothing but imports.",
+        "ambiguous_task": "The row has nothing in the column of the task, and several other columns that may be it.",
         "too_short": "The task has fewer characters than `instructions.min_characters`.",
         "too_long": "The task has more characters than `instructions.max_characters`.",
         "not_python": "The task, or its language column, names another language than Python.",
-        "not_a_request": "The first message of a chat asks for no function, class, algorithm or program that tests can "
-        "judge.",
+        "no_python": "The conversation shows no Python, neither in its first message nor, except in ShareGPT, in the "
+        "first answer, and no column names a language.",
+        "not_a_request": "The task asks for no function, class, algorithm or program that tests can judge; see "
+        "`instructions.requests_only`.",
         "not_first_turn": "The row continues a conversation that began in an earlier row, or the model speaks first.",
         "unknown_speaker": "No turn of the conversation is known to be a user's.",
         "unreadable_turns": "The conversation is not a list of turns with a role and a text, as in JSON that was cut "
@@ -29,7 +32,7 @@ DROP_REASONS: dict[str, dict[str, str]] = {
         "no_entry_point": "The tests use nothing that the solution defines, or another function.",
         "too_few_cases": "There are fewer distinct assertions than `suites.min_cases`; printed values are none.",
         "cannot_fail": "The tests hold whatever a program does.",
-        "contradictory": "Two cases expect different values of the same call.",
+        "contradictory": "Two cases expect different values of the same call, or outputs of the same input.",
         "all_expected_equal": "Every case expects the same value, so that a constant would pass.",
         "no_tests": "The row has no column of tests, or the column is empty.",
         "unreadable_tests": "The row's tests are not Python, or of a type or form that is not known.",

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from plum_hub.engines import EngineConfig, parse_engine
 from plum_hub.engines.base import EngineSettings
@@ -19,17 +19,13 @@ from plum_hub.errors import EngineError, RecipeError
 from plum_hub.execution.base import SandboxName
 from plum_hub.instructions.sources import InstructionsConfig, paper_settings, same_files, source_path
 from plum_hub.layers import flat, mapping, merged, setting_tree, unknown_key
-from plum_hub.refusal import first_refusal
+from plum_hub.refusal import SettingsModel, first_refusal
 from plum_hub.release.lineage import published_name
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.static import DROP_CODES, known_codes
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class SuitesConfig(_Section):
+class SuitesConfig(SettingsModel):
     """How test suites are made (paper, section 3, "Generating high-quality test cases")."""
 
     source: str = "generate"
@@ -46,9 +42,9 @@ class SuitesConfig(_Section):
     """Answers of the generator for each instruction; the paper's number for the source if not set (3; Evol-Instruct 6).
     """
     min_cases: int = Field(default=3, ge=1)
-    """Fewest distinct cases of a suite; suites with fewer are left out."""
+    """Fewest distinct cases of a generated suite; suites with fewer are left out."""
     max_cases: int = Field(default=5, ge=1)
-    """Most cases of a suite; further ones are cut off."""
+    """Most cases of a generated suite; further ones are cut off."""
     roles: bool = False
     """Whether the generator is asked for cases with distinct roles (typical, edge, large, and invalid input where the
     task has a rule for it), and each case's role is kept. By default the prompt asks for plain cases."""
@@ -112,7 +108,7 @@ def suite_template(settings: SuitesConfig) -> str:
     return "suite_roles" if settings.roles else "suite"
 
 
-class SamplesConfig(_Section):
+class SamplesConfig(SettingsModel):
     """How the policy is sampled (paper, section 3, "Sampling solutions from the policy")."""
 
     per_instruction: int | None = Field(default=None, ge=1)
@@ -135,7 +131,7 @@ class SamplesConfig(_Section):
     then text, with the chat template applied."""
 
 
-class VerdictsConfig(_Section):
+class VerdictsConfig(SettingsModel):
     """Where programs run, what they may use, and what the static check may reject."""
 
     sandbox: SandboxName = "auto"
@@ -169,7 +165,7 @@ class VerdictsConfig(_Section):
 BenchmarkName: TypeAlias = Literal["humaneval", "humaneval+", "mbpp", "mbpp-sanitized", "mbpp+", "livecodebench"]
 
 
-class DecontaminationConfig(_Section):
+class DecontaminationConfig(SettingsModel):
     """Which benchmarks instructions and samples are compared with before a release. Matches are left out."""
 
     benchmarks: tuple[BenchmarkName, ...] = get_args(BenchmarkName)
@@ -178,10 +174,11 @@ class DecontaminationConfig(_Section):
     ngram: int = Field(default=8, ge=2, le=64)
     """Consecutive words that a text and a problem's statement must share to count."""
     overlap: float = Field(default=0.5, ge=0, lt=1)
-    """A text is left out if such n-grams cover a greater share of a statement's words than this."""
+    """A text is left out if such n-grams cover a greater share of a statement's words than this, or if it is a
+    statement."""
 
 
-class BudgetConfig(_Section):
+class BudgetConfig(SettingsModel):
     """How long a build may take. Rows that do not fit are left out, with the reason `over_budget`."""
 
     minutes: float | None = Field(default=None, gt=0)
@@ -196,7 +193,7 @@ _PINNED = ("policy", "generator", "instructions", "suites")
 """The sections that hold a revision."""
 
 
-class Recipe(_Section):
+class Recipe(SettingsModel):
     """One experiment."""
 
     version: Literal[1] = 1
@@ -432,13 +429,13 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
 
 def key_paths() -> list[str]:
     """Return every recipe key, such as `samples.seed`, apart from those of the engines."""
-    sections = ("instructions", "suites", "samples", "verdicts", "decontamination", "preferences", "budget")
-    paths = ["version", "policy", "generator"]
-    for name in sections:
-        section = Recipe.model_fields[name].annotation
-        assert isinstance(section, type)
-        assert issubclass(section, BaseModel)
-        paths += [f"{name}.{key}" for key in section.model_fields]
+    paths = []
+    for name, field in Recipe.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            paths += [f"{name}.{key}" for key in section.model_fields]
+        else:  # a plain value, or one of the engines, whose keys depend on its type
+            paths.append(name)
     return paths
 
 

@@ -129,8 +129,8 @@ class TestCase:
     call: str | None = None
     """Python source of an expression over the names that the candidate defines."""
     expected: str | None = None
-    """Python source of a literal, or of one in `approx(...)`, `isclose(...)` or `almost_equal(...)`. The candidate
-    never sees it (law 2)."""
+    """Python source of a literal, or of one in `approx(...)`, `isclose(...)` or `almost_equal(...)`, or
+    in `as_lists(...)`, where a tuple may replace each list. The candidate never sees it (law 2)."""
     tolerance: float | None = None
     """Largest difference that numbers may have from a literal; None for equality."""
     statement: str | None = None

@@ -6,6 +6,7 @@
                                           preferences dropped
       shards/NNNNN/cached_tokens.jsonl    tokens of prompts that a server had in its cache, by the id of the answer
       shards/NNNNN/carried_over.jsonl     ids of the answers that another run had paid for
+      shards/NNNNN/comparisons.jsonl      the benchmarks that its rows were compared with
       release/dataset/                    exactly the tree that is pushed
       releases.jsonl                      where it was published
       moved.json                          where files of the recipe lie that are not where it says
@@ -112,6 +113,11 @@ class Run:
     makes_rows: bool = True
     """Whether rows that are appended are made by this process; False where they are copied, with the versions of the
     packages that made them."""
+
+    recipe: Recipe
+    """The recipe to work by: the sealed one, with the paths where its files lie now (`found_at`)."""
+    sealed: Recipe
+    """The recipe as the run keeps it, with the paths that its files had when the run began."""
 
     def __init__(self, folder: Path, recipe: Recipe, names: Sequence[str] = ()) -> None:
         self.folder = folder

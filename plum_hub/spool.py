@@ -26,8 +26,8 @@ _BLOCK = 1 << 20
 _T = TypeVar("_T")
 
 
-class Spool(Sequence[Any]):
-    """JSON values on a temporary file, which ends with the object or the process. Memory holds 8 bytes for each.
+class BytesSpool(Sequence[bytes]):
+    """Pieces of bytes on a temporary file, which ends with the object or the process. Memory holds 8 bytes for each.
 
     The file is in `$TMPDIR`, by default `/tmp`.
     """
@@ -38,6 +38,55 @@ class Spool(Sequence[Any]):
         self._pending = bytearray()
         self._written = 0
 
+    def append(self, piece: bytes) -> None:
+        """Append a piece.
+
+        Args:
+            piece: The bytes.
+
+        Raises:
+            RunError: The file cannot be written, as on a full disk.
+        """
+        self._pending += piece
+        self._ends.append(self._written + len(self._pending))
+        if len(self._pending) >= _BLOCK:
+            self._write()
+
+    @override
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, number: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> list[bytes]: ...
+
+    @override
+    def __getitem__(self, number: int | slice) -> bytes | list[bytes]:
+        """Read a piece, or those of a slice."""
+        if isinstance(number, slice):
+            return [self[one] for one in range(*number.indices(len(self)))]
+        place = range(len(self))[number]
+        begin, end = self._ends[place - 1] if place else 0, self._ends[place]
+        if begin >= self._written:
+            return bytes(self._pending[begin - self._written : end - self._written])
+        return os.pread(self._file.fileno(), end - begin, begin)
+
+    def _write(self) -> None:
+        with writing(self._folder):
+            while self._pending:
+                done = self._file.write(self._pending)
+                self._written += done
+                del self._pending[:done]
+
+
+class Spool(Sequence[Any]):
+    """JSON values on a temporary file, as in `BytesSpool`."""
+
+    def __init__(self) -> None:
+        self._texts = BytesSpool()
+
     def append(self, value: Any) -> None:
         """Append a value.
 
@@ -47,14 +96,11 @@ class Spool(Sequence[Any]):
         Raises:
             RunError: The file cannot be written, as on a full disk.
         """
-        self._pending += json.dumps(value, separators=(",", ":")).encode("ascii")
-        self._ends.append(self._written + len(self._pending))
-        if len(self._pending) >= _BLOCK:
-            self._write()
+        self._texts.append(json.dumps(value, separators=(",", ":")).encode("ascii"))
 
     @override
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self._texts)
 
     @overload
     def __getitem__(self, number: int) -> Any: ...
@@ -66,19 +112,8 @@ class Spool(Sequence[Any]):
     def __getitem__(self, number: int | slice) -> Any:
         """Read a value, or those of a slice."""
         if isinstance(number, slice):
-            return [self[one] for one in range(*number.indices(len(self)))]
-        place = range(len(self))[number]
-        begin, end = self._ends[place - 1] if place else 0, self._ends[place]
-        if begin >= self._written:
-            return json.loads(self._pending[begin - self._written : end - self._written])
-        return json.loads(os.pread(self._file.fileno(), end - begin, begin))
-
-    def _write(self) -> None:
-        with writing(self._folder):
-            while self._pending:
-                done = self._file.write(self._pending)
-                self._written += done
-                del self._pending[:done]
+            return [json.loads(text) for text in self._texts[number]]
+        return json.loads(self._texts[number])
 
 
 class TableSpool:

@@ -23,8 +23,11 @@ print(f"load_dataset({repo!r}, 'kto', revision={tag!r}): {len(kto)} rows, "
       f"{sum(kto['label'])} chosen, {len(set(kto['instruction_id']))} instructions; {len(samples)} samples, "
       f"{sum(status is None for status in samples['status'])} without a verdict")
 for label in (True, False):
-    row = next(row for row in kto if row["label"] is label)
+    row = next((row for row in kto if row["label"] is label), None)
     print(f"\\n--- {'chosen' if label else 'rejected'} ---")
+    if row is None:
+        print("none: no sample of this build has this label")
+        continue
     print(row["prompt"][-1]["content"].strip()[:400])
     print("...")
     print(row["completion"][-1]["content"].strip()[:600])
@@ -32,8 +35,11 @@ for label in (True, False):
 
 
 def main() -> None:
-    lines = (Path(sys.argv[1]) / "releases.jsonl").read_text(encoding="utf-8").splitlines()
-    release = json.loads(lines[-1])
+    releases = Path(sys.argv[1]) / "releases.jsonl"
+    if not releases.is_file():
+        print(f"{sys.argv[1]} was not published, so there is nothing to load back")
+        return
+    release = json.loads(releases.read_text(encoding="utf-8").splitlines()[-1])
     with connected(choose_target(release["hub"])) as target:
         environment = {**os.environ, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
         if target.endpoint:

@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import inspect
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -364,3 +365,21 @@ def test_the_notebook_runs_and_shows_what_it_says(tmp_path: Path) -> None:
     assert json.loads(done.stdout.splitlines()[-1]) == [
         "".join(output["data"]["text/plain"]) for cell in cells for output in cell["outputs"]
     ]
+
+
+def every_error(kind: type[plum_hub.PlumError] = plum_hub.PlumError) -> Iterator[type[plum_hub.PlumError]]:
+    yield kind
+    for one in kind.__subclasses__():
+        yield from every_error(one)
+
+
+def test_every_error_travels_between_processes() -> None:
+    import plum_hub.errors
+
+    kinds = [kind for kind in every_error() if kind.__module__ == "plum_hub.errors"]
+    assert len(kinds) > 15
+    for kind in kinds:
+        words = ["what happened"] if kind.__init__ is plum_hub.PlumError.__init__ else ["what", "extra"]
+        error = kind(*words)
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again), again.exit_code) == (kind, str(error), kind.exit_code)

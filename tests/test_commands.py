@@ -98,6 +98,38 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+def test_a_tilde_that_the_shell_leaves_is_the_home_folder(tmp_path: Path) -> None:
+    write_rehearsal(tmp_path, tasks=3)
+    here = tmp_path / "here"
+    here.mkdir()
+    home = {"HOME": str(tmp_path)}
+    given = [one if one != str(tmp_path / "run") else "~/run" for one in command(tmp_path, "-q")]
+    for arguments in (
+        given,
+        [*CLI, "status", "~/run"],
+        [*CLI, "card", "~/run"],
+        [*CLI, "views", "~/run", "--rule", "plum", "--out=~/views"],
+    ):
+        done = subprocess.run(
+            arguments, cwd=here, env={**os.environ, **home}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "recipe.yaml").exists()
+    assert (tmp_path / "views" / "kto.jsonl").exists()
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "options", [["--workers", "0"], ["--workers", "ray:x"], ["--address", "foo"], ["--budget", "nan"]]
+)
+def test_a_rehearsal_refuses_what_the_build_refuses(tmp_path: Path, options: list[str]) -> None:
+    write_rehearsal(tmp_path, tasks=3)
+    for more in ([], ["--dry-run"]):
+        done = plum_hub(command(tmp_path, *options, *more))
+        assert done.returncode == 2, done.stderr
+        assert options[0] in done.stderr
+
+
 def shown(run: Path, name: object) -> str:
     done = plum_hub([*CLI, "show", str(run), str(name)])
     assert done.returncode == 0, done.stderr
@@ -227,3 +259,10 @@ def test_show_finds_an_instruction_that_was_left_out(tmp_path: Path) -> None:
     as_json = json.loads(plum_hub([*CLI, "show", str(tmp_path / "run"), str(drop["id"]), "--json"]).stdout)
     assert as_json["instruction"] is None
     assert as_json["dropped"] == [drop]
+
+
+def test_a_user_without_a_home_folder_is_told_so() -> None:
+    done = plum_hub([*CLI, "hub", "serve", "--port", "0"], PLUM_HUB_HOME="~nobody-here/x")
+    assert done.returncode == MachineError.exit_code, done.stderr
+    assert "set PLUM_HUB_HOME" in done.stderr
+    assert "Traceback" not in done.stderr

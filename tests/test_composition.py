@@ -21,6 +21,8 @@ from tests.rehearsal import set_home
         ("rows", ["suites.vote=true"], "no generator writes any"),
         ("me/weak@v1.0.0", ["suites.vote=false", "suites.strengthen=0", "suites.strength=true"], None),
         ("rows", ["suites.strengthen=3"], None),
+        ("rows", ["suites.min_cases=5", "suites.max_cases=5"], "suites.min_cases: no effect"),  # the default is 5
+        ("me/weak@v1.0.0", ["suites.responses=6", "suites.temperature=0"], "suites.responses, suites.temperature: no"),
         ("generate", ["suites.vote=true", "suites.strengthen=3"], None),
     ],
 )
@@ -86,3 +88,37 @@ def test_a_dataset_of_the_embedded_hub_needs_its_version(tmp_path: Path, monkeyp
     assert suites_sections("local/weak@v1.0.0", "auto")["suites"] == {"source": "local/weak@v1.0.0", "hub": "auto"}
     for text, hub in (("local/weak", "public"), ("local/weak:tests", "auto"), ("local/other", "auto")):
         assert suites_sections(text, hub)["suites"]["source"] == "rows"
+
+
+def test_a_key_of_the_users_recipe_without_effect_is_named_and_none_of_a_shipped_one(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(f"policy: scripted:{tmp_path / 'answers.jsonl'}\nsuites: {{source: rows, min_cases: 2}}\n")
+    for given, words in ((recipe, "suites.min_cases: no effect"), ("quickstart", "")):
+        said: list[str] = []
+        arguments = RecipeArguments(
+            recipe=str(given), model="scripted:x", generator="scripted:x", instructions=None, suites="rows", hub="auto",
+            settings=(),
+        )  # fmt: skip
+        arguments.compose(tmp_path / "run", said.append)
+        assert "".join(said).partition(",")[0] == words
+
+
+def test_tests_of_rows_are_not_put_to_other_tasks(tmp_path: Path) -> None:
+    mine, other = tmp_path / "mine.jsonl", tmp_path / "other.jsonl"
+    for path in (mine, other):
+        path.write_text('{"task": "Write f.", "tests": ["assert f() == 1"]}\n')
+
+    def source(suites: str, instructions: str) -> str:
+        arguments = RecipeArguments(
+            recipe=None, model="scripted:x", generator=None, instructions=instructions, suites=suites, hub="none",
+            settings=(),
+        )  # fmt: skip
+        recipe, _ = arguments.compose(tmp_path / "run", lambda _: None)
+        return f"{recipe.instructions.source} {recipe.suites.source}"
+
+    for suites in (str(mine), f"{mine}:tests", str(tmp_path / "missing.jsonl")):
+        with pytest.raises(UsageError, match="tests of rows belong to their own tasks"):
+            source(suites, str(other))
+    assert source(f"{mine}:tests", f"{mine}:task") == f"{mine}:task rows"
+    assert source("rows", str(other)) == f"{other} rows"
+    assert source("me/suites@v1.0.0", str(other)) == f"{other} me/suites@v1.0.0"  # of the same tasks, by their text

@@ -11,6 +11,7 @@ import pytest
 from plum_hub.benchmarks import NAMES
 from plum_hub.benchmarks.base import Problem
 from plum_hub.execution import Call, Judge
+from plum_hub.instructions.files import read_rows
 from plum_hub.pipeline.decontamination.matching import SMALLEST_SOLUTION, BenchmarkMatcher, ContaminationMatch
 from plum_hub.pipeline.decontamination.programs import functions
 from plum_hub.pipeline.decontamination.targets import Target, Targets, targets
@@ -79,6 +80,23 @@ def test_a_statement_shorter_than_an_ngram_is_held_by_its_copy_only() -> None:
     assert statements.coverage("Reverse the given string and print it, then print it once more") == {}
 
 
+def test_a_short_statement_is_found_alone_and_with_its_examples() -> None:
+    bare, examples = "Write a function to swap two numbers.", "assert swap_numbers(10, 20) == (20, 10)"
+    statements = Statements[str](8)
+    statements.add({"it": bare}, {"it": f'"""\n{bare}\n{examples}\n"""'})
+    assert statements.coverage("write a function, to swap two numbers") == {"it": 1.0}
+    assert statements.coverage(f"Please: {bare} {examples} Thank you") == {"it": 1.0}
+    assert statements.coverage(f"{bare[:-1]} and to print them in the order of their size") == {}
+
+
+def test_a_statement_is_found_though_its_words_are_common() -> None:
+    statements = Statements[int](8)
+    common = "Write a python function to find the sum of all"
+    statements.add(dict.fromkeys(range(12), common))
+    assert statements.coverage(common.upper()) == dict.fromkeys(range(12), 1.0)
+    assert statements.coverage(f"{common} pages") == statements.coverage("") == statements.coverage("...") == {}
+
+
 def test_a_solution_under_other_names_is_the_same() -> None:
     forms = {next(functions(code)).canonical for code in (CLOSE, RENAMED)}
     assert len(forms) == 1
@@ -100,7 +118,14 @@ def benchmark(**changes: Any) -> Targets:
     problem = Problem(
         id="B/0", text=STATEMENT, kind="instruction", entry_point="has_close", suites={"base": cases}, cpu_seconds=3
     )
-    target = Target(task="B/0", statement=STATEMENT, entry_point="has_close", reference=CLOSE, problem=problem)
+    target = Target(
+        task="B/0",
+        statement=STATEMENT,
+        with_examples=STATEMENT,
+        entry_point="has_close",
+        reference=CLOSE,
+        problem=problem,
+    )
     return Targets(benchmark="bench", revision="1", problems=(replace(target, **changes),))
 
 
@@ -173,6 +198,17 @@ def test_every_benchmark_finds_itself() -> None:
         for target in found.problems:
             tasks = {one.task for one in matching.match_instruction(instruction(target.statement))}
             assert target.task in tasks or not target.statement.strip(), target.task
+
+
+@pytest.mark.shared
+@needs_data
+def test_a_prompt_as_the_benchmark_has_it_is_found() -> None:
+    for name, file in (("mbpp+", "evalplus/MbppPlus.jsonl.gz"), ("mbpp", "mbpp/mbpp.jsonl.gz")):
+        matching = BenchmarkMatcher([targets(name, DATA)], 8, 0.5)
+        for _, row in read_rows(DATA / file):
+            task = str(row["task_id"]).removeprefix("Mbpp/")
+            tasks = [one.task for one in matching.match_instruction(instruction(row.get("prompt") or row["text"]))]
+            assert task in [one.removeprefix("Mbpp/") for one in tasks], task
 
 
 TASKS = {

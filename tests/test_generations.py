@@ -1,6 +1,7 @@
 """Programs of other tools as files of their own: found, bounded, and refused in one line."""
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from plum_hub.errors import UsageError
-from plum_hub.evaluation.generations import MAX_CHARACTERS, read_generations
+from plum_hub.evaluation.generations import MAX_CHARACTERS, Generation, benchmark_of, read_generations
 
 
 def write_program_files(folder: Path, programs: Sequence[Sequence[str]]) -> Path:
@@ -58,3 +59,32 @@ def test_only_so_much_of_a_packed_program_is_read(tmp_path: Path) -> None:
     assert archive.stat().st_size < 100_000
     (one,) = read_generations(archive)
     assert MAX_CHARACTERS < len(str(one.solution)) < 20_000_000
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            [["x = 1", "x = 2"], ["y = 1"]],
+            "element 1 is a list, and programs are not judged by position: write one row",
+        ),
+        (
+            {"HumanEval/0": ["x = 1"], "HumanEval/1": ["y = 1"]},
+            "is one object: write one row for each program (.jsonl)",
+        ),
+    ],
+)
+def test_programs_without_rows_are_told_what_rows_they_need(tmp_path: Path, content: object, words: str) -> None:
+    path = tmp_path / "generations.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match=re.escape(words)) as refused:
+        read_generations(path)
+    assert str(refused.value).endswith('as in {"task_id": "HumanEval/0", "solution": "..."}')
+
+
+@pytest.mark.parametrize(
+    ("name", "benchmark"),
+    [("HumanEval/0", "humaneval+"), ("HumanEval_0", "humaneval+"), ("MBPP/11", "mbpp+"), ("Mbpp/2", "mbpp+")],
+)
+def test_a_benchmark_is_known_by_ids_that_are_written_otherwise(name: str, benchmark: str) -> None:
+    assert benchmark_of([Generation("", name, "x = 1", None)]) == benchmark

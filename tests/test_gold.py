@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import plum_hub as api
+from plum_hub import benchmarks
 from plum_hub.answers.entry import with_alias
 from plum_hub.errors import RunError, UsageError
 from plum_hub.instructions.sources import InstructionsConfig
@@ -17,7 +18,7 @@ from plum_hub.progress import Progress
 from plum_hub.records import Instruction
 from plum_hub.run import Run
 from plum_hub.statistics import ratio_interval
-from tests.benchmarks.cut import humaneval_plus, mbpp_plus, needs_data
+from tests.benchmarks.cut import DATA, humaneval_plus, mbpp_plus, needs_data
 from tests.rehearsal import plum_hub, rows
 
 TASKS, SAMPLES = 6, 30
@@ -251,6 +252,13 @@ def test_problems_of_benchmarks_are_found(tmp_path: Path) -> None:
     assert problems == {fenced.id: "HumanEval/0", docstring.id: "HumanEval/0", by_id.id: "HumanEval/2"}
     assert [len(suite.parts) for (suite,) in found.values()] == [2, 2, 2]
     assert set(gold_of_benchmark(mbpp, [whole, worded, none]).suites) == {whole.id, worded.id}
+
+
+@needs_data
+def test_a_short_problem_is_found_without_its_examples() -> None:
+    mbpp = benchmarks.load("mbpp", source=DATA)
+    short = instruction("Write a function to swap two numbers.", "w")
+    assert set(gold_of_benchmark(mbpp, [short]).suites) == {short.id}
 
 
 @needs_data

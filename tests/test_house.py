@@ -25,7 +25,7 @@ LEVELS = {
     "slug": 3, "layers": 3, "remedies": 3,
     "instructions": 2, "attacks": 2, "columns": 2, "column_store": 2, "file_record": 2, "lines": 1, "spool": 1,
     "engines": 1, "execution": 1, "static": 1, "hubs": 1, "prompts": 1, "progress": 0, "environment": 0, "passk": 0,
-    "statistics": 0, "records": 0, "reasons": 0, "files": 0, "errors": -1, "redaction": -2, "home": -1, "network": -1,
+    "statistics": 0, "records": 0, "reasons": 0, "files": 0, "errors": -2, "redaction": -3, "home": -1, "network": -1,
     "threads": 0, "plain_yaml": 0, "refusal": 0, "patience": 0, "__init__": 0,
 }  # fmt: skip
 # Imported late, when it is first used.

@@ -311,6 +311,21 @@ WRITTEN: dict[str, tuple[str | None, Any, str]] = {
     ),
     "stdio with two spellings": (None, [{"stdin": "2", "output": "4"}], "x = int(input())\nprint(2 * x)\n"),
     "statement": ("f", [{"statement": "  y = candidate(2)\n  assert y == 4"}], "def f(x):\n    return 2 * x\n"),
+    **{
+        f"{name}, {form}": (
+            "f",
+            [{"statement": text} if form == "an object" else text],
+            "def f(x):\n    return 2 * x\n",
+        )
+        for form in ("a text", "an object")
+        for name, text in {
+            "guarded": "if __name__ == '__main__':\n    assert f(2) == 4\n",
+            "of a module": "from your_module import f\nassert f(2) == 4\nassert f(1) == 2\n",
+            "main": "def main():\n    assert f(2) == 4\n\nif __name__ == '__main__':\n    main()\n",
+            "with an exit": "import sys\nassert f(2) == 4\nsys.exit()\n",
+        }.items()
+        for form, case in (("a text", text), ("an object", {"statement": text}))
+    },
     "method": ("Solution().f", "def check(candidate):\n    assert candidate(x=2) == 4\n", METHOD),
     "method of the class": ("Solution.f", ["assert candidate(2) == 4", "assert Solution().f(1) == 2"], METHOD),
 }
@@ -347,6 +362,7 @@ BAD = {
     "broken": (["assert f(1) == = 2"], "unreadable_tests", ":2: case 1: is not Python"),
     "useless": ("def test_f():\n    print(f(1))\n", "cannot_fail", ":3: nothing in it can fail"),
     "numbers": (7, "unreadable_tests", ":4: cases is a int"),
+    "hidden": ("def test_f():\n    yield\n    assert f(1) == 2\n", "cannot_fail", ":5: a program that raises on every"),
 }
 NO_NUMPY = ["import numpy as np\nassert f(np.ones(2)).sum() == 4"]
 
@@ -401,15 +417,15 @@ def test_a_refused_suite_leaves_out_its_samples_and_no_others(folder: Path) -> N
         assert (row["stage"], row["reason"]) == ("suites", reason)
         assert f"suites.jsonl{words}" in row["detail"]
     found = json.loads(done.stdout)["dropped"]
-    assert (found["samples"], found["suites"], found["file"]) == (6, 3, str(dropped))
-    assert found["reasons"] == {"unreadable_tests": 4, "cannot_fail": 2}
+    assert (found["samples"], found["suites"], found["file"]) == (8, 4, str(dropped))
+    assert found["reasons"] == {"unreadable_tests": 4, "cannot_fail": 4}
     table = plum_hub(judge(folder, "-q")).stdout
-    assert "6 samples of 3 refused suites" in " ".join(table.split())
+    assert "8 samples of 4 refused suites" in " ".join(table.split())
     assert "suites.jsonl:2" in table
     corrected = [SUITES[0], *({**one, "cases": ["assert f(1) == 2"]} for one in bad), *SUITES[1:]]
     write(folder / "suites.jsonl", corrected)
     summary = json.loads(plum_hub(judge(folder, "-q", "--json")).stdout)
-    assert (summary["judged_now"], summary["dropped"]["samples"], summary["dropped"]["file"]) == (6, 0, None)
+    assert (summary["judged_now"], summary["dropped"]["samples"], summary["dropped"]["file"]) == (8, 0, None)
     assert not dropped.exists()
 
 
@@ -418,7 +434,7 @@ def test_when_nothing_can_be_judged_the_first_suite_is_named(folder: Path) -> No
     write(folder / "suites.jsonl", [SUITES[1], *bad])
     write(folder / "samples.jsonl", [{"sample_id": "s", "instruction_id": "numbers", "code": "x = 1"}])
     refused(judge(folder), 2, "no sample of", "suites.jsonl:4: cases is a int")
-    write(folder / "suites.jsonl", bad)
+    write(folder / "suites.jsonl", bad[:3])
     refused(judge(folder), 2, "suites.jsonl:1: case 1", "all 3 suites")
     assert not (folder / "verdicts.jsonl").exists()
     assert not (folder / "verdicts.dropped.jsonl").exists()

@@ -177,3 +177,9 @@ def test_a_limit_that_cannot_be_kept_is_no_limit_in_silence(limit: SpendingLimit
     requests = [Request(id=str(number), prompt="p", seed=0, sampling=GREEDY) for number in range(20)]
     with pytest.raises(UsageError, match="does not say how many tokens"):
         send(limit, requests, engine, 0)
+
+
+@pytest.mark.parametrize(("budget", "tokens"), [(float("nan"), None), (float("inf"), None), (0.0, None), (None, 0)])
+def test_a_limit_is_a_positive_number(budget: float | None, tokens: int | None) -> None:
+    with pytest.raises(UsageError, match=r"--(budget|max-tokens) .*leave it out for no limit"):
+        SpendingLimit.chosen(budget, tokens)

@@ -202,6 +202,39 @@ ROWS: dict[str, tuple[Mapping[str, Any], str, int]] = {
         "pack",
         2,
     ),
+    "tuples, which JSON has not": (
+        {
+            "solutions": ["def twice(n):\n    return (n, (n, n))\n"],
+            "input_output": json.dumps(
+                {"fn_name": "twice", "inputs": [[1], [2]], "outputs": [[1, [1, 1]], [2, [2, 2]]]}
+            ),
+        },
+        "twice",
+        2,
+    ),
+    "integer keys, which JSON has not": (
+        {
+            "solutions": ["def swap(d):\n    return {d[key]: key + 1 for key in d}\n"],
+            "input_output": json.dumps(
+                {"fn_name": "swap", "inputs": [[{1: 5}], [{2: 6}]], "outputs": [{5: 2}, {6: 3}]}
+            ),
+        },
+        "swap",
+        2,
+    ),
+    "keys that are texts": (
+        {
+            "solutions": ["def pair(n):\n    return {str(n): [n]}\n"],
+            "input_output": json.dumps({"fn_name": "pair", "inputs": [[1], [2]], "outputs": [{"1": [1]}, {"2": [2]}]}),
+        },
+        "pair",
+        2,
+    ),
+    "the same input twice": (
+        {"inputs": ["1 2\n", "1 2\n", "3 4\n"], "outputs": ["3\n", "3", "7\n"], "solution": ADD_LINES},
+        "",
+        2,
+    ),
     "codecontests": (
         {
             "public_tests": {"input": ["1 2\n"], "output": ["3\n"]},
@@ -220,6 +253,83 @@ ROWS: dict[str, tuple[Mapping[str, Any], str, int]] = {
         2,
     ),
 }
+
+LINKED = """import random
+from typing import *
+
+class Node:
+    def __init__(self, value, after=None):
+        self.value, self.after = value, after
+
+def linked(values):
+    head = None
+    for value in reversed(values):
+        head = Node(value, head)
+    return head
+
+def is_same(one, other):
+    while one and other and one.value == other.value:
+        one, other = one.after, other.after
+    return one is other is None
+"""
+REVERSED = """class Solution:
+    def turned(self, head: Optional[Node]) -> Optional[Node]:
+        found = None
+        while head:
+            head.after, found, head = found, head, head.after
+        return found
+"""
+LEETCODE = {
+    "prompt": LINKED,
+    "starter_code": "class Solution:\n    def turned(self, head: Optional[Node]) -> Optional[Node]:\n        ",
+    "entry_point": "Solution().turned",
+    "test": "def check(candidate):\n    assert is_same(candidate(head = linked([1, 2])), linked([2, 1]))\n"
+    "    assert is_same(candidate(head = linked([])), linked([]))\n",
+}
+"""A row as LeetCodeDataset has them: what tests need is in the prompt, and the solution is a completion."""
+
+ROWS |= {
+    "leetcode, helpers in the prompt": (LEETCODE | {"completion": REVERSED}, "Solution", 2),
+    "leetcode, helpers and a whole solution": (LEETCODE | {"solution": f"```python\n{REVERSED}```"}, "Solution", 2),
+    "leetcode, no solution": (LEETCODE, "Solution", 2),
+    "completion": (
+        {"prompt": "def double(n: int) -> int:\n", "completion": "    return 2 * n\n", "test": "assert double(2) == 4"},
+        "double",
+        1,
+    ),
+    "completion in prose": (
+        {"completion": "Surely:\n```python\ndef double(n): return n\n```", "test": "assert double(2) == 4"},
+        "double",
+        1,
+    ),
+    "lambda": ({"code": "double = lambda n: 2 * n\n", "test_list": ["assert double(2) == 4"]}, "double", 1),
+    "partial": (
+        {"code": "from functools import partial\npower = partial(pow, 2)\n", "test_list": ["assert power(3) == 8"]},
+        "power",
+        1,
+    ),
+    "another name": ({"code": f"{DOUBLE}\ntwice = double\n", "test_list": ["assert twice(2) == 4"]}, "twice", 1),
+}
+
+IMPORTS = {
+    "brackets": "from solution import (\n    double,\n)",
+    "comment": "from solution import double  # noqa: F401",
+    "relative": "from .solution import double",
+    "package": "from src.solution import double",
+    "its own name": "from double import double",
+    "another module": "from numbers_of_mine import double",
+    "all names": "from solution import *",
+    "several": "from solution import double, LIMIT\nassert LIMIT == LIMIT == 7",
+    "alias": "from solution import double as g",
+    "module": "import solution",
+    "module, alias": "import solution as s",
+    "module of a package": "from . import solution",
+    "importlib": "import importlib\ns = importlib.import_module('solution')",
+    "either": "try:\n    from solution import double\nexcept ImportError:\n    from .solution import double",
+    "inside": "",
+}
+CALLED = {"alias": "g", "module": "solution.double", "module, alias": "s.double", "importlib": "s.double"}
+CALLED["module of a package"] = "solution.double"
 
 TO_TEXT = "def to_text(n):\n    return bin(n)[2:]\n"
 
@@ -242,8 +352,18 @@ BAD: dict[str, tuple[Mapping[str, Any], str]] = {
         },
         "no_reference",
     ),
+    "what nothing defines": (LEETCODE | {"prompt": "Turn a list around."}, "unreadable_tests"),
+    "what the prompt only declares": (
+        LEETCODE | {"prompt": "def linked(values):\n    pass\n\ndef is_same(one, other):\n    pass\n"},
+        "unreadable_tests",
+    ),
     "no output": ({"tests": [{"input": "1"}, {"input": "2"}], "code": ADD_LINES}, "unreadable_tests"),
     "one output": ({"input_output": {"inputs": ["1", "2"], "outputs": ["0", "0"]}}, "cannot_fail"),
+    "two outputs of an input": ({"inputs": ["1\n", "1\n", "2\n"], "outputs": ["2\n", "3\n", "5\n"]}, "contradictory"),
+    "two values of a call": (
+        {"inputs": [[1], [1], [2]], "outputs": [2, 3, 4], "fn_name": "double", "code": DOUBLE},
+        "contradictory",
+    ),
     "nested": ({"tests": json.loads("[" * 900 + "]" * 900)}, "unreadable_tests"),
 }
 
@@ -272,12 +392,71 @@ def test_a_row_becomes_a_suite_that_its_reference_passes_and_a_stub_fails(name: 
     assert own.count("passed") == 1 or not own  # of two readings of one row one is right
 
 
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("def pair(n): return [n, n]", "passed"),
+        ("def pair(n): return (n, n)", "passed"),
+        ("def pair(n): return (n, n, n)", "failed"),
+        ("def pair(n): return {n}", "failed"),
+    ],
+)
+def test_a_program_may_return_a_tuple_where_json_has_a_list(code: str, status: str, judge: Judge) -> None:
+    found = suites_of({"fn_name": "pair", "inputs": [[1], [2]], "outputs": [[1, 1], [2, 2]]}, None)
+    assert isinstance(found, list)
+    (execution,) = judge.run([program("pair", code, "pair", found[0].cases, Limits())])
+    assert execution.status == status
+    assert {case.judged for case in execution.cases} == {"outside"}
+
+
+@pytest.mark.parametrize("name", IMPORTS)
+@pytest.mark.parametrize("more", [{}, {"entry_point": "double"}], ids=["found", "named"])
+def test_a_test_module_may_import_the_program_in_any_way(name: str, more: dict[str, str], judge: Judge) -> None:
+    body = f"assert {CALLED.get(name, 'double')}(2) == 4"
+    if name == "inside":
+        body = f"from double import double\n    {body}"
+    solution = f"LIMIT = 7\n\n{DOUBLE}"
+    found = suites_of({"solution": solution, "test": f"{IMPORTS[name]}\n\ndef test_two():\n    {body}\n", **more}, None)
+    assert isinstance(found, list), found
+    (suite,) = found
+    assert suite.entry_point == "double"
+    codes = {"right": suite.reference, "wrong": suite.reference.replace("2 * n", "n")}
+    programs = [program(role, code, "double", suite.cases, Limits()) for role, code in codes.items()]
+    assert {one.id: one.status for one in judge.run(programs)} == {"right": "passed", "wrong": "failed"}
+
+
+@pytest.mark.parametrize("code", ["double = lambda n: 2 * n\n", "def f(n): return 2 * n\ndouble = f\n"])
+def test_starter_code_does_not_show_a_solution_that_is_no_def(code: str) -> None:
+    found = suites_of({"code": code, "test_list": ["assert double(2) == 4"]}, None)
+    assert isinstance(found, list)
+    assert found[0].starter_code == "def double(arg1):\n    pass\n"
+
+
+def test_starter_code_has_the_classes_of_its_signature(judge: Judge) -> None:
+    found = suites_of(LEETCODE, None)
+    assert isinstance(found, list)
+    codes = {"right": found[0].starter_code + REVERSED, "wrong": found[0].starter_code}
+    programs = [program(role, code, "Solution", found[0].cases, Limits()) for role, code in codes.items()]
+    assert {one.id: one.status for one in judge.run(programs)} == {"right": "passed", "wrong": "failed"}
+    scope: dict[str, Any] = {}
+    exec(found[0].starter_code, scope)
+    assert scope["Node"](5).value == 5
+    assert "linked" not in scope
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_a_row_without_a_suite_says_why(name: str) -> None:
     row, reason = BAD[name]
     found = suites_of(row, None)
     assert isinstance(found, UnusableTests)
     assert found.reason == reason, found
+
+
+@pytest.mark.parametrize("text", ['{"inputs": ["1"], "outputs"', '{"inputs": ["1\n"], "outputs": ["2"]}', "[1, 2"])
+def test_broken_json_is_called_so(text: str) -> None:
+    found = suites_of({"input_output": text}, None)
+    assert isinstance(found, UnusableTests)
+    assert "neither Python nor JSON (" in found.detail
 
 
 def test_a_column_can_be_named_and_cases_limited() -> None:
@@ -349,7 +528,7 @@ def test_tests_that_mean_two_things_make_no_suite_without_a_solution(tmp_path: P
     assert done.returncode == 0, done.stderr
     suites = {suite["entry_point"]: suite["cases"][0] for suite in rows(tmp_path / "run", "suites")}
     assert {name: (case["call"], case["expected"]) for name, case in suites.items()} == {
-        "to_text": ("to_text(1)", "'1'"), "rev": ("rev([1, 2])", "[2, 1]"),
+        "to_text": ("to_text(1)", "'1'"), "rev": ("rev([1, 2])", "as_lists([2, 1])"),
     }  # fmt: skip
     (drop,) = (row for row in rows(tmp_path / "run", "dropped") if row["stage"] == "suites")
     assert drop["reason"] == "ambiguous_tests"

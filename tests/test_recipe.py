@@ -1,5 +1,6 @@
 """The recipe: layers, messages, sealing, what of it is published."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,10 @@ from plum_hub import recipe as recipes
 from plum_hub import recipes as shipped
 from plum_hub.errors import RecipeError
 from plum_hub.pipeline.build import default_folder
-from plum_hub.recipe import Recipe, compose, differences, parse
+from plum_hub.pipeline.samples import policy_requests
+from plum_hub.pipeline.suites import generator_requests
+from plum_hub.recipe import Recipe, compose, differences, key_paths, parse
+from plum_hub.records import Instruction, TestCase, TestSuite
 
 ENGINE = {"type": "openai", "model": "m"}
 BASE = {"policy": ENGINE, "generator": ENGINE}
@@ -53,11 +57,24 @@ def test_a_setting_reaches_into_an_engine() -> None:
         ("samples: {seed: 1}\nsuites: {}\nsamples: {}", "the key 'samples' stands twice, the second time in line 3"),
         ("instructions: {splits: test}", r"instructions.splits: must be a list, as in  \[test\]"),
         ("suites: {min_cases: 6}", "suites"),
+        (
+            "instructions: {revision: 0123}",
+            r"instructions.revision: must be text, and YAML reads a number: put it",
+        ),
+        (
+            "instructions: {revision: 2024-01-01}",
+            r"must be .* a date: .* with --set as in  '\"0123\"'",
+        ),
+        ("instructions: {splits: [on]}", r"instructions.splits.0: must be text, and YAML reads true or false: put it"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, words: str) -> None:
     with pytest.raises(RecipeError, match=words):
         compose(text, "file", BASE, [])
+
+
+def test_quotes_make_a_text_of_digits() -> None:
+    assert compose("samples: {}", "file", BASE, ['instructions.revision="0123"']).instructions.revision == "0123"
 
 
 def test_an_engine_may_be_written_as_on_the_command_line() -> None:
@@ -182,3 +199,96 @@ def test_what_auto_stood_for_when_a_run_was_sealed_stays() -> None:
     assert differences(sealed, mine.adopting(sealed)) == []
     other = compose("{}", "file", BASE, ["verdicts.sandbox=jail"])
     assert differences(sealed, other.adopting(sealed)) == ["verdicts.sandbox: landlock -> jail"]
+
+
+# For every key of the two sections whose rows a model makes, another value than the default, and whose answers the key
+# changes: rows that were made under one value are never taken for those of another (law 4).
+ANSWERS_OF: dict[str, tuple[object, str]] = {
+    "suites.source": ("rows", ""),
+    "suites.column": ("tests", ""),
+    "suites.revision": ("main", ""),
+    "suites.hub": ("public", ""),
+    "suites.responses": (5, ""),
+    "suites.min_cases": (2, ""),
+    "suites.max_cases": (6, ""),
+    "suites.roles": (True, "generator"),
+    "suites.structured": (True, "generator"),
+    "suites.strength": (True, ""),
+    "suites.min_strength": (0.5, ""),
+    "suites.vote": (True, ""),
+    "suites.strengthen": (5, ""),
+    "suites.strengthen_by": ("inputs", ""),
+    "suites.temperature": (0.1, "generator"),
+    "suites.top_p": (0.5, "generator"),
+    "suites.max_tokens": (99, "generator"),
+    "suites.seed": (7, "generator"),
+    "samples.per_instruction": (5, ""),
+    "samples.temperature": (0.1, "policy"),
+    "samples.top_p": (0.5, "policy"),
+    "samples.max_tokens": (99, "policy"),
+    "samples.seed": (7, "policy"),
+    "samples.prompt": ("completion", "policy"),
+}
+
+
+def first_ids(*settings: str) -> dict[str, str]:
+    """The ids of the first response and the first sample of a task under a recipe."""
+    fixed = ("samples.prompt=chat", "suites.responses=3", "samples.per_instruction=3", *settings)
+    recipe = compose(None, "options", {"policy": "scripted:x", "generator": "scripted:x"}, fixed)
+    task = Instruction(id="i", text="Write a function that doubles a number.", source="starter", revision="", row="1")
+    case = TestCase(kind="call", call="double(1)", expected="2")
+    suite = TestSuite(
+        id="s", instruction_id="i", response_id="r", entry_point="double", starter_code="", reference="", cases=(case,)
+    )
+    return {
+        "generator": next(generator_requests(recipe, task)).id,
+        "policy": next(policy_requests(recipe, task, suite)).id,
+    }
+
+
+def test_a_key_that_changes_what_a_model_is_asked_makes_new_rows_and_no_other_does() -> None:
+    assert {key for key in key_paths() if key.startswith(("suites.", "samples."))} == set(ANSWERS_OF)
+    usual = first_ids()
+    for key, (value, whose) in ANSWERS_OF.items():
+        changed = {name for name, one in first_ids(f"{key}={json.dumps(value)}").items() if one != usual[name]}
+        assert changed == ({whose} if whose else set()), key
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("samples: {per_instruction: yes}", "samples.per_instruction: .*valid integer.*'true'"),
+        ("samples: {temperature: on}", "samples.temperature: .*valid number.*'true'"),
+        ("suites: {min_strength: false}", "suites.min_strength: .*valid number"),
+        ("budget: {minutes: true}", "budget.minutes: .*valid number"),
+        ("instructions: {limit: yes}", "instructions.limit: .*valid integer"),
+        ("preferences: {max_per_label: yes}", "preferences.max_per_label: .*valid integer"),
+        ("policy: {type: openai, model: m, concurrency: yes}", "policy.concurrency: .*valid integer"),
+        ("decontamination: off", "decontamination: is a section"),
+        ("samples: 3", "samples: is a section"),
+    ],
+)
+def test_a_word_is_no_number_and_a_value_no_section(text: str, words: str) -> None:
+    layers = {key: value for key, value in BASE.items() if not text.startswith(key)}
+    with pytest.raises(RecipeError, match=words):
+        compose(text, "file", layers, [])
+
+
+def test_a_truth_value_is_one_where_one_is_wanted() -> None:
+    made = compose("suites: {vote: yes, structured: true}\ninstructions: {python_only: off}", "file", BASE, [])
+    assert (made.suites.vote, made.suites.structured, made.instructions.python_only) == (True, True, False)
+
+
+def test_a_section_without_a_key_is_one_that_is_left_out() -> None:
+    assert compose("samples:\n  # per_instruction: 3\nbudget:\n", "file", BASE, []) == compose(None, "", BASE, [])
+
+
+@pytest.mark.parametrize("setting", ["samples.seed=", "samples.seed= ", "instructions.limit="])
+def test_a_setting_without_a_value_is_refused(setting: str) -> None:
+    with pytest.raises(RecipeError, match=r"has no value; give one, or  --set \S+=null"):
+        compose(None, "options", BASE, [setting])
+
+
+def test_a_key_that_stands_twice_in_a_setting_is_refused_as_in_a_file() -> None:
+    with pytest.raises(RecipeError, match="leave one out"):
+        compose(None, "options", BASE, ["samples={per_instruction: 3, per_instruction: 4}"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from plum_hub.errors import RunError
-from plum_hub.spool import RereadTables, Spool, TableSpool
+from plum_hub.spool import BytesSpool, RereadTables, Spool, TableSpool
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +27,15 @@ def test_values_are_read_back_by_their_number() -> None:
     assert spool[10:4_000:700] == values[10:4_000:700]
     with pytest.raises(IndexError):
         spool[5_000]
+
+
+def test_bytes_are_read_back_by_their_number() -> None:
+    spool = BytesSpool()
+    pieces = [bytes([number % 256]) * (number % 700) for number in range(5_000)]
+    for piece in pieces:
+        spool.append(piece)
+    assert list(spool) == pieces
+    assert spool[-1:10:-700] == pieces[-1:10:-700]
 
 
 def test_memory_holds_positions_and_not_values() -> None:

@@ -290,6 +290,18 @@ def test_what_makes_a_reference_unsteady(body: str, steady: bool) -> None:
     assert is_steady(f"import os, random\ndef f(x):\n    {body}\n") is steady
 
 
+def test_a_value_of_json_has_no_tuples(judge: Judge) -> None:
+    """The reference may return them where its row's tests, kept as JSON, have lists."""
+    reference = "def f(x):\n    if len(x) > 1:\n        return (1, sum(x) / 3)\n    return (1, 0.0)\n"
+    origin = [TestCase(kind="call", call=f"f([{one}])", expected="as_lists([1, 0.0])") for one in (1.5, 7.5)]
+    found = added(judge, suite(reference, *origin))
+    assert found
+    for case in found:
+        wanted = parse_expected(str(case.expected)).expected
+        for value in (wanted, tuple(wanted), [wanted[0], wanted[1] * (1 + 1e-9)]):
+            assert agrees(value, parse_expected(str(case.expected)), case.tolerance, "equal")
+
+
 def test_floats_have_a_tolerance_and_the_form_of_the_case_that_they_come_from(judge: Judge) -> None:
     """Another order of additions gives other last digits."""
     reference = "def f(x):\n    if len(x) > 1:\n        return sum(x) / 3\n    return 0.0\n"

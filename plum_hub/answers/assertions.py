@@ -10,7 +10,7 @@ from typing import Any
 
 from plum_hub.answers.plain import CLOSENESS_CALLS, called_name, is_check, lower_closeness
 from plum_hub.answers.source import loaded_names, unparse
-from plum_hub.execution.closeness import parse_expected
+from plum_hub.execution.closeness import parse_expected, without_as_lists
 from plum_hub.execution.frames import Labelled
 from plum_hub.execution.literals import expression_tree, parse_literal, syntax_tree
 from plum_hub.records import TestCase
@@ -76,7 +76,7 @@ def call_to_statement(case: TestCase) -> str:
     Returns:
         The source of the statement.
     """
-    expected = str(case.expected)
+    expected = without_as_lists(str(case.expected))
     if case.tolerance is not None:
         return f"assert abs({case.call} - {expected}) <= {case.tolerance!r}\n"
     if expected.startswith("isclose("):

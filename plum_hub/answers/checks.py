@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from textwrap import indent
 
 from plum_hub.answers.assertions import call_to_statement, read_assertion
 from plum_hub.answers.carried import Carried
@@ -17,8 +18,12 @@ from plum_hub.answers.libraries import are_pandas, with_own_imports
 from plum_hub.answers.own_names import with_own_names
 from plum_hub.answers.plain import lower_closeness, to_plain_body
 from plum_hub.answers.proof import why_cannot_fail
-from plum_hub.answers.runners import TestModule, collect_tests, reached_names, with_stand_ins
+from plum_hub.answers.reporters import reached_names
+from plum_hub.answers.runners import TestModule, collect_tests, with_stand_ins
 from plum_hub.answers.source import is_future, loaded_names, missing_names, parse, stored_names, substitute, unparse
+from plum_hub.answers.standalone import standalone, without_exits
+from plum_hub.answers.unimported import with_missing_imports
+from plum_hub.execution.closeness import without_as_lists
 from plum_hub.execution.literals import syntax_tree
 from plum_hub.execution.plain_literals import NotPlainError, parse_plain, plain_call
 from plum_hub.records import TestCase
@@ -92,7 +97,8 @@ def module_cases(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
     """
     if parse(source) is None and ">>> " in source:
         return _doctests([source])
-    cases = _module_cases(with_own_names(source, entry_point), entry_point)
+    source = with_missing_imports(with_own_names(source, entry_point), entry_point)
+    cases = _module_cases(source, entry_point)
     _refuse_frameworks(_body(cases))
     return cases
 
@@ -131,9 +137,10 @@ def one_statement(source: str, entry_point: str = "") -> TestCase:
     Raises:
         ValueError: The source is not Python, or uses what is not supported.
     """
-    source = with_own_names(source, entry_point)
+    source = with_missing_imports(with_own_names(source, entry_point), entry_point)
     tree = parse_tests(source)
-    body = [lower_closeness(node) for node in to_plain_body(tree.body)]
+    alone = without_exits(to_plain_body(standalone(tree.body, entry_point)))
+    body = [lower_closeness(node) for node in alone]
     _refuse_frameworks(body)
     text = unparse(body)
     return TestCase(kind="statement", statement=source if text == unparse(tree.body) else text)
@@ -236,7 +243,7 @@ def _source(case: TestCase) -> str:
     """Return statements whose names and checks are those of a case, with short literals for long ones."""
     if case.statement:
         return case.statement
-    call, expected = str(case.call), str(case.expected)
+    call, expected = str(case.call), without_as_lists(str(case.expected))
     with suppress(NotPlainError):
         call = f"{plain_call(call)[0]}(0)" if len(call) > _LONG else call
     with suppress(NotPlainError):
@@ -364,9 +371,13 @@ def _split(imports: Sequence[ast.stmt], checks: Sequence[ast.stmt]) -> tuple[Tes
 
 def _only_math(needed: Sequence[ast.stmt], check: ast.stmt) -> bool:
     """Return whether `math` is imported only for `math.isclose`, which the judge evaluates itself."""
-    names = [item for item in ast.walk(check) if isinstance(item, ast.Name) and item.id == "math"]
-    closes = [item for item in ast.walk(check) if isinstance(item, ast.Attribute) and item.attr == "isclose"]
-    return ast.unparse(ast.Module(body=list(needed), type_ignores=[])) == "import math" and len(names) == len(closes)
+    if ast.unparse(ast.Module(body=list(needed), type_ignores=[])) != "import math":
+        return False
+    return all("math" not in loaded_names(syntax_tree(_source_of(case))) for case in read_assertion(check))
+
+
+def _source_of(case: TestCase) -> str:
+    return str(case.call if case.kind == "call" else case.statement)
 
 
 def _doctests(texts: Sequence[str]) -> tuple[TestCase, ...]:
@@ -408,12 +419,12 @@ def _doctest(example: doctest.Example) -> str:
     tree = parse_tests(example.source)
     prints = "print" in loaded_names(tree)
     want = _BLANK_LINE.sub("", example.want.rstrip("\n"))
-    if example.options:
+    name_alone = example.options == {doctest.IGNORE_EXCEPTION_DETAIL: True} and example.exc_msg is not None
+    if example.options and not name_alone:
         raise ValueError(f"its doctests have options: remove them ({example.source.strip()!r:.60})")
+    if example.exc_msg is not None:
+        return _raises(tree, example.exc_msg.strip("\n"), name_alone=name_alone)
     match tree.body:
-        case [ast.Expr(value=value)] if example.exc_msg is not None:
-            name = example.exc_msg.partition(":")[0].strip()
-            return f"try:\n    {ast.unparse(value)}\nexcept {name}:\n    pass\nelse:\n    assert False\n"
         case [ast.Expr(value=value)] if not prints and _is_printed(want):
             return _PRINTED.format(ast.unparse(value), f"{want}\n")
         case [ast.Expr(value=ast.Call(func=ast.Name(id="print"), args=[value], keywords=[]))] if want:
@@ -423,6 +434,43 @@ def _doctest(example: doctest.Example) -> str:
     if want or prints:
         raise ValueError(f"its doctests print: write assertions instead ({example.source.strip()!r:.60})")
     return example.source
+
+
+_RAISED = """import traceback as _traceback
+_raised = ''
+try:
+{}
+except BaseException as _error:
+    _error.__class__ is MemoryError and (_ for _ in ()).throw(_error)
+    _raised = _traceback.format_exception_only(_error)[-1].strip('\\n')
+"""
+_ANY_MODULE = """_name, _colon, _message = _raised.partition(':')
+_raised = _name.rpartition('.')[2] + _colon + _message
+"""
+_NAME_ALONE = "_raised = _raised.partition(':')[0].rpartition('.')[2]\n"
+
+
+def _raises(tree: ast.Module, wanted: str, *, name_alone: bool) -> str:
+    """Return statements that compare the last line of a traceback, as doctest does.
+
+    Of the module of a class that is not the standard library's, nothing is compared: a program has another name in a
+    sandbox than in a shell.
+
+    Args:
+        tree: What has to raise.
+        wanted: The last line of the traceback.
+        name_alone: Whether neither the message nor the module counts.
+
+    Returns:
+        Their source.
+    """
+    name, colon, message = wanted.partition(":")
+    raised = _RAISED.format(indent(unparse(tree.body).rstrip("\n"), "    "))
+    if name_alone:
+        raised, wanted = raised + _NAME_ALONE, name.rpartition(".")[2]
+    elif "." not in name or name.partition(".")[0] not in sys.stdlib_module_names:
+        raised, wanted = raised + _ANY_MODULE, name.rpartition(".")[2] + colon + message
+    return f"{raised}assert _raised == {wanted!r}\n"
 
 
 def _checks(body: list[ast.stmt]) -> list[ast.stmt] | None:

@@ -130,15 +130,18 @@ class _Needed:
         needed = set(names)
         affected = {id(node): self._affects(node) for node in self._body if not _is_trial(node)}
         kept: set[int] = set()
-        while added := [
-            node
-            for node in self._body
-            if id(node) in affected and id(node) not in kept and self._is_kept(node, affected[id(node)], needed)
-        ]:
-            for node in added:
-                kept.add(id(node))
-                needed |= self._functions.reads(node)
+        left = [node for node in reversed(self._body) if id(node) in affected]  # most names are bound before their use
+        while added := [node for node in left if self._is_added(node, affected[id(node)], needed)]:
+            kept.update(map(id, added))
+            left = [node for node in left if id(node) not in kept]
         return [node for node in self._body if id(node) in kept and not _is_framework(node, needed)]
+
+    def _is_added(self, node: ast.stmt, affected: tuple[set[str], set[str]], needed: set[str]) -> bool:
+        """Tell if a statement is kept; what it reads is needed from then on."""
+        is_kept = self._is_kept(node, affected, needed)
+        if is_kept:
+            needed |= self._functions.reads(node)
+        return is_kept
 
     def _is_kept(self, node: ast.stmt, affected: tuple[set[str], set[str]], needed: set[str]) -> bool:
         direct, through_calls = affected
@@ -219,11 +222,23 @@ class _Needed:
         match node:
             case ast.Expr(value=ast.Call(func=function)):
                 return root_name(function) in self._imported
-            case ast.Assign(targets=[ast.Attribute(value=held, attr=name)]) if name not in (
-                "stdin",
-                "stdout",
-                "stderr",
-            ):
+            case ast.Assign(targets=targets) | ast.Delete(targets=targets):
+                return any(map(self._is_outside, targets))
+            case ast.AugAssign(target=target) | ast.AnnAssign(target=target):
+                return self._is_outside(target)
+            case ast.If() | ast.Try():
+                inner = [*node.body, *node.orelse]
+                return any(map(self._configures, inner))
+        return False
+
+    def _is_outside(self, target: ast.expr) -> bool:
+        """Tell if a target is a part of something imported, or an attribute of what that gave, other than a stream."""
+        match target:
+            case ast.Attribute(attr="stdin" | "stdout" | "stderr"):
+                return False
+            case ast.Subscript(value=held):
+                return root_name(held) in self._imported
+            case ast.Attribute(value=held):
                 return bool({root_name(held), _called_root(held)} & (self._imported | self._from_outside))
         return False
 

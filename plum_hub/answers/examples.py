@@ -5,7 +5,7 @@ import doctest
 import re
 from collections.abc import Iterator
 
-from plum_hub.answers.assertions import make_call_case
+from plum_hub.answers.assertions import make_call_case, read_assertion
 from plum_hub.answers.blocks import read_answer
 from plum_hub.answers.source import parse
 from plum_hub.records import TestCase
@@ -14,6 +14,7 @@ _COMMENT = re.compile(
     r"(?i)#\s*(?:expected\s*)?(?:output|result|returns?|prints?|should (?:return|print|be))?\s*(?:is\s)?[:=\->]*\s*"
     r"(.+?)\s*$"
 )
+_QUOTED_ASSERTION = re.compile(r"`(assert [^`\n]+)`")
 _INPUT_LABEL = re.compile(r"(?i)\binputs?\b[^:]{0,20}:?\W*$")
 _OUTPUT_LABEL = re.compile(r"(?i)\boutputs?\b[^:]{0,20}:?\W*$")
 _PAIR = re.compile(
@@ -23,7 +24,7 @@ _PAIR = re.compile(
 
 
 def printed_cases(text: str) -> Iterator[TestCase]:
-    """Read printed examples: `>>> f(2)` with its value below, and `print(f(2))  # Output: 4`.
+    """Read examples in the text: `>>> f(2)` with its value below, `print(f(2))  # Output: 4`, assertions in backticks.
 
     Args:
         text: The model's answer.
@@ -31,7 +32,11 @@ def printed_cases(text: str) -> Iterator[TestCase]:
     Yields:
         A call case for each example whose value is a literal.
     """
-    for block in read_answer(text).blocks:
+    answer = read_answer(text)
+    for quoted in _QUOTED_ASSERTION.findall(answer.prose):
+        for node in (parse(quoted) or ast.Module(body=[], type_ignores=[])).body:
+            yield from (case for case in read_assertion(node) if case.kind == "call")
+    for block in answer.blocks:
         if not block.may_be_python:
             continue
         yield from _doctests(block.code)

@@ -78,6 +78,8 @@ _OTHERS = {
 """Attributes of `pytest.ExceptionInfo` besides the usual ones, as source."""
 _FAILED = "__builtins__['BaseException']"
 """Stands for what `pytest.fail` raises, which no `except Exception` catches."""
+LEFT = "__builtins__['SystemExit']"
+"""What an exit without success raises, which it does not catch either."""
 _NodeT = TypeVar("_NodeT", bound=ast.AST)
 
 
@@ -117,7 +119,7 @@ def is_check(node: ast.AST) -> bool:
 
 
 def is_failure(node: ast.AST) -> bool:
-    """Tell whether a node stands for `pytest.fail`.
+    """Tell whether a node stands for `pytest.fail`, or for an exit without success.
 
     Args:
         node: Any node, after `to_plain`.
@@ -127,7 +129,7 @@ def is_failure(node: ast.AST) -> bool:
     """
     match node:
         case ast.Raise(exc=ast.Call(func=ast.Subscript() as kind)):
-            return ast.unparse(kind) == _FAILED
+            return ast.unparse(kind) in (_FAILED, LEFT)
     return False
 
 

@@ -172,7 +172,7 @@ class _Reach:
                     yield from self._walk(node.orelse)
                 case ast.With() | ast.AsyncWith():
                     yield from node.items
-                    if not any(_suppresses(item.context_expr) for item in node.items):
+                    if not any(suppresses(item.context_expr) for item in node.items):
                         yield from self._walk(node.body)
                 case ast.Try():
                     yield from self._try(node)
@@ -207,7 +207,7 @@ class _Reach:
 
     def _discarded(self, node: ast.Try) -> list[ast.expr | None]:
         """Return what is caught of failed checks without a report."""
-        return [one.type for one in node.handlers if _catches(one.type) and not self._reports(one.body)]
+        return [one.type for one in node.handlers if catches(one.type) and not self._reports(one.body)]
 
     def _reports(self, body: Sequence[ast.stmt]) -> bool:
         """Return whether a handler raises, asserts or exits."""
@@ -219,16 +219,30 @@ class _Reach:
         )
 
 
-def _catches(error: ast.expr | None) -> bool:
+def catches(error: ast.expr | None) -> bool:
+    """Tell whether a handler catches failed checks.
+
+    Args:
+        error: What it catches; None for everything.
+
+    Returns:
+        Whether an `AssertionError` is among it.
+    """
     if isinstance(error, ast.Tuple):
-        return any(map(_catches, error.elts))
+        return any(map(catches, error.elts))
     return error is None or (isinstance(error, ast.Name | ast.Attribute) and called_name(error) in _CAUGHT)
 
 
-def _suppresses(context: ast.expr) -> bool:
-    return (
-        isinstance(context, ast.Call) and called_name(context.func) == "suppress" and any(map(_catches, context.args))
-    )
+def suppresses(context: ast.expr) -> bool:
+    """Tell whether a context is `contextlib.suppress` of failed checks.
+
+    Args:
+        context: The expression behind `with`.
+
+    Returns:
+        Whether an `AssertionError` ends there.
+    """
+    return isinstance(context, ast.Call) and called_name(context.func) == "suppress" and any(map(catches, context.args))
 
 
 def _tainted(reached: Iterable[ast.AST], roots: set[str]) -> set[str]:

@@ -8,7 +8,7 @@ again before each call and nothing runs between the two.
 import ast
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from plum_hub.answers.aliases import FRAMEWORKS, with_quoted_annotations, without_aliases
@@ -16,10 +16,12 @@ from plum_hub.answers.fixtures import STAND_INS, Shared, own_nodes
 from plum_hub.answers.marks import is_marking
 from plum_hub.answers.parameters import without_params
 from plum_hub.answers.plain import lower_closeness, to_plain_body
+from plum_hub.answers.reporters import reached_names, reported_tests, without_reports
 from plum_hub.answers.runs import Runs, TestRun, bare
 from plum_hub.answers.skips import settle_skips
 from plum_hub.answers.source import DefinitionNode, FunctionNode, loaded_names, stored_names, substitute
 from plum_hub.answers.stand_ins import source_of
+from plum_hub.answers.standalone import standalone, without_exits
 from plum_hub.execution.literals import syntax_tree
 
 _TEST = re.compile(r"test|check$|run_\w*tests?$|main$")
@@ -65,16 +67,17 @@ def collect_tests(body: Sequence[ast.stmt], entry_point: str) -> TestModule:
         ValueError: The module requires an unsupported feature; the message names it.
     """
     named = settle_skips(without_aliases(with_quoted_annotations(_with_plain_names(body))))
-    statements = to_plain_body(_unguarded(_imports(named, entry_point)))
+    statements = to_plain_body(standalone(named, entry_point))
     frameworks = FRAMEWORKS | {name for node in statements for name in _framework_names(node)}
-    statements = [_StandIns().visit(node) for node in _without_runners(statements, frameworks)]
+    statements = [_StandIns().visit(node) for node in without_exits(_without_runners(statements, frameworks))]
     _refuse_unknown(statements)
     runs = Runs(statements)
     module = TestModule([], shared=runs.shared)
+    defined = [fixture.function for fixture in runs.fixtures.values()]
+    statements, reported = _without_reports(statements, runs, defined, entry_point)
     used = _reached(statements)
     _refuse_hidden(statements, runs)
-    defined = [fixture.function for fixture in runs.fixtures.values()]
-    tests = [node for node in statements if node not in defined and _is_test(node, runs, used)]
+    tests = [node for node in statements if node not in defined and _is_test(node, runs, used - reported)]
     last = {vars(node)["name"]: node for node in tests}  # a definition replaces an earlier one of its name
     statements = [node for node in statements if node not in tests or node in last.values()]
     tests = list(last.values())
@@ -186,48 +189,6 @@ def _with_plain_names(body: Sequence[ast.stmt]) -> list[ast.stmt]:
     return found
 
 
-def _imports(body: Sequence[ast.stmt], entry_point: str) -> Iterator[ast.stmt]:
-    """Yield the statements with the program's own module, whatever its name, imported as `solution`."""
-    for node in body:
-        match node:
-            case ast.ImportFrom(module=module, names=names, level=level) if level or _is_program(
-                module or "", {alias.name for alias in names}, entry_point
-            ):
-                kept = [alias for alias in names if alias.name != "*" and alias.asname not in (None, alias.name)]
-                if kept:  # names without an alias are the program's own
-                    yield ast.copy_location(ast.ImportFrom(module="solution", names=kept, level=0), node)
-            case ast.Import(names=names) if any(_is_program(alias.name, set(), entry_point) for alias in names):
-                for alias in names:
-                    if _is_program(alias.name, set(), entry_point):
-                        alias = ast.alias(name="solution", asname=alias.asname or alias.name.split(".")[0])
-                    yield ast.copy_location(ast.Import(names=[alias]), node)
-            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
-                yield ast.copy_location(ast.If(node.test, list(_imports(node.body, entry_point)), node.orelse), node)
-            case ast.Expr(
-                value=ast.Call(func=ast.Attribute(value=ast.Attribute(value=ast.Name(id="sys"), attr="path")))
-            ):
-                continue  # the program lies beside no test
-            case _:
-                yield node
-
-
-def _is_program(module: str, names: set[str], entry_point: str) -> bool:
-    top = module.split(".", maxsplit=1)[0]
-    if top in sys.stdlib_module_names - {"this"} or top in {"numpy", "pandas", *FRAMEWORKS}:
-        return False
-    known = {entry_point, "solution", "main", "module", "program", "code", "candidate", "app", "src", "answer"}
-    return top in known or top.startswith(("your_", "my_", "solution")) or bool({entry_point, "*"} & names)
-
-
-def _unguarded(body: Iterator[ast.stmt]) -> Iterator[ast.stmt]:
-    for node in body:
-        match node:
-            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"), ops=[ast.Eq()]), body=inner):
-                yield from inner
-            case _:
-                yield node
-
-
 def _framework_names(node: ast.stmt) -> set[str]:
     match node:
         case ast.Import(names=names):
@@ -260,6 +221,28 @@ def _without_runners(statements: list[ast.stmt], frameworks: Set[str]) -> list[a
     return kept
 
 
+def _without_reports(
+    statements: list[ast.stmt], runs: Runs, fixtures: Sequence[ast.stmt], entry_point: str
+) -> tuple[list[ast.stmt], set[str]]:
+    """Remove the code that runs tests and only reports what fails; return the names of these tests, too."""
+    tests: dict[str, set[str]] = {}
+    for node in statements:
+        if isinstance(node, ast.ClassDef) and _has_tests(node, runs):
+            tests[node.name] = set(runs.test_names(node))
+        elif isinstance(node, FunctionNode) and node.name.startswith("test") and node not in fixtures:
+            tests[node.name] = {node.name} | ({""} if _needs_arguments(node) else set())
+    collected = {name: calls for name, calls in tests.items() if "" not in calls}
+    reported = reported_tests(statements, collected)
+    if not reported:
+        return statements, reported
+    return without_reports(statements, reported, tests.keys() - reported, entry_point), reported
+
+
+def _needs_arguments(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    given = node.args
+    return len([*given.posonlyargs, *given.args]) > len(given.defaults) or None in given.kw_defaults
+
+
 def _refuse_unknown(statements: Sequence[ast.stmt]) -> None:
     for top in statements:
         for node in ast.walk(top):
@@ -276,6 +259,7 @@ def _refuse_hidden(statements: Sequence[ast.stmt], runs: Runs) -> None:
     """Refuse tests that exist only once the module has run; left out in silence, they could fail no program."""
     others = [node for node in statements if not isinstance(node, DefinitionNode)]
     called = reached_names(statements, others)
+    defined = {node.name for node in statements if isinstance(node, DefinitionNode)}
     tested = {name: one for name, one in runs.classes.items() if name.startswith("Test") or runs.is_unit(one)}
     for node in (item for top in others for item in own_nodes(top)):
         match node:
@@ -283,6 +267,8 @@ def _refuse_hidden(statements: Sequence[ast.stmt], runs: Runs) -> None:
                 name.lower().startswith("test") and name not in called
             ):
                 raise ValueError(f"line {node.lineno}: {name} is defined in a branch or loop: define it outside")
+            case ast.Name(id=name, ctx=ast.Del()) if name.startswith("test") and name in defined:
+                raise ValueError(f"line {node.lineno}: {name} is deleted, so that nothing runs it: remove either")
             case ast.Call(func=ast.Name(id="setattr"), args=[ast.Name(id=name), attribute, *_]) if (
                 name in tested and str(getattr(attribute, "value", "test")).startswith("test")
             ):
@@ -329,27 +315,6 @@ def _reached(statements: Sequence[ast.stmt]) -> set[str]:
     """Return the names of definitions that the module itself uses, directly or indirectly."""
     start = [node for node in statements if not isinstance(node, DefinitionNode)]
     return reached_names(statements, start) & {node.name for node in statements if isinstance(node, DefinitionNode)}
-
-
-def reached_names(statements: Sequence[ast.stmt], start: Sequence[ast.stmt]) -> set[str]:
-    """Find the names that statements use, directly or through what other statements define.
-
-    Args:
-        statements: All statements.
-        start: Those to begin with.
-
-    Returns:
-        The names.
-    """
-    defined = {node.name: node for node in statements if isinstance(node, DefinitionNode)}
-    queue = [name for node in start for name in loaded_names(node)]
-    reached: set[str] = set()
-    while queue:
-        name = queue.pop()
-        if name not in reached:
-            reached.add(name)
-            queue += loaded_names(defined[name]) if name in defined else ()
-    return reached
 
 
 def _is_test(node: ast.stmt, runs: Runs, used: set[str]) -> bool:

@@ -16,6 +16,10 @@ _UNSEEN = "\u00ad\u2060\u2061\u2062\u2063\u2064\ufeff" + "".join(
 _PLAIN = str.maketrans(
     dict.fromkeys(_SPACES, " ") | dict.fromkeys(_UNSEEN, "") | dict.fromkeys("\u2028\u2029\x85", "\n")
 )
+_STRING = re.compile(
+    r"""(?xs) (\#[^\n]* | "{3}.*?"{3} | '{3}.*?'{3} | "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*') | [^\#"']+ | ."""
+)
+"""A comment or a string, as a group, or what stands between them."""
 _NUMBER = re.compile(r" *(\d{1,9})(?: ?[|:.)])?(?:[ \t]|$)", re.ASCII)
 _MAGIC = re.compile(r"%{1,2}[a-z]|![a-z]|\?{1,2}\w")
 _PROMPT = re.compile(r"^(?:>>>|\.\.\.)(?: |$)")
@@ -45,8 +49,9 @@ def readable(code: str) -> str:
     if _CELL.match(begin):
         code = _without_cells(begin)
     plain = code if code.isascii() else code.translate(_PLAIN)
+    outside = code if code.isascii() else _STRING.sub(lambda part: part[1] or part[0].translate(_PLAIN), code)
     ways = (_without_numbers, _without_signs, _without_magics, _replaced, dedent)
-    for shown in (plain, *(remove(plain) for remove in ways)):
+    for shown in dict.fromkeys((outside, plain, *(remove(text) for remove in ways for text in (outside, plain)))):
         if shown != code and is_program(tree := parse(shown)) and tree is not None:
             return _without_labels(shown, tree)
     return code
@@ -140,7 +145,7 @@ def _without_signs(code: str) -> str:
     """Return what a difference of two versions leads to."""
     lines = [line for line in code.split("\n") if not line.startswith(_HEADS) and not _PATCH.match(line)]
     is_difference = any(line.startswith("+") for line in lines) and all(line[:1] in ("", " ", "+") for line in lines)
-    return "\n".join(line[1:] for line in lines) if is_difference else code
+    return dedent("\n".join(line[1:] for line in lines)) if is_difference else code
 
 
 def _without_magics(code: str) -> str:

@@ -199,6 +199,18 @@ def futures_first(code: str) -> str:
     return "\n".join([*dict.fromkeys(map(ast.unparse, future)), b"\n".join(lines).decode()])
 
 
+def is_import(node: ast.stmt) -> bool:
+    """Tell whether a statement is an import.
+
+    Args:
+        node: The statement.
+
+    Returns:
+        True if it is one.
+    """
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
 def is_future(node: ast.stmt) -> bool:
     """Tell whether a statement is an import from `__future__`.
 

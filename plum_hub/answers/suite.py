@@ -61,6 +61,9 @@ _SOLUTION_LABEL = re.compile(r"(?i)\b(?:solution|implementation|reference)\b")
 _HEADING = re.compile(
     r"(?im)^[#*\s\d.]*((?:starter code|starter|solution|reference solution|tests?|test cases)\b).{0,20}$"
 )
+_TAGGED = re.compile(
+    r"(?is)<(?P<label>starter(?:_code)?|(?:reference_)?solution|(?:unit_)?tests?|test_cases)>(?P<code>.*?)</(?P=label)>"
+)
 _TEST_NAME = re.compile(r"(?i)_?(?:unit)?tests?(?:_|\d|$|[A-Z])|check|run_.*tests?|main$|.*_tests?$")
 _SCRIPT_STARTER = "# Read the input from standard input and print the answer to standard output.\n"
 
@@ -361,9 +364,10 @@ def _script(text: str, solutions: Sequence[Block], min_cases: int, max_cases: in
 
 
 def _headed_sections(text: str) -> list[Block]:
-    """Split an answer without fences at its headings."""
+    """Split an answer without fences by its tags, as in `<tests>`, or at its headings."""
     pieces = _HEADING.split(text)
-    labelled = [("", pieces[0]), *zip(pieces[1::2], pieces[2::2], strict=True)]
+    labelled = [(found["label"].replace("_", " "), found["code"]) for found in _TAGGED.finditer(text)]
+    labelled = labelled or [("", pieces[0]), *zip(pieces[1::2], pieces[2::2], strict=True)]
     return [
         Block("python", code.strip("\n") + "\n", label, closed=True)
         for label, code in labelled

@@ -1,7 +1,7 @@
 """From the arguments of a build to its recipe and its run folder."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from plum_hub import layers
 from plum_hub import recipe as recipes
 from plum_hub import recipes as shipped
-from plum_hub.api.settings import StrPath, engine
+from plum_hub.api.settings import StrPath, as_path, engine
 from plum_hub.engines import EngineConfig, parse_engine
 from plum_hub.errors import RecipeError, UsageError
 from plum_hub.hubs.client import choose_target
@@ -17,14 +17,18 @@ from plum_hub.hubs.embedded import has_dataset
 from plum_hub.instructions.addresses import DatasetAddress, LocalAddress, canonical, parse_source
 from plum_hub.pipeline.build import default_folder
 from plum_hub.pipeline.published import GENERATE, ROWS
-from plum_hub.recipe import Recipe
+from plum_hub.recipe import Recipe, SuitesConfig
 from plum_hub.run import Run
 
 _DEFAULT_GENERATOR = "openai:gpt-4.1-mini"
 """Writes the test suites when `OPENAI_API_KEY` is set and no generator is named. The paper used GPT-4-1106."""
 
 
-_FOR_GENERATED, _FOR_OWN = ("vote", "structured"), ("strengthen",)
+_FOR_GENERATED = (
+    *("responses", "min_cases", "max_cases", "roles", "structured", "vote"),
+    *("temperature", "top_p", "max_tokens", "seed"),
+)
+_FOR_OWN = ("strengthen",)
 """Keys of `suites` that only suites of a generator have a use for, and those that tests of the rows have too."""
 
 
@@ -78,9 +82,14 @@ class RecipeArguments:
             if (chosen := _chosen_generator(recipe, folder, say)) is not None:
                 base["generator"] = chosen.model_dump(mode="json")
             recipe = recipes.compose(text, origin, base, self.settings)  # those of the generator refine the chosen one
-        if ineffective := _ineffective(recipe, self.settings):
+        if ineffective := _ineffective(recipe, keys | self._own_keys(text, origin)):
             say(ineffective)
         return recipe, folder
+
+    def _own_keys(self, text: str | None, origin: str) -> set[str]:
+        """Return the keys that a recipe of the user's own sets, and no shipped one."""
+        is_own = self.recipe is not None and origin == str(self.recipe)
+        return set(layers.flat(layers.mapping(text, origin))) if text is not None and is_own else set()
 
     def _base(self) -> dict[str, Any]:
         """Return the part of the recipe that the arguments beside `recipe` and `settings` decide."""
@@ -88,6 +97,7 @@ class RecipeArguments:
         if self.suites:
             base |= suites_sections(self.suites, "auto" if self.hub == "none" else self.hub)
         if self.instructions:
+            _check_one_source(self.suites, base, self.instructions)
             base["instructions"] = {"source": canonical(self.instructions)}
         if self.model:
             base["policy"] = engine(self.model).model_dump(mode="json")
@@ -105,13 +115,33 @@ class RecipeArguments:
             return self.recipe.to_yaml(), "the recipe"
         if (text := shipped.text(str(self.recipe))) is not None:
             return text, f"recipe {self.recipe}"
-        path = Path(self.recipe)
+        path = as_path(self.recipe)
         if not path.exists():
             raise RecipeError(
                 f"{path}: no such file, and no shipped recipe has this name; the shipped recipes are "
                 f"{', '.join(shipped.names())}"
             )
         return layers.read(path), str(path)
+
+
+def _check_one_source(suites: str | None, base: Mapping[str, Any], instructions: str) -> None:
+    """Refuse instructions beside other rows whose tests are to be used: a row's tests are of its own task."""
+    if suites == ROWS or base.get("suites", {}).get("source") != ROWS:
+        return
+    mine, others = (_without_column(one) for one in (base["instructions"]["source"], canonical(instructions)))
+    if mine != others:
+        raise UsageError(
+            f"--suites {suites} with --instructions {instructions}: tests of rows belong to their own tasks; leave "
+            "--instructions out, or name the column of the task in the same source, as SOURCE:COLUMN"
+        )
+
+
+def _without_column(source: str) -> str:
+    """Write a source without the column that is named behind it."""
+    found = parse_source(source)
+    if isinstance(found, LocalAddress):
+        return str(found.path)
+    return source if found is None else found.name
 
 
 def _chosen_generator(recipe: Recipe, folder: Path, say: Callable[[str], None]) -> EngineConfig | None:
@@ -127,12 +157,15 @@ def _chosen_generator(recipe: Recipe, folder: Path, say: Callable[[str], None]) 
     return None
 
 
-def _ineffective(recipe: Recipe, settings: Sequence[str]) -> str | None:
-    """Say which settings of the suites do nothing, because the suites come from elsewhere; None if there are none."""
-    source = recipe.suites.source
+def _ineffective(recipe: Recipe, given: Set[str]) -> str | None:
+    """Say which given keys of the suites do nothing, because the suites come from elsewhere; None if there are none."""
+    source, unset = recipe.suites.source, SuitesConfig()
     unused = _FOR_GENERATED if source == ROWS else () if source == GENERATE else (*_FOR_GENERATED, *_FOR_OWN)
-    given = {setting.partition("=")[0].strip() for setting in settings}
-    keys = [f"suites.{key}" for key in unused if f"suites.{key}" in given and getattr(recipe.suites, key, None)]
+    keys = [
+        f"suites.{key}"
+        for key in unused
+        if f"suites.{key}" in given and getattr(recipe.suites, key) != getattr(unset, key)
+    ]
     if not keys:
         return None
     if source == ROWS:

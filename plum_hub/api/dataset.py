@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from plum_hub.api.composition import RecipeArguments
-from plum_hub.api.settings import Settings, StrPath, optional_path, setting_lines
+from plum_hub.api.settings import Settings, StrPath, as_path, optional_path, setting_lines
 from plum_hub.clusters import ClusterOptions, joined
 from plum_hub.engines import EngineConfig
 from plum_hub.files import writing
@@ -125,17 +125,17 @@ def build_dataset(
         >>> result.status.chosen, result.status.rejected
         (212, 95)
     """
-    started = time.monotonic()
-    progress = progress or LoggedProgress()
+    started, progress = time.monotonic(), progress or LoggedProgress()
     options = PublishOptions.chosen(repo=repo, hub=hub, private=private, tag=tag, branch=branch, create_pr=create_pr)
     processes, cluster_options = ClusterOptions.chosen(workers, address)
+    limit = SpendingLimit.chosen(budget, max_tokens)
     arguments = RecipeArguments(
         recipe=recipe, model=model, generator=generator, instructions=instructions, suites=suites, hub=hub,
         settings=setting_lines(settings),
     )  # fmt: skip
     composed, folder = arguments.compose(optional_path(run), progress.say)
     check_account(options, progress.say)
-    donor = Run.donor(Path(carry_over)) if carry_over is not None else None
+    donor = Run.donor(as_path(carry_over)) if carry_over is not None else None
     with ExitStack() as held:
         cluster = held.enter_context(joined(cluster_options, composed.filled(), progress))
         with progress.waiting("preparing the run"):
@@ -143,7 +143,7 @@ def build_dataset(
         held.enter_context(_logging_to(folder, verbose=verbose))
         context = Context(
             run=opened, progress=progress, donor=donor, started=started, cluster=cluster,
-            benchmark_data=optional_path(benchmark_data), limit=SpendingLimit(usd=budget, tokens=max_tokens),
+            benchmark_data=optional_path(benchmark_data), limit=limit,
             workers=processes if cluster is None else cluster.engines,
         )  # fmt: skip
         held.callback(context.engines.close)
@@ -196,7 +196,7 @@ def estimate_build(
         settings=setting_lines(settings),
     )  # fmt: skip
     composed, folder = arguments.compose(optional_path(run), (progress or Progress()).say)
-    donor = Run.donor(Path(carry_over)) if carry_over is not None else None
+    donor = Run.donor(as_path(carry_over)) if carry_over is not None else None
     return plan(composed.filled(), find_run(composed, folder), donor)
 
 
@@ -247,7 +247,7 @@ def push_dataset(
     """
     options = PublishOptions.chosen(repo=repo, hub=hub, private=private, tag=tag, branch=branch, create_pr=create_pr)
     context = Context(
-        run=Run.open(Path(run)), progress=progress or LoggedProgress(), benchmark_data=optional_path(benchmark_data)
+        run=Run.open(as_path(run)), progress=progress or LoggedProgress(), benchmark_data=optional_path(benchmark_data)
     )
     return push(context, options)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from plum_hub.api.settings import StrPath, engine, optional_path
+from plum_hub.api.settings import StrPath, as_path, engine, optional_path
 from plum_hub.benchmarks import NAMES
 from plum_hub.engines import EngineConfig
 from plum_hub.errors import UsageError
@@ -236,7 +236,7 @@ def _config(
     name = _place(source) if config is None or Path(source).exists() else slug(source)
     return EvaluationConfig(
         benchmarks=names,
-        folder=Path("runs") / f"evaluate-{name}" if run is None else Path(run),
+        folder=Path("runs") / f"evaluate-{name}" if run is None else as_path(run),
         model=config,
         generations=optional_path(samples),
         protocol_name=None if asked == "auto" else asked,

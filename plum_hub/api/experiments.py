@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from plum_hub import layers
 from plum_hub.api.composition import suites_sections
 from plum_hub.api.evaluation import evaluate
-from plum_hub.api.settings import Settings, StrPath, optional_path, setting_lines
+from plum_hub.api.settings import Settings, StrPath, as_path, optional_path, setting_lines
 from plum_hub.engines import EngineConfig
 from plum_hub.errors import RecipeError, UsageError
 from plum_hub.experiments import shipped
@@ -267,9 +267,9 @@ def _compose(
         text, name = recipe.to_yaml(), "experiment"
     elif (shipped_text := shipped.text(str(recipe))) is not None:
         text, name = shipped_text, str(recipe)
-    elif not Path(recipe).is_file():
+    elif not as_path(recipe).is_file():
         raise RecipeError(f"{recipe}: no such file, and no shipped experiment has this name; plum-hub run --list")
     else:
-        text, name = layers.read(Path(recipe)), str(recipe)
-    folder = Path("runs") / slug(name.removesuffix(".yaml").replace("/", "-")) if run is None else Path(run)
+        text, name = layers.read(as_path(recipe)), str(recipe)
+    folder = Path("runs") / slug(name.removesuffix(".yaml").replace("/", "-")) if run is None else as_path(run)
     return compose(text, name, options, settings), name, ExperimentFolder(folder)

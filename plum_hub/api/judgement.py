@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from plum_hub.api.settings import StrPath
+from plum_hub.api.settings import StrPath, as_path
 from plum_hub.errors import UsageError
 from plum_hub.execution.base import SandboxName
 from plum_hub.judging.drops import DropCount
@@ -110,8 +110,8 @@ def judge(
     """
     limits = {"cpu_seconds": cpu_limit, "wall_seconds": wall_limit, "memory_mb": memory_limit}
     options = JudgeOptions(
-        samples=Path(samples), suites=Path(suites), out=Path(out), settings=_verdicts_config(limits, mypy=mypy),
-        workers=workers, sandbox=sandbox, numpy=numpy, pandas=pandas,
+        samples=as_path(samples), suites=as_path(suites), out=as_path(out), workers=workers,
+        settings=_verdicts_config(limits, mypy=mypy), sandbox=sandbox, numpy=numpy, pandas=pandas,
     )  # fmt: skip
     count = judge_file(options, progress or LoggedProgress())
     return JudgeResult(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from plum_hub.api.settings import Settings, StrPath, optional_path, setting_lines
+from plum_hub.api.settings import Settings, StrPath, as_path, optional_path, setting_lines
 from plum_hub.errors import TrainingError
 from plum_hub.progress import LoggedProgress, Progress
 from plum_hub.publishing.model import ModelPublishRequest
@@ -118,10 +118,8 @@ def train(
             processes=int(os.environ.get(_WORLD, launch or 1)),
         )
     )  # fmt: skip
-    if prepared.data.ignored_columns:
-        progress.say(
-            f"columns not read, though they might change the training: {', '.join(prepared.data.ignored_columns)}"
-        )
+    if prepared.columns_not_read:
+        progress.say(f"columns not read, though they might change the training: {', '.join(prepared.columns_not_read)}")
     if launch and _WORLD not in os.environ:
         return _result(prepared, _launched(prepared, progress, quiet=quiet))
     if os.environ.get("ACCELERATE_USE_CPU") == "True" and "MASTER_PORT" in os.environ and _WORLD not in os.environ:
@@ -173,10 +171,8 @@ def preflight(
             processes=int(os.environ.get(_WORLD, launch or 1)),
         )
     )  # fmt: skip
-    if prepared.data.ignored_columns and progress is not None:
-        progress.say(
-            f"columns not read, though they might change the training: {', '.join(prepared.data.ignored_columns)}"
-        )
+    if prepared.columns_not_read and progress is not None:
+        progress.say(f"columns not read, though they might change the training: {', '.join(prepared.columns_not_read)}")
     memory = prepared.plan.line().removeprefix("memory: ")
     return PreflightResult(preflight=check(prepared), memory=memory, record=prepared.record())
 
@@ -235,8 +231,8 @@ def push_model(
     """
     options = PublishOptions.chosen(repo=repo, hub=hub, private=private, tag=tag, branch=branch, create_pr=create_pr)
     request = ModelPublishRequest(
-        checkpoint=Path(checkpoint), weights=weights, base=base, base_license=base_license, run=optional_path(run),
-        results=tuple(map(Path, results)),
+        checkpoint=as_path(checkpoint), weights=weights, base=base, base_license=base_license, run=optional_path(run),
+        results=tuple(map(as_path, results)),
     )  # fmt: skip
     return publish_model(request, options, progress or LoggedProgress())
 

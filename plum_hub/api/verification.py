@@ -2,9 +2,8 @@
 
 import re
 import secrets
-from pathlib import Path
 
-from plum_hub.api.settings import StrPath
+from plum_hub.api.settings import StrPath, optional_path
 from plum_hub.errors import UsageError
 from plum_hub.execution.base import SandboxName
 from plum_hub.hubs.client import Kind
@@ -75,6 +74,6 @@ def verify(
         repo=repo, version=version, hub=hub, sample=sample, commit=commit, workers=workers, sandbox=sandbox, kind=kind,
         # Somebody who knows the seed beforehand knows which samples are not looked at.
         seed=secrets.randbelow(1 << 31) if seed is None else seed,
-        run=None if run is None else Path(run), base=None if base is None else Path(base),
+        run=optional_path(run), base=optional_path(base),
     )  # fmt: skip
     return verify_release(options, progress or LoggedProgress())

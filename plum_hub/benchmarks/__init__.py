@@ -1,10 +1,14 @@
 """Benchmarks: problems with fixed test suites, at a known revision."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from plum_hub.benchmarks.base import Benchmark
 from plum_hub.errors import BenchmarkError
+
+BenchmarkFamily: TypeAlias = Literal["humaneval", "mbpp", "livecodebench"]
 
 
 def _humaneval(source: Path | None) -> Benchmark:
@@ -43,15 +47,35 @@ def _livecodebench(source: Path | None) -> Benchmark:
     return LiveCodeBench(source=source)
 
 
-_MEMBERS: dict[str, Callable[[Path | None], Benchmark]] = {
-    "humaneval": _humaneval,
-    "humaneval+": _humaneval_plus,
-    "mbpp": _mbpp,
-    "mbpp-sanitized": _mbpp_sanitized,
-    "mbpp+": _mbpp_plus,
-    "livecodebench": _livecodebench,
+@dataclass(frozen=True)
+class BenchmarkEntry:
+    """What is known of a benchmark before its content is read, so that it can be asked, scored and published."""
+
+    make: Callable[[Path | None], Benchmark]
+    """Creates it, from a local file or folder or from the published file."""
+    family: BenchmarkFamily
+    """Whose prompts, stop strings and token limit it is asked with (`plum_hub.evaluation.protocol`)."""
+    dataset: str
+    """Its dataset on the Hub, under which the Hub shows scores."""
+    title: str
+    """Its name in tables and cards."""
+    problems: int
+    """How many problems the published version has, for plans."""
+
+
+_HUMANEVAL, _MBPP = "openai/openai_humaneval", "google-research-datasets/mbpp"
+ENTRIES: dict[str, BenchmarkEntry] = {
+    "humaneval": BenchmarkEntry(_humaneval, "humaneval", _HUMANEVAL, "HumanEval", 164),
+    "humaneval+": BenchmarkEntry(_humaneval_plus, "humaneval", "evalplus/humanevalplus", "HumanEval+", 164),
+    "mbpp": BenchmarkEntry(_mbpp, "mbpp", _MBPP, "MBPP", 974),
+    "mbpp-sanitized": BenchmarkEntry(_mbpp_sanitized, "mbpp", _MBPP, "MBPP (sanitized)", 427),
+    "mbpp+": BenchmarkEntry(_mbpp_plus, "mbpp", "evalplus/mbppplus", "MBPP+", 378),
+    "livecodebench": BenchmarkEntry(
+        _livecodebench, "livecodebench", "livecodebench/code_generation_lite", "LiveCodeBench", 1055
+    ),
 }
-NAMES = tuple(_MEMBERS)
+"""The benchmarks by name; the registry."""
+NAMES = tuple(ENTRIES)
 
 
 def load(name: str, *, source: Path | None = None) -> Benchmark:
@@ -67,6 +91,6 @@ def load(name: str, *, source: Path | None = None) -> Benchmark:
     Raises:
         BenchmarkError: The name is unknown.
     """
-    if name not in _MEMBERS:
+    if name not in ENTRIES:
         raise BenchmarkError(f"unknown benchmark {name!r}: give {', '.join(NAMES)}")
-    return _MEMBERS[name](source)
+    return ENTRIES[name].make(source)

@@ -79,11 +79,14 @@ def build_dataset(dry_run: bool, as_json: bool, quiet: bool, **given: Any) -> No
     from plum_hub.api.dataset import build_dataset as build
     from plum_hub.api.dataset import estimate_build
     from plum_hub.cli import reporters, screen, tables
+    from plum_hub.clusters.options import ClusterOptions
+    from plum_hub.pipeline.ledger import SpendingLimit
     from plum_hub.publishing.repository import PublishOptions
 
     with reporters.progress(quiet) as progress:
         if dry_run:
-            PublishOptions.chosen(**accepted(PublishOptions.chosen, given))
+            for check in (PublishOptions.chosen, ClusterOptions.chosen, SpendingLimit.chosen):
+                check(**accepted(check, given))
             estimate = estimate_build(**accepted(estimate_build, given), progress=progress)
             return screen.show(estimate, tables.build_estimate, as_json=as_json)
         result = build(**given, progress=progress)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from plum_hub.cli.options import FilePath
+
 _OPEN = (
     "at {host} other machines can reach this Hub: they can read its public repositories, and tokens are sent "
     "unencrypted; omit --host to keep it to this machine"
@@ -16,9 +18,7 @@ def hub() -> None:
 
 
 @hub.command()
-@click.option(
-    "--root", type=click.Path(path_type=Path), help="Folder of the repositories.  [default: ~/.cache/plum-hub/hub]"
-)
+@click.option("--root", type=FilePath, help="Folder of the repositories.  [default: ~/.cache/plum-hub/hub]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",

@@ -1,13 +1,33 @@
 """Options that several commands have."""
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+from typing_extensions import override
 
-FilePath = click.Path(path_type=Path)
+
+class UserPath(click.Path):
+    """A path of the user's, with the home folder for `~`, which a shell leaves in `--run=~/x`."""
+
+    def __init__(self, *, exists: bool = False) -> None:
+        """Create the type.
+
+        Args:
+            exists: Whether there has to be such a file or folder.
+        """
+        super().__init__(exists=exists, path_type=Path)
+
+    @override
+    def convert(self, value: "str | os.PathLike[str]", param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See `click.ParamType`."""
+        return super().convert(os.path.expanduser(value), param, ctx)  # noqa: PTH111 - that of Path may raise
+
+
+FilePath = UserPath()
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Print only errors and the result.")
@@ -24,7 +44,7 @@ SANDBOX = click.option(
 PRIVATE = click.option("--private", is_flag=True, help="Create the repository as private.")
 BENCHMARK_DATA = click.option(
     "--benchmark-data",
-    type=click.Path(exists=True, path_type=Path),
+    type=UserPath(exists=True),
     help="A folder of benchmarks, as in evaluate --data; rows that contain their problems are left out.",
 )
 RECIPE = click.option(

@@ -79,7 +79,7 @@ def memory() -> Diagnosis:
     says = f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free"
     if free >= _MEMORY_GB * 1e9:
         return Diagnosis(group="machine", name="memory", state="ok", says=says)
-    mend = "end other work, or let a server generate: --policy openai:NAME@URL"
+    mend = "end other work, or let a server generate:  --model openai:NAME@URL"
     return Diagnosis(
         group="machine", name="memory", state="note", mend=mend,
         says=f"{says}; a local model of 0.5 B and its training take {_MEMORY_GB:g} GB",

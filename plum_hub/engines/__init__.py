@@ -73,9 +73,10 @@ def _split_server(text: str) -> tuple[str, str | None]:
     if at:
         return name, f"http{url}"
     name, at, address = text.rpartition("@")
-    if name and re.search(r":\d+(/|$)|/v1\b", address):
-        raise EngineError(f"openai:{text}: write the address with its scheme, as in  openai:{name}@http://{address}")
-    return text, None
+    if ":" in name:  # a user and a key, which no message may show
+        name, _, address = text.partition("@")
+    is_address = bool(name) and re.search(r":\d+(/|$)|/v1\b", address) is not None
+    return (name, address) if is_address else (text, None)  # that it lacks a scheme, or has a secret, is told there
 
 
 def _split_revision(text: str) -> tuple[str, str | None]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from plum_hub.engines.base import LocalSettings
 
 ADAPTER_CONFIG = "adapter_config.json"
+_ADAPTER_WEIGHTS = {"adapter_model.safetensors", "adapter_model.bin"}
 _FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 
 
@@ -89,11 +90,13 @@ def source_of(config: "LocalSettings") -> ModelSource:
         Their places.
 
     Raises:
-        EngineError: An adapter on a Hub cannot be downloaded, or its weights are a pickle.
+        EngineError: An adapter on a Hub cannot be downloaded, or the weights of a folder are a pickle or a GGUF.
     """
     commit = config.revision if on_hub(config.model) else None
     if config.base is None:
         name = located(config.model)
+        if commit is None:
+            trust.check_weights(Path(name))
         return ModelSource(weights=name, weights_revision=commit, tokenizer=name, tokenizer_revision=commit)
     folder = Path(located(config.model)) if commit is None else _downloaded(config.model, commit)
     trust.check_weights(folder)
@@ -109,7 +112,8 @@ def source_of(config: "LocalSettings") -> ModelSource:
 
 
 def is_adapter(folder: Path) -> bool:
-    """Tell whether a folder holds adapters rather than a whole model.
+    """Tell whether a folder holds adapters rather than a whole model. Some trainers write the base's `config.json`
+    beside adapters, and some merge without removing the adapters' configuration: then the weights decide.
 
     Args:
         folder: Any folder.
@@ -117,7 +121,12 @@ def is_adapter(folder: Path) -> bool:
     Returns:
         True for adapters.
     """
-    return (folder / ADAPTER_CONFIG).is_file() and not (folder / "config.json").is_file()
+    if not (folder / ADAPTER_CONFIG).is_file():
+        return False
+    if not (folder / "config.json").is_file():
+        return True
+    weights = {path.name for kind in ("safetensors", "bin") for path in folder.glob(f"*.{kind}")}
+    return bool(weights & _ADAPTER_WEIGHTS) and not any(name.startswith(("model", "pytorch_model")) for name in weights)
 
 
 def _adapter_folder(model: str, revision: str | None) -> Path | None:

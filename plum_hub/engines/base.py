@@ -11,13 +11,14 @@ from threading import Event
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import field_validator
 from typing_extensions import override
 
 from plum_hub.engines.dtype import DtypeOrAuto, resolved
 from plum_hub.engines.names import published
 from plum_hub.engines.prices import FREE, TokenPrices
 from plum_hub.errors import EngineError
+from plum_hub.refusal import SettingsModel
 
 Prompt: TypeAlias = str | list[dict[str, str]]
 """A conversation, to which the engine applies the model's chat template, or plain text to continue."""
@@ -214,10 +215,8 @@ def in_a_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-class EngineSettings(BaseModel, ABC):
+class EngineSettings(SettingsModel, ABC):
     """Settings that every engine has; each engine's module adds its own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: str
     """A Hub repository, a local folder, a name that the server knows, or a file of answers."""

@@ -88,8 +88,13 @@ def draw(logits: torch.Tensor, p: torch.Tensor, uniform: torch.Tensor) -> torch.
 
     Returns:
         Token ids, one a row.
+
+    Raises:
+        RuntimeError: The logits of a row are NaN or infinite, in the words of vLLM's own check, which comes later.
     """
     whole = logits.logsumexp(dim=-1, keepdim=True)
+    if not whole.isfinite().all():
+        raise RuntimeError("NaNs detected in logits")
     likeliest, places = logits.topk(min(_FIRST, logits.shape[1]))
     weight = (likeliest - whole).double().exp()
     tokens = places.gather(1, _pick(weight, p, uniform)).squeeze(1)

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from typing_extensions import override
 
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, Prompt, Request, Sampling
+from plum_hub.engines.dialect import PARAMETERS, Dialect
 from plum_hub.engines.endings import Ending
 from plum_hub.engines.events import is_stream, joined
 from plum_hub.engines.openai_wire import (
@@ -27,7 +28,7 @@ from plum_hub.engines.openai_wire import (
 )
 from plum_hub.engines.pacing import wait_in
 from plum_hub.engines.prices import TokenPrices, list_prices
-from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, json_of, read_body
+from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, client_of, json_of, read_body
 from plum_hub.engines.server_errors import ErrorBody, read_error
 from plum_hub.errors import EngineError
 
@@ -61,6 +62,9 @@ class OpenAIConfig(RemoteSettings):
     """Environment variable that holds the key. The key itself is never written anywhere."""
     chat: bool = True
     """False for a base model, which takes plain text only (`/completions`)."""
+    omit: tuple[Literal["seed", "temperature", "top_p"], ...] = ()
+    """Parameters that are not sent, for a server that refuses them; it then samples with its own values. Part of row
+    ids. Other names of parameters (`max_completion_tokens`, `random_seed`) are found out."""
     finish_reasons: dict[str, Ending] = Field(default_factory=dict)
     """What values of `finish_reason` mean that only this server has: `stop` (the model ended by itself), `length` (the
     answer was cut) or `refused`. An unknown one is an error, since an answer that is not whole must not be labelled."""
@@ -98,9 +102,10 @@ class OpenAIConfig(RemoteSettings):
 
     @override
     def text_settings(self) -> dict[str, object]:
-        """Chat or completion, and the server: by a digest, since its address is private."""
+        """Chat or completion, what is not sent, and the server: by a digest, since its address is private."""
         server = self.address and hashlib.sha256(self.address.encode()).hexdigest()[:16]
-        return {"chat": self.chat, "server": server}
+        omitted: dict[str, object] = {"omit": sorted(self.omit)} if self.omit else {}
+        return {"chat": self.chat, "server": server, **omitted}
 
     @override
     def schema_problem(self) -> str | None:
@@ -180,12 +185,15 @@ class OpenAIEngine(Engine):
                 f"openai:{config.model} needs a key: set {config.api_key_env}, or base_url for a server of yours"
             )
         self.config = config
-        self.client: OpenAI = openai.OpenAI(
-            base_url=config.base_url, api_key=key or "none", max_retries=0, timeout=config.timeout_seconds
+        self.client: OpenAI = client_of(
+            lambda: openai.OpenAI(
+                base_url=config.base_url, api_key=key or "none", max_retries=0, timeout=config.timeout_seconds
+            )
         )
         self.identity = EngineIdentity(
             engine="openai", engine_version=openai.__version__, model=config.model, revision=config.revision or ""
         )
+        self._dialect = Dialect(config.omit)
         self._listed: list[str] = []
         """The models that the server names."""
         self._greet()
@@ -238,8 +246,8 @@ class OpenAIEngine(Engine):
             return f"{self.where} ignores the JSON schema that answers should follow"
         return None
 
-    def body(self, request: Request) -> dict[str, object]:
-        """Build the body of a request to this server.
+    def plain_body(self, request: Request) -> dict[str, object]:
+        """Build the body of a request in OpenAI's terms, which are the same at every start.
 
         Args:
             request: The request.
@@ -248,6 +256,29 @@ class OpenAIEngine(Engine):
             JSON values.
         """
         return request_body(request, self.config.model, own_server=self.config.base_url is not None)
+
+    def body(self, request: Request) -> dict[str, object]:
+        """Build the body of a request as this server takes it, as far as that is known.
+
+        Args:
+            request: The request.
+
+        Returns:
+            JSON values.
+        """
+        return self._dialect.spoken(self.plain_body(request))
+
+    def learns(self, request: Request, said: ErrorBody) -> bool:
+        """Tell whether a refused request should be sent again with parameters that the server takes.
+
+        Args:
+            request: The request.
+            said: What the server said.
+
+        Returns:
+            True if they mean the same.
+        """
+        return self._dialect.learn(self.plain_body(request), said)
 
     def read(self, request: Request, answer: Any) -> Completion:
         """Read an answer, and remember what the server calls the model.
@@ -401,13 +432,17 @@ class OpenAIEngine(Engine):
     def _answer(self, request: Request, until: float) -> Completion:
         import openai
 
-        try:
-            return self.read(request, self.asked(lambda: self._post(request, until)))
-        except (openai.APIStatusError, ErrorAnswerError) as error:
-            said = said_by(error)
-            if self.is_own(request, said, until):
-                return Completion.refused(request, said.words)
-            raise self.refusal(request, error) from error
+        while True:
+            sent = self.body(request)
+            try:
+                return self.read(request, self.asked(lambda: self._post(request, until)))
+            except (openai.APIStatusError, ErrorAnswerError) as error:
+                said = said_by(error)
+                if self.learns(request, said) and self.body(request) != sent:
+                    continue
+                if self.is_own(request, said, until):
+                    return Completion.refused(request, said.words)
+                raise self.refusal(request, error) from error
 
     def is_own(self, request: Request, said: ErrorBody, until: float) -> bool:
         """Tell whether a server refused this very request, or would refuse every one with its settings.
@@ -448,6 +483,11 @@ class OpenAIEngine(Engine):
             As `failure`; a `SchemaRefusedError` if the request has a schema, and that may be why.
         """
         said = said_by(error)
+        if name := self._dialect.refused(said):
+            return EngineError(
+                f"{self.where} does not take {name} as it is set ({said.words}): change it, or begin a run with "
+                f"--carry-over and  --set generator.omit=[{name}]  (policy.omit for the policy) to leave it out"
+            )
         if request.schema is not None and said.status in (200, 400, 422) and not said.names_the_key:
             return SchemaRefusedError(
                 f"{self.where} refused a request for an answer by a JSON schema ({said.words}): set "
@@ -459,9 +499,11 @@ class OpenAIEngine(Engine):
         """Send a request and read the answer as it arrives, since the client's own time limit is one of silence."""
         resource: Any = self.client.completions if isinstance(request.prompt, str) else self.client.chat.completions
         left = max(0.001, until - time.monotonic())
-        with resource.with_streaming_response.create(**self.body(request), timeout=left) as answer:
-            body = read_body(answer.iter_bytes(), until)
-        return joined(body) if is_stream(body) else json_of(body)
+        body = self.body(request)
+        foreign = {name: body.pop(name) for name in PARAMETERS if name in body}  # the client takes OpenAI's names only
+        with resource.with_streaming_response.create(**body, extra_body=foreign, timeout=left) as answer:
+            data = read_body(answer.iter_bytes(), until)
+        return joined(data) if is_stream(data) else json_of(data)
 
 
 def _key_in(variable: str) -> str:

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
@@ -119,7 +120,7 @@ def answer_in_batches(engine: OpenAIEngine, requests: Sequence[Request]) -> Iter
 
 def _custom_id(engine: OpenAIEngine, request: Request) -> str:
     """Name a request by its id and all that is sent, so that an answer is never taken for another's."""
-    body = json.dumps([request.id, engine.body(request)], sort_keys=True)
+    body = json.dumps([request.id, engine.plain_body(request)], sort_keys=True)
     return hashlib.sha256(body.encode("utf-8", errors="replace")).hexdigest()[:40]
 
 
@@ -242,7 +243,7 @@ class _Batches:
     def _collect(self, sent: SentBatch, state: "Batch") -> Iterator[Completion]:
         """Yield the answers of a batch that has ended, and release what it did not answer."""
         self._open.remove(sent)
-        lines = self._lines(sent, state)
+        lines, is_whole = self._lines(sent, state)
         answered = set()
         for name in [name for name in sent.owed if name in lines]:
             request = self._wanted.get(name)
@@ -258,7 +259,7 @@ class _Batches:
                 answered.add(name)
                 del self._wanted[name]
                 yield completion
-        if len(answered) < len(sent.owed):
+        if is_whole and len(answered) < len(sent.owed):
             unanswered = [name for name in sent.owed if name not in answered]
             sent.owed = [name for name in sent.owed if name in answered]
             sent.save()
@@ -285,25 +286,39 @@ class _Batches:
             )
         self._engine.on_note(f"batch {sent.batch}: left requests unanswered ({self._reason})")
 
-    def _lines(self, sent: SentBatch, state: "Batch") -> dict[str, Mapping[str, Any]]:
-        """Read the two files of a batch that has ended, by `custom_id`."""
+    def _lines(self, sent: SentBatch, state: "Batch") -> tuple[dict[str, Mapping[str, Any]], bool]:
+        """Read the two files of a batch that has ended, by `custom_id`, and tell whether all that it counts is there.
+
+        What is not stays owed by the batch, and is a failure: it was paid for.
+        """
         answered = state.request_counts.completed if state.request_counts else 0
+        files = [file for file in (state.error_file_id, state.output_file_id) if file]
+        most: dict[str, Mapping[str, Any]] = {}
 
-        def read() -> dict[str, Mapping[str, Any]]:
+        def read() -> None:
             lines: dict[str, Mapping[str, Any]] = {}
-            for file in filter(None, (state.error_file_id, state.output_file_id)):
-                lines |= _by_name(self._client.files.content(file).content, file)
-            if len(lines) < answered:
-                raise TryAgainError(f"the files of {sent.batch} have {len(lines)} answers of {answered}")
-            return lines
+            for file in files:
+                lines |= _by_name(self._client.files.content(file).content)
+            most.update(lines)
+            if len(most) < answered:
+                raise TryAgainError(f"the files of {sent.batch} have {len(most)} answers of {answered}")
 
-        return self._ask(read, sent)
+        try:
+            self._ask(read, sent)
+        except EngineError as error:
+            if not most:
+                raise
+            self._failure = self._failure or EngineError(
+                f"batch {sent.batch} at {self._engine.where} counts {answered} answers, and {len(most)} can be read in "
+                f"its files ({', '.join(files)}): {error}; or delete {sent.path} to pay for the others again"
+            )
+        return most, len(most) >= answered
 
     def _outcome(self, request: Request, line: Mapping[str, Any]) -> Completion | None:
         """Read a line: the completion, or None if the request was not answered."""
         answer, error = line.get("response") or {}, line.get("error")
         status = int(answer.get("status_code") or 0)
-        said = read_error(status, error or answer.get("body"))
+        said = read_error(status or 200, error or answer.get("body"))
         if status == 200 and not error:
             try:
                 return self._engine.read(request, answer.get("body"))
@@ -311,7 +326,7 @@ class _Batches:
                 return None
             except ErrorAnswerError as failed:
                 said = failed.body
-        if said.is_busy or not said.codes.isdisjoint(_NOT_ANSWERED):
+        if said.is_busy or not said.codes.isdisjoint(_NOT_ANSWERED) or self._engine.learns(request, said):
             return None
         if persist(self._config, lambda until: self._engine.is_own(request, said, until), Pace(1)):
             return Completion.refused(request, said.words)
@@ -334,11 +349,14 @@ class _Batches:
             raise self._engine.failure(error) from error
 
 
-def _by_name(data: bytes, file: str) -> dict[str, Mapping[str, Any]]:
-    try:
-        return {str(line["custom_id"]): line for line in map(json.loads, filter(None, data.splitlines()))}
-    except (ValueError, TypeError, KeyError) as error:
-        raise TryAgainError(f"{file} is not a file of answers ({error})") from error
+def _by_name(data: bytes) -> dict[str, Mapping[str, Any]]:
+    """Read the lines of a file of answers; one that is no such line, as a last one that was cut, is left out."""
+    found = {}
+    for line in data.splitlines():
+        with suppress(ValueError, TypeError, KeyError):
+            answer = json.loads(line)
+            found[str(answer["custom_id"])] = answer
+    return found
 
 
 def _chunks(engine: OpenAIEngine, rest: Mapping[str, Request], most: int) -> Iterator[tuple[str, dict[str, bytes]]]:

@@ -104,11 +104,13 @@ def _completion(request: Request, answer: Any, where: str, own: Mapping[str, End
     if choice.get("error"):
         raise TryAgainError(f"the answer was broken off ({read_error(200, choice).words})")
     reason = choice.get("finish_reason")
+    if not isinstance(reason, str | None):
+        raise TypeError(f"the finish_reason is {reason!r:.80}")
     end = ending(reason, own)
     if end is None:
         raise EngineError(
             f"{where} ended an answer with the finish_reason {reason!r:.60}, which is unknown: to say what it means, "
-            f"begin a run with --carry-over and  --set generator.finish_reasons.{reason!s:.60}=stop  (or length, for "
+            f"begin a run with --carry-over and  --set generator.finish_reasons.{reason:.60}=stop  (or length, for "
             "an answer that was cut, or refused; policy.finish_reasons for the policy)"
         )
     if end == "refused":

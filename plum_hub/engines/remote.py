@@ -3,6 +3,7 @@
 import json
 import math
 import multiprocessing
+import os
 import random
 import re
 import time
@@ -18,6 +19,7 @@ from typing_extensions import override
 from plum_hub.engines.base import Completion, EngineSettings, Request
 from plum_hub.engines.pacing import OVERLOADED, Pace
 from plum_hub.errors import EngineError
+from plum_hub.network import proxy_fault
 
 _T = TypeVar("_T")
 
@@ -42,8 +44,8 @@ class RemoteSettings(EngineSettings):
     deadline_seconds: float | None = Field(default=None, gt=0)
     """Time limit of one request in seconds, all its tries and the waits between them counted; none by default."""
     attempts: int = Field(default=8, ge=1)
-    """Tries of one request before the server counts as down; those at which it asked for fewer requests (429, 503), and
-    answered others, do not count."""
+    """Tries of one request before the server counts as down; those that were too many in a minute (429) do not count
+    while it answers others."""
     first_wait_seconds: float = Field(default=0.5, ge=0)
     """Wait before the second try, in seconds; doubled for each further try, up to a minute, unless the server asks for
     more (`Retry-After`).
@@ -95,12 +97,36 @@ class TryAgainError(Exception):
     Attributes:
         after: How long the server asks to wait, in seconds; 0 where it does not say.
         overloaded: Whether the server asked for fewer requests, or took too long.
+        over_rate: Whether it counts requests or tokens by the minute, and these are used up (429).
     """
 
     def __init__(self, reason: str, after: float = 0.0, status: int | None = None, *, timed_out: bool = False) -> None:
         super().__init__(reason)
         self.after = after
         self.overloaded = timed_out or status in OVERLOADED
+        self.over_rate = status == 429
+
+
+def client_of(make: Callable[[], _T]) -> _T:
+    """Make an HTTP client, which reads the environment's proxies and certificates.
+
+    Args:
+        make: Makes it.
+
+    Returns:
+        The client.
+
+    Raises:
+        EngineError: The environment names a proxy that it cannot use, or certificates that are not there.
+    """
+    if fault := proxy_fault():
+        raise EngineError(fault)
+    try:
+        return make()
+    except OSError as error:  # of `ssl`, which names no file
+        names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
+        named = " and ".join(f"{name} ({os.environ[name]})" for name in names) or "the certificates of this machine"
+        raise EngineError(f"{named} cannot be read ({error.strerror or error}): correct it, or unset it") from error
 
 
 def read_body(pieces: Iterable[bytes], until: float) -> bytes:
@@ -227,7 +253,7 @@ def persist(settings: RemoteSettings, call: Callable[[float], _T], pace: Pace) -
             answer = call(min(time.monotonic() + settings.timeout_seconds, deadline))
         except TryAgainError as error:
             reason, after = str(error), min(error.after, settings.max_retry_after_seconds)
-            failed += not (error.overloaded and pace.answers_lately)
+            failed += not (error.over_rate and pace.answers_lately)
             if error.overloaded:
                 pace.end(sent_in, overloaded=True, pause=after)
             else:

@@ -16,6 +16,8 @@ _DECISIVE = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "*.txt", 
 """Files of a model folder that can change what it generates."""
 _WAYS_OUT = "give the folder of a model, set HF_ENDPOINT to a Hub that can be reached, or run scripts/fetch-model"
 
+_GGUF = "; a GGUF can be served by llama.cpp or the like, and asked as  openai:NAME@URL"
+
 
 def exact_revision(model: str, revision: str | None) -> str:
     """Resolve a model to its exact revision.
@@ -37,7 +39,17 @@ def exact_revision(model: str, revision: str | None) -> str:
     """
     folder = Path(model).expanduser()
     if folder.is_dir():
+        if revision and not revision.startswith("sha256:"):
+            raise EngineError(
+                f"{model} is a folder, and folders have no revisions such as {revision}: name it without one, or name "
+                "the Hub repository from where no folder has its name"
+            )
         return checked(model, f"sha256:{folder_sha256(folder)}", revision)
+    if folder.is_file():
+        raise EngineError(
+            f"{model} is a file: name the folder that holds a model's config.json and its weights as safetensors"
+            f"{_GGUF if folder.suffix.lower() == '.gguf' else ''}"
+        )
     if not REPO.fullmatch(model):
         raise EngineError(f"{model}: there is no such folder, and it is not a Hub repository's name: {_WAYS_OUT}")
     if revision and COMMIT.fullmatch(revision):
@@ -97,7 +109,8 @@ def folder_sha256(folder: Path) -> str:
         RunError: A file cannot be read.
     """
     if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
-        raise EngineError(f"{folder}: there is no config.json, so this is not the folder of a model: {_WAYS_OUT}")
+        gguf = _GGUF if any(folder.glob("*.gguf")) else ""
+        raise EngineError(f"{folder}: there is no config.json, so this is not the folder of a model: {_WAYS_OUT}{gguf}")
     files = sorted({path for pattern in _DECISIVE for path in folder.glob(pattern) if path.name != NOTE})
     whole = hashlib.sha256()
     for path in files:
@@ -131,7 +144,19 @@ def _commit(repo: str, revision: str | None) -> str:
         try:
             return Path(snapshot_download(repo, revision=revision, local_files_only=True)).name
         except (LocalEntryNotFoundError, OSError):
+            if _status(error) == 401:
+                raise EngineError(
+                    f"{repo}: the Hub refuses the token ({in_a_line(error)}), and no copy is cached: log in with  "
+                    "hf auth login, or unset HF_TOKEN"
+                ) from error
             raise EngineError(
                 f"{repo}: no such folder, no Hub answers ({in_a_line(error)}) and none is cached: {_WAYS_OUT}"
             ) from error
+    if commit is None:
+        raise EngineError(f"{repo}: the Hub names no commit of it: name one as  {repo}@COMMIT, or the folder of a copy")
     return str(commit)
+
+
+def _status(error: Exception) -> int | None:
+    """Return the status with which a Hub answered; None where there was no answer."""
+    return getattr(getattr(error, "response", None), "status_code", None)

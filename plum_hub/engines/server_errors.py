@@ -49,7 +49,7 @@ _OF_THE_KEY = re.compile(
 )
 _UNKNOWN_CODES = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"})
 _UNKNOWN_PARAMETER = re.compile(
-    r"un(?:supported|recognized|expected|known)|not (?:supported|support|permitted|allowed|recognized)|extra",
+    r"unsupported|unrecognized|unexpected|unknown|not support|not permitted|not recognized|extra (?:input|field)",
     re.IGNORECASE,
 )
 
@@ -125,22 +125,25 @@ class ErrorBody:
         said = self.message.lower()
         return not self.codes.isdisjoint(_OWN_CODES) or any(words in said for words in _OWN_WORDS)
 
-    def unknown_parameter(self, names: Iterable[str]) -> str | None:
-        """Find the parameter that the server does not know or take.
+    def unknown_parameters(self, names: Iterable[str]) -> list[str]:
+        """Find the parameters that the server does not know or take.
 
         Args:
-            names: Parameters of the request.
+            names: Parameters that it may mean.
 
         Returns:
-            The one that is meant; None if the error is about something else.
+            The one that the body names as such, else those in its text, the first first; none if the error is about
+            something else.
         """
         unknown = not self.codes.isdisjoint(_UNKNOWN_CODES) or _UNKNOWN_PARAMETER.search(self.message)
         if self.status not in (200, 400, 422) or not unknown:
-            return None
+            return []
         names = list(names)
-        if self.parameter in names:
-            return self.parameter
-        return next((name for name in names if re.search(rf"(?<!\w){name}(?!\w)", self.message)), None)
+        if self.parameter:
+            return [self.parameter] if self.parameter in names else []
+        found = {name: re.search(rf"(?<!\w){name}(?!\w)", self.message) for name in names}
+        places = {name: match.start() for name, match in found.items() if match}
+        return sorted(places, key=places.__getitem__)
 
 
 def read_error(status: int, body: Any) -> ErrorBody:

@@ -174,7 +174,9 @@ def asked(tokenizer: Any, turns: list[dict[str, str]]) -> str:
         EngineError: The template rejects the conversation, or cannot be used at all.
     """
     try:
-        return render(tokenizer, turns, add_generation_prompt=True)
+        text = render(tokenizer, turns, add_generation_prompt=True)
+        if not text.strip():
+            raise BrokenTemplateError("it makes an empty text of a conversation")
     except BrokenTemplateError as error:
         raise EngineError(
             f"the model's chat template cannot be used ({error}): fix its chat_template.jinja or "
@@ -186,3 +188,4 @@ def asked(tokenizer: Any, turns: list[dict[str, str]]) -> str:
             f"the model's chat template refuses a conversation of {roles} ({error}): name a model whose template takes "
             "it, with --model or --generator"
         ) from error
+    return text

@@ -13,7 +13,7 @@ from plum_hub.engines.base import Completion, Engine, EngineIdentity, Request
 from plum_hub.engines.endings import ending
 from plum_hub.engines.openai_wire import refused
 from plum_hub.engines.pacing import wait_in
-from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, json_of, read_body
+from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, client_of, json_of, read_body
 from plum_hub.engines.revision import checked
 from plum_hub.engines.server_errors import ErrorBody, read_error
 from plum_hub.errors import EngineError
@@ -61,7 +61,7 @@ class TgiEngine(Engine):
         if not config.base_url:
             raise EngineError("tgi: base_url is missing: name the server, as in  tgi:http://localhost:8080")
         self._config = config
-        self._client = httpx2.Client(base_url=config.base_url, timeout=config.timeout_seconds)
+        self._client = client_of(lambda: httpx2.Client(base_url=config.base_url, timeout=config.timeout_seconds))
         info, self._has_chat_template = self._greet()
         model = str(info.get("model_id", ""))
         if config.model and config.model != model:

@@ -17,15 +17,15 @@ from plum_hub.engines.base import (
     Engine,
     EngineIdentity,
     LocalSettings,
-    Prompt,
     Request,
     Sampling,
     in_a_line,
 )
+from plum_hub.engines.causal_lm import add_adapter, load_causal_lm
 from plum_hub.engines.dtype import quantized
 from plum_hub.engines.forms import apply_form, with_stops
 from plum_hub.engines.names import unloadable
-from plum_hub.engines.template import asked
+from plum_hub.engines.prompt import encode, unanswerable
 from plum_hub.engines.tokenizer import context_of
 from plum_hub.errors import EngineError, MissingExtraError
 from plum_hub.threads import prepare_threads
@@ -88,18 +88,11 @@ class TransformersEngine(Engine):
         how = _quantization(config, source, self._device)
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(
-                source.tokenizer,
-                padding_side="left",
-                revision=source.tokenizer_revision or "main",
-                **trust.TOKENIZER,
+                source.tokenizer, revision=source.tokenizer_revision or "main", **trust.TOKENIZER
             )
             trust.check_vocabulary(tokenizer)
-            model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-                source.weights,
-                dtype=config.dtype,
-                revision=source.weights_revision or "main",
-                **trust.WEIGHTS,
-                **how,
+            model = load_causal_lm(
+                source.weights, dtype=config.dtype, revision=source.weights_revision or "main", **how
             )
             if source.adapter is not None:
                 model = _adapted(model, str(source.adapter))
@@ -107,12 +100,14 @@ class TransformersEngine(Engine):
             raise EngineError(
                 f"{config.model} does not load ({in_a_line(error)}): fix it, or give another causal language model"
             ) from error
-        ends = model.generation_config.eos_token_id or tokenizer.eos_token_id
-        self._ends = {*(ends if isinstance(ends, list) else [ends]), *apply_form(tokenizer, config.form)}
-        tokenizer.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(self._ends)
+        self._ends = {*_ends(model, tokenizer), *apply_form(tokenizer, config.form)}
+        self._known: int = model.get_input_embeddings().weight.shape[0]
+        # What fills a batch up is masked, so any token will do that the model has: a tokenizer's own may not be one. An
+        # end fills up the rows that stop strings have ended, too.
+        self._filler = min((end for end in self._ends if end < self._known), default=0)
         # The model's own sampling defaults (a repetition penalty, say) would silently join ours.
         model.generation_config = transformers.GenerationConfig(
-            eos_token_id=sorted(self._ends), pad_token_id=tokenizer.pad_token_id
+            eos_token_id=sorted(self._ends) or None, pad_token_id=self._filler
         )
         self._tokenizer: Any = tokenizer
         self._model: Any = (model if how else model.to(self._device)).eval()  # quantised weights cannot be moved
@@ -139,16 +134,15 @@ class TransformersEngine(Engine):
 
         self._check(requests)
         formed = [with_stops(request, self._config.form) for request in requests]
-        prompts = [(request, self._encode(request.prompt)) for request in formed]
         fitting = []
-        for request, tokens in prompts:
-            if len(tokens) < self._context:
-                fitting.append((request, tokens))
-            else:
-                reason = f"the prompt has {len(tokens)} tokens, the model's context {self._context}"
+        for request in formed:
+            tokens = encode(self._tokenizer, request.prompt, self._known)
+            if reason := unanswerable(tokens, self._context):
                 yield Completion.refused(request, reason, len(tokens))
+            else:
+                fitting.append((request, tokens))
         fitting.sort(key=lambda pair: (repr(pair[0].sampling), len(pair[1]), pair[0].id))
-        for _, group in groupby(fitting, key=lambda pair: pair[0].sampling):
+        for _, group in groupby(fitting, key=lambda pair: (pair[0].sampling, self._room(*pair))):
             alike = list(group)
             for start in range(0, len(alike), self._config.batch_size):
                 try:
@@ -165,25 +159,37 @@ class TransformersEngine(Engine):
         if self._device == "cuda":
             torch.cuda.empty_cache()
 
-    def _encode(self, prompt: Prompt) -> list[int]:
-        if isinstance(prompt, str):
-            return list(self._tokenizer(prompt)["input_ids"])
-        text = asked(self._tokenizer, prompt)
-        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+    def _room(self, request: Request, tokens: Sequence[int]) -> int:
+        """Return how many tokens an answer may have. Only prompts of equal length share a batch that is short of room,
+        so that no neighbour takes any.
+        """
+        return min(request.sampling.max_tokens, self._context - len(tokens))
+
+    def _checked(self, _: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+        """Return the scores of the next tokens. Where they are no numbers, a token would be drawn all the same."""
+        if not scores.amax(dim=-1).isfinite().all():
+            raise EngineError(
+                f"{self._config.model} computes no numbers in {self._config.dtype} (its scores are NaN or infinite): "
+                "restore its files, or set another dtype, such as  --set policy.dtype=float32"
+            )
+        return scores
 
     def _batch(self, batch: Sequence[tuple[Request, list[int]]]) -> Iterator[Completion]:
         import torch
 
-        padded = self._tokenizer.pad({"input_ids": [tokens for _, tokens in batch]}, return_tensors="pt")
-        width = padded["input_ids"].shape[1]
+        prompts = [tokens for _, tokens in batch]
+        width = max(map(len, prompts))
+        filled = [[self._filler] * (width - len(tokens)) + tokens for tokens in prompts]
+        mask = [[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in prompts]
         sampling = batch[0][0].sampling
         tally = _TokenCounter(self._ends, self.on_tokens)
         with torch.inference_mode():
             written = self._model.generate(
-                **padded.to(self._device),
-                max_new_tokens=min(sampling.max_tokens, self._context - width),
+                torch.tensor(filled, device=self._device),
+                attention_mask=torch.tensor(mask, device=self._device),
+                max_new_tokens=self._room(*batch[-1]),
                 do_sample=False,  # the last of the processors has drawn
-                logits_processor=_processors(sampling, [request.seed for request, _ in batch], tally),
+                logits_processor=_processors(sampling, [request.seed for request, _ in batch], [self._checked, tally]),
                 stop_strings=list(sampling.stop) or None,
                 tokenizer=self._tokenizer,
             )
@@ -193,6 +199,8 @@ class TransformersEngine(Engine):
         tally.complete(sum(map(len, answers)))
         for (request, prompt), tokens, end in zip(batch, answers, ends, strict=True):
             text, stopped = sampling.until_stop(self._tokenizer.decode(tokens, skip_special_tokens=True))
+            if stopped and end is not None:
+                tokens = tokens[:-1]  # not the model's, which a stop string had ended
             yield Completion(
                 id=request.id,
                 text=text,
@@ -226,18 +234,22 @@ def _adapted(model: Any, adapter: str) -> Any:
     """Return the model with an adapter, which is not merged: rounding would then differ from that of the training."""
     if find_spec("peft") is None:
         raise MissingExtraError("a model that consists of adapters, with transformers,", "train")
-    from peft import PeftModel
-
-    return PeftModel.from_pretrained(model, adapter)
+    return add_adapter(model, adapter)
 
 
-def _processors(sampling: Sampling, seeds: Sequence[int], tally: "_TokenCounter") -> Any:
-    """Return the token counter, then temperature, top-p and the draw itself, unless greedy."""
+def _ends(model: Any, tokenizer: Any) -> set[int]:
+    """Return the tokens that end an answer: the model's and the tokenizer's, as in vLLM."""
+    own = model.generation_config.eos_token_id
+    return {end for end in (*(own if isinstance(own, list) else [own]), tokenizer.eos_token_id) if end is not None}
+
+
+def _processors(sampling: Sampling, seeds: Sequence[int], watching: Sequence[Any]) -> Any:
+    """Return what only watches, then temperature, top-p and the draw itself, unless greedy."""
     from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
     if not sampling.temperature:
-        return LogitsProcessorList([tally])
-    steps: list[Any] = [tally, TemperatureLogitsWarper(sampling.temperature)]
+        return LogitsProcessorList(watching)
+    steps: list[Any] = [*watching, TemperatureLogitsWarper(sampling.temperature)]
     if sampling.top_p < 1:
         steps.append(TopPLogitsWarper(sampling.top_p))
     return LogitsProcessorList([*steps, _SeededDraw(seeds)])

@@ -35,11 +35,18 @@ def check_weights(folder: Path) -> None:
         folder: A model or an adapter on this machine.
 
     Raises:
-        EngineError: Its weights are pickles only.
+        EngineError: It has pickles, or GGUF files, and no safetensors.
     """
+    if any(folder.glob("*.safetensors")):
+        return
     pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern))
-    if pickles and not any(folder.glob("*.safetensors")):
+    if pickles:
         raise EngineError(
             f"{folder}: its weights are a pickle ({pickles[0]}), which runs code as it is read: convert them to "
             "safetensors where you trust them, or name a model that has them"
+        )
+    if found := sorted(path.name for path in folder.glob("*.gguf")):
+        raise EngineError(
+            f"{folder}: its weights are a GGUF ({found[0]}): name a model whose weights are safetensors, or serve this "
+            "one with llama.cpp or the like and ask it as  openai:NAME@URL"
         )

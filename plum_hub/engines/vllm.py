@@ -12,16 +12,16 @@ from pydantic import Field
 from typing_extensions import override
 
 from plum_hub.engines.adapter import source_of
-from plum_hub.engines.base import Completion, Engine, EngineIdentity, LocalSettings, Prompt, Request, in_a_line
+from plum_hub.engines.base import Completion, Engine, EngineIdentity, LocalSettings, Request, in_a_line
 from plum_hub.engines.dtype import gpu_half, quantized
 from plum_hub.engines.forms import apply_form, with_stops
 from plum_hub.engines.names import unloadable
-from plum_hub.engines.template import asked
+from plum_hub.engines.prompt import encode, unanswerable
 from plum_hub.errors import EngineError, MissingExtraError
 from plum_hub.threads import prepare_threads
 
-ENVIRONMENT = {"VLLM_LOGGING_LEVEL": "CRITICAL", "VLLM_NO_USAGE_STATS": "1"}
-"""Set unless the user has set them: less logging, and no usage reports."""
+ENVIRONMENT = {"VLLM_LOGGING_LEVEL": "CRITICAL", "VLLM_NO_USAGE_STATS": "1", "VLLM_RAISE_ON_LOGIT_NANS": "1"}
+"""Set unless the user has set them: less logging, no usage reports, no answer of a model that computes no numbers."""
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """The ranks that vLLM has kernels for; a lower one is filled up."""
 
@@ -118,7 +118,9 @@ class VllmEngine(Engine):
         self._tokenizer: Any = self._llm.get_tokenizer()
         self._form = config.form
         self._ends = apply_form(self._tokenizer, config.form)
-        self._context: int = self._llm.llm_engine.model_config.max_model_len
+        model_config = self._llm.llm_engine.model_config
+        self._context: int = model_config.max_model_len
+        self._known: int = model_config.get_vocab_size()
         self.identity = EngineIdentity(
             engine="vllm", engine_version=vllm.__version__, model=config.public().model, revision=config.revision or ""
         )
@@ -137,9 +139,8 @@ class VllmEngine(Engine):
         waiting: dict[str, Request] = {}
         try:
             for number, request in enumerate(requests):
-                tokens = self._encode(request.prompt)
-                if len(tokens) >= self._context:
-                    reason = f"the prompt has {len(tokens)} tokens, the model's context {self._context}"
+                tokens = encode(self._tokenizer, request.prompt, self._known)
+                if reason := unanswerable(tokens, self._context):
                     yield Completion.refused(request, reason, len(tokens))
                     continue
                 waiting[str(number)] = request
@@ -167,12 +168,6 @@ class VllmEngine(Engine):
         gc.collect()
         cleanup_dist_env_and_memory()
 
-    def _encode(self, prompt: Prompt) -> list[int]:
-        if isinstance(prompt, str):
-            return list(self._tokenizer.encode(prompt))
-        text = asked(self._tokenizer, prompt)
-        return list(self._tokenizer.encode(text, add_special_tokens=False))
-
     def _tokens_under_way(self) -> int:
         """Return the tokens of unfinished answers.
 
@@ -187,7 +182,9 @@ class VllmEngine(Engine):
         try:
             outputs = self._llm.llm_engine.step()
         except RuntimeError as error:
-            raise EngineError(f"vLLM failed ({in_a_line(error)}): run the same command again") from error
+            reason = in_a_line(error)
+            way = "restore the model's files, or set another dtype" if "NaN" in reason else "run the same command again"
+            raise EngineError(f"vLLM failed ({reason}): {way}") from error
         return [output for output in outputs if output.finished]
 
 

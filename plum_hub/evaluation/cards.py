@@ -8,17 +8,9 @@ from typing import Any
 
 import yaml
 
+from plum_hub.benchmarks import ENTRIES
 from plum_hub.engines.names import COMMIT
 from plum_hub.records import Score
-
-_DATASETS = {
-    "humaneval": ("openai/openai_humaneval", "HumanEval"),
-    "humaneval+": ("evalplus/humanevalplus", "HumanEval+"),
-    "mbpp": ("google-research-datasets/mbpp", "MBPP"),
-    "mbpp-sanitized": ("google-research-datasets/mbpp", "MBPP (sanitized)"),
-    "mbpp+": ("evalplus/mbppplus", "MBPP+"),
-    "livecodebench": ("livecodebench/code_generation_lite", "LiveCodeBench"),
-}
 
 
 def eval_results(scores: Iterable[Score]) -> dict[str, str]:
@@ -167,7 +159,8 @@ def _key(score: Score) -> tuple[str, str, str, str]:
 
 
 def _dataset(score: Score) -> tuple[str, str]:
-    return _DATASETS.get(score.benchmark, (score.benchmark, score.benchmark))
+    entry = ENTRIES.get(score.benchmark)
+    return (entry.dataset, entry.title) if entry else (score.benchmark, score.benchmark)
 
 
 def _commit(score: Score) -> str | None:

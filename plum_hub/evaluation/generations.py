@@ -27,7 +27,9 @@ _MAX_BYTES = 4 * MAX_CHARACTERS + 4
 
 _FENCE = re.compile(r"^ *(```|~~~)", re.MULTILINE)
 
-_BENCHMARKS = {"HumanEval/": "humaneval+", "Mbpp/": "mbpp+"}
+_BENCHMARKS = {"humaneval/": "humaneval+", "mbpp/": "mbpp+"}
+"""Benchmarks by how ids begin (`_plain_id`)."""
+_ROWS = """{"task_id": "HumanEval/0", "solution": "..."}"""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def _generations(path: Path) -> list[Generation]:
                 return _of_contest(path)
             generations.append(_generation(row, where))
     except InstructionsError as error:
-        raise UsageError(str(error) + _cut_off(path, str(error))) from error
+        raise UsageError(_with_form(path, str(error)) + _cut_off(path, str(error))) from error
     if not generations:
         raise UsageError(f"{path} holds no generation: give rows of task_id and solution")
     return generations
@@ -132,7 +134,8 @@ def benchmark_of(generations: list[Generation]) -> str:
         UsageError: The ids are of no benchmark that can be recognised.
     """
     name = generations[0].problem
-    benchmark = next((benchmark for start, benchmark in _BENCHMARKS.items() if name.startswith(start)), None)
+    plain = _plain_id(name)
+    benchmark = next((benchmark for start, benchmark in _BENCHMARKS.items() if plain.startswith(start)), None)
     if benchmark is None:
         raise UsageError(
             f"cannot tell the benchmark of {name!r}: name it with --benchmarks, as in  --benchmarks livecodebench"
@@ -276,6 +279,16 @@ def _of_contest(path: Path) -> list[Generation]:
 
 def _describe(value: object) -> str:
     return "missing" if value is None else f"a {type(value).__name__} ({str(value)[:40]})"
+
+
+def _with_form(path: Path, message: str) -> str:
+    """Return an error, or if the file is of lists of programs, by position or by id, what to write instead."""
+    if "is a JSON list, not an object" in message:
+        found = message.partition(" is a JSON list")[0]
+        return f"{found} is a list, and programs are not judged by position: write one row for each, as in {_ROWS}"
+    if "it has a value for each column or index" in message:
+        return f"{path} is one object: write one row for each program (.jsonl), as in {_ROWS}"
+    return message
 
 
 def _cut_off(path: Path, message: str) -> str:

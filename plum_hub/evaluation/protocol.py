@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from plum_hub.answers.code import extract_code
 from plum_hub.answers.entry import missing_helpers, needed_code
+from plum_hub.benchmarks import ENTRIES, BenchmarkFamily
 from plum_hub.benchmarks.base import Problem
 from plum_hub.benchmarks.livecodebench import prompts as contest
 from plum_hub.benchmarks.setup import prepend_setup
@@ -40,12 +41,12 @@ ProtocolName = Literal["plum", "evalplus", "livecodebench", "file"]
 _FENCE = "```python\n"
 _ENDS = ("\nif __name__", "\ndef main(", "\nprint(", "<|endoftext|>", "<|endofmask|>", "</s>")
 """Where the solution ends and its use begins, or where a model without an end token starts the next document."""
-_COMPLETION_ENDS = {
+_COMPLETION_ENDS: dict[BenchmarkFamily, tuple[str, ...]] = {
     "humaneval": (*_ENDS, "\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert "),
     "mbpp": (*_ENDS, '\n"""', "\nassert"),
     "livecodebench": ("###",),
 }
-_MAX_TOKENS = {"humaneval": 768, "mbpp": 768, "livecodebench": 2000}
+_MAX_TOKENS: dict[BenchmarkFamily, int] = {"humaneval": 768, "mbpp": 768, "livecodebench": 2000}
 _VERSIONS: dict[ProtocolName, str] = {"plum": "1", "livecodebench": "1"}
 """Versions of the protocols whose texts are in `prompts`: raised when a text or a stop string changes."""
 
@@ -86,7 +87,7 @@ GIVEN = Protocol(prompt="given", examples="kept")
 """The protocol of generations read from a file."""
 
 
-def family(benchmark: str) -> str:
+def family(benchmark: str) -> BenchmarkFamily:
     """Return the family of a benchmark, which decides its prompts and stop strings.
 
     Args:
@@ -95,7 +96,7 @@ def family(benchmark: str) -> str:
     Returns:
         `humaneval`, `mbpp` or `livecodebench`.
     """
-    return next(name for name in _MAX_TOKENS if benchmark.startswith(name))
+    return ENTRIES[benchmark].family
 
 
 def protocol_label(benchmark: str, protocol: Protocol) -> str:
@@ -249,7 +250,7 @@ def own_protocol(text: str) -> Protocol:
     return Protocol(name="file", version=digest(text), template=text, prompt=style)
 
 
-def _asked_by_file(kind: str, problem: Problem, protocol: Protocol) -> ProblemPrompt:
+def _asked_by_file(kind: BenchmarkFamily, problem: Problem, protocol: Protocol) -> ProblemPrompt:
     """Build the request for a problem by a user's own prompt. An answer begun inside a code block ends with it."""
     turns = turns_of(protocol.template, {"problem": problem.text, "entry_point": problem.entry_point or ""})
     inside = protocol.prompt == "prefilled" and turns[-1]["content"].endswith("```python")
@@ -287,7 +288,7 @@ def _evalplus_stop(kind: str, style: PromptStyle) -> tuple[str, ...]:
     return ()
 
 
-def _stop(kind: str, style: PromptStyle) -> tuple[str, ...]:
+def _stop(kind: BenchmarkFamily, style: PromptStyle) -> tuple[str, ...]:
     match style:
         case "completion":
             return _COMPLETION_ENDS[kind]

@@ -15,7 +15,8 @@ Comparison: TypeAlias = Literal["equal", "near", "close", "any_of", "root_of", "
 MAX_STDIO_BYTES = 32 << 20
 """Input and expected output of one script together: with as much output again, they fit into a scratch folder."""
 
-SandboxName: TypeAlias = Literal["auto", "jail", "landlock", "docker"]
+RealSandboxName: TypeAlias = Literal["jail", "landlock", "docker"]
+SandboxName: TypeAlias = Literal["auto", RealSandboxName]
 """What isolates programs; `auto` is the first of the others that works on this machine."""
 
 

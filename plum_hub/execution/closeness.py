@@ -1,9 +1,10 @@
-"""Expected values with a tolerance: what `approx`, `isclose` and `assertAlmostEqual` accept.
+"""Expected values that more than one value equals: by a tolerance, or as JSON tells a list from no tuple.
 
 They take the place of a literal in a case, as source: `approx([1e6, 0.001], rel=1e-3)`, `isclose(100, rel_tol=0.05)`,
 `almost_equal(3, delta=2)`. Like any expected value they stay outside the program's process and are applied to plain
 builtins. Each accepts exactly what pytest, `math.isclose` and `unittest` accept; `assert_series_equal(pd.Series([1]))`
 accepts what `pandas.testing` accepts, up to the dtypes that depend on the version of pandas (`frames.agree`).
+`as_lists([1, [2]])` accepts tuples for lists.
 """
 
 import ast
@@ -16,7 +17,7 @@ from typing import Any
 
 from plum_hub.execution.conditions import CONDITIONS, Condition, Raises, condition_of
 from plum_hub.execution.frames import Labelled, Strictness, agree
-from plum_hub.execution.literals import equal, expression_tree, parse_literal
+from plum_hub.execution.literals import as_lists, equal, expression_tree, parse_literal, write_literal
 from plum_hub.execution.values import Array
 
 _NUMBERS = (int, float, complex, Fraction, Decimal)
@@ -161,27 +162,48 @@ class PandasEqual:
         return equal(actual, expected)
 
 
-Closeness = Approx | IsClose | AlmostEqual | PandasEqual | Condition | Raises
+@dataclass(frozen=True)
+class AsLists:
+    """A value that was kept as JSON, which has no tuples: each of its lists may have been one."""
+
+    expected: Any
+
+    def accepts(self, actual: Any, tolerance: float | None = None) -> bool:
+        """Compare a value as JSON would hold it.
+
+        Args:
+            actual: Made of plain builtins.
+            tolerance: Absolute difference that numbers may have; None for 0.
+
+        Returns:
+            Whether they are equal, with lists for tuples.
+        """
+        return equal(as_lists(actual), self.expected, tolerance)
+
+
+Closeness = Approx | IsClose | AlmostEqual | PandasEqual | AsLists | Condition | Raises
 
 _CHECKS = ("check_dtype", "check_names", "check_exact", "check_like", "check_index_type")
 _CONSTRUCTORS: dict[str, tuple[type[Any], frozenset[str]]] = {
     "approx": (Approx, frozenset({"rel", "abs", "nan_ok", "reverse"})),
     "isclose": (IsClose, frozenset({"rel_tol", "abs_tol"})),
     "almost_equal": (AlmostEqual, frozenset({"places", "delta"})),
+    "as_lists": (AsLists, frozenset()),
     **{
         f"assert_{kind}_equal": (PandasEqual, frozenset({*_CHECKS, "exact", "rtol", "atol"}))
         for kind in ("frame", "series", "index")
     },
 }
 _CONDITIONS = CONDITIONS | {"raises"}
+_AS_LISTS = "as_lists("
 
 
 def parse_expected(source: str, *, conditions: bool = False) -> Any:
     """Parse the source of an expected value.
 
     Args:
-        source: A literal (`literals.parse_literal`), or a call of `approx`, `isclose`, `almost_equal` or an assertion
-            of `pandas.testing` with literals.
+        source: A literal (`literals.parse_literal`), or a call of `approx`, `isclose`, `almost_equal`, `as_lists` or
+            an assertion of `pandas.testing` with literals.
         conditions: Whether it may be a condition (`conditions`) too.
 
     Returns:
@@ -194,6 +216,47 @@ def parse_expected(source: str, *, conditions: bool = False) -> Any:
     if conditions and name in _CONDITIONS:
         return _condition(source)
     return _closeness(source) if name in _CONSTRUCTORS else parse_literal(source)
+
+
+def write_json_value(value: Any) -> str:
+    """Write a value that was kept as JSON as an expected value.
+
+    Args:
+        value: Made of plain builtins.
+
+    Returns:
+        Its literal, in `as_lists(...)` if it has a list and no tuple.
+    """
+    source = write_literal(value)
+    return f"{_AS_LISTS}{source})" if _holds_list(value) and as_lists(value) == value else source
+
+
+def _holds_list(value: Any) -> bool:
+    return isinstance(value, list) or (isinstance(value, dict) and any(map(_holds_list, value.values())))
+
+
+def is_json_value(expected: str) -> bool:
+    """Tell whether an expected value was kept as JSON and has a list.
+
+    Args:
+        expected: The source of any expected value.
+
+    Returns:
+        True for `as_lists(...)`.
+    """
+    return expected.startswith(_AS_LISTS)
+
+
+def without_as_lists(expected: str) -> str:
+    """Return an expected value as the literal that people write.
+
+    Args:
+        expected: The source of any expected value.
+
+    Returns:
+        What `as_lists(...)` holds; anything else unchanged.
+    """
+    return expected[len(_AS_LISTS) : -1] if is_json_value(expected) else expected
 
 
 def accepts(expected: Closeness, actual: Any) -> bool:

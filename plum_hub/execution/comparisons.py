@@ -4,7 +4,7 @@ import math
 from typing import Any, TypeAlias
 
 from plum_hub.execution.base import Comparison
-from plum_hub.execution.closeness import Closeness, accepts
+from plum_hub.execution.closeness import AsLists, Closeness, accepts
 from plum_hub.execution.literals import equal
 
 _RELATIVE = 1e-7
@@ -32,12 +32,14 @@ def agrees(actual: Any, expected: Any, tolerance: float | None, comparison: Comp
     Args:
         actual: Made of plain builtins.
         expected: The expected value; a closeness decides by its own rule.
-        tolerance: Absolute difference that numbers may have; None for 0.
+        tolerance: Absolute difference that numbers may have, those in `as_lists` too; None for 0.
         comparison: One of the rules above.
 
     Returns:
         Whether the value is accepted.
     """
+    if isinstance(expected, AsLists):
+        return expected.accepts(actual, tolerance)
     if isinstance(expected, Closeness):
         return accepts(expected, actual)
     match comparison:

@@ -3,19 +3,21 @@
 import functools
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Literal, Self, TypeAlias
+from typing import Self
 
 from plum_hub.errors import SandboxError
-from plum_hub.execution.base import Execution, Program, Sandbox, SandboxName
+from plum_hub.execution.base import Execution, Program, RealSandboxName, Sandbox, SandboxName
 from plum_hub.execution.docker import DockerSandbox
 from plum_hub.execution.jail import JailSandbox
-from plum_hub.execution.landlock import LandlockSandbox, LandlockWorker
-from plum_hub.execution.worker import BrokenWorkerError, Jail, Worker
+from plum_hub.execution.landlock import LandlockSandbox
+from plum_hub.execution.worker import BrokenWorkerError, Worker
 
-RealSandboxName: TypeAlias = Literal["jail", "landlock", "docker"]
-
-_SANDBOXES: tuple[RealSandboxName, ...] = ("jail", "landlock", "docker")
-_ENCLOSURES: dict[str, type[Jail]] = {"jail": Jail, "landlock": LandlockWorker}
+SANDBOXES: dict[RealSandboxName, type[JailSandbox]] = {
+    "jail": JailSandbox,
+    "landlock": LandlockSandbox,
+    "docker": DockerSandbox,
+}
+"""The sandboxes by name, in the order that `auto` tries."""
 _NOT_ISOLATED = "programs cannot be isolated on this machine"
 
 
@@ -59,10 +61,9 @@ class Judge:
         return self._open_sandbox
 
     def _start(self, *, elsewhere: bool) -> Sandbox:
-        name = choose(numpy=self._numpy) if self._name == "auto" else self._name
-        if name == "docker":
-            return DockerSandbox(self._workers, elsewhere=elsewhere)
-        kind = JailSandbox if name == "jail" else LandlockSandbox
+        kind = SANDBOXES[choose(numpy=self._numpy) if self._name == "auto" else self._name]
+        if issubclass(kind, DockerSandbox):
+            return kind(self._workers, elsewhere=elsewhere)
         return kind(self._workers, numpy=self._numpy, pandas=self._pandas, elsewhere=elsewhere)
 
     @property
@@ -136,7 +137,7 @@ def choose(*, numpy: bool = False) -> RealSandboxName:
         SandboxError: None works; the message says what each lacks.
     """
     refusals_by_name: dict[str, str] = {}
-    for name in _SANDBOXES:
+    for name in SANDBOXES:
         refusals_by_name[name] = "its containers do not have numpy" if numpy and name == "docker" else _refusal(name)
         if not refusals_by_name[name]:
             return name
@@ -153,19 +154,19 @@ def refusals() -> dict[RealSandboxName, str]:
     Returns:
         Why this machine refuses it, by name; empty where the sandbox works.
     """
-    return {name: _refusal(name) for name in _SANDBOXES}
+    return {name: _refusal(name) for name in SANDBOXES}
 
 
 def _refusal(name: RealSandboxName) -> str:
     """Return why a sandbox does not work here; empty if it does."""
-    attempts = 2  # the first may have timed out on a busy machine
+    kind, attempts = SANDBOXES[name], 2  # the first may have timed out on a busy machine
     while True:
         attempts -= 1
         try:
-            if name == "docker":
-                _ = DockerSandbox(1).harness_version  # asks docker; no assertion, which -O would remove
+            if issubclass(kind, DockerSandbox):
+                _ = kind(1).harness_version  # asks docker; no assertion, which -O would remove
             else:
-                Worker(_ENCLOSURES[name]).close()
+                Worker(kind.enclosure).close()
         except (BrokenWorkerError, SandboxError) as error:
             if attempts and isinstance(error, BrokenWorkerError):
                 continue

@@ -172,14 +172,24 @@ def _view(value: Any, attribute: str) -> Any:
 def _numpy_value(name: str, value: Any) -> Any:
     """Return the value of `array([1, 2])` or `np.float64(0.5)`, as numpy prints and tests write them."""
     if name == "array" and isinstance(value, (list, tuple)):
-        return Array(_as_lists(value))
+        return Array(as_lists(value))
     if _NUMPY_SCALAR.fullmatch(name) and isinstance(value, (bool, int, float, complex, str)):
         return value
     raise ValueError(f"not a literal: a call of {name!r}")
 
 
-def _as_lists(value: Any) -> Any:
-    return [_as_lists(item) for item in value] if isinstance(value, (list, tuple)) else value
+def as_lists(value: Any) -> Any:
+    """Replace every tuple by a list, in lists and in the values of dictionaries too.
+
+    Args:
+        value: Made of plain builtins.
+
+    Returns:
+        The value, as JSON could hold it.
+    """
+    if isinstance(value, dict):
+        return {key: as_lists(item) for key, item in value.items()}
+    return [as_lists(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _number(node: ast.expr) -> Any:

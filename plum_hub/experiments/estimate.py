@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from plum_hub.benchmarks import ENTRIES
 from plum_hub.engines.base import LocalSettings
 from plum_hub.errors import HubError, InstructionsError, UsageError
 from plum_hub.experiments.recipe import Experiment, ExperimentPhase
@@ -17,14 +18,6 @@ from plum_hub.pipeline.rates import recall
 from plum_hub.release.schemas import Method
 from plum_hub.run import Run
 
-_PROBLEMS = {
-    "humaneval": 164,
-    "humaneval+": 164,
-    "mbpp": 974,
-    "mbpp-sanitized": 427,
-    "mbpp+": 378,
-    "livecodebench": 1055,
-}
 _ANSWER_TOKENS = {"livecodebench": 400}
 _SHORT_ANSWER = 220
 """Tokens of an answer to HumanEval or MBPP, rather high than low."""
@@ -219,7 +212,7 @@ class _Estimate:
         # `humaneval` and `humaneval+` are answered once for both, as are the two of MBPP+.
         asked: dict[str, int] = {}
         for name in evaluation.benchmarks:
-            problems = min(_PROBLEMS[name], evaluation.limit or 10_000)
+            problems = min(ENTRIES[name].problems, evaluation.limit or 10_000)
             asked[name.removesuffix("+")] = max(problems, asked.get(name.removesuffix("+"), 0))
         models = 1 + self._experiment.rounds * len(self._experiment.training.methods)
         for n in (evaluation.n, *([evaluation.sampled.n] if evaluation.sampled else [])):

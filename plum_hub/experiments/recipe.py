@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from plum_hub import layers
 from plum_hub import recipe as recipes
@@ -17,7 +17,7 @@ from plum_hub.experiments import shipped
 from plum_hub.layers import merged, setting_tree, unknown_key
 from plum_hub.publishing.model_checkpoint import WeightsChoice
 from plum_hub.recipe import BenchmarkName, Recipe
-from plum_hub.refusal import first_refusal
+from plum_hub.refusal import SettingsModel, first_refusal
 from plum_hub.release.preferences import Rejected
 from plum_hub.release.schemas import Method
 from plum_hub.training.settings import TrainingSettings
@@ -31,11 +31,7 @@ _DATA_SECTIONS = frozenset(Recipe.model_fields) - {"version"}
 _ENGINES = ("policy", "generator")
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class MethodConfig(_Frozen):
+class MethodConfig(SettingsModel):
     """One training of an experiment. In YAML `kto` is short for `{method: kto}`."""
 
     name: str = ""
@@ -67,7 +63,7 @@ class MethodConfig(_Frozen):
         return name
 
 
-class TrainingPlan(_Frozen):
+class TrainingPlan(SettingsModel):
     """What is trained on the data: every method on the same samples and verdicts, each from the policy itself."""
 
     methods: tuple[MethodConfig, ...] = Field(default=(MethodConfig(name="kto"),), min_length=1)
@@ -106,7 +102,7 @@ class TrainingPlan(_Frozen):
             raise ValueError(f"{method.name}: {refusal.key}: {problem}") from error
 
 
-class SampledEvaluation(_Frozen):
+class SampledEvaluation(SettingsModel):
     """A second evaluation of each model, with several samples of each problem."""
 
     n: int = Field(default=10, ge=2)
@@ -115,7 +111,7 @@ class SampledEvaluation(_Frozen):
     """Sampling temperature."""
 
 
-class EvaluationPlan(_Frozen):
+class EvaluationPlan(SettingsModel):
     """How the policy and each trained model are evaluated; all are asked in the same way."""
 
     benchmarks: tuple[BenchmarkName, ...] = ("humaneval+", "mbpp+")
@@ -152,7 +148,7 @@ class EvaluationPlan(_Frozen):
         return text
 
 
-class ReleasePlan(_Frozen):
+class ReleasePlan(SettingsModel):
     """Where dataset and models are published; `--hub none` publishes nothing."""
 
     dataset: str | None = None
@@ -164,7 +160,7 @@ class ReleasePlan(_Frozen):
     """`adapter` or `merged`, of LoRA trainings. Default: `adapter`."""
 
 
-class CostsConfig(_Frozen):
+class CostsConfig(SettingsModel):
     """What the estimate of `--dry-run` rests on. These keys change nothing else."""
 
     parameters: float | None = Field(default=None, gt=0)
@@ -182,7 +178,7 @@ class CostsConfig(_Frozen):
     """Price of a GPU for an hour, in US dollars. Default: unknown, so that only the tokens of servers are priced."""
 
 
-class Experiment(_Frozen):
+class Experiment(SettingsModel):
     """One experiment. Its data section is a recipe as `build-dataset` takes it."""
 
     version: Literal[1] = 1

@@ -1,4 +1,4 @@
-"""Lists and truth values that a file without types, such as a CSV, has as text."""
+"""Lists and truth values that a file without types, such as a CSV, has as text; and programs in a text."""
 
 import ast
 import json
@@ -6,7 +6,9 @@ import re
 import warnings
 from typing import Any
 
-_TRUTH = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
+_TRUTH = {
+    "true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False, "chosen": True, "rejected": False,
+}  # fmt: skip
 _MAX_REPR_CHARACTERS = 1_000_000
 """Longer texts are not parsed as Python, whose parser needs a hundred times their size in memory."""
 _VALUE = re.compile(
@@ -57,6 +59,25 @@ def literal_of(text: str, otherwise: Any) -> Any:
         return otherwise
 
 
+def parsed(code: str) -> ast.Module | None:
+    """Parse a text as a Python program, without warnings about it.
+
+    Args:
+        code: The text.
+
+    Returns:
+        Its tree; None where it is no program, or too long or deep to tell.
+    """
+    if len(code) > _MAX_REPR_CHARACTERS:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(code)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+
+
 class _Arrays(ast.NodeTransformer):
     """Replaces `array([1, 2], dtype=object)` with its list."""
 
@@ -73,6 +94,6 @@ def truth_of(value: Any) -> Any:
         value: A value of a row.
 
     Returns:
-        A boolean for `true`, `false`, `1` and `0` in any case; any other value unchanged.
+        A boolean for `true`, `false`, `1`, `0`, `chosen` and `rejected` in any case; any other value unchanged.
     """
     return _TRUTH.get(value.strip().lower(), value) if isinstance(value, str) else value

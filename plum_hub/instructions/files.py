@@ -19,10 +19,11 @@ from typing import Any, BinaryIO
 from plum_hub.errors import InstructionsError
 from plum_hub.instructions.file_kinds import DAMAGED, FORMATS, FileKind, file_kind, is_supported, opened
 from plum_hub.instructions.tables import Row, arrow_rows, csv_rows, parquet_rows
-from plum_hub.lines import without_checksum
+from plum_hub.lines import has_checksum, without_checksum
 
 _RENAME = "its name says otherwise: rename it to end in"
 _CONVERT = "which is not read: unpack or convert it to"
+_ONE_A_LINE = "write one object per line, as  jq -c .  does"
 _ARROW = (b"ARROW1", b"\xff\xff\xff\xff")
 _FORMATS = {
     b"\x1f\x8b": f"gzip, and {_RENAME} .gz",
@@ -125,13 +126,13 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, Row]]:
     for number, line in enumerate(file, start=1):
         where = f"{path}:{number}"
         try:
-            text = _decoded(path, without_checksum(line), number).strip()
+            text = _decoded(path, without_checksum(line) if has_checksum(line) else line, number).strip()
             if not text:
                 continue
             row = _parsed(text, where)
         except json.JSONDecodeError as error:
             several = text[error.pos : error.pos + 1] == "{"
-            remedy = "write one object per line, as  jq -c .  does" if several else _remedy(path, text, number)
+            remedy = _ONE_A_LINE if several else _remedy(path, text, number)
             raise InstructionsError(
                 f"{where} is not valid JSON ({error.msg} at column {error.colno}): {remedy}"
             ) from error
@@ -149,7 +150,7 @@ def _remedy(path: Path, text: str, number: int) -> str:
     if number == 1 and text[0] == "[":
         return "fix this line, or rename the file to .json if it is one JSON array"
     if text in ("{", "}"):
-        return "write one object per line"
+        return _ONE_A_LINE
     if re.match(r"\{\s*'", text):
         return "it is Python and not JSON: write the rows with json.dumps"
     return "leave out the comma at its end" if text.endswith("},") else "fix or delete this line"
@@ -163,7 +164,8 @@ def _array(path: Path, file: BinaryIO) -> Iterator[tuple[int, Row]]:
     try:
         rows = _parsed(text, str(path))
     except json.JSONDecodeError as error:
-        hint = "fix this line, or rename the file to .jsonl if it has one object per line"
+        several = text[error.pos : error.pos + 1] == "{"
+        hint = _ONE_A_LINE if several else "fix this line, or rename the file to .jsonl if it has one object per line"
         raise InstructionsError(f"{path}:{error.lineno} is not valid JSON ({error.msg}): {hint}") from error
     if not isinstance(rows, list):
         unpacking = _unpacking(path, rows)

@@ -4,26 +4,52 @@ These filters look at words, not at meaning. A task that passes wrongly costs a 
 reference passes; the tasks that are removed are counted in the run's report.
 """
 
+import ast
 import re
 
-_PYTHON_NAMES = frozenset(("python", "python2", "python3", "py", "pypy", "cpython", "ipython", "jupyter"))
+from plum_hub.instructions.cells import parsed
+
+_PYTHON_NAMES = frozenset((
+    "python", "python2", "python3", "py", "pypy", "cpython", "ipython", "jupyter", "micropython", "circuitpython",
+))  # fmt: skip
 
 _OTHER_LANGUAGES = frozenset({
-    "ada", "apex", "assembly", "bash", "basic", "c", "c#", "c++", "clojure", "cobol", "coffeescript", "common lisp",
-    "cpp", "crystal", "csharp", "css", "cuda", "dart", "delphi", "elixir", "elm", "erlang", "f#", "fortran",
-    "fsharp", "go", "golang", "groovy", "haskell", "html", "java", "javascript", "js", "jsx", "julia", "kotlin",
-    "latex", "lisp", "lua", "matlab", "mysql", "nim", "node", "node.js", "nodejs", "objective-c", "objectivec",
-    "ocaml", "octave", "pascal", "perl", "php", "postgresql", "powershell", "prolog", "r", "racket", "react",
-    "ruby", "rust", "sas", "scala", "scheme", "sh", "shell", "solidity", "sql", "sqlite", "swift", "tcl", "ts",
-    "tsx", "typescript", "vb", "vb.net", "vba", "verilog", "vhdl", "visual basic", "vue", "xml", "zig",
+    "abap", "ada", "agda", "apex", "applescript", "arduino", "asm", "assembly", "awk", "bash", "basic", "c", "c#",
+    "c++", "clang", "clang++", "clj", "clojure", "cmake", "cobol", "coffeescript", "common lisp", "commonlisp", "coq",
+    "cpp", "crystal", "csh", "csharp", "css", "cuda", "d", "dart", "delphi", "dlang", "dockerfile", "elisp", "elixir",
+    "elm", "emacs lisp", "emacslisp", "erlang", "f#", "fish", "fortran", "fpc", "fsharp", "g++", "gcc", "glsl", "go",
+    "golang", "graphql", "groovy", "haskell", "haxe", "hlsl", "hs", "html", "idris", "java", "javascript", "jl", "js",
+    "json", "jsx", "julia", "kotlin", "ksh", "kt", "latex", "lean", "lean4", "less", "lisp", "lua", "luau", "makefile",
+    "markdown", "mathematica", "matlab", "mongodb", "mysql", "nasm", "nim", "nix", "node", "node.js", "nodejs",
+    "objective c", "objective-c", "objectivec", "ocaml", "octave", "pascal", "perl", "perl6", "php", "pl/pgsql",
+    "pl/sql", "plpgsql", "plsql", "postgresql", "powershell", "prolog", "purescript", "r", "racket", "raku", "rb",
+    "react", "rkt", "rs", "ruby", "rust", "sas", "sass", "scala", "scheme", "scss", "sh", "shell", "smalltalk", "sml",
+    "solidity", "sparql", "sql", "sqlite", "stata", "swift", "systemverilog", "t-sql", "tcl", "terraform", "tex", "ts",
+    "tsql", "tsx", "typescript", "vb", "vb.net", "vba", "vbnet", "vbscript", "verilog", "vhdl", "vim script", "viml",
+    "vimscript", "visual basic", "visualbasic", "vue", "wolfram", "xml", "yaml", "zig", "zsh",
 })  # fmt: skip
-"""Programming languages that a language column may name; other values, such as `en`, are not programming languages."""
+"""Programming languages that a column of any languages may name; other values, such as `en`, are none. `cs`, `ml` and
+`pl` are not among them, since Czech, Malayalam and Polish are called so too."""
+_NOT_PROGRAMMING = frozenset({
+    "", "-", "?", "agnostic", "all", "any", "general", "language-agnostic", "missing", "mixed", "multi", "multiple",
+    "n/a", "na", "nan", "natural", "nil", "none", "null", "other", "others", "pseudocode", "text", "unknown",
+    "unspecified", "various", "ar", "arabic", "chinese", "cn", "de", "deu", "dutch", "en", "eng", "english", "es",
+    "fr", "fra", "french", "german", "hindi", "id", "it", "italian", "ja", "japanese", "jp", "ko", "korean", "kr", "nl",
+    "polish", "portuguese", "pt", "ru", "rus", "russian", "spa", "spanish", "tr", "turkish", "vi", "vietnamese", "zh",
+    "zho",
+})  # fmt: skip
+"""What a column of programming languages says, word for word, where it names none."""
 
+_LOCALE = re.compile(r"[a-z]{2}[-_](?!py)[a-z]{2}")
+"""`sr-RS` is Serbian, and `RS` in it no Rust."""
 _MOST_WORDS = 6
 """Words of a language column's value; a longer one is prose."""
-_VERSION = re.compile(r"[\s:/-]*\(?v?[\d.]+x?\)?$")
+_VERSION = re.compile(r"[\s:/_-]*\(?v?[\d.]+x?\)?$")
 
-_PYTHON = re.compile(r"python|```py\b|\bnumpy\b|\bpandas\b|^\s*def \w+\(.*\).*:\s*$", re.IGNORECASE | re.MULTILINE)
+_PYTHON = re.compile(
+    r"python|```py\b|\bnumpy\b|\bpandas\b|^[^\S\n]*+def \w+\((?=.*\)).*:[^\S\n]*$", re.IGNORECASE | re.MULTILINE
+)
+_BLOCK = re.compile(r"^[^\S\n]*+```[^\n]*\n(.*?)(?:^[^\S\n]*+```|\Z)", re.DOTALL | re.MULTILINE)
 
 # `c`, `r` and `go` are languages only in the context of certain words.
 _OTHER_LANGUAGE = re.compile(
@@ -42,6 +68,21 @@ _OTHER_LANGUAGE = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+
+_NO_LANGUAGE = re.compile(
+    r"""
+    \b(?: remov | strip | pars | extract | escap | unescap | saniti[sz] | clean | validat | count | match )\w*+
+      (?:\ [\w'-]++){0,5}? \ html5?\ (?: tags? | strings? | text | entit(?:y|ies) | elements? | markup )\b
+    | \bangular\ (?: acceleration | coordinate | diameter | displacement | distance | frequenc | momentum | position
+      | resolution | separation | size | speed | velocit )
+    | \bunity[-\ ](?: gain | normali[sz] ) | \bto\ unity\b
+    | (?-i:\bSWIFT\b) | \bswift(?:/|\ )(?: bic | messages? | payments? | transfers? )\b
+    | \b[a-z]++-like\b
+    | \b(?: degrees? | temperatures? )\ in\ [cr]\b | \b(?: is | are )\ in\ [cr]\ (?: or | and )\ [cr]\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+"""Words that name a language elsewhere, and data, a quantity or something similar to a language here."""
 
 _REQUEST = re.compile(
     r"""
@@ -103,11 +144,12 @@ _UNTESTABLE = re.compile(
 )
 
 
-def programming_language(value: str) -> str | None:
+def programming_language(value: str, *, certain: bool = False) -> str | None:
     """Normalize the value of a language column.
 
     Args:
         value: For example `Python`, `python 3.11`, `GNU C++17`, `JavaScript (Node.js)`, `["java"]` or `en`.
+        certain: Whether the column is of programming languages only, so that a value that is not known is another one.
 
     Returns:
         `python`, the name of another language in lower case, or None if the value does not name a programming
@@ -115,13 +157,16 @@ def programming_language(value: str) -> str | None:
     """
     name = value.strip().lower()
     words = [word.strip(".") for word in re.findall(r"[\w.+#]+", name)]
-    if len(words) > _MOST_WORDS:
+    if len(words) > _MOST_WORDS or _LOCALE.fullmatch(name):
         return None
-    whole = [name, _VERSION.sub("", name)]
-    known = [*whole, *words, *(_VERSION.sub("", word) for word in words)]
+    parts = [part for word in words for part in re.split(r"[._]", word)]
+    known = [name, *words, *parts]
+    known = [form for one in known for form in (one, _VERSION.sub("", one))]
     if any(one in _PYTHON_NAMES for one in known):
         return "python"
-    return next((one for one in known if one in _OTHER_LANGUAGES), None)
+    found = next((one for one in known if one in _OTHER_LANGUAGES), None)
+    says_none = any(one in _NOT_PROGRAMMING for one in [name, *parts]) or not re.search(r"[^\W\d_]", name)
+    return name if certain and not found and not says_none else found
 
 
 def concerns_python(text: str, named_language: str | None = None) -> bool:
@@ -134,11 +179,9 @@ def concerns_python(text: str, named_language: str | None = None) -> bool:
     Returns:
         Without a named language, True if the text mentions Python or no programming language at all.
     """
-    if named_language in _PYTHON_NAMES:
-        return True
-    if named_language in _OTHER_LANGUAGES:
-        return False
-    return mentions_python(text) or _OTHER_LANGUAGE.search(text) is None
+    if named_language is not None and named_language not in _NOT_PROGRAMMING:
+        return named_language in _PYTHON_NAMES
+    return mentions_python(text) or _OTHER_LANGUAGE.search(_NO_LANGUAGE.sub(" ", text)) is None
 
 
 def mentions_python(text: str) -> bool:
@@ -151,6 +194,22 @@ def mentions_python(text: str) -> bool:
         True if the text contains the name of Python or of one of its libraries, or a `def` line.
     """
     return _PYTHON.search(text) is not None
+
+
+def shows_python(answer: str) -> bool:
+    """Return whether an answer mentions Python or has a program in Python.
+
+    Args:
+        answer: The answer, with or without fences around its programs.
+
+    Returns:
+        False for prose, for another language, and for mere values.
+    """
+    if mentions_python(answer):
+        return True
+    blocks = [found[1] for found in _BLOCK.finditer(answer)]
+    trees = [tree for block in blocks or [answer] if (tree := parsed(block))]
+    return any(not isinstance(one, ast.Expr) or isinstance(one.value, ast.Call) for tree in trees for one in tree.body)
 
 
 def asks_for_testable_code(text: str) -> bool:

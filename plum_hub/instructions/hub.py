@@ -8,18 +8,21 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from plum_hub.errors import InstructionsError
 from plum_hub.hubs.front_matter import FrontMatterError, read, texts
+from plum_hub.instructions.completeness import check_complete
 from plum_hub.instructions.file_kinds import file_kind, is_supported
 from plum_hub.instructions.files import read_rows
-from plum_hub.instructions.tables import Row
+from plum_hub.instructions.tables import Row, class_name, decoded
 from plum_hub.patience import be_patient
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_BATCH = 1000
+"""Rows that `datasets` reads at a time."""
 _INSTEAD = "use `--instructions starter`, or a local file"
 
 
@@ -169,16 +172,16 @@ def read_folder(
         Each row with where it is, as `FILE:NUMBER`; the dataset where only `datasets` reads its files.
 
     Raises:
-        InstructionsError: The folder is not a dataset with these splits, or a file cannot be read.
+        InstructionsError: The folder is not a dataset with these splits, a file would be left out in silence, or one
+            cannot be read.
     """
     found = split_files(folder, repo, splits, config)
+    check_complete(folder, f"hf://datasets/{repo}", found.files, found.known)
     if not found.directly:
         for number, row in enumerate(loaded_rows(folder, repo, splits, config), start=1):
             yield f"{repo}:{number}", row
         return
-    for path in found.files:
-        for number, row in read_rows(path, columns):
-            yield f"{path}:{number}", row
+    yield from found.rows(columns)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,12 +193,31 @@ class SplitFiles:
         files: The files in order.
         known: The files of all splits.
         directly: Whether `read_rows` reads them; else only `datasets` can.
+        classes: Names of the classes of columns that the card declares as such, and whose values are their numbers.
     """
 
     splits: tuple[str, ...]
     files: tuple[Path, ...]
     known: frozenset[Path]
     directly: bool
+    classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def rows(self, columns: Collection[str] | None = None) -> Iterator[tuple[str, Row]]:
+        """Iterate over the rows of the files, which `read_rows` reads.
+
+        Args:
+            columns: Columns to read; see `read_rows`.
+
+        Yields:
+            Each row with where it is, as `FILE:NUMBER`.
+
+        Raises:
+            InstructionsError: A file cannot be read, or a row is invalid.
+        """
+        for path in self.files:
+            for number, row in read_rows(path, columns):
+                named = {name: class_name(row[name], names) for name, names in self.classes.items() if name in row}
+                yield f"{path}:{number}", {**row, **named}
 
 
 def split_files(folder: Path, repo: str, wanted: Sequence[str] | None, config_name: str | None = None) -> SplitFiles:
@@ -213,14 +235,15 @@ def split_files(folder: Path, repo: str, wanted: Sequence[str] | None, config_na
     Raises:
         InstructionsError: The folder is not a dataset with these splits.
     """
-    from datasets import get_dataset_config_names, get_dataset_default_config_name, load_dataset_builder
+    from datasets import ClassLabel, get_dataset_config_names, get_dataset_default_config_name, load_dataset_builder
 
     _check_declared(folder, repo)
-    with _translate_read_errors(repo):
+    with _translate_read_errors(folder, repo):
         names = [str(name) for name in get_dataset_config_names(str(folder))]
         if config_name not in names and (config_name or not get_dataset_default_config_name(str(folder))):
             raise InstructionsError(_no_config(folder, repo, names, config_name))
-        config = load_dataset_builder(str(folder), config_name).config
+        builder = load_dataset_builder(str(folder), config_name)
+    config, features = builder.config, builder.info.features or {}
     splits = {str(name): files for name, files in (config.data_files or {}).items()}
     _check_inside(folder, repo, [str(name) for names in splits.values() for name in names])
     if wanted is None:
@@ -234,6 +257,7 @@ def split_files(folder: Path, repo: str, wanted: Sequence[str] | None, config_na
         files=files,
         known=frozenset(Path(str(name)) for names in splits.values() for name in names),
         directly=bool(files) and supported and _is_usual(config),
+        classes={name: tuple(one.names) for name, one in features.items() if isinstance(one, ClassLabel)},
     )
 
 
@@ -319,16 +343,19 @@ def loaded_rows(folder: Path, repo: str, splits: Sequence[str], config: str | No
     """
     from datasets import load_dataset
 
-    with _translate_read_errors(repo):
+    with _translate_read_errors(folder, repo):
         for split in splits:
-            yield from load_dataset(str(folder), config, split=split, streaming=True)
+            stream = load_dataset(str(folder), config, split=split, streaming=True)
+            schema = stream.features.arrow_schema if stream.features else None
+            for table in stream.with_format("arrow").iter(batch_size=_BATCH):
+                yield from decoded(table, schema or table.schema)
 
 
 @contextmanager
-def _translate_read_errors(repo: str) -> Iterator[None]:
-    """Convert the exceptions that `datasets` raises for data files to one-line errors, and silence its client.
+def _translate_read_errors(folder: Path, repo: str) -> Iterator[None]:
+    """Convert the exceptions that `datasets` raises for data files to one-line errors, and silence it and its client.
 
-    That warns of a README without front matter, which most folders of users have.
+    The one logs what it raises, the other warns of a README without front matter, which most folders of users have.
     """
     import logging
     import lzma
@@ -340,9 +367,10 @@ def _translate_read_errors(repo: str) -> Iterator[None]:
     from datasets.exceptions import DatasetsError
     from pyarrow import ArrowException
 
-    cards = logging.getLogger("huggingface_hub.repocard")
-    level = cards.level
-    cards.setLevel(logging.ERROR)
+    silenced = [logging.getLogger(name) for name in ("huggingface_hub.repocard", "datasets")]
+    levels = [logger.level for logger in silenced]
+    for logger in silenced:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     except (
@@ -351,11 +379,13 @@ def _translate_read_errors(repo: str) -> Iterator[None]:
         tarfile.TarError,
     ) as error:  # fmt: skip
         why = " ".join(f"{error} {error.__cause__ or ''}".split())[:300]
+        address = folder if str(folder) == repo else f"hf://datasets/{repo}"
         raise InstructionsError(
-            f"the dataset {repo} cannot be read ({why}): download the data file that you need and give its path"
+            f"the dataset {repo} cannot be read ({why}): name its data files with a pattern, as in  '{address}/*'"
         ) from error
     finally:
-        cards.setLevel(level)
+        for logger, level in zip(silenced, levels, strict=True):
+            logger.setLevel(level)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ excerpt is read like the original.
 import json
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from plum_hub.errors import InstructionsError
 from plum_hub.instructions.cells import literal_of, truth_of
@@ -45,13 +45,15 @@ def _spellings(*names: str) -> frozenset[str]:
     return frozenset(between.join(way) for way in ways for between in ("_", " ", "-", ""))
 
 
-_LANGUAGE_COLUMNS = _spellings(
-    "lang", "language", "languages", "language_name", "lang_name", "language_id", "language_type",
+_CODE_LANGUAGE_COLUMNS = _spellings(
     "programming_language", "programming_languages", "programming_lang", "prog_language", "prog_lang",
     "program_language", "program_lang", "code_language", "code_lang", "coding_language", "coding_lang",
-    "target_language", "target_lang",
-    "tgt_lang",
+    "target_language", "target_lang", "tgt_lang",
 )  # fmt: skip
+_LANGUAGE_COLUMNS = _CODE_LANGUAGE_COLUMNS | _spellings(
+    "lang", "language", "languages", "language_name", "lang_name", "language_id", "language_type"
+)
+"""The latter may be of natural languages, so that only known programming languages count there."""
 _METADATA_COLUMNS = _spellings(
     "metadata", "meta", "meta_data", "info", "extra", "extra_info", "additional_info", "attributes", "properties",
 )  # fmt: skip
@@ -62,14 +64,17 @@ _CHAT_COLUMNS = ("conversations", "messages")
 _OTHER_COLUMNS = (*(name for name in CHATS if name not in _CHAT_COLUMNS), "query", "chosen")
 """Used if there is no column of the above, the first one that there is."""
 INPUTS = ("input", "context")
-"""Columns that are a part of the task beside `instruction`: Alpaca's, and Dolly's."""
+"""Columns, in any case, that are a part of the task beside `instruction`: Alpaca's, and Dolly's."""
+_ANSWERS = _spellings("output", "response", "answer", "solution", "completion")
+"""Columns of the answer to the task."""
 _NO_INPUT = frozenset(
     {"", "<noinput>", "<no input>", "noinput", "no input", "n/a", "not applicable", "nan", "none", "null"}
 )
 """What Alpaca and its descendants, and exports of missing values, write into `input`, in any case, if there is none."""
 ID_COLUMNS = ("id", "raw_index", "task_id")
 COLUMNS = _LANGUAGE_COLUMNS | _METADATA_COLUMNS | frozenset({
-    *_TEXT_COLUMNS, *CHATS, *_OTHER_COLUMNS, *ID_COLUMNS, *INPUTS, "history", "first_turn", "message_id", "parent_id",
+    *_TEXT_COLUMNS, *CHATS, *_OTHER_COLUMNS, *ID_COLUMNS, *_spellings(*INPUTS), *_ANSWERS,
+    "history", "first_turn", "message_id", "parent_id",
 })  # fmt: skip
 """Every column that may be read besides the configured one."""
 
@@ -77,7 +82,8 @@ SHAREGPT_ID = re.compile(r"[A-Za-z0-9](?=[a-z0-9]*[A-Z])[A-Za-z0-9]{6}_[0-9]+")
 """The id of a piece of ShareGPT: seven random letters and digits, and the position of its first turn. Mixed case
 distinguishes it from a word with a number, such as `dialog1_4`, but not from a name such as `CodeFee_1`.
 """
-
+_LIKELY_SHAREGPT_ID = re.compile(r"(?=[A-Za-z0-9]*(?:[0-9][A-Za-z]|[a-z][A-Z]))[A-Za-z0-9]{7}_[0-9]+")
+"""An id as above, or one without capitals that is no word with a number, as a hash may be too."""
 
 _BARE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|(?P<bare>(?<!\\)_)", re.DOTALL)
 """An underscore that Markdown would have escaped: a text with one was not converted, and keeps its backslashes."""
@@ -90,10 +96,14 @@ class ParsedTask:
     Attributes:
         text: Anything at all in a malformed row; None if there is no value.
         reason: Reason to drop the row.
+        answer: The model's answer to it in the same conversation; None without one.
+        sharegpt: The row seems to be a piece of ShareGPT, in which people ask for anything.
     """
 
     text: object
     reason: str | None = None
+    answer: str | None = None
+    sharegpt: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +112,7 @@ class Layout:
 
     Attributes:
         column: The column with the task.
-        chat: Rows are people's chats. Only the opening turn counts, and only if it asks for a program.
+        chat: Rows are conversations, of which only the opening turn counts.
         sharegpt: The source is ShareGPT itself, whatever its ids look like.
         configured: The user named the column, so that no other one is read.
         answered: The answer is in a column of its own, so that a program in the task is a part of it.
@@ -123,33 +133,53 @@ class Layout:
         Returns:
             The task, verbatim.
         """
-        value = row.get(self.column)
-        if not (self.configured or value) and self.column in CHATS:  # another file, or part, of a mixed dataset
-            value = next((row[name] for name in CHATS if row.get(name)), value)
+        layout = self.of(row)
+        if layout is None:
+            return ParsedTask(text=None, reason="ambiguous_task")
         try:
-            value = _unquoted(value, certain=self.column in CHATS)
-            turns = self._turns(value)
+            return layout._read(row)
         except UnreadableTurnsError as error:
             return ParsedTask(text=None, reason=str(error))
-        if turns is not None:
-            task = _opening(turns)
-            value = task.text
-            if task.reason:
-                return task
-        elif isinstance(value, list) and all(isinstance(part, dict) for part in value):
-            value = plain_text(value) or value
-        if not isinstance(value, str):
-            return ParsedTask(text=value)
-        if turns is None and is_transcript(value, answered=self.answered):
+
+    def of(self, row: Row) -> "Layout | None":
+        """Return the layout of a row, which may come from another file, or part, of a mixed dataset.
+
+        Args:
+            row: The row.
+
+        Returns:
+            This layout, or that of the only other column that may be the task, where the row has nothing in this one;
+            None if there are several.
+        """
+        if self.configured or is_given(row.get(self.column)):
+            return self
+        # Beside other columns an answer that was chosen is one in a text.
+        given = [name for name in row if is_given(row[name]) and (name != "chosen" or not isinstance(row[name], str))]
+        candidates = task_columns(given)
+        if len(candidates) != 1:
+            return None if candidates else self
+        return replace(self, column=candidates[0], chat=candidates[0] in CHATS or "first_turn" in row)
+
+    def _read(self, row: Row) -> ParsedTask:
+        value = _unquoted(row.get(self.column), certain=self.column in CHATS)
+        turns = self._turns(value)
+        task = ParsedTask(text=value) if turns is None else _opening(turns)
+        if turns is None and isinstance(value, list) and all(isinstance(part, dict) for part in value):
+            task = ParsedTask(text=plain_text(value) or value)
+        text = task.text
+        if task.reason or not isinstance(text, str):
+            return task
+        if turns is None and is_transcript(text, answered=self.answered or _has_answer(row, text)):
             return ParsedTask(text=None, reason="unreadable_turns")
-        value = asked_in(value) if turns is None else value
-        if self.chat and self._is_sharegpt(row, turns) and not any(one["bare"] for one in _BARE.finditer(value)):
-            return ParsedTask(
-                text=value.replace("\\_", "_")
-            )  # ShareGPT was converted through Markdown, which escaped underscores
-        more = [row.get(name) for name in INPUTS if self.column == "instruction"]
-        given = [one for one in more if isinstance(one, str) and one.strip().strip(".").lower() not in _NO_INPUT]
-        return ParsedTask(text="\n\n".join([value.rstrip(), *given]) if given else value)
+        text = asked_in(text) if turns is None else text
+        sharegpt = self.chat and self._is_sharegpt(row, turns)
+        if sharegpt and not any(one["bare"] for one in _BARE.finditer(text)):
+            text = text.replace("\\_", "_")  # ShareGPT was converted through Markdown, which escaped underscores
+        inputs = INPUTS if self.column.lower() == "instruction" else ()
+        if more := [given for one in inputs for name in row if name.lower() == one and (given := _input(row[name]))]:
+            text = "\n\n".join([text.rstrip(), *more])
+        likely = has_sharegpt_shape(turns) and _LIKELY_SHAREGPT_ID.fullmatch(str(row.get("id"))) is not None
+        return replace(task, text=text, sharegpt=sharegpt or likely)
 
     def named_language(self, row: Row) -> str | None:
         """Read the programming language that the row names.
@@ -161,8 +191,8 @@ class Layout:
             The language in lower case, without a version; None if no column names one.
         """
         columns = [name for name in row if name in _LANGUAGE_COLUMNS]
-        found = _language([text for name in columns for text in _texts(row[name])])
-        return found or _language([text for name in row if name in _METADATA_COLUMNS for text in _within(row[name])])
+        found = _language([named for name in columns for named in _named(name, row[name])])
+        return found or _language([named for name in row if name in _METADATA_COLUMNS for named in _within(row[name])])
 
     def _turns(self, value: object) -> list[Turn] | None:
         """Return the turns of a value; None for plain text and for a missing value."""
@@ -208,9 +238,7 @@ def detect_layout(columns: Collection[str], column: str | None, where: str, *, s
         )
     configured = column is not None
     if column is None:
-        chats = [name for name in _CHAT_COLUMNS if name in columns]
-        candidates = chats or [name for name in _TEXT_COLUMNS if name in columns]
-        candidates = candidates or [name for name in _OTHER_COLUMNS if name in columns][:1]
+        candidates = task_columns(columns)
         if len(candidates) != 1:
             problem = (
                 f"has several possible task columns, {' and '.join(candidates)}"
@@ -223,14 +251,41 @@ def detect_layout(columns: Collection[str], column: str | None, where: str, *, s
     return Layout(column=column, chat=chat, sharegpt=sharegpt, configured=configured)
 
 
+def task_columns(columns: Collection[str]) -> list[str]:
+    """Return the columns that may contain the task.
+
+    Args:
+        columns: Columns of a source, or of a row.
+
+    Returns:
+        Those of the first kind that is there: conversations, texts, or else the first of less usual names.
+    """
+    chats = [name for name in _CHAT_COLUMNS if name in columns]
+    texts = chats or [name for name in _TEXT_COLUMNS if name in columns]
+    return texts or [name for name in _OTHER_COLUMNS if name in columns][:1]
+
+
+def is_given(value: object) -> bool:
+    """Tell whether a cell may hold a task.
+
+    Args:
+        value: The cell.
+
+    Returns:
+        False for a missing or empty value, and for numbers and truth values, such as a count of turns.
+    """
+    return bool(value) and not isinstance(value, int | float)
+
+
 def _opening(turns: list[Turn]) -> ParsedTask:
     """Return the first turn of a conversation, if a person has it.
 
     Skipped are a person's empty turns, and what is said to a model besides: system messages, tools, documents.
     """
-    for turn in turns:
+    for number, turn in enumerate(turns, start=1):
         if turn.speaker in HUMAN and (turn.text is None or turn.text.strip()):
-            return ParsedTask(text=turn.text, reason="not_text" if turn.text is None else None)
+            answer = next((one.text for one in turns[number:] if one.speaker in MODEL - RESULTS and one.text), None)
+            return ParsedTask(text=turn.text, reason="not_text" if turn.text is None else None, answer=answer)
         if turn.speaker in MODEL - RESULTS:
             return ParsedTask(text=None, reason="not_first_turn")
         if turn.speaker not in SYSTEM | RESULTS | HUMAN:
@@ -260,20 +315,43 @@ def _unquoted(value: object, *, certain: bool) -> object:
         return value
 
 
-def _language(values: Collection[str]) -> str | None:
-    """Return the programming language that texts name; of several, Python."""
-    languages = [language for value in values if (language := programming_language(value))]
+def _has_answer(row: Row, text: str) -> bool:
+    """Return whether the answer to a task is in a column of its own, and not in the task's text."""
+    answers = [row[name] for name in row if name in _ANSWERS]
+    return any(isinstance(one, str) and one.strip() and one.strip() not in text for one in answers)
+
+
+def _input(value: object) -> str:
+    """Return what a column of inputs adds to a task: a text as it stands, any other value as JSON; "" for none."""
+    if isinstance(value, str):
+        return "" if value.strip().strip(".").lower() in _NO_INPUT else value
+    if value is None or value != value or value in ([], {}):  # pandas writes NaN for a missing value
+        return ""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (RecursionError, ValueError, TypeError) as error:
+        raise UnreadableTurnsError("not_text") from error
+
+
+def _language(named: Collection[str | None]) -> str | None:
+    """Return the programming language that values name; of several, Python."""
+    languages = [language for language in named if language]
     return "python" if "python" in languages else next(iter(languages), None)
 
 
-def _within(value: object, depth: int = 0) -> list[str]:
-    """Return the texts of an object, or of JSON of one, that stand under the names of language columns."""
+def _named(column: str, value: object) -> list[str | None]:
+    """Return the programming languages that a language column's value names."""
+    return [programming_language(text, certain=column in _CODE_LANGUAGE_COLUMNS) for text in _texts(value)]
+
+
+def _within(value: object, depth: int = 0) -> list[str | None]:
+    """Return the languages in an object, or in JSON of one, that stand under the names of language columns."""
     if isinstance(value, str) and value.strip()[:1] == "{":
         value = literal_of(value.strip(), None)
     if not isinstance(value, dict) or depth == _DEEPEST:
         return []
-    own = [text for name, one in value.items() if name in _LANGUAGE_COLUMNS for text in _texts(one)]
-    return own or [text for one in value.values() for text in _within(one, depth + 1)]
+    own = [named for name, one in value.items() if name in _LANGUAGE_COLUMNS for named in _named(name, one)]
+    return own or [named for one in value.values() for named in _within(one, depth + 1)]
 
 
 def _texts(value: object) -> list[str]:

@@ -11,15 +11,13 @@ from glob import escape, glob
 from pathlib import Path
 
 from plum_hub.errors import InstructionsError
+from plum_hub.instructions.completeness import check_complete, data_files
 from plum_hub.instructions.file_kinds import FORMATS, is_supported
-from plum_hub.instructions.files import read_rows
 from plum_hub.instructions.hub import SplitFiles, loaded_rows, split_files
 from plum_hub.instructions.tables import Row
 
 _WILD = "*?["
 _ADDRESS = re.compile("[a-z0-9]+:/", re.IGNORECASE)
-_BESIDE = frozenset({"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
-"""Files that describe a dataset and hold none of its rows."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +62,7 @@ class LocalRows:
             for number, row in enumerate(loaded_rows(self.path, str(self.path), self.found.splits), start=1):
                 yield f"{self.path}:{number}", row
             return
-        for file in self.found.files:
-            for number, row in read_rows(file, columns):
-                yield f"{file}:{number}", row
+        yield from self.found.rows(columns)
 
 
 def files_sha256(path: Path, files: Sequence[Path]) -> str:
@@ -217,31 +213,11 @@ def _of_folder(path: Path, splits: Sequence[str] | None) -> LocalRows:
         return _of_saved_splits(path, splits)
     if (path / "state.json").is_file() and (path / "dataset_info.json").is_file():
         return LocalRows(path, _direct(_saved_files(path)))
-    data = _data_files(path)
-    if not data:
+    if not data_files(path):
         raise InstructionsError(f"{path} is a folder without data files: give one with {FORMATS}")
     found = split_files(path, str(path), splits)
-    _check_complete(path, data, found)
+    check_complete(path, str(path), found.files, found.known)
     return LocalRows(path, found)
-
-
-def _data_files(path: Path) -> list[Path]:
-    """Find the files of a folder that may hold rows; hidden files and folders, such as `.cache`, do not."""
-    names = (file for file in sorted(path.rglob("*")) if is_supported(file.name) and file.name not in _BESIDE)
-    return [file for file in names if not any(part.startswith((".", "__")) for part in file.relative_to(path).parts)]
-
-
-def _check_complete(path: Path, data: Sequence[Path], found: SplitFiles) -> None:
-    """Refuse a folder of which a part would be left out in silence, unless its card says which files are data."""
-    card = path / "README.md"
-    if card.is_file() and "configs:" in card.read_text(encoding="utf-8", errors="replace"):
-        return
-    if unread := next((file for file in data if file not in found.known), None):
-        raise InstructionsError(
-            f"{path}: {unread.relative_to(path)} would not be read beside {found.files[0].relative_to(path)}, since "
-            f"`datasets` takes neither several formats nor files outside of splits: move it, or name the files with a "
-            f"pattern, as in  '{path}/*{unread.suffix}'"
-        )
 
 
 def _of_saved_splits(path: Path, splits: Sequence[str] | None) -> LocalRows:

@@ -130,7 +130,7 @@ class _ShownPieces:
 
     def _turns(self, row: Row) -> list[Turn] | None:
         try:
-            return read_turns(row.get(self._layout.column))
+            return read_turns(row.get((self._layout.of(row) or self._layout).column))
         except UnreadableTurnsError:
             return None
 

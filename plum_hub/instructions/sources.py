@@ -16,7 +16,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, field_validator
 
 from plum_hub.errors import InstructionsError
 from plum_hub.instructions import hub
@@ -24,19 +24,29 @@ from plum_hub.instructions.addresses import DatasetAddress, LocalAddress, parse_
 from plum_hub.instructions.duplicates import SeenTexts
 from plum_hub.instructions.file_kinds import FORMATS
 from plum_hub.instructions.files import read_rows
-from plum_hub.instructions.filters import asks_for_testable_code, concerns_python, mentions_python
-from plum_hub.instructions.layouts import COLUMNS, ID_COLUMNS, Layout, detect_layout
+from plum_hub.instructions.filters import asks_for_testable_code, concerns_python, mentions_python, shows_python
+from plum_hub.instructions.layouts import (
+    COLUMNS,
+    ID_COLUMNS,
+    Layout,
+    ParsedTask,
+    detect_layout,
+    is_given,
+    task_columns,
+)
 from plum_hub.instructions.local import LocalRows, expanded, find_local, find_part, is_local, is_pattern
 from plum_hub.instructions.pieces import with_continuations
 from plum_hub.instructions.tables import Row
-from plum_hub.instructions.turns import CHATS
 from plum_hub.records import Drop, Instruction, digest
+from plum_hub.refusal import SettingsModel
 from plum_hub.spool import Spool
 
 STARTER = Path(__file__).with_name("starter.jsonl")
 
 _REVISION = len("sha256:") + 16
 """Characters of the revision of local files."""
+_SHA256 = re.compile(r"sha256:([0-9a-f]{16,64})|([0-9a-f]{64})", re.IGNORECASE)
+"""A revision of local files as it may be written; the first 16 digits count. 40 digits alone are a commit."""
 _ONLY_IMPORTS = re.compile(r"(?:(?:import \w|from [\w.]+ import )[^\n]*(?:\n\s*|\Z))+")
 """What a dataset of LeetCode's problems has in `prompt`, beside the task in another column."""
 _DEFAULT_SPLITS = ("train",)
@@ -44,10 +54,8 @@ _PEEKED_ROWS = 1000
 """Rows besides the first that are searched for a column."""
 
 
-class InstructionsConfig(BaseModel):
+class InstructionsConfig(SettingsModel):
     """The instructions of a run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     source: str = "oss-instruct"
     """`starter`, `oss-instruct`, `evol-instruct-code`, `sharegpt`, a Hub dataset `NAMESPACE/NAME[@REVISION][:COLUMN]`
@@ -57,8 +65,8 @@ class InstructionsConfig(BaseModel):
 
     revision: str | None = None
     """Commit, tag or branch of a Hub dataset; `sha256:…` of a file or of the files of a folder, which must then be
-    unchanged. Takes precedence over an `@` in `source`. A run seals the resolved revision here. Default: the known
-    commit of a named source, else `main`.
+    unchanged: 16 hex digits or more, of which 16 count, or what `sha256sum` prints of a file. Takes precedence over an
+    `@` in `source`. A run seals the resolved revision here. Default: the known commit of a named source, else `main`.
     """
 
     column: str | None = None
@@ -77,7 +85,14 @@ class InstructionsConfig(BaseModel):
     """Maximum number of instructions, selected by `seed` after cleaning. Default: all."""
 
     python_only: bool = True
-    """Remove tasks for other programming languages, by the language column where there is one, else by keywords."""
+    """Remove tasks for other programming languages, by the language column where there is one, else by keywords; and
+    conversations without a sign of Python in the task and in the first answer to it (in ShareGPT: in the task).
+    """
+
+    requests_only: bool | None = None
+    """Remove tasks that ask for no function, class, algorithm or program that tests can judge, by keywords. Default:
+    those of ShareGPT, whose people ask for anything.
+    """
 
     near_duplicates: float = Field(default=0.8, gt=0, le=1)
     """Jaccard similarity, of character 5-grams, from which a task duplicates an earlier one; 1.0 removes only exact
@@ -104,6 +119,12 @@ class InstructionsConfig(BaseModel):
 
     part: Literal["all", "training", "held_out"] = "all"
     """Part of the instructions that the run uses."""
+
+    @field_validator("revision")
+    @classmethod
+    def _as_sealed(cls, revision: str | None) -> str | None:
+        found = _SHA256.fullmatch(revision or "")
+        return f"sha256:{found[1] or found[2]}".lower()[:_REVISION] if found else revision
 
     def selects(self, instruction_id: str) -> bool:
         """Return whether an instruction belongs to the configured part.
@@ -270,17 +291,17 @@ def _detect_layout_of_rows(
     rows, columns = [first], frozenset(first[1])
     with suppress(InstructionsError):
         layout = detect_layout(columns, opened.column, opened.name, sharegpt=sharegpt)
-        if opened.column is not None or first[1].get(layout.column):
+        if opened.column is not None or is_given(first[1].get(layout.column)):
             return layout, columns, rows
     rows += islice(opened.rows, _PEEKED_ROWS)
     columns = columns.union(*(row for _, row in rows))
-    given = frozenset(name for name in columns if any(row.get(name) for _, row in rows))
-    chats = [name for name in CHATS if name in given]
-    if all(sum(bool(row.get(name)) for name in chats) < 2 for _, row in rows):  # each row has its turns in one of them
-        given -= {*chats[1:]}
-    with suppress(InstructionsError):  # a column that is empty in all rows is the task only where there is no other
-        return detect_layout(given, opened.column, opened.name, sharegpt=sharegpt), columns, rows
-    return detect_layout(columns, opened.column, opened.name, sharegpt=sharegpt), columns, rows
+    given = frozenset(name for name in columns if any(is_given(row.get(name)) for _, row in rows))
+    candidates = task_columns(given)
+    if all(sum(is_given(row.get(name)) for name in candidates) < 2 for _, row in rows):  # each row has one of them
+        given -= {*candidates[1:]}
+    # A column that is empty in all rows is the task only where there is no other.
+    names = given if candidates and opened.column is None else columns
+    return detect_layout(names, opened.column, opened.name, sharegpt=sharegpt), columns, rows
 
 
 def source_path(config: InstructionsConfig) -> str:
@@ -394,6 +415,11 @@ def _open_local(
     license_name: str | None = None,
 ) -> _OpenedSource:
     revision = found.revision[:_REVISION]
+    if config.revision is not None and not _SHA256.fullmatch(config.revision):
+        raise InstructionsError(
+            f"{found.path} is no Hub dataset, and {config.revision!r} no version of it: leave `revision` out, or set "
+            f"it to {revision}"
+        )
     if config.revision not in (None, revision):
         raise InstructionsError(
             f"{found.path} is {revision} now, but {config.revision} is required: restore the old file, or start a new "
@@ -424,7 +450,7 @@ def _clean(
         value, reason = task.text, "not_first_turn" if is_continuation else task.reason
         text = _text_of(value)
         text_id = digest(text)
-        reason = reason or _unfit(value, text, row, layout, config)
+        reason = reason or _unfit(task, text, layout.named_language(row), config)
         detail = f"row {number}"
         if reason is None and (duplicate := seen.add(text_id, text)):
             reason, detail = duplicate.kind, duplicate.original
@@ -432,7 +458,7 @@ def _clean(
             drop_id = digest("instructions", opened.name, opened.revision, number)
             yield Drop(id=drop_id, stage="instructions", reason=reason, instruction_id=text_id, detail=detail)
             continue
-        row_id = next((str(row[name]) for name in ID_COLUMNS if row.get(name) is not None), str(number))
+        row_id = next(filter(None, (_id_of(row.get(name)) for name in ID_COLUMNS)), str(number))
         yield Instruction(
             id=text_id,
             text=text,
@@ -443,9 +469,16 @@ def _clean(
         )
 
 
-def _unfit(value: object, text: str, row: Row, layout: Layout, config: InstructionsConfig) -> str | None:
-    """Return the reason to drop a row, besides duplicates, or None; `text` is the normalized value."""
-    if value is not None and not (isinstance(value, str) and _is_unicode(value)):
+def _id_of(value: object) -> str:
+    """Return an id as text, "" if there is none: pandas makes floats of integers among which one is missing."""
+    if value is None or value != value:
+        return ""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def _unfit(task: ParsedTask, text: str, language: str | None, config: InstructionsConfig) -> str | None:
+    """Return the reason to drop a row, besides duplicates, or None; `text` is the normalized task."""
+    if task.text is not None and not (isinstance(task.text, str) and _is_unicode(task.text)):
         return "not_text"
     if not text or _ONLY_IMPORTS.fullmatch(text):
         return "empty"
@@ -453,13 +486,19 @@ def _unfit(value: object, text: str, row: Row, layout: Layout, config: Instructi
         return "too_short"
     if len(text) > config.max_characters:
         return "too_long"
-    language = layout.named_language(row)
-    # Most chats are not about code, so that a chat without any language does not count as Python.
-    if config.python_only and not (
-        mentions_python(text) if layout.chat and language is None else concerns_python(text, language)
-    ):
+    if config.python_only and not concerns_python(text, language):
         return "not_python"
-    return "not_a_request" if layout.chat and not asks_for_testable_code(text) else None
+    if config.python_only and language is None and not _is_about_python(task, text):
+        return "no_python"
+    requests_only = task.sharegpt if config.requests_only is None else config.requests_only
+    return "not_a_request" if requests_only and not asks_for_testable_code(text) else None
+
+
+def _is_about_python(task: ParsedTask, text: str) -> bool:
+    """Return whether a task is no conversation, or one that is about Python: most conversations are not about code."""
+    if mentions_python(text):
+        return True
+    return not task.sharegpt and (task.answer is None or shows_python(task.answer))
 
 
 def _is_unicode(text: str) -> bool:

@@ -5,9 +5,10 @@ is None. What a column means decides whoever reads it.
 """
 
 import csv
+import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -189,10 +190,9 @@ def _rows(
         if twice := next((name for name, count in Counter(known).items() if count > 1), None):
             raise InstructionsError(f"{path} has the column {twice!r} twice: rename one of them")
         for batch in batches():
-            decoders = {field.name: one for field in batch.schema if (one := _json_decoder(field.type))}
-            for row in batch.to_pylist(maps_as_pydicts="strict"):
+            for row in decoded(batch, batch.schema):
                 number += 1
-                yield number, unread | row | {name: decode(row[name]) for name, decode in decoders.items()}
+                yield number, unread | row
     except (pa.ArrowException, ValueError, TypeError, OverflowError, KeyError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the disk, and not what is on it
             raise
@@ -202,19 +202,68 @@ def _rows(
         ) from error
 
 
-def _json_decoder(kind: Any) -> Callable[[Any], Any] | None:
-    """Return what decodes a value whose type holds JSON texts, as `datasets` stores objects of mixed fields."""
-    import json
+def decoded(batch: "pa.RecordBatch | pa.Table", schema: "pa.Schema") -> Iterator[dict[str, Any]]:
+    """Convert a batch of a table to rows.
 
+    Args:
+        batch: The batch.
+        schema: Its schema, perhaps with the features of `datasets`.
+
+    Yields:
+        Each row: its objects without the null fields that Arrow gives them, since every object of a column has the
+        fields of all the others; objects that are stored as JSON whole; and the names of classes for their numbers.
+    """
+    features = _features(schema)
+    decoders = {field.name: one for field in schema if (one := _decoder(field.type, features.get(field.name)))}
+    for row in batch.to_pylist(maps_as_pydicts="strict"):
+        yield row | {name: decode(row[name]) for name, decode in decoders.items() if name in row}
+
+
+def class_name(value: Any, names: Sequence[str]) -> Any:
+    """Return the name of a class of `datasets`.
+
+    Args:
+        value: Its number, perhaps as the text of a CSV.
+        names: The names of all classes.
+
+    Returns:
+        The name; None for -1, which is no class. Any other value unchanged.
+    """
+    if isinstance(value, str) and value not in names and value.strip().lstrip("-").isdecimal():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not -1 <= value < len(names):
+        return value
+    return None if value == -1 else names[value]
+
+
+def _features(schema: "pa.Schema") -> dict[str, Any]:
+    """Return the features that `datasets` writes into a schema; none where it was not written by it."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return {}
+    return features if isinstance(features, dict) else {}
+
+
+def _decoder(kind: Any, feature: Any) -> Callable[[Any], Any] | None:
+    """Return what decodes a value of a type of Arrow, of which `datasets` may know more; None where nothing does."""
     import pyarrow as pa
 
+    known = feature if isinstance(feature, dict) else {}
+    names = known.get("names")
+    if known.get("_type") == "ClassLabel" and isinstance(names, list) and all(isinstance(one, str) for one in names):
+        return lambda value: class_name(value, names)
     if isinstance(kind, getattr(pa, "JsonType", ())):
         return lambda value: None if value is None else json.loads(value)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        if inner := _json_decoder(kind.value_type):
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        inside = feature[0] if isinstance(feature, list) and feature else known.get("feature")
+        if inner := _decoder(kind.value_type, inside):
             return lambda value: None if value is None else [inner(one) for one in value]
     elif pa.types.is_struct(kind):
-        inners = {field.name: one for field in kind if (one := _json_decoder(field.type))}
-        if inners:
-            return lambda value: value and value | {name: decode(value[name]) for name, decode in inners.items()}
+        inners = {field.name: _decoder(field.type, known.get(field.name)) or _unchanged for field in kind}
+        return lambda value: value and {name: inners[name](one) for name, one in value.items() if one is not None}
     return None
+
+
+def _unchanged(value: Any) -> Any:
+    return value

@@ -1,13 +1,16 @@
 """Recognise conversations that are kept as one text, and find the task in the prompt of a chat template.
 
 Templates mark their turns by tokens, such as `<|im_start|>assistant` or `<｜Assistant｜>`; people by labels at the
-beginning of a line, such as `### Response:` or `Answer:`. A label that tasks use too, such as `Output:`, counts only
-where a program stands behind it, which is more than starter code.
+beginning of a line, such as `### Response:` or `Answer:`. Tokens count only in a text that begins with one of them or
+with the words of a system prompt: behind a sentence they are what the task is about. A label that tasks use too, such
+as `Output:`, counts only where a program stands behind it, which is more than starter code.
 """
 
 import ast
 import re
 import textwrap
+
+from plum_hub.instructions.cells import parsed
 
 _SERIALIZED = re.compile(
     r"""(?: [^\n\[({"']{1,40} (?:[:=]|\n) (?= .* [\]})]["'\s]* \Z) )?
@@ -36,6 +39,16 @@ _ASKED = re.compile(
 _ASKED_END = re.compile(rf"{_END} | \[/INST\] | ^Assistant: (?=\s*\Z)", re.VERBOSE | re.IGNORECASE | re.MULTILINE)
 _NOTHING = re.compile(rf"(?: {_MODEL} | {_BEHIND} | Assistant: )*+", re.VERBOSE | re.IGNORECASE)
 
+_BEGIN = re.compile(
+    rf"""[\s\ufeff]*+ (?: {_TOKEN} | <s> | <bos> | <start_of_turn> | \[INST\] | <<SYS>>
+        | (?:[\w\ ]{{0,20}}\b)? (?:user|human) : | system :
+        | you(?:\ are|'re)\ (?: an?\b | the\b | (?-i:[A-Z][\w-]*) )
+        | (?: a | this\ is\ a | the\ following\ is\ a ) \ (?:chat|conversation|dialogue?)\ between\b
+        | below\ (?:is|are)\b )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+"""How a text begins that was rendered by a chat template: by a mark, or by a system prompt that has none."""
+
 _LABELLED = re.compile(
     r"""
     (?:(?!\#\#\#\ Instruction:).)* \#\#\#\ Instruction:\s .* ^\#\#\#\ Response:\s*[^\s<]
@@ -53,20 +66,22 @@ _ANSWER_MARK = re.compile(
         (?: [\ \t]*\n )?""",
     re.VERBOSE | re.MULTILINE | re.IGNORECASE,
 )
+_COMMENT = re.compile(r"^([^\S\n]*+)#[^\n]*", re.MULTILINE)
 _USER, _ASSISTANT = re.compile(r"\bUSER:"), re.compile(r"\bASSISTANT:\s*[^\s<]")
 _TASK_LABEL = re.compile(
-    r"""\s* [\#@*<\[]{0,4} \ * (?:instruct(?:ion)?|question|problem|prompt|input|task|query|exercise|request|user
+    r"""\s*+ [\#@*<\[]{0,4} \ *+ (?:instruct(?:ion)?|question|problem|prompt|input|task|query|exercise|request|user
     |human|q) \b [\w\ ]{0,20} [*>\]\ ]{0,4} (?::|$) | .{0,400}? ^\#\#\#\ Instruction:""",
     re.VERBOSE | re.MULTILINE | re.DOTALL | re.IGNORECASE,
 )
 _PROGRAM_LABEL = re.compile(
-    r"""^([\ \t]* [\#@*<\[]{0,4} \ * (?:response|answer|solution|completion|output|assistant|bot|code|a)
-    [*>\]\ ]{0,4} (?::|$) [*\ ]*)
-    (?: \s* (?:[^\n]{0,200}:\s*\n)? \s* (?:```[^\n]*\n\s*)? (?:\#[^\n]*\n\s*)*+
+    r"""^([\ \t]*+ [\#@*<\[]{0,4} \ *+ (?:response|answer|solution|completion|output|assistant|bot|a)
+    [*>\]\ ]{0,4} (?::|$) [*\ ]*+)
+    (?: \s*+ (?:[^\n]{0,200}:[^\S\n]*+\n)? \s*+ (?:```[^\n]*\n\s*+)? (?:\#[^\n]*\n\s*+)*+
         (?: (?:async\ )?def\ \w | class\ \w | import\ \w | from\ [\w.]+\ import\b | print\( | @\w+\n )
-      | \s*?\n \s*+ (?: [\w.,\ ]+\ =\ \S | (?:for|while|if|with|try)\b[^\n]*:\s*$ ) )""",
+      | [^\S\n]*+\n \s*+ (?: [\w.,\ ]+\ =\ \S | (?:for|while|if|with|try)\b[^\n]*:[^\S\n]*$ ) )""",
     re.VERBOSE | re.MULTILINE | re.IGNORECASE,
 )
+"""`Code:` is none: of a task that shows a program it cannot be told from a task with its answer."""
 
 
 def is_transcript(text: str, *, answered: bool = False) -> bool:
@@ -75,15 +90,17 @@ def is_transcript(text: str, *, answered: bool = False) -> bool:
     Args:
         text: A text that `read_turns` does not take for turns.
         answered: Whether the answer is known to be elsewhere, so that a program behind a label that tasks use too, such
-            as `Code:`, is none.
+            as `Output:`, is none.
 
     Returns:
         True if it begins like serialized turns, or marks a person's turn and the answer to it.
     """
-    if _SERIALIZED.match(text) or _ANSWERED.search(text) or _LABELLED.match(text):
+    if _SERIALIZED.match(text) or _LABELLED.match(text):
         return True
-    if (user := _USER.search(text)) and _ASSISTANT.search(text, user.end()):
-        return True
+    if _BEGIN.match(text):
+        user = _USER.search(text)
+        if _ANSWERED.search(text) or (user and _ASSISTANT.search(text, user.end())):
+            return True
     if answered or not _TASK_LABEL.match(text):
         return False
     return any(not _is_starter(text[found.end(1) :]) for found in _PROGRAM_LABEL.finditer(text))
@@ -107,15 +124,13 @@ def answer_begin(text: str, end: int) -> int | None:
 def _is_starter(code: str) -> bool:
     """Tell whether a program is for the model to complete: classes and functions of which none does anything."""
     fenced = re.match(r"\s*```[^\n]*\n(.*?)(?:^```|\Z)", code, re.DOTALL | re.MULTILINE)
-    lines = textwrap.dedent(fenced[1] if fenced else code.strip("\n")).rstrip().splitlines()
-    lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    if lines and lines[-1].rstrip().endswith(":"):
-        lines[-1] += " pass"
-    try:
-        body = ast.parse("\n".join(lines)).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
+    code = textwrap.dedent(fenced[1] if fenced else code.strip("\n")).rstrip()
+    if code.endswith(":"):
+        code += " pass"
+    # A comment may be all that a body has, or stand where no statement may.
+    found = parsed(code) or parsed(_COMMENT.sub(r"\1pass", code)) or parsed(_COMMENT.sub("", code))
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    body = found.body if found else []
     return any(isinstance(one, kinds) for one in body) and all(map(_does_nothing, body))
 
 
@@ -137,9 +152,10 @@ def asked_in(text: str) -> str:
         text: A text that is no transcript.
 
     Returns:
-        The user's text; the text as it is where it is not one user's turn, with marks and nothing else behind it.
+        The user's text; the text as it is where it does not begin as a template begins, or is not one user's turn with
+        marks and nothing else behind it.
     """
-    asked = list(_ASKED.finditer(text))
+    asked = list(_ASKED.finditer(text)) if _BEGIN.match(text) else []
     if len(asked) != 1:
         return text
     begin = asked[0].end()

@@ -32,6 +32,8 @@ _ASKED = ("human", "user", "input", "instruction", "question", "query", "prompt"
 _ANSWERED = ("assistant", "gpt", "bot", "output", "response", "answer")
 """Keys of a question and its answer where both are one element, as in XTuner's format and MOSS'."""
 _TEXT_PARTS = ("text", "input_text")
+_DEEPEST = 20
+"""Lists and parts within one another that are searched for a text."""
 
 
 class UnreadableTurnsError(ValueError):
@@ -87,20 +89,26 @@ def plain_text(content: object) -> str | None:
         content: A string, `{"type": "text", "text": ...}`, `{"parts": [...]}`, or a list of these.
 
     Returns:
-        The text, with the parts of a list joined by newlines; None if some part is not text.
+        The text, with the parts of a list joined by newlines; None if some part is not text, or nested without end.
     """
+    return _plain_text(content, 0)
+
+
+def _plain_text(content: object, depth: int) -> str | None:
     if content is None or isinstance(content, str):
         return content
+    if depth == _DEEPEST:
+        return None
     if isinstance(content, Mapping):
         kind = content.get("type", content.get("content_type"))
         if isinstance(content.get("parts"), Sequence):
-            return plain_text(content["parts"])
+            return _plain_text(content["parts"], depth + 1)
         text = content.get("text")
         if isinstance(text, Mapping):
             text = text.get("value")  # the format of OpenAI's assistants
         return text if isinstance(text, str) and (kind is None or kind in _TEXT_PARTS) else None
     if isinstance(content, Sequence) and not isinstance(content, bytes) and content:
-        parts = [plain_text(part) for part in content if not _is_padding(part)]
+        parts = [_plain_text(part, depth + 1) for part in content if not _is_padding(part)]
         texts = [part for part in parts if part is not None]
         return "\n".join(texts) if len(texts) == len(parts) else None
     return None

@@ -51,10 +51,12 @@ class SubmittedSuite:
     """The tests of one instruction's programs."""
 
     id: str
-    """Digest of the other fields."""
+    """Digest of entry point and cases."""
     entry_point: str
     """Name of the function or class under test; "" for a script."""
     cases: tuple[TestCase, ...]
+    where: str
+    """File and line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +145,7 @@ def _suite(row: Mapping[str, Any], where: str, packages: Container[str]) -> Subm
         return RefusedSuite(reason="unreadable_tests", detail=detail)
     entry_point = tested.name if tested else ""
     content = digest(entry_point, [asdict(case) for case in cases])
-    return SubmittedSuite(id=content, entry_point=entry_point, cases=cases)
+    return SubmittedSuite(id=content, entry_point=entry_point, cases=cases, where=where)
 
 
 def _check_packages(cases: Sequence[TestCase], packages: Container[str]) -> None:

@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from plum_hub.errors import RunError, UsageError
@@ -30,6 +30,7 @@ from plum_hub.judging.cases import limits_of
 from plum_hub.judging.drops import DropCount, check_drops, path_of, write_drops
 from plum_hub.judging.inputs import SubmittedProgram, SubmittedSuite, SubmittedSuites, read_programs, read_suites
 from plum_hub.judging.stream import Judgement, Submission, judge_submissions
+from plum_hub.judging.stubs import refused_by_stubs
 from plum_hub.lines import Row, appending, object_of, whole_lines
 from plum_hub.progress import Progress
 from plum_hub.recipe import VerdictsConfig
@@ -116,13 +117,15 @@ def judge_file(options: JudgeOptions, progress: Progress) -> VerdictCount:
     _check_output(options)
     has = {"numpy": options.numpy or options.pandas, "pandas": options.pandas}
     suites = read_suites(options.suites, {name for name, given in has.items() if given})
-    digests, unjudged = _sorted(options.samples, suites)
+    used, digests, unjudged = _sorted(options.samples, suites)
     limits, codes = limits_of(options.settings), frozenset(options.settings.mypy_codes)
     with (
         Judge(options.workers, sandbox=options.sandbox, numpy=options.numpy, pandas=options.pandas) as judge,
         _locked(options.out),
     ):
         harness = Harness(judge.harness_version, checker_version(codes), limits)
+        if _refuse_by_stubs(suites, used, judge, limits, progress):
+            _, digests, unjudged = _sorted(options.samples, suites)
         count = VerdictCount(harness, write_drops(options.out, unjudged, suites.refused))
         expected = {_verdict_id(content, harness) for content in digests}
         done = _done(options, expected, count)
@@ -159,19 +162,31 @@ def _check_output(options: JudgeOptions) -> None:
     check_drops(options.out)
 
 
-def _sorted(samples: Path, suites: SubmittedSuites) -> tuple[list[str], Spool]:
-    """Return the content digests of the programs that can be judged, and the names of those of refused suites."""
+def _refuse_by_stubs(suites: SubmittedSuites, used: set[str], judge: Judge, limits: Limits, progress: Progress) -> bool:
+    """Refuse the suites by which programs that solve nothing pass; return whether there are any."""
+    with progress.waiting("programs that solve nothing to fail the suites"):
+        found = refused_by_stubs((suites.usable[name] for name in used), judge, limits)
+    refused = {name: one for name in sorted(used) if (one := found.get(suites.usable[name].id))}
+    for name, one in refused.items():
+        suites.refused[name] = replace(one, detail=f"{suites.usable.pop(name).where}: {one.detail}")
+    return bool(refused)
+
+
+def _sorted(samples: Path, suites: SubmittedSuites) -> tuple[set[str], list[str], Spool]:
+    """Return the instructions of the programs that can be judged, their digests, and the names of the other ones."""
+    used: set[str] = set()
     digests: list[str] = []
     unjudged = Spool()
     for one in read_programs(samples, suites):
         if one.instruction_id in suites.refused:
             unjudged.append((one.sample_id, one.instruction_id))
         else:
+            used.add(one.instruction_id)
             digests.append(_content_digest(one, suites.usable))
     if not digests:
         detail = suites.refused[unjudged[0][1]].detail
         raise UsageError(f"no sample of {samples} has a suite that can be used: {detail}")
-    return digests, unjudged
+    return used, digests, unjudged
 
 
 def _content_digest(program: SubmittedProgram, suites: dict[str, SubmittedSuite]) -> str:

@@ -24,7 +24,7 @@ from plum_hub.execution.base import Case, described
 from plum_hub.instructions.duplicates import normalized_text
 from plum_hub.instructions.layouts import ID_COLUMNS
 from plum_hub.instructions.sources import InstructionsConfig, source_tasks
-from plum_hub.pipeline.decontamination.targets import task_in_words
+from plum_hub.pipeline.decontamination.targets import task_in_words, without_examples
 from plum_hub.pipeline.own_tests import COLUMNS, RowSuite, UnusableTests, suites_of
 from plum_hub.records import Instruction, SuiteContent, TestCase, digest, suite_digest
 
@@ -200,7 +200,8 @@ def gold_of_benchmark(benchmark: Benchmark, instructions: Iterable[Instruction])
 
 def _words(problem: Problem) -> str:
     text = problem.text.strip().strip('"').strip()
-    return task_in_words(text if problem.kind == "instruction" else problem.text, problem.entry_point).strip('" \n')
+    words = task_in_words(text if problem.kind == "instruction" else problem.text, problem.entry_point)
+    return without_examples(words).strip('" \n')
 
 
 def _indexed(instructions: Iterable[Instruction]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:

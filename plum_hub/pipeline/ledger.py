@@ -1,12 +1,13 @@
 """What a build has spent: answers, tokens and money by stage, from the rows themselves; and a limit on it."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from typing_extensions import override
 
@@ -270,6 +271,26 @@ class SpendingLimit:
     account: SpendingAccount = field(default_factory=SpendingAccount)
     """What was spent; with a ledger, as this process last read it."""
 
+    @classmethod
+    def chosen(cls, budget: float | None, max_tokens: int | None) -> Self:
+        """Read the options of a build.
+
+        Args:
+            budget: US dollars; None for no limit.
+            max_tokens: Tokens of prompts and answers together; None for no limit.
+
+        Returns:
+            The limit.
+
+        Raises:
+            UsageError: One is no positive, finite number.
+        """
+        if budget is not None and not 0 < budget < math.inf:  # neither is "not a number"
+            raise UsageError(f"--budget {budget}: give a positive number of dollars, or leave it out for no limit")
+        if max_tokens is not None and max_tokens < 1:
+            raise UsageError(f"--max-tokens {max_tokens}: give at least 1, or leave it out for no limit")
+        return cls(usd=budget, tokens=max_tokens)
+
     @property
     def is_set(self) -> bool:
         """Whether there is a limit at all."""
@@ -357,8 +378,8 @@ class SpendingLimit:
             most = min(most, len(requests) - start)
             if self.is_set and self.is_blind:
                 raise UsageError(
-                    f"{engine.model}: the server does not say how many tokens an answer takes (`usage`), so that no limit "
-                    "can be kept; all rows are kept: run the same command without --budget and --max-tokens"
+                    f"{engine.model}: the server does not say how many tokens an answer takes (`usage`), so that no "
+                    "limit can be kept; all rows are kept: run the same command without --budget and --max-tokens"
                 )
             if self.ledger is None:
                 size = self.account.take(limit, 0, first, most)

@@ -2,11 +2,21 @@
 
 import ast
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
+
+from plum_hub.execution.literals import equal
+from plum_hub.execution.output import output_agrees
 
 _INPUTS, _OUTPUTS = ("input", "stdin", "args", "arguments"), ("output", "expected_output", "expected", "stdout")
 """Names that a pair of input and output has for either."""
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,99}")
+
+
+class ContradictionError(ValueError):
+    """The same input is to give different results."""
 
 
 def columns_of(pairs: Sequence[Mapping[str, object]]) -> dict[str, object] | None:
@@ -58,7 +68,61 @@ def readings_of(inputs: list[object], outputs: list[object]) -> list[tuple[list[
         with suppress(ValueError):  # LiveCodeBench has each argument on a line
             lines = [[_literal(line) for line in str(text).strip().split("\n")] for text in inputs]
             given = [lines, *(one for one in given if one != lines)]
-    return [(one, other) for one in given for other in expected]
+    found = [(one, other) for one in given for other in expected]
+    found += [([*map(_with_integer_keys, one)], [*map(_with_integer_keys, other)]) for one, other in found]
+    return [reading for number, reading in enumerate(found) if reading not in found[:number]]
+
+
+def _with_integer_keys(value: Any) -> Any:
+    """Give dictionaries back the integer keys that JSON writes as texts."""
+    match value:
+        case list():
+            return [*map(_with_integer_keys, value)]
+        case dict():
+            are_integers = all(isinstance(key, str) and _INTEGER.fullmatch(key) for key in value)
+            return {int(key) if are_integers else key: _with_integer_keys(item) for key, item in value.items()}
+    return value
+
+
+def unique_calls(calls: Sequence[str], expected: Sequence[object]) -> dict[str, object]:
+    """Join calls with what they should return; the same call twice proves nothing.
+
+    Args:
+        calls: The calls.
+        expected: As many values.
+
+    Returns:
+        The value of each distinct call.
+
+    Raises:
+        ContradictionError: Two values of a call differ.
+    """
+    found: dict[str, object] = {}
+    for call, value in zip(calls, expected, strict=True):
+        if not equal(found.setdefault(call, value), value):
+            raise ContradictionError(f"{call} is {found[call]!r:.50} and {value!r:.50}")
+    return found
+
+
+def unique_streams(inputs: Sequence[object], outputs: Sequence[object]) -> dict[str, str]:
+    """Join inputs with what a program should print; the same input twice proves nothing.
+
+    Args:
+        inputs: The inputs.
+        outputs: As many outputs.
+
+    Returns:
+        The text to print by the text of each distinct input.
+
+    Raises:
+        ContradictionError: A judge would not accept both outputs of an input.
+    """
+    found: dict[str, str] = {}
+    for stdin, stdout in zip(map(stream, inputs), map(stream, outputs), strict=True):
+        before = found.setdefault(stdin, stdout)
+        if not (output_agrees(stdout, before, "contest") or output_agrees(before, stdout, "contest")):
+            raise ContradictionError(f"input {stdin!r:.50} gives {before!r:.50} and {stdout!r:.50}")
+    return found
 
 
 def _literal(text: str) -> object:

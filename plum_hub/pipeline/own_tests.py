@@ -14,32 +14,50 @@ sandbox to show.
 
 import ast
 import json
-import re
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
+from plum_hub.answers.assertions import call_to_statement
 from plum_hub.answers.checks import can_fail, read_tests
-from plum_hub.answers.code import extract_code
+from plum_hub.answers.program_imports import imported_names
 from plum_hub.answers.source import (
     DefinitionNode,
     FunctionNode,
     definitions,
-    is_future,
-    is_stub,
+    is_import,
     loaded_names,
     missing_names,
     parse,
     stored_names,
-    unparse,
 )  # fmt: skip
 from plum_hub.answers.starter import is_valid_starter, make_starter
 from plum_hub.answers.surroundings import fixed_source
 from plum_hub.answers.tested_name import readable_tests, tested_name
+from plum_hub.execution.closeness import write_json_value
+from plum_hub.execution.literals import write_literal
 from plum_hub.instructions.cells import list_of
-from plum_hub.pipeline.own_pairs import columns_of, decoded, readings_of, stream
+from plum_hub.pipeline.own_code import (
+    REFERENCE_COLUMNS,
+    USUAL_NAMES,
+    completed,
+    has_solutions,
+    shown_helpers,
+    solutions_of,
+    starter_of,
+    text_of,
+    with_usual_imports,
+)
+from plum_hub.pipeline.own_pairs import (
+    ContradictionError,
+    columns_of,
+    decoded,
+    readings_of,
+    unique_calls,
+    unique_streams,
+)  # fmt: skip
 from plum_hub.records import TestCase
 
 TEST_COLUMNS = (
@@ -48,11 +66,6 @@ TEST_COLUMNS = (
     "unittest", "official_tests", "public_test_cases", "verification_info",
 )  # fmt: skip
 """Names of columns with tests, in the order in which they are looked for. Those of CodeContests are taken together."""
-REFERENCE_COLUMNS = (
-    "canonical_solution", "reference_solution", "reference", "code", "solution", "solutions", "solution_code",
-    "gold_standard_solution",
-)  # fmt: skip
-"""Names of columns with a reference solution."""
 COLUMNS = frozenset({
     *TEST_COLUMNS, *REFERENCE_COLUMNS, "outputs", "entry_point", "fn_name", "func_name", "function_name", "test_info",
     "starter_code", "prompt", "code_prompt", "complete_prompt", "test_setup_code", "test_imports",
@@ -61,31 +74,12 @@ COLUMNS = frozenset({
 """Every column that is read, besides the instruction's own."""
 
 _CONTEST = ("public_tests", "private_tests", "generated_tests")
-_PROMPTS = ("prompt", "code_prompt", "complete_prompt")
 _NAME_COLUMNS = ("entry_point", "fn_name", "func_name", "function_name")
-_PYTHON3 = 3  # CodeContests' number of the language
+_NOTHING = ast.Module(body=[], type_ignores=[])
 _SCRIPT_STARTER = "# Read the input from standard input and print the answer to standard output.\n"
-_SOLUTION_IMPORT = re.compile(r"(?m)^from\s+(?:solution|main|answer|your_module)\s+import\s+(?P<names>[\w, ]+)\s*$")
-_USUAL = {
-    **dict.fromkeys(("List", "Dict", "Set", "Tuple", "Optional", "Any", "Union", "Callable", "Iterable"), "typing"),
-    **dict.fromkeys(("defaultdict", "Counter", "deque", "OrderedDict", "namedtuple"), "collections"),
-    **dict.fromkeys(("lru_cache", "cache", "reduce", "cmp_to_key"), "functools"),
-    **dict.fromkeys(
-        ("accumulate", "permutations", "combinations", "product", "pairwise", "chain", "count", "zip_longest"),
-        "itertools",
-    ),
-    **dict.fromkeys(("heappush", "heappop", "heapify"), "heapq"),
-    **dict.fromkeys(("bisect_left", "bisect_right", "insort"), "bisect"),
-    **dict.fromkeys(("ascii_lowercase", "ascii_uppercase", "digits"), "string"),
-    **dict.fromkeys(("inf", "gcd", "sqrt", "ceil", "floor", "comb"), "math"),
-}
-"""Names that contest sites define for their programs, by module."""
-_USUAL_MODULES = frozenset(
-    {"math", "re", "heapq", "bisect", "collections", "itertools", "functools", "random", "string"}
-)
 
 Reason: TypeAlias = Literal[
-    "no_tests", "unreadable_tests", "cannot_fail", "no_entry_point", "no_reference", "nondeterministic"
+    "no_tests", "unreadable_tests", "cannot_fail", "contradictory", "no_entry_point", "no_reference", "nondeterministic"
 ]
 """Why a row has no suite. `no_reference`: it has solutions, and none of them is Python that defines the entry point."""
 
@@ -150,6 +144,8 @@ def suites_of(
         sources = [] if isinstance(found, UnusableTests) else [fixed_source(one.reference, one.cases) for one in found]
     except RecursionError:
         return UnusableTests("unreadable_tests", "nested too deeply")
+    except ContradictionError as error:
+        return UnusableTests("contradictory", str(error))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         return UnusableTests("unreadable_tests", " ".join(str(error).split())[:200])
     if sources and all(sources):
@@ -161,14 +157,13 @@ def suites_of(
 
 def _of_assertions(row: Mapping[str, Any], given: object) -> list[RowSuite] | UnusableTests:
     source = _test_module(row, given)
-    method = next((found for name in _NAME_COLUMNS if (found := tested_name(_text(row.get(name))))), None)
+    method = next((found for name in _NAME_COLUMNS if (found := tested_name(text_of(row.get(name))))), None)
     source = readable_tests(source, method)
-    named = _named_entry(row) or (method.name if method else "") or _imported_entry(source)
-    source = _SOLUTION_IMPORT.sub("", source)
     tree = parse(source)
     if tree is None:
-        return UnusableTests("unreadable_tests", "the tests are not Python")
-    solutions = list(_solutions(row, named))
+        return UnusableTests("unreadable_tests", _why_no_python(given))
+    named = _named_entry(row) or (method.name if method else "") or _imported_entry(tree, row)
+    solutions = list(solutions_of(row, named))
     entry_point = named or _tested_name(tree, solutions)
     if not entry_point:
         return UnusableTests("no_entry_point", "nothing that a solution could define is used by the tests")
@@ -177,11 +172,52 @@ def _of_assertions(row: Mapping[str, Any], given: object) -> list[RowSuite] | Un
     if named and named not in source:
         return UnusableTests("no_entry_point", f"no test uses {named}")
     cases = read_tests(source, entry_point)
-    setup = _with_usual_imports(_text(row.get("test_setup_code")))
-    cases = tuple(_behind(setup, case) for case in cases) if setup else cases
+    setup = with_usual_imports(text_of(row.get("test_setup_code")))
+    if setup:
+        names = definitions(parse(setup) or ast.Module(body=[], type_ignores=[])).keys()
+        cases = tuple(_behind(setup, names, case) for case in cases)
     if not any(can_fail(case, entry_point) for case in cases):
         return UnusableTests("cannot_fail", "no test could fail a program")
-    return _with_reference(row, entry_point, cases, solutions)
+    suites = _with_reference(row, entry_point, cases, solutions)
+    if isinstance(suites, UnusableTests):
+        return suites
+    suites = [_with_shown_helpers(row, suite) for suite in suites]
+    if method is not None and method.expression != method.name and (unknown := _unknown_names(suites[0])):
+        return UnusableTests(
+            "unreadable_tests", f"the tests use {', '.join(unknown)}, which nothing in the row defines"
+        )
+    return suites
+
+
+def _why_no_python(given: object) -> str:
+    text = str(given).strip()
+    if text.startswith(("{", "[")):
+        try:
+            json.loads(text)
+        except ValueError as error:
+            return f"the tests are neither Python nor JSON ({error})"
+    return "the tests are not Python"
+
+
+def _with_shown_helpers(row: Mapping[str, Any], suite: RowSuite) -> RowSuite:
+    """Put functions and classes that the row's prompt defines before the tests that use them, as in LeetCodeDataset;
+    what the suite's program has to define is left to it."""
+    given = {suite.entry_point, *definitions(parse(suite.reference or suite.starter_code) or _NOTHING)}
+    used = {name for case in suite.cases for name in _missing(case)} - given
+    setup = shown_helpers(row, "", suite.entry_point, used, tests_only=True) if used else ""
+    return replace(suite, cases=tuple(_behind(setup, used, case) for case in suite.cases)) if setup else suite
+
+
+def _unknown_names(suite: RowSuite) -> list[str]:
+    """Return names of tests that a class alone cannot define, where no solution does."""
+    known = definitions(parse(suite.starter_code) or _NOTHING).keys() | USUAL_NAMES | {suite.entry_point}
+    missing = {name for case in suite.cases for name in _missing(case)} - known
+    return [] if suite.reference else sorted(missing)
+
+
+def _missing(case: TestCase) -> set[str]:
+    tree = parse(case.call or case.statement or "")
+    return set() if tree is None else missing_names(tree)
 
 
 def _test_module(row: Mapping[str, Any], given: object) -> str:
@@ -200,10 +236,9 @@ def _test_module(row: Mapping[str, Any], given: object) -> str:
     return "\n".join([*front, *(str(line).replace("\r\n", "\n") for line in lines)]) + "\n"
 
 
-def _behind(setup: str, case: TestCase) -> TestCase:
-    """Put a dataset's set-up code before a case that uses it; a call then becomes a statement."""
-    names = definitions(parse(setup) or ast.Module(body=[], type_ignores=[])).keys()
-    source = case.statement or f"assert {case.call} == {case.expected}"
+def _behind(setup: str, names: Set[str], case: TestCase) -> TestCase:
+    """Put a dataset's set-up code before a case that uses one of its names; a call then becomes a statement."""
+    source = case.statement or call_to_statement(case)
     tree = parse(source)
     if tree is None or not loaded_names(tree) & names:
         return case
@@ -231,7 +266,7 @@ def _of_pairs(row: Mapping[str, Any], column: str, given: Sequence[object]) -> l
         if len(ins) != len(outs):
             return UnusableTests("unreadable_tests", f"{len(ins)} inputs and {len(outs)} outputs")
         inputs, outputs = inputs + ins, outputs + outs
-        name = name or _text(value.get("fn_name"))
+        name = name or text_of(value.get("fn_name"))
     if not inputs:
         return UnusableTests("no_tests", f"column {column} has no input")
     name = name or _named_entry(row)
@@ -241,12 +276,12 @@ def _of_pairs(row: Mapping[str, Any], column: str, given: Sequence[object]) -> l
 
 
 def _script(row: Mapping[str, Any], inputs: list[object], outputs: list[object]) -> list[RowSuite] | UnusableTests:
-    pairs = dict(zip(map(stream, inputs), map(stream, outputs), strict=True))  # the same input twice proves nothing
+    pairs = unique_streams(inputs, outputs)
     cases = tuple(TestCase(kind="stdio", stdin=stdin, stdout=stdout) for stdin, stdout in pairs.items())
     if len(set(pairs.values())) == 1 and len(pairs) > 1:
         return UnusableTests("cannot_fail", "every output is the same")
-    solutions = list(_solutions(row, ""))
-    if not solutions and _has_solutions(row):
+    solutions = list(solutions_of(row, ""))
+    if not solutions and has_solutions(row):
         return UnusableTests("no_reference", "no solution is a Python 3 program")
     return [RowSuite("", _SCRIPT_STARTER, one, cases) for one in solutions[:3] or [""]]
 
@@ -254,21 +289,21 @@ def _script(row: Mapping[str, Any], inputs: list[object], outputs: list[object])
 def _function(
     row: Mapping[str, Any], name: str, inputs: list[object], outputs: list[object]
 ) -> list[RowSuite] | UnusableTests:
-    shown = _completed(_text(row.get("starter_code")))
-    in_class = any(_method_of(parse(code), name) for code in (shown, *_solutions(row, "Solution")))
+    shown = completed(text_of(row.get("starter_code")))
+    in_class = any(_method_of(parse(code), name) for code in (shown, *solutions_of(row, "Solution")))
     entry_point = "Solution" if in_class else name
     called = f"Solution().{name}" if in_class else name
-    solutions = list(_solutions(row, entry_point))
+    solutions = list(solutions_of(row, entry_point))
     found: list[RowSuite] = []
     readings = readings_of(inputs, outputs)
     if not solutions:
         takes = _parameters(parse(shown), name)
         readings = [one for one in readings if all(len(values) in takes for values in one[0])] or readings
     for arguments, expected in readings:
-        calls = [f"{called}({', '.join(map(repr, values))})" for values in arguments]
+        calls = [f"{called}({', '.join(map(write_literal, values))})" for values in arguments]
         cases = tuple(
-            TestCase(kind="call", call=call, expected=repr(value))
-            for call, value in dict(zip(calls, expected, strict=True)).items()
+            TestCase(kind="call", call=call, expected=write_json_value(value))
+            for call, value in unique_calls(calls, expected).items()
         )
         suites = _with_reference(row, entry_point, cases, solutions)
         if isinstance(suites, UnusableTests):
@@ -290,7 +325,7 @@ def _parameters(tree: ast.Module | None, name: str) -> Container[int]:
 def _with_reference(
     row: Mapping[str, Any], entry_point: str, cases: tuple[TestCase, ...], solutions: Sequence[str]
 ) -> list[RowSuite] | UnusableTests:
-    if not solutions and _has_solutions(row):
+    if not solutions and has_solutions(row):
         return UnusableTests("no_reference", f"no solution defines {entry_point}")
     if not solutions:
         return [RowSuite(entry_point, _announced(row, entry_point, cases), "", cases)]
@@ -298,16 +333,18 @@ def _with_reference(
     tree = parse(reference)
     assert tree is not None  # `_solutions` yields nothing else
     used = {name for case in cases for name in _names(case)} & definitions(tree).keys()
-    for given in (_text(row.get("starter_code")), _text(row.get("prompt"))):
-        starter = _with_usual_imports(_completed(given))
+    for given in (text_of(row.get("starter_code")), text_of(row.get("prompt"))):
+        starter = starter_of(row, given, entry_point)
         if given and is_valid_starter(starter, tree, entry_point, used):
             return [RowSuite(entry_point, starter, reference, cases)]
-    return [RowSuite(entry_point, _with_usual_imports(make_starter(tree, entry_point, used)), reference, cases)]
+    if not isinstance(definitions(tree)[entry_point], DefinitionNode):  # `f = lambda x: 2 * x` has no body to leave out
+        return [RowSuite(entry_point, _announced(row, entry_point, cases), reference, cases)]
+    return [RowSuite(entry_point, with_usual_imports(make_starter(tree, entry_point, used)), reference, cases)]
 
 
 def _announced(row: Mapping[str, Any], entry_point: str, cases: Sequence[TestCase]) -> str:
-    """Return starter code for a function that no solution shows, with parameters as the first test calls it."""
-    given = _with_usual_imports(_completed(_text(row.get("starter_code"))))
+    """Return starter code for a function whose parameters no solution shows: as the first test calls it."""
+    given = starter_of(row, text_of(row.get("starter_code")), entry_point)
     tree = parse(given)
     if tree is not None and entry_point in definitions(tree):
         return given
@@ -320,65 +357,26 @@ def _announced(row: Mapping[str, Any], entry_point: str, cases: Sequence[TestCas
     return f"def {entry_point}(*args):\n    pass\n"
 
 
-def _solutions(row: Mapping[str, Any], entry_point: str) -> Iterator[str]:
-    """Yield the row's own solutions that are Python and define the entry point, ready to run."""
-    for column in REFERENCE_COLUMNS:
-        for text in _texts(decoded(row.get(column)) if column == "solutions" else row.get(column)):
-            prompts = [given for name in _PROMPTS if (given := _text(row.get(name)))]
-            for code in (text, *(f"{given.rstrip()}\n{text}" for given in prompts)):
-                program = code if _defines(parse(code), entry_point) else extract_code(code, entry_point or None)
-                tree = parse(program or "")
-                if program and tree is not None and tree.body and _defines(tree, entry_point):
-                    yield _with_usual_imports(program.replace("\r\n", "\n"))
-                    break
-
-
-def _defines(tree: ast.Module | None, entry_point: str) -> bool:
-    if tree is None:
-        return False
-    if not entry_point:
-        return bool(tree.body)
-    found = definitions(tree).get(entry_point)
-    return found is not None and not is_stub(found)
-
-
-def _has_solutions(row: Mapping[str, Any]) -> bool:
-    found = (decoded(row.get(column)) for column in REFERENCE_COLUMNS)
-    return any(value.get("solution") if isinstance(value, Mapping) else _texts(value) for value in found)
-
-
-def _texts(value: object) -> list[str]:
-    """Return the texts of a column: one, a list, or CodeContests' solutions with their languages."""
-    if isinstance(value, Mapping):
-        languages, sources = value.get("language"), value.get("solution")
-        if isinstance(languages, Sequence) and isinstance(sources, Sequence):
-            pairs = zip(languages, sources, strict=False)
-            return [text for language, text in pairs if language in (_PYTHON3, "PYTHON3") and isinstance(text, str)]
-        return []
-    if isinstance(value, str):
-        return [value] if value.strip() else []
-    return [one for one in value if isinstance(one, str) and one.strip()] if isinstance(value, Sequence) else []
-
-
 def _named_entry(row: Mapping[str, Any]) -> str:
     """Return the name that a program has to define, where a column says it."""
     for column in _NAME_COLUMNS:
-        if _text(row.get(column)).isidentifier():
+        if text_of(row.get(column)).isidentifier():
             return str(row[column])
     for column, key in (("test_info", "function_name"), ("metadata", "func_name")):
         about = decoded(row.get(column))
         about = about[0] if isinstance(about, list) and about else about
-        if isinstance(about, dict) and _text(about.get(key)).isidentifier():
+        if isinstance(about, dict) and text_of(about.get(key)).isidentifier():
             return str(about[key])
     return ""
 
 
-def _imported_entry(source: str) -> str:
-    """Return the name that a test module imports from the solution, as KodCode's do; of several, the one used most."""
-    names = [name.strip() for match in _SOLUTION_IMPORT.finditer(source) for name in match["names"].split(",")]
-    tree = parse(_SOLUTION_IMPORT.sub("", source))
-    used = Counter(node.id for node in ast.walk(tree) if isinstance(node, ast.Name)) if tree else Counter[str]()
-    return max((name for name in names if name.isidentifier()), key=lambda name: used[name], default="")
+def _imported_entry(tests: ast.Module, row: Mapping[str, Any]) -> str:
+    """Return the name that a test module imports from the solution, as KodCode's do; of several, one that a solution
+    defines as a function or class, and the one used most."""
+    trees = [tree for code in solutions_of(row, "") if (tree := parse(code))]
+    own = {name: node for tree in trees for name, node in definitions(tree).items() if not is_import(node)}
+    uses = imported_names(tests, own.keys())
+    return max(uses, key=lambda name: (name in own, isinstance(own.get(name), DefinitionNode), uses[name]), default="")
 
 
 def _tested_name(tests: ast.Module, solutions: Sequence[str]) -> str:
@@ -395,13 +393,18 @@ def _tested_name(tests: ast.Module, solutions: Sequence[str]) -> str:
         for node in ast.walk(tests)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in bound
     )
+    read = Counter(name for node in ast.walk(tests) for name in _loaded(node) if name not in bound)
     for code in solutions:
         defined = definitions(parse(code) or ast.Module(body=[], type_ignores=[]))
-        own = [name for name, _ in called.most_common() if isinstance(defined.get(name), DefinitionNode)]
-        if own:
-            return own[0]
+        own = [name for name, _ in (*called.most_common(), *read.most_common()) if name in defined]
+        if found := next((name for name in own if not is_import(defined[name])), ""):
+            return found
     missing = missing_names(tests)
     return "" if solutions else next((name for name, _ in called.most_common() if name in missing), "")
+
+
+def _loaded(node: ast.AST) -> list[str]:
+    return [node.id] if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) else []
 
 
 def _calls(tree: ast.Module, name: str) -> list[ast.Call]:
@@ -420,38 +423,6 @@ def _method_of(tree: ast.Module | None, name: str) -> bool:
     )
 
 
-def _with_usual_imports(code: str) -> str:
-    """Add the imports that contest sites provide, where a program uses a name that it does not define."""
-    tree = parse(code)
-    if tree is None:
-        return code
-    missing = missing_names(tree)
-    lines = [f"import {name}" for name in sorted(missing & _USUAL_MODULES)]
-    for module in sorted({_USUAL[name] for name in missing & _USUAL.keys()}):
-        names = sorted(name for name in missing & _USUAL.keys() if _USUAL[name] == module)
-        lines.append(f"from {module} import {', '.join(names)}")
-    future = [node for node in tree.body if is_future(node)]
-    if not lines:
-        return code
-    if future:
-        rest = [node for node in tree.body if node not in future]
-        return unparse(future) + "\n".join(lines) + "\n" + unparse(rest)
-    return "\n".join(lines) + "\n\n" + code
-
-
-def _completed(code: str) -> str:
-    """Give a signature without a body one, as in `class Solution:\\n    def f(self):`."""
-    if not code.strip() or parse(code) is not None:
-        return code
-    last = code.rstrip().split("\n")[-1]
-    indent = len(last) - len(last.lstrip())
-    return f"{code.rstrip()}\n{' ' * (indent + 4)}pass\n"
-
-
 def _names(case: TestCase) -> set[str]:
     tree = parse(case.call or case.statement or "")
     return set() if tree is None else loaded_names(tree)
-
-
-def _text(value: object) -> str:
-    return value.replace("\r\n", "\n") if isinstance(value, str) else ""

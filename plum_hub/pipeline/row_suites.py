@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from plum_hub.errors import InstructionsError
 from plum_hub.execution import Judge
+from plum_hub.execution.closeness import without_as_lists
 from plum_hub.instructions.sources import source_rows, source_tasks
 from plum_hub.judging.cases import judge_of, limits_of
 from plum_hub.pipeline.base import Context
@@ -105,7 +106,8 @@ def _decide(
 
 def _readings(suites: list[RowSuite]) -> str:
     """Show what the first test may mean."""
-    shown = [f"{one.cases[0].call} == {one.cases[0].expected}" for one in suites[:2]]
+    first = [one.cases[0] for one in suites[:2]]
+    shown = [f"{case.call} == {without_as_lists(str(case.expected))}" for case in first]
     return f"its first test may be {' or '.join(shown)}, and there is no solution that tells: add one to the row"
 
 

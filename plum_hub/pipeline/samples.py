@@ -14,6 +14,7 @@ from threading import Event
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import Completion, Sampling
 from plum_hub.errors import EngineError
+from plum_hub.execution.closeness import without_as_lists
 from plum_hub.pipeline.base import (
     Context,
     RowRequest,
@@ -165,7 +166,7 @@ def _example(suite: TestSuite) -> str:
     """Return the first short call of a suite as an assertion; "" if it has none."""
     for case in suite.cases:
         if case.kind == "call" and case.tolerance is None:
-            example = f"assert {case.call} == {case.expected}"
+            example = f"assert {case.call} == {without_as_lists(str(case.expected))}"
             if len(example) <= _EXAMPLE_CHARACTERS and "\n" not in example:
                 return example
     return ""

@@ -127,19 +127,33 @@ def _take_published(context: Context) -> None:
 def _generate(context: Context) -> None:
     recipe = context.run.recipe
     engine, settings = recipe.generator, recipe.suites
-    assert settings.responses is not None  # a sealed recipe is filled in
     removed = removed_ids(context.run)
     requests = [
-        _request(recipe, instruction, index)
+        request
         for instruction in context.run.rows(Instruction)
         if instruction.id not in removed
-        for index in range(settings.responses)
+        for request in generator_requests(recipe, instruction)
     ]
     sampling = sampling_of(settings)
     requests = within_budget(context, Response, engine, requests, sampling)
     pending = pending_requests(context, Response, "responses", requests)
     context.progress.expect(min(RESPONSE_TOKENS, settings.max_tokens))
     generate_rows(context, Response, engine, pending, sampling)
+
+
+def generator_requests(recipe: Recipe, instruction: Instruction) -> Iterator[RowRequest[Response]]:
+    """List the requests for the suites of one instruction, which share its prompt.
+
+    Args:
+        recipe: A sealed recipe.
+        instruction: The instruction.
+
+    Yields:
+        One request for each response.
+    """
+    assert recipe.suites.responses is not None  # a sealed recipe is filled in
+    for index in range(recipe.suites.responses):
+        yield _request(recipe, instruction, index)
 
 
 def _request(recipe: Recipe, instruction: Instruction, index: int) -> RowRequest[Response]:
@@ -314,13 +328,12 @@ def _choose(
             group[0] = suite
         strengths.measure(stronger)
         for group in waiting:
-            best = group.pop(0)
-            if best.instruction_id in with_suite:
-                group.insert(0, best)
-            elif (weakness := strengths.weakness(best)) is not None:
-                yield _left_out(best, WEAK, weakness)
-                continue
-            else:
+            best = group[0]
+            if best.instruction_id not in with_suite:
+                del group[0]
+                if (weakness := strengths.weakness(best)) is not None:
+                    yield _left_out(best, WEAK, weakness)
+                    continue  # the next best has its turn
                 yield best
             for spare in group:
                 yield _left_out(spare, _SPARE)

@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from plum_hub.records import Drop, Preference, Prompt, Sample, Status, Verdict, digest, digests_with
+from plum_hub.refusal import SettingsModel
 from plum_hub.release.program_form import program_form
 
 STAGE = "preferences"
@@ -41,10 +42,8 @@ _SELECTING = {
 """Keys that select among labelled samples. They are part of a rule's name where they are not the default."""
 
 
-class PreferencesConfig(BaseModel):
+class PreferencesConfig(SettingsModel):
     """The rule by which verdicts become preferences."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     keep_truncated: bool = False
     """Whether to keep samples that were cut off at `max_tokens`."""

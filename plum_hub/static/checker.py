@@ -31,6 +31,8 @@ NOT_CHECKED = "not-checked"
 """Code of the only error of a program that mypy could not check: it was too slow or too large, or crashed mypy. Such a
 program is `ok` here; running it decides."""
 
+_EXCUSES = 1
+"""Version of the rules by which errors are not reported (`mypy_worker._excuses`)."""
 _BATCH = 500  # programs of one mypy run; a run costs as much as 70 programs
 
 
@@ -68,7 +70,7 @@ def checker_version(codes: frozenset[str] = DROP_CODES) -> str:
     Args:
         codes: mypy's error codes that are asked for.
     """
-    rules = json.dumps([sorted(codes), mypy_arguments()])
+    rules = json.dumps([sorted(codes), mypy_arguments(), _EXCUSES])
     return f"mypy-{version('mypy')}/python-{platform.python_version()}/{hashlib.sha256(rules.encode()).hexdigest()[:8]}"
 
 

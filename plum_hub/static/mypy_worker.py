@@ -20,6 +20,7 @@ and an error is `[code, line, message]`. `[]` ends the batch.
 This process imports mypy once and never sees a program: forks of it do the work and are thrown away.
 """
 
+import ast
 import gc
 import io
 import json
@@ -34,12 +35,17 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Errors: TypeAlias = list[tuple[str, int, str]]
 """Code, line (0 where there is none) and message of each error."""
 Found: TypeAlias = list[tuple[str, Errors]]
 """Status and errors of each program of a batch."""
+
+Span: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+"""Line and column of the first character of a part of a program, and of the one behind its last."""
+Excuses: TypeAlias = tuple[list[Span], set[Span]]
+"""Annotations, or parts of them, that Python never evaluates, and calls of a class that mypy cannot know."""
 
 _STEERS = re.compile(r"(?:type|mypy|coding)\s*[:=]")
 _LINE_THAT_STEERS = re.compile(r"^# mypy:", re.MULTILINE)
@@ -198,9 +204,14 @@ def _mypy(codes: set[str], arguments: list[str]) -> Callable[[Sequence[str]], Fo
                 del texts[blocker]
                 found[blocker] = ("stopped", [("", 0, "mypy cannot analyse it, as with a relative import")])
         found |= {name: ("checked", []) for name in texts}
+        excused: dict[str, Excuses] = {}
         for entry in map(json.loads, reported):
             if entry["severity"] == "error" and entry["code"] in codes:
                 name = entry["file"].removesuffix(".py")
+                if name not in excused:
+                    excused[name] = _excuses(texts[name])
+                if _is_excused(entry, *excused[name]):
+                    continue
                 message = entry["message"].replace(f"{name}.", "")[:_MAX_MESSAGE]
                 found[name][1].append((entry["code"], entry["line"], message))
         return [(status, several[:_MAX_ERRORS]) for status, several in map(found.__getitem__, names)]
@@ -210,6 +221,61 @@ def _mypy(codes: set[str], arguments: list[str]) -> Callable[[Sequence[str]], Fo
     if not reported:
         raise SystemExit("mypy reports nothing about an undefined name")
     return find_errors
+
+
+def _excuses(source: str) -> Excuses:
+    """Find where mypy reports what does not go wrong.
+
+    Python evaluates no annotation in quotes, of a function's variable, or behind `from __future__ import annotations`.
+    `cls(...)`, `type(self)(...)` and `super().f(...)` may call a class that mypy takes for its base.
+    """
+    unread: list[Span] = []
+    calls: set[Span] = set()
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return unread, calls
+    futures = (node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__")
+    is_lazy = any(alias.name == "annotations" for node in futures for alias in node.names)
+    pending: list[tuple[ast.AST, bool]] = [(tree, False)]
+    while pending:
+        node, is_local = pending.pop()
+        match node:
+            case ast.Call(
+                func=ast.Name(id="cls")
+                | ast.Call(func=ast.Name(id="type"), args=[_])
+                | ast.Attribute(attr="__class__")
+                | ast.Attribute(value=ast.Call(func=ast.Name(id="super")))
+            ):
+                calls.add(_span(node))
+            case ast.AnnAssign(annotation=annotation, simple=simple):
+                unread += _unread(annotation, is_lazy or (is_local and bool(simple)))
+            case ast.arg(annotation=ast.expr() as annotation) | ast.FunctionDef(returns=ast.expr() as annotation):
+                unread += _unread(annotation, is_lazy)
+            case ast.AsyncFunctionDef(returns=ast.expr() as annotation):
+                unread += _unread(annotation, is_lazy)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            is_local = not isinstance(node, ast.ClassDef)
+        pending += [(child, is_local) for child in ast.iter_child_nodes(node)]
+    return unread, calls
+
+
+def _unread(annotation: ast.expr, is_lazy: bool) -> list[Span]:
+    """Return what Python does not evaluate of an annotation."""
+    if is_lazy:
+        return [_span(annotation)]
+    return [_span(node) for node in ast.walk(annotation) if isinstance(node, ast.Constant)]
+
+
+def _span(node: ast.expr) -> Span:
+    return (node.lineno, node.col_offset), (node.end_lineno or node.lineno, node.end_col_offset or 0)
+
+
+def _is_excused(entry: dict[str, Any], unread: list[Span], calls: set[Span]) -> bool:
+    span = (entry["line"], entry["column"]), (entry["end_line"], entry["end_column"])
+    if entry["code"] == "call-arg":
+        return span in calls
+    return entry["code"] == "name-defined" and any(first <= span[0] and span[1] <= end for first, end in unread)
 
 
 def _imports(typeshed: Path) -> str:

@@ -19,7 +19,8 @@ from plum_hub.answers.source import parse
 from plum_hub.answers.surroundings import is_steady
 from plum_hub.execution import Execution, Judge, Limits, Program
 from plum_hub.execution.base import Case, Value
-from plum_hub.execution.closeness import parse_expected
+from plum_hub.execution.closeness import is_json_value, parse_expected, write_json_value
+from plum_hub.execution.literals import as_lists
 from plum_hub.judging.cases import sandbox_cases
 from plum_hub.records import TestCase, TestSuite
 from plum_hub.strength.choice import Outcomes, SampledProgram, killers, separators
@@ -255,6 +256,8 @@ def _case(varied: VariedCall, value: str) -> TestCase | None:
     if numbers is None or not all(map(math.isfinite, numbers)):
         return None
     origin, expected, tolerance = varied.origin, value, varied.origin.tolerance
+    if is_json_value(str(origin.expected)):
+        expected = write_json_value(as_lists(ast.literal_eval(value)))
     if (close := _closeness(origin.expected)) is not None:
         close.args = [ast.parse(value, mode="eval").body]
         expected = ast.unparse(close)

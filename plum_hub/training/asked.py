@@ -9,6 +9,7 @@ A task in a text becomes the turn of a user, which the model's own chat template
 too.
 """
 
+import json
 from typing import Any
 
 from plum_hub.errors import TrainingError
@@ -38,11 +39,15 @@ def with_prompt(row: Row, where: str) -> Row:
         The row; unchanged where it has a prompt, or nothing here applies.
 
     Raises:
-        TrainingError: Several columns may be the prompt, or a label is of no answer.
+        TrainingError: Several columns may be the prompt, a task or its answer is no text, or a label is of no answer.
     """
     if row.keys() >= _ALPACA and not any(row.get(name) is not None for name in _OTHERS):
-        if not all(isinstance(row[name], str) for name in _ALPACA):
-            return row | {"prompt": None, "completion": None}  # refused by its number later
+        for name in sorted(_ALPACA):
+            if not isinstance(row[name], str):
+                raise TrainingError(
+                    f"{where}: its {name} is {json.dumps(row[name], default=str):.60}, and must be a text: fix the "
+                    "row, or leave it out"
+                )
         row = row | {"prompt": _task(row, "instruction", where), "completion": row["output"]}
     elif row.get("prompt") is None and all(row.get(name) is not None for name in _PAIR):
         row = _with_question(row, where)

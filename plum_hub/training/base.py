@@ -1,5 +1,6 @@
 """The model to train, pinned to an exact revision; its weights are loaded only on request."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, Literal
 from plum_hub.engines import trust
 from plum_hub.engines.adapter import is_adapter
 from plum_hub.engines.base import in_a_line
+from plum_hub.engines.causal_lm import add_adapter, load_causal_lm
 from plum_hub.engines.forms import apply_form, chosen, family, names_of
 from plum_hub.engines.names import located, on_hub, published, unloadable
 from plum_hub.engines.revision import check_there, exact_revision
@@ -40,7 +42,7 @@ class PinnedModel:
         """
         from transformers import AutoConfig
 
-        return self._load(AutoConfig, **trust.TOKENIZER)
+        return self._load(AutoConfig.from_pretrained, **trust.TOKENIZER)
 
     def load_tokenizer(self) -> Any:
         """Load the model's tokenizer.
@@ -49,11 +51,12 @@ class PinnedModel:
             A `transformers` tokenizer with an end-of-text token.
 
         Raises:
-            TrainingError: The tokenizer does not load, or has no vocabulary or no end-of-text token.
+            TrainingError: The tokenizer does not load, has no vocabulary or no end-of-text token, or ends or pads with
+                a token that the model lacks.
         """
         from transformers import AutoTokenizer
 
-        tokenizer = self._load(AutoTokenizer, **trust.TOKENIZER)
+        tokenizer = self._load(AutoTokenizer.from_pretrained, **trust.TOKENIZER)
         try:
             trust.check_vocabulary(tokenizer)
         except ValueError as error:
@@ -62,6 +65,13 @@ class PinnedModel:
             ) from error
         if tokenizer.eos_token is None:
             raise TrainingError(f"{self.model}: its tokenizer has no end-of-text token; train another model")
+        known = self.load_config().get_text_config().vocab_size
+        for kind in ("eos_token", "pad_token"):
+            if (token := getattr(tokenizer, f"{kind}_id")) is not None and token >= known:
+                raise TrainingError(
+                    f"{self.model}: its tokenizer's {kind} {getattr(tokenizer, kind)!r} is token {token}, and the "
+                    f"model has only {known}: name one that it has in tokenizer_config.json, or train another model"
+                )
         if tokenizer.chat_template is None and (name := family(names_of(self.model))):
             apply_form(tokenizer, chosen(name, has_template=False))
         return tokenizer
@@ -77,14 +87,14 @@ class PinnedModel:
             A causal language model of `transformers`.
 
         Raises:
-            TrainingError: It is not a causal language model, or its weights are missing.
+            TrainingError: It is not a causal language model, or its files lack weights of it.
         """
         import torch
-        from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+        from transformers import BitsAndBytesConfig
 
         dtype = torch.bfloat16 if bf16 else torch.float32
         if quantization == "none":
-            return self._load(AutoModelForCausalLM, dtype=dtype, **trust.WEIGHTS)
+            return self._load(load_causal_lm, dtype=dtype)
         quantization_config = BitsAndBytesConfig(
             load_in_4bit=quantization == "4bit",
             load_in_8bit=quantization == "8bit",
@@ -92,10 +102,7 @@ class PinnedModel:
             bnb_4bit_compute_dtype=dtype,
         )
         device_map = {"": torch.cuda.current_device() if torch.cuda.is_available() else "cpu"}
-        return self._load(
-            AutoModelForCausalLM, dtype=dtype, quantization_config=quantization_config, device_map=device_map,
-            **trust.WEIGHTS,
-        )  # fmt: skip
+        return self._load(load_causal_lm, dtype=dtype, quantization_config=quantization_config, device_map=device_map)
 
     def merge(self, adapters: Path) -> Any:
         """Merge adapters into the model's weights.
@@ -105,17 +112,25 @@ class PinnedModel:
 
         Returns:
             The whole model, merged in float32 and cast to the dtype of the base.
-        """
-        from peft import PeftModel
 
+        Raises:
+            EngineError: The adapter's weights are a pickle.
+            TrainingError: The base does not load, or the adapter does not fit it.
+        """
         trust.check_weights(adapters)
-        model = PeftModel.from_pretrained(self.load_model(bf16=False), str(adapters)).merge_and_unload()
+        base = self.load_model(bf16=False)
+        try:
+            model = add_adapter(base, str(adapters)).merge_and_unload()
+        except unloadable() as error:
+            raise TrainingError(
+                f"{adapters} cannot be merged into {self.model} ({in_a_line(error)}): restore its files, or train again"
+            ) from error
         return model.to(self.load_config().dtype or model.dtype)
 
-    def _load(self, kind: Any, **options: Any) -> Any:
+    def _load(self, how: Callable[..., Any], **options: Any) -> Any:
         commit = {"revision": self.revision} if on_hub(self.model) else {}
         try:
-            return kind.from_pretrained(located(self.model), **commit, **options)
+            return how(located(self.model), **commit, **options)
         except unloadable() as error:
             raise TrainingError(
                 f"{self.model} at revision {self.revision} does not load ({in_a_line(error)}): it no longer exists, "
@@ -134,7 +149,7 @@ def pin_model(model: str, revision: str | None) -> PinnedModel:
         The pinned model; nothing of it is loaded.
 
     Raises:
-        EngineError: The model or the revision does not exist, or the folder holds another revision.
+        EngineError: The model or the revision does not exist, or the folder holds another revision or no safetensors.
         TrainingError: The folder holds adapters only.
         MissingExtraError: TRL, PEFT or matplotlib (which draws the curves) is not installed.
     """
@@ -146,6 +161,7 @@ def pin_model(model: str, revision: str | None) -> PinnedModel:
             f"{model}: holds adapters, which cannot be trained on: train the model that they belong to, or merge them "
             "into a whole model with --set merge=true and name its merged/"
         )
+    trust.check_weights(Path(model).expanduser())
     if not Path(model).expanduser().is_dir():
         model, _, own = model.partition("@")
         revision = own or revision

@@ -4,8 +4,7 @@ import hashlib
 import json
 import re
 from array import array
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 from plum_hub.engines.base import LocalSettings
 from plum_hub.errors import HubError, InstructionsError, TrainingError
 from plum_hub.hubs.client import choose_target, connected, fetch_repo
-from plum_hub.instructions.addresses import DatasetAddress, parse_source
+from plum_hub.instructions.addresses import DatasetAddress, LocalAddress, parse_source
 from plum_hub.instructions.cells import list_of
 from plum_hub.instructions.files import read_rows
 from plum_hub.instructions.hub import read_folder
@@ -27,27 +26,23 @@ from plum_hub.release.views import dpo_rows, kto_rows, sft_rows
 from plum_hub.run import Run
 from plum_hub.spool import Spool
 from plum_hub.training.asked import ANSWERS
-from plum_hub.training.forms import COLUMNS, LABELLED, PAIRED, Placed, form_of, needed, standard_rows, unpaired
+from plum_hub.training.checking import checked
+from plum_hub.training.forms import COLUMNS, LABELLED, PAIRED, Placed, standard_rows, turns_in_texts, unpaired
 from plum_hub.training.lengths import ROW_NAME, TOOLS, Row
 from plum_hub.training.record import DataRecord, ModelRevision
 from plum_hub.training.stored_rows import stored
-from plum_hub.training.turns import ASKING, asking_turn
+from plum_hub.training.survey import NOT_READ, lacking, survey
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-"""Half a character, which JSON may contain and no tokenizer accepts."""
+_NONE: dict[Method, str] = {
+    "kto": "the file is empty: add rows",
+    "dpo": "no prompt has both a chosen and a rejected answer: add pairs, or train with --method sft",
+    "sft": "no answer is chosen: add rows with the label true",
+}
+"""What is missing where a file gives no rows."""
 _IDS = ("sample_id", "chosen_sample_id", "rejected_sample_id")
-_READ = COLUMNS | {*_IDS, "instruction_id", TOOLS}
+_READ = COLUMNS | NOT_READ | {*_IDS, "instruction_id", TOOLS}
 """Every column that a training may need; no other is decoded."""
-_NOT_READ = (
-    "chat_template_kwargs", "tool_choice", "images", "image", "videos", "system", "system_prompt", "system_message",
-    "history", "functions", "available_tools", "documents",
-)  # fmt: skip
-"""Columns by which TRL or others would train differently, and that are not read here."""
-_NO_ANSWER = ASKING | {"tool"}
-"""Roles from which nothing can be learnt alone."""
-_WEIGHTS = ("weight", "train")
-"""Fields by which OpenAI and axolotl leave a turn out of the training."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +113,12 @@ def read_data(source: str, method: Method, hub: str) -> TrainingData:
     path = expanded(source)
     if exists(path / "recipe.yaml"):
         data = _from_run(path, method)
+        none = "build-dataset labels answers, and status counts them"
     else:
+        none = _NONE[method]
         try:
             found = parse_source(source)
+            _refuse_column(found, source)
             data = (
                 _from_repository(found, method, hub)
                 if isinstance(found, DatasetAddress)
@@ -129,8 +127,20 @@ def read_data(source: str, method: Method, hub: str) -> TrainingData:
         except InstructionsError as error:
             raise TrainingError(f"{error}; name a run, a file or folder of rows, or REPO@TAG") from error
     if not data.rows:
-        raise TrainingError(f"{source}: has no rows for {method}; build-dataset labels answers, and status counts them")
+        raise TrainingError(f"{source}: has no rows for {method}; {none}")
     return data
+
+
+def _refuse_column(found: LocalAddress | DatasetAddress | None, source: str) -> None:
+    """Refuse a column in an address: a method reads its own, and a config or split is named otherwise."""
+    if found is None or found.column is None:
+        return
+    head = source.strip().removesuffix(f":{found.column}")
+    part = f"; a config or split is named as in  '{head}?split={found.column}'" if "/" in head else ""
+    raise TrainingError(
+        f"{source}: names the column {found.column!r}, and a training reads those of its method: "
+        f"leave out :{found.column}, or rename the column in the file{part}"
+    )
 
 
 def _from_files(path: Path, method: Method, source: str) -> TrainingData:
@@ -170,19 +180,23 @@ def _from_repository(address: DatasetAddress, method: Method, hub: str) -> Train
     return TrainingData(repo, folder.name, made.rows, policy, made.ignored, made.places)
 
 
-def _policy(manifest: Path) -> PolicyRef:
-    """Read from a release's manifest which model sampled the answers."""
+def _policy(manifest: Path) -> PolicyRef | None:
+    """Read from a release's manifest which model sampled the answers; None for another's file of that name."""
     try:
-        identity = json.loads(manifest.read_text(encoding="utf-8"))["lineage"]["policy"]["identity"]
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or "lineage" not in content:
+            return None
+        identity = content["lineage"]["policy"]["identity"]
         name, revision = identity["model"], identity["revision"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise TrainingError(
             f"{manifest}: does not say which model wrote the samples ({type(error).__name__}: {error}), so this is not "
-            "a release of plum-hub; name one of its files instead of the repository"
+            "a release of plum-hub; name one of its files, as in  hf://datasets/REPO@REVISION/FILE"
         ) from error
     if not isinstance(name, str) or not isinstance(revision, str):
         raise TrainingError(
-            f"{manifest}: the policy's model or revision is not a string; name a file of the repository"
+            f"{manifest}: the policy's model or revision is not a string; name one of its files, as in  "
+            "hf://datasets/REPO@REVISION/FILE"
         )
     return PolicyRef(name, revision, name if _REPO.fullmatch(name) else None)
 
@@ -195,28 +209,6 @@ def _of_split(folder: Path, address: DatasetAddress) -> Iterator[tuple[str, Mapp
 
 def _of_release(files: Iterable[Path]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield from ((f"{path}:{number}", row) for path in files for number, row in read_rows(path, _READ))
-
-
-def _survey(rows: Iterable[Mapping[str, Any]]) -> tuple[set[str] | None, tuple[str, ...]]:
-    """Return the columns that all rows have, None without rows; and those that would change the training if read."""
-    have: set[str] | None = None
-    seen: set[str] = set()
-    plain = False
-    for row in rows:
-        if have is None:
-            have, plain = set(row), isinstance(row.get("prompt", row.get("messages", "")), str)
-        have &= row.keys()
-        seen.update(name for name in _NOT_READ if name in row)
-        seen.update(f"{name} of messages" for name in _WEIGHTS if _leaves_out(row.get("messages"), name))
-        if plain and row.get(TOOLS):
-            seen.add(TOOLS)  # no chat template is applied to a plain-text prompt
-    return have, (*(name for name in (*_NOT_READ, TOOLS) if name in seen), *sorted(seen - {*_NOT_READ, TOOLS}))
-
-
-def _leaves_out(turns: Any, field: str) -> bool:
-    """Tell whether a field of some turn says that it is not to be learnt."""
-    listed = turns if isinstance(turns, list) else []
-    return any(isinstance(turn, dict) and turn.get(field) in (0, False) for turn in listed)
 
 
 class _Converted(NamedTuple):
@@ -239,28 +231,24 @@ def _convert(opened: Callable[[], Iterator[tuple[str, Mapping[str, Any]]]], meth
     Returns:
         The rows.
     """
-    found, ignored = _survey(row for _, row in standard_rows(opened()))
-    have = found or set()
-    form = form_of(have, method) or LABELLED
-    if found is not None and not have >= set(form):
-        _name_odd_row(standard_rows(opened()), method)
-        own, _ = _survey(row for _, row in opened())  # as they are written, without what follows from them
-        raise TrainingError(
-            f"{source}: {method} needs in every row {needed(have, method)}; every row has "
-            f"{', '.join(sorted(map(str, own or ()))) or 'nothing'}: rename columns, or add what is missing"
-        )
+    in_texts = turns_in_texts(row for _, row in opened())
+    found = survey(standard_rows(opened(), in_texts))
+    form = found.form(method) or LABELLED
+    if found.shapes and not found.form(method):
+        found.refuse_odd_row(method)
+        raise TrainingError(f"{source}: {lacking(found, method, (row for _, row in opened()))}")
     read: array[int] = array("Q")
     """The number of the row that each row was made of: it is looked up again when it must be named."""
 
     def places(position: int) -> str:
         return next(where for where, _ in islice(opened(), read[position], None))
 
-    checked = _checked(standard_rows(opened()), form)
+    whole = checked(standard_rows(opened(), in_texts), form)
     if form == LABELLED and method != "kto":
-        return _Converted(_derived(checked, method, read), ignored, places)
-    ignored += ("label",) if "label" in have - set(form) else ()
+        return _Converted(_derived(whole, method, read), found.ignored, places)
+    ignored = (*found.ignored, *(("label",) if "label" in found.some - set(form) else ()))
     pairs = (method, form) == ("kto", PAIRED)
-    numbered = unpaired(checked) if pairs else ((number, *one) for number, one in enumerate(checked))
+    numbered = unpaired(whole) if pairs else ((number, *one) for number, one in enumerate(whole))
     kept = LABELLED if method == "kto" else form
 
     def rows() -> Iterator[tuple[Row, str | None]]:
@@ -271,31 +259,13 @@ def _convert(opened: Callable[[], Iterator[tuple[str, Mapping[str, Any]]]], meth
     return _Converted(stored(rows()), ignored, places)
 
 
-def _name_odd_row(rows: Placed, method: Method) -> None:
-    """Refuse the first row that lacks what most rows have; nothing happens where no row has the columns of a form."""
-    kinds: dict[tuple[str, ...] | None, tuple[str, Set[str]]] = {}
-    counts: Counter[tuple[str, ...] | None] = Counter()
-    for where, row in rows:
-        counts[kind := form_of(row.keys(), method)] += 1
-        kinds.setdefault(kind, (where, row.keys()))
-    usual = max((kind for kind in counts if kind), key=counts.__getitem__, default=None)
-    others = [first for kind, first in kinds.items() if kind != usual and not first[1] >= set(usual or ())]
-    if usual and others:
-        where, columns = others[0]
-        lacks = ", ".join(name for name in usual if name not in columns)
-        raise TrainingError(
-            f"{where}: has {', '.join(sorted(columns)) or 'nothing'}, and lacks {lacks}, which other "
-            "rows have: fix the row, or leave it out"
-        )
-
-
-def _derived(checked: Placed, method: Method, read: "array[int]") -> Sequence[Row]:
+def _derived(given: Placed, method: Method, read: "array[int]") -> Sequence[Row]:
     """Derive the rows of dpo or sft from labelled ones; `read` gets the number of the first that each was made of."""
     tools = Spool()
     of_sample: dict[str, int] = {}
 
     def labels() -> Iterator[Preference]:
-        for number, (where, row) in enumerate(checked):
+        for number, (where, row) in enumerate(given):
             tools.append(own := _tools(row, where))
             preference = preference_of(row, number, where, own)
             of_sample[preference.sample_id] = number
@@ -355,72 +325,6 @@ def _tools(row: Mapping[str, Any], where: str) -> str | None:
     raise TrainingError(
         f"{where}: its tools are not a list of objects, nor JSON of one; fix the row, or leave the column out"
     )
-
-
-def _checked(rows: Placed, columns: Sequence[str]) -> Iterator[tuple[str, Row]]:
-    """Refuse missing texts, a mix of texts and conversations, and labels that are not booleans.
-
-    Any other label, such as the string "false", would count as chosen.
-    """
-    texts = [name for name in columns if name != "label"]
-    is_valid: Callable[[object], bool] | None = None
-    for where, row in rows:
-        if len(texts) == 1:
-            _check_whole(row, where, texts[0])
-        is_valid = is_valid or (_is_text if isinstance(row[texts[0]], str) else _is_conversation)
-        if not all(is_valid(row[name]) for name in texts):
-            raise TrainingError(
-                f"{where}: {', '.join(texts)} must all be texts, or all conversations (lists of role "
-                "and content), in this row as in the first; fix the row"
-            )
-        for name in texts[1:]:
-            if role := asking_turn(row[name]):
-                raise TrainingError(
-                    f"{where}: its {name} begins with a turn of role {role!r}, which is the prompt's: "
-                    f"leave such turns out of {name}"
-                )
-        if "label" in columns and row["label"] not in (True, False):
-            raise TrainingError(
-                f"{where}: its label is {json.dumps(row['label'], default=str)}, and must be true or false; fix the row"
-            )
-        yield where, row
-
-
-def _check_whole(row: Row, where: str, name: str) -> None:
-    """Refuse `messages` that are no conversation or have no answer, and a `text` that is none."""
-    if not (_is_conversation(row[name]) if name == "messages" else _is_text(row[name])):
-        kind = "a conversation (a list of role and content, both texts)" if name == "messages" else "a text"
-        raise TrainingError(f"{where}: its {name} must be {kind}; fix the row")
-    if name == "messages" and all(turn["role"] in _NO_ANSWER for turn in row[name]):
-        raise TrainingError(
-            f"{where}: its messages hold no answer, only turns of role "
-            f"{' and '.join(sorted({repr(turn['role']) for turn in row[name]}))}: add the answer, or leave the row out"
-        )
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and _LONE_SURROGATE.search(value) is None
-
-
-def _is_conversation(value: object) -> bool:
-    if not isinstance(value, list) or not value:
-        return False
-    turns = all(
-        isinstance(turn, dict)
-        and _is_text(turn.get("role"))
-        and (_is_text(turn.get("content")) or ("content" not in turn and bool(turn.get("tool_calls"))))
-        for turn in value
-    )
-    return turns and _is_json(value)
-
-
-def _is_json(value: object) -> bool:
-    """Tell whether a value can be written as JSON: Parquet may contain dates and bytes."""
-    try:
-        json.dumps(value)
-    except (ValueError, TypeError, RecursionError):
-        return False
-    return True
 
 
 def _unchanged(row: Mapping[str, Any], number: int, columns: Sequence[str]) -> Row:

@@ -21,7 +21,7 @@ from plum_hub.release.schemas import Method
 from plum_hub.training.asked import COLUMNS as ASKED
 from plum_hub.training.asked import with_prompt
 from plum_hub.training.lengths import Row
-from plum_hub.training.turns import chatml, conversation_of
+from plum_hub.training.turns import ASKING, chatml, conversation_of, turns_in
 
 LABELLED, PAIRED = ("prompt", "completion", "label"), ("prompt", "chosen", "rejected")
 FORMS: dict[Method, tuple[tuple[str, ...], ...]] = {
@@ -35,6 +35,9 @@ TURNS = frozenset({
     "prompt", "completion", "chosen", "rejected", "messages", "conversations", "conversation", "tools",
 })  # fmt: skip
 """Columns whose nulls are those of a file format."""
+_PARTS = ("prompt", "completion", "chosen", "rejected")
+_WHOLE = frozenset({"messages", "conversations", "conversation"})
+"""Columns of `TURNS` that are never plain text."""
 _OTHER_NAMES = {"conversations": "messages", "conversation": "messages", "kto_tag": "label"}
 """What ShareGPT, chats of arenas and LLaMA-Factory call columns of TRL."""
 COLUMNS = frozenset(
@@ -47,11 +50,50 @@ Placed: TypeAlias = Iterable[tuple[str, Row]]
 """Rows, each with where it is, such as `FILE:LINE`, for messages."""
 
 
-def standard_rows(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[tuple[str, Row]]:
+def turns_in_texts(rows: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Find the columns whose texts are turns, as a CSV or Parquet export keeps them.
+
+    A plain text may be such JSON, too: it is what shall be answered. So all texts of a column must be turns, and so
+    must the prompt for an answer to be some, unless both answers of a pair begin with what was asked.
+
+    Args:
+        rows: Rows as they are in a file.
+
+    Returns:
+        Names of columns.
+    """
+    kinds: dict[str, set[str]] = {name: set() for name in _PARTS}
+    for row in rows:
+        for name, seen in kinds.items():
+            if "text" not in seen and (value := row.get(name)) is not None:
+                seen.add(_kind(value))
+    found = {name for name, seen in kinds.items() if seen and "text" not in seen}
+    pairs, whole = {"chosen", "rejected"}, all(kinds[name] == {"whole"} for name in ("chosen", "rejected"))
+    if kinds["prompt"] and "prompt" not in found and not whole:
+        found.clear()
+    if not found >= pairs:
+        found -= pairs
+    return frozenset(found | _WHOLE)
+
+
+def _kind(value: Any) -> str:
+    """Tell what a value of a prompt or answer is: `text`, `turns`, or the `whole` conversation with what was asked."""
+    try:
+        turns = turns_in(value) if isinstance(value, str) else value
+    except UnreadableTurnsError:
+        return "turns"
+    if isinstance(turns, str):
+        return "text"
+    begin = chatml(turns[0]) if isinstance(turns, list) and turns else None
+    return "whole" if isinstance(begin, dict) and begin.get("role") in ASKING else "turns"
+
+
+def standard_rows(rows: Iterable[tuple[str, Mapping[str, Any]]], in_texts: Set[str]) -> Iterator[tuple[str, Row]]:
     """Bring rows into one of TRL's standard forms, with an explicit prompt.
 
     Args:
         rows: Rows as they are in a file, each with where it is.
+        in_texts: Columns whose texts are turns; see `turns_in_texts`.
 
     Yields:
         The rows, each with where it is.
@@ -62,7 +104,10 @@ def standard_rows(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[tup
     """
     empty, has_prompts = "", False
     for where, given in rows:
-        row = {name: _conversation(name, value, where) for name, value in given.items()}
+        row = {
+            name: _conversation(name, value, where, in_text=name in in_texts) if name in TURNS else value
+            for name, value in given.items()
+        }
         row |= {name: list(map(chatml, row[name])) for name in TURNS if isinstance(row.get(name), list)}
         for other, name in _OTHER_NAMES.items():
             if other in row and row.get(name) is None:
@@ -130,9 +175,9 @@ def unpaired(rows: Placed) -> Iterator[tuple[int, str, Row]]:
             yield number, where, {key: value for key, value in rest.items() if not key.endswith("_sample_id")} | own
 
 
-def _conversation(name: str, value: Any, where: str) -> Any:
+def _conversation(name: str, value: Any, where: str, *, in_text: bool) -> Any:
     try:
-        return conversation_of(value) if name in TURNS else value
+        return conversation_of(value, in_text=in_text)
     except UnreadableTurnsError as error:
         raise TrainingError(
             f"{where}: its {name} is a list of turns in a text that is neither JSON nor what Python or numpy print: "

@@ -4,12 +4,13 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from plum_hub.engines.template import BrokenTemplateError, TemplateRefusalError, render
 from plum_hub.errors import TrainingError
 from plum_hub.spool import SelectedItems
-from plum_hub.training.turns import ASKING, ROLES
+from plum_hub.training.turns import ROLES
+from plum_hub.training.visibility import LOST, NOT_SHOWN, Unseen, Visibility
 
 Row: TypeAlias = dict[str, Any]
 """A row in one of TRL's formats: prompt, completion and label; prompt, chosen and rejected; prompt and completion;
@@ -24,7 +25,6 @@ TOO_LONG = "longer than max_length"
 BEYOND_CONTEXT = "longer than the model's context"
 NO_PREFIX = "the prompt's tokens are not the beginning of the whole"
 NO_ANSWER = "the chat template renders nothing of the answer"
-NOT_SHOWN = "the chat template renders nothing of a system, developer or user turn"
 _KNOWN_ROLES = frozenset(ROLES.values())
 _CHUNK = 1_000
 """Rows that are tokenised at a time."""
@@ -44,6 +44,8 @@ class FittingRows:
     merged: int = 0
     """Rows that fit in which one token spans the end of the prompt and the beginning of the answer, as `.def` does. TRL
     counts it, and what else differs from the prompt alone, to the answer."""
+    unseen: tuple[str, ...] = ()
+    """What the template does not render of rows that fit: `tools`, or fields with thoughts."""
 
 
 class _RefusedRowError(ValueError):
@@ -84,24 +86,27 @@ def fitting_rows(
     tokens: list[int] = []
     left_out: Counter[str] = Counter()
     merged = 0
+    unseen: set[str] = set()
+    visibility = Visibility(tokenizer)
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
         try:
-            measured = _measure(chunk, tokenizer)
+            measured = _measure(chunk, tokenizer, visibility)
         except _RefusedRowError as error:
             row, why = error.args
             place = start + next(number for number, one in enumerate(chunk) if one is row)
             raise TrainingError(f"{places(place) if places else f'row {row[ROW_NAME]}'}: {why}") from error
-        for place, (length, unfit, is_merged) in enumerate(measured, start):
+        for place, (length, unfit, is_merged, names) in enumerate(measured, start):
             if unfit or length > limit:
                 left_out[unfit or (TOO_LONG if length > max_length else BEYOND_CONTEXT)] += 1
             else:
                 kept.append(place)
                 tokens.append(length)
                 merged += is_merged
+                unseen.update(names)
     if not kept:
         raise TrainingError(_no_rows(left_out, limit, max_length))
-    return FittingRows(SelectedItems(rows, kept), tokens, limit, left_out, merged)
+    return FittingRows(SelectedItems(rows, kept), tokens, limit, left_out, merged, tuple(sorted(unseen)))
 
 
 def _no_rows(left_out: Mapping[str, int], limit: int, max_length: int) -> str:
@@ -110,6 +115,11 @@ def _no_rows(left_out: Mapping[str, int], limit: int, max_length: int) -> str:
         return (
             f"{NOT_SHOWN}, which the model would not see: write a developer's turn as the system's, leave such turns "
             "out, or train a model whose template renders them"
+        )
+    if left_out.get(LOST):
+        return (
+            f"{LOST}: leave such turns out, write them as texts, or train a model whose template renders them, as that "
+            "of a model that calls tools does"
         )
     if left_out.get(NO_ANSWER):
         return f"{NO_ANSWER}, so that there is nothing to train on: train a model whose template renders every turn"
@@ -131,40 +141,57 @@ def _is_plain(row: Row) -> bool:
     return isinstance(row.get("prompt", row.get("messages", "")), str)
 
 
-def _measure(rows: Sequence[Row], tokenizer: Any) -> list[tuple[int, str | None, bool]]:
-    """Measure rows.
+class _Measured(NamedTuple):
+    """What decides whether a row fits."""
 
-    Returns:
-        For each row the length of its longest sequence, the reason if no answer follows its prompt, and whether they
-        share a token.
-    """
+    length: int
+    """Tokens of its longest sequence."""
+    unfit: str | None
+    """Why it cannot be trained on, whatever its length."""
+    merged: bool
+    """Whether a token spans prompt and answer."""
+    unseen: tuple[str, ...]
+    """What else the template does not render."""
+
+
+def _measure(rows: Sequence[Row], tokenizer: Any, visibility: Visibility) -> list[_Measured]:
+    """Measure rows."""
     if "prompt" not in rows[0]:
         wholes = [row["messages"] if "messages" in row else _sequence("", row["text"], tokenizer) for row in rows]
-        texts = _texts(rows, wholes, tokenizer, open_end=False)
-        lengths = map(len, _tokens(texts, wholes, tokenizer))
+        lengths = map(len, _tokens(_texts(rows, wholes, tokenizer, open_end=False), wholes, tokenizer))
+        all_seen = [_unseen(row, whole, visibility) for row, whole in zip(rows, wholes, strict=True)]
         return [
-            (length, NO_ANSWER if not length else NOT_SHOWN if _hides(turns, text) else None, False)
-            for length, turns, text in zip(lengths, wholes, texts, strict=True)
+            _Measured(length, one.reason if length else NO_ANSWER, False, one.names)
+            for length, one in zip(lengths, all_seen, strict=True)
         ]
     asked = [row["prompt"] for row in rows]
-    begun = _texts(rows, asked, tokenizer, open_end=True)
-    prompts = _tokens(begun, asked, tokenizer)
-    longest: list[int] = [0] * len(rows)
-    unfit = [NOT_SHOWN if _hides(turns, text) else None for turns, text in zip(asked, begun, strict=True)]
-    merged = [False] * len(rows)
+    prompts = _tokens(_texts(rows, asked, tokenizer, open_end=True), asked, tokenizer)
+    found = [_Measured(0, None, False, ()) for _ in rows]
     for answer in ("completion", "chosen", "rejected"):
         if answer not in rows[0]:
             continue
         wholes = [_sequence(row["prompt"], row[answer], tokenizer) for row in rows]
         sequences = _tokens(_texts(rows, wholes, tokenizer, open_end=False), wholes, tokenizer)
         for number, (prompt, sequence) in enumerate(zip(prompts, sequences, strict=True)):
-            longest[number] = max(longest[number], len(sequence))
+            _, unfit, merged, names = found[number]
+            seen = _unseen(rows[number], wholes[number], visibility)
+            unfit = unfit or seen.reason
             if sequence[: len(prompt)] != prompt:
-                merged[number] = isinstance(asked[number], str) and sequence[:1] == prompt[:1]
-                unfit[number] = unfit[number] if merged[number] else NO_PREFIX
+                merged = isinstance(asked[number], str) and sequence[:1] == prompt[:1]
+                unfit = unfit if merged else NO_PREFIX
             elif len(sequence) == len(prompt):
-                unfit[number] = NO_ANSWER
-    return list(zip(longest, unfit, merged, strict=True))
+                unfit = NO_ANSWER
+            found[number] = _Measured(max(found[number].length, len(sequence)), unfit, merged, names + seen.names)
+    return found
+
+
+def _unseen(row: Row, whole: Any, visibility: Visibility) -> Unseen:
+    """Find out what the template does not render of a row; of a plain text everything is seen."""
+    return Unseen() if isinstance(whole, str) else visibility.unseen(whole, _tools(row))
+
+
+def _tools(row: Row) -> Any:
+    return json.loads(row[TOOLS]) if row.get(TOOLS) else None
 
 
 def _sequence(prompt: Any, answer: Any, tokenizer: Any) -> Any:
@@ -188,17 +215,9 @@ def _tokens(texts: list[str], wholes: list[Any], tokenizer: Any) -> list[list[in
     return list(tokenizer(text=texts, **more)["input_ids"])
 
 
-def _hides(turns: Any, text: str) -> bool:
-    """Tell whether something that was asked or prescribed is not in a rendered conversation."""
-    if isinstance(turns, str):
-        return False
-    given = (turn.get("content") for turn in turns if turn["role"] in ASKING)
-    return any(one.strip() not in text and "".join(one.split()) not in "".join(text.split()) for one in given if one)
-
-
 def _rendered(row: Row, turns: list[dict[str, str]], tokenizer: Any, *, open_end: bool) -> str:
     """Apply the chat template to a conversation, with the row's tools; a refusal names the row and the turn."""
-    tools = json.loads(row[TOOLS]) if row.get(TOOLS) else None
+    tools = _tools(row)
 
     def refusal(part: list[dict[str, str]]) -> str | None:
         try:

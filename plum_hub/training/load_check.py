@@ -69,9 +69,10 @@ def load(spec: LoadCheckSpec, commit: str | None) -> tuple[Any, Any]:
         Model and tokenizer.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     from plum_hub.engines import trust
+    from plum_hub.engines.causal_lm import add_adapter, load_causal_lm
 
     where, source = spec.checkpoint, {}
     if commit is not None:
@@ -79,12 +80,9 @@ def load(spec: LoadCheckSpec, commit: str | None) -> tuple[Any, Any]:
         where, source = spec.repo, {"revision": commit, "token": token, "cache_dir": f"{spec.scratch}/cache"}
     tokenizer = AutoTokenizer.from_pretrained(where, **trust.TOKENIZER, **source)
     if spec.base is None:
-        model = AutoModelForCausalLM.from_pretrained(where, dtype="auto", **trust.WEIGHTS, **source)
+        model = load_causal_lm(where, dtype="auto", **source)
     else:
-        from peft import PeftModel
-
-        model = AutoModelForCausalLM.from_pretrained(spec.base, dtype="auto", **trust.WEIGHTS)
-        model = PeftModel.from_pretrained(model, where, **source)
+        model = add_adapter(load_causal_lm(spec.base, dtype="auto"), where, **source)
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 
 

@@ -97,6 +97,11 @@ class PreparedTraining:
         return self.request.settings.model_copy(update={"max_length": self.fitting.limit})
 
     @property
+    def columns_not_read(self) -> tuple[str, ...]:
+        """Columns that might change the training, and are not read here or not rendered by the model's template."""
+        return tuple(dict.fromkeys((*self.data.ignored_columns, *self.fitting.unseen)))
+
+    @property
     def weights(self) -> LabelWeights:
         """KTO's class weights: as set, else from the label counts."""
         settings = self.request.settings
@@ -159,7 +164,7 @@ class PreparedTraining:
             longest=max(self.fitting.tokens),
             epochs=tuple(EpochRows(rows=len(order.rows), left_out=dict(order.left_out)) for order in self.orders),
             merged=self.fitting.merged or None,
-            columns_not_read=list(self.data.ignored_columns) or None,
+            columns_not_read=list(self.columns_not_read) or None,
         )
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from plum_hub import plain_yaml
 from plum_hub.engines.base import in_a_line
 from plum_hub.errors import TrainingError
-from plum_hub.refusal import first_refusal
+from plum_hub.refusal import SettingsModel, first_refusal
 from plum_hub.release.schemas import Method
 
 _RATES: dict[tuple[Method, bool], float] = {
@@ -37,10 +37,8 @@ class Batches:
     """Batches per device and optimiser step."""
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(SettingsModel):
     """How a model is trained: the keys of `--set`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: Method = "kto"
     """`kto` on chosen and rejected answers, `dpo` on balanced pairs of them, `sft` on the chosen ones alone."""
@@ -72,7 +70,8 @@ class TrainingSettings(BaseModel):
     undesirable_weight: float | None = Field(default=None, gt=0)
     """KTO loss weight of rejected rows."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the steps over which the learning rate rises linearly; then it decays linearly to 0."""
+    """Share of the steps, rounded down, over which the learning rate rises linearly; then it decays linearly. No step
+    has the rate 0: with the default, trainings of fewer than 10 steps begin at the peak."""
     weight_decay: float = Field(default=0.0, ge=0)
     """AdamW weight decay."""
     max_grad_norm: float = Field(default=1.0, gt=0)

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from datasets import Dataset, Features, Json, List  # noqa: TID253
 from peft import LoraConfig  # noqa: TID253
 from peft.helpers import disable_input_dtype_casting  # noqa: TID253
 from safetensors import SafetensorError
+from torch.optim.lr_scheduler import LambdaLR  # noqa: TID253
 from transformers import PrinterCallback, Trainer, TrainerCallback  # noqa: TID253
 from transformers.integrations import TensorBoardCallback  # noqa: TID253
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer  # noqa: TID253
@@ -39,11 +41,39 @@ _CHUNK = 5_000
 """Rows that are in memory while they are written for a trainer."""
 
 
+def rate_share(step: int, steps: int, warmup: float) -> float:
+    """Compute the learning rate of a step: a linear rise, then a linear decay, of which no step has the rate 0.
+
+    The linear schedule of transformers gives the first step the rate 0, which is all there is of a short training.
+
+    Args:
+        step: The step, from 0.
+        steps: Steps of the whole training.
+        warmup: Share of the steps that rise, rounded down: fewer than `1 / warmup` steps have none.
+
+    Returns:
+        Share of the peak, from 0 to 1; 0 only after the last step.
+    """
+    rising = int(warmup * steps)
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    return max(0.0, (steps - step) / (steps - rising))
+
+
 def _guarded(base: Any) -> Any:
-    """Subclass one of TRL's trainers so that it stops when it diverges."""
+    """Subclass one of TRL's trainers so that it stops when it diverges, and each step has a learning rate above 0."""
 
     class Guarded(base):  # type: ignore[misc]  # TRL has no types
+        lr_scheduler: Any
         max_kl = float("inf")
+
+        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+            if self.lr_scheduler is None:
+                warmup = self.args.warmup_steps  # as a share
+                share = partial(rate_share, steps=num_training_steps, warmup=warmup)
+                self.lr_scheduler = LambdaLR(optimizer or self.optimizer, share)
+                self._created_lr_scheduler = True
+            return self.lr_scheduler
 
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             loss = super().compute_loss(model, inputs, *args, **kwargs)

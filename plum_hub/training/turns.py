@@ -20,28 +20,31 @@ _LOOKS_LIKE_TURNS = re.compile(
     r"""\s*\[\s*\{(?=.*["'](?:role|from)["']\s*:\s*["'](?:system|developer|user|human|assistant|gpt)["']).*\}\s*\]\s*""",
     re.DOTALL,
 )
+_VALUES = ("arguments", "parameters")
+"""Fields of calls and tools within which a null is a value."""
 _TOO_DEEP = {"nested": "too deeply"}
 """Neither text, turns nor tools, so that the row is refused by its number."""
 
 
-def conversation_of(value: Any) -> Any:
+def conversation_of(value: Any, *, in_text: bool) -> Any:
     """Read a conversation: from text, where a CSV or Parquet export kept it so, and without its null fields.
 
-    Arrow and Parquet give every turn, tool call and tool the fields of all the others, as nulls, and a template that
-    asks whether a turn has a field would render them.
+    Many exports give every turn, tool call and tool the fields of all the others, as nulls, and a template that asks
+    whether a turn has a field would render them. A null among the arguments of a call means something.
 
     Args:
         value: A value of a row.
+        in_text: Whether a text may be a list of turns.
 
     Returns:
-        A list without null fields at any depth, also of a turn by itself, or an object if it is nested too deeply; any
-        other value, plain text included, unchanged.
+        A list without null fields except in arguments and schemas, also of a turn by itself, or an object if it is
+        nested too deeply; any other value, plain text included, unchanged.
 
     Raises:
         UnreadableTurnsError: A text is a list of turns by its look, and cannot be read.
     """
-    if isinstance(value, str):
-        value = _parsed(value)
+    if in_text and isinstance(value, str):
+        value = turns_in(value)
     if isinstance(value, dict) and any(names <= value.keys() for names in _FIELDS):
         value = _turns_of(value)
     try:
@@ -101,8 +104,18 @@ def asking_turn(answer: Any) -> str | None:
     return role if role in ASKING else None
 
 
-def _parsed(text: str) -> Any:
-    """Return the turns in a text; the text itself if it is anything but a list of turns."""
+def turns_in(text: str) -> Any:
+    """Read the turns that a text holds.
+
+    Args:
+        text: The text.
+
+    Returns:
+        The turns; the text itself if it is anything but a list of turns.
+
+    Raises:
+        UnreadableTurnsError: It is a list of turns by its look, and cannot be read.
+    """
     found = list_of(text)
     turns = isinstance(found, list) and all(
         isinstance(turn, dict) and any(names <= turn.keys() for names in _FIELDS) for turn in found
@@ -124,5 +137,5 @@ def _turns_of(columns: dict[str, Any]) -> Any:
 
 def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+        return {key: one if key in _VALUES else _without_nulls(one) for key, one in value.items() if one is not None}
     return [_without_nulls(one) for one in value] if isinstance(value, list) else value

@@ -112,6 +112,10 @@ ANSWERS = {
         "1 def f(x):\n1     return x + 1\n",
     ),
     "a difference": ("```diff\n--- a\n+++ b\n@@ -1,2 +1,2 @@\n def f(x):\n-    return x\n+    return x + 1\n```", F),
+    "a difference with blanks": (
+        "```diff\n- def f(x):\n-     return x\n+ def f(x):\n+     return x + 1\n```",
+        F,
+    ),
     "only added lines": ("```python\n+def f(x):\n+    return x + 1\n```", F),
     "commands of a notebook": (f"```python\n%matplotlib inline\n!pip install x\n{F}```", f"\n\n{F}"),
     "indented as a whole": ("    def f(x):\n        return x + 1\n", F),
@@ -344,6 +348,95 @@ SEVERAL = {
 }
 
 
+_ADD = "def f(a, b):\n    return a + b\n"
+_SECOND = {
+    "the rest": (
+        "To log calls:",
+        "def f(a, b):\n    print('x')\n    # ... rest of the function stays the same\n",
+    ),
+    "existing code": ("With a check:", "def f(a, b):\n    assert a\n    # existing code ...\n"),
+    "unchanged": ("With a check:", "def f(a, b):\n    if not a:\n        return b\n    # unchanged\n"),
+    "as before": ("With a check:", "def f(a, b):\n    assert a\n    # (same as before)\n"),
+    "a value left out": ("In outline:", "def f(a, b):\n    result = ...\n    return result\n"),
+    "one argument more": ("For three numbers:", "def f(a, b, c):\n    return a + b + c\n"),
+    "an argument by name": ("With a sign:", "def f(a, b, *, sign):\n    return sign * (a + b)\n"),
+    "curried": ("Curried:", "def f(a):\n    return lambda b: a + b\n"),
+    "none": ("Interactive version:", "def f():\n    return int(input()) + int(input())\n"),
+    "async": ("Async version:", "async def f(a, b):\n    return a + b\n"),
+    "a generator": ("As a generator:", "def f(a, b):\n    yield a + b\n"),
+    "a class": ("As a class:", "class f:\n    def go(self, a, b):\n        return a + b\n"),
+    "prints": ("To print instead of returning:", "def f(a, b):\n    print(a + b)\n"),
+    "a mistake": ("A common mistake is:", "def f(a, b):\n    return a - b\n"),
+    "a mistake with words": ("**A common mistake** is to forget b:", "def f(a, b):\n    return a\n"),
+    "the original": ("It works. For comparison, your original (buggy) code was:", "def f(a, b):\n    return a - b\n"),
+    "the naive way": ("Brute force for comparison (slow):", "def f(a, b):\n    while True: pass\n"),
+    "presented": ("Here is a common mistake:", "def f(a, b):\n    return a - b\n"),
+    "wrong by its comment": ("", "# Wrong:\ndef f(a, b):\n    return a - b\n"),
+    "erroneous": ("The following code swaps them incorrectly:", "def f(a, b):\n    return a - b\n"),
+}
+
+
+@pytest.mark.parametrize("name", _SECOND)
+def test_what_is_shown_beside_the_answer_does_not_replace_it(name: str) -> None:
+    said, code = _SECOND[name]
+    assert extract_code(f"```python\n{_ADD}```\n{said}\n```python\n{code}```\n", "f") == _ADD
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("Wait, the list may be unsorted. Corrected solution:", "The previous version has a bug when a is 0:"),
+        *("The bug in the code above is fixed here:", "I made a mistake. Here is the right one:", "Optimized:"),
+        *(
+            "The naive approach above is slow. Better:",
+            "To avoid this mistake, use:",
+            "Something went wrong. Again:",
+            "",
+        ),
+    ],
+)
+def test_what_is_said_to_correct_the_answer_replaces_it(said: str) -> None:
+    wrong = "def f(a, b):\n    return a - b\n"
+    assert extract_code(f"```python\n{wrong}```\n{said}\n```python\n{_ADD}```\n", "f") == _ADD
+
+
+def test_what_corrects_the_answer_may_take_other_arguments() -> None:
+    three = "def f(a, b, c):\n    return a\n"
+    assert extract_code(f"```python\n{_ADD}```\nOops, there are three:\n```python\n{three}```\n", "f") == three
+    memo, plain = "def f(n, memo={}):\n    return n\n", "def f(n):\n    return n + 1\n"
+    assert extract_code(f"```python\n{memo}```\nWith a loop:\n```python\n{plain}```\n", "f") == plain
+
+
+def test_the_arguments_of_most_versions_count() -> None:
+    other = "```python\ndef f(a, b, times):\n    return times * (a + b)\n```\n"
+    assert extract_code(f"{other}Or:\n```python\n{_ADD}```\nOr:\n```python\n{_ADD}```\n", "f") == _ADD
+
+
+def test_a_part_of_a_class_does_not_replace_it() -> None:
+    whole = "class f:\n    def add(self): return 1\n    def sub(self): return 2\n"
+    for part in ("# ... existing code ...\n    def sub(self): return 3", "def sub(self): return 3"):
+        assert extract_code(f"```python\n{whole}```\nFixed:\n```python\nclass f:\n    {part}\n```\n", "f") == whole
+    new = "class f:\n    def add(self): return 1\n    def sub(self): return self._go()\n    def _go(self): return 3\n"
+    assert extract_code(f"```python\n{whole}```\nFixed:\n```python\n{new}```\n", "f") == new
+
+
+@pytest.mark.parametrize(
+    ("code", "later"),
+    [
+        ("def f(a: List[int]):\n    return a\n", "from typing import List\n"),
+        ("@cached\ndef f(a):\n    return a\n", "def cached(f):\n    return f\n"),
+        ("class f(Base):\n    pass\n", "class Base:\n    pass\n"),
+        ("class f:\n    def go(self) -> Num: pass\n", "from typing import Union\nNum = Union[int, float]\n"),
+        ("def f(a, k=K):\n    return a + k\n", "K = 0\n"),
+        ("def g():\n    return K\n\nX = g()\n\ndef f(a):\n    return a + X\n", "K = 0\n"),
+    ],
+)
+def test_what_a_program_needs_while_it_loads_stands_before_it(code: str, later: str) -> None:
+    program = extract_code(f"```python\n{code}```\nwith\n```python\n{later}```\n", "f")
+    assert program == f"{later}\n\n{code}"
+    exec(program, {})
+
+
 @pytest.mark.parametrize("name", SEVERAL)
 def test_of_several_definitions_the_last_complete_one_is_the_answer(name: str) -> None:
     text, program = SEVERAL[name]
@@ -377,6 +470,33 @@ _MATCHING = (
             "```python\nn = int(input())\nprint(n)\n```\nHere:\n```python\nn = int(input())\n```\nTry:\n```\n3\n```",
             "n = int(input())\nprint(n)\n",
         ),
+        (
+            "```python\ndef go(n):\n    return n * 2\n```\nRead:\n```python\nn = int(input())\nprint(go(n))\n```",
+            "def go(n):\n    return n * 2\n\n\nn = int(input())\nprint(go(n))\n",
+        ),
+        (
+            (
+                "```python\ndef go(n):\n    return n\n```\nNo:\n```python\ndef go(n):\n    return n * 2\n```\n"
+                "```python\nprint(go(int(input())))\n```"
+            ),
+            "def go(n):\n    return n * 2\n\n\nprint(go(int(input())))\n",
+        ),
+        (
+            "```python\ndef go():\n    print(input())\n```\nCall it:\n```python\nfor _ in range(2):\n    go()\n```",
+            "def go():\n    print(input())\n\n\nfor _ in range(2):\n    go()\n",
+        ),
+        (
+            "1. Read:\n```python\nn = int(input())\n```\n2. Print:\n```python\nprint(n * 2)\n```\n```\n3\n```",
+            "n = int(input())\n\n\nprint(n * 2)\n",
+        ),
+        (
+            "```python\nn = int(input())\nprint(n)\n```\nA common mistake:\n```python\nn = input()\nprint(n)\n```",
+            "n = int(input())\nprint(n)\n",
+        ),
+        ("Here:\n\nn=int(input())\nprint(n*2)\n\nIt doubles.", "n=int(input())\nprint(n*2)\n"),
+        ("Here:\n\na,b=map(int,input().split())\nprint(a+b)\n", "a,b=map(int,input().split())\nprint(a+b)\n"),
+        ("For k=3 it is:\n\nk=3\n\nSo:\n\nk=int(input())\nprint(k)\n\nDone.", "k=int(input())\nprint(k)\n"),
+        ("In C:\n\n    arr[i] = arr[j];\n    arr[j] = temp;\n", None),
         ("n = int(input())\nprint(n)", "n = int(input())\nprint(n)\n"),
         (f"```python\nprint(input())\n```\nWait:\n```python\n{_MATCHING}```", _MATCHING),
         ("Answer", None),
@@ -386,6 +506,33 @@ _MATCHING = (
 @pytest.mark.parametrize("entry_point", [None, ""])
 def test_a_script_has_no_entry_point(text: str, program: str | None, entry_point: str | None) -> None:
     assert extract_code(text, entry_point) == program
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("MOD=10**9+7", "MEMO={}", "x: int = 3", "memo: dict[int, int]={}", "a,b=1,2", "table[0] = 1", "x+=1"),
+        *("import sys,os", "import sys as s,os\ns.setrecursionlimit(10**6)", "*a, b = 1, 2"),
+    ],
+)
+def test_code_without_a_fence_begins_with_its_first_line_however_it_is_spaced(line: str) -> None:
+    assert extract_code(f"Here is the code:\n\n{line}\n{F}\nThis adds.\n", "f") == f"{line}\n{F}"
+
+
+@pytest.mark.parametrize("prose", ["This adds one.\nIt's simple.", "**Explanation**: it adds one", "- It adds one"])
+def test_prose_behind_a_fence_that_is_not_closed_is_no_code(prose: str) -> None:
+    assert extract_code(f"Here:\n```python\n{F}\n{prose}\n", "f") == F
+
+
+@pytest.mark.parametrize("cut", ["def g(x):\n    return (x +", "print(f(1), f(", "for i in range(", "assert f(1) =="])
+def test_code_that_is_cut_stays(cut: str) -> None:
+    assert extract_code(f"```python\n{F}\n{cut}", "f") == f"{F}\n{cut}\n"
+
+
+def test_blanks_in_texts_stay_where_others_are_no_spaces() -> None:
+    code = "def f(x):\n    # don't\n    return 'a\u00a0b' + x + \"\u200b\"\n"
+    shown = code.replace("    ", "\u00a0" * 4)
+    assert extract_code(f"```python\n{shown}```", "f") == code
 
 
 @pytest.mark.parametrize(

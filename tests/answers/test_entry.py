@@ -90,6 +90,24 @@ def test_what_tries_a_helper_out_goes_where_it_fills_nothing(check: str) -> None
     assert needed_code(program + check, "f") == program
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("os.environ['K'] = '0'", "os.environ['K'] += '0'", "del os.environ['K']", "os.environ['A'] = x = '0'"),
+        *("if 'K' not in os.environ:\n    os.environ['K'] = '0'", "try:\n    os.nice(0)\nexcept OSError:\n    pass"),
+    ],
+)
+def test_what_is_set_outside_the_program_is_kept(line: str) -> None:
+    program = f"import os\n{line}\ndef f(x):\n    return os.environ.get('K', x)\n"
+    assert needed_code(program, "f") == program
+
+
+def test_a_long_chain_of_names_is_followed_to_its_begin() -> None:
+    chain = "x0 = 0\n" + "".join(f"x{n} = x{n - 1} + 1\n" for n in range(1, 300))
+    program = f"{chain}def f(x):\n    return x299\n"
+    assert needed_code(f"{program}y = 1\nprint(y)\n", "f") == program
+
+
 def test_names_that_only_the_tests_use_are_kept() -> None:
     program = "class Node:\n    pass\ndef g(x):\n    return x\ndef h(x):\n    return x\ndef f(x):\n    return x\n"
     kept = needed_code(program, "f", names_in("assert g(f(Node())) == 'h' and x.h('''h''')"))

@@ -178,3 +178,21 @@ def test_a_program_cannot_put_a_later_test_out_of_action() -> None:
     ]
     with Judge(1) as judge:
         assert {done.id: done.status for done in judge.run(programs)} == {"functions": "failed", "methods": "failed"}
+
+
+@pytest.mark.parametrize(
+    ("tests", "entry_point", "imported"),
+    [
+        ("got = np.add(f(1), 1)\nassert got == 3", "f", ["import numpy as np"]),
+        ("from __future__ import annotations\ngot = re.sub('a', 'b', f('a'))\nassert got == 'b'", "f", ["import re"]),
+        ("got = math.f(2)\nassert got == 4", "f", []),
+        ("got = string.upper(f(2))\nassert got == 'A'", "f", []),
+        ("got = copy(f(2))\nassert got == copy.made", "f", []),
+        ("got = math.floor(2.5)\nassert got == 2", "math", []),
+    ],
+    ids=["numpy", "future", "no member", "no member of a string", "a function", "the program"],
+)
+def test_only_what_is_surely_a_module_is_imported_for_tests(tests: str, entry_point: str, imported: list[str]) -> None:
+    (case,) = module_cases(tests, entry_point)
+    lines = str(case.statement).split("\n")
+    assert [line for line in lines if line.startswith("import ")] == imported

@@ -105,6 +105,48 @@ def test_a_test_becomes_a_case(name: str) -> None:
     assert len(suite.cases) == 2
 
 
+TAGGED = """Sure, here it is.
+<{0}>
+def add(a, b):
+    pass
+</{0}>
+
+<{1}>
+def add(a, b):
+    return a + b
+</{1}>
+<{2}>
+assert add(1, 2) == 3
+assert add(0, 0) == 0
+assert add(2, 2) == 4
+</{2}>
+Good luck!
+"""
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        ("starter", "solution", "tests"),
+        ("Starter_Code", "REFERENCE_SOLUTION", "unit_tests"),
+        ("starter", "solution", "test_cases"),
+    ],
+)
+@pytest.mark.parametrize("wrapped", ["{}", "<suite>\n{}</suite>\n"])
+def test_sections_may_be_tags(tags: tuple[str, str, str], wrapped: str) -> None:
+    suite = parse_suite(wrapped.format(TAGGED.format(*tags)))
+    assert isinstance(suite, ParsedSuite)
+    assert (suite.starter_code, suite.reference) == ("def add(a, b):\n    pass\n", "def add(a, b):\n    return a + b\n")
+    assert [short(case) for case in suite.cases] == ["add(1, 2) -> 3", "add(0, 0) -> 0", "add(2, 2) -> 4"]
+
+
+def test_tests_may_be_a_list_of_assertions_in_backticks() -> None:
+    tests = "1. `assert f(1) == 2`\n2. `assert f(0) == 0`: none\n* `assert f(9) == 18, 'x'`, `f(7)`\n`assert g(9) == 1`"
+    suite = parse_suite(f"{REFERENCE}Tests:\n\n{tests}")
+    assert isinstance(suite, ParsedSuite)
+    assert [short(case) for case in suite.cases] == ["f(1) -> 2", "f(0) -> 0", "f(9) -> 18"]
+
+
 def test_unittest_methods_share_their_set_up() -> None:
     tests = """import unittest
 class TestStack(unittest.TestCase):

@@ -4,13 +4,21 @@ import gzip
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from click import Option
 
-from plum_hub.benchmarks import NAMES, load
+from plum_hub.benchmarks import ENTRIES, NAMES, load
 from plum_hub.benchmarks.base import Benchmark
+from plum_hub.cli.evaluate import evaluate
+from plum_hub.engines.scripted import ScriptedConfig
 from plum_hub.errors import BenchmarkError
+from plum_hub.evaluation.config import SelectedBenchmark
+from plum_hub.evaluation.protocol import Protocol, protocol_label
+from plum_hub.evaluation.sampling import sample_requests
 from plum_hub.execution import Judge, Limits, Program
+from plum_hub.recipe import BenchmarkName
 from tests.benchmarks.cut import DATA, humaneval_plus, mbpp_plus, needs_data
 from tests.benchmarks.running import programs
 
@@ -65,6 +73,25 @@ def test_references_pass_and_nothing_does_not(benchmark: Benchmark) -> None:
     with Judge(2) as judge:
         for done in judge.run(asked):
             assert (done.status == "passed") == done.id.startswith("reference"), (done.id, done.detail)
+
+
+def test_what_is_said_of_it_before_it_is_read_is_so(benchmark: Benchmark) -> None:
+    entry = ENTRIES[benchmark.name]
+    assert "/" in entry.dataset
+    if benchmark.name not in _CUT and benchmark.name != "livecodebench":  # of these the tests have a part
+        assert len(list(benchmark.problems())) == entry.problems
+    protocol = Protocol(prompt="completion")
+    first = {problem.id: problem for problem in islice(benchmark.problems(), 2)}
+    selected = SelectedBenchmark(benchmark.name, benchmark.revision, first, frozenset(first))
+    asked = sample_requests(ScriptedConfig(model="answers.jsonl"), {benchmark.name: selected}, protocol)
+    assert len(asked) == 2
+    assert protocol_label(benchmark.name, protocol)
+
+
+def test_every_room_knows_every_benchmark() -> None:
+    assert get_args(BenchmarkName) == NAMES  # recipes and experiments
+    assert f"{', '.join(NAMES)}." in " ".join(str(one.help) for one in evaluate.params if isinstance(one, Option))
+    assert set(_FILES) | {"livecodebench"} == set(NAMES)
 
 
 @pytest.mark.parametrize(("name", "file"), _FILES.items())

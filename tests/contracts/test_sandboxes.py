@@ -4,24 +4,24 @@ import os
 import resource
 import time
 from collections.abc import Iterator
+from typing import get_args
 
 import pytest
+from click import Choice
 
+from plum_hub.cli.judge import judge
 from plum_hub.errors import SandboxError
 from plum_hub.execution import Call, Execution, Limits, Program, Statement, Stdio
-from plum_hub.execution.base import Case, Sandbox
+from plum_hub.execution.base import Case, RealSandboxName, Sandbox, SandboxName
 from plum_hub.execution.docker import DockerSandbox
-from plum_hub.execution.jail import JailSandbox
-from plum_hub.execution.landlock import LandlockSandbox
+from plum_hub.execution.judge import SANDBOXES
 from plum_hub.execution.reserved import RESERVED
 
 RESERVED_BUILTINS = {name.removeprefix("__plum_").removesuffix("__") for name in RESERVED} - {"import", "setitimer"}
 _ADD = "def add(a, b):\n    return a + b\n"
 
 
-@pytest.fixture(
-    params=[JailSandbox, LandlockSandbox, DockerSandbox], ids=["jail", "landlock", "docker"], scope="module"
-)
+@pytest.fixture(params=SANDBOXES.values(), ids=SANDBOXES, scope="module")
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     sandbox: Sandbox = request.param()
     try:
@@ -30,6 +30,13 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
         pytest.skip(str(error))
     yield sandbox
     sandbox.close()
+
+
+def test_every_room_knows_every_sandbox() -> None:
+    assert tuple(SANDBOXES) == get_args(RealSandboxName)
+    (option,) = (one for one in judge.params if one.name == "sandbox")
+    assert isinstance(option.type, Choice)
+    assert tuple(option.type.choices) == get_args(SandboxName)
 
 
 def program(code: str, *cases: Case, entry_point: str | None = "add", limits: Limits | None = None) -> Program:
@@ -255,7 +262,7 @@ def test_one_run_at_a_time(sandbox: Sandbox) -> None:
     assert len(list(executions)) == 2
 
 
-@pytest.mark.parametrize("member", [JailSandbox, LandlockSandbox, DockerSandbox])
+@pytest.mark.parametrize("member", SANDBOXES.values(), ids=SANDBOXES)
 def test_closing_twice_is_closing_once(member: type[Sandbox]) -> None:
     sandbox = member()
     sandbox.close()

@@ -1,7 +1,8 @@
 """The Batch API of the loopback server: files and batches on disk, so that they outlive the server.
 
 `fates` says what becomes of the next batches, one entry each: `expire` after half of the requests, `cancel` likewise,
-`fail` in validation, `too_much` for an account with too many tokens waiting, or None.
+`lose` the last line of its answers, `cut` it, `fail` in validation, `too_much` for an account with too many tokens
+waiting, or None.
 """
 
 import json
@@ -87,7 +88,7 @@ class BatchStore:
             batch["status"], batch["errors"] = "failed", {"object": "list", "data": [_FAILURES[fate]]}
             return
         lines = self._lines(batch["input_file_id"])
-        done = lines[: len(lines) // 2] if fate else lines
+        done = lines[: len(lines) // 2] if fate in ("expire", "cancel") else lines
         good, bad = [], []
         for line in done:
             status, body = self._answer(line["url"], line["body"])
@@ -101,7 +102,10 @@ class BatchStore:
         batch["request_counts"] |= {"completed": len(good), "failed": len(bad)}
         for key, rows in (("output_file_id", good[::-1]), ("error_file_id", bad)):  # in no order that was promised
             if rows:
-                batch[key] = self._add_file("".join(json.dumps(row) + "\n" for row in rows).encode())
+                data = "".join(json.dumps(row) + "\n" for row in rows[:-1] if rows)
+                last = json.dumps(rows[-1]) + "\n"
+                data += {"lose": "", "cut": last[: len(last) // 2]}.get(fate or "", last)
+                batch[key] = self._add_file(data.encode())
 
     def _lines(self, name: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.folder / name).read_bytes().splitlines()]

@@ -40,6 +40,10 @@ class LoopbackServer:
         """Once the faults are used up: this for every generation."""
         self.models: tuple[int, Any] = (200, {"object": "list", "data": [{"id": "tiny", "object": "model"}]})
         """The answer to a question for the list of models; it answers as `tiny` only, whatever it lists."""
+        self.unknown: dict[str, tuple[int, Any]] = {}
+        """Parameters that `/v1` refuses, and how."""
+        self.taken: list[dict[str, Any]] = []
+        """The bodies that it did not refuse therefore."""
         self.written: Callable[[Any], Any] = lambda answer: answer
         """How a single answer is written; as JSON by default."""
         self.pages: dict[str, int] = {}
@@ -211,6 +215,9 @@ def _answer(server: LoopbackServer, path: str, body: dict[str, Any]) -> tuple[in
     if len(prompt.split()) > CONTEXT and server.script is None:
         message = f"This model's maximum context length is {CONTEXT} tokens."
         return 400, {"error": {"message": message, "code": "context_length_exceeded"}}
+    if refusal := next((server.unknown[name] for name in body if name in server.unknown), None):
+        return refusal
+    server.taken.append(body)
     limit = body.get("max_tokens") or body["max_completion_tokens"]
     form = body.get("response_format")
     if form is not None and server.schemas == "refused":
@@ -221,7 +228,9 @@ def _answer(server: LoopbackServer, path: str, body: dict[str, Any]) -> tuple[in
     elif server.script is not None and held is None:
         text, words, reason = _scripted(server.script, body)
     else:
-        text, words, reason = _words(prompt, body["temperature"], body["seed"], limit, body.get("stop", []))
+        text, words, reason = _words(
+            prompt, body.get("temperature", 1), body.get("seed", 0), limit, body.get("stop", [])
+        )
     choice = {"index": 0, "finish_reason": "length" if reason == "length" else "stop"}
     if server.finish_reason != "as it ended":
         choice["finish_reason"] = server.finish_reason

@@ -129,6 +129,22 @@ def test_a_whole_model_has_no_base(written: Path) -> None:
     assert set(config.text_settings()) == {"dtype"}
 
 
+def test_adapters_beside_a_copy_of_the_bases_configuration_are_adapters_still(copied: Path) -> None:
+    adapted = _texts(TransformersConfig(model=str(copied / "checkpoint"), dtype="float32"))
+    shutil.copy(copied / "base" / "config.json", copied / "checkpoint")
+    pinned = TransformersConfig(model=str(copied / "checkpoint"), dtype="float32").pin()
+    assert pinned.base == str(copied / "base")
+    assert _texts(pinned) == adapted
+
+
+def test_a_merged_model_that_keeps_the_adapters_configuration_is_a_whole_model(copied: Path) -> None:
+    merged = Path(shutil.copytree(copied / "base", copied / "merged"))
+    shutil.copy(copied / "checkpoint" / "adapter_config.json", merged)
+    assert TransformersConfig(model=str(merged)).pin().base is None
+    shutil.copy(copied / "checkpoint" / "adapter_model.safetensors", merged)
+    assert TransformersConfig(model=str(merged)).pin().base is None
+
+
 def test_adapters_are_not_trained_on(written: Path) -> None:
     pytest.importorskip("trl")
     with pytest.raises(TrainingError, match=r"holds adapters.*merge=true"):

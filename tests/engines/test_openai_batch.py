@@ -237,6 +237,26 @@ def test_a_file_of_answers_that_came_without_its_end_is_read_again(
     assert once(loopback, 4)
 
 
+@pytest.mark.parametrize("fate", ["lose", "cut"])
+def test_a_line_that_is_missing_for_good_withholds_no_other(
+    loopback: LoopbackServer, tmp_path: Path, fate: str
+) -> None:
+    store(loopback).fates.append(fate)
+    settings, folder = batched(loopback, attempts=2, first_wait_seconds=0.01), tmp_path / "run"
+    wanted, kept = requests(4), dict[str, Completion]()
+    for _ in range(2):
+        with settings.open() as engine:
+            engine.folder = folder
+            with pytest.raises(EngineError, match=r"counts 4 answers, and 3 can be read in its files \(file-\S+\)"):
+                for one in engine.generate([one for one in wanted if one.id not in kept]):
+                    kept[one.id] = one
+        assert len(kept) == 3
+    assert once(loopback, 4)  # nothing was paid for again
+    (record,) = folder.glob("*.json")
+    record.unlink()
+    assert len(collected(settings, folder, [one for one in wanted if one.id not in kept])) == 1
+
+
 @pytest.mark.parametrize("made", [True, False])
 def test_a_kill_between_the_record_and_the_batch(loopback: LoopbackServer, tmp_path: Path, made: bool) -> None:
     """The record has a token and no id: the batch is looked for, and made only where there is none."""

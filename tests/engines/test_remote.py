@@ -1,5 +1,6 @@
 """What the engines behind a server do when the server is busy, down, or says no."""
 
+import importlib.util
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 from plum_hub.engines import OpenAIConfig, TgiConfig, parse_engine
 from plum_hub.engines.base import Request, Sampling
-from plum_hub.engines.remote import TryAgainError
+from plum_hub.engines.pacing import wait_in
 from plum_hub.errors import EngineError
 from plum_hub.recipe import compose
 from tests.engines.server import LoopbackServer
@@ -210,7 +211,7 @@ def test_tgi_pins_the_commit_and_notices_another(loopback: LoopbackServer) -> No
     ("header", "seconds"), [("3", 3.0), ("0.5", 0.5), (None, 0.0), ("Sun, 22 Nov 2026 10:00:00 GMT", 0.0)]
 )
 def test_retry_after(header: str | None, seconds: float) -> None:
-    assert TryAgainError("busy", header).after == seconds
+    assert wait_in({} if header is None else {"retry-after": header}) == seconds
 
 
 @pytest.mark.parametrize(
@@ -231,8 +232,8 @@ def test_the_ends_of_tgis_answers(
 
 @pytest.mark.parametrize("kind", ["openai", "tgi"])
 def test_a_server_that_answers_only_so_many_a_minute_is_not_down(kind: str, loopback: LoopbackServer) -> None:
-    loopback.faults.extend([None, *[429] * 9, None, *[429] * 9])  # more than there are attempts, each time
-    with _config(kind, loopback, attempts=4, concurrency=1).open() as engine:
+    loopback.faults.extend([None, *[429] * 4, None, *[429] * 4])  # more than there are attempts, each time
+    with _config(kind, loopback, attempts=2, concurrency=1).open() as engine:
         assert len(list(engine.generate(_requests(4)))) == 4
 
 
@@ -244,3 +245,22 @@ def test_the_settings_of_a_run_are_found_again_by_the_same_command(kind: str, lo
         recipe = compose(None, "options", {"policy": again, "generator": again}, [])
         found = recipe.adopting(recipe.model_copy(update={"policy": sealed, "generator": sealed}))
         assert (found.policy, found.generator) == (sealed, sealed)
+
+
+@pytest.mark.parametrize("kind", ["openai", "tgi"])
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:9", "ALL_PROXY names a SOCKS proxy"),
+        ("ALL_PROXY", "socks4://127.0.0.1:9", "ALL_PROXY names a proxy by socks4"),
+        ("SSL_CERT_FILE", "/nonexistent/ca.pem", "SSL_CERT_FILE .*cannot be read"),
+    ],
+)
+def test_an_environment_that_no_client_can_use_is_named(
+    kind: str, name: str, value: str, words: str, loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "SOCKS" in words and importlib.util.find_spec("socksio"):
+        pytest.skip("socksio is installed, so SOCKS proxies can be used")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(EngineError, match=words):
+        _config(kind, loopback).open()

@@ -13,7 +13,7 @@ from plum_hub.engines.tokenizer import has_chat_template
 from plum_hub.engines.transformers import TransformersConfig
 from plum_hub.engines.trust import check_weights
 from plum_hub.errors import EngineError, PlumError, TrainingError
-from plum_hub.training.base import PinnedModel
+from plum_hub.training.base import PinnedModel, pin_model
 from tests.engines.tiny import write_tiny_model
 
 PACKAGE = Path(__file__).resolve().parents[2] / "plum_hub"
@@ -49,13 +49,30 @@ def test_the_bomb_is_one(mark: Path) -> None:
 def test_weights_that_are_a_pickle_are_refused_and_not_read(model: Path, mark: Path) -> None:
     (model / "model.safetensors").unlink()
     (model / "pytorch_model.bin").write_bytes(pickle.dumps(Bomb(mark)))
-    with pytest.raises(EngineError, match="does not load"):
-        parse_engine(f"transformers:{model}").open()
+    for engine in ("transformers", "vllm"):
+        with pytest.raises(EngineError, match="its weights are a pickle"):
+            parse_engine(f"{engine}:{model}").open()
     with pytest.raises(TrainingError, match="does not load"):
         PinnedModel(str(model), "sha256:0").load_model(bf16=False)
     with pytest.raises(EngineError, match="its weights are a pickle"):
+        pin_model(str(model), None)
+    with pytest.raises(EngineError, match="its weights are a pickle"):
         check_weights(model)
     assert not mark.exists()
+
+
+def test_a_gguf_is_named_as_such_wherever_it_lies(model: Path) -> None:
+    (model / "model.safetensors").rename(model / "q4.gguf")
+    for engine in ("transformers", "vllm"):
+        with pytest.raises(EngineError, match=r"its weights are a GGUF \(q4\.gguf\).*openai:NAME@URL"):
+            parse_engine(f"{engine}:{model}").open()
+    with pytest.raises(EngineError, match="its weights are a GGUF"):
+        pin_model(str(model), None)
+    with pytest.raises(EngineError, match=r"q4\.gguf is a file: name the folder.*openai:NAME@URL"):
+        parse_engine(f"transformers:{model / 'q4.gguf'}").pin()
+    (model / "config.json").unlink()
+    with pytest.raises(EngineError, match=r"no config\.json.*a GGUF can be served"):
+        parse_engine(f"transformers:{model}").pin()
 
 
 @pytest.mark.parametrize(
@@ -87,6 +104,19 @@ def test_a_model_without_its_tokenizer_is_refused(model: Path) -> None:
         has_chat_template(engine)
     with pytest.raises(EngineError, match="has no vocabulary"):
         engine.open()
+
+
+@pytest.mark.parametrize("name", ["eos_token", "pad_token"])
+def test_a_token_that_the_model_lacks_ends_no_training_in_the_middle(model: Path, name: str) -> None:
+    from transformers import AutoTokenizer
+
+    pinned = PinnedModel(str(model), "sha256:0")
+    pinned.load_tokenizer()
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.add_special_tokens({name: "<|more|>"})
+    tokenizer.save_pretrained(model)
+    with pytest.raises(TrainingError, match=rf"{name} '<\|more\|>' is token \d+, and the model has only \d+: name one"):
+        pinned.load_tokenizer()
 
 
 def test_an_adapter_that_is_a_pickle_is_refused_and_not_read(model: Path, mark: Path, tmp_path: Path) -> None:
@@ -151,11 +181,15 @@ def _calls(name: str) -> list[tuple[str, ast.Call]]:
 
 def test_every_model_is_loaded_in_this_way() -> None:
     found = [(path, ast.unparse(call)) for path, call in _calls("from_pretrained")]
-    unsafe = [one for one in found if "**trust." not in one[1] and "PeftModel" not in one[1]]
-    assert unsafe == [("training/base.py", "kind.from_pretrained(located(self.model), **commit, **options)")]
+    assert found
+    assert [one for one in found if "**trust." not in one[1] and "PeftModel" not in one[1]] == []
+    assert {path for path, call in found if "LM." in call or "Peft" in call} == {
+        "engines/causal_lm.py",  # which checks that everything was in the files
+        "engines/weights.py",  # of a file whose digest is known
+    }
     loads = [ast.unparse(call) for path, call in _calls("_load") if path == "training/base.py"]
     assert loads
-    assert all("**trust." in one for one in loads)
+    assert all("(load_causal_lm, " in one or "**trust." in one for one in loads)
 
 
 def test_a_pickle_is_read_from_our_own_processes_only() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from plum_hub.execution import Call, Judge, Limits, Program, Stdio
 from plum_hub.execution.base import Case, Comparison, Reinterpretation, Value
+from plum_hub.execution.closeness import parse_expected, without_as_lists, write_json_value
 from plum_hub.execution.comparisons import agrees
 from plum_hub.execution.literals import parse_literal, write_literal
 from plum_hub.execution.values import Array
@@ -54,6 +55,42 @@ def test_agreement(
     comparison: Comparison, actual: object, expected: object, tolerance: float | None, agree: bool
 ) -> None:
     assert agrees(actual, expected, tolerance, comparison) is agree
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected", "tolerance", "agree"),
+    [
+        ((1, 2), "as_lists([1, 2])", None, True),
+        ([(1, 2), (3,)], "as_lists([[1, 2], [3]])", None, True),
+        ({"a": (1,)}, "as_lists({'a': [1]})", None, True),
+        ({"a": ({"b": (2,)},)}, "as_lists({'a': [{'b': [2]}]})", None, True),
+        ((1.0, 2.05), "as_lists([1.0, 2.0])", 0.1, True),
+        ((1.0, 2.05), "as_lists([1.0, 2.0])", None, False),
+        ((2, 1), "as_lists([1, 2])", None, False),
+        ({1, 2}, "as_lists([1, 2])", None, False),
+        ("ab", "as_lists(['a', 'b'])", None, False),
+        (None, "as_lists([])", None, False),
+    ],
+)
+def test_a_tuple_is_a_list_of_json(actual: object, expected: str, tolerance: float | None, agree: bool) -> None:
+    assert agrees(actual, parse_expected(expected), tolerance, "equal") is agree
+
+
+@pytest.mark.parametrize(
+    ("value", "source"),
+    [
+        ([1, [2]], "as_lists([1, [2]])"),
+        ({"a": [1]}, "as_lists({'a': [1]})"),
+        ({"a": 1}, "{'a': 1}"),
+        ("[1]", "'[1]'"),
+        ([(1, 2)], "[(1, 2)]"),  # written in Python, which has tuples
+        (float("inf"), "1e999"),
+    ],
+)
+def test_values_of_json_are_written_as_expected_values(value: object, source: str) -> None:
+    assert write_json_value(value) == source
+    assert agrees(value, parse_expected(source), None, "equal")
+    assert parse_literal(without_as_lists(source)) == value
 
 
 @pytest.mark.parametrize(

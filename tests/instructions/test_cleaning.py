@@ -81,6 +81,24 @@ def test_an_alpaca_row_carries_its_input(tmp_path: Path) -> None:
     assert [row.text for row in kept] == ["Return the largest of these numbers.\n\n[3, 9, 2]", ADD]
 
 
+@pytest.mark.parametrize(("value", "text"), [([1, 2], "[1, 2]"), (5, "5"), (0, "0"), ({"é": [1]}, '{"é": [1]}')])
+def test_an_input_of_any_type_is_part_of_the_task(tmp_path: Path, value: object, text: str) -> None:
+    rows = [{"Instruction": ADD, "INPUT": value}, {"Instruction": JOIN, "INPUT": None}, {"Instruction": LAST}]
+    kept, _ = walk(write_lines(tmp_path / "t.jsonl", rows), column="Instruction")
+    assert [row.text for row in kept] == [f"{ADD}\n\n{text}", JOIN, LAST]
+
+
+def test_an_input_without_an_end_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text(f'{{"instruction": "{ADD}", "input": {"[" * 900}{"]" * 900}}}\n')
+    kept, drops = walk(tmp_path / "t.jsonl")
+    assert len(kept) + len(drops) == 1
+
+
+def test_an_id_that_is_missing_is_the_number_of_the_row(tmp_path: Path) -> None:
+    rows = [{"id": name, "text": text} for name, text in zip((float("nan"), 7.0, ""), (ADD, JOIN, LAST), strict=True)]
+    assert [row.row for row in walk(write_lines(tmp_path / "t.jsonl", rows))[0]] == ["1", "7", "3"]
+
+
 def chat(piece: str, *turns: tuple[str, str]) -> dict[str, object]:
     return {"id": piece, "conversations": [{"from": speaker, "value": value} for speaker, value in turns]}
 
@@ -99,7 +117,45 @@ def test_of_a_chat_only_an_opening_request_for_testable_python_is_kept(tmp_path:
     ]
     kept, drops = walk(write_lines(tmp_path / "t.jsonl", rows))
     assert [(row.row, row.text) for row in kept] == [("QWJhYvA_0", ask.replace("\\_", "_")), ("QWJhYvC_0", ADD)]
-    assert reasons(drops) == {"not_first_turn": 2, "empty": 1, "not_python": 1, "not_a_request": 2}
+    assert reasons(drops) == {"not_first_turn": 2, "empty": 1, "no_python": 1, "not_a_request": 2}
+    kept, drops = walk(tmp_path / "t.jsonl", requests_only=False, python_only=False)
+    assert (len(kept), reasons(drops)) == (5, {"not_first_turn": 2, "empty": 1})
+
+
+SILENT = "Write a function that returns the largest even one of a list of integers."
+SERVED = "You are tasked with creating a Python class that keeps images in a database behind an API."
+
+
+def talk(task: str, answer: str | None = None) -> list[dict[str, str]]:
+    said = [] if answer is None else [{"role": "assistant", "content": answer}]
+    return [{"role": "user", "content": task}, *said]
+
+
+@pytest.mark.parametrize("column", ["messages", "conversations", "prompt", "chosen"])
+@pytest.mark.parametrize("answer", [None, "```python\ndef f(xs): ...\n```", "print(max(xs))"])
+def test_tasks_that_are_kept_as_conversations_are_tasks(tmp_path: Path, column: str, answer: str | None) -> None:
+    plain, _ = walk(write_lines(tmp_path / "p.jsonl", [{"instruction": text} for text in (SILENT, SERVED)]))
+    path = write_lines(tmp_path / "t.jsonl", [{column: talk(text, answer)} for text in (SILENT, SERVED)])
+    kept, drops = walk(path)
+    assert ([row.text for row in kept], drops) == ([row.text for row in plain], [])
+    kept, drops = walk(path, requests_only=True)
+    assert ([row.text for row in kept], reasons(drops)) == ([SILENT], {"not_a_request": 1})
+
+
+def test_a_conversation_whose_answer_shows_no_python_is_left_out(tmp_path: Path) -> None:
+    answers = ["SELECT 1;", "It is the last one.", "```java\nint x;\n```"]
+    path = write_lines(
+        tmp_path / "t.jsonl", [{"messages": talk(f"{SILENT} {n * '!'}", a)} for n, a in enumerate(answers)]
+    )
+    assert reasons(walk(path, near_duplicates=1.0)[1]) == {"no_python": 3}
+    assert walk(path, near_duplicates=1.0, python_only=False)[1] == []
+
+
+@pytest.mark.parametrize("name", ["QWJhYvA_0", "u32rui1_0"])
+def test_in_sharegpt_the_answer_does_not_count(tmp_path: Path, name: str) -> None:
+    rows = [chat(name, ("human", text), ("gpt", "```python\nf()\n```")) for text in (SILENT, SERVED, ADD)]
+    kept, drops = walk(write_lines(tmp_path / "t.jsonl", rows))
+    assert ([row.text for row in kept], reasons(drops)) == ([ADD], {"no_python": 1, "not_a_request": 1})
 
 
 def test_messages_of_roles_are_read_as_well(tmp_path: Path) -> None:

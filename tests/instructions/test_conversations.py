@@ -330,8 +330,9 @@ def test_a_language_beside_a_conversation_decides(tmp_path: Path, column: str) -
         row = {"messages": [{"role": "user", "content": silent if wanted else ADD}], column: value}
         kept, drops = walk(write_lines(tmp_path / "t.jsonl", [row]))
         assert (len(kept), reasons(drops)) == ((1, {}) if wanted else (0, {"not_python": 1})), value
-    row = {"messages": [{"role": "user", "content": silent}], column: "en"}  # names no programming language
-    assert reasons(walk(write_lines(tmp_path / "t.jsonl", [row]))[1]) == {"not_python": 1}
+    answered = [{"role": "user", "content": silent}, {"role": "assistant", "content": "The last one, or nothing."}]
+    row = {"messages": answered, column: "en"}  # names no programming language
+    assert reasons(walk(write_lines(tmp_path / "t.jsonl", [row]))[1]) == {"no_python": 1}
     both = {"language": "en", "programming_language": "python", "messages": [{"role": "user", "content": silent}]}
     assert len(walk(write_lines(tmp_path / "t.jsonl", [both]))[0]) == 1
 
@@ -342,6 +343,7 @@ def test_a_language_within_metadata_decides_where_no_column_does(
     tmp_path: Path, column: str, as_text: Callable[[dict[str, Any]], Any]
 ) -> None:
     silent = [{"role": "user", "content": "Write a function that returns the last item of a list or None."}]
+    silent += [{"role": "assistant", "content": "The last one, or nothing."}]
     named = [({"Language": "Python", "n": 1}, 1), ({"code": {"lang": "javascript"}}, 0), ({"language": "en"}, 0)]
     for value, wanted in named:
         row = {"messages": silent, column: as_text(value)}
@@ -362,9 +364,43 @@ def test_a_column_that_is_empty_in_every_row_is_not_the_task(tmp_path: Path, not
     assert [row.text for row in walk(path)[0]] == [ADD, JOIN]
     kept, drops = walk(path, column="messages")
     assert (kept, reasons(drops)) == ([], {"empty": 2})
-    kept, drops = walk(write_lines(tmp_path / "u.jsonl", [*rows, {"question": LAST, "messages": TURNS}]))
-    assert ([row.text for row in kept], reasons(drops)) == ([ADD], {"empty": 2})
+    kept, drops = walk(write_lines(tmp_path / "u.jsonl", [rows[1], {"question": LAST, "messages": TURNS}]))
+    assert ([row.text for row in kept], drops) == ([JOIN, ADD], [])  # each row by the column that it has
     assert reasons(walk(write_lines(tmp_path / "v.jsonl", [{"messages": nothing}]))[1]) == {"empty": 1}
+
+
+def test_rows_of_several_kinds_are_read_by_the_column_that_each_has(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"instruction": JOIN}, {"prompt": LAST}, {"messages": TURNS}, {"query": ADD + "!"}]
+    assert [row.text for row in walk(write_lines(tmp_path / "t.jsonl", rows), near_duplicates=1.0)[0]] == [
+        JOIN, LAST, ADD, ADD + "!"
+    ]  # fmt: skip
+    (parts := tmp_path / "parts").mkdir()
+    for number, row in enumerate(rows):
+        write_lines(parts / f"{number}.jsonl", [row])
+    assert len(walk(parts / "*.jsonl", near_duplicates=1.0)[0]) == 4
+    others = [{"prompt": LAST, "text": JOIN}, {"note": LAST}, {"chosen": "def f(): ..."}]
+    kept, drops = walk(write_lines(tmp_path / "t.jsonl", [rows[0], *others]))
+    assert ([row.text for row in kept], reasons(drops)) == ([JOIN], {"ambiguous_task": 1, "empty": 2})
+    assert reasons(walk(tmp_path / "t.jsonl", column="instruction")[1]) == {"empty": 3}
+
+
+def test_several_columns_are_refused_beside_one_that_is_empty(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "t.jsonl", [{"prompt": ADD, "instruction": JOIN, "messages": None}] * 2)
+    with pytest.raises(InstructionsError, match="several possible task columns, instruction and prompt"):
+        walk(path)
+
+
+@pytest.mark.parametrize("count", [2, 2.5, True, 0])
+def test_a_number_is_no_conversation_where_another_column_has_the_task(tmp_path: Path, count: object) -> None:
+    for column in ("turns", "chat", "messages"):
+        rows = [{"query": ADD, column: count}, {"query": JOIN, column: count}]
+        assert [row.text for row in walk(write_lines(tmp_path / "t.jsonl", rows))[0]] == [ADD, JOIN]
+
+
+def test_content_that_is_nested_without_end_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text(f'{{"messages": [{{"role": "user", "content": {"[" * 900}"x"{"]" * 900}}}]}}\n')
+    assert reasons(walk(path)[1]) == {"not_text": 1}
 
 
 def test_imports_alone_are_no_task(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,16 @@ def test_rows_of_a_run_lose_their_checksum_and_a_changed_one_is_named(tmp_path: 
         list(read_rows(path))
 
 
+@pytest.mark.parametrize(
+    "last",
+    ['"row_type":"synthetic"', '"row_id":"dQw4w9WgXcQ"', '"row_id":1700000000123', '"row_index":"00012345"',
+     '"crc32":"0a1b2c3d"', '"content_crc32":"deadbeef"', '"row_crc32":1', '"row_crc32":"0A1B2C3D"'],
+)  # fmt: skip
+def test_a_column_is_no_checksum_because_of_its_name(tmp_path: Path, last: str) -> None:
+    (tmp_path / "t.jsonl").write_text(f'{{"instruction":"{LAST}",{last}}}\n')
+    assert [row for _, row in read_rows(tmp_path / "t.jsonl")] == [{"instruction": LAST, **json.loads(f"{{{last}}}")}]
+
+
 def test_the_id_is_the_text_and_the_revision_is_the_file(tmp_path: Path) -> None:
     one, other = write_as(tmp_path, "t.jsonl"), write_as(tmp_path, "t.parquet")
     assert [row.id for row in walk(one)[0]] == [row.id for row in walk(other)[0]]
@@ -70,6 +81,24 @@ def test_a_file_that_changed_since_it_was_sealed_is_refused(tmp_path: Path) -> N
     write_lines(path, ROWS[:1])
     with pytest.raises(InstructionsError, match=r"t\.jsonl is sha256:\w+ now, but sha256:\w+ is required"):
         walk(path, revision=sealed)
+
+
+@pytest.mark.parametrize(
+    "form", ["sha256:{}", "{}", "SHA256:{}", "sha256:{:.20}", "sha256:{:.16}"], ids=lambda form: form
+)
+def test_a_revision_may_be_what_sha256sum_prints(tmp_path: Path, form: str) -> None:
+    path = write_as(tmp_path, "t.jsonl")
+    config = InstructionsConfig(source=str(path), revision=form.format(hashlib.sha256(path.read_bytes()).hexdigest()))
+    assert config.revision == load(config).revision == load(InstructionsConfig(source=str(path))).revision
+    with pytest.raises(InstructionsError, match=r"is sha256:\w+ now, but sha256:\w+ is required"):
+        walk(path, revision=form.format(hashlib.sha256(b"others").hexdigest().upper()))
+
+
+@pytest.mark.parametrize("revision", ["main", "a" * 40, "sha256:0123456789abcde"])
+def test_a_revision_that_is_none_of_a_file_is_told(tmp_path: Path, revision: str) -> None:
+    path = write_as(tmp_path, "t.jsonl")
+    with pytest.raises(InstructionsError, match=r"no version of it: leave `revision` out, or set it to sha256:\w{16}"):
+        walk(path, revision=revision)
 
 
 def test_a_column_is_named_in_the_source_or_by_its_key(tmp_path: Path) -> None:
@@ -123,6 +152,7 @@ def test_an_object_alone_in_a_json_file_is_a_row(tmp_path: Path, row: dict[str, 
         ("t.json", b'[\n{"text": "caf\xe9"}]', r"t\.json:2 is not UTF-8 \(byte 0xe9\): .*iconv"),
         ("t.jsonl.gz", b'{"instruction": "x"}\n', r"t\.jsonl\.gz is damaged or not gzip"),
         ("t.parquet", b"PAR1 and no more", r"t\.parquet is not readable Parquet"),
+        ("t.json", b'{\n "text": "x"\n}\n{\n "text": "y"\n}', r"t\.json:4 .*: write one object per line, as  jq -c \."),
         ("t.jsonl", b'["instruction"]\n', r"t\.jsonl:1 is a JSON list, not an object"),
         ("t.jsonl", gzip.compress(b"{}", mtime=0), r"t\.jsonl is gzip, and its name says otherwise: rename it .* \.gz"),
         ("t.jsonl", b"PAR1 and more", r"t\.jsonl is Parquet, and its name says otherwise"),

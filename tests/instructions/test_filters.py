@@ -2,7 +2,12 @@
 
 import pytest
 
-from plum_hub.instructions.filters import asks_for_testable_code, concerns_python
+from plum_hub.instructions.filters import (
+    asks_for_testable_code,
+    concerns_python,
+    programming_language,
+    shows_python,
+)
 
 
 @pytest.mark.parametrize(
@@ -15,6 +20,13 @@ from plum_hub.instructions.filters import asks_for_testable_code, concerns_pytho
         "Sort names; react to an empty list by returning None, and go on.",
         "Parse a JSON object and return its keys.",
         "Let c be the length of the hypotenuse.",
+        "Write a function that validates a SWIFT code (BIC).",
+        "Compute the angular distance between two vectors.",
+        "Write a function that removes all HTML tags from a string.",
+        "Return the unity-normalised list.",
+        "Parse a bash-like command line into words.",
+        "Convert degrees in C to degrees in F.",
+        "Check whether a cell is in R or C of the grid.",
     ],
 )
 def test_python_or_no_language(text: str) -> None:
@@ -38,6 +50,10 @@ def test_python_or_no_language(text: str) -> None:
         "Fix this:\n```js\nlet a = 1\n```",
         "Write a bash loop over files.",
         "Write a .NET service.",
+        "Create an HTML page with a table.",
+        "Write a Swift code to reverse a string.",
+        "Create an Angular component to display a list of books.",
+        "Store the degrees of a circle in C.",
     ],
 )
 def test_another_language(text: str) -> None:
@@ -48,6 +64,60 @@ def test_a_language_column_is_believed_before_the_text() -> None:
     assert concerns_python("Port this Java class.", "python")
     assert not concerns_python("Write it in Python.", "c++")
     assert concerns_python("Write a function that adds.", "english")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "rs", "rb", "jl", "kt", "hs", "clj", "rkt", "d", "coq", "lean", "luau", "AWK", "CommonLisp", "EmacsLisp",
+        "VimScript", "VisualBasic", "JSON", "Markdown", "PLSQL", "vbnet", "asm", "zsh", "GNU G++17 7.3.0",
+        "Clang++17 Diagnostics", "FPC", "gnu_c++", "SystemVerilog", "Stata", "Dockerfile", "cmake", "Lang.JAVA",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("certain", [True, False])
+def test_a_column_names_another_language(value: str, certain: bool) -> None:
+    assert programming_language(value, certain=certain) not in (None, "python")
+
+
+@pytest.mark.parametrize("value", ["cs", "pl", "ml", "Brainfuck", "Standard ML", "LOLCODE"])
+def test_an_unknown_language_is_another_one_where_the_column_has_no_others(value: str) -> None:
+    assert programming_language(value, certain=True) == value.lower()
+    assert programming_language(value) is None
+
+
+@pytest.mark.parametrize(
+    "value", ["en", "en-US", "English", "zh_CN", "sr-RS", "N/A", "none", "", "-", "71", "text", "a " * 9]
+)
+@pytest.mark.parametrize("certain", [True, False])
+def test_a_natural_language_or_nothing_is_no_programming_language(value: str, certain: bool) -> None:
+    assert programming_language(value, certain=certain) is None
+
+
+@pytest.mark.parametrize(
+    "value", ["python_3", "PYTHON_3", "Lang.PYTHON", "ProgrammingLanguage.PYTHON", "MicroPython", "py3", "Rust, Python"]
+)
+@pytest.mark.parametrize("certain", [True, False])
+def test_python_by_any_name(value: str, certain: bool) -> None:
+    assert programming_language(value, certain=certain) == "python"
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        ("Use Python's `sorted`.", True),
+        ("def f(x):\n    return 1", True),
+        ("x = 1\nprint(x)", True),
+        ("So:\n```\nfor x in y:\n    print(x)\n```\nDone.", True),
+        ("```java\nint x = 1;\n```", False),
+        ("SELECT * FROM t;", False),
+        ("A stack is a list of items.", False),
+        ("Yes", False),
+        ("[1, 2, 3]", False),
+        ("(" * 5000, False),
+    ],
+)
+def test_an_answer_that_shows_python(answer: str, shown: bool) -> None:
+    assert shows_python(answer) is shown
 
 
 @pytest.mark.parametrize(

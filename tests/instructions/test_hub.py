@@ -143,6 +143,16 @@ def test_the_data_files_are_those_that_the_card_names(client: Client) -> None:
     assert client.load({"source": "local/shards:task"})[0]["texts"] == [ADD, JOIN]
 
 
+def test_a_dataset_that_would_be_read_in_part_is_refused_as_a_folder_is(client: Client) -> None:
+    files = {"data/a.jsonl": lines(ADD), "data/b.csv": f"task\n{json.dumps(JOIN)}\n", "stats.txt": "no rows"}
+    client.run(PUBLISH, ["local/formats", "v1", files])
+    one, other = "hf://datasets/local/formats/data/*.jsonl", "hf://datasets/local/formats/data/*.csv"
+    whole, *parts = client.load(*({"source": f"{source}:task"} for source in ("local/formats", one, other)))
+    assert "local/formats: data/b.csv would not be read beside data/a.jsonl" in whole["error"]
+    assert whole["error"].endswith(f"as in  '{other}'  or  '{one}'")
+    assert [part["texts"] for part in parts] == [[ADD], [JOIN]]
+
+
 def test_splits_are_read_in_the_order_asked_for(client: Client) -> None:
     card = (
         "---\nconfigs:\n- config_name: full\n  default: true\n  data_files:\n"

@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import json
+import logging
 import lzma
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from plum_hub.errors import InstructionsError
 from plum_hub.instructions import InstructionsConfig, load
 from plum_hub.instructions.files import read_rows
 from plum_hub.instructions.local import find_local
+from plum_hub.instructions.tables import class_name
 from tests.instructions.reading import ADD, JOIN, LAST, walk
 
 ROWS = [{"id": "007", "instruction": ADD}, {"id": "b", "instruction": f'{JOIN}\nSay "so", please; once.'}]
@@ -271,14 +273,47 @@ def test_patterns_mean_what_they_mean_to_a_shell(tmp_path: Path) -> None:
             {"test-0__jsonl": b"{}", "test-1__jsonl": b"{}"},
             r"no split `train`, only test: give its files, as in  '\S*/d/test-\*\.jsonl'",
         ),
+        (
+            {"data/a__csv": b"x\n1\n", "data/b__jsonl": b"{}"},
+            r"as in  '\S*/d/data/\*\.csv'  or  '\S*/d/data/\*\.jsonl'",
+        ),
+        ({"A__JSONL": b"{}"}, r"cannot be read \(.*\): name its data files with a pattern, as in  '\S*/d/\*'$"),
         ({"README__md": b"# none"}, "is a folder without data files"),
         ({"recipe__yaml": b"", "a__jsonl": b"{}"}, "is a run folder: name one of its files"),
     ],
-    ids=["formats", "beside", "split", "split in files", "none", "run"],
+    ids=["formats", "beside", "split", "split in files", "deep", "capitals", "none", "run"],
 )
 def test_a_folder_that_would_be_read_in_part_is_refused(tmp_path: Path, files: dict[str, bytes], said: str) -> None:
     with pytest.raises(InstructionsError, match=said):
         load(InstructionsConfig(source=str(write_folder(tmp_path / "d", **files))))
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        (
+            ("train-00000-of-00003__jsonl", "train-00002-of-00003__jsonl"),
+            "train-00001-of-00003 is missing beside train",
+        ),
+        (("train-00000-of-00002-ab12__jsonl",), "train-00001-of-00002 is missing"),
+        (("data/p-001-of-003__jsonl", "data/p-003-of-003__jsonl"), "p-002-of-003 is missing .*/data/\\*\\.jsonl'"),
+        (("train-00000-of-00002-ab12__jsonl", "train-00001-of-00002-cd34__jsonl"), None),
+        (("p-001-of-002__jsonl", "p-002-of-002__jsonl"), None),
+        (("train-00000-of-00001__jsonl", "test-00000-of-00002__jsonl"), None),  # of another split
+        (("a-0-of-3__jsonl", "b-2-of-3__jsonl"), None),
+    ],
+)
+@pytest.mark.parametrize("card", [b"# No config", b"---\nconfigs:\n- config_name: default\n---\n"])
+def test_a_folder_without_one_of_its_numbered_files_is_refused(
+    tmp_path: Path, names: tuple[str, ...], missing: str | None, card: bytes
+) -> None:
+    folder = write_folder(tmp_path / "d", README__md=card, **{name: as_lines(ROWS) for name in names})
+    if missing is None:
+        assert walk(folder)[0]
+        return
+    with pytest.raises(InstructionsError, match=missing):
+        walk(folder)
+    assert walk(f"{folder}/**/*.jsonl")[0]
 
 
 def test_a_parquet_is_read_beside_others_of_a_folder(tmp_path: Path) -> None:
@@ -291,3 +326,70 @@ def test_a_readme_without_front_matter_is_no_warning(tmp_path: Path, caplog: pyt
     folder = write_folder(tmp_path / "d", train__jsonl=as_lines(ROWS), README__md=b"# My rows")
     assert len(walk(folder)[0]) == len(ROWS)
     assert not caplog.records
+
+
+def test_what_only_datasets_reads_and_cannot_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that a download left unfinished has the name of a split."""
+    folder = write_folder(tmp_path / "d", train__jsonl=as_lines(ROWS), train__jsonl__tmp=b'{"text": ')
+    logger = logging.getLogger("datasets")
+    logger.addHandler(caplog.handler)
+    try:
+        with pytest.raises(
+            InstructionsError, match=r"cannot be read \(.*\): name its data files with a pattern, as in"
+        ):
+            walk(folder)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert not caplog.records
+    assert len(walk(f"{folder}/*")[0]) == len(ROWS)
+
+
+CLASSES = [
+    {"prompt": "q1", "completion": "a", "label": 0, "tags": [1]},
+    {"prompt": "q2", "completion": "b", "label": 1},
+]
+
+
+@pytest.mark.parametrize("as_file", ["parquet", "saved", "feather", "card"])
+def test_numbers_of_classes_are_read_as_their_names(tmp_path: Path, as_file: str) -> None:
+    from datasets import ClassLabel, Dataset, Features, List, Value
+
+    names, tags = ClassLabel(names=["chosen", "rejected"]), List(ClassLabel(names=["sort", "sum"]))
+    features = Features({"prompt": Value("string"), "completion": Value("string"), "label": names, "tags": tags})
+    folder = tmp_path / "rows"
+    made = Dataset.from_list(CLASSES, features=features)
+    if as_file == "parquet":
+        made.to_parquet(folder / "train.parquet")
+    elif as_file == "saved":
+        made.save_to_disk(folder)
+    elif as_file == "feather":
+        folder.mkdir()
+        feather.write_feather(made.data.table, str(folder / "train.feather"))
+        folder /= "train.feather"
+    else:
+        folder.mkdir()
+        parquet.write_table(pa.Table.from_pylist(CLASSES), folder / "train.parquet")
+        (folder / "README.md").write_text(
+            "---\ndataset_info:\n  features:\n  - {name: prompt, dtype: string}\n"
+            "  - {name: completion, dtype: string}\n  - name: label\n    dtype:\n      class_label:\n"
+            "        names: {'0': chosen, '1': rejected}\n"
+            "  - {name: tags, list: int64}\n---\n"
+        )
+    found = [row for _, row in find_local(folder).rows()]
+    assert [row["label"] for row in found] == ["chosen", "rejected"]
+    if as_file != "card":
+        assert [row["tags"] for row in found] == [["sum"], None]
+
+
+@pytest.mark.parametrize(
+    ("value", "name"), [(1, "b"), ("1", "b"), ("b", "b"), (-1, None), (7, 7), (None, None), (True, True), ("c", "c")]
+)
+def test_what_is_no_number_of_a_class_stays(value: object, name: object) -> None:
+    assert class_name(value, ["a", "b"]) == name
+
+
+def test_objects_of_a_table_have_no_fields_of_others(tmp_path: Path) -> None:
+    calls = [{"name": "f", "arguments": {"x": 1}}, {"name": "g", "arguments": {"y": 2}}]
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pa.Table.from_pylist([{"turns": calls, "note": None}, {"turns": None, "note": "n"}]), path)
+    assert [row for _, row in read_rows(path)] == [{"turns": calls, "note": None}, {"turns": None, "note": "n"}]

@@ -1,10 +1,11 @@
 """Conversations in one text, by the marks of chat templates and the labels that people write, and prompts in marks."""
 
+import time
 from pathlib import Path
 
 import pytest
 
-from plum_hub.instructions.transcripts import is_transcript
+from plum_hub.instructions.transcripts import asked_in, is_transcript
 from tests.instructions.reading import ADD, reasons, walk, write_lines
 
 ANSWER = "```python\ndef add(a, b):\n    return a + b\n```"
@@ -64,6 +65,12 @@ def test_a_script_behind_its_mark_is_an_answer(behind: str) -> None:
         "{}\n\nOutput:\nimport of a module is not allowed",
         "{} It answers what stands behind <|assistant|>",
         "Explain nothing. {}\n\nSolution:\ndef add(a, b):",
+        "Question: {}\n\nSolution:\nclass Sum:\n    def add(a, b):\n        # TODO\n    def all(s):\n        # TODO\n",
+        "Question: {}\n\nAnswer:\n```python\ndef add(a, b):\n# add here\n    pass\n```",
+        "Task: {} Mend this.\n\nCode:\ndef add(a, b):\n    return a - b",
+        "{} It counts <|assistant|> and what stands behind <|user|>.",
+        "{} It returns f'<s>[INST] {{q}} [/INST] {{a}} </s>'",
+        "{} The text looks like this:\n\nUSER: hello\nASSISTANT: hi there\n\nReturn pairs.",
     ],
 )
 def test_a_label_that_tasks_use_is_no_mark_of_an_answer(tmp_path: Path, text: str) -> None:
@@ -98,7 +105,40 @@ def test_the_marks_around_a_prompt_are_no_part_of_the_task(tmp_path: Path, text:
     assert ([row.text for row in kept], drops) == ([ADD], [])
 
 
-@pytest.mark.parametrize("text", ["{} End it by </s>", "{} Skip [INST] and what is behind it.", "Human: {}"])
+@pytest.mark.parametrize("key", ["output", "Response", "solution"])
+def test_a_program_behind_a_label_is_part_of_a_task_whose_answer_has_a_column(tmp_path: Path, key: str) -> None:
+    text = f"Task: {ADD} It replaces this one.\n\nOutput:\ndef add(a, b):\n    return a - b"
+    rows = [{"prompt": text, key: answer} for answer in (ANSWER, "", "def add(a, b):\n    return a - b\n")]
+    kept, drops = walk(write_lines(tmp_path / "t.jsonl", rows))
+    assert ([(row.row, row.text) for row in kept], reasons(drops)) == ([("1", text)], {"unreadable_turns": 2})
+
+
+@pytest.mark.parametrize("begin", ["", "\n ", "You are a helpful assistant.\n", "A chat between a user and a bot. "])
+def test_a_system_prompt_without_a_mark_begins_a_conversation(begin: str) -> None:
+    assert asked_in(f"{begin}<|user|>\n{ADD}<|end|>\n<|assistant|>\n") == ADD
+    assert is_transcript(f"{begin}<|user|>\n{ADD}<|end|>\n<|assistant|>\n{ANSWER}")
+    assert is_transcript(f"{begin}USER: {ADD} ASSISTANT: {ANSWER}")
+
+
+@pytest.mark.parametrize("begin", ["", "Question: a\n", "Question: a\nAnswer:", "Question: a\nOutput:\nfoo:", "<s>"])
+@pytest.mark.parametrize("run", [" ", "\n", " \n", "\t", "#", "# x\n", "[INST]", "\nAnswer:", "```\n"])
+def test_a_long_run_takes_time_in_proportion(begin: str, run: str) -> None:
+    text, before = begin + run * (20_000 // len(run)) + "x", time.process_time()
+    is_transcript(text)
+    asked_in(text)
+    assert time.process_time() - before < 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{} End it by </s>",
+        "{} Skip [INST] and what is behind it.",
+        "Human: {}",
+        "{} In a prompt of Llama 2 it finds [INST] and returns the text from there to the first [/INST]",
+        "{} It removes every <|user|> tag, and everything behind the first <|end|>",
+    ],
+)
 def test_a_task_about_marks_keeps_them(tmp_path: Path, text: str) -> None:
     kept, _ = walk(write_lines(tmp_path / "t.jsonl", [{"prompt": text.format(ADD)}]))
     assert [row.text for row in kept] == [text.format(ADD)]

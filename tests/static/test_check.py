@@ -37,7 +37,37 @@ OK = {
     "odd escape": "import re\nre.match('\\d', '1')\n",
     "it says so in a string": "x = '# type: ignore'\nprint(x)\n",
 }
+SHAPE = """class Shape:
+    def clone(self):
+        return {}
+    @classmethod
+    def of(cls, size):
+        return {}
+
+class Circle(Shape):
+    def __init__(self, size):
+        self.size = size
+"""
+OK |= {
+    "type of itself": SHAPE.format("type(self)(self.size)", "None"),
+    "its class": SHAPE.format("self.__class__(self.size)", "None"),
+    "a class method": SHAPE.format("None", "cls(size)"),
+    "a mixin": "class Named:\n    def __init__(self, name):\n        super().__init__(name)\n",
+    "quoted annotations": "def f(x: 'Node', *y: 'List[Node]') -> 'Optional[Node]':\n    return x\nz: 'Node' = f(1)\n",
+    "a variable's annotation": "def f(x):\n    y: Node = x\n    return y\n",
+    "late annotations": "from __future__ import annotations\ndef f(x: Node) -> A[B]:\n    return x\nz: Node = f(1)\n",
+    "quoted within": "from typing import List\ndef f(x: List['Node']) -> None:\n    return None\n",
+}
 STATIC = {
+    "arguments of a known class": (SHAPE.format("Circle(1, 2)", "None"), "call-arg"),
+    "arguments within": (SHAPE.format("type(self)(Circle(1, 2))", "None"), "call-arg"),
+    "an annotation": ("def f(x: Node):\n    return x\n", "name-defined"),
+    "an attribute's annotation": ("class A:\n    x: Node = None\n", "name-defined"),
+    "a class in a function": ("def f():\n    class A:\n        x: Node = None\n    return A\n", "name-defined"),
+    "another's annotation": ("def f(x):\n    x.y: Node = 1\n    return x\n", "name-defined"),
+    "beside an annotation": ("def f(x: 'Node'): return missing\n", "name-defined"),
+    "another future": ("from __future__ import division\ndef f(x: Node):\n    return x\n", "name-defined"),
+    "a default": ("def f(x: 'Node' = missing):\n    return x\n", "name-defined"),
     "name": (BAD, "name-defined"),
     "too many arguments": ("def f(x):\n    return x\n\nf(1, 2)\n", "call-arg"),
     "used before": ("print(a)\na = 1\n", "used-before-def"),

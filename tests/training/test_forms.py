@@ -203,7 +203,8 @@ def test_turns_and_tools_in_a_csv_are_never_taken_for_text(tmp_path: Path) -> No
     (row,) = read_data(str(path), "dpo", "auto").rows
     assert (row["prompt"], row["chosen"], row["rejected"]) == (TURNS[:1], TURNS[1:], OTHER[1:])
     assert json.loads(row["tools"]) == [tool]
-    path.write_text("prompt,completion\na,\"[{'role': 'user', 'content': Timestamp('2020')}]\"\n")
+    asked = "[{'role': 'user', 'content': 'a'}]"
+    path.write_text(f"prompt,completion\n\"{asked}\",\"[{{'role': 'user', 'content': Timestamp('2020')}}]\"\n")
     with pytest.raises(
         TrainingError, match=r"rows\.csv:2: its completion is a list of turns in a text that is neither JSON"
     ):
@@ -278,7 +279,7 @@ def test_columns_of_alpaca_are_a_question_and_its_answer(tmp_path: Path) -> None
     assert rows_of(tmp_path / "b.jsonl", labelled, "kto") == [row | {"label": False} for row in made]
     assert rows_of(tmp_path / "c.jsonl", [row | {"text": "whole"} for row in rows], "sft") == [{"text": "whole"}] * 3
     for bad in ({"instruction": "Add", "output": None}, {"instruction": ["Add"], "output": "0"}):
-        with pytest.raises(TrainingError, match="l:2: prompt, completion must all be texts"):
+        with pytest.raises(TrainingError, match=r"l:2: its (output is null|instruction is \[.*\]), and must be"):
             rows_of(tmp_path / "d.jsonl", [rows[0], bad], "sft")
 
 

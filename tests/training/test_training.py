@@ -89,6 +89,34 @@ def test_dpo_and_sft_learn_from_the_same_rows(method: str, source: Path, tiny: P
     assert seen[-1]["loss"] < seen[0]["loss"]
 
 
+@pytest.mark.parametrize("method", ["kto", "dpo", "sft"])
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_each_step_of_a_short_training_is_learnt_from(method: str, epochs: int, tiny: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    source, out = toy.write(tmp_path / "rows.jsonl", toy.rows(4, 2)), tmp_path / "out"
+    settings = ("accumulation=4", f"epochs={epochs}", f"batch_size={8 if method == 'kto' else 4}")
+    train(prepare(wanted(source, tiny, out, *settings, method=method)), Progress())
+    rates = [row["learning_rate"] for row in toy.metrics(out)]
+    peak = 2e-4 if method == "sft" else 1e-5
+    assert rates[0] == peak
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] > 0
+    weights = load_file(out / "adapter_model.safetensors")
+    assert all(weight.any() for name, weight in weights.items() if "lora_B" in name)
+
+
+def test_the_rate_rises_and_falls_between_numbers_above_zero() -> None:
+    from plum_hub.training.trainer import rate_share
+
+    assert [rate_share(step, 1, 0.9) for step in (0, 1)] == [1, 0]
+    assert [rate_share(step, 4, 0) for step in range(4)] == [1, 0.75, 0.5, 0.25]
+    assert [rate_share(step, 9, 0.34) for step in range(10)] == pytest.approx(
+        [1 / 4, 2 / 4, 3 / 4, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0]
+    )
+    assert all(0 < rate_share(step, 40, 0.99) <= 1 for step in range(40))
+
+
 def test_preflight_reads_what_trl_prepared(source: Path, tiny: Path, tmp_path: Path) -> None:
     for world in (1, 2, 4):
         found = check(prepare(wanted(source, tiny, tmp_path / "out", processes=world)))

@@ -142,8 +142,12 @@ def _output(row: object, where: str) -> Output:
         raise UsageError(f"{where}: is not an object, and programs are not judged by position: add question_id")
     name, programs = row.get("question_id"), _all(row.get("code_list"), str)
     name = str(name) if isinstance(name, int) and not isinstance(name, bool) else name
-    if not isinstance(name, str) or programs is None:
-        raise UsageError(f"{where}: question_id must be a string, and code_list a list of strings: fix it")
+    if not isinstance(name, str):
+        raise UsageError(f"{where}: question_id must be a string: fix it")
+    if "code_list" not in row:
+        raise UsageError(f"{where}: has no code_list: add the programs of its answers")
+    if programs is None:
+        raise UsageError(f'{where}: code_list must be a list of strings: write "" for an answer without a program')
     answers = _all(row.get("output_list", [""] * len(programs)), str)
     graded = None if row.get("graded_list") is None else _all(row["graded_list"], bool)
     if answers is None or (graded is None and row.get("graded_list") is not None):

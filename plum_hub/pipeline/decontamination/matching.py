@@ -79,9 +79,13 @@ class BenchmarkMatcher:
         self._suspects: dict[str, list[_Key]] = {}
         self._trials: dict[_Trial, list[str]] = defaultdict(list)
         for targets in benchmarks:
-            self._statements.add({(targets.benchmark, target.task): target.statement for target in targets.problems})
-            for target in targets.problems:
-                self._add((targets.benchmark, target.task), target)
+            found = {(targets.benchmark, target.task): target for target in targets.problems}
+            self._statements.add(
+                {key: target.statement for key, target in found.items()},
+                {key: target.with_examples for key, target in found.items()},
+            )
+            for key, target in found.items():
+                self._add(key, target)
 
     def _add(self, key: _Key, target: Target) -> None:
         self._targets[key] = target

@@ -34,7 +34,7 @@ from plum_hub.run import COMPARISONS, Run
 STAGE = "decontamination"
 """Name of the stage, and of both in rows that are left out."""
 _SCREENING = "screening"
-_METHOD = 1
+_METHOD = 2
 """Version of the rules in this package; another version compares again."""
 
 

@@ -19,8 +19,6 @@ too. They are compared by statement and solution only, which runs no programs.""
 _EXAMPLES = re.compile(
     r"^[ \t*#_]*(?:>>>|assert |(?:for )?examples?\b|sample (?:input|output)\b)", re.IGNORECASE | re.MULTILINE
 )
-_MIN_WORDS = 8
-"""Words that a statement must have without its examples; otherwise the examples are kept."""
 _METHOD = re.compile(r"def (\w+)\(self")
 
 
@@ -30,7 +28,9 @@ class Target:
 
     task: str
     statement: str
-    """The task in words."""
+    """The task in words, without examples, which a copy may lack."""
+    with_examples: str
+    """The task in words and examples."""
     entry_point: str | None
     """The function that the tests call; None if they call none."""
     reference: str | None
@@ -70,7 +70,8 @@ def targets(name: str, folder: Path | None) -> Targets:
         rows = tuple(
             Target(
                 task=row["task_id"],
-                statement=task_in_words(row["prompt"], row["entry_point"]),
+                statement=without_examples(words := task_in_words(row["prompt"], row["entry_point"])),
+                with_examples=words,
                 entry_point=row["entry_point"],
                 reference=row["prompt"] + row["canonical_solution"],
                 problem=None,
@@ -97,9 +98,11 @@ def _humaneval(folder: Path | None) -> Targets:
 
 def _target(problem: Problem) -> Target:
     method = _METHOD.search(problem.starter_code)
+    words = task_in_words(problem.text, problem.entry_point if problem.kind == "completion" else None)
     return Target(
         task=problem.id,
-        statement=task_in_words(problem.text, problem.entry_point if problem.kind == "completion" else None),
+        statement=without_examples(words),
+        with_examples=words,
         entry_point=method[1] if method else problem.entry_point,
         reference=problem.reference,
         problem=problem,
@@ -107,7 +110,7 @@ def _target(problem: Problem) -> Target:
 
 
 def task_in_words(text: str, entry_point: str | None) -> str:
-    """Read the task of a problem in words, without examples, which a copy may lack.
+    """Read the task of a problem in words, with its examples.
 
     Args:
         text: The problem's prompt.
@@ -119,6 +122,17 @@ def task_in_words(text: str, entry_point: str | None) -> str:
     if entry_point is not None and (tree := parse(f"{text}\n    pass\n")) is not None:
         node = definitions(tree).get(entry_point)
         if isinstance(node, DefinitionNode) and (docstring := ast.get_docstring(node)):
-            text = docstring
-    words = _EXAMPLES.split(text, maxsplit=1)[0]
-    return words if len(words.split()) >= _MIN_WORDS else text
+            return docstring
+    return text
+
+
+def without_examples(words: str) -> str:
+    """Cut a task where its examples begin.
+
+    Args:
+        words: The task, as `task_in_words` returns it.
+
+    Returns:
+        What is before them.
+    """
+    return _EXAMPLES.split(words, maxsplit=1)[0]

@@ -1,0 +1,90 @@
+"""Doctests mean what Python's own runner makes of them."""
+
+import doctest
+from collections.abc import Iterator
+
+import pytest
+
+from plum_hub.answers.checks import read_tests
+from plum_hub.execution import Judge, Limits
+from plum_hub.judging.cases import judged_at, program
+
+RAISES = ">>> f(-1)\nTraceback (most recent call last):\n    ...\n"
+DECODE = "import json\ndef f(x):\n    return json.loads('')\n"
+OWN = "class OwnError(ValueError):\n    pass\n\ndef f(x):\n    raise OwnError('below 0')\n"
+ANY_DETAIL = RAISES.replace("f(-1)", "f(-1)  # doctest: +IGNORE_EXCEPTION_DETAIL")
+
+
+def raising(error: str) -> str:
+    return f"def f(x):\n    if x < 0:\n        raise {error}\n    return x\n"
+
+
+EXAMPLES = {
+    "the message": (raising("ValueError('below 0')"), f"{RAISES}ValueError: below 0\n>>> f(1)\n1\n"),
+    "another message": (raising("ValueError('bad')"), f"{RAISES}ValueError: below 0\n"),
+    "a message, none wanted": (raising("ValueError('bad')"), f"{RAISES}ValueError\n"),
+    "no message": (raising("ValueError"), f"{RAISES}ValueError\n"),
+    "no message, one wanted": (raising("ValueError"), f"{RAISES}ValueError: below 0\n"),
+    "a subclass": (raising("UnicodeError('below 0')"), f"{RAISES}ValueError: below 0\n"),
+    "a key": (raising("KeyError('k')"), f"{RAISES}KeyError: 'k'\n"),
+    "two lines": (raising("ValueError('a\\nb')"), f"{RAISES}ValueError: a\nb\n"),
+    "the compiler's": ("def f(x):\n    return eval('1 +')\n", f"{RAISES}SyntaxError: invalid syntax\n"),
+    "an exit": (raising("SystemExit(2)"), f"{RAISES}SystemExit: 2\n"),
+    "nothing": ("def f(x):\n    return x\n", f"{RAISES}ValueError: below 0\n"),
+    "a library's": (DECODE, f"{RAISES}json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)\n"),
+    "a library's, without its module": (OWN, f"{RAISES}json.decoder.OwnError: below 0\n"),
+    "the program's own": (OWN, f"{RAISES}OwnError: below 0\n"),
+    "the program's own, another message": (OWN, f"{RAISES}OwnError: bad\n"),
+    "the program's own, its base": (OWN, f"{RAISES}ValueError: below 0\n"),
+    "an assignment": (raising("ValueError('bad')"), f"{RAISES.replace('f(-1)', 'y = f(-1)')}ValueError: bad\n"),
+    "a statement": (raising("ValueError"), f"{RAISES.replace('f(-1)', 'for x in [1, -1]: f(x)')}ValueError\n"),
+    "any message": (raising("ValueError('bad')"), f"{ANY_DETAIL}ValueError: below 0\n"),
+    "any message, another error": (raising("TypeError('bad')"), f"{ANY_DETAIL}ValueError: below 0\n"),
+    "any module": (DECODE, f"{ANY_DETAIL}JSONDecodeError: below 0\n"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Judge]:
+    with Judge(1) as made:
+        yield made
+
+
+def passes(code: str, text: str) -> bool:
+    scope: dict[str, object] = {"__name__": "__main__"}
+    exec(code, scope)
+    test = doctest.DocTestParser().get_doctest(text, scope, "f", None, None)
+    return doctest.DocTestRunner(verbose=False).run(test, out=lambda _: None).failed == 0
+
+
+def test_an_exception_of_a_doctest_is_compared_as_doctest_compares_it(judge: Judge) -> None:
+    suites = {name: read_tests(text, "f") for name, (_, text) in EXAMPLES.items()}
+    programs = [program(name, EXAMPLES[name][0], "f", cases, Limits()) for name, cases in suites.items()]
+    found = {execution.id: execution.status == "passed" for execution in judge.run(programs)}
+    assert found == {name: passes(*example) for name, example in EXAMPLES.items()}
+    assert {judged_at(case) for cases in suites.values() for case in cases} == {"outside"}
+
+
+@pytest.mark.parametrize("wanted", ["OwnError", "__main__.OwnError", "stack.OwnError", "your_module.errors.OwnError"])
+def test_the_module_of_a_programs_own_exception_is_not_compared(wanted: str, judge: Judge) -> None:
+    """It has another name in a sandbox than where the doctest was written."""
+    cases = read_tests(f"{RAISES}{wanted}: below 0\n", "f")
+    codes = {"right": OWN, "wrong": OWN.replace("below 0", "bad")}
+    found = {
+        one.id: one.status
+        for one in judge.run(program(name, code, "f", cases, Limits()) for name, code in codes.items())
+    }
+    assert found == {"right": "passed", "wrong": "failed"}
+
+
+def test_memory_that_is_lacking_is_no_exception_of_a_doctest(judge: Judge) -> None:
+    cases = read_tests(f"{RAISES}ValueError: below 0\n", "f")
+    code = "def f(x):\n    return bytearray(1 << 40)\n"
+    (execution,) = judge.run([program("a", code, "f", cases, Limits())])
+    assert execution.status == "out_of_memory"
+
+
+@pytest.mark.parametrize("option", ["ELLIPSIS", "NORMALIZE_WHITESPACE", "SKIP", "IGNORE_EXCEPTION_DETAIL, +ELLIPSIS"])
+def test_other_options_of_doctests_are_refused(option: str) -> None:
+    with pytest.raises(ValueError, match="have options"):
+        read_tests(RAISES.replace("f(-1)", f"f(-1)  # doctest: +{option}") + "ValueError: bad\n", "f")
