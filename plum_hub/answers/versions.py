@@ -125,7 +125,7 @@ def chosen_version(blocks: Sequence[Block], name: str) -> Block | None:
     Returns:
         The block; None if none defines the name.
     """
-    ranks = [completeness(block.code, name) for block in blocks]
+    ranks = [_rank(block, name) for block in blocks]
     best = max(ranks, default=0)
     if not best:
         return None
@@ -142,6 +142,12 @@ def chosen_version(blocks: Sequence[Block], name: str) -> Block | None:
         if new.replaces(old) or (_corrects(kept[later], blocks) and not new.is_part_of(old)):
             place = later
     return kept[place]
+
+
+def _rank(block: Block, name: str) -> int:
+    """Tell how much of a definition a block has; where the answer ends within it, never all for certain."""
+    rank = completeness(block.code, name)
+    return rank if block.closed else min(rank, WHOLE)
 
 
 def answering(versions: Sequence[Block], blocks: Sequence[Block]) -> list[Block]:

@@ -560,3 +560,13 @@ def test_real_answers_give_programs_that_compile() -> None:
             compiled += 1
 
     assert compiled >= 780  # of 812; the others were read: no code, other languages, or real errors in the syntax
+
+
+def test_a_second_version_that_is_cut_does_not_replace_a_whole_one() -> None:
+    first = "def has_close(xs, t):\n    return any(abs(a - b) < t for a in xs for b in xs if a is not b)\n"
+    second = "def has_close(xs, t):\n    ys = sorted(xs)\n    return any(b - a < t for a, b in zip(ys, ys[1:]))\n"
+    whole = f"```python\n{first}```\nOptimized:\n```python\n{second}```\n"
+    for end in range(whole.index("Optimized"), len(whole) - len("```\n")):
+        assert extract_code(whole[:end], "has_close") == first, whole[:end]
+    assert extract_code(whole, "has_close") == second
+    assert extract_code(whole[whole.index(second) - len("```python\n") : -len("```\n")], "has_close") == second  # alone
