@@ -266,3 +266,14 @@ def test_a_user_without_a_home_folder_is_told_so() -> None:
     assert done.returncode == MachineError.exit_code, done.stderr
     assert "set PLUM_HUB_HOME" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_shell_that_refuses_threads_is_told_so(tmp_path: Path) -> None:
+    write_rehearsal(tmp_path, tasks=3)
+    limited = ["sh", "-c", 'ulimit -v 1500000; exec "$@"', "sh", *command(tmp_path, "-q")]
+    done = plum_hub(limited)
+    if done.returncode == 0:
+        pytest.skip("this machine's Python starts all its threads in 1.5 GB of addresses")
+    assert done.returncode == MachineError.exit_code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "ulimit -v" in done.stderr

@@ -351,3 +351,71 @@ def test_each_group_of_faults_has_its_error() -> None:
     if report.refusal is None:
         assert isinstance(report.error(), MachineError)
         assert str(report.error()) == "a: b; c"
+
+
+@pytest.mark.parametrize(
+    ("address", "key", "says", "mend"),
+    [
+        ("localhost:8000/v1", "sk-x", "its address localhost:8000/v1 has no scheme", "write http:// before it"),
+        (
+            "http://127.0.0.1:9/v1",
+            "\u201csk-x\u201d",
+            "holds a character that no key has",
+            "set OPENAI_API_KEY to the bare",
+        ),
+        ("http://[::1", "sk-x", "does not answer", "check its base_url"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_told_and_not_taken_for_an_outage(
+    monkeypatch: pytest.MonkeyPatch, address: str, key: str, says: str, mend: str
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", address)
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    (server,) = reach.servers([])
+    (found,) = reach.engine(server)
+    assert says in found.says
+    assert mend in found.mend
+
+
+def test_a_line_break_behind_a_key_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with LoopbackServer(key="right") as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
+        monkeypatch.setenv("OPENAI_API_KEY", "right\r\n")
+        (found,) = reach.engine(*reach.servers([]))
+    assert found.state == "ok"
+
+
+def test_an_address_of_a_hub_that_is_none_is_one_line() -> None:
+    done = subprocess.run([*DOCTOR, "--hub", "http://["], capture_output=True, text=True, check=False)
+    assert done.returncode == HubError.exit_code
+    assert "Traceback" not in done.stderr
+    assert "unknown hub 'http://['" in done.stderr
+
+
+def test_a_home_below_a_file_is_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PLUM_HUB_HOME", str(tmp_path / "file" / "x"))
+    assert named(machine.disks(), "disk").state == "fault"
+
+
+def test_the_cache_of_the_hub_is_where_its_client_has_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.delenv("HF_HOME", raising=False)
+    monkeypatch.setenv("TMPDIR", "/")
+    monkeypatch.setenv("PLUM_HUB_HOME", "/proc/nowhere")  # another disk
+    for name in ("HF_HUB_CACHE", "XDG_CACHE_HOME"):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, str(tmp_path / "file" / "x"))
+            found = named(machine.disks(), "disk of the Hub's cache")
+        assert found.state == "fault"
+        assert str(tmp_path / "file" / "x") in found.says
+
+
+def test_limits_of_the_shell_are_mended_in_the_shell() -> None:
+    limited = ["sh", "-c", 'ulimit -v 800000; exec "$@"', "sh", *DOCTOR]
+    done = subprocess.run(limited, capture_output=True, text=True, check=False)
+    assert done.returncode == 7
+    assert '{"fault"' not in done.stdout
+    of_jail = " ".join(done.stdout.split()).partition("sandbox jail ")[2].partition("sandbox landlock")[0]
+    assert "ulimit -v unlimited" in of_jail
+    assert "apparmor" not in of_jail

@@ -92,6 +92,14 @@ def main() -> None:
             MachineError.exit_code,
             f"plum-hub: no space is left for {where}: free some, and run the same command again",
         )
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and "start new thread" not in str(error):
+            raise
+        _fail(
+            MachineError.exit_code,
+            f"plum-hub: this process is refused more threads or memory ({error or 'MemoryError'}); all rows are "
+            "kept: raise the limits of this shell or job (ulimit -v, ulimit -u), and run the same command again",
+        )
     except SystemExit as ending:
         # Click and rich both exit with 1 when the reader of our output is gone, as in `plum-hub show ... | head`; none
         # of our own errors comes this way. 141 is what a shell reports for its own tools.

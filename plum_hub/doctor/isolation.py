@@ -55,7 +55,7 @@ def examine() -> Isolation:
         verified, refusal = f"none: {error}", error
     refused = refusals()
     state: State = "fault" if refusal else "ok"
-    mend = "change one of the layers below" if refusal else ""
+    mend = "" if refusal is None else _of_shell(str(refusal)) or "change one of the layers below"
     diagnoses = [Diagnosis(group="sandbox", name="isolation", state=state, says=verified, mend=mend)]
     diagnoses += [_sandbox(name, reason) for name, reason in refused.items()]
     diagnoses += [_layer(layer) for layer in layers]
@@ -66,8 +66,13 @@ def examine() -> Isolation:
 def _sandbox(name: str, refusal: str) -> Diagnosis:
     return Diagnosis(
         group="sandbox", name=f"sandbox {name}", state="note" if refusal else "ok", says=_say(name, refusal),
-        mend=_MENDS.get(name.replace("landlock", "Landlock"), _NAMESPACES) if refusal else "",
+        mend=refusal and (_of_shell(refusal) or _MENDS.get(name.replace("landlock", "Landlock"), _NAMESPACES)),
     )  # fmt: skip
+
+
+def _of_shell(refusal: str) -> str:
+    """Return what mends limits of this shell or job, which no layer can; empty if these are not why."""
+    return "raise them before this command:  ulimit -v unlimited; ulimit -t unlimited" if "ulimit" in refusal else ""
 
 
 def _say(name: str, refusal: str) -> str:

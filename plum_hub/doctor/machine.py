@@ -13,7 +13,7 @@ from pathlib import Path
 
 from plum_hub.doctor.diagnosis import Diagnosis, State
 from plum_hub.doctor.versions import python_range
-from plum_hub.home import home
+from plum_hub.home import clients_home, home
 from plum_hub.threads import GROUPS, MEMBERSHIP, control_groups, cpu_count
 
 _MEMORY_GB, _DISK_GB, _LEAST_DISK_GB = 6.0, 10.0, 1.0
@@ -88,10 +88,10 @@ def memory() -> Diagnosis:
 
 def disks() -> list[Diagnosis]:
     """Return the room on the disks of `$PLUM_HUB_HOME`, the Hub's cache and the temporary folder, one for each disk."""
-    cache = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+    cache = os.environ.get("HF_HUB_CACHE")
     places = (
         ("disk", home(), "PLUM_HUB_HOME"),
-        ("disk of the Hub's cache", cache, "HF_HOME"),
+        ("disk of the Hub's cache", Path(cache) if cache else clients_home(), "HF_HUB_CACHE" if cache else "HF_HOME"),
         ("disk of temporary files", Path(tempfile.gettempdir()), "TMPDIR"),
     )
     seen: set[int] = set()
@@ -107,7 +107,7 @@ def disks() -> list[Diagnosis]:
 def _disk(name: str, there: Path, folder: Path, variable: str) -> Diagnosis:
     free = shutil.disk_usage(there).free
     says = f"{free / 1e9:.1f} GB free for {folder}"
-    if not os.access(there, os.W_OK):
+    if not os.access(there, os.W_OK) or not there.is_dir():
         return Diagnosis(
             group="machine", name=name, state="fault", says=f"{folder} is not writable",
             mend=f"set {variable} to a folder of yours",
@@ -118,8 +118,8 @@ def _disk(name: str, there: Path, folder: Path, variable: str) -> Diagnosis:
 
 
 def _existing(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that exists."""
-    return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.is_dir())
+    """Return the folder, or the nearest one above it that exists, which may be a file."""
+    return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
 
 
 def _number(path: Path) -> int:

@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 from plum_hub.doctor.diagnosis import Diagnosis, State
 from plum_hub.errors import HubError
+from plum_hub.home import clients_home
 from plum_hub.hubs.client import Account, HubTarget, account
 from plum_hub.hubs.embedded import default_root, running_endpoint
 from plum_hub.hubs.store import token_file
@@ -68,9 +70,10 @@ def shown(url: str) -> str:
     Args:
         url: The address.
     """
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
+    with suppress(ValueError):
+        if (parts := urlsplit(url)).netloc:
+            return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+    return url.rpartition("@")[2].partition("?")[0]  # no address, but there may be secrets in it all the same
 
 
 def hub(target: HubTarget) -> list[Diagnosis]:
@@ -141,9 +144,8 @@ def _embedded() -> Diagnosis:
 
 def _token_files(target: HubTarget) -> Iterator[Diagnosis]:
     """Yield a note for each token that other accounts of this machine can read."""
-    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
-    own = Path(os.environ.get("HF_TOKEN_PATH") or home / "token")
-    for path in (token_file(default_root()),) if target.embedded else (own, home / "stored_tokens"):
+    own = Path(os.environ.get("HF_TOKEN_PATH") or clients_home() / "token")
+    for path in (token_file(default_root()),) if target.embedded else (own, clients_home() / "stored_tokens"):
         try:
             mode = path.stat().st_mode
         except OSError:
@@ -201,7 +203,9 @@ def engine(server: EngineServer) -> list[Diagnosis]:
     import httpx2
 
     name = f"engine {server.kind} at {shown(server.url)}"
-    key = os.environ.get(server.key_name) if server.key_name else None
+    key = os.environ.get(server.key_name, "").strip() if server.key_name else ""
+    if (unusable := _unusable(server, key)) is not None:
+        return [_engine(f"engine {server.kind}", "fault", *unusable)]
     path = "/models" if server.kind == "openai" else "/info"
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
@@ -223,6 +227,16 @@ def engine(server: EngineServer) -> list[Diagnosis]:
         return [_engine(name, "fault", says, f"name one of its models, such as {', '.join(models[:3]) or 'none'}")]
     accepted = "; accepts the key" if key else ""
     return [_engine(name, "ok", f"answers with {len(models)} models ({', '.join(models[:3])}){accepted}", "")]
+
+
+def _unusable(server: EngineServer, key: str) -> tuple[str, str] | None:
+    """Return what is wrong with a setting, and its mend: a server that cannot be asked is not said to be down."""
+    if not server.url.lower().startswith(("http://", "https://")):
+        return f"its address {shown(server.url)} has no scheme", "write http:// before it"
+    if not (key.isascii() and key.isprintable()):
+        says = f"{server.key_name} holds a character that no key has, such as a typographic quote"
+        return says, f"set {server.key_name} to the bare key"
+    return None
 
 
 def _engine(name: str, state: State, says: str, mend: str) -> Diagnosis:

@@ -341,7 +341,7 @@ class Worker:
             if (after := canary.stat())[:8] != before[:8] or after.st_mtime_ns != before.st_mtime_ns:
                 raise self._refusal(f"the {self._enclosure.name} can change a file outside its scratch folder (mounts)")
         if header[:1] == b"{":
-            raise BrokenWorkerError(header.decode())
+            raise BrokenWorkerError(json.loads(header)["fault"])
         report = RunReport(*TOLD.unpack(header))
         if report.exit or not report.results:
             raise BrokenWorkerError(f"the process that examines it ended with status {report.exit}")

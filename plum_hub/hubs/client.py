@@ -12,7 +12,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -143,8 +143,9 @@ def choose_target(setting: str = "auto") -> HubTarget:
     """
     if setting == "embedded":
         return HubTarget(None, None, embedded=True)
-    if setting.startswith(("http://", "https://")) and urlsplit(setting).hostname:
-        return HubTarget(setting.rstrip("/"), _own_token())
+    with suppress(ValueError):  # of an address that is none
+        if setting.startswith(("http://", "https://")) and urlsplit(setting).hostname:
+            return HubTarget(setting.rstrip("/"), _own_token())
     if setting not in ("auto", "public"):
         raise HubError(f"unknown hub {setting!r}; use auto, public, embedded, or the URL of a Hub")
     token = _own_token()
