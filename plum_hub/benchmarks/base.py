@@ -12,6 +12,9 @@ from typing import Literal, Protocol
 from plum_hub.answers.effects import names_in
 from plum_hub.execution.base import Call, Case, Reinterpretation, Statement, Steps, Value
 
+DATA_OPTION = "--data (of a build: --benchmark-data)"
+"""The option that names files of benchmarks, for messages."""
+
 
 class ReadLater(Mapping[str, tuple[Case, ...]]):
     """Suites that are read when they are asked for: comparing statements and solutions takes no tests."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from plum_hub.benchmarks.base import DATA_OPTION
 from plum_hub.errors import BenchmarkError, HubError, InstructionsError
 from plum_hub.files import writing
 from plum_hub.home import home
@@ -111,7 +112,7 @@ def _from_file(published: BenchmarkVersion, path: Path) -> Content:
         raise BenchmarkError(
             f"{path} is another version of {published.file}: its content has sha256 {sha256[:16]}… and {len(rows)} rows"
             f", expected {published.sha256[:16]}… and {published.rows}{_missing(published, rows)}; "
-            "scores of different versions are not comparable: give --data the expected file"
+            f"scores of different versions are not comparable: give {DATA_OPTION} the expected file"
         )
     return Content(rows=rows, revision=f"sha256:{sha256}")
 
@@ -122,14 +123,18 @@ def _from_hub(published: BenchmarkVersion, hub: HubFiles) -> Content:
         for path in hub.paths:
             file = fetch_file(hub.repo, hub.commit, path, choose_target("public"))
             if file is None:
-                raise BenchmarkError(f"{hub.repo} has no {path} at commit {hub.commit}: give the file with --data")
+                raise BenchmarkError(
+                    f"{hub.repo} has no {path} at commit {hub.commit}: give the file with {DATA_OPTION}"
+                )
             rows += _rows(file)
     except HubError as error:
-        raise BenchmarkError(f"{hub.repo} at {hub.commit[:12]}: {error}; or give the file with --data") from error
+        raise BenchmarkError(
+            f"{hub.repo} at {hub.commit[:12]}: {error}; or give the file with {DATA_OPTION}"
+        ) from error
     if len(rows) != published.rows or _missing(published, rows):
         raise BenchmarkError(
             f"{hub.repo} at {hub.commit[:12]} has {len(rows)} rows, expected {published.rows}"
-            f"{_missing(published, rows)}: give the file with --data"
+            f"{_missing(published, rows)}: give the file with {DATA_OPTION}"
         )
     return Content(rows=rows, revision=f"{hub.repo}@{hub.commit}")
 
@@ -147,7 +152,7 @@ def _from_release(published: BenchmarkVersion, url: str) -> Content:
             _from_file(published, partial)
             partial.replace(path)
         except (OSError, http.client.HTTPException) as error:
-            raise BenchmarkError(f"{url} cannot be fetched ({error}): give its file with --data") from error
+            raise BenchmarkError(f"{url} cannot be fetched ({error}): give its file with {DATA_OPTION}") from error
         finally:
             partial.unlink(missing_ok=True)
     return _from_file(published, path)
@@ -156,7 +161,9 @@ def _from_release(published: BenchmarkVersion, url: str) -> Content:
 def _find_file(published: BenchmarkVersion, source: Path) -> Path:
     if not source.is_dir():
         if not source.is_file():
-            raise BenchmarkError(f"{source} does not exist: give --data {published.file}, or a folder that contains it")
+            raise BenchmarkError(
+                f"{source} does not exist: give {DATA_OPTION} {published.file}, or a folder that contains it"
+            )
         if not is_supported(source.name):
             raise BenchmarkError(f"{source} has an unknown file type: rename it to end in {FORMATS}")
         return source
@@ -164,7 +171,7 @@ def _find_file(published: BenchmarkVersion, source: Path) -> Path:
     path = next((path for name in names for path in sorted(source.rglob(name)) if path.is_file()), None)
     if path is None:
         raise BenchmarkError(
-            f"{source} contains no {published.file}: give --data the file, or a folder that contains it"
+            f"{source} contains no {published.file}: give {DATA_OPTION} the file, or a folder that contains it"
         )
     return path
 

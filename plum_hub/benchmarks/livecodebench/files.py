@@ -18,6 +18,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from plum_hub.benchmarks.base import DATA_OPTION
 from plum_hub.errors import BenchmarkError, HubError
 from plum_hub.hubs.client import choose_target, fetch_file
 
@@ -155,9 +156,9 @@ def _fetch_files(releases: range) -> list[Path]:
         try:
             path = fetch_file(_REPO, _COMMIT, name, choose_target("public"))
         except HubError as error:
-            raise BenchmarkError(f"{_REPO} at {_COMMIT[:12]}: {error}; or give its files with --data") from error
+            raise BenchmarkError(f"{_REPO} at {_COMMIT[:12]}: {error}; or give its files with {DATA_OPTION}") from error
         if path is None:
-            raise BenchmarkError(f"{_REPO} has no {name} at commit {_COMMIT}: give its files with --data")
+            raise BenchmarkError(f"{_REPO} has no {name} at commit {_COMMIT}: give its files with {DATA_OPTION}")
         paths.append(path)
     return paths
 
@@ -167,7 +168,7 @@ def _find_files(releases: range, source: Path) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise BenchmarkError(
-            f"{source} does not exist: give --data a file of {_REPO}, or a folder that contains its files"
+            f"{source} does not exist: give {DATA_OPTION} a file of {_REPO}, or a folder that contains its files"
         )
     names = [(SHARDS[release].name, f"{SHARDS[release].name}.gz") for release in releases]
     shards = [next((path for name in pair for path in sorted(source.rglob(name))), None) for pair in names]
@@ -179,7 +180,7 @@ def _find_files(releases: range, source: Path) -> list[Path]:
     if paths := sorted(source.rglob(_LOCAL)):
         if len(paths) > 1:
             raise BenchmarkError(
-                f"{source} contains several of {_LOCAL} ({paths[0]}, {paths[1]}, ...): give --data one of them"
+                f"{source} contains several of {_LOCAL} ({paths[0]}, {paths[1]}, ...): give {DATA_OPTION} one of them"
             )
         return paths
     raise BenchmarkError(f"{source} contains neither {names[0][0]} nor {_LOCAL}: fetch the files of {_REPO}")
@@ -214,9 +215,9 @@ def _parsed(line: bytes, location: RowLocation) -> Row:
     except (ValueError, RecursionError) as error:
         raise BenchmarkError(f"{location}: is not JSON, the file is damaged or truncated: fetch it again") from error
     if not isinstance(row, dict):
-        raise BenchmarkError(f"{location}: is not a JSON object: give --data a file of {_REPO}")
+        raise BenchmarkError(f"{location}: is not a JSON object: give {DATA_OPTION} a file of {_REPO}")
     if missing := [column for column in _COLUMNS if not isinstance(row.get(column), str)]:
-        raise BenchmarkError(f"{location}: has no text in {', '.join(missing)}: give --data a file of {_REPO}")
+        raise BenchmarkError(f"{location}: has no text in {', '.join(missing)}: give {DATA_OPTION} a file of {_REPO}")
     return row
 
 
@@ -243,4 +244,6 @@ def _readable(path: Path) -> Iterator[None]:
             f"{path} is truncated or not gzip ({error}): fetch it again, or remove `.gz` from its name"
         ) from error
     except OSError as error:
-        raise BenchmarkError(f"{path} cannot be read ({error.strerror}): fix that, or give another --data") from error
+        raise BenchmarkError(
+            f"{path} cannot be read ({error.strerror}): fix that, or give another {DATA_OPTION}"
+        ) from error
