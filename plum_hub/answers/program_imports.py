@@ -8,7 +8,9 @@ from copy import deepcopy
 
 from plum_hub.answers.aliases import FRAMEWORKS
 
-_MODULES = frozenset({"", "solution", "main", "module", "program", "code", "candidate", "app", "src", "answer"})
+_MODULES = frozenset(
+    {"", "__main__", "solution", "main", "module", "program", "code", "candidate", "app", "src", "answer"}
+)
 """Names under which tests import the program; that of a relative import is empty."""
 _OTHERS = (sys.stdlib_module_names - {"this"}) | {"numpy", "pandas", *FRAMEWORKS}
 

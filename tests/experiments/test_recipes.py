@@ -162,7 +162,10 @@ def test_layers_and_short_forms() -> None:
         ("samples.per_instruction=0", "samples.per_instruction"),
         ("method=kto", "method: no such key"),
         ("evaluation.since=soon", "evaluation.since: 'soon': write a date as 2024-08-01"),
-        ("evaluation.until=20240801", "evaluation.until: Input should be a valid string"),
+        (
+            "evaluation.until=20240801",
+            "evaluation.until: must be text, and YAML reads a number: put it in double quotes",
+        ),
         ("evaluation.until='20240801'", "evaluation.until: '20240801': write a date as 2024-08-01"),
         ("evaluation.since=2024-08-01 10:00:00", "write a date as 2024-08-01"),
         ("costs.teraflops=.inf", "costs.teraflops: Input should be a finite number"),
