@@ -494,7 +494,8 @@ class Scope:
         Raises:
             UndividedError: It is such a method.
         """
-        held = self.find(name) if self.owner(name) and name in (self.owner(name) or self)._values else None
+        owner = self.owner(name)
+        held = self.find(name) if owner is not None and name in owner._values else None
         checks = self.define(held) if isinstance(held, ast.ClassDef) else getattr(held, "checks", ())
         if any(one.name == attribute for one in checks):
             raise UndividedError

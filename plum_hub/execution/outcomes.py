@@ -293,7 +293,8 @@ def _judge_module(run: RunOutcome, tally: _ResultTally) -> None:
         kind, text = next(frames, (b"", b""))
         before = {wire.TOKEN: b"", wire.KINDS: b""}
         while kind in before:
-            before[kind], (kind, text) = text, next(frames, (b"", b""))
+            before[kind] = text
+            kind, text = next(frames, (b"", b""))
         if isinstance(case, Call) and (detail := _why_not_judged(case.expected, kind, text)):
             tally.add(number, _result(case, "raised", detail), None)
             tally.stop("out_of_memory", detail)

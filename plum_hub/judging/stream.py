@@ -248,29 +248,33 @@ class _JudgeStage:
             program = self._program(self.checked.take(1)[0])
 
     def _program(self, one: _Checked) -> Program | None:
-        submission, finding = one.submission, one.finding
-        key = digest(one.digest, submission.suite_id)
+        """Return the program to run for a submission; None if its judgement is known, or is that of an equal one."""
+        submission, key = one.submission, digest(one.digest, one.submission.suite_id)
         if key in self.running:
             self.running[key].append(submission.id)
-        elif key in self.recent:
-            self.known.append(replace(self.recent[key], id=submission.id))
-        elif submission.code is None or finding is None:
-            self.known.append(_not_run(submission, "no_code", "no code in the answer"))
-        elif finding.status != "ok":
-            self.known.append(_not_run(submission, finding.status, _messages(finding)))
+        elif (judged := self._without_run(one, key)) is not None:
+            self.known.append(judged)
         else:
             self.running[key] = [submission.id]
-            cases = self._cases(submission)
             return Program(
                 id=key,
-                code=submission.code,
+                code=submission.code or "",
                 entry_point=submission.entry_point or None,
-                cases=cases,
+                cases=self._cases(submission),
                 limits=submission.limits or self.limits,
                 decisive=submission.decisive,
             )
         self.sharing += 1
         return None
+
+    def _without_run(self, one: _Checked, key: str) -> Judgement | None:
+        """Return the judgement of a submission that needs no run; None if it needs one."""
+        submission, finding = one.submission, one.finding
+        if key in self.recent:
+            return replace(self.recent[key], id=submission.id)
+        if submission.code is None or finding is None:
+            return _not_run(submission, "no_code", "no code in the answer")
+        return None if finding.status == "ok" else _not_run(submission, finding.status, _messages(finding))
 
     def _cases(self, submission: Submission) -> tuple[Case, ...]:
         """Return the converted cases: one object for all samples of a suite, by which the sandbox recognises them."""
