@@ -41,7 +41,8 @@ from plum_hub.columns import LineError, RecordSchema, has_conversations
 from plum_hub.environment import installed_versions
 from plum_hub.errors import RunError
 from plum_hub.files import link_out, locked, write_whole, writing
-from plum_hub.instructions.local import expanded, is_local
+from plum_hub.home import expanded
+from plum_hub.instructions.local import is_local
 from plum_hub.lines import appending, appending_lines, object_of, whole_blocks, whole_lines
 from plum_hub.recipe import Recipe
 from plum_hub.records import (

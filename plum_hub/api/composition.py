@@ -9,9 +9,10 @@ from typing import Any
 from plum_hub import layers
 from plum_hub import recipe as recipes
 from plum_hub import recipes as shipped
-from plum_hub.api.settings import StrPath, as_path, engine
+from plum_hub.api.settings import StrPath, engine
 from plum_hub.engines import EngineConfig, parse_engine
 from plum_hub.errors import RecipeError, UsageError
+from plum_hub.home import expanded
 from plum_hub.hubs.client import choose_target
 from plum_hub.hubs.embedded import has_dataset
 from plum_hub.instructions.addresses import DatasetAddress, LocalAddress, canonical, parse_source
@@ -115,7 +116,7 @@ class RecipeArguments:
             return self.recipe.to_yaml(), "the recipe"
         if (text := shipped.text(str(self.recipe))) is not None:
             return text, f"recipe {self.recipe}"
-        path = as_path(self.recipe)
+        path = expanded(self.recipe)
         if not path.exists():
             raise RecipeError(
                 f"{path}: no such file, and no shipped recipe has this name; the shipped recipes are "

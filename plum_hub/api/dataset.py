@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from plum_hub.api.composition import RecipeArguments
-from plum_hub.api.settings import Settings, StrPath, as_path, optional_path, setting_lines
+from plum_hub.api.settings import Settings, StrPath, optional_path, setting_lines
 from plum_hub.clusters import ClusterOptions, joined
 from plum_hub.engines import EngineConfig
 from plum_hub.files import writing
+from plum_hub.home import expanded
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.build import build, find_run, prepare
 from plum_hub.pipeline.estimate import BuildEstimate, plan
@@ -135,7 +136,7 @@ def build_dataset(
     )  # fmt: skip
     composed, folder = arguments.compose(optional_path(run), progress.say)
     check_account(options, progress.say)
-    donor = Run.donor(as_path(carry_over)) if carry_over is not None else None
+    donor = Run.donor(expanded(carry_over)) if carry_over is not None else None
     with ExitStack() as held:
         cluster = held.enter_context(joined(cluster_options, composed.filled(), progress))
         with progress.waiting("preparing the run"):
@@ -196,7 +197,7 @@ def estimate_build(
         settings=setting_lines(settings),
     )  # fmt: skip
     composed, folder = arguments.compose(optional_path(run), (progress or Progress()).say)
-    donor = Run.donor(as_path(carry_over)) if carry_over is not None else None
+    donor = Run.donor(expanded(carry_over)) if carry_over is not None else None
     return plan(composed.filled(), find_run(composed, folder), donor)
 
 
@@ -247,7 +248,7 @@ def push_dataset(
     """
     options = PublishOptions.chosen(repo=repo, hub=hub, private=private, tag=tag, branch=branch, create_pr=create_pr)
     context = Context(
-        run=Run.open(as_path(run)), progress=progress or LoggedProgress(), benchmark_data=optional_path(benchmark_data)
+        run=Run.open(expanded(run)), progress=progress or LoggedProgress(), benchmark_data=optional_path(benchmark_data)
     )
     return push(context, options)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from plum_hub.api.settings import StrPath, as_path, engine, optional_path
+from plum_hub.api.settings import StrPath, engine, optional_path
 from plum_hub.benchmarks import NAMES
 from plum_hub.engines import EngineConfig
 from plum_hub.errors import UsageError
@@ -17,6 +17,7 @@ from plum_hub.evaluation.estimate import EvaluationEstimate, plan
 from plum_hub.evaluation.protocol import Protocol, own_protocol
 from plum_hub.evaluation.run import evaluate as run_evaluation
 from plum_hub.evaluation.scoring import EvaluationResults
+from plum_hub.home import expanded
 from plum_hub.progress import LoggedProgress, Progress
 from plum_hub.refusal import first_refusal
 from plum_hub.slug import slug
@@ -236,7 +237,7 @@ def _config(
     name = _place(source) if config is None or Path(source).exists() else slug(source)
     return EvaluationConfig(
         benchmarks=names,
-        folder=Path("runs") / f"evaluate-{name}" if run is None else as_path(run),
+        folder=Path("runs") / f"evaluate-{name}" if run is None else expanded(run),
         model=config,
         generations=optional_path(samples),
         protocol_name=None if asked == "auto" else asked,

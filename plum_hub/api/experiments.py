@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from plum_hub import layers
 from plum_hub.api.composition import suites_sections
 from plum_hub.api.evaluation import evaluate
-from plum_hub.api.settings import Settings, StrPath, as_path, optional_path, setting_lines
+from plum_hub.api.settings import Settings, StrPath, optional_path, setting_lines
 from plum_hub.engines import EngineConfig
 from plum_hub.errors import RecipeError, UsageError
 from plum_hub.experiments import shipped
@@ -21,6 +21,7 @@ from plum_hub.experiments.recipe import Experiment, ExperimentPhase, compose
 from plum_hub.experiments.results import ExperimentRecord, markdown
 from plum_hub.experiments.run import ExperimentRequest
 from plum_hub.experiments.run import run_experiment as carry_out
+from plum_hub.home import expanded
 from plum_hub.pipeline.build import find_run
 from plum_hub.progress import LoggedProgress, Progress
 from plum_hub.publishing.account import check_account
@@ -267,9 +268,9 @@ def _compose(
         text, name = recipe.to_yaml(), "experiment"
     elif (shipped_text := shipped.text(str(recipe))) is not None:
         text, name = shipped_text, str(recipe)
-    elif not as_path(recipe).is_file():
+    elif not expanded(recipe).is_file():
         raise RecipeError(f"{recipe}: no such file, and no shipped experiment has this name; plum-hub run --list")
     else:
-        text, name = layers.read(as_path(recipe)), str(recipe)
-    folder = Path("runs") / slug(name.removesuffix(".yaml").replace("/", "-")) if run is None else as_path(run)
+        text, name = layers.read(expanded(recipe)), str(recipe)
+    folder = Path("runs") / slug(name.removesuffix(".yaml").replace("/", "-")) if run is None else expanded(run)
     return compose(text, name, options, settings), name, ExperimentFolder(folder)

@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from plum_hub.api.settings import StrPath, as_path
+from plum_hub.api.settings import StrPath
 from plum_hub.errors import UsageError
 from plum_hub.execution.base import SandboxName
+from plum_hub.home import expanded
 from plum_hub.judging.drops import DropCount
 from plum_hub.judging.verdict_file import Harness, JudgeOptions, judge_file
 from plum_hub.progress import LoggedProgress, Progress
@@ -110,7 +111,7 @@ def judge(
     """
     limits = {"cpu_seconds": cpu_limit, "wall_seconds": wall_limit, "memory_mb": memory_limit}
     options = JudgeOptions(
-        samples=as_path(samples), suites=as_path(suites), out=as_path(out), workers=workers,
+        samples=expanded(samples), suites=expanded(suites), out=expanded(out), workers=workers,
         settings=_verdicts_config(limits, mypy=mypy), sandbox=sandbox, numpy=numpy, pandas=pandas,
     )  # fmt: skip
     count = judge_file(options, progress or LoggedProgress())

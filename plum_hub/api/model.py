@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from plum_hub.api.settings import Settings, StrPath, as_path, optional_path, setting_lines
+from plum_hub.api.settings import Settings, StrPath, optional_path, setting_lines
 from plum_hub.errors import TrainingError
+from plum_hub.home import expanded
 from plum_hub.progress import LoggedProgress, Progress
 from plum_hub.publishing.model import ModelPublishRequest
 from plum_hub.publishing.model import push_model as publish_model
@@ -231,8 +232,8 @@ def push_model(
     """
     options = PublishOptions.chosen(repo=repo, hub=hub, private=private, tag=tag, branch=branch, create_pr=create_pr)
     request = ModelPublishRequest(
-        checkpoint=as_path(checkpoint), weights=weights, base=base, base_license=base_license, run=optional_path(run),
-        results=tuple(map(as_path, results)),
+        checkpoint=expanded(checkpoint), weights=weights, base=base, base_license=base_license, run=optional_path(run),
+        results=tuple(map(expanded, results)),
     )  # fmt: skip
     return publish_model(request, options, progress or LoggedProgress())
 

@@ -1,13 +1,13 @@
 """What several functions of the API take: paths, engines, and single keys of a recipe or a training."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
 from plum_hub.engines import EngineConfig, parse_engine
+from plum_hub.home import expanded
 
 StrPath: TypeAlias = str | PathLike[str]
 
@@ -29,20 +29,8 @@ def setting_lines(settings: Settings) -> tuple[str, ...]:
     return tuple(settings)
 
 
-def as_path(path: StrPath) -> Path:
-    """Return a path as a `Path`, with the home folder for `~`, which a shell leaves in `--run=~/x`.
-
-    Args:
-        path: The path.
-
-    Returns:
-        The path; unchanged if there is no such user, where `Path.expanduser` raises.
-    """
-    return Path(os.path.expanduser(path))  # noqa: PTH111
-
-
 def optional_path(path: StrPath | None) -> Path | None:
-    """Return a path as `as_path` does, and None as None.
+    """Return a path as `expanded` does, and None as None.
 
     Args:
         path: The path.
@@ -50,7 +38,7 @@ def optional_path(path: StrPath | None) -> Path | None:
     Returns:
         The path, or None.
     """
-    return None if path is None else as_path(path)
+    return None if path is None else expanded(path)
 
 
 def engine(model: str | EngineConfig) -> EngineConfig:

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from plum_hub import benchmarks, plain_yaml
 from plum_hub.api.gold import gold_verdicts
-from plum_hub.api.settings import Settings, StrPath, as_path, optional_path, setting_lines
+from plum_hub.api.settings import Settings, StrPath, optional_path, setting_lines
 from plum_hub.errors import RecipeError, RunError, UsageError
-from plum_hub.home import home
+from plum_hub.home import expanded, home
 from plum_hub.instructions.addresses import parse_release
 from plum_hub.layers import unknown_key
 from plum_hub.lines import replacing
@@ -128,7 +128,7 @@ def views(
 
 def _gold_file(source: StrPath, run: Run, out: Path | None) -> Path:
     """Return where gold verdicts are kept: a release is opened as a run that does not last."""
-    if as_path(source).exists():
+    if expanded(source).exists():
         return run.folder / _GOLD
     return home() / "gold" / f"{digest(str(source))}.jsonl" if out is None else out / _GOLD
 
@@ -176,8 +176,8 @@ def _rules(rule: str | None, settings: tuple[str, ...]) -> Mapping[str, Preferen
 @contextmanager
 def _opened(source: StrPath, hub: str) -> Iterator[Run]:
     """Open a run, or a release as a temporary run."""
-    if as_path(source).exists():
-        yield Run.open(as_path(source))
+    if expanded(source).exists():
+        yield Run.open(expanded(source))
         return
     release = parse_release(str(source), "run folder")
     with tempfile.TemporaryDirectory(prefix="plum-views-") as folder:

@@ -9,6 +9,8 @@ from typing import Any
 import click
 from typing_extensions import override
 
+from plum_hub.home import expanded
+
 
 class UserPath(click.Path):
     """A path of the user's, with the home folder for `~`, which a shell leaves in `--run=~/x`."""
@@ -24,7 +26,7 @@ class UserPath(click.Path):
     @override
     def convert(self, value: "str | os.PathLike[str]", param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """See `click.ParamType`."""
-        return super().convert(os.path.expanduser(value), param, ctx)  # noqa: PTH111 - that of Path may raise
+        return super().convert(expanded(value), param, ctx)
 
 
 FilePath = UserPath()

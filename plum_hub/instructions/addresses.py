@@ -9,8 +9,9 @@ from urllib.parse import parse_qs, unquote
 
 from plum_hub.engines.names import REPO
 from plum_hub.errors import InstructionsError, UsageError
+from plum_hub.home import expanded
 from plum_hub.instructions.file_kinds import SUFFIXES, is_supported
-from plum_hub.instructions.local import exists, expanded, is_local, is_pattern
+from plum_hub.instructions.local import exists, is_local, is_pattern
 
 _FILE = re.compile(
     rf"(?P<path>.+?(?:{'|'.join(map(re.escape, sorted(SUFFIXES, key=len, reverse=True)))}))(?::(?P<column>.+))?",

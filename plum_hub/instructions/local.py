@@ -87,18 +87,6 @@ def files_sha256(path: Path, files: Sequence[Path]) -> str:
     return whole.hexdigest()
 
 
-def expanded(text: str) -> Path:
-    """Make a path of what a user wrote.
-
-    Args:
-        text: A path, which may begin with `~` or `~USER`.
-
-    Returns:
-        The path; unchanged if there is no such user, where `Path.expanduser` raises.
-    """
-    return Path(os.path.expanduser(text))  # noqa: PTH111
-
-
 def exists(path: Path) -> bool:
     """Tell whether something is at a path.
 

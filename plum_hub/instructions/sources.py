@@ -19,6 +19,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from plum_hub.errors import InstructionsError
+from plum_hub.home import expanded
 from plum_hub.instructions import hub
 from plum_hub.instructions.addresses import DatasetAddress, LocalAddress, parse_source
 from plum_hub.instructions.duplicates import SeenTexts
@@ -34,7 +35,7 @@ from plum_hub.instructions.layouts import (
     is_given,
     task_columns,
 )
-from plum_hub.instructions.local import LocalRows, expanded, find_local, find_part, is_local, is_pattern
+from plum_hub.instructions.local import LocalRows, find_local, find_part, is_local, is_pattern
 from plum_hub.instructions.pieces import with_continuations
 from plum_hub.instructions.tables import Row
 from plum_hub.records import Drop, Instruction, digest

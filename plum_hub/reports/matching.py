@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from plum_hub.home import expanded
 from plum_hub.reports.results import FoundEvaluation, FoundTraining, TrainedResult
 from plum_hub.reports.sources import FoundFolder
 from plum_hub.training.checkpoint import MERGED, trained_models
@@ -73,8 +74,7 @@ def _names(evaluation: FoundEvaluation, folder: Path) -> bool:
     model = (evaluation.record.model or {}).get("model")
     if not isinstance(model, str) or "\0" in model:
         return False
-    path = os.path.expanduser(model)  # noqa: PTH111 - that of Path ends in an error for users that are not here
-    return os.path.realpath(path) in {os.path.realpath(one) for one in (folder, folder / MERGED)}
+    return os.path.realpath(expanded(model)) in {os.path.realpath(one) for one in (folder, folder / MERGED)}
 
 
 def _by_name(

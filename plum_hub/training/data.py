@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 from plum_hub.engines.base import LocalSettings
 from plum_hub.errors import HubError, InstructionsError, TrainingError
+from plum_hub.home import expanded
 from plum_hub.hubs.client import choose_target, connected, fetch_repo
 from plum_hub.instructions.addresses import DatasetAddress, LocalAddress, parse_source
 from plum_hub.instructions.cells import list_of
 from plum_hub.instructions.files import read_rows
 from plum_hub.instructions.hub import read_folder
-from plum_hub.instructions.local import exists, expanded, find_local, find_part
+from plum_hub.instructions.local import exists, find_local, find_part
 from plum_hub.records import Preference, Prompt, digest
 from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.reading import config_files
