@@ -15,6 +15,18 @@ def offline_variable() -> str | None:
     return name if name and os.environ[name].upper() in {"1", "ON", "YES", "TRUE"} else None
 
 
+def can_be_key(text: str) -> bool:
+    """Tell whether a text could be a server's key, which travels in a header: printable ASCII.
+
+    Args:
+        text: The text; a key that is copied from a page may have typographic quotes.
+
+    Returns:
+        True if it could.
+    """
+    return text.isascii() and text.isprintable()
+
+
 def on_loopback(environment: Mapping[str, str]) -> dict[str, str]:
     """Take out what keeps `huggingface_hub` from a Hub on this machine: it is there offline, and behind no proxy.
 

@@ -22,7 +22,7 @@ from plum_hub.home import clients_home
 from plum_hub.hubs.client import Account, HubTarget, account
 from plum_hub.hubs.embedded import default_root, running_endpoint
 from plum_hub.hubs.store import token_file
-from plum_hub.network import offline_variable, proxy_fault
+from plum_hub.network import can_be_key, offline_variable, proxy_fault
 
 SECONDS = 2.5
 """Seconds after which what does not answer counts as out of reach."""
@@ -233,7 +233,7 @@ def _unusable(server: EngineServer, key: str) -> tuple[str, str] | None:
     """Return what is wrong with a setting, and its mend: a server that cannot be asked is not said to be down."""
     if not server.url.lower().startswith(("http://", "https://")):
         return f"its address {shown(server.url)} has no scheme", "write http:// before it"
-    if not (key.isascii() and key.isprintable()):
+    if not can_be_key(key):
         says = f"{server.key_name} holds a character that no key has, such as a typographic quote"
         return says, f"set {server.key_name} to the bare key"
     return None

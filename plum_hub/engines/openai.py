@@ -31,6 +31,7 @@ from plum_hub.engines.prices import TokenPrices, list_prices
 from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, client_of, json_of, read_body
 from plum_hub.engines.server_errors import ErrorBody, read_error
 from plum_hub.errors import EngineError
+from plum_hub.network import can_be_key
 
 if TYPE_CHECKING:
     from openai import APIStatusError, OpenAI
@@ -509,7 +510,7 @@ class OpenAIEngine(Engine):
 def _key_in(variable: str) -> str:
     """Read a key without the line break that a file leaves at its end."""
     key = os.environ.get(variable, "").strip()
-    if not (key.isascii() and key.isprintable()):
+    if not can_be_key(key):
         raise EngineError(
             f"{variable} holds a character that no key has, such as a typographic quote or a line break: "
             "set it to the bare key"
