@@ -37,7 +37,7 @@ class SuitesConfig(SettingsModel):
     """Commit of that tag. Filled in when a run begins."""
     hub: str = "auto"
     """Hub of that dataset, as `--hub` takes it. `auto` also tries the public Hub if the embedded one does not have it.
-    """
+    A release says `auto` for a Hub's address."""
     responses: int | None = Field(default=None, ge=1)
     """Answers of the generator for each instruction; the paper's number for the source if not set (3; Evol-Instruct 6).
     """
@@ -278,14 +278,16 @@ class Recipe(SettingsModel):
     def public(self) -> "Recipe":
         """Remove what must not be published.
 
-        That is the path of a local folder or file, which its revision identifies, and the address of a server.
+        That is the path of a local folder or file, which its revision identifies, and the address of a server or Hub.
 
         Returns:
             A new recipe.
         """
         source = published_name(self.instructions.source, self.instructions.revision or "")
+        hub = "auto" if "://" in self.suites.hub else self.suites.hub
         return self.model_copy(
             update={
+                "suites": self.suites.model_copy(update={"hub": hub}),
                 "policy": self.policy.public(),
                 "generator": self.generator.public(),
                 "instructions": self.instructions.model_copy(update={"source": source}),

@@ -143,6 +143,11 @@ def test_published_suites_are_used_again(finished: Path) -> None:
     assert manifest["lineage"]["suites_from"].startswith("local/suites@")
     assert manifest["lineage"]["generator"] == manifest_of(finished / "run")["lineage"]["generator"] is not None
     assert rows(finished / "reused", "preferences") == rows(finished / "run", "preferences")
+    push = [sys.executable, "-m", "plum_hub", "push-dataset", str(finished / "reused"), "--hub", "none"]
+    away = str(finished / "away")
+    done = plum_hub(push, PLUM_HUB_HOME=away, HF_HOME=away, HF_HUB_OFFLINE="1")
+    assert done.returncode == 9
+    assert "the suites are those of local/suites@v1.0.0, whose manifest names the model that wrote them" in done.stderr
 
 
 def test_a_limit_holds_for_published_suites_and_after_a_kill(finished: Path) -> None:

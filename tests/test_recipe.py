@@ -101,6 +101,15 @@ def test_where_a_server_is_stays_private() -> None:
     assert "10.0.0.7" not in compose(None, "options", {"policy": engine}, []).public().to_yaml()
 
 
+def test_where_a_hub_is_stays_private() -> None:
+    suites = {"source": "me/plum@v1.0.0", "hub": "https://hub.intranet"}
+    made = compose(None, "options", {"policy": ENGINE, "suites": suites}, [])
+    assert made.suites.hub == "https://hub.intranet"
+    assert made.public().suites.hub == "auto"
+    embedded = compose(None, "options", {"policy": ENGINE, "suites": {**suites, "hub": "embedded"}}, [])
+    assert embedded.public().suites.hub == "embedded"
+
+
 def test_a_key_in_an_address_is_refused_and_not_shown() -> None:
     engine = {**ENGINE, "base_url": "http://me:hunter2@10.0.0.7/v1"}
     with pytest.raises(RecipeError, match="api_key_env") as caught:

@@ -1,6 +1,7 @@
 """What was made of rows that are gone, or of samples that a benchmark has, is taken back and made again."""
 
 import contextlib
+import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -97,6 +98,27 @@ def test_the_labels_of_a_suite_are_made_again_with_a_verdict(run: Path) -> None:
     delete(run, "verdicts", wrong)
     assert "rows are missing of which others were made: 0 verdicts" in resumed(run)
     assert told(run) == truth
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_label_that_is_lost_or_there_twice_is_made_again(run: Path, twice: bool) -> None:
+    """The advice about a damaged line is to delete it; its suite then had rows that stood apart, and no release."""
+    made = rows(run, "preferences")
+    rewrite(run, "preferences", lambda found: [*found, found[0]] if twice else found[1:])
+    resumed(run)
+    found = rows(run, "preferences")
+    assert sorted(map(str, found)) == sorted(map(str, made))
+    suites = [row["suite_id"] for row in found]
+    assert len([suite for suite, _ in itertools.groupby(suites)]) == len(set(suites))
+
+
+@pytest.mark.parametrize("kind", ["instructions", "responses", "suites", "samples", "verdicts"])
+def test_a_row_that_is_there_twice_is_not_released(run: Path, kind: str) -> None:
+    rewrite(run, kind, lambda found: [*found, found[0]])
+    done = plum_hub(command(run.parent, *SETTINGS, run=run.name))
+    assert done.returncode == 4, done.stderr
+    assert f"{kind}.jsonl:{len(rows(run, kind))}: is a second row of" in done.stderr
+    assert "beside line 1" in done.stderr
 
 
 def test_a_verdict_is_not_taken_over_for_another_text(built: Path, run: Path) -> None:

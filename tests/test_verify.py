@@ -352,6 +352,13 @@ def test_counts_are_counted(tree: Path) -> None:
     assert what_differs(audit(tree)) == {"counts": {"labels", "verdicts"}}
 
 
+def test_the_licence_of_a_source_is_that_of_its_rows(tree: Path) -> None:
+    reseal(tree, lambda manifest: manifest["lineage"]["sources"][0].update(license="mit"))
+    reseal(tree, lambda manifest: manifest["counts"].update(pass_ratios=[0] * 9 + [6]))
+    unnamed = "sources and licences of rows that the manifest does not name"
+    assert what_differs(audit(tree)) == {"counts": {"suites by their pass rate", unnamed}}
+
+
 def test_a_release_in_parts_is_the_same_release(tree: Path) -> None:
     """A release of more samples than fit in memory is read in parts, each with all that belongs together."""
     findings = Findings()

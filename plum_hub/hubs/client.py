@@ -144,7 +144,14 @@ def choose_target(setting: str = "auto") -> HubTarget:
     if setting == "embedded":
         return HubTarget(None, None, embedded=True)
     with suppress(ValueError):  # of an address that is none
-        if setting.startswith(("http://", "https://")) and urlsplit(setting).hostname:
+        address = urlsplit(setting)
+        if address.scheme in ("http", "https") and address.hostname:
+            _, at, host = address.netloc.rpartition("@")
+            if at:
+                raise HubError(
+                    f"the Hub's address has a password or token in it; write it as {address.scheme}://{host}"
+                    f", and {SIGN_IN}"
+                )
             return HubTarget(setting.rstrip("/"), _own_token())
     if setting not in ("auto", "public"):
         raise HubError(f"unknown hub {setting!r}; use auto, public, embedded, or the URL of a Hub")

@@ -4,15 +4,17 @@ Samples that the stage `decontamination` left out count as if they had never bee
 in a run that already has preferences, those of the suites concerned are made again.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Set
 from functools import partial
 
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.decontamination.stage import removed_ids
-from plum_hub.pipeline.retraction import retract_removed
+from plum_hub.pipeline.retraction import retract_labels, retract_removed
 from plum_hub.pipeline.samples import prompt_of
 from plum_hub.records import Drop, Instruction, Preference, Prompt, Sample, TestSuite, Verdict
 from plum_hub.release.preferences import STAGE, preferences
+from plum_hub.run import Run
 
 
 def run_preferences(context: Context) -> None:
@@ -27,8 +29,8 @@ def run_preferences(context: Context) -> None:
     run = context.run
     removed = removed_ids(run)
     retract_removed(run, removed)
-    done = {name for (name,) in run.columns(Preference, "sample_id")}
-    done |= {name for name, stage in run.columns(Drop, "id", "stage") if stage == STAGE}
+    retract_labels(run, _partly_labelled(run, removed))
+    done = set(_labels(run))
     total, pending = 0, set()
     for name, suite in run.columns(Sample, "id", "suite_id"):
         if name not in removed:
@@ -39,6 +41,25 @@ def run_preferences(context: Context) -> None:
     if pending:
         _append_pending(context, pending, done, removed)
     context.progress.end()
+
+
+def _labels(run: Run) -> Counter[str]:
+    """Count the rows that this stage has made of each sample."""
+    labels = Counter(name for (name,) in run.columns(Preference, "sample_id"))
+    labels.update(name for name, stage in run.columns(Drop, "id", "stage") if stage == STAGE)
+    return labels
+
+
+def _partly_labelled(run: Run, removed: Set[str]) -> set[str]:
+    """Find the instructions of which a label was lost, or is there twice, so that the rows of a suite stay together."""
+    labels = _labels(run)
+    begun, amiss = set[str](), set[str]()
+    for name, instruction in run.columns(Sample, "id", "instruction_id"):
+        if labels[name]:
+            begun.add(instruction)
+        if labels[name] != 1 and name not in removed:
+            amiss.add(instruction)
+    return begun & amiss
 
 
 def _append_pending(context: Context, pending: set[str], done: set[str], removed: set[str]) -> None:

@@ -25,12 +25,11 @@ from plum_hub.pipeline.verdicts import STAGE as VERDICTS
 from plum_hub.recipe import SuitesConfig
 from plum_hub.records import Drop, Instruction, Sample, TestSuite, Verdict
 from plum_hub.release.manifest import MANIFEST, RECIPE, VerifiableManifest, read_manifest
-from plum_hub.release.preferences import STAGE as PREFERENCES
 from plum_hub.release.reading import config_files, read_rows, sample_of, verdict_of
 from plum_hub.run import Run
 
-_STAGES = (SAMPLES, VERDICTS, DECONTAMINATION, PREFERENCES)
-"""Stages whose drops are taken over, if their instruction is in the release."""
+_STAGES = (SAMPLES, VERDICTS, DECONTAMINATION)
+"""Stages whose drops are taken over, if their instruction is in the release; labels are made again."""
 _PARTIAL = ".partial"
 """Ending of the folder of a run that is not complete yet."""
 _OPEN_SHARDS = 16

@@ -14,7 +14,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from plum_hub.cards import DatasetFacts, dataset_card
-from plum_hub.errors import NothingToReleaseError
+from plum_hub.errors import NothingToReleaseError, RunError
 from plum_hub.files import writing
 from plum_hub.hubs.client import history
 from plum_hub.pipeline.base import Context
@@ -23,7 +23,7 @@ from plum_hub.pipeline.decontamination.stage import removed_ids
 from plum_hub.publishing.evidence import evidence_kinds, evidence_of
 from plum_hub.publishing.lineage import lineage_of
 from plum_hub.publishing.repository import PublishOptions, Released, Repository, record_release, unpublished_name
-from plum_hub.records import Drop, Instruction, Preference, Sample, TestSuite, Verdict
+from plum_hub.records import Drop, Instruction, Preference, Record, Response, Sample, TestSuite, Verdict
 from plum_hub.release.lineage import Lineage
 from plum_hub.release.manifest import MANIFEST, PreviousRelease, ReleaseCounts
 from plum_hub.release.record import last_release
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 _STAGES = ("instructions", "responses", "suites", "samples", "verdicts", "decontamination", "preferences")
 """The stages that leave rows out, in order."""
+_KEYS: dict[type[Record], str] = {
+    Instruction: "id", Response: "id", TestSuite: "id", Sample: "id", Verdict: "sample_id",
+}  # fmt: skip
+"""The column of which each row has a value of its own."""
 
 
 def release(context: Context, options: PublishOptions | None) -> Released:
@@ -59,6 +63,7 @@ def release(context: Context, options: PublishOptions | None) -> Released:
 
 def _release(context: Context, options: PublishOptions | None) -> Released:
     run = context.run
+    _refuse_duplicates(run)
     if next(run.columns(Preference, "id"), None) is None:
         raise NothingToReleaseError(_nothing_chosen(run))
     last = last_release(run.folder)
@@ -71,6 +76,19 @@ def _release(context: Context, options: PublishOptions | None) -> Released:
         released = repository.publish(write, load_line.format, context.progress)
     record_release(run.folder, released)
     return released
+
+
+def _refuse_duplicates(run: Run) -> None:
+    """Check that no row is there twice, as where copies of a run were joined; labels are made again by their stage."""
+    for shard in run.shards:
+        for kind, key in _KEYS.items():
+            lines: dict[str, int] = {}
+            for number, (name,) in enumerate(shard.columns(kind, key), 1):
+                if lines.setdefault(name, number) != number:
+                    raise RunError(
+                        f"{shard.path(kind)}:{number}: is a second row of {key} {name}, beside line {lines[name]}; "
+                        "delete one of the two and run the same command again"
+                    )
 
 
 def _nothing_chosen(run: Run) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from plum_hub.engines import EngineConfig
 from plum_hub.engines.base import EngineIdentity
 from plum_hub.engines.revision import NOTE
+from plum_hub.errors import HubError
 from plum_hub.judging.cases import limits_of
 from plum_hub.pipeline.base import sampling_of
 from plum_hub.pipeline.decontamination.stage import decontamination_of, removed_ids
@@ -67,7 +68,13 @@ def _earlier(suites: SuitesConfig) -> ModelProvenance | None:
     """Return the generator that the release states from which the suites were taken, if there is one."""
     if suites.source == ROWS:
         return None
-    folder = release_folder(suites)
+    try:
+        folder = release_folder(suites)
+    except HubError as error:
+        raise HubError(
+            f"the suites are those of {suites.source}, whose manifest names the model that wrote them, but cannot be "
+            f"read: {error}"
+        ) from error
     if not (folder / MANIFEST).is_file():
         return None
     with reading_release(suites.source):

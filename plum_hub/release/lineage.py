@@ -154,8 +154,9 @@ class Decontamination:
 
 @dataclass(frozen=True, kw_only=True)
 class RowsLineage:
-    """What decided the rows of a dataset: the part of its lineage that `verify` checks against the recipe."""
+    """What decided the rows of a dataset: the part of its lineage that `verify` checks against recipe and rows."""
 
+    sources: tuple[InstructionSource, ...]
     policy: ModelProvenance
     samples_per_suite: int
     generator: ModelProvenance | None
@@ -179,7 +180,6 @@ class RowsLineage:
 class Lineage(RowsLineage):
     """What a dataset was made from, and what was measured on the way: the facts of its card and manifest."""
 
-    sources: tuple[InstructionSource, ...]
     instructions: int
     """Instructions that the `instructions` stage kept."""
     self_consistency: SelfConsistency | None = None

@@ -74,6 +74,9 @@ class RowCounts:
     roles: Mapping[str, int] | None = None
     """Cases of the suites by their role, for which `test_suites` has a column more; absent if the recipe asks for no
     roles."""
+    pass_ratios: tuple[int, ...] | None = None
+    """Suites by the share of their samples that pass them: a histogram with bins of equal width from 0 to 1; None in
+    releases from before it was recorded."""
 
     @property
     def evidence(self) -> frozenset[Evidence]:
@@ -92,7 +95,6 @@ class ReleaseCounts(RowCounts):
     """Everything that was counted while the tables of a release were written."""
 
     pass_ratios: tuple[int, ...]
-    """Suites by the share of their samples that pass them: a histogram with bins of equal width from 0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)

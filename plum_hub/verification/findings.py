@@ -34,7 +34,7 @@ MEANINGS: dict[Check, str] = {
     "ids": "every id is the digest of what its row was made from",
     "samples": "every program is the one in its answer, and no sample is missing",
     "views": "kto, dpo, sft and dropped follow from samples and verdicts under the recipe",
-    "counts": "the manifest's counts are those of the rows",
+    "counts": "the manifest's counts are those of the rows, and it names the source and licence of each",
     "suites": "the reference solution of each suite passes it",
     "verdicts": "each program that is judged again gets the same status, case by case",
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 from plum_hub.pipeline.extraction import program_of
 from plum_hub.pipeline.samples import prompt_of
 from plum_hub.records import Drop, Preference, Prompt, Sample, digest, suite_digest
+from plum_hub.release.figures import pass_ratios
 from plum_hub.release.manifest import RowCounts
 from plum_hub.release.parquet import hash_place
 from plum_hub.release.preferences import STAGE, preferences
@@ -33,6 +34,10 @@ class RowsCheck:
     labels: Counter[bool] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     dropped: Counter[tuple[str, str]] = field(default_factory=Counter)
+    ratios: list[tuple[int, int]] = field(default_factory=list)
+    """Passing samples and all samples of each suite."""
+    sources: set[tuple[str, str, str | None]] = field(default_factory=set)
+    """Name, revision and licence of each source of a suite's instruction."""
     judgeable: int = 0
     """Samples that can be judged again."""
 
@@ -52,6 +57,10 @@ class RowsCheck:
         self.labels.update(row["label"] for row in part["kto"])
         self.statuses.update(row["status"] for row in part["samples"])
         self.dropped.update((row["stage"], row["reason"]) for row in part["dropped"])
+        self.sources.update((row["source"], row["source_revision"], row["license"]) for row in part["test_suites"])
+        passed = Counter(row["suite_id"] for row in part["samples"] if row["status"] == "passed")
+        sampled = Counter(row["suite_id"] for row in part["samples"])
+        self.ratios += [(passed[suite], number) for suite, number in sampled.items()]
         suites = recorded_suites(part, self.findings)
         samples = recorded_samples(part, suites, self.findings)
         for suite in suites.values():
@@ -79,6 +88,13 @@ class RowsCheck:
         compare("counts", "labels", (counts.chosen, counts.rejected), (self.labels[True], self.labels[False]))
         dropped = {(stage, reason): n for stage, reasons in counts.dropped.items() for reason, n in reasons.items()}
         compare("counts", "rows left out", dropped, dict(sorted(self.dropped.items())))
+        if counts.pass_ratios is not None:
+            compare("counts", "suites by their pass rate", counts.pass_ratios, pass_ratios(self.ratios))
+        named = {(one.name, one.revision, one.license) for one in self.provenance.lineage.sources}
+        unnamed = [f"{name} ({terms or 'no licence stated'})" for name, _, terms in self.sources - named]
+        compare(
+            "counts", "sources and licences of rows that the manifest does not name", "", ", ".join(sorted(unnamed))
+        )
         self._evidence.check_counts(counts)
 
     def _check_suite(self, recorded: RecordedSuite) -> None:

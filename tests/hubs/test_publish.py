@@ -440,6 +440,9 @@ def test_which_hub_a_setting_means(monkeypatch):
         choose_target("ftp")
     with pytest.raises(HubError, match="unknown hub 'http://'"):
         choose_target("http://")
+    with pytest.raises(HubError, match=r"write it as https://hub\.invalid:8443,") as refused:
+        choose_target("https://me:hunter2@hub.invalid:8443")
+    assert "hunter2" not in str(refused.value)
 
 
 def test_the_embedded_hub_keeps_releases_between_runs(request_):
