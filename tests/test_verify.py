@@ -359,8 +359,13 @@ def test_the_licence_of_a_source_is_that_of_its_rows(tree: Path) -> None:
     assert what_differs(audit(tree)) == {"counts": {"suites by their pass rate", unnamed}}
 
 
-def test_a_release_in_parts_is_the_same_release(tree: Path) -> None:
-    """A release of more samples than fit in memory is read in parts, each with all that belongs together."""
+@pytest.mark.parametrize("files", [64, 2])
+def test_a_release_in_parts_is_the_same_release(tree: Path, files: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release of more samples than fit in memory is read in parts, each with all that belongs together. Where they
+    are more than files are open at a time, they are written in two steps.
+    """
+    monkeypatch.setattr("plum_hub.verification.rows._FILES", files)
+    monkeypatch.setattr("plum_hub.verification.rows._GATHERED", 10)
     findings = Findings()
     manifest = check_manifest(tree, findings, VerifiableManifest)
     assert manifest is not None

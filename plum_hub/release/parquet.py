@@ -43,23 +43,24 @@ def tables_of(rows: Iterable[dict[str, Any]], schema: "pa.Schema") -> "Iterator[
         yield pa.Table.from_pylist(batch, schema)
 
 
-def regrouped(tables: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
+def regrouped(tables: "Iterable[pa.Table]", rows: int = ROWS_PER_GROUP) -> "Iterator[pa.Table]":
     """Regroup rows, so that the files do not depend on how the rows arrive.
 
     Args:
         tables: Tables of any size, with the same columns.
+        rows: Rows of each table.
 
     Yields:
-        The same rows in tables of `ROWS_PER_GROUP`; the last one may have fewer.
+        The same rows in tables of so many; the last one may have fewer.
     """
     import pyarrow as pa
 
     remainder: pa.Table | None = None
     for table in tables:
         pending = table if remainder is None else pa.concat_tables([remainder, table])
-        complete = pending.num_rows - pending.num_rows % ROWS_PER_GROUP
-        for start in range(0, complete, ROWS_PER_GROUP):
-            yield pending.slice(start, ROWS_PER_GROUP).combine_chunks()
+        complete = pending.num_rows - pending.num_rows % rows
+        for start in range(0, complete, rows):
+            yield pending.slice(start, rows).combine_chunks()
         remainder = pending.slice(complete)
     if remainder is not None and remainder.num_rows:
         yield remainder.combine_chunks()

@@ -25,6 +25,8 @@ Part: TypeAlias = dict[Config, list[Row]]
 
 _SAMPLES = 20_000
 """Samples in a part: about 100 MB."""
+_GATHERED = 10_000
+"""Rows that are distributed at a time."""
 _FILES = 64
 """Parts that are written at a time; with more, rows pass through files of several parts."""
 
@@ -89,15 +91,22 @@ def split(folder: Path, count: int) -> Iterator[InstructionParts]:
     with TemporaryDirectory(prefix="plum-hub-verify-") as scratch:
         for config in CONFIGS:
             batches = (batch for path in config_files(folder, config) for batch in read_batches(path))
-            _distribute(batches, range(count), count, Path(scratch) / config)
+            _distribute(_gathered(batches), range(count), count, Path(scratch) / config)
         yield InstructionParts(Path(scratch), count)
 
 
-def _distribute(batches: "Iterable[pa.RecordBatch]", parts: range, count: int, at: Path) -> None:
+def _gathered(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.Table]":
+    """Gather rows, so that what is written to each of many parts at a time is not a few rows, which costs the most."""
+    import pyarrow as pa
+
+    return regrouped((pa.Table.from_batches([batch]) for batch in batches), _GATHERED)
+
+
+def _distribute(tables: "Iterable[pa.Table]", parts: range, count: int, at: Path) -> None:
     """Write each row to the file of its part.
 
     Args:
-        batches: Rows of some of the parts.
+        tables: Rows of some of the parts.
         parts: Numbers of these parts.
         count: Number of all parts.
         at: The files are named by its name.
@@ -108,9 +117,9 @@ def _distribute(batches: "Iterable[pa.RecordBatch]", parts: range, count: int, a
     paths: dict[int, Path] = {}
     with ExitStack() as files:
         writers: dict[int, pa.RecordBatchStreamWriter] = {}
-        for batch in batches:
+        for table in tables:
             members: dict[int, list[int]] = {}
-            for row, instruction in enumerate(batch.column("instruction_id").to_pylist()):
+            for row, instruction in enumerate(table["instruction_id"].to_pylist()):
                 part = zlib.crc32(str(instruction).encode()) % count
                 members.setdefault((part - parts.start) // width, []).append(row)
             for number, rows in members.items():
@@ -119,14 +128,13 @@ def _distribute(batches: "Iterable[pa.RecordBatch]", parts: range, count: int, a
                     name = f"{at.name}+{first}+{width}"
                     paths[number] = _path(at.parent, at.name, first) if width == 1 else at.with_name(name)
                     options = pa.ipc.IpcWriteOptions(compression="zstd")
-                    writer = pa.ipc.new_stream(str(paths[number]), batch.schema, options=options)
+                    writer = pa.ipc.new_stream(str(paths[number]), table.schema, options=options)
                     writers[number] = files.enter_context(writer)
-                writers[number].write_batch(batch.take(pa.array(rows)))
+                writers[number].write_table(table.take(pa.array(rows)))
     for number, path in paths.items() if width > 1 else ():
         with pa.OSFile(str(path)) as file:
-            tables = regrouped(pa.Table.from_batches([batch]) for batch in pa.ipc.open_stream(file))
             below = parts[number * width : (number + 1) * width]
-            _distribute((batch for table in tables for batch in table.to_batches()), below, count, at)
+            _distribute(_gathered(pa.ipc.open_stream(file)), below, count, at)
         path.unlink()
 
 
