@@ -4,7 +4,9 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,23 @@ def test_a_killed_worker_is_replaced(home: Path) -> None:
     assert "was killed by signal 9 during responses of shard" in said
     assert facts(home / "killed") == facts(home / "alone")
     assert content(home / "killed") == content(home / "alone")
+
+
+def test_a_worker_whose_parent_ends_while_it_starts_says_nothing() -> None:
+    ours, theirs = Pipe()
+    slow = "import threading, time; start = threading.Thread.start; "
+    slow += "threading.Thread.start = lambda self: (start(self), time.sleep(1)); "  # as on a busy machine
+    code = slow + "from plum_hub.pipeline.worker import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    theirs.close()
+    ours.close()
+    assert process.communicate(timeout=60)[1] == b""
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
@@ -47,7 +47,12 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
     for lock in sys.argv[2:]:
         os.set_inheritable(int(lock), False)  # held by this process alone, not by the programs that it starts
-    link = ParentLink(Connection(int(sys.argv[1])))
+    with suppress(KeyboardInterrupt):  # the parent is gone, or has closed the pipe
+        _work(ParentLink(Connection(int(sys.argv[1]))))
+
+
+def _work(link: "ParentLink") -> None:
+    """Run the stages that the parent deals, and tell it of an error that ends them."""
     try:
         given = link.next()
         os.sched_setaffinity(0, given["cores"])
@@ -74,8 +79,6 @@ def main() -> None:
                 shutil.rmtree(given["run"], ignore_errors=True)  # a copy, whose rows the parent has
     except PlumError as error:
         link.send("failed", kind=type(error).__name__, text=str(error))
-    except KeyboardInterrupt:
-        pass  # the parent is gone, or has closed the pipe
 
 
 def check_isolation(context: Context) -> None:
