@@ -43,7 +43,7 @@ from plum_hub.errors import RunError
 from plum_hub.files import link_out, locked, write_whole, writing
 from plum_hub.home import expanded
 from plum_hub.instructions.local import is_local
-from plum_hub.lines import appending, appending_lines, object_of, whole_blocks, whole_lines
+from plum_hub.lines import appending, appending_lines, object_of, whole_blocks, whole_lines, without_checksum
 from plum_hub.recipe import Recipe
 from plum_hub.records import (
     Drop,
@@ -432,6 +432,8 @@ class Run:
         mend = f"delete this line{more} and run the same command again to make its row again"
         if kind in (SuiteStrength, SuiteAddition):  # made when a suite is decided, which this one is
             mend = "restore the file, or delete this line: its row is not made again, and is missing in what is counted"
+        if any(_is_intact(line) for at, line in whole_lines(self.path(kind)) if at == number):
+            mend = f"it is as it was written, by another version of plum-hub: use that one, which {_ENVIRONMENTS} names"
         return RunError(f"{self.path(kind)}:{number}: not a row of {FILES[kind]} ({why}); {mend}")
 
     def drop_reasons(self) -> Counter[tuple[str, str]]:
@@ -588,6 +590,14 @@ class Run:
             with writing(self.folder):
                 held.enter_context(locked(self.folder / ".lock", lambda: busy))
             yield
+
+
+def _is_intact(line: bytes) -> bool:
+    """Return whether a line has its checksum."""
+    try:
+        return len(without_checksum(line)) < len(line.rstrip(b"\r\n"))
+    except ValueError:
+        return False
 
 
 def _places(folder: Path) -> dict[str, str]:

@@ -101,6 +101,18 @@ def test_a_damaged_row_that_no_stage_makes_again_is_said_to_be_lost(tmp_path: Pa
             [*run.rows(kind)]
 
 
+def test_a_row_of_a_later_version_is_not_to_be_deleted(tmp_path: Path, recipe: Recipe) -> None:
+    run = Run.create(tmp_path / "run", recipe)
+    with run.appending_to(run.path(Instruction).name) as append:
+        append({**to_json(instruction("a")), "difficulty": 3})
+    for read in (run.rows, run.ids):
+        with pytest.raises(
+            RunError, match=r"instructions\.jsonl:1: .*by another version of plum-hub: use that"
+        ) as told:
+            list(read(Instruction))
+        assert "delete" not in str(told.value)
+
+
 def test_a_row_ends_with_the_checksum_of_the_line_without_it(tmp_path: Path, recipe: Recipe) -> None:
     run = Run.create(tmp_path / "run", recipe)
     with run.appending(Instruction) as append:
