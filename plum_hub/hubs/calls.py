@@ -76,9 +76,7 @@ class HubRequest:
     body: IO[bytes]
     base: str
     role: Role | None
-    """What the caller's token allows; None without a token."""
     chunks: Any
-    """For streaming handlers: an async iterator over the body, which is then not in `body`."""
 
     @property
     def signed_in(self) -> bool:

@@ -446,8 +446,8 @@ class Publication:
         command = [*self._request.proof, commit]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode:
-            said = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-            raise HubError(f"{self._repo}@{commit}: {said}; nothing was tagged: fix that and run it again")
+            why = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+            raise HubError(f"{self._repo}@{commit}: {why}; nothing was tagged: fix that and run it again")
 
 
 def _damaged_blobs(place: Path) -> Iterator[Path]:

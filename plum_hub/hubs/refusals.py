@@ -27,7 +27,6 @@ class Refusal(Exception):  # noqa: N818 - an answer to a client, not a fault of 
     code: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     body: dict[str, Any] | None = None
-    """Replaces `{"error": message}` where clients read more from a refusal."""
 
 
 def repo_missing(signed_in: bool) -> Refusal:
