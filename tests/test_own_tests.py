@@ -409,6 +409,43 @@ def test_a_program_may_return_a_tuple_where_json_has_a_list(code: str, status: s
     assert {case.judged for case in execution.cases} == {"outside"}
 
 
+COUNTS = "def f(s):\n    return {c: s.count(c) for c in s}\n"
+UNIMPORTED = {
+    "a name": ("from collections import Counter, deque\ndef f(s): return Counter(s)\n",
+               "f('aab') == Counter(a=2, b=1)", COUNTS),
+    "a module": ("import datetime\ndef f(y): return datetime.date(y, 1, 1)\n",
+                 "f(2020) == datetime.date(2020, 1, 1)", "from datetime import date\ndef f(y): return date(y, 1, 1)\n"),
+    "a class": ("from datetime import datetime\ndef f(y): return datetime(y, 1, 1)\n",
+                "f(2020) == datetime(2020, 1, 1)",
+                "import datetime\ndef f(y): return datetime.datetime(y, 1, 1)\n"),
+    "a star": ("from math import *\ndef f(x): return sqrt(x)\n", "f(4) == sqrt(4)", "def f(x): return x ** 0.5\n"),
+    "nothing": (COUNTS, "f('aab') == Counter(a=2, b=1)",
+                "from collections import Counter\ndef f(s): return Counter(s)\n"),
+    "an argument": ("from collections import deque\ndef f(q): return sum(q)\n", "f(deque([1, 2])) == 3",
+                    "def f(q): return q[0] + q[1]\n"),
+}  # fmt: skip
+"""What a solution imports: the solution, a test without imports, and another right program."""
+
+
+@pytest.mark.parametrize("name", UNIMPORTED)
+def test_tests_have_what_they_do_not_import_whatever_the_program_imports(name: str, judge: Judge) -> None:
+    solution, test, other = UNIMPORTED[name]
+    found = suites_of({"code": solution, "test_list": [f"assert {test}"]}, None)
+    assert isinstance(found, list), found
+    codes = {"own": solution, "other": other, "wrong": "def f(x): return 5\n"}
+    programs = [program(role, code, "f", found[0].cases, Limits()) for role, code in codes.items()]
+    statuses = {one.id: one.status for one in judge.run(programs)}
+    assert statuses == {"own": "passed", "other": "passed", "wrong": "failed"}
+
+
+def test_what_the_solution_defines_is_not_taken_from_a_library(judge: Judge) -> None:
+    code = "class Counter:\n    def __init__(self):\n        self.n = 0\n\ndef gcd(c):\n    return c.n\n"
+    found = suites_of({"code": code, "test_list": ["assert gcd(Counter()) == 0"]}, None)
+    assert isinstance(found, list)
+    (execution,) = judge.run([program("own", code, "gcd", found[0].cases, Limits())])
+    assert execution.status == "passed"
+
+
 @pytest.mark.parametrize("name", IMPORTS)
 @pytest.mark.parametrize("more", [{}, {"entry_point": "double"}], ids=["found", "named"])
 def test_a_test_module_may_import_the_program_in_any_way(name: str, more: dict[str, str], judge: Judge) -> None:

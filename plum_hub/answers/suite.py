@@ -27,6 +27,7 @@ from plum_hub.answers.source import (
     is_stub,
     loaded_names,
     longest_valid_prefix,
+    missing_names,
     parse,
     stored_names,
     unparse,
@@ -34,6 +35,7 @@ from plum_hub.answers.source import (
 from plum_hub.answers.starter import is_data_class, is_valid_starter, make_starter
 from plum_hub.answers.structured import as_sections
 from plum_hub.answers.surroundings import fixed_source
+from plum_hub.answers.unimported import usual_imports
 from plum_hub.execution.closeness import Closeness, parse_expected
 from plum_hub.execution.comparisons import agrees
 from plum_hub.records import UNSPECIFIED, CaseRole, TestCase
@@ -317,7 +319,13 @@ def _helpers(part: _SuiteBlock, reference: ast.Module, defined: Iterable[str]) -
     """Return what a case may need and a solver need not define: imports, and definitions in the block of the tests."""
     nodes = [node for test in part.tests for node in ast.walk(test)]
     imports = [node for node in [*reference.body, *nodes] if isinstance(node, ast.Import | ast.ImportFrom)]
-    statements = [*imports, *part.tree.body, *(node for node in part.tests if isinstance(node, DefinitionNode))]
+    missing = missing_names(ast.Module(body=[*part.tests], type_ignores=[])) - set(defined)
+    statements = [
+        *usual_imports(missing),
+        *imports,
+        *part.tree.body,
+        *(node for node in part.tests if isinstance(node, DefinitionNode)),
+    ]
     return {
         name: node
         for node in statements

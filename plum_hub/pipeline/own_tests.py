@@ -35,13 +35,13 @@ from plum_hub.answers.source import (
 )  # fmt: skip
 from plum_hub.answers.starter import is_valid_starter, make_starter
 from plum_hub.answers.surroundings import fixed_source
-from plum_hub.answers.tested_name import readable_tests, tested_name
+from plum_hub.answers.tested_name import TestedName, readable_tests, tested_name
+from plum_hub.answers.unimported import PLAIN_NAMES, named_imports, usual_imports, with_imports
 from plum_hub.execution.closeness import write_json_value
 from plum_hub.execution.literals import write_literal
 from plum_hub.instructions.cells import list_of
 from plum_hub.pipeline.own_code import (
     REFERENCE_COLUMNS,
-    USUAL_NAMES,
     completed,
     has_solutions,
     shown_helpers,
@@ -171,7 +171,7 @@ def _of_assertions(row: Mapping[str, Any], given: object) -> list[RowSuite] | Un
         source += f"\ncheck({entry_point})\n"
     if named and named not in source:
         return UnusableTests("no_entry_point", f"no test uses {named}")
-    cases = read_tests(source, entry_point)
+    cases = read_tests(_with_imports(source, entry_point, method, solutions), entry_point)
     setup = with_usual_imports(text_of(row.get("test_setup_code")))
     if setup:
         names = definitions(parse(setup) or ast.Module(body=[], type_ignores=[])).keys()
@@ -187,6 +187,19 @@ def _of_assertions(row: Mapping[str, Any], given: object) -> list[RowSuite] | Un
             "unreadable_tests", f"the tests use {', '.join(unknown)}, which nothing in the row defines"
         )
     return suites
+
+
+def _with_imports(source: str, entry_point: str, method: TestedName | None, solutions: Sequence[str]) -> str:
+    """Import what the tests use and no program has to define: what the row's solution imports itself or lacks, and what
+    a class beside them cannot give."""
+    tree = parse(source)
+    is_method = method is not None and method.expression != method.name
+    if tree is None or not (solutions or is_method):
+        return source
+    known = definitions(parse(solutions[0]) or _NOTHING) if solutions else {}
+    missing = missing_names(tree) - {entry_point}
+    imports = [*named_imports(known.values(), missing), *usual_imports(missing - known.keys())]
+    return with_imports(tree, imports) if imports else source
 
 
 def _why_no_python(given: object) -> str:
@@ -210,7 +223,7 @@ def _with_shown_helpers(row: Mapping[str, Any], suite: RowSuite) -> RowSuite:
 
 def _unknown_names(suite: RowSuite) -> list[str]:
     """Return names of tests that a class alone cannot define, where no solution does."""
-    known = definitions(parse(suite.starter_code) or _NOTHING).keys() | USUAL_NAMES | {suite.entry_point}
+    known = definitions(parse(suite.starter_code) or _NOTHING).keys() | {suite.entry_point}
     missing = {name for case in suite.cases for name in _missing(case)} - known
     return [] if suite.reference else sorted(missing)
 
@@ -400,6 +413,7 @@ def _tested_name(tests: ast.Module, solutions: Sequence[str]) -> str:
         if found := next((name for name in own if not is_import(defined[name])), ""):
             return found
     missing = missing_names(tests)
+    missing = missing - PLAIN_NAMES or missing
     return "" if solutions else next((name for name, _ in called.most_common() if name in missing), "")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from plum_hub.answers.checks import read_tests
+from plum_hub.answers.unimported import with_missing_imports
 from plum_hub.execution import Judge, Limits
 from plum_hub.judging.cases import judged_at, program
 
@@ -88,3 +89,22 @@ def test_memory_that_is_lacking_is_no_exception_of_a_doctest(judge: Judge) -> No
 def test_other_options_of_doctests_are_refused(option: str) -> None:
     with pytest.raises(ValueError, match="have options"):
         read_tests(RAISES.replace("f(-1)", f"f(-1)  # doctest: +{option}") + "ValueError: bad\n", "f")
+
+
+@pytest.mark.parametrize(
+    ("test", "imports"),
+    [
+        ("assert f('ab') == Counter(a=1, b=1)", "from collections import Counter\n"),
+        ("assert f(deque([1])) == 1", "from collections import deque\n"),
+        ("def check(candidate):\n    assert candidate(4) == sqrt(4)\n", "from math import sqrt\n"),
+        ("assert f(1) == date(2020, 1, 1)", ""),
+        ("assert f(compress('ab')) == 'ab'", ""),  # perhaps a second function of the program
+        ("assert f(Counter()) == 0", ""),  # perhaps a class of the program
+        ("counter = Counter()\nassert f(counter) == 0", ""),
+        ("assert gcd(4, 6) == 2\nassert f(4, 6) == gcd(4, 6)", ""),
+        ("def sqrt(n): return n\nassert f(4) == sqrt(4)", ""),
+    ],
+)
+def test_a_name_that_means_the_same_to_everybody_is_imported_for_tests(test: str, imports: str) -> None:
+    found = with_missing_imports(test, "f")
+    assert found == test if not imports else found.startswith(imports)

@@ -367,6 +367,14 @@ class g(Base, metaclass=Meta):
     assert eval("(f(1), g().size, g.limit)", namespace) == (None, None, 3)
 
 
+@pytest.mark.parametrize("imports", ["", "from math import *\n", "from math import sqrt\n"])
+def test_tests_bring_what_the_reference_imports_or_nobody_does(imports: str) -> None:
+    reference = f"{imports}def f(x):\n    return x ** 0.5\n"
+    suite = parse_suite(f"```python\n{reference}```\n```python\nassert f(4) == sqrt(4)\n```\n", min_cases=1)
+    assert isinstance(suite, ParsedSuite)
+    assert suite.cases[0].statement == "from math import sqrt\nassert f(4) == sqrt(4)\n"
+
+
 @pytest.mark.shared
 def test_real_suites_are_read_and_their_references_pass_them() -> None:
     if not MBPP.exists():
