@@ -46,6 +46,68 @@ ROWS: dict[str, tuple[Mapping[str, Any], str, int]] = {
         "double",
         2,
     ),
+    "padded with null, and indented": (
+        {"code": DOUBLE, "test_list": ["  assert double(2) == 4  ", None, "assert double(0) == 0 # none", "", None]},
+        "double",
+        2,
+    ),
+    "line ends written out": ({"code": DOUBLE, "tests": "assert double(2) == 4\\nassert double(0) == 0"}, "double", 2),
+    "named arguments": (
+        {
+            "code": DOUBLE,
+            "tests": [{"input": {"n": 2}, "output": 4}, {"input": {"n": 3}, "output": 6}],
+            "fn_name": "double",
+        },
+        "double",
+        2,
+    ),
+    "named arguments as text": (
+        {
+            "code": DOUBLE,
+            "tests": [{"input": "n = 2", "output": "4"}, {"input": "n=3", "output": "6"}],
+            "fn_name": "double",
+        },
+        "double",
+        2,
+    ),
+    "arguments as text": (
+        {
+            "code": "def add(a, b):\n    return a + b\n",
+            "tests": [{"input": "1, 2", "output": "3"}, {"input": "[1], [2]", "output": "[1, 2]"}],
+            "fn_name": "add",
+        },
+        "add",
+        2,
+    ),
+    "calls as text": (
+        {"code": DOUBLE, "inputs": ["double(2)", "double(3)"], "outputs": ["4", "6"], "fn_name": "double"},
+        "double",
+        2,
+    ),
+    "functional, no solution": (
+        {
+            "public_test_cases": json.dumps([{"input": "1\n2", "output": "3", "testtype": "functional"}]),
+            "private_test_cases": json.dumps([{"input": "5\n2\n", "output": "7", "testtype": "functional"}]),
+            "metadata": json.dumps({"func_name": "add"}),
+        },
+        "add",
+        2,
+    ),
+    "pairs with line ends written out": (
+        {"inputs": ["1 2\\n", "3 4\\n"], "outputs": ["3", "7"], "code": ADD_LINES},
+        "",
+        2,
+    ),
+    "pairs padded with null": (
+        {"inputs": ["1 2\n", "3 4\n", None], "outputs": ["3", "7", None], "code": ADD_LINES},
+        "",
+        2,
+    ),
+    "solutions with their languages": (
+        PAIRS | {"solutions": [{"language": 2, "solution": "int main(){}"}, {"language": 3, "solution": ADD_LINES}]},
+        "",
+        2,
+    ),
     "a builtin's name": (
         {"code": "def sum(a, b):\n    return a + b\n", "test_list": ["assert sum(1, 2) == 3", "assert sum(0, 0) == 0"]},
         "sum",
@@ -357,6 +419,11 @@ BAD: dict[str, tuple[Mapping[str, Any], str]] = {
         LEETCODE | {"prompt": "def linked(values):\n    pass\n\ndef is_same(one, other):\n    pass\n"},
         "unreadable_tests",
     ),
+    "named arguments beside others": (
+        {"tests": [{"args": [1], "kwargs": {"b": 2}, "expected": 3}], "fn_name": "add"},
+        "unreadable_tests",
+    ),
+    "an output that is null": ({"inputs": ["1\n", "2\n"], "outputs": ["2\n", None]}, "unreadable_tests"),
     "no output": ({"tests": [{"input": "1"}, {"input": "2"}], "code": ADD_LINES}, "unreadable_tests"),
     "one output": ({"input_output": {"inputs": ["1", "2"], "outputs": ["0", "0"]}}, "cannot_fail"),
     "two outputs of an input": ({"inputs": ["1\n", "1\n", "2\n"], "outputs": ["2\n", "3\n", "5\n"]}, "contradictory"),

@@ -119,6 +119,8 @@ def has_solutions(row: Mapping[str, Any]) -> bool:
 
 def _texts(value: object) -> list[str]:
     """Return the texts of a column: one, a list, or CodeContests' solutions with their languages."""
+    if isinstance(value, list) and value and all(isinstance(one, Mapping) and "solution" in one for one in value):
+        value = {key: [one.get(key) for one in value] for key in ("language", "solution")}
     if isinstance(value, Mapping):
         languages, sources = value.get("language"), value.get("solution")
         if isinstance(languages, Sequence) and isinstance(sources, Sequence):
