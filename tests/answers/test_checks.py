@@ -108,3 +108,37 @@ def test_other_options_of_doctests_are_refused(option: str) -> None:
 def test_a_name_that_means_the_same_to_everybody_is_imported_for_tests(test: str, imports: str) -> None:
     found = with_missing_imports(test, "f")
     assert found == test if not imports else found.startswith(imports)
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "want = f(1)\nassert f(1) == want",
+        "got = f(1)\nassert got == f(1)",
+        "x = [1]\nwant = f(x)\ngot = f(x)\nassert got == want",
+        "def test_a():\n    want = f(1)\n    assert f(1) == want\n",
+        "for x in [1, 2]:\n    want = f(x)\n    assert f(x) == want",
+        "import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n        w = f(1)\n        self.assertEqual(f(1), w)\n",
+    ],
+)
+def test_a_result_compared_with_itself_is_no_check(test: str) -> None:
+    with pytest.raises(ValueError, match="nothing in it can fail"):
+        read_tests(test, "f")
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "want = f(1)\nassert f(2) == want",
+        "x = [1]\nwant = f(x)\nx.append(2)\nassert f(x) == want",
+        "x = [1]\nwant = f(x)\nassert x.pop() == 1\nassert f(x) == want",
+        "g = f(1)\nwant = next(g)\nassert next(g) == want",
+        "g = f(1)\nwant = g(2)\nassert g(2) == want",
+        "s = f()\nwant = s.pop()\nassert s.pop() == want",
+        "want = f(1)\nwant += 1\nassert f(1) == want",
+        "x = 1\nwant = f(x)\nx = 2\nassert f(x) == want",
+        "def ready(): return f(1)\nwant = ready()\nassert ready() == want",
+    ],
+)
+def test_a_result_compared_with_a_later_one_may_be_a_check(test: str) -> None:
+    assert read_tests(test, "f")
