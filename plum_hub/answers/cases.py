@@ -248,9 +248,9 @@ def _inner_scopes(
         return None
     match statement:
         case ast.ClassDef():
-            return _class_scopes(statement)
+            return _class_scopes(statement, values)
         case ast.FunctionDef() | ast.AsyncFunctionDef():
-            return _function_scopes(statement, body)
+            return _function_scopes(statement, body, values)
         case ast.For(target=target, iter=table, body=inner):
             rows = _rows(substitute(table, values))
             bindings = None if rows is None else [_unpacked(target, row) for row in rows]
@@ -260,7 +260,7 @@ def _inner_scopes(
     return None
 
 
-def _class_scopes(owner: ast.ClassDef) -> list[list[ast.stmt]]:
+def _class_scopes(owner: ast.ClassDef, known: Mapping[str, ast.expr]) -> list[list[ast.stmt]]:
     """Return one body for each test of a class, behind what it sets up; none if its methods call each other."""
     methods = {item.name: item for item in owner.body if isinstance(item, FunctionNode)}
     called = {node.attr for node in ast.walk(owner) if isinstance(node, ast.Attribute)}
@@ -269,6 +269,7 @@ def _class_scopes(owner: ast.ClassDef) -> list[list[ast.stmt]]:
     values = [item for item in owner.body if isinstance(item, ast.Assign)]
     setup = [step for name in _SET_UP if name in methods for step in methods[name].body]
     tests = [item for name, item in methods.items() if name.startswith("test")]
+    bodies = [body for test in tests for body in _function_scopes(test, [], known)]
     members = {name for item in values for name in stored_names(item)}
     as_names = _SelfAsNames(owner.name)
     own = [as_names.visit(deepcopy(step)) for step in values]
@@ -276,22 +277,24 @@ def _class_scopes(owner: ast.ClassDef) -> list[list[ast.stmt]]:
         for node in ast.walk(step):
             if isinstance(node, ast.Name) and node.id in members:
                 node.id = f"self_{node.id}"
-    return [[*deepcopy(own), *(as_names.visit(deepcopy(step)) for step in [*setup, *test.body])] for test in tests]
+    return [[*deepcopy(own), *(as_names.visit(deepcopy(step)) for step in [*setup, *body])] for body in bodies]
 
 
-def _function_scopes(function: ast.FunctionDef | ast.AsyncFunctionDef, body: list[ast.stmt]) -> list[list[ast.stmt]]:
+def _function_scopes(
+    function: ast.FunctionDef | ast.AsyncFunctionDef, body: list[ast.stmt], known: Mapping[str, ast.expr]
+) -> list[list[ast.stmt]]:
     """Return one body for each row of `parametrize`, or for each call of a function with parameters.
 
     Empty if the arguments are unknown.
     """
     if any(isinstance(node, ast.Await) for node in ast.walk(function)):
         return []
-    parameters = [argument.arg for argument in function.args.args]
+    parameters = [argument.arg for argument in function.args.args if argument.arg != "self"]
     scopes: list[list[ast.stmt]] = [[]]
     for decorator in function.decorator_list:
         match decorator:
             case ast.Call(func=ast.Attribute(attr="parametrize"), args=[names, table, *_]):
-                rows = [_unpacked(_parametrized(names), row) or [] for row in _rows(table) or []]
+                rows = [_unpacked(_parametrized(names), row) or [] for row in _rows(substitute(table, known)) or []]
                 scopes = [[*scope, *row] for scope in scopes for row in rows]
     if parameters and scopes == [[]]:
         calls = [step.value for step in body if isinstance(step, ast.Expr) and isinstance(step.value, ast.Call)]

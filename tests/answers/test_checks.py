@@ -118,7 +118,7 @@ def test_a_name_that_means_the_same_to_everybody_is_imported_for_tests(test: str
         "x = [1]\nwant = f(x)\ngot = f(x)\nassert got == want",
         "def test_a():\n    want = f(1)\n    assert f(1) == want\n",
         "for x in [1, 2]:\n    want = f(x)\n    assert f(x) == want",
-        "import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n        w = f(1)\n        self.assertEqual(f(1), w)\n",
+        "class T(unittest.TestCase):\n    def test_a(self):\n        w = f(1)\n        self.assertEqual(f(1), w)\n",
     ],
 )
 def test_a_result_compared_with_itself_is_no_check(test: str) -> None:

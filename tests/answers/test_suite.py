@@ -187,6 +187,14 @@ for i, case in enumerate(cases):
         """@pytest.mark.parametrize('x, want', [(1, 2), pytest.param(3, 6, id='b')])
 def test_f(x, want):
     assert f(x) == want""",
+        """ROWS = [(1, 2), (3, 6)]
+@pytest.mark.parametrize('x, want', ROWS)
+def test_f(x, want):
+    assert f(x) == want""",
+        """class TestF:
+    @pytest.mark.parametrize('x, want', [(1, 2), (3, 6)])
+    def test_f(self, x, want):
+        assert f(x) == want""",
         """def test_f():
     for x, want in ((1, 2), (3, 6)):
         with self.subTest(x):
