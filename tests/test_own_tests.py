@@ -354,6 +354,11 @@ ROWS |= {
     "leetcode, helpers in the prompt": (LEETCODE | {"completion": REVERSED}, "Solution", 2),
     "leetcode, helpers and a whole solution": (LEETCODE | {"solution": f"```python\n{REVERSED}```"}, "Solution", 2),
     "leetcode, no solution": (LEETCODE, "Solution", 2),
+    "leetcode, a helper of what its site imports": (
+        LEETCODE | {"prompt": LINKED.replace("reversed(values)", "[*deque(values)][::-1]"), "completion": REVERSED},
+        "Solution",
+        2,
+    ),
     "completion": (
         {"prompt": "def double(n: int) -> int:\n", "completion": "    return 2 * n\n", "test": "assert double(2) == 4"},
         "double",

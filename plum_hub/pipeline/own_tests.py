@@ -223,7 +223,7 @@ def _with_shown_helpers(row: Mapping[str, Any], suite: RowSuite) -> RowSuite:
     what the suite's program has to define is left to it."""
     given = {suite.entry_point, *definitions(parse(suite.reference or suite.starter_code) or _NOTHING)}
     used = {name for case in suite.cases for name in _missing(case)} - given
-    setup = shown_helpers(row, "", suite.entry_point, used, tests_only=True) if used else ""
+    setup = with_usual_imports(shown_helpers(row, "", suite.entry_point, used, tests_only=True) if used else "")
     return replace(suite, cases=tuple(_behind(setup, used, case) for case in suite.cases)) if setup else suite
 
 
