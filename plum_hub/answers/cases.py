@@ -102,6 +102,8 @@ class _Scope:
         """Return whether a value can replace a variable: nothing modifies it later, and a new object is equivalent."""
         if loaded_names(value) & self._owner.keys():
             return False
+        if not any(name in loaded_names(statement) for statement in rest):
+            return True
         uses, by_attribute, given = 0, False, False
         is_fixed = isinstance(value, ast.Constant)
         for statement in rest:
@@ -254,7 +256,8 @@ def _inner_scopes(
         case ast.For(target=target, iter=table, body=inner):
             rows = _rows(substitute(table, values))
             bindings = None if rows is None else [_unpacked(target, row) for row in rows]
-            if bindings is None or not all(bindings) or _carried(inner):
+            read = {name for step in body for name in loaded_names(step)}  # what is only counted matters to no check
+            if bindings is None or not all(bindings) or _carried(inner) & read:
                 return None
             return [[*binding, *inner] for binding in bindings if binding]
     return None

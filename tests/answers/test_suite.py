@@ -187,6 +187,11 @@ for i, case in enumerate(cases):
         """@pytest.mark.parametrize('x, want', [(1, 2), pytest.param(3, 6, id='b')])
 def test_f(x, want):
     assert f(x) == want""",
+        """passed = 0
+for x, want in [(1, 2), (3, 6)]:
+    assert f(x) == want
+    passed += 1
+print(passed)""",
         """ROWS = [(1, 2), (3, 6)]
 @pytest.mark.parametrize('x, want', ROWS)
 def test_f(x, want):
