@@ -326,6 +326,12 @@ WRITTEN: dict[str, tuple[str | None, Any, str]] = {
         }.items()
         for form, case in (("a text", text), ("an object", {"statement": text}))
     },
+    "a usual name": ("f", ["assert f(deque([2]).pop()) == sqrt(16)"], "def f(x):\n    return 2 * x\n"),
+    "a usual name in a call": (
+        "f",
+        [{"call": "f(deque([2]).pop())", "expected": "4"}],
+        "def f(x):\n    return 2 * x\n",
+    ),
     "method": ("Solution().f", "def check(candidate):\n    assert candidate(x=2) == 4\n", METHOD),
     "method of the class": ("Solution.f", ["assert candidate(2) == 4", "assert Solution().f(1) == 2"], METHOD),
 }

@@ -46,6 +46,68 @@ ROWS: dict[str, tuple[Mapping[str, Any], str, int]] = {
         "double",
         2,
     ),
+    "padded with null, and indented": (
+        {"code": DOUBLE, "test_list": ["  assert double(2) == 4  ", None, "assert double(0) == 0 # none", "", None]},
+        "double",
+        2,
+    ),
+    "line ends written out": ({"code": DOUBLE, "tests": "assert double(2) == 4\\nassert double(0) == 0"}, "double", 2),
+    "named arguments": (
+        {
+            "code": DOUBLE,
+            "tests": [{"input": {"n": 2}, "output": 4}, {"input": {"n": 3}, "output": 6}],
+            "fn_name": "double",
+        },
+        "double",
+        2,
+    ),
+    "named arguments as text": (
+        {
+            "code": DOUBLE,
+            "tests": [{"input": "n = 2", "output": "4"}, {"input": "n=3", "output": "6"}],
+            "fn_name": "double",
+        },
+        "double",
+        2,
+    ),
+    "arguments as text": (
+        {
+            "code": "def add(a, b):\n    return a + b\n",
+            "tests": [{"input": "1, 2", "output": "3"}, {"input": "[1], [2]", "output": "[1, 2]"}],
+            "fn_name": "add",
+        },
+        "add",
+        2,
+    ),
+    "calls as text": (
+        {"code": DOUBLE, "inputs": ["double(2)", "double(3)"], "outputs": ["4", "6"], "fn_name": "double"},
+        "double",
+        2,
+    ),
+    "functional, no solution": (
+        {
+            "public_test_cases": json.dumps([{"input": "1\n2", "output": "3", "testtype": "functional"}]),
+            "private_test_cases": json.dumps([{"input": "5\n2\n", "output": "7", "testtype": "functional"}]),
+            "metadata": json.dumps({"func_name": "add"}),
+        },
+        "add",
+        2,
+    ),
+    "pairs with line ends written out": (
+        {"inputs": ["1 2\\n", "3 4\\n"], "outputs": ["3", "7"], "code": ADD_LINES},
+        "",
+        2,
+    ),
+    "pairs padded with null": (
+        {"inputs": ["1 2\n", "3 4\n", None], "outputs": ["3", "7", None], "code": ADD_LINES},
+        "",
+        2,
+    ),
+    "solutions with their languages": (
+        PAIRS | {"solutions": [{"language": 2, "solution": "int main(){}"}, {"language": 3, "solution": ADD_LINES}]},
+        "",
+        2,
+    ),
     "a builtin's name": (
         {"code": "def sum(a, b):\n    return a + b\n", "test_list": ["assert sum(1, 2) == 3", "assert sum(0, 0) == 0"]},
         "sum",
@@ -292,6 +354,11 @@ ROWS |= {
     "leetcode, helpers in the prompt": (LEETCODE | {"completion": REVERSED}, "Solution", 2),
     "leetcode, helpers and a whole solution": (LEETCODE | {"solution": f"```python\n{REVERSED}```"}, "Solution", 2),
     "leetcode, no solution": (LEETCODE, "Solution", 2),
+    "leetcode, a helper of what its site imports": (
+        LEETCODE | {"prompt": LINKED.replace("reversed(values)", "[*deque(values)][::-1]"), "completion": REVERSED},
+        "Solution",
+        2,
+    ),
     "completion": (
         {"prompt": "def double(n: int) -> int:\n", "completion": "    return 2 * n\n", "test": "assert double(2) == 4"},
         "double",
@@ -357,6 +424,11 @@ BAD: dict[str, tuple[Mapping[str, Any], str]] = {
         LEETCODE | {"prompt": "def linked(values):\n    pass\n\ndef is_same(one, other):\n    pass\n"},
         "unreadable_tests",
     ),
+    "named arguments beside others": (
+        {"tests": [{"args": [1], "kwargs": {"b": 2}, "expected": 3}], "fn_name": "add"},
+        "unreadable_tests",
+    ),
+    "an output that is null": ({"inputs": ["1\n", "2\n"], "outputs": ["2\n", None]}, "unreadable_tests"),
     "no output": ({"tests": [{"input": "1"}, {"input": "2"}], "code": ADD_LINES}, "unreadable_tests"),
     "one output": ({"input_output": {"inputs": ["1", "2"], "outputs": ["0", "0"]}}, "cannot_fail"),
     "two outputs of an input": ({"inputs": ["1\n", "1\n", "2\n"], "outputs": ["2\n", "3\n", "5\n"]}, "contradictory"),
@@ -407,6 +479,43 @@ def test_a_program_may_return_a_tuple_where_json_has_a_list(code: str, status: s
     (execution,) = judge.run([program("pair", code, "pair", found[0].cases, Limits())])
     assert execution.status == status
     assert {case.judged for case in execution.cases} == {"outside"}
+
+
+COUNTS = "def f(s):\n    return {c: s.count(c) for c in s}\n"
+UNIMPORTED = {
+    "a name": ("from collections import Counter, deque\ndef f(s): return Counter(s)\n",
+               "f('aab') == Counter(a=2, b=1)", COUNTS),
+    "a module": ("import datetime\ndef f(y): return datetime.date(y, 1, 1)\n",
+                 "f(2020) == datetime.date(2020, 1, 1)", "from datetime import date\ndef f(y): return date(y, 1, 1)\n"),
+    "a class": ("from datetime import datetime\ndef f(y): return datetime(y, 1, 1)\n",
+                "f(2020) == datetime(2020, 1, 1)",
+                "import datetime\ndef f(y): return datetime.datetime(y, 1, 1)\n"),
+    "a star": ("from math import *\ndef f(x): return sqrt(x)\n", "f(4) == sqrt(4)", "def f(x): return x ** 0.5\n"),
+    "nothing": (COUNTS, "f('aab') == Counter(a=2, b=1)",
+                "from collections import Counter\ndef f(s): return Counter(s)\n"),
+    "an argument": ("from collections import deque\ndef f(q): return sum(q)\n", "f(deque([1, 2])) == 3",
+                    "def f(q): return q[0] + q[1]\n"),
+}  # fmt: skip
+"""What a solution imports: the solution, a test without imports, and another right program."""
+
+
+@pytest.mark.parametrize("name", UNIMPORTED)
+def test_tests_have_what_they_do_not_import_whatever_the_program_imports(name: str, judge: Judge) -> None:
+    solution, test, other = UNIMPORTED[name]
+    found = suites_of({"code": solution, "test_list": [f"assert {test}"]}, None)
+    assert isinstance(found, list), found
+    codes = {"own": solution, "other": other, "wrong": "def f(x): return 5\n"}
+    programs = [program(role, code, "f", found[0].cases, Limits()) for role, code in codes.items()]
+    statuses = {one.id: one.status for one in judge.run(programs)}
+    assert statuses == {"own": "passed", "other": "passed", "wrong": "failed"}
+
+
+def test_what_the_solution_defines_is_not_taken_from_a_library(judge: Judge) -> None:
+    code = "class Counter:\n    def __init__(self):\n        self.n = 0\n\ndef gcd(c):\n    return c.n\n"
+    found = suites_of({"code": code, "test_list": ["assert gcd(Counter()) == 0"]}, None)
+    assert isinstance(found, list)
+    (execution,) = judge.run([program("own", code, "gcd", found[0].cases, Limits())])
+    assert execution.status == "passed"
 
 
 @pytest.mark.parametrize("name", IMPORTS)

@@ -21,6 +21,7 @@ _LOOK_ONLY = frozenset({"callable", "hasattr", "type", "id", "print", "repr", "i
 _BUILTINS = frozenset(dir(builtins))
 _CHECKS = tuple(f"{STAND_INS}[{name!r}]" for name in ("_Raises", "_Warns", "_fail"))
 _LEAVE = frozenset({"fail", "exit", "_exit"})
+_CHANGING = frozenset({"next", "iter", "input", "open", "id"})
 
 
 def why_cannot_fail(body: Sequence[ast.stmt], entry_point: str) -> str | None:
@@ -118,9 +119,14 @@ class _Reach:
         self._muted: set[int] = set()
         """Ids of nodes whose failure is discarded: what they call checks nothing."""
         self._defined: dict[str, list[ast.stmt]] = {}
+        self._changing = set(_CHANGING)
+        """Names whose calls may give something else each time."""
         for node in ast.walk(ast.Module(body=list(body), type_ignores=[])):
             if isinstance(node, DefinitionNode):
                 self._defined.setdefault(node.name, []).append(node)
+                self._changing.add(node.name)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                self._changing.add(node.id)
 
     def nodes(self) -> Iterator[ast.AST]:
         """Yield simple statements and the headers of compound ones; functions once they are used by name."""
@@ -149,7 +155,7 @@ class _Reach:
         return ast.Tuple(elts=[ast.Name(id=name, ctx=ast.Load()) for name in names], ctx=ast.Load())
 
     def _walk(self, body: Sequence[ast.stmt]) -> Iterator[ast.AST]:
-        for node in body:
+        for node in self._with_results(body):
             match node:
                 case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                     yield from node.decorator_list
@@ -188,6 +194,37 @@ class _Reach:
                 yield names
             if isinstance(node, _ENDS):
                 return
+
+    def _with_results(self, body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+        """Write the calls out of which assertions compare the results: `want = f(1)`, `assert f(1) == want`."""
+        results: dict[str, ast.expr] = {}
+        for node in body:
+            match node:
+                case ast.Assert(test=test) if self._repeats(test):
+                    yield ast.Assert(test=substitute(test, results), msg=node.msg) if results else node
+                    continue
+                case ast.Assign(targets=[ast.Name(id=name)], value=value) if self._repeats(value):
+                    value = substitute(value, results)
+                    results = {key: one for key, one in results.items() if name not in loaded_names(one)}
+                    results[name] = value
+                    if name in loaded_names(value):
+                        del results[name]
+                case _:
+                    results = {}
+            yield node
+
+    def _repeats(self, value: ast.expr) -> bool:
+        """Tell whether an expression calls nothing that evidently gives something else each time."""
+        for node in ast.walk(value):
+            match node:
+                case (
+                    ast.Call(func=ast.Name(id=name))
+                    | ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id=name))))
+                ) if name not in self._changing:
+                    continue
+                case ast.Call() | ast.Await() | ast.NamedExpr() | ast.Yield() | ast.YieldFrom():
+                    return False
+        return True
 
     def _try(self, node: ast.Try) -> Iterator[ast.AST]:
         caught = self._discarded(node)

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 from plum_hub.answers.assertions import call_to_statement, is_assertion
 from plum_hub.answers.blocks import Block, read_answer
 from plum_hub.answers.cases import read_cases
-from plum_hub.answers.checks import can_fail
+from plum_hub.answers.checks import can_fail, module_cases
 from plum_hub.answers.code import choose_program
 from plum_hub.answers.examples import printed_cases, stdio_cases
 from plum_hub.answers.libraries import with_own_imports
@@ -27,6 +27,7 @@ from plum_hub.answers.source import (
     is_stub,
     loaded_names,
     longest_valid_prefix,
+    missing_names,
     parse,
     stored_names,
     unparse,
@@ -34,6 +35,7 @@ from plum_hub.answers.source import (
 from plum_hub.answers.starter import is_data_class, is_valid_starter, make_starter
 from plum_hub.answers.structured import as_sections
 from plum_hub.answers.surroundings import fixed_source
+from plum_hub.answers.unimported import named_imports, usual_imports
 from plum_hub.execution.closeness import Closeness, parse_expected
 from plum_hub.execution.comparisons import agrees
 from plum_hub.records import UNSPECIFIED, CaseRole, TestCase
@@ -190,7 +192,7 @@ def _parse_suite(text: str, min_cases: int, max_cases: int) -> ParsedSuite | Unu
         return Unusable(
             "syntax_error" if broken else "no_reference", f"{entry_point} is not implemented in what parses"
         )
-    roles = _cases(parts, text, tree, min_cases)
+    roles = _cases(parts, text, tree, entry_point, min_cases)
     all_cases = list(roles)
     cases = [case for case in all_cases if can_fail(case, entry_point)]
     if len(cases) < min_cases <= len(all_cases):
@@ -281,10 +283,12 @@ def _all_loads(node: ast.AST) -> list[str]:
     return [item.id for item in ast.walk(node) if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Load)]
 
 
-def _cases(parts: Sequence[_SuiteBlock], text: str, reference: ast.Module, min_cases: int) -> dict[TestCase, CaseRole]:
+def _cases(
+    parts: Sequence[_SuiteBlock], text: str, reference: ast.Module, entry_point: str, min_cases: int
+) -> dict[TestCase, CaseRole]:
     """Return the distinct cases that use the reference, with their roles.
 
-    Printed examples are added if assertions are too few.
+    If assertions are too few, the tests are read as a test runner would run them, and printed examples are added.
     """
     defined = _own(reference)
     stateless = frozenset(name for name, node in defined.items() if _is_stateless(node))
@@ -295,10 +299,26 @@ def _cases(parts: Sequence[_SuiteBlock], text: str, reference: ast.Module, min_c
             if _names(whole := _with_helpers(case, helpers)) & defined.keys():
                 usable.setdefault(whole, roles.get(line, UNSPECIFIED))
     if len(usable) < min_cases:
+        tests = [case for part in parts for case in _run_cases(part, reference, entry_point)]
+        if len({*tests}) > len(usable):
+            usable = dict.fromkeys(tests, UNSPECIFIED)
         for case in printed_cases(text):
             if _names(case) & defined.keys():
                 usable.setdefault(case, UNSPECIFIED)
     return usable
+
+
+def _run_cases(part: _SuiteBlock, reference: ast.Module, entry_point: str) -> list[TestCase]:
+    """Return one case for each test of a block that a test runner would run, with fixtures and methods of its own."""
+    own = _own(reference).keys()
+    helpers = [node for node in part.tree.body if not stored_names(node) & own]
+    missing = missing_names(ast.Module(body=[*helpers, *part.tests], type_ignores=[])) - own
+    imports = [*usual_imports(missing), *named_imports(reference.body, missing)]
+    try:
+        cases = module_cases(unparse([*imports, *helpers, *part.tests]), entry_point) if part.tests else ()
+    except ValueError:
+        return []
+    return [case for case in cases if _names(case) & own]
 
 
 def _own(tree: ast.Module) -> dict[str, ast.stmt]:
@@ -317,7 +337,13 @@ def _helpers(part: _SuiteBlock, reference: ast.Module, defined: Iterable[str]) -
     """Return what a case may need and a solver need not define: imports, and definitions in the block of the tests."""
     nodes = [node for test in part.tests for node in ast.walk(test)]
     imports = [node for node in [*reference.body, *nodes] if isinstance(node, ast.Import | ast.ImportFrom)]
-    statements = [*imports, *part.tree.body, *(node for node in part.tests if isinstance(node, DefinitionNode))]
+    missing = missing_names(ast.Module(body=[*part.tests], type_ignores=[])) - set(defined)
+    statements = [
+        *usual_imports(missing),
+        *imports,
+        *part.tree.body,
+        *(node for node in part.tests if isinstance(node, DefinitionNode)),
+    ]
     return {
         name: node
         for node in statements

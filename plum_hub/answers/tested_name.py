@@ -46,7 +46,8 @@ def readable_tests(source: str, tested: TestedName | None) -> str:
     """Bring tests into the form that a module has.
 
     Args:
-        source: Tests, perhaps in a fence or indented as a whole, of `candidate` or of a name.
+        source: Tests of `candidate` or of a name, perhaps in a fence, indented as a whole, or with their line ends
+            written as a backslash and an n.
         tested: What they test; None if unknown.
 
     Returns:
@@ -55,6 +56,8 @@ def readable_tests(source: str, tested: TestedName | None) -> str:
     """
     if parse(source) is None and (found := _FENCED.fullmatch(source)):
         source = found["code"] + "\n"
+    if parse(source) is None and "\n" not in source.strip() and parse(lines := source.replace("\\n", "\n")) is not None:
+        source = lines
     if parse(source) is None and parse(dedent(source)) is not None:
         source = dedent(source)
     is_method = tested is not None and tested.expression != tested.name

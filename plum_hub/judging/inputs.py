@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from plum_hub.answers.assertions import call_to_statement
 from plum_hub.answers.checks import (
     CannotFailError,
     contains_tests,
@@ -29,6 +30,7 @@ from plum_hub.answers.checks import (
 )
 from plum_hub.answers.source import parse
 from plum_hub.answers.tested_name import TestedName, readable_tests, tested_name
+from plum_hub.answers.unimported import with_missing_imports
 from plum_hub.errors import InstructionsError, UsageError
 from plum_hub.execution.base import MAX_STDIO_BYTES
 from plum_hub.execution.closeness import parse_expected
@@ -249,10 +251,12 @@ def _assertion(given: str, tested: TestedName | None) -> tuple[TestCase, ...]:
 def _objects(item: object, tested: TestedName | None) -> tuple[TestCase, ...]:
     if isinstance(item, dict):
         item = item | {key: readable_tests(item[key], tested) for key in _CODE if isinstance(item.get(key), str)}
-    case = _object(item)
+    case, entry_point = _object(item), tested.name if tested else ""
+    if case.kind == "call" and with_missing_imports(f"{case.call}\n", entry_point) != f"{case.call}\n":
+        return (one_statement(call_to_statement(case), entry_point),)
     if case.kind != "statement":
         return (case,)
-    source, entry_point = str(case.statement), tested.name if tested else ""
+    source = str(case.statement)
     return (
         module_cases(source, entry_point)
         if contains_tests(source, entry_point)

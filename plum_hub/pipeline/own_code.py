@@ -16,6 +16,7 @@ from plum_hub.answers.source import (
     parse,
     unparse,
 )
+from plum_hub.answers.unimported import usual_imports, with_imports
 from plum_hub.pipeline.own_pairs import decoded
 
 REFERENCE_COLUMNS = (
@@ -26,25 +27,6 @@ REFERENCE_COLUMNS = (
 anybody's answer."""
 _PROMPTS = ("prompt", "code_prompt", "complete_prompt")
 _PYTHON3 = 3  # CodeContests' number of the language
-_USUAL = {
-    **dict.fromkeys(("List", "Dict", "Set", "Tuple", "Optional", "Any", "Union", "Callable", "Iterable"), "typing"),
-    **dict.fromkeys(("defaultdict", "Counter", "deque", "OrderedDict", "namedtuple"), "collections"),
-    **dict.fromkeys(("lru_cache", "cache", "reduce", "cmp_to_key"), "functools"),
-    **dict.fromkeys(
-        ("accumulate", "permutations", "combinations", "product", "pairwise", "chain", "count", "zip_longest"),
-        "itertools",
-    ),
-    **dict.fromkeys(("heappush", "heappop", "heapify"), "heapq"),
-    **dict.fromkeys(("bisect_left", "bisect_right", "insort"), "bisect"),
-    **dict.fromkeys(("ascii_lowercase", "ascii_uppercase", "digits"), "string"),
-    **dict.fromkeys(("inf", "gcd", "sqrt", "ceil", "floor", "comb"), "math"),
-}
-"""Names that contest sites define for their programs, by module."""
-_USUAL_MODULES = frozenset(
-    {"math", "re", "heapq", "bisect", "collections", "itertools", "functools", "random", "string"}
-)
-USUAL_NAMES = _USUAL.keys() | _USUAL_MODULES
-"""Names that contest sites define for their programs."""
 
 
 def solutions_of(row: Mapping[str, Any], entry_point: str) -> Iterator[str]:
@@ -137,6 +119,8 @@ def has_solutions(row: Mapping[str, Any]) -> bool:
 
 def _texts(value: object) -> list[str]:
     """Return the texts of a column: one, a list, or CodeContests' solutions with their languages."""
+    if isinstance(value, list) and value and all(isinstance(one, Mapping) and "solution" in one for one in value):
+        value = {key: [one.get(key) for one in value] for key in ("language", "solution")}
     if isinstance(value, Mapping):
         languages, sources = value.get("language"), value.get("solution")
         if isinstance(languages, Sequence) and isinstance(sources, Sequence):
@@ -158,20 +142,12 @@ def with_usual_imports(code: str) -> str:
         The program; unchanged if it needs none, or is not Python.
     """
     tree = parse(code)
-    if tree is None:
+    imports = usual_imports(missing_names(tree)) if tree is not None else []
+    if tree is None or not imports:
         return code
-    missing = missing_names(tree)
-    lines = [f"import {name}" for name in sorted(missing & _USUAL_MODULES)]
-    for module in sorted({_USUAL[name] for name in missing & _USUAL.keys()}):
-        names = sorted(name for name in missing & _USUAL.keys() if _USUAL[name] == module)
-        lines.append(f"from {module} import {', '.join(names)}")
-    future = [node for node in tree.body if is_future(node)]
-    if not lines:
-        return code
-    if future:
-        rest = [node for node in tree.body if node not in future]
-        return unparse(future) + "\n".join(lines) + "\n" + unparse(rest)
-    return "\n".join(lines) + "\n\n" + code
+    if any(map(is_future, tree.body)):
+        return with_imports(tree, imports)
+    return unparse(imports) + "\n" + code
 
 
 def completed(code: str) -> str:

@@ -5,14 +5,18 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
-from plum_hub.execution.literals import equal
+from plum_hub.execution.literals import equal, write_literal
 from plum_hub.execution.output import output_agrees
 
 _INPUTS, _OUTPUTS = ("input", "stdin", "args", "arguments"), ("output", "expected_output", "expected", "stdout")
 """Names that a pair of input and output has for either."""
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,99}")
+
+
+Arguments: TypeAlias = list[object] | dict[str, object]
+"""Positional or named arguments of a call."""
 
 
 class ContradictionError(ValueError):
@@ -31,6 +35,8 @@ def columns_of(pairs: Sequence[Mapping[str, object]]) -> dict[str, object] | Non
     Raises:
         ValueError: They have inputs, and no outputs.
     """
+    if any(pair.get("kwargs") for pair in pairs):
+        raise ValueError("a test has kwargs: write its call as an assertion")
     inputs = next((key for key in _INPUTS if all(key in pair for pair in pairs)), None)
     if inputs is None:
         return None
@@ -41,36 +47,122 @@ def columns_of(pairs: Sequence[Mapping[str, object]]) -> dict[str, object] | Non
         "inputs": [pair[inputs] for pair in pairs],
         "outputs": [pair[outputs] for pair in pairs],
         "fn_name": pairs[0].get("fn_name"),
+        "testtype": pairs[0].get("testtype"),
     }
 
 
-def readings_of(inputs: list[object], outputs: list[object]) -> list[tuple[list[list[object]], list[object]]]:
+def readings_of(inputs: list[object], outputs: list[object], name: str) -> list[tuple[list[Arguments], list[object]]]:
     """Return the arguments and values that inputs and outputs of a function may be.
+
+    Args:
+        inputs: The inputs.
+        outputs: As many outputs.
+        name: The function.
+
+    Returns:
+        Each reading, the likeliest first; a reference tells which is right.
+    """
+    plain: list[Arguments] = [value if isinstance(value, list) else [value] for value in map(decoded, inputs)]
+    values = list(map(decoded, outputs))
+    given, expected = [plain], [values]
+    if named := [value for value in map(decoded, inputs) if isinstance(value, dict) and _are_names(value)]:
+        given += [[*named]] if len(named) == len(inputs) else []
+    # APPS wraps each output in a list of one, as a function may return such lists.
+    wrapped = [value[0] for value in values if isinstance(value, list) and len(value) == 1]
+    if len(wrapped) == len(values):
+        expected.insert(0, wrapped)
+    with suppress(ValueError):  # texts of values, as TACO and others have them
+        texts = [_literal(value) if isinstance(value, str) else value for value in outputs]
+        expected = [texts, *(one for one in expected if one != texts)]
+    if all(isinstance(text, str) for text in inputs):
+        with suppress(ValueError):  # LiveCodeBench has each argument on a line
+            lines: list[Arguments] = [[_literal(line) for line in str(text).strip().split("\n")] for text in inputs]
+            given = [lines, *(one for one in given if one != lines)]
+        with suppress(ValueError, SyntaxError, TypeError, MemoryError):  # `nums = [2, 7], target = 9`
+            written_out = [_written_arguments(str(text), name) for text in inputs]
+            are_named = all(isinstance(one, dict) and one for one in written_out)
+            given = [written_out] if are_named else [*given, written_out]
+    found = [(one, other) for one in given for other in expected]
+    found += [([*map(_with_integer_keys, one)], [*map(_with_integer_keys, other)]) for one, other in found]
+    return [reading for number, reading in enumerate(found) if reading not in found[:number]]
+
+
+def functional_reading(inputs: list[object], outputs: list[object]) -> list[tuple[list[Arguments], list[object]]]:
+    """Read LiveCodeBench's functional tests: JSON, each argument on a line.
 
     Args:
         inputs: The inputs.
         outputs: As many outputs.
 
     Returns:
-        Each reading, the likeliest first; a reference tells which is right.
+        The only reading.
+
+    Raises:
+        ValueError: They are no JSON.
     """
-    plain = [value if isinstance(value, list) else [value] for value in map(decoded, inputs)]
-    values = list(map(decoded, outputs))
-    given, expected = [plain], [values]
-    # APPS wraps each output in a list of one, as a function may return such lists.
-    wrapped = [value[0] for value in values if isinstance(value, list) and len(value) == 1]
-    if len(wrapped) == len(values):
-        expected.insert(0, wrapped)
-    with suppress(ValueError):  # texts of values, as TACO and others have them
-        written = [_literal(value) if isinstance(value, str) else value for value in outputs]
-        expected = [written, *(one for one in expected if one != written)]
-    if all(isinstance(text, str) for text in inputs):
-        with suppress(ValueError):  # LiveCodeBench has each argument on a line
-            lines = [[_literal(line) for line in str(text).strip().split("\n")] for text in inputs]
-            given = [lines, *(one for one in given if one != lines)]
-    found = [(one, other) for one in given for other in expected]
-    found += [([*map(_with_integer_keys, one)], [*map(_with_integer_keys, other)]) for one, other in found]
-    return [reading for number, reading in enumerate(found) if reading not in found[:number]]
+    lines: list[Arguments] = [[*map(json.loads, str(text).strip().split("\n"))] for text in inputs]
+    return [(lines, [json.loads(str(one)) for one in outputs])]
+
+
+def _are_names(value: Mapping[Any, object]) -> bool:
+    return bool(value) and all(isinstance(key, str) and key.isidentifier() for key in value)
+
+
+def _written_arguments(text: str, name: str) -> Arguments:
+    """Read arguments as they stand in a call, or a whole call.
+
+    Raises:
+        ValueError: They are no literals, or some are named and others are not.
+    """
+    call = ast.parse(f"{name}({text.strip()})", mode="eval").body
+    match call:
+        case ast.Call(args=[ast.Call(func=ast.Name(id=inner)) as whole]) if inner == name:
+            call = whole
+    if not isinstance(call, ast.Call) or (call.args and call.keywords) or None in [one.arg for one in call.keywords]:
+        raise ValueError("no arguments of one kind")
+    if call.keywords:
+        return {str(one.arg): ast.literal_eval(one.value) for one in call.keywords}
+    return [*map(ast.literal_eval, call.args)]
+
+
+def written(values: Arguments) -> str:
+    """Write arguments as they stand in a call.
+
+    Args:
+        values: The arguments.
+
+    Returns:
+        Their source.
+    """
+    if isinstance(values, dict):
+        return ", ".join(f"{name}={write_literal(value)}" for name, value in values.items())
+    return ", ".join(map(write_literal, values))
+
+
+def stream_readings(inputs: list[object], outputs: list[object]) -> list[tuple[list[object], list[object]]]:
+    r"""Return the texts that inputs and outputs of a program may be.
+
+    Args:
+        inputs: The inputs.
+        outputs: As many outputs.
+
+    Returns:
+        As they are; also with line ends for each `\n` where they have no other.
+
+    Raises:
+        ValueError: One is null, and not its other half.
+    """
+    pairs = [pair for pair in zip(inputs, outputs, strict=True) if pair != (None, None)]  # these fill up a table
+    if not pairs or any(None in pair for pair in pairs):
+        raise ValueError("an input or output is null")
+    inputs, outputs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    texts = [one for one in [*inputs, *outputs] if isinstance(one, str)]
+    if any("\n" in one.strip() for one in texts) or not any("\\n" in one for one in texts):
+        return [(inputs, outputs)]
+    unescaped = [
+        [one.replace("\\n", "\n") if isinstance(one, str) else one for one in ones] for ones in (inputs, outputs)
+    ]
+    return [(inputs, outputs), (unescaped[0], unescaped[1])]
 
 
 def _with_integer_keys(value: Any) -> Any:

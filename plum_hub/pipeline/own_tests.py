@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Container, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from textwrap import dedent
 from typing import Any, Literal, TypeAlias
 
 from plum_hub.answers.assertions import call_to_statement
@@ -35,13 +36,12 @@ from plum_hub.answers.source import (
 )  # fmt: skip
 from plum_hub.answers.starter import is_valid_starter, make_starter
 from plum_hub.answers.surroundings import fixed_source
-from plum_hub.answers.tested_name import readable_tests, tested_name
+from plum_hub.answers.tested_name import TestedName, readable_tests, tested_name
+from plum_hub.answers.unimported import PLAIN_NAMES, named_imports, usual_imports, with_imports
 from plum_hub.execution.closeness import write_json_value
-from plum_hub.execution.literals import write_literal
 from plum_hub.instructions.cells import list_of
 from plum_hub.pipeline.own_code import (
     REFERENCE_COLUMNS,
-    USUAL_NAMES,
     completed,
     has_solutions,
     shown_helpers,
@@ -51,12 +51,16 @@ from plum_hub.pipeline.own_code import (
     with_usual_imports,
 )
 from plum_hub.pipeline.own_pairs import (
+    Arguments,
     ContradictionError,
     columns_of,
     decoded,
+    functional_reading,
     readings_of,
+    stream_readings,
     unique_calls,
     unique_streams,
+    written,
 )  # fmt: skip
 from plum_hub.records import TestCase
 
@@ -65,15 +69,16 @@ TEST_COLUMNS = (
     "public_tests", "private_tests", "generated_tests", "inputs", "testcase", "testcases", "test_code", "unit_test",
     "unittest", "official_tests", "public_test_cases", "verification_info",
 )  # fmt: skip
-"""Names of columns with tests, in the order in which they are looked for. Those of CodeContests are taken together."""
+"""Names of columns with tests, in the order in which they are looked for."""
 COLUMNS = frozenset({
     *TEST_COLUMNS, *REFERENCE_COLUMNS, "outputs", "entry_point", "fn_name", "func_name", "function_name", "test_info",
     "starter_code", "prompt", "code_prompt", "complete_prompt", "test_setup_code", "test_imports",
-    "challenge_test_list", "metadata",
+    "challenge_test_list", "metadata", "private_test_cases",
 })  # fmt: skip
 """Every column that is read, besides the instruction's own."""
 
-_CONTEST = ("public_tests", "private_tests", "generated_tests")
+_TOGETHER = (("public_tests", "private_tests", "generated_tests"), ("public_test_cases", "private_test_cases"))
+"""Columns that are read as one."""
 _NAME_COLUMNS = ("entry_point", "fn_name", "func_name", "function_name")
 _NOTHING = ast.Module(body=[], type_ignores=[])
 _SCRIPT_STARTER = "# Read the input from standard input and print the answer to standard output.\n"
@@ -139,7 +144,8 @@ def suites_of(
     if name is None or row.get(name) in (None, "", [], {}) or (isinstance(row[name], str) and row[name].isspace()):
         return UnusableTests("no_tests", "" if name is None else f"column {name} is empty")
     try:
-        given = [row[one] for one in _CONTEST if row.get(one)] if name in _CONTEST else [row[name]]
+        together = next((group for group in _TOGETHER if name in group), (name,))
+        given = [row[one] for one in together if row.get(one) and not _is_packed(row[one])] or [row[name]]
         found = _of_pairs(row, name, given) or _of_assertions(row, row[name])
         sources = [] if isinstance(found, UnusableTests) else [fixed_source(one.reference, one.cases) for one in found]
     except RecursionError:
@@ -171,7 +177,7 @@ def _of_assertions(row: Mapping[str, Any], given: object) -> list[RowSuite] | Un
         source += f"\ncheck({entry_point})\n"
     if named and named not in source:
         return UnusableTests("no_entry_point", f"no test uses {named}")
-    cases = read_tests(source, entry_point)
+    cases = read_tests(_with_imports(source, entry_point, method, solutions), entry_point)
     setup = with_usual_imports(text_of(row.get("test_setup_code")))
     if setup:
         names = definitions(parse(setup) or ast.Module(body=[], type_ignores=[])).keys()
@@ -189,8 +195,21 @@ def _of_assertions(row: Mapping[str, Any], given: object) -> list[RowSuite] | Un
     return suites
 
 
+def _with_imports(source: str, entry_point: str, method: TestedName | None, solutions: Sequence[str]) -> str:
+    """Import what the tests use and no program has to define: what the row's solution imports itself or lacks, and what
+    a class beside them cannot give."""
+    tree = parse(source)
+    is_method = method is not None and method.expression != method.name
+    if tree is None or not (solutions or is_method):
+        return source
+    known = definitions(parse(solutions[0]) or _NOTHING) if solutions else {}
+    missing = missing_names(tree) - {entry_point}
+    imports = [*named_imports(known.values(), missing), *usual_imports(missing - known.keys())]
+    return with_imports(tree, imports) if imports else source
+
+
 def _why_no_python(given: object) -> str:
-    text = str(given).strip()
+    text = given.strip() if isinstance(given, str) else ""
     if text.startswith(("{", "[")):
         try:
             json.loads(text)
@@ -204,13 +223,13 @@ def _with_shown_helpers(row: Mapping[str, Any], suite: RowSuite) -> RowSuite:
     what the suite's program has to define is left to it."""
     given = {suite.entry_point, *definitions(parse(suite.reference or suite.starter_code) or _NOTHING)}
     used = {name for case in suite.cases for name in _missing(case)} - given
-    setup = shown_helpers(row, "", suite.entry_point, used, tests_only=True) if used else ""
+    setup = with_usual_imports(shown_helpers(row, "", suite.entry_point, used, tests_only=True) if used else "")
     return replace(suite, cases=tuple(_behind(setup, used, case) for case in suite.cases)) if setup else suite
 
 
 def _unknown_names(suite: RowSuite) -> list[str]:
     """Return names of tests that a class alone cannot define, where no solution does."""
-    known = definitions(parse(suite.starter_code) or _NOTHING).keys() | USUAL_NAMES | {suite.entry_point}
+    known = definitions(parse(suite.starter_code) or _NOTHING).keys() | {suite.entry_point}
     missing = {name for case in suite.cases for name in _missing(case)} - known
     return [] if suite.reference else sorted(missing)
 
@@ -227,8 +246,9 @@ def _test_module(row: Mapping[str, Any], given: object) -> str:
         with suppress(ValueError):
             given = json.loads(given)
     lines = [given] if isinstance(given, str) else list(given) if isinstance(given, Sequence) else None
-    if lines is None or not all(isinstance(line, str) for line in lines):
-        raise ValueError(f"tests are a {type(given).__name__}, not a text or a list of assertions")
+    lines = lines and [dedent(line) if isinstance(line, str) else line for line in lines if line is not None]
+    if not lines or not all(isinstance(line, str) for line in lines):
+        raise ValueError("the tests are neither a text, nor a list of assertions, nor inputs with outputs")
     more = list_of(row.get("challenge_test_list")) if "test_list" in row else None
     lines += [line for line in more or () if isinstance(line, str)]
     imports = list_of(row.get("test_imports"))
@@ -249,7 +269,7 @@ def _of_pairs(row: Mapping[str, Any], column: str, given: Sequence[object]) -> l
     """Read inputs and outputs; None where the tests have another form."""
     inputs: list[object] = []
     outputs: list[object] = []
-    name = ""
+    name, is_functional = "", False
     for one in given:
         value = decoded(one)
         if column == "inputs":
@@ -266,28 +286,38 @@ def _of_pairs(row: Mapping[str, Any], column: str, given: Sequence[object]) -> l
         if len(ins) != len(outs):
             return UnusableTests("unreadable_tests", f"{len(ins)} inputs and {len(outs)} outputs")
         inputs, outputs = inputs + ins, outputs + outs
+        is_functional = is_functional or value.get("testtype") == "functional"
         name = name or text_of(value.get("fn_name"))
     if not inputs:
         return UnusableTests("no_tests", f"column {column} has no input")
     name = name or _named_entry(row)
     if not name:
         return _script(row, inputs, outputs)
-    return _function(row, name, inputs, outputs)
+    readings = functional_reading(inputs, outputs) if is_functional else readings_of(inputs, outputs, name)
+    return _function(row, name, readings)
+
+
+def _is_packed(value: object) -> bool:
+    """Tell whether a cell is a text that is no JSON, as LiveCodeBench packs its private tests."""
+    return isinstance(value, str) and value.lstrip()[:1] not in ("[", "{")
 
 
 def _script(row: Mapping[str, Any], inputs: list[object], outputs: list[object]) -> list[RowSuite] | UnusableTests:
-    pairs = unique_streams(inputs, outputs)
-    cases = tuple(TestCase(kind="stdio", stdin=stdin, stdout=stdout) for stdin, stdout in pairs.items())
-    if len(set(pairs.values())) == 1 and len(pairs) > 1:
-        return UnusableTests("cannot_fail", "every output is the same")
     solutions = list(solutions_of(row, ""))
     if not solutions and has_solutions(row):
         return UnusableTests("no_reference", "no solution is a Python 3 program")
-    return [RowSuite("", _SCRIPT_STARTER, one, cases) for one in solutions[:3] or [""]]
+    found: list[RowSuite] = []
+    for ins, outs in stream_readings(inputs, outputs):
+        pairs = unique_streams(ins, outs)
+        if len(set(pairs.values())) == 1 and len(pairs) > 1:
+            return UnusableTests("cannot_fail", "every output is the same")
+        cases = tuple(TestCase(kind="stdio", stdin=stdin, stdout=stdout) for stdin, stdout in pairs.items())
+        found += [RowSuite("", _SCRIPT_STARTER, one, cases) for one in solutions[:3] or [""]]
+    return found
 
 
 def _function(
-    row: Mapping[str, Any], name: str, inputs: list[object], outputs: list[object]
+    row: Mapping[str, Any], name: str, readings: list[tuple[list[Arguments], list[object]]]
 ) -> list[RowSuite] | UnusableTests:
     shown = completed(text_of(row.get("starter_code")))
     in_class = any(_method_of(parse(code), name) for code in (shown, *solutions_of(row, "Solution")))
@@ -295,12 +325,11 @@ def _function(
     called = f"Solution().{name}" if in_class else name
     solutions = list(solutions_of(row, entry_point))
     found: list[RowSuite] = []
-    readings = readings_of(inputs, outputs)
     if not solutions:
         takes = _parameters(parse(shown), name)
         readings = [one for one in readings if all(len(values) in takes for values in one[0])] or readings
     for arguments, expected in readings:
-        calls = [f"{called}({', '.join(map(write_literal, values))})" for values in arguments]
+        calls = [f"{called}({written(values)})" for values in arguments]
         cases = tuple(
             TestCase(kind="call", call=call, expected=write_json_value(value))
             for call, value in unique_calls(calls, expected).items()
@@ -400,6 +429,7 @@ def _tested_name(tests: ast.Module, solutions: Sequence[str]) -> str:
         if found := next((name for name in own if not is_import(defined[name])), ""):
             return found
     missing = missing_names(tests)
+    missing = missing - PLAIN_NAMES or missing
     return "" if solutions else next((name for name, _ in called.most_common() if name in missing), "")
 
 

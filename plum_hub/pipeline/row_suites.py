@@ -107,7 +107,10 @@ def _decide(
 def _readings(suites: list[RowSuite]) -> str:
     """Show what the first test may mean."""
     first = [one.cases[0] for one in suites[:2]]
-    shown = [f"{case.call} == {without_as_lists(str(case.expected))}" for case in first]
+    shown = [
+        f"{case.call} == {without_as_lists(str(case.expected))}" if case.call else f"input {case.stdin!r:.60}"
+        for case in first
+    ]
     return f"its first test may be {' or '.join(shown)}, and there is no solution that tells: add one to the row"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from plum_hub.answers.checks import read_tests
+from plum_hub.answers.unimported import with_missing_imports
 from plum_hub.execution import Judge, Limits
 from plum_hub.judging.cases import judged_at, program
 
@@ -88,3 +89,56 @@ def test_memory_that_is_lacking_is_no_exception_of_a_doctest(judge: Judge) -> No
 def test_other_options_of_doctests_are_refused(option: str) -> None:
     with pytest.raises(ValueError, match="have options"):
         read_tests(RAISES.replace("f(-1)", f"f(-1)  # doctest: +{option}") + "ValueError: bad\n", "f")
+
+
+@pytest.mark.parametrize(
+    ("test", "imports"),
+    [
+        ("assert f('ab') == Counter(a=1, b=1)", "from collections import Counter\n"),
+        ("assert f(deque([1])) == 1", "from collections import deque\n"),
+        ("def check(candidate):\n    assert candidate(4) == sqrt(4)\n", "from math import sqrt\n"),
+        ("assert f(1) == date(2020, 1, 1)", ""),
+        ("assert f(compress('ab')) == 'ab'", ""),  # perhaps a second function of the program
+        ("assert f(Counter()) == 0", ""),  # perhaps a class of the program
+        ("counter = Counter()\nassert f(counter) == 0", ""),
+        ("assert gcd(4, 6) == 2\nassert f(4, 6) == gcd(4, 6)", ""),
+        ("def sqrt(n): return n\nassert f(4) == sqrt(4)", ""),
+    ],
+)
+def test_a_name_that_means_the_same_to_everybody_is_imported_for_tests(test: str, imports: str) -> None:
+    found = with_missing_imports(test, "f")
+    assert found == test if not imports else found.startswith(imports)
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "want = f(1)\nassert f(1) == want",
+        "got = f(1)\nassert got == f(1)",
+        "x = [1]\nwant = f(x)\ngot = f(x)\nassert got == want",
+        "def test_a():\n    want = f(1)\n    assert f(1) == want\n",
+        "for x in [1, 2]:\n    want = f(x)\n    assert f(x) == want",
+        "class T(unittest.TestCase):\n    def test_a(self):\n        w = f(1)\n        self.assertEqual(f(1), w)\n",
+    ],
+)
+def test_a_result_compared_with_itself_is_no_check(test: str) -> None:
+    with pytest.raises(ValueError, match="nothing in it can fail"):
+        read_tests(test, "f")
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "want = f(1)\nassert f(2) == want",
+        "x = [1]\nwant = f(x)\nx.append(2)\nassert f(x) == want",
+        "x = [1]\nwant = f(x)\nassert x.pop() == 1\nassert f(x) == want",
+        "g = f(1)\nwant = next(g)\nassert next(g) == want",
+        "g = f(1)\nwant = g(2)\nassert g(2) == want",
+        "s = f()\nwant = s.pop()\nassert s.pop() == want",
+        "want = f(1)\nwant += 1\nassert f(1) == want",
+        "x = 1\nwant = f(x)\nx = 2\nassert f(x) == want",
+        "def ready(): return f(1)\nwant = ready()\nassert ready() == want",
+    ],
+)
+def test_a_result_compared_with_a_later_one_may_be_a_check(test: str) -> None:
+    assert read_tests(test, "f")

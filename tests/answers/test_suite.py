@@ -10,8 +10,9 @@ import pytest
 from plum_hub.answers.starter import make_stub_code
 from plum_hub.answers.suite import ParsedSuite, Unusable, parse_suite
 from plum_hub.engines import parse_engine
-from plum_hub.execution import Judge
+from plum_hub.execution import Judge, Limits
 from plum_hub.execution.literals import equal, parse_literal
+from plum_hub.judging.cases import program
 from plum_hub.pipeline.strengthening import Strengthening
 from plum_hub.pipeline.strengths import StrengthFilter
 from plum_hub.pipeline.suites import prove
@@ -186,6 +187,19 @@ for i, case in enumerate(cases):
         """@pytest.mark.parametrize('x, want', [(1, 2), pytest.param(3, 6, id='b')])
 def test_f(x, want):
     assert f(x) == want""",
+        """passed = 0
+for x, want in [(1, 2), (3, 6)]:
+    assert f(x) == want
+    passed += 1
+print(passed)""",
+        """ROWS = [(1, 2), (3, 6)]
+@pytest.mark.parametrize('x, want', ROWS)
+def test_f(x, want):
+    assert f(x) == want""",
+        """class TestF:
+    @pytest.mark.parametrize('x, want', [(1, 2), (3, 6)])
+    def test_f(self, x, want):
+        assert f(x) == want""",
         """def test_f():
     for x, want in ((1, 2), (3, 6)):
         with self.subTest(x):
@@ -365,6 +379,82 @@ class g(Base, metaclass=Meta):
     exec(make_stub_code(starter, "f"), namespace)  # our own text
 
     assert eval("(f(1), g().size, g.limit)", namespace) == (None, None, 3)
+
+
+SORTED = "```python\ndef f(x):\n    return sorted(x)\n```\n"
+IN_PLACE = "def f(x):\n    x.sort()\n    return x\n"
+SHARED_STATE = {
+    "an argument that stays": ("x = [2, 1]\ny = x[:]\nr = f(x)\nassert r == [1, 2]\nassert x == y", SORTED, IN_PLACE),
+    "an argument that stays, as a literal": ("x = [2, 1]\nassert f(x) == [1, 2]\nassert x == [2, 1]", SORTED, IN_PLACE),
+    "another object": ("x = [2, 1]\nr = f(x)\nassert r is not x", SORTED, IN_PLACE),
+    "what an iterator gives next": (
+        "g = f(2)\nassert next(g) == 0\nassert next(g) == 1",
+        "```python\ndef f(n):\n    yield from range(n)\n```\n",
+        "def f(n):\n    while True:\n        yield 0\n",
+    ),
+    "a sum": (
+        "total = 0\nfor x in [1, 2]:\n    total += f(x)\nassert total == 6",
+        REFERENCE,
+        "def f(x):\n    return x\n",
+    ),
+    "the turn before": (
+        "last = 0\nfor x in [1, 2]:\n    assert f(x) > last\n    last = f(x)",
+        REFERENCE,
+        "def f(x):\n    return 1\n",
+    ),
+    "a message": (
+        "with pytest.raises(ValueError) as e:\n    f(-1)\nassert 'low' in str(e.value)",
+        "```python\ndef f(x):\n    if x < 0:\n        raise ValueError('low')\n    return x\n```\n",
+        "def f(x):\n    if x < 0:\n        raise ValueError('high')\n    return x\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHARED_STATE)
+def test_what_statements_share_stays_shared(name: str) -> None:
+    tests, reference, wrong = SHARED_STATE[name]
+    suite = read(f"{tests}\nassert f({'[]' if reference is SORTED else 0}) is not f", reference)
+    codes = {"reference": suite.reference, "wrong": wrong}
+    programs = [program(role, code, "f", suite.cases, Limits()) for role, code in codes.items()]
+    with Judge(1) as judge:
+        assert {one.id: one.status for one in judge.run(programs)} == {"reference": "passed", "wrong": "failed"}
+
+
+ONE_TEST_EACH = {
+    "fixture": "@pytest.fixture\ndef one():\n    return 1\ndef test_a(one):\n    assert f(one) == 2\n",
+    "output": "def test_a(capsys):\n    print(f(1))\n    assert capsys.readouterr().out == '2\\n'\n",
+    "file": "def test_a(tmp_path):\n    p = tmp_path / 'a'\n    p.touch()\n    assert f(len(p.read_text())) == 0\n",
+    "method": (
+        "class TestF(unittest.TestCase):\n    def check(self, x, y):\n        self.assertEqual(f(x), y)\n"
+        "    def test_a(self):\n        self.check(1, 2)\n"
+    ),
+    "set-up of a class": (
+        "class TestF(unittest.TestCase):\n    @classmethod\n    def setUpClass(cls):\n        cls.x = 1\n"
+        "    def test_a(self):\n        self.assertEqual(f(self.x), self.x + 1)\n"
+    ),
+    "attribute of a class": (
+        "class TestF(unittest.TestCase):\n    X = 1\n    Y = X + 1\n"
+        "    def test_a(self):\n        self.assertEqual(f(self.X), TestF.Y)\n"
+    ),
+    "coroutine": "async def test_a():\n    async def g():\n        return f(1)\n    assert await g() == 2\n",
+}
+
+
+@pytest.mark.parametrize("name", ONE_TEST_EACH)
+def test_a_test_may_need_what_only_a_test_runner_gives(name: str) -> None:
+    suite = read(ONE_TEST_EACH[name])
+    codes = {"reference": suite.reference, "wrong": "def f(x):\n    return 3\n"}
+    programs = [program(role, code, "f", suite.cases, Limits()) for role, code in codes.items()]
+    with Judge(1) as judge:
+        assert {one.id: one.status for one in judge.run(programs)} == {"reference": "passed", "wrong": "failed"}
+
+
+@pytest.mark.parametrize("imports", ["", "from math import *\n", "from math import sqrt\n"])
+def test_tests_bring_what_the_reference_imports_or_nobody_does(imports: str) -> None:
+    reference = f"{imports}def f(x):\n    return x ** 0.5\n"
+    suite = parse_suite(f"```python\n{reference}```\n```python\nassert f(4) == sqrt(4)\n```\n", min_cases=1)
+    assert isinstance(suite, ParsedSuite)
+    assert suite.cases[0].statement == "from math import sqrt\nassert f(4) == sqrt(4)\n"
 
 
 @pytest.mark.shared
