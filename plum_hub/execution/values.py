@@ -28,6 +28,8 @@ from plum_hub.execution import frames
 
 MAX_BYTES = 16_000_000
 """The longest encoded value that is transferred: a list of a million numbers takes half of it."""
+MAX_ALL_BYTES = 60 << 20
+"""Limit of all values of a run together."""
 _TOO_LONG = f"a value of more than {MAX_BYTES} bytes"
 
 _MAX_DEPTH = 200

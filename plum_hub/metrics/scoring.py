@@ -86,9 +86,7 @@ def _suite(task: int, reference: str) -> SubmittedSuite:
     return SubmittedSuite(id=str(task), entry_point="", cases=cases, where="")
 
 
-def _submissions(
-    predictions: Sequence[Sequence[str | None]], suites: Sequence[SubmittedSuite]
-) -> Iterator[Submission]:
+def _submissions(predictions: Sequence[Sequence[str | None]], suites: Sequence[SubmittedSuite]) -> Iterator[Submission]:
     for programs, suite in zip(predictions, suites, strict=True):
         for completion, code in enumerate(programs):
             yield Submission(
