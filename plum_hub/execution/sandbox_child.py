@@ -52,9 +52,7 @@ from plum_hub.execution.wire import (
 RESULTS = 256
 """Offset of the results in the buffer."""
 RESULT_BYTES = MAX_ALL_BYTES + (4 << 20)
-"""Size of the buffer, for all results of a run, with room for frames that hold no value; pages are allocated as they are
-written.
-"""
+"""Size of the buffer, for all results of a run and frames without a value; pages are allocated as they are written."""
 
 
 class PlainCall(NamedTuple):
