@@ -121,10 +121,12 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Compute a confidence interval of the mean difference between two models, by the paired percentile bootstrap.
 
-    Problems are drawn with replacement, each with the results of both models.
+    Problems are drawn with replacement, each with the results of both models. If all differences are the same, no draw
+    differs from another; then it is the range of means where as many problems as Wilson's interval allows differ by
+    anything.
 
     Args:
-        differences: Second minus first, one per problem.
+        differences: Second minus first, one per problem, from -1 to 1.
         level: Confidence level, between 0 and 1.
         resamples: How often the problems are drawn.
         seed: Seed of the draws.
@@ -140,6 +142,9 @@ def bootstrap_interval(
     counts = Counter(differences)  # most problems share a few values, and drawing those is faster
     values, weights = list(counts), list(counts.values())
     random, size = Random(seed), len(differences)
+    if len(values) == 1:
+        edge = _most_unseen(size, level)
+        return values[0] - edge * (values[0] + 1), values[0] + edge * (1 - values[0])
     means = sorted(math.fsum(random.choices(values, weights, k=size)) / size for _ in range(resamples))
     low = math.floor((1 - level) / 2 * (resamples - 1))
     return means[low], means[resamples - 1 - low]
@@ -168,8 +173,7 @@ def ratio_interval(
         raise ValueError("the interval of no groups is undefined")
     size, successes = len(parts), sum(part for part, _ in parts)
     if successes in (0, sum(whole for _, whole in parts)):
-        squared = NormalDist().inv_cdf((1 + level) / 2) ** 2
-        edge = squared / (size + squared)
+        edge = _most_unseen(size, level)
         return (0.0, edge) if successes == 0 else (1 - edge, 1.0)
     counts = Counter(parts)
     values, weights = list(counts), list(counts.values())
@@ -180,6 +184,12 @@ def ratio_interval(
     shares.sort()
     low = math.floor((1 - level) / 2 * (resamples - 1))
     return shares[low], shares[resamples - 1 - low]
+
+
+def _most_unseen(trials: int, level: float) -> float:
+    """Return the upper end of Wilson's interval of a share that no trial showed."""
+    squared = NormalDist().inv_cdf((1 + level) / 2) ** 2
+    return squared / (trials + squared)
 
 
 def power(problems: int, discordant: float, gain: float, *, alpha: float = 0.05) -> float:

@@ -86,6 +86,24 @@ def test_a_problem_without_programs_has_no_score() -> None:
     assert (scores, results[1]) == ({}, [])
 
 
+NEVER_CHECKED = {
+    "behind a yield": "def check():\n    yield\n    assert f(1) == 1\nlist(map(check, ()))\n",
+    "bound again": "def f(x):\n    return x\nassert f(1) == 1\n",
+}
+
+
+@pytest.mark.parametrize("reference", NEVER_CHECKED.values(), ids=NEVER_CHECKED)
+def test_a_reference_that_programs_pass_which_solve_nothing_is_no_verdict(reference: str) -> None:
+    with pytest.raises(ValueError, match=r"references\[1\]"):
+        score([["def f(x): return 1"]] * 2, ["assert f(1) == 1", reference], [1], workers=1)
+
+
+def test_one_k_and_an_answer_without_a_program() -> None:
+    scores, results = score([[None, "def f(x): return x"]], ["assert f(1) == 1"], 2, workers=1)
+    assert scores == {"pass@2": 1.0}
+    assert [entry["result"] for _, entry in results[0]] == ["failed: no code in the answer", "passed"]
+
+
 def test_a_reference_that_is_no_python_is_no_verdict() -> None:
     with pytest.raises(ValueError, match=r"references\[0\] is not Python"):
         score([["def f(x): return 1"]], ["assert f(1) = 1"], [1])

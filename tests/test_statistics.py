@@ -62,7 +62,16 @@ def test_the_bootstrap_interval_is_that_of_every_choice() -> None:
     found = bootstrap_interval(differences, resamples=20_000)
     assert found == pytest.approx(exact, abs=1e-9)
     assert found == bootstrap_interval(differences, resamples=20_000)
-    assert bootstrap_interval([0.5] * 9) == (0.5, 0.5)
+
+
+def test_problems_that_all_agree_do_not_make_a_gain_certain() -> None:
+    edge = 1.959964**2 / (20 + 1.959964**2)  # Wilson's interval of 0 of 20 problems ends here
+    assert bootstrap_interval([0.0] * 20) == pytest.approx((-edge, edge), abs=1e-6)
+    assert bootstrap_interval([1.0] * 20) == pytest.approx((1 - 2 * edge, 1.0), abs=1e-6)
+    low, high = bootstrap_interval([0.5] * 9)
+    assert low < 0.5 < high <= 1.0
+    narrow, wide = (bootstrap_interval([0.0] * 20, level=level)[1] for level in (0.8, 0.99))
+    assert narrow < edge < wide
 
 
 def test_power_is_the_share_of_all_outcomes_that_are_found() -> None:

@@ -152,9 +152,9 @@ def _gain(of: tuple[str, str, str, str, str], pairs: list[tuple[tuple[int, int],
         p_value=mcnemar(lost, won) if single else None,
         low=low,
         high=high,
-        smallest=smallest_gain(len(pairs), (lost + won) / len(pairs))
-        if single
-        else gain_beyond_error(mean_over_problems(differences).stderr),
+        smallest=gain_beyond_error(stderr)
+        if not single and (stderr := mean_over_problems(differences).stderr)
+        else smallest_gain(len(pairs), (lost + won) / len(pairs)),
     )
 
 

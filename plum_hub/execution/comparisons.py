@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 from plum_hub.execution.base import Comparison
 from plum_hub.execution.closeness import AsLists, Closeness, accepts
 from plum_hub.execution.literals import equal
+from plum_hub.execution.narrow import Narrow
 
 _RELATIVE = 1e-7
 _INTEGERS = range(-(1 << 63), 1 << 64)
@@ -65,6 +66,7 @@ def _is_root(x: Any, coefficients: list[float], tolerance: float) -> bool:
 
 
 def _close(actual: Any, expected: Any, tolerance: float) -> bool:
+    actual = float(actual) if isinstance(actual, Narrow) else actual
     if type(actual) is not type(expected) or (isinstance(expected, list | tuple) and len(actual) != len(expected)):
         return False
     if isinstance(expected, int | float | complex):

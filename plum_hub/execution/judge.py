@@ -10,6 +10,7 @@ from plum_hub.execution.base import Execution, Program, RealSandboxName, Sandbox
 from plum_hub.execution.docker import DockerSandbox
 from plum_hub.execution.jail import JailSandbox
 from plum_hub.execution.landlock import LandlockSandbox
+from plum_hub.execution.redefined import with_redefined_names
 from plum_hub.execution.worker import BrokenWorkerError, Worker
 
 SANDBOXES: dict[RealSandboxName, type[JailSandbox]] = {
@@ -99,12 +100,12 @@ class Judge:
                 if program.elsewhere:
                     kept.append(program)
                 else:
-                    yield program
+                    yield with_redefined_names(program)
 
         yield from sandbox.run(here())
         if kept:
             self._elsewhere = self._elsewhere or self._start(elsewhere=True)
-            yield from self._elsewhere.run(kept)
+            yield from self._elsewhere.run(map(with_redefined_names, kept))
 
     def close(self) -> None:
         """Stop the workers and remove everything they left. Idempotent."""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from plum_hub.execution.frame_literals import dtype_name, pandas_value
 from plum_hub.execution.frames import Labelled, Moment, agree
+from plum_hub.execution.narrow import Narrow
 from plum_hub.execution.values import Array
 
 MAX_CHARACTERS = 4_000_000
@@ -22,6 +23,7 @@ _HEX_THRESHOLD = 1 << 1024
 _MAX_ITEMS = 1_000_000  # `list(range(10**12))` has a short source
 _NAMES: dict[str, float] = {"nan": math.nan, "inf": math.inf, "True_": True, "False_": False}
 _NUMPY_SCALAR = re.compile(r"(bool|str|(u?int|float|complex)\d*)_?")
+_NARROW = {"float32": "f", "float16": "e"}
 _FLOATS = {"nan", "inf", "infinity"}
 _NUMBERS: tuple[type[Any], ...] = (int, float, complex, Fraction, Decimal)
 _LONG_INTEGER = re.compile(r"0[xXoObB][0-9a-fA-F_]{500}")
@@ -174,7 +176,7 @@ def _numpy_value(name: str, value: Any) -> Any:
     if name == "array" and isinstance(value, (list, tuple)):
         return Array(as_lists(value))
     if _NUMPY_SCALAR.fullmatch(name) and isinstance(value, (bool, int, float, complex, str)):
-        return value
+        return Narrow(_NARROW[name], value) if name in _NARROW and isinstance(value, int | float) else value
     raise ValueError(f"not a literal: a call of {name!r}")
 
 

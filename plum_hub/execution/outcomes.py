@@ -1,5 +1,6 @@
 """Decide what a program did from a jail's reports of its runs. All comparisons happen here."""
 
+import re
 import reprlib
 import signal
 from collections.abc import Iterable
@@ -26,9 +27,11 @@ from plum_hub.execution.comparisons import agrees
 from plum_hub.execution.conditions import MAX_HASHED, Condition, Raised, Raises
 from plum_hub.execution.literals import MAX_CHARACTERS, write_literal
 from plum_hub.execution.output import OutputComparison, output_agrees
-from plum_hub.execution.values import MAX_BYTES, TooManyElementsError, decode, encode
+from plum_hub.execution.values import MAX_ALL_BYTES, MAX_BYTES, TooManyElementsError, decode, encode
 
 _DETAIL = 200
+_NUMPY = re.compile(rb'\{"[gh]":')
+_NO_ROOM = f"values of more than {MAX_ALL_BYTES} bytes together"
 _TAIL = 2000
 
 Outcome: TypeAlias = Literal["passed", "wrong", "raised", "timed_out", "not_run"]
@@ -310,10 +313,8 @@ def _judge_module(run: RunOutcome, tally: _ResultTally) -> None:
         tally.stop("timed_out", run.end)
 
 
-def _is_far_smaller(source: str, text: bytes) -> bool:
+def _is_far_smaller(source: str) -> bool:
     """Tell whether an expected value is so short that none which is too long by itself can be equal to it."""
-    if b"together" in text:
-        return False
     value = expected(source)[0]
     if isinstance(value, Condition | Raises):
         return isinstance(value, Raises)
@@ -328,7 +329,9 @@ def _why_not_judged(source: str, kind: bytes, text: bytes) -> str:
 
     Conditions are not decided on large sets and dictionaries, since no expected value bounds what is rebuilt.
     """
-    if kind == wire.TOO_LARGE and not _is_far_smaller(source, text):
+    if kind == wire.NO_ROOM and not isinstance(expected(source)[0], Raises):
+        return f"{_NO_ROOM}, which is not carried out of the sandbox"
+    if kind == wire.TOO_LARGE and not _is_far_smaller(source):
         return f"{_text(text).partition(': ')[2]}, which is not carried out of the sandbox"
     if kind != wire.VALUE or len(text) <= MAX_HASHED or not isinstance(expected(source)[0], Condition):
         return ""
@@ -377,6 +380,8 @@ def _case_result(case: Case, kind: bytes, text: bytes, kinds: bytes, *, proved: 
         return _result(case, "wrong", "not plain: " + _text(text).partition(": ")[2])
     if kind == wire.TOO_LARGE and isinstance(case, Call | Value):
         return _result(case, "wrong", _text(text).partition(": ")[2])
+    if kind == wire.NO_ROOM and isinstance(case, Value):
+        return _result(case, "wrong", _NO_ROOM)
     if kind == wire.VALUE and isinstance(case, Call):
         return compare(text, case.expected, case.tolerance, case.comparison)
     if kind == wire.VALUE and isinstance(case, Value):
@@ -388,7 +393,7 @@ def _raise_result(wanted: Raises, kind: bytes, text: bytes, kinds: bytes) -> Cas
     """Return the result of a call that has to raise."""
     if kind == wire.RAISED:
         return _PASSED if accepts(wanted, Raised.of(kinds)) else CaseResult(outcome="raised", detail=_text(text))
-    if kind in (wire.VALUE, wire.UNSUPPORTED, wire.TOO_LARGE):
+    if kind in (wire.VALUE, wire.UNSUPPORTED, wire.TOO_LARGE, wire.NO_ROOM):
         return CaseResult(outcome="wrong", detail=f"{' or '.join(wanted.expected)} was not raised")
     return None
 
@@ -415,7 +420,7 @@ def compare(text: bytes, source: str, tolerance: float | None, comparison: Compa
         return CaseResult(outcome="wrong", detail=str(error)[:_DETAIL])
     if agrees(actual, expected_value, tolerance, comparison):
         return _PASSED
-    if b'{"g":' in text and agrees(decode(text, largest, scalars=True), expected_value, tolerance, comparison):
+    if _NUMPY.search(text) and agrees(decode(text, largest, scalars=True), expected_value, tolerance, comparison):
         return _PASSED
     return CaseResult(outcome="wrong", detail=_show(actual))
 

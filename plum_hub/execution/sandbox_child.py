@@ -31,13 +31,14 @@ from typing import Any, NamedTuple, TypeAlias
 from plum_hub.execution import trusted
 from plum_hub.execution.leaving import end_interpreter, leave_fork
 from plum_hub.execution.reserved import RESERVED, reserved
-from plum_hub.execution.values import TooLargeValueError, UnsupportedValueError, encode, name_of
+from plum_hub.execution.values import MAX_ALL_BYTES, TooLargeValueError, UnsupportedValueError, encode, name_of
 from plum_hub.execution.wire import (
     COMPILED,
     DONE,
     FRAME,
     KINDS,
     LOADED,
+    NO_ROOM,
     NOT_LOADED,
     OUT_OF_MEMORY,
     RAISED,
@@ -50,10 +51,8 @@ from plum_hub.execution.wire import (
 
 RESULTS = 256
 """Offset of the results in the buffer."""
-RESULT_BYTES = 64 << 20
-"""Size of the buffer, for all results of a run; pages are allocated as they are written."""
-_VALUES_BYTES = RESULT_BYTES - (4 << 20)
-"""Limit of all values of a run together; the rest of the buffer is for other frames."""
+RESULT_BYTES = MAX_ALL_BYTES + (4 << 20)
+"""Size of the buffer, for all results of a run and frames without a value; pages are allocated as they are written."""
 
 
 class PlainCall(NamedTuple):
@@ -86,7 +85,6 @@ _PRISTINE = tuple(vars(builtins).items())
 _DETAIL = 200
 _LONGEST_MESSAGE = 10_000
 _BASES = vars(type)["__mro__"]
-_TOO_MUCH = f"values of more than {_VALUES_BYTES} bytes together"
 _COMPILED = (FRAME.pack(COMPILED, 0),)
 _GUARD: Any = ast.parse(
     f"try: pass\nexcept {reserved('BaseException')} as __error__:\n    __note__(__error__)\n"
@@ -341,8 +339,9 @@ def _calls(cases: tuple[types.CodeType | PlainCall | bytes, ...], scope: dict[st
     Names are bound first, because the program may change what modules and builtins hold.
     """
     catch, unsupported, too_large = BaseException, UnsupportedValueError, TooLargeValueError
-    exactly, size, left = bytes, len, _VALUES_BYTES
+    exactly, size, left = bytes, len, MAX_ALL_BYTES
     evaluate, pack, to_bytes, raised, kinds = eval, FRAME.pack, encode, _raised, _kinds
+    no_room = FRAME.pack(NO_ROOM, 0)
     plain, call, limit, leave = PlainCall, _called, RESERVED[reserved("setitimer")], leave_fork
     for case in cases:
         try:
@@ -359,9 +358,7 @@ def _calls(cases: tuple[types.CodeType | PlainCall | bytes, ...], scope: dict[st
                 leave(owner, None)
                 text = to_bytes(value)
                 left -= size(text)
-                if left < 0:
-                    raise too_large(_TOO_MUCH)
-                frame = pack(VALUE, size(text)) + text
+                frame = pack(VALUE, size(text)) + text if left >= 0 else no_room
         except unsupported as error:
             frame = raised(error, UNSUPPORTED)
         except too_large as error:

@@ -191,11 +191,7 @@ class FileSupervisor:
             before, now = os.fstat(handle), time.time_ns()
             if stat.S_ISLNK(before.st_mode):
                 raise RefusedError(errno.EOPNOTSUPP)
-            requested = (
-                struct.unpack("<4q", memory(call.thread, address, 32).ljust(32, b"\0"))
-                if address
-                else (0, _UTIME_NOW) * 2
-            )
+            requested = struct.unpack("<4q", memory(call.thread, address, 32).ljust(32, b"\0")) if address else _NOW
             special = [{_UTIME_NOW: now, _UTIME_OMIT: old} for old in (before.st_atime_ns, before.st_mtime_ns)]
             times = [
                 special[index].get(requested[2 * index + 1], requested[2 * index] * 10**9 + requested[2 * index + 1])

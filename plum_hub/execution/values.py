@@ -4,6 +4,7 @@
     b  bytes, as hexadecimal                        t  tuple                   r  range: start, stop, step
     s  set                                          z  frozenset               d  dict: pairs, in order
     a  a numpy array, as nested lists               g  a numpy scalar: its item
+    h  a float32 or float16 of numpy: its code in `struct` and its item
     q  a Fraction: numerator, denominator           m  a Decimal, as text
     p  a value of pandas (`frames`)
 
@@ -21,6 +22,7 @@ import types
 from collections import ChainMap, UserDict, UserList, UserString
 from collections.abc import Callable, ItemsView, Iterator, KeysView
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -28,6 +30,8 @@ from plum_hub.execution import frames
 
 MAX_BYTES = 16_000_000
 """The longest encoded value that is transferred: a list of a million numbers takes half of it."""
+MAX_ALL_BYTES = 60 << 20
+"""Limit of all values of a run together."""
 _TOO_LONG = f"a value of more than {MAX_BYTES} bytes"
 
 _MAX_DEPTH = 200
@@ -204,7 +208,14 @@ def know_numpy() -> None:
 
     item, listed = np.generic.item, np.ndarray.tolist
     _OTHERS[np.generic] = lambda value, depth: f'{{"g":{_written(item(value), depth + 1)}}}'
+    if bool(np.float32(0.1) == 0.1):  # since numpy 2
+        for kind, code in ((np.float32, "f"), (np.float16, "e")):
+            _OTHERS[kind] = partial(_narrow, item, code)
     _OTHERS[np.ndarray] = lambda value, depth: f'{{"a":{_written(listed(value), depth + 1)}}}'
+
+
+def _narrow(item: Callable[[Any], float], code: str, value: Any, depth: int) -> str:
+    return f'{{"h":["{code}",{_written(item(value), depth + 1)}]}}'
 
 
 def know_pandas() -> None:
@@ -321,6 +332,8 @@ def _from_json(item: Any, max_hashed: int) -> Any:
         return Array(_from_json(content, max_hashed))
     if tag == "g":
         return _from_json(content, max_hashed)
+    if tag == "h":
+        return _narrow_float(*content)
     if tag == "p":
         return frames.decoded(_from_json(content, max_hashed))
     if tag == "c":
@@ -342,9 +355,18 @@ def _with_scalars(item: Any) -> Any:
     """Make numpy scalars arrays, where they are items of lists and tuples or the value itself."""
     if type(item) is list:
         return [_with_scalars(element) for element in item]
-    if type(item) is dict and item.keys() <= {"g", "t"}:
-        return {"a": item["g"]} if "g" in item else {"t": _with_scalars(item["t"])}
+    if type(item) is dict and item.keys() <= {"g", "h", "t"}:
+        return {"t": _with_scalars(item["t"])} if "t" in item else {"a": item["g"] if "g" in item else item["h"][1]}
     return item
+
+
+def _narrow_float(code: str, content: Any) -> float:
+    from plum_hub.execution.narrow import Narrow
+
+    number = _from_json(content, 0)
+    if code not in ("f", "e") or type(number) is not float:
+        raise ValueError("a narrow float that is none")
+    return Narrow(code, number)
 
 
 def _exact_number(tag: str, content: Any, max_hashed: int) -> Any:

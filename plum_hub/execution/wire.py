@@ -15,11 +15,12 @@ LENGTHS = struct.Struct("<II")
 FRAME = struct.Struct("<cI")
 """Header of each result of a program and of each program to compile: its kind, and the number of bytes that follow."""
 
-COMPILED, LOADED, NOT_LOADED, VALUE, UNSUPPORTED, TOO_LARGE, RAISED, OUT_OF_MEMORY, TOKEN, DONE, KINDS = (
-    bytes([byte]) for byte in b"CLNVUBRMTSK"
+COMPILED, LOADED, NOT_LOADED, VALUE, UNSUPPORTED, TOO_LARGE, NO_ROOM, RAISED, OUT_OF_MEMORY, TOKEN, DONE, KINDS = (
+    bytes([byte]) for byte in b"CLNVUBFRMTSK"
 )
-"""Kinds of results. A token validates the `DONE` of the statement that follows it; `KINDS` holds the names and the
-message of the exception of which the `RAISED` that follows tells in short.
+"""Kinds of results. `TOO_LARGE` stands for a value that is too long by itself, `NO_ROOM` for one that is too long with
+those before it. A token validates the `DONE` of the statement that follows it; `KINDS` holds the names and the message
+of the exception of which the `RAISED` that follows tells in short.
 """
 
 MODULE, SCRIPT, PROBE, COMPILE = b"m", b"s", b"p", b"c"

@@ -31,7 +31,7 @@ NOT_CHECKED = "not-checked"
 """Code of the only error of a program that mypy could not check: it was too slow or too large, or crashed mypy. Such a
 program is `ok` here; running it decides."""
 
-_EXCUSES = 1
+_EXCUSES = 2
 """Version of the rules by which errors are not reported (`mypy_worker._excuses`)."""
 _BATCH = 500  # programs of one mypy run; a run costs as much as 70 programs
 

@@ -60,6 +60,7 @@ _RECURSION = 1000  # Python's default: mypy raises it, and the compiler counts b
 _LIMIT_SIGNALS = (-signal.SIGPROF, -signal.SIGSEGV, -signal.SIGABRT)
 """Exit codes of a fork that ran out of CPU time, stack or memory."""
 _UNSEEN, _COMPILED, _REFUSED = 0, 1, 2
+_ENUMERATIONS = frozenset({"Enum", "IntEnum", "StrEnum", "ReprEnum", "Flag", "IntFlag"})
 
 
 def _serve(find_errors: Callable[[Sequence[str]], Found] | None) -> None:
@@ -227,7 +228,8 @@ def _excuses(source: str) -> Excuses:
     """Find where mypy reports what does not go wrong.
 
     Python evaluates no annotation in quotes, of a function's variable, or behind `from __future__ import annotations`.
-    `cls(...)`, `type(self)(...)` and `super().f(...)` may call a class that mypy takes for its base.
+    `cls(...)`, `type(self)(...)` and `super().f(...)` may call a class that mypy takes for its base. The call of an
+    enumeration looks a member up, or makes a new enumeration: its `__init__` gets other arguments.
     """
     unread: list[Span] = []
     calls: set[Span] = set()
@@ -235,6 +237,7 @@ def _excuses(source: str) -> Excuses:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return unread, calls
+    enumerations = _enumerations(tree)
     futures = (node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__")
     is_lazy = any(alias.name == "annotations" for node in futures for alias in node.names)
     pending: list[tuple[ast.AST, bool]] = [(tree, False)]
@@ -248,6 +251,8 @@ def _excuses(source: str) -> Excuses:
                 | ast.Attribute(value=ast.Call(func=ast.Name(id="super")))
             ):
                 calls.add(_span(node))
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in enumerations:
+                calls.add(_span(node))
             case ast.AnnAssign(annotation=annotation, simple=simple):
                 unread += _unread(annotation, is_lazy or (is_local and bool(simple)))
             case ast.arg(annotation=ast.expr() as annotation) | ast.FunctionDef(returns=ast.expr() as annotation):
@@ -258,6 +263,23 @@ def _excuses(source: str) -> Excuses:
             is_local = not isinstance(node, ast.ClassDef)
         pending += [(child, is_local) for child in ast.iter_child_nodes(node)]
     return unread, calls
+
+
+def _enumerations(tree: ast.AST) -> set[str]:
+    """Return the names of a program's classes that extend one of the module `enum`."""
+    nodes = list(ast.walk(tree))
+    imports = (node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "enum")
+    given = {alias.asname or alias.name for node in imports for alias in node.names}
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.ClassDef):
+            for base in node.bases:
+                match base:
+                    case ast.Name(id=name) if name in given | found or ("*" in given and name in _ENUMERATIONS):
+                        found.add(node.name)
+                    case ast.Attribute(attr=name) if name in _ENUMERATIONS:
+                        found.add(node.name)
+    return found
 
 
 def _unread(annotation: ast.expr, is_lazy: bool) -> list[Span]:

@@ -167,3 +167,10 @@ def test_patterns_that_could_take_long_are_not_simple() -> None:
 def test_what_a_process_wrote_about_an_exception_may_be_anything() -> None:
     assert Raised.of(b"A B\nmessage\nmore") == Raised(("A", "B"), "message\nmore")
     assert Raised.of(b"\xff") == Raised(("\ufffd",), "")
+
+
+def test_a_call_that_must_raise_fails_by_any_value_even_one_that_has_no_room(judge: Judge) -> None:
+    long = "'x' * 15_000_000"
+    cases = [*[Call(expression=long, expected="differs('y')")] * 4, Call(expression=long, expected="raises(('E',))")]
+    (done,) = judge.run([Program(id="", code=CODE, entry_point=None, cases=tuple(cases), limits=Limits())])
+    assert (done.status, done.cases[4].detail) == ("failed", "E was not raised")

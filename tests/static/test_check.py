@@ -48,7 +48,23 @@ class Circle(Shape):
     def __init__(self, size):
         self.size = size
 """
+ENUMERATION = """{}
+class Named({}):
+    def __init__(self, label: str, size: int) -> None:
+        self.size = size
+
+class Planet(Named):
+    EARTH = "earth", 3
+    MARS = "mars", 4
+
+{}
+"""
 OK |= {
+    "a member by its value": ENUMERATION.format("from enum import Enum", "Enum", "Planet(('mars', 4))"),
+    "a member of a module's": ENUMERATION.format("import enum", "enum.Enum", "Planet(Planet.MARS)"),
+    "a member by another name": ENUMERATION.format("from enum import Enum as E", "E", "Planet(('mars', 4))"),
+    "of all names": ENUMERATION.format("from enum import *", "Enum", "Planet(('mars', 4))"),
+    "an enumeration from a base": ENUMERATION.format("from enum import Enum", "Enum", "Named('Moon', 'A B')"),
     "type of itself": SHAPE.format("type(self)(self.size)", "None"),
     "its class": SHAPE.format("self.__class__(self.size)", "None"),
     "a class method": SHAPE.format("None", "cls(size)"),
@@ -59,6 +75,11 @@ OK |= {
     "quoted within": "from typing import List\ndef f(x: List['Node']) -> None:\n    return None\n",
 }
 STATIC = {
+    "no enumeration": (ENUMERATION.format("Enum = object", "Enum", "Planet(('mars', 4))"), "call-arg"),
+    "beside an enumeration": (
+        ENUMERATION.format("from enum import Enum", "Enum", "def f(x): return Planet(x)\nf(1, 2)"),
+        "call-arg",
+    ),
     "arguments of a known class": (SHAPE.format("Circle(1, 2)", "None"), "call-arg"),
     "arguments within": (SHAPE.format("type(self)(Circle(1, 2))", "None"), "call-arg"),
     "an annotation": ("def f(x: Node):\n    return x\n", "name-defined"),

@@ -19,8 +19,8 @@ in isolation. If a test can be split into a call and an expected value, the prog
 _INPUTS = """
 Args:
     predictions: A list of programs for each problem.
-    references: The tests of each problem, as Python source.
-    k: Numbers of programs to consider (default: 1, 10, 100).
+    references: The tests of each problem, as Python source. Tests that programs pass which solve nothing are refused.
+    k: Number or numbers of programs to consider (default: 1, 10, 100).
     num_workers: Programs that run at the same time (default: 4).
     timeout: CPU seconds of a program (default: 3.0). One that sleeps is stopped after ten times as long.
 Returns:
@@ -52,9 +52,9 @@ class CodeEval(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
 
     def _compute(
         self,
-        predictions: Sequence[Sequence[str]],
+        predictions: Sequence[Sequence[str | None]],
         references: Sequence[str],
-        k: Sequence[int] = (1, 10, 100),
+        k: int | Sequence[int] = (1, 10, 100),
         num_workers: int = 4,
         timeout: float = 3.0,
     ) -> tuple[dict[str, float], Results]:
