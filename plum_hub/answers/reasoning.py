@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from plum_hub.answers.fences import FencedBlock, is_neutral, is_python, scan
-from plum_hub.answers.source import parse
+from plum_hub.answers.source import tree_of
 
 _NAMES = (
     r"(?:[a-z]+[_-])?(?:(?:ant|deep)?think(?:ing)?|thoughts?|reason(?:ing)?|reflect(?:ion)?|scratch_?pad|monologue)"
@@ -217,7 +217,7 @@ class _MarkedText:
 
     @cached_property
     def _is_program(self) -> bool:
-        tree = parse(self.text)
+        tree = tree_of(self.text)
         return tree is not None and bool(tree.body)
 
     def _is_in_block(self, block: FencedBlock, start: int, end: int) -> bool:
@@ -234,7 +234,7 @@ class _MarkedText:
     def _is_in_line(self, start: int, end: int) -> bool:
         first = self.text.rfind("\n", 0, start) + 1
         line = self.text[first:].split("\n", 1)[0]
-        tree = parse(line.strip()) or parse(line.strip() + " pass")
+        tree = tree_of(line.strip()) or tree_of(line.strip() + " pass")
         return tree is not None and bool(tree.body) and _covers(self._strings(first, line), start, end)
 
     def _strings(self, offset: int, source: str) -> list[tuple[int, int]]:

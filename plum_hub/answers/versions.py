@@ -17,8 +17,8 @@ from plum_hub.answers.source import (
     is_stub,
     loaded_names,
     longest_valid_prefix,
-    parse,
     stored_names,
+    tree_of,
 )
 
 SKETCHED, WHOLE, COMPLETE = 2, 3, 5
@@ -202,7 +202,7 @@ def defines(code: str, name: str) -> bool:
     Returns:
         True if it does; an import defines nothing.
     """
-    if (tree := parse(code)) is not None:
+    if (tree := tree_of(code)) is not None:
         return definition(tree, name) is not None
     return re.search(rf"^(?:(?:async )?def|class) {re.escape(name)}\b", code, re.MULTILINE) is not None
 
@@ -233,10 +233,10 @@ def completeness(code: str, name: str) -> int:
     """
     if not defines(code, name):
         return 0
-    tree = parse(code)
+    tree = tree_of(code)
     if tree is None:
         begin = longest_valid_prefix(code.split("\n"))
-        prefix = parse(begin)
+        prefix = tree_of(begin)
         node = None if prefix is None else definition(prefix, name)
         return 1 if node is None or is_sketch(node, begin) else WHOLE
     node = definition(tree, name)
@@ -321,7 +321,7 @@ def _is_constant(node: ast.AST) -> bool:
 
 def _interface(code: str, name: str) -> _Interface:
     """Read how a definition is used."""
-    known = definitions(tree) if (tree := parse(code)) is not None else {}
+    known = definitions(tree) if (tree := tree_of(code)) is not None else {}
     node: ast.AST | None = known.get(name)
     value = getattr(node, "value", None)
     if isinstance(node, ast.Assign) and isinstance(value, ast.Name | ast.Lambda):

@@ -1,5 +1,6 @@
 import gzip
 import json
+import time
 import warnings
 from pathlib import Path
 
@@ -540,6 +541,13 @@ def test_blanks_in_texts_stay_where_others_are_no_spaces() -> None:
 )
 def test_source_that_breaks_the_parser_is_still_the_answer(code: str) -> None:
     assert extract_code(f"```python\n{code}\n```", "f") == code + "\n"
+
+
+@pytest.mark.parametrize("line", ["def f(x):\n", "x = (\n"])
+def test_a_line_that_a_model_repeats_to_its_limit_takes_no_minutes(line: str) -> None:
+    begun = time.process_time()
+    extract_code(line * 20_000, "f")
+    assert time.process_time() - begun < 10  # seconds
 
 
 @pytest.mark.shared
