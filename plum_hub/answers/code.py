@@ -14,11 +14,12 @@ from plum_hub.answers.blocks import Block, ParsedAnswer, read_answer
 from plum_hub.answers.fences import scan
 from plum_hub.answers.held import has_code_tag, held_texts, without_tags
 from plum_hub.answers.joining import is_whole, joined, script
+from plum_hub.answers.linking import linked
 from plum_hub.answers.shown import readable, replacements
 from plum_hub.answers.source import DefinitionNode, is_program, longest_valid_prefix, missing_names, tree_of
 from plum_hub.answers.versions import COMPLETE, SKETCHED, WHOLE, chosen_version, completeness, defines
 
-EXTRACTION = "8"
+EXTRACTION = "9"
 """Version of the extraction rules. It is part of a verdict's id, because the rules decide which program is judged:
 raise it whenever an answer could give a different program.
 """
@@ -126,7 +127,7 @@ def choose_program(blocks: Sequence[Block], name: str) -> str | None:
         The chosen block joined with the blocks that it needs; None if no block qualifies.
     """
     places = [index for index, block in enumerate(blocks) if block.may_be_python]
-    candidates = [replace(blocks[index], code=_before_prose(blocks[index], name)) for index in places]
+    candidates = linked([replace(blocks[index], code=_before_prose(blocks[index], name)) for index in places], name)
     if not name:
         code, chosen = script(candidates) or ("", None)
     elif (chosen := chosen_version(candidates, name)) is not None:

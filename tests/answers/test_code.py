@@ -1,8 +1,11 @@
 import gzip
 import json
+import subprocess
+import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -578,3 +581,60 @@ def test_a_second_version_that_is_cut_does_not_replace_a_whole_one() -> None:
         assert extract_code(whole[:end], "has_close") == first, whole[:end]
     assert extract_code(whole, "has_close") == second
     assert extract_code(whole[whole.index(second) - len("```python\n") : -len("```\n")], "has_close") == second  # alone
+
+
+_HELPER = "def g(x):\n    return x + 1\n"
+_USES = {
+    "a name": "from helper import g\n\n\ndef f(x):\n    return g(x)\n",
+    "names in brackets": "from helper import (\n    g,\n)\n\n\ndef f(x):\n    return g(x)\n",
+    "another name": "from .helper import g as h\n\n\ndef f(x):\n    return h(x)\n",
+    "all names": "from lib.helper import *\n\n\ndef f(x):\n    return g(x)\n",
+    "the module": "import helper as the\n\n\ndef f(x):\n    return the.g(x)\n",
+}
+
+
+def _value(text: str, name: str = "f") -> Any:
+    scope: dict[str, Any] = {}
+    exec(str(extract_code(text, name)), scope)
+    return scope[name](1)
+
+
+@pytest.mark.parametrize("use", _USES)
+@pytest.mark.parametrize("order", ["helper.py:\n{0}\nmain.py:\n{1}", "`main.py`\n{1}\n`helper.py`\n{0}"])
+def test_an_answer_may_have_several_files(use: str, order: str) -> None:
+    tests = "```python\nfrom main import f\n\ndef test_f():\n    assert f(1) == 2\n```\n"
+    text = order.format(f"```python\n{_HELPER}```", f"```python\n{_USES[use]}```")
+
+    assert _value(text) == _value(f"{text}\n{tests}") == 2
+
+
+def test_files_of_an_answer_may_import_one_another() -> None:
+    files = [
+        "from b import h\ndef g(x):\n    return h(x)\n",
+        "from __future__ import annotations\nfrom a import g\nK = 0\ndef f(x: Any) -> Any:\n    return g(x) + K\n",
+        "from main import K\ndef h(x):\n    return x\n",
+        "def h(x):\n    return x + 1\n",
+    ]
+    blocks = [f"```python\n{code}```\n" for code in files]
+
+    assert _value("\n".join([*blocks[:2], "b.py, corrected:", blocks[3]])) == 2
+    assert "from main import K" in str(extract_code("\n".join(blocks[:3]), "f"))  # in a circle, as in files
+
+
+@pytest.mark.parametrize("module", ["math", "collections.abc"])
+def test_modules_of_python_are_no_files_of_an_answer(module: str) -> None:
+    program = f"from {module} import g\n\n\ndef f(x):\n    return g(x)\n"
+    assert extract_code(f"```python\n{_HELPER}```\nOr:\n```python\n{program}```\n", "f") == program
+
+
+def test_a_module_that_exists_is_no_file_of_an_answer() -> None:
+    own = "class Draft7Validator:\n    pass\n"
+    program = "from jsonschema import Draft7Validator\n\n\ndef f(x):\n    return Draft7Validator.__module__\n"
+    assert _value(f"```python\n{own}```\nOr:\n```python\n{program}```\n").startswith("jsonschema")
+
+
+def test_a_script_in_two_files_is_one_program() -> None:
+    program = "from helper import g\n\nprint(g(int(input())))\n"
+    found = str(extract_code(f"```python\n{_HELPER}```\n```python\n{program}```\n", None))
+    ran = subprocess.run([sys.executable, "-I", "-c", found], input="1\n", capture_output=True, text=True, check=True)
+    assert ran.stdout == "2\n"
