@@ -36,7 +36,7 @@ def with_alias(code: str | None, old: str, new: str) -> str | None:
     return f"{code}\n\n{new} = {old}\n"
 
 
-def needed_code(code: str, entry_point: str | None, used: Iterable[str] = ()) -> str:
+def needed_code(code: str, entry_point: str | None, used: Iterable[str] = (), *, whole: bool = False) -> str:
     """Remove code that only tries the program out.
 
     Models append examples to their answers, some of them wrong, and EvalPlus judges answers without them. The
@@ -50,6 +50,8 @@ def needed_code(code: str, entry_point: str | None, used: Iterable[str] = ()) ->
         code: The program.
         entry_point: The function that the tests call.
         used: Other names that the tests use.
+        whole: Leave code as it is, so that it does not compile, if its first line that is not Python is within what is
+            needed; EvalPlus judges the lines before it.
 
     Returns:
         The reduced program; the code unchanged if there is no entry point, the code does not define it, or the code
@@ -65,6 +67,9 @@ def needed_code(code: str, entry_point: str | None, used: Iterable[str] = ()) ->
             kept = _Needed(tree, entry_point).reached({entry_point, *used})
         except RecursionError:  # no real solution is nested that deeply
             return code
+    is_inside = whole and code[len(program) :].lstrip("\n")[:1].isspace()
+    if is_inside and any(node is tree.body[-1] and _goes_on(node) for node in kept):
+        return code
     lines = {number for node in kept for number in range(_first_line(node), (node.end_lineno or 0) + 1)}
     return "".join(f"{line}\n" for number, line in enumerate(program.split("\n"), 1) if number in lines)
 
@@ -311,6 +316,18 @@ def _is_framework(node: ast.stmt, needed: set[str]) -> bool:
         return False
     modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
     return {name.split(".")[0] for name in modules} <= _FRAMEWORKS and not needed & set(bound_names(node))
+
+
+def _goes_on(node: ast.stmt) -> bool:
+    """Tell if indented lines behind a statement at the top level could run, or make a difference."""
+    match node:
+        case ast.Return() | ast.Raise():
+            return False
+        case ast.FunctionDef(body=[*_, ast.stmt() as last]) | ast.AsyncFunctionDef(body=[*_, ast.stmt() as last]):
+            return isinstance(last, DefinitionNode) or _goes_on(last)
+        case ast.If(body=[*_, one], orelse=[*_, other]):
+            return _goes_on(one) or _goes_on(other)
+    return True
 
 
 def _is_plain(node: ast.stmt, entry_point: str) -> bool:

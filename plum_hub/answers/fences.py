@@ -221,11 +221,12 @@ def _end(lines: Sequence[str], start: int, opening: _Opening) -> _End:
     in_comment = first.code is not None and "#" in first.code
     if (parses and not in_comment) or not (in_comment or '"""' in code or "'''" in code):
         return first
-    for end in (*ends[1:], _End(len(lines), None, None, closes=False)):
+    others = (*ends[1:], _End(len(lines), None, None, closes=False))
+    for end in others:
         if tree_of(_code(lines, start, opening, end)) is not None:
             return end
     if not parses and _indent(lines[first.line]) > _indent(lines[start]) and _ends_in_string(code):
-        return next((end for end in ends[1:] if not _ends_in_string(_code(lines, start, opening, end))), first)
+        return next((end for end in others if not _ends_in_string(_code(lines, start, opening, end))), first)
     return first
 
 

@@ -68,17 +68,18 @@ def _tried(code: str, links: Sequence[_Link]) -> str:
 
 def _links(block: Block, blocks: Sequence[Block], name: str) -> Iterator[_Link]:
     """Yield the imports of a block that others supply, which define nothing that it defines, too."""
-    tree = tree_of(block.code)
+    if (tree := tree_of(block.code)) is None:
+        return
     others = [one for one in blocks if one is not block and not (name and defines(one.code, name))]
     lines = block.code.split("\n")
-    for node in () if tree is None or not others else tree.body:
+    for node in tree.body:
         if not isinstance(node, ast.Import | ast.ImportFrom):
             continue
         names, otherwise = _wanted(node, tree)
         suppliers = [chosen_version(others, one) for one in names]
         found = [one for one in suppliers if one is not None and not _defined(one) & _defined(block)]
-        is_alone = lines[node.lineno - 1][: node.col_offset] + lines[(node.end_lineno or 1) - 1][node.end_col_offset :]
-        if found and len(found) == len(suppliers) and not is_alone:
+        beside = lines[node.lineno - 1][: node.col_offset] + lines[(node.end_lineno or 1) - 1][node.end_col_offset :]
+        if found and len(found) == len(suppliers) and not beside:
             yield _Link(node, otherwise, tuple(found))
 
 

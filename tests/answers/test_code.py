@@ -189,6 +189,11 @@ REASONING = {
     "numbered tokens": f"<unused94>thought\n{_DRAFT}<unused95>{_BLOCK}",
     "a channel's ends": f"{_BLOCK}<|channel>thought\n{_DRAFT}<channel|>\n",
     "a prefix": f"{_BLOCK}<|inner_prefix|>\n{_DRAFT}<|inner_suffix|>\n",
+    "marks without bars": f"<START_THINKING>\n{_DRAFT}<END_THINKING>\n{_BLOCK}",
+    "marks of another name": f"{_BLOCK}<|thought|>\n{_DRAFT}<|/thought|>",
+    "the other order": f"{_BLOCK}<|reasoning_start|>\n{_DRAFT}<|reasoning_end|>",
+    "full-width bars": f"{_BLOCK}<｜think｜>\n{_DRAFT}<｜/think｜>",
+    "a closing mark only": f"{_DRAFT}<|end_of_reasoning|>\n{_BLOCK}",
     "harmony": (
         f"<|channel|>analysis<|message|>{_DRAFT}<|end|><|start|>assistant<|channel|>final<|message|>{_BLOCK}<|return|>"
     ),
@@ -526,6 +531,11 @@ def test_code_without_a_fence_begins_with_its_first_line_however_it_is_spaced(li
 @pytest.mark.parametrize("prose", ["This adds one.\nIt's simple.", "**Explanation**: it adds one", "- It adds one"])
 def test_prose_behind_a_fence_that_is_not_closed_is_no_code(prose: str) -> None:
     assert extract_code(f"Here:\n```python\n{F}\n{prose}\n", "f") == F
+
+
+def test_prose_behind_a_fence_that_is_not_closed_is_no_code_where_a_docstring_has_fences() -> None:
+    code = _FENCES_IN_CODE[0]
+    assert extract_code(f"Here:\n```python\n{code}\n\nThis shows fences.\n", "f") == code
 
 
 @pytest.mark.parametrize("cut", ["def g(x):\n    return (x +", "print(f(1), f(", "for i in range(", "assert f(1) =="])
