@@ -74,7 +74,9 @@ def test_answers_end_with_their_code_block_are_judged_without_trials_and_prompts
 
 
 def test_a_function_that_breaks_off_does_not_become_a_shorter_one_that_is_wrong() -> None:
-    suite = TestSuite("s", "i", "r", "f", "", "", ())
+    suite = TestSuite(
+        id="s", instruction_id="i", response_id="r", entry_point="f", starter_code="", reference="", cases=()
+    )
     cut = "def f(x):\n    y = x + 1\n    return (y"
     assert program_of(cut, suite, f"{EXTRACTION}, examples removed") == f"{cut}\n"
     trial = "def f(x):\n    return x\n\nassert f(1) =="

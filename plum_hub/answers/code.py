@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from plum_hub.answers.blocks import Block, ParsedAnswer, read_answer
 from plum_hub.answers.fences import scan
@@ -16,7 +17,7 @@ from plum_hub.answers.held import has_code_tag, held_texts, without_tags
 from plum_hub.answers.joining import is_whole, joined, script
 from plum_hub.answers.linking import linked
 from plum_hub.answers.shown import readable, replacements
-from plum_hub.answers.source import DefinitionNode, is_program, longest_valid_prefix, missing_names, tree_of
+from plum_hub.answers.source import DefinitionNode, breaks_off, is_program, longest_valid_prefix, missing_names, tree_of
 from plum_hub.answers.versions import COMPLETE, SKETCHED, WHOLE, chosen_version, completeness, defines
 
 EXTRACTION = "9"
@@ -231,14 +232,17 @@ def _held(answer: ParsedAnswer, name: str) -> str | None:
 
 
 def _pieces(lines: Sequence[str]) -> Iterator[Block]:
-    """Yield each run of lines that is a program as a block."""
+    """Yield each run of lines that is a program as a block, with the rest of a definition that breaks off."""
     start = fails = 0
     while start < len(lines) and fails < _MOST_FAILS:
         if not _CODE_LINE.match(lines[start]):
             start += 1
             continue
         program = longest_valid_prefix(list(lines[start:]))
-        if is_program(tree_of(program)):
-            yield Block("python", program.strip("\n") + "\n", "", closed=True)
         start += program.count("\n") + 1
         fails += not program
+        if is_program(tree := tree_of(program)) and tree is not None:
+            rest = list(takewhile(lambda line: not line or line[0].isspace(), lines[start:]))
+            if breaks_off(tree, "\n".join(rest)) and not _PROSE.match("\n".join(rest).lstrip()):
+                program, start = "\n".join([program, *rest]), start + len(rest)
+            yield Block("python", program.strip("\n") + "\n", "", closed=True)

@@ -13,7 +13,15 @@ from plum_hub.answers.effects import (
     executed_nodes,
     root_name,
 )
-from plum_hub.answers.source import DefinitionNode, definitions, is_import, longest_valid_prefix, missing_names, tree_of
+from plum_hub.answers.source import (
+    DefinitionNode,
+    breaks_off,
+    definitions,
+    is_import,
+    longest_valid_prefix,
+    missing_names,
+    tree_of,
+)
 
 _FRAMEWORKS = frozenset({"pytest", "unittest", "doctest", "nose", "hypothesis"})
 _HANDED_OUT = frozenset({"items", "values", "keys", "get", "setdefault", "__getitem__"})
@@ -67,8 +75,7 @@ def needed_code(code: str, entry_point: str | None, used: Iterable[str] = (), *,
             kept = _Needed(tree, entry_point).reached({entry_point, *used})
         except RecursionError:  # no real solution is nested that deeply
             return code
-    is_inside = whole and code[len(program) :].lstrip("\n")[:1].isspace()
-    if is_inside and any(node is tree.body[-1] and _goes_on(node) for node in kept):
+    if whole and kept[-1] is tree.body[-1] and breaks_off(tree, code[len(program) :]):
         return code
     lines = {number for node in kept for number in range(_first_line(node), (node.end_lineno or 0) + 1)}
     return "".join(f"{line}\n" for number, line in enumerate(program.split("\n"), 1) if number in lines)
@@ -316,18 +323,6 @@ def _is_framework(node: ast.stmt, needed: set[str]) -> bool:
         return False
     modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
     return {name.split(".")[0] for name in modules} <= _FRAMEWORKS and not needed & set(bound_names(node))
-
-
-def _goes_on(node: ast.stmt) -> bool:
-    """Tell if indented lines behind a statement at the top level could run, or make a difference."""
-    match node:
-        case ast.Return() | ast.Raise():
-            return False
-        case ast.FunctionDef(body=[*_, ast.stmt() as last]) | ast.AsyncFunctionDef(body=[*_, ast.stmt() as last]):
-            return isinstance(last, DefinitionNode) or _goes_on(last)
-        case ast.If(body=[*_, one], orelse=[*_, other]):
-            return _goes_on(one) or _goes_on(other)
-    return True
 
 
 def _is_plain(node: ast.stmt, entry_point: str) -> bool:

@@ -79,6 +79,31 @@ def longest_valid_prefix(lines: list[str]) -> str:
     return ""
 
 
+def breaks_off(tree: ast.Module, rest: str) -> bool:
+    """Tell whether what follows a program that was cut at a line belongs to its last statement, and may matter.
+
+    Args:
+        tree: The program, which is not empty.
+        rest: The text behind it.
+
+    Returns:
+        True if the text is indented, and control could reach it.
+    """
+    last = tree.body[-1]
+    return rest.lstrip("\n")[:1].isspace() and hasattr(last, "body") and _goes_on(last)
+
+
+def _goes_on(node: ast.stmt) -> bool:
+    match node:
+        case ast.Return() | ast.Raise():
+            return False
+        case ast.FunctionDef(body=[*_, ast.stmt() as last]) | ast.AsyncFunctionDef(body=[*_, ast.stmt() as last]):
+            return isinstance(last, DefinitionNode) or _goes_on(last)
+        case ast.If(body=[*_, one], orelse=[*_, other]):
+            return _goes_on(one) or _goes_on(other)
+    return True
+
+
 def definitions(tree: ast.Module) -> dict[str, ast.stmt]:
     """Map the names that a module binds at its top level to the statements that bind them last.
 

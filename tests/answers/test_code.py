@@ -533,6 +533,17 @@ def test_prose_behind_a_fence_that_is_not_closed_is_no_code(prose: str) -> None:
     assert extract_code(f"Here:\n```python\n{F}\n{prose}\n", "f") == F
 
 
+def test_a_function_that_breaks_off_without_a_fence_stays_whole() -> None:
+    cut = "def f(x):\n    y = 0\n    for i in x:\n        y += g(i,\n"
+    assert extract_code(cut, "f") == cut
+    assert extract_code(f"Here:\n\n{cut}\nAgain:\n\n{F}", "f") == F
+    assert (
+        extract_code(f"{F}\n\ndef test_f():\n    y = f(1)\n    assert (y", "f")
+        == f"{F}\n\ndef test_f():\n    y = f(1)\n    assert (y\n"
+    )
+    assert extract_code("def f(x):\n    x.append(1)\n\n  This adds one.", "f") == "def f(x):\n    x.append(1)\n"
+
+
 def test_prose_behind_a_fence_that_is_not_closed_is_no_code_where_a_docstring_has_fences() -> None:
     code = _FENCES_IN_CODE[0]
     assert extract_code(f"Here:\n```python\n{code}\n\nThis shows fences.\n", "f") == code
