@@ -15,12 +15,13 @@ from functools import cached_property
 from plum_hub.answers.fences import FencedBlock, is_neutral, is_python, scan
 from plum_hub.answers.source import tree_of
 
-_NAMES = (
+REASONING = (
     r"(?:[a-z]+[_-])?(?:(?:ant|deep)?think(?:ing)?|thoughts?|reason(?:ing)?|reflect(?:ion)?|scratch_?pad|monologue)"
     r"(?:[_-](?:process|content|fast|faster))?|analysis|chain[_-]of[_-]thought|cot"
 )
+"""Pattern of the names that models give to their reasoning, in lower case."""
 _TAG = re.compile(
-    rf"(?i)(?:<[|｜]?|◁)(?P<slash>/?)(?:(?P<side>begin|start|end)_(?:of_)?)?(?:\w+:)?(?P<tag>{_NAMES})"
+    rf"(?i)(?:<[|｜]?|◁)(?P<slash>/?)(?:(?P<side>begin|start|end)_(?:of_)?)?(?:\w+:)?(?P<tag>{REASONING})"
     r"(?:[ \t][^<>\n]*)?(?:[|｜]?>|▷)"
     r"|\[(?P<square_slash>/?)(?P<square>think(?:ing)?|reasoning)\]"
     r"|(?P<opening><unused94>|<\|channel>thought\b|<\|inner_prefix\|>|<\|(?:think(?:ing)?|reasoning)_start\|>)"

@@ -381,6 +381,9 @@ _SECOND = {
     "the naive way": ("Brute force for comparison (slow):", "def f(a, b):\n    while True: pass\n"),
     "presented": ("Here is a common mistake:", "def f(a, b):\n    return a - b\n"),
     "wrong by its comment": ("", "# Wrong:\ndef f(a, b):\n    return a - b\n"),
+    "a counterexample": ("**Counterexample**", "def f(a, b):\n    return a - b\n"),
+    "what not to do": ("What not to do:", "def f(a, b):\n    return a - b\n"),
+    "wrong in a sentence": ("The following is incorrect.", "def f(a, b):\n    return a - b\n"),
     "erroneous": ("The following code swaps them incorrectly:", "def f(a, b):\n    return a - b\n"),
 }
 
@@ -400,6 +403,8 @@ def test_what_is_shown_beside_the_answer_does_not_replace_it(name: str) -> None:
             "The naive approach above is slow. Better:",
             "To avoid this mistake, use:",
             "Something went wrong. Again:",
+            "Hmm, that's wrong.",
+            "I noticed a bug:",
             "",
         ),
     ],
