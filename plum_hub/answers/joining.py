@@ -54,7 +54,7 @@ def joined(chosen: Block, blocks: Sequence[Block], name: str) -> str:
             parts.add(index)
             missing = (missing | missing_names(other)) - definitions(other).keys()
     if missing:  # an earlier version may have them from a module
-        parts |= {index for index, block in enumerate(blocks[:position]) if _imports_all(block.code)}
+        parts |= {index for index, block in enumerate(blocks[:position]) if is_program(tree_of(block.code), "*")}
     if tree is not None:
         known: dict[str, ast.stmt] = {}
         for index, block in enumerate(blocks):
@@ -78,17 +78,14 @@ def _script_parts(position: int, blocks: Sequence[Block]) -> set[int]:
         known |= definitions(tree).keys()
         for name in sorted(missing_names(tree) - known):
             others = [block for index, block in enumerate(blocks) if index not in parts]
-            supplier = chosen_version(others, name) or next((one for one in others if _binds(one.code, name)), None)
+            supplier = chosen_version(others, name) or next(
+                (one for one in others if is_program(tree_of(one.code), name)), None
+            )
             if supplier is not None and name not in known:
                 pending.append(next(index for index, block in enumerate(blocks) if block is supplier))
                 parts.add(pending[-1])
                 known |= definitions(tree_of(supplier.code) or ast.Module([], [])).keys()
     return parts | _start_of(tree_of(blocks[position].code), blocks, position)
-
-
-def _binds(code: str, name: str) -> bool:
-    tree = tree_of(code)
-    return tree is not None and name in definitions(tree)
 
 
 def script(blocks: Sequence[Block]) -> tuple[str, Block] | None:
@@ -98,27 +95,20 @@ def script(blocks: Sequence[Block]) -> tuple[str, Block] | None:
         blocks: Blocks that may be Python, in the order of the answer.
 
     Returns:
-        The last block that is a whole program; else the last that is one with the blocks that it lacks; else all
-        blocks, if they are one together; else the longest that parses. With the block that the choice fell on, the
-        last of all; None if there is no block of Python.
+        The last block that is a whole program; else the last that is one with the blocks that it lacks; else the
+        longest that parses. With the block that the choice fell on; None if there is no block of Python.
     """
     parsed = [block for block in blocks if is_program(tree_of(block.code))]
     kept = answering([block for block in parsed if not leaves_out(block.code)] or parsed, blocks)
     if _communicates("\n".join(block.code for block in kept)):
-        for tries in (((block.code, block) for block in kept), _with_parts(kept[-_MOST_JOINED:], blocks)):
+        alone = ((block.code, block) for block in kept)
+        completed = ((joined(block, blocks, ""), block) for block in kept[-_MOST_JOINED:])
+        for tries in (alone, completed):
             if whole := [one for one in tries if is_whole(one[0])]:
                 return next((one for one in reversed(whole) if one[1].is_python), whole[-1])
-        together = [block for block in kept if block.is_python] or kept
-        if len(together) > 1 and is_whole(code := _program(together)):
-            return code, together[-1]
     if longest := max(kept, key=lambda block: (block.is_python, block.code.count("\n")), default=None):
         return joined(longest, blocks, ""), longest
     return next(((block.code, block) for block in blocks if block.is_python), None)
-
-
-def _with_parts(starts: Sequence[Block], blocks: Sequence[Block]) -> Iterator[tuple[str, Block]]:
-    """Yield blocks joined with those that they lack."""
-    return ((joined(block, blocks, ""), block) for block in starts)
 
 
 def _communicates(code: str) -> bool:
@@ -198,11 +188,6 @@ def _loads(statement: ast.stmt) -> Iterator[str]:
             yield from (name for one in (*said, node.returns) if one for name in loaded_names(one))
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             yield node.id
-
-
-def _imports_all(code: str) -> bool:
-    tree = tree_of(code) if "*" in code else None
-    return tree is not None and "*" in definitions(tree)
 
 
 def _start_of(tree: ast.Module | None, blocks: Sequence[Block], position: int) -> set[int]:
