@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from plum_hub.answers.code import EXTRACTION
 from plum_hub.engines.base import Completion
 from plum_hub.engines.openai import OpenAIConfig
 from plum_hub.engines.transformers import TransformersConfig
 from plum_hub.engines.weights import is_whole
 from plum_hub.errors import EngineError
+from plum_hub.pipeline.extraction import program_of
 from plum_hub.pipeline.samples import policy_requests
 from plum_hub.prompts.evalplus import evalplus_installed, evalplus_rules
 from plum_hub.records import Instruction, Preference, Sample, TestSuite, Verdict
@@ -69,6 +71,16 @@ def test_answers_end_with_their_code_block_are_judged_without_trials_and_prompts
         assert row["prompt"].endswith(f"{evalplus_rules().response}\n```python\n")
         assert evalplus_rules().instruction in row["prompt"]
         assert isinstance(row["completion"], str)
+
+
+def test_a_function_that_breaks_off_does_not_become_a_shorter_one_that_is_wrong() -> None:
+    suite = TestSuite(
+        id="s", instruction_id="i", response_id="r", entry_point="f", starter_code="", reference="", cases=()
+    )
+    cut = "def f(x):\n    y = x + 1\n    return (y"
+    assert program_of(cut, suite, f"{EXTRACTION}, examples removed") == f"{cut}\n"
+    trial = "def f(x):\n    return x\n\nassert f(1) =="
+    assert program_of(trial, suite, f"{EXTRACTION}, examples removed") == "def f(x):\n    return x\n"
 
 
 def test_a_policy_that_cannot_go_on_with_an_answer_is_refused_before_anything_runs(tmp_path: Path) -> None:

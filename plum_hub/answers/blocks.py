@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from plum_hub.answers.fences import is_neutral, is_python, scan
 from plum_hub.answers.reasoning import visible_text
-from plum_hub.answers.source import is_program, parse
+from plum_hub.answers.source import is_program, tree_of
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Block:
         """
         if not self.language or self.is_python:
             return True
-        return is_neutral(self.language) and (is_program(parse(self.code)) or self.code.startswith(">>> "))
+        return is_neutral(self.language) and (is_program(tree_of(self.code)) or self.code.startswith(">>> "))
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,11 @@ def read_answer(text: str) -> ParsedAnswer:
     text = visible_text(text)
     scanned = scan(text)
     blocks: list[Block] = []
+    label, place = "", 0
     for block in scanned.blocks:
-        before = (piece.strip() for line, piece in reversed(scanned.outside) if line <= block.first)
-        label = next((piece for piece in before if piece), "")
+        while place < len(scanned.outside) and scanned.outside[place][0] <= block.first:
+            label = scanned.outside[place][1].strip() or label
+            place += 1
         blocks.append(Block(block.language, block.code, label, block.closed))
     first = scanned.blocks[0].first if scanned.blocks else None
     preamble = [piece for line, piece in scanned.outside if first is None or line <= first]

@@ -9,16 +9,18 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from plum_hub.answers.blocks import Block, ParsedAnswer, read_answer
 from plum_hub.answers.fences import scan
 from plum_hub.answers.held import has_code_tag, held_texts, without_tags
 from plum_hub.answers.joining import is_whole, joined, script
+from plum_hub.answers.linking import linked
 from plum_hub.answers.shown import readable, replacements
-from plum_hub.answers.source import DefinitionNode, is_program, longest_valid_prefix, missing_names, parse
+from plum_hub.answers.source import DefinitionNode, breaks_off, is_program, longest_valid_prefix, missing_names, tree_of
 from plum_hub.answers.versions import COMPLETE, SKETCHED, WHOLE, chosen_version, completeness, defines
 
-EXTRACTION = "8"
+EXTRACTION = "9"
 """Version of the extraction rules. It is part of a verdict's id, because the rules decide which program is judged:
 raise it whenever an answer could give a different program.
 """
@@ -38,6 +40,8 @@ _CODE_LINE = re.compile(
 _SPACED = re.compile(r"[A-Za-z_][\w.]*(?:, ?\w+)* [-+*/|&]?= \S|print\(")
 _PROSE = re.compile(r"(?:[-*+>#]+ *|\d+[.)] +)?[A-Z][\w'’-]*(?:[,:*]* +[\w'’`*\"(-]+[,:;.)`*\"]*){2,}")
 """How a sentence begins, and no line of code that was cut: three words."""
+_MOST_FAILS = 40
+"""Lines that look like code and begin none, after which no program is looked for; each takes time as the rest does."""
 _SHOWS = frozenset({"diff", "output", "stdout", "log"})
 """Languages of blocks that show what was printed, or edits, which are applied elsewhere."""
 
@@ -64,7 +68,7 @@ def extract_code(text: str, entry_point: str | None) -> str | None:
     answer = read_answer(text)
     name = entry_point or ""
     for candidate in map(readable, (answer.text, _unopened(answer) if name else "", answer.preamble)):
-        if is_program(parse(candidate), name) and not _is_only_begun(candidate, answer.blocks, name):
+        if is_program(tree_of(candidate), name) and not _is_only_begun(candidate, answer.blocks, name):
             return candidate.strip("\n") + "\n"
     return (
         choose_program(list(_with_held(answer, name)) if name else answer.blocks, name)
@@ -124,7 +128,7 @@ def choose_program(blocks: Sequence[Block], name: str) -> str | None:
         The chosen block joined with the blocks that it needs; None if no block qualifies.
     """
     places = [index for index, block in enumerate(blocks) if block.may_be_python]
-    candidates = [replace(blocks[index], code=_before_prose(blocks[index], name)) for index in places]
+    candidates = linked([replace(blocks[index], code=_before_prose(blocks[index], name)) for index in places], name)
     if not name:
         code, chosen = script(candidates) or ("", None)
     elif (chosen := chosen_version(candidates, name)) is not None:
@@ -138,11 +142,11 @@ def choose_program(blocks: Sequence[Block], name: str) -> str | None:
 def _before_prose(block: Block, name: str) -> str:
     """Return the readable code of a block, up to where prose begins if no fence ends it."""
     code = readable(block.code)
-    if block.closed or parse(code) is not None:
+    if block.closed or tree_of(code) is not None:
         return code
     program = longest_valid_prefix(code.split("\n"))
     is_prose = _PROSE.match(code[len(program) :].lstrip("\n")) is not None
-    return f"{program.strip(chr(10))}\n" if is_prose and is_program(parse(program), name) else code
+    return f"{program.strip(chr(10))}\n" if is_prose and is_program(tree_of(program), name) else code
 
 
 def _edited(code: str, later: Sequence[Block], name: str) -> str:
@@ -154,7 +158,7 @@ def _edited(code: str, later: Sequence[Block], name: str) -> str:
         text = f"\n{code}"
         for old, new in edits:
             text = text.replace(f"\n{old}", f"\n{new}")
-        if is_program(parse(text), name):
+        if is_program(tree_of(text), name):
             code = text[1:]
     return code
 
@@ -162,7 +166,7 @@ def _edited(code: str, later: Sequence[Block], name: str) -> str:
 def _mislabelled(blocks: Sequence[Block], name: str) -> str | None:
     """Choose among blocks that are labelled as another language but are Python and define the name."""
     others = [replace(block, language="", code=readable(block.code)) for block in blocks if not block.may_be_python]
-    programs = [block for block in others if is_program(parse(block.code), name)]
+    programs = [block for block in others if is_program(tree_of(block.code), name)]
     return choose_program(programs, name)
 
 
@@ -182,7 +186,7 @@ def _plain_program(text: str, name: str) -> str | None:
 
 def _may_be_script(code: str) -> bool:
     """Tell if lines are Python rather than another language, of which an assignment may parse, too."""
-    tree = parse(code)
+    tree = tree_of(code)
     if tree is None or _SPACED.match(code):
         return tree is not None
     if any(isinstance(node, (*DefinitionNode, ast.Import, ast.ImportFrom)) for node in tree.body):
@@ -204,8 +208,8 @@ def _set_off(lines: Sequence[str]) -> Iterator[Block]:
         while end < len(lines) and (not lines[end].strip() or is_prompt or not lines[end][:margin].strip()):
             end += 1
         code = readable("\n".join(line[margin:] for line in lines[start:end]).strip("\n") + "\n")
-        code = code if parse(code) else longest_valid_prefix(code.split("\n")).strip("\n") + "\n"
-        if is_program(parse(code)):
+        code = code if tree_of(code) else longest_valid_prefix(code.split("\n")).strip("\n") + "\n"
+        if is_program(tree_of(code)):
             yield Block("python", code, "", closed=True)
         start = end
 
@@ -214,7 +218,7 @@ def _held(answer: ParsedAnswer, name: str) -> str | None:
     """Find the program in what the answer holds as data."""
     for text in held_texts(answer, name):
         code = readable(text)
-        if is_program(parse(code), name) and (not name or completeness(code, name) >= WHOLE):
+        if is_program(tree_of(code), name) and (not name or completeness(code, name) >= WHOLE):
             return code.strip("\n") + "\n"
         if len(text) < len(answer.text) and "```" in text:
             program = extract_code(text, name)
@@ -228,13 +232,17 @@ def _held(answer: ParsedAnswer, name: str) -> str | None:
 
 
 def _pieces(lines: Sequence[str]) -> Iterator[Block]:
-    """Yield each run of lines that is a program as a block."""
-    start = 0
-    while start < len(lines):
+    """Yield each run of lines that is a program as a block, with the rest of a definition that breaks off."""
+    start = fails = 0
+    while start < len(lines) and fails < _MOST_FAILS:
         if not _CODE_LINE.match(lines[start]):
             start += 1
             continue
         program = longest_valid_prefix(list(lines[start:]))
-        if is_program(parse(program)):
+        start += program.count("\n") + 1
+        fails += not program
+        if is_program(tree := tree_of(program)) and tree is not None:
+            rest = list(takewhile(lambda line: not line or line[0].isspace(), lines[start:]))
+            if breaks_off(tree, "\n".join(rest)) and not _PROSE.match("\n".join(rest).lstrip()):
+                program, start = "\n".join([program, *rest]), start + len(rest)
             yield Block("python", program.strip("\n") + "\n", "", closed=True)
-        start += max(1, program.count("\n") + 1) if program else 1

@@ -13,7 +13,15 @@ from plum_hub.answers.effects import (
     executed_nodes,
     root_name,
 )
-from plum_hub.answers.source import DefinitionNode, definitions, longest_valid_prefix, missing_names, parse
+from plum_hub.answers.source import (
+    DefinitionNode,
+    breaks_off,
+    definitions,
+    is_import,
+    longest_valid_prefix,
+    missing_names,
+    tree_of,
+)
 
 _FRAMEWORKS = frozenset({"pytest", "unittest", "doctest", "nose", "hypothesis"})
 _HANDED_OUT = frozenset({"items", "values", "keys", "get", "setdefault", "__getitem__"})
@@ -30,13 +38,13 @@ def with_alias(code: str | None, old: str, new: str) -> str | None:
     Returns:
         The program with an assignment at its end; unchanged if the names are equal, or it defines `new` itself.
     """
-    tree = parse(code or "")
+    tree = tree_of(code or "")
     if code is None or old == new or (tree is not None and new in definitions(tree)):
         return code
     return f"{code}\n\n{new} = {old}\n"
 
 
-def needed_code(code: str, entry_point: str | None, used: Iterable[str] = ()) -> str:
+def needed_code(code: str, entry_point: str | None, used: Iterable[str] = (), *, whole: bool = False) -> str:
     """Remove code that only tries the program out.
 
     Models append examples to their answers, some of them wrong, and EvalPlus judges answers without them. The
@@ -50,18 +58,24 @@ def needed_code(code: str, entry_point: str | None, used: Iterable[str] = ()) ->
         code: The program.
         entry_point: The function that the tests call.
         used: Other names that the tests use.
+        whole: Leave code as it is, so that it does not compile, if its first line that is not Python is within what is
+            needed; EvalPlus judges the lines before it.
 
     Returns:
         The reduced program; the code unchanged if there is no entry point, the code does not define it, or the code
         does not start with Python.
     """
     program = longest_valid_prefix(code.split("\n"))
-    tree = parse(program)
+    tree = tree_of(program)
     if tree is None or not entry_point or entry_point not in definitions(tree):
         return code
-    try:
-        kept = _Needed(tree, entry_point).reached({entry_point, *used})
-    except RecursionError:  # no real solution is nested that deeply
+    kept = [node for node in tree.body if not _is_trial(node)]
+    if not all(_is_plain(node, entry_point) for node in kept):
+        try:
+            kept = _Needed(tree, entry_point).reached({entry_point, *used})
+        except RecursionError:  # no real solution is nested that deeply
+            return code
+    if whole and kept[-1] is tree.body[-1] and breaks_off(tree, code[len(program) :]):
         return code
     lines = {number for node in kept for number in range(_first_line(node), (node.end_lineno or 0) + 1)}
     return "".join(f"{line}\n" for number, line in enumerate(program.split("\n"), 1) if number in lines)
@@ -85,11 +99,11 @@ def missing_helpers(
     Returns:
         The source of the helpers; "" if nothing is missing.
     """
-    prompt = parse(prompt_code)
+    prompt = tree_of(prompt_code)
     defined = {} if prompt is None else definitions(prompt)
     offered = {name for name, node in defined.items() if not isinstance(node, ast.Import | ast.ImportFrom)}
     offered.discard(entry_point or "")
-    if prompt is None or not (offered & set(used) if tests_only else offered) or (tree := parse(code)) is None:
+    if prompt is None or not (offered & set(used) if tests_only else offered) or (tree := tree_of(code)) is None:
         return ""
     own = definitions(tree).keys()
     missing = set() if tests_only else missing_names(tree)
@@ -309,6 +323,13 @@ def _is_framework(node: ast.stmt, needed: set[str]) -> bool:
         return False
     modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
     return {name.split(".")[0] for name in modules} <= _FRAMEWORKS and not needed & set(bound_names(node))
+
+
+def _is_plain(node: ast.stmt, entry_point: str) -> bool:
+    """Tell if a statement is kept whatever stands beside it: the entry point, or an import of no test framework."""
+    if is_import(node):
+        return not _is_framework(node, set())
+    return isinstance(node, DefinitionNode) and node.name == entry_point
 
 
 def _is_trial(node: ast.stmt) -> bool:

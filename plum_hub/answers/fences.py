@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from plum_hub.answers.source import parse
+from plum_hub.answers.source import tree_of
 
 _FENCE = re.compile(r"^(?P<before>.*?)(?P<fence>`{3,}|~{3,})(?P<info>.*)$")
 _MARKERS = re.compile(r"[\s>]*(?:[-*+]|\d+[.)])?\s*$")  # Markdown's quote and list markers before a block
@@ -160,7 +160,7 @@ def scan(text: str) -> ScannedText:
 
 def _block(code: str, opening: _Opening, first: int, last: int, *, closed: bool) -> Iterator[FencedBlock]:
     """Yield the block; if it contains Markdown, the blocks within it."""
-    if (opening.language in _MARKUP or not opening.language) and "```" in code and parse(code) is None:
+    if (opening.language in _MARKUP or not opening.language) and "```" in code and tree_of(code) is None:
         inner = scan(code).blocks
         if inner:
             for block in inner:
@@ -182,7 +182,7 @@ def _opening(line: str) -> _Opening | None:
         info, whole = info.removesuffix(fence).strip(), ""
     language, code = _read_info(info)
     if whole is not None:
-        return _Opening(before, fence, language, "", code) if code and parse(code) else None
+        return _Opening(before, fence, language, "", code) if code and tree_of(code) else None
     if not _MARKERS.match(before) and info and not (is_python(language) or _is_known(language)):
         return None
     return _Opening(before, fence, language, code)
@@ -200,7 +200,7 @@ def _read_info(info: str) -> tuple[str, str]:
         language, rest = rest.split()[0].lower(), ""
     if _ATTRIBUTES.match(rest) and not _CODE.match(rest):
         return language, ""
-    return language, rest if _CODE.match(rest) or parse(rest) is not None else ""
+    return language, rest if _CODE.match(rest) or tree_of(rest) is not None else ""
 
 
 def _is_known(language: str) -> bool:
@@ -217,15 +217,16 @@ def _end(lines: Sequence[str], start: int, opening: _Opening) -> _End:
     code = _code(lines, start, opening, first)
     if opening.language in _OTHER:
         return first
-    parses = parse(code) is not None
+    parses = tree_of(code) is not None
     in_comment = first.code is not None and "#" in first.code
     if (parses and not in_comment) or not (in_comment or '"""' in code or "'''" in code):
         return first
-    for end in (*ends[1:], _End(len(lines), None, None, closes=False)):
-        if parse(_code(lines, start, opening, end)) is not None:
+    others = (*ends[1:], _End(len(lines), None, None, closes=False))
+    for end in others:
+        if tree_of(_code(lines, start, opening, end)) is not None:
             return end
     if not parses and _indent(lines[first.line]) > _indent(lines[start]) and _ends_in_string(code):
-        return next((end for end in ends[1:] if not _ends_in_string(_code(lines, start, opening, end))), first)
+        return next((end for end in others if not _ends_in_string(_code(lines, start, opening, end))), first)
     return first
 
 

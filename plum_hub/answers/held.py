@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from plum_hub.answers.blocks import ParsedAnswer
+from plum_hub.answers.reasoning import REASONING
 
 _OBJECT = re.compile(r"[{\[]")
 _DECODER = json.JSONDecoder(strict=False)  # models leave the line ends of a program as they are
@@ -92,7 +93,7 @@ def _objects(text: str) -> Iterator[object]:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Yield the texts of a value, the outer ones first."""
+    """Yield the texts of a value, the outer ones first, and of an object's the reasoning last."""
     pending = [value]
     while pending:
         match pending.pop(0):
@@ -102,8 +103,12 @@ def _texts(value: object) -> Iterator[str]:
                     with suppress(ValueError, RecursionError):
                         pending.append(_DECODER.decode(text))
             case dict() as fields:
-                pending += fields.values()
+                pending += [fields[key] for key in sorted(fields, key=_is_reasoning)]
             case list() as items:
                 if len(items) > 1 and all(isinstance(item, str) for item in items):
                     yield "\n".join(item.removesuffix("\n") for item in items)
                 pending += items
+
+
+def _is_reasoning(key: object) -> bool:
+    return isinstance(key, str) and re.fullmatch(REASONING, key.lower()) is not None

@@ -14,7 +14,7 @@ from plum_hub.answers.source import (
     is_program,
     loaded_names,
     missing_names,
-    parse,
+    tree_of,
 )
 from plum_hub.answers.versions import answering, chosen_version, defines, is_aside, is_sketch, leaves_out, members
 
@@ -38,7 +38,7 @@ def joined(chosen: Block, blocks: Sequence[Block], name: str) -> str:
     Returns:
         The program, with the blocks in the order of the answer otherwise.
     """
-    tree = parse(chosen.code)
+    tree = tree_of(chosen.code)
     position = next(index for index, block in enumerate(blocks) if block is chosen)
     if not name:
         return _program([blocks[index] for index in sorted(_script_parts(position, blocks))])
@@ -48,17 +48,17 @@ def joined(chosen: Block, blocks: Sequence[Block], name: str) -> str:
         for index, block in enumerate(blocks):
             if not missing or index in parts or defines(block.code, name) is not versions:
                 continue
-            other = parse(block.code)
+            other = tree_of(block.code)
             if other is None or (versions and index > position) or not missing & definitions(other).keys():
                 continue
             parts.add(index)
             missing = (missing | missing_names(other)) - definitions(other).keys()
     if missing:  # an earlier version may have them from a module
-        parts |= {index for index, block in enumerate(blocks[:position]) if _imports_all(block.code)}
+        parts |= {index for index, block in enumerate(blocks[:position]) if is_program(tree_of(block.code), "*")}
     if tree is not None:
         known: dict[str, ast.stmt] = {}
         for index, block in enumerate(blocks):
-            other = parse(block.code)
+            other = tree_of(block.code)
             if other is None:
                 continue
             if index in parts or (_redefines(other, known, name, block.code) and not is_aside(block, blocks)):
@@ -72,23 +72,20 @@ def _script_parts(position: int, blocks: Sequence[Block]) -> set[int]:
     parts = {position}
     pending, known = [position], set[str]()
     while pending:
-        tree = parse(blocks[pending.pop()].code)
+        tree = tree_of(blocks[pending.pop()].code)
         if tree is None:
             continue
         known |= definitions(tree).keys()
         for name in sorted(missing_names(tree) - known):
             others = [block for index, block in enumerate(blocks) if index not in parts]
-            supplier = chosen_version(others, name) or next((one for one in others if _binds(one.code, name)), None)
+            supplier = chosen_version(others, name) or next(
+                (one for one in others if is_program(tree_of(one.code), name)), None
+            )
             if supplier is not None and name not in known:
                 pending.append(next(index for index, block in enumerate(blocks) if block is supplier))
                 parts.add(pending[-1])
-                known |= definitions(parse(supplier.code) or ast.Module([], [])).keys()
-    return parts | _start_of(parse(blocks[position].code), blocks, position)
-
-
-def _binds(code: str, name: str) -> bool:
-    tree = parse(code)
-    return tree is not None and name in definitions(tree)
+                known |= definitions(tree_of(supplier.code) or ast.Module([], [])).keys()
+    return parts | _start_of(tree_of(blocks[position].code), blocks, position)
 
 
 def script(blocks: Sequence[Block]) -> tuple[str, Block] | None:
@@ -98,27 +95,20 @@ def script(blocks: Sequence[Block]) -> tuple[str, Block] | None:
         blocks: Blocks that may be Python, in the order of the answer.
 
     Returns:
-        The last block that is a whole program; else the last that is one with the blocks that it lacks; else all
-        blocks, if they are one together; else the longest that parses. With the block that the choice fell on, the
-        last of all; None if there is no block of Python.
+        The last block that is a whole program; else the last that is one with the blocks that it lacks; else the
+        longest that parses. With the block that the choice fell on; None if there is no block of Python.
     """
-    parsed = [block for block in blocks if is_program(parse(block.code))]
+    parsed = [block for block in blocks if is_program(tree_of(block.code))]
     kept = answering([block for block in parsed if not leaves_out(block.code)] or parsed, blocks)
     if _communicates("\n".join(block.code for block in kept)):
-        for tries in (((block.code, block) for block in kept), _with_parts(kept[-_MOST_JOINED:], blocks)):
+        alone = ((block.code, block) for block in kept)
+        completed = ((joined(block, blocks, ""), block) for block in kept[-_MOST_JOINED:])
+        for tries in (alone, completed):
             if whole := [one for one in tries if is_whole(one[0])]:
                 return next((one for one in reversed(whole) if one[1].is_python), whole[-1])
-        together = [block for block in kept if block.is_python] or kept
-        if len(together) > 1 and is_whole(code := _program(together)):
-            return code, together[-1]
     if longest := max(kept, key=lambda block: (block.is_python, block.code.count("\n")), default=None):
         return joined(longest, blocks, ""), longest
     return next(((block.code, block) for block in blocks if block.is_python), None)
-
-
-def _with_parts(starts: Sequence[Block], blocks: Sequence[Block]) -> Iterator[tuple[str, Block]]:
-    """Yield blocks joined with those that they lack."""
-    return ((joined(block, blocks, ""), block) for block in starts)
 
 
 def _communicates(code: str) -> bool:
@@ -134,7 +124,7 @@ def is_whole(code: str) -> bool:
     Returns:
         True if it is a whole program for standard input, as far as can be seen.
     """
-    tree = parse(code) if _communicates(code) else None
+    tree = tree_of(code) if _communicates(code) else None
     if tree is None or missing_names(tree):
         return False
     return _communicates("\n".join(map(ast.unparse, _reached(tree))))
@@ -160,7 +150,7 @@ def _program(parts: Sequence[Block]) -> str:
     """Join blocks in their order, except for those that others before them need while they load."""
     if len(parts) == 1:
         return parts[0].code
-    trees = [parse(part.code) or ast.Module([], []) for part in parts]
+    trees = [tree_of(part.code) or ast.Module([], []) for part in parts]
     owns = [definitions(tree).keys() for tree in trees]
     order = list(range(len(parts)))
     known: set[str] = set()
@@ -200,18 +190,13 @@ def _loads(statement: ast.stmt) -> Iterator[str]:
             yield node.id
 
 
-def _imports_all(code: str) -> bool:
-    tree = parse(code) if "*" in code else None
-    return tree is not None and "*" in definitions(tree)
-
-
 def _start_of(tree: ast.Module | None, blocks: Sequence[Block], position: int) -> set[int]:
     """Return the later block that starts a script which only defines functions, if there is one."""
     if tree is None or not all(isinstance(node, (*DefinitionNode, ast.Import, ast.ImportFrom)) for node in tree.body):
         return set()
     defined = definitions(tree).keys()
     for index, block in enumerate(blocks[position + 1 :], position + 1):
-        match parse(block.code):
+        match tree_of(block.code):
             case ast.Module(body=[ast.Expr(value=ast.Call(func=ast.Name(id=called)))]) if called in defined:
                 return {index}
             case ast.Module(body=[ast.If() as guard]) if "__name__" in ast.unparse(guard.test):

@@ -13,21 +13,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from plum_hub.answers.fences import FencedBlock, is_neutral, is_python, scan
-from plum_hub.answers.source import parse
+from plum_hub.answers.source import tree_of
 
-_NAMES = (
+REASONING = (
     r"(?:[a-z]+[_-])?(?:(?:ant|deep)?think(?:ing)?|thoughts?|reason(?:ing)?|reflect(?:ion)?|scratch_?pad|monologue)"
     r"(?:[_-](?:process|content|fast|faster))?|analysis|chain[_-]of[_-]thought|cot"
 )
+"""Pattern of the names that models give to their reasoning, in lower case."""
 _TAG = re.compile(
-    rf"(?i)<(?P<slash>/?)(?:\w+:)?(?P<tag>{_NAMES})(?:[ \t][^<>\n]*)?>"
-    rf"|\[(?P<square_slash>/?)(?P<square>think(?:ing)?|reasoning)\]"
-    rf"|<\|(?P<side>begin|start|end)_of_(?P<of>thought|thinking|think|reasoning)\|>"
-    rf"|<\|(?P<upper_side>start|end)_(?P<upper>thinking|reasoning)\|>"
-    rf"|<\|(?P<bar_slash>/?)(?P<bar>think(?:ing)?)\|>"
-    rf"|◁(?P<wide_slash>/?)(?P<wide>think)▷"
-    r"|(?P<opening><unused94>|<\|channel>thought\b|<\|inner_prefix\|>|<\|think(?:ing)?_start\|>)"
-    r"|(?P<closing><unused95>|<channel\|>|<\|inner_suffix\|>|<\|think(?:ing)?_end\|>)"
+    rf"(?i)(?:<[|｜]?|◁)(?P<slash>/?)(?:(?P<side>begin|start|end)_(?:of_)?)?(?:\w+:)?(?P<tag>{REASONING})"
+    r"(?:[ \t][^<>\n]*)?(?:[|｜]?>|▷)"
+    r"|\[(?P<square_slash>/?)(?P<square>think(?:ing)?|reasoning)\]"
+    r"|(?P<opening><unused94>|<\|channel>thought\b|<\|inner_prefix\|>|<\|(?:think(?:ing)?|reasoning)_start\|>)"
+    r"|(?P<closing><unused95>|<channel\|>|<\|inner_suffix\|>|<\|(?:think(?:ing)?|reasoning)_end\|>)"
 )
 _FINAL = re.compile(r"<\|channel\|>\s*final\b[^<\n]*(?:<\|constrain\|>[^<\n]*)?<\|message\|>")
 _CHANNEL = re.compile(r"(?:<\|start\|>[^<\n]*)?<\|channel\|>")
@@ -151,11 +149,11 @@ def _tags(text: str) -> list[_Tag]:
     for match in matches:
         assert marked is not None
         groups = match.groupdict()
-        kinds = ("tag", "square", "of", "upper", "bar", "wide", "opening", "closing")
-        name = next(groups[key] for key in kinds if groups[key]).lower()
-        side = groups["side"] or groups["upper_side"]
-        slash = any(groups[key] for key in ("slash", "square_slash", "bar_slash", "wide_slash", "closing"))
-        opens = side.lower() != "end" if side else not slash
+        name = next(groups[key] for key in ("tag", "square", "opening", "closing") if groups[key]).lower()
+        closes = (
+            groups["slash"] or groups["square_slash"] or groups["closing"] or (groups["side"] or "").lower() == "end"
+        )
+        opens = not closes
         if not (
             marked.is_code(match.start(), match.end()) or marked.is_quoted(match) or _is_mentioned(text, match, opens)
         ):
@@ -217,7 +215,7 @@ class _MarkedText:
 
     @cached_property
     def _is_program(self) -> bool:
-        tree = parse(self.text)
+        tree = tree_of(self.text)
         return tree is not None and bool(tree.body)
 
     def _is_in_block(self, block: FencedBlock, start: int, end: int) -> bool:
@@ -234,7 +232,7 @@ class _MarkedText:
     def _is_in_line(self, start: int, end: int) -> bool:
         first = self.text.rfind("\n", 0, start) + 1
         line = self.text[first:].split("\n", 1)[0]
-        tree = parse(line.strip()) or parse(line.strip() + " pass")
+        tree = tree_of(line.strip()) or tree_of(line.strip() + " pass")
         return tree is not None and bool(tree.body) and _covers(self._strings(first, line), start, end)
 
     def _strings(self, offset: int, source: str) -> list[tuple[int, int]]:

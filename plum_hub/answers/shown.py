@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from textwrap import dedent
 
-from plum_hub.answers.source import is_program, missing_names, parse
+from plum_hub.answers.source import is_program, missing_names, tree_of
 
 _SPACES = "\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _UNSEEN = "\u00ad\u2060\u2061\u2062\u2063\u2064\ufeff" + "".join(
@@ -40,7 +40,7 @@ def readable(code: str) -> str:
     Returns:
         The program; the code unchanged where it parses as it is, or nothing makes it a program.
     """
-    if (tree := parse(code)) is not None:
+    if (tree := tree_of(code)) is not None:
         return _without_labels(code, tree)
     begin = code.lstrip("\n")
     if _PROMPT.match(begin):
@@ -51,8 +51,9 @@ def readable(code: str) -> str:
     plain = code if code.isascii() else code.translate(_PLAIN)
     outside = code if code.isascii() else _STRING.sub(lambda part: part[1] or part[0].translate(_PLAIN), code)
     ways = (_without_numbers, _without_signs, _without_magics, _replaced, dedent)
-    for shown in dict.fromkeys((outside, plain, *(remove(text) for remove in ways for text in (outside, plain)))):
-        if shown != code and is_program(tree := parse(shown)) and tree is not None:
+    texts = dict.fromkeys((outside, plain))
+    for shown in (*texts, *(remove(text) for remove in ways for text in texts)):
+        if shown != code and is_program(tree := tree_of(shown)) and tree is not None:
             return _without_labels(shown, tree)
     return code
 
@@ -101,7 +102,7 @@ def _without_labels(code: str, tree: ast.Module) -> str:
     begin = body[first - 1].end_lineno or 0 if first else 0
     end = body[last].lineno - 1 if last < len(body) else len(lines)
     kept = "\n".join(lines[begin:end]) + ("\n" if last < len(body) else "")
-    return kept if is_program(parse(kept)) else code
+    return kept if is_program(tree_of(kept)) else code
 
 
 def _is_label(node: ast.stmt, missing: set[str]) -> bool:

@@ -5,6 +5,7 @@ import builtins
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
+from functools import lru_cache
 from typing import TypeVar, cast
 
 from plum_hub.execution.literals import syntax_tree
@@ -16,6 +17,7 @@ _RUNS = (
     ast.Import, ast.ImportFrom, ast.Assign, ast.AugAssign, ast.For, ast.While, ast.If, ast.With, ast.Try, ast.TryStar,
     ast.Match,
 )  # fmt: skip
+_MOST_CUTS = 40
 _NodeT = TypeVar("_NodeT", bound=ast.AST)
 
 
@@ -31,6 +33,18 @@ def parse(source: str) -> ast.Module | None:
     return _parse_with_error_line(source)[0]
 
 
+def tree_of(source: str) -> ast.Module | None:
+    """Parse a module as `parse` does, but the same text once: the rules of extraction look at it again and again.
+
+    Args:
+        source: Python source.
+
+    Returns:
+        The syntax tree, which must not be changed; None if `parse` returns none.
+    """
+    return _parsed_lately(source)[0]
+
+
 def _parse_with_error_line(source: str) -> tuple[ast.Module | None, int]:
     """Return the syntax tree and 0, or None and the line of the first syntax error (0 if no line is known)."""
     with warnings.catch_warnings():
@@ -43,6 +57,9 @@ def _parse_with_error_line(source: str) -> tuple[ast.Module | None, int]:
             return None, 0
 
 
+_parsed_lately = lru_cache(maxsize=8)(_parse_with_error_line)
+
+
 def longest_valid_prefix(lines: list[str]) -> str:
     """Cut a text at the first line that is not Python, such as prose or a truncated line.
 
@@ -50,14 +67,41 @@ def longest_valid_prefix(lines: list[str]) -> str:
         lines: The lines of the text.
 
     Returns:
-        The lines before it, joined; "" if there are none.
+        The lines before it, joined; "" if there are none, or none were found in as many cuts as no real text needs.
     """
-    while lines:
-        tree, error_line = _parse_with_error_line("\n".join(lines))
+    for _ in range(_MOST_CUTS):
+        if not lines:
+            break
+        tree, error_line = _parsed_lately("\n".join(lines))
         if tree is not None:
             return "\n".join(lines)
         lines = lines[: min(error_line - 1, len(lines) - 1)] if error_line else []
     return ""
+
+
+def breaks_off(tree: ast.Module, rest: str) -> bool:
+    """Tell whether what follows a program that was cut at a line belongs to its last statement, and may matter.
+
+    Args:
+        tree: The program, which is not empty.
+        rest: The text behind it.
+
+    Returns:
+        True if the text is indented, and control could reach it.
+    """
+    last = tree.body[-1]
+    return rest.lstrip("\n")[:1].isspace() and hasattr(last, "body") and _goes_on(last)
+
+
+def _goes_on(node: ast.stmt) -> bool:
+    match node:
+        case ast.Return() | ast.Raise():
+            return False
+        case ast.FunctionDef(body=[*_, ast.stmt() as last]) | ast.AsyncFunctionDef(body=[*_, ast.stmt() as last]):
+            return isinstance(last, DefinitionNode) or _goes_on(last)
+        case ast.If(body=[*_, one], orelse=[*_, other]):
+            return _goes_on(one) or _goes_on(other)
+    return True
 
 
 def definitions(tree: ast.Module) -> dict[str, ast.stmt]:

@@ -17,8 +17,8 @@ from plum_hub.answers.source import (
     is_stub,
     loaded_names,
     longest_valid_prefix,
-    parse,
     stored_names,
+    tree_of,
 )
 
 SKETCHED, WHOLE, COMPLETE = 2, 3, 5
@@ -41,6 +41,7 @@ _LEFT_OUT = re.compile(
 _LONGEST_COMMENT = 200
 _ASIDE = re.compile(
     r"""(?ix) \b(?: mistakes? | wrong(?:ly)? | incorrect(?:ly)? | buggy | bugs?(?!-free) | broken | anti-?pattern
+        | non-?working | counter-?example | what[ ]not[ ]to[ ]do
         | pitfall | na[iï]ve(?:ly)? | brute[- ]?force | inefficient | slow(?:er)? | for[ ]comparison
         | bad[ ](?:example|practice|code|version|solution|approach|way) | avoid[ ](?:this|writing|doing|code)
         | (?:do[ ]not|don['’]t)[ ](?:do|write|use)
@@ -53,7 +54,8 @@ _TELLS = re.compile(
         | made | went | miss(?:es|ed)? | forg[eo]t | need(?:s|ed)? | work(?:s|ed)? | handles?
         | (?:does|did|was|is|ca)n['’]t | correct(?:ed|ion)? | fix(?:ed|es|ing)? | final(?:ly)? | improve[ds]? | updated?
         | revised? | rewrit\w+ | above | better | faster | optimi[sz]ed? | more[ ]efficient | right | should | instead
-        | rather[ ]than | again | without | wait | oops | sorry | let[ ]me | avoid(?:s|ing) | to[ ]avoid | prevents?
+        | noticed | found | spotted
+    | rather[ ]than | again | without | wait | oops | sorry | let[ ]me | avoid(?:s|ing) | to[ ]avoid | prevents?
     )\b | , [ ] use\b"""
 )
 """Tells what is wrong with something else, or corrects it, and so is no name of what is wrong."""
@@ -63,6 +65,8 @@ _SHOWN = re.compile(
           (?:[ ](?:this|that|the[ ]following|as[ ]follows|like[ ]this|to[ ].*))? \W*$ )"""
 )
 _CORRECTS = re.compile(r"(?i)\b(?:correct(?:ed|ion)|fixed|final|wait|oops|sorry|apolog\w+)\b")
+_STATES = re.compile(r"(?is)(?!.*\b(?:following|below|here|next)\b).*[.!]\W*$")
+"""Ends as a sentence on what stands before it does, and not as a heading."""
 _SENTENCE_END = re.compile(r"[.!?]\s+(?=\S)")
 
 
@@ -173,7 +177,9 @@ def is_aside(block: Block, blocks: Sequence[Block]) -> bool:
     Returns:
         True if the text before it, or the comment on its first line, says so.
     """
-    names = (_SHOWN.sub("", _SENTENCE_END.split(text)[-1]) for text in _said(block, blocks))
+    label, comment = _said(block, blocks)
+    said = (comment, "" if _STATES.match(label) else label)
+    names = (_SHOWN.sub("", _SENTENCE_END.split(text)[-1]) for text in said)
     return any(_ASIDE.search(name) and not _TELLS.search(name) for name in names)
 
 
@@ -202,7 +208,7 @@ def defines(code: str, name: str) -> bool:
     Returns:
         True if it does; an import defines nothing.
     """
-    if (tree := parse(code)) is not None:
+    if (tree := tree_of(code)) is not None:
         return definition(tree, name) is not None
     return re.search(rf"^(?:(?:async )?def|class) {re.escape(name)}\b", code, re.MULTILINE) is not None
 
@@ -233,10 +239,10 @@ def completeness(code: str, name: str) -> int:
     """
     if not defines(code, name):
         return 0
-    tree = parse(code)
+    tree = tree_of(code)
     if tree is None:
         begin = longest_valid_prefix(code.split("\n"))
-        prefix = parse(begin)
+        prefix = tree_of(begin)
         node = None if prefix is None else definition(prefix, name)
         return 1 if node is None or is_sketch(node, begin) else WHOLE
     node = definition(tree, name)
@@ -321,7 +327,7 @@ def _is_constant(node: ast.AST) -> bool:
 
 def _interface(code: str, name: str) -> _Interface:
     """Read how a definition is used."""
-    known = definitions(tree) if (tree := parse(code)) is not None else {}
+    known = definitions(tree) if (tree := tree_of(code)) is not None else {}
     node: ast.AST | None = known.get(name)
     value = getattr(node, "value", None)
     if isinstance(node, ast.Assign) and isinstance(value, ast.Name | ast.Lambda):

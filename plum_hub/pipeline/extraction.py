@@ -27,7 +27,8 @@ def program_of(text: str, suite: TestSuite, extraction: str) -> str | None:
     """Extract the program of an answer.
 
     An answer to EvalPlus' words is judged as EvalPlus does: without the assertions and prints that a model puts behind
-    its program. A program with a wrong one would not load, and carry no label.
+    its program. A program with a wrong one would not load, and carry no label. One that breaks off within a function
+    carries none: what EvalPlus makes of it, the lines before, was not the answer.
 
     Args:
         text: The answer.
@@ -41,7 +42,7 @@ def program_of(text: str, suite: TestSuite, extraction: str) -> str | None:
     if code is None or extraction != _REDUCED:
         return code
     used = frozenset[str]().union(*map(_names, suite.cases))
-    return needed_code(code, suite.entry_point or None, used)
+    return needed_code(code, suite.entry_point or None, used, whole=True)
 
 
 def extracted(sample: Sample, suite: TestSuite, extraction: str) -> Sample:

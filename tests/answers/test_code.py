@@ -1,7 +1,11 @@
 import gzip
 import json
+import subprocess
+import sys
+import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -185,6 +189,11 @@ REASONING = {
     "numbered tokens": f"<unused94>thought\n{_DRAFT}<unused95>{_BLOCK}",
     "a channel's ends": f"{_BLOCK}<|channel>thought\n{_DRAFT}<channel|>\n",
     "a prefix": f"{_BLOCK}<|inner_prefix|>\n{_DRAFT}<|inner_suffix|>\n",
+    "marks without bars": f"<START_THINKING>\n{_DRAFT}<END_THINKING>\n{_BLOCK}",
+    "marks of another name": f"{_BLOCK}<|thought|>\n{_DRAFT}<|/thought|>",
+    "the other order": f"{_BLOCK}<|reasoning_start|>\n{_DRAFT}<|reasoning_end|>",
+    "full-width bars": f"{_BLOCK}<｜think｜>\n{_DRAFT}<｜/think｜>",
+    "a closing mark only": f"{_DRAFT}<|end_of_reasoning|>\n{_BLOCK}",
     "harmony": (
         f"<|channel|>analysis<|message|>{_DRAFT}<|end|><|start|>assistant<|channel|>final<|message|>{_BLOCK}<|return|>"
     ),
@@ -372,6 +381,9 @@ _SECOND = {
     "the naive way": ("Brute force for comparison (slow):", "def f(a, b):\n    while True: pass\n"),
     "presented": ("Here is a common mistake:", "def f(a, b):\n    return a - b\n"),
     "wrong by its comment": ("", "# Wrong:\ndef f(a, b):\n    return a - b\n"),
+    "a counterexample": ("**Counterexample**", "def f(a, b):\n    return a - b\n"),
+    "what not to do": ("What not to do:", "def f(a, b):\n    return a - b\n"),
+    "wrong in a sentence": ("The following is incorrect.", "def f(a, b):\n    return a - b\n"),
     "erroneous": ("The following code swaps them incorrectly:", "def f(a, b):\n    return a - b\n"),
 }
 
@@ -391,6 +403,8 @@ def test_what_is_shown_beside_the_answer_does_not_replace_it(name: str) -> None:
             "The naive approach above is slow. Better:",
             "To avoid this mistake, use:",
             "Something went wrong. Again:",
+            "Hmm, that's wrong.",
+            "I noticed a bug:",
             "",
         ),
     ],
@@ -524,6 +538,22 @@ def test_prose_behind_a_fence_that_is_not_closed_is_no_code(prose: str) -> None:
     assert extract_code(f"Here:\n```python\n{F}\n{prose}\n", "f") == F
 
 
+def test_a_function_that_breaks_off_without_a_fence_stays_whole() -> None:
+    cut = "def f(x):\n    y = 0\n    for i in x:\n        y += g(i,\n"
+    assert extract_code(cut, "f") == cut
+    assert extract_code(f"Here:\n\n{cut}\nAgain:\n\n{F}", "f") == F
+    assert (
+        extract_code(f"{F}\n\ndef test_f():\n    y = f(1)\n    assert (y", "f")
+        == f"{F}\n\ndef test_f():\n    y = f(1)\n    assert (y\n"
+    )
+    assert extract_code("def f(x):\n    x.append(1)\n\n  This adds one.", "f") == "def f(x):\n    x.append(1)\n"
+
+
+def test_prose_behind_a_fence_that_is_not_closed_is_no_code_where_a_docstring_has_fences() -> None:
+    code = _FENCES_IN_CODE[0]
+    assert extract_code(f"Here:\n```python\n{code}\n\nThis shows fences.\n", "f") == code
+
+
 @pytest.mark.parametrize("cut", ["def g(x):\n    return (x +", "print(f(1), f(", "for i in range(", "assert f(1) =="])
 def test_code_that_is_cut_stays(cut: str) -> None:
     assert extract_code(f"```python\n{F}\n{cut}", "f") == f"{F}\n{cut}\n"
@@ -540,6 +570,13 @@ def test_blanks_in_texts_stay_where_others_are_no_spaces() -> None:
 )
 def test_source_that_breaks_the_parser_is_still_the_answer(code: str) -> None:
     assert extract_code(f"```python\n{code}\n```", "f") == code + "\n"
+
+
+@pytest.mark.parametrize("line", ["def f(x):\n", "x = (\n"])
+def test_a_line_that_a_model_repeats_to_its_limit_takes_no_minutes(line: str) -> None:
+    begun = time.process_time()
+    extract_code(line * 20_000, "f")
+    assert time.process_time() - begun < 10  # seconds
 
 
 @pytest.mark.shared
@@ -570,3 +607,60 @@ def test_a_second_version_that_is_cut_does_not_replace_a_whole_one() -> None:
         assert extract_code(whole[:end], "has_close") == first, whole[:end]
     assert extract_code(whole, "has_close") == second
     assert extract_code(whole[whole.index(second) - len("```python\n") : -len("```\n")], "has_close") == second  # alone
+
+
+_HELPER = "def g(x):\n    return x + 1\n"
+_USES = {
+    "a name": "from helper import g\n\n\ndef f(x):\n    return g(x)\n",
+    "names in brackets": "from helper import (\n    g,\n)\n\n\ndef f(x):\n    return g(x)\n",
+    "another name": "from .helper import g as h\n\n\ndef f(x):\n    return h(x)\n",
+    "all names": "from lib.helper import *\n\n\ndef f(x):\n    return g(x)\n",
+    "the module": "import helper as the\n\n\ndef f(x):\n    return the.g(x)\n",
+}
+
+
+def _value(text: str, name: str = "f") -> Any:
+    scope: dict[str, Any] = {}
+    exec(str(extract_code(text, name)), scope)
+    return scope[name](1)
+
+
+@pytest.mark.parametrize("use", _USES)
+@pytest.mark.parametrize("order", ["helper.py:\n{0}\nmain.py:\n{1}", "`main.py`\n{1}\n`helper.py`\n{0}"])
+def test_an_answer_may_have_several_files(use: str, order: str) -> None:
+    tests = "```python\nfrom main import f\n\ndef test_f():\n    assert f(1) == 2\n```\n"
+    text = order.format(f"```python\n{_HELPER}```", f"```python\n{_USES[use]}```")
+
+    assert _value(text) == _value(f"{text}\n{tests}") == 2
+
+
+def test_files_of_an_answer_may_import_one_another() -> None:
+    files = [
+        "from b import h\ndef g(x):\n    return h(x)\n",
+        "from __future__ import annotations\nfrom a import g\nK = 0\ndef f(x: Any) -> Any:\n    return g(x) + K\n",
+        "from main import K\ndef h(x):\n    return x\n",
+        "def h(x):\n    return x + 1\n",
+    ]
+    blocks = [f"```python\n{code}```\n" for code in files]
+
+    assert _value("\n".join([*blocks[:2], "b.py, corrected:", blocks[3]])) == 2
+    assert "from main import K" in str(extract_code("\n".join(blocks[:3]), "f"))  # in a circle, as in files
+
+
+@pytest.mark.parametrize("module", ["math", "collections.abc"])
+def test_modules_of_python_are_no_files_of_an_answer(module: str) -> None:
+    program = f"from {module} import g\n\n\ndef f(x):\n    return g(x)\n"
+    assert extract_code(f"```python\n{_HELPER}```\nOr:\n```python\n{program}```\n", "f") == program
+
+
+def test_a_module_that_exists_is_no_file_of_an_answer() -> None:
+    own = "class Draft7Validator:\n    pass\n"
+    program = "from jsonschema import Draft7Validator\n\n\ndef f(x):\n    return Draft7Validator.__module__\n"
+    assert _value(f"```python\n{own}```\nOr:\n```python\n{program}```\n").startswith("jsonschema")
+
+
+def test_a_script_in_two_files_is_one_program() -> None:
+    program = "from helper import g\n\nprint(g(int(input())))\n"
+    found = str(extract_code(f"```python\n{_HELPER}```\n```python\n{program}```\n", None))
+    ran = subprocess.run([sys.executable, "-I", "-c", found], input="1\n", capture_output=True, text=True, check=True)
+    assert ran.stdout == "2\n"

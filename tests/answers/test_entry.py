@@ -9,6 +9,7 @@ import pytest
 
 from plum_hub.answers.effects import names_in
 from plum_hub.answers.entry import missing_helpers, needed_code
+from plum_hub.answers.source import parse
 
 
 def cases() -> dict[str, str]:
@@ -117,6 +118,25 @@ def test_names_that_only_the_tests_use_are_kept() -> None:
 def test_a_method_of_the_entry_point_is_tried_out_too() -> None:
     program = "class F:\n    table = {}\n    @staticmethod\n    def go(x):\n        return x\nF.table.update(n=2)\n"
     assert needed_code(program + "F.go(1, 2)\nq = F()\nq.go(1, 2)\n", "F") == program
+
+
+@pytest.mark.parametrize(
+    ("code", "is_whole"),
+    [
+        ("def f(x):\n    s = 1\n    return (x +", False),
+        ("def f(x):\n    if x:\n        return 1\n    else:\n        # later\n\n    return 2\n", False),
+        ("def f(x):\n    def g():\n        return 1\n    return (g(", False),
+        ("def f(x):\n    return g(x)\n\ndef g(x):\n    y = x\n    return (y", False),
+        ("class f:\n    def go(self): return 1\n\n    def stop(self):\n        # later\n", False),
+        ("def f(x):\n    return x\n    It adds one.\n", True),
+        ("def f(x):\n    if x:\n        return 1\n    else:\n        raise ValueError\n    print('", True),
+        ("def f(x):\n    return x\n\ndef test_f():\n    y = f(1)\n    assert (y", True),
+        ("def f(x):\n    return x\n\nprint(f(1), f(", True),
+    ],
+)
+def test_a_program_that_breaks_off_within_what_is_needed_is_none(code: str, is_whole: bool) -> None:
+    assert (needed_code(code, "f", whole=True) != code) == is_whole
+    assert needed_code(code, "f") == code or parse(needed_code(code, "f")) is not None  # as EvalPlus does
 
 
 GIVEN = "import math\n\n\ndef g(x):\n    return math.floor(x)\n\n\ndef f(x):\n    pass\n"
