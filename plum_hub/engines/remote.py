@@ -25,6 +25,8 @@ _T = TypeVar("_T")
 
 BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """HTTP statuses after which the same request may succeed."""
+LACKING = frozenset({404, 405, 501})
+"""HTTP statuses of a server that lacks an endpoint."""
 _LONGEST_WAIT = 60.0
 _BETWEEN_SIGNALS = 1.0
 _SECRET_IN_QUERY = re.compile(r"[?&][^=&]*(key|token|secret|password|sig|auth)[^=&]*=", re.IGNORECASE)
