@@ -19,12 +19,13 @@ def can_be_key(text: str) -> bool:
     """Tell whether a text could be a server's key, which travels in a header: printable ASCII.
 
     Args:
-        text: The text; a key that is copied from a page may have typographic quotes.
+        text: The text. A key that is copied from a page may have typographic quotes, one from a file of a container's
+            variables (`--env-file`) those around it, and one from an example `Bearer` before it.
 
     Returns:
         True if it could.
     """
-    return text.isascii() and text.isprintable()
+    return text.isascii() and text.isprintable() and not text.lower().startswith(("'", '"', "bearer "))
 
 
 def on_loopback(environment: Mapping[str, str]) -> dict[str, str]:

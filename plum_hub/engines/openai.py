@@ -42,6 +42,7 @@ from plum_hub.engines.remote import (
 from plum_hub.engines.server_errors import ErrorBody, read_error
 from plum_hub.errors import EngineError
 from plum_hub.network import can_be_key
+from plum_hub.redaction import keep_secret
 
 if TYPE_CHECKING:
     from openai import APIStatusError, OpenAI
@@ -523,10 +524,11 @@ class OpenAIEngine(Engine):
 
 def _key_in(variable: str) -> str:
     """Read a key without the line break that a file leaves at its end."""
+    keep_secret(variable)
     key = os.environ.get(variable, "").strip()
     if not can_be_key(key):
         raise EngineError(
-            f"{variable} holds a character that no key has, such as a typographic quote or a line break: "
+            f"{variable} holds a character that no key has, such as a quote or a line break, or begins with Bearer: "
             "set it to the bare key"
         )
     return key

@@ -183,7 +183,7 @@ def test_a_key_is_read_without_its_line_break_and_no_other_character_is_sent(mon
     with LoopbackServer(key="right") as server:
         monkeypatch.setenv("OPENAI_API_KEY", " right\r\n")
         assert ask(config(server), "one")["one"].text
-        for wrong in ("\u201cright\u201d", "ri\nght"):
+        for wrong in ("\u201cright\u201d", "ri\nght", '"right"', "'right'", "Bearer right"):
             monkeypatch.setenv("OPENAI_API_KEY", wrong)
             with pytest.raises(EngineError, match="OPENAI_API_KEY holds a character that no key has"):
                 config(server).open()
