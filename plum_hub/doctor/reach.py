@@ -215,7 +215,7 @@ def engine(server: EngineServer) -> list[Diagnosis]:
         why = proxy_fault() or type(error).__name__
         return [_engine(name, "fault", f"does not answer ({why})", "start it, or check its base_url")]
     if key and answer.status_code == 403:  # of a key that is restricted
-        says = "answers, and does not let this key list models: a build asks the model for a word before it begins"
+        says = "answers, and does not let this key list models: a build tries its model first"
         return [_engine(name, "note", says, f"give the key in {server.key_name} the right to list models")]
     if answer.status_code in (401, 403):
         with_key = f"refuses the key of {server.key_name}" if key else "wants a key"
@@ -226,7 +226,7 @@ def engine(server: EngineServer) -> list[Diagnosis]:
         says = f"answers {path} with status {answer.status_code}, not as a server of this kind"
         return [_engine(name, "fault", says, "check its base_url: that of an OpenAI server ends in /v1")]
     if server.model and server.model not in models:
-        says = f"answers, and does not list {server.model!r} among its {len(models)} models: a build asks it for a word first"
+        says = f"answers, and does not list {server.model!r} among its {len(models)} models: a build tries it first"
         return [_engine(name, "note", says, f"name one of its models, such as {', '.join(models[:3]) or 'none'}")]
     accepted = "; accepts the key" if key else ""
     return [_engine(name, "ok", f"answers with {len(models)} models ({', '.join(models[:3])}){accepted}", "")]
