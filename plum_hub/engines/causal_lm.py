@@ -34,8 +34,16 @@ def load_causal_lm(where: str, **options: Any) -> Any:
         MisfitError: Its files do not fit. What else `from_pretrained` raises is passed on (see `names.unloadable`).
     """
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
-    model, loaded = AutoModelForCausalLM.from_pretrained(where, output_loading_info=True, **trust.WEIGHTS, **options)
+    told = logging.get_verbosity()
+    logging.set_verbosity_error()  # else it prints a table of what is told here in one line
+    try:
+        model, loaded = AutoModelForCausalLM.from_pretrained(
+            where, output_loading_info=True, **trust.WEIGHTS, **options
+        )
+    finally:
+        logging.set_verbosity(told)
     quantised = getattr(model, "hf_quantizer", None) is not None
     if missing := _missing(model, loaded["missing_keys"], quantised=quantised):
         unread = loaded["unexpected_keys"]
@@ -60,8 +68,6 @@ def check_causal_lm(where: str, revision: str | None) -> None:
     """
     from transformers.utils import logging
 
-    told = logging.get_verbosity()
-    logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         load_causal_lm(where, revision=revision or "main", device_map="meta")
@@ -69,8 +75,6 @@ def check_causal_lm(where: str, revision: str | None) -> None:
         raise
     except unloadable():
         return
-    finally:
-        logging.set_verbosity(told)
 
 
 def add_adapter(model: Any, where: str, **options: Any) -> Any:
