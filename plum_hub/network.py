@@ -7,6 +7,8 @@ from urllib.request import getproxies_environment
 
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _PROXIES = ("http", "https", "all")
+DIRECT = {f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")}
+"""`mounts` of an HTTP client: a server on this machine is behind no proxy, which would look for it on its own."""
 
 
 def offline_variable() -> str | None:

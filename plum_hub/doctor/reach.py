@@ -22,7 +22,7 @@ from plum_hub.home import clients_home
 from plum_hub.hubs.client import Account, HubTarget, account
 from plum_hub.hubs.embedded import default_root, running_endpoint
 from plum_hub.hubs.store import token_file
-from plum_hub.network import can_be_key, offline_variable, proxy_fault
+from plum_hub.network import DIRECT, can_be_key, offline_variable, proxy_fault
 
 SECONDS = 2.5
 """Seconds after which what does not answer counts as out of reach."""
@@ -209,7 +209,8 @@ def engine(server: EngineServer) -> list[Diagnosis]:
     path = "/models" if server.kind == "openai" else "/info"
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        answer = httpx2.get(f"{server.url.rstrip('/')}{path}", headers=headers, timeout=SECONDS)
+        with httpx2.Client(timeout=SECONDS, mounts=DIRECT) as client:
+            answer = client.get(f"{server.url.rstrip('/')}{path}", headers=headers)
         found = answer.json() if answer.status_code == 200 else None
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, ImportError) as error:  # ImportError: of a SOCKS proxy
         why = proxy_fault() or type(error).__name__

@@ -41,7 +41,7 @@ from plum_hub.engines.remote import (
 )
 from plum_hub.engines.server_errors import ErrorBody, read_error
 from plum_hub.errors import EngineError
-from plum_hub.network import can_be_key
+from plum_hub.network import DIRECT, can_be_key
 from plum_hub.redaction import keep_secret
 
 if TYPE_CHECKING:
@@ -200,7 +200,11 @@ class OpenAIEngine(Engine):
         self.config = config
         self.client: OpenAI = client_of(
             lambda: openai.OpenAI(
-                base_url=config.base_url, api_key=key or "none", max_retries=0, timeout=config.timeout_seconds
+                base_url=config.base_url,
+                api_key=key or "none",
+                max_retries=0,
+                timeout=config.timeout_seconds,
+                http_client=openai.DefaultHttpxClient(mounts=DIRECT),
             )
         )
         self.identity = EngineIdentity(

@@ -209,6 +209,28 @@ def test_tgi_says_what_is_wrong_with_a_setting_and_what_broke(
         ask(tgi(loopback), "one")
 
 
+def test_tgi_is_asked_without_stop_strings_where_it_takes_four_and_the_answers_end_at_them(
+    loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = loopback.answer
+
+    def four_at_most(path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        count = len(body["parameters"]["stop"])
+        said = {"error": f"Input validation error: `stop` supports up to 4 stop sequences. Given: {count}"}
+        return (422, {**said, "error_type": "validation"}) if count > 4 else answer(path, body)
+
+    monkeypatch.setattr(loopback, "answer", four_at_most)
+    names = [str(number) for number in range(8)]
+    whole = {name: one.text for name, one in ask(tgi(loopback), *names).items()}
+    stops = (whole["3"].split(" ")[2], *"abcd")
+    sampling = Sampling(temperature=1.0, top_p=0.9, max_tokens=8, stop=stops)
+    wanted = [Request(id=name, prompt=[{"role": "user", "content": name}], seed=1, sampling=sampling) for name in names]
+    with tgi(loopback).open() as engine:
+        found = {one.id: one for one in engine.generate(wanted)}
+    assert found.keys() == whole.keys()
+    assert (found["3"].text, found["3"].stop) == (whole["3"].partition(stops[0])[0], stops[0])
+
+
 @pytest.mark.parametrize("status", [200, 422])
 def test_tgi_refuses_a_prompt_that_leaves_no_room(
     loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch, status: int
