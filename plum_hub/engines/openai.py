@@ -98,12 +98,7 @@ class OpenAIConfig(RemoteSettings):
     @model_validator(mode="after")
     def _own_key_only(self) -> Self:
         """Refuse to send the Hub's token, or the machine's keys, to a server that a recipe names."""
-        try:
-            host = urlsplit(self.base_url or "").hostname or ""
-        except ValueError as error:
-            raise EngineError(
-                f"{self.base_url}: is no address ({error}); write it as in  openai:NAME@http://localhost:8000/v1"
-            ) from error
+        host = urlsplit(self.base_url or "").hostname or ""
         to_the_hub = host == "huggingface.co" or host.endswith(".huggingface.co")
         if self.api_key_env in _OTHERS and not (to_the_hub and self.api_key_env.startswith("H")):
             raise EngineError(
@@ -133,7 +128,8 @@ class OpenAIConfig(RemoteSettings):
     @override
     def usd_per_million_tokens(self) -> TokenPrices | None:
         """Return the prices in the settings, else OpenAI's list price (`prices.yaml`); half of them for a batch."""
-        of_openai = self.address is None or urlsplit(self.address).hostname == "api.openai.com"
+        address = self.located().base_url
+        of_openai = address is None or urlsplit(address).hostname == "api.openai.com"
         prices = list_prices().get(self.model) if of_openai else None
         given, cached = self.usd_per_million_input, self.usd_per_million_cached_input
         if given is not None or self.usd_per_million_output is not None:
@@ -192,7 +188,8 @@ class OpenAIEngine(Engine):
         import openai
 
         config = config.located()
-        key = _key_in(config.api_key_env)
+        keep_secret(config.api_key_env)
+        key = _bare(config.api_key_env)
         if not key and config.base_url is None:
             raise EngineError(
                 f"openai:{config.model} needs a key: set {config.api_key_env}, or base_url for a server of yours"
@@ -202,6 +199,8 @@ class OpenAIEngine(Engine):
             lambda: openai.OpenAI(
                 base_url=config.base_url,
                 api_key=key or "none",
+                organization=_bare("OPENAI_ORG_ID") or None,
+                project=_bare("OPENAI_PROJECT_ID") or None,
                 max_retries=0,
                 timeout=config.timeout_seconds,
                 http_client=openai.DefaultHttpxClient(mounts=DIRECT),
@@ -526,9 +525,8 @@ class OpenAIEngine(Engine):
         return joined(data) if is_stream(data) else json_of(data)
 
 
-def _key_in(variable: str) -> str:
-    """Read a key without the line break that a file leaves at its end."""
-    keep_secret(variable)
+def _bare(variable: str) -> str:
+    """Read what goes into a header, without the line break that a file leaves at its end."""
     key = os.environ.get(variable, "").strip()
     if not can_be_key(key):
         raise EngineError(

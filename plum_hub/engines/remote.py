@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError
 from multiprocessing.pool import IMapIterator, ThreadPool
 from pathlib import PurePath
 from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 from typing_extensions import override
@@ -71,6 +72,13 @@ class RemoteSettings(EngineSettings):
             )
         if url and not url.lower().startswith(("http://", "https://")):
             raise EngineError(f"base_url {url!r} has no scheme: write it as in  http://localhost:8000/v1")
+        try:
+            urlsplit(url or "").port  # noqa: B018 - raises for what is no port
+            if url and not url.isprintable():
+                raise ValueError("it has a character that cannot be printed")
+        except ValueError as error:
+            shown = repr(url)[1:-1]
+            raise EngineError(f"{shown}: is no address ({error}): write it as in  http://localhost:8000/v1") from error
         return url
 
     @override

@@ -1,6 +1,7 @@
 """The openai engine before a server that is overloaded, broken, slow or wrong: every answer once, or a clear error."""
 
 import json
+import re
 import threading
 import time
 from collections import Counter
@@ -305,6 +306,21 @@ def test_an_answer_without_choices_is_asked_for_once_more_and_then_concerns_its_
 def test_an_address_that_is_none_is_named() -> None:
     with pytest.raises(EngineError, match=r"http://\[::1/v1: is no address"):
         OpenAIConfig(model="m", base_url="http://[::1/v1")
+    for kind in (OpenAIConfig, TgiConfig):
+        for wrong in ("http://h:port", "http://[::1]:x", "http://h:99999/v1", "http://h/v1\n"):
+            with pytest.raises(EngineError, match=f"{re.escape(repr(wrong)[1:-1])}: is no address"):
+                kind(model="m", base_url=wrong)
+
+
+@pytest.mark.parametrize("name", ["OPENAI_ORG_ID", "OPENAI_PROJECT_ID"])
+def test_what_goes_into_a_header_is_read_like_a_key(
+    loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "org-1\r\n")
+    assert len(answers(config(loopback), 1)) == 1
+    monkeypatch.setenv(name, "\u201corg-1\u201d")
+    with pytest.raises(EngineError, match=f"{name} holds a character that no key has"):
+        config(loopback).open()
 
 
 def test_a_page_instead_of_the_list_of_models_is_an_error_and_no_traceback(proxy: FaultProxy) -> None:
