@@ -220,6 +220,9 @@ def arguments(config: VllmConfig) -> dict[str, object]:
         "tensor_parallel_size": config.tensor_parallel_size,
         "trust_remote_code": False,
         "load_format": "safetensors",  # a pickle runs code as it is read
+        # As training and transformers do, also where Mistral's own files lie beside these.
+        "config_format": "hf",
+        "tokenizer_mode": "hf",
         "use_tqdm_on_load": False,
         "disable_log_stats": True,
         # A weak model would fill the room that a schema leaves for white space, up to its last token.

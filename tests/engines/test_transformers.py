@@ -162,6 +162,14 @@ def test_vllm_treats_such_prompts_alike(model: Path) -> None:
             list(engine.generate(requests))
 
 
+def test_vllm_reads_what_training_reads_though_mistrals_own_files_lie_beside_it(model: Path) -> None:
+    pytest.importorskip("vllm")
+    (model / "consolidated.safetensors").write_bytes((model / "model.safetensors").read_bytes())
+    (model / "tokenizer.model.v3").write_text("not read")
+    (model / "params.json").write_text('{"dim": 16}')
+    assert _ask(VllmConfig(model=str(model), cpu_kv_cache_gb=0.1), CHAT).completion_tokens
+
+
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_vllm_does_not_answer_with_what_is_no_number_either(model: Path, temperature: float) -> None:
     pytest.importorskip("vllm")
