@@ -7,6 +7,8 @@ from urllib.request import getproxies_environment
 
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _PROXIES = ("http", "https", "all")
+DIRECT = {f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")}
+"""`mounts` of an HTTP client: a server on this machine is behind no proxy, which would look for it on its own."""
 
 
 def offline_variable() -> str | None:
@@ -19,12 +21,13 @@ def can_be_key(text: str) -> bool:
     """Tell whether a text could be a server's key, which travels in a header: printable ASCII.
 
     Args:
-        text: The text; a key that is copied from a page may have typographic quotes.
+        text: The text. A key that is copied from a page may have typographic quotes, one from a file of a container's
+            variables (`--env-file`) those around it, and one from an example `Bearer` before it.
 
     Returns:
         True if it could.
     """
-    return text.isascii() and text.isprintable()
+    return text.isascii() and text.isprintable() and not text.lower().startswith(("'", '"', "bearer "))
 
 
 def on_loopback(environment: Mapping[str, str]) -> dict[str, str]:

@@ -12,6 +12,8 @@ _NAMES = re.compile(r"(^|_)(TOKEN|API_KEY|SECRET|SECRET_KEY|ACCESS_KEY|PASSWORD)
 """Names of environment variables that hold a secret."""
 _SHORTEST = 12
 """Characters; a shorter value may be an ordinary word of a program."""
+_named: set[str] = set()
+"""Variables that hold a key whatever they are called, by the settings of this process."""
 _SHAPES = (
     re.compile(r"\b(?:hf|plum)_[A-Za-z0-9_-]{20,}"),
     re.compile(r"\bsk-[A-Za-z0-9_-]{20,}"),
@@ -23,6 +25,15 @@ REMOVED = "[secret]"
 """What takes the place of a secret."""
 
 
+def keep_secret(variable: str) -> None:
+    """Have the value of an environment variable removed like those of the usual names.
+
+    Args:
+        variable: Its name, such as `TOGETHER_KEY`.
+    """
+    _named.add(variable)
+
+
 def without_own(text: str) -> str:
     """Remove the secrets of the environment from a text that is otherwise kept to the letter.
 
@@ -32,7 +43,7 @@ def without_own(text: str) -> str:
     Returns:
         The text.
     """
-    for secret in _own(tuple(os.environ.get(name, "") for name in _names(tuple(os.environ)))):
+    for secret in _own(tuple(os.environ.get(name, "") for name in (*_names(tuple(os.environ)), *sorted(_named)))):
         if secret in text:
             text = text.replace(secret, REMOVED)
     return text

@@ -180,7 +180,8 @@ def engines_page() -> str:
         lines, meanings = ["| key | default | meaning |", "|---|---|---|"], attribute_docs(kind)
         for key, field in kind.model_fields.items():
             if key != "type":
-                lines.append(key_row(key, None if field.is_required() else field.default, meanings.get(key, "")))
+                default = None if field.is_required() else field.get_default(call_default_factory=True)
+                lines.append(key_row(key, default, meanings.get(key, "")))
         about = inspect.getdoc(kind) or ""
         parts.append(f"## {kind.model_fields['type'].default}\n\n{about}\n\n" + "\n".join(lines))
     return page("Engine keys", introduction, *parts)

@@ -132,7 +132,7 @@ def test_pages_name_only_options_and_files_that_exist(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     options = {option for one in COMMANDS.values() for param in one.params for option in param.opts}
     foreign = {"--cpu", "--cpus", "--repo-type", "--revision", "--check", "--serve", "--prepare", "--device", "--help"}
-    foreign |= {"--no-deps", "--cap-add", "--security-opt"}
+    foreign |= {"--no-deps", "--cap-add", "--security-opt", "--generation-config"}
     for script in ("chaos.py", "label_truth.py"):
         foreign |= {*re.findall(r'"(--[a-z]+)"', (ROOT / "scripts" / script).read_text(encoding="utf-8"))}
     assert {*re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)} <= options | foreign

@@ -287,7 +287,20 @@ def test_a_server_is_asked_for_its_models_with_its_key(monkeypatch: pytest.Monke
         monkeypatch.setenv("OPENAI_API_KEY", "right")
         (found,) = reach.engine(*reach.servers([f"openai:other@{url}"]))
         assert found.mend == "name one of its models, such as tiny"
+        assert found.state == "note"  # gateways take names that they do not list
+        for body, says in (
+            ([{"id": "large"}, {"id": "tiny"}], "answers with 2 models (large, tiny)"),
+            ({"models": [{"name": "tiny"}]}, "answers with 1 models (tiny)"),
+        ):
+            server.models = (200, body)
+            (found,) = reach.engine(*reach.servers([f"openai:tiny@{url}"]))
+            assert (found.state, found.says) == ("ok", f"{says}; accepts the key")
+        server.models = (403, {"error": {"message": "Missing scopes: api.model.read"}})
+        (found,) = reach.engine(*reach.servers([f"openai:tiny@{url}"]))
+        assert (found.state, "does not let this key list models" in found.says) == ("note", True)
         monkeypatch.setenv("OPENAI_BASE_URL", url)
+        assert [one.url for one in reach.servers([])] == [url]
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{url}\n")
         assert [one.url for one in reach.servers([])] == [url]
     with LoopbackServer() as server:
         (found,) = reach.engine(*reach.servers([f"tgi:{server.url}"]))

@@ -113,6 +113,17 @@ def test_a_message_loses_what_looks_like_a_secret(text: str) -> None:
     assert text.split("@", maxsplit=1)[0][-10:] not in said
 
 
+def test_a_key_is_a_secret_whatever_its_variable_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOGETHER_OF_MINE", KEY)
+    with LoopbackServer(key="another") as server:
+        config = OpenAIConfig(model="tiny", base_url=f"{server.url}/v1", api_key_env="TOGETHER_OF_MINE")
+        server.wrong_key = f"Incorrect API key provided: {KEY}"
+        with pytest.raises(EngineError, match=r"Incorrect API key provided: \[secret\].*TOGETHER_OF_MINE") as caught:
+            config.open()
+    assert KEY not in str(caught.value)
+    assert without_own(f"a row with {KEY}") == f"a row with {REMOVED}"
+
+
 def test_ordinary_text_is_kept_to_the_letter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_TOKEN", "short")
     monkeypatch.setenv("SOME_API_KEY", "0123456789abcdef")

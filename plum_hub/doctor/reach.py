@@ -22,7 +22,7 @@ from plum_hub.home import clients_home
 from plum_hub.hubs.client import Account, HubTarget, account
 from plum_hub.hubs.embedded import default_root, running_endpoint
 from plum_hub.hubs.store import token_file
-from plum_hub.network import can_be_key, offline_variable, proxy_fault
+from plum_hub.network import DIRECT, can_be_key, offline_variable, proxy_fault
 
 SECONDS = 2.5
 """Seconds after which what does not answer counts as out of reach."""
@@ -188,7 +188,7 @@ def servers(engines: Sequence[str]) -> list[EngineServer]:
 
 
 def _own_openai() -> str:
-    return os.environ.get("OPENAI_BASE_URL") or _OPENAI
+    return os.environ.get("OPENAI_BASE_URL", "").strip() or _OPENAI
 
 
 def engine(server: EngineServer) -> list[Diagnosis]:
@@ -209,11 +209,15 @@ def engine(server: EngineServer) -> list[Diagnosis]:
     path = "/models" if server.kind == "openai" else "/info"
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        answer = httpx2.get(f"{server.url.rstrip('/')}{path}", headers=headers, timeout=SECONDS)
+        with httpx2.Client(timeout=SECONDS, mounts=DIRECT) as client:
+            answer = client.get(f"{server.url.rstrip('/')}{path}", headers=headers)
         found = answer.json() if answer.status_code == 200 else None
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, ImportError) as error:  # ImportError: of a SOCKS proxy
         why = proxy_fault() or type(error).__name__
         return [_engine(name, "fault", f"does not answer ({why})", "start it, or check its base_url")]
+    if key and answer.status_code == 403:  # of a key that is restricted
+        says = "answers, and does not let this key list models: a build tries its model first"
+        return [_engine(name, "note", says, f"give the key in {server.key_name} the right to list models")]
     if answer.status_code in (401, 403):
         with_key = f"refuses the key of {server.key_name}" if key else "wants a key"
         mend = f"put a valid key into {server.key_name}" if server.key_name else "ask its owner for access"
@@ -223,8 +227,8 @@ def engine(server: EngineServer) -> list[Diagnosis]:
         says = f"answers {path} with status {answer.status_code}, not as a server of this kind"
         return [_engine(name, "fault", says, "check its base_url: that of an OpenAI server ends in /v1")]
     if server.model and server.model not in models:
-        says = f"answers, and has no model {server.model!r} among its {len(models)}"
-        return [_engine(name, "fault", says, f"name one of its models, such as {', '.join(models[:3]) or 'none'}")]
+        says = f"answers, and does not list {server.model!r} among its {len(models)} models: a build tries it first"
+        return [_engine(name, "note", says, f"name one of its models, such as {', '.join(models[:3]) or 'none'}")]
     accepted = "; accepts the key" if key else ""
     return [_engine(name, "ok", f"answers with {len(models)} models ({', '.join(models[:3])}){accepted}", "")]
 
@@ -234,7 +238,7 @@ def _unusable(server: EngineServer, key: str) -> tuple[str, str] | None:
     if not server.url.lower().startswith(("http://", "https://")):
         return f"its address {shown(server.url)} has no scheme", "write http:// before it"
     if not can_be_key(key):
-        says = f"{server.key_name} holds a character that no key has, such as a typographic quote"
+        says = f"{server.key_name} holds a character that no key has, such as a quote, or begins with Bearer"
         return says, f"set {server.key_name} to the bare key"
     return None
 
@@ -245,14 +249,16 @@ def _engine(name: str, state: State, says: str, mend: str) -> Diagnosis:
 
 def _models(kind: str, found: Any) -> list[str] | None:
     """Return the models that an answer names; None if it is of another form."""
-    if not isinstance(found, dict):
-        return None
     if kind == "tgi":
-        return [str(found["model_id"])] if "model_id" in found else None
-    listed = found.get("data")
-    if not isinstance(listed, list):
+        return [str(found["model_id"])] if isinstance(found, dict) and "model_id" in found else None
+    if isinstance(found, dict) and not found.keys() & {"data", "models"}:
         return None
-    return [str(one["id"]) for one in listed if isinstance(one, dict) and "id" in one]
+    from plum_hub.engines.model_list import names_in
+
+    try:
+        return names_in(found)
+    except (AttributeError, TypeError):
+        return None
 
 
 def ray(address: str | None) -> list[Diagnosis]:

@@ -25,8 +25,7 @@ def parse_engine(text: str) -> EngineConfig:
     """Parse the command line's short form of an engine.
 
     A bare MODEL, a Hub repository (`REPO` or `REPO@REVISION`) or a folder, is run by vLLM where it is installed,
-    else by
-    transformers.
+    else by transformers.
 
     Args:
         text: `MODEL`, `vllm:MODEL`, `transformers:MODEL`, `openai:NAME`, `openai:NAME@URL`, `tgi:URL` or

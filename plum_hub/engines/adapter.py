@@ -112,8 +112,7 @@ def source_of(config: "LocalSettings") -> ModelSource:
 
 
 def is_adapter(folder: Path) -> bool:
-    """Tell whether a folder holds adapters rather than a whole model. Some trainers write the base's `config.json`
-    beside adapters, and some merge without removing the adapters' configuration: then the weights decide.
+    """Tell whether a folder holds adapters rather than a whole model.
 
     Args:
         folder: Any folder.
@@ -121,11 +120,16 @@ def is_adapter(folder: Path) -> bool:
     Returns:
         True for adapters.
     """
-    if not (folder / ADAPTER_CONFIG).is_file():
-        return False
-    if not (folder / "config.json").is_file():
-        return True
-    weights = {path.name for kind in ("safetensors", "bin") for path in folder.glob(f"*.{kind}")}
+    return _are_adapters({path.name for path in folder.glob("*") if path.is_file()})
+
+
+def _are_adapters(files: set[str]) -> bool:
+    """Tell adapters from a whole model by the files of a folder or repository. Some trainers write the base's
+    `config.json` beside adapters, and some merge without removing the adapters' configuration: then the weights decide.
+    """
+    if ADAPTER_CONFIG not in files or "config.json" not in files:
+        return ADAPTER_CONFIG in files
+    weights = {name for name in files if name.endswith((".safetensors", ".bin")) and "/" not in name}
     return bool(weights & _ADAPTER_WEIGHTS) and not any(name.startswith(("model", "pytorch_model")) for name in weights)
 
 
@@ -135,19 +139,23 @@ def _adapter_folder(model: str, revision: str | None) -> Path | None:
         folder = Path(located(model))
         return folder if is_adapter(folder) else None
     from httpx2 import HTTPError  # what the Hub's client lets through when a connection fails
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    if isinstance(try_to_load_from_cache(model, "config.json", revision=revision), str):
+    cached = {name: try_to_load_from_cache(model, name, revision=revision) for name in ("config.json", ADAPTER_CONFIG)}
+    if isinstance(cached["config.json"], str) and not isinstance(cached[ADAPTER_CONFIG], str):
         return None
     be_patient()
     try:
         path = Path(hf_hub_download(model, ADAPTER_CONFIG, revision=revision))
-        hf_hub_download(model, "config.json", revision=revision)
     except (HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OSError):  # opening it says what is wrong
-        folder = try_to_load_from_cache(model, ADAPTER_CONFIG, revision=revision)
-        return Path(folder).parent if isinstance(folder, str) else None
-    return path.parent if is_adapter(path.parent) else None
+        return None
+    try:
+        listed = HfApi().model_info(model, revision=revision, timeout=20).siblings or []
+        files = {file.rfilename for file in listed}
+    except (HfHubHTTPError, HTTPError, OSError):  # OfflineModeIsEnabled, too, is one of these
+        return path.parent if is_adapter(path.parent) else None
+    return path.parent if _are_adapters(files) else None
 
 
 def _downloaded(repo: str, commit: str) -> Path:

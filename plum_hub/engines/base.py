@@ -143,8 +143,7 @@ class Engine(ABC):
     """Whether completions can be held to a JSON schema (`Request.schema`)."""
     on_tokens: Callable[[int], None] = staticmethod(lambda _: None)
     """Called by `generate`, in its caller's thread, with the number of tokens generated since the last call, whether
-    their
-    completions have finished or not. The caller may set it; an exception that it raises ends `generate`.
+    their completions have finished or not. The caller may set it; an exception that it raises ends `generate`.
     """
     on_note: Callable[[str], None] = staticmethod(lambda _: None)
     """Called by `generate` with a line for the user, such as how long a server will take. The caller may set it."""
@@ -175,8 +174,7 @@ class Engine(ABC):
 
         Raises:
             EngineError: The model or server is unavailable or failed; completions yielded before are valid. Or a
-                prompt is
-                a conversation and the model has no chat template; then nothing was generated.
+                prompt is a conversation and the model has no chat template; then nothing was generated.
         """
 
     def _check(self, requests: Sequence[Request]) -> None:
@@ -352,8 +350,7 @@ class LocalSettings(EngineSettings):
 
     dtype: DtypeOrAuto = "auto"
     """`auto`: on a CPU, bfloat16 where it has instructions for it, else float32; on a GPU, the model's own dtype. A
-    run is
-    sealed with the dtype that `auto` resolves to.
+    run is sealed with the dtype that `auto` resolves to.
     """
     base: str | None = None
     """Of a model that consists of LoRA adapters: the model that they belong to, a Hub repository or a folder. By

@@ -10,9 +10,14 @@ from itertools import chain
 from typing import Any
 
 from plum_hub.engines import trust
+from plum_hub.engines.names import unloadable
 
 _NAMED = 3
 """Weights that a message names."""
+
+
+class MisfitError(ValueError):
+    """A model's files lack weights of it, or hold others than its configuration describes."""
 
 
 def load_causal_lm(where: str, **options: Any) -> Any:
@@ -26,20 +31,50 @@ def load_causal_lm(where: str, **options: Any) -> Any:
         A causal language model of `transformers`.
 
     Raises:
-        ValueError: Its files lack weights of the model, or hold others than its configuration describes. What else
-            `from_pretrained` raises is passed on (see `names.unloadable`).
+        MisfitError: Its files do not fit. What else `from_pretrained` raises is passed on (see `names.unloadable`).
     """
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
-    model, loaded = AutoModelForCausalLM.from_pretrained(where, output_loading_info=True, **trust.WEIGHTS, **options)
+    told = logging.get_verbosity()
+    logging.set_verbosity_error()  # else it prints a table of what is told here in one line
+    try:
+        model, loaded = AutoModelForCausalLM.from_pretrained(
+            where, output_loading_info=True, **trust.WEIGHTS, **options
+        )
+    finally:
+        logging.set_verbosity(told)
     quantised = getattr(model, "hf_quantizer", None) is not None
     if missing := _missing(model, loaded["missing_keys"], quantised=quantised):
         unread = loaded["unexpected_keys"]
         instead = f" and hold {_named(unread)}, which it does not have" if unread else ""
-        raise ValueError(f"its files lack {_named(missing)} of {type(model).__name__}{instead}")
+        raise MisfitError(f"its files lack {_named(missing)} of {type(model).__name__}{instead}")
     if not quantised and (unread := _unread(model, loaded["unexpected_keys"])):
-        raise ValueError(f"its files hold {_named(unread)}, which its config.json leaves out")
+        raise MisfitError(f"its files hold {_named(unread)}, which its config.json leaves out")
     return model
+
+
+def check_causal_lm(where: str, revision: str | None) -> None:
+    """Refuse what `load_causal_lm` would, for a library that computes with whatever is in memory where a weight is not.
+
+    Only the headers of the files are read.
+
+    Args:
+        where: Folder or Hub repository of weights that are not quantised.
+        revision: The commit of that repository.
+
+    Raises:
+        MisfitError: Its files do not fit. A model that `transformers` cannot load is left to the library.
+    """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        load_causal_lm(where, revision=revision or "main", device_map="meta")
+    except MisfitError:
+        raise
+    except unloadable():
+        return
 
 
 def add_adapter(model: Any, where: str, **options: Any) -> Any:

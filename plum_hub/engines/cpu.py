@@ -14,8 +14,7 @@ CpuDtype: TypeAlias = Literal["bfloat16", "float32"]
 _X86 = frozenset({"x86_64", "amd64", "i686", "i386"})
 _BF16_FLAGS = {"x86": frozenset({"avx512_bf16", "amx_bf16"}), "arm": frozenset({"bf16"})}
 """Flags of /proc/cpuinfo for dot products of bfloat16. On aarch64 (FEAT_BF16: Neoverse N2, V1 and later) oneDNN and
-the
-Arm Compute Library use them. AVX-NE-CONVERT is missing on purpose: it converts, and computes in float32.
+the Arm Compute Library use them. AVX-NE-CONVERT is missing on purpose: it converts, and computes in float32.
 """
 _ONEDNN_WITHOUT_BF16 = frozenset(
     {"sse41", "avx", "avx2", "avx2_vnni", "avx2_vnni_2", "avx512_core", "avx512_core_vnni"}

@@ -1,7 +1,8 @@
 """What one server calls the parameters of a request, and which it does not take; learned from what it refuses.
 
-Nothing is changed here that changes the text: another name for the same value, or a parameter left out that has the
-value which the API has without it. All else is the user's to decide (`omit`), and part of row ids.
+Nothing is changed here that changes the text: another name for the same value, a parameter left out that has the value
+which the API has without it, or `stop`, at which every answer is cut here, too. All else is the user's to decide
+(`omit`), and part of row ids.
 """
 
 from collections.abc import Collection, Mapping
@@ -14,6 +15,8 @@ _OTHER_NAMES = {
 """OpenAI's newer models, other servers, and Mistral."""
 _WITHOUT = {"temperature": 1.0, "top_p": 1.0}
 """The values that the API gives to parameters which are not sent."""
+_STOP = "stop"
+"""Reasoning models take none, and some servers four at most."""
 _OMITTED = ("temperature", "top_p", "seed", "random_seed")
 PARAMETERS = (*_OMITTED, "max_tokens", "max_completion_tokens")
 """Parameters that some servers refuse."""
@@ -52,19 +55,20 @@ class Dialect:
             Whether the request should be sent again, since it is spoken in another way now.
         """
         spoken, meant = self.spoken(body), {new: old for old, new in self._renamed.items()}
-        known = {*self._renamed, *self._left_out}
-        name = next((name for name in said.unknown_parameters(PARAMETERS) if name in spoken or name in known), None)
-        if name is None:
-            return False
-        if name not in spoken:
-            return True  # refused as it was spoken before
-        if name in _OTHER_NAMES and name not in meant:
-            self._renamed[name] = _OTHER_NAMES[name]
-        elif name in _WITHOUT and body[name] == _WITHOUT[name]:
-            self._left_out.add(name)
-        else:
-            return False
-        return True
+        for name in said.unknown_parameters(PARAMETERS):
+            if name not in spoken:
+                if name in self._renamed or name in self._left_out:
+                    return True  # refused as it was spoken before
+            elif name in _OTHER_NAMES and name not in meant:
+                self._renamed[name] = _OTHER_NAMES[name]
+                return True
+            elif name in _WITHOUT and body[name] == _WITHOUT[name]:
+                self._left_out.add(name)
+                return True
+        if _STOP in body and said.names_parameter(_STOP):
+            self._left_out.add(_STOP)
+            return True
+        return False
 
     def refused(self, said: ErrorBody) -> str | None:
         """Find the parameter that a server does not take and that the user may leave out.

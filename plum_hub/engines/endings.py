@@ -20,9 +20,10 @@ _LENGTH = (
 """The server cut the answer at a limit."""
 _REFUSED = (
     *("content_filter", "content_filtered", "sensitive", "safety", "recitation", "blocklist", "prohibited_content"),
-    *("spii", "language", "refusal", "guardrail_intervened", "error_toxic"),
+    *("spii", "language", "refusal", "guardrail_intervened", "error_toxic", "function_call_filter"),
+    *("malformed_function_call", "unexpected_tool_call", "too_many_tool_calls"),
 )
-"""A filter took the answer away, or a part of it."""
+"""A filter took the answer away, or a part of it; Gemini's also takes what looks like a call of a tool."""
 _BROKEN_OFF = (
     *("error", "abort", "aborted", "cancel", "cancelled", "canceled", "timeout", "network_error", "server_error"),
     *("insufficient_system_resource", "unavailable", "overloaded", "preempted", "malformed_response"),
@@ -47,9 +48,22 @@ def ending(reason: object, own: Mapping[str, Ending]) -> Ending | None:
         TryAgainError: The answer was broken off by an outage.
     """
     said = "" if reason is None else str(reason)
-    if said in own:
-        return own[said]
-    name = said.partition(":")[0].strip().lower()
+    head = head_of(said)
+    if own_end := own.get(said) or own.get(head):
+        return own_end
+    name = head.lower()
     if name in _BROKEN_OFF:
         raise TryAgainError(f"the answer was broken off ({said})")
     return _ENDINGS.get(name)
+
+
+def head_of(reason: str) -> str:
+    """Return a `finish_reason` without the words that some servers add to it.
+
+    Args:
+        reason: For example `content_filter: PROHIBITED_CONTENT`.
+
+    Returns:
+        What stands before the colon.
+    """
+    return reason.partition(":")[0].strip()

@@ -4,10 +4,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from plum_hub.engines.openai_wire import text_of
 from plum_hub.engines.remote import TryAgainError
+from plum_hub.engines.server_errors import read_error
 from plum_hub.errors import EngineError
 
-_BEGINNINGS = (b"data:", b"event:", b"id:", b":")
+_BEGINNINGS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _DONE = "[DONE]"
 
 
@@ -51,12 +53,14 @@ def _joined(body: bytes) -> dict[str, Any]:
             ended = True
             break
         if event.get("error"):
+            if any(map(any, texts.values())):
+                raise TryAgainError(f"the answer was broken off ({read_error(200, event['error']).words})")
             return {"error": event["error"]}
         answer |= {name: event[name] for name in ("model", "usage") if event.get(name)}
         for choice in event.get("choices") or []:
             delta = choice.get("delta") or choice.get("message") or {"content": choice.get("text")}
             for name, parts in texts.items():
-                parts.append(delta.get(name) or "")
+                parts.append(text_of(delta.get(name)))
             reason = choice.get("finish_reason") or reason
     if not ended and reason is None:
         raise TryAgainError("the answer was broken off: its stream has no end")

@@ -38,8 +38,7 @@ def published(model: str, revision: str | None) -> str:
     Args:
         model: As in the settings. A path such as `a/b` looks like a repository.
         revision: Tells the two apart: `sha256:…` for local files, a commit for a repository. Without one, this
-            machine's
-            files decide.
+            machine's files decide.
 
     Returns:
         A repository's name, or the last part of a path.

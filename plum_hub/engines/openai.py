@@ -4,10 +4,9 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -18,7 +17,9 @@ from plum_hub.engines.base import Completion, Engine, EngineIdentity, Prompt, Re
 from plum_hub.engines.dialect import PARAMETERS, Dialect
 from plum_hub.engines.endings import Ending
 from plum_hub.engines.events import is_stream, joined
+from plum_hub.engines.model_list import closest, listed_models
 from plum_hub.engines.openai_wire import (
+    NO_CHOICES,
     ErrorAnswerError,
     SchemaRefusedError,
     completion_of,
@@ -28,10 +29,20 @@ from plum_hub.engines.openai_wire import (
 )
 from plum_hub.engines.pacing import wait_in
 from plum_hub.engines.prices import TokenPrices, list_prices
-from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_all, client_of, json_of, read_body
+from plum_hub.engines.remote import (
+    BUSY,
+    LACKING,
+    RemoteSettings,
+    TryAgainError,
+    answer_all,
+    client_of,
+    json_of,
+    read_body,
+)
 from plum_hub.engines.server_errors import ErrorBody, read_error
 from plum_hub.errors import EngineError
-from plum_hub.network import can_be_key
+from plum_hub.network import DIRECT, can_be_key
+from plum_hub.redaction import keep_secret
 
 if TYPE_CHECKING:
     from openai import APIStatusError, OpenAI
@@ -47,8 +58,8 @@ _PROBE = {
     "additionalProperties": False,
 }
 """A small schema, to see whether the server holds answers to one."""
-_LACKING = frozenset({404, 405, 501})
-"""HTTP statuses of a server that lacks an endpoint."""
+_IN_EVALUATE = {"temperature": " (--temperature of evaluate)", "top_p": " (--top-p of evaluate)"}
+"""How parameters are changed where there is no recipe."""
 
 _T = TypeVar("_T")
 
@@ -87,12 +98,7 @@ class OpenAIConfig(RemoteSettings):
     @model_validator(mode="after")
     def _own_key_only(self) -> Self:
         """Refuse to send the Hub's token, or the machine's keys, to a server that a recipe names."""
-        try:
-            host = urlsplit(self.base_url or "").hostname or ""
-        except ValueError as error:
-            raise EngineError(
-                f"{self.base_url}: is no address ({error}); write it as in  openai:NAME@http://localhost:8000/v1"
-            ) from error
+        host = urlsplit(self.base_url or "").hostname or ""
         to_the_hub = host == "huggingface.co" or host.endswith(".huggingface.co")
         if self.api_key_env in _OTHERS and not (to_the_hub and self.api_key_env.startswith("H")):
             raise EngineError(
@@ -122,7 +128,9 @@ class OpenAIConfig(RemoteSettings):
     @override
     def usd_per_million_tokens(self) -> TokenPrices | None:
         """Return the prices in the settings, else OpenAI's list price (`prices.yaml`); half of them for a batch."""
-        prices = list_prices().get(self.model) if self.address is None else None
+        address = self.located().base_url
+        of_openai = address is None or urlsplit(address).hostname == "api.openai.com"
+        prices = list_prices().get(self.model) if of_openai else None
         given, cached = self.usd_per_million_input, self.usd_per_million_cached_input
         if given is not None or self.usd_per_million_output is not None:
             prices = self._given_prices(prices)
@@ -180,7 +188,8 @@ class OpenAIEngine(Engine):
         import openai
 
         config = config.located()
-        key = _key_in(config.api_key_env)
+        keep_secret(config.api_key_env)
+        key = _bare(config.api_key_env)
         if not key and config.base_url is None:
             raise EngineError(
                 f"openai:{config.model} needs a key: set {config.api_key_env}, or base_url for a server of yours"
@@ -188,7 +197,13 @@ class OpenAIEngine(Engine):
         self.config = config
         self.client: OpenAI = client_of(
             lambda: openai.OpenAI(
-                base_url=config.base_url, api_key=key or "none", max_retries=0, timeout=config.timeout_seconds
+                base_url=config.base_url,
+                api_key=key or "none",
+                organization=_bare("OPENAI_ORG_ID") or None,
+                project=_bare("OPENAI_PROJECT_ID") or None,
+                max_retries=0,
+                timeout=config.timeout_seconds,
+                http_client=openai.DefaultHttpxClient(mounts=DIRECT),
             )
         )
         self.identity = EngineIdentity(
@@ -296,7 +311,8 @@ class OpenAIEngine(Engine):
             EngineError: This is no answer of a `/v1` server.
         """
         completion = completion_of(request, answer, self.where, self.config.finish_reasons)
-        self.identity = replace(self.identity, model=answer.get("model") or self.config.model)
+        named = answer.get("model")
+        self.identity = replace(self.identity, model=named if named and isinstance(named, str) else self.config.model)
         return completion
 
     def asked(self, call: Callable[[], _T]) -> _T:
@@ -355,11 +371,11 @@ class OpenAIEngine(Engine):
         if said.status == 403:
             return EngineError(f"{where} does not allow this ({said.words}): check what the key in {key} may use")
         if said.lacks_the_model and self._listed and self.config.model not in self._listed:
-            some = ", ".join(_closest(self.config.model, self._listed))
+            some = ", ".join(closest(self.config.model, self._listed))
             return EngineError(f"{where} has no model {self.config.model!r}: name one it has ({some})")
         if said.lacks_the_model:
             return EngineError(f"{where} has no model {self.config.model!r} ({said.words}): check its name")
-        if said.status in _LACKING:
+        if said.status in LACKING:
             return EngineError(
                 f"{where} has no such page ({said.words}): check base_url, which ends before /chat/completions, mostly "
                 "with /v1, and has no query"
@@ -384,7 +400,7 @@ class OpenAIEngine(Engine):
         """List the models, and ask one that is not listed for a word, so that a wrong address, key or name is reported
         before a run is made. Gateways take names that they do not list, and some keys may not list any.
         """
-        listed = self._first(_names, missing=lambda _: None)
+        listed = self._first(listed_models, missing=self.failure)
         self._listed = listed or []
         if listed is not None and self.config.model not in listed:
             self._try_model()
@@ -401,17 +417,15 @@ class OpenAIEngine(Engine):
                 self.asked(lambda: self._post(request, time.monotonic() + 20))
             except openai.APIStatusError as error:
                 said = said_by(error)
-                if said.status in (403, *_LACKING) or said.names_the_key or said.is_out_of_credit:
+                if said.status in (403, *LACKING) or said.names_the_key or said.is_out_of_credit:
                     raise self.failure(error) from error
 
     def _find_batches(self) -> None:
         """Check that the server has batches, before a run is made that needs them."""
         self._first(lambda client: len(client.batches.list(limit=1).data), missing=self.without_batches)
 
-    def _first(
-        self, call: Callable[["OpenAI"], _T], missing: "Callable[[APIStatusError], EngineError | None]"
-    ) -> _T | None:
-        """Ask the server something that costs nothing: None if it is busy, or lacks an endpoint that need not be."""
+    def _first(self, call: Callable[["OpenAI"], _T], missing: "Callable[[APIStatusError], EngineError]") -> _T | None:
+        """Ask the server something that costs nothing: None if it is busy."""
         import openai
 
         try:
@@ -419,10 +433,7 @@ class OpenAIEngine(Engine):
         except openai.APIStatusError as error:
             if error.status_code in BUSY:
                 return None  # there, and busy: `generate` waits for it
-            failure = missing(error) if error.status_code in _LACKING else self.failure(error)
-            if failure is None:
-                return None
-            raise failure from error
+            raise (missing if error.status_code in LACKING else self.failure)(error) from error
         except openai.APIConnectionError as error:
             raise EngineError(
                 f"{self.where} cannot be reached ({_root(error)}): check base_url, or start it"
@@ -433,6 +444,7 @@ class OpenAIEngine(Engine):
     def _answer(self, request: Request, until: float) -> Completion:
         import openai
 
+        asked_again = False
         while True:
             sent = self.body(request)
             try:
@@ -441,12 +453,15 @@ class OpenAIEngine(Engine):
                 said = said_by(error)
                 if self.learns(request, said) and self.body(request) != sent:
                     continue
-                if self.is_own(request, said, until):
-                    return Completion.refused(request, said.words)
+                if said.message == NO_CHOICES and not asked_again:
+                    asked_again = True  # it may have been a whim of a gateway
+                    continue
+                if (own := self.own_refusal(request, said, until)) is not None:
+                    return own
                 raise self.refusal(request, error) from error
 
-    def is_own(self, request: Request, said: ErrorBody, until: float) -> bool:
-        """Tell whether a server refused this very request, or would refuse every one with its settings.
+    def own_refusal(self, request: Request, said: ErrorBody, until: float) -> Completion | None:
+        """Find out whether a server refused this very request, or would refuse every one with its settings.
 
         Where the words do not tell, the server is asked for an answer to harmless words with the same settings. So an
         outage is not taken for a refusal, and it does not depend on other requests what becomes of this one.
@@ -457,21 +472,23 @@ class OpenAIEngine(Engine):
             until: When to give up, by `time.monotonic()`.
 
         Returns:
-            True if others may succeed.
+            The refused completion, with the tokens of that answer, if others may succeed; else None.
 
         Raises:
             TryAgainError: The server is busy or the connection broke.
         """
         import openai
 
-        if said.is_own(request) or not said.is_about_the_request:
-            return said.is_own(request)
+        if said.is_own(request):
+            return Completion.refused(request, said.words)
+        if not said.is_about_the_request:
+            return None
         other = harmless(request)
         try:
-            self.read(other, self.asked(lambda: self._post(other, until)))
+            answer = self.read(other, self.asked(lambda: self._post(other, until)))
         except (openai.APIStatusError, ErrorAnswerError):
-            return False
-        return True
+            return None
+        return Completion.refused(request, said.words, answer.prompt_tokens, answer.completion_tokens)
 
     def refusal(self, request: Request, error: "APIStatusError | ErrorAnswerError") -> EngineError:
         """Explain why the server refuses every request with these settings.
@@ -485,9 +502,10 @@ class OpenAIEngine(Engine):
         """
         said = said_by(error)
         if name := self._dialect.refused(said):
+            option = _IN_EVALUATE.get(name, "")
             return EngineError(
-                f"{self.where} does not take {name} as it is set ({said.words}): change it, or begin a run with "
-                f"--carry-over and  --set generator.omit=[{name}]  (policy.omit for the policy) to leave it out"
+                f"{self.where} does not take {name} as it is set ({said.words}): change it{option}, or begin a run "
+                f"with --carry-over and  --set generator.omit=[{name}]  (policy.omit for the policy) to leave it out"
             )
         if request.schema is not None and said.status in (200, 400, 422) and not said.names_the_key:
             return SchemaRefusedError(
@@ -507,33 +525,15 @@ class OpenAIEngine(Engine):
         return joined(data) if is_stream(data) else json_of(data)
 
 
-def _key_in(variable: str) -> str:
-    """Read a key without the line break that a file leaves at its end."""
+def _bare(variable: str) -> str:
+    """Read what goes into a header, without the line break that a file leaves at its end."""
     key = os.environ.get(variable, "").strip()
     if not can_be_key(key):
         raise EngineError(
-            f"{variable} holds a character that no key has, such as a typographic quote or a line break: "
+            f"{variable} holds a character that no key has, such as a quote or a line break, or begins with Bearer: "
             "set it to the bare key"
         )
     return key
-
-
-def _names(client: "OpenAI") -> list[str]:
-    """List the models in whatever form; none where the key may do all but that."""
-    import openai
-
-    try:
-        body = client.models.with_raw_response.list().http_response.json()
-    except openai.APIStatusError as error:
-        if error.status_code in (400, 403):
-            return []
-        raise
-    models = body if isinstance(body, list) else body.get("data") or body.get("models") or []
-    return [str(model.get("id") or model.get("name")) for model in models]
-
-
-def _closest(name: str, names: Iterable[str]) -> list[str]:
-    return sorted(names, key=lambda other: (-SequenceMatcher(None, name, other).ratio(), other))[:5]
 
 
 def said_by(error: "APIStatusError | ErrorAnswerError") -> ErrorBody:

@@ -328,8 +328,8 @@ class _Batches:
                 said = failed.body
         if said.is_busy or not said.codes.isdisjoint(_NOT_ANSWERED) or self._engine.learns(request, said):
             return None
-        if persist(self._config, lambda until: self._engine.is_own(request, said, until), Pace(1)):
-            return Completion.refused(request, said.words)
+        if own := persist(self._config, lambda until: self._engine.own_refusal(request, said, until), Pace(1)):
+            return own
         raise self._engine.refusal(request, ErrorAnswerError(said))
 
     def _ask(self, call: Callable[[], _T], sent: SentBatch | None = None) -> _T:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from plum_hub.engines.base import Completion, Request
-from plum_hub.engines.endings import Ending, ending
+from plum_hub.engines.endings import Ending, ending, head_of
 from plum_hub.engines.remote import TryAgainError
 from plum_hub.engines.server_errors import ErrorBody, read_error
 from plum_hub.errors import EngineError
@@ -25,6 +25,10 @@ class ErrorAnswerError(Exception):
     def __init__(self, body: ErrorBody) -> None:
         super().__init__(body.words)
         self.body = body
+
+
+NO_CHOICES = "the answer has no choices"
+"""What is told of such an answer, which says nothing of itself."""
 
 
 class SchemaRefusedError(EngineError):
@@ -87,8 +91,8 @@ def completion_of(request: Request, answer: Any, where: str, own: Mapping[str, E
 
     Raises:
         TryAgainError: The body is the error of a busy server behind a gateway.
-        ErrorAnswerError: The body is another error.
-        EngineError: The body has no choices, or another form, or an unknown `finish_reason`.
+        ErrorAnswerError: The body is another error, or has no choices, as some servers say that a filter refused it.
+        EngineError: The body has another form, or an unknown `finish_reason`.
     """
     try:
         return _completion(request, answer, where, own)
@@ -101,8 +105,8 @@ def _completion(request: Request, answer: Any, where: str, own: Mapping[str, End
     if not choices:
         _raise_error(answer, where)
     choice, (prompt, completion, cached) = choices[0], _usage(answer)
-    if choice.get("error"):
-        raise TryAgainError(f"the answer was broken off ({read_error(200, choice).words})")
+    if broken := next((said for part in (choice, answer) if (said := read_error(200, part.get("error")).message)), ""):
+        raise TryAgainError(f"the answer was broken off ({broken})")
     reason = choice.get("finish_reason")
     if not isinstance(reason, str | None):
         raise TypeError(f"the finish_reason is {reason!r:.80}")
@@ -110,8 +114,8 @@ def _completion(request: Request, answer: Any, where: str, own: Mapping[str, End
     if end is None:
         raise EngineError(
             f"{where} ended an answer with the finish_reason {reason!r:.60}, which is unknown: to say what it means, "
-            f"begin a run with --carry-over and  --set generator.finish_reasons.{reason:.60}=stop  (or length, for "
-            "an answer that was cut, or refused; policy.finish_reasons for the policy)"
+            f"begin a run with --carry-over and  --set generator.finish_reasons.{head_of(str(reason)):.60}=stop  (or "
+            "length, for an answer that was cut, or refused; policy.finish_reasons for the policy)"
         )
     if end == "refused":
         filtered = "" if reason == "content_filter" else f" ({reason})"
@@ -120,23 +124,34 @@ def _completion(request: Request, answer: Any, where: str, own: Mapping[str, End
     message = choice if continues else choice.get("message")
     if not isinstance(message, Mapping) or (continues and "text" not in choice):
         raise TypeError("a choice without a message")
-    text = _text(message.get("text" if continues else "content"))
+    text, stopped = request.sampling.until_stop(text_of(message.get("text" if continues else "content")))
     if not text and message.get("refusal"):
         return Completion.refused(request, " ".join(str(message["refusal"]).split()), prompt, completion)
     return Completion(
         id=request.id,
         text=text,
-        finish_reason=end,
+        finish_reason="stop" if stopped else end,
         prompt_tokens=prompt,
         completion_tokens=completion,
         cached_tokens=cached,
+        stop=stopped,
     )
 
 
-def _text(content: Any) -> str:
-    """Return the text of a content, which may be null or a list of parts."""
+def text_of(content: Any) -> str:
+    """Read a content.
+
+    Args:
+        content: A text, null, or a list of parts, of which what the model thought is none of the answer.
+
+    Returns:
+        The text.
+
+    Raises:
+        TypeError: It is something else.
+    """
     if isinstance(content, list):
-        return "".join(_text(part.get("text")) for part in content)
+        return "".join(text_of(part.get("text") if isinstance(part, Mapping) else part) for part in content)
     if not isinstance(content, str | None):
         raise TypeError(f"the content is {content!r:.80}")
     return content or ""
@@ -147,10 +162,14 @@ def _usage(answer: Mapping[str, Any]) -> tuple[int, int, int]:
 
     They are 0 where a server tells none. Some servers count the tokens of a model's reasoning in the total alone.
     """
-    usage = answer.get("usage") or {}
+    usage = _object(answer.get("usage"))
     prompt, total = _count(usage.get("prompt_tokens")), _count(usage.get("total_tokens"))
     completion = max(_count(usage.get("completion_tokens")), total - prompt)
-    return prompt, completion, _count((usage.get("prompt_tokens_details") or {}).get("cached_tokens"))
+    return prompt, completion, min(prompt, _count(_object(usage.get("prompt_tokens_details")).get("cached_tokens")))
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _count(value: Any) -> int:
@@ -171,6 +190,8 @@ def refused(where: str, said: ErrorBody) -> EngineError:
     """
     if not said.message:
         return EngineError(f"{where} refused the request without a reason ({said.words}): look into the server's log")
+    if said.message == NO_CHOICES:
+        return EngineError(f"{where} answered with no choices: look into the server's log, or is it no /v1 server?")
     return EngineError(f"{where} refused the request ({said.words}): change the setting that it names")
 
 
@@ -190,11 +211,12 @@ def harmless(request: Request) -> Request:
 
 
 def _raise_error(answer: Any, where: str) -> NoReturn:
-    if isinstance(answer, Mapping) and answer.get("error"):
-        body = read_error(200, answer)
+    body = read_error(200, answer)
+    if isinstance(answer, Mapping) and (answer.get("error") or answer.get("object") == "error"):
         if body.is_busy:
             raise TryAgainError(body.words, status=body.status)
         raise ErrorAnswerError(body)
-    words = read_error(200, answer).message
-    said = f" ({words})" if isinstance(answer, Mapping) and "choices" not in answer and words else ""
+    if isinstance(answer, Mapping) and "choices" in answer:
+        raise ErrorAnswerError(replace(body, message=NO_CHOICES))
+    said = f" ({body.message})" if isinstance(answer, Mapping) and body.message else ""
     raise EngineError(f"{where} answered with no choices{said}: is it a /v1 server?")

@@ -24,6 +24,9 @@ def encode(tokenizer: Any, prompt: Prompt, known: int) -> list[int]:
     """
     if isinstance(prompt, str):
         tokens = list(tokenizer(prompt)["input_ids"])
+        end = tokenizer.eos_token
+        if end is not None and tokens[-1:] == [tokenizer.eos_token_id] and not prompt.endswith(end):
+            del tokens[-1]  # of a tokenizer that was set to end what a training learns (`add_eos_token`)
     else:
         tokens = list(tokenizer(asked(tokenizer, prompt), add_special_tokens=False)["input_ids"])
     if (last := max(tokens, default=0)) >= known:

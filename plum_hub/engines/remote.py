@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError
 from multiprocessing.pool import IMapIterator, ThreadPool
 from pathlib import PurePath
 from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 from typing_extensions import override
@@ -25,6 +26,8 @@ _T = TypeVar("_T")
 
 BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """HTTP statuses after which the same request may succeed."""
+LACKING = frozenset({404, 405, 501})
+"""HTTP statuses of a server that lacks an endpoint."""
 _LONGEST_WAIT = 60.0
 _BETWEEN_SIGNALS = 1.0
 _SECRET_IN_QUERY = re.compile(r"[?&][^=&]*(key|token|secret|password|sig|auth)[^=&]*=", re.IGNORECASE)
@@ -69,6 +72,13 @@ class RemoteSettings(EngineSettings):
             )
         if url and not url.lower().startswith(("http://", "https://")):
             raise EngineError(f"base_url {url!r} has no scheme: write it as in  http://localhost:8000/v1")
+        try:
+            urlsplit(url or "").port  # noqa: B018 - raises for what is no port
+            if url and not url.isprintable():
+                raise ValueError("it has a character that cannot be printed")
+        except ValueError as error:
+            shown = repr(url)[1:-1]
+            raise EngineError(f"{shown}: is no address ({error}): write it as in  http://localhost:8000/v1") from error
         return url
 
     @override

@@ -23,8 +23,7 @@ def exact_revision(model: str, revision: str | None) -> str:
     """Resolve a model to its exact revision.
 
     A commit is returned as it is, without network. A branch or tag is looked up on the Hub, or in its local cache
-    when no
-    Hub answers.
+    when no Hub answers.
 
     Args:
         model: A local folder or a Hub repository.

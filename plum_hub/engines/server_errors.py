@@ -32,7 +32,7 @@ _OWN_CODES = frozenset(
 )
 """Error codes that concern one request only."""
 _OWN_WORDS = (
-    *("context length", "context window", "context size", "too long", "too many tokens", "maximum input length"),
+    *("context length", "context window", "context size", "prompt is too long", "maximum input length"),
     *("input token count", "`inputs` must have less", "`inputs` tokens + `max_new_tokens`"),
     *("content exists risk", "inappropriate content", "content policy", "usage policy", "requires moderation"),
     *("could not finish the message", "failed to generate json"),
@@ -49,7 +49,8 @@ _OF_THE_KEY = re.compile(
 )
 _UNKNOWN_CODES = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"})
 _UNKNOWN_PARAMETER = re.compile(
-    r"unsupported|unrecognized|unexpected|unknown|not support|not permitted|not recognized|extra (?:input|field)",
+    r"unsupported|unrecognized|unexpected|unknown|not support|not permitted|not recognized|extra (?:input|field)|"
+    r"cannot both",
     re.IGNORECASE,
 )
 
@@ -88,7 +89,7 @@ class ErrorBody:
     @property
     def is_busy(self) -> bool:
         """Whether the same request may succeed later."""
-        if self.is_out_of_credit:
+        if self.is_out_of_credit or (self.status == 500 and self._speaks_of_the_prompt):
             return False
         outage = not self.codes.isdisjoint(_OUTAGES) or self.message.lower() in _OUTAGES
         return self.status in BUSY or (self.status == 200 and outage)
@@ -96,7 +97,15 @@ class ErrorBody:
     @property
     def is_about_the_request(self) -> bool:
         """Whether the server read the request and does not want it, be it for its prompt or for a setting."""
+        if self.status == 500:
+            return self._speaks_of_the_prompt
         return self.status in (200, 400, 403, 413, 422) and not self.is_out_of_credit and not self.names_the_key
+
+    @property
+    def _speaks_of_the_prompt(self) -> bool:
+        """Whether codes or words are those of an error of one prompt."""
+        said = self.message.lower()
+        return not self.codes.isdisjoint(_OWN_CODES) or any(words in said for words in _OWN_WORDS)
 
     @property
     def names_the_key(self) -> bool:
@@ -122,8 +131,19 @@ class ErrorBody:
         limit = _LIMIT.search(self.message)
         if not self.is_about_the_request or (limit and request.sampling.max_tokens >= int(limit[1])):
             return False
-        said = self.message.lower()
-        return not self.codes.isdisjoint(_OWN_CODES) or any(words in said for words in _OWN_WORDS)
+        return self.status != 500 and self._speaks_of_the_prompt
+
+    def names_parameter(self, name: str) -> bool:
+        """Tell whether the server refused a request and named this parameter, whatever is wrong with it.
+
+        Args:
+            name: The parameter.
+
+        Returns:
+            True if it did.
+        """
+        named = self.parameter.partition("[")[0] or self.message
+        return self.status in (200, 400, 422) and re.search(rf"(?<!\w){name}(?!\w)", named) is not None
 
     def unknown_parameters(self, names: Iterable[str]) -> list[str]:
         """Find the parameters that the server does not know or take.
@@ -136,14 +156,9 @@ class ErrorBody:
             something else.
         """
         unknown = not self.codes.isdisjoint(_UNKNOWN_CODES) or _UNKNOWN_PARAMETER.search(self.message)
-        if self.status not in (200, 400, 422) or not unknown:
+        if not unknown:
             return []
-        names = list(names)
-        if self.parameter:
-            return [self.parameter] if self.parameter in names else []
-        found = {name: re.search(rf"(?<!\w){name}(?!\w)", self.message) for name in names}
-        places = {name: match.start() for name, match in found.items() if match}
-        return sorted(places, key=places.__getitem__)
+        return sorted((name for name in names if self.names_parameter(name)), key=self.message.find)
 
 
 def read_error(status: int, body: Any) -> ErrorBody:

@@ -17,6 +17,7 @@ from plum_hub.engines.remote import BUSY, RemoteSettings, TryAgainError, answer_
 from plum_hub.engines.revision import checked
 from plum_hub.engines.server_errors import ErrorBody, read_error
 from plum_hub.errors import EngineError
+from plum_hub.network import DIRECT
 
 _PROBE = [{"role": "user", "content": "Hello"}]
 
@@ -61,7 +62,10 @@ class TgiEngine(Engine):
         if not config.base_url:
             raise EngineError("tgi: base_url is missing: name the server, as in  tgi:http://localhost:8080")
         self._config = config
-        self._client = client_of(lambda: httpx2.Client(base_url=config.base_url, timeout=config.timeout_seconds))
+        self._client = client_of(
+            lambda: httpx2.Client(base_url=config.base_url, timeout=config.timeout_seconds, mounts=DIRECT)
+        )
+        self._sends_stops = True
         info, self._has_chat_template = self._greet()
         model = str(info.get("model_id", ""))
         if config.model and config.model != model:
@@ -127,24 +131,28 @@ class TgiEngine(Engine):
         return EngineError(f"{where} does not answer as a TGI server of version 3 ({said.reason}): check base_url")
 
     def _answer(self, request: Request, until: float) -> Completion:
+        stops = self._sends_stops
         try:
-            return self._read(request, until)
+            return self._read(request, until, stops=stops)
         except _RefusedError as error:
             if error.said.is_own(request):
                 return Completion.refused(request, str(error))
+            if stops and request.sampling.stop and error.said.names_parameter("stop"):
+                self._sends_stops = False  # four at most, as it is started by default; answers are cut here, too
+                return self._answer(request, until)
             raise refused(f"{self._config.base_url}{error.path}", error.said) from error
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise EngineError(
                 f"{self._config.base_url} answered in another form ({error!r}): is it a TGI server?"
             ) from error
 
-    def _read(self, request: Request, until: float) -> Completion:
+    def _read(self, request: Request, until: float, *, stops: bool) -> Completion:
         if isinstance(request.prompt, str):
             tokens, text = self._post("/tokenize", {"inputs": request.prompt}, until), request.prompt
         else:
             templated = self._post("/chat_tokenize", {"messages": request.prompt}, until)
             tokens, text = templated["tokenize_response"], templated["templated_text"]
-        answer = self._post("/generate", _body(request, text), until)
+        answer = self._post("/generate", _body(request, text, stops=stops), until)
         if isinstance(answer, list):  # some versions answer a list of one
             answer = answer[0]
         if "error" in answer:
@@ -192,13 +200,13 @@ class _RefusedError(Exception):
         self.path, self.said = path, said
 
 
-def _body(request: Request, text: str) -> Mapping[str, Any]:
+def _body(request: Request, text: str, *, stops: bool) -> Mapping[str, Any]:
     """Return a request in TGI's terms; TGI has no temperature 0, and rejects a `top_p` of 1."""
     sampling = request.sampling
     parameters: dict[str, Any] = {
         "max_new_tokens": sampling.max_tokens,
         "seed": request.seed,
-        "stop": list(sampling.stop),
+        "stop": list(sampling.stop) if stops else [],
         "details": True,
         "do_sample": sampling.temperature > 0,
     }

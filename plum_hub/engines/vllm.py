@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from plum_hub.engines.adapter import source_of
 from plum_hub.engines.base import Completion, Engine, EngineIdentity, LocalSettings, Request, in_a_line
+from plum_hub.engines.causal_lm import MisfitError, check_causal_lm
 from plum_hub.engines.dtype import gpu_half, quantized
 from plum_hub.engines.forms import apply_form, with_stops
 from plum_hub.engines.names import unloadable
@@ -102,6 +103,7 @@ class VllmEngine(Engine):
         prepare_threads()
         quiet_vllm()
         try:
+            _check_weights(config)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # libraries about each other
                 import vllm
@@ -110,6 +112,10 @@ class VllmEngine(Engine):
                 self._adapter = _adapter(config)
                 if self._adapter is not None:
                     self._llm.llm_engine.add_lora(self._adapter)
+        except MisfitError as error:
+            raise EngineError(
+                f"{config.model} does not load ({error}): fix it, or give another causal language model"
+            ) from error
         except unloadable() as error:
             raise EngineError(
                 f"vLLM cannot load {config.model}{_told_quantization(config)} ({in_a_line(error)}): "
@@ -214,6 +220,9 @@ def arguments(config: VllmConfig) -> dict[str, object]:
         "tensor_parallel_size": config.tensor_parallel_size,
         "trust_remote_code": False,
         "load_format": "safetensors",  # a pickle runs code as it is read
+        # As training and transformers do, also where Mistral's own files lie beside these.
+        "config_format": "hf",
+        "tokenizer_mode": "hf",
         "use_tqdm_on_load": False,
         "disable_log_stats": True,
         # A weak model would fill the room that a schema leaves for white space, up to its last token.
@@ -244,6 +253,13 @@ def arguments(config: VllmConfig) -> dict[str, object]:
             "gpu_memory_utilization": config.gpu_memory_utilization,
         }
     return settings
+
+
+def _check_weights(config: VllmConfig) -> None:
+    """Refuse weights that do not fit: vLLM does not notice where one of several is missing that it puts together."""
+    source = source_of(config)
+    if config.quantization is None and quantized(source.weights, source.weights_revision) is None:
+        check_causal_lm(source.weights, source.weights_revision)
 
 
 def _told_quantization(config: VllmConfig) -> str:

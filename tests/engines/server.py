@@ -27,7 +27,7 @@ class LoopbackServer:
     """Start with `with LoopbackServer() as server`; `url` is its address without a path."""
 
     def __init__(self, key: str | None = None, folder: Path | None = None, script: Engine | None = None) -> None:
-        self.key = key
+        self.key, self.wrong_key = key, "wrong key"
         self.script = script
         """What writes the answers of `/v1`; words drawn from the prompt by default."""
         self.cached_share = 0.0
@@ -161,7 +161,7 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
         def _allowed(self) -> bool:
             if server.key is None or self.headers.get("authorization") == f"Bearer {server.key}":
                 return True
-            self._send(401, {"error": {"message": "wrong key"}})
+            self._send(401, {"error": {"message": server.wrong_key}})
             return False
 
         def _elsewhere(self) -> bool:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from plum_hub.engines.adapter import source_of
 from plum_hub.engines.base import LocalSettings, Request, Sampling
 from plum_hub.engines.revision import folder_sha256
 from plum_hub.errors import EngineError, TrainingError
+from plum_hub.hubs.embedded import EmbeddedHub
 from plum_hub.pipeline.base import engine_inputs
 from plum_hub.training.base import pin_model
 from tests.engines import tiny
@@ -143,6 +146,28 @@ def test_a_merged_model_that_keeps_the_adapters_configuration_is_a_whole_model(c
     assert TransformersConfig(model=str(merged)).pin().base is None
     shutil.copy(copied / "checkpoint" / "adapter_model.safetensors", merged)
     assert TransformersConfig(model=str(merged)).pin().base is None
+
+
+def test_adapters_on_a_hub_are_adapters_still_beside_a_configuration_of_their_base(
+    copied: Path, tmp_path: Path
+) -> None:
+    shutil.copy(copied / "base" / "config.json", copied / "checkpoint")
+    code = (
+        "import sys\nfrom huggingface_hub import HfApi\nfrom plum_hub.engines import TransformersConfig\n"
+        "for number, folder in enumerate(sys.argv[1:]):\n"
+        "    HfApi().create_repo(name := f'local/model-{number}')\n"
+        "    HfApi().upload_folder(repo_id=name, folder_path=folder)\n"
+        "    for _ in range(2): print(TransformersConfig(model=name).pin().base)\n"
+    )
+    merged = Path(shutil.copytree(copied / "base", copied / "merged"))
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copy(copied / "checkpoint" / name, merged)
+    with EmbeddedHub(tmp_path / "hub") as hub:
+        environment = {"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": hub.token}
+        environment |= {"PYTHONPATH": ":".join(sys.path), "HF_HUB_DISABLE_XET": "1"}
+        command = [sys.executable, "-c", code, *map(str, (copied / "checkpoint", merged, copied / "base"))]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines() == [str(copied / "base")] * 2 + ["None"] * 4
 
 
 def test_adapters_are_not_trained_on(written: Path) -> None:

@@ -1,13 +1,17 @@
 """Every weight of a model and of an adapter comes from its files; what does not is refused, never drawn at random."""
 
+import json
+import logging
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from plum_hub.engines import TransformersConfig
+from plum_hub.engines import TransformersConfig, VllmConfig
+from plum_hub.engines.causal_lm import MisfitError, check_causal_lm
 from plum_hub.errors import EngineError, TrainingError
 from plum_hub.training.base import PinnedModel
 from plum_hub.training.load_check import LoadCheckSpec, load
@@ -46,6 +50,7 @@ def model(tmp_path: Path) -> Path:
 MISFITS = {
     "compiled": (_compiled, r"its files lack .* of Qwen2ForCausalLM and hold _orig_mod\.lm_head\.weight"),
     "a tensor less": (_without(DOWN), r"its files lack model\.layers\.0\.mlp\.down_proj\.weight of Qwen2ForCausalLM"),
+    "a key less": (_without("model.layers.0.self_attn.k_proj.weight"), r"lack model\.layers\.0\.self_attn\.k_proj"),
     "a bias less": (
         _without("model.layers.1.self_attn.q_proj.bias"),
         r"lack model\.layers\.1\.self_attn\.q_proj\.bias",
@@ -63,6 +68,12 @@ def test_weights_that_do_not_fit_are_refused_by_name_wherever_a_model_is_loaded(
     with pytest.raises(EngineError, match=reason) as caught:
         TransformersConfig(model=str(model)).open()
     assert "\n" not in str(caught.value)
+    if name != "another shape":  # which vLLM tells itself
+        with pytest.raises(MisfitError, match=reason):
+            check_causal_lm(str(model), None)
+    if name == "a key less" and find_spec("vllm") is not None:
+        with pytest.raises(EngineError, match=f"model does not load .*{reason}"):
+            VllmConfig(model=str(model)).open()
     with pytest.raises(TrainingError, match=reason):
         PinnedModel(str(model), "sha256:0").load_model(bf16=False)
     with pytest.raises((ValueError, RuntimeError)):
@@ -84,6 +95,7 @@ def test_weights_that_do_not_fit_are_refused_by_name_wherever_a_model_is_loaded(
 )
 def test_what_changes_no_answer_may_lie_in_the_files(model: Path, more: tuple[str, int]) -> None:
     _change(model / "model.safetensors", _with(*more))
+    check_causal_lm(str(model), None)
     TransformersConfig(model=str(model)).open().close()
     PinnedModel(str(model), "sha256:0").load_model(bf16=False)
 
@@ -95,7 +107,28 @@ def test_a_tied_head_is_not_missing(tmp_path: Path, saved_twice: bool) -> None:
     tiny.make_model(tokenizer, 128, tiny.CONTEXT, tie_word_embeddings=True).save_pretrained(tmp_path)
     if saved_twice:
         _change(tmp_path / "model.safetensors", lambda it: it | {HEAD: it["model.embed_tokens.weight"].clone()})
+    check_causal_lm(str(tmp_path), None)
     TransformersConfig(model=str(tmp_path)).open().close()
+
+
+def test_transformers_prints_no_table_of_its_own(model: Path) -> None:
+    told: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = told.append  # type: ignore[method-assign]
+    logging.getLogger("transformers").addHandler(handler)
+    try:
+        _change(model / "model.safetensors", _without(DOWN))
+        with pytest.raises(EngineError, match="does not load"):
+            TransformersConfig(model=str(model)).open()
+    finally:
+        logging.getLogger("transformers").removeHandler(handler)
+    assert not told
+
+
+def test_a_model_that_transformers_does_not_know_is_left_to_vllm(model: Path) -> None:
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"model_type": "of_tomorrow"}))
+    check_causal_lm(str(model), None)
 
 
 @pytest.mark.parametrize("bits", ["4bit", "8bit"])

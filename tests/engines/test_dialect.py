@@ -94,6 +94,47 @@ def test_a_parameter_that_decides_about_the_text_is_left_out_by_its_key_only(
     assert all(name not in body for body in loopback.taken)
 
 
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        unsupported("stop"),
+        (400, {"error": "Argument not supported on this model: stop"}),
+        (400, {"error": {"message": "Invalid 'stop': array too long. Expected at most 4.", "param": "stop"}}),
+        (422, {"detail": [{"loc": ["body", "stop"], "msg": "List should have at most 4 items after validation"}]}),
+    ],
+)
+def test_answers_end_at_their_stop_strings_where_the_server_takes_none(
+    loopback: LoopbackServer, refusal: Refusal, batch: bool
+) -> None:
+    settings: dict[str, Any] = {"batch": True, "batch_poll_seconds": 0.01} if batch else {}
+    whole = {one.id: one.text for one in answered(loopback)}
+    words = whole["3"].split(" ")
+    stops = (words[5], words[2], "a", "b", "c")
+    wanted = [
+        replace(one, sampling=replace(one.sampling, temperature=1.0, top_p=1.0, stop=stops)) for one in requests(6)
+    ]
+    loopback.unknown = {"stop": refusal}
+    with config(loopback, **settings).open() as engine:
+        found = {one.id: one for one in engine.generate(wanted)}
+    assert {name: one.text for name, one in found.items()} == {
+        name: text if name != "3" else text.partition(stops[1])[0] for name, text in whole.items()
+    }
+    assert {one.finish_reason for one in found.values()} == {"length", "stop"}
+    assert (found["3"].finish_reason, found["3"].stop) == ("stop", stops[1])
+
+
+def test_of_two_parameters_that_exclude_each_other_the_one_that_does_nothing_is_left_out(
+    loopback: LoopbackServer,
+) -> None:
+    words = "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
+    loopback.unknown = {"top_p": (400, {"error": {"message": words, "type": "invalid_request_error"}})}
+    assert len(answered(loopback, temperature=0.5)) == 6
+    assert all("top_p" not in body and body["temperature"] == 0.5 for body in loopback.taken)
+    with pytest.raises(EngineError, match=r"change it \(--temperature of evaluate\), or begin a run with"):
+        answered(loopback, 0.9, 0.5)
+
+
 def test_what_is_left_out_is_part_of_row_ids() -> None:
     plain = OpenAIConfig(model="m").text_settings()
     assert "omit" not in plain

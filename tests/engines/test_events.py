@@ -57,6 +57,12 @@ def test_what_is_a_stream_and_how_it_may_end() -> None:
     text = b'data: {"choices": [{"text": "a"}]}\n\ndata: {"choices": [{"text": "b", "finish_reason": "length"}]}\n\n'
     (choice,) = joined(text)["choices"]
     assert (choice["text"], choice["finish_reason"]) == ("ab", "length")
+    text = b'retry: 300\n\ndata: {"choices": [{"delta": {"content": [{"type": "text", "text": "a"}]}}]}\n\n'
+    text += b"data: [DONE]\n\n"
+    assert is_stream(text)
+    assert joined(text)["choices"][0]["text"] == "a"
+    with pytest.raises(TryAgainError, match=r"broken off \(lost\)"):
+        joined(text.replace(b"[DONE]", b'{"error": {"message": "lost"}}'))
     assert joined(b'data: {"choices": []}\n\ndata: {"error": {"code": 502}}\n\n') == {"error": {"code": 502}}
     with pytest.raises(TryAgainError):
         joined(b'data: {"choices": [{"text": "a"}]}\n\n')

@@ -1,6 +1,7 @@
 """The openai engine before a server that is overloaded, broken, slow or wrong: every answer once, or a clear error."""
 
 import json
+import re
 import threading
 import time
 from collections import Counter
@@ -168,6 +169,7 @@ def test_requests_in_flight_follow_what_the_server_can_take(monkeypatch: pytest.
         ([], "no choices"),
         ({"choices": [{"message": {"content": {"a": 1}}}]}, "another form"),
         ({"error": {"message": "model is being loaded", "code": 400}}, "model is being loaded"),
+        ({"object": "error", "message": "no such setting", "code": 400}, r"\(no such setting\): change the setting"),
     ],
 )
 def test_what_is_no_answer_is_an_error_and_no_traceback(
@@ -180,7 +182,12 @@ def test_what_is_no_answer_is_an_error_and_no_traceback(
 
 @pytest.mark.parametrize(
     "broken",
-    [{"finish_reason": "error"}, {"finish_reason": "abort"}, {"finish_reason": None, "error": {"message": "lost"}}],
+    [
+        {"finish_reason": "error"},
+        {"finish_reason": "abort"},
+        {"finish_reason": None, "error": {"message": "lost"}},
+        {"of the answer": {"error": {"message": "upstream died", "code": 502}}},
+    ],
 )
 def test_an_answer_that_the_server_broke_off_is_asked_for_again(
     loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch, broken: dict[str, Any]
@@ -191,6 +198,7 @@ def test_an_answer_that_the_server_broke_off_is_asked_for_again(
         status, whole = answer(path, body)
         asked[json.dumps(body)] += 1
         if asked[json.dumps(body)] == 1:
+            whole |= broken.get("of the answer", {})
             whole["choices"][0] |= {"message": {"content": "half of it"}, **broken}
         return status, whole
 
@@ -249,9 +257,70 @@ def test_contents_in_parts_refusals_and_odd_counts_are_read(
         assert (one.prompt_tokens, one.completion_tokens, one.cached_tokens) == (0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (["x = ", "1"], "x = 1"),
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "so"}]}, {"type": "text", "text": "x"}], "x"),
+    ],
+)
+@pytest.mark.parametrize("usage", [None, [1], "none", {"prompt_tokens_details": [1]}, {}])
+def test_no_form_of_content_or_usage_loses_an_answer_that_was_paid_for(
+    loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch, content: Any, text: str, usage: object
+) -> None:
+    body = {"model": ["m"], "usage": usage, "choices": [{"message": {"content": content}, "finish_reason": "stop"}]}
+    monkeypatch.setattr(loopback, "answer", lambda *_: (200, body))
+    with config(loopback).open() as engine:
+        (one,) = engine.generate(requests(1))
+        assert (one.text, one.finish_reason) == (text, "stop")
+        assert engine.identity.model == "tiny"
+
+
+def test_no_more_of_a_prompt_is_cached_than_there_is(loopback: LoopbackServer) -> None:
+    loopback.cached_share = 9
+    (answer,) = answers(config(loopback), 1).values()
+    assert answer.cached_tokens == answer.prompt_tokens
+
+
+@pytest.mark.parametrize("nothing", [{"choices": []}, {"id": "x", "choices": None, "usage": {"prompt_tokens": 3}}])
+@pytest.mark.parametrize("whim", [True, False])
+def test_an_answer_without_choices_is_asked_for_once_more_and_then_concerns_its_prompt_alone(
+    loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch, nothing: dict[str, Any], whim: bool
+) -> None:
+    answer, asked = loopback.answer, Counter[str]()
+
+    def at_times_none(path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        asked[text := json.dumps(body)] += 1
+        return (200, nothing) if "task 1" in text and (asked[text] == 1 or not whim) else answer(path, body)
+
+    monkeypatch.setattr(loopback, "answer", at_times_none)
+    found = answers(config(loopback), 3)
+    assert [found[name].finish_reason for name in "02"] == ["length"] * 2
+    assert max(asked.values()) == 2
+    assert found["1"].finish_reason == ("length" if whim else "refused")
+    if not whim:
+        assert found["1"].text == "the answer has no choices"
+        assert (found["1"].prompt_tokens, found["1"].completion_tokens) == (6, 8)  # of the harmless question
+
+
 def test_an_address_that_is_none_is_named() -> None:
     with pytest.raises(EngineError, match=r"http://\[::1/v1: is no address"):
         OpenAIConfig(model="m", base_url="http://[::1/v1")
+    for kind in (OpenAIConfig, TgiConfig):
+        for wrong in ("http://h:port", "http://[::1]:x", "http://h:99999/v1", "http://h/v1\n"):
+            with pytest.raises(EngineError, match=f"{re.escape(repr(wrong)[1:-1])}: is no address"):
+                kind(model="m", base_url=wrong)
+
+
+@pytest.mark.parametrize("name", ["OPENAI_ORG_ID", "OPENAI_PROJECT_ID"])
+def test_what_goes_into_a_header_is_read_like_a_key(
+    loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "org-1\r\n")
+    assert len(answers(config(loopback), 1)) == 1
+    monkeypatch.setenv(name, "\u201corg-1\u201d")
+    with pytest.raises(EngineError, match=f"{name} holds a character that no key has"):
+        config(loopback).open()
 
 
 def test_a_page_instead_of_the_list_of_models_is_an_error_and_no_traceback(proxy: FaultProxy) -> None:
@@ -282,6 +351,8 @@ def test_prices() -> None:
     assert cheaper.usd_per_million_tokens() == (2, 8, 0.5)
     assert OpenAIConfig(model="gpt-9").usd_per_million_tokens() is None
     assert OpenAIConfig(model="gpt-4.1-mini", base_url="http://localhost/v1").usd_per_million_tokens() is None
+    by_name = OpenAIConfig(model="gpt-4.1-mini", base_url="https://api.openai.com/v1/")
+    assert by_name.usd_per_million_tokens() == listed
 
 
 def test_settings_of_an_older_run_are_todays() -> None:
@@ -306,6 +377,7 @@ def ended(reason: object, **settings: Any) -> Completion:
         ("stop", ["stop", "eos", "EOS_TOKEN", "end", "end_turn", "stop_sequence", "tool_calls", "COMPLETE", "", None]),
         ("length", ["length", "max_tokens", "MAX_TOKENS", "model_length", "model_context_window_exceeded"]),
         ("refused", ["content_filter", "content_filter: RECITATION", "sensitive", "SAFETY", "refusal"]),
+        ("refused", ["function_call_filter: MALFORMED_FUNCTION_CALL", "malformed_function_call"]),
     ],
 )
 def test_the_ends_of_an_answer_in_the_words_of_every_provider(end: str, reasons: list[str | None]) -> None:
@@ -327,6 +399,9 @@ def test_an_unknown_end_of_an_answer_is_named_with_the_key_that_says_what_it_mea
         ended({"type": "stop"})
     assert ended("halted", finish_reasons={"halted": "length"}).finish_reason == "length"
     assert ended("eos", finish_reasons={"halted": "length"}).finish_reason == "stop"
+    with pytest.raises(EngineError, match=r"--set generator\.finish_reasons\.halted=stop  \(or length"):
+        ended("halted: by the operator")
+    assert ended("halted: by the operator", finish_reasons={"halted": "length"}).finish_reason == "length"
 
 
 def test_a_choice_without_a_message_is_no_empty_answer(

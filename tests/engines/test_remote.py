@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from plum_hub.doctor import reach
 from plum_hub.engines import OpenAIConfig, TgiConfig, parse_engine
 from plum_hub.engines.base import Request, Sampling
 from plum_hub.engines.pacing import wait_in
@@ -264,3 +265,17 @@ def test_an_environment_that_no_client_can_use_is_named(
     monkeypatch.setenv(name, value)
     with pytest.raises(EngineError, match=words):
         _config(kind, loopback).open()
+
+
+@pytest.mark.parametrize("kind", ["openai", "tgi"])
+def test_a_server_on_this_machine_is_behind_no_proxy(
+    kind: str, loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with _config(kind, loopback).open() as engine:
+        assert len(list(engine.generate(_requests(2)))) == 2
+    where = f"openai:tiny@{loopback.url}/v1" if kind == "openai" else f"tgi:{loopback.url}"
+    assert [one.state for one in reach.engine(*reach.servers([where]))] == ["ok"]

@@ -86,6 +86,9 @@ OWN = [
     (400, {"error": "the model is loaded with context length of only 4096 tokens"}),
     (200, {"error": {"code": 400, "message": "This endpoint's maximum context length is 4096 tokens."}}),
     (400, {"error": {"message": "we would rather not", "code": None}}),  # nobody knows these words
+    (500, {"error": {"message": "Requested tokens (5000) exceed context window of 4096", "type": "internal_error"}}),
+    (400, {"error": {"message": "prompt is too long: 9000 tokens > 8000 maximum"}}),
+    (200, {"object": "error", "message": "This model's maximum context length is 4096 tokens.", "code": 40303}),
     (413, b"<html><h1>413 Request Entity Too Large</h1></html>"),
     (403, b""),
 ]
@@ -135,6 +138,8 @@ def test_a_busy_server_is_not_taken_for_one_that_refuses_a_prompt(
         (400, {"error": {"message": "Full", "code": "billing_hard_limit_reached"}}, r"no credit left .*\(Full\)"),
         (404, {"error": {"message": "The model `tiny` does not exist"}}, r"no model 'tiny' \(The model `tiny`"),
         (404, b"<html><h1>404 Not Found</h1></html>", r"no such page \(404 Not Found\): check base_url"),
+        (500, {"error": {"message": "context window not allocated"}}, r"request \(context window not alloc"),
+        (400, {"error": {"message": "model name too long"}}, r"\(model name too long\): change the setting"),
         (404, {"detail": "Not Found"}, r"no such page \(Not Found\): check base_url"),
     ],
 )
@@ -178,7 +183,7 @@ def test_a_key_is_read_without_its_line_break_and_no_other_character_is_sent(mon
     with LoopbackServer(key="right") as server:
         monkeypatch.setenv("OPENAI_API_KEY", " right\r\n")
         assert ask(config(server), "one")["one"].text
-        for wrong in ("\u201cright\u201d", "ri\nght"):
+        for wrong in ("\u201cright\u201d", "ri\nght", '"right"', "'right'", "Bearer right"):
             monkeypatch.setenv("OPENAI_API_KEY", wrong)
             with pytest.raises(EngineError, match="OPENAI_API_KEY holds a character that no key has"):
                 config(server).open()
@@ -202,6 +207,28 @@ def test_tgi_says_what_is_wrong_with_a_setting_and_what_broke(
     refusing(loopback, monkeypatch, status, {"error": said, "error_type": "validation"})
     with pytest.raises(EngineError, match=message):
         ask(tgi(loopback), "one")
+
+
+def test_tgi_is_asked_without_stop_strings_where_it_takes_four_and_the_answers_end_at_them(
+    loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = loopback.answer
+
+    def four_at_most(path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        count = len(body["parameters"]["stop"])
+        said = {"error": f"Input validation error: `stop` supports up to 4 stop sequences. Given: {count}"}
+        return (422, {**said, "error_type": "validation"}) if count > 4 else answer(path, body)
+
+    monkeypatch.setattr(loopback, "answer", four_at_most)
+    names = [str(number) for number in range(8)]
+    whole = {name: one.text for name, one in ask(tgi(loopback), *names).items()}
+    stops = (whole["3"].split(" ")[2], *"abcd")
+    sampling = Sampling(temperature=1.0, top_p=0.9, max_tokens=8, stop=stops)
+    wanted = [Request(id=name, prompt=[{"role": "user", "content": name}], seed=1, sampling=sampling) for name in names]
+    with tgi(loopback).open() as engine:
+        found = {one.id: one for one in engine.generate(wanted)}
+    assert found.keys() == whole.keys()
+    assert (found["3"].text, found["3"].stop) == (whole["3"].partition(stops[0])[0], stops[0])
 
 
 @pytest.mark.parametrize("status", [200, 422])
@@ -263,6 +290,11 @@ def test_a_list_of_models_shuts_no_model_out_that_answers(
     loopback.models = listed
     assert ask(config(loopback, chat=True), "one")["one"].text
     config(loopback, chat=chat).open()
+
+
+def test_an_address_that_lacks_its_v1_is_told_before_a_run_is_made(loopback: LoopbackServer) -> None:
+    with pytest.raises(EngineError, match=r"has no such page .*check base_url, .*mostly with /v1"):
+        config(loopback, base_url=loopback.url).open()
 
 
 def test_a_name_that_is_not_listed_is_tried_and_a_wrong_one_told_with_the_closest(loopback: LoopbackServer) -> None:

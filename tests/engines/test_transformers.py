@@ -111,6 +111,23 @@ def test_a_prompt_with_a_token_that_the_model_lacks_is_an_error_of_one_line(mode
     assert "\n" not in str(caught.value)
 
 
+def test_a_text_to_go_on_with_ends_where_it_ends_whatever_the_tokenizer_adds_for_a_training(model: Path) -> None:
+    config = TransformersConfig(model=str(model), dtype="float32")
+    plain = _ask(config)
+    end = {"SpecialToken": {"id": "<|im_end|>", "type_id": 0}}
+    _edit(
+        model / "tokenizer.json",
+        post_processor={
+            "type": "TemplateProcessing",
+            "single": [{"Sequence": {"id": "A", "type_id": 0}}, end],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, end],
+            "special_tokens": {"<|im_end|>": {"id": "<|im_end|>", "ids": [2], "tokens": ["<|im_end|>"]}},
+        },
+    )
+    assert _ask(config) == plain
+    assert _ask(config, "abc<|im_end|>").prompt_tokens == plain.prompt_tokens + 2
+
+
 def test_a_template_that_makes_nothing_is_an_error_and_an_empty_text_is_refused(model: Path) -> None:
     assert _ask(TransformersConfig(model=str(model)), "").finish_reason == "refused"
     (model / "chat_template.jinja").write_text("")
@@ -143,6 +160,14 @@ def test_vllm_treats_such_prompts_alike(model: Path) -> None:
         assert (answers["0"], answers["1"] != "refused") == ("refused", True)
         with pytest.raises(EngineError, match="the model has only 316"):
             list(engine.generate(requests))
+
+
+def test_vllm_reads_what_training_reads_though_mistrals_own_files_lie_beside_it(model: Path) -> None:
+    pytest.importorskip("vllm")
+    (model / "consolidated.safetensors").write_bytes((model / "model.safetensors").read_bytes())
+    (model / "tokenizer.model.v3").write_text("not read")
+    (model / "params.json").write_text('{"dim": 16}')
+    assert _ask(VllmConfig(model=str(model), cpu_kv_cache_gb=0.1), CHAT).completion_tokens
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
