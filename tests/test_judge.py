@@ -332,6 +332,16 @@ WRITTEN: dict[str, tuple[str | None, Any, str]] = {
         [{"call": "f(deque([2]).pop())", "expected": "4"}],
         "def f(x):\n    return 2 * x\n",
     ),
+    "check and its call": (
+        "f",
+        ["def check(candidate):\n    assert candidate(2) == 4\n", "check(f)"],
+        "def f(x):\n    return 2 * x\n",
+    ),
+    "check and its call, objects": (
+        "f",
+        [{"statement": "def check(g):\n    assert g(2) == 4\n"}, {"statement": "check(f)"}],
+        "def f(x):\n    return 2 * x\n",
+    ),
     "method": ("Solution().f", "def check(candidate):\n    assert candidate(x=2) == 4\n", METHOD),
     "method of the class": ("Solution.f", ["assert candidate(2) == 4", "assert Solution().f(1) == 2"], METHOD),
 }

@@ -16,6 +16,7 @@ import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from textwrap import dedent
 from typing import Any, Literal
 
 from plum_hub.answers.assertions import call_to_statement
@@ -28,7 +29,7 @@ from plum_hub.answers.checks import (
     read_tests,
     require_can_fail,
 )
-from plum_hub.answers.source import parse
+from plum_hub.answers.source import definitions, missing_names, parse
 from plum_hub.answers.tested_name import TestedName, readable_tests, tested_name
 from plum_hub.answers.unimported import with_missing_imports
 from plum_hub.errors import InstructionsError, UsageError
@@ -230,6 +231,8 @@ def _cases(given: object, tested: TestedName | None) -> tuple[TestCase, ...]:
         raise ValueError(f"cases is {_describe(given)}, not a list: write a list of assertions or objects")
     if not given:
         raise ValueError("cases is empty, and a suite without cases tests nothing: add one, or remove the suite")
+    if (module := _module_of(given, entry_point)) is not None:
+        return read_tests(readable_tests(module, tested), entry_point)
     cases: list[TestCase] = []
     for number, item in enumerate(given, 1):
         try:
@@ -238,6 +241,23 @@ def _cases(given: object, tested: TestedName | None) -> tuple[TestCase, ...]:
             raise ValueError(f"case {number}: {error}") from error
     require_can_fail(cases, entry_point)
     return tuple(cases)
+
+
+def _module_of(given: list[Any], entry_point: str) -> str | None:
+    """Join statements of which one defines a test that another one calls, such as `def check(candidate): ...` and
+    `check(f)`: alone, the call would fail for every program."""
+    texts = [one.get("statement") if isinstance(one, dict) else one for one in given]
+    sources = [dedent(one) for one in texts if isinstance(one, str)]
+    trees = [parse(one) for one in sources]
+    if len(sources) < len(given) or None in trees:
+        return None
+    tests, called = set[str](), set[str]()
+    for source, tree in zip(sources, trees, strict=True):
+        assert tree is not None
+        called |= missing_names(tree)
+        if contains_tests(source, entry_point):
+            tests |= definitions(tree).keys()
+    return "\n".join(sources) if called & tests else None
 
 
 def _assertion(given: str, tested: TestedName | None) -> tuple[TestCase, ...]:
