@@ -115,10 +115,10 @@ class _ShownPieces:
 
     def is_continuation(self, row: Row, piece: _Piece | None) -> bool:
         """Decide about a row that was observed, by all rows that were."""
-        if isinstance(history := list_of(row.get("history")), list) and history:  # earlier turns, in pairs
+        if isinstance(history := list_of(row.get("history")), list) and _says(history):  # earlier turns, in pairs
             return True
-        if _is_given(row.get("message_id")) and _is_given(row.get("parent_id")):  # a turn a row, as in OpenAssistant's
-            return True
+        if _is_given(row.get("message_id")) and _is_given(row.get("parent_id")) and len(self._turns(row) or ()) < 2:
+            return True  # a turn a row, as in OpenAssistant's
         if self._layout.chat and isinstance(first_turn := truth_of(row.get("first_turn")), bool):
             return not first_turn
         if piece is None or piece.position == 0:
@@ -136,5 +136,12 @@ class _ShownPieces:
 
 
 def _is_given(value: object) -> bool:
-    """Tell whether a cell has a value: CSV files and pandas write a missing one as "" or NaN."""
+    """Tell whether a cell has an id: CSV files and pandas write a missing one as "" or NaN, and others as -1."""
+    return value == value and str(value).strip().lower() not in ("", "none", "null", "nan", "-1")
+
+
+def _says(value: object) -> bool:
+    """Tell whether there is anything in a list, or in the lists and objects within it."""
+    if isinstance(value, list | dict):
+        return any(map(_says, value.values() if isinstance(value, dict) else value))
     return value is not None and value != "" and value == value
