@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from plum_hub.errors import InstructionsError
 from plum_hub.instructions.cells import list_of, truth_of
@@ -19,37 +20,38 @@ from plum_hub.instructions.tables import Row
 from plum_hub.instructions.turns import Turn, UnreadableTurnsError, read_turns
 
 _NUMBERED = re.compile(r"(?P<name>.*)_(?P<position>[0-9]{1,18})", re.DOTALL)
+_PlaceT = TypeVar("_PlaceT")
 _AHEAD = 1000
 """Rows that are read before the first one is decided."""
 
 
-def with_continuations(rows: Iterator[tuple[int, Row]], layout: Layout) -> Iterator[tuple[int, Row, bool]]:
+def with_continuations(rows: Iterator[tuple[_PlaceT, Row]], layout: Layout) -> Iterator[tuple[_PlaceT, Row, bool]]:
     """Tell of each row whether it is a later piece of a conversation.
 
     Args:
-        rows: The numbered rows of a source, in order.
+        rows: The rows of a source, in order, each with its place.
         layout: Their layout.
 
     Yields:
-        Each row with its number, and whether the conversation starts in an earlier row. Of chats a thousand rows are
+        Each row with its place, and whether the conversation starts in an earlier row. Of chats a thousand rows are
         read ahead.
 
     Raises:
         InstructionsError: A row cannot be read; those before it are yielded first.
     """
     shown = _ShownPieces(layout)
-    waiting: deque[tuple[int, Row, _Piece | None]] = deque()
+    waiting: deque[tuple[_PlaceT, Row, _Piece | None]] = deque()
     error: InstructionsError | None = None
     try:
-        for number, row in rows:
-            waiting.append((number, row, shown.observe(row)))
+        for place, row in rows:
+            waiting.append((place, row, shown.observe(row)))
             if not layout.chat or len(waiting) > _AHEAD:
-                number, row, piece = waiting.popleft()
-                yield number, row, shown.is_continuation(row, piece)
+                place, row, piece = waiting.popleft()
+                yield place, row, shown.is_continuation(row, piece)
     except InstructionsError as found:
         error = found
-    for number, row, piece in waiting:
-        yield number, row, shown.is_continuation(row, piece)
+    for place, row, piece in waiting:
+        yield place, row, shown.is_continuation(row, piece)
     if error is not None:
         raise error
 

@@ -36,6 +36,15 @@ def test_every_row_left_out_has_a_reason(tmp_path: Path, value: object, reason: 
     assert drops[0].detail == (kept[0].id if "duplicate" in reason else "row 2")
 
 
+@pytest.mark.parametrize("source", ["", "/*/*.jsonl"])
+def test_of_several_files_a_row_that_is_left_out_names_its_file(tmp_path: Path, source: str) -> None:
+    for name, rows in (("a", [ADD]), ("b", ["too short", LAST, None])):
+        (tmp_path / "d" / name).mkdir(parents=True)
+        write_lines(tmp_path / "d" / name / "train.jsonl", [{"text": text} for text in rows])
+    _, drops = walk(f"{tmp_path}/d{source}")
+    assert [drop.detail for drop in drops] == ["row 2, b/train.jsonl:1", "row 4, b/train.jsonl:3"]
+
+
 def test_a_row_without_the_column_is_empty(tmp_path: Path) -> None:
     kept, drops = walk(write_lines(tmp_path / "t.jsonl", [{"text": ADD}, {"note": "no text here"}]))
     assert (len(kept), reasons(drops)) == (1, {"empty": 1})
