@@ -6,7 +6,7 @@ _FROM_ANY_MODEL = {
 }
 DROP_REASONS: dict[str, dict[str, str]] = {
     "instructions": {
-        "not_text": "The column of the task is not a text.",
+        "not_text": "The column of the task is not a text, or has half a character (a lone surrogate) in it.",
         "empty": "The task is missing or empty, or nothing but imports.",
         "ambiguous_task": "The row has nothing in the column of the task, and several other columns that may be it.",
         "too_short": "The task has fewer characters than `instructions.min_characters`.",
