@@ -253,17 +253,17 @@ def source_rows(config: InstructionsConfig, columns: Set[str]) -> Iterator[tuple
         columns: Columns to read besides those of the instructions.
 
     Yields:
-        The id of each text and the row that it came from, in the order of the source.
+        The id of each text and the first row with it that is fit for an instruction, in the order of the source.
 
     Raises:
         InstructionsError: As `load`.
     """
     found: set[str] = set()
-    for text, row in source_tasks(config, columns):
-        name = digest(text)
-        if name not in found:  # a later row of the same text is a duplicate
+    for task in _read_again(config, columns):
+        name = digest(task.text)
+        if task.reason is None and name not in found:  # a later row of the same text is a duplicate
             found.add(name)
-            yield name, row
+            yield name, task.row
 
 
 def source_tasks(config: InstructionsConfig, columns: Set[str]) -> Iterator[tuple[str, Row]]:
@@ -273,19 +273,22 @@ def source_tasks(config: InstructionsConfig, columns: Set[str]) -> Iterator[tupl
         config: The source.
         columns: Columns to read besides those of the instructions.
 
-    Yields:
+    Returns:
         The text, "" if there is none, and the row.
 
     Raises:
         InstructionsError: As `load`.
     """
+    return ((task.text, task.row) for task in _read_again(config, columns))
+
+
+def _read_again(config: InstructionsConfig, columns: Set[str]) -> Iterator["_ReadTask"]:
     opened = _open(config, columns)
     first = next(opened.rows, None)
     if first is None:
         return
     layout, _, peeked = _detect_layout_of_rows(first, opened, sharegpt=config.source == "sharegpt")
-    for _, row in chain(peeked, opened.rows):
-        yield _text_of(layout.read_task(row).text), row
+    yield from _tasks(chain(peeked, opened.rows), layout, config)
 
 
 def _text_of(value: object) -> str:
@@ -466,16 +469,31 @@ def _numbered(rows: Iterator[tuple[str, Row]], folder: str) -> Iterator[tuple[_P
         yield _Place(number, where.removeprefix(prefix) if where.startswith(prefix) else ""), row
 
 
+class _ReadTask(NamedTuple):
+    """A row of a source, and what it asks for."""
+
+    place: _Place
+    row: Row
+    text: str
+    """The normalized task; "" for none."""
+    reason: str | None
+    """Reason to drop the row, besides duplicates."""
+
+
+def _tasks(rows: Iterator[tuple[_Place, Row]], layout: Layout, config: InstructionsConfig) -> Iterator[_ReadTask]:
+    for place, row, is_continuation in with_continuations(rows, layout):
+        task = layout.read_task(row)
+        text = _text_of(task.text)
+        reason = "not_first_turn" if is_continuation else task.reason
+        yield _ReadTask(place, row, text, reason or _unfit(task, text, layout.named_language(row), config))
+
+
 def _clean(
     rows: Iterator[tuple[_Place, Row]], layout: Layout, opened: _OpenedSource, config: InstructionsConfig
 ) -> Iterator[Instruction | Drop]:
     seen = SeenTexts(config.near_duplicates)
-    for place, row, is_continuation in with_continuations(rows, layout):
-        task = layout.read_task(row)
-        value, reason = task.text, "not_first_turn" if is_continuation else task.reason
-        text = _text_of(value)
+    for place, row, text, reason in _tasks(rows, layout, config):
         text_id = digest(text)
-        reason = reason or _unfit(task, text, layout.named_language(row), config)
         detail = place.said
         if reason is None and (duplicate := seen.add(text_id, text)):
             reason, detail = duplicate.kind, duplicate.original
