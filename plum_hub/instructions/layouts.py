@@ -178,18 +178,17 @@ class Layout:
         if turns is None and is_transcript(text, answered=self.answered or _has_answer(row, text)):
             return ParsedTask(text=None, reason="unreadable_turns")
         text = asked_in(text) if turns is None else text
-        first_piece = str(row.get("id")) if has_sharegpt_shape(turns) and str(row.get("id")).endswith("_0") else ""
-        sharegpt = self.chat and (
-            self.sharegpt
-            or isinstance(truth_of(row.get("first_turn")), bool)
-            or SHAREGPT_ID.fullmatch(first_piece) is not None
-        )
+        name = str(row.get("id"))
+        is_first_piece = has_sharegpt_shape(turns) and name.endswith("_0")
+        shown = self.sharegpt or isinstance(truth_of(row.get("first_turn")), bool)
+        sharegpt = self.chat and (shown or (is_first_piece and SHAREGPT_ID.fullmatch(name) is not None))
         if sharegpt and not any(one["bare"] for one in _BARE.finditer(text)):
             text = text.replace("\\_", "_")  # ShareGPT was converted through Markdown, which escaped underscores
         inputs = INPUTS if self.column.lower() == "instruction" else ()
         if more := [given for one in inputs for name in row if name.lower() == one and (given := _input(row[name]))]:
             text = "\n\n".join([text.rstrip(), *more])
-        return replace(task, text=text, sharegpt=sharegpt or _LIKELY_SHAREGPT_ID.fullmatch(first_piece) is not None)
+        likely = is_first_piece and _LIKELY_SHAREGPT_ID.fullmatch(name) is not None
+        return replace(task, text=text, sharegpt=sharegpt or likely)
 
     def named_language(self, row: Row) -> str | None:
         """Read the programming language that the row names.

@@ -23,6 +23,7 @@ MODEL = RESULTS | {
     "response", "answer", "output", "function_call", "tool_call",
 }  # fmt: skip
 """Names of speakers in lower case. `MODEL` contains everything that answers, tools included, whose are `RESULTS`."""
+_SPEAKERS_KNOWN = HUMAN | SYSTEM | MODEL
 
 CHATS = ("conversations", "messages", "conversation", "dialog", "dialogue", "chat", "turns")
 """What datasets call a column of turns."""
@@ -161,10 +162,8 @@ def _exchange(item: object) -> list[object]:
     if not isinstance(item, Mapping) or _field(item, _SPEAKERS):
         return [item]
     given = {role: key for role, keys in _KEYS.items() if (key := _field(item, keys)) is not None}
-    keys = given.values()
-    alone = len(keys) == 1 and all(
-        isinstance(one, str) if name in keys else _is_null(one) for name, one in item.items()
-    )
+    own = [isinstance(one, str) if name in given.values() else _is_null(one) for name, one in item.items()]
+    alone = len(given) == 1 and all(own)
     if not alone and not {"user", "assistant"} <= given.keys():
         return [item]
     said = {role: item[key] for role, key in given.items()}
@@ -195,17 +194,15 @@ def _plain_name(speaker: str) -> str:
     """Return a speaker as in the sets of speakers where it is one of them: `<|user|>`, `User 1:`, `system message`."""
     name = speaker.strip().lower()
     words = re.findall(r"[^\W\d_]+", name)
-    if name in HUMAN | SYSTEM | MODEL or not words:
-        return name
-    plain = words[0] if words[0] in ("system", "developer") else " ".join(words)
-    return plain if plain in HUMAN | SYSTEM | MODEL else name
+    plain = words[0] if words[:1] in (["system"], ["developer"]) else " ".join(words)
+    return plain if name not in _SPEAKERS_KNOWN and plain in _SPEAKERS_KNOWN else name
 
 
 def _turn(turn: object) -> Turn | None:
     """Parse one turn; None if it names no speaker."""
     if isinstance(turn, Sequence) and not isinstance(turn, str | bytes) and len(turn) == 2:
         turn = {"role": turn[0], "content": turn[1]}  # a pair of speaker and text
-        if not isinstance(turn["role"], str) or turn["role"].strip().lower() not in HUMAN | SYSTEM | MODEL:
+        if not isinstance(turn["role"], str) or _plain_name(turn["role"]) not in _SPEAKERS_KNOWN:
             return None
     if not isinstance(turn, Mapping):
         return None
