@@ -97,6 +97,7 @@ class RecordSchema:
         blocks = arrow_json.ReadOptions(block_size=_PART)
         try:
             table = arrow_json.read_json(pa.py_buffer(text), read_options=blocks, parse_options=options)
+            table.validate(full=True)  # of texts that are no UTF-8 the reader says nothing
         except (pa.ArrowInvalid, UnicodeDecodeError):
             return self._one_by_one(lines)
         return table if self._fits(table, lines) else self._one_by_one(lines)

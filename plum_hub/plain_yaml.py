@@ -31,8 +31,8 @@ def load(text: str, *, unique: bool = False) -> Any:
         Builtins: mappings, lists, texts, numbers, dates, None.
 
     Raises:
-        YAMLError: It is not YAML, or names an object; `UnboundedYamlError` where it is beyond the bounds,
-            `RepeatedKeyError` for a key that stands twice.
+        YAMLError: It is not YAML, names an object, or has a value that is none, such as a 13th month;
+            `UnboundedYamlError` where it is beyond the bounds, `RepeatedKeyError` for a key that stands twice.
     """
     if len(text) > MOST_CHARACTERS:
         raise UnboundedYamlError(f"it has more than {MOST_CHARACTERS:,} characters")
@@ -46,6 +46,10 @@ def load(text: str, *, unique: bool = False) -> Any:
         if unique:
             _check_keys(node, set())
         return loader.construct_document(node)
+    except ValueError as error:
+        raise yaml.YAMLError(str(error)) from error
+    except RecursionError as error:
+        raise UnboundedYamlError("it is nested too deeply") from error
     finally:
         loader.dispose()
 

@@ -6,7 +6,7 @@ _FROM_ANY_MODEL = {
 }
 DROP_REASONS: dict[str, dict[str, str]] = {
     "instructions": {
-        "not_text": "The column of the task is not a text.",
+        "not_text": "The column of the task is not a text, or has half a character (a lone surrogate) in it.",
         "empty": "The task is missing or empty, or nothing but imports.",
         "ambiguous_task": "The row has nothing in the column of the task, and several other columns that may be it.",
         "too_short": "The task has fewer characters than `instructions.min_characters`.",
@@ -17,7 +17,7 @@ DROP_REASONS: dict[str, dict[str, str]] = {
         "not_a_request": "The task asks for no function, class, algorithm or program that tests can judge; see "
         "`instructions.requests_only`.",
         "not_first_turn": "The row continues a conversation that began in an earlier row, or the model speaks first.",
-        "unknown_speaker": "No turn of the conversation is known to be a user's.",
+        "unknown_speaker": "The first turn, but for a system's, is of a speaker who is not known.",
         "unreadable_turns": "The conversation is not a list of turns with a role and a text, as in JSON that was cut "
         "short, or is one text with the answers in it.",
         "exact_duplicate": "The same task, except for case and white space, came before; the detail is its id.",

@@ -126,6 +126,14 @@ def test_lines_that_are_no_json_are_named(run: Run) -> None:
             list(run.tables(Sample))
 
 
+def test_a_line_of_no_utf8_is_named(run: Run) -> None:
+    good = json.dumps(to_json(sample("a"))).encode()
+    run.path(Sample).write_bytes(b"\n".join([good, good.replace(b"def", b"\xff"), b""]))
+    assert b"\xff" in run.path(Sample).read_bytes()
+    with pytest.raises(RunError, match=r"samples\.jsonl:2: not a row of samples .*utf-8.*delete this line"):
+        list(run.tables(Sample))
+
+
 def test_matching_rows_come_in_the_order_that_is_asked(run: Run) -> None:
     pairs = judged(["passed"] * 30)
     written(run, Verdict, [to_json(row) for _, row in reversed(pairs)])

@@ -37,3 +37,9 @@ def test_what_json_lacks_becomes_text() -> None:
     assert as_json(plain_yaml.load("{1: .nan, 2024-01-01: [.inf, true, 3, null]}")) == {
         "1": "nan", "2024-01-01": ["inf", True, 3, None],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["a: 2024-13-01", "a: " + "9" * 5000, "[" * 5000, "{a: " * 3000, "a: 0b_"])
+def test_a_value_that_is_none_is_no_yaml(text: str) -> None:
+    with pytest.raises(yaml.YAMLError):
+        plain_yaml.load(text)

@@ -104,8 +104,10 @@ def parse_source(text: str) -> LocalAddress | DatasetAddress | None:
         InstructionsError: It is an address, but not of a dataset on the Hub.
     """
     text = text.strip()
+    if not text:
+        return None
     path = expanded(text)
-    if text and exists(path):
+    if exists(path):
         return LocalAddress(path=path)
     if part := _part(text):
         return part
@@ -227,6 +229,8 @@ def _address(address: str, text: str) -> DatasetAddress:
     head, column = _split_column(address)
     if not _SCHEME.match(head) or head.lower().startswith(("http:", "https:")):
         return replace(_dataset(head, text, web=True), column=column)
+    if head.startswith("file://"):
+        raise InstructionsError(f"{text} is a file here: give its path, {unquote(text.removeprefix('file://'))}")
     if not head.startswith("hf://"):
         raise InstructionsError(f"{text} is not read from there: download it, and give the path of the file")
     return replace(_dataset(head, text, web=False), column=column)

@@ -44,7 +44,7 @@ def literal_of(text: str, otherwise: Any) -> Any:
         The value.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, strict=False)  # line breaks in texts as they stand, as some exports have them
     except (ValueError, RecursionError):
         pass
     if len(text) > _MAX_REPR_CHARACTERS:

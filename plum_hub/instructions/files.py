@@ -70,17 +70,19 @@ def read_rows(path: Path, columns: Collection[str] | None = None) -> Iterator[tu
             _check_format(path, file)
         lines = kind.format != "json" or _holds_lines(path)
         with opened(path) as file:
-            yield from _text_rows(path, file, kind, lines=lines)
+            yield from _text_rows(path, file, kind, columns, lines=lines)
     except (*DAMAGED, OSError) as error:
         raise InstructionsError(why_unreadable(path, error)) from error
 
 
-def _text_rows(path: Path, file: BinaryIO, kind: FileKind, *, lines: bool) -> Iterator[tuple[int, Row]]:
+def _text_rows(
+    path: Path, file: BinaryIO, kind: FileKind, columns: Collection[str] | None, *, lines: bool
+) -> Iterator[tuple[int, Row]]:
     if kind.format in ("csv", "tsv"):
         ended = (line for part in file for line in part.splitlines(keepends=True))  # also by \r alone, as old Macs do
         decoded = (_decoded(path, line, number) for number, line in enumerate(ended, start=1))
         return csv_rows(path, decoded, "\t" if kind.format == "tsv" else None)
-    return _lines(path, file) if lines else _array(path, file)
+    return (_lines if lines else _array)(path, file, columns)
 
 
 def why_unreadable(path: Path, error: Exception) -> str:
@@ -122,14 +124,14 @@ def _holds_lines(path: Path) -> bool:
         return False
 
 
-def _lines(path: Path, file: BinaryIO) -> Iterator[tuple[int, Row]]:
+def _lines(path: Path, file: BinaryIO, columns: Collection[str] | None) -> Iterator[tuple[int, Row]]:
     for number, line in enumerate(file, start=1):
         where = f"{path}:{number}"
         try:
             text = _decoded(path, without_checksum(line) if has_checksum(line) else line, number).strip()
             if not text:
                 continue
-            row = _parsed(text, where)
+            row = _parsed(text, where, columns)
         except json.JSONDecodeError as error:
             several = text[error.pos : error.pos + 1] == "{"
             remedy = _ONE_A_LINE if several else _remedy(path, text, number)
@@ -156,13 +158,13 @@ def _remedy(path: Path, text: str, number: int) -> str:
     return "leave out the comma at its end" if text.endswith("},") else "fix or delete this line"
 
 
-def _array(path: Path, file: BinaryIO) -> Iterator[tuple[int, Row]]:
+def _array(path: Path, file: BinaryIO, columns: Collection[str] | None) -> Iterator[tuple[int, Row]]:
     content = file.read()
     text = _decoded(path, content)
     if not text.strip():
         return
     try:
-        rows = _parsed(text, str(path))
+        rows = _parsed(text, str(path), columns)
     except json.JSONDecodeError as error:
         several = text[error.pos : error.pos + 1] == "{"
         hint = _ONE_A_LINE if several else "fix this line, or rename the file to .jsonl if it has one object per line"
@@ -184,12 +186,14 @@ def _unpacking(path: Path, content: Any) -> str | None:
     None if it is a single row.
     """
     values = content if isinstance(content, dict) else {}
-    lists: dict[str, Any] = {key: next(iter(value), {}) for key, value in values.items() if isinstance(value, list)}
-    inside = [key for key, first in lists.items() if isinstance(first, dict)]
-    if any(lists[key].keys() & {"role", "from"} for key in inside):  # turns: the object is a row itself
+    lists: dict[str, Any] = {key: value for key, value in values.items() if isinstance(value, list)}
+    inside = [key for key, value in lists.items() if all(isinstance(one, dict) for one in value[:1])]
+    if any(lists[key] and lists[key][0].keys() & {"role", "from"} for key in inside):  # turns: it is a row itself
         return None
     if inside:
-        return f"unpack it with  jq -c '.[\"{inside[0]}\"][]'  {path}"
+        longest = max(inside, key=lambda key: len(lists[key]))
+        inner = ".row" if longest == "rows" and "row" in (lists[longest] or [{}])[0] else ""  # the Hub's viewer
+        return f"unpack it with  jq -c '.[\"{longest}\"][]{inner}'  {path}"
     columns = [value for value in values.values() if isinstance(value, dict | list)]
     if len(columns) == len(values) > 0:
         return "it has a value for each column or index: write it with pandas' to_json(..., orient='records')"
@@ -208,34 +212,57 @@ def _decoded(path: Path, content: bytes, number: int | None = None) -> str:
         ) from error
 
 
-class _RepeatedKeyError(ValueError):
-    """An object has a key, the argument, twice: which of its values is meant only the user knows."""
+class _RepeatedKeys(dict[str, Any]):
+    """An object that has keys twice, with the last value of each: which is meant only the user knows."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.repeated = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
 
 
-def _object(pairs: list[tuple[str, Any]]) -> Row:
-    """Make an object of its keys and values."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        raise _RepeatedKeyError(next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1))
-    return made
+def _repeated_key(parsed: Any, columns: Collection[str] | None) -> str | None:
+    """Name a key that an object has twice in what is read of rows."""
+    waiting: list[Any] = []
+    for row in filter(lambda one: isinstance(one, dict), parsed if isinstance(parsed, list) else [parsed]):
+        read = [key for key in row if columns is None or key in columns]
+        waiting += [row[key] for key in read]
+        if isinstance(row, _RepeatedKeys) and (found := next((key for key in row.repeated if key in read), None)):
+            return found
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, _RepeatedKeys):
+            return str(one.repeated[0])
+        waiting += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+    return None
 
 
-def _parsed(text: str, where: str) -> Any:
+def _parsed(text: str, where: str, columns: Collection[str] | None) -> Any:
     """Parse JSON.
 
     Raises:
         JSONDecodeError: The text is not JSON.
-        InstructionsError: The JSON exceeds a limit of Python, or an object of it has a key twice.
+        InstructionsError: The JSON exceeds a limit of Python, or an object that is read has a key twice.
     """
+    any_repeated = False
+
+    def made(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal any_repeated
+        found = dict(pairs)
+        if len(found) == len(pairs):
+            return found
+        any_repeated = True
+        return _RepeatedKeys(pairs)
+
     try:
-        return json.loads(text, object_pairs_hook=_object)
+        found = json.loads(text, object_pairs_hook=made)
+        if any_repeated and (key := _repeated_key(found, columns)) is not None:
+            raise InstructionsError(
+                f"{where} has the key {key!r} twice in one object: delete one of them, or keep the last of each with  "
+                "jq -c ."
+            )
+        return found
     except json.JSONDecodeError:
         raise
-    except _RepeatedKeyError as error:
-        raise InstructionsError(
-            f"{where} has the key {error.args[0]!r} twice in one object: delete one of them, or keep the last of each "
-            "with  jq -c ."
-        ) from error
     except RecursionError as error:
         raise InstructionsError(f"{where} is nested too deeply to be parsed: fix or delete it") from error
     except ValueError as error:  # an integer exceeds Python's limit of digits

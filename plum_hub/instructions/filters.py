@@ -49,7 +49,7 @@ _VERSION = re.compile(r"[\s:/_-]*\(?v?[\d.]+x?\)?$")
 _PYTHON = re.compile(
     r"python|```py\b|\bnumpy\b|\bpandas\b|^[^\S\n]*+def \w+\((?=.*\)).*:[^\S\n]*$", re.IGNORECASE | re.MULTILINE
 )
-_BLOCK = re.compile(r"^[^\S\n]*+```[^\n]*\n(.*?)(?:^[^\S\n]*+```|\Z)", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"^[^\S\n]*+```([^\n]*)\n(.*?)(?:^[^\S\n]*+```|\Z)", re.DOTALL | re.MULTILINE)
 
 # `c`, `r` and `go` are languages only in the context of certain words.
 _OTHER_LANGUAGE = re.compile(
@@ -207,8 +207,10 @@ def shows_python(answer: str) -> bool:
     """
     if mentions_python(answer):
         return True
-    blocks = [found[1] for found in _BLOCK.finditer(answer)]
-    trees = [tree for block in blocks or [answer] if (tree := parsed(block))]
+    blocks = [found.groups() for found in _BLOCK.finditer(answer)] or [("", answer)]
+    # A line of JavaScript or R may be Python, too.
+    codes = [code for named, code in blocks if programming_language(named) in (None, "python")]
+    trees = [tree for code in codes if (tree := parsed(code))]
     return any(not isinstance(one, ast.Expr) or isinstance(one.value, ast.Call) for tree in trees for one in tree.body)
 
 

@@ -13,9 +13,10 @@ import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from plum_hub.errors import InstructionsError
-from plum_hub.instructions.cells import literal_of, truth_of
+from plum_hub.instructions.cells import list_of, literal_of, truth_of
 from plum_hub.instructions.filters import programming_language
 from plum_hub.instructions.tables import Row
 from plum_hub.instructions.transcripts import asked_in, is_transcript
@@ -45,14 +46,18 @@ def _spellings(*names: str) -> frozenset[str]:
     return frozenset(between.join(way) for way in ways for between in ("_", " ", "-", ""))
 
 
-_CODE_LANGUAGE_COLUMNS = _spellings(
-    "programming_language", "programming_languages", "programming_lang", "prog_language", "prog_lang",
-    "program_language", "program_lang", "code_language", "code_lang", "coding_language", "coding_lang",
-    "target_language", "target_lang", "tgt_lang",
-)  # fmt: skip
+def _languages_of(*owners: str) -> frozenset[str]:
+    """Return what columns of the language of something are called, such as `code_lang`."""
+    return _spellings(*(f"{owner}_{word}" for owner in owners for word in ("lang", "language", "languages")))
+
+
+_CODE_LANGUAGE_COLUMNS = _languages_of("programming", "prog", "program", "code", "coding", "target", "tgt")
 _LANGUAGE_COLUMNS = _CODE_LANGUAGE_COLUMNS | _spellings(
     "lang", "language", "languages", "language_name", "lang_name", "language_id", "language_type"
-)
+) | _languages_of(
+    "answer", "completion", "file", "main", "output", "primary", "problem", "question", "repo", "response", "solution",
+    "task",
+)  # fmt: skip
 """The latter may be of natural languages, so that only known programming languages count there."""
 _METADATA_COLUMNS = _spellings(
     "metadata", "meta", "meta_data", "info", "extra", "extra_info", "additional_info", "attributes", "properties",
@@ -164,21 +169,25 @@ class Layout:
         value = _unquoted(row.get(self.column), certain=self.column in CHATS)
         turns = self._turns(value)
         task = ParsedTask(text=value) if turns is None else _opening(turns)
-        if turns is None and isinstance(value, list) and all(isinstance(part, dict) for part in value):
-            task = ParsedTask(text=plain_text(value) or value)
+        if turns is None and isinstance(listed := list_of(value), list):  # perhaps as the text of a CSV
+            is_parts = all(isinstance(part, dict) for part in listed)
+            task = ParsedTask(text=(plain_text(listed) if is_parts else None) or listed)
         text = task.text
         if task.reason or not isinstance(text, str):
             return task
         if turns is None and is_transcript(text, answered=self.answered or _has_answer(row, text)):
             return ParsedTask(text=None, reason="unreadable_turns")
         text = asked_in(text) if turns is None else text
-        sharegpt = self.chat and self._is_sharegpt(row, turns)
+        name = str(row.get("id"))
+        is_first_piece = has_sharegpt_shape(turns) and name.endswith("_0")
+        shown = self.sharegpt or isinstance(truth_of(row.get("first_turn")), bool)
+        sharegpt = self.chat and (shown or (is_first_piece and SHAREGPT_ID.fullmatch(name) is not None))
         if sharegpt and not any(one["bare"] for one in _BARE.finditer(text)):
             text = text.replace("\\_", "_")  # ShareGPT was converted through Markdown, which escaped underscores
         inputs = INPUTS if self.column.lower() == "instruction" else ()
         if more := [given for one in inputs for name in row if name.lower() == one and (given := _input(row[name]))]:
             text = "\n\n".join([text.rstrip(), *more])
-        likely = has_sharegpt_shape(turns) and _LIKELY_SHAREGPT_ID.fullmatch(str(row.get("id"))) is not None
+        likely = is_first_piece and _LIKELY_SHAREGPT_ID.fullmatch(name) is not None
         return replace(task, text=text, sharegpt=sharegpt or likely)
 
     def named_language(self, row: Row) -> str | None:
@@ -208,12 +217,6 @@ class Layout:
         if turns is None and value is not None and (not is_text or str(value).lstrip()[:1] in ("[", "{")):
             raise UnreadableTurnsError("unreadable_turns")
         return turns
-
-    def _is_sharegpt(self, row: Row, turns: list[Turn] | None) -> bool:
-        """Return whether the row is a piece of ShareGPT: by its source, its `first_turn`, or its shape and id."""
-        if self.sharegpt or isinstance(truth_of(row.get("first_turn")), bool):
-            return True
-        return has_sharegpt_shape(turns) and SHAREGPT_ID.fullmatch(str(row.get("id"))) is not None
 
 
 def detect_layout(columns: Collection[str], column: str | None, where: str, *, sharegpt: bool = False) -> Layout:
@@ -280,16 +283,15 @@ def is_given(value: object) -> bool:
 def _opening(turns: list[Turn]) -> ParsedTask:
     """Return the first turn of a conversation, if a person has it.
 
-    Skipped are a person's empty turns, and what is said to a model besides: system messages, tools, documents.
+    Skipped are empty turns, and what is said to a model besides: system messages, tools, documents.
     """
     for number, turn in enumerate(turns, start=1):
-        if turn.speaker in HUMAN and (turn.text is None or turn.text.strip()):
+        if turn.speaker in SYSTEM | RESULTS or (turn.text is not None and not turn.text.strip()):
+            continue
+        if turn.speaker in HUMAN:
             answer = next((one.text for one in turns[number:] if one.speaker in MODEL - RESULTS and one.text), None)
             return ParsedTask(text=turn.text, reason="not_text" if turn.text is None else None, answer=answer)
-        if turn.speaker in MODEL - RESULTS:
-            return ParsedTask(text=None, reason="not_first_turn")
-        if turn.speaker not in SYSTEM | RESULTS | HUMAN:
-            return ParsedTask(text=None, reason="unknown_speaker")
+        return ParsedTask(text=None, reason="not_first_turn" if turn.speaker in MODEL else "unknown_speaker")
     return ParsedTask(text=None)
 
 
@@ -355,9 +357,11 @@ def _within(value: object, depth: int = 0) -> list[str | None]:
 
 
 def _texts(value: object) -> list[str]:
-    """Return the strings of a value: the value itself, or those of a list or of an object."""
+    """Return the strings of a value: the value itself, or those of a list, of an object, or of a list of objects."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, dict):
         value = list(value.values())
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+    parts = value if isinstance(value, list) else []
+    inside = chain.from_iterable(part.values() if isinstance(part, dict) else (part,) for part in parts)
+    return [text for text in inside if isinstance(text, str)]

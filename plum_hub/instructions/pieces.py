@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from plum_hub.errors import InstructionsError
 from plum_hub.instructions.cells import list_of, truth_of
@@ -19,37 +20,38 @@ from plum_hub.instructions.tables import Row
 from plum_hub.instructions.turns import Turn, UnreadableTurnsError, read_turns
 
 _NUMBERED = re.compile(r"(?P<name>.*)_(?P<position>[0-9]{1,18})", re.DOTALL)
+_PlaceT = TypeVar("_PlaceT")
 _AHEAD = 1000
 """Rows that are read before the first one is decided."""
 
 
-def with_continuations(rows: Iterator[tuple[int, Row]], layout: Layout) -> Iterator[tuple[int, Row, bool]]:
+def with_continuations(rows: Iterator[tuple[_PlaceT, Row]], layout: Layout) -> Iterator[tuple[_PlaceT, Row, bool]]:
     """Tell of each row whether it is a later piece of a conversation.
 
     Args:
-        rows: The numbered rows of a source, in order.
+        rows: The rows of a source, in order, each with its place.
         layout: Their layout.
 
     Yields:
-        Each row with its number, and whether the conversation starts in an earlier row. Of chats a thousand rows are
+        Each row with its place, and whether the conversation starts in an earlier row. Of chats a thousand rows are
         read ahead.
 
     Raises:
         InstructionsError: A row cannot be read; those before it are yielded first.
     """
     shown = _ShownPieces(layout)
-    waiting: deque[tuple[int, Row, _Piece | None]] = deque()
+    waiting: deque[tuple[_PlaceT, Row, _Piece | None]] = deque()
     error: InstructionsError | None = None
     try:
-        for number, row in rows:
-            waiting.append((number, row, shown.observe(row)))
+        for place, row in rows:
+            waiting.append((place, row, shown.observe(row)))
             if not layout.chat or len(waiting) > _AHEAD:
-                number, row, piece = waiting.popleft()
-                yield number, row, shown.is_continuation(row, piece)
+                place, row, piece = waiting.popleft()
+                yield place, row, shown.is_continuation(row, piece)
     except InstructionsError as found:
         error = found
-    for number, row, piece in waiting:
-        yield number, row, shown.is_continuation(row, piece)
+    for place, row, piece in waiting:
+        yield place, row, shown.is_continuation(row, piece)
     if error is not None:
         raise error
 
@@ -115,10 +117,10 @@ class _ShownPieces:
 
     def is_continuation(self, row: Row, piece: _Piece | None) -> bool:
         """Decide about a row that was observed, by all rows that were."""
-        if isinstance(history := list_of(row.get("history")), list) and history:  # earlier turns, in pairs
+        if isinstance(history := list_of(row.get("history")), list) and _says(history):  # earlier turns, in pairs
             return True
-        if _is_given(row.get("message_id")) and _is_given(row.get("parent_id")):  # a turn a row, as in OpenAssistant's
-            return True
+        if _is_given(row.get("message_id")) and _is_given(row.get("parent_id")) and len(self._turns(row) or ()) < 2:
+            return True  # a turn a row, as in OpenAssistant's
         if self._layout.chat and isinstance(first_turn := truth_of(row.get("first_turn")), bool):
             return not first_turn
         if piece is None or piece.position == 0:
@@ -136,5 +138,12 @@ class _ShownPieces:
 
 
 def _is_given(value: object) -> bool:
-    """Tell whether a cell has a value: CSV files and pandas write a missing one as "" or NaN."""
+    """Tell whether a cell has an id: CSV files and pandas write a missing one as "" or NaN, and others as -1."""
+    return value == value and str(value).strip().lower() not in ("", "none", "null", "nan", "-1")
+
+
+def _says(value: object) -> bool:
+    """Tell whether there is anything in a list, or in the lists and objects within it."""
+    if isinstance(value, list | dict):
+        return any(map(_says, value.values() if isinstance(value, dict) else value))
     return value is not None and value != "" and value == value

@@ -7,6 +7,7 @@ A source is one of
 - `PATH[:COLUMN]`: a local file, folder or pattern (`local.find_local`).
 """
 
+import os
 import re
 from array import array
 from collections.abc import Iterator, Set
@@ -14,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field, field_validator
 
@@ -176,14 +177,28 @@ class PaperSettings:
     samples: int
 
 
+class _Place(NamedTuple):
+    """Where a row of a source is."""
+
+    number: int
+    """Its number, of which its drop's id is made: of one file its line, of several its position in all."""
+    file: str = ""
+    """Of several files, the one that has it, and its number there, as `data/b.jsonl:3`."""
+
+    @property
+    def said(self) -> str:
+        """The place in words."""
+        return f"row {self.number}, {self.file}" if self.file else f"row {self.number}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class _OpenedSource:
-    """The numbered raw rows of a source, with the provenance of its instructions."""
+    """The raw rows of a source, with the provenance of its instructions."""
 
     name: str
     revision: str
     license: str | None
-    rows: Iterator[tuple[int, Row]]
+    rows: Iterator[tuple[_Place, Row]]
     column: str | None
 
 
@@ -238,17 +253,17 @@ def source_rows(config: InstructionsConfig, columns: Set[str]) -> Iterator[tuple
         columns: Columns to read besides those of the instructions.
 
     Yields:
-        The id of each text and the row that it came from, in the order of the source.
+        The id of each text and the first row with it that is fit for an instruction, in the order of the source.
 
     Raises:
         InstructionsError: As `load`.
     """
     found: set[str] = set()
-    for text, row in source_tasks(config, columns):
-        name = digest(text)
-        if name not in found:  # a later row of the same text is a duplicate
+    for task in _read_again(config, columns):
+        name = digest(task.text)
+        if task.reason is None and name not in found:  # a later row of the same text is a duplicate
             found.add(name)
-            yield name, row
+            yield name, task.row
 
 
 def source_tasks(config: InstructionsConfig, columns: Set[str]) -> Iterator[tuple[str, Row]]:
@@ -258,19 +273,22 @@ def source_tasks(config: InstructionsConfig, columns: Set[str]) -> Iterator[tupl
         config: The source.
         columns: Columns to read besides those of the instructions.
 
-    Yields:
+    Returns:
         The text, "" if there is none, and the row.
 
     Raises:
         InstructionsError: As `load`.
     """
+    return ((task.text, task.row) for task in _read_again(config, columns))
+
+
+def _read_again(config: InstructionsConfig, columns: Set[str]) -> Iterator["_ReadTask"]:
     opened = _open(config, columns)
     first = next(opened.rows, None)
     if first is None:
         return
     layout, _, peeked = _detect_layout_of_rows(first, opened, sharegpt=config.source == "sharegpt")
-    for _, row in chain(peeked, opened.rows):
-        yield _text_of(layout.read_task(row).text), row
+    yield from _tasks(chain(peeked, opened.rows), layout, config)
 
 
 def _text_of(value: object) -> str:
@@ -283,8 +301,8 @@ def _text_of(value: object) -> str:
 
 
 def _detect_layout_of_rows(
-    first: tuple[int, Row], opened: _OpenedSource, *, sharegpt: bool
-) -> tuple[Layout, frozenset[str], list[tuple[int, Row]]]:
+    first: tuple[_Place, Row], opened: _OpenedSource, *, sharegpt: bool
+) -> tuple[Layout, frozenset[str], list[tuple[_Place, Row]]]:
     """Detect the layout from the first row or, if that row lacks the task, from the first rows together.
 
     Returns the layout, the columns, and the rows that were read.
@@ -366,9 +384,8 @@ def _open(config: InstructionsConfig, columns: Set[str] = frozenset()) -> _Opene
     if (known := hub.KNOWN_DATASETS.get(config.source)) is not None:
         commit = hub.resolve(known.repo, config.revision or known.revision)
         path = hub.fetch_file(known.repo, commit, known.file)
-        return _OpenedSource(
-            name=known.repo, revision=commit, license=known.license, rows=read_rows(path), column=config.column
-        )
+        rows = ((_Place(number), row) for number, row in read_rows(path))
+        return _OpenedSource(name=known.repo, revision=commit, license=known.license, rows=rows, column=config.column)
     found = parse_source(config.source)
     if found is None:
         raise InstructionsError(
@@ -400,9 +417,12 @@ def _open_dataset(
     else:
         splits = (address.split,) if address.split and config.splits == _DEFAULT_SPLITS else config.splits
         found = hub.read_folder(folder, address.repo, COLUMNS | columns, splits, address.config)
-    rows = enumerate((row for _, row in found), start=1)
     return _OpenedSource(
-        name=address.repo, revision=commit, license=hub.declared_license(folder), rows=rows, column=column
+        name=address.repo,
+        revision=commit,
+        license=hub.declared_license(folder),
+        rows=_numbered(found, str(folder)),
+        column=column,
     )
 
 
@@ -430,36 +450,58 @@ def _open_local(
         name=name or found.name,
         revision=revision,
         license=license_name,
-        rows=_numbered(found, COLUMNS | columns),
+        rows=_local_rows(found, COLUMNS | columns),
         column=column,
     )
 
 
-def _numbered(found: LocalRows, columns: Set[str]) -> Iterator[tuple[int, Row]]:
-    """Number the rows: those of one file by their lines, those of several from the first one of all."""
-    if found.found.directly and len(found.found.files) == 1:
-        return read_rows(found.found.files[0], columns)
-    return enumerate((row for _, row in found.rows(columns)), start=1)
+def _local_rows(found: LocalRows, columns: Set[str]) -> Iterator[tuple[_Place, Row]]:
+    files = found.found.files
+    if found.found.directly and len(files) == 1:
+        return ((_Place(number), row) for number, row in read_rows(files[0], columns))
+    return _numbered(found.rows(columns), os.path.commonpath([file.parent for file in files] or [found.path]))
+
+
+def _numbered(rows: Iterator[tuple[str, Row]], folder: str) -> Iterator[tuple[_Place, Row]]:
+    """Number the rows of all files of a folder, and name the file of each where it is known."""
+    prefix = "" if folder == "." else f"{folder}/"
+    for number, (where, row) in enumerate(rows, start=1):
+        yield _Place(number, where.removeprefix(prefix) if where.startswith(prefix) else ""), row
+
+
+class _ReadTask(NamedTuple):
+    """A row of a source, and what it asks for."""
+
+    place: _Place
+    row: Row
+    text: str
+    """The normalized task; "" for none."""
+    reason: str | None
+    """Reason to drop the row, besides duplicates."""
+
+
+def _tasks(rows: Iterator[tuple[_Place, Row]], layout: Layout, config: InstructionsConfig) -> Iterator[_ReadTask]:
+    for place, row, is_continuation in with_continuations(rows, layout):
+        task = layout.read_task(row)
+        text = _text_of(task.text)
+        reason = "not_first_turn" if is_continuation else task.reason
+        yield _ReadTask(place, row, text, reason or _unfit(task, text, layout.named_language(row), config))
 
 
 def _clean(
-    rows: Iterator[tuple[int, Row]], layout: Layout, opened: _OpenedSource, config: InstructionsConfig
+    rows: Iterator[tuple[_Place, Row]], layout: Layout, opened: _OpenedSource, config: InstructionsConfig
 ) -> Iterator[Instruction | Drop]:
     seen = SeenTexts(config.near_duplicates)
-    for number, row, is_continuation in with_continuations(rows, layout):
-        task = layout.read_task(row)
-        value, reason = task.text, "not_first_turn" if is_continuation else task.reason
-        text = _text_of(value)
+    for place, row, text, reason in _tasks(rows, layout, config):
         text_id = digest(text)
-        reason = reason or _unfit(task, text, layout.named_language(row), config)
-        detail = f"row {number}"
+        detail = place.said
         if reason is None and (duplicate := seen.add(text_id, text)):
             reason, detail = duplicate.kind, duplicate.original
         if reason is not None:
-            drop_id = digest("instructions", opened.name, opened.revision, number)
+            drop_id = digest("instructions", opened.name, opened.revision, place.number)
             yield Drop(id=drop_id, stage="instructions", reason=reason, instruction_id=text_id, detail=detail)
             continue
-        row_id = next(filter(None, (_id_of(row.get(name)) for name in ID_COLUMNS)), str(number))
+        row_id = next(filter(None, (_id_of(row.get(name)) for name in ID_COLUMNS)), str(place.number))
         yield Instruction(
             id=text_id,
             text=text,

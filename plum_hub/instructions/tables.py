@@ -130,7 +130,7 @@ def parquet_rows(path: Path, columns: Collection[str] | None) -> Iterator[tuple[
         with ParquetFile(path) as file:
             return list(file.schema_arrow.names)
 
-    yield from _rows(path, "Parquet", names, batches)
+    yield from _rows(path, "Parquet", columns, names, batches)
 
 
 def arrow_rows(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int, Row]]:
@@ -163,7 +163,7 @@ def arrow_rows(path: Path, columns: Collection[str] | None) -> Iterator[tuple[in
                 some = batch.select(_selected(batch.schema.names, columns))
                 yield from (some.slice(start, _BATCH) for start in range(0, len(some), _BATCH))
 
-    yield from _rows(path, "Arrow", names, batches)
+    yield from _rows(path, "Arrow", columns, names, batches)
 
 
 def _reader(source: Any) -> Any:
@@ -179,7 +179,11 @@ def _selected(names: list[str], columns: Collection[str] | None) -> list[str]:
 
 
 def _rows(
-    path: Path, kind: str, names: Callable[[], list[str]], batches: Callable[[], Iterable["pa.RecordBatch"]]
+    path: Path,
+    kind: str,
+    columns: Collection[str] | None,
+    names: Callable[[], list[str]],
+    batches: Callable[[], Iterable["pa.RecordBatch"]],
 ) -> Iterator[tuple[int, Row]]:
     """Convert the batches of a table to rows; columns that no batch has are None."""
     import pyarrow as pa
@@ -187,7 +191,7 @@ def _rows(
     number = 0
     try:
         unread = dict.fromkeys(known := names())
-        if twice := next((name for name, count in Counter(known).items() if count > 1), None):
+        if twice := next((name for name, count in Counter(_selected(known, columns)).items() if count > 1), None):
             raise InstructionsError(f"{path} has the column {twice!r} twice: rename one of them")
         for batch in batches():
             for row in decoded(batch, batch.schema):

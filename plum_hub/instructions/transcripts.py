@@ -14,13 +14,21 @@ from plum_hub.instructions.cells import parsed
 
 _SERIALIZED = re.compile(
     r"""(?: [^\n\[({"']{1,40} (?:[:=]|\n) (?= .* [\]})]["'\s]* \Z) )?
-    [\s\ufeff"'\\]{0,9} (?:array\(|[\[({]) [\s\[({"'\\]{0,9}["'] \w+ ["'\\]+ \s*:
+    b? [\s\ufeff"'\\]{0,9} (?:array\(|[\[({]) [\s\[({"'\\]{0,9}["'] \w+ ["'\\]+ \s*:
     (?= .* ["'] (?:role|from|speaker|sender|author) ["'\\]+ \s*:\s* ["'\\]+
         (?:system|developer|user|human|prompter|assistant|gpt|bot|model)\b )""",
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 """The beginning of turns as JSON or a Python `repr`, cut short or in quotes though it may be. Behind a few words, such
 as `messages:`, they go to the end of the text, since a task may begin with an example of turns."""
+
+_QUOTE = r"""(?: ["'“”\\] | &(?:quot|\#0?3[49]|apos); )"""
+_ROLE = re.compile(
+    rf"""\b(?:role|from|speaker|sender|author) {_QUOTE}* \s*[:=,]\s* {_QUOTE}+
+        (?:system|developer|user|human|prompter|assistant|gpt|bot|model)\b""",
+    re.VERBOSE | re.IGNORECASE,
+)
+"""A speaker in turns of any notation: JavaScript's, a `repr` of objects, JSON with other quotes or escaped for HTML."""
 
 _TOKEN = r"<[|｜][^|｜<>\n]{1,40}[|｜]>"
 _END = rf"(?: {_TOKEN} | </?s> | <end_of_turn> )"
@@ -40,7 +48,8 @@ _ASKED_END = re.compile(rf"{_END} | \[/INST\] | ^Assistant: (?=\s*\Z)", re.VERBO
 _NOTHING = re.compile(rf"(?: {_MODEL} | {_BEHIND} | Assistant: )*+", re.VERBOSE | re.IGNORECASE)
 
 _BEGIN = re.compile(
-    rf"""[\s\ufeff]*+ (?: {_TOKEN} | <s> | <bos> | <start_of_turn> | \[INST\] | <<SYS>>
+    rf"""[\s\ufeff]*+ (?:\[gMASK\])?+ (?: {_TOKEN} | <s> | <sop> | <bos> | <start_of_turn> | \[INST\] | <<SYS>>
+        | \[SYSTEM_PROMPT\]
         | (?:[\w\ ]{{0,20}}\b)? (?:user|human) : | system :
         | you(?:\ are|'re)\ (?: an?\b | the\b | (?-i:[A-Z][\w-]*) )
         | (?: a | this\ is\ a | the\ following\ is\ a ) \ (?:chat|conversation|dialogue?)\ between\b
@@ -53,8 +62,8 @@ _LABELLED = re.compile(
     r"""
     (?:(?!\#\#\#\ Instruction:).)* \#\#\#\ Instruction:\s .* ^\#\#\#\ Response:\s*[^\s<]
     | (?:(?!@@\ Instruction).)* @@\ Instruction\s .* ^@@\ Response\s*[^\s<]
-    | \s* (?:\#+\ *|\*\*|<)? (?:human|user) (?:\*\*|>)? :
-      .* ^[\ \t]* (?:\#+\ *|\*\*|<)? (?:assistant|ai|gpt|bot|model) (?:\*\*|>)? : \s* [^\s<]
+    | \s* (?:\#+\ *|\*\*|[<\[])? (?:human|user) (?: (?:\*\*|[>\]])? : | [>\]] )
+      .* ^[\ \t]* (?:\#+\ *|\*\*|[<\[])? (?:assistant|ai|gpt|bot|model) (?: (?:\*\*|[>\]])? : | [>\]] ) \s* [^\s<]
     | \s* \#\#\#\ *(?:human|user|instruction) : .* \#\#\#\ *(?:assistant|gpt|bot|response) : \s* [^\s<]
     | (?:\s*\[Round\ \d+\])? \s* 问[:：] .* ^答[:：] \s* \S
     """,
@@ -95,7 +104,9 @@ def is_transcript(text: str, *, answered: bool = False) -> bool:
     Returns:
         True if it begins like serialized turns, or marks a person's turn and the answer to it.
     """
-    if _SERIALIZED.match(text) or _LABELLED.match(text):
+    bare = text.strip(" \t\r\n\ufeff`\"'").removeprefix("json").lstrip()
+    is_value = bare[:1] in ("[", "{") and bare[-1:] in ("]", "}")
+    if _SERIALIZED.match(text) or _LABELLED.match(text) or (is_value and _ROLE.search(bare)):
         return True
     if _BEGIN.match(text):
         user = _USER.search(text)

@@ -6,6 +6,7 @@ Python or numpy print it. The speaker of a turn is in `from`, `role`, ..., its t
 be a list of parts.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,15 +23,19 @@ MODEL = RESULTS | {
     "response", "answer", "output", "function_call", "tool_call",
 }  # fmt: skip
 """Names of speakers in lower case. `MODEL` contains everything that answers, tools included, whose are `RESULTS`."""
+_SPEAKERS_KNOWN = HUMAN | SYSTEM | MODEL
 
 CHATS = ("conversations", "messages", "conversation", "dialog", "dialogue", "chat", "turns")
 """What datasets call a column of turns."""
 
 _SPEAKERS = ("from", "role", "speaker", "author", "sender")
 _TEXTS = ("value", "content", "text", "parts", "message")
-_ASKED = ("human", "user", "input", "instruction", "question", "query", "prompt")
-_ANSWERED = ("assistant", "gpt", "bot", "output", "response", "answer")
-"""Keys of a question and its answer where both are one element, as in XTuner's format and MOSS'."""
+_KEYS = {
+    "system": ("system",),
+    "user": ("human", "user", "instruction", "input", "question", "query", "prompt"),
+    "assistant": ("assistant", "gpt", "bot", "ai", "output", "response", "answer", "completion"),
+}
+"""Keys of a question and its answer where both are one element, as in XTuner's format and MOSS', or each its own."""
 _TEXT_PARTS = ("text", "input_text")
 _DEEPEST = 20
 """Lists and parts within one another that are searched for a text."""
@@ -141,8 +146,9 @@ def _is_part(part: Mapping[Any, Any]) -> bool:
 def _of_mapping(value: Mapping[Any, Any]) -> object:
     """Convert a mapping of lists, a single turn, or a wrapped conversation to a list of turns."""
     for wrapper in CHATS:
-        if isinstance(value.get(wrapper), list):
-            return value[wrapper]
+        inside = value.get(wrapper)
+        if isinstance(inside := _parsed(inside) if isinstance(inside, str) else inside, list):
+            return inside
     columns = {name: value[name] for name in (*_SPEAKERS, *_TEXTS) if isinstance(value.get(name), list)}
     if not any(name in columns for name in _SPEAKERS):
         return [value]
@@ -152,18 +158,25 @@ def _of_mapping(value: Mapping[Any, Any]) -> object:
 
 
 def _exchange(item: object) -> list[object]:
-    """Take an element that holds a question and its answer, under their own keys, apart; others are one turn."""
+    """Take an element apart that holds a question and its answer, or one of them, under their own keys."""
     if not isinstance(item, Mapping) or _field(item, _SPEAKERS):
         return [item]
-    asked, answered = _field(item, _ASKED), _field(item, _ANSWERED)
-    if asked is None or answered is None:
+    given = {role: key for role, keys in _KEYS.items() if (key := _field(item, keys)) is not None}
+    own = [isinstance(one, str) if name in given.values() else _is_null(one) for name, one in item.items()]
+    alone = len(given) == 1 and all(own)
+    if not alone and not {"user", "assistant"} <= given.keys():
         return [item]
-    return [{"role": role, "content": item[key]} for role, key in (("user", asked), ("assistant", answered))]
+    said = {role: item[key] for role, key in given.items()}
+    if given.get("user") == "instruction" and isinstance(more := item.get("input"), str) and more.strip():  # Alpaca's
+        said["user"] = f"{said['user']}\n\n{more}"
+    return [{"role": role, "content": text} for role, text in said.items()]
 
 
 def _is_padding(turn: object) -> bool:
-    """Return whether a turn, or a part of one, contains nothing but nulls and empty texts."""
-    return _is_null(turn) or (isinstance(turn, Mapping) and all(_is_null(one) or one == "" for one in turn.values()))
+    """Return whether a turn, or a part of one, says nothing: it has nulls, numbers, and what is empty."""
+    if isinstance(turn, Mapping):
+        return all(one in ("", []) or isinstance(one, int | float) or _is_padding(one) for one in turn.values())
+    return _is_null(turn)
 
 
 def _is_null(value: object) -> bool:
@@ -177,11 +190,19 @@ def _field(turn: Mapping[Any, Any], names: Sequence[str]) -> str | None:
     return next((name for name in given if turn[name] not in ("", [])), next(iter(given), None))
 
 
+def _plain_name(speaker: str) -> str:
+    """Return a speaker as in the sets of speakers where it is one of them: `<|user|>`, `User 1:`, `system message`."""
+    name = speaker.strip().lower()
+    words = re.findall(r"[^\W\d_]+", name)
+    plain = words[0] if words[:1] in (["system"], ["developer"]) else " ".join(words)
+    return plain if name not in _SPEAKERS_KNOWN and plain in _SPEAKERS_KNOWN else name
+
+
 def _turn(turn: object) -> Turn | None:
     """Parse one turn; None if it names no speaker."""
     if isinstance(turn, Sequence) and not isinstance(turn, str | bytes) and len(turn) == 2:
         turn = {"role": turn[0], "content": turn[1]}  # a pair of speaker and text
-        if not isinstance(turn["role"], str) or turn["role"].strip().lower() not in HUMAN | SYSTEM | MODEL:
+        if not isinstance(turn["role"], str) or _plain_name(turn["role"]) not in _SPEAKERS_KNOWN:
             return None
     if not isinstance(turn, Mapping):
         return None
@@ -193,7 +214,13 @@ def _turn(turn: object) -> Turn | None:
         speaker = speaker.get("role")  # the format of ChatGPT's exports
     if not isinstance(speaker, str):
         return None
-    field = _field(turn, _TEXTS)
+    speaker, field = _plain_name(speaker), _field(turn, _TEXTS)
+    if (
+        speaker in HUMAN
+        and not any(name in turn for name in _TEXTS)
+        and any(isinstance(one, str) and one.strip() for name, one in turn.items() if name != speaker_field)
+    ):
+        return None  # its text is in a field that is not known
     text = None if field is None else plain_text(_parts_of(turn[field]))
     missing = field is None or turn[field] in ("", [])
-    return Turn(speaker.strip().lower(), "" if missing else text, (speaker_field, field) == ("from", "value"))
+    return Turn(speaker, "" if missing else text, (speaker_field, field) == ("from", "value"))

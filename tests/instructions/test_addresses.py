@@ -87,6 +87,7 @@ def test_what_lies_here_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         ("hf://me/model", "names a model, not a dataset"),
         ("hf://datasets/rows", "names no dataset .*namespace/name"),
         ("s3://bucket/a.jsonl", "is not read from there: download it"),
+        ("file:///data/a%20b.jsonl", "is a file here: give its path, /data/a b.jsonl"),
     ],
 )  # fmt: skip
 def test_an_address_of_no_dataset_says_what_mends_it(text: str, said: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from plum_hub.instructions import InstructionsConfig, PaperSettings, load, paper_settings
+from plum_hub.instructions.sources import source_rows
 from plum_hub.records import Drop, Instruction, digest
 from tests.instructions.reading import ADD, JOIN, LAST, reasons, walk, write_lines
 
@@ -34,6 +35,25 @@ def test_every_row_left_out_has_a_reason(tmp_path: Path, value: object, reason: 
     assert reasons(drops) == {reason: 1}
     assert drops[0].stage == "instructions"
     assert drops[0].detail == (kept[0].id if "duplicate" in reason else "row 2")
+
+
+@pytest.mark.parametrize("source", ["", "/*/*.jsonl"])
+def test_of_several_files_a_row_that_is_left_out_names_its_file(tmp_path: Path, source: str) -> None:
+    for name, rows in (("a", [ADD]), ("b", ["too short", LAST, None])):
+        (tmp_path / "d" / name).mkdir(parents=True)
+        write_lines(tmp_path / "d" / name / "train.jsonl", [{"text": text} for text in rows])
+    _, drops = walk(f"{tmp_path}/d{source}")
+    assert [drop.detail for drop in drops] == ["row 2, b/train.jsonl:1", "row 4, b/train.jsonl:3"]
+
+
+def test_the_row_behind_an_instruction_is_the_one_that_it_was_made_of(tmp_path: Path) -> None:
+    """Sets of several languages have each task once for every language."""
+    text = "Write a function that returns the last item of a list or None."
+    rows = [{"text": text, "lang": lang, "test": f"a {lang} test"} for lang in ("java", "python", "python")]
+    config = InstructionsConfig(source=str(write_lines(tmp_path / "t.jsonl", [*rows, {"text": ADD, "test": "own"}])))
+    found = {name: row["test"] for name, row in source_rows(config, {"test"})}
+    assert found == {digest(text): "a python test", digest(ADD): "own"}
+    assert [row.row for row in load(config).rows if isinstance(row, Instruction)] == ["2", "4"]
 
 
 def test_a_row_without_the_column_is_empty(tmp_path: Path) -> None:

@@ -57,6 +57,15 @@ PARTS = [{"type": "text", "text": ADD}]
         [{"human": ADD, "assistant": ANSWER}, {"human": "Thanks.", "assistant": "Bye."}],
         [{"system": "Write code.", "input": ADD, "output": ANSWER}],
         [{"role": "user", "content": json.dumps(PARTS)}, {"role": "assistant", "content": "[{1: 2}]"}],
+        [{"user": ADD}, {"assistant": ANSWER}],
+        [{"system": "Write code."}, {"human": ADD}, {"gpt": ANSWER}],
+        [{"prompt": ADD, "completion": ANSWER}],
+        {"messages": json.dumps(TURNS)},
+        json.dumps(TURNS).replace("\\n", "\n"),  # line breaks as they stand
+        [{"role": "<|system|>", "content": "Write code."}, {"role": "<|user|>", "content": ADD}],
+        [{"role": "system_message", "content": "Write code."}, {"role": "User 1:", "content": ADD}],
+        [{"role": "assistant", "content": ""}, {"role": "assistant", "content": None}, *TURNS],
+        [*TURNS, {"role": None, "content": None, "weight": 0.0, "train": False, "tool_calls": [], "f": {"a": None}}],
     ],
 )
 @pytest.mark.parametrize("column", ["messages", "conversations", "prompt"])
@@ -80,6 +89,8 @@ def test_every_form_of_a_conversation_gives_its_opening(tmp_path: Path, column: 
         ([ADD, ANSWER], "unreadable_turns"),
         ([*TURNS, 5], "unreadable_turns"),
         ({"role": ["user"], "content": [ADD, ANSWER]}, "unreadable_turns"),
+        ([{"role": "user", "utterance": ADD}], "unreadable_turns"),
+        ([{"role": "user profile", "content": "A student."}, *TURNS], "unknown_speaker"),
         (json.dumps(TURNS)[:-9], "unreadable_turns"),
         ("[array({'role': 'user'})]", "unreadable_turns"),
         ("[" * 3000 + "]" * 3000, "unreadable_turns"),
@@ -101,6 +112,15 @@ def test_what_is_no_opening_is_left_out_with_its_reason(tmp_path: Path, value: o
         "messages: " + json.dumps(TURNS),
         "# chat\n" + repr(TURNS),
         json.dumps([{"speaker": "user", "text": ADD}, {"speaker": "bot", "text": ANSWER}])[:-9],
+        f"```json\n{json.dumps(TURNS)}\n```",
+        repr(json.dumps(TURNS).encode()),
+        json.dumps(TURNS).replace('"', "&quot;"),
+        f"[{{role: 'user', content: '{ADD}'}}, {{role: 'assistant', content: '{ANSWER}'}}]",
+        f"[Message(role='user', content='{ADD}'), Message(role='assistant', content='{ANSWER}')]",
+        f"<user>{ADD}</user>\n<assistant>{ANSWER}</assistant>",
+        f"[User] {ADD}\n[Assistant] {ANSWER}",
+        f"[gMASK]<sop><|user|>\n{ADD}<|assistant|>\n{ANSWER}",
+        f"[SYSTEM_PROMPT]Write code.[/SYSTEM_PROMPT][INST]{ADD}[/INST]{ANSWER}",
         f"<|im_start|>user\n{ADD}<|im_end|>\n<|im_start|>assistant\n{ANSWER}<|im_end|>",
         f"<s>[INST] {ADD} [/INST] {ANSWER}</s>",
         f"<|user|>\n{ADD}\n<|assistant|>\n{ANSWER}",
@@ -125,6 +145,7 @@ def test_a_conversation_in_one_text_is_no_task(tmp_path: Path, column: str, text
         f"{ADD}\nInput: 1 2\nOutput: 3",
         f"Question: {ADD}\nAnswer: in one line.",
         f"{ADD} Call it on lines such as\nUser: 1\nAssistant: 2",
+        "{role: 'user', n: 3} is such a record of JavaScript. Write a Python function that reads it.",
         '{"role": "admin", "content": 3} is such a record. Write a Python function that reads its role.',
         f"{ADD} The template ends with <|im_start|>assistant",
         f"Turns: {json.dumps(TURNS)} {ADD}",
@@ -179,14 +200,37 @@ def test_of_a_dataset_with_a_row_for_each_turn_only_the_openings_are_tasks(tmp_p
     assert reasons(drops) == {"not_first_turn": 2}
 
 
+def test_a_row_that_has_its_whole_conversation_is_an_opening(tmp_path: Path) -> None:
+    rows = [
+        {"message_id": "b", "parent_id": "a", "messages": TURNS},
+        {"message_id": 7, "parent_id": -1, "messages": [{"role": "user", "content": JOIN}]},
+        {"message_id": 8, "parent_id": 7, "messages": [{"role": "user", "content": LAST}]},  # may be a turn a row
+    ]
+    kept, drops = walk(write_lines(tmp_path / "t.jsonl", rows))
+    assert ([row.text for row in kept], reasons(drops)) == ([ADD, JOIN], {"not_first_turn": 1})
+
+
+def test_a_list_in_one_text_is_no_task(tmp_path: Path) -> None:
+    rows = [{"prompt": JOIN}, *({"prompt": json.dumps(value)} for value in ([ADD, ANSWER], [[ADD, ANSWER]], PARTS))]
+    kept, drops = walk(write_lines(tmp_path / "t.jsonl", rows))
+    assert ([row.text for row in kept], reasons(drops)) == ([JOIN, ADD], {"not_text": 2})
+
+
+def test_a_question_with_its_input_is_taken_out_of_json_with_its_answer(tmp_path: Path) -> None:
+    row = {"instruction": JOIN, "input": "['a', 'b']", "output": ANSWER}
+    kept, _ = walk(write_lines(tmp_path / "t.jsonl", [{"text": json.dumps(row)}]))
+    assert [one.text for one in kept] == [f"{JOIN}\n\n['a', 'b']"]
+
+
 def test_a_row_with_earlier_turns_beside_it_is_no_opening(tmp_path: Path) -> None:
     rows = [
         {"instruction": ADD, "history": []},
         {"instruction": JOIN, "history": None},
         {"instruction": LAST, "history": [["Hi", "Hello"]]},
+        {"instruction": TEXTS[-1], "history": [["", ""], [None], {"role": None}]},
     ]
     kept, drops = walk(write_lines(tmp_path / "t.jsonl", rows))
-    assert ([row.text for row in kept], reasons(drops)) == ([ADD, JOIN], {"not_first_turn": 1})
+    assert ([row.text for row in kept], reasons(drops)) == ([ADD, JOIN, TEXTS[-1]], {"not_first_turn": 1})
 
 
 @pytest.mark.parametrize(
@@ -304,6 +348,7 @@ def test_backslashes_are_taken_out_of_sharegpt_alone(tmp_path: Path) -> None:
     others = [
         {"id": "QWJhYvA_0", "messages": [{"role": "user", "content": text}]},
         sharegpt("esc_1", text),
+        sharegpt("CodeFee_1", text),
         {"conversations": [{"from": "human", "value": text}]},
     ]
     for wanted, rows in ((plain, of_sharegpt), (text, others)):
@@ -315,7 +360,8 @@ def test_backslashes_are_taken_out_of_sharegpt_alone(tmp_path: Path) -> None:
     "column",
     [
         "lang", "language", "languages", "programming_language", "code_language", "Language", "LANG", "language_name",
-        "programmingLanguage", "Programming Language", "code-lang", "ProgLang", "target_language",
+        "programmingLanguage", "Programming Language", "code-lang", "ProgLang", "target_language", "solution_language",
+        "answerLang", "primary_languages",
     ],
 )  # fmt: skip
 def test_a_language_beside_a_conversation_decides(tmp_path: Path, column: str) -> None:
@@ -330,6 +376,8 @@ def test_a_language_beside_a_conversation_decides(tmp_path: Path, column: str) -
         row = {"messages": [{"role": "user", "content": silent if wanted else ADD}], column: value}
         kept, drops = walk(write_lines(tmp_path / "t.jsonl", [row]))
         assert (len(kept), reasons(drops)) == ((1, {}) if wanted else (0, {"not_python": 1})), value
+    row = {"messages": [{"role": "user", "content": ADD}], column: [{"name": "Java", "bytes": 3}]}
+    assert reasons(walk(write_lines(tmp_path / "t.jsonl", [row]))[1]) == {"not_python": 1}
     answered = [{"role": "user", "content": silent}, {"role": "assistant", "content": "The last one, or nothing."}]
     row = {"messages": answered, column: "en"}  # names no programming language
     assert reasons(walk(write_lines(tmp_path / "t.jsonl", [row]))[1]) == {"no_python": 1}

@@ -145,6 +145,11 @@ def test_an_object_alone_in_a_json_file_is_a_row(tmp_path: Path, row: dict[str, 
         ("t.json", b'{"train": [{"text": "x"}], "test": []}', r"t\.json is not .*: unpack it with  jq -c '\.\[.train"),
         ("t.json", b'{"text": {"0": "x"}}', r"t\.json is not .*: .*pandas' to_json\(\.\.\., orient='records'\)"),
         ("t.json", b'{"text": ["x", "y"]}', r"t\.json is not .*: it has a value for each column or index"),
+        (
+            "t.json",
+            b'{"features": [{"name": "text"}], "rows": [{"row": {"text": "x"}}, {"row": {"text": "y"}}]}',
+            r"t\.json is not .*: unpack it with  jq -c '\.\[.rows.\]\[\]\.row'",
+        ),
         ("t.json", b'{"data": [{"text": "x"}]}', r"t\.json is not .*: unpack it with  jq -c '\.\[.data.\]\[\]'"),
         ("t.json", b'[\n{"instruction": }]', r"t\.json:2 is not valid JSON .*\.jsonl"),
         ("t.json", b"[" * 100_000, r"t\.json is nested too deeply"),
@@ -229,3 +234,13 @@ def test_a_source_that_is_none(tmp_path: Path, source: str, message: str) -> Non
     (folder / "tasks.xlsx").write_text("instruction\nx\n")
     with pytest.raises(InstructionsError, match=message):
         load(InstructionsConfig(source=source.format(folder=folder)))
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.json"])
+def test_a_key_that_is_there_twice_is_refused_only_where_it_is_read(tmp_path: Path, name: str) -> None:
+    text = '{"a": [{"x": 1}], "b": {"y": 1, "y": 2}, "c": 1, "c": 2}'
+    (tmp_path / name).write_text(f"[{text}]" if name == "t.json" else f"{text}\n")
+    assert [row["a"] for _, row in read_rows(tmp_path / name, {"a", "d"})] == [[{"x": 1}]]
+    for columns, key in (({"b"}, "y"), ({"c"}, "c"), (None, "c"), ({"a", "b"}, "y")):
+        with pytest.raises(InstructionsError, match=f"the key '{key}' twice in one object"):
+            list(read_rows(tmp_path / name, columns))

@@ -114,6 +114,10 @@ def test_python_by_any_name(value: str, certain: bool) -> None:
         ("Yes", False),
         ("[1, 2, 3]", False),
         ("(" * 5000, False),
+        ("Like this:\n```javascript\nconsole.log(1);\n```", False),
+        ("Like this:\n```yaml\nname: test\n```", False),
+        ("Like this:\n```R\nx = sum(1, 2)\n```\nor\n```\nx = sum([1, 2])\n```", True),
+        ("Like this:\n```pypy\nx = sum([1, 2])\n```", True),
     ],
 )
 def test_an_answer_that_shows_python(answer: str, shown: bool) -> None:

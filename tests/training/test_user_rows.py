@@ -156,7 +156,7 @@ def test_a_file_of_a_dataset_that_cannot_be_read_is_one_line(
             r"t\.jsonl:2 has the key 'label' twice in one object: .*jq -c",
         ),
         ("t.jsonl", '{"prompt": [{"role": "user", "role": "system"}]}', r"t\.jsonl:2 has the key 'role' twice"),
-        ("t.json", LINES[0][:-1] + ', "note": 5}', r"t\.json has the key 'note' twice"),
+        ("t.json", LINES[0][:-1] + ', "label": false}', r"t\.json has the key 'label' twice"),
     ],
 )
 def test_a_key_that_an_object_has_twice_is_refused(tmp_path: Path, name: str, line: str, said: str) -> None:
