@@ -86,7 +86,9 @@ def test_every_engine_key_is_in_the_reference() -> None:
         assert [key for key in keys if f"| `{key}` |" not in section] == []
 
 
-@pytest.mark.parametrize("page", ["recipe.md", "engines.md", "training.md"])
+@pytest.mark.parametrize(
+    "page", ["recipe.md", "experiment.md", "engines.md", "training.md", "file-formats.md", "python-api.md"]
+)
 def test_every_key_has_a_meaning(page: str) -> None:
     assert re.findall(r"^\| `([^`]+)` \|.*\|  ?\|$", text_of(page), re.MULTILINE) == []
 

@@ -35,6 +35,7 @@ class TrainResult:
     checkpoint: Path
     """The checkpoint folder."""
     method: Method
+    """How it was trained: `kto`, `dpo` or `sft`."""
     steps: int
     """Optimiser steps."""
     chosen: int
