@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from plum_hub.cli.help import SectionedCommand, options
-from plum_hub.cli.options import AS_JSON, METHOD, QUIET, FilePath
+from plum_hub.cli.options import AS_JSON, METHOD, QUIET, Count, FilePath
 
 
 @click.command(cls=SectionedCommand, short_help="Train a model with KTO, DPO or SFT.")
@@ -34,7 +34,7 @@ from plum_hub.cli.options import AS_JSON, METHOD, QUIET, FilePath
 )
 @options(
     "Execution",
-    click.option("--launch", type=click.IntRange(1, 1024), help="Number of processes on this machine, one per GPU."),
+    click.option("--launch", type=Count(1, 1024), help="Number of processes on this machine, one per GPU."),
     click.option("--preflight", is_flag=True, help="Show what TRL would pair and batch, and train nothing."),
 )
 @options("Output", AS_JSON, QUIET)
