@@ -150,8 +150,7 @@ def run_experiment(
 
     Example:
         >>> result = plum_hub.run_experiment("headline/given", hub="none")
-        >>> [(one.first, one.second, round(one.gains[0].gain, 3)) for one in result.record.comparisons][0]
-        ('base', 'sft', 0.03)
+        >>> [(one.first, one.second, one.gains[0].gain) for one in result.record.comparisons]
     """
     options = PublishOptions.chosen(repo=None, hub=hub, private=private)
     experiment, name, folder = _compose(recipe, run, setting_lines(settings), _options(

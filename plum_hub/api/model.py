@@ -109,7 +109,6 @@ def train(
     Example:
         >>> result = plum_hub.train("runs/starter-qwen2.5-coder-0.5b-instruct", settings={"epochs": 2})
         >>> result.checkpoint, result.steps
-        (PosixPath('runs/starter-qwen2.5-coder-0.5b-instruct/checkpoint'), 36)
     """
     first = os.environ.get("RANK", "0") == "0"
     quiet, progress = progress is None, (progress or LoggedProgress()) if first else Progress()

@@ -16,6 +16,7 @@ from plum_hub.cli.options import (
     FilePath,
     accepted,
     publishing,
+    setting,
 )
 
 
@@ -39,13 +40,7 @@ from plum_hub.cli.options import (
 @options(
     "Recipe and run",
     RECIPE,
-    click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Set a recipe key, as samples.per_instruction=10. Can be repeated.",
-    ),
+    setting("Set a recipe key, as samples.per_instruction=10."),
     click.option("--run", type=FilePath, help="The run folder.  [default: runs/INSTRUCTIONS-MODEL]"),
     click.option("--carry-over", type=FilePath, help="An older run whose rows are reused where they are still valid."),
     click.option("--budget", type=Amount(0, min_open=True), help="Stop when the answers cost so many dollars."),

@@ -77,6 +77,16 @@ METHOD = click.option(
     "--method", type=click.Choice(["kto", "dpo", "sft"]), default="kto", show_default=True, help="Training method."
 )
 
+
+def setting(about: str) -> Callable[[Any], Any]:
+    """Return `--set`.
+
+    Args:
+        about: What is set, with an example.
+    """
+    return click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=f"{about} Can be repeated.")
+
+
 _PUBLISH_HUB = "auto (the Hub if there is a token, else embedded), public, embedded, a URL, or none."
 _READ_HUB = "auto (the Hub if there is a token, else embedded, else public), public, embedded, or a URL."
 

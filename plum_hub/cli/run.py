@@ -18,6 +18,7 @@ from plum_hub.cli.options import (
     FilePath,
     accepted,
     publish_hub,
+    setting,
 )
 from plum_hub.errors import UsageError
 
@@ -53,13 +54,7 @@ _OF_EXPERIMENTS = {"until": "--until"}
         type=click.Choice(["kto", "dpo", "sft"]),
         help="The method to train.  [default: those of RECIPE, else kto]",
     ),
-    click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Set a key, as samples.per_instruction=10, epochs=2 or training.methods=[sft,kto]. Can be repeated.",
-    ),
+    setting("Set a key, as samples.per_instruction=10, epochs=2 or training.methods=[sft,kto]."),
     click.option("--launch", type=Count(1, 1024), default=1, help="Number of training processes, one per GPU."),
 )
 @options(

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from plum_hub.cli.help import SectionedCommand, options
-from plum_hub.cli.options import AS_JSON, METHOD, QUIET, Count, FilePath
+from plum_hub.cli.options import AS_JSON, METHOD, QUIET, Count, FilePath, setting
 
 
 @click.command(cls=SectionedCommand, short_help="Train a model with KTO, DPO or SFT.")
@@ -23,13 +23,7 @@ from plum_hub.cli.options import AS_JSON, METHOD, QUIET, Count, FilePath
         type=FilePath,
         help="The checkpoint folder.  [default: checkpoint in the run, else runs/train-SOURCE; with -dpo, -sft]",
     ),
-    click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Set a training key, as epochs=2. Can be repeated.",
-    ),
+    setting("Set a training key, as epochs=2."),
     click.option("--hub", default="auto", show_default=True, help="Where SOURCE is: auto, public, embedded or a URL."),
 )
 @options(
