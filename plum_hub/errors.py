@@ -24,9 +24,25 @@ other exception keeps its traceback, because it is a bug. Click's own usage erro
 closed pipe with 141.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import ClassVar, Self
 
 from plum_hub.redaction import redacted
+
+
+def perhaps(given: str, known: Iterable[str]) -> str:
+    """Say which name may be meant by one that there is not.
+
+    Args:
+        given: What was written.
+        known: The names that there are.
+
+    Returns:
+        A part of a message, as `, humaneval perhaps`; "" if none is near.
+    """
+    near = get_close_matches(given, [*known], 1, 0.75)
+    return f", {near[0]} perhaps" if near else ""
 
 
 class PlumError(Exception):

@@ -4,15 +4,13 @@ What the keys mean is not known here: recipes and experiments validate the tree 
 """
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from plum_hub import plain_yaml
-from plum_hub.engines.base import in_a_line
-from plum_hub.errors import RecipeError
+from plum_hub.errors import RecipeError, perhaps
 
 NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 """What the YAML parser raises; an impossible date is a ValueError."""
@@ -30,6 +28,8 @@ def read(path: Path) -> str:
     Raises:
         RecipeError: The file cannot be read.
     """
+    if path.is_dir():
+        raise RecipeError(f"{path}: is a folder; name a recipe with --recipe FILE")
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -56,9 +56,12 @@ def mapping(text: str, origin: str) -> dict[str, Any]:
     except plain_yaml.RepeatedKeyError as error:
         raise RecipeError(f"{origin}: {error}; leave one out") from error
     except NOT_YAML as error:
-        raise RecipeError(f"{origin}: not YAML ({in_a_line(error)}); correct the file") from error
+        raise RecipeError(f"{origin}: not YAML ({plain_yaml.problem(error)}); correct the file") from error
     if not isinstance(tree, dict):
-        raise RecipeError(f"{origin}: a recipe is a mapping of keys, such as `samples:`; correct the file")
+        what = "is empty" if tree is None else "has no keys"
+        raise RecipeError(
+            f"{origin}: {what}; a recipe is a mapping: write one `KEY: VALUE` a line, with a space behind the colon"
+        )
     return tree
 
 
@@ -100,7 +103,7 @@ def setting_tree(setting: str) -> dict[str, Any]:
     except plain_yaml.RepeatedKeyError as error:
         raise RecipeError(f"--set {setting!r:.200}: {error}; leave one out") from error
     except NOT_YAML as error:
-        raise RecipeError(f"--set {setting!r:.200}: the value is not YAML ({in_a_line(error)})") from error
+        raise RecipeError(f"--set {setting!r:.200}: the value is not YAML ({plain_yaml.problem(error)})") from error
     for part in reversed(key.strip().split(".")):
         leaf = {part: leaf}
     assert isinstance(leaf, dict)
@@ -147,13 +150,16 @@ def unknown_key(key: str, keys: Iterable[str], page: str) -> str:
     """Say that there is no such key, which key may be meant, and where all are.
 
     Args:
-        key: What was written, with its section.
+        key: What was written, with its section. In a file it may be a whole path that ought to be nested.
         keys: The keys that there are.
         page: The page of the reference that lists them.
 
     Returns:
         The end of a message.
     """
-    near = get_close_matches(key, [*keys], 1, 0.75)
-    meant = f", {near[0]} perhaps" if near else ""
-    return f"no such key{meant}; docs/reference/{page}.md lists the keys"
+    names = {*keys}
+    if key in names:
+        section, _, rest = key.partition(".")
+        return f"in a file the keys of a section stand below it: write  {section}: {{{rest}: VALUE}}"
+    sections = {name.partition(".")[0] for name in names} if "." not in key else set()
+    return f"no such key{perhaps(key, names | sections)}; docs/reference/{page}.md lists the keys"

@@ -20,6 +20,28 @@ class RepeatedKeyError(yaml.YAMLError):
     """A key stands twice in one mapping, of which a parser keeps the last."""
 
 
+_PLAINLY = {
+    "found character '\\t' that cannot start any token": "a tab; indent with spaces",
+    "mapping values are not allowed here": "a second `: ` in this line; put the text in quotes, or begin a new line",
+}
+"""What the parser means by messages of its grammar."""
+
+
+def problem(error: BaseException) -> str:
+    """Say what is not YAML, and where.
+
+    Args:
+        error: What `load` raised.
+
+    Returns:
+        One line, as `line 4, column 1: a tab; indent with spaces`.
+    """
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
+        mark = error.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {_PLAINLY.get(error.problem, error.problem)}"
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
 def load(text: str, *, unique: bool = False) -> Any:
     """Parse YAML as `yaml.safe_load` does, within bounds.
 

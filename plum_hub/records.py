@@ -108,8 +108,10 @@ class Instruction:
 
     id: str
     text: str
+    """The task, after cleaning, word for word as the model is asked it."""
     source: str
     revision: str
+    """Commit of the dataset, or `sha256:…` of the file or files."""
     row: str
     """The id of the row in its source, or its position there."""
     license: str | None = None
@@ -126,6 +128,7 @@ class TestCase:
     __test__: ClassVar[bool] = False  # pytest would collect the class as a test
 
     kind: Literal["call", "statement", "stdio"]
+    """Which of the three it is: `stdio` is the stdin/stdout pair."""
     call: str | None = None
     """Python source of an expression over the names that the candidate defines."""
     expected: str | None = None
@@ -134,8 +137,11 @@ class TestCase:
     tolerance: float | None = None
     """Largest difference that numbers may have from a literal; None for equality."""
     statement: str | None = None
+    """Python source of a test or an assertion that has not been split into a call and a value."""
     stdin: str | None = None
+    """What the program reads from standard input."""
     stdout: str | None = None
+    """What it has to print, compared by the rule `contest`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,9 +156,14 @@ class Response:
     prompt_digest: str
     """Digest of the prompt template."""
     text: str
+    """The answer, unchanged."""
     finish_reason: str
+    """Why it ended: `stop` (the model ended it), `length` (cut at `suites.max_tokens`), or `refused`, whose `text` is
+    the reason."""
     prompt_tokens: int
+    """Tokens of the prompt, as the engine counted them; 0 where it does not say."""
     completion_tokens: int
+    """Tokens of the answer, likewise."""
     engine: str = ""
     """Name and version of the engine, as in `vllm 0.32.0`. Recorded, but not part of the id."""
 
@@ -253,11 +264,15 @@ class SuiteStrength:
     mutation_score: float | None
     """`killed` divided by the mutants that are not `equivalent`."""
     statements: int
+    """Statements of the reference that the cases could reach."""
     statements_covered: int
+    """Those that the suite runs."""
     statement_coverage: float | None
     """Share of the reference's statements that the suite runs."""
     branches: int
+    """Branches of the reference; an `else` that is not written counts as one."""
     branches_covered: int
+    """Those that the suite takes."""
     branch_coverage: float | None
     """Share of the reference's branches that the suite takes."""
     sandbox: str
@@ -317,8 +332,12 @@ class Sample:
     code: str | None
     """The program found in `text`, or None."""
     finish_reason: str
+    """Why it ended: `stop` (the model ended it), `length` (cut at `samples.max_tokens`), or `refused`, whose `text` is
+    the reason."""
     prompt_tokens: int
+    """Tokens of the prompt, as the engine counted them; 0 where it does not say."""
     completion_tokens: int
+    """Tokens of the answer, likewise."""
     engine: str = ""
     """Name and version of the engine, as in `vllm 0.32.0`. Recorded, but not part of the id."""
     extraction: str = ""
@@ -331,6 +350,8 @@ class CaseOutcome:
     """The result of one case; outcomes are in the order of the suite's cases."""
 
     outcome: Outcome
+    """`passed`, `wrong` (another value than the expected one), `raised` (an exception), `timed_out`, or `not_run` (an
+    earlier case ended the program)."""
     detail: str = ""
     """The value or exception that was observed, at most 200 characters."""
     judged: Literal["outside", "inside"] = "outside"
@@ -374,6 +395,7 @@ class Preference:
     sample_id: str
     verdict_id: str
     prompt: Prompt
+    """What the policy was asked: a conversation as a list of `role` and `content`, or plain text."""
     completion: str
     """The policy's complete answer, unchanged."""
     label: bool
@@ -386,6 +408,7 @@ class Drop:
 
     id: str
     stage: str
+    """The stage that left it out, as in `suites`."""
     reason: str
     """A word that reports count by, as in `reference_failed`; `reasons.DROP_REASONS` says what each means."""
     instruction_id: str
@@ -414,10 +437,13 @@ class Score:
     stderr: float
     """Standard error of choosing the problems."""
     problems: int
+    """Problems that the value is the mean of."""
     samples: int
     """Samples per problem; the fewest if the numbers differ."""
     model: str
+    """Name of the model, or of the file of generations."""
     model_revision: str
+    """Commit, or `sha256:…` of a folder's files or of the file of generations; "" where a server does not say."""
     engine: str
     """Name and version of the engine, as in `vllm 0.32.0`; "" for generations read from a file."""
     protocol: str = ""
@@ -425,12 +451,15 @@ class Score:
     prompt: str
     """`chat`, `prefilled`, `completion`, or `given` for generations read from a file."""
     prompt_digest: str
+    """Digest of the prompt template; "" for generations read from a file."""
     extraction: str
     """Where in an answer the program was found, and what was removed from it."""
     temperature: float | None
     """None, as `top_p` and `max_tokens`, for generations read from a file."""
     top_p: float | None
+    """Nucleus sampling threshold."""
     max_tokens: int | None
+    """Most tokens of an answer."""
     harness: str
     """Version of the sandbox."""
     date: str

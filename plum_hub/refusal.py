@@ -90,6 +90,9 @@ def first_refusal(error: ValidationError) -> RefusedKey:
     elif first["type"] == "string_type" and isinstance(value, int | float | date):
         kind = "true or false" if isinstance(value, bool) else "a date" if isinstance(value, date) else "a number"
         problem = f"must be text, and YAML reads {kind}: put it in double quotes, with --set as in  '\"0123\"'"
+    elif first["type"] in ("int_parsing", "float_parsing") and not isinstance(value, bool):
+        example = "10" if first["type"] == "int_parsing" else "0.5"
+        problem = f"{problem.partition(', unable')[0]}, as {example}, with no comma, unit or word in it"
     elif first["type"] == "missing":
         problem = "this key is required"
     elif first["type"] in ("model_type", "model_attributes_type"):

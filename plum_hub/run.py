@@ -39,7 +39,7 @@ from plum_hub import recipe as recipes
 from plum_hub.column_store import ColumnStore
 from plum_hub.columns import LineError, RecordSchema, has_conversations
 from plum_hub.environment import installed_versions
-from plum_hub.errors import RunError
+from plum_hub.errors import RunError, perhaps
 from plum_hub.files import link_out, locked, write_whole, writing
 from plum_hub.home import expanded
 from plum_hub.instructions.local import is_local
@@ -617,7 +617,15 @@ def _places(folder: Path) -> dict[str, str]:
 
 
 def _no_run(folder: Path) -> str:
-    return "is not a run folder (no recipe.yaml)" if folder.exists() else "does not exist"
+    """Say why a folder is no run, and which run may be meant."""
+    if not folder.exists():
+        return f"does not exist{perhaps(folder.name, (run.name for run in _runs_in(folder.parent)))}"
+    runs = [str(run) for run in _runs_in(folder)]
+    return f"is not a run folder (no recipe.yaml){', but holds ' if runs else ''}{', '.join(runs[:5])}"
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.glob("*/recipe.yaml"))
 
 
 def _refuse_link(folder: Path) -> None:

@@ -55,6 +55,7 @@ class Distribution:
     count: int
     """Number of values."""
     mean: float
+    """Their mean."""
     quartiles: tuple[float, float, float]
     """The values below which a quarter, a half and three quarters of them are, interpolated."""
     bins: tuple[int, ...]

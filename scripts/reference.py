@@ -72,7 +72,11 @@ def commands_page() -> str:
         "argument does not exist or is missing; [exit codes](exit-codes.md) say what kind of error it was. All rows "
         "made before an error are kept: the same command goes on from there."
     )
-    parts = [f"## plum-hub\n\n{help_of(())}"]
+    lines = ["| to | commands |", "|---|---|"]
+    for heading, names in cli.sections.items():
+        known = [f"[{name}](#{name}): {lower(cli.commands[name].short_help or '')}" for name in names]
+        lines.append(f"| {lower(heading)} | {'<br>'.join(known)} |")
+    parts = ["\n".join(lines), f"## plum-hub\n\n{help_of(())}"]
     parts += [f"## {' '.join(path)}\n\n{help_of(path)}" for path, _ in leaves(cli)]
     return page("Commands", introduction, *parts)
 
@@ -97,6 +101,11 @@ def attribute_docs(kind: type) -> dict[str, str]:
             ):
                 found[ast.unparse(field.target)] = " ".join(str(after.value.value).split())
     return found
+
+
+def lower(text: str) -> str:
+    """Return a sentence as a part of a line: without its capital and its full stop."""
+    return text[:1].lower() + text[1:].removesuffix(".")
 
 
 def key_row(key: str, default: object, meaning: str, *, front: str = "") -> str:
@@ -338,7 +347,9 @@ def type_name(hint: Any) -> str:
 def python_api_page() -> str:
     """Return the page of the Python API."""
     introduction = (
-        "`import plum_hub` imports nothing heavy; each name is imported when it is first used. The commands are thin "
+        "`import plum_hub` imports nothing heavy; each name is imported when it is first used. The functions work in a "
+        "notebook, in a thread, and several times in one process. They print nothing (but `load` shows the progress "
+        "bar of `datasets`); `progress` takes a `Progress` that is told what happens. The commands are thin "
         "over these functions, with the same defaults. Arguments are named like the options, but for `--from` and "
         "`--to` (`since`, `until`), `--merged` (`weights`) and `--set` (`settings`). `status`, `show`, `pull`, "
         "`compare`, `diff`, "
@@ -350,7 +361,11 @@ def python_api_page() -> str:
     parts = [
         entry_of(name, getattr(plum_hub, name)) for name in (*functions, *(n for n in names if n not in functions))
     ]
-    return page("Python API", introduction, *parts)
+    lines = ["| function | what it does |", "|---|---|"]
+    for name in functions:
+        summary = (inspect.getdoc(getattr(plum_hub, name)) or "").split("\n\n")[0]
+        lines.append(f"| [{name}](#{name}) | {cell(lower(summary))} |")
+    return page("Python API", introduction, "\n".join(lines), *parts)
 
 
 # File formats

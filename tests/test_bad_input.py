@@ -13,6 +13,8 @@ from plum_hub.hubs.store import add_organisations
 from plum_hub.publishing.repository import PublishOptions
 from tests.rehearsal import addend, command, plum_hub, program, rows, suite_answer, task, write_rehearsal
 
+PLUM_HUB = [sys.executable, "-m", "plum_hub"]
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -67,6 +69,52 @@ def test_unreachable_endpoint(folder: Path) -> None:
         f"openai:m@http://127.0.0.1:{port}/v1",
     )
     refused(arguments, 6, str(port))
+
+
+def test_a_misspelt_name_is_answered_with_the_nearest(folder: Path) -> None:
+    refused(with_model(command(folder), "scriptd:x"), 6, "no engine called 'scriptd', scripted perhaps; write")
+    refused(command(folder, "--instructions", "startr"), 5, "'startr' is not a source, starter perhaps: give")
+    refused(command(folder, "--recipe", "quickstrat"), 3, "this name, quickstart perhaps; the shipped recipes are")
+    refused([*PLUM_HUB, "run", "headlin/given"], 3, "this name, headline/given perhaps")
+    refused(
+        [*PLUM_HUB, "evaluate", "--model", f"scripted:{folder / 'answers.jsonl'}", "--benchmarks", "humanevl"],
+        12,
+        "'humanevl', humaneval perhaps: give",
+    )
+    refused(
+        [*PLUM_HUB, "train", str(folder / "x.jsonl"), "--set", "epoch=2"],
+        13,
+        "no such key; the keys are",
+        "seed; epochs perhaps",
+    )
+
+
+def test_a_run_that_is_not_there_or_named_second(folder: Path) -> None:
+    (folder / "runs" / "starter").mkdir(parents=True)
+    (folder / "runs" / "starter" / "recipe.yaml").touch()
+    refused(
+        [*PLUM_HUB, "status", str(folder / "runs" / "startr")], 4, "startr: does not exist, starter perhaps; make one"
+    )
+    refused(
+        [*PLUM_HUB, "status", str(folder / "runs")],
+        4,
+        "is not a run folder (no recipe.yaml), but holds ",
+        "runs/starter;",
+    )
+    refused([*PLUM_HUB, "show", "9c37", str(folder)], 2, f"name the run first, as in  plum-hub show {folder} 9c37")
+    refused(command(folder, "--recipe", str(folder)), 3, "is a folder; name a recipe with --recipe FILE")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--max-tokens", "2,000", "'2,000' is not a valid whole number"),
+        ("--budget", "5,00", "'5,00' is not a valid number"),
+    ],
+)
+def test_a_number_with_a_comma_is_told_as_such(folder: Path, option: str, value: str, words: str) -> None:
+    done = plum_hub(command(folder, option, value))
+    assert (done.returncode, words in done.stderr) == (2, True), done.stderr
 
 
 def test_wrong_key_in_a_recipe(folder: Path) -> None:

@@ -86,7 +86,9 @@ def test_every_engine_key_is_in_the_reference() -> None:
         assert [key for key in keys if f"| `{key}` |" not in section] == []
 
 
-@pytest.mark.parametrize("page", ["recipe.md", "engines.md", "training.md"])
+@pytest.mark.parametrize(
+    "page", ["recipe.md", "experiment.md", "engines.md", "training.md", "file-formats.md", "python-api.md"]
+)
 def test_every_key_has_a_meaning(page: str) -> None:
     assert re.findall(r"^\| `([^`]+)` \|.*\|  ?\|$", text_of(page), re.MULTILINE) == []
 
@@ -150,6 +152,42 @@ def test_an_option_is_one_of_a_command_that_its_page_names(path: Path) -> None:
     known = {option for one in named for param in one.params for option in param.opts}
     every = {option for one in COMMANDS.values() for param in one.params for option in param.opts}
     assert ({*re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)} & every) - known == set()
+
+
+def test_examples_in_python_are_programs_that_mypy_accepts(tmp_path: Path) -> None:
+    import inspect
+
+    import plum_hub
+
+    docs = [inspect.getdoc(getattr(plum_hub, name)) or "" for name in plum_hub.__all__]
+    found = ["\n".join(["import plum_hub", *re.findall(r"^\s*>>> (.*)$", doc, re.MULTILINE)]) for doc in docs]
+    pages = [TOP[0], *(path for path in WRITTEN if path.parent in (DOCS, DOCS / "guides"))]
+    for page in pages:
+        blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+        found += [block for block in blocks if "plum_hub" in block]
+    assert len(found) > 30
+    for number, code in enumerate(found):
+        (tmp_path / f"example_{number}.py").write_text(code)
+    options = ["--follow-imports=silent", "--no-strict-optional", f"--cache-dir={tmp_path}"]
+    command = [sys.executable, "-m", "mypy", *options, *map(str, sorted(tmp_path.glob("*.py")))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["list_experiments", "estimate_experiment", "estimate_build"])
+def test_what_an_example_prints_is_true(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import doctest
+
+    import plum_hub
+
+    monkeypatch.setenv("OPENAI_API_KEY", "unused")
+    monkeypatch.chdir(tmp_path)
+    (example,) = doctest.DocTestFinder(recurse=False).find(
+        getattr(plum_hub, name), name, module=False, globs={"plum_hub": plum_hub}
+    )
+    assert example.examples
+    report: list[str] = []
+    assert doctest.DocTestRunner().run(example, out=report.append).failed == 0, "".join(report)
 
 
 def test_every_page_is_in_the_navigation() -> None:

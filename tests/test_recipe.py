@@ -44,7 +44,15 @@ def test_a_setting_reaches_into_an_engine() -> None:
     ("text", "words"),
     [
         ("- a list", "mapping"),
+        ("", "file: is empty; a recipe is a mapping"),
+        ("samples:3", "file: has no keys; a recipe is a mapping: write one `KEY: VALUE` a line, with a space"),
         ("a: [", "not YAML"),
+        ("samples:\n\tseed: 1", r"not YAML \(line 2, column 1: a tab; indent with spaces\)"),
+        ("samples: seed: 1", "not YAML .line 1, column 14: a second `: ` in this line; put the text in quotes"),
+        ("samples.seed: 1", r"samples\.seed: in a file .* below it: write  samples: {seed: VALUE}"),
+        ("instruction: {limit: 3}", "instruction: no such key, instructions perhaps"),
+        ("instructions: {limit: '1,000'}", "valid integer, as 10, with no comma, unit or word in it .it is '1,000'"),
+        ("samples: {temperature: warm}", "valid number, as 0.5, with no comma"),
         ("samples: {per_instruction: 0}", "samples.per_instruction"),
         ("sample: {}", "sample: no such key"),
         (

@@ -3,12 +3,16 @@ however it ends."""
 
 import json
 import os
+import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from plum_hub.cli.reporters import Bars
+from plum_hub.cli.screen import facts, table
 from tests.rehearsal import command, write_rehearsal
 
 HIDE, SHOW = b"\x1b[?25l", b"\x1b[?25h"
@@ -79,3 +83,59 @@ def test_an_error_gives_the_cursor_back(folder: Path) -> None:
     code, _ = terminal.read_to_the_end()
     assert code == 6, terminal.seen.decode()
     assert terminal.seen.count(HIDE) == terminal.seen.count(SHOW) == 1
+
+
+NAMES = ("stage", "engine", "requests", "why")
+ROWS = [
+    ("responses", "vllm:./models/[v2]/a-long-name-of-a-model", "1,200", "because of [/this] and that"),
+    ("x", "", "1", ""),
+]
+
+
+def on_terminal(columns: int, code: str) -> str:
+    """What Python code prints on a terminal of so many columns."""
+    master, slave = os.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns)}
+    subprocess.run([sys.executable, "-c", code], stdout=slave, env=environment, check=True)
+    os.close(slave)
+    seen = os.read(master, 65536).decode()
+    os.close(master)
+    return re.sub(r"\x1b\[[0-9;]*m", "", seen).replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("columns", [30, 40, 80, 120])
+def test_a_table_fits_its_terminal_and_loses_nothing(columns: int) -> None:
+    code = f"from plum_hub.cli.screen import table; table({NAMES!r}, {ROWS!r}, right=['requests'])"
+    seen = on_terminal(columns, code)
+    assert max(map(len, seen.splitlines())) <= columns
+    together = re.sub(r"\s", "", seen)
+    for cell in (cell for row in ROWS for cell in row):
+        assert re.sub(r"\s", "", cell) in together
+    assert ("\n  engine" in seen) is (columns < 80)  # row by row where the columns do not fit
+
+
+@pytest.mark.parametrize("columns", [30, 80])
+def test_a_long_value_is_never_cut_off(columns: int) -> None:
+    commit = "0123456789" * 4
+    seen = on_terminal(columns, f"from plum_hub.cli.screen import facts; facts([('release', 'me/x, commit {commit}')])")
+    assert commit in re.sub(r"\s", "", seen)
+
+
+def test_a_pipe_gets_whole_lines_without_spaces_at_their_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    command = "run  pip install 'plum-hub[eval]' " * 20
+    facts([("extra", command), ("python", "3.11")])
+    table(NAMES, ROWS, right=["requests"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"extra   {command}".rstrip()
+    assert lines[2].split() == [*NAMES]
+    assert lines[3].endswith("  because of [/this] and that")
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_a_bar_shows_a_folder_with_brackets(capsys: pytest.CaptureFixture[str]) -> None:
+    bars = Bars()
+    bars.begin("responses", 3, 0)
+    with bars.waiting("loading ./[v2]/[/x]"):
+        bars._bars.console.print(bars._bars.get_renderable())
+    bars.close()
+    assert "loading ./[v2]/[/x]" in " ".join(capsys.readouterr().err.split())

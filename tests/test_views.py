@@ -244,6 +244,11 @@ def test_what_cannot_be_asked_says_so(built: Path, tmp_path: Path) -> None:
         api.views(built / "run", out=tmp_path)
     with pytest.raises(RecipeError, match="--set deduplicat: no such key, deduplicate perhaps"):
         api.views(built / "run", settings={"deduplicat": True})
+    for setting in ("deduplicate", "seed=2024-13-45", "deduplicate="):
+        with pytest.raises(RecipeError, match=f"--set '{setting}'"):
+            api.views(built / "run", settings=[setting])
+    with pytest.raises(UsageError, match="give a list of such texts, or a mapping"):
+        api.views(built / "run", settings="deduplicate=true")
     with pytest.raises(RecipeError, match="max_passed"):
         api.views(built / "run", settings={"max_passed": 3})
     with pytest.raises(RecipeError, match=r"min_passed 0\.9 is more than max_passed 0\.1"):

@@ -11,7 +11,7 @@ from plum_hub import recipe as recipes
 from plum_hub import recipes as shipped
 from plum_hub.api.settings import StrPath, engine
 from plum_hub.engines import EngineConfig, parse_engine
-from plum_hub.errors import RecipeError, UsageError
+from plum_hub.errors import RecipeError, UsageError, perhaps
 from plum_hub.home import expanded
 from plum_hub.hubs.client import choose_target
 from plum_hub.hubs.embedded import has_dataset
@@ -118,9 +118,11 @@ class RecipeArguments:
             return text, f"recipe {self.recipe}"
         path = expanded(self.recipe)
         if not path.exists():
+            names = shipped.names()
+            near = perhaps(str(path), names)
             raise RecipeError(
-                f"{path}: no such file, and no shipped recipe has this name; the shipped recipes are "
-                f"{', '.join(shipped.names())}"
+                f"{path}: no such file, and no shipped recipe has this name{near}; the shipped recipes are "
+                f"{', '.join(names)}"
             )
         return layers.read(path), str(path)
 

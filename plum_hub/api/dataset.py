@@ -124,7 +124,6 @@ def build_dataset(
         >>> result.release.repo, result.release.tag
         ('me/plum-starter-qwen2.5-coder-0.5b-instruct', 'v1.0.0')
         >>> result.status.chosen, result.status.rejected
-        (212, 95)
     """
     started, progress = time.monotonic(), progress or LoggedProgress()
     options = PublishOptions.chosen(repo=repo, hub=hub, private=private, tag=tag, branch=branch, create_pr=create_pr)

@@ -101,8 +101,7 @@ def evaluate(
 
     Example:
         >>> results = plum_hub.evaluate(model="Qwen/Qwen2.5-Coder-0.5B-Instruct", benchmarks="humaneval+")
-        >>> [(score.benchmark, score.metric, round(score.value, 3)) for score in results.scores][0]
-        ('humaneval+', 'pass@1', 0.61)
+        >>> [(score.benchmark, score.metric, score.value, score.stderr) for score in results.scores]
     """
     config = _config(
         model, samples, benchmarks, run, protocol,

@@ -13,7 +13,7 @@ from plum_hub.api.composition import suites_sections
 from plum_hub.api.evaluation import evaluate
 from plum_hub.api.settings import Settings, StrPath, optional_path, setting_lines
 from plum_hub.engines import EngineConfig
-from plum_hub.errors import RecipeError, UsageError
+from plum_hub.errors import RecipeError, UsageError, perhaps
 from plum_hub.experiments import shipped
 from plum_hub.experiments.estimate import ExperimentEstimate, estimate
 from plum_hub.experiments.folder import ExperimentFolder
@@ -150,8 +150,7 @@ def run_experiment(
 
     Example:
         >>> result = plum_hub.run_experiment("headline/given", hub="none")
-        >>> [(one.first, one.second, round(one.gains[0].gain, 3)) for one in result.record.comparisons][0]
-        ('base', 'sft', 0.03)
+        >>> [(one.first, one.second, one.gains[0].gain) for one in result.record.comparisons]
     """
     options = PublishOptions.chosen(repo=None, hub=hub, private=private)
     experiment, name, folder = _compose(recipe, run, setting_lines(settings), _options(
@@ -269,7 +268,8 @@ def _compose(
     elif (shipped_text := shipped.text(str(recipe))) is not None:
         text, name = shipped_text, str(recipe)
     elif not expanded(recipe).is_file():
-        raise RecipeError(f"{recipe}: no such file, and no shipped experiment has this name; plum-hub run --list")
+        near = perhaps(str(recipe), shipped.names())
+        raise RecipeError(f"{recipe}: no such file, and no shipped experiment has this name{near}; plum-hub run --list")
     else:
         text, name = layers.read(expanded(recipe)), str(recipe)
     folder = Path("runs") / slug(name.removesuffix(".yaml").replace("/", "-")) if run is None else expanded(run)

@@ -35,6 +35,7 @@ class TrainResult:
     checkpoint: Path
     """The checkpoint folder."""
     method: Method
+    """How it was trained: `kto`, `dpo` or `sft`."""
     steps: int
     """Optimiser steps."""
     chosen: int
@@ -108,7 +109,6 @@ def train(
     Example:
         >>> result = plum_hub.train("runs/starter-qwen2.5-coder-0.5b-instruct", settings={"epochs": 2})
         >>> result.checkpoint, result.steps
-        (PosixPath('runs/starter-qwen2.5-coder-0.5b-instruct/checkpoint'), 36)
     """
     first = os.environ.get("RANK", "0") == "0"
     quiet, progress = progress is None, (progress or LoggedProgress()) if first else Progress()

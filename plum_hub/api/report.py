@@ -54,7 +54,6 @@ def report(
     Example:
         >>> written = plum_hub.report(["runs/starter", "runs/base", "runs/trained"], out="runs/report")
         >>> written.content.builds[0].chosen
-        1203
     """
     sources = [fspath(runs)] if isinstance(runs, str | PathLike) else [fspath(run) for run in runs]
     if not sources or samples < 1:

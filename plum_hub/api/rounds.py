@@ -93,8 +93,7 @@ def run_rounds(
 
     Example:
         >>> result = plum_hub.run_rounds(rounds=3, model="Qwen/Qwen2.5-Coder-0.5B-Instruct")
-        >>> [row["gain"]["gain"] for row in result.rounds]
-        [0.04, 0.013]
+        >>> [(row.gain.gain, row.gain.low, row.gain.high, row.decision) for row in result.rounds]
     """
     lines = setting_lines(settings)
     of_training = [line for line in lines if _key(line) in TrainingSettings.model_fields]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from plum_hub.engines import EngineConfig, parse_engine
+from plum_hub.errors import UsageError
 from plum_hub.home import expanded
 
 StrPath: TypeAlias = str | PathLike[str]
@@ -23,7 +24,12 @@ def setting_lines(settings: Settings) -> tuple[str, ...]:
 
     Returns:
         One line per key.
+
+    Raises:
+        UsageError: They are one text.
     """
+    if isinstance(settings, str):
+        raise UsageError(f"settings={settings!r:.200}: give a list of such texts, or a mapping of keys to values")
     if isinstance(settings, Mapping):
         return tuple(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in settings.items())
     return tuple(settings)

@@ -92,8 +92,7 @@ def strengthen(
 
     Example:
         >>> result = plum_hub.strengthen("me/plum-starter@v1.0.0")
-        >>> result.added.cases, result.release.tag
-        (41, 'v1.1.0')
+        >>> result.added.cases, result.release
     """
     if most < 1:
         raise UsageError(f"--most {most}: give at least 1")

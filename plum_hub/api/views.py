@@ -6,16 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
-from plum_hub import benchmarks, plain_yaml
+from plum_hub import benchmarks
 from plum_hub.api.gold import gold_verdicts
 from plum_hub.api.settings import Settings, StrPath, optional_path, setting_lines
-from plum_hub.errors import RecipeError, RunError, UsageError
+from plum_hub.errors import RecipeError, RunError, UsageError, perhaps
 from plum_hub.home import expanded, home
 from plum_hub.instructions.addresses import parse_release
-from plum_hub.layers import unknown_key
+from plum_hub.layers import merged, setting_tree, unknown_key
 from plum_hub.lines import replacing
 from plum_hub.pipeline.gold_verdicts import GoldReport
 from plum_hub.pipeline.pull import pull
@@ -154,16 +153,13 @@ def _truth(view: RuleView) -> dict[str, object]:
 
 def _rules(rule: str | None, settings: tuple[str, ...]) -> Mapping[str, PreferencesConfig]:
     if rule is not None and rule not in RULES:
-        raise UsageError(f"--rule {rule}: there is no such rule; name one of {', '.join(RULES)}")
+        raise UsageError(f"--rule {rule}: there is no such rule{perhaps(rule, RULES)}; name one of {', '.join(RULES)}")
     if not settings:
         return RULES if rule is None else {rule: RULES[rule]}
     values = RULES[rule or "plum"].model_dump()
     for line in settings:
-        key, _, value = line.partition("=")
-        try:
-            values[key.strip().removeprefix("preferences.")] = plain_yaml.load(value)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"--set {line}: the value is not YAML ({str(error).splitlines()[0]})") from error
+        tree = setting_tree(line)
+        values = merged(values, tree.get("preferences", tree))
     try:
         return {rule or "custom": PreferencesConfig.model_validate(values)}
     except ValidationError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from plum_hub.benchmarks.base import Benchmark
-from plum_hub.errors import BenchmarkError
+from plum_hub.errors import BenchmarkError, perhaps
 
 BenchmarkFamily: TypeAlias = Literal["humaneval", "mbpp", "livecodebench"]
 
@@ -92,5 +92,5 @@ def load(name: str, *, source: Path | None = None) -> Benchmark:
         BenchmarkError: The name is unknown.
     """
     if name not in ENTRIES:
-        raise BenchmarkError(f"unknown benchmark {name!r}: give {', '.join(NAMES)}")
+        raise BenchmarkError(f"unknown benchmark {name!r}{perhaps(name, NAMES)}: give {', '.join(NAMES)}")
     return ENTRIES[name].make(source)

@@ -5,7 +5,19 @@ from typing import Any
 import click
 
 from plum_hub.cli.help import SectionedCommand, options
-from plum_hub.cli.options import AS_JSON, BENCHMARK_DATA, QUIET, RECIPE, SUITES, FilePath, accepted, publishing
+from plum_hub.cli.options import (
+    AS_JSON,
+    BENCHMARK_DATA,
+    QUIET,
+    RECIPE,
+    SUITES,
+    Amount,
+    Count,
+    FilePath,
+    accepted,
+    publishing,
+    setting,
+)
 
 
 @click.command("build-dataset", cls=SectionedCommand, short_help="Build a preference dataset and publish it.")
@@ -28,19 +40,11 @@ from plum_hub.cli.options import AS_JSON, BENCHMARK_DATA, QUIET, RECIPE, SUITES,
 @options(
     "Recipe and run",
     RECIPE,
-    click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Set a recipe key, as samples.per_instruction=10. Can be repeated.",
-    ),
+    setting("Set a recipe key, as samples.per_instruction=10."),
     click.option("--run", type=FilePath, help="The run folder.  [default: runs/INSTRUCTIONS-MODEL]"),
     click.option("--carry-over", type=FilePath, help="An older run whose rows are reused where they are still valid."),
-    click.option(
-        "--budget", type=click.FloatRange(0, min_open=True), help="Stop when the answers cost so many dollars."
-    ),
-    click.option("--max-tokens", type=click.IntRange(1), help="Stop when the answers took so many tokens."),
+    click.option("--budget", type=Amount(0, min_open=True), help="Stop when the answers cost so many dollars."),
+    click.option("--max-tokens", type=Count(1), help="Stop when the answers took so many tokens."),
     click.option(
         "--workers",
         metavar="N|ray[:N]",

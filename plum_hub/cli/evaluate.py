@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from plum_hub.cli.help import SectionedCommand, options
-from plum_hub.cli.options import AS_JSON, QUIET, WORKERS, FilePath, accepted
+from plum_hub.cli.options import AS_JSON, QUIET, WORKERS, Count, FilePath, accepted
 from plum_hub.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 )
 @options(
     "Sampling",
-    click.option("--n", type=click.IntRange(1), default=1, show_default=True, help="Samples per problem."),
+    click.option("--n", type=Count(1), default=1, show_default=True, help="Samples per problem."),
     click.option("--greedy", is_flag=True, help="Also a greedy sample of each problem, in the folder greedy of --run."),
     click.option("--temperature", type=float, help="0 is greedy.  [default: 0 for one sample, 0.8 for more]"),
     click.option("--top-p", type=float, help="Nucleus sampling threshold.  [default: 1 if greedy, else 0.95]"),
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
 )
 @options(
     "Problems",
-    click.option("--limit", type=click.IntRange(1), help="Only the first so many problems of each benchmark."),
+    click.option("--limit", type=Count(1), help="Only the first so many problems of each benchmark."),
     click.option("--from", "since", metavar="DATE", default="", help="LiveCodeBench: problems from this date on."),
     click.option("--to", "until", metavar="DATE", default="", help="LiveCodeBench: problems up to this date."),
     click.option(

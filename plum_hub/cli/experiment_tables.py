@@ -2,9 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
-from plum_hub.cli.screen import console, facts, show_markdown
+from plum_hub.cli.screen import facts, show_markdown, table
 
 if TYPE_CHECKING:
     from plum_hub.api.experiments import ExperimentList, ExperimentResult
@@ -17,13 +15,11 @@ def listed(found: "ExperimentList") -> None:
     Args:
         found: What `list_experiments` returned.
     """
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("experiment", "policy", "instructions", "methods", "benchmarks", "paper"):
-        table.add_column(name, no_wrap=name in ("experiment", "paper"))
-    for one in found.experiments:
-        methods, benchmarks = ", ".join(one.methods), ", ".join(one.benchmarks)
-        table.add_row(one.name, one.policy, one.instructions, methods, benchmarks, one.table)
-    console().print(table)
+    rows = [
+        (one.name, one.policy, one.instructions, ", ".join(one.methods), ", ".join(one.benchmarks), one.table)
+        for one in found.experiments
+    ]
+    table(("experiment", "policy", "instructions", "methods", "benchmarks", "paper"), rows)
 
 
 def plan(found: "ExperimentEstimate") -> None:
@@ -32,15 +28,13 @@ def plan(found: "ExperimentEstimate") -> None:
     Args:
         found: What `estimate_experiment` returned.
     """
-    table = Table(box=None, header_style="bold", pad_edge=False)
     names = ("part", "work", "engine", "requests or rows", "prompt tokens", "answer tokens", "GPU hours", "cost")
-    for name in names:
-        table.add_column(name, justify="left" if name in names[:3] else "right")
+    rows = []
     for work in found.works:
         counts = [f"{count:,}" for count in (work.requests, work.prompt_tokens, work.completion_tokens)]
         hours = "on a server" if work.on_server else "not known" if work.gpu_hours is None else f"{work.gpu_hours:,.2f}"
-        table.add_row(work.phase, work.work, work.engine, *counts, hours, _dollars(work.usd))
-    console().print(table)
+        rows.append((work.phase, work.work, work.engine, *counts, hours, _dollars(work.usd)))
+    table(names, rows, right=names[3:])
     revision = found.revision or "resolved, and sealed, when the experiment begins"
     hours = "not known" if found.gpu_hours is None else f"{found.gpu_hours:,.2f}"
     facts(

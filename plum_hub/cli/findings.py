@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Mapping
 
 import click
-from rich.markup import escape
-from rich.table import Table
 
 from plum_hub.cli import screen
 from plum_hub.verification.dataset import DatasetReport
@@ -53,11 +51,11 @@ def _outcome(findings: Findings) -> str:
 
 
 def _show_findings(findings: Findings, meanings: Mapping[Check, str]) -> None:
-    table = Table("check", "compared", "differing", "what agrees", box=None, header_style="bold", pad_edge=False)
+    rows = []
     for check, meaning in meanings.items():
         compared, differing = findings.compared[check], findings.differing[check]
-        table.add_row(check, f"{compared:,}", f"{differing:,}" if differing else "", meaning)
-    screen.console().print(table)
+        rows.append((check, f"{compared:,}", f"{differing:,}" if differing else "", meaning))
+    screen.table(("check", "compared", "differing", "what agrees"), rows)
     _show_disagreements(findings)
     for note in findings.notes:
         click.echo(f"note: {note}")
@@ -67,14 +65,14 @@ def _show_disagreements(findings: Findings) -> None:
     """Print the first mismatches of each check, so that many of one do not hide another."""
     if findings.agree:
         return
-    table = Table("check", "what", "published", "found here", box=None, header_style="bold red", pad_edge=False)
+    rows = []
     for check in findings.differing:
         listed = [one for one in findings.listed if one.check == check][:_LISTED]
-        for one in listed:
-            table.add_row(check, *(escape(" ".join(text.split())) for text in (one.what, one.published, one.found)))
+        texts = ((one.what, one.published, one.found) for one in listed)
+        rows += [(check, *(" ".join(text.split()) for text in of)) for of in texts]
         if more := findings.differing[check] - len(listed):
-            table.add_row(check, f"and {more:,} more", "", "")
-    screen.console().print(table)
+            rows.append((check, f"and {more:,} more", "", ""))
+    screen.table(("check", "what", "published", "found here"), rows)
 
 
 def show_difference(found: ReleaseDiff) -> None:
@@ -85,19 +83,17 @@ def show_difference(found: ReleaseDiff) -> None:
     """
     names = (found.old.version, found.new.version)
     if found.provenance:
-        table = Table("setting", *names, box=None, header_style="bold", pad_edge=False)
-        for key, pair in found.provenance.items():
-            table.add_row(escape(key), *(escape("" if value is None else shown(value)) for value in pair))
-        screen.console().print(table)
+        pairs = found.provenance.items()
+        rows = [(key, *("" if value is None else shown(value) for value in pair)) for key, pair in pairs]
+        screen.table(("setting", *names), rows)
     for config, (gone, fresh) in found.columns.items():
         click.echo(f"columns of {config}: {', '.join([*(f'-{one}' for one in gone), *(f'+{one}' for one in fresh)])}")
-    table = Table("config", *names, "added", "removed", "changed", "why", box=None, header_style="bold", pad_edge=False)
-    for config, rows in found.configs.items():
-        kinds = {"added": rows.added, "removed": rows.removed, "changed": rows.changed}
+    table = []
+    for config, of in found.configs.items():
+        kinds = {"added": of.added, "removed": of.removed, "changed": of.changed}
         why = "; ".join(f"{kind}: {_reasons(changes)}" for kind, changes in kinds.items() if changes)
-        numbers = (rows.old, rows.new, *map(len, kinds.values()))
-        table.add_row(config, *(f"{number:,}" for number in numbers), escape(why))
-    screen.console().print(table)
+        table.append((config, *(f"{number:,}" for number in (of.old, of.new, *map(len, kinds.values()))), why))
+    screen.table(("config", *names, "added", "removed", "changed", "why"), table)
     _show_flips(found)
 
 
@@ -111,13 +107,13 @@ def _show_flips(found: ReleaseDiff) -> None:
     click.echo(f"labels flipped: {len(found.flips):,}" + (f": {said}" if said else ""))
     if not found.flips:
         return
-    table = Table("instruction", "sample", "was", "is", "why", box=None, header_style="bold", pad_edge=False)
+    rows = []
     for flip in found.flips[:_LISTED]:
         samples = [flip.old_sample_id, flip.new_sample_id]
         name = " -> ".join(dict.fromkeys(samples))
         states = (_state(flip.old_status, flip.old_label), _state(flip.new_status, flip.new_label))
-        table.add_row(flip.instruction_id, name, *states, ", ".join(flip.why))
-    screen.console().print(table)
+        rows.append((flip.instruction_id, name, *states, ", ".join(flip.why)))
+    screen.table(("instruction", "sample", "was", "is", "why"), rows)
     if len(found.flips) > _LISTED:
         click.echo(f"and {len(found.flips) - _LISTED:,} more; --json lists them")
 

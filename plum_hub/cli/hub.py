@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from plum_hub.cli.options import FilePath
+from plum_hub.cli.options import Count, FilePath
 
 _OPEN = (
     "at {host} other machines can reach this Hub: they can read its public repositories, and tokens are sent "
@@ -17,19 +17,19 @@ def hub() -> None:
     """Serve the embedded Hub, a small Hugging Face Hub on this machine."""
 
 
-@hub.command()
+@hub.command(short_help="Serve its repositories until Ctrl-C.")
 @click.option("--root", type=FilePath, help="Folder of the repositories.  [default: ~/.cache/plum-hub/hub]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=Count(0, 65535),
     default=8077,
     show_default=True,
     help="Port to listen on; 0 takes a free one.",
 )
 @click.option(
     "--quota",
-    type=click.IntRange(min=1),
+    type=Count(min=1),
     help="Requests per caller in five minutes; further ones get status 429.  [default: unlimited]",
 )
 @click.option(

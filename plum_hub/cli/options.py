@@ -12,6 +12,23 @@ from typing_extensions import override
 from plum_hub.home import expanded
 
 
+class Count(click.IntRange):
+    """A whole number within bounds, which help and errors call so, and not an `INTEGER RANGE`."""
+
+    name = "whole number"
+
+    @override
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """See `click.ParamType`."""
+        return "N"
+
+
+class Amount(click.FloatRange):
+    """A number within bounds, which help and errors call so, and not a `FLOAT RANGE`."""
+
+    name = "number"
+
+
 class UserPath(click.Path):
     """A path of the user's, with the home folder for `~`, which a shell leaves in `--run=~/x`."""
 
@@ -33,9 +50,7 @@ FilePath = UserPath()
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Print only errors and the result.")
-WORKERS = click.option(
-    "--workers", type=click.IntRange(1, 1024), help="Programs that run at a time.  [default: one per core]"
-)
+WORKERS = click.option("--workers", type=Count(1, 1024), help="Programs that run at a time.  [default: one per core]")
 SANDBOX = click.option(
     "--sandbox",
     type=click.Choice(["auto", "jail", "landlock", "docker"]),
@@ -61,6 +76,16 @@ SUITES = click.option(
 METHOD = click.option(
     "--method", type=click.Choice(["kto", "dpo", "sft"]), default="kto", show_default=True, help="Training method."
 )
+
+
+def setting(about: str) -> Callable[[Any], Any]:
+    """Return `--set`.
+
+    Args:
+        about: What is set, with an example.
+    """
+    return click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=f"{about} Can be repeated.")
+
 
 _PUBLISH_HUB = "auto (the Hub if there is a token, else embedded), public, embedded, a URL, or none."
 _READ_HUB = "auto (the Hub if there is a token, else embedded, else public), public, embedded, or a URL."

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from plum_hub.cli.options import AS_JSON, PRIVATE, QUIET, FilePath, read_hub
+from plum_hub.cli.options import AS_JSON, PRIVATE, QUIET, Count, FilePath, read_hub
 
 if TYPE_CHECKING:
     from plum_hub.reports.write import WrittenReport
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.option("--title", help="Title of the report.  [default: the names of the runs]")
 @click.option(
     "--samples",
-    type=click.IntRange(1),
+    type=Count(1),
     default=20_000,
     show_default=True,
     help="Most samples that the page holds; of more, instructions are taken at equal distances.",

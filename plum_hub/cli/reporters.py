@@ -130,10 +130,10 @@ class Bars(LoggedProgress):
     def __init__(self, now: Callable[[], float] = time.monotonic, bars: RichProgress | None = None) -> None:
         super().__init__(now)
         self._bars = bars or RichProgress(
-            TextColumn("{task.description:>12}"),
+            TextColumn("{task.description:>12}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),  # it may name a folder, as `loading ./[v2]`
             TimeElapsedColumn(),  # rich refreshes it by itself, so that a display never stands still
             console=Console(stderr=True),
         )

@@ -13,9 +13,12 @@ from plum_hub.cli.options import (
     QUIET,
     RECIPE,
     SUITES,
+    Amount,
+    Count,
     FilePath,
     accepted,
     publish_hub,
+    setting,
 )
 from plum_hub.errors import UsageError
 
@@ -51,23 +54,15 @@ _OF_EXPERIMENTS = {"until": "--until"}
         type=click.Choice(["kto", "dpo", "sft"]),
         help="The method to train.  [default: those of RECIPE, else kto]",
     ),
-    click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Set a key, as samples.per_instruction=10, epochs=2 or training.methods=[sft,kto]. Can be repeated.",
-    ),
-    click.option(
-        "--launch", type=click.IntRange(1, 1024), default=1, help="Number of training processes, one per GPU."
-    ),
+    setting("Set a key, as samples.per_instruction=10, epochs=2 or training.methods=[sft,kto]."),
+    click.option("--launch", type=Count(1, 1024), default=1, help="Number of training processes, one per GPU."),
 )
 @options(
     "Rounds",
-    click.option("--rounds", type=click.IntRange(1), help="Maximum number of rounds.  [default: 1]"),
+    click.option("--rounds", type=Count(1), help="Maximum number of rounds.  [default: 1]"),
     click.option(
         "--held-out",
-        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        type=Amount(0, 1, min_open=True, max_open=True),
         help="Share of the instructions that no round trains on, and on which each is measured.  [default: 0.2]",
     ),
     click.option("--keep-going", is_flag=True, help="Without RECIPE: continue after a round without a gain."),

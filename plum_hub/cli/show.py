@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from plum_hub.cli.options import FilePath
+from plum_hub.errors import UsageError
 
 
 @click.command(short_help="Show one instruction with its suite, answers and labels.")
@@ -24,4 +25,6 @@ def show(run: Path, id: str, as_json: bool) -> None:  # noqa: A002 - click names
     from plum_hub.pipeline.show import look_up
     from plum_hub.run import Run
 
+    if not run.exists() and Path(id).is_dir():
+        raise UsageError(f"{run} is no folder: name the run first, as in  plum-hub show {id} {run}")
     screen.show(look_up(Run.open(run), id), tables.instruction, as_json=as_json)

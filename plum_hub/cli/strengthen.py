@@ -5,14 +5,14 @@ from typing import Any
 import click
 
 from plum_hub.cli.help import SectionedCommand, options
-from plum_hub.cli.options import AS_JSON, BENCHMARK_DATA, QUIET, FilePath, publishing
+from plum_hub.cli.options import AS_JSON, BENCHMARK_DATA, QUIET, Count, FilePath, publishing
 
 
 @click.command(cls=SectionedCommand, short_help="Add test cases to a published dataset.")
 @click.argument("source", metavar="RUN|REPO@TAG")
 @options(
     "Cases",
-    click.option("--most", type=click.IntRange(1), default=5, show_default=True, help="Most new cases of a suite."),
+    click.option("--most", type=Count(1), default=5, show_default=True, help="Most new cases of a suite."),
     click.option(
         "--by",
         type=click.Choice(["mutants", "samples", "inputs"]),

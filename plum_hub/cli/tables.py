@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.syntax import Syntax
-from rich.table import Table
 from rich.text import Text
 
-from plum_hub.cli.screen import console, facts
+from plum_hub.cli.screen import console, facts, table
 from plum_hub.progress import clock
 from plum_hub.reasons import meaning_of
 from plum_hub.records import Drop, Sample, Score, TestCase, TestSuite, Verdict
@@ -96,14 +94,15 @@ def run_status(summary: "RunStatus") -> None:
     Args:
         summary: The counts of a run.
     """
-    table = Table("stage", "rows", "wanted", "left out", box=None, header_style="bold", pad_edge=False)
-    for stage, rows in summary.rows.items():
+    left_out = {
+        stage: ", ".join(f"{n:,} {why}" for why, n in found.items()) for stage, found in summary.dropped.items()
+    }
+    rows = []
+    for stage, made in summary.rows.items():
         wanted = summary.wanted[stage]
-        left_out = ", ".join(f"{count:,} {reason}" for reason, count in summary.dropped.get(stage, {}).items())
-        table.add_row(stage, f"{rows:,}", "not known yet" if wanted is None else f"{wanted:,}", left_out)
-    for stage in summary.dropped.keys() - summary.rows.keys():  # it makes no rows: decontamination
-        table.add_row(stage, "", "", ", ".join(f"{n:,} {reason}" for reason, n in summary.dropped[stage].items()))
-    console().print(table)
+        rows.append((stage, f"{made:,}", "not known yet" if wanted is None else f"{wanted:,}", left_out.pop(stage, "")))
+    rows += [(stage, "", "", reasons) for stage, reasons in left_out.items()]  # makes no rows: decontamination
+    table(("stage", "rows", "wanted", "left out"), rows)
     known = [("verdicts", ", ".join(f"{count:,} {status}" for status, count in summary.statuses.items()))]
     if summary.chosen or summary.rejected:
         labelled = f"{summary.chosen:,} chosen, {summary.rejected:,} rejected"
@@ -132,26 +131,22 @@ def build_estimate(plan: "BuildEstimate") -> None:
     Args:
         plan: What `estimate_build` returned.
     """
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("stage", "engine", "requests", "prompt tokens", "new tokens", "time", "cost"):
-        table.add_column(name, justify="left" if name in ("stage", "engine") else "right")
+    names = ("stage", "engine", "requests", "prompt tokens", "new tokens", "time", "cost")
+    rows = []
     for step in plan.steps:
         unknown = "within 24 hours" if step.by_batch else "not measured here yet"
         time_ = unknown if step.seconds is None else clock(step.seconds)
         cost = "price unknown" if step.usd is None else f"${step.usd:,.2f}"
         counts = [f"{count:,}" for count in (step.requests, step.prompt_tokens, step.completion_tokens)]
-        table.add_row(step.stage, step.engine, *counts, time_, cost)
-    console().print(
-        f"{plan.instructions:,} instructions, about {plan.suites_expected:,} of them with a suite", highlight=False
-    )
-    console().print(table)
+        rows.append((step.stage, step.engine, *counts, time_, cost))
+    click.echo(f"{plan.instructions:,} instructions, about {plan.suites_expected:,} of them with a suite")
+    table(names, rows, right=names[2:])
     for step in plan.steps:
         if step.usd is None and step.engine.startswith("openai:"):
             role = "generator" if step.stage == "responses" else "policy"
-            console().print(
+            click.echo(
                 f"the price of {step.engine} is not known: set {role}.usd_per_million_input and "
-                f"{role}.usd_per_million_output",
-                highlight=False,
+                f"{role}.usd_per_million_output"
             )
 
 
@@ -165,17 +160,18 @@ def instruction(story: "InstructionReport") -> None:
     if story.instruction is None:
         out.rule(f"instruction {story.drops[0].instruction_id}: left out", align="left")
     else:
-        out.rule(f"instruction {story.instruction.id}  ({story.instruction.source})", align="left")
+        out.rule(Text(f"instruction {story.instruction.id}  ({story.instruction.source})"), align="left")
         out.print(Text(story.instruction.text))
         _print_suite(out, story.suite, story.roles)
     if story.samples:
-        table = Table("sample", "verdict", "label", "tokens", "detail", box=None, header_style="bold", pad_edge=False)
+        out.rule("samples", align="left")
+        rows = []
         for sample, verdict, label in story.samples:
             shown = "" if label is None else ("chosen" if label else "rejected")
             status = verdict.status if verdict else "pending"
             detail = " ".join(verdict.detail.split())[:80] if verdict else ""
-            table.add_row(sample.id, status, shown, str(sample.completion_tokens), escape(detail))
-        out.print(table)
+            rows.append((sample.id, status, shown, str(sample.completion_tokens), detail))
+        table(("sample", "verdict", "label", "tokens", "detail"), rows)
     for drop in story.drops:
         # A sample without a label shows its verdict above.
         if drop.stage != "preferences" or drop.id == story.asked:
@@ -195,7 +191,6 @@ def _print_suite(out: Console, suite: TestSuite | None, roles: list[str] | None)
         out.print(Text(f"  {_case_line(case)}{role and f'  # {role}'}"))
     out.rule("reference (never training data)", align="left", style="dim")
     out.print(Text(suite.reference, style="dim"), soft_wrap=True)
-    out.rule(style="dim")
 
 
 def _print_sample(out: Console, sample: Sample, verdict: Verdict | None, suite: TestSuite | None) -> None:
@@ -275,15 +270,15 @@ def evaluation(results: "EvaluationResults") -> None:
     """
     from plum_hub.evaluation.cards import shown
 
-    table = Table("benchmark", "tests", "problems", "metric", "official", "strict", box=None, pad_edge=False)
+    rows = []
     strict = {_key(score): score for score in results.scores if score.reading == "strict"}
     for score in results.scores:
         if score.reading == "official":
             name = f"{score.benchmark} {score.part}".rstrip()
             other = strict.get(_key(score))
             cells = [name, score.suite, f"{score.problems:,}", score.metric, shown(score)]
-            table.add_row(*cells, shown(other) if other else "the same")
-    console().print(table)
+            rows.append((*cells, shown(other) if other else "the same"))
+    table(("benchmark", "tests", "problems", "metric", "official", "strict"), rows)
     disagreements = results.disagreements()
     for one in disagreements[:_LISTED]:
         count = f"{len(one.only_official)} only official, {len(one.only_strict)} only strict"
@@ -320,24 +315,9 @@ def comparison(found: "PairedComparison") -> None:
     Args:
         found: The gains of the second evaluation over the first.
     """
-    table = Table(box=None, pad_edge=False)
-    for name in (
-        "benchmark",
-        "tests",
-        "rules",
-        "problems",
-        "first",
-        "second",
-        "gain",
-        "95 %",
-        "relative",
-        "p",
-        "smallest",
-    ):
-        table.add_column(name, justify="left" if name in ("benchmark", "tests", "rules") else "right")
-    for gain in found.gains:
-        table.add_row(*_cells(gain))
-    console().print(table)
+    texts = ("benchmark", "tests", "rules")
+    numbers = ("problems", "first", "second", "gain", "95 %", "relative", "p", "smallest")
+    table((*texts, *numbers), map(_cells, found.gains), right=numbers)
     click.echo(f"protocol: {', '.join(dict.fromkeys(gain.protocol for gain in found.gains))}")
     for note in found.notes:
         click.echo(f"note: {note}")

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from plum_hub.cli.help import SectionedCommand, options
-from plum_hub.cli.options import AS_JSON, METHOD, QUIET, FilePath
+from plum_hub.cli.options import AS_JSON, METHOD, QUIET, Count, FilePath, setting
 
 
 @click.command(cls=SectionedCommand, short_help="Train a model with KTO, DPO or SFT.")
@@ -23,18 +23,12 @@ from plum_hub.cli.options import AS_JSON, METHOD, QUIET, FilePath
         type=FilePath,
         help="The checkpoint folder.  [default: checkpoint in the run, else runs/train-SOURCE; with -dpo, -sft]",
     ),
-    click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Set a training key, as epochs=2. Can be repeated.",
-    ),
+    setting("Set a training key, as epochs=2."),
     click.option("--hub", default="auto", show_default=True, help="Where SOURCE is: auto, public, embedded or a URL."),
 )
 @options(
     "Execution",
-    click.option("--launch", type=click.IntRange(1, 1024), help="Number of processes on this machine, one per GPU."),
+    click.option("--launch", type=Count(1, 1024), help="Number of processes on this machine, one per GPU."),
     click.option("--preflight", is_flag=True, help="Show what TRL would pair and batch, and train nothing."),
 )
 @options("Output", AS_JSON, QUIET)

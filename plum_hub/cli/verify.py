@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from plum_hub.cli.help import SectionedCommand, options
-from plum_hub.cli.options import AS_JSON, QUIET, SANDBOX, WORKERS, FilePath, read_hub
+from plum_hub.cli.options import AS_JSON, QUIET, SANDBOX, WORKERS, Count, FilePath, read_hub
 
 
 @click.command(cls=SectionedCommand, short_help="Check that a published dataset or model is what it says.")
@@ -20,7 +20,7 @@ from plum_hub.cli.options import AS_JSON, QUIET, SANDBOX, WORKERS, FilePath, rea
 )
 @options(
     "Judging",
-    click.option("--sample", type=click.IntRange(1), help="Judge this many samples, drawn at random.  [default: all]"),
+    click.option("--sample", type=Count(1), help="Judge this many samples, drawn at random.  [default: all]"),
     click.option("--seed", type=int, help="Seed of that draw.  [default: a new one]"),
     SANDBOX,
     WORKERS,

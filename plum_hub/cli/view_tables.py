@@ -2,9 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
-from plum_hub.cli.screen import console, facts
+from plum_hub.cli.screen import facts, table
 
 if TYPE_CHECKING:
     from plum_hub.api.views import ViewsResult
@@ -17,19 +15,16 @@ def views(result: "ViewsResult") -> None:
     Args:
         result: The views.
     """
-    table = Table("rule", "chosen", "rejected", "instructions", "pairs", "left out", box=None, header_style="bold")
-    truth = Table(
-        "rule", "chosen right", "95 %", "recall", "rejected right", "95 %", "recall", box=None, header_style="bold"
-    )
+    rows, truth = [], []
     for name, view in result.views.items():
         left_out = ", ".join(f"{count:,} {reason}" for reason, count in view.left_out.items())
         counts = (view.chosen, view.rejected, view.instructions, view.pairs)
-        table.add_row(name, *(f"{count:,}" for count in counts), left_out or "none")
+        rows.append((name, *(f"{count:,}" for count in counts), left_out or "none"))
         if view.truth is not None:
-            truth.add_row(name, *(cell for label in (True, False) for cell in _truth_cells(view.truth[label])))
-    console().print(table)
-    if truth.row_count:
-        console().print(truth)
+            truth.append((name, *(cell for label in (True, False) for cell in _truth_cells(view.truth[label]))))
+    table(("rule", "chosen", "rejected", "instructions", "pairs", "left out"), rows)
+    if truth:
+        table(("rule", "chosen right", "95 %", "recall", "rejected right", "95 %", "recall"), truth)
     if (gold := result.gold) is not None:
         left_out = ", ".join(f"{count:,} {reason}" for reason, count in gold.left_out.items())
         known = gold.instructions - gold.unknown - sum(gold.left_out.values())

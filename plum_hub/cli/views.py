@@ -5,15 +5,13 @@ from typing import Any
 
 import click
 
-from plum_hub.cli.options import AS_JSON, QUIET, FilePath, read_hub
+from plum_hub.cli.options import AS_JSON, QUIET, FilePath, read_hub, setting
 
 
 @click.command(short_help="Label the same verdicts under other rules.")
 @click.argument("source", metavar="RUN|REPO@TAG")
 @click.option("--rule", help="plum, margin, near-miss, non-executable, both, ...  [default: compare all]")
-@click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a key of preferences. Can be repeated."
-)
+@setting("Set a key of preferences.")
 @click.option(
     "--gold",
     metavar="SOURCE",

@@ -12,7 +12,7 @@ from plum_hub.engines.scripted import ScriptedConfig
 from plum_hub.engines.tgi import TgiConfig
 from plum_hub.engines.transformers import TransformersConfig
 from plum_hub.engines.vllm import VllmConfig
-from plum_hub.errors import EngineError, MissingExtraError
+from plum_hub.errors import EngineError, MissingExtraError, perhaps
 
 EngineConfig: TypeAlias = Annotated[
     VllmConfig | TransformersConfig | OpenAIConfig | TgiConfig | ScriptedConfig, Field(discriminator="type")
@@ -56,7 +56,8 @@ def parse_engine(text: str) -> EngineConfig:
             return TgiConfig(base_url=rest)
         case "scripted":
             return ScriptedConfig(model=rest)
-    raise EngineError(f"{text}: there is no engine called {name!r}; write  {_FORMS}")
+    near = perhaps(name, re.findall(r"(\w+):", _FORMS))
+    raise EngineError(f"{text}: there is no engine called {name!r}{near}; write  {_FORMS}")
 
 
 def _local_engine() -> str:

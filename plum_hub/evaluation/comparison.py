@@ -22,6 +22,7 @@ class ScoreGain:
     """The gain of one model over another in pass@1, on one suite. Shares, not per cent."""
 
     benchmark: str
+    """Its usual name, as in `humaneval+`."""
     suite: str
     """The tests a sample has to pass: `base` or `plus`."""
     reading: str
@@ -37,6 +38,7 @@ class ScoreGain:
     second: float
     """pass@1 of the second model."""
     gain: float
+    """`second` minus `first`, from -1 to 1."""
     relative: float | None
     """The gain as a share of `first`; None if that is 0."""
     only_first: int | None

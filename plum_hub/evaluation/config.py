@@ -25,7 +25,9 @@ class ProblemSelection:
     until: str = ""
     """Last date, inclusive."""
     difficulties: tuple[str, ...] = ()
+    """Difficulties that LiveCodeBench gives its problems, as `easy`."""
     platforms: tuple[str, ...] = ()
+    """Where its problems come from, as `leetcode`."""
     first: int | None = None
     """Take only this many problems of each benchmark, from its beginning."""
 

@@ -42,11 +42,17 @@ class SuiteVerdict:
     """The verdict on one program and one suite of a problem. A program that fails `base` has no verdict on `plus`."""
 
     id: str
+    """Digest of what the row was made from."""
     sample_id: str
+    """The sample; of a file of generations, the digest of problem, place and program."""
     benchmark: str
+    """Its usual name, as in `humaneval+`."""
     problem: str
+    """The problem's id, as in `HumanEval/0`."""
     suite: str
+    """The tests that were run: `base` or `plus`; `:strict` behind it for strict rules."""
     status: Status
+    """`passed`, `failed`, `timed_out` and so on, as in a run."""
     cases: int
     """Number of cases in the suite."""
     failed: tuple[int, ...]
@@ -54,8 +60,11 @@ class SuiteVerdict:
     outcome: Outcome
     """Outcome of the first failed case; `passed` if there is none."""
     detail: str
+    """The first failure, in one line; "" if there is none."""
     cpu_seconds: float | None
+    """CPU time of the program; None if it did not run."""
     peak_memory_mb: float | None
+    """Peak memory of the program, in MiB; None if it did not run."""
     not_run: int = 0
     """Number of cases that did not run, because an earlier case decided the result or ended the program."""
 
@@ -65,8 +74,11 @@ class RuleDisagreement:
     """Samples of a problem that passed under one reading of the tests and failed under the other."""
 
     benchmark: str
+    """Its usual name, as in `humaneval+`."""
     problem: str
+    """The problem's id, as in `HumanEval/0`."""
     measure: str
+    """The tests: `base`, or `plus`, which includes `base`."""
     only_official: tuple[str, ...]
     """Ids of the samples that passed only under the benchmark's own rules."""
     only_strict: tuple[str, ...]
@@ -79,6 +91,7 @@ class _Record(BaseModel):
 
 class _Versioned(_Record):
     version: Literal[1] = 1
+    """Version of the file's format."""
 
 
 class EvaluationRecord(_Record):

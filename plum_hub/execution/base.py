@@ -120,9 +120,13 @@ class Limits:
     """
 
     cpu_seconds: float = 5.0
+    """CPU time, in seconds."""
     wall_seconds: float = 60.0
+    """Wall-clock time, in seconds."""
     memory_mb: int = 1024
+    """Address space, in MiB."""
     output_kb: int = 1024
+    """Printed text, in KiB."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,11 @@ class PublishedAs(FileRecord):
     optional_keys = frozenset({"repo", "tag", "commit", "hub"})
 
     repo: str | None = None
+    """The repository, as NAMESPACE/NAME."""
     tag: str | None = None
+    """Tag of the version."""
     commit: str | None = None
+    """The commit that the tag stands for."""
     hub: str | None = None
     """Value of `--hub` that finds it again."""
 
@@ -34,7 +37,9 @@ class ExperimentDataset(FileRecord):
     instructions: int
     """Instructions with a label."""
     chosen: int
+    """Samples labelled chosen."""
     rejected_samples: int
+    """Samples labelled rejected."""
     self_consistency: float | None
     """Share of responses whose reference passes its own tests; None where suites were given."""
     release: PublishedAs
@@ -46,11 +51,13 @@ class ExperimentModel(FileRecord):
     name: str
     """Name within the experiment."""
     method: str
+    """`kto`, `dpo` or `sft`."""
     rejected: str | None
     """Its own rule of rejection; None for that of the recipe."""
     checkpoint: str
     """Folder, relative to the experiment."""
     steps: int
+    """Optimiser steps."""
     chosen: int
     """Chosen rows that it was trained on."""
     rejected_samples: int
@@ -64,16 +71,19 @@ class ModelComparison(FileRecord):
     first: str
     """Name of a model; `base` is the policy."""
     second: str
+    """Name of the model that is compared with it."""
     sampled: bool
     """Whether it is the second evaluation, of several samples a problem."""
     gains: tuple[ScoreGain, ...]
     notes: tuple[str, ...]
+    """Differences between the two evaluations that a reader needs to know."""
 
 
 class ExperimentRecord(FileRecord):
     """Everything that `results.json` says."""
 
     version: Literal[1] = 1
+    """Version of the file's format."""
     recipe: str
     """Name or file of the experiment."""
     experiment: str

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, field_validator
 
-from plum_hub.errors import InstructionsError
+from plum_hub.errors import InstructionsError, perhaps
 from plum_hub.home import expanded
 from plum_hub.instructions import hub
 from plum_hub.instructions.addresses import DatasetAddress, LocalAddress, parse_source
@@ -388,9 +388,10 @@ def _open(config: InstructionsConfig, columns: Set[str] = frozenset()) -> _Opene
         return _OpenedSource(name=known.repo, revision=commit, license=known.license, rows=rows, column=config.column)
     found = parse_source(config.source)
     if found is None:
+        near = perhaps(config.source, ("starter", *hub.KNOWN_DATASETS))
         raise InstructionsError(
-            f"--instructions {config.source!r} is not a source: give starter, {', '.join(hub.KNOWN_DATASETS)}, a Hub "
-            f"dataset NAMESPACE/NAME[@REVISION][:COLUMN], or a file or folder of {FORMATS}"
+            f"--instructions {config.source!r} is not a source{near}: give starter, {', '.join(hub.KNOWN_DATASETS)}, a "
+            f"Hub dataset NAMESPACE/NAME[@REVISION][:COLUMN], or a file or folder of {FORMATS}"
         )
     column = config.column or found.column
     if isinstance(found, DatasetAddress):

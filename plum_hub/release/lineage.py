@@ -48,6 +48,7 @@ class InstructionSource:
     """A dataset or file that instructions come from."""
 
     name: str
+    """The dataset's repository, or the path of the file."""
     revision: str
     """A commit, or `sha256:…` of a file's content."""
     license: str | None
@@ -82,7 +83,9 @@ class SelfConsistency:
     """How many of the generator's responses passed their own tests (PLUM, arXiv 2406.06887, Table 1)."""
 
     responses: int
+    """Answers of the generator."""
     passed: int
+    """Those whose reference passes their own tests."""
 
     @property
     def percent(self) -> float:
@@ -120,7 +123,9 @@ class ContaminationReport:
     """How much of a benchmark was found in the rows."""
 
     benchmark: str
+    """Its usual name, as in `humaneval+`."""
     revision: str
+    """Commit of the benchmark, or `sha256:…` of its file."""
     tasks: int
     """Tasks of the benchmark."""
     tests_run: bool
@@ -159,6 +164,7 @@ class RowsLineage:
     sources: tuple[InstructionSource, ...]
     policy: ModelProvenance
     samples_per_suite: int
+    """Answers that the policy was asked for each suite (`samples.per_instruction`)."""
     generator: ModelProvenance | None
     """None where the suites were taken from a published dataset that does not name it."""
     suites_from: str | None = None

@@ -29,6 +29,7 @@ class HashedFile:
     path: str
     """Relative to the release's folder, with `/`."""
     sha256: str
+    """SHA-256 of its content, as 64 hexadecimal digits."""
     size: int
     """In bytes."""
 
@@ -46,7 +47,9 @@ class PreviousRelease:
     """The release before this one on its branch."""
 
     tag: str
+    """Its tag, as in `v1.0.0`."""
     commit: str
+    """The commit that this tag stood for when the new release was made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +63,9 @@ class RowCounts:
     statuses: Mapping[str, int]
     """Verdicts by status."""
     chosen: int
+    """Samples labelled chosen."""
     rejected: int
+    """Samples labelled rejected."""
     dropped: Mapping[str, Mapping[str, int]]
     """Rows that were left out, by stage and reason."""
     strength: Distribution | None = None

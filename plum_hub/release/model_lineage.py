@@ -22,6 +22,7 @@ class BaseModelRef:
     weights: str | None
     """Where the weights come from if they are not the original ones, as in "dequantised from Q4_K_M"."""
     license: str | None
+    """The licence that its card states; None where it states none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +34,15 @@ class TrainedOn:
     revision: str
     """A commit, or `sha256:…` of the run's recipe or of the file."""
     rows: int
+    """How many."""
     sha256: str
     """Digest of the rows as the training read them."""
     repo: str | None
     """The dataset on a Hub that holds exactly these rows; None, like `tag` and `commit`, where none is known."""
     tag: str | None
+    """Tag of that dataset's version."""
     commit: str | None
+    """The commit that the tag stands for."""
     licenses: tuple[str | None, ...]
     """Licences of the sources; None for each source that states none."""
     config: Method | None = None
@@ -51,7 +55,9 @@ class ModelLineage:
     """What a model was made from."""
 
     form: CheckpointForm
+    """What is published: `adapter`, `merged` (the base with the adapters in it), or `full`."""
     method: Method
+    """`kto`, `dpo` or `sft`."""
     base: BaseModelRef
     data: TrainedOn
     on_policy: bool | None

@@ -16,15 +16,21 @@ class ReleaseRecord(FileRecord):
     at: str | None = None
     """When it was published: ISO 8601, in UTC."""
     folder: str | None = None
+    """Folder of the files that were pushed, on the machine that pushed them."""
     repo: str
+    """The repository, as NAMESPACE/NAME."""
     tag: str | None
     """None for a pull request, which an early version recorded too."""
     commit: str
+    """The commit with the release's files."""
     url: str | None = None
+    """Page of the version, or of the pull request."""
     hub: str | None = None
     """Value of `--hub` that finds it again."""
     endpoint: str | None = None
+    """Address of the Hub, unless it is the public or the embedded one."""
     load_line: str | None = None
+    """Python code that loads the release."""
     model: str | None = None
     """For a whole model, `sha256:…` of its files; a training from these files finds the published name by it."""
     license: str | None = None

@@ -22,7 +22,9 @@ class RoundGain:
     trained_on: int
     """How many of them any round trained on: always 0, or no gain is reported."""
     before: float
+    """Pass rate of the model that the round began with."""
     after: float
+    """Pass rate of the model that it ended with."""
     gain: float
     """Mean difference of the pass rates, from -1 to 1."""
     low: float

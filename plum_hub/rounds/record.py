@@ -12,8 +12,11 @@ class RoundDataset(FileRecord):
     """Where the dataset of a round was published; everything is None with `--hub none`."""
 
     repo: str | None
+    """The repository, as NAMESPACE/NAME."""
     tag: str | None
+    """Tag of the version."""
     commit: str | None
+    """The commit that the tag stands for."""
     hub: str | None
     """Value of `--hub` that finds it again."""
 
@@ -24,26 +27,35 @@ class RoundModel(FileRecord):
     optional_keys = frozenset({"repo", "tag", "commit", "hub"})
 
     name: str
+    """Its folder."""
     revision: str
     """`sha256:…` of the folder's files."""
     repo: str | None = None
+    """The repository, as NAMESPACE/NAME."""
     tag: str | None = None
+    """Tag of the version."""
     commit: str | None = None
+    """The commit that the tag stands for."""
     hub: str | None = None
+    """Value of `--hub` that finds it again."""
 
 
 class RoundRows(FileRecord):
     """Rows that a round trained on."""
 
     kept: int
+    """Rows that were trained on."""
     chosen: int
+    """Those that are chosen."""
     rejected: int
+    """Those that are rejected."""
 
 
 class RoundInstructions(FileRecord):
     """Instructions that a round trained on."""
 
     instructions: int
+    """How many."""
     ids: str
     """Digest of their ids."""
 
@@ -63,6 +75,7 @@ class RoundRecord(FileRecord):
     model: RoundModel
     rows: RoundRows
     steps: int
+    """Optimiser steps of the round's training."""
     trained_on: RoundInstructions
     samples_each: int | None
     """Samples per instruction."""

@@ -15,7 +15,9 @@ class LabelWeights:
     """Loss weights by label: TRL's `desirable_weight` and `undesirable_weight`."""
 
     desirable: float = 1.0
+    """Of chosen rows."""
     undesirable: float = 1.0
+    """Of rejected rows."""
 
 
 def class_weights(chosen: int, rejected: int) -> LabelWeights:

@@ -29,6 +29,7 @@ class Preflight(BaseModel):
     rows: int
     """Row visits, over all epochs."""
     batches: int
+    """Device batches."""
     pairs: int
     """KL pairs, one per row."""
     same_prompt: int

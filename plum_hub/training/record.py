@@ -15,6 +15,7 @@ class ModelRevision(FileRecord):
     """A model by public name and revision."""
 
     name: str
+    """Its repository, or the last part of a folder's path."""
     revision: str
     """Commit, or `sha256:…` of a folder's files."""
 
@@ -25,10 +26,15 @@ class ResolvedSettings(FileRecord):
     optional_keys = frozenset({"batch_size", "accumulation"})
 
     weights: Literal["lora", "full"]
+    """Which weights are trained: adapters or all."""
     precision: Literal["bf16", "fp32"]
+    """What is computed in."""
     gradient_checkpointing: bool
+    """Whether activations are recomputed in the backward pass."""
     reference: Literal["precomputed", "live"]
+    """When the reference model's log-probabilities are computed: before the first step, or at each."""
     learning_rate: float
+    """The peak learning rate."""
     batch_size: int | None = None
     """Rows (dpo: pairs) per device batch; None in trainings that had a fixed default."""
     accumulation: int | None = None
@@ -54,6 +60,7 @@ class DataRecord(FileRecord):
     revision: str
     """Commit, or `sha256:…` of a run's recipe or of a file."""
     rows: int
+    """Rows that were read."""
     sha256: str
     """SHA-256 of the rows as JSON, in the order in which they were read."""
     written_by: ModelRevision | None
@@ -64,6 +71,7 @@ class EpochRows(FileRecord):
     """Rows of one KTO epoch."""
 
     rows: int
+    """Rows that the epoch trains on."""
     left_out: dict[str, int]
     """Rows without a place in a valid batch, by reason."""
 
@@ -74,12 +82,17 @@ class TrainingRows(FileRecord):
     optional_keys = frozenset({"columns_not_read", "merged", "sequences"})
 
     read: int
+    """Rows of the source."""
     left_out: dict[str, int]
     """Rows that do not fit `max_length`, or whose prompt is not a prefix, by reason."""
     kept: int
+    """Rows that fit, and are trained on."""
     chosen: int
+    """Chosen answers among them."""
     rejected: int
+    """Rejected answers among them."""
     instructions: int
+    """Different instructions among them."""
     longest: int
     """Tokens of the longest row that was kept."""
     epochs: tuple[EpochRows, ...]
@@ -96,7 +109,9 @@ class MemoryRecord(FileRecord):
     """Memory in GB (10^9 bytes) when the training started."""
 
     estimated: float
+    """What the training was expected to need."""
     free: float
+    """What was free."""
 
 
 class TrainingTime(FileRecord):
@@ -118,6 +133,7 @@ class TrainingRecord(FileRecord):
     optional_keys = frozenset({"preflight", "seconds", "peak_gb"})
 
     finished: bool
+    """Whether the last step was made and the weights are written."""
     settings: TrainingSettings
     decided: ResolvedSettings
     class_weights: LabelWeights
@@ -127,6 +143,7 @@ class TrainingRecord(FileRecord):
     on_policy: bool | None
     """Whether the trained model sampled the answers; None where the source does not say who did."""
     processes: int
+    """Processes that train together, one per GPU."""
     rows: TrainingRows
     steps: int
     """Optimiser steps of the whole training."""

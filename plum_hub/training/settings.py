@@ -12,8 +12,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from plum_hub import plain_yaml
-from plum_hub.engines.base import in_a_line
-from plum_hub.errors import TrainingError
+from plum_hub.errors import TrainingError, perhaps
 from plum_hub.refusal import SettingsModel, first_refusal
 from plum_hub.release.schemas import Method
 
@@ -171,9 +170,9 @@ def compose(settings: Iterable[str], **options: object) -> TrainingSettings:
         refusal = first_refusal(error)
         where = refusal.key
         if refusal.is_unknown:
-            raise TrainingError(
-                f"--set {where}: there is no such key; the keys are {', '.join(TrainingSettings.model_fields)}"
-            ) from error
+            known = ", ".join(TrainingSettings.model_fields)
+            near = perhaps(where, TrainingSettings.model_fields).replace(",", ";")
+            raise TrainingError(f"--set {where}: there is no such key; the keys are {known}{near}") from error
         given = f"{where}={refusal.value}" if where else ""
         raise TrainingError(f"--set {given}".rstrip() + f": {refusal.problem}") from error
 
@@ -183,7 +182,7 @@ def _value(setting: str, text: str) -> object:
     try:
         value = plain_yaml.load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # an invalid date is a ValueError
-        raise TrainingError(f"--set {setting!r:.200}: the value is not YAML ({in_a_line(error)})") from error
+        raise TrainingError(f"--set {setting!r:.200}: the value is not YAML ({plain_yaml.problem(error)})") from error
     if isinstance(value, str):  # YAML reads 1e-6 as a string
         try:
             return float(value)
