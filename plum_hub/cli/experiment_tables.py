@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from plum_hub.cli.screen import console, facts, show_markdown
+from plum_hub.cli.screen import console, facts, figures, show_markdown
 
 if TYPE_CHECKING:
     from plum_hub.api.experiments import ExperimentList, ExperimentResult
-    from plum_hub.experiments.estimate import ExperimentEstimate
+    from plum_hub.experiments.estimate import ExperimentEstimate, PlannedWork
 
 
 def listed(found: "ExperimentList") -> None:
@@ -32,15 +32,8 @@ def plan(found: "ExperimentEstimate") -> None:
     Args:
         found: What `estimate_experiment` returned.
     """
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    names = ("part", "work", "engine", "requests or rows", "prompt tokens", "answer tokens", "GPU hours", "cost")
-    for name in names:
-        table.add_column(name, justify="left" if name in names[:3] else "right")
-    for work in found.works:
-        counts = [f"{count:,}" for count in (work.requests, work.prompt_tokens, work.completion_tokens)]
-        hours = "on a server" if work.on_server else "not known" if work.gpu_hours is None else f"{work.gpu_hours:,.2f}"
-        table.add_row(work.phase, work.work, work.engine, *counts, hours, _dollars(work.usd))
-    console().print(table)
+    names = ("part", "work", "engine", "requests\nor rows", "prompt\ntokens", "answer\ntokens", "GPU hours", "cost")
+    figures(names, map(_cells, found.works), texts=3)
     revision = found.revision or "resolved, and sealed, when the experiment begins"
     hours = "not known" if found.gpu_hours is None else f"{found.gpu_hours:,.2f}"
     facts(
@@ -54,6 +47,12 @@ def plan(found: "ExperimentEstimate") -> None:
             *(("assumed", note) for note in found.assumptions),
         ]
     )
+
+
+def _cells(work: "PlannedWork") -> list[str]:
+    counts = [f"{count:,}" for count in (work.requests, work.prompt_tokens, work.completion_tokens)]
+    hours = "on a server" if work.on_server else "not known" if work.gpu_hours is None else f"{work.gpu_hours:,.2f}"
+    return [work.phase, work.work, work.engine, *counts, hours, "not known" if work.usd is None else _dollars(work.usd)]
 
 
 def _dollars(usd: float | None) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TextIO, TypeVar
 
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+_ANY_WIDTH = 10_000
 _ResultT = TypeVar("_ResultT")
 
 
@@ -44,9 +45,33 @@ def facts(rows: Iterable[tuple[str, str]]) -> None:
         rows: Names and values.
     """
     table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")  # else the end of a long word is cut off
     for name, value in rows:
         table.add_row(f"[bold]{escape(name)}[/bold]", escape(value))
     console().print(table)
+
+
+def figures(names: Sequence[str], rows: Iterable[Sequence[str]], texts: int) -> None:
+    """Print a table of figures; on a terminal that is too narrow for it, which would cut them off, each row by itself.
+
+    Args:
+        names: Names of the columns, perhaps in two lines.
+        rows: The cells of each row.
+        texts: How many of the first columns are texts, and none of the others.
+    """
+    table, listed = Table(box=None, header_style="bold", pad_edge=False), [*rows]
+    for number, name in enumerate(names):
+        table.add_column(name, justify="left" if number < texts else "right")
+    for row in listed:
+        table.add_row(*map(escape, row))
+    out = console()
+    if out.measure(table, options=out.options.update(width=_ANY_WIDTH)).maximum <= out.width:
+        out.print(table)
+        return
+    for row in listed:
+        facts((name.replace("\n", " "), cell) for name, cell in zip(names, row, strict=True))
+        out.print()
 
 
 def show_markdown(text: str) -> None:

@@ -10,7 +10,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from plum_hub.cli.screen import console, facts
+from plum_hub.cli.screen import console, facts, figures
 from plum_hub.progress import clock
 from plum_hub.reasons import meaning_of
 from plum_hub.records import Drop, Sample, Score, TestCase, TestSuite, Verdict
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from plum_hub.evaluation.comparison import PairedComparison, ScoreGain
     from plum_hub.evaluation.estimate import EvaluationEstimate
     from plum_hub.evaluation.scoring import EvaluationResults
-    from plum_hub.pipeline.estimate import BuildEstimate
+    from plum_hub.pipeline.estimate import BuildEstimate, EstimateStep
     from plum_hub.pipeline.show import InstructionReport
     from plum_hub.pipeline.status import RunStatus
     from plum_hub.publishing.repository import Released
@@ -132,19 +132,11 @@ def build_estimate(plan: "BuildEstimate") -> None:
     Args:
         plan: What `estimate_build` returned.
     """
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("stage", "engine", "requests", "prompt tokens", "new tokens", "time", "cost"):
-        table.add_column(name, justify="left" if name in ("stage", "engine") else "right")
-    for step in plan.steps:
-        unknown = "within 24 hours" if step.by_batch else "not measured here yet"
-        time_ = unknown if step.seconds is None else clock(step.seconds)
-        cost = "price unknown" if step.usd is None else f"${step.usd:,.2f}"
-        counts = [f"{count:,}" for count in (step.requests, step.prompt_tokens, step.completion_tokens)]
-        table.add_row(step.stage, step.engine, *counts, time_, cost)
     console().print(
         f"{plan.instructions:,} instructions, about {plan.suites_expected:,} of them with a suite", highlight=False
     )
-    console().print(table)
+    names = ("stage", "engine", "requests", "prompt tokens", "new tokens", "time", "cost")
+    figures(names, map(_estimated, plan.steps), texts=2)
     for step in plan.steps:
         if step.usd is None and step.engine.startswith("openai:"):
             role = "generator" if step.stage == "responses" else "policy"
@@ -153,6 +145,13 @@ def build_estimate(plan: "BuildEstimate") -> None:
                 f"{role}.usd_per_million_output",
                 highlight=False,
             )
+
+
+def _estimated(step: "EstimateStep") -> list[str]:
+    unknown = "within 24 hours" if step.by_batch else "not measured here yet"
+    counts = [f"{count:,}" for count in (step.requests, step.prompt_tokens, step.completion_tokens)]
+    cost = "price unknown" if step.usd is None else f"${step.usd:,.2f}"
+    return [step.stage, step.engine, *counts, unknown if step.seconds is None else clock(step.seconds), cost]
 
 
 def instruction(story: "InstructionReport") -> None:

@@ -250,14 +250,13 @@ class _ExperimentRun:
     def _rounds(self, progress: Progress) -> None:
         """Sample, train and begin again."""
         experiment, options = self._experiment, self._request.destination
-        instructions = experiment.data.instructions.model_copy(update={"held_out": experiment.held_out, "part": "all"})
         if self._request.until != "release":
             options = None
         self._folder.seal(experiment, experiment.data.filled())
         progress.close()
         run_rounds(
             RoundsRequest(
-                recipe=experiment.data.model_copy(update={"instructions": instructions}), rounds=experiment.rounds,
+                recipe=experiment.rounds_recipe(), rounds=experiment.rounds,
                 settings=experiment.training.settings_of(self._methods[0]),
                 destination=options and replace(options, repo=self._dataset_name(None)), sealed=True,
                 keep_going=experiment.keep_going, benchmark_data=self._request.benchmark_data,
