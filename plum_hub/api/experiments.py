@@ -218,8 +218,8 @@ def estimate_experiment(
     ))  # fmt: skip
     folder.check(experiment)
     if experiment.rounds > 1:
-        rounds = RoundsFolder(folder.online)
-        return estimate(experiment, name, find_run(experiment.rounds_recipe(), rounds.round(0)), until, rounds)
+        begun = RoundsFolder(folder.online)
+        return estimate(experiment, name, find_run(experiment.rounds_recipe(), begun.round(0)), until, begun)
     return estimate(experiment, name, find_run(experiment.data, folder.data(None)), until)
 
 

@@ -165,8 +165,8 @@ class _Estimate:
             return
         begun = self._begun
         for number in range(1, rounds + 1):
-            yield _owed(step, begun and begun.round(number), 1 - held_out, f"samples, round {number}")
-        measured = [_owed(step, begun and begun.held_out(number), held_out) for number in range(rounds + 1)]
+            yield _owed(step, begun.round(number) if begun else None, 1 - held_out, f"samples, round {number}")
+        measured = [_owed(step, begun.held_out(number) if begun else None, held_out) for number in range(rounds + 1)]
         yield _sum(measured, f"samples, held out, {rounds + 1} models")
 
     def _data(self, step: EstimateStep, rate: float | None) -> PlannedWork:
