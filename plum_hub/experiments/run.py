@@ -15,7 +15,6 @@ from itertools import combinations
 from pathlib import Path
 
 from plum_hub.engines import EngineConfig
-from plum_hub.errors import TrainingError
 from plum_hub.evaluation.comparison import compare
 from plum_hub.evaluation.scoring import EvaluationResults
 from plum_hub.experiments.folder import ExperimentFolder
@@ -201,15 +200,10 @@ class _ExperimentRun:
         record = TrainingFolder(checkpoint).record()
         if record is None or not record.finished or record.settings != settings:
             progress.close()  # the child reports
-            training = ChildTraining(
-                source=self._folder.data(method.rejected), out=checkpoint, settings=settings,
+            ChildTraining(
+                name=method.name, source=self._folder.data(method.rejected), out=checkpoint, settings=settings,
                 processes=self._request.processes, quiet=self._request.quiet,
-            )  # fmt: skip
-            if code := training.run(self._environment):
-                raise TrainingError(
-                    f"{method.name}: the training failed with exit code {code}; its error is above: fix that and run "
-                    "the same command again"
-                )
+            ).run(self._environment)  # fmt: skip
         model = self._model(method.name)
         if (checkpoint / MERGED).is_dir() and not model.is_dir():
             base = self._run().recipe.policy.public().model
