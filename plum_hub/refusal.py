@@ -86,7 +86,7 @@ def first_refusal(error: ValidationError) -> RefusedKey:
     value = first.get("input")
     problem = first["msg"].removeprefix("Value error, ")
     if first["type"] in ("tuple_type", "list_type"):
-        problem = f"must be a list, as in  [{value}]"
+        problem = "must be a list" + ("" if value is None else f", as in  [{value}]")
     elif first["type"] == "string_type" and isinstance(value, int | float | date):
         kind = "true or false" if isinstance(value, bool) else "a date" if isinstance(value, date) else "a number"
         problem = f"must be text, and YAML reads {kind}: put it in double quotes, with --set as in  '\"0123\"'"

@@ -35,6 +35,7 @@ from plum_hub.rounds.run import share_suites
 from plum_hub.run import Run
 from plum_hub.training.checkpoint import CHECKPOINT, TrainingFolder
 from plum_hub.training.record import TrainingRecord
+from plum_hub.training.settings import TrainingSettings
 from tests.rehearsal import rows
 from tests.training import toy
 from tests.training.records import TRAINING
@@ -296,6 +297,12 @@ def test_settings_may_change_until_something_was_trained(tmp_path: Path) -> None
     folder.check(recipe, {"method": "sft"})
     with pytest.raises(RunError, match=r"holds rounds with other settings \(method: sft -> kto\)"):
         folder.check(recipe, {"method": "kto"})
+    written = folder.path / "settings.json"
+    written.write_text('{"method": "sft"}')  # as of a version that knew fewer keys
+    folder.check(recipe, TrainingSettings(method="sft").model_dump(mode="json"))
+    written.write_text('{"method": ')
+    with pytest.raises(RunError, match=r"settings\.json: cannot be read \(.*restore it, or name another folder"):
+        folder.check(recipe, {"method": "sft"})
 
 
 def test_a_held_out_part_without_an_answer_is_told(tmp_path: Path) -> None:

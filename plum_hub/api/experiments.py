@@ -28,6 +28,7 @@ from plum_hub.publishing.account import check_account
 from plum_hub.publishing.repository import PublishOptions
 from plum_hub.recipes.published import published
 from plum_hub.release.schemas import Method
+from plum_hub.rounds.folder import RoundsFolder
 from plum_hub.slug import slug
 
 
@@ -196,7 +197,7 @@ def estimate_experiment(
         held_out: With rounds: share of the instructions that is never trained on.
         settings: Keys of the experiment.
         until: The last part to plan.
-        run: The folder; what its data already has is not counted.
+        run: The folder; what its data or its rounds already have is not counted.
         hub: Where `suites` is looked up.
 
     Returns:
@@ -215,6 +216,9 @@ def estimate_experiment(
         held_out=held_out, hub=hub,
     ))  # fmt: skip
     folder.check(experiment)
+    if experiment.rounds > 1:
+        begun = RoundsFolder(folder.online)
+        return estimate(experiment, name, find_run(experiment.rounds_recipe(), begun.round(0)), until, begun)
     return estimate(experiment, name, find_run(experiment.data, folder.data(None)), until)
 
 

@@ -8,6 +8,7 @@ names.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from plum_hub.benchmarks import ENTRIES
 from plum_hub.engines.base import LocalSettings
@@ -16,6 +17,7 @@ from plum_hub.experiments.recipe import Experiment, ExperimentPhase
 from plum_hub.pipeline.estimate import BuildEstimate, EstimateStep, plan, plan_unread
 from plum_hub.pipeline.rates import recall
 from plum_hub.release.schemas import Method
+from plum_hub.rounds.folder import RoundsFolder
 from plum_hub.run import Run
 
 _ANSWER_TOKENS = {"livecodebench": 400}
@@ -78,14 +80,17 @@ class ExperimentEstimate:
         return asdict(self)
 
 
-def estimate(experiment: Experiment, name: str, run: Run | None, until: ExperimentPhase) -> ExperimentEstimate:
+def estimate(
+    experiment: Experiment, name: str, run: Run | None, until: ExperimentPhase, rounds: RoundsFolder | None = None
+) -> ExperimentEstimate:
     """Plan an experiment. It reads the instructions if they can be had, and asks no model.
 
     Args:
         experiment: The experiment.
         name: Its name or file.
-        run: Its data, as far as it is built; None if it has not begun.
+        run: Its data, as far as it is built; with rounds, the run of all test suites. None if it has not begun.
         until: The last part to plan.
+        rounds: Its rounds, as far as they went; None without.
 
     Returns:
         The plan of what is still to be done in the data section, and of all trainings and evaluations.
@@ -93,12 +98,12 @@ def estimate(experiment: Experiment, name: str, run: Run | None, until: Experime
     Raises:
         UsageError: There is no such part.
     """
-    return _Estimate(experiment, run).of(name, experiment.phases(until))
+    return _Estimate(experiment, run, rounds).of(name, experiment.phases(until))
 
 
 class _Estimate:
-    def __init__(self, experiment: Experiment, run: Run | None) -> None:
-        self._experiment, self._run = experiment, run
+    def __init__(self, experiment: Experiment, run: Run | None, rounds: RoundsFolder | None) -> None:
+        self._experiment, self._run, self._begun = experiment, run, rounds
         self._costs, self._policy = experiment.costs, experiment.data.policy
         self._notes: list[str] = []
         self._parameters = experiment.costs.parameters or _size(self._policy.model)
@@ -152,14 +157,17 @@ class _Estimate:
 
     def _in_rounds(self, step: EstimateStep) -> Iterator[EstimateStep]:
         """Plan the samples of each round on the instructions that it trains on, and those of every model, the first
-        one included, on the instructions that are held out."""
+        one included, on the instructions that are held out. The policy is local, so that tokens alone make the costs.
+        """
         rounds, held_out = self._experiment.rounds, self._experiment.held_out
         if rounds == 1 or step.stage != "samples":
             yield step
             return
+        begun = self._begun
         for number in range(1, rounds + 1):
-            yield _scaled(step, 1 - held_out, f"samples, round {number}")
-        yield _scaled(step, held_out * (rounds + 1), f"samples, held out, {rounds + 1} models")
+            yield _owed(step, begun.round(number) if begun else None, 1 - held_out, f"samples, round {number}")
+        measured = [_owed(step, begun.held_out(number) if begun else None, held_out) for number in range(rounds + 1)]
+        yield _sum(measured, f"samples, held out, {rounds + 1} models")
 
     def _data(self, step: EstimateStep, rate: float | None) -> PlannedWork:
         local = isinstance(
@@ -221,7 +229,7 @@ class _Estimate:
                 written = models * n * sum(count * self._answer(name) for name, count in asked.items())
                 hours = None if rate is None else self._hours(written / rate)
                 yield PlannedWork(
-                    phase="evaluation", work=f"{models} models, {n} answers a problem", engine=self._policy.type,
+                    phase="evaluation", work=f"{models} models, n = {n}", engine=self._policy.type,
                     requests=requests, prompt_tokens=requests * _SHORT_ANSWER, completion_tokens=written,
                     gpu_hours=hours, usd=self._usd(hours),
                 )  # fmt: skip
@@ -239,13 +247,24 @@ class _Estimate:
         return None if hours is None or price is None else round(hours * price, 4)
 
 
-def _scaled(step: EstimateStep, factor: float, stage: str) -> EstimateStep:
-    """Return a step of another size."""
+def _owed(whole: EstimateStep, folder: Path | None, share: float, stage: str = "samples") -> EstimateStep:
+    """Return what is still to be sampled of a share of the instructions: of a run that has begun, what it owes."""
+    if folder is not None and (folder / "recipe.yaml").is_file():
+        run = Run.open(folder)
+        (step,) = (one for one in plan(run.recipe, run).steps if one.stage == "samples")
+        return replace(step, stage=stage, engine=whole.engine)
     return replace(
-        step, stage=stage, requests=round(step.requests * factor), prompt_tokens=round(step.prompt_tokens * factor),
-        completion_tokens=round(step.completion_tokens * factor),
-        seconds=None if step.seconds is None else step.seconds * factor,
-        usd=None if step.usd is None else round(step.usd * factor, 4),
+        whole, stage=stage, requests=round(whole.requests * share), prompt_tokens=round(whole.prompt_tokens * share),
+        completion_tokens=round(whole.completion_tokens * share),
+    )  # fmt: skip
+
+
+def _sum(steps: Sequence[EstimateStep], stage: str) -> EstimateStep:
+    """Return steps of one engine as one."""
+    return replace(
+        steps[0], stage=stage, requests=sum(one.requests for one in steps),
+        prompt_tokens=sum(one.prompt_tokens for one in steps),
+        completion_tokens=sum(one.completion_tokens for one in steps),
     )  # fmt: skip
 
 

@@ -232,6 +232,11 @@ class Experiment(SettingsModel):
         parts: tuple[ExperimentPhase, ...] = get_args(ExperimentPhase)
         return parts[: parts.index(until) + 1]
 
+    def rounds_recipe(self) -> Recipe:
+        """Return the recipe of the run of all test suites, with `rounds` above 1."""
+        part = {"held_out": self.held_out, "part": "all"}
+        return self.data.model_copy(update={"instructions": self.data.instructions.model_copy(update=part)})
+
     def to_yaml(self) -> str:
         """Return the YAML text that the folder of the experiment keeps."""
         text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)

@@ -15,7 +15,6 @@ from itertools import combinations
 from pathlib import Path
 
 from plum_hub.engines import EngineConfig
-from plum_hub.errors import TrainingError
 from plum_hub.evaluation.comparison import compare
 from plum_hub.evaluation.scoring import EvaluationResults
 from plum_hub.experiments.folder import ExperimentFolder
@@ -201,15 +200,10 @@ class _ExperimentRun:
         record = TrainingFolder(checkpoint).record()
         if record is None or not record.finished or record.settings != settings:
             progress.close()  # the child reports
-            training = ChildTraining(
-                source=self._folder.data(method.rejected), out=checkpoint, settings=settings,
+            ChildTraining(
+                name=method.name, source=self._folder.data(method.rejected), out=checkpoint, settings=settings,
                 processes=self._request.processes, quiet=self._request.quiet,
-            )  # fmt: skip
-            if code := training.run(self._environment):
-                raise TrainingError(
-                    f"{method.name}: the training failed with exit code {code}; its error is above: fix that and run "
-                    "the same command again"
-                )
+            ).run(self._environment)  # fmt: skip
         model = self._model(method.name)
         if (checkpoint / MERGED).is_dir() and not model.is_dir():
             base = self._run().recipe.policy.public().model
@@ -250,14 +244,13 @@ class _ExperimentRun:
     def _rounds(self, progress: Progress) -> None:
         """Sample, train and begin again."""
         experiment, options = self._experiment, self._request.destination
-        instructions = experiment.data.instructions.model_copy(update={"held_out": experiment.held_out, "part": "all"})
         if self._request.until != "release":
             options = None
         self._folder.seal(experiment, experiment.data.filled())
         progress.close()
         run_rounds(
             RoundsRequest(
-                recipe=experiment.data.model_copy(update={"instructions": instructions}), rounds=experiment.rounds,
+                recipe=experiment.rounds_recipe(), rounds=experiment.rounds,
                 settings=experiment.training.settings_of(self._methods[0]),
                 destination=options and replace(options, repo=self._dataset_name(None)), sealed=True,
                 keep_going=experiment.keep_going, benchmark_data=self._request.benchmark_data,

@@ -107,7 +107,8 @@ def _base(
 ) -> tuple[FoundEvaluation | None, str | None]:
     """Return the evaluation of a training's base to compare with, or a line that says why there is none.
 
-    One under the same protocol comes first, then one with more of the same benchmarks, then the nearest.
+    One under the same protocol comes first, then one that asked as often at the same temperature, one with more of the
+    same benchmarks, and the nearest. Of several with the same outcomes it does not matter which.
     """
     bases = [one for one in evaluations if one.facts.revision == training.facts.revision] or [
         one
@@ -115,13 +116,13 @@ def _base(
         if training in _nearest(one, trainings)
     ]
 
-    def rank(one: FoundEvaluation) -> tuple[bool, int, int]:
-        shared = one.record.outcomes.keys() & after.record.outcomes.keys()
-        return one.record.protocol == after.record.protocol, len(shared), _shared_folders(one, after)
+    def rank(one: FoundEvaluation) -> tuple[bool, bool, int, int]:
+        alike, shared = one.facts.asked == after.facts.asked, one.record.outcomes.keys() & after.record.outcomes.keys()
+        return one.record.protocol == after.record.protocol, alike, len(shared), _shared_folders(one, after)
 
     usable = [one for one in bases if one.record.outcomes.keys() & after.record.outcomes.keys()]
     best = [one for one in usable if rank(one) == max(map(rank, usable))]
-    if len(best) == 1:
+    if best and all(one.record.outcomes == best[0].record.outcomes for one in best):
         return best[0], None
     name, model = after.facts.name, training.facts.model
     if best:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from plum_hub.engines.base import in_a_line
 from plum_hub.engines.revision import NOTE
 from plum_hub.errors import RunError
 from plum_hub.files import write_whole, writing
@@ -14,6 +15,7 @@ from plum_hub.recipe import Recipe, differences
 from plum_hub.rounds.record import RoundRecord
 from plum_hub.run import Run
 from plum_hub.training.checkpoint import CHECKPOINT, MERGED, METRICS, RECORD
+from plum_hub.training.settings import TrainingSettings
 
 
 class RoundsFolder:
@@ -105,7 +107,7 @@ class RoundsFolder:
             changes = differences(old, recipe.filled().adopting(old))
         if path.exists():
             trained = (self.round(1) / CHECKPOINT / RECORD).exists()
-            before = json.loads(path.read_bytes()) if trained else settings
+            before = _read_settings(path) if trained else settings
             changes += [
                 f"{key}: {before.get(key)} -> {value}" for key, value in settings.items() if before.get(key) != value
             ]
@@ -119,6 +121,16 @@ class RoundsFolder:
                 "settings, or name another folder with --run DIR"
             )
         write_whole(path, json.dumps(settings, indent=2) + "\n")
+
+
+def _read_settings(path: Path) -> Mapping[str, object]:
+    """Read training settings; keys that the version which wrote them did not know have their defaults."""
+    try:
+        return TrainingSettings.model_validate_json(path.read_bytes()).model_dump(mode="json")
+    except ValueError as error:
+        raise RunError(
+            f"{path}: cannot be read ({in_a_line(error)}); restore it, or name another folder with --run DIR"
+        ) from error
 
 
 def keep_model(checkpoint: Path, model: Path, weights: str) -> None:

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from plum_hub.engines.base import LocalSettings
-from plum_hub.errors import RunError, TrainingError, UsageError
+from plum_hub.errors import RunError, UsageError
 from plum_hub.pipeline.base import Context, EnginePool
 from plum_hub.pipeline.build import STAGES, build, prepare
 from plum_hub.pipeline.instructions import run_instructions
@@ -257,15 +257,10 @@ class _RoundsRun:
         record = TrainingFolder(checkpoint).record()
         if record is None or not record.finished:
             os.sched_setaffinity(0, self._cores)
-            training = ChildTraining(
-                source=run, out=checkpoint, settings=self._settings, processes=self._request.processes,
-                quiet=self._request.quiet,
-            )  # fmt: skip
-            if code := training.run(self._environment):
-                raise TrainingError(
-                    f"round {number}: the training failed with exit code {code}; its error is above: fix that and run "
-                    "the same command again"
-                )
+            ChildTraining(
+                name=f"round {number}", source=run, out=checkpoint, settings=self._settings,
+                processes=self._request.processes, quiet=self._request.quiet,
+            ).run(self._environment)  # fmt: skip
         weights = f"{self._base.name}, round {number} of {self._settings.method}, trained on {source}"
         keep_model(checkpoint, model, weights)
 

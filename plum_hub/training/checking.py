@@ -50,8 +50,8 @@ def checked(rows: Placed, columns: Sequence[str]) -> Iterator[tuple[str, Row]]:
                 )
         if "label" in columns and row["label"] not in (True, False):
             raise TrainingError(
-                f"{where}: its label is {json.dumps(row['label'], default=str)}, and must be true or false; fix "
-                "the row, or leave the column out"
+                f"{where}: its label is {json.dumps(row['label'], default=str)}, and must be true or false; fix the "
+                "row, or leave it out, or for sft without labels the column"
             )
         yield where, row
 

@@ -5,11 +5,13 @@ checkpoint/
   metrics.jsonl         one line per optimiser step
   report/               loss and reward curves, as PNG
   tensorboard/          the same metrics, with `report_to`
-  steps/checkpoint-N/   weights, optimiser and position after step N; `complete` is written last; removed at the end
+  steps/checkpoint-N/   weights, optimiser and position after step N; `complete`, written last, has the size of every
+                        file; removed at the end
   adapter_model.safetensors (lora) or model.safetensors (full), and the tokenizer
   merged/               with `merge`, the whole model with the adapters merged
 """
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -105,13 +107,19 @@ class TrainingFolder:
         Returns:
             Its folder; None where there is none.
         """
-        return max((step for step in self._steps() if (step / _COMPLETE).exists()), key=_number, default=None)
+        return max(filter(_is_whole, self._steps()), key=_number, default=None)
 
-    def clean(self) -> None:
-        """Remove incomplete checkpoints, as a kill or a full disk leaves them."""
-        for step in self._steps():
-            if not (step / _COMPLETE).exists():
-                shutil.rmtree(step)
+    def clean(self) -> list[Path]:
+        """Remove incomplete checkpoints, as a kill or a full disk leaves them, and damaged ones.
+
+        Returns:
+            Those that were complete once.
+        """
+        partial = [step for step in self._steps() if not _is_whole(step)]
+        damaged = [step for step in partial if (step / _COMPLETE).exists()]
+        for step in partial:
+            shutil.rmtree(step)
+        return damaged
 
     def _steps(self) -> list[Path]:
         return [*(self.path / STEPS).glob("checkpoint-*")]
@@ -213,11 +221,22 @@ def mark_complete(step: Path) -> None:
     Args:
         step: Folder of the checkpoint.
     """
+    sizes = {}
     for path in step.rglob("*"):  # DeepSpeed and sharded weights have folders
         if path.is_file():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-    (step / _COMPLETE).touch()
+            sizes[str(path.relative_to(step))] = path.stat().st_size
+    write_whole(step / _COMPLETE, json.dumps(sizes))
+
+
+def _is_whole(step: Path) -> bool:
+    """Tell whether a checkpoint is complete, and its files are as long as when they were written."""
+    try:
+        sizes = json.loads((step / _COMPLETE).read_bytes() or "{}")  # earlier versions wrote no sizes
+        return all((step / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError):
+        return False
 
 
 def _step(path: Path, number: int, line: bytes) -> float:

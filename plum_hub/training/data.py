@@ -357,9 +357,11 @@ def method_rows(
 
 
 def _instruction_id(row: Mapping[str, Any]) -> Any:
-    """Return the row's own instruction id, if any; as a string unless it is a string or a number."""
+    """Return the row's own instruction id, if any; as a string unless it is a string or a number. NaN is none."""
     given = row.get("instruction_id")
-    return given if not given or isinstance(given, str | int) else str(given)
+    if not given or given != given:
+        return None
+    return given if isinstance(given, str | int) else str(given)
 
 
 def preference_of(row: Mapping[str, Any], number: int, where: str, tools: str | None = None) -> Preference:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from plum_hub.errors import TrainingError
 from plum_hub.threads import shared_threads
 from plum_hub.training.settings import TrainingSettings
 
@@ -93,6 +94,8 @@ def child_command(arguments: Sequence[str]) -> list[str]:
 class ChildTraining:
     """A training in a child process, to which all memory is free and which no earlier engine has changed."""
 
+    name: str
+    """Name of the training, for its error."""
     source: Path
     """The run to train on."""
     out: Path
@@ -103,17 +106,21 @@ class ChildTraining:
     quiet: bool = False
     """Show nothing but errors."""
 
-    def run(self, environment: Mapping[str, str]) -> int:
+    def run(self, environment: Mapping[str, str]) -> None:
         """Train, and wait for the end; progress and errors go to this process's stderr.
 
         Args:
             environment: Environment variables of the child.
 
-        Returns:
-            Its exit code.
+        Raises:
+            TrainingError: The training failed.
         """
         command = child_command(["train", str(self.source), "--out", str(self.out), "--json", *self._options()])
-        return subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
+        if code := subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False).returncode:
+            raise TrainingError(
+                f"{self.name}: the training failed with exit code {code}; its error is above: fix that and run the "
+                "same command again"
+            )
 
     def _options(self) -> Iterator[str]:
         """Yield the options of `plum-hub train`."""

@@ -10,7 +10,7 @@ import resource
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -193,7 +193,7 @@ def prepare(request: TrainingRequest) -> PreparedTraining:
     resolved = earlier.decided.apply(settings) if earlier else settings
     facts = _facts(fitting, settings.method)
     labels = [row.label for row in facts]
-    batches = _batches(resolved, labels, request.processes)
+    batches = _batches(resolved, labels, fitting.left_out, request.processes)
     orders = _orders(facts, request, batches)
     longest = fitting.limit if settings.packing else max(fitting.tokens)
     plan = plan_device(resolved, config, batches, longest, request.processes)
@@ -304,7 +304,10 @@ def _run(
     folder, main = prepared.folder, trainer.is_world_process_zero()
     if main:
         folder.write(record)
-        folder.clean()
+        for damaged in folder.clean():
+            progress.say(
+                f"{damaged}: is damaged, and was removed; the steps since the checkpoint before it are repeated"
+            )
     last = folder.last_step()
     done = int(last.name.rpartition("-")[2]) if last else 0
     progress.begin("training", record.steps, done)
@@ -352,15 +355,20 @@ def _facts(fitting: FittingRows, method: Method) -> list[RowFacts]:
     ]
 
 
-def _batches(settings: TrainingSettings, labels: Sequence[bool], processes: int) -> Batches:
+def _batches(
+    settings: TrainingSettings, labels: Sequence[bool], left_out: Mapping[str, int], processes: int
+) -> Batches:
     """Choose batch size and accumulation; KTO needs both labels."""
     if settings.method != "kto":
         return settings.batches(MIN_BATCH, processes)
     chosen = sum(labels)
     rejected = len(labels) - chosen
     if not chosen or not rejected:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
         raise TrainingError(
-            f"all {len(labels):,} rows are {'chosen' if chosen else 'rejected'}: kto needs both labels"
+            f"all {len(labels):,} rows are {'chosen' if chosen else 'rejected'}"
+            + (f" (left out: {reasons})" if reasons else "")
+            + ": kto needs both labels"
             + ("; train on the chosen alone with --method sft" if chosen else "")
         )
     return settings.batches(batch_size(chosen, rejected), processes)

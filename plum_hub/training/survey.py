@@ -14,7 +14,7 @@ from plum_hub.training.lengths import TOOLS
 _MEDIA = ("images", "image", "videos")
 _OTHERS = (
     "chat_template_kwargs", "tool_choice", "system", "system_prompt", "system_message", "history", "functions",
-    "available_tools", "documents",
+    "available_tools", "documents", "completion_mask", "assistant_masks",
 )  # fmt: skip
 NOT_READ = frozenset(_OTHERS)
 """Columns by which TRL or others would train differently, and that are looked at for this only; of media, which are

@@ -16,6 +16,8 @@ ROLES = (
 )  # fmt: skip
 """Names of speakers in lower case, with those that chat templates know."""
 _FIELDS = ({"role", "content"}, {"from", "value"})
+_EXCHANGE = ("input", "output")
+"""A question and its answer in one element, as Capybara has them."""
 _LOOKS_LIKE_TURNS = re.compile(
     r"""\s*\[\s*\{(?=.*["'](?:role|from)["']\s*:\s*["'](?:system|developer|user|human|assistant|gpt)["']).*\}\s*\]\s*""",
     re.DOTALL,
@@ -47,6 +49,8 @@ def conversation_of(value: Any, *, in_text: bool) -> Any:
         value = turns_in(value)
     if isinstance(value, dict) and any(names <= value.keys() for names in _FIELDS):
         value = _turns_of(value)
+    if isinstance(value, list) and value and all(isinstance(one, dict) and {*one} == {*_EXCHANGE} for one in value):
+        value = [{"role": role, "content": one[role]} for one in value for role in _EXCHANGE]
     try:
         return _without_nulls(value) if isinstance(value, list) else value
     except RecursionError:

@@ -11,7 +11,9 @@ NOT_SHOWN = "the chat template renders nothing of a system, developer or user tu
 LOST = "the chat template renders nothing of an answer, a call of a tool or its result"
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thoughts")
 """Fields of a turn with its reasoning."""
-_BESIDE = "content beside tool_calls"
+_BESIDE, _THOUGHT = "content beside tool_calls", "thoughts in content"
+_END_OF_THOUGHTS = "</think>"
+"""Of an answer with its reasoning in one text, as R1 and Qwen3 write it; R1's own template cuts off all before it."""
 _MARK = "x7q{}q7x"
 """What is added to a part to find it again; templates neither escape nor trim it."""
 
@@ -53,7 +55,7 @@ class Visibility:
         fields = (
             (turn["role"], *sorted(key for key, value in turn.items() if _says_something(value))) for turn in turns
         )
-        shape = (bool(tools), *fields)
+        shape = (bool(tools), _thinks_aloud(turns[-1]), *fields)
         if shape not in self._known:
             self._known[shape] = self._look(list(turns), tools)
         return self._known[shape]
@@ -74,6 +76,7 @@ class Visibility:
         beside -= {part for part in beside if _Part(part.turn, "tool_calls") in hidden}
         names = [part.field for part in hidden if part.field in THOUGHTS and part.turn == len(turns) - 1]
         names += [_BESIDE] if beside else []
+        names += [_THOUGHT] if _thinks_aloud(turns[-1]) and self._cuts_thoughts(turns, tools) else []
         names += ["tools"] if tools and self._text(turns, None) == plain else []
         return Unseen(_reason(turns, [part for part in hidden if part not in beside]), tuple(names))
 
@@ -81,6 +84,12 @@ class Visibility:
         """Return the parts whose mark is not found if all are marked, which decides nearly all in one go."""
         text = self._text(_marked(turns, parts), tools)
         return parts if text is None else [one for n, one in enumerate(parts) if _MARK.format(n) not in text]
+
+    def _cuts_thoughts(self, turns: list[dict[str, Any]], tools: Any) -> bool:
+        """Tell whether the end of the last turn's thoughts is not rendered."""
+        mark, last = _MARK.format("t"), turns[-1]
+        marked = last["content"].replace(_END_OF_THOUGHTS, mark + _END_OF_THOUGHTS, 1)
+        return mark not in (self._text([*turns[:-1], last | {"content": marked}], tools) or mark)
 
     def _text(self, turns: list[dict[str, Any]], tools: Any) -> str | None:
         try:
@@ -95,6 +104,11 @@ def _reason(turns: list[dict[str, Any]], hidden: list[_Part]) -> str | None:
         if one.field == "content" and turns[one.turn]["role"] in ASKING:
             return NOT_SHOWN
     return LOST if any(one.field in ("content", "tool_calls") for one in hidden) else None
+
+
+def _thinks_aloud(turn: dict[str, Any]) -> bool:
+    """Tell whether a turn is an answer that holds its reasoning in the same text."""
+    return turn["role"] not in ASKING and _END_OF_THOUGHTS in (turn.get("content") or "")
 
 
 def _says_something(value: Any) -> bool:

@@ -1,8 +1,13 @@
 """Experiments as data: every shipped one is whole, pinned and buildable; layers, short forms and messages."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+import termios
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -272,6 +277,30 @@ def test_a_plan_rests_on_the_samples_and_labels_that_there_are(rehearsal: Path, 
     assert f"{chosen.total() / len(samples):.0%} of the samples are chosen, as those that there are" in "".join(
         found.assumptions
     )
+
+
+@pytest.mark.parametrize("columns", [40, 80, 160])
+def test_no_figure_of_a_plan_is_cut_off(rehearsal: Path, tmp_path: Path, columns: int) -> None:
+    """On a terminal of 80 columns it said `3,246,0…`."""
+    arguments = ["run", "paper/table5/starcoder2-7b", "--dry-run", "--run", str(tmp_path / "run")]
+    arguments += ["--instructions", str(rehearsal / "tasks.jsonl"), "--set", "instructions.near_duplicates=1.0"]
+    plan = json.loads(CliRunner().invoke(cli, [*arguments, "--json"], catch_exceptions=False).stdout)
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
+    environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
+    shown = b""
+    with subprocess.Popen([sys.executable, "-m", "plum_hub", *arguments], stdout=theirs, env=environment):
+        os.close(theirs)
+        with suppress(OSError):  # at its end
+            while part := os.read(ours, 4096):
+                shown += part
+    os.close(ours)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= columns
+    for work in plan["works"]:
+        for key in ("requests", "prompt_tokens", "completion_tokens"):
+            assert re.search(rf"(?<![\d,]){work[key]:,}(?![\d,])", text), (work["work"], key)
 
 
 def test_no_answer_is_planned_longer_than_it_may_be(rehearsal: Path) -> None:

@@ -211,6 +211,14 @@ def test_rounds_are_part_of_an_experiment(tmp_path: Path, monkeypatch: pytest.Mo
     experiment = ExperimentFolder(tmp_path / "run").sealed()
     assert experiment is not None
     assert experiment.rounds == 2
+    planned = [
+        {work["work"]: work["requests"] for work in said(line(recipe, *options[:-1], *more, "--dry-run"))["works"]}
+        for more in ([], ["--rounds", "3"])
+    ]  # `--quiet` is the last option
+    owed = [{name: count for name, count in one.items() if "sft" not in name and count} for one in planned]
+    third, held_out = (planned[1][name] for name in ("samples, round 3", "samples, held out, 4 models"))
+    assert owed == [{}, {"samples, round 3": third, "samples, held out, 4 models": held_out}]
+    assert third + held_out == 8 * 6
     records = RoundsFolder(tmp_path / "run" / "online").records()
     whole = said(line(recipe, *options))  # nothing was published, and nothing said of it
     for made in (whole["datasets"], whole["models"]):

@@ -1,5 +1,7 @@
 """Which evaluations are taken for which training, and what is said where none is."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,7 +75,7 @@ def test_scores_to_which_two_trainings_are_equally_near_are_not_taken(tmp_path: 
 )
 def test_of_two_evaluations_of_a_base_the_comparable_one_is_taken(protocol: dict[str, str], tmp_path: Path) -> None:
     write_small(tmp_path / "runs")
-    write_scores(tmp_path / "runs" / "evaluation" / "base-again", "r", BASE, protocol=protocol)
+    write_scores(tmp_path / "runs" / "evaluation" / "base-again", "r", BETTER, protocol=protocol)
     found = content(tmp_path / "runs")
     if protocol:
         assert {before for _, _, before in compared(found)} == {"runs/evaluation/base"}
@@ -81,6 +83,37 @@ def test_of_two_evaluations_of_a_base_the_comparable_one_is_taken(protocol: dict
     else:
         assert found.gains == ()
         assert "runs/evaluation/base and runs/evaluation/base-again are evaluations of it" in found.notes[0]
+
+
+def test_of_equal_evaluations_of_a_base_one_is_taken(tmp_path: Path) -> None:
+    write_small(tmp_path / "runs")
+    write_scores(tmp_path / "runs" / "evaluate-m", "r", BASE)
+    write_scores(tmp_path / "runs" / "evaluation" / "base-again", "r", BASE)
+    found = content(tmp_path / "runs")
+    assert {before for _, _, before in compared(found)} == {"runs/evaluation/base"}
+    assert found.notes == ()
+
+
+def test_each_evaluation_of_an_experiment_is_compared_with_its_own_of_the_base(tmp_path: Path) -> None:
+    """With `evaluation.sampled` there are two of each model; no gain was reported at all."""
+    write_small(tmp_path / "runs")
+    file = tmp_path / "runs" / "training" / "kto" / "config.json"
+    file.write_text("{}")
+    revision = f"sha256:{folder_sha256(file.parent)}"
+    for name, of, passed in (("base", "r", BASE), ("kto", revision, BETTER)):
+        for ending, asked in (("", {}), ("-sampled", {"samples": 10, "temperature": 0.2})):
+            folder = tmp_path / "runs" / "evaluation" / f"{name}{ending}"
+            shutil.rmtree(folder, ignore_errors=True)
+            write_scores(folder, of, passed)
+            record = json.loads((folder / "scores.json").read_text())
+            record["scores"] = [score | asked for score in record["scores"]]
+            (folder / "scores.json").write_text(json.dumps(record))
+    found = content(tmp_path / "runs")
+    assert compared(found) == {
+        ("runs/training/kto", f"runs/evaluation/kto{ending}", f"runs/evaluation/base{ending}")
+        for ending in ("", "-sampled")
+    }
+    assert found.notes == ()
 
 
 @pytest.mark.parametrize("config", ["adapter_config.json", "config.json", "merged/config.json"])

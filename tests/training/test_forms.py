@@ -290,12 +290,13 @@ def test_columns_of_alpaca_are_a_question_and_its_answer(tmp_path: Path) -> None
         [{"role": "human", "content": "add 1 and 2"}, {"role": "gpt", "content": "a + b"}],
         {"role": ["user", "assistant"], "content": ["add 1 and 2", "a + b"]},
         {"from": ["human", "gpt"], "value": ["add 1 and 2", "a + b"]},
+        [{"input": "add 1 and 2", "output": "a + b"}],
         [
             {"role": "user", "content": [{"type": "text", "text": "add 1 and 2"}]},
             {"role": "assistant", "content": [{"type": "text", "text": "a + b"}]},
         ],
     ],
-    ids=["case", "speakers", "columns", "columns of ShareGPT", "parts"],
+    ids=["case", "speakers", "columns", "columns of ShareGPT", "exchanges", "parts"],
 )
 def test_turns_are_those_that_a_chat_template_knows(tmp_path: Path, turns: Any) -> None:
     assert rows_of(tmp_path / "t.jsonl", [{"messages": turns}], "sft") == [{"messages": TURNS}]

@@ -1,6 +1,7 @@
 """`training.json` and `rounds.jsonl`: one model writes and reads each, in the format of every earlier version."""
 
 import json
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
@@ -47,6 +48,24 @@ def test_a_checkpoint_may_have_folders(tmp_path: Path) -> None:
     assert folder.last_step() == step
     folder.clean()
     assert (step / "global_step25" / "rank" / "states.pt").exists()
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text(""), lambda path: path.write_text("xy")])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    """It ended in a traceback, or was taken for Ctrl-C, at each start."""
+    steps = [tmp_path / STEPS / f"checkpoint-{number}" for number in (2, 4, 6)]
+    for step in steps:
+        (step / "rank").mkdir(parents=True)
+        (step / "rank" / "optimizer.pt").write_text("x")
+    first, last, _ = steps
+    mark_complete(last)
+    (first / "complete").touch()  # an earlier version wrote no sizes
+    folder = TrainingFolder(tmp_path)
+    assert folder.last_step() == last
+    damage(last / "rank" / "optimizer.pt")
+    assert folder.last_step() == first
+    assert folder.clean() == [last]
+    assert [step.exists() for step in steps] == [True, False, False]
 
 
 def test_a_training_of_an_earlier_version_goes_on(tmp_path: Path) -> None:

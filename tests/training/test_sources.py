@@ -143,6 +143,8 @@ def test_files_give_every_method_its_rows(source: Path, tmp_path: Path) -> None:
         ]
     for pair in read_data(str(source), "dpo", "auto").rows:
         assert (pair["chosen"][0]["content"][:5], pair["rejected"][0]["content"][:3]) == ("a + b", "def")
+    missing = toy.write(tmp_path / "missing.jsonl", [row | {"instruction_id": float("nan")} for row in toy.rows()])
+    assert len({row["instruction_id"] for row in read_data(str(missing), "kto", "auto").rows}) == 12
     pairs = toy.write(tmp_path / "pairs.jsonl", [{"prompt": "a", "chosen": "b", "rejected": "c"}])
     assert read_data(str(pairs), "dpo", "auto").rows[0]["chosen"] == "b"
     with pytest.raises(TrainingError, match=r"nothing does not exist.*; name a run, a file or folder of rows"):

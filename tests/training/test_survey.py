@@ -85,6 +85,7 @@ def test_columns_that_are_null_everywhere_are_none(tmp_path: Path, as_file: str)
         ({"system": None, "images": None, "documents": [], "tool_choice": ""}, ()),
         ({"system": float("nan"), "chat_template_kwargs": {}}, ()),
         ({"system": "Be short.", "images": ["a.png"]}, ("system", "images")),
+        ({"assistant_masks": [0, 1], "completion_mask": None}, ("assistant_masks",)),
         ({"messages": [ASKED, ANSWERED | {"loss": False}, *TURNS]}, ("loss of messages",)),
         ({"messages": [ASKED, ANSWERED | {"loss": True}]}, ()),
         ({"messages": [ASKED | {"weight": 0.0}, ANSWERED]}, ("weight of messages",)),

@@ -195,6 +195,11 @@ def test_what_cannot_be_trained_is_said_before_it_begins(source: Path, tiny: Pat
     out = tmp_path / "out"
     one = toy.write(tmp_path / "one.jsonl", [row for row in toy.rows() if row["label"]])
     assert "all 36 rows are chosen: kto needs both labels" in refusal(one, tiny, out)
+    long = [row["completion"][0] | {"content": "a + b\n" * 99 * (not row["label"])} for row in toy.rows()]
+    uneven = toy.write(
+        tmp_path / "uneven.jsonl", [row | {"completion": [one]} for row, one in zip(toy.rows(), long, strict=True)]
+    )
+    assert "all 36 rows are chosen (left out: 36 longer than max_length): kto needs" in refusal(uneven, tiny, out)
     assert "none of 72 rows fits max_length 16" in refusal(source, tiny, out, "max_length=16")
     assert "too little memory" in refusal(source, tiny, out, "memory_gb=0.001")
     assert "is not installed" in refusal(source, tiny, out, "report_to=[tensorboard]")

@@ -27,11 +27,22 @@ NO_SYSTEM = BARE.replace("in messages %}", "in messages if m.role != 'system' %}
 ESCAPED = BARE.replace("{{ m['content'] }}", "{{ m['content'] | tojson }}")
 CLEANED = BARE.replace("{{ m['content'] }}", "{{ m['content'] | replace('</s>', '') }}")
 
+R1 = BARE.replace(
+    "{{ m['content'] }}", "{{ m['content'].split('</think>')[-1] if m.role == 'assistant' else m['content'] }}"
+)
+QWEN3 = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if '</think>' in m.content and loop.last %}<think>\n"
+    "{{ m.content.split('</think>')[0].split('<think>')[-1].strip() }}\n</think>\n\n{% endif %}"
+    "{{ m.content.split('</think>')[-1].lstrip('\n') }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
 TOOL = {"type": "function", "function": {"name": "run", "parameters": {"type": "object"}}}
 CALL = {"type": "function", "function": {"name": "run", "arguments": {"code": "1"}}}
 ASKED, ANSWERED = {"role": "user", "content": "add 1"}, {"role": "assistant", "content": "a + 1"}
 CALLING = {"role": "assistant", "content": "", "tool_calls": [CALL]}
 RESULT = {"role": "tool", "content": "2"}
+ALOUD = ANSWERED | {"content": "<think>\none more\n</think>\n\na + 1"}
 THINKING = ANSWERED | {"reasoning_content": "one more"}
 
 
@@ -83,6 +94,11 @@ def test_a_row_of_which_a_turn_is_not_rendered_is_left_out(
         (BARE, [THINKING], None, ("reasoning_content",)),
         (BARE, [ANSWERED | {"thinking": "one more"}], [TOOL], ("thinking", "tools")),
         (CALLS_ALONE, [CALLING | {"content": "Let me look."}], [TOOL], ("content beside tool_calls",)),
+        (R1, [ALOUD], [TOOL], ("thoughts in content", "tools")),
+        (R1, [ANSWERED, ASKED, ALOUD], None, ("thoughts in content",)),
+        (R1, [ALOUD, ASKED, ANSWERED], None, ()),
+        (QWEN3, [ALOUD], None, ()),
+        (BARE, [ALOUD], None, ()),
         (FULL, [CALLING], [TOOL], ()),
         (FULL, [THINKING], [TOOL], ()),
         (FULL, [CALLING, RESULT, ANSWERED], [TOOL], ()),
@@ -106,6 +122,11 @@ def test_a_turn_of_which_something_is_rendered_is_no_hidden_one(
 ) -> None:
     found = fitted(tiny, template, row(form, [{"role": "user", "content": text}], [ANSWERED]))
     assert (dict(found.left_out), len(found.rows)) == ({}, 1)
+
+
+def test_an_answer_that_thinks_aloud_is_of_another_shape(tiny: Path) -> None:
+    found = fitted(tiny, R1, row("messages", [ASKED], [ANSWERED]), row("messages", [ASKED], [ALOUD]))
+    assert found.unseen == ("thoughts in content",)
 
 
 def test_conversations_of_one_shape_are_looked_at_once(tiny: Path) -> None:
