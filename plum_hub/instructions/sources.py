@@ -284,8 +284,7 @@ def source_tasks(config: InstructionsConfig, columns: Set[str]) -> Iterator[tupl
 
 def _read_again(config: InstructionsConfig, columns: Set[str]) -> Iterator["_ReadTask"]:
     opened = _open(config, columns)
-    first = next(opened.rows, None)
-    if first is None:
+    if (first := next(opened.rows, None)) is None:
         return
     layout, _, peeked = _detect_layout_of_rows(first, opened, sharegpt=config.source == "sharegpt")
     yield from _tasks(chain(peeked, opened.rows), layout, config)

@@ -248,16 +248,12 @@ def _module_of(given: list[Any], entry_point: str) -> str | None:
     `check(f)`: alone, the call would fail for every program."""
     texts = [one.get("statement") if isinstance(one, dict) else one for one in given]
     sources = [dedent(one) for one in texts if isinstance(one, str)]
-    trees = [parse(one) for one in sources]
-    if len(sources) < len(given) or None in trees:
+    trees = [tree for one in sources if (tree := parse(one)) is not None]
+    if len(trees) < len(given):
         return None
-    tests, called = set[str](), set[str]()
-    for source, tree in zip(sources, trees, strict=True):
-        assert tree is not None
-        called |= missing_names(tree)
-        if contains_tests(source, entry_point):
-            tests |= definitions(tree).keys()
-    return "\n".join(sources) if called & tests else None
+    called = set[str]().union(*map(missing_names, trees))
+    shared = [one for one, tree in zip(sources, trees, strict=True) if called & definitions(tree).keys()]
+    return "\n".join(sources) if any(contains_tests(one, entry_point) for one in shared) else None
 
 
 def _assertion(given: str, tested: TestedName | None) -> tuple[TestCase, ...]:
