@@ -347,13 +347,13 @@ def type_name(hint: Any) -> str:
 def python_api_page() -> str:
     """Return the page of the Python API."""
     introduction = (
-        "`import plum_hub` imports nothing heavy; each name is imported when it is first used. The functions work in a "
-        "notebook, in a thread, and several times in one process. They print nothing (but `load` shows the progress "
-        "bar of `datasets`); `progress` takes a `Progress` that is told what happens. The commands are thin "
-        "over these functions, with the same defaults. Arguments are named like the options, but for `--from` and "
-        "`--to` (`since`, `until`), `--merged` (`weights`) and `--set` (`settings`). `status`, `show`, `pull`, "
-        "`compare`, `diff`, "
-        "`card` and `doctor` are commands only. Errors are the "
+        "`import plum_hub` imports nothing heavy; each name is imported when it is first used. Building, judging "
+        "and verifying work beside a notebook's event loop, in a thread, and several times in one process. "
+        "Functions print nothing (but `load` shows the progress bar of `datasets`); `progress` takes a `Progress` "
+        "that is told what happens. The commands are thin over these functions, with the same defaults. Arguments "
+        "are named like the options, but for `--from` and `--to` (`since`, `until`), `--merged` (`weights`) and "
+        "`--set` (`settings`). `status`, `show`, `pull`, `compare`, `diff`, `card` and `doctor` are commands only. "
+        "Errors are the "
         "[exceptions of `plum_hub.errors`](exit-codes.md)."
     )
     names = [name for name in plum_hub.__all__ if not name.startswith("__")]

@@ -223,6 +223,17 @@ def test_a_text_counts_before_an_id(tmp_path: Path) -> None:
     assert [suite.entry_point for suite in found.suites[one.id]] == ["by_text"]
 
 
+def test_of_rows_with_one_text_the_first_that_can_be_used_counts(tmp_path: Path) -> None:
+    given = [
+        {"text": text(2), "code": "public class A { }", "test_list": ["assertEquals(4, A.add(2));"]},
+        better(2, name="python"), better(2, name="again"),
+    ]  # fmt: skip
+    config = InstructionsConfig(source=str(write(tmp_path / "rows.jsonl", given)))
+    found = gold_of_rows(config, None, [one := instruction(text(2), "a/1")])
+    assert not found.unusable
+    assert [suite.entry_point for suite in found.suites[one.id]] == ["python"]
+
+
 def test_the_interface_of_what_is_tested() -> None:
     code = "def f(x):\n    return x\n\nclass C:\n    def a(self):\n        pass\n    def _b(self):\n        pass\n"
     assert interface_of("f", code) == ("function", frozenset())

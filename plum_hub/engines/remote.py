@@ -29,6 +29,7 @@ BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 LACKING = frozenset({404, 405, 501})
 """HTTP statuses of a server that lacks an endpoint."""
 _LONGEST_WAIT = 60.0
+_JITTER = random.Random()  # the random state of the module is the caller's
 _BETWEEN_SIGNALS = 1.0
 _SECRET_IN_QUERY = re.compile(r"[?&][^=&]*(key|token|secret|password|sig|auth)[^=&]*=", re.IGNORECASE)
 
@@ -274,7 +275,9 @@ def persist(settings: RemoteSettings, call: Callable[[float], _T], pace: Pace) -
         else:
             pace.end(sent_in)
             return answer
-        wait = max(after, min(_LONGEST_WAIT, settings.first_wait_seconds * 2 ** (tries - 1)) * random.uniform(0.5, 1.0))
+        wait = max(
+            after, min(_LONGEST_WAIT, settings.first_wait_seconds * 2 ** (tries - 1)) * _JITTER.uniform(0.5, 1.0)
+        )
         if failed >= settings.attempts or time.monotonic() + wait >= deadline:
             pace.stop()
             raise _given_up(settings, tries, reason, in_time=failed >= settings.attempts)

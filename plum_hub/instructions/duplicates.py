@@ -12,6 +12,7 @@ no more 5-grams with another than it has in the other's buckets.
 """
 
 import hashlib
+import random
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -132,9 +133,13 @@ def _bands(threshold: float) -> list[tuple[int, int]]:
     from datasketch import MinHashLSH
 
     # A missed duplicate is worse than a needless comparison, so false negatives weigh four times as much.
-    ranges: list[tuple[int, int]] = MinHashLSH(
-        threshold=threshold, num_perm=_PERMUTATIONS, weights=(0.2, 0.8)
-    ).hashranges
+    caller = random.getstate()  # from which the index draws a name for itself
+    try:
+        ranges: list[tuple[int, int]] = MinHashLSH(
+            threshold=threshold, num_perm=_PERMUTATIONS, weights=(0.2, 0.8)
+        ).hashranges
+    finally:
+        random.setstate(caller)
     return ranges
 
 

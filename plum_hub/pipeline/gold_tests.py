@@ -138,7 +138,7 @@ def gold_of_rows(config: InstructionsConfig, column: str | None, instructions: I
         instructions: The instructions of the run.
 
     Returns:
-        The tests, of the first row if several have the same text.
+        The tests; if several rows have the same text, those of the first whose tests can be used.
 
     Raises:
         InstructionsError: The source cannot be read.
@@ -153,7 +153,10 @@ def gold_of_rows(config: InstructionsConfig, column: str | None, instructions: I
         if same_text or same_id:
             reading = suites_of(row, column)
             for name in same_text:
-                found.setdefault(name, reading)
+                if name not in found or (
+                    isinstance(found[name], UnusableTests) and not isinstance(reading, UnusableTests)
+                ):
+                    found[name] = reading
             for name in same_id:
                 named[name].append(reading)
     for name, readings in named.items():

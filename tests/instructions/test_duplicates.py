@@ -52,6 +52,12 @@ def test_every_real_repeat_among_a_thousand_is_found_and_nothing_else() -> None:
     assert found == [Duplicate(kind="near_duplicate", original=str(number)) for number in range(0, 1000, 10)]
 
 
+def test_the_random_state_of_the_caller_stays() -> None:
+    before = random.getstate()
+    assert SeenTexts(0.8).add("a", "A text with some words in it.") is None
+    assert random.getstate() == before
+
+
 def test_texts_shorter_than_a_shingle() -> None:
     seen = SeenTexts(0.8)
     assert [seen.add(text, text) for text in ("a", "b", "")] == [None, None, None]
