@@ -1,6 +1,7 @@
 """`samples.prompt: evalplus`: the policy is asked as at the test, and is trained on what it was asked and answered."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,14 @@ from plum_hub.engines.openai import OpenAIConfig
 from plum_hub.engines.transformers import TransformersConfig
 from plum_hub.engines.weights import is_whole
 from plum_hub.errors import EngineError
+from plum_hub.pipeline.asked import prompts_of
 from plum_hub.pipeline.extraction import program_of
+from plum_hub.pipeline.pull import pull
+from plum_hub.pipeline.rule_views import labelled_rows
 from plum_hub.pipeline.samples import policy_requests
 from plum_hub.prompts.evalplus import evalplus_installed, evalplus_rules
 from plum_hub.records import Instruction, Preference, Sample, TestSuite, Verdict
+from plum_hub.release.preferences import PreferencesConfig
 from plum_hub.release.views import kto_rows
 from plum_hub.run import Run
 from plum_hub.training.data import read_data
@@ -109,6 +114,26 @@ def test_the_release_of_such_a_run_is_verified(built: Path, tmp_path: Path) -> N
     checked = plum_hub([sys.executable, "-m", "plum_hub", "verify", name, "--hub", "embedded"], **hub)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "chat template applied" in checked.stdout + checked.stderr
+
+
+def test_a_run_made_from_such_a_release_needs_no_tokenizer(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The policy may have been a folder of another machine."""
+    monkeypatch.setenv("PLUM_HUB_HOME", str(tmp_path / "home"))
+    order = [sys.executable, "-m", "plum_hub", "push-dataset", str(built), "--hub", "embedded", "--repo", "begun"]
+    pushed = plum_hub([*order, "--json"])
+    release = json.loads(pushed.stdout)
+    pulled = pull(f"{release['repo']}@{release['tag']}", tmp_path / "pulled", "embedded")
+    gone = TransformersConfig(model="a-folder-elsewhere", revision=f"sha256:{'0' * 64}")
+    run = Run.create(tmp_path / "run", pulled.recipe.model_copy(update={"policy": gone}))
+    shutil.copytree(pulled.folder / "shards", run.folder / "shards", dirs_exist_ok=True)
+    expected = {row.sample_id: row.prompt for row in Run.open(built).rows(Preference)}
+    labelled = {row.sample_id: row.prompt for row in labelled_rows(run, PreferencesConfig())}
+    assert labelled == expected
+    assert expected
+    with pytest.raises(EngineError, match="no such folder here"):
+        prompts_of(run, {suite.id: () for suite in run.rows(TestSuite)})(next(run.rows(TestSuite)).id)
 
 
 @pytest.mark.model

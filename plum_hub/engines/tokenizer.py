@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from plum_hub.engines import trust
@@ -91,6 +92,11 @@ def _tokenizer(config: LocalSettings) -> Any:
     except ImportError as error:
         raise MissingExtraError("reading a model's tokenizer", "transformers") from error
     source = source_of(config)
+    if (source.tokenizer_revision or "").startswith("sha256:") and not Path(source.tokenizer).is_dir():
+        raise EngineError(
+            f"{config.model}: its revision is that of a folder, which no Hub has, and there is no such folder here: "
+            "run the command where it lies"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             source.tokenizer, revision=source.tokenizer_revision or "main", **trust.TOKENIZER

@@ -6,13 +6,12 @@ in a run that already has preferences, those of the suites concerned are made ag
 
 from collections import Counter, defaultdict
 from collections.abc import Set
-from functools import partial
 
+from plum_hub.pipeline.asked import prompts_of
 from plum_hub.pipeline.base import Context
 from plum_hub.pipeline.decontamination.stage import removed_ids
 from plum_hub.pipeline.retraction import retract_labels, retract_removed
-from plum_hub.pipeline.samples import prompt_of
-from plum_hub.records import Drop, Instruction, Preference, Prompt, Sample, TestSuite, Verdict
+from plum_hub.records import Drop, Preference, Sample, Verdict
 from plum_hub.release.preferences import STAGE, preferences
 from plum_hub.run import Run
 
@@ -65,23 +64,15 @@ def _partly_labelled(run: Run, removed: Set[str]) -> set[str]:
 def _append_pending(context: Context, pending: set[str], done: set[str], removed: set[str]) -> None:
     """Label the samples of the pending suites, and append the rows that are missing."""
     run = context.run
-    instructions = {row.id: row for row in run.rows(Instruction)}
-    suites = {suite.id: suite for suite in run.rows(TestSuite)}
     verdicts = {verdict.sample_id: verdict for verdict in run.rows(Verdict) if verdict.suite_id in pending}
     groups: dict[str, list[Sample]] = defaultdict(list)
     for sample in run.rows(Sample):
         if sample.suite_id in pending and sample.id not in removed:
             groups[sample.suite_id].append(sample)
+    prompt_of, rule = prompts_of(run, groups), run.recipe.preferences
     with run.keeping(Preference) as keep:
-        for name, samples in groups.items():
-            suite = suites[name]
-            prompt = prompt_of(run.recipe, instructions[suite.instruction_id], suite)
-            for row in preferences(samples, verdicts, partial(_shared_prompt, prompt), run.recipe.preferences):
+        for samples in groups.values():
+            for row in preferences(samples, verdicts, lambda sample: prompt_of(sample.suite_id), rule):
                 if (row.id if isinstance(row, Drop) else row.sample_id) not in done:
                     keep(row)
                     context.progress.advance()
-
-
-def _shared_prompt(prompt: Prompt, _: Sample) -> Prompt:
-    """Return the prompt that all samples of a suite answer."""
-    return prompt

@@ -3,13 +3,13 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from types import MappingProxyType
 
+from plum_hub.pipeline.asked import prompts_of
 from plum_hub.pipeline.decontamination.stage import removed_ids
 from plum_hub.pipeline.gold import GoldAgreement, truth_of_label
-from plum_hub.pipeline.samples import prompt_of
-from plum_hub.records import Drop, Instruction, Preference, Prompt, Sample, TestSuite, Verdict
+from plum_hub.records import Drop, Preference, Prompt, Sample, Verdict
 from plum_hub.release.preferences import PreferencesConfig, preferences
 from plum_hub.release.program_form import program_form
 from plum_hub.release.views import by_suite, pairs
@@ -144,13 +144,14 @@ class _JudgedSamples:
 
     groups: Mapping[str, list[Sample]]
     verdicts: Mapping[str, Verdict]
-    prompts: Mapping[str, Prompt]
+    prompt_of: Callable[[str], Prompt]
+    """Gives the prompt of a suite's samples."""
     form: Callable[[str], str] = field(default_factory=lambda: cache(program_form))
     """Remembers the forms of programs, which several rules compare."""
 
     def labelled(self, rule: PreferencesConfig) -> Iterator[Preference | Drop]:
-        for name, samples in self.groups.items():
-            yield from preferences(samples, self.verdicts, partial(_shared_prompt, self.prompts[name]), rule, self.form)
+        for samples in self.groups.values():
+            yield from preferences(samples, self.verdicts, lambda one: self.prompt_of(one.suite_id), rule, self.form)
 
 
 def _judged(run: Run) -> Iterator[_JudgedSamples]:
@@ -162,15 +163,4 @@ def _judged(run: Run) -> Iterator[_JudgedSamples]:
         for sample in shard.rows(Sample):
             if sample.id in verdicts and sample.id not in removed:
                 groups[sample.suite_id].append(sample)
-        instructions = {row.id: row for row in shard.rows(Instruction)}
-        suites = {suite.id: suite for suite in shard.rows(TestSuite)}
-        yield _JudgedSamples(
-            groups,
-            verdicts,
-            {name: prompt_of(run.recipe, instructions[suites[name].instruction_id], suites[name]) for name in groups},
-        )
-
-
-def _shared_prompt(prompt: Prompt, _: Sample) -> Prompt:
-    """Return the prompt that all samples of a suite answer."""
-    return prompt
+        yield _JudgedSamples(groups, verdicts, prompts_of(shard, groups))
