@@ -32,7 +32,7 @@ from plum_hub.pipeline.base import Context, EnginePool
 from plum_hub.pipeline.build import build, default_folder, prepare
 from plum_hub.pipeline.status import summarise
 from plum_hub.progress import Progress
-from plum_hub.publishing.dataset import release
+from plum_hub.publishing.dataset import release, require_labels
 from plum_hub.publishing.model import ModelPublishRequest, push_model
 from plum_hub.publishing.repository import PublishOptions
 from plum_hub.release.preferences import Rejected
@@ -95,6 +95,7 @@ def run_experiment(
     Raises:
         UsageError: The policy cannot be trained here, or there is no such part to end with.
         RunError: The folder holds another experiment.
+        NothingToReleaseError: The data have no labels to learn from.
         TrainingError: A training failed.
         PlumError: Another step failed; everything made so far is kept.
     """
@@ -188,6 +189,7 @@ class _ExperimentRun:
             build(self._context(run, progress, engines, donor))
         finally:
             engines.close()
+        require_labels(run)
 
     def _context(self, run: Run, progress: Progress, engines: EnginePool, donor: Run | None = None) -> Context:
         return Context(

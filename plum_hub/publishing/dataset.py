@@ -64,8 +64,7 @@ def release(context: Context, options: PublishOptions | None) -> Released:
 def _release(context: Context, options: PublishOptions | None) -> Released:
     run = context.run
     _refuse_duplicates(run)
-    if next(run.columns(Preference, "id"), None) is None:
-        raise NothingToReleaseError(_nothing_chosen(run))
+    require_labels(run)
     last = last_release(run.folder)
     if options is None:
         repo, tag = unpublished_name(last, _default_name(run))
@@ -91,8 +90,17 @@ def _refuse_duplicates(run: Run) -> None:
                     )
 
 
-def _nothing_chosen(run: Run) -> str:
-    """Say at which stages the rows of a run without labels ended, and what may give it some."""
+def require_labels(run: Run) -> None:
+    """Check that a complete run has labels.
+
+    Args:
+        run: The run.
+
+    Raises:
+        NothingToReleaseError: It has none; the message says at which stages its rows ended, and what may give it some.
+    """
+    if next(run.columns(Preference, "id"), None) is not None:
+        return
     reasons = Counter(run.columns(Drop, "stage", "reason")).most_common(3)
     left_out = ", ".join(f"{stage} {count:,} {reason}" for (stage, reason), count in reasons) or "none"
     judged = next(run.columns(Verdict, "id"), None) is not None
@@ -100,7 +108,7 @@ def _nothing_chosen(run: Run) -> str:
     if judged:
         mend = "use a stronger policy, more samples for each suite, or more instructions"
     shown = f"plum-hub status {quote(str(run.folder))}"
-    return (
+    raise NothingToReleaseError(
         f"no instruction has a chosen sample, so there is nothing to release (left out: {left_out}): {mend}; "
         f"{shown} shows all"
     )

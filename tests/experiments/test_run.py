@@ -13,7 +13,7 @@ import yaml
 from click.testing import CliRunner
 
 from plum_hub.cli import cli
-from plum_hub.errors import PlumError, RecipeError, RunError, UsageError
+from plum_hub.errors import NothingToReleaseError, PlumError, RecipeError, RunError, UsageError
 from plum_hub.experiments.folder import ExperimentFolder
 from plum_hub.experiments.results import ExperimentRecord
 from plum_hub.rounds.folder import RoundsFolder
@@ -194,6 +194,11 @@ def test_what_cannot_be_run(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine.txt").touch()
     assert "not the folder of an experiment" in refusal(line(recipe), RunError)
+    (tmp_path / "answers.jsonl").write_text('{"texts": ["I do not know."]}\n')
+    unlabelled = line(recipe, "--model", f"scripted:{tmp_path / 'answers.jsonl'}", "--until", "data")
+    refused = refusal([*unlabelled, "--run", str(tmp_path / "unlabelled")], NothingToReleaseError)
+    assert "no instruction has a chosen sample" in refused
+    assert f"plum-hub status {tmp_path / 'unlabelled' / 'data'}" in refused
 
 
 def test_rounds_are_part_of_an_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
