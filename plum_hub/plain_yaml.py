@@ -20,6 +20,15 @@ class RepeatedKeyError(yaml.YAMLError):
     """A key stands twice in one mapping, of which a parser keeps the last."""
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads dates as dates: a library that vLLM imports has all loaders read them as texts."""
+
+
+_Loader.add_constructor(  # the stubs take functions of a loader only
+    "tag:yaml.org,2002:timestamp",
+    yaml.SafeLoader.construct_yaml_timestamp,  # type: ignore[type-var]
+)
+
 _PLAINLY = {
     "found character '\\t' that cannot start any token": "a tab; indent with spaces",
     "mapping values are not allowed here": "a second `: ` in this line; put the text in quotes, or begin a new line",
@@ -58,7 +67,7 @@ def load(text: str, *, unique: bool = False) -> Any:
     """
     if len(text) > MOST_CHARACTERS:
         raise UnboundedYamlError(f"it has more than {MOST_CHARACTERS:,} characters")
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         node = loader.get_single_node()
         if node is None:

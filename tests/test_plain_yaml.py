@@ -1,5 +1,7 @@
 """YAML that may come from anybody: plain data, or an error, in bounded time and memory."""
 
+from datetime import date
+
 import pytest
 import yaml
 
@@ -31,6 +33,13 @@ def test_a_tag_makes_no_object(tag: str) -> None:
 )
 def test_all_else_is_what_pyyaml_reads(text: str) -> None:
     assert plain_yaml.load(text) == yaml.safe_load(text)
+
+
+def test_dates_are_dates_whatever_other_libraries_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library of vLLM's has all loaders read them as texts."""
+    text = yaml.SafeLoader.yaml_constructors["tag:yaml.org,2002:str"]
+    monkeypatch.setitem(yaml.SafeLoader.yaml_constructors, "tag:yaml.org,2002:timestamp", text)
+    assert plain_yaml.load("2024-01-01") == date(2024, 1, 1)
 
 
 def test_what_json_lacks_becomes_text() -> None:

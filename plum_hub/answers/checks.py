@@ -97,10 +97,21 @@ def module_cases(source: str, entry_point: str = "") -> tuple[TestCase, ...]:
     """
     if parse(source) is None and ">>> " in source:
         return _doctests([source])
-    source = with_missing_imports(with_own_names(source, entry_point), entry_point)
-    cases = _module_cases(source, entry_point)
+    given = with_own_names(source, entry_point)
+    complete = with_missing_imports(given, entry_point)
+    cases = _module_cases(complete, entry_point)
+    if complete != given and any(case.kind != "call" for case in cases):
+        split = _module_cases(
+            given, entry_point
+        )  # what only an expected value names, the judge knows without an import
+        cases = split if all(_is_complete_call(case, entry_point) for case in split) else cases
     _refuse_frameworks(_body(cases))
     return cases
+
+
+def _is_complete_call(case: TestCase, entry_point: str) -> bool:
+    call = f"{case.call}\n"
+    return case.kind == "call" and with_missing_imports(call, entry_point) == call
 
 
 def _module_cases(source: str, entry_point: str) -> tuple[TestCase, ...]:

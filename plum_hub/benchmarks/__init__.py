@@ -92,5 +92,6 @@ def load(name: str, *, source: Path | None = None) -> Benchmark:
         BenchmarkError: The name is unknown.
     """
     if name not in ENTRIES:
-        raise BenchmarkError(f"unknown benchmark {name!r}{perhaps(name, NAMES)}: give {', '.join(NAMES)}")
+        near = perhaps(name, NAMES).removeprefix(", ")
+        raise BenchmarkError(f"unknown benchmark {name!r}: give {', '.join(NAMES)}" + (f" ({near})" if near else ""))
     return ENTRIES[name].make(source)

@@ -291,7 +291,8 @@ def _opening(turns: list[Turn]) -> ParsedTask:
         if turn.speaker in HUMAN:
             answer = next((one.text for one in turns[number:] if one.speaker in MODEL - RESULTS and one.text), None)
             return ParsedTask(text=turn.text, reason="not_text" if turn.text is None else None, answer=answer)
-        return ParsedTask(text=None, reason="not_first_turn" if turn.speaker in MODEL else "unknown_speaker")
+        begins_with_answer = turn.speaker in MODEL
+        return ParsedTask(text=None, reason="not_first_turn" if begins_with_answer else "unknown_speaker")
     return ParsedTask(text=None)
 
 
