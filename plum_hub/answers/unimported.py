@@ -29,22 +29,10 @@ USUAL_MODULES = frozenset(
     {"math", "re", "heapq", "bisect", "collections", "itertools", "functools", "random", "string"}
 )
 """Modules that contest sites import for their programs."""
-PLAIN_NAMES = frozenset(
-    {
-        "Counter",
-        "deque",
-        "defaultdict",
-        "OrderedDict",
-        "Decimal",
-        "Fraction",
-        "sqrt",
-        "ceil",
-        "floor",
-        "gcd",
-        "inf",
-        "pi",
-    }
-)
+PLAIN_NAMES = frozenset({
+    "Counter", "deque", "defaultdict", "OrderedDict", "Decimal", "Fraction", "sqrt", "ceil", "floor", "gcd",
+    "inf", "pi",
+})  # fmt: skip
 """Members that mean the same to everybody. Others, such as `compress`, may be a second function of the program."""
 
 
