@@ -12,9 +12,6 @@ import yaml
 from plum_hub import plain_yaml
 from plum_hub.errors import RecipeError, perhaps
 
-NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
-"""What the YAML parser raises; an impossible date is a ValueError."""
-
 
 def read(path: Path) -> str:
     """Read the text of a recipe file.
@@ -55,7 +52,7 @@ def mapping(text: str, origin: str) -> dict[str, Any]:
         tree = plain_yaml.load(text, unique=True)
     except plain_yaml.RepeatedKeyError as error:
         raise RecipeError(f"{origin}: {error}; leave one out") from error
-    except NOT_YAML as error:
+    except yaml.YAMLError as error:
         raise RecipeError(f"{origin}: not YAML ({plain_yaml.problem(error)}); correct the file") from error
     if not isinstance(tree, dict):
         what = "is empty" if tree is None else "has no keys"
@@ -102,7 +99,7 @@ def setting_tree(setting: str) -> dict[str, Any]:
         leaf: object = plain_yaml.load(value, unique=True)
     except plain_yaml.RepeatedKeyError as error:
         raise RecipeError(f"--set {setting!r:.200}: {error}; leave one out") from error
-    except NOT_YAML as error:
+    except yaml.YAMLError as error:
         raise RecipeError(f"--set {setting!r:.200}: the value is not YAML ({plain_yaml.problem(error)})") from error
     for part in reversed(key.strip().split(".")):
         leaf = {part: leaf}

@@ -18,6 +18,7 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hypothesis import strategies as st
 
 from plum_hub import layers, plain_yaml
@@ -622,7 +623,7 @@ TARGETS = (
         10,
     ),
     Target("JSON lines", _lines, (b'{"a": 1}\n{"b": 2}\n{"c"', b"[]\n"), _JSON_WORDS, (), 4),
-    Target("YAML", _yaml, (_YAML, b"a: &x [1]\nb: *x\n"), _YAML_WORDS, layers.NOT_YAML, 2),
+    Target("YAML", _yaml, (_YAML, b"a: &x [1]\nb: *x\n"), _YAML_WORDS, (yaml.YAMLError,), 2),
     Target("recipes", _recipe, (_RECIPE.encode(),), _YAML_WORDS, (PlumError,), 1),
     Target("front matter", _front, (_YAML,), _YAML_WORDS, (front_matter.FrontMatterError,), 2),
     Target(

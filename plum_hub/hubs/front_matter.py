@@ -48,7 +48,7 @@ def read(content: str) -> dict[str, Any]:
         raise FrontMatterError(f"the YAML metadata block has more than {LONGEST:,} characters")
     try:
         data = plain_yaml.load("\n".join(lines[1:end]))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that is none is a ValueError
+    except yaml.YAMLError as error:
         raise FrontMatterError(f"Invalid YAML metadata: {error}") from error
     if data is None:
         return {}

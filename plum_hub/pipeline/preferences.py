@@ -5,7 +5,7 @@ in a run that already has preferences, those of the suites concerned are made ag
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Set
+from collections.abc import Mapping, Set
 
 from plum_hub.pipeline.asked import prompts_of
 from plum_hub.pipeline.base import Context
@@ -28,8 +28,11 @@ def run_preferences(context: Context) -> None:
     run = context.run
     removed = removed_ids(run)
     retract_removed(run, removed)
-    retract_labels(run, _partly_labelled(run, removed))
-    done = set(_labels(run))
+    labels = _labels(run)
+    if partly := _partly_labelled(run, labels, removed):
+        retract_labels(run, partly)
+        labels = _labels(run)
+    done = labels.keys()
     total, pending = 0, set()
     for name, suite in run.columns(Sample, "id", "suite_id"):
         if name not in removed:
@@ -49,19 +52,18 @@ def _labels(run: Run) -> Counter[str]:
     return labels
 
 
-def _partly_labelled(run: Run, removed: Set[str]) -> set[str]:
+def _partly_labelled(run: Run, labels: Mapping[str, int], removed: Set[str]) -> set[str]:
     """Find the instructions of which a label was lost, or is there twice, so that the rows of a suite stay together."""
-    labels = _labels(run)
     begun, amiss = set[str](), set[str]()
     for name, instruction in run.columns(Sample, "id", "instruction_id"):
-        if labels[name]:
+        if name in labels:
             begun.add(instruction)
-        if labels[name] != 1 and name not in removed:
+        if labels.get(name) != 1 and name not in removed:
             amiss.add(instruction)
     return begun & amiss
 
 
-def _append_pending(context: Context, pending: set[str], done: set[str], removed: set[str]) -> None:
+def _append_pending(context: Context, pending: set[str], done: Set[str], removed: set[str]) -> None:
     """Label the samples of the pending suites, and append the rows that are missing."""
     run = context.run
     verdicts = {verdict.sample_id: verdict for verdict in run.rows(Verdict) if verdict.suite_id in pending}

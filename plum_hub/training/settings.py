@@ -181,7 +181,7 @@ def _value(setting: str, text: str) -> object:
     """Parse the value of a setting as YAML."""
     try:
         value = plain_yaml.load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # an invalid date is a ValueError
+    except yaml.YAMLError as error:
         raise TrainingError(f"--set {setting!r:.200}: the value is not YAML ({plain_yaml.problem(error)})") from error
     if isinstance(value, str):  # YAML reads 1e-6 as a string
         try:
