@@ -14,6 +14,9 @@ _UNFINISHED = 0.6
 """Share of an answer's length that an unfinished one still takes at least. Of 213 real answers, 299 tokens long on
 average, those that had come to between 50 and 400 tokens had 180 to 250 more."""
 
+_SLOW = 10.0
+"""Seconds a row from which on a stage is told by the time of each, since its rows a second would round to nothing."""
+
 
 class Progress:
     """Progress reporter; a no-op by default. The command line has a subclass that draws bars."""
@@ -105,7 +108,7 @@ class LoggedProgress(Progress):
         self.fresh, self.tokens, self.written = 0, 0, 0
         self.expected: float | None = None
         self.pending = ""
-        self.started = self.now()
+        self.started = self.latest = self.now()
 
     @override
     def begin(self, stage: str, total: int, done: int) -> None:
@@ -124,7 +127,8 @@ class LoggedProgress(Progress):
         try:
             yield
         finally:
-            self.pending, self.started = "", self.now()
+            self.pending = ""
+            self.started = self.latest = self.now()
 
     @override
     def expect(self, tokens: float) -> None:
@@ -139,6 +143,7 @@ class LoggedProgress(Progress):
         self.done += rows
         self.fresh += rows
         self.tokens += tokens
+        self.latest = self.now()
 
     @override
     def end(self) -> None:
@@ -170,7 +175,8 @@ class LoggedProgress(Progress):
         if tokens:
             parts += [f"{tokens:,} tokens", f"{tokens / seconds:.0f} tokens/s"]
         elif self.fresh:
-            parts.append(f"{self.fresh / seconds:.1f}/s")
+            each = self._seconds_each(seconds)
+            parts.append(f"{clock(each)} each" if each > _SLOW else f"{self.fresh / seconds:.1f}/s")
         elif self.expected is not None and (not self.total or self.total > self.done):
             parts.append("reading the prompts")
         left = self.seconds_left(seconds)
@@ -197,7 +203,11 @@ class LoggedProgress(Progress):
             each = (self.expected * weight + self.tokens) / (weight + self.fresh)
             owed = max(rows * each - (tokens - self.tokens), _UNFINISHED * rows * each)
             return owed * seconds / tokens
-        return rows * seconds / self.fresh if self.fresh else None
+        return self._seconds_each(seconds) * (self.fresh + rows) - seconds if self.fresh else None
+
+    def _seconds_each(self, seconds: float) -> float:
+        """Return the seconds that a finished row took, not counting the time since: the next one is on its way."""
+        return max((self.latest - self.started) / self.fresh, seconds / (self.fresh + 1))
 
 
 def clock(seconds: float) -> str:

@@ -144,3 +144,17 @@ def test_a_stage_that_follows_another_reckons_no_time_of_its_own() -> None:
     assert behind.line() == "verdicts: 1/120  0.1/s  in 10s"
     behind.close()
     lines.close()
+
+
+def test_slow_steps_are_told_by_their_length_and_the_time_left_only_falls_between_them() -> None:
+    """Steps of a training on a CPU take minutes: `0.0/s`, and a time left that grew until the next one, said nothing."""
+    clock = Clock()
+    progress = LoggedProgress(clock)
+    progress.begin("training", 10, 0)
+    clock.seconds = 100
+    progress.advance()
+    assert progress.line() == "training: 1/10  1m40s each  15m00s left"
+    clock.seconds = 160
+    assert progress.line() == "training: 1/10  1m40s each  14m00s left"
+    clock.seconds = 300  # the second step takes 200 s: so far 150 s each
+    assert progress.line() == "training: 1/10  2m30s each  20m00s left"
