@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
+from plum_hub import evaluate as api_evaluate
 from plum_hub.answers.entry import needed_code
 from plum_hub.cli import cli
 from plum_hub.errors import RunError, UsageError
@@ -21,6 +22,7 @@ from plum_hub.evaluation.folder import EvaluationFolder
 from plum_hub.evaluation.generations import generations_sha256, read_generations
 from plum_hub.evaluation.protocol import Protocol
 from plum_hub.evaluation.scoring import ks
+from plum_hub.progress import Progress
 from tests.engines.tiny import write_tiny_model
 from tests.rehearsal import plum_hub
 from tests.test_generations import write_program_files, zipped
@@ -163,6 +165,25 @@ def test_samples_are_drawn_and_pass_at_k_is_unbiased(tmp_path: Path) -> None:
     assert found["pass@12"] == pytest.approx(sum(count > 0 for count in passed) / FIRST)
     assert result["protocol"]["temperature"] == 0.8
     assert result["protocol"]["top_p"] == 0.95
+
+
+def test_the_time_left_rests_on_the_length_that_answers_have(tmp_path: Path) -> None:
+    """Many answers are written at a time: after the first one, 541 times its duration, of hours, was told."""
+
+    class Told(Progress):
+        lengths: ClassVar[list[float]] = []
+
+        def expect(self, tokens: float) -> None:
+            self.lengths.append(tokens)
+
+    scripted = f"scripted:{model(tmp_path, half())}"
+    for limit in (2, FIRST, FIRST):  # the third owes nothing
+        api_evaluate(
+            model=scripted, benchmarks="humaneval", data=HUMANEVAL, run=tmp_path / "run", limit=limit,
+            protocol="plum", progress=Told(),
+        )  # fmt: skip
+    answered = [row.completion_tokens for row in EvaluationFolder(tmp_path / "run").samples()]
+    assert Told.lengths == [220, sum(answered[:2]) / 2]
 
 
 def test_killed_twice_and_gone_on_with(tmp_path: Path) -> None:

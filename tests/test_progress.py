@@ -147,7 +147,7 @@ def test_a_stage_that_follows_another_reckons_no_time_of_its_own() -> None:
 
 
 def test_slow_steps_are_told_by_their_length_and_the_time_left_only_falls_between_them() -> None:
-    """Steps of a training on a CPU take minutes: `0.0/s`, and a time left that grew until the next one, said nothing."""
+    """Steps of a training on a CPU take minutes: `0.0/s`, and a growing time left, said nothing."""
     clock = Clock()
     progress = LoggedProgress(clock)
     progress.begin("training", 10, 0)

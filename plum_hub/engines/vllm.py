@@ -108,8 +108,8 @@ class VllmEngine(Engine):
                 warnings.simplefilter("ignore")  # libraries about each other
                 import vllm
 
-                self._llm: Any = vllm.LLM(**arguments(config))
                 self._adapter = _adapter(config)
+                self._llm: Any = vllm.LLM(**arguments(config))
                 if self._adapter is not None:
                     self._llm.llm_engine.add_lora(self._adapter)
         except MisfitError as error:
@@ -275,9 +275,16 @@ def _told_quantization(config: VllmConfig) -> str:
 def _adapter(config: VllmConfig) -> Any:
     """Return the adapter's `vllm.lora.request.LoRARequest`; None if the model is no adapter."""
     from vllm.lora.request import LoRARequest
+    from vllm.platforms import current_platform
 
     folder = source_of(config).adapter
-    return None if folder is None else LoRARequest("adapter", 1, str(folder))
+    if folder is None:
+        return None
+    if current_platform.is_cpu():
+        from plum_hub.engines.one_adapter import multiply_once
+
+        multiply_once()
+    return LoRARequest("adapter", 1, str(folder))
 
 
 def sampling_params(request: Request, ends: Sequence[int] = ()) -> Any:

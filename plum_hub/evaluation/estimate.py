@@ -1,7 +1,7 @@
 """`evaluate --dry-run`: what a model will be asked, and how long that takes."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
@@ -14,6 +14,7 @@ from plum_hub.evaluation.protocol import Protocol, ProtocolName, family, protoco
 from plum_hub.evaluation.sampling import SampleRequest, check_style, choose_style, contest_family, sample_requests
 from plum_hub.pipeline.rates import recall
 from plum_hub.prompts.evalplus import evalplus_installed, evalplus_rules
+from plum_hub.records import Sample
 from plum_hub.statistics import gain_beyond_error, smallest_gain
 
 _TOKENS = {"humaneval": 220, "mbpp": 150, "livecodebench": 400}
@@ -79,8 +80,7 @@ def plan(config: EvaluationConfig) -> EvaluationEstimate:
     model, protocol, chosen, samples = resolve_requests(config, EvaluationFolder(config.folder))
     existing = [row for row in EvaluationFolder(config.folder).samples() if row.id in samples]
     pending = [one for name, one in samples.items() if name not in {row.id for row in existing}]
-    mean = sum(row.completion_tokens for row in existing) / len(existing) if existing else None
-    tokens = round(sum(mean or _TOKENS[family(one.benchmarks[0])] for one in pending))
+    tokens = round(len(pending) * expected_tokens(pending, existing))
     rate = recall(model)
     return EvaluationEstimate(
         problems={name: len(one.problems) for name, one in chosen.items()},
@@ -93,6 +93,23 @@ def plan(config: EvaluationConfig) -> EvaluationEstimate:
         smallest_gains={name: _smallest_gain(len(one.problems), protocol.samples) for name, one in chosen.items()},
         notes=tuple(notes_before(config, protocol, chosen)),
     )
+
+
+def expected_tokens(pending: Collection[SampleRequest], answered: Collection[Sample]) -> float:
+    """Estimate the length of the answers that are still to be generated.
+
+    Args:
+        pending: Their requests.
+        answered: The answers that the evaluation has already.
+
+    Returns:
+        Mean tokens of an answer; 0.0 if none is pending.
+    """
+    if not pending:
+        return 0.0
+    if answered:
+        return sum(row.completion_tokens for row in answered) / len(answered)
+    return sum(_TOKENS[family(one.benchmarks[0])] for one in pending) / len(pending)
 
 
 def resolve_requests(

@@ -14,7 +14,7 @@ from plum_hub.engines import EngineConfig
 from plum_hub.errors import RunError, UsageError
 from plum_hub.evaluation.cards import eval_results, model_index, table
 from plum_hub.evaluation.config import EvaluationConfig, SelectedBenchmark, select_benchmarks, with_limits
-from plum_hub.evaluation.estimate import notes_before, resolve_requests
+from plum_hub.evaluation.estimate import expected_tokens, notes_before, resolve_requests
 from plum_hub.evaluation.exports import write_results
 from plum_hub.evaluation.folder import EVAL_RESULTS, EvaluationFolder, EvaluationRecord
 from plum_hub.evaluation.generations import (
@@ -156,6 +156,8 @@ class _EvaluationRun:
         judging: EvaluationVerdicts,
     ) -> None:
         engines = EnginePool()
+        if pending:
+            self.progress.expect(expected_tokens(pending.values(), answered.values()))
         if pending and (note := dtype_note(model, "--run DIR", resumed=bool(answered))):
             self.progress.say(note)
         try:
