@@ -76,6 +76,7 @@ class TrainingFolder:
                 )
             return
         before, after = earlier.model_dump(mode="json"), record.model_dump(mode="json")
+        before["settings"]["merge"] = after["settings"]["merge"]  # what is made of the trained adapters can come later
         changes = [
             f"{key}: {old} -> {new}"
             for section in _SEALED
@@ -100,6 +101,22 @@ class TrainingFolder:
             record: Its new content.
         """
         write_whole(self.path / RECORD, record.to_json())
+
+    @contextmanager
+    def whole(self, name: str) -> Iterator[Path]:
+        """Write a folder of the checkpoint so that it is there whole or not at all.
+
+        Args:
+            name: The folder's name; an earlier one of that name is replaced.
+
+        Yields:
+            The folder to write into, which gets its name at the end of the block.
+        """
+        new, final = self.path / f"{name}.new", self.path / name
+        shutil.rmtree(new, ignore_errors=True)  # left by a kill
+        yield new
+        shutil.rmtree(final, ignore_errors=True)
+        new.rename(final)
 
     def last_step(self) -> Path | None:
         """Find the newest complete checkpoint.

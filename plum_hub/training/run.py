@@ -45,6 +45,8 @@ from plum_hub.training.record import (
 )
 from plum_hub.training.settings import Batches, TrainingSettings
 
+_WHOLE = 0.99
+"""Share of what was learned from which on merged weights count as holding it all."""
 _PACKAGES = ("plum-hub", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 
@@ -243,6 +245,12 @@ def train(prepared: PreparedTraining, progress: Progress) -> TrainingRecord:
     folder.check(record)
     if (earlier := folder.record()) and earlier.finished:
         folder.remove_steps()  # it may have been killed before it did
+        main = os.environ.get("RANK", "0") == "0"
+        if main and prepared.plan.lora and prepared.request.settings.merge and not (folder.path / MERGED).exists():
+            with folder.lock():
+                _merge(prepared, progress)
+            earlier = earlier.model_copy(update={"settings": record.settings})
+            folder.write(earlier)
         return earlier
     progress.say(prepared.plan.line())
     _silence_libraries()
@@ -318,14 +326,29 @@ def _run(
     with saving(folder.path):
         trainer.save_model(str(folder.path))
         if main and prepared.plan.lora and prepared.request.settings.merge:
-            prepared.base.merge(folder.path).save_pretrained(folder.path / MERGED)
-            prepared.tokenizer.save_pretrained(folder.path / MERGED)
+            _merge(prepared, progress)
     record = record.model_copy(update={"seconds": seconds, "finished": True, "peak_gb": _peak_bytes() / 1e9})
     if main:
         draw(folder.path / METRICS, folder.path / REPORT)
         folder.finish(record)
     progress.end()
     return record
+
+
+def _merge(prepared: PreparedTraining, progress: Progress) -> None:
+    """Write the adapters as a whole model, and say what its dtype leaves of them."""
+    from plum_hub.training.trainer import saving
+
+    adapters = prepared.folder.path
+    model, share = prepared.base.merge(adapters)
+    with saving(adapters), prepared.folder.whole(MERGED) as folder:
+        model.save_pretrained(folder)
+        prepared.tokenizer.save_pretrained(folder)
+    if share < _WHOLE:
+        progress.say(
+            f"{adapters / MERGED}: as {str(model.dtype).removeprefix('torch.')} holds {share:.0%} of the change that "
+            f"was learned, since smaller ones are rounded away; {adapters} holds all of it, and engines run it as it is"
+        )
 
 
 def _base(request: TrainingRequest, policy: PolicyRef | None) -> PinnedModel:

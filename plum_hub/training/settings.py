@@ -88,8 +88,8 @@ class TrainingSettings(SettingsModel):
     first (`precomputed`), which frees its memory. `auto`: precomputed for full training; with lora, the model without
     its adapters is the reference and takes no memory."""
     merge: bool = False
-    """Whether lora's adapters are finally also merged into the model's weights: a whole model in `merged/`, which every
-    engine opens."""
+    """Whether lora's adapters are finally also merged into the model's weights: a whole model in `merged/`, for
+    programs that take no adapters. It can be set later, and merges without training again."""
     checkpoint_every: int = Field(default=25, ge=1)
     """Steps between checkpoints, from which an interrupted training resumes."""
     quantization: Literal["none", "4bit", "8bit"] = "none"

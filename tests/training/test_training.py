@@ -1,6 +1,7 @@
 """Real trainings of a tiny model: what comes of them, what is recorded, and what is refused before they begin."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,39 @@ def test_a_kl_that_runs_away_stops_the_training(source: Path, tiny: Path, tmp_pa
     order = wanted(source, tiny, tmp_path / "out", "learning_rate=5e-3", "epochs=2", "max_kl=0.01")
     with pytest.raises(TrainingError, match=r"step \d+: the KL estimate is [\d.]+ nats, above max_kl 0\.01; the rows"):
         train(prepare(order), Progress())
+
+
+class Told(Progress):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines += [text] if "merged" in text else []
+
+
+def test_what_was_trained_is_merged_later_without_a_step(source: Path, tiny: Path, tmp_path: Path) -> None:
+    """Whoever finds that another program takes whole models only had to train again. The weights here are bfloat16, in
+    which changes this small are partly rounded away: it is said how much is left, and less is left of smaller ones."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base, left = tmp_path / "base", []
+    AutoModelForCausalLM.from_pretrained(tiny, dtype="bfloat16").save_pretrained(base)
+    AutoTokenizer.from_pretrained(tiny).save_pretrained(base)
+    for rate in ("1e-5", "1e-6"):
+        out = tmp_path / rate
+        first = train(prepare(wanted(source, base, out, f"learning_rate={rate}")), Progress())
+        trained = (out / "adapter_model.safetensors").read_bytes()
+        (out / "merged.new").mkdir()  # a merge that was killed
+        later = train(prepare(wanted(source, base, out, "merge=true", f"learning_rate={rate}")), told := Told())
+        assert (out / "adapter_model.safetensors").read_bytes() == trained
+        assert (later.steps, later.settings.merge, later.seconds) == (first.steps, True, first.seconds)
+        assert AutoModelForCausalLM.from_pretrained(out / "merged").dtype.itemsize == 2
+        assert not (out / "merged.new").exists()
+        (line,) = told.lines
+        left.append(int(re.search(r"as bfloat16 holds (\d+)% of the change", line)[1]))  # type: ignore[index]
+        again = train(prepare(wanted(source, base, out, f"learning_rate={rate}")), told)
+        assert (len(told.lines), again.finished) == (1, True)
+    assert 0 <= left[1] < left[0] <= 99, left
 
 
 def test_merged_it_is_a_whole_model(source: Path, tiny: Path, tmp_path: Path) -> None:
