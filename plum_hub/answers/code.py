@@ -1,8 +1,9 @@
 """Extract the program from a model's answer.
 
 The program is kept as the model wrote it: nothing is cut out or repaired, except for invisible characters, prose around
-it, and what shows code rather than being it, such as prompts and line numbers. This module only decides which fenced blocks, or
-which lines of an answer without fences, belong to the program; `versions` which of several, `joining` in which order.
+it, and what shows code rather than being it, such as prompts and line numbers. This module only decides which fenced
+blocks, or which lines of an answer without fences, belong to the program; `versions` which of several, `joining` in
+which order.
 """
 
 import ast

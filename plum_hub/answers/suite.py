@@ -17,6 +17,7 @@ from plum_hub.answers.blocks import Block, read_answer
 from plum_hub.answers.cases import read_cases
 from plum_hub.answers.checks import can_fail, module_cases
 from plum_hub.answers.code import choose_program
+from plum_hub.answers.deciding import tells_kind
 from plum_hub.answers.examples import printed_cases, stdio_cases
 from plum_hub.answers.libraries import with_own_imports
 from plum_hub.answers.roles import roles_by_line
@@ -53,7 +54,7 @@ Reason: TypeAlias = Literal[
     "nondeterministic",
 ]
 """Why an answer is not a usable suite. `cannot_fail`: too few tests remain without those that are not Python or hold
-whatever the program does. `all_expected_equal`: a function that returns a constant would pass.
+whatever the program does. `all_expected_equal`: a function that returns a constant, or any value of a type, would pass.
 `nondeterministic`: its result rests on what no sandbox can vary, such as the network.
 """
 
@@ -164,7 +165,18 @@ def find_problem(cases: Sequence[TestCase], min_cases: int) -> Unusable | None:
     values = {case.expected if case.kind == "call" else case.stdout for case in cases}
     if len(values) == 1 and None not in values:
         return Unusable("all_expected_equal", f"every case expects {values.pop()!r:.100}")
+    if all(map(_tells_kind, cases)):
+        return Unusable("all_expected_equal", "no case compares a value: each tells a type, or that there is a value")
     return None
+
+
+def _tells_kind(case: TestCase) -> bool:
+    match parse(case.call or case.statement or ""):
+        case ast.Module(body=[ast.Expr(value=test)]) if case.expected in ("True", "False"):
+            return tells_kind(test, holds=case.expected == "True")
+        case ast.Module(body=[ast.Assert(test=test)]):
+            return tells_kind(test)
+    return False
 
 
 def _parse_suite(text: str, min_cases: int, max_cases: int) -> ParsedSuite | Unusable:
