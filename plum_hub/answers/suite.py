@@ -27,6 +27,7 @@ from plum_hub.answers.source import (
     definitions,
     is_stub,
     loaded_names,
+    loads,
     longest_valid_prefix,
     missing_names,
     parse,
@@ -279,7 +280,7 @@ def _is_empty(node: ast.stmt) -> bool:
 def _entry_point(parts: Iterable[_SuiteBlock]) -> str | None:
     """Return the function or class that the tests use most, among those of the starter code if there are any."""
     ranked = sorted(parts, key=_last_resort)
-    counts = Counter(name for part in ranked for node in part.tests for name in _all_loads(node))
+    counts = Counter(name for part in ranked for node in part.tests for name in loads(node))
     starters = [part for part in ranked if _is_announcement(part.tree)]
     for group in (starters, [part for part in ranked if _last_resort(part) < 2], ranked):
         nodes = [node for part in group for node in part.tree.body if isinstance(node, DefinitionNode)]
@@ -289,10 +290,6 @@ def _entry_point(parts: Iterable[_SuiteBlock]) -> str | None:
         if names and not counts:
             return names[-1] if group is not starters else names[0]
     return None
-
-
-def _all_loads(node: ast.AST) -> list[str]:
-    return [item.id for item in ast.walk(node) if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Load)]
 
 
 def _cases(

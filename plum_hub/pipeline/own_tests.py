@@ -31,6 +31,7 @@ from plum_hub.answers.source import (
     definitions,
     is_import,
     loaded_names,
+    loads,
     missing_names,
     parse,
     stored_names,
@@ -406,7 +407,7 @@ def _tested_name(tests: ast.Module, solutions: Sequence[str]) -> str:
         for node in ast.walk(tests)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in bound
     )
-    read = Counter(name for node in ast.walk(tests) for name in _loaded(node) if name not in bound)
+    read = Counter(name for name in loads(tests) if name not in bound)
     for code in solutions:
         defined = definitions(parse(code) or ast.Module(body=[], type_ignores=[]))
         own = [name for name, _ in (*called.most_common(), *read.most_common()) if name in defined]
@@ -415,10 +416,6 @@ def _tested_name(tests: ast.Module, solutions: Sequence[str]) -> str:
     missing = missing_names(tests)
     missing = missing - PLAIN_NAMES or missing
     return "" if solutions else next((name for name, _ in called.most_common() if name in missing), "")
-
-
-def _loaded(node: ast.AST) -> list[str]:
-    return [node.id] if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) else []
 
 
 def _calls(tree: ast.Module, name: str) -> list[ast.Call]:

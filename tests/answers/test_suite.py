@@ -328,6 +328,13 @@ def test_cases_are_counted_once_and_cut_at_the_most() -> None:
     assert [case.call for case in suite.cases] == ["f(1)", "f(2)", "f(3)", "f(4)", "f(5)"]
 
 
+_KIND_METHODS = """class TestF(unittest.TestCase):
+    def test_f(self):
+        self.assertIsNotNone(f(1))
+        self.assertIsInstance(f(2), int)
+        self.assertIsNotNone(f(3))"""
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -353,8 +360,7 @@ def test_cases_are_counted_once_and_cut_at_the_most() -> None:
             for tests in (
                 "assert f(1) is not None\nassert isinstance(f(2), int)\nassert f(3) != None",
                 "assert type(f(1)) == int\nassert not f(2) is None\nassert hasattr(f(3), 'real') and callable(f)",
-                "class TestF(unittest.TestCase):\n    def test_f(self):\n        self.assertIsNotNone(f(1))\n        "
-                + "self.assertIsInstance(f(2), int)\n        self.assertIsNotNone(f(3))",
+                _KIND_METHODS,
             )
         ),
         ("```python\n" + "x = " + "-" * 100_000 + "1\n```", "syntax_error"),
