@@ -33,7 +33,7 @@ DROP_REASONS: dict[str, dict[str, str]] = {
         "too_few_cases": "There are fewer distinct assertions than `suites.min_cases`; printed values are none.",
         "cannot_fail": "The tests hold whatever a program does.",
         "contradictory": "Two cases expect different values of the same call, or outputs of the same input.",
-        "all_expected_equal": "Every case expects the same value, so that a constant would pass.",
+        "all_expected_equal": "Every case expects the same value, or only a type, so that a constant would pass.",
         "no_tests": "The row has no column of tests, or the column is empty.",
         "unreadable_tests": "The row's tests are not Python, or of a type or form that is not known.",
         "ambiguous_tests": "The row's tests can be read as two sets of calls and values, and it has no solution that "

@@ -309,6 +309,45 @@ ROWS: dict[str, tuple[Mapping[str, Any], str, int]] = {
     ),
     "pairs": ({"tests": [{"input": "1 2\n", "output": "3\n"}, {"input": "3 4\n", "output": "7\n"}]}, "", 2),
     "two columns": ({"inputs": ["1 2\n", "3 4\n"], "outputs": ["3\n", "7\n"], "solution": ADD_LINES}, "", 2),
+    "script, encoded twice": ({"solutions": [ADD_LINES], "input_output": json.dumps(json.dumps(PAIRS))}, "", 2),
+    "script, lists encoded again": (
+        {"solution": ADD_LINES, "input_output": json.dumps({key: json.dumps(one) for key, one in PAIRS.items()})},
+        "",
+        2,
+    ),
+    "script, as a CSV has it": ({"solutions": [ADD_LINES], "input_output": repr(PAIRS)}, "", 2),
+    "assertions, encoded twice": (
+        {"code": DOUBLE, "test_list": json.dumps(json.dumps(["assert double(2) == 4", "assert double(3) == 6"]))},
+        "double",
+        2,
+    ),
+    "verl, script": (
+        {"reward_model": {"style": "rule", "ground_truth": json.dumps(PAIRS)}, "solution": ADD_LINES},
+        "",
+        2,
+    ),
+    "verl, function": (
+        {
+            "reward_model": {
+                "style": "rule",
+                "ground_truth": json.dumps({"fn_name": "double", "inputs": [[1], [2]], "outputs": [2, 4]}),
+            },
+            "code": DOUBLE,
+        },
+        "double",
+        2,
+    ),
+    "livecodebench, a name in each test": (
+        {
+            "tests": [
+                {"input": one, "output": other, "testtype": "functional", "metadata": {"func_name": "double"}}
+                for one, other in (("1", "2"), ("2", "4"))
+            ]
+        },
+        "double",
+        2,
+    ),
+    "expected_stdout": ({"tests": [{"stdin": f"{n} 1", "expected_stdout": str(n + 1)} for n in (1, 2)]}, "", 2),
     "fn_name, two columns": (
         {"inputs": [[1], [4]], "outputs": [2, 8], "fn_name": "double", "code": DOUBLE},
         "double",
@@ -430,6 +469,14 @@ BAD: dict[str, tuple[Mapping[str, Any], str]] = {
     ),
     "an output that is null": ({"inputs": ["1\n", "2\n"], "outputs": ["2\n", None]}, "unreadable_tests"),
     "no output": ({"tests": [{"input": "1"}, {"input": "2"}], "code": ADD_LINES}, "unreadable_tests"),
+    "a function without a name": (
+        {"tests": [{"input": "1", "output": "2", "testtype": "functional"}, {"input": "2", "output": "4"}]},
+        "no_entry_point",
+    ),
+    "a call without a name": (
+        {"tests": [{"type": "function_call", "input": [n], "output": [2 * n]} for n in (1, 2)]},
+        "no_entry_point",
+    ),
     "one output": ({"input_output": {"inputs": ["1", "2"], "outputs": ["0", "0"]}}, "cannot_fail"),
     "two outputs of an input": ({"inputs": ["1\n", "1\n", "2\n"], "outputs": ["2\n", "3\n", "5\n"]}, "contradictory"),
     "two values of a call": (

@@ -1,8 +1,9 @@
 """Extract the program from a model's answer.
 
-The program is kept as the model wrote it: nothing is cut out or repaired, except for invisible characters, and what
-shows code rather than being it, such as prompts and line numbers. This module only decides which fenced blocks, or
-which lines of an answer without fences, belong to the program; `versions` which of several, `joining` in which order.
+The program is kept as the model wrote it: nothing is cut out or repaired, except for invisible characters, prose around
+it, and what shows code rather than being it, such as prompts and line numbers. This module only decides which fenced
+blocks, or which lines of an answer without fences, belong to the program; `versions` which of several, `joining` in
+which order.
 """
 
 import ast
@@ -20,7 +21,7 @@ from plum_hub.answers.shown import readable, replacements
 from plum_hub.answers.source import DefinitionNode, breaks_off, is_program, longest_valid_prefix, missing_names, tree_of
 from plum_hub.answers.versions import COMPLETE, SKETCHED, WHOLE, chosen_version, completeness, defines
 
-EXTRACTION = "9"
+EXTRACTION = "10"
 """Version of the extraction rules. It is part of a verdict's id, because the rules decide which program is judged:
 raise it whenever an answer could give a different program.
 """
@@ -38,7 +39,7 @@ _CODE_LINE = re.compile(
     | (?:for|while|if|with)\ .*:$ | try:$"""
 )
 _SPACED = re.compile(r"[A-Za-z_][\w.]*(?:, ?\w+)* [-+*/|&]?= \S|print\(")
-_PROSE = re.compile(r"(?:[-*+>#]+ *|\d+[.)] +)?[A-Z][\w'’-]*(?:[,:*]* +[\w'’`*\"(-]+[,:;.)`*\"]*){2,}")
+_PROSE = re.compile(r"(?:[-*+>#]+ *|\d+[.)] +)?[A-Z][\w'’-]*(?:[,:!.*]* +[\w'’`*\"(-]+[,:;.)`*\"]*){2,}")
 """How a sentence begins, and no line of code that was cut: three words."""
 _MOST_FAILS = 40
 """Lines that look like code and begin none, after which no program is looked for; each takes time as the rest does."""
@@ -128,7 +129,7 @@ def choose_program(blocks: Sequence[Block], name: str) -> str | None:
         The chosen block joined with the blocks that it needs; None if no block qualifies.
     """
     places = [index for index, block in enumerate(blocks) if block.may_be_python]
-    candidates = linked([replace(blocks[index], code=_before_prose(blocks[index], name)) for index in places], name)
+    candidates = linked([_without_prose(blocks[index], name) for index in places], name)
     if not name:
         code, chosen = script(candidates) or ("", None)
     elif (chosen := chosen_version(candidates, name)) is not None:
@@ -139,14 +140,19 @@ def choose_program(blocks: Sequence[Block], name: str) -> str | None:
     return _edited(code, blocks[place + 1 :], name)
 
 
-def _before_prose(block: Block, name: str) -> str:
-    """Return the readable code of a block, up to where prose begins if no fence ends it."""
+def _without_prose(block: Block, name: str) -> Block:
+    """Return a block with readable code: without the prose around its program, which is then no certain answer."""
     code = readable(block.code)
-    if block.closed or tree_of(code) is not None:
-        return code
-    program = longest_valid_prefix(code.split("\n"))
-    is_prose = _PROSE.match(code[len(program) :].lstrip("\n")) is not None
-    return f"{program.strip(chr(10))}\n" if is_prose and is_program(tree_of(program), name) else code
+    if tree_of(code) is not None:
+        return replace(block, code=code)
+    lines = code.split("\n")
+    begins = _PROSE.match(code) is not None
+    begin = next((index for index, line in enumerate(lines) if begins and _CODE_LINE.match(line)), 0)
+    program = longest_valid_prefix(lines[begin:])
+    rest = "\n".join(lines[begin + program.count("\n") + 1 :]).lstrip("\n")
+    is_prose = not rest.strip("`\n") or _PROSE.match(rest) is not None
+    is_found = is_prose and is_program(tree_of(program), name)
+    return replace(block, code=f"{program.strip(chr(10))}\n", closed=False) if is_found else replace(block, code=code)
 
 
 def _edited(code: str, later: Sequence[Block], name: str) -> str:
@@ -181,7 +187,8 @@ def _plain_program(text: str, name: str) -> str | None:
     if not starts:  # lines of a broken program are indented too
         return choose_program([piece for piece in _set_off(lines) if name or _may_be_script(piece.code)], name)
     rest = "\n".join(lines[starts[0] :]).strip("\n") + "\n"
-    return rest if name and defines(rest, name) else None
+    is_escaped = "\\n" in rest and rest.count("\n") == 1  # `_held` reads it
+    return rest if name and defines(rest, name) and not is_escaped else None
 
 
 def _may_be_script(code: str) -> bool:

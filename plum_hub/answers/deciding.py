@@ -10,6 +10,7 @@ from plum_hub.answers.rewriting import UndividedError
 from plum_hub.answers.source import DefinitionNode
 
 _STAND_IN_CHECKS = frozenset({"_Raises", "_Warns"})
+_KINDS = frozenset({"isinstance", "issubclass", "callable", "hasattr"})
 _LEAVES = frozenset({"fail", "exit", "_exit", "quit", "abort"})
 _REFLECTS = frozenset({"locals", "vars", "globals", "eval", "exec", "dir", "super", "__class__"})
 _FRAMES = frozenset({"_getframe", "currentframe", "f_back", "UnboundLocalError"})
@@ -101,3 +102,36 @@ def refuse_outlook(node: ast.AST) -> None:
                 raise UndividedError
             case ast.NamedExpr() | ast.Global() | ast.Nonlocal() | ast.Match() | ast.ImportFrom(module="__future__"):
                 raise UndividedError
+
+
+def tells_kind(test: ast.expr, *, holds: bool = True) -> bool:
+    """Tell whether a condition is only about what kind of value there is: its type, or that it is not None.
+
+    Args:
+        test: The condition.
+        holds: Whether it is to hold, or not to.
+
+    Returns:
+        True if any value of that kind meets it.
+    """
+    match test:
+        case ast.UnaryOp(op=ast.Not(), operand=inner):
+            return tells_kind(inner, holds=not holds)
+        case ast.BoolOp(op=ast.And(), values=parts) if holds:
+            return all(map(tells_kind, parts))
+        case ast.Call(func=function):
+            return _called(function) in _KINDS
+        case ast.Compare(ops=[ast.Is() | ast.Eq()], comparators=[ast.Constant(value=None)]):
+            return not holds
+        case ast.Compare(ops=[ast.IsNot() | ast.NotEq()], comparators=[ast.Constant(value=None)]):
+            return holds
+        case ast.Compare(left=ast.Call(func=ast.Name(id="type")), ops=[ast.Is() | ast.Eq() | ast.In()]):
+            return holds
+    return False
+
+
+def _called(function: ast.expr) -> str:
+    match function:
+        case ast.Name(id=name) | ast.Subscript(slice=ast.Constant(value=str(name))):  # `__builtins__['isinstance']`
+            return name
+    return ""

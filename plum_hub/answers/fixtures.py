@@ -60,7 +60,7 @@ def read_fixtures(body: Sequence[ast.stmt], owner: str) -> dict[str, Fixture]:
     """
     found: dict[str, Fixture] = {}
     for node in body:
-        if isinstance(node, FunctionNode) and is_decorated(node, "fixture"):
+        if isinstance(node, FunctionNode) and _is_decorated(node, "fixture"):
             words = [word for item in node.decorator_list if isinstance(item, ast.Call) for word in item.keywords]
             settings = {str(word.arg): word.value for word in words}
             named = settings.get("name")
@@ -160,7 +160,7 @@ class Wiring:
             if name in parameters_of(function, skip, with_defaults=True)
         }
         for name in parameters_of(function, skip):
-            check_uses(function, name)
+            _check_uses(function, name)
             if name == "request":
                 given[name] = self._request("", function)
             elif name not in given:
@@ -210,7 +210,7 @@ class Wiring:
         fixture, function = self._fixtures[name], self._fixtures[name].function
         given = {}
         for parameter in parameters_of(function, 1 if fixture.owner else 0):
-            check_uses(function, parameter)
+            _check_uses(function, parameter)
             try:
                 is_request = parameter == "request" and parameter not in self._fixtures
                 given[parameter] = (
@@ -256,16 +256,8 @@ class Wiring:
         return variable
 
 
-def check_uses(function: ast.AST, name: str) -> None:
-    """Refuse what a stand-in does not have.
-
-    Args:
-        function: A test or fixture.
-        name: One of its parameters.
-
-    Raises:
-        ValueError: It uses an attribute of a built-in fixture that its stand-in lacks.
-    """
+def _check_uses(function: ast.AST, name: str) -> None:
+    """Refuse attributes of a built-in fixture, a parameter of the function, that its stand-in does not have."""
     known = ATTRIBUTES.get(name)
     if not known:
         return
@@ -289,16 +281,8 @@ def awaited(function: ast.stmt, call: str) -> str:
     return f"__builtins__['__import__']('asyncio').run({call})" if asynchronous else call
 
 
-def is_decorated(node: ast.stmt, word: str) -> bool:
-    """Tell if a decorator of a definition contains a word.
-
-    Args:
-        node: The definition.
-        word: The word.
-
-    Returns:
-        Whether one does.
-    """
+def _is_decorated(node: ast.stmt, word: str) -> bool:
+    """Tell if a decorator of a definition contains a word."""
     return any(re.search(rf"\b{word}\b", ast.unparse(item)) for item in getattr(node, "decorator_list", []))
 
 

@@ -111,4 +111,4 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _is_reasoning(key: object) -> bool:
-    return isinstance(key, str) and re.fullmatch(REASONING, key.lower()) is not None
+    return isinstance(key, str) and re.fullmatch(rf"{REASONING}|drafts?", key.lower()) is not None

@@ -38,7 +38,8 @@ _END = re.compile(
     r"|END_OF_TURN_TOKEN|end_of_sentence|user|file_sep)\|>|<end_of_turn>|<eos>|<｜end▁of▁sentence｜>|</s>(?=\s|<|\Z)"
 )
 _NEXT_TURN = re.compile(
-    r"(?m)(?:^(?:#{2,3} ?)(?:Instruction|Human|User)\b|^\[INST\]|(?<=\n\n)(?:Human|User|\*\*(?:Human|User)\*\*) ?:)"
+    r"(?m)(?:^(?:#{2,3} ?)(?:Instruction|Human|User)\b|^\[INST\]|^\[DONE\]$"
+    r"|(?<=\n\n)(?:Human|User|\*\*(?:Human|User)\*\*) ?:)"
 )
 _ANSWER = re.compile(r"(?m)^<(answer|final_answer|solution)>")
 _PROGRAM = re.compile(r"```|\b(?:def|class) \w+ ?[(:]")

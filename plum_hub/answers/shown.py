@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from textwrap import dedent
 
-from plum_hub.answers.source import is_program, missing_names, tree_of
+from plum_hub.answers.source import DefinitionNode, is_program, missing_names, tree_of
 
 _SPACES = "\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _UNSEEN = "\u00ad\u2060\u2061\u2062\u2063\u2064\ufeff" + "".join(
@@ -21,7 +21,7 @@ _STRING = re.compile(
 )
 """A comment or a string, as a group, or what stands between them."""
 _NUMBER = re.compile(r" *(\d{1,9})(?: ?[|:.)])?(?:[ \t]|$)", re.ASCII)
-_MAGIC = re.compile(r"%{1,2}[a-z]|![a-z]|\?{1,2}\w")
+_MAGIC = re.compile(r"%{1,2}[a-z]|![a-z]|\?{1,2}\w|(?:uv )?(?:pip3?|conda) install\b")
 _PROMPT = re.compile(r"^(?:>>>|\.\.\.)(?: |$)")
 _CELL = re.compile(r"In ?\[[\d *]*\]:[ \t]?")
 _CELL_LINE = re.compile(r"\s*\.{3,}:[ \t]?")
@@ -86,22 +86,28 @@ def replacements(code: str) -> list[tuple[str, str]]:
 
 
 def _without_labels(code: str, tree: ast.Module) -> str:
-    """Remove lines at both ends that only name something which is not there, such as `python` or `[END]`."""
+    """Remove lines at both ends that only name something which is not there, such as `python` or `Time: O(n)`.
+
+    Behind a definition such a line ends the program wherever it is: no program could go on from `[DONE]`.
+    """
     body = tree.body
-    if not any(map(_does_nothing, (*body[:1], *body[-1:]))):
+    if not any(map(_does_nothing, body)):
         return code
     missing = missing_names(tree)
-    first, last = 0, len(body)
-    while first < last and _is_label(body[first], missing):
-        first += 1
-    while last > first and _is_label(body[last - 1], missing):
-        last -= 1
-    if first == last or (first, last) == (0, len(body)):
+    are_labels = [_is_label(node, missing) for node in body]
+    if not any(are_labels) or all(are_labels):
         return code
+    first, last = are_labels.index(False), len(body) - are_labels[::-1].index(False)
+    known = {alias.name for node in body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    for place in range(first + 1, last if "*" not in known else 0):
+        defined = isinstance(body[place - 1], DefinitionNode)
+        if defined and are_labels[place] and isinstance(body[place], ast.Expr):
+            last = place
+            break
     lines = code.split("\n")
     begin = body[first - 1].end_lineno or 0 if first else 0
     end = body[last].lineno - 1 if last < len(body) else len(lines)
-    kept = "\n".join(lines[begin:end]) + ("\n" if last < len(body) else "")
+    kept = "\n".join(lines[begin:end]).strip("\n") + "\n"
     return kept if is_program(tree_of(kept)) else code
 
 
@@ -110,7 +116,9 @@ def _is_label(node: ast.stmt, missing: set[str]) -> bool:
 
 
 def _does_nothing(node: ast.stmt) -> bool:
-    """Tell whether a statement is an expression that calls and binds nothing."""
+    """Tell whether a statement is an annotation alone, or an expression that calls and binds nothing."""
+    if isinstance(node, ast.AnnAssign):
+        return isinstance(node.target, ast.Name) and node.value is None
     acts = ast.Call | ast.Await | ast.NamedExpr | ast.comprehension
     return isinstance(node, ast.Expr) and not any(isinstance(part, acts) for part in ast.walk(node))
 

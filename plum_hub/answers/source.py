@@ -161,7 +161,19 @@ def loaded_names(node: ast.AST) -> set[str]:
     Returns:
         The names.
     """
-    return {item.id for item in ast.walk(node) if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Load)}
+    return set(loads(node))
+
+
+def loads(node: ast.AST) -> list[str]:
+    """List the names that are read anywhere inside a node, as often as each is read.
+
+    Args:
+        node: Any node.
+
+    Returns:
+        The names.
+    """
+    return [item.id for item in ast.walk(node) if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Load)]
 
 
 def mentioned_names(node: ast.stmt) -> set[str]:

@@ -17,6 +17,7 @@ from plum_hub.answers.blocks import Block, read_answer
 from plum_hub.answers.cases import read_cases
 from plum_hub.answers.checks import can_fail, module_cases
 from plum_hub.answers.code import choose_program
+from plum_hub.answers.deciding import tells_kind
 from plum_hub.answers.examples import printed_cases, stdio_cases
 from plum_hub.answers.libraries import with_own_imports
 from plum_hub.answers.roles import roles_by_line
@@ -26,6 +27,7 @@ from plum_hub.answers.source import (
     definitions,
     is_stub,
     loaded_names,
+    loads,
     longest_valid_prefix,
     missing_names,
     parse,
@@ -53,7 +55,7 @@ Reason: TypeAlias = Literal[
     "nondeterministic",
 ]
 """Why an answer is not a usable suite. `cannot_fail`: too few tests remain without those that are not Python or hold
-whatever the program does. `all_expected_equal`: a function that returns a constant would pass.
+whatever the program does. `all_expected_equal`: a function that returns a constant, or any value of a type, would pass.
 `nondeterministic`: its result rests on what no sandbox can vary, such as the network.
 """
 
@@ -164,7 +166,18 @@ def find_problem(cases: Sequence[TestCase], min_cases: int) -> Unusable | None:
     values = {case.expected if case.kind == "call" else case.stdout for case in cases}
     if len(values) == 1 and None not in values:
         return Unusable("all_expected_equal", f"every case expects {values.pop()!r:.100}")
+    if all(map(_tells_kind, cases)):
+        return Unusable("all_expected_equal", "no case compares a value: each tells a type, or that there is a value")
     return None
+
+
+def _tells_kind(case: TestCase) -> bool:
+    match parse(case.call or case.statement or ""):
+        case ast.Module(body=[ast.Expr(value=test)]) if case.expected in ("True", "False"):
+            return tells_kind(test, holds=case.expected == "True")
+        case ast.Module(body=[ast.Assert(test=test)]):
+            return tells_kind(test)
+    return False
 
 
 def _parse_suite(text: str, min_cases: int, max_cases: int) -> ParsedSuite | Unusable:
@@ -267,7 +280,7 @@ def _is_empty(node: ast.stmt) -> bool:
 def _entry_point(parts: Iterable[_SuiteBlock]) -> str | None:
     """Return the function or class that the tests use most, among those of the starter code if there are any."""
     ranked = sorted(parts, key=_last_resort)
-    counts = Counter(name for part in ranked for node in part.tests for name in _all_loads(node))
+    counts = Counter(name for part in ranked for node in part.tests for name in loads(node))
     starters = [part for part in ranked if _is_announcement(part.tree)]
     for group in (starters, [part for part in ranked if _last_resort(part) < 2], ranked):
         nodes = [node for part in group for node in part.tree.body if isinstance(node, DefinitionNode)]
@@ -277,10 +290,6 @@ def _entry_point(parts: Iterable[_SuiteBlock]) -> str | None:
         if names and not counts:
             return names[-1] if group is not starters else names[0]
     return None
-
-
-def _all_loads(node: ast.AST) -> list[str]:
-    return [item.id for item in ast.walk(node) if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Load)]
 
 
 def _cases(

@@ -8,7 +8,7 @@ import importlib
 from collections import Counter
 from collections.abc import Iterable, Set
 
-from plum_hub.answers.source import is_future, missing_names, parse, unparse
+from plum_hub.answers.source import is_future, loads, missing_names, parse, unparse
 
 _MODULES = (
     "bisect", "cmath", "collections", "copy", "datetime", "decimal", "fractions", "functools", "heapq", "itertools",
@@ -129,13 +129,9 @@ def _perhaps_tested(tree: ast.Module, entry_point: str) -> set[str]:
     `use(Counter())`."""
     nodes, tested = [*ast.walk(tree)], {entry_point, "candidate"}
     statements = (node for node in nodes if isinstance(node, ast.Assert | ast.Expr | ast.Assign))
-    beside = [node for node in statements if tested & {*_loads(node)}]
-    alone = Counter(_loads(tree))
-    alone.subtract(name for node in beside for name in _loads(node))
+    beside = [node for node in statements if tested & {*loads(node)}]
+    alone = Counter(loads(tree))
+    alone.subtract(name for node in beside for name in loads(node))
     given = (argument for node in nodes if isinstance(node, ast.Call) for argument in node.args)
     made = {ast.unparse(one.func) for one in given if isinstance(one, ast.Call) and not (one.args or one.keywords)}
     return {name for name, count in alone.items() if count} | made
-
-
-def _loads(node: ast.AST) -> list[str]:
-    return [one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)]

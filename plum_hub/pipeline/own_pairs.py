@@ -5,13 +5,18 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from plum_hub.execution.literals import equal, write_literal
 from plum_hub.execution.output import output_agrees
+from plum_hub.instructions.cells import list_of
 
-_INPUTS, _OUTPUTS = ("input", "stdin", "args", "arguments"), ("output", "expected_output", "expected", "stdout")
+_INPUTS = ("input", "stdin", "args", "arguments")
+_OUTPUTS = ("output", "expected_output", "expected", "stdout", "expected_stdout", "expected_result")
 """Names that a pair of input and output has for either."""
+FUNCTIONAL = "functional"
+"""LiveCodeBench's word for tests of a function."""
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,99}")
 
 
@@ -23,18 +28,74 @@ class ContradictionError(ValueError):
     """The same input is to give different results."""
 
 
-def columns_of(pairs: Sequence[Mapping[str, object]]) -> dict[str, object] | None:
-    """Return the inputs and outputs of pairs.
+@dataclass(frozen=True)
+class Pairs:
+    """Inputs and outputs of a row.
+
+    Attributes:
+        inputs: The inputs.
+        outputs: As many outputs.
+        name: The function that they name; "" if they name none.
+        kind: `FUNCTIONAL`, `function_call`, or "" where they do not say that they are a function's.
+    """
+
+    inputs: list[object]
+    outputs: list[object]
+    name: str
+    kind: str
+
+
+def unwrapped(cell: Any) -> Any:
+    """Return the tests of a cell: out of a text that was encoded again, or that a CSV has, and out of `ground_truth`.
 
     Args:
-        pairs: Objects, such as `{"input": ..., "output": ...}`.
+        cell: The cell.
 
     Returns:
-        Both as lists, and the name of a function; None if they have no input.
+        The value; anything else unchanged.
+    """
+    if isinstance(cell, str) and cell.lstrip()[:1] in ('"', "[", "{"):
+        with suppress(ValueError):
+            return unwrapped(_literal(cell))
+    return unwrapped(cell["ground_truth"]) if isinstance(cell, dict) and "ground_truth" in cell else cell
+
+
+def pairs_of(given: Sequence[Any]) -> Pairs | None:
+    """Join the inputs and outputs of several values.
+
+    Args:
+        given: Objects with lists of both, or lists of objects such as `{"input": ..., "output": ...}`.
+
+    Returns:
+        All pairs; None where one of the values has another form.
 
     Raises:
-        ValueError: They have inputs, and no outputs.
+        ValueError: There are more of the inputs than of the outputs, or fewer.
     """
+    inputs: list[object] = []
+    outputs: list[object] = []
+    name = kind = ""
+    for value in given:
+        if isinstance(value, dict) and isinstance(value.get("test_cases"), list):
+            value = value["test_cases"]
+        if isinstance(value, list) and value and all(isinstance(pair, dict) for pair in value):
+            value = _columns_of(value)
+        if not isinstance(value, dict):
+            return None
+        ins, outs = list_of(value.get("inputs", value.get("input"))), list_of(value.get("outputs", value.get("output")))
+        if not isinstance(ins, list) or not isinstance(outs, list):
+            return None
+        if len(ins) != len(outs):
+            raise ValueError(f"{len(ins)} inputs and {len(outs)} outputs")
+        inputs, outputs = inputs + ins, outputs + outs
+        named = value.get("fn_name")
+        name = name or (named if isinstance(named, str) else "")
+        kind = kind or next((one for one in (FUNCTIONAL, "function_call") if one in value.get("kinds", ())), "")
+    return Pairs(inputs, outputs, name, kind)
+
+
+def _columns_of(pairs: Sequence[Mapping[str, object]]) -> dict[str, object] | None:
+    """Return the inputs and outputs of pairs, and the function and kinds of test that the first of them names."""
     if any(pair.get("kwargs") for pair in pairs):
         raise ValueError("a test has kwargs: write its call as an assertion")
     inputs = next((key for key in _INPUTS if all(key in pair for pair in pairs)), None)
@@ -43,11 +104,12 @@ def columns_of(pairs: Sequence[Mapping[str, object]]) -> dict[str, object] | Non
     outputs = next((key for key in _OUTPUTS if all(key in pair for pair in pairs)), None)
     if outputs is None:
         raise ValueError(f"a test has {inputs}, and none of {', '.join(_OUTPUTS)}")
+    first, about = pairs[0], decoded(pairs[0].get("metadata"))
     return {
         "inputs": [pair[inputs] for pair in pairs],
         "outputs": [pair[outputs] for pair in pairs],
-        "fn_name": pairs[0].get("fn_name"),
-        "testtype": pairs[0].get("testtype"),
+        "fn_name": first.get("fn_name") or (about.get("func_name") if isinstance(about, dict) else None),
+        "kinds": (first.get("testtype"), first.get("type")),
     }
 
 

@@ -10,14 +10,15 @@ sandbox to show.
 | a test module, perhaps with `check(candidate)` | HumanEval, KodCode, LeetCode (`test`) |
 | inputs and outputs, with `fn_name` for a function | APPS, TACO (`input_output`) |
 | inputs and outputs in one or more columns | CodeContests (`public_tests`, `private_tests`, `generated_tests`) |
+| any of them as `ground_truth` | Eurus, verl (`reward_model`) |
 """
 
 import ast
 import json
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence, Set
-from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from textwrap import dedent
 from typing import Any, Literal, TypeAlias
 
@@ -30,6 +31,7 @@ from plum_hub.answers.source import (
     definitions,
     is_import,
     loaded_names,
+    loads,
     missing_names,
     parse,
     stored_names,
@@ -51,23 +53,25 @@ from plum_hub.pipeline.own_code import (
     with_usual_imports,
 )
 from plum_hub.pipeline.own_pairs import (
+    FUNCTIONAL,
     Arguments,
     ContradictionError,
-    columns_of,
     decoded,
     functional_reading,
+    pairs_of,
     readings_of,
     stream_readings,
     unique_calls,
     unique_streams,
+    unwrapped,
     written,
-)  # fmt: skip
+)
 from plum_hub.records import TestCase
 
 TEST_COLUMNS = (
     "test_list", "test_cases", "tests", "test", "asserts", "assertions", "unit_tests", "input_output",
     "public_tests", "private_tests", "generated_tests", "inputs", "testcase", "testcases", "test_code", "unit_test",
-    "unittest", "official_tests", "public_test_cases", "verification_info",
+    "unittest", "official_tests", "public_test_cases", "verification_info", "reward_model",
 )  # fmt: skip
 """Names of columns with tests, in the order in which they are looked for."""
 COLUMNS = frozenset({
@@ -146,7 +150,7 @@ def suites_of(
     try:
         together = next((group for group in _TOGETHER if name in group), (name,))
         given = [row[one] for one in together if row.get(one) and not _is_packed(row[one])] or [row[name]]
-        found = _of_pairs(row, name, given) or _of_assertions(row, row[name])
+        found = _of_pairs(row, name, [*map(unwrapped, given)]) or _of_assertions(row, unwrapped(row[name]))
         sources = [] if isinstance(found, UnusableTests) else [fixed_source(one.reference, one.cases) for one in found]
     except RecursionError:
         return UnusableTests("unreadable_tests", "nested too deeply")
@@ -241,10 +245,6 @@ def _missing(case: TestCase) -> set[str]:
 
 def _test_module(row: Mapping[str, Any], given: object) -> str:
     """Return all tests of a row as the source of one module."""
-    given = list_of(given)
-    if isinstance(given, str) and given.lstrip().startswith('"'):
-        with suppress(ValueError):
-            given = json.loads(given)
     lines = [given] if isinstance(given, str) else list(given) if isinstance(given, Sequence) else None
     lines = lines and [dedent(line) if isinstance(line, str) else line for line in lines if line is not None]
     if not lines or not all(isinstance(line, str) for line in lines):
@@ -267,34 +267,19 @@ def _behind(setup: str, names: Set[str], case: TestCase) -> TestCase:
 
 def _of_pairs(row: Mapping[str, Any], column: str, given: Sequence[object]) -> list[RowSuite] | UnusableTests | None:
     """Read inputs and outputs; None where the tests have another form."""
-    inputs: list[object] = []
-    outputs: list[object] = []
-    name, is_functional = "", False
-    for one in given:
-        value = decoded(one)
-        if column == "inputs":
-            value = {"inputs": value, "outputs": decoded(row.get("outputs"))}
-        if isinstance(value, dict) and isinstance(value.get("test_cases"), list):
-            value = value["test_cases"]
-        if isinstance(value, list) and value and all(isinstance(pair, dict) for pair in value):
-            value = columns_of(value)
-        if not isinstance(value, dict):
-            return None
-        ins, outs = value.get("inputs", value.get("input")), value.get("outputs", value.get("output"))
-        if not isinstance(ins, list) or not isinstance(outs, list):
-            return None
-        if len(ins) != len(outs):
-            return UnusableTests("unreadable_tests", f"{len(ins)} inputs and {len(outs)} outputs")
-        inputs, outputs = inputs + ins, outputs + outs
-        is_functional = is_functional or value.get("testtype") == "functional"
-        name = name or text_of(value.get("fn_name"))
-    if not inputs:
+    outputs = row.get("outputs")
+    pairs = pairs_of([{"inputs": one, "outputs": outputs} for one in given] if column == "inputs" else given)
+    if pairs is None:
+        return None
+    if not pairs.inputs:
         return UnusableTests("no_tests", f"column {column} has no input")
-    name = name or _named_entry(row)
+    name = pairs.name or _named_entry(row)
+    if not name and pairs.kind:
+        return UnusableTests("no_entry_point", "the tests call a function, and neither they nor a column name it")
     if not name:
-        return _script(row, inputs, outputs)
-    readings = functional_reading(inputs, outputs) if is_functional else readings_of(inputs, outputs, name)
-    return _function(row, name, readings)
+        return _script(row, pairs.inputs, pairs.outputs)
+    reading = functional_reading if pairs.kind == FUNCTIONAL else partial(readings_of, name=name)
+    return _function(row, name, reading(pairs.inputs, pairs.outputs))
 
 
 def _is_packed(value: object) -> bool:
@@ -422,7 +407,7 @@ def _tested_name(tests: ast.Module, solutions: Sequence[str]) -> str:
         for node in ast.walk(tests)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in bound
     )
-    read = Counter(name for node in ast.walk(tests) for name in _loaded(node) if name not in bound)
+    read = Counter(name for name in loads(tests) if name not in bound)
     for code in solutions:
         defined = definitions(parse(code) or ast.Module(body=[], type_ignores=[]))
         own = [name for name, _ in (*called.most_common(), *read.most_common()) if name in defined]
@@ -431,10 +416,6 @@ def _tested_name(tests: ast.Module, solutions: Sequence[str]) -> str:
     missing = missing_names(tests)
     missing = missing - PLAIN_NAMES or missing
     return "" if solutions else next((name for name, _ in called.most_common() if name in missing), "")
-
-
-def _loaded(node: ast.AST) -> list[str]:
-    return [node.id] if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) else []
 
 
 def _calls(tree: ast.Module, name: str) -> list[ast.Call]:

@@ -122,6 +122,29 @@ ANSWERS = {
     ),
     "only added lines": ("```python\n+def f(x):\n+    return x + 1\n```", F),
     "commands of a notebook": (f"```python\n%matplotlib inline\n!pip install x\n{F}```", f"\n\n{F}"),
+    "an installation before the code": (f"```python\npip install x\n\n{F}```", f"\n\n{F}"),
+    "prose in a closed fence": (f"```python\nSure! Here is the code:\n\n{F}\nThis adds one.\n```", F),
+    "prose in a fence beside a whole program": (
+        f"```python\n{F}```\n```\nHere is the old one:\ndef f(x):\n    return x\n```",
+        F,
+    ),
+    "a fence that is begun to be closed": (f"```python\n{F}``", F),
+    "annotations that are prose": (
+        f"### Code\n\n{F}\n### Complexity\n\nTime: O(1)\nSpace: O(1)\n",
+        f"### Code\n\n{F}\n### Complexity\n",
+    ),
+    "annotations that are prose, in a fence": (f"```python\nAnswer: code\n{F}\nNote: done\n```", F),
+    "annotations of a program": (f"{F}\nlimit: int\n", f"{F}\nlimit: int\n"),
+    "a mark between two programs": (f"[BEGIN]\n{F}[DONE]\n\n[BEGIN]\ndef f(x):\n    return x\n[DONE]\n", F),
+    "a mark before the next task": (
+        f"[BEGIN]\n{F}[DONE]\n\nNow write one more.\n[BEGIN]\ndef f(x):\n    return x\n[DONE]\n",
+        F,
+    ),
+    "a name that a star may import": (
+        f"from m import *\ndef g(x):\n    return x\nlimit\n{F}",
+        f"from m import *\ndef g(x):\n    return x\nlimit\n{F}",
+    ),
+    "escaped line ends": ("def f(x):\\n    return x + 1", F),
     "indented as a whole": ("    def f(x):\n        return x + 1\n", F),
     "typographic quotes stay": (
         "```python\ndef f(x):\n    return \u201ca\u201d\n```",

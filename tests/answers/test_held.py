@@ -19,6 +19,7 @@ HELD = {
     "parts": json.dumps([{"type": "text", "text": f"```python\n{F}```"}]),
     "line ends in JSON": f'{{"code": "{F}"}}',
     "a thought in JSON": json.dumps({"thought": f"At first:\n```python\n{_WRONG}```", "code": F}),
+    "a draft in JSON": json.dumps({"draft": _WRONG, "final": F}),
     "JSON in a sentence": f"Sure: {json.dumps({'code': F})}, as asked.",
     "JSON in JSON": f"<tool_call>{json.dumps({'name': 'run', 'arguments': json.dumps({'code': F})})}</tool_call>",
     "a dictionary of Python": repr({"code": F}),

@@ -328,6 +328,13 @@ def test_cases_are_counted_once_and_cut_at_the_most() -> None:
     assert [case.call for case in suite.cases] == ["f(1)", "f(2)", "f(3)", "f(4)", "f(5)"]
 
 
+_KIND_METHODS = """class TestF(unittest.TestCase):
+    def test_f(self):
+        self.assertIsNotNone(f(1))
+        self.assertIsInstance(f(2), int)
+        self.assertIsNotNone(f(3))"""
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -348,6 +355,14 @@ def test_cases_are_counted_once_and_cut_at_the_most() -> None:
             "cannot_fail",
         ),
         (REFERENCE + "```python\nassert f(0) == 0\nassert f(0, 0) == 0\nassert f(-0) == 0\n```", "all_expected_equal"),
+        *(
+            (f"{REFERENCE}```python\n{tests}\n```", "all_expected_equal")
+            for tests in (
+                "assert f(1) is not None\nassert isinstance(f(2), int)\nassert f(3) != None",
+                "assert type(f(1)) == int\nassert not f(2) is None\nassert hasattr(f(3), 'real') and callable(f)",
+                _KIND_METHODS,
+            )
+        ),
         ("```python\n" + "x = " + "-" * 100_000 + "1\n```", "syntax_error"),
     ],
 )
@@ -355,6 +370,13 @@ def test_an_answer_that_is_no_suite_says_why(text: str, reason: str) -> None:
     suite = parse_suite(text)
 
     assert isinstance(suite, Unusable) and suite.reason == reason, suite
+
+
+@pytest.mark.parametrize("last", ["f(3) == 6", "f(3) is None", "f(3) in (6, 7)", "f(3) != 5", "f(3)"])
+def test_one_case_that_compares_a_value_makes_a_suite_of_others(last: str) -> None:
+    tests = f"assert isinstance(f(1), int)\nassert f(2) is not None\nassert {last}"
+
+    assert isinstance(parse_suite(f"{REFERENCE}```python\n{tests}\n```"), ParsedSuite)
 
 
 def test_a_stub_loads_whatever_the_starter_code_refers_to() -> None:
